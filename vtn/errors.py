@@ -1,0 +1,56 @@
+"""What can go wrong, in words. Nothing here knows of HTTP; `endpoints/problems.py` gives each word its status."""
+
+import dataclasses
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a request: where (a JSON path, `query.limit`, `header.Content-Type`) and which rule."""
+
+    path: str
+    rule: str
+
+
+class VtnError(Exception):
+    """The root of everything the top node refuses on purpose."""
+
+
+class Rejected(VtnError):
+    """The request is malformed; every fault found, at once."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{fault.path}: {fault.rule}" for fault in faults))
+        self.faults = tuple(faults)
+
+
+class TooLarge(VtnError):
+    """The request is bigger than the configured bound."""
+
+
+class Unauthenticated(VtnError):
+    """No token, or one that is malformed, unknown, expired or revoked."""
+
+
+class Forbidden(VtnError):
+    """A valid token without the scope or role that the operation needs."""
+
+
+class NotFound(VtnError):
+    """No such object, or none that this client may see: the two look the same from outside."""
+
+
+class Conflict(VtnError):
+    """A name is taken, or a reference points at nothing."""
+
+
+class Unavailable(VtnError):
+    """A part the request needs (the database) is out of reach; nothing was stored."""
+
+
+class ConfigError(VtnError):
+    """A configuration that cannot be used: the file, the key and the reason."""
+
+
+class CannotStart(VtnError):
+    """A start that failed for a reason the operator can mend, in one sentence."""
