@@ -40,7 +40,7 @@ class RealClock:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SimulatedClock:
-    """Time that stood at `start` when the real clock (Unix seconds) showed `real_start_s` and runs `speed` times as fast."""
+    """Time that stood at `start` when the real clock (Unix time) showed `real_start_s`, at `speed` times its pace."""
 
     start: datetime
     real_start_s: float
@@ -57,7 +57,7 @@ class SimulatedClock:
 
 async def sleep_until(clock: Clock, at: datetime) -> None:
     """Return when the clock shows `at`; waits in bounded naps so that a changed system clock is noticed."""
-    while (wait_s := clock.real_seconds_until(at)) > 0:
+    while (wait_s := clock.real_seconds_until(at)) > 0:  # noqa: ASYNC110 - the clock is no event
         await asyncio.sleep(min(wait_s, LONGEST_NAP_S))
 
 

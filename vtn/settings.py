@@ -24,7 +24,7 @@ class Section(pydantic.BaseModel):
 
 
 def load(model: type[M], path: Path | None, *, prefix: str, environ: Mapping[str, str]) -> M:
-    """Build `model` from the file (if any) and from variables named PREFIX_SECTION__KEY; ConfigError says what is wrong."""
+    """Build `model` from the file (if any) and from variables PREFIX_SECTION__KEY; ConfigError says what is wrong."""
     text = _read(path) if path else ""
     values = _parse(text, path)
     overrides = _environment(prefix, environ)

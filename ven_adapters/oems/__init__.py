@@ -1,0 +1,1 @@
+"""One file per automaker. None imports another, and none imports more than the contract and the transport kit."""

@@ -1,0 +1,50 @@
+"""BMW and MINI.
+
+BMW publishes no interface that controls charging. CarData, its public interface, only reads, and since 2025-09-29 the
+app's own interface is closed to third parties. This file therefore speaks the project's reference HTTP contract to a
+backend that BMW itself runs; what it knows of BMW is how its cars take a command:
+
+- start and stop;
+- an AC current limit chosen from a list that the car gives, so a power becomes the greatest listed current at or below
+  it, and a pause when there is none;
+- no discharge in North America.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ven_adapters.contract import (
+    BackendError,
+    Capability,
+    Directive,
+    ErrorCode,
+    Setting,
+    Snapshot,
+    VehicleBackend,
+)
+from ven_adapters.transport import ladder
+from ven_adapters.transport.backend import HttpVehicleBackend
+from ven_adapters.transport.options import backend_settings
+
+
+def backend(settings: Mapping[str, Any]) -> VehicleBackend:
+    """BMW's backend; for the settings see `transport.options`."""
+    return HttpVehicleBackend(backend_settings(settings), achieve)
+
+
+def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
+    """The greatest listed current not above the asked power, else a pause."""
+    del snapshot
+    asked_w = ladder.asked_w(directive, capability)
+    if asked_w is None:
+        return ladder.resume(capability) if capability.can_start else _unable("can_start")
+    if asked_w < 0:
+        return ladder.no_discharge()
+    listed = capability.current is not None and capability.current.choices_a
+    if listed and (setting := ladder.current(asked_w, capability)):
+        return setting
+    return ladder.pause() if capability.can_stop else _unable("can_stop")
+
+
+def _unable(what: str) -> BackendError:
+    return BackendError(ErrorCode.NOT_SUPPORTED, f"{what}: this car has no remote start and stop (OS 8 is the first)")

@@ -1,0 +1,57 @@
+"""Ford and Lincoln.
+
+Ford publishes no interface that controls charging: FordConnect Query only reads, and the older FordConnect with its
+start and stop is shut down. This file speaks the project's reference HTTP contract to a backend that Ford itself runs;
+what it knows of Ford is how its cars take a command:
+
+- start and stop;
+- a current limit in whole amperes, 6 A the least;
+- preferred charge times that begin and end on the hour, local time, for cars that can do no more than that. A start
+  while such a schedule stands would charge to 100 %, so a car with a schedule alone is handed back by clearing it;
+- no remote discharge: Intelligent Backup Power is commanded by the home system.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ven_adapters.contract import (
+    BackendError,
+    Capability,
+    Directive,
+    Rung,
+    Setting,
+    Snapshot,
+    VehicleBackend,
+)
+from ven_adapters.transport import ladder
+from ven_adapters.transport.backend import HttpVehicleBackend
+from ven_adapters.transport.options import backend_settings
+
+LEAST_A = 6
+
+
+def backend(settings: Mapping[str, Any]) -> VehicleBackend:
+    """Ford's backend; for the settings see `transport.options`."""
+    return HttpVehicleBackend(backend_settings(settings), achieve)
+
+
+def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
+    """Whole amperes, else a pause, else the whole hours of a schedule."""
+    del snapshot
+    asked_w = ladder.asked_w(directive, capability)
+    if asked_w is None:
+        return _hand_back(capability)
+    if asked_w < 0:
+        return ladder.no_discharge()
+    setting = ladder.current(asked_w, capability)
+    if setting is not None and (setting.current_a or 0) >= LEAST_A:
+        return setting
+    if capability.can_stop:
+        return ladder.pause()
+    return ladder.pause_by_schedule(directive, capability)
+
+
+def _hand_back(capability: Capability) -> Setting:
+    if capability.can_start:
+        return ladder.resume(capability)
+    return Setting(Rung.SCHEDULE, capability.max_charge_w)

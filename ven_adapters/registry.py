@@ -1,0 +1,39 @@
+"""Find automakers' files: entry points of the group `ven_adapters.oems`, ours and anybody else's."""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, cast
+
+from ven_adapters.contract import VehicleBackend
+
+GROUP = "ven_adapters.oems"
+Factory = Callable[[Mapping[str, Any]], VehicleBackend]
+
+
+class UnknownOem(LookupError):
+    """No installed package brings this automaker, or the one that does cannot be loaded."""
+
+
+def known() -> tuple[str, ...]:
+    """The names of every installed automaker, sorted."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def factory(name: str) -> Factory:
+    """The factory of one automaker's backend; UnknownOem lists the known names."""
+    points = [point for point in entry_points(group=GROUP) if point.name == name]
+    if not points:
+        raise UnknownOem(f"{name!r} is not an automaker that is installed; known are {', '.join(known()) or 'none'}")
+    if len({point.value for point in points}) > 1:
+        raise UnknownOem(f"{name!r} is brought by several packages: {', '.join(sorted(p.value for p in points))}")
+    return _load(points[0])
+
+
+def _load(point: EntryPoint) -> Factory:
+    try:
+        made = point.load()
+    except (ImportError, AttributeError) as error:
+        raise UnknownOem(f"{point.name!r} ({point.value}) cannot be loaded: {error}") from error
+    if not callable(made):
+        raise UnknownOem(f"{point.name!r} ({point.value}) is not a factory")
+    return cast("Factory", made)

@@ -1,0 +1,93 @@
+"""An automaker's settings, as its section of the adapter's settings file gives them, read strictly.
+
+Keys: `url` (required); `token`, or `token_url` + `client_id` + `client_secret` (+ `scope`); `webhook_secret`,
+`webhook_host`, `webhook_port`, `webhook_url`; `clock` (a Clock, or its printed form); `seed`; `connect_s`, `answer_s`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ven_adapters.contract import BackendError, ErrorCode
+from ven_adapters.transport.backend import BackendSettings, Webhook
+from ven_adapters.transport.session import Credentials, Limits
+from vtn.clock import Clock, RealClock, parse_clock
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "url": (str,),
+    "token": (str,),
+    "token_url": (str,),
+    "client_id": (str,),
+    "client_secret": (str,),
+    "scope": (str,),
+    "webhook_secret": (str,),
+    "webhook_host": (str,),
+    "webhook_port": (int,),
+    "webhook_url": (str,),
+    "webhook_quiet_s": (int, float),
+    "seed": (int,),
+    "connect_s": (int, float),
+    "answer_s": (int, float),
+}
+_CLIENT = ("token_url", "client_id", "client_secret")
+
+
+def backend_settings(settings: Mapping[str, Any]) -> BackendSettings:
+    """The settings of one backend; BackendError INVALID_REQUEST names the key that is wrong, never its value."""
+    given = {key: value for key, value in settings.items() if value is not None}
+    clock = _clock(given.pop("clock", None))
+    for key, value in given.items():
+        if key not in _KINDS:
+            raise _wrong(key, f"is not a setting; known are {', '.join(sorted((*_KINDS, 'clock')))}")
+        if not isinstance(value, _KINDS[key]) or isinstance(value, bool):
+            raise _wrong(key, f"must be {' or '.join(kind.__name__ for kind in _KINDS[key])}")
+    if not str(given.get("url", "")).startswith(("http://", "https://")):
+        raise _wrong("url", "must begin with http:// or https://")
+    return BackendSettings(
+        url=given["url"],
+        credentials=_credentials(given),
+        webhook=_webhook(given),
+        clock=clock,
+        seed=given.get("seed", 0),
+        limits=Limits(connect_s=given.get("connect_s", 5.0), answer_s=given.get("answer_s", 20.0)),
+    )
+
+
+def _credentials(given: Mapping[str, Any]) -> Credentials:
+    if "token" in given:
+        return Credentials(token=given["token"])
+    missing = [key for key in _CLIENT if key not in given]
+    if missing:
+        raise _wrong(missing[0], "is required when there is no token")
+    return Credentials(
+        token_url=given["token_url"],
+        client_id=given["client_id"],
+        client_secret=given["client_secret"],
+        scope=given.get("scope"),
+    )
+
+
+def _webhook(given: Mapping[str, Any]) -> Webhook | None:
+    if "webhook_secret" not in given:
+        return None
+    return Webhook(
+        secret=given["webhook_secret"],
+        host=given.get("webhook_host", "127.0.0.1"),
+        port=given.get("webhook_port", 0),
+        url=given.get("webhook_url"),
+        quiet_s=given.get("webhook_quiet_s", 60.0),
+    )
+
+
+def _clock(given: Any) -> Clock:
+    if given is None:
+        return RealClock()
+    if hasattr(given, "now"):
+        return cast("Clock", given)
+    try:
+        return parse_clock(str(given))
+    except ValueError as error:
+        raise _wrong("clock", str(error)) from None
+
+
+def _wrong(key: str, rule: str) -> BackendError:
+    return BackendError(ErrorCode.INVALID_REQUEST, f"settings.{key}: {rule}")

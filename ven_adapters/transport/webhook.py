@@ -1,0 +1,100 @@
+"""Receive a backend's pushes: signed bodies over HTTP into one bounded queue, each batch once.
+
+A body that is not genuine is refused before it is read. A full queue answers 503, so the backend keeps the batch and
+delivers it again: under pressure nothing is lost and nothing grows.
+"""
+
+import asyncio
+import collections
+import logging
+import time
+from collections.abc import Callable
+
+import orjson
+from aiohttp import web
+
+from ven_adapters.contract import BackendError, BackendEvent
+from ven_adapters.transport import signatures
+from ven_adapters.transport.codec import load_delivery
+from vtn.clock import Clock
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+REMEMBERED_BATCHES = 10_000
+QUEUED_BATCHES = 1_000
+
+_log = logging.getLogger(__name__)
+
+
+class Receiver:
+    """An HTTP listener for one backend's webhooks."""
+
+    def __init__(
+        self, secret: str, clock: Clock, *, queued: int = QUEUED_BATCHES, unix_s: Callable[[], float] = time.time
+    ) -> None:
+        self._secret = secret
+        self._clock = clock
+        self._unix_s = unix_s
+        self._seen: collections.OrderedDict[str, None] = collections.OrderedDict()
+        self._queue: asyncio.Queue[tuple[BackendEvent, ...]] = asyncio.Queue(queued)
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port that was given, or the free one that port 0 found."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.router.add_post("/", self._post)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def batch(self, quiet_s: float) -> tuple[BackendEvent, ...]:
+        """The next batch; empty when nothing came for `quiet_s` real seconds."""
+        try:
+            async with asyncio.timeout(quiet_s):
+                return await self._queue.get()
+        except TimeoutError:
+            return ()
+
+    async def _post(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        headers = request.headers
+        wrong = signatures.verify(
+            self._secret,
+            headers.get(signatures.TIMESTAMP_HEADER),
+            headers.get(signatures.SIGNATURE_HEADER),
+            body,
+            now_s=self._unix_s(),
+        )
+        if wrong is not None:
+            return web.Response(status=401, text=wrong)
+        return self._take(body)
+
+    def _take(self, body: bytes) -> web.Response:
+        try:
+            delivery = load_delivery(body, received_at=self._clock.now())
+        except BackendError as error:
+            _log.warning("a webhook body was refused: %s", error.detail)
+            return web.Response(status=400, text=error.detail)
+        if delivery.challenge is not None:
+            answer = {"answer": signatures.answer(self._secret, delivery.challenge)}
+            return web.Response(body=orjson.dumps(answer), content_type="application/json")
+        if delivery.event_id in self._seen:
+            return web.Response(status=200)
+        try:
+            self._queue.put_nowait(delivery.events)
+        except asyncio.QueueFull:
+            return web.Response(status=503, headers={"Retry-After": "1"})
+        self._remember(delivery.event_id)
+        return web.Response(status=200)
+
+    def _remember(self, event_id: str) -> None:
+        self._seen[event_id] = None
+        if len(self._seen) > REMEMBERED_BATCHES:
+            self._seen.popitem(last=False)

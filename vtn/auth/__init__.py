@@ -1,0 +1,1 @@
+"""Who a client is: registered clients, access tokens, sealed secrets and the development authority."""

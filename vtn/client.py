@@ -1,0 +1,225 @@
+"""An asynchronous OpenADR 3.1 client, Business Logic and VEN, for any VTN: adapters, tools and users' own code.
+
+It finds the token endpoint by `/auth/server`, renews tokens by itself, pages through lists, and remembers the ETag of
+every list so that an unchanged poll costs a 304. It knows HTTP and JSON, and nothing of what our own server is made of.
+"""
+
+import dataclasses
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+from vtn.wire import document
+from vtn.wire.enumerations import ObjectType
+
+PAGE = 50
+RENEW_BEFORE_S = 30.0
+TIMEOUT = aiohttp.ClientTimeout(total=30.0, connect=5.0)
+
+COLLECTIONS: Mapping[ObjectType, str] = {
+    ObjectType.PROGRAM: "programs",
+    ObjectType.EVENT: "events",
+    ObjectType.REPORT: "reports",
+    ObjectType.SUBSCRIPTION: "subscriptions",
+    ObjectType.VEN: "vens",
+    ObjectType.RESOURCE: "resources",
+}
+
+Json = dict[str, Any]
+Query = Mapping[str, str | int | bool | Sequence[str]]
+
+
+class VtnUnreachable(Exception):
+    """The VTN did not answer; whether a write took effect is unknown."""
+
+
+class VtnRefused(Exception):
+    """The VTN answered with a problem: `status`, and the problem document in `problem`."""
+
+    def __init__(self, status: int, problem: Json) -> None:
+        super().__init__(f"{status}: {problem.get('detail') or problem.get('title') or problem}")
+        self.status = status
+        self.problem = problem
+
+
+@dataclasses.dataclass(slots=True)
+class _Page:
+    etag: str
+    content: Any
+
+
+class Client:
+    """A session with one VTN at `url` (up to and with the version, such as http://127.0.0.1:8080/openadr3/3.1.0)."""
+
+    def __init__(
+        self, url: str, client_id: str, client_secret: str, *, scope: str = "", tls: ssl.SSLContext | bool = True
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.client_id = client_id
+        self._secret = client_secret
+        self._scope = scope
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+        self._token = ""
+        self._token_dies_s = 0.0
+        self._token_url: str | None = None
+        self._pages: dict[str, _Page] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # --- tokens --------------------------------------------------------------------------------------------------
+
+    async def token(self) -> str:
+        """A valid access token, renewed when it is about to die."""
+        if time.time() > self._token_dies_s - RENEW_BEFORE_S:
+            await self._fetch_token()
+        return self._token
+
+    async def _fetch_token(self) -> None:
+        if self._token_url is None:
+            _, _, server = await self._send("GET", f"{self.url}/auth/server", {})
+            self._token_url = server["tokenURL"]
+        form = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self._secret}
+        if self._scope:
+            form["scope"] = self._scope
+        status, _, answer = await self._send("POST", self._token_url, {}, form=form)
+        if status != HTTPStatus.OK:
+            raise VtnRefused(status, answer)
+        self._token = answer["access_token"]
+        self._token_dies_s = time.time() + float(answer.get("expires_in", 60))
+
+    # --- objects -------------------------------------------------------------------------------------------------
+
+    async def search(self, kind: ObjectType, **query: str | int | bool | Sequence[str]) -> list[Json]:
+        """All objects of a kind that match, page by page."""
+        found: list[Json] = []
+        while True:
+            page = await self.get(f"/{COLLECTIONS[kind]}", {**query, "skip": len(found), "limit": PAGE})
+            found += page
+            if len(page) < PAGE:
+                return found
+
+    async def read(self, kind: ObjectType, object_id: str) -> Json:
+        """One object; VtnRefused(404) when there is none for this client."""
+        return _object(await self.get(f"/{COLLECTIONS[kind]}/{object_id}", {}))
+
+    async def create(self, kind: ObjectType, content: Mapping[str, Any]) -> Json:
+        """Create an object and return it as stored."""
+        return await self._write("POST", f"/{COLLECTIONS[kind]}", content)
+
+    async def replace(self, kind: ObjectType, object_id: str, content: Mapping[str, Any]) -> Json:
+        """Replace an object and return it as stored."""
+        return await self._write("PUT", f"/{COLLECTIONS[kind]}/{object_id}", content)
+
+    async def delete(self, kind: ObjectType, object_id: str) -> Json:
+        """Delete an object and return what it was."""
+        return await self._write("DELETE", f"/{COLLECTIONS[kind]}/{object_id}", None)
+
+    # --- notifiers -----------------------------------------------------------------------------------------------
+
+    async def notifiers(self) -> Json:
+        """What notifiers the VTN offers."""
+        return _object(await self.get("/notifiers", {}))
+
+    async def topics(self, path: str) -> Mapping[str, str]:
+        """The MQTT topics at `/notifiers/mqtt/topics/<path>`, by operation."""
+        answer = _object(await self.get(f"/notifiers/mqtt/topics/{path}", {}))
+        topics: dict[str, str] = answer["topics"]
+        return topics
+
+    # --- the wire ------------------------------------------------------------------------------------------------
+
+    async def get(self, path: str, query: Query) -> Any:
+        """The answer to an authorised GET; an unchanged answer is remembered, not sent again."""
+        url = str(URL(self.url + path).with_query(_flat(query)))
+        page = self._pages.get(url)
+        status, etag, answer = await self._authorised("GET", url, {"If-None-Match": page.etag} if page else {}, None)
+        if status == HTTPStatus.NOT_MODIFIED and page:
+            return page.content
+        if etag:
+            self._pages[url] = _Page(etag, answer)
+        return answer
+
+    async def _write(self, method: str, path: str, content: Mapping[str, Any] | None) -> Json:
+        body = None if content is None else document.render(content)
+        _, _, answer = await self._authorised(method, self.url + path, {}, body)
+        return _object(answer)
+
+    async def _authorised(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None
+    ) -> tuple[int, str | None, Any]:
+        for last in (False, True):
+            bearer = {"Authorization": f"Bearer {await self.token()}"}
+            status, etag, answer = await self._send(method, url, headers | bearer, body=body)
+            if status == HTTPStatus.UNAUTHORIZED and not last:
+                self._token_dies_s = 0.0
+                continue
+            if status >= HTTPStatus.BAD_REQUEST:
+                raise VtnRefused(status, answer if isinstance(answer, dict) else {"title": str(answer)[:200]})
+            return status, etag, answer
+        raise AssertionError("unreachable")
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        *,
+        body: bytes | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> tuple[int, str | None, Any]:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=TIMEOUT)
+        if body is not None:
+            headers = headers | {"Content-Type": "application/json"}
+        try:
+            async with self._session.request(
+                method, url, headers=headers, data=body if form is None else form, ssl=self._tls
+            ) as response:
+                content = await response.read()
+                return response.status, response.headers.get("ETag"), _content(content)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise VtnUnreachable(f"{method} {url}: {error or type(error).__name__}") from error
+
+
+def _content(body: bytes) -> Any:
+    try:
+        return document.parse(body) if body else None
+    except ValueError:
+        return body.decode(errors="replace")
+
+
+def _object(answer: Any) -> Json:
+    if not isinstance(answer, dict):
+        raise VtnRefused(502, {"title": "the VTN answered with something that is not an object"})
+    return answer
+
+
+def _flat(query: Query) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for name, value in query.items():
+        if isinstance(value, bool):
+            pairs.append((name, "true" if value else "false"))
+        elif isinstance(value, (str, int)):
+            pairs.append((name, str(value)))
+        else:
+            pairs.extend((name, item) for item in value)
+    return pairs

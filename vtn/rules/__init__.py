@@ -1,0 +1,1 @@
+"""Protocol rules as pure functions: values and `now` in, values out."""

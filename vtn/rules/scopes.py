@@ -1,0 +1,150 @@
+"""The 45 operations of OpenADR 3.1 and who may call them, as one table (Annex A; SCO-01..12, SCO-O01..O45).
+
+A client's role comes from its registration. Its token's scopes can only narrow what the role allows: `read_all` in a
+VEN's token, which OpenADR 3.0.1 handed out, does not make it Business Logic (SCO-12).
+"""
+
+import dataclasses
+from collections.abc import Collection, Iterable
+
+from vtn.errors import Forbidden
+
+BL_SCOPES = ("read_all", "read_bl", "write_programs", "write_events", "write_subscriptions", "write_vens")
+VEN_SCOPES = ("read_targets", "read_ven_objects", "write_reports", "write_subscriptions", "write_vens")
+
+OTHER_SPELLINGS = {
+    "write_vens_bl": "write_vens",
+    "write_vens_ven": "write_vens",
+    "write_subscriptions_bl": "write_subscriptions",
+    "write_subscriptions_ven": "write_subscriptions",
+}
+STANDARD_SCOPES = frozenset({*BL_SCOPES, *VEN_SCOPES})
+
+BL_READS_ALL = frozenset({"read_targets", "read_ven_objects", "read_bl"})
+BL_ONLY = frozenset({"read_bl", "write_programs", "write_events"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: its name in the specification, its route, and the scope it takes (None: any client)."""
+
+    name: str
+    method: str
+    path: str
+    scope: str | None
+
+
+def _crud(collection: str, item: str, names: tuple[str, str, str, str, str], read: str, write: str) -> list[Operation]:
+    search, create, read_one, replace, delete = names
+    one = f"/{collection}/{{{item}}}"
+    return [
+        Operation(search, "GET", f"/{collection}", read),
+        Operation(create, "POST", f"/{collection}", write),
+        Operation(read_one, "GET", one, read),
+        Operation(replace, "PUT", one, write),
+        Operation(delete, "DELETE", one, write),
+    ]
+
+
+def _topics(name: str, path: str, scope: str | None) -> Operation:
+    return Operation(f"listAllMqttNotifierTopics{name}", "GET", f"/notifiers/mqtt/topics/{path}", scope)
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    *_crud(
+        "programs",
+        "programID",
+        ("searchAllPrograms", "createProgram", "searchProgramByProgramId", "updateProgram", "deleteProgram"),
+        "read_targets",
+        "write_programs",
+    ),
+    *_crud(
+        "reports",
+        "reportID",
+        ("searchAllReports", "createReport", "searchReportsByReportID", "updateReport", "deleteReport"),
+        "read_ven_objects",
+        "write_reports",
+    ),
+    *_crud(
+        "events",
+        "eventID",
+        ("searchAllEvents", "createEvent", "searchEventsByID", "updateEvent", "deleteEvent"),
+        "read_targets",
+        "write_events",
+    ),
+    *_crud(
+        "subscriptions",
+        "subscriptionID",
+        (
+            "searchSubscriptions",
+            "createSubscription",
+            "searchSubscriptionByID",
+            "updateSubscription",
+            "deleteSubscription",
+        ),
+        "read_ven_objects",
+        "write_subscriptions",
+    ),
+    *_crud(
+        "vens",
+        "venID",
+        ("searchVens", "createVen", "searchVenByID", "updateVen", "deleteVen"),
+        "read_ven_objects",
+        "write_vens",
+    ),
+    *_crud(
+        "resources",
+        "resourceID",
+        (
+            "searchVenResources",
+            "createResource",
+            "searchVenResourceByID",
+            "updateVenResource",
+            "deleteVenResource",
+        ),
+        "read_ven_objects",
+        "write_vens",
+    ),
+    Operation("listAllNotifiers", "GET", "/notifiers", None),
+    _topics("Programs", "programs", None),
+    _topics("Program", "programs/{programID}", None),
+    _topics("Events", "events", "read_bl"),
+    _topics("ProgramEvents", "programs/{programID}/events", None),
+    _topics("Reports", "reports", "read_bl"),
+    _topics("Subscriptions", "subscriptions", "read_bl"),
+    _topics("Vens", "vens", "read_bl"),
+    _topics("Ven", "vens/{venID}", "read_ven_objects"),
+    _topics("Resources", "resources", "read_bl"),
+    _topics("VenEvents", "vens/{venID}/events", "read_ven_objects"),
+    _topics("VenPrograms", "vens/{venID}/programs", "read_ven_objects"),
+    _topics("VenResources", "vens/{venID}/resources", "read_ven_objects"),
+)
+
+
+def standard_scope(scope: str) -> str:
+    """A scope in the standard's spelling."""
+    return OTHER_SPELLINGS.get(scope, scope)
+
+
+def permits(operation: Operation, *, is_bl: bool, scopes: Collection[str]) -> bool:
+    """Whether a client of this role, holding these scopes, may call the operation."""
+    if operation.scope is None:
+        return True
+    if operation.scope in BL_ONLY and not is_bl:
+        return False
+    if operation.scope in scopes:
+        return True
+    return is_bl and "read_all" in scopes and operation.scope in BL_READS_ALL
+
+
+def require(operation: Operation, *, is_bl: bool, scopes: Collection[str]) -> None:
+    """Raise Forbidden unless the client may call the operation."""
+    if not permits(operation, is_bl=is_bl, scopes=scopes):
+        raise Forbidden(f"this operation needs the scope {operation.scope}")
+
+
+def grantable(requested: Iterable[str], allowed: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split the scopes of a token request into those the client may have and those it may not, in standard spelling."""
+    wanted = list(dict.fromkeys(standard_scope(scope) for scope in requested))
+    granted = tuple(scope for scope in wanted if scope in allowed)
+    return granted, tuple(scope for scope in wanted if scope not in allowed)

@@ -1,0 +1,224 @@
+"""What storage promises to the rooms above, in values. SQLite and PostgreSQL keep these promises alike.
+
+Every write stores the object and its row in the change log in one transaction, and returns after the commit. Log
+numbers rise in commit order without gaps, so a reader that has seen number n has seen everything up to n.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from vtn.wire.enumerations import ObjectType, Operation
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """One object as it is stored: the JSON text as the owner would read it, and the columns it is found by.
+
+    `created` and `modified` are RFC 3339 texts of equal form, so that they sort as instants. `name` is unique in its
+    scope: among programs, among vens, and among the resources of one ven; reports and events leave it None.
+    """
+
+    kind: ObjectType
+    id: str
+    created: str
+    modified: str
+    body: bytes
+    client_id: str | None = None
+    name: str | None = None
+    program_id: str | None = None
+    event_id: str | None = None
+    ven_id: str | None = None
+    client_name: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the change log. A DELETE carries the last state as `record`; an UPDATE also the state before."""
+
+    seq: int
+    at: str
+    operation: Operation
+    record: Record
+    before: Record | None = None
+    actor: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Create:
+    """Store a new object. Conflict when its name is taken or when an object that it points at does not exist."""
+
+    record: Record
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Replace:
+    """Replace an object by what `revise` makes of the stored one, inside the transaction; NotFound when it is gone.
+
+    `revise` may raise any VtnError to refuse; it must be pure, since it may run again. When a ven changes its
+    client_id, `follow` makes of each resource of that ven what it shall become, and each is logged as an UPDATE.
+    """
+
+    kind: ObjectType
+    id: str
+    revise: Callable[[Record], Record]
+    follow: Callable[[Record, Record], Record] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete an object and its children (program: events, reports, subscriptions; event: reports; ven: resources).
+
+    Children go first and each is logged; reports are copied to the archive before they go. With `cascade` False an
+    object that has children is a Conflict. `check` may raise a VtnError to refuse.
+    """
+
+    kind: ObjectType
+    id: str
+    check: Callable[[Record], None]
+    cascade: bool = True
+
+
+Command = Create | Replace | Delete
+
+
+class Role(enum.StrEnum):
+    """What a client is, by its registration and never by its token's scopes (SCO-12)."""
+
+    BL = "BL"
+    VEN = "VEN"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Client:
+    """A registered API client. Tokens issued before `valid_from_s` (Unix seconds) are dead."""
+
+    client_id: str
+    role: Role
+    scopes: tuple[str, ...]
+    secret_hash: str = dataclasses.field(repr=False)
+    created: str
+    valid_from_s: float
+    revoked: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReportQuery:
+    """Which reports to list, oldest first by (created, id); None means any."""
+
+    client_id: str | None = None
+    program_id: str | None = None
+    event_id: str | None = None
+    client_name: str | None = None
+    skip: int = 0
+    limit: int = 50
+
+
+class DeliveryState(enum.StrEnum):
+    """A webhook delivery waits, or was given up after its last try."""
+
+    PENDING = "PENDING"
+    DEAD = "DEAD"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Delivery:
+    """One notification owed to one callback of one subscription; deleted once the receiver took it.
+
+    `seq` names the change; `entry` is the position in the subscription's objectOperations; `operation` is what this
+    subscriber is told, which differs from the change's when an update takes the object out of its sight.
+    """
+
+    subscription_id: str
+    entry: int
+    seq: int
+    operation: Operation
+    state: DeliveryState = DeliveryState.PENDING
+    attempts: int = 0
+    next_at_s: float = 0.0
+    last_error: str | None = None
+
+
+class Store(Protocol):
+    """The database behind the top node."""
+
+    async def write(self, command: Command, *, at: str, actor: str) -> tuple[Change, ...]:
+        """Do a command durably and return its changes in log order; Conflict, NotFound or Unavailable otherwise.
+
+        Commands that arrive while a commit is in flight are committed together in the next transaction; one that
+        fails does not touch its neighbours.
+        """
+        ...
+
+    async def objects(self) -> tuple[int, Sequence[Record]]:
+        """Every object but reports, and the log's head, as of one instant."""
+        ...
+
+    async def changes(self, after: int, limit: int = 1000) -> Sequence[Change]:
+        """The log after a number, in order."""
+        ...
+
+    async def head(self) -> int:
+        """The newest number of the log, from the database."""
+        ...
+
+    def shared_head(self) -> int:
+        """The newest number that any process on this host has committed, without touching the database."""
+        ...
+
+    async def reports(self, query: ReportQuery) -> Sequence[Record]:
+        """Reports as asked."""
+        ...
+
+    async def report(self, report_id: str) -> Record | None:
+        """One report."""
+        ...
+
+    async def clients(self) -> tuple[int, Sequence[Client]]:
+        """Every client, revoked ones too, and the generation that counts changes to them."""
+        ...
+
+    async def put_client(self, client: Client) -> None:
+        """Add or replace a client; every process on this host sees it before the next request."""
+        ...
+
+    def client_generation(self) -> int:
+        """Counts changes to clients made by any process on this host, without touching the database."""
+        ...
+
+    async def cursor(self, outlet: str) -> int:
+        """How far an outlet of the relay has read the log; 0 when it is new."""
+        ...
+
+    async def advance(self, outlet: str, seq: int, owed: Sequence[Delivery] = ()) -> None:
+        """Move an outlet's cursor and store what it owes, in one transaction."""
+        ...
+
+    async def deliveries(self, state: DeliveryState = DeliveryState.PENDING, limit: int = 10_000) -> Sequence[Delivery]:
+        """Deliveries in a state, in log order."""
+        ...
+
+    async def put_delivery(self, delivery: Delivery) -> None:
+        """Remember another try, or the end of trying."""
+        ...
+
+    async def settle(self, done: Sequence[Delivery]) -> None:
+        """Forget deliveries that the receiver took."""
+        ...
+
+    async def prune(self, before: str) -> int:
+        """Drop log rows older than `before` that every cursor has passed and no delivery needs; how many went."""
+        ...
+
+    async def lead(self) -> bool:
+        """Try to become (or stay) the one process that relays and keeps time; False while another one is."""
+        ...
+
+    async def ping(self) -> None:
+        """Unavailable when the database cannot be reached."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is queued and let go of the database."""
+        ...

@@ -1,0 +1,289 @@
+"""Every object but reports, in memory and ready to send, kept current by the change log.
+
+VENs poll and events change rarely, so a read costs dictionary look-ups and a join of bytes: no SQL, no validation, and
+no serialisation but once per version and view of an object. A reader calls `current()` first; it compares the number
+this process has applied with the number any process on this host has committed, and catches up when they differ.
+"""
+
+import bisect
+import dataclasses
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from vtn.rules import privacy, timeline
+from vtn.rules.privacy import EVERYTHING, Lens, Viewer
+from vtn.storage.ports import Change, Record, Store
+from vtn.wire import document
+from vtn.wire.enumerations import ObjectType, Operation
+from vtn.wire.event import Event
+from vtn.wire.interval import BEGINNING, END_OF_TIME
+
+Key = tuple[str, str]
+UNTARGETED = ""
+
+
+@dataclasses.dataclass(slots=True)
+class Entry:
+    """One object: its record, what it is found by, and its bytes for each view that was asked for."""
+
+    record: Record
+    key: Key
+    targets: tuple[str, ...]
+    cut: bool
+    views: dict[frozenset[str], bytes] = dataclasses.field(default_factory=dict)
+    judged_until: datetime = BEGINNING
+    transpired: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list request narrows by, beside targets; None means any."""
+
+    program_id: str | None = None
+    ven_id: str | None = None
+    name: str | None = None
+    client_name: str | None = None
+    objects: frozenset[str] = frozenset()
+    active_at: datetime | None = None
+    skip: int = 0
+    limit: int = 50
+
+
+class ReadModel:
+    """The objects of one top node. Only `apply` and `load` change it; both run between two awaits."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self._entries: dict[ObjectType, dict[str, Entry]] = {kind: {} for kind in ObjectType}
+        self._order: dict[ObjectType, dict[str, list[Key]]] = {kind: defaultdict(list) for kind in ObjectType}
+        self._by_program: dict[str, list[Key]] = defaultdict(list)
+        self._all: dict[ObjectType, list[Key]] = {kind: [] for kind in ObjectType}
+        self._ven_of_client: dict[str, str] = {}
+        self._resources_of_ven: dict[str, set[str]] = defaultdict(set)
+        self._grants: dict[str, frozenset[str]] = {}
+
+    # --- keeping current -----------------------------------------------------------------------------------------
+
+    async def load(self, store: Store) -> None:
+        """Read everything once, at start."""
+        self.seq, records = await store.objects()
+        for record in sorted(records, key=lambda record: (record.created, record.id)):
+            self._insert(record)
+
+    async def current(self, store: Store) -> None:
+        """Return once everything that was committed on this host before the call has been applied."""
+        while self.seq < store.shared_head():
+            changes = await store.changes(self.seq)
+            if not changes:
+                return
+            self.apply(changes)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Take changes in log order; what was taken already is skipped, and a gap is left for `current` to fill."""
+        for change in changes:
+            if change.seq == self.seq + 1:
+                if change.record.kind is not ObjectType.REPORT:
+                    self._remove(change.record.kind, change.record.id)
+                    if change.operation is not Operation.DELETE:
+                        self._insert(change.record)
+                self.seq = change.seq
+
+    def _insert(self, record: Record) -> None:
+        content = document.parse(record.body)
+        targets = tuple(content.get("targets") or ())
+        key = (record.created, record.id)
+        cut = any(descriptor.get("targets") for descriptor in content.get("reportDescriptors") or ())
+        self._entries[record.kind][record.id] = Entry(record, key, targets, cut)
+        bisect.insort(self._all[record.kind], key)
+        for target in set(targets) or {UNTARGETED}:
+            bisect.insort(self._order[record.kind][target], key)
+        if record.kind is ObjectType.EVENT and record.program_id:
+            bisect.insort(self._by_program[record.program_id], key)
+        self._index_grants(record, present=True)
+
+    def _remove(self, kind: ObjectType, object_id: str) -> None:
+        entry = self._entries[kind].pop(object_id, None)
+        if entry is None:
+            return
+        _discard(self._all[kind], entry.key)
+        for target in set(entry.targets) or {UNTARGETED}:
+            _discard(self._order[kind][target], entry.key)
+        if kind is ObjectType.EVENT and entry.record.program_id:
+            _discard(self._by_program[entry.record.program_id], entry.key)
+        self._index_grants(entry.record, present=False)
+
+    def _index_grants(self, record: Record, *, present: bool) -> None:
+        if record.kind is ObjectType.VEN and record.client_id:
+            self._grants.pop(record.client_id, None)
+            if present:
+                self._ven_of_client[record.client_id] = record.id
+            else:
+                self._ven_of_client.pop(record.client_id, None)
+        elif record.kind is ObjectType.RESOURCE and record.ven_id:
+            siblings = self._resources_of_ven[record.ven_id]
+            (siblings.add if present else siblings.discard)(record.id)
+            if ven := self._entries[ObjectType.VEN].get(record.ven_id):
+                self._grants.pop(ven.record.client_id or "", None)
+
+    # --- who may see what ----------------------------------------------------------------------------------------
+
+    def grants(self, client_id: str) -> frozenset[str]:
+        """The targets granted to a VEN client: those of its ven and of that ven's resources (TGT-03)."""
+        granted = self._grants.get(client_id)
+        if granted is None:
+            ven = self.ven_of(client_id)
+            granted = frozenset(self._targets_of(ven)) if ven else frozenset()
+            self._grants[client_id] = granted
+        return granted
+
+    def _targets_of(self, ven: Record) -> Iterator[str]:
+        yield from self._entries[ObjectType.VEN][ven.id].targets
+        for resource_id in self._resources_of_ven[ven.id]:
+            yield from self._entries[ObjectType.RESOURCE][resource_id].targets
+
+    def viewer(self, client_id: str, *, is_bl: bool) -> Viewer:
+        """A client as the privacy rules see it, with today's grants."""
+        return Viewer(client_id, is_bl, frozenset() if is_bl else self.grants(client_id))
+
+    def ven_of(self, client_id: str) -> Record | None:
+        """The ven of a client, if it has one."""
+        ven_id = self._ven_of_client.get(client_id)
+        return self.get(ObjectType.VEN, ven_id) if ven_id else None
+
+    def visible(self, kind: ObjectType, object_id: str, viewer: Viewer) -> bool:
+        """Whether this client may see the object (which must exist to be seen)."""
+        entry = self._entries[kind].get(object_id)
+        return entry is not None and self._visible(entry, viewer, EVERYTHING)
+
+    def _visible(self, entry: Entry, viewer: Viewer, lens: Lens) -> bool:
+        kind = entry.record.kind
+        if kind is ObjectType.EVENT:
+            program = self._entries[ObjectType.PROGRAM].get(entry.record.program_id or "")
+            return privacy.event_visible(entry.targets, program.targets if program else (), viewer, lens)
+        if kind is ObjectType.PROGRAM:
+            return privacy.targets_visible(entry.targets, viewer, lens)
+        return privacy.owned_visible(entry.record.client_id, viewer) and _asked_for(entry.targets, lens)
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def get(self, kind: ObjectType, object_id: str) -> Record | None:
+        """An object by id, whole, whoever asks."""
+        entry = self._entries[kind].get(object_id)
+        return entry.record if entry else None
+
+    def every(self, kind: ObjectType) -> Iterator[Record]:
+        """All objects of a kind, oldest first, whole."""
+        entries = self._entries[kind]
+        return (entries[object_id].record for _, object_id in tuple(self._all[kind]))
+
+    def read(self, kind: ObjectType, object_id: str, viewer: Viewer) -> bytes | None:
+        """An object by id as this client may read it; None when hidden or missing, which look the same (TGT-14)."""
+        entry = self._entries[kind].get(object_id)
+        if entry is None or not self._visible(entry, viewer, EVERYTHING):
+            return None
+        return self._bytes(entry, viewer, EVERYTHING)
+
+    def search(self, kind: ObjectType, viewer: Viewer, lens: Lens, narrow: Filter) -> list[bytes]:
+        """A page of what this client may read, oldest first by (created, id); privacy and filters before paging."""
+        entries = self._entries[kind]
+        found = (entries[object_id] for _, object_id in self._candidates(kind, viewer, lens, narrow))
+        kept = (e for e in found if self._visible(e, viewer, lens) and self._passes(e, narrow))
+        return [self._bytes(entry, viewer, lens) for entry in islice(kept, narrow.skip, narrow.skip + narrow.limit)]
+
+    def _candidates(self, kind: ObjectType, viewer: Viewer, lens: Lens, narrow: Filter) -> Iterable[Key]:
+        """The shortest ordered list of keys that is sure to hold every answer."""
+        if kind is ObjectType.EVENT and narrow.program_id is not None:
+            return self._by_program.get(narrow.program_id, ())
+        if viewer.is_bl and lens.asked is None:
+            return self._all[kind]
+        if kind not in privacy.TARGETED:
+            return self._all[kind] if viewer.is_bl else self._owned(kind, viewer.client_id)
+        through = lens.asked if viewer.is_bl and lens.asked is not None else privacy.usable_targets(viewer, lens)
+        names = set(through) if lens.asked is not None else {*through, UNTARGETED}
+        orders = self._order[kind]
+        return _distinct(heapq.merge(*(orders[name] for name in names if name in orders)))
+
+    def _owned(self, kind: ObjectType, client_id: str) -> Iterable[Key]:
+        if kind is ObjectType.VEN:
+            ven = self.ven_of(client_id)
+            return [(ven.created, ven.id)] if ven else []
+        if kind is ObjectType.RESOURCE and (ven := self.ven_of(client_id)):
+            resources = self._entries[ObjectType.RESOURCE]
+            return sorted(resources[resource_id].key for resource_id in self._resources_of_ven[ven.id])
+        return self._all[kind]
+
+    def _passes(self, entry: Entry, narrow: Filter) -> bool:
+        record = entry.record
+        pairs = (
+            (narrow.program_id, record.program_id),
+            (narrow.ven_id, record.ven_id),
+            (narrow.name, record.name),
+            (narrow.client_name, record.client_name),
+        )
+        if any(wanted is not None and wanted != held for wanted, held in pairs):
+            return False
+        if narrow.active_at is not None and self._transpired(entry, narrow.active_at):
+            return False
+        return not narrow.objects or narrow.objects <= _subscribed_kinds(record)
+
+    def _transpired(self, entry: Entry, now: datetime) -> bool:
+        """Whether an event is over, remembered until the instant at which the answer can change."""
+        if now >= entry.judged_until:
+            event = Event.model_validate(document.parse(entry.record.body))
+            entry.transpired = timeline.transpired(event, now)
+            entry.judged_until = (
+                END_OF_TIME if entry.transpired else timeline.next_transition(event, now) or END_OF_TIME
+            )
+        return entry.transpired
+
+    def _bytes(self, entry: Entry, viewer: Viewer, lens: Lens) -> bytes:
+        """The object's bytes for this view, serialised once per distinct view and version of the object."""
+        kind = entry.record.kind
+        if kind in privacy.TARGETED and not viewer.is_bl:
+            shown = privacy.shown_targets(entry.targets, viewer, lens)
+            if not entry.cut and len(shown) == len(set(entry.targets)):
+                return entry.record.body
+            view_key = privacy.usable_targets(viewer, lens) if entry.cut else shown
+            return self._rendered(entry, view_key, viewer, lens)
+        if kind is ObjectType.SUBSCRIPTION and entry.record.client_id != viewer.client_id:
+            return self._rendered(entry, frozenset(), viewer, lens)
+        return entry.record.body
+
+    def _rendered(self, entry: Entry, view_key: frozenset[str], viewer: Viewer, lens: Lens) -> bytes:
+        body = entry.views.get(view_key)
+        if body is None:
+            content = document.parse(entry.record.body)
+            body = document.render(privacy.view(entry.record.kind, content, viewer, lens))
+            entry.views[view_key] = body
+        return body
+
+
+def _discard(keys: list[Key], key: Key) -> None:
+    position = bisect.bisect_left(keys, key)
+    if position < len(keys) and keys[position] == key:
+        del keys[position]
+
+
+def _distinct(keys: Iterable[Key]) -> Iterator[Key]:
+    previous: Key | None = None
+    for key in keys:
+        if key != previous:
+            yield key
+        previous = key
+
+
+def _asked_for(targets: Sequence[str], lens: Lens) -> bool:
+    """The `targets` query on vens and resources: a plain filter on the object's own targets (VEN-22, RES-21)."""
+    if lens.asked is None:
+        return True
+    wanted = lens.asked
+    return wanted.issubset(targets) if lens.match is privacy.Match.ALL else not wanted.isdisjoint(targets)
+
+
+def _subscribed_kinds(record: Record) -> frozenset[str]:
+    content: dict[str, Any] = document.parse(record.body)
+    return frozenset(kind for entry in content["objectOperations"] for kind in entry["objects"])

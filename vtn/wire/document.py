@@ -1,0 +1,95 @@
+"""JSON bytes to Python values and back, digit for digit.
+
+A payload value of 0.170 or 1e3 comes back as it was sent, because values mean something to the two parties only
+(GEN-19, GEN-30). Numbers whose Python spelling differs from the text that was sent remember that text. NaN and
+Infinity are not JSON and are refused.
+"""
+
+import json
+from typing import Any, NoReturn, Self
+
+import orjson
+
+MAX_DEPTH = 64
+INT64_DIGITS = 18
+
+
+class Digits(float):
+    """A float that remembers how it was written."""
+
+    __slots__ = ("literal",)
+    literal: str
+
+    def __new__(cls, literal: str) -> Self:
+        """Read the number and keep its text."""
+        number = super().__new__(cls, literal)
+        number.literal = literal
+        return number
+
+
+class WideInt(int):
+    """An integer beyond 64 bits, or written as -0, that remembers how it was written."""
+
+    literal: str
+
+    def __new__(cls, literal: str) -> Self:
+        """Read the number and keep its text."""
+        number = super().__new__(cls, literal)
+        number.literal = literal
+        return number
+
+
+def _float(literal: str) -> float:
+    number = float(literal)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {literal[:40]} is too large")
+    return number if repr(number) == literal else Digits(literal)
+
+
+def _int(literal: str) -> int:
+    return int(literal) if len(literal) <= INT64_DIGITS and literal != "-0" else WideInt(literal)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decoder = json.JSONDecoder(parse_float=_float, parse_int=_int, parse_constant=_refuse_constant)
+
+
+def parse(body: bytes) -> Any:
+    """Read one JSON text (UTF-8); ValueError says what is wrong and where."""
+    try:
+        return _decoder.decode(body.decode("utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at line {error.lineno} column {error.colno}") from None
+    except UnicodeDecodeError:
+        raise ValueError("the text is not UTF-8") from None
+    except RecursionError:
+        raise ValueError("the text is nested too deeply") from None
+
+
+def depth_exceeds(value: Any, limit: int = MAX_DEPTH) -> bool:
+    """True when lists and objects are nested deeper than `limit`; never recurses."""
+    layer = [value]
+    for _ in range(limit):
+        layer = [
+            child
+            for node in layer
+            if isinstance(node, (dict, list))
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not layer:
+            return False
+    return True
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, (Digits, WideInt)):
+        return orjson.Fragment(value.literal)
+    raise TypeError(f"not a JSON value: {type(value).__name__}")
+
+
+def render(value: Any) -> bytes:
+    """Write JSON (UTF-8, compact), numbers as they were written."""
+    return orjson.dumps(value, default=_as_written, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
