@@ -54,10 +54,14 @@ class Filter:
 
 
 class ReadModel:
-    """The objects of one top node. Only `apply` and `load` change it; both run between two awaits."""
+    """The objects of one top node. Only `apply` and `load` change it; both run between two awaits.
+
+    `seq` is the newest log number taken, `catalogue` counts the changes that a list could show.
+    """
 
     def __init__(self) -> None:
         self.seq = 0
+        self.catalogue = 0
         self._entries: dict[ObjectType, dict[str, Entry]] = {kind: {} for kind in ObjectType}
         self._order: dict[ObjectType, dict[str, list[Key]]] = {kind: defaultdict(list) for kind in ObjectType}
         self._by_program: dict[str, list[Key]] = defaultdict(list)
@@ -87,6 +91,7 @@ class ReadModel:
         for change in changes:
             if change.seq == self.seq + 1:
                 if change.record.kind is not ObjectType.REPORT:
+                    self.catalogue += 1
                     self._remove(change.record.kind, change.record.id)
                     if change.operation is not Operation.DELETE:
                         self._insert(change.record)

@@ -1,0 +1,63 @@
+"""Settings: strict, and every refusal names the file, the line, the key and the reason."""
+
+from pathlib import Path
+
+import pytest
+
+from vtn.config import Settings
+from vtn.errors import ConfigError
+from vtn.settings import load
+
+EXAMPLE = Path(__file__).parents[2] / "config" / "vtn.example.toml"
+
+
+def read(tmp_path, text, **environ):
+    path = tmp_path / "vtn.toml"
+    path.write_text(text)
+    return load(Settings, path, prefix="EVTN", environ=environ)
+
+
+def test_no_configuration_at_all_is_a_configuration():
+    settings = load(Settings, None, prefix="EVTN", environ={})
+    assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8080)
+
+
+def test_the_example_file_says_what_the_defaults_are():
+    assert load(Settings, EXAMPLE, prefix="EVTN", environ={}) == Settings()
+
+
+def test_the_example_file_names_every_setting():
+    text = EXAMPLE.read_text()
+    named = {f"{s}.{key}" for s, section in Settings() for key, _ in section if f"{key} =" in text}
+    assert named == {f"{s}.{key}" for s, section in Settings() for key, _ in section}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[server]\nprot = 1\n", r"vtn\.toml:2: server\.prot: is not a setting"),
+        ("[sever]\nport = 1\n", r"vtn\.toml:1: sever: is not a setting"),
+        ("\n[server]\nport = 70000\n", r"vtn\.toml:3: server\.port: .*65535"),
+        ("[server]\nport = 'x'\n", r"vtn\.toml:2: server\.port: .*integer"),
+        ("[server\n", r"vtn\.toml: is not TOML"),
+        ("[server]\nhost = '0.0.0.0'\n", r"vtn\.toml:1: server: .*certificate"),
+    ],
+)
+def test_a_broken_file_names_the_line_the_key_and_the_reason(tmp_path, text, says):
+    with pytest.raises(ConfigError, match=says):
+        read(tmp_path, text)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read"):
+        load(Settings, tmp_path / "nowhere.toml", prefix="EVTN", environ={})
+
+
+def test_the_environment_outranks_the_file(tmp_path):
+    settings = read(tmp_path, "[server]\nport = 1\n", EVTN_SERVER__PORT="2", EVTN_MQTT__MODE="off")
+    assert (settings.server.port, settings.mqtt.mode) == (2, "off")
+
+
+def test_an_unknown_variable_is_refused_by_its_name(tmp_path):
+    with pytest.raises(ConfigError, match="EVTN_SERVER__PROT: is not a setting"):
+        read(tmp_path, "", EVTN_SERVER__PROT="2")

@@ -1,0 +1,258 @@
+"""An automaker's own backend: it keeps directives, makes cars obey them, and gives every car back to its driver.
+
+A directive travels to the car as one window with its own end, so no car outlives its directive, whatever happens to the
+network. A newer directive for the same car replaces an older one when it begins. Time comes as an argument. Nothing
+here knows of HTTP.
+"""
+
+import functools
+import math
+from datetime import datetime
+
+import numpy as np
+
+from ven_adapters.contract import (
+    Ack,
+    BackendError,
+    BackendEvent,
+    Capability,
+    DirectivesChanged,
+    DirectiveState,
+    DirectiveStatus,
+    ErrorCode,
+    Rung,
+)
+from ven_adapters.simulator import faults
+from ven_adapters.simulator.book import Book, Record, status_of
+from ven_adapters.simulator.drivers import Drivers
+from ven_adapters.simulator.enrolment import missing_paper
+from ven_adapters.simulator.fleets import Fleet, control_of, resumes
+from ven_adapters.simulator.models import CONTROLS, MODELS, Numbers, capability
+from ven_adapters.simulator.permits import Circumstances, refusal
+from ven_adapters.simulator.physics import DISCHARGE_EFFICIENCY
+from ven_adapters.simulator.settings import FaultRates
+from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.world import World
+from ven_adapters.transport.codec import Order
+from ven_adapters.transport.ladder import whole_hours
+
+CANCEL_RANK, END_RANK, BEGIN_RANK = 0, 1, 2
+
+
+class Cloud:
+    """The backend of one fleet; `outbox` fills with what is to be pushed."""
+
+    def __init__(self, fleet: Fleet, seed: int, rates: FaultRates, ledger: Ledger) -> None:
+        cars = len(fleet.refs)
+        self.fleet, self.world, self.ledger = fleet, World(fleet, ledger), ledger
+        self.outbox: list[BackendEvent] = []
+        self.asleep = np.zeros(cars, bool)
+        self._seed, self._rates = seed, rates
+        self._number = {ref: car for car, ref in enumerate(fleet.refs)}
+        self._resumes = resumes(fleet)
+        self._stranded = np.zeros(cars, bool)
+        self._book = Book(cars)
+        self._current: list[Record | None] = [None] * cars
+        self._changed: dict[int, Record] = {}
+        self._calls = 0
+        self.drivers = Drivers(self.world, ledger, self, self.outbox.append)
+
+    def car(self, ref: str) -> int:
+        """The column of a car; INVALID_REQUEST when the backend does not know it."""
+        if ref not in self._number:
+            raise BackendError(ErrorCode.INVALID_REQUEST, "vehicle_ref: is not enrolled here")
+        return self._number[ref]
+
+    def capability(self, car: int) -> Capability:
+        """What a car can do."""
+        fleet = self.fleet
+        numbers = Numbers(int(fleet.max_a[car]), int(fleet.voltage_v[car]), int(fleet.max_discharge_w[car]))
+        return capability(MODELS[fleet.brand][fleet.model[car]], CONTROLS[control_of(fleet, car)], numbers)
+
+    def held(self, car: int) -> bool:
+        """True while a directive is in force on a car."""
+        return self._current[car] is not None
+
+    def stranded(self, car: int) -> bool:
+        """True for a car that was stopped and cannot be started again until it is replugged."""
+        return bool(self._stranded[car])
+
+    def advance(self, now: datetime) -> None:
+        """Let the cars live until `now`; what they and their drivers did goes to the outbox."""
+        self.world.advance(self.world.seconds(now))
+        idle_s = self.world.now_s - self.world.idle_since_s
+        self.asleep |= self.fleet.fates.sleeper & (idle_s > faults.SLEEPS_AFTER_S) & ~self.asleep
+        if self._changed:
+            self.outbox.append(DirectivesChanged(tuple(self._status(record) for record in self._changed.values())))
+            self._changed = {}
+
+    def submit(self, car: int, order: Order, body: bytes, now: datetime) -> Ack:
+        """Take a directive, or raise why not. The same key and body gets its first record's answer."""
+        found = self._book.seen(order, body)
+        if found is not None:
+            return found.ack()
+        self.ledger.asked(car, order.directive.kind, self.world.seconds(now), at_plug=bool(self.world.plugged[car]))
+        try:
+            self._admit(car, order, now)
+        except BackendError as error:
+            self.ledger.refused(error.code)
+            raise
+        return self._accept(car, order, body, now).ack()
+
+    def cancel(self, car: int, directive_id: str, now: datetime) -> tuple[Ack, bool]:
+        """End a directive; the answer and whether the car has already let go."""
+        record = self._book.get(car, directive_id)
+        if record.state is DirectiveState.ACCEPTED:
+            self._move(record, DirectiveState.CANCELLED)
+        elif not record.final:
+            lag_s = faults.latency_s(self._seed, f"cancel/{directive_id}", self._rates)
+            at_s = self.world.seconds(now) + lag_s
+            self.world.at(at_s, car, functools.partial(self._end, record, DirectiveState.CANCELLED), rank=CANCEL_RANK)
+        return record.ack(), record.final
+
+    def status(self, car: int, directive_id: str) -> DirectiveStatus:
+        """Where a directive stands."""
+        return self._status(self._book.get(car, directive_id))
+
+    def wake(self, car: int, now: datetime) -> float:
+        """Call a sleeping car; the seconds until it can be reached."""
+        now_s = self.world.seconds(now)
+        wait_s = faults.wake_s(self._seed, f"{self.fleet.refs[car]}/{now_s // 600.0}")
+        self.world.at(now_s + wait_s, car, functools.partial(self._awake, car))
+        return wait_s
+
+    def plug_changed(self, car: int) -> None:
+        """A cable went in or out: a directive in force is interrupted, or taken up again within its window."""
+        self._awake(car)
+        self._stranded[car] = False
+        record = self._current[car]
+        if record is None:
+            self._hand_back(car)
+        elif self.world.plugged[car]:
+            self._move(record, DirectiveState.IN_FORCE)
+        else:
+            self._move(record, DirectiveState.INTERRUPTED, ErrorCode.NOT_PLUGGED)
+
+    def driver_took_over(self, car: int) -> None:
+        """Whatever holds the car, or is on its way to it, gives way to the driver."""
+        for record in (*self._book.pending(car), self._current[car]):
+            if record is not None:
+                self._move(record, DirectiveState.OVERRIDDEN, ErrorCode.USER_OVERRIDE)
+        self._current[car] = None
+        self._stranded[car] = False
+        self._hand_back(car)
+
+    def _admit(self, car: int, order: Order, now: datetime) -> None:
+        self._calls += 1
+        wait_s = faults.rate_limited_s(self._seed, str(self._calls), self._rates)
+        if wait_s is not None:
+            raise BackendError(ErrorCode.RATE_LIMITED, "too many calls to this car", retry_after_s=round(wait_s))
+        error = refusal(self._circumstances(car, now), order)
+        if error is not None and error.code is ErrorCode.ASLEEP:
+            raise BackendError(error.code, error.detail, retry_after_s=math.ceil(self.wake(car, now)))
+        if error is not None:
+            raise error
+
+    def _circumstances(self, car: int, now: datetime) -> Circumstances:
+        world, fleet = self.world, self.fleet
+        ready_s = self.drivers.ready_by_s(car)
+        return Circumstances(
+            now=now,
+            capability=self.capability(car),
+            home=bool(world.home[car]),
+            plugged=bool(world.plugged[car]),
+            asleep=bool(self.asleep[car]),
+            opted_out=bool(fleet.opted_out[car]),
+            driver_busy=self.drivers.busy(car, world.seconds(now)),
+            lacks=missing_paper(fleet, car),
+            export_limit_w=float(fleet.export_limit_w[car]),
+            soc_wh=float(world.soc_wh[car]),
+            target_wh=float(world.target_wh[car]),
+            reserve_wh=float(world.reserve_wh[car]),
+            departs=now if ready_s == math.inf else world.instant(ready_s),
+        )
+
+    def _accept(self, car: int, order: Order, body: bytes, now: datetime) -> Record:
+        directive, seconds = order.directive, self.world.seconds
+        lands_s = seconds(now) + faults.latency_s(self._seed, directive.key, self._rates)
+        begins, ends = directive.start, directive.end
+        if order.setting.rung is Rung.SCHEDULE and order.setting.power_w == 0:
+            begins, ends = whole_hours(begins, ends) or (begins, ends)
+        record = Record(order, body, car, max(seconds(begins), lands_s), seconds(ends))
+        self._replace(record, seconds(now))
+        self._book.add(record)
+        if lands_s > seconds(directive.not_after) or record.begins_s >= record.ends_s:
+            expires = functools.partial(self._end, record, DirectiveState.EXPIRED)
+            self.world.at(seconds(directive.not_after), car, expires, rank=END_RANK)
+            return record
+        self.world.at(record.begins_s, car, functools.partial(self._begin, record), rank=BEGIN_RANK)
+        self.world.at(record.ends_s, car, functools.partial(self._end, record, DirectiveState.RELEASED), rank=END_RANK)
+        return record
+
+    def _replace(self, newer: Record, now_s: float) -> None:
+        """Older directives that have not begun give way, unless their time comes before the newer one's."""
+        for older in self._book.pending(newer.car):
+            named = older.order.directive.directive_id == newer.order.directive.supersedes
+            if named or older.order.directive.start >= newer.order.directive.start or older.begins_s <= now_s:
+                self._move(older, DirectiveState.SUPERSEDED)
+
+    def _begin(self, record: Record) -> None:
+        car = record.car
+        if record.final:
+            return
+        if not self.world.plugged[car]:
+            self._move(record, DirectiveState.EXPIRED, ErrorCode.NOT_PLUGGED)
+            return
+        older = self._current[car]
+        if older is not None:
+            self._move(older, DirectiveState.SUPERSEDED)
+        self._current[car], record.began = record, True
+        self._obey(record)
+        self._move(record, DirectiveState.IN_FORCE)
+        self.ledger.began(car, self.world.time_of(car))
+        if self.world.limit_w[car] < math.inf or self.world.ceiling_wh[car] < self.world.target_wh[car]:
+            self.drivers.held_back(car)
+
+    def _obey(self, record: Record) -> None:
+        """Put the setting on the car, with the directive's own reserve and energy bound above the driver's."""
+        world, car, directive, setting = self.world, record.car, record.order.directive, record.order.setting
+        floor_wh = max(world.reserve_wh[car], (directive.reserve_soc_pct or 0.0) / 100.0 * world.packs.usable_wh[car])
+        if directive.max_energy_wh is not None:
+            floor_wh = max(floor_wh, world.soc_wh[car] - directive.max_energy_wh / DISCHARGE_EFFICIENCY)
+        ceiling_wh, limit_w = world.target_wh[car], math.inf
+        if setting.rung is Rung.TARGET_LEVEL and setting.limit_soc_pct is not None:
+            ceiling_wh = setting.limit_soc_pct / 100.0 * world.packs.usable_wh[car]
+        elif setting.rung is not Rung.RESUME and setting.power_w is not None:
+            limit_w = float(setting.power_w)
+        if setting.rung is Rung.PAUSE and not self._resumes[car]:
+            self._stranded[car] = True
+        world.hold(car, 0.0 if self._stranded[car] else limit_w, ceiling_wh, floor_wh)
+
+    def _end(self, record: Record, state: DirectiveState) -> None:
+        if record.final:
+            return
+        if self._current[record.car] is record:
+            self._current[record.car] = None
+            self._hand_back(record.car)
+        elif state is DirectiveState.RELEASED:
+            state = DirectiveState.EXPIRED
+        self._move(record, state)
+
+    def _hand_back(self, car: int) -> None:
+        self.world.hand_back(car)
+        if self._stranded[car]:
+            self.world.limit_w[car] = 0.0
+
+    def _awake(self, car: int) -> None:
+        self.asleep[car] = False
+        self.world.idle_since_s[car] = self.world.time_of(car)
+
+    def _move(self, record: Record, state: DirectiveState, error: ErrorCode | None = None) -> None:
+        record.state, record.error = state, error
+        record.observed_s = self.world.time_of(record.car)
+        self._changed[id(record)] = record
+        self.ledger.reached(state.value)
+
+    def _status(self, record: Record) -> DirectiveStatus:
+        observed_s = record.observed_s
+        return status_of(record, None if observed_s is None else self.world.instant(observed_s))

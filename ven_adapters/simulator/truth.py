@@ -1,0 +1,191 @@
+"""Ground truth: what really happened to every car and every kilowatt-hour, whatever anybody was told.
+
+Kept by the simulator, written at its end as one NPZ (series and columns) and one JSON file (counts and sums). Times are
+seconds since the fleet's midnight. A car is *late* when it left more than half a percent short of its target, and was
+*feasible* when charging at once on every plug-in would have brought it there.
+"""
+
+import collections
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from ven_adapters.contract import DirectiveKind, ErrorCode
+from ven_adapters.simulator.fleets import COMPLETE, Fleet, Floats
+
+BIN_S = 300.0
+SLACK_PCT = 0.5
+DUST_WH = 0.01
+EXPORT_SLACK_W = 1.0
+OPT_OUT_GRACE_S = 900.0
+QUANTILES = (5, 25, 50, 75, 95)
+ROWS = ("night", "car", "departed_s", "soc_pct", "asked_soc_pct", "target_pct", "late", "feasible")
+
+
+@dataclasses.dataclass(slots=True)
+class OptOut:
+    """One driver's opt-out, and how the world outside treated it."""
+
+    car: int
+    at_s: float
+    until_s: float
+    directives_after_grace: int = 0
+    changed: bool = False
+
+
+class Ledger:
+    """Counts as the world runs; never read by the cloud, so it cannot change what it measures."""
+
+    def __init__(self, fleet: Fleet, starts_s: float, hours: float) -> None:
+        cars, bins = len(fleet.refs), int(hours * 3_600.0 / BIN_S)
+        self._fleet = fleet
+        self._first_bin = int(starts_s // BIN_S)
+        self._bins = bins
+        self._last_bin = 0
+        shape = (bins + 1) * len(fleet.zones)
+        self._up_wh, self._down_wh, self._asked_wh = (np.zeros(shape) for _ in range(3))
+        self._fan = np.full((bins + 1, len(QUANTILES)), np.nan)
+        self._plugged = np.zeros(bins + 1)
+        self._departures: list[tuple[float, ...]] = []
+        self._lowest_wh = np.full(cars, np.inf)
+        self._discharged_wh = np.zeros(cars)
+        self._over_export_wh = np.zeros(cars)
+        self._states: collections.Counter[str] = collections.Counter()
+        self._refusals: collections.Counter[str] = collections.Counter()
+        self._asked: collections.Counter[str] = collections.Counter()
+        self._away_touched: collections.Counter[int] = collections.Counter()
+        self.opt_outs: dict[int, OptOut] = {}
+
+    def energy(self, cars: NDArray[np.int64], to_s: Floats, grid_wh: Floats, asked_wh: Floats) -> None:
+        """Energy that crossed charging points in a step that ended at `to_s`, within one bin."""
+        bins = np.clip(np.ceil(to_s / BIN_S).astype(np.int64) - 1 - self._first_bin, -1, self._bins)
+        place = bins * len(self._fleet.zones) + self._fleet.zone[cars]
+        counted = bins >= 0
+        place, size = place[counted], self._up_wh.size
+        self._up_wh += np.bincount(place, np.maximum(grid_wh, 0.0)[counted], size)
+        self._down_wh += np.bincount(place, np.maximum(-grid_wh, 0.0)[counted], size)
+        self._asked_wh += np.bincount(place, asked_wh[counted], size)
+
+    def discharge(self, cars: NDArray[np.int64], grid_wh: Floats, soc_wh: Floats, dt_s: Floats) -> None:
+        """What a step took out of batteries, how low it left them, and how far above an export limit."""
+        out_wh = np.maximum(-grid_wh, 0.0)
+        lowest = np.where(out_wh > DUST_WH, soc_wh, np.inf)
+        self._lowest_wh[cars] = np.minimum(self._lowest_wh[cars], lowest)
+        self._discharged_wh[cars] += out_wh
+        allowed_wh = (self._fleet.export_limit_w[cars] + EXPORT_SLACK_W) * dt_s / 3_600.0
+        self._over_export_wh[cars] += np.maximum(out_wh - allowed_wh, 0.0)
+
+    def close_bin(self, edge_s: float, levels: Floats) -> None:
+        """The fan of charge levels of plugged cars at the end of a bin."""
+        number = round(edge_s / BIN_S) - 1 - self._first_bin
+        if 0 <= number < self._bins:
+            self._last_bin = max(self._last_bin, number + 1)
+            self._plugged[number] = levels.size
+            if levels.size:
+                self._fan[number] = np.percentile(100.0 * levels, QUANTILES)
+
+    def departed(self, night: int, car: int, at_s: float, soc_wh: float, asked_wh: float) -> None:
+        """A car that was plugged in that night left."""
+        usable_wh, target_pct = self._fleet.usable_wh[car], self._fleet.target_pct[car]
+        soc_pct, asked_pct = 100.0 * soc_wh / usable_wh, 100.0 * asked_wh / usable_wh
+        late, feasible = soc_pct < target_pct - SLACK_PCT, asked_pct >= target_pct - SLACK_PCT
+        self._departures.append((night, car, at_s, soc_pct, asked_pct, target_pct, late, feasible))
+
+    def asked(self, car: int, kind: DirectiveKind, at_s: float, *, at_plug: bool) -> None:
+        """A directive arrived, whatever became of it."""
+        self._asked[kind.value] += 1
+        if not at_plug:
+            self._away_touched[car] += 1
+        opted = self.opt_outs.get(car)
+        if opted is not None and kind is not DirectiveKind.RELEASE:
+            opted.directives_after_grace += opted.at_s + OPT_OUT_GRACE_S < at_s < opted.until_s
+
+    def refused(self, code: ErrorCode) -> None:
+        """A directive was refused."""
+        self._refusals[code.value] += 1
+
+    def reached(self, state: str) -> None:
+        """A directive reached a state."""
+        self._states[state] += 1
+
+    def began(self, car: int, at_s: float) -> None:
+        """A directive changed a car."""
+        opted = self.opt_outs.get(car)
+        if opted is not None and opted.at_s < at_s < opted.until_s:
+            opted.changed = True
+
+    def summary(self) -> dict[str, Any]:
+        """The counts and sums that prove or break the promise to drivers."""
+        rows = np.array(self._departures, float).reshape(-1, len(ROWS))
+        late, feasible = rows[:, ROWS.index("late")] > 0, rows[:, ROWS.index("feasible")] > 0
+        fleet, used = self._fleet, self._discharged_wh > DUST_WH
+        low = used & (self._lowest_wh < fleet.reserve_pct / 100.0 * fleet.usable_wh - 1.0)
+        unauthorised = used & ((fleet.papers != COMPLETE) | (fleet.max_discharge_w <= 0) | fleet.opted_out)
+        honoured = [not one.changed and one.directives_after_grace == 0 for one in self.opt_outs.values()]
+        return {
+            "brand": fleet.brand,
+            "cars": len(fleet.refs),
+            "zones": {zone: self._zone(number) for number, zone in enumerate(fleet.zones)},
+            "departures": len(rows),
+            "late": int(late.sum()),
+            "late_though_feasible": int((late & feasible).sum()),
+            "infeasible": int((~feasible).sum()),
+            "reserve_violations": int(low.sum()),
+            "cars_discharged": int(used.sum()),
+            "unauthorised_discharges": int(unauthorised.sum()),
+            "exports_above_limit": int((self._over_export_wh > 1.0).sum()),
+            "opt_outs": len(honoured),
+            "opt_outs_honoured": sum(honoured),
+            "directives_asked": dict(self._asked),
+            "directives_by_state": dict(self._states),
+            "directives_refused": dict(self._refusals),
+            "away_cars_touched": len(self._away_touched),
+            "directives_to_away_cars": sum(self._away_touched.values()),
+        }
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The series per five minutes and zone (kW), the fan, and the columns per departure and per car."""
+        bins = self._last_bin
+        up, down, asked = (self._kw(series)[:bins] for series in (self._up_wh, self._down_wh, self._asked_wh))
+        rows = np.array(self._departures, float).reshape(-1, len(ROWS))
+        return {
+            "bin_start_s": (self._first_bin + np.arange(bins)) * BIN_S,
+            "kw": up - down,
+            "charge_kw": up,
+            "discharge_kw": down,
+            "asked_kw": asked,
+            "soc_quantiles_pct": self._fan[:bins],
+            "plugged_cars": self._plugged[:bins],
+            "lowest_discharged_wh": self._lowest_wh,
+            "reserve_wh": self._fleet.reserve_pct / 100.0 * self._fleet.usable_wh,
+            "discharged_wh": self._discharged_wh,
+            **{f"departure_{name}": rows[:, column] for column, name in enumerate(ROWS)},
+        }
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Write `truth-BRAND.json` and `.npz`, each whole or not at all; the summary."""
+        folder.mkdir(parents=True, exist_ok=True)
+        summary = self.summary() | {"midnight": self._fleet.midnight, "zone_names": self._fleet.zones}
+        stem = folder / f"truth-{self._fleet.brand}"
+        part = stem.with_suffix(".part.npz")
+        np.savez_compressed(part, **self.arrays())  # type: ignore[arg-type]  # NumPy's stub mistakes names for flags
+        part.replace(stem.with_suffix(".npz"))
+        part = stem.with_suffix(".part")
+        part.write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+        part.replace(stem.with_suffix(".json"))
+        return summary
+
+    def _kw(self, series: Floats) -> Floats:
+        return series.reshape(-1, len(self._fleet.zones)) * 3_600.0 / BIN_S / 1_000.0
+
+    def _zone(self, number: int) -> dict[str, float]:
+        step = len(self._fleet.zones)
+        return {
+            "charged_kwh": round(float(self._up_wh[number::step][: self._bins].sum()) / 1_000.0, 3),
+            "discharged_kwh": round(float(self._down_wh[number::step][: self._bins].sum()) / 1_000.0, 3),
+            "asked_kwh": round(float(self._asked_wh[number::step][: self._bins].sum()) / 1_000.0, 3),
+        }

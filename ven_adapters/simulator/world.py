@@ -1,0 +1,138 @@
+"""The cars as columns, and the one loop that moves them through time.
+
+Time is seconds since the fleet's midnight. What happens to a car at an instant (a plug, a directive's start or end) is
+an entry of the agenda; a step never passes the next entry of any car, each car being stepped to its own entry first.
+So a late tick changes nothing but the tick: every entry takes effect at its exact instant. Beside each car runs its
+counterfactual, the same car with the same plug and nobody asking for anything.
+"""
+
+import dataclasses
+import heapq
+import itertools
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ven_adapters.simulator import physics
+from ven_adapters.simulator.fleets import PREROLL_HOUR, Fleet
+from ven_adapters.simulator.models import MIN_CURRENT_A
+from ven_adapters.simulator.physics import Flags, Floats, Orders, Packs
+from ven_adapters.simulator.truth import Ledger
+
+Ints = NDArray[np.int64]
+Effect = Callable[[], None]
+
+STEP_S = 60.0
+BIN_S = 300.0
+IDLE_W = 1.0
+
+
+@dataclasses.dataclass(order=True, slots=True)
+class _Entry:
+    at_s: float
+    rank: int
+    number: int
+    car: int = dataclasses.field(compare=False)
+    effect: Effect = dataclasses.field(compare=False)
+
+
+class World:
+    """N cars, their clock and their agenda. Columns are public: the cloud reads them, only this module steps them."""
+
+    def __init__(self, fleet: Fleet, ledger: Ledger) -> None:
+        cars = len(fleet.refs)
+        self.fleet = fleet
+        self.ledger = ledger
+        self.now_s = PREROLL_HOUR * physics.HOUR_S
+        self.packs = Packs(
+            fleet.usable_wh, fleet.max_charge_w, (MIN_CURRENT_A * fleet.voltage_v).astype(float), fleet.max_discharge_w
+        )
+        self.target_wh: Floats = fleet.target_pct / 100.0 * fleet.usable_wh
+        self.reserve_wh: Floats = fleet.reserve_pct / 100.0 * fleet.usable_wh
+        self.soc_wh: Floats = fleet.soc_pct / 100.0 * fleet.usable_wh
+        self.asked_soc_wh: Floats = self.soc_wh.copy()
+        self.home: Flags = np.zeros(cars, bool)
+        self.plugged: Flags = np.zeros(cars, bool)
+        self.limit_w: Floats = np.full(cars, np.inf)
+        self.ceiling_wh: Floats = self.target_wh.copy()
+        self.floor_wh: Floats = self.reserve_wh.copy()
+        self.power_w: Floats = np.zeros(cars)
+        self.idle_since_s: Floats = np.full(cars, self.now_s)
+        self.added_wh: Floats = np.zeros(cars)
+        self.exported_wh: Floats = np.zeros(cars)
+        self._car_s: Floats = np.full(cars, self.now_s)
+        self._everyone: Ints = np.arange(cars)
+        self._agenda: list[_Entry] = []
+        self._numbers = itertools.count()
+
+    def seconds(self, at: datetime) -> float:
+        """An instant on the world's own scale."""
+        return (at - self.fleet.midnight).total_seconds()
+
+    def instant(self, at_s: float) -> datetime:
+        """The instant of a time on the world's scale, to the millisecond."""
+        return self.fleet.midnight + timedelta(milliseconds=round(at_s * 1_000.0))
+
+    def at(self, at_s: float, car: int, effect: Effect, *, rank: int = 0) -> None:
+        """Have `effect` happen to `car` at `at_s`; entries of one instant go by rank, ends before beginnings."""
+        heapq.heappush(self._agenda, _Entry(max(at_s, self.now_s), rank, next(self._numbers), car, effect))
+
+    def time_of(self, car: int) -> float:
+        """How far a car has lived: within an effect, the effect's exact instant."""
+        return float(self._car_s[car])
+
+    def hold(self, car: int, limit_w: float, ceiling_wh: float, floor_wh: float) -> None:
+        """Put a car under a signed power limit, a level to stop at and a level to keep."""
+        self.limit_w[car], self.ceiling_wh[car], self.floor_wh[car] = limit_w, ceiling_wh, floor_wh
+
+    def hand_back(self, car: int) -> None:
+        """Let a car charge as its driver set it."""
+        self.hold(car, np.inf, self.target_wh[car], self.reserve_wh[car])
+
+    def advance(self, to_s: float) -> None:
+        """Live until `to_s`, in steps of a minute at most, every entry of the agenda at its instant."""
+        while self.now_s < to_s:
+            edge_s = (self.now_s // BIN_S + 1.0) * BIN_S
+            until_s = min(to_s, self.now_s + STEP_S, edge_s)
+            self._live(until_s)
+            self.now_s = until_s
+            if until_s == edge_s:
+                self.ledger.close_bin(edge_s, self.soc_wh[self.plugged] / self.packs.usable_wh[self.plugged])
+
+    def _live(self, until_s: float) -> None:
+        while batch := self._due(until_s):
+            cars = np.array([entry.car for entry in batch])
+            self._step(cars, np.array([entry.at_s for entry in batch]))
+            for entry in batch:
+                entry.effect()
+        self._step(self._everyone, np.full(self._everyone.size, until_s))
+
+    def _due(self, until_s: float) -> list[_Entry]:
+        """The next entries in time order, at most one per car, so that all of them can be stepped to at once."""
+        batch: list[_Entry] = []
+        taken: set[int] = set()
+        while self._agenda and self._agenda[0].at_s <= until_s and self._agenda[0].car not in taken:
+            entry = heapq.heappop(self._agenda)
+            batch.append(entry)
+            taken.add(entry.car)
+        return batch
+
+    def _step(self, cars: Ints, to_s: Floats) -> None:
+        packs, plugged, target_wh = self.packs.at(cars), self.plugged[cars], self.target_wh[cars]
+        orders = Orders(plugged, self.limit_w[cars], self.ceiling_wh[cars], self.floor_wh[cars])
+        dt_s = np.maximum(to_s - self._car_s[cars], 0.0)
+        soc_wh, grid_wh = physics.step(packs, self.soc_wh[cars], orders, dt_s)
+        asked_wh, asked_grid_wh = physics.step(
+            packs, self.asked_soc_wh[cars], physics.driver_orders(plugged, target_wh), dt_s
+        )
+        self.soc_wh[cars], self.asked_soc_wh[cars], self._car_s[cars] = soc_wh, asked_wh, to_s
+        self.added_wh[cars] += np.maximum(grid_wh, 0.0)
+        self.exported_wh[cars] -= np.minimum(grid_wh, 0.0)
+        self.power_w[cars] = physics.power_w(packs, soc_wh, orders)
+        busy = np.abs(self.power_w[cars]) > IDLE_W
+        self.idle_since_s[cars] = np.where(busy, to_s, self.idle_since_s[cars])
+        self.ledger.energy(cars, to_s, grid_wh, asked_grid_wh)
+        if orders.limit_w.min(initial=0.0) < 0.0:
+            self.ledger.discharge(cars, grid_wh, soc_wh, dt_s)

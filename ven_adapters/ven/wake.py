@@ -1,0 +1,250 @@
+"""Hints to poll early: MQTT, webhooks, or nothing but the clock. A lost hint costs a few seconds and never an event.
+
+Every notification that comes in is counted by object and operation, so that a demonstration can prove that none was
+lost. What the notification says is not believed: whoever is woken reads the VTN.
+"""
+
+import asyncio
+import base64
+import binascii
+import collections
+import dataclasses
+import json
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiomqtt
+import pydantic
+from aiohttp import web
+
+from ven_adapters.config import WakeSettings
+from vtn.client import Client, VtnRefused, VtnUnreachable
+from vtn.wire.enumerations import ObjectType
+from vtn.wire.notification import Notification
+
+RENEW_BEFORE_S = 20.0
+SHORTEST_SESSION_S = 5.0
+KEPT_NOTIFICATIONS = 100_000
+MQTT_PORTS: Mapping[str, int] = {"mqtt": 1883, "mqtts": 8883}
+QOS = 1
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Heard:
+    """One notification: what happened to which object, and when it reached us (Unix time)."""
+
+    object_type: str
+    object_id: str
+    operation: str
+    modified: str
+    real_s: float
+
+
+class Bell:
+    """Rung by whoever has news, awaited by the loop; keeps what was heard."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+        self.heard: collections.deque[Heard] = collections.deque(maxlen=KEPT_NOTIFICATIONS)
+        self.malformed = 0
+
+    def ring(self) -> None:
+        """Wake the loop."""
+        self._rung.set()
+
+    def take(self) -> bool:
+        """Whether it rang since it was last taken."""
+        rung = self._rung.is_set()
+        self._rung.clear()
+        return rung
+
+    async def wait(self, longest_s: float) -> None:
+        """Return when it rings, or after `longest_s` real seconds; a ring stays until it is taken."""
+        try:
+            async with asyncio.timeout(longest_s):
+                await self._rung.wait()
+        except TimeoutError:
+            return
+
+    def hear(self, body: bytes) -> None:
+        """Note a notification and ring; one that cannot be read still rings, because something happened."""
+        try:
+            told = Notification.model_validate_json(body)
+            self.heard.append(_heard(told))
+        except pydantic.ValidationError:
+            self.malformed += 1
+        self.ring()
+
+
+def _heard(told: Notification) -> Heard:
+    return Heard(
+        told.object_type,
+        str(told.object.get("id", "")),
+        told.operation,
+        str(told.object.get("modificationDateTime", "")),
+        time.time(),
+    )
+
+
+def token_expiry_s(token: str) -> float | None:
+    """The Unix time at which a JWT says it dies, unverified; None for a token of another kind."""
+    parts = token.split(".")
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return float(claims["exp"])
+    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+        return None
+
+
+def back_off_s(failures: int, settings: WakeSettings, chance: float) -> float:
+    """How long to stay away after so many failures in a row; `chance` in [0, 1) spreads the herd (equal jitter)."""
+    ceiling_s = min(settings.longest_retry_s, settings.first_retry_s * 2 ** min(failures - 1, 20))
+    return float(ceiling_s * (0.5 + 0.5 * chance))
+
+
+async def listen(vtn: Client, ven_id: str, settings: WakeSettings, bell: Bell, *, tls: bool = True, seed: int = 0) -> None:
+    """Keep the bell ringing until cancelled; falls back to the clock alone when the VTN offers nothing better."""
+    sources: Mapping[str, Callable[[], Any]] = {
+        "mqtt": lambda: _mqtt_session(vtn, ven_id, bell, verify=tls),
+        "webhook": lambda: _webhook_session(vtn, settings, bell),
+    }
+    session = sources.get(settings.mode)
+    dice = random.Random(seed)  # noqa: S311 - spreads reconnects, guards nothing
+    failures = 0
+    while session is not None:
+        try:
+            await session()
+            failures = 0
+        except NotOffered as none:
+            _log.warning("no notifications: %s; polling by the clock", none)
+            return
+        except (aiomqtt.MqttError, VtnUnreachable, VtnRefused, OSError) as error:
+            failures += 1
+            _log.warning("notifications interrupted: %s", error)
+            await asyncio.sleep(back_off_s(failures, settings, dice.random()))
+        bell.ring()
+
+
+class NotOffered(Exception):
+    """The VTN has no such notifier."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Broker:
+    """Where and how to connect, and until when the token lasts (Unix time)."""
+
+    host: str
+    port: int
+    encrypted: bool
+    username: str | None
+    password: str | None = dataclasses.field(repr=False)
+    until_s: float | None
+
+
+async def _mqtt_session(vtn: Client, ven_id: str, bell: Bell, *, verify: bool) -> None:
+    """One connection, from a fresh token to just before its end; the broker keeps our session in between."""
+    broker = await find_broker(vtn)
+    topics = [await vtn.topics(f"vens/{ven_id}/{kind}") for kind in ("events", "programs")]
+    identifier = f"ven-{ven_id}"
+    async with aiomqtt.Client(
+        broker.host,
+        broker.port,
+        username=broker.username,
+        password=broker.password,
+        identifier=identifier,
+        clean_session=False,
+        tls_context=_tls(verify=verify) if broker.encrypted else None,
+    ) as client:
+        for topic in {name for offered in topics for name in _wanted(offered)}:
+            await client.subscribe(topic, qos=QOS)
+        bell.ring()
+        await _pass_on(client, broker.until_s, bell)
+
+
+async def _pass_on(client: aiomqtt.Client, until_s: float | None, bell: Bell) -> None:
+    left_s = None if until_s is None else max(SHORTEST_SESSION_S, until_s - time.time() - RENEW_BEFORE_S)
+    try:
+        async with asyncio.timeout(left_s):
+            async for message in client.messages:
+                if isinstance(message.payload, (bytes, bytearray)):
+                    bell.hear(bytes(message.payload))
+    except TimeoutError:
+        return
+
+
+def _wanted(offered: Mapping[str, str]) -> list[str]:
+    """The topic that covers all operations, or each of them (MQTT-16, MQTT-18)."""
+    return [offered["ALL"]] if "ALL" in offered else list(offered.values())
+
+
+def _tls(*, verify: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def find_broker(vtn: Client) -> Broker:
+    """Read `/notifiers` and make the credentials that it asks for (MQTT-04 to MQTT-08); NotOffered without MQTT."""
+    offered = (await vtn.notifiers()).get("MQTT")
+    if not offered:
+        raise NotOffered("the VTN offers no MQTT")
+    authentication = offered["authentication"]
+    place = urlsplit(next((uri for uri in offered["URIS"] if urlsplit(uri).scheme in MQTT_PORTS), ""))
+    if not place.hostname:
+        raise NotOffered("the VTN lists no mqtt or mqtts address")
+    username, password = None, None
+    if authentication["method"] == "OAUTH2_BEARER_TOKEN":
+        username, password = authentication["username"].replace("{clientID}", vtn.client_id), await vtn.token()
+    elif authentication["method"] != "ANONYMOUS":
+        raise NotOffered(f"the broker asks for {authentication['method']}")
+    until_s = token_expiry_s(password) if password else None
+    port = place.port or MQTT_PORTS[place.scheme]
+    return Broker(place.hostname, port, place.scheme == "mqtts", username, password, until_s)
+
+
+async def _webhook_session(vtn: Client, settings: WakeSettings, bell: Bell) -> None:
+    """Listen, answer the echo challenge, subscribe, and stay until cancelled; the subscription goes when we go."""
+    runner = web.AppRunner(_receiver(bell), access_log=None, handle_signals=False)
+    await runner.setup()
+    subscription: Mapping[str, Any] | None = None
+    try:
+        await web.TCPSite(runner, settings.webhook_host, settings.webhook_port).start()
+        url = settings.webhook_url or f"http://{settings.webhook_host}:{runner.addresses[0][1]}/"
+        subscription = await vtn.create(ObjectType.SUBSCRIPTION, _subscription(vtn.client_id, url))
+        bell.ring()
+        await asyncio.Event().wait()
+    finally:
+        if subscription is not None:
+            await vtn.delete(ObjectType.SUBSCRIPTION, str(subscription["id"]))
+        await runner.cleanup()
+
+
+def _subscription(client_name: str, url: str) -> dict[str, Any]:
+    operations = ["CREATE", "UPDATE", "DELETE"]
+    return {
+        "clientName": client_name,
+        "objectOperations": [{"objects": ["PROGRAM", "EVENT"], "operations": operations, "callbackUrl": url}],
+    }
+
+
+def _receiver(bell: Bell) -> web.Application:
+    async def echo(request: web.Request) -> web.Response:
+        return web.Response(text=request.query.get("echo", ""))
+
+    async def notified(request: web.Request) -> web.Response:
+        bell.hear(await request.read())
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", echo)
+    app.router.add_post("/", notified)
+    return app

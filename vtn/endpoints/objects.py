@@ -1,0 +1,125 @@
+"""The five operations on each of the six collections, one handler each; kinds differ by tables, not by code."""
+
+import hashlib
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from aiohttp import web
+
+from vtn.endpoints.door import Caller, Handler, json_answer, read_json
+from vtn.endpoints.paging import as_filter, object_id, read_query
+from vtn.rules.scopes import OPERATIONS
+from vtn.service import objects
+from vtn.service.events import EVENTS
+from vtn.service.objects import Kind
+from vtn.service.programs import PROGRAMS
+from vtn.service.reports import REPORTS, search_reports
+from vtn.service.resources import RESOURCES
+from vtn.service.subscriptions import SUBSCRIPTIONS
+from vtn.service.vens import VENS
+from vtn.storage.ports import ReportQuery
+
+KINDS: Mapping[str, tuple[Kind, str]] = {
+    "programs": (PROGRAMS, "programID"),
+    "events": (EVENTS, "eventID"),
+    "reports": (REPORTS, "reportID"),
+    "subscriptions": (SUBSCRIPTIONS, "subscriptionID"),
+    "vens": (VENS, "venID"),
+    "resources": (RESOURCES, "resourceID"),
+}
+REMEMBERED_ANSWERS = 20_000
+
+
+class AnswerMemo:
+    """Lists that were rendered and have not changed since, by who asked for what; one per process."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], tuple[int, str, bytes]] = {}
+
+    def get(self, key: tuple[str, str], version: int) -> tuple[str, bytes] | None:
+        """The ETag and body of an answer, if it is still today's."""
+        held = self._answers.get(key)
+        return held[1:] if held and held[0] == version else None
+
+    def put(self, key: tuple[str, str], version: int, body: bytes) -> tuple[str, bytes]:
+        """Remember a body and return it with its ETag."""
+        etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        if len(self._answers) >= REMEMBERED_ANSWERS:
+            self._answers.clear()
+        self._answers[key] = (version, etag, body)
+        return etag, body
+
+
+def _search(kind: Kind, memo: AnswerMemo) -> Handler:
+    async def handle(caller: Caller) -> web.StreamResponse:
+        key = (caller.principal.client_id, caller.request.raw_path)
+        version = caller.core.model.catalogue
+        etag, body = memo.get(key, version) or _render(kind, memo, caller, key, version)
+        if caller.request.headers.get("If-None-Match") == etag:
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+        return web.Response(body=body, headers={"Content-Type": "application/json", "ETag": etag})
+
+    return handle
+
+
+def _render(kind: Kind, memo: AnswerMemo, caller: Caller, key: tuple[str, str], version: int) -> tuple[str, bytes]:
+    """Render a list; one that depends on the hour (`active`) is remembered for nobody."""
+    values, lens = read_query(kind.type, caller.request.query, caller.hall.query_rules)
+    narrow = as_filter(values, caller.core.clock.now)
+    body = objects.search(caller.core, kind, caller.principal, lens, narrow)
+    return memo.put(key, version if narrow.active_at is None else -1, body)
+
+
+async def _search_reports(caller: Caller) -> web.StreamResponse:
+    values, _ = read_query(REPORTS.type, caller.request.query, caller.hall.query_rules)
+    values.pop("objects", None)
+    return json_answer(await search_reports(caller.core, caller.principal, ReportQuery(**values)))
+
+
+def _create(kind: Kind) -> Handler:
+    async def handle(caller: Caller) -> web.StreamResponse:
+        body = await read_json(caller.request)
+        return json_answer(await objects.create(caller.core, kind, caller.principal, body), HTTPStatus.CREATED)
+
+    return handle
+
+
+def _read(kind: Kind, item: str) -> Handler:
+    async def handle(caller: Caller) -> web.StreamResponse:
+        wanted = object_id(caller.request.match_info[item])
+        return json_answer(await objects.read(caller.core, kind, caller.principal, wanted))
+
+    return handle
+
+
+def _replace(kind: Kind, item: str) -> Handler:
+    async def handle(caller: Caller) -> web.StreamResponse:
+        wanted = object_id(caller.request.match_info[item])
+        body = await read_json(caller.request)
+        return json_answer(await objects.replace(caller.core, kind, caller.principal, wanted, body))
+
+    return handle
+
+
+def _delete(kind: Kind, item: str) -> Handler:
+    async def handle(caller: Caller) -> web.StreamResponse:
+        wanted = object_id(caller.request.match_info[item])
+        return json_answer(await objects.delete(caller.core, kind, caller.principal, wanted))
+
+    return handle
+
+
+def handlers() -> dict[str, Handler]:
+    """The handler of every operation on objects, by operationId."""
+    memo = AnswerMemo()
+    found: dict[str, Handler] = {}
+    for collection, (kind, item) in KINDS.items():
+        by_route = {
+            ("GET", f"/{collection}"): _search_reports if kind is REPORTS else _search(kind, memo),
+            ("POST", f"/{collection}"): _create(kind),
+            ("GET", f"/{collection}/{{{item}}}"): _read(kind, item),
+            ("PUT", f"/{collection}/{{{item}}}"): _replace(kind, item),
+            ("DELETE", f"/{collection}/{{{item}}}"): _delete(kind, item),
+        }
+        found |= {op.name: by_route[op.method, op.path] for op in OPERATIONS if (op.method, op.path) in by_route}
+    return found

@@ -1,0 +1,138 @@
+"""Query parameters as values: every fault at once, unknown parameters ignored (FLT-01..06, PAG-01..08)."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from multidict import MultiMapping
+
+from vtn.errors import Fault, Rejected
+from vtn.rules.privacy import Lens, Match
+from vtn.storage.readmodel import Filter
+from vtn.wire.enumerations import ObjectType
+from vtn.wire.model import INT32_MAX
+
+MAX_LIMIT = 50
+LONGEST_NAME = 128
+OBJECT_ID = re.compile(r"[a-zA-Z0-9_-]{1,128}", re.ASCII)
+INTEGER = re.compile(r"-?\d{1,20}", re.ASCII)
+BOOLEANS = {"true": True, "false": False}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QueryRules:
+    """The switches that concern queries."""
+
+    default_limit: int = MAX_LIMIT
+    match: Match = Match.ANY
+    strict_target_query: bool = False
+    split_commas: bool = False
+
+
+def _object_id(text: str) -> str:
+    if OBJECT_ID.fullmatch(text) is None:
+        raise ValueError("must be 1 to 128 letters, digits, '_' or '-'")
+    return text
+
+
+def _name(text: str) -> str:
+    if not 1 <= len(text) <= LONGEST_NAME:
+        raise ValueError("must have 1 to 128 characters")
+    return text
+
+
+def _boolean(text: str) -> bool:
+    if text not in BOOLEANS:
+        raise ValueError("must be true or false")
+    return BOOLEANS[text]
+
+
+def _kind(text: str) -> str:
+    if text not in ObjectType.__members__:
+        raise ValueError(f"must be one of {', '.join(ObjectType.__members__)}")
+    return text
+
+
+def _integer(highest: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if INTEGER.fullmatch(text) is None or not 0 <= int(text) <= highest:
+            raise ValueError(f"must be a whole number from 0 to {highest}")
+        return int(text)
+
+    return read
+
+
+Reader = Callable[[str], Any]
+PAGE: Mapping[str, tuple[str, Reader]] = {
+    "skip": ("skip", _integer(INT32_MAX)),
+    "limit": ("limit", _integer(MAX_LIMIT)),
+}
+PARAMETERS: Mapping[ObjectType, Mapping[str, tuple[str, Reader]]] = {
+    ObjectType.PROGRAM: PAGE,
+    ObjectType.EVENT: {**PAGE, "programID": ("program_id", _object_id), "active": ("active", _boolean)},
+    ObjectType.REPORT: {
+        **PAGE,
+        "programID": ("program_id", _object_id),
+        "eventID": ("event_id", _object_id),
+        "clientName": ("client_name", _name),
+    },
+    ObjectType.SUBSCRIPTION: {**PAGE, "programID": ("program_id", _object_id), "clientName": ("client_name", _name)},
+    ObjectType.VEN: {**PAGE, "venName": ("name", _name)},
+    ObjectType.RESOURCE: {**PAGE, "resourceName": ("name", _name), "venID": ("ven_id", _object_id)},
+}
+WITH_TARGETS = frozenset({ObjectType.PROGRAM, ObjectType.EVENT, ObjectType.VEN, ObjectType.RESOURCE})
+
+
+def object_id(text: str) -> str:
+    """An id from a path, or Rejected (GEN-24)."""
+    try:
+        return _object_id(text)
+    except ValueError as error:
+        raise Rejected([Fault("path.id", str(error))]) from None
+
+
+def read_query(kind: ObjectType, query: MultiMapping[str], rules: QueryRules) -> tuple[dict[str, Any], Lens]:
+    """The known parameters of a list request by column name, and the lens of its targets; Rejected with every fault."""
+    faults: list[Fault] = []
+    values: dict[str, Any] = {"limit": rules.default_limit}
+    for name, (column, reader) in PARAMETERS[kind].items():
+        for text in query.getall(name, [])[:1]:
+            _take(values, column, reader, text, Faults(faults, name))
+    lists = {"targets": _name} if kind in WITH_TARGETS else {"objects": _kind}
+    for name, reader in lists.items():
+        items: dict[str, Any] = {}
+        for position, text in enumerate(_items(query.getall(name, []), rules)):
+            _take(items, str(position), reader, text, Faults(faults, f"{name}[{position}]"))
+        if items:
+            values[name] = frozenset(items.values())
+    if faults:
+        raise Rejected(faults)
+    asked = values.pop("targets", None)
+    return values, Lens(asked, rules.match, rules.strict_target_query)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Faults:
+    """Where the faults of one parameter go."""
+
+    all: list[Fault]
+    name: str
+
+
+def _take(values: dict[str, Any], column: str, reader: Reader, text: str, faults: Faults) -> None:
+    try:
+        values[column] = reader(text)
+    except ValueError as error:
+        faults.all.append(Fault(f"query.{faults.name}", str(error)))
+
+
+def _items(texts: list[str], rules: QueryRules) -> list[str]:
+    return [item for text in texts for item in text.split(",")] if rules.split_commas else texts
+
+
+def as_filter(values: Mapping[str, Any], now: Callable[[], datetime]) -> Filter:
+    """Query values as the read model's filter; `active` becomes the instant at which it is judged."""
+    rest = {column: value for column, value in values.items() if column != "active"}
+    return Filter(**rest, active_at=now() if values.get("active") else None)

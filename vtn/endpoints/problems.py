@@ -1,0 +1,46 @@
+"""What went wrong, as OpenADR problem documents (ERR-01..15). The only place where an error meets a status."""
+
+import uuid
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from vtn import errors
+from vtn.wire import document
+
+STATUSES: Mapping[type[errors.VtnError], HTTPStatus] = {
+    errors.Rejected: HTTPStatus.BAD_REQUEST,
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+MEDIA_TYPE = "application/json"
+
+
+def problem(
+    status: HTTPStatus, detail: str, *, media_type: str = MEDIA_TYPE, extra: Mapping[str, Any] | None = None
+) -> web.Response:
+    """A problem answer; `instance` names this one occurrence, also in the log when it is the server's fault."""
+    content = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+        "instance": f"urn:uuid:{uuid.uuid4()}",
+        **(extra or {}),
+    }
+    headers = {"Content-Type": media_type, **(CHALLENGE if status is HTTPStatus.UNAUTHORIZED else {})}
+    return web.Response(status=status, body=document.render(content), headers=headers)
+
+
+def refusal(error: errors.VtnError, *, media_type: str = MEDIA_TYPE) -> web.Response:
+    """The answer to a request that was refused on purpose; every fault of the request is listed."""
+    status = STATUSES.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    faults = [{"path": f.path, "rule": f.rule} for f in error.faults] if isinstance(error, errors.Rejected) else []
+    return problem(status, str(error), media_type=media_type, extra={"errors": faults} if faults else None)

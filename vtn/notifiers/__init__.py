@@ -1,0 +1,1 @@
+"""From the change log to the world: webhooks, MQTT and the broker. Nothing here is told anything but by the log."""

@@ -1,0 +1,29 @@
+"""Reports belong to the VEN that wrote them. They are many, so they live in the database only and not in memory."""
+
+import dataclasses
+
+from vtn.auth.tokens import Principal
+from vtn.errors import Conflict, Forbidden
+from vtn.service.core import Core
+from vtn.service.objects import Draft, Kind, json_list
+from vtn.storage.ports import ReportQuery
+from vtn.wire.enumerations import ObjectType
+
+
+async def _writes_what_it_may(draft: Draft) -> None:
+    """Only VENs write reports, on events that they see; a hidden event looks like a missing one (RPT-10, RPT-12)."""
+    if draft.principal.is_bl:
+        raise Forbidden("reports are written by VENs")
+    viewer = draft.core.viewer(draft.principal)
+    if not draft.core.model.visible(ObjectType.EVENT, draft.content["eventID"], viewer):
+        raise Conflict("$.eventID: no event with this id")
+
+
+async def search_reports(core: Core, principal: Principal, query: ReportQuery) -> bytes:
+    """A page of reports as a JSON list: a VEN's own, or all for Business Logic."""
+    owner = None if principal.is_bl else principal.client_id
+    found = await core.store.reports(dataclasses.replace(query, client_id=owner))
+    return json_list([record.body for record in found])
+
+
+REPORTS = Kind(ObjectType.REPORT, check=_writes_what_it_may)

@@ -1,0 +1,19 @@
+"""Resources hang on a ven and share its owner (RES-11..13, RES-23)."""
+
+from vtn.errors import Fault, NotFound, Rejected
+from vtn.service.objects import Draft, Kind
+from vtn.service.vens import kept_from_vens
+from vtn.wire.enumerations import ObjectType
+
+
+async def _hangs_on_a_ven(draft: Draft) -> None:
+    """A foreign ven looks like a missing one; Business Logic names the ven's own client."""
+    viewer = draft.core.viewer(draft.principal)
+    ven = draft.core.model.get(ObjectType.VEN, draft.content["venID"])
+    if ven is None or not draft.core.model.visible(ObjectType.VEN, ven.id, viewer):
+        raise NotFound("no ven with this venID")
+    if draft.principal.is_bl and draft.content["clientID"] != ven.client_id:
+        raise Rejected([Fault("$.clientID", "must be the clientID of the ven")])
+
+
+RESOURCES = Kind(ObjectType.RESOURCE, check=_hangs_on_a_ven, keep=kept_from_vens)

@@ -1,0 +1,203 @@
+"""The tables: for each kind of object the columns that it is found and judged by, and the object as it was sent.
+
+Bodies are text, never a database's own JSON, so that what comes out is what went in. References between objects and
+unique names are the database's to judge. This module holds no query.
+"""
+
+from typing import ClassVar
+
+import sqlalchemy
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, MetaData, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from vtn.wire.enumerations import ObjectType
+
+# Compared byte by byte on every database, whatever its locale.
+KEY = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+class Base(SQLModel):
+    """The root of every table here; its metadata is the schema that the migrations build."""
+
+    metadata: ClassVar[MetaData] = MetaData()
+
+
+class Stored(Base):
+    """What every object has: when it came and changed, who owns it, and its JSON."""
+
+    id: str = Field(primary_key=True, sa_type=KEY)
+    created: str = Field(sa_type=KEY)
+    modified: str = Field(sa_type=KEY)
+    body: str = Field(sa_type=Text)
+    client_id: str | None = Field(default=None, sa_type=KEY)
+
+
+class ProgramRow(Stored, table=True):
+    """A program."""
+
+    __tablename__ = "programs"
+    __table_args__ = (UniqueConstraint("name", name="programs_name"),)
+    name: str = Field(sa_type=KEY)
+
+
+class EventRow(Stored, table=True):
+    """An event of a program."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        ForeignKeyConstraint(["program_id"], ["programs.id"], name="events_program"),
+        Index("events_by_program", "program_id"),
+    )
+    program_id: str = Field(sa_type=KEY)
+
+
+class ReportRow(Stored, table=True):
+    """A report on an event; listed from here, so each filter has its index in listing order."""
+
+    __tablename__ = "reports"
+    __table_args__ = (
+        ForeignKeyConstraint(["program_id"], ["programs.id"], name="reports_program"),
+        ForeignKeyConstraint(["event_id"], ["events.id"], name="reports_event"),
+        Index("reports_by_program", "program_id", "created"),
+        Index("reports_by_event", "event_id", "created"),
+        Index("reports_by_client", "client_id", "created"),
+        Index("reports_in_order", "created", "id"),
+    )
+    program_id: str | None = Field(default=None, sa_type=KEY)
+    event_id: str = Field(sa_type=KEY)
+    client_name: str | None = Field(default=None, sa_type=KEY)
+
+
+class SubscriptionRow(Stored, table=True):
+    """A subscription, to one program or to all."""
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (
+        ForeignKeyConstraint(["program_id"], ["programs.id"], name="subscriptions_program"),
+        Index("subscriptions_by_program", "program_id"),
+    )
+    program_id: str | None = Field(default=None, sa_type=KEY)
+    client_name: str | None = Field(default=None, sa_type=KEY)
+
+
+class VenRow(Stored, table=True):
+    """A ven; a client has at most one."""
+
+    __tablename__ = "vens"
+    __table_args__ = (
+        UniqueConstraint("name", name="vens_name"),
+        UniqueConstraint("client_id", name="vens_client"),
+    )
+    name: str = Field(sa_type=KEY)
+
+
+class ResourceRow(Stored, table=True):
+    """A resource of a ven."""
+
+    __tablename__ = "resources"
+    __table_args__ = (
+        ForeignKeyConstraint(["ven_id"], ["vens.id"], name="resources_ven"),
+        UniqueConstraint("ven_id", "name", name="resources_name"),
+    )
+    ven_id: str = Field(sa_type=KEY)
+    name: str = Field(sa_type=KEY)
+
+
+class ArchivedReportRow(Stored, table=True):
+    """A report that was deleted, by itself or with its event: kept for those who settle accounts."""
+
+    __tablename__ = "report_archive"
+    program_id: str | None = Field(default=None, sa_type=KEY)
+    event_id: str = Field(sa_type=KEY)
+    client_name: str | None = Field(default=None, sa_type=KEY)
+    archived: str = Field(sa_type=KEY)
+
+
+class ChangeRow(Base, table=True):
+    """One change. `before` is the state before an UPDATE, as JSON of the columns `created` to `client_name`."""
+
+    __tablename__ = "change_log"
+    seq: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    at: str = Field(sa_type=KEY)
+    operation: str = Field(sa_type=KEY)
+    actor: str | None = Field(default=None, sa_type=KEY)
+    kind: str = Field(sa_type=KEY)
+    object_id: str = Field(sa_type=KEY)
+    created: str = Field(sa_type=KEY)
+    modified: str = Field(sa_type=KEY)
+    body: str = Field(sa_type=Text)
+    client_id: str | None = Field(default=None, sa_type=KEY)
+    name: str | None = Field(default=None, sa_type=KEY)
+    program_id: str | None = Field(default=None, sa_type=KEY)
+    event_id: str | None = Field(default=None, sa_type=KEY)
+    ven_id: str | None = Field(default=None, sa_type=KEY)
+    client_name: str | None = Field(default=None, sa_type=KEY)
+    before: str | None = Field(default=None, sa_type=Text)
+
+
+class HeadRow(Base, table=True):
+    """One row: the newest number of the log and the generation of the clients. Whoever writes holds its lock."""
+
+    __tablename__ = "change_log_head"
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    seq: int = Field(sa_type=BigInteger)
+    client_generation: int = Field(sa_type=BigInteger)
+
+
+class ClientRow(Base, table=True):
+    """A registered API client; `scopes` are separated by spaces."""
+
+    __tablename__ = "clients"
+    client_id: str = Field(primary_key=True, sa_type=KEY)
+    role: str = Field(sa_type=KEY)
+    scopes: str = Field(sa_type=Text)
+    secret_hash: str = Field(sa_type=Text, repr=False)
+    created: str = Field(sa_type=KEY)
+    valid_from_s: float = Field(sa_type=sqlalchemy.Double)
+    revoked: bool
+
+
+class CursorRow(Base, table=True):
+    """How far an outlet of the relay has read the log."""
+
+    __tablename__ = "cursors"
+    outlet: str = Field(primary_key=True, sa_type=KEY)
+    seq: int = Field(sa_type=BigInteger)
+
+
+class DeliveryRow(Base, table=True):
+    """A webhook notification that is still owed, or that was given up."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index("deliveries_in_order", "state", "seq"), Index("deliveries_by_change", "seq"))
+    subscription_id: str = Field(primary_key=True, sa_type=KEY)
+    entry: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    seq: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    operation: str = Field(sa_type=KEY)
+    state: str = Field(sa_type=KEY)
+    attempts: int
+    next_at_s: float = Field(sa_type=sqlalchemy.Double)
+    last_error: str | None = Field(default=None, sa_type=Text)
+
+
+METADATA = Base.metadata
+
+
+def _table(model: type[SQLModel]) -> sqlalchemy.Table:
+    return METADATA.tables[str(model.__tablename__)]
+
+
+OBJECTS: dict[ObjectType, sqlalchemy.Table] = {
+    ObjectType.PROGRAM: _table(ProgramRow),
+    ObjectType.VEN: _table(VenRow),
+    ObjectType.EVENT: _table(EventRow),
+    ObjectType.RESOURCE: _table(ResourceRow),
+    ObjectType.SUBSCRIPTION: _table(SubscriptionRow),
+    ObjectType.REPORT: _table(ReportRow),
+}
+ARCHIVE = _table(ArchivedReportRow)
+LOG = _table(ChangeRow)
+HEAD = _table(HeadRow)
+CLIENTS = _table(ClientRow)
+CURSORS = _table(CursorRow)
+DELIVERIES = _table(DeliveryRow)
