@@ -46,7 +46,7 @@ class Record:
 
 
 class Book:
-    """Every directive accepted so far; old ones of a car are dropped once they are final and `kept` newer ones exist."""
+    """Every directive accepted so far; a car's oldest go once they are final and `kept` newer ones exist."""
 
     def __init__(self, cars: int, kept: int = 64) -> None:
         self._by_id: dict[str, Record] = {}

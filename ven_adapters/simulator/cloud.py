@@ -81,7 +81,7 @@ class Cloud:
         """Let the cars live until `now`; what they and their drivers did goes to the outbox."""
         self.world.advance(self.world.seconds(now))
         idle_s = self.world.now_s - self.world.idle_since_s
-        self.asleep |= self.fleet.fates.sleeper & (idle_s > faults.SLEEPS_AFTER_S) & ~self.asleep
+        self.asleep = self.fleet.fates.sleeper & (idle_s > faults.SLEEPS_AFTER_S)
         if self._changed:
             self.outbox.append(DirectivesChanged(tuple(self._status(record) for record in self._changed.values())))
             self._changed = {}

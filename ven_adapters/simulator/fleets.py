@@ -9,7 +9,7 @@ at home in the early afternoon already. Drivers' targets and reserves are this p
 """
 
 import dataclasses
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -163,15 +163,15 @@ def _kinds(dice: np.random.Generator, brand: str, cars: int) -> _Kinds:
 def _calendar(settings: SimulatorSettings) -> tuple[datetime, list[tuple[int, float]]]:
     """The local midnight of the first evening, and for each day its weekday and its midnight in seconds after it.
 
-    Days are local days, so a night with a change of clocks is an hour longer or shorter, as it is for drivers.
+    A midnight is twelve hours before the local noon, so that local times of morning and evening come out right on the
+    days when clocks change, too.
     """
-    zone = ZoneInfo(settings.timezone)
-    first = (settings.starts_at.astimezone(zone) - timedelta(hours=12)).replace(
-        hour=0, minute=0, second=0, microsecond=0
-    )
-    days = [(first + timedelta(days=day)).astimezone(ZoneInfo("UTC")) for day in range(settings.nights + 1)]
-    weekdays = [(first + timedelta(days=day)).weekday() for day in range(settings.nights + 1)]
-    return days[0], [(weekday, (day - days[0]).total_seconds()) for weekday, day in zip(weekdays, days, strict=True)]
+    zone, half = ZoneInfo(settings.timezone), timedelta(hours=12)
+    noon = (settings.starts_at.astimezone(zone) - half).replace(hour=12, minute=0, second=0, microsecond=0)
+    noons = [noon + timedelta(days=day) for day in range(settings.nights + 1)]
+    midnights = [day.astimezone(UTC) - half for day in noons]
+    offsets_s = [(midnight - midnights[0]).total_seconds() for midnight in midnights]
+    return midnights[0], list(zip([day.weekday() for day in noons], offsets_s, strict=True))
 
 
 def _ready_by(dice: np.random.Generator, cars: int) -> Floats:

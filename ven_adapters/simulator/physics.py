@@ -79,7 +79,7 @@ def driver_orders(plugged: Flags, target_wh: Floats) -> Orders:
 def immediate_charge(
     packs: Packs, soc_wh: Floats, target_wh: Floats, plugged: Flags, dt_s: float
 ) -> tuple[Floats, Floats]:
-    """The counterfactual for `plugged` (steps, N): kW (steps, N), and the Wh held before and after each (steps + 1, N)."""
+    """The counterfactual for `plugged` (steps, N): kW (steps, N), and the Wh before and after each (steps + 1, N)."""
     kw, levels = np.zeros(plugged.shape), np.empty((len(plugged) + 1, soc_wh.size))
     levels[0] = soc_wh
     for number, there in enumerate(plugged):

@@ -308,7 +308,7 @@ def _reading(decode: Decode, is_sentinel: Callable[[Any], bool] | None) -> Decod
             value,
             observed_at,
             heard if received is None else _member(raw, "received_at", _instant, heard),
-            raw.get("source") or "backend",
+            "backend" if raw.get("source") is None else _member(raw, "source", _text, heard),
             _judged(value, observed_at, validity, is_sentinel),
         )
 

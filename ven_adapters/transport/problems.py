@@ -35,9 +35,9 @@ _BARE: Mapping[int, ErrorCode] = {
 }
 
 
-def print_problem(error: BackendError, **more: Any) -> tuple[int, bytes]:
+def print_problem(error: BackendError, *, status: int | None = None, **more: Any) -> tuple[int, bytes]:
     """The status and body that tell `error`; `more` members stand beside it (a last known snapshot)."""
-    status = STATUS.get(error.code, UNPROCESSABLE)
+    status = status or STATUS.get(error.code, UNPROCESSABLE)
     body = {
         "type": "about:blank",
         "title": error.code.value,

@@ -69,7 +69,7 @@ class Call:
 class Session:
     """Calls to one base URL; every failure is a BackendError."""
 
-    def __init__(  # noqa: PLR0913 - the parts of a session, all named at the call
+    def __init__(
         self,
         url: str,
         credentials: Credentials,

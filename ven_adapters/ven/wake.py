@@ -109,7 +109,9 @@ def back_off_s(failures: int, settings: WakeSettings, chance: float) -> float:
     return float(ceiling_s * (0.5 + 0.5 * chance))
 
 
-async def listen(vtn: Client, ven_id: str, settings: WakeSettings, bell: Bell, *, tls: bool = True, seed: int = 0) -> None:
+async def listen(
+    vtn: Client, ven_id: str, settings: WakeSettings, bell: Bell, *, tls: bool = True, seed: int = 0
+) -> None:
     """Keep the bell ringing until cancelled; falls back to the clock alone when the VTN offers nothing better."""
     sources: Mapping[str, Callable[[], Any]] = {
         "mqtt": lambda: _mqtt_session(vtn, ven_id, bell, verify=tls),

@@ -49,6 +49,10 @@ class Registry:
             self.generation, clients = await self._store.clients()
             self._clients = {client.client_id: client for client in clients}
 
+    def seen(self) -> int:
+        """Which generation of the clients this process holds."""
+        return self.generation
+
     def get(self, client_id: str) -> Client | None:
         """A client by id, revoked ones too."""
         return self._clients.get(client_id)

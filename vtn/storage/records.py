@@ -15,10 +15,10 @@ from sqlalchemy import Table
 
 from vtn.errors import Fault, NotFound, Rejected
 from vtn.storage.ports import Change, Record
-from vtn.storage.tables import ARCHIVE, HEAD, LOG, OBJECTS
+from vtn.storage.tables import LOG, OBJECTS
 from vtn.wire.enumerations import ObjectType, Operation
 
-Row = tuple[Any, ...]
+Values = tuple[Any, ...]
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Record) if field.name != "kind")
 BODY = FIELDS.index("body")
@@ -34,7 +34,7 @@ _pick = {kind: itemgetter(*(FIELDS.index(name) for name in names)) for kind, nam
 _spare = {kind: tuple(name for name in FIELDS if name not in names) for kind, names in COLUMNS.items()}
 
 
-def row_of(record: Record) -> Row:
+def row_of(record: Record) -> Values:
     """The row of a record; Rejected when a text holds what no database can keep, ValueError for a column too many."""
     values = list(_read(record))
     for name in _spare[record.kind]:
@@ -51,9 +51,9 @@ def row_of(record: Record) -> Row:
     return tuple(values)
 
 
-def kept(kind: ObjectType, row: Row) -> Row:
+def kept(kind: ObjectType, row: Values) -> Values:
     """The part of a row that the table of its kind has, in the order of `COLUMNS`."""
-    picked: Row = _pick[kind](row)
+    picked: Values = _pick[kind](row)
     return picked
 
 
@@ -64,7 +64,7 @@ def record_of(kind: ObjectType, row: Sequence[Any]) -> Record:
     return Record(kind, *values)
 
 
-def log_row(change: Change, row: Row) -> Row:
+def log_row(change: Change, row: Values) -> Values:
     """The row of a change whose record has this row, in the order of `LOGGED`."""
     before = None if change.before is None else orjson.dumps(row_of(change.before)).decode()
     return (change.seq, change.at, change.operation, change.actor, change.record.kind, *row, before)
@@ -89,8 +89,3 @@ def missing(kind: ObjectType) -> NotFound:
 
 
 LOG_COLUMNS = [LOG.c[name] for name in LOGGED]
-__all__ = [
-    "ARCHIVE",
-    "HEAD",
-    "LOG",
-]

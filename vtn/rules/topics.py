@@ -2,7 +2,7 @@
 
 Topics under `bl/` carry everything and are for Business Logic. Topics under `vens/{venID}/` carry what that VEN may see
 (MQTT-35, MQTT-36, MQTT-38). The remaining ones carry only what every client may see (MQTT-37). Ids match
-[A-Za-z0-9_-], so a topic is a NATS subject with its slashes turned to dots. This module does no I/O.
+[A-Za-z0-9_-], so a topic is a NATS subject with its slashes turned to dots. It is pure.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ ONE_OBJECT = frozenset({"bl/programs/{id}", "programs/{id}", "vens/{ven}/program
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Names:
-    """The topics behind one endpoint: those of Business Logic, of a client with a ven, of a client without."""
+    """The topics behind one endpoint: `bl`, unless a VEN has its own (`ven`, once it has a ven) or `shared` ones."""
 
     bl: str
     ven: str | None = None
@@ -62,11 +62,11 @@ ENDPOINTS: Mapping[str, Names] = {
     "reports": Names("bl/reports"),
     "subscriptions": Names("bl/subscriptions"),
     "vens": Names("bl/vens"),
-    "vens/{venID}": Names("vens/{venID}", "vens/{venID}"),
+    "vens/{venID}": Names("vens/{venID}"),
     "resources": Names("bl/resources"),
-    "vens/{venID}/events": Names("vens/{venID}/events", "vens/{venID}/events"),
-    "vens/{venID}/programs": Names("vens/{venID}/programs", "vens/{venID}/programs"),
-    "vens/{venID}/resources": Names("vens/{venID}/resources", "vens/{venID}/resources"),
+    "vens/{venID}/events": Names("vens/{venID}/events"),
+    "vens/{venID}/programs": Names("vens/{venID}/programs"),
+    "vens/{venID}/resources": Names("vens/{venID}/resources"),
 }
 
 

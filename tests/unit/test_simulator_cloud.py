@@ -1,0 +1,327 @@
+"""The simulated backend with time in our own hands: every instant exact, no network."""
+
+import dataclasses
+import math
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import orjson
+import pytest
+
+from ven_adapters.contract import (
+    BackendError,
+    ChargeState,
+    Directive,
+    DirectiveKind,
+    DirectivesChanged,
+    DirectiveState,
+    DriverChose,
+    ErrorCode,
+    OnCommLoss,
+    OnEnd,
+    Rung,
+    Setting,
+)
+from ven_adapters.simulator.cloud import Cloud
+from ven_adapters.simulator.faults import draw, latency_s
+from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.settings import NO_FAULTS, FaultRates, SimulatorSettings
+from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.views import Views
+from ven_adapters.transport.codec import Order, dumps
+
+AFTERNOON = datetime(2026, 7, 1, 22, tzinfo=UTC)
+EVENING = datetime(2026, 7, 2, 4, tzinfo=UTC)
+MORNING = datetime(2026, 7, 2, 20, tzinfo=UTC)
+PAUSE, FULL = Setting(Rung.PAUSE, 0), Setting(Rung.RESUME, 11_520)
+
+
+def cloud_of(brand="ford", rates=NO_FAULTS, *, at=EVENING, **more):
+    given = {"cars": 120, "seed": 5, "opted_out_probability": 0.0} | more
+    settings = SimulatorSettings(brand, starts_at=AFTERNOON, token="t", faults=rates, **given)
+    fleet = plan_fleet(settings)
+    ledger = Ledger(fleet, (AFTERNOON - fleet.midnight).total_seconds(), 48.0)
+    cloud = Cloud(fleet, settings.seed, rates, ledger)
+    cloud.advance(at)
+    return cloud
+
+
+def order(cloud, car, kind=DirectiveKind.CURTAIL, setting=PAUSE, *, name="1", start=EVENING, minutes=60, **more):
+    end = start + timedelta(minutes=minutes)
+    given = {"not_after": end} | more
+    return Order(Directive(f"d-{name}", f"k-{name}", cloud.fleet.refs[car], kind, start, end, **given), setting)
+
+
+def submit(cloud, car, one, now=EVENING):
+    return cloud.submit(car, one, dumps(one), now)
+
+
+def charging(cloud):
+    """A car that charges, has hours to spare, and starts and stops."""
+    world = cloud.world
+    able = world.power_w >= 7_000
+    able &= world.soc_wh < world.target_wh - 15_000
+    able &= np.array([cloud.capability(car).can_stop for car in range(world.soc_wh.size)])
+    return int(np.flatnonzero(able)[0])
+
+
+def states(cloud):
+    return [
+        (status.directive_id, status.state.value, status.observed_at)
+        for event in cloud.outbox
+        if isinstance(event, DirectivesChanged)
+        for status in event.statuses
+    ]
+
+
+def refused(call, *arguments):
+    with pytest.raises(BackendError) as caught:
+        call(*arguments)
+    return caught.value
+
+
+@pytest.mark.parametrize("ticks", [1, 7, 600])
+def test_a_directive_begins_and_ends_at_its_exact_instants_however_coarse_the_ticks(ticks):
+    cloud = cloud_of()
+    car, start = charging(cloud), EVENING + timedelta(minutes=12, seconds=17)
+    submit(cloud, car, order(cloud, car, start=start, minutes=33))
+    before_wh = float(cloud.world.added_wh[car])
+    power_w = float(cloud.world.power_w[car])
+    for tick in range(1, ticks + 1):
+        cloud.advance(EVENING + timedelta(hours=1) * tick / ticks)
+    assert states(cloud)[-1] == ("d-1", "RELEASED", start + timedelta(minutes=33))
+    charged_s = 3_600 - 33 * 60
+    assert cloud.world.added_wh[car] - before_wh == pytest.approx(power_w * charged_s / 3_600, rel=1e-6)
+
+
+def test_ticks_of_any_length_leave_the_same_world():
+    worlds = []
+    for minutes in (1, 17, 600):
+        cloud, now = cloud_of("nissan"), EVENING
+        for _ in range(600 // minutes + 1):
+            now = min(now + timedelta(minutes=minutes), EVENING + timedelta(hours=10))
+            cloud.advance(now)
+        worlds.append(cloud.world.soc_wh)
+    assert np.allclose(worlds[0], worlds[1], atol=20)
+    assert np.allclose(worlds[0], worlds[2], atol=20)
+
+
+def test_a_car_never_outlives_its_directive():
+    cloud = cloud_of()
+    car = charging(cloud)
+    submit(cloud, car, order(cloud, car, minutes=30))
+    cloud.advance(EVENING + timedelta(minutes=29))
+    assert cloud.world.power_w[car] == 0
+    cloud.advance(EVENING + timedelta(minutes=31))
+    assert (cloud.world.power_w[car] > 0, cloud.world.limit_w[car]) == (True, math.inf)
+
+
+def test_back_to_back_directives_hand_over_without_a_gap():
+    cloud = cloud_of()
+    car = charging(cloud)
+    submit(cloud, car, order(cloud, car, minutes=30))
+    later = order(cloud, car, name="2", start=EVENING + timedelta(minutes=30), minutes=30)
+    submit(cloud, car, later)
+    cloud.advance(EVENING + timedelta(minutes=5))
+    held_wh = float(cloud.world.added_wh[car])
+    cloud.advance(EVENING + timedelta(minutes=59))
+    assert cloud.world.added_wh[car] == held_wh
+    assert [state for name, state, _ in states(cloud) if name == "d-1"][-1] == "RELEASED"
+
+
+def test_a_newer_directive_for_the_same_time_supersedes_one_that_has_not_begun():
+    cloud = cloud_of()
+    car = charging(cloud)
+    start = EVENING + timedelta(minutes=30)
+    submit(cloud, car, order(cloud, car, start=start))
+    submit(cloud, car, order(cloud, car, DirectiveKind.CHARGE, FULL, name="2", start=start))
+    assert cloud.status(car, "d-1").state is DirectiveState.SUPERSEDED
+    cloud.advance(start + timedelta(minutes=1))
+    assert cloud.world.power_w[car] > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_executed_after_not_after(seed):
+    cloud = cloud_of(rates=dataclasses.replace(NO_FAULTS, delayed=1.0), seed=seed)
+    car = charging(cloud)
+    submit(cloud, car, order(cloud, car, not_after=EVENING + timedelta(minutes=4)))
+    cloud.advance(EVENING + timedelta(minutes=40))
+    assert states(cloud) == [("d-1", "EXPIRED", EVENING + timedelta(minutes=4))]
+    assert cloud.world.power_w[car] > 0
+
+
+def test_leaving_a_car_as_it_is_is_refused():
+    cloud = cloud_of()
+    car = charging(cloud)
+    assert refused(submit, cloud, car, order(cloud, car, on_end=OnEnd.LEAVE)).code is ErrorCode.NOT_SUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("brand", "setting"),
+    [
+        ("bmw", Setting(Rung.CURRENT, 1_680, current_a=7)),
+        ("bmw", Setting(Rung.POWER, 3_000)),
+        ("ford", Setting(Rung.CURRENT, 1_200, current_a=5)),
+        ("honda", PAUSE),
+        ("honda", Setting(Rung.TARGET_LEVEL, 0, limit_soc_pct=40.0)),
+    ],
+)
+def test_a_setting_that_the_car_does_not_take_is_refused(brand, setting):
+    cloud = cloud_of(brand)
+    car = int(np.flatnonzero(cloud.world.plugged)[0])
+    one = order(cloud, car, DirectiveKind.CAP, setting, power_w=2_000)
+    assert refused(submit, cloud, car, one).code is ErrorCode.NOT_SUPPORTED
+
+
+def test_an_ariya_that_was_stopped_stays_stopped_until_it_is_replugged():
+    cloud = cloud_of("nissan", at=EVENING)
+    world = cloud.world
+    car = next(
+        car for car in np.flatnonzero(world.power_w > 5_000).tolist() if not cloud.capability(car).can_resume_after_stop
+    )
+    submit(cloud, car, order(cloud, car, minutes=10))
+    cloud.advance(EVENING + timedelta(minutes=20))
+    assert (world.power_w[car], cloud.held(car)) == (0, False)
+    assert Views(cloud).snapshot(car, fresh=True).charge_state.value is ChargeState.STOPPED
+    for plugged in (False, True):
+        world.plugged[car] = plugged
+        cloud.plug_changed(car)
+    cloud.advance(EVENING + timedelta(minutes=21))
+    assert world.power_w[car] > 0
+
+
+def two_way(cloud):
+    ready = (cloud.fleet.max_discharge_w > 0) & (cloud.fleet.papers == 0) & cloud.world.plugged
+    ready &= cloud.world.soc_wh > cloud.world.reserve_wh + 8_000
+    ready &= cloud.fleet.export_limit_w >= 5_000
+    return int(np.flatnonzero(ready)[0])
+
+
+def feed(cloud, car, power_w=-5_000, **more):
+    kind, setting = DirectiveKind.SETPOINT, Setting(Rung.POWER, power_w)
+    return order(cloud, car, kind, setting, power_w=power_w, on_comm_loss=OnCommLoss.STOP, **more)
+
+
+def test_a_discharge_stops_at_the_reserve():
+    cloud = cloud_of("nissan")
+    car = two_way(cloud)
+    cloud.world.target_wh[car] = cloud.world.reserve_wh[car]
+    submit(cloud, car, feed(cloud, car, minutes=480))
+    cloud.advance(EVENING + timedelta(minutes=470))
+    assert cloud.world.soc_wh[car] == pytest.approx(cloud.world.reserve_wh[car])
+    assert cloud.ledger.summary()["reserve_violations"] == 0
+    assert cloud.ledger.summary()["cars_discharged"] == 1
+
+
+def test_a_discharge_stops_at_the_directives_energy():
+    cloud = cloud_of("nissan")
+    car = two_way(cloud)
+    submit(cloud, car, feed(cloud, car, max_energy_wh=2_000))
+    cloud.advance(EVENING + timedelta(minutes=59))
+    assert cloud.world.exported_wh[car] == pytest.approx(2_000)
+
+
+@pytest.mark.parametrize("paper", [1, 2, 3, 4])
+def test_a_car_that_lacks_a_paper_is_not_discharged(paper):
+    cloud = cloud_of("nissan")
+    car = two_way(cloud)
+    cloud.fleet.papers[car] = paper
+    error = refused(submit, cloud, car, feed(cloud, car))
+    assert (error.code, "on file" in error.detail) == (ErrorCode.NOT_PERMITTED, True)
+
+
+def test_a_discharge_above_the_export_limit_is_not_permitted():
+    cloud = cloud_of("nissan")
+    car = two_way(cloud)
+    cloud.fleet.export_limit_w[car] = 4_000
+    assert "export_limit_w" in refused(submit, cloud, car, feed(cloud, car)).detail
+
+
+def test_a_discharge_that_would_strand_the_driver_is_not_permitted():
+    cloud = cloud_of("nissan")
+    car = two_way(cloud)
+    cloud.world.soc_wh[car] = cloud.world.target_wh[car] - 1_000
+    assert "ready_by" in refused(submit, cloud, car, feed(cloud, car, minutes=12 * 60)).detail
+
+
+def test_what_nobody_asks_for_equals_the_counterfactual():
+    cloud = cloud_of(at=MORNING)
+    arrays, summary = cloud.ledger.arrays(), cloud.ledger.summary()
+    assert np.array_equal(arrays["kw"], arrays["asked_kw"])
+    assert summary["departures"] > 60
+    assert (summary["late_though_feasible"], summary["late"]) == (0, summary["infeasible"])
+
+
+def test_the_ledger_knows_a_late_car_that_could_have_been_ready():
+    cloud = cloud_of()
+    car = charging(cloud)
+    cloud.world.limit_w[car] = 0.0
+    cloud.advance(MORNING)
+    assert cloud.ledger.summary()["late_though_feasible"] == 1
+
+
+def test_the_ledger_balances_with_the_meters():
+    cloud = cloud_of("nissan", at=AFTERNOON)
+    added_wh, exported_wh = float(cloud.world.added_wh.sum()), float(cloud.world.exported_wh.sum())
+    cloud.advance(EVENING)
+    car = two_way(cloud)
+    submit(cloud, car, feed(cloud, car))
+    cloud.advance(EVENING + timedelta(hours=2))
+    zones = cloud.ledger.summary()["zones"].values()
+    assert sum(zone["charged_kwh"] for zone in zones) == pytest.approx(
+        (cloud.world.added_wh.sum() - added_wh) / 1_000, abs=0.01
+    )
+    assert sum(zone["discharged_kwh"] for zone in zones) == pytest.approx(
+        (cloud.world.exported_wh.sum() - exported_wh) / 1_000, abs=0.01
+    )
+    kwh = cloud.ledger.arrays()["kw"].sum() * 300 / 3_600
+    charged, discharged = (sum(zone[name] for zone in zones) for name in ("charged_kwh", "discharged_kwh"))
+    assert kwh == pytest.approx(charged - discharged, abs=0.01)
+
+
+def test_an_opt_out_that_is_ignored_is_not_counted_as_honoured():
+    cloud = cloud_of(rates=dataclasses.replace(NO_FAULTS, opt_out=1.0))
+    car = charging(cloud)
+    submit(cloud, car, order(cloud, car, minutes=90))
+    cloud.advance(EVENING + timedelta(minutes=50))
+    (chose,) = (event for event in cloud.outbox if isinstance(event, DriverChose))
+    assert cloud.world.power_w[car] > 0
+    assert cloud.ledger.summary()["opt_outs_honoured"] == 1
+    late = chose.at + timedelta(minutes=20)
+    cloud.advance(late)
+    refused(submit, cloud, car, order(cloud, car, name="2", start=late), late)
+    assert cloud.ledger.summary()["opt_outs_honoured"] == 0
+
+
+def test_the_truth_is_written_whole(tmp_path):
+    cloud = cloud_of(at=MORNING)
+    summary = cloud.ledger.write(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["truth-ford.json", "truth-ford.npz"]
+    assert orjson.loads((tmp_path / "truth-ford.json").read_bytes())["departures"] == summary["departures"]
+    with np.load(tmp_path / "truth-ford.npz") as arrays:
+        assert arrays["kw"].shape == arrays["asked_kw"].shape == (14 * 12 + 96, 2)
+        assert arrays["soc_quantiles_pct"].shape[1] == 5
+
+
+def test_a_quiet_car_is_pushed_each_quarter_hour_and_no_more():
+    cloud = cloud_of()
+    views = Views(cloud)
+    assert len(views.changed()) == 120
+    assert views.changed() == []
+    full = np.flatnonzero(cloud.world.plugged & (cloud.world.power_w == 0)).tolist()
+    cloud.advance(EVENING + timedelta(minutes=14))
+    assert not {cloud.fleet.refs[car] for car in full} & {one.vehicle_ref for one in views.changed()}
+    cloud.advance(EVENING + timedelta(minutes=15))
+    assert {cloud.fleet.refs[car] for car in full} <= {one.vehicle_ref for one in views.changed()}
+
+
+def test_chance_depends_on_the_seed_the_fault_and_the_command_alone():
+    assert draw(1, "delayed", "k") == draw(1, "delayed", "k")
+    assert len({draw(1, "delayed", "k"), draw(2, "delayed", "k"), draw(1, "latency", "k")}) == 3
+
+
+def test_command_latency_has_the_published_median_and_tail():
+    waits_s = np.array([latency_s(1, f"k-{number}", NO_FAULTS) for number in range(4_000)])
+    assert abs(np.median(waits_s) - 20) < 2
+    assert abs(np.percentile(waits_s, 95) - 180) < 25
+    assert min(latency_s(1, f"k-{number}", FaultRates(delayed=1.0)) for number in range(50)) >= 300

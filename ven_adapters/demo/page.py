@@ -1,0 +1,176 @@
+"""The evening as one page that opens offline: kW against target, charge levels, directives by state, the rebound."""
+
+import html
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from ven_adapters.demo.results import Truth, setpoint_kw
+from ven_adapters.demo.scenario import ALERT_AT, ALERT_MINUTES, PACIFIC
+from ven_adapters.demo.utility import Ask
+
+INK, MUTED, ACCENT, GREEN, RED = "#1d2433", "#9aa3b2", "#2563eb", "#0f9d76", "#d9480f"
+STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.55 system-ui, sans-serif; color: #1d2433; max-width: 1100px; margin: 3rem auto; padding: 0 1.5rem }
+h1 { font-size: 1.9rem; letter-spacing: -.02em; margin-bottom: .2rem } h2 { margin-top: 3rem; font-size: 1.25rem }
+.lead { color: #56607a; margin-top: 0 } table { border-collapse: collapse; width: 100% }
+td, th { text-align: right; padding: .45rem .7rem; border-bottom: 1px solid #e6e9f0 }
+td { font-variant-numeric: tabular-nums }
+td:first-child, th:first-child { text-align: left } th { font-weight: 600; color: #56607a }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: .9rem; margin: 1.6rem 0 }
+.card { border: 1px solid #e6e9f0; border-radius: 12px; padding: .8rem 1rem }
+.card b { display: block; font-size: 1.5rem }
+.card span { color: #56607a; font-size: .86rem }
+"""
+CARDS = (
+    ("cars", "cars of four automakers"),
+    ("delivered_kwh", "kWh delivered"),
+    ("asked_kwh", "kWh asked"),
+    ("tracking_error_pct", "% tracking error"),
+    ("feasible_late_departures", "cars late that need not be"),
+    ("reserve_violations", "batteries below reserve"),
+    ("unauthorised_discharges", "discharges without permission"),
+    ("notifications_lost", "notifications lost"),
+)
+
+
+def write_page(path: Path, truths: Sequence[Truth], asks: Sequence[Ask], summary: Mapping[str, Any]) -> None:
+    """Write the report; the charting library is part of the file, so it needs no network."""
+    charts = [
+        ("What was asked, what was drawn", _portfolio(truths, asks)),
+        ("Each automaker against its set-points", _each(truths, asks)),
+        ("Charge levels of plugged cars", _fan(truths)),
+        ("Directives by final state", _directives(summary)),
+        ("After the event", _rebound(truths, asks)),
+    ]
+    parts = []
+    for number, (title, figure) in enumerate(charts):
+        _plain(figure)
+        chart = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False})
+        parts.append(f"<h2>{html.escape(title)}</h2>{chart}")
+    cards = "".join(
+        f'<div class="card"><b>{_number(summary[key])}</b><span>{html.escape(label)}</span></div>'
+        for key, label in CARDS
+    )
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>EVTN: one July evening</title>'
+        f"<style>{STYLE}</style></head><body><h1>One July evening</h1>"
+        '<p class="lead">15:00 to 09:00 Pacific. Measured by the simulators, not by the adapters that were judged.</p>'
+        f'<div class="cards">{cards}</div>{_table(summary["by_oem"])}{"".join(parts)}</body></html>'
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _number(value: object) -> str:
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+
+
+def _table(by_oem: Mapping[str, Mapping[str, Any]]) -> str:
+    names = list(next(iter(by_oem.values())))
+    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in names)
+    rows = "".join(
+        f"<tr><td>{html.escape(oem)}</td>{''.join(f'<td>{_number(row[name])}</td>' for name in names)}</tr>"
+        for oem, row in by_oem.items()
+    )
+    return f"<table><tr><th>automaker</th>{head}</tr>{rows}</table>"
+
+
+def _plain(figure: go.Figure) -> None:
+    figure.update_layout(
+        template="plotly_white",
+        font={"family": "system-ui, sans-serif", "color": INK},
+        legend={"orientation": "h", "y": 1.08},
+        margin={"l": 50, "r": 20, "t": 30, "b": 40},
+    )
+
+
+def _times(truth: Truth) -> list[Any]:
+    return [at.astimezone(PACIFIC).replace(tzinfo=None) for at in truth.at]
+
+
+def _portfolio(truths: Sequence[Truth], asks: Sequence[Ask]) -> go.Figure:
+    times = _times(truths[0])
+    unmanaged = np.sum([truth.unmanaged_kw.sum(axis=1) for truth in truths], axis=0)
+    kw = np.sum([truth.kw.sum(axis=1) for truth in truths], axis=0)
+    points = [setpoint_kw(truth, asks) for truth in truths]
+    held = np.any([~np.isnan(point).all(axis=1) for point in points], axis=0)
+    target = np.where(held, np.sum([np.nansum(point, axis=1) for point in points], axis=0), np.nan)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=times, y=unmanaged, name="unmanaged (charging on plug-in)", line={"color": MUTED, "dash": "dot"}
+    )
+    figure.add_scatter(x=times, y=target, name="sum of set-points", line={"color": RED, "shape": "hv"})
+    figure.add_scatter(x=times, y=kw, name="measured", line={"color": ACCENT, "width": 2.5})
+    alert = ALERT_AT.replace(tzinfo=None)
+    figure.add_vrect(
+        x0=alert, x1=_plus_minutes(alert, ALERT_MINUTES), fillcolor=RED, opacity=0.12, line_width=0,
+        annotation_text="emergency",
+    )  # fmt: skip
+    figure.update_yaxes(title="kW (below zero: to the grid)")
+    return figure
+
+
+def _plus_minutes(at: Any, minutes: int) -> Any:
+    return at + timedelta(minutes=minutes)
+
+
+def _each(truths: Sequence[Truth], asks: Sequence[Ask]) -> go.Figure:
+    figure = make_subplots(rows=2, cols=2, subplot_titles=[truth.oem for truth in truths], shared_xaxes=True)
+    for number, truth in enumerate(truths):
+        place = {"row": number // 2 + 1, "col": number % 2 + 1}
+        points = setpoint_kw(truth, asks)
+        target = np.where(np.isnan(points).all(axis=1), np.nan, np.nansum(points, axis=1))
+        shown = {"showlegend": number == 0}
+        for name, values, line in (
+            ("unmanaged", truth.unmanaged_kw.sum(axis=1), {"color": MUTED, "dash": "dot"}),
+            ("set-point", target, {"color": RED, "shape": "hv"}),
+            ("measured", truth.kw.sum(axis=1), {"color": ACCENT}),
+        ):
+            figure.add_scatter(x=_times(truth), y=values, name=name, line=line, legendgroup=name, **shown, **place)
+    figure.update_layout(height=560)
+    return figure
+
+
+def _fan(truths: Sequence[Truth]) -> go.Figure:
+    figure = make_subplots(rows=2, cols=2, subplot_titles=[truth.oem for truth in truths], shared_xaxes=True)
+    for number, truth in enumerate(truths):
+        place = {"row": number // 2 + 1, "col": number % 2 + 1, "showlegend": False}
+        p5, p25, p50, p75, p95 = truth.soc_quantiles_pct.T
+        times = _times(truth)
+        for low, high, shade in ((p5, p95, "rgba(15,157,118,.14)"), (p25, p75, "rgba(15,157,118,.28)")):
+            figure.add_scatter(x=times, y=high, line={"width": 0}, hoverinfo="skip", **place)
+            figure.add_scatter(x=times, y=low, line={"width": 0}, fill="tonexty", fillcolor=shade, **place)
+        figure.add_scatter(x=times, y=p50, line={"color": GREEN}, name="median", **place)
+    figure.update_yaxes(range=[0, 100], ticksuffix=" %")
+    figure.update_layout(height=560)
+    return figure
+
+
+def _directives(summary: Mapping[str, Any]) -> go.Figure:
+    figure = go.Figure()
+    states = sorted({state for counts in summary["directives_by_state"].values() for state in counts})
+    for state in states:
+        by_oem = summary["directives_by_state"]
+        figure.add_bar(x=list(by_oem), y=[counts.get(state, 0) for counts in by_oem.values()], name=state)
+    figure.update_layout(barmode="stack")
+    return figure
+
+
+def _rebound(truths: Sequence[Truth], asks: Sequence[Ask]) -> go.Figure:
+    end = max(ask.end for ask in asks).astimezone(PACIFIC).replace(tzinfo=None)
+    times = _times(truths[0])
+    kw = np.sum([truth.kw.sum(axis=1) for truth in truths], axis=0)
+    unmanaged = np.sum([truth.unmanaged_kw.sum(axis=1) for truth in truths], axis=0)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=times, y=kw - unmanaged, name="measured minus unmanaged", fill="tozeroy", line={"color": ACCENT}
+    )
+    figure.add_vline(x=end, line={"color": RED, "dash": "dot"})
+    figure.update_yaxes(title="kW")
+    return figure

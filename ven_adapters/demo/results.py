@@ -1,0 +1,126 @@
+"""What was asked, what was delivered, and whether every car was ready: judged by the simulators' ground truth.
+
+Asked is the distance between the unmanaged load (every car charging on plug-in, same physics, same cars) and the
+utility's set-points while they held; delivered is the distance between the unmanaged and the measured load. The
+tracking error compares the whole portfolio with the sum of its set-points in every five minutes: the sum of absolute
+deviations over the sum of what was asked.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from ven_adapters.demo.utility import Ask, Sent
+
+Floats = NDArray[np.float64]
+BIN_H = 5 / 60
+REBOUND_H = 6.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Truth:
+    """One automaker's evening: times of the bins (UTC), kW per bin and zone, and the simulator's own counts."""
+
+    oem: str
+    at: tuple[datetime, ...]
+    zones: tuple[str, ...]
+    kw: Floats
+    unmanaged_kw: Floats
+    soc_quantiles_pct: Floats
+    counts: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tracking:
+    """kWh asked and delivered, and the error in percent of what was asked."""
+
+    asked_kwh: float
+    delivered_kwh: float
+    error_pct: float
+
+
+def read_truth(folder: Path, oem: str) -> Truth:
+    """The ground truth that a simulator wrote at its end."""
+    counts = orjson.loads((folder / f"truth-{oem}.json").read_bytes())
+    with np.load(folder / f"truth-{oem}.npz") as arrays:
+        midnight = datetime.fromisoformat(counts["midnight"])
+        return Truth(
+            oem,
+            tuple(midnight + timedelta(seconds=float(second)) for second in arrays["bin_start_s"]),
+            tuple(counts["zone_names"]),
+            arrays["kw"],
+            arrays["asked_kw"],
+            arrays["soc_quantiles_pct"],
+            counts,
+        )
+
+
+def setpoint_kw(truth: Truth, asks: Sequence[Ask]) -> Floats:
+    """The set-point per bin and zone, NaN where none held."""
+    points = np.full(truth.kw.shape, np.nan)
+    for column, zone in enumerate(truth.zones):
+        for ask in asks:
+            if ask.target == f"{truth.oem}-{zone}":
+                held = np.array([ask.start <= at < ask.end for at in truth.at])
+                points[held, column] = ask.kw
+    return points
+
+
+def tracking(truths: Sequence[Truth], asks: Sequence[Ask]) -> Tracking:
+    """How closely these automakers together followed their set-points."""
+    points = [setpoint_kw(truth, asks) for truth in truths]
+    held = [~np.isnan(point) for point in points]
+    pairs = list(zip(truths, points, held, strict=True))
+    asked = sum(np.where(h, t.unmanaged_kw - p, 0.0).sum(axis=1) for t, p, h in pairs)
+    delivered = sum(np.where(h, t.unmanaged_kw - t.kw, 0.0).sum(axis=1) for t, _, h in pairs)
+    whole = float(np.abs(asked).sum())
+    error = float(np.abs(np.asarray(asked) - np.asarray(delivered)).sum())
+    return Tracking(
+        round(float(np.sum(asked)) * BIN_H, 1),
+        round(float(np.sum(delivered)) * BIN_H, 1),
+        round(100.0 * error / whole, 2) if whole else 0.0,
+    )
+
+
+def rebound(truths: Sequence[Truth], asks: Sequence[Ask]) -> dict[str, float]:
+    """What came back after the last set-point (vgi 2.7): energy paid back within six hours, and the peak ratio."""
+    end = max(ask.end for ask in asks)
+    kw = np.sum([truth.kw.sum(axis=1) for truth in truths], axis=0)
+    unmanaged = np.sum([truth.unmanaged_kw.sum(axis=1) for truth in truths], axis=0)
+    after = np.array([end <= at < end + timedelta(hours=REBOUND_H) for at in truths[0].at])
+    during = np.array([min(a.start for a in asks) <= at < end for at in truths[0].at])
+    saved = float(np.clip(unmanaged - kw, 0.0, None)[during].sum())
+    paid_back = float(np.clip(kw - unmanaged, 0.0, None)[after].sum())
+    return {
+        "rebound_payback_ratio": round(paid_back / saved, 3) if saved else 0.0,
+        "rebound_peak_ratio": round(float(kw[after].max() / max(unmanaged[after].max(), 1e-9)), 3),
+        "night_peak_to_unmanaged_peak": round(float(kw[after].max() / max(unmanaged.max(), 1e-9)), 3),
+    }
+
+
+def lost_notifications(sent: Sequence[Sent], heard: Mapping[str, Sequence[tuple[str, str]]]) -> int:
+    """Writes that an automaker's adapter was entitled to hear of on MQTT and did not, by (event id, operation)."""
+    return sum((one.event_id, one.operation) not in set(heard.get(oem, ())) for one in sent for oem in one.oems)
+
+
+def totals(truths: Sequence[Truth]) -> dict[str, int]:
+    """The promises, counted over all automakers."""
+    names = {
+        "late_departures": "late",
+        "feasible_late_departures": "late_though_feasible",
+        "reserve_violations": "reserve_violations",
+        "unauthorised_discharges": "unauthorised_discharges",
+        "exports_above_limit": "exports_above_limit",
+        "cars_discharged": "cars_discharged",
+        "away_cars_touched": "away_cars_touched",
+        "opt_outs": "opt_outs",
+        "opt_outs_honoured": "opt_outs_honoured",
+        "departures": "departures",
+    }
+    return {name: sum(int(truth.counts[count]) for truth in truths) for name, count in names.items()}

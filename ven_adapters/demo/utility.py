@@ -1,0 +1,141 @@
+"""The utility: a Business Logic client that speaks OpenADR 3 to the VTN and knows no more of cars than any utility."""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from ven_adapters.demo import scenario
+from ven_adapters.demo.scenario import Nomination
+from vtn.client import Client
+from vtn.clock import Clock, sleep_until
+from vtn.wire.enumerations import ObjectType
+
+Json = dict[str, Any]
+REGISTRATION_S = 60.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ask:
+    """A set-point that held for one resource from `start` to `end`, kW."""
+
+    target: str
+    start: datetime
+    end: datetime
+    kw: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sent:
+    """One write that VENs must hear of: when (real Unix seconds), what, and which automakers may see it."""
+
+    at_s: float
+    operation: str
+    event_id: str
+    name: str
+    oems: frozenset[str]
+
+
+@dataclasses.dataclass(slots=True)
+class Utility:
+    """What the utility has sent, and how its set-points stand."""
+
+    client: Client
+    nominations: Sequence[Nomination]
+    forecast_kw: tuple[float, ...]
+    sent: list[Sent] = dataclasses.field(default_factory=list)
+    asks: list[Ask] = dataclasses.field(default_factory=list)
+    events: dict[str, Json] = dataclasses.field(default_factory=dict)
+    programs: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    async def registered(self) -> None:
+        """Wait until every automaker's adapter has registered its ven and its zones; TimeoutError after a minute."""
+        async with asyncio.timeout(REGISTRATION_S):
+            wanted = {(n.oem, n.zone) for n in self.nominations}
+            while wanted - {(oem, zone) for oem, zone, _ in await self._resources()}:  # noqa: ASYNC110 - asked, not told
+                await asyncio.sleep(0.25)
+
+    async def _resources(self) -> list[tuple[str, str, Json]]:
+        vens = {ven["id"]: ven["clientID"] for ven in await self.client.search(ObjectType.VEN)}
+        found = await self.client.search(ObjectType.RESOURCE)
+        return [(vens[r["venID"]].removeprefix("ven-"), r["resourceName"], r) for r in found]
+
+    async def grant(self) -> None:
+        """Grant each ven the program and each zone its own target."""
+        for ven in await self.client.search(ObjectType.VEN):
+            body = {**ven, "objectType": "BL_VEN_REQUEST", "targets": [scenario.EVENING_TARGET]}
+            await self.client.replace(ObjectType.VEN, ven["id"], body)
+        for oem, zone, resource in await self._resources():
+            body = {**resource, "objectType": "BL_RESOURCE_REQUEST", "targets": [f"{oem}-{zone}"]}
+            await self.client.replace(ObjectType.RESOURCE, resource["id"], body)
+
+    async def publish(self) -> None:
+        """Create the programs, the two price events and one dispatch event per resource."""
+        for name, targets in (
+            (scenario.TARIFF_PROGRAM, None),
+            (scenario.MARKET_PROGRAM, None),
+            (scenario.EVENING_PROGRAM, [scenario.EVENING_TARGET]),
+        ):
+            program = await self.client.create(ObjectType.PROGRAM, {"programName": name, "targets": targets})
+            self.programs[name] = program["id"]
+        everyone = frozenset(n.oem for n in self.nominations)
+        await self._create(scenario.tariff_event(self.programs[scenario.TARIFF_PROGRAM]), everyone)
+        await self._create(scenario.market_event(self.programs[scenario.MARKET_PROGRAM]), everyone)
+        for nomination in self.nominations:
+            points = scenario.setpoints_kw(nomination, self.forecast_kw)
+            program_id = self.programs[scenario.EVENING_PROGRAM]
+            await self._create(scenario.evening_event(program_id, nomination, points), frozenset({nomination.oem}))
+            self._remember(nomination.target, points)
+
+    async def conduct(self, clock: Clock) -> None:
+        """The evening's surprises, each at its time: a change, a cancellation, an emergency."""
+        await sleep_until(clock, scenario.MODIFIED_AT)
+        await self.modify(self.nominations[0], clock.now())
+        await sleep_until(clock, scenario.CANCELLED_AT)
+        await self.cancel(self.nominations[-1], clock.now())
+        await sleep_until(clock, scenario.ALERT_AT)
+        everyone = frozenset(n.oem for n in self.nominations)
+        await self._create(scenario.alert_event(self.programs[scenario.TARIFF_PROGRAM]), everyone)
+
+    async def modify(self, nomination: Nomination, now: datetime) -> None:
+        """Halve what one resource may still draw, in the middle of its event."""
+        event = self.events[nomination.target]
+        passed = sum(ask.end <= now for ask in self._of(nomination.target))
+        before = [interval["payloads"][0]["values"][0] for interval in event["intervals"]]
+        points = tuple(kw if n <= passed else round(kw / 2, 1) for n, kw in enumerate(before))
+        body = scenario.evening_event(event["programID"], nomination, points)
+        changed = await self.client.replace(ObjectType.EVENT, event["id"], body)
+        self._note("UPDATE", changed, frozenset({nomination.oem}))
+        self._remember(nomination.target, points)
+
+    async def cancel(self, nomination: Nomination, now: datetime) -> None:
+        """Cancel what is left of one resource's event by deleting it."""
+        gone = await self.client.delete(ObjectType.EVENT, self.events[nomination.target]["id"])
+        self._note("DELETE", gone, frozenset({nomination.oem}))
+        held = self._of(nomination.target)
+        self.asks = [ask for ask in self.asks if ask not in held] + [
+            dataclasses.replace(ask, end=min(ask.end, now)) for ask in held if ask.start < now
+        ]
+
+    async def reports(self) -> list[Json]:
+        """All reports that came in."""
+        return await self.client.search(ObjectType.REPORT)
+
+    async def _create(self, content: Json, oems: frozenset[str]) -> None:
+        event = await self.client.create(ObjectType.EVENT, content)
+        self._note("CREATE", event, oems)
+
+    def _note(self, operation: str, event: Json, oems: frozenset[str]) -> None:
+        self.sent.append(Sent(time.time(), operation, event["id"], event["eventName"], oems))
+        self.events[(event.get("targets") or [event["eventName"]])[0]] = event
+
+    def _of(self, target: str) -> list[Ask]:
+        return [ask for ask in self.asks if ask.target == target]
+
+    def _remember(self, target: str, points: tuple[float, ...]) -> None:
+        held = self._of(target)
+        hours = [scenario.STARTS.replace(hour=scenario.EVENING_HOUR + n) for n in range(len(points) + 1)]
+        asks = [Ask(target, a, b, kw) for a, b, kw in zip(hours, hours[1:], points, strict=False)]
+        self.asks = [ask for ask in self.asks if ask not in held] + asks

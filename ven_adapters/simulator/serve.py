@@ -1,0 +1,114 @@
+"""Run one simulated backend: its cars in their loop, its HTTP face, its pushes, until it is told to stop."""
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+
+from aiohttp import web
+
+from ven_adapters.contract import SnapshotsSeen
+from ven_adapters.simulator.cloud import Cloud
+from ven_adapters.simulator.endpoints import Backend, application
+from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.push import Pusher
+from ven_adapters.simulator.settings import SimulatorSettings
+from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.views import Views
+from ven_adapters.simulator.world import STEP_S
+from vtn.clock import Clock
+
+SHORTEST_TICK_S = 0.05
+SPARE_HOURS = 24.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Live:
+    """A running backend, the port on which it listens, and the task in which its cars live."""
+
+    backend: Backend
+    port: int
+    cars: asyncio.Task[None]
+
+
+async def serve(settings: SimulatorSettings, clock: Clock, *, say: Callable[[str], None] = print) -> None:
+    """Serve until cancelled or told SIGTERM or SIGINT; one ready line to `say`; the ground truth at the end."""
+    stop = asyncio.Event()
+    async with running(settings, clock) as live:
+        say(f"ready brand={settings.brand} cars={settings.cars} url=http://{settings.host}:{live.port}")
+        told = asyncio.create_task(stop.wait())
+        try:
+            with _signals(stop):
+                await asyncio.wait({told, live.cars}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+            _conclude(live.backend)
+        if live.cars.done():
+            live.cars.result()
+
+
+@contextlib.asynccontextmanager
+async def running(settings: SimulatorSettings, clock: Clock) -> AsyncIterator[Live]:
+    """A backend that listens and whose cars live; it stops at the end of the block."""
+    backend = build(settings, clock)
+    runner = web.AppRunner(application(backend), access_log=None, handle_signals=False)
+    await runner.setup()
+    await web.TCPSite(runner, settings.host, settings.port).start()
+    cars = asyncio.create_task(_live(backend))
+    try:
+        yield Live(backend, int(runner.addresses[0][1]), cars)
+    finally:
+        cars.cancel()
+        await asyncio.gather(cars, return_exceptions=True)
+        await backend.pusher.close()
+        await runner.cleanup()
+
+
+def build(settings: SimulatorSettings, clock: Clock) -> Backend:
+    """The parts of a backend, its cars brought to the present."""
+    fleet = plan_fleet(settings)
+    starts_s = (settings.starts_at - fleet.midnight).total_seconds()
+    ledger = Ledger(fleet, starts_s, 24.0 * settings.nights + SPARE_HOURS)
+    cloud = Cloud(fleet, settings.seed, settings.faults, ledger)
+    cloud.advance(clock.now())
+    views = Views(cloud)
+    return Backend(settings, clock, cloud, views, Pusher(views.forget))
+
+
+def _conclude(backend: Backend) -> None:
+    backend.cloud.advance(backend.clock.now())
+    if backend.settings.truth_dir is not None:
+        backend.cloud.ledger.write(backend.settings.truth_dir)
+
+
+async def _live(backend: Backend) -> None:
+    """A tick each simulated minute or 50 ms, whichever is longer; a late tick catches up in steps of its own."""
+    while True:
+        wait_s = backend.clock.real_seconds_until(backend.clock.now() + timedelta(seconds=STEP_S))
+        await asyncio.sleep(max(SHORTEST_TICK_S, wait_s))
+        tick(backend)
+
+
+def tick(backend: Backend) -> None:
+    """Bring the cars to the present and push what changed."""
+    cloud = backend.cloud
+    cloud.advance(backend.clock.now())
+    snapshots = backend.views.changed()
+    events = [*cloud.outbox, *([SnapshotsSeen(tuple(snapshots))] if snapshots else [])]
+    cloud.outbox.clear()
+    if events:
+        backend.pusher.offer(events)
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

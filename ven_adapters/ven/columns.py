@@ -1,0 +1,156 @@
+"""The fleet as columns: one NumPy array per fact, one row per car, and no object per car.
+
+Powers are kW at the charging point (+ import, - export), energies kWh, levels percent of usable capacity, instants
+seconds since 1970 UTC. NaN means "never told". Knows nothing of OpenADR, of automakers or of plans.
+"""
+
+import dataclasses
+import enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+NEVER_S = -np.inf
+ALWAYS_S = np.inf
+LEVELS = 8
+
+
+class Control(enum.IntEnum):
+    """How finely a car's charging can be set."""
+
+    ON_OFF = 0
+    STEPS = 1
+    LEVELS = 2
+    TARGET_LEVEL = 3
+
+
+class Tri(enum.IntEnum):
+    """A yes or no that a car may not have told us."""
+
+    UNKNOWN = -1
+    NO = 0
+    YES = 1
+
+
+class Charge(enum.IntEnum):
+    """`contract.ChargeState` as a number."""
+
+    UNKNOWN = 0
+    CHARGING = 1
+    PAUSED_BY_DIRECTIVE = 2
+    WAITING_SCHEDULE = 3
+    STOPPED = 4
+    COMPLETE = 5
+    NO_POWER = 6
+    FAULT = 7
+    DISCHARGING = 8
+    UNPLUGGED = 9
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FleetView:
+    """Some rows of the fleet, copied: what planning and guardrails read. Every array has one entry per car.
+
+    `row` is the car's place in the `Fleet` that the view was taken from; `u` is a number in [0, 1) fixed by the car's
+    name, by which ties are broken, so that the order of rows never matters.
+    """
+
+    row: Ints
+    u: Floats
+    zone: Ints
+
+    enrolled: Bools
+    opted_out: Bools
+    opted_out_until_s: Floats
+    boost_until_s: Floats
+    charging_consent: Bools
+    discharge_consent: Bools
+    interconnected: Bools
+    permission_until_s: Floats
+    export_limit_kw: Floats
+    event_budget_kwh: Floats
+    year_budget_kwh: Floats
+    event_exported_kwh: Floats
+    year_exported_kwh: Floats
+    target_pct: Floats
+    reserve_pct: Floats
+    departure_s: Floats
+
+    usable_kwh: Floats
+    max_charge_kw: Floats
+    max_discharge_kw: Floats
+    min_discharge_kw: Floats
+    control: Ints
+    floor_kw: Floats
+    step_kw: Floats
+    levels_kw: Floats
+    level_floor_pct: Floats
+    can_start: Bools
+    can_stop: Bools
+    can_resume: Bools
+    wake: Bools
+
+    soc_pct: Floats
+    soc_at_s: Floats
+    plugged: Ints
+    plugged_at_s: Floats
+    plugged_since_s: Floats
+    at_home: Ints
+    at_home_at_s: Floats
+    power_kw: Floats
+    power_at_s: Floats
+    charge_state: Ints
+    charge_state_at_s: Floats
+    session_kwh: Floats
+    session_at_s: Floats
+    last_toggle_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, rows: Ints | Bools) -> "FleetView":
+        """The chosen rows, by position or by mask."""
+        return FleetView(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
+
+
+def blank(count: int) -> dict[str, npt.NDArray[Any]]:
+    """Every column of `FleetView`, `count` rows that say nothing was told yet."""
+    return {
+        field.name: _blank_column(field.name, _DTYPES[field.type], count) for field in dataclasses.fields(FleetView)
+    }
+
+
+def _blank_column(name: str, dtype: Any, count: int) -> npt.NDArray[Any]:
+    shape = (count, LEVELS) if name == "levels_kw" else (count,)
+    return np.full(shape, _DEFAULTS.get(name, 0), dtype=dtype)
+
+
+_DTYPES: dict[Any, Any] = {Floats: np.float64, Ints: np.int64, Bools: np.bool_}
+_DEFAULTS = {
+    "row": -1,
+    "zone": -1,
+    "opted_out_until_s": NEVER_S,
+    "boost_until_s": NEVER_S,
+    "permission_until_s": NEVER_S,
+    "soc_at_s": NEVER_S,
+    "plugged_at_s": NEVER_S,
+    "plugged_since_s": NEVER_S,
+    "at_home_at_s": NEVER_S,
+    "power_at_s": NEVER_S,
+    "charge_state_at_s": NEVER_S,
+    "session_at_s": NEVER_S,
+    "last_toggle_s": NEVER_S,
+    "target_pct": np.nan,
+    "reserve_pct": np.nan,
+    "usable_kwh": np.nan,
+    "levels_kw": np.nan,
+    "soc_pct": np.nan,
+    "departure_s": ALWAYS_S,
+    "plugged": Tri.UNKNOWN,
+    "at_home": Tri.UNKNOWN,
+}

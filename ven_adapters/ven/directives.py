@@ -1,0 +1,347 @@
+"""The life of one directive, as pure steps: what was sent, what came back, what the car was seen to do.
+
+A step takes a held directive and a fact and returns the held directive that follows. IN_FORCE rests on telemetry that
+the car observed after our send, or on the backend's word that the car was so already; certainty is never rounded up.
+Knows nothing of transports, stores or clocks: every instant is an argument.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from ven_adapters.contract import (
+    FINAL_STATES,
+    Ack,
+    BackendError,
+    Certainty,
+    ChargeState,
+    Directive,
+    DirectiveKind,
+    DirectiveState,
+    DirectiveStatus,
+    ErrorCode,
+    Known,
+    Reading,
+    Setting,
+    Snapshot,
+    Validity,
+)
+
+T = TypeVar("T")
+S = DirectiveState
+_ENDED_EARLY = frozenset({S.SUPERSEDED, S.CANCELLED})
+
+TRANSITIONS: Mapping[DirectiveState, frozenset[DirectiveState]] = {
+    S.REQUESTED: frozenset({S.ACCEPTED, S.REJECTED, S.FAILED, S.EXPIRED, S.OVERRIDDEN}) | _ENDED_EARLY,
+    S.ACCEPTED: frozenset({S.IN_FORCE, S.OVERRIDDEN, S.INTERRUPTED, S.FAILED, S.EXPIRED, S.REJECTED}) | _ENDED_EARLY,
+    S.IN_FORCE: frozenset({S.RELEASED, S.OVERRIDDEN, S.INTERRUPTED, S.FAILED, S.EXPIRED}) | _ENDED_EARLY,
+    S.INTERRUPTED: frozenset({S.IN_FORCE, S.FAILED, S.RELEASED, S.OVERRIDDEN}) | _ENDED_EARLY,
+    **{final: frozenset() for final in FINAL_STATES},
+}
+
+# The rest of a window is not worth a command to a car (and start commands expire as well).
+SEND_MARGIN = timedelta(seconds=60)
+UNPLUG_DEBOUNCE = timedelta(seconds=60)
+TOLERANCE_W = 250.0
+TOLERANCE_SHARE = 0.08
+MAX_ATTEMPTS = 5
+MAX_SENDS_AGAIN = 2
+FIRST_RETRY_S = 15.0
+LONGEST_RETRY_S = 300.0
+
+_IDLE = frozenset(
+    {
+        ChargeState.PAUSED_BY_DIRECTIVE,
+        ChargeState.STOPPED,
+        ChargeState.COMPLETE,
+        ChargeState.WAITING_SCHEDULE,
+        ChargeState.NO_POWER,
+    }
+)
+# Refusals that say: the car is already where we want it.
+_ALREADY_SO = frozenset({ErrorCode.ALREADY_IN_STATE, ErrorCode.LIMIT_REACHED})
+
+
+class IllegalTransition(Exception):
+    """A step that the life cycle does not know; a defect of ours, never of a backend."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DriverSettings:
+    """What the driver had set before we acted, for the restore and for the proof of it."""
+
+    limit_soc_pct: float | None
+    limit_current_a: float | None
+    charge_state: ChargeState | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Held:
+    """A directive and all that is known of it. `sent_at` is the instant before the newest send."""
+
+    directive: Directive
+    zone: str = ""
+    urgent: bool = False
+    state: DirectiveState = S.REQUESTED
+    certainty: Certainty = Certainty.NONE
+    changed_at: datetime | None = None
+    sent_at: datetime | None = None
+    setting: Setting | None = None
+    attempts: int = 0
+    sends_again: int = 0
+    retry_at: datetime | None = None
+    in_doubt: bool = False
+    confirmed_at: datetime | None = None
+    contradicted_at: datetime | None = None
+    unplugged_at: datetime | None = None
+    evidence: str | None = None
+    error: ErrorCode | None = None
+    before: DriverSettings | None = None
+    confirmed_once: bool = False
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing can change any more."""
+        return self.state in FINAL_STATES
+
+    @property
+    def ref(self) -> str:
+        """The car."""
+        return self.directive.vehicle_ref
+
+
+def move(held: Held, to: DirectiveState, now: datetime, **facts: object) -> Held:
+    """The next state; IllegalTransition for a step that the life cycle does not know."""
+    if to not in TRANSITIONS[held.state]:
+        raise IllegalTransition(f"{held.state} -> {to}")
+    return dataclasses.replace(held, state=to, changed_at=now, **facts)  # type: ignore[arg-type]
+
+
+def driver_settings(snapshot: Snapshot) -> DriverSettings:
+    """What to remember of a car before the first directive touches it."""
+    return DriverSettings(
+        usable(snapshot.limit_soc_pct), usable(snapshot.limit_current_a), usable(snapshot.charge_state)
+    )
+
+
+def usable(reading: Reading[T] | None) -> T | None:
+    """A reading's value unless it is missing or a sentinel."""
+    return reading.value if reading is not None and reading.validity is not Validity.SENTINEL else None
+
+
+def sent(held: Held, now: datetime) -> Held:
+    """About to be sent: from here on only newer observations count."""
+    return dataclasses.replace(held, sent_at=now, attempts=held.attempts + 1, retry_at=None, changed_at=now)
+
+
+def acknowledged(held: Held, ack: Ack, now: datetime) -> Held:
+    """The backend took it, which says nothing of the car."""
+    if held.final or held.state is not S.REQUESTED:
+        return dataclasses.replace(held, in_doubt=False)
+    return move(
+        held,
+        S.ACCEPTED,
+        now,
+        setting=ack.setting,
+        certainty=Certainty.ACCEPTED,
+        in_doubt=False,
+        error=None,
+        retry_at=None,
+    )
+
+
+def refused(held: Held, error: BackendError, now: datetime, chance: float) -> Held:
+    """The send failed. Retry what may be retried, doubt what may have happened, give up the rest.
+
+    `chance` in [0, 1) spreads the retries (full jitter, above any wait that the backend names).
+    """
+    if held.state is not S.REQUESTED:
+        return held
+    if error.code in _ALREADY_SO:
+        return _already_so(held, error, now)
+    if error.may_have_happened:
+        return dataclasses.replace(held, in_doubt=True, error=error.code, retry_at=_retry_at(held, error, now, chance))
+    if not error.retryable:
+        return move(held, S.REJECTED, now, error=error.code)
+    retry_at = _retry_at(held, error, now, chance)
+    if held.attempts >= MAX_ATTEMPTS:
+        return move(held, S.FAILED, now, error=error.code)
+    if retry_at > held.directive.not_after:
+        return move(held, S.EXPIRED, now, error=error.code)
+    return dataclasses.replace(held, error=error.code, retry_at=retry_at)
+
+
+def _already_so(held: Held, error: BackendError, now: datetime) -> Held:
+    taken = move(held, S.ACCEPTED, now, certainty=Certainty.BACKEND_REPORTED)
+    return move(
+        taken, S.IN_FORCE, now, evidence=error.code.value, confirmed_at=now, confirmed_once=True, error=error.code
+    )
+
+
+def _retry_at(held: Held, error: BackendError, now: datetime, chance: float) -> datetime:
+    back_off_s = chance * min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0**held.attempts)
+    return now + timedelta(seconds=(error.retry_after_s or 0.0) + back_off_s)
+
+
+def never_arrived(held: Held, now: datetime) -> Held:
+    """The backend does not know a directive that was in doubt: it may be sent again under its own key."""
+    if held.attempts >= MAX_ATTEMPTS:
+        return move(held, S.FAILED, now)
+    return dataclasses.replace(held, in_doubt=False, retry_at=now)
+
+
+def told(held: Held, status: DirectiveStatus, now: datetime) -> Held:
+    """The backend's own view. It settles a doubt and reports an override; it never puts a directive in force.
+
+    A backend that says IN_FORCE raises the certainty to BACKEND_REPORTED; what the car does, telemetry shows.
+    """
+    if held.final:
+        return held
+    if held.in_doubt and status.state is not S.REQUESTED:
+        held = dataclasses.replace(move(held, S.ACCEPTED, now, certainty=Certainty.ACCEPTED), in_doubt=False)
+    if status.state in _TOLD:
+        return _ended_by_backend(held, _TOLD[status.state], status, now)
+    if status.state is S.IN_FORCE and held.certainty < Certainty.BACKEND_REPORTED and held.state is not S.REQUESTED:
+        return dataclasses.replace(held, certainty=Certainty.BACKEND_REPORTED)
+    return held
+
+
+# How the backend's own verdicts end a directive that we still hold.
+_TOLD: Mapping[DirectiveState, DirectiveState] = {
+    S.OVERRIDDEN: S.OVERRIDDEN,
+    S.FAILED: S.FAILED,
+    S.EXPIRED: S.EXPIRED,
+    S.REJECTED: S.FAILED,
+}
+
+
+def _ended_by_backend(held: Held, to: DirectiveState, status: DirectiveStatus, now: datetime) -> Held:
+    if to not in TRANSITIONS[held.state]:
+        return held
+    return move(held, to, now, error=status.error)
+
+
+def observed(held: Held, snapshot: Snapshot, now: datetime) -> Held:
+    """Telemetry came in: confirm, doubt or interrupt. Only observations newer than send and start are looked at."""
+    if held.final or held.state is S.REQUESTED or held.sent_at is None:
+        return held
+    since = max(held.sent_at, held.directive.start)
+    unplugged = _unplugged(held, snapshot, since)
+    if unplugged is not None:
+        return _with_cable_out(held, unplugged, snapshot, now)
+    if held.unplugged_at is not None and _newer(snapshot.plugged, held.unplugged_at) is Known.YES:
+        since = max(since, held.unplugged_at)
+        held = dataclasses.replace(held, unplugged_at=None)
+    proof = shows_effect(held, snapshot, since)
+    if proof is not None:
+        return _confirm(held, proof, now)
+    if against := shows_contrary(held, snapshot, since):
+        return dataclasses.replace(held, contradicted_at=held.contradicted_at or against)
+    return held
+
+
+def _newer(reading: Reading[T] | None, since: datetime) -> T | None:
+    if reading is None or reading.validity is not Validity.OK or reading.observed_at <= since:
+        return None
+    return reading.value
+
+
+def _unplugged(held: Held, snapshot: Snapshot, since: datetime) -> datetime | None:
+    """When the cable was first seen out, by a reading that is newer than `since`."""
+    if snapshot.plugged is None or _newer(snapshot.plugged, since) is not Known.NO:
+        return None
+    return held.unplugged_at or snapshot.plugged.observed_at
+
+
+def _with_cable_out(held: Held, first: datetime, snapshot: Snapshot, now: datetime) -> Held:
+    """A flapping plug flag interrupts nothing: it takes a second source, or a minute (fault 9)."""
+    held = dataclasses.replace(held, unplugged_at=first)
+    seen = snapshot.plugged.observed_at if snapshot.plugged else first
+    sure = _newer(snapshot.charge_state, held.sent_at or first) is ChargeState.UNPLUGGED
+    if held.state is S.INTERRUPTED or not (sure or seen - first >= UNPLUG_DEBOUNCE):
+        return held
+    return move(held, S.INTERRUPTED, now, error=ErrorCode.NOT_PLUGGED)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Proof:
+    """One observation that shows the effect: what, and when the car saw it."""
+
+    text: str
+    observed_at: datetime
+
+
+def _confirm(held: Held, proof: Proof, now: datetime) -> Held:
+    certainty = max(held.certainty, Certainty.VEHICLE_OBSERVED)
+    facts = {"confirmed_at": proof.observed_at, "evidence": proof.text, "certainty": certainty}
+    if held.state is S.IN_FORCE:
+        return dataclasses.replace(held, contradicted_at=None, certainty=certainty, confirmed_at=proof.observed_at)
+    return move(held, S.IN_FORCE, now, contradicted_at=None, error=None, confirmed_once=True, **facts)
+
+
+def expected_w(held: Held) -> float | None:
+    """The power the car should show: what the backend says its rung achieves, else what was asked; None is "any"."""
+    kind = held.directive.kind
+    if kind in (DirectiveKind.CHARGE, DirectiveKind.RELEASE):
+        return None
+    if held.setting is not None and held.setting.power_w is not None:
+        return float(held.setting.power_w)
+    return 0.0 if kind is DirectiveKind.CURTAIL else float(held.directive.power_w or 0)
+
+
+def shows_effect(held: Held, snapshot: Snapshot, since: datetime) -> Proof | None:
+    """An observation newer than `since` that shows the effect."""
+    power_w = _newer(snapshot.power_w, since)
+    state = _newer(snapshot.charge_state, since)
+    if power_w is not None and snapshot.power_w and _power_fits(held, power_w):
+        return Proof(f"power_w={power_w:.0f}", snapshot.power_w.observed_at)
+    if state is not None and snapshot.charge_state and power_w is None and _state_fits(held, state):
+        return Proof(f"charge_state={state}", snapshot.charge_state.observed_at)
+    if state is ChargeState.COMPLETE and snapshot.charge_state and (expected_w(held) or 0.0) >= 0.0:
+        return Proof("charge_state=COMPLETE", snapshot.charge_state.observed_at)
+    return None
+
+
+def shows_contrary(held: Held, snapshot: Snapshot, since: datetime) -> datetime | None:
+    """When an observation newer than `since` showed the car doing something else."""
+    power_w = _newer(snapshot.power_w, since)
+    if power_w is None or snapshot.power_w is None or _power_fits(held, power_w):
+        return None
+    return snapshot.power_w.observed_at
+
+
+def _power_fits(held: Held, power_w: float) -> bool:
+    expected = expected_w(held)
+    if expected is None:
+        return power_w > TOLERANCE_W
+    slack_w = max(TOLERANCE_W, TOLERANCE_SHARE * abs(expected))
+    if held.directive.kind is DirectiveKind.SETPOINT and expected != 0:
+        return abs(power_w - expected) <= slack_w
+    return -slack_w <= power_w <= expected + slack_w
+
+
+def _state_fits(held: Held, state: ChargeState) -> bool:
+    expected = expected_w(held)
+    if expected is None or expected > 0:
+        return state is ChargeState.CHARGING
+    return state is ChargeState.DISCHARGING if expected < 0 else state in _IDLE
+
+
+def passed(held: Held, now: datetime) -> Held:
+    """Time went by: what never left by `not_after` has expired, and the end ends everything."""
+    if held.final:
+        return held
+    directive = held.directive
+    if held.state is S.REQUESTED and not held.in_doubt and now > directive.not_after:
+        return move(held, S.EXPIRED, now, error=held.error or ErrorCode.EXPIRED)
+    if now < directive.end:
+        return held
+    return move(held, S.RELEASED if held.confirmed_once and held.state in _ENDS_WELL else _too_late(held), now)
+
+
+_ENDS_WELL = frozenset({S.IN_FORCE, S.INTERRUPTED})
+
+
+def _too_late(held: Held) -> DirectiveState:
+    return S.FAILED if held.state is S.INTERRUPTED else S.EXPIRED

@@ -1,0 +1,117 @@
+"""What the driver needs: the energy still missing, the hours it takes, the latest safe start, the energy to spare.
+
+Formulas of reference 4.1 (laxity) with charging efficiency, the taper near full and a margin. Energies are kWh at the
+charging point, so that they compare with metered powers. Pure, vectorised; knows nothing of what the grid asks.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from ven_adapters.ven.columns import Bools, Charge, FleetView, Floats
+
+HOUR_S = 3600.0
+LEAST_NEED_KWH = 0.05
+COMPLETE_WITHIN_PCT = 3.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """What a programme and an adapter fix for planning.
+
+    `taper_from_pct`, `taper_share`: above this level a car takes this share of its power. `margin_s`: how much earlier
+    than necessary a car must start. `reading_age_s`: the oldest reading on which a battery may discharge.
+    `hysteresis_s`: how much less laxity a waiting car needs before it takes a charging car's place.
+    `ghg_cost_per_kg`: money per kg of CO2, in the price's currency. `recovery_s`: the longest delay of a restart.
+    `power_tolerance_w`, `end_tolerance_s`: smaller changes are not worth a command. `renew_s`: a window that runs out
+    sooner than this is extended.
+    """
+
+    charge_efficiency: float = 0.9
+    discharge_efficiency: float = 0.92
+    taper_from_pct: float = 90.0
+    taper_share: float = 0.5
+    margin_s: float = 1800.0
+    programme_floor_pct: float = 20.0
+    min_dwell_s: float = 300.0
+    reading_age_s: float = 900.0
+    slot_s: float = 900.0
+    horizon_s: float = 36 * HOUR_S
+    recovery_s: float = 6 * HOUR_S
+    hysteresis_s: float = 1800.0
+    ghg_cost_per_kg: float = 0.05
+    power_tolerance_w: int = 150
+    end_tolerance_s: float = 120.0
+    renew_s: float = 300.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Needs:
+    """Per car: energy to the target (kWh), hours at full power, the latest safe start (epoch s), slack from now (s).
+
+    A car that needs nothing has `latest_start_s` = departure less the margin; one without departure has infinity.
+    Everything is NaN where the level or the battery is unknown.
+    """
+
+    kwh: Floats
+    hours: Floats
+    latest_start_s: Floats
+    slack_s: Floats
+
+    @property
+    def some(self) -> Bools:
+        """True where energy is still needed."""
+        return np.asarray(self.kwh > LEAST_NEED_KWH)
+
+
+def needs_of(
+    view: FleetView,
+    now_s: float,
+    settings: PlanSettings,
+    *,
+    target_pct: Floats | None = None,
+    deadline_s: Floats | None = None,
+) -> Needs:
+    """What every car still needs by its departure, or to another target by another deadline."""
+    target = view.target_pct if target_pct is None else target_pct
+    deadline = view.departure_s if deadline_s is None else deadline_s
+    done = (view.charge_state == Charge.COMPLETE) & (view.soc_pct >= target - COMPLETE_WITHIN_PCT)
+    missing = np.where(done, 0.0, np.maximum(0.0, target - view.soc_pct))
+    slow = np.clip(target - np.maximum(view.soc_pct, settings.taper_from_pct), 0.0, missing)
+    kwh_per_pct = view.usable_kwh / 100 / settings.charge_efficiency
+    with np.errstate(divide="ignore", invalid="ignore"):
+        hours = np.where(
+            missing > 0, kwh_per_pct / view.max_charge_kw * (missing - slow + slow / settings.taper_share), 0.0
+        )
+    hours = np.where(np.isnan(missing), np.nan, hours)
+    latest_start_s = deadline - hours * HOUR_S - settings.margin_s
+    return Needs(missing * kwh_per_pct, hours, latest_start_s, latest_start_s - now_s)
+
+
+def together(first: Needs, second: Needs) -> Needs:
+    """Both needs at once: the greater energy, the earlier start."""
+    return Needs(
+        np.fmax(first.kwh, second.kwh),
+        np.fmax(first.hours, second.hours),
+        np.fmin(first.latest_start_s, second.latest_start_s),
+        np.fmin(first.slack_s, second.slack_s),
+    )
+
+
+def kwh_above(view: FleetView, floor_pct: Floats, settings: PlanSettings) -> Floats:
+    """What a battery can give before it is down to a level, at the charging point; 0 where unknown."""
+    kwh = (view.soc_pct - floor_pct) / 100 * view.usable_kwh * settings.discharge_efficiency
+    return np.nan_to_num(np.maximum(0.0, kwh))
+
+
+def kwh_to_spare(view: FleetView, needs: Needs, now_s: float, end_s: float, settings: PlanSettings) -> Floats:
+    """What a battery can give until `end_s` and still be put back before departure; 0 where unknown.
+
+    What lies above the target need not come back. Everything else must fit, at the tapered rate, between the end of the
+    window and the latest safe start.
+    """
+    free = kwh_above(view, view.target_pct, settings)
+    spare_h = np.maximum(0.0, needs.slack_s - (end_s - now_s)) / HOUR_S
+    round_trip = settings.charge_efficiency * settings.discharge_efficiency * settings.taper_share
+    back_kwh = np.nan_to_num(spare_h * view.max_charge_kw * round_trip, posinf=np.inf)
+    return np.asarray(free + back_kwh)

@@ -1,0 +1,341 @@
+"""Desired state against held state, one car at a time: the next step, or none. Pure; sends nothing itself.
+
+The rules that keep cars whole live here: one call per car at a time, so opposite commands never overlap; what may have
+happened is read before anything is sent; a driver who took over is left alone; no state flips faster than the dwell.
+"""
+
+import dataclasses
+import enum
+import hashlib
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from ven_adapters.contract import Directive, DirectiveKind, DirectiveState, ErrorCode, OnCommLoss, Origin, Snapshot
+from ven_adapters.ven.directives import (
+    MAX_ATTEMPTS,
+    MAX_SENDS_AGAIN,
+    SEND_MARGIN,
+    Held,
+    driver_settings,
+    move,
+)
+
+MIN_DWELL_S = 300
+SENDS_PER_HOUR = 12
+NEAR_W = 150
+NEAR_SHARE = 0.04
+RENEW_BEFORE = timedelta(seconds=600)
+UNCONFIRMED_FOR = timedelta(seconds=900)
+CONTRARY_FOR = timedelta(seconds=300)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Desire:
+    """What the plan wants of one car; `urgent` lets mobility pass the dwell. Levels in percent of usable capacity."""
+
+    vehicle_ref: str
+    zone: str
+    kind: DirectiveKind
+    power_w: int | None
+    start: datetime
+    end: datetime
+    origin: Origin
+    urgent: bool = False
+    site_id: str | None = None
+    reserve_soc_pct: float | None = None
+    target_soc_pct: float | None = None
+    ready_by: datetime | None = None
+    max_energy_wh: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Block:
+    """Why a car is left alone for an event: a driver took over, or the car or its backend said no for good."""
+
+    event_id: str
+    why: DirectiveState
+    until: datetime
+    kind: DirectiveKind | None = None
+    until_replug: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Car:
+    """One car as the reconciler sees it. `older` is what the backend still holds until `held` has replaced it."""
+
+    held: Held | None = None
+    older: Held | None = None
+    blocks: tuple[Block, ...] = ()
+    sends: tuple[datetime, ...] = ()
+    flipped_at: datetime | None = None
+    calling: bool = False
+
+
+class Do(enum.Enum):
+    """What to do for a car."""
+
+    NOTHING = "nothing"
+    SUBMIT = "submit"
+    READ = "read"
+    CANCEL = "cancel"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """The next step for a car, the car as it is once the step is taken up, and the directives that ended with it."""
+
+    do: Do
+    car: Car
+    target: Held | None = None
+    ended: tuple[Held, ...] = ()
+
+
+def direction(kind: DirectiveKind, power_w: int | None) -> int:
+    """1 charges, 0 holds still, -1 discharges; two of different direction are opposite commands."""
+    if kind in (DirectiveKind.CHARGE, DirectiveKind.RELEASE):
+        return 1
+    if kind is DirectiveKind.CURTAIL or not power_w:
+        return 0
+    return 1 if power_w > 0 else -1
+
+
+def directive_key(origin: Origin, vehicle_ref: str, revision: int) -> str:
+    """The idempotency key: sha256 over program, event, interval, vehicle and revision."""
+    parts = (origin.program_id, origin.event_id, str(origin.interval_id), vehicle_ref, str(revision))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def reconcile(desire: Desire | None, car: Car, snapshot: Snapshot | None, now: datetime) -> Step:
+    """The next step for one car. `snapshot` is its newest reading, kept as the driver's settings before we act."""
+    if car.calling:
+        return Step(Do.NOTHING, car)
+    held = car.held
+    if held is not None and held.in_doubt:
+        return _read(car, held, now)
+    if desire is None or _blocked(desire, car.blocks, now):
+        return _give_back(car, now)
+    if held is None:
+        return _submit(desire, car, snapshot, now)
+    if _serves(held, desire, now):
+        return _keep(desire, car, held, snapshot, now)
+    return _submit(desire, car, snapshot, now)
+
+
+def _read(car: Car, held: Held, now: datetime) -> Step:
+    """A command that may have happened is read, never sent again blindly."""
+    if held.retry_at is not None and now < held.retry_at:
+        return Step(Do.NOTHING, car)
+    return Step(Do.READ, dataclasses.replace(car, calling=True), held)
+
+
+def _give_back(car: Car, now: datetime) -> Step:
+    """Nothing is wanted: what the backend has is cancelled, what never left is dropped."""
+    held, older, ended = car.held, car.older, ()
+    if held is not None and held.state is DirectiveState.REQUESTED:
+        ended = (move(held, DirectiveState.CANCELLED, now),)
+        held, older = older, None
+    kept = dataclasses.replace(car, held=held, older=older)
+    if held is None:
+        return Step(Do.NOTHING, kept, None, ended)
+    return Step(Do.CANCEL, dataclasses.replace(kept, calling=True), held, ended)
+
+
+def _serves(held: Held, desire: Desire, now: datetime) -> bool:
+    """Whether what the car holds is as good as what is wanted."""
+    directive = held.directive
+    if direction(directive.kind, directive.power_w) != direction(desire.kind, desire.power_w):
+        return False
+    if held.state is DirectiveState.INTERRUPTED and held.unplugged_at is None:
+        return False
+    if directive.start > now and desire.start <= now:
+        return False
+    ends_soon = directive.end <= now + RENEW_BEFORE and desire.end > directive.end
+    too_long = directive.end > desire.end + RENEW_BEFORE
+    return near(directive, desire) and not ends_soon and not too_long
+
+
+def near(directive: Directive, desire: Desire) -> bool:
+    """Whether two directives ask a car for the same, within what a car can tell apart."""
+    mine, theirs = _asked_w(directive.kind, directive.power_w), _asked_w(desire.kind, desire.power_w)
+    if mine is None or theirs is None:
+        return mine is theirs
+    return abs(mine - theirs) <= max(NEAR_W, NEAR_SHARE * abs(theirs))
+
+
+def _asked_w(kind: DirectiveKind, power_w: int | None) -> int | None:
+    if kind in (DirectiveKind.CHARGE, DirectiveKind.RELEASE):
+        return None
+    return 0 if kind is DirectiveKind.CURTAIL else power_w or 0
+
+
+def _keep(desire: Desire, car: Car, held: Held, snapshot: Snapshot | None, now: datetime) -> Step:
+    """The same is wanted still: send what is due again, assert what the car forgot, else leave it."""
+    if held.state is DirectiveState.REQUESTED:
+        due = held.retry_at is None or now >= held.retry_at
+        if not due or held.attempts >= MAX_ATTEMPTS or now > held.directive.not_after or _overdrawn(car, desire, now):
+            return Step(Do.NOTHING, car)
+        return Step(Do.SUBMIT, _calling(car, held, now), held)
+    if not _forgotten(held, now):
+        return Step(Do.NOTHING, car)
+    if held.sends_again >= MAX_SENDS_AGAIN:
+        return _give_up(car, held, now)
+    return _submit(desire, car, snapshot, now, sends_again=held.sends_again + 1)
+
+
+def _forgotten(held: Held, now: datetime) -> bool:
+    """A car that was told and does otherwise: at once after it obeyed (fault 16), else after a long wait (fault 11)."""
+    if held.contradicted_at is None or held.sent_at is None:
+        return False
+    if held.state is DirectiveState.IN_FORCE:
+        return now - held.contradicted_at >= CONTRARY_FOR
+    since = max(held.sent_at, held.directive.start)
+    return held.state is DirectiveState.ACCEPTED and now - since >= UNCONFIRMED_FOR
+
+
+def _give_up(car: Car, held: Held, now: datetime) -> Step:
+    """A car that obeyed and keeps going back is somebody else's will; one that never obeyed has failed."""
+    obeyed = held.state is DirectiveState.IN_FORCE
+    ended = move(held, DirectiveState.OVERRIDDEN if obeyed else DirectiveState.FAILED, now)
+    left = block_after(dataclasses.replace(car, held=None, older=None, calling=True), ended)
+    return Step(Do.CANCEL, left, ended, (ended,))
+
+
+def block_after(car: Car, ended: Held) -> Car:
+    """Leave the car alone for as long as the way its directive ended demands."""
+    origin = ended.directive.origin
+    if origin is None or ended.state not in _BLOCKING:
+        return car
+    kind = None if ended.state is DirectiveState.OVERRIDDEN else ended.directive.kind
+    replug = ended.error in _UNTIL_REPLUG
+    block = Block(origin.event_id, ended.state, ended.directive.end, kind, replug)
+    return dataclasses.replace(car, blocks=(*car.blocks, block))
+
+
+_BLOCKING = frozenset({DirectiveState.OVERRIDDEN, DirectiveState.REJECTED, DirectiveState.FAILED})
+_UNTIL_REPLUG = frozenset({ErrorCode.NOT_PLUGGED, ErrorCode.NOT_AT_SITE})
+
+
+def unblocked(car: Car, now: datetime, *, replugged: bool = False) -> Car:
+    """Forget blocks that have run out, and after a replug those that waited for it."""
+    kept = tuple(block for block in car.blocks if now < block.until and not (replugged and block.until_replug))
+    return car if len(kept) == len(car.blocks) else dataclasses.replace(car, blocks=kept)
+
+
+def _blocked(desire: Desire, blocks: Sequence[Block], now: datetime) -> bool:
+    return any(
+        block.event_id == desire.origin.event_id and now < block.until and block.kind in (None, desire.kind)
+        for block in blocks
+    )
+
+
+def _overdrawn(car: Car, desire: Desire, now: datetime) -> bool:
+    """A car's budget of commands per hour; what the driver's departure needs is not rationed."""
+    recent = sum(1 for at in car.sends if now - at < timedelta(hours=1))
+    return recent >= SENDS_PER_HOUR and not desire.urgent
+
+
+def _submit(desire: Desire, car: Car, snapshot: Snapshot | None, now: datetime, *, sends_again: int = 0) -> Step:
+    not_after = _not_after(desire)
+    if now > not_after or _dwelling(desire, car, now) or _overdrawn(car, desire, now):
+        return Step(Do.NOTHING, car)
+    held, older, ended = car.held, car.older, ()
+    if held is not None and held.state is DirectiveState.REQUESTED:
+        ended = (move(held, DirectiveState.SUPERSEDED, now),)
+    elif held is not None:
+        older = held
+    before = older.before if older is not None else None
+    if before is None and snapshot is not None:
+        before = driver_settings(snapshot)
+    directive = _directive(desire, not_after, older, max(int(now.timestamp()), _newest(held, older) + 1))
+    fresh = Held(directive, desire.zone, desire.urgent, sends_again=sends_again, before=before, changed_at=now)
+    return Step(Do.SUBMIT, _calling(dataclasses.replace(car, older=older), fresh, now), fresh, ended)
+
+
+def _newest(held: Held | None, older: Held | None) -> int:
+    """The highest revision in use for a car; instants count on, so a restart cannot use a number twice."""
+    return max((one.directive.revision for one in (held, older) if one is not None), default=0)
+
+
+def _calling(car: Car, held: Held, now: datetime) -> Car:
+    recent = tuple(at for at in car.sends if now - at < timedelta(hours=1))
+    return dataclasses.replace(car, held=held, sends=(*recent, now), calling=True)
+
+
+def _dwelling(desire: Desire, car: Car, now: datetime) -> bool:
+    """Whether this would flip the car too soon after the last flip (fault 14)."""
+    if desire.urgent or car.flipped_at is None or now - car.flipped_at >= timedelta(seconds=MIN_DWELL_S):
+        return False
+    holding = car.older if car.held is None or car.held.state is DirectiveState.REQUESTED else car.held
+    current = 1 if holding is None else direction(holding.directive.kind, holding.directive.power_w)
+    return current != direction(desire.kind, desire.power_w)
+
+
+def _not_after(desire: Desire) -> datetime:
+    return desire.end - min(SEND_MARGIN, (desire.end - desire.start) / 2)
+
+
+def _directive(desire: Desire, not_after: datetime, older: Held | None, revision: int) -> Directive:
+    key = directive_key(desire.origin, desire.vehicle_ref, revision)
+    exports = (desire.power_w or 0) < 0
+    return Directive(
+        directive_id=str(uuid.UUID(key[:32])),
+        key=key,
+        vehicle_ref=desire.vehicle_ref,
+        kind=desire.kind,
+        start=desire.start,
+        end=desire.end,
+        not_after=not_after,
+        power_w=desire.power_w,
+        revision=revision,
+        supersedes=older.directive.directive_id if older is not None else None,
+        site_id=desire.site_id,
+        reserve_soc_pct=desire.reserve_soc_pct,
+        target_soc_pct=desire.target_soc_pct,
+        ready_by=desire.ready_by,
+        max_energy_wh=desire.max_energy_wh if exports else None,
+        on_comm_loss=OnCommLoss.STOP if exports else OnCommLoss.RELEASE,
+        min_dwell_s=MIN_DWELL_S,
+        origin=desire.origin,
+    )
+
+
+def settled(car: Car, outcome: Held, now: datetime) -> tuple[Car, tuple[Held, ...]]:
+    """A call came back with `outcome`: the car that follows, and every directive that changed with it.
+
+    A replacement that was taken ends the older one; one that failed leaves the older one to be dealt with.
+    """
+    car = dataclasses.replace(car, calling=False)
+    if car.held is None or car.held.directive.directive_id != outcome.directive.directive_id:
+        return car, (outcome,)
+    if outcome.final or outcome.state is DirectiveState.REQUESTED or car.older is None:
+        flipped = _flipped(None, outcome, car, now)
+        return replaced(dataclasses.replace(car, flipped_at=flipped), outcome), (outcome,)
+    older = car.older if car.older.final else move(car.older, DirectiveState.SUPERSEDED, now)
+    taken = dataclasses.replace(car, held=outcome, older=None, flipped_at=_flipped(car.older, outcome, car, now))
+    return taken, (outcome, older)
+
+
+def _flipped(before: Held | None, after: Held, car: Car, now: datetime) -> datetime | None:
+    if after.state is DirectiveState.REQUESTED or after.final:
+        return car.flipped_at
+    was = 1 if before is None else direction(before.directive.kind, before.directive.power_w)
+    return now if was != direction(after.directive.kind, after.directive.power_w) else car.flipped_at
+
+
+def replaced(car: Car, held: Held) -> Car:
+    """The car with a newer view of the directive that it holds; one that ended leaves its block behind."""
+    if not held.final:
+        return dataclasses.replace(car, held=held)
+    return block_after(dataclasses.replace(car, held=car.older, older=None), held)
+
+
+def cancelled(car: Car, target: Held, now: datetime) -> tuple[Car, tuple[Held, ...]]:
+    """A cancel was taken: the car is the driver's again."""
+    car = dataclasses.replace(car, calling=False)
+    was = direction(target.directive.kind, target.directive.power_w)
+    flipped = now if was != 1 else car.flipped_at
+    if target.final or car.held is None or car.held.directive.directive_id != target.directive.directive_id:
+        return dataclasses.replace(car, flipped_at=flipped), ()
+    ended = car.held if car.held.final else move(car.held, DirectiveState.CANCELLED, now)
+    return dataclasses.replace(car, held=car.older, older=None, flipped_at=flipped), (ended,)

@@ -1,0 +1,189 @@
+"""Who hears of a change today: changes, subscriptions and clients as the pure rules want them.
+
+Everything is judged at the moment of delivery, with today's grants, roles and subscriptions (NOTIF-08, TR-106). What
+has been deleted since is read from the log. This module knows nothing of HTTP and MQTT.
+"""
+
+import dataclasses
+from typing import Any, Protocol
+
+from vtn.notifiers.departed import Departed
+from vtn.rules import recipients
+from vtn.rules.privacy import EVERYTHING, Lens, Match, Viewer
+from vtn.rules.recipients import Happening, State, Subscriber, Told
+from vtn.rules.topics import VenAudience
+from vtn.storage.ports import Change, Client, Delivery, Record, Role, Store
+from vtn.storage.readmodel import ReadModel
+from vtn.wire import document
+from vtn.wire.enumerations import ObjectType
+
+REMEMBERED_TEXTS = 4_000
+REMEMBERED_CHANGES = 500
+
+
+class Clients(Protocol):
+    """The registered clients; `auth.clients.Registry` is one."""
+
+    async def current(self) -> None:
+        """Catch up with other processes."""
+        ...
+
+    def standing(self, client_id: str | None) -> Client | None:
+        """A client that may act."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Callback:
+    """One call to make: where, with which (sealed) token, saying what."""
+
+    url: str
+    sealed_token: str | None = dataclasses.field(repr=False)
+    body: bytes = dataclasses.field(repr=False)
+
+
+class Audience:
+    """Judges changes against the live read model and the registered clients."""
+
+    def __init__(self, store: Store, model: ReadModel, clients: Clients, match: Match = Match.ANY) -> None:
+        self._store = store
+        self._model = model
+        self._clients = clients
+        self._match = match
+        self._departed = Departed(store)
+        self._changes: dict[int, Change] = {}
+        self._bodies: dict[tuple[int, str, frozenset[str] | None], bytes] = {}
+        self._parsed: dict[bytes, dict[str, Any]] = {}
+
+    async def current(self) -> None:
+        """Know everything that was committed on this host before the call."""
+        await self._clients.current()
+        await self._model.current(self._store)
+
+    # --- changes ---------------------------------------------------------------------------------------------------
+
+    async def happening(self, change: Change) -> Happening:
+        """A change as the rules see it; event programs that are gone are looked up in the log."""
+        before = await self._state(change.before, change.seq) if change.before else None
+        return Happening(change.operation, await self._state(change.record, change.seq), before)
+
+    async def _state(self, record: Record, seq: int) -> State:
+        program_id = self._program_of(record)
+        targets = await self._program_targets(program_id, seq) if record.kind is ObjectType.EVENT else ()
+        ven_id = record.id if record.kind is ObjectType.VEN else record.ven_id
+        return State(record.kind, record.id, self._content(record), record.client_id, program_id, ven_id, targets)
+
+    def _program_of(self, record: Record) -> str | None:
+        if record.kind is ObjectType.PROGRAM:
+            return record.id
+        if record.kind is ObjectType.REPORT and (event := self._model.get(ObjectType.EVENT, record.event_id or "")):
+            return event.program_id
+        return record.program_id
+
+    async def _program_targets(self, program_id: str | None, seq: int) -> tuple[str, ...] | None:
+        record = self._model.get(ObjectType.PROGRAM, program_id or "")
+        if record is None and program_id:
+            farewell = await self._departed.find(program_id, seq)
+            record = farewell.program if farewell else None
+        return tuple(self._content(record).get("targets") or ()) if record else None
+
+    # --- webhooks --------------------------------------------------------------------------------------------------
+
+    async def owed(self, change: Change) -> list[Delivery]:
+        """What each subscription is owed for a change."""
+        self._remember(change)
+        happening = await self.happening(change)
+        owed = []
+        leaving = await self._leaving_with(happening, change.seq)
+        for record in (*self._model.every(ObjectType.SUBSCRIPTION), *leaving):
+            if record.created <= change.at and (who := self._subscriber(record)):
+                for entry, told in recipients.answers(happening, who):
+                    owed.append(Delivery(record.id, entry, change.seq, told.operation))
+        return owed
+
+    async def _leaving_with(self, happening: Happening, seq: int) -> tuple[Record, ...]:
+        """Subscriptions deleted with their program by the same command, which shall still hear what went."""
+        program_id = happening.after.program_id
+        if program_id is None or self._model.get(ObjectType.PROGRAM, program_id) is not None:
+            return ()
+        farewell = await self._departed.find(program_id, seq - 1)
+        return farewell.subscriptions if farewell and seq >= farewell.first_seq else ()
+
+    def _subscriber(self, record: Record) -> Subscriber | None:
+        client = self._clients.standing(record.client_id)
+        if client is None:
+            return None
+        viewer = self._model.viewer(client.client_id, is_bl=client.role is Role.BL)
+        return recipients.subscriber(self._content(record), viewer, self._match)
+
+    def _content(self, record: Record) -> dict[str, Any]:
+        content = self._parsed.get(record.body)
+        if content is None:
+            content = document.parse(record.body)
+            _keep(self._parsed, record.body, content, REMEMBERED_TEXTS)
+        return content
+
+    async def callback(self, delivery: Delivery) -> Callback | None:
+        """The call that a delivery means today; None when the subscriber may no longer be told."""
+        await self.current()
+        change = await self._change(delivery.seq)
+        if change is None:
+            return None
+        happening = await self.happening(change)
+        record = await self._subscription(delivery, happening)
+        who = self._subscriber(record) if record else None
+        told = dict(recipients.answers(happening, who)).get(delivery.entry) if who else None
+        if record is None or who is None or told is None:
+            return None
+        entry = self._content(record)["objectOperations"][delivery.entry]
+        return Callback(
+            entry["callbackUrl"], entry.get("bearerToken"), self.body(change.seq, told, who.viewer, who.lens)
+        )
+
+    async def _subscription(self, delivery: Delivery, happening: Happening) -> Record | None:
+        living = self._model.get(ObjectType.SUBSCRIPTION, delivery.subscription_id)
+        leaving = () if living else await self._leaving_with(happening, delivery.seq)
+        return living or next((record for record in leaving if record.id == delivery.subscription_id), None)
+
+    async def _change(self, seq: int) -> Change | None:
+        if seq not in self._changes:
+            found = await self._store.changes(seq - 1, 1)
+            if not found or found[0].seq != seq:
+                return None
+            self._remember(found[0])
+        return self._changes[seq]
+
+    def _remember(self, change: Change) -> None:
+        _keep(self._changes, change.seq, change, REMEMBERED_CHANGES)
+
+    def body(self, seq: int, told: Told, viewer: Viewer, lens: Lens = EVERYTHING) -> bytes:
+        """The notification's bytes, rendered once per change, operation and view."""
+        key = (seq, str(told.operation), recipients.view_key(told.state, viewer, lens))
+        body = self._bodies.get(key)
+        if body is None:
+            body = document.render(recipients.notification(told, viewer, lens))
+            _keep(self._bodies, key, body, REMEMBERED_CHANGES)
+        return body
+
+    # --- MQTT ------------------------------------------------------------------------------------------------------
+
+    def vens(self, change: Change) -> list[VenAudience]:
+        """The vens of standing clients, and the ven of this change when it is gone, to hear of its own end."""
+        records = list(self._model.every(ObjectType.VEN))
+        audiences = [VenAudience(ven.id, viewer) for ven in records if (viewer := self._ven_viewer(ven.client_id))]
+        ven_id = change.record.id if change.record.kind is ObjectType.VEN else change.record.ven_id
+        if ven_id and self._model.get(ObjectType.VEN, ven_id) is None:
+            viewer = self._ven_viewer(change.record.client_id)
+            audiences += [VenAudience(ven_id, viewer)] if viewer else []
+        return audiences
+
+    def _ven_viewer(self, client_id: str | None) -> Viewer | None:
+        client = self._clients.standing(client_id)
+        return self._model.viewer(client.client_id, is_bl=False) if client else None
+
+
+def _keep(held: dict[Any, Any], key: object, value: object, most: int) -> None:
+    """Remember a value; when too many are held the oldest goes."""
+    if len(held) >= most:
+        held.pop(next(iter(held)))
+    held[key] = value

@@ -1,0 +1,62 @@
+"""Programs that are gone, as the log remembers them: their targets, and the subscriptions that went with them.
+
+Deleting a program deletes its events, reports and subscriptions in one command, and each is notified (TR-47). By the
+time the relay reads those rows the program and the subscriptions are gone; without the program's last targets nobody
+could say who saw its events, and a VEN that listened only to that program would never hear that it ended.
+"""
+
+import dataclasses
+
+from vtn.storage.ports import Change, Record, Store
+from vtn.wire.enumerations import ObjectType, Operation
+
+PAGE = 1000
+REMEMBERED = 1000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Farewell:
+    """A program's last state, the subscriptions deleted by the same command, and that command's first log number."""
+
+    program: Record
+    subscriptions: tuple[Record, ...]
+    first_seq: int
+
+
+class Departed:
+    """Finds deleted programs in the log, once each."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, Farewell] = {}
+
+    async def find(self, program_id: str, after: int) -> Farewell | None:
+        """How a program went, if the log tells after a number."""
+        if program_id not in self._known:
+            await self._scan(program_id, after)
+        return self._known.get(program_id)
+
+    async def _scan(self, program_id: str, after: int) -> None:
+        command: list[Change] = []
+        while page := await self._store.changes(after, PAGE):
+            for change in page:
+                if command and (command[-1].at, command[-1].actor) != (change.at, change.actor):
+                    command = []
+                command.append(change)
+                if change.operation is Operation.DELETE and change.record.kind is ObjectType.PROGRAM:
+                    self._keep(command)
+            if program_id in self._known:
+                return
+            after = page[-1].seq
+
+    def _keep(self, command: list[Change]) -> None:
+        program = command[-1].record
+        gone = [change for change in command if change.operation is Operation.DELETE]
+        subscriptions = tuple(
+            change.record
+            for change in gone
+            if change.record.kind is ObjectType.SUBSCRIPTION and change.record.program_id == program.id
+        )
+        if len(self._known) >= REMEMBERED:
+            self._known.pop(next(iter(self._known)))
+        self._known[program.id] = Farewell(program, subscriptions, command[0].seq)

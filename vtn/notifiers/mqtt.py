@@ -1,0 +1,203 @@
+"""The VTN's own connection to the MQTT broker, and the relay's outlet that publishes on it.
+
+QoS 1, not retained (TR-65). A broker that goes away is waited for; what was not acknowledged is published again, judged
+anew, from the cursor of the log. Which topics and what they say is decided in `rules.topics`.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import math
+import random
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import urlsplit
+
+import aiomqtt
+
+from vtn.errors import CannotStart
+from vtn.notifiers.audience import Audience
+from vtn.notifiers.webhook import retry_delay_s
+from vtn.rules import topics
+from vtn.storage.ports import Change, Delivery
+
+WINDOW = 64
+BATCH = 1_000
+QOS = 1
+ACKNOWLEDGE_S = 30.0
+CONNECT_S = 10.0
+FIRST_RETRY_S = 0.2
+LONGEST_RETRY_S = 15.0
+STANDARD_PORTS = {"mqtt": 1883, "tcp": 1883, "mqtts": 8883, "ssl": 8883}
+
+_log = logging.getLogger(__name__)
+_quiet = logging.getLogger("vtn.notifiers.mqtt.protocol")
+_quiet.setLevel(logging.CRITICAL)
+
+Publication = tuple[str, bytes]
+
+
+class BrokerGone(Exception):
+    """The broker did not acknowledge everything; some of it may have been published."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where the broker is, and who the VTN is to it."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = dataclasses.field(default=None, repr=False)
+    tls: ssl.SSLContext | None = None
+
+
+def external_address(url: str, username: str | None, password: str | None) -> BrokerAddress:
+    """The address in a URL such as `mqtts://broker.example:8883`; CannotStart when it is not one."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in STANDARD_PORTS or not parts.hostname:
+        raise CannotStart(f"mqtt.url must be mqtt://HOST:PORT or mqtts://HOST:PORT, not {url!r}")
+    standard = STANDARD_PORTS[parts.scheme]
+    tls = ssl.create_default_context() if standard == STANDARD_PORTS["mqtts"] else None
+    return BrokerAddress(parts.hostname, port or standard, username, password, tls)
+
+
+class Publisher:
+    """Keeps a connection to the broker and publishes on it."""
+
+    def __init__(self, address: BrokerAddress, chance: random.Random) -> None:
+        self._address = address
+        self._chance = chance
+        self._client: aiomqtt.Client | None = None
+        self._ready = asyncio.Event()
+        self._spoilt = asyncio.Event()
+        self._failures = 0
+
+    async def probe(self) -> None:
+        """Connect once; CannotStart when the broker is not to be had."""
+        try:
+            async with self._new_client():
+                pass
+        except aiomqtt.MqttError as error:
+            where = f"{self._address.host}:{self._address.port}"
+            raise CannotStart(f"the MQTT broker at {where} cannot be used: {error}") from None
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        while True:
+            self._spoilt.clear()
+            try:
+                async with self._new_client() as client:
+                    _log.info("connected to the MQTT broker at %s:%d", self._address.host, self._address.port)
+                    self._client = client
+                    self._ready.set()
+                    await self._until_lost(client)
+            except aiomqtt.MqttError as error:
+                _log.warning("the MQTT broker at %s:%d is gone: %s", self._address.host, self._address.port, error)
+            finally:
+                self._ready.clear()
+                self._client = None
+            self._failures += 1
+            await asyncio.sleep(retry_delay_s(self._failures, FIRST_RETRY_S, LONGEST_RETRY_S, self._chance))
+
+    async def connected(self) -> None:
+        """Return while there is a connection."""
+        await self._ready.wait()
+
+    async def publish(self, publications: Sequence[Publication]) -> None:
+        """Publish in order and return once all are acknowledged; BrokerGone otherwise."""
+        client = self._client
+        if client is None:
+            raise BrokerGone
+        calls = (
+            client.publish(topic, payload, qos=QOS, retain=False, timeout=ACKNOWLEDGE_S)
+            for topic, payload in publications
+        )
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        if failure := next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None):
+            self._ready.clear()
+            self._spoilt.set()
+            if isinstance(failure, aiomqtt.MqttError):
+                raise BrokerGone(str(failure)) from None
+            raise failure
+        self._failures = 0
+
+    async def _until_lost(self, client: aiomqtt.Client) -> None:
+        """Wait until the connection breaks (MqttError) or a publication on it has failed."""
+        listening = asyncio.ensure_future(_listen(client))
+        spoilt = asyncio.ensure_future(self._spoilt.wait())
+        try:
+            await asyncio.wait({listening, spoilt}, return_when=asyncio.FIRST_COMPLETED)
+            if listening.done():
+                listening.result()
+        finally:
+            for task in (listening, spoilt):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
+                    await task
+
+    def _new_client(self) -> aiomqtt.Client:
+        client = aiomqtt.Client(
+            self._address.host,
+            self._address.port,
+            username=self._address.username,
+            password=self._address.password,
+            tls_context=self._address.tls,
+            timeout=CONNECT_S,
+            max_inflight_messages=WINDOW,
+            max_concurrent_outgoing_calls=WINDOW,
+            logger=_quiet,
+        )
+        client.pending_calls_threshold = WINDOW
+        return client
+
+
+async def _listen(client: aiomqtt.Client) -> None:
+    """The publisher subscribes to nothing; iterating is how a lost connection makes itself heard."""
+    async for _ in client.messages:
+        pass
+    await asyncio.sleep(math.inf)
+
+
+class MqttOutlet:
+    """The relay's outlet for MQTT. `before_publishing` closes sessions that may no longer hear what follows."""
+
+    name = "mqtt"
+
+    def __init__(
+        self, audience: Audience, publisher: Publisher, before_publishing: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self._audience = audience
+        self._publisher = publisher
+        self._before_publishing = before_publishing
+
+    async def take(self, changes: Sequence[Change]) -> Sequence[Delivery]:
+        """Publish the changes, in order; whatever it takes. Nothing remains owed."""
+        while True:
+            await self._publisher.connected()
+            with contextlib.suppress(BrokerGone):
+                await self._publish(changes)
+                return ()
+
+    def stored(self, owed: Sequence[Delivery]) -> None:
+        """Nothing is owed."""
+
+    async def _publish(self, changes: Sequence[Change]) -> None:
+        await self._audience.current()
+        if self._before_publishing is not None:
+            await self._before_publishing()
+        waiting: list[Publication] = []
+        for change in changes:
+            happening = await self._audience.happening(change)
+            for message in topics.messages(happening, self._audience.vens(change)):
+                waiting.append((message.topic, self._audience.body(change.seq, message.told, message.viewer)))
+                if len(waiting) >= BATCH:
+                    await self._publisher.publish(waiting)
+                    waiting.clear()
+        if waiting:
+            await self._publisher.publish(waiting)

@@ -1,0 +1,116 @@
+"""From the change log to an outlet, in order and at least once. What an outlet does with changes is not known here.
+
+An outlet's cursor moves only after the outlet took the changes, so a crash repeats a batch and never skips one. One
+process of an installation relays: the leader.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from vtn.errors import Unavailable
+from vtn.storage.ports import Change, Delivery, Store
+
+BATCH = 200
+POLL_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Wake:
+    """Tells every waiting loop that the log has grown. A call between taking a ticket and waiting is not lost."""
+
+    def __init__(self) -> None:
+        self._ticket = asyncio.Event()
+
+    def set(self) -> None:
+        """Wake everyone who holds a ticket."""
+        self._ticket.set()
+        self._ticket = asyncio.Event()
+
+    def ticket(self) -> asyncio.Event:
+        """An event that the next `set` sets; take it before looking at the log."""
+        return self._ticket
+
+
+class Outlet(Protocol):
+    """Where changes go: MQTT, or the table of owed webhook deliveries."""
+
+    @property
+    def name(self) -> str:
+        """The name of the cursor."""
+        ...
+
+    async def take(self, changes: Sequence[Change]) -> Sequence[Delivery]:
+        """Bring the changes out, in order, and return what remains owed; it is stored with the cursor."""
+        ...
+
+    def stored(self, owed: Sequence[Delivery]) -> None:
+        """What was owed is stored now."""
+        ...
+
+
+class Relay:
+    """One outlet's loop."""
+
+    def __init__(self, store: Store, outlet: Outlet, wake: Wake, poll_s: float = POLL_S) -> None:
+        self._store = store
+        self._outlet = outlet
+        self._wake = wake
+        self._poll_s = poll_s
+
+    async def run(self) -> None:
+        """Relay until cancelled; a database out of reach is waited for."""
+        while True:
+            ticket = self._wake.ticket()
+            try:
+                await self._catch_up()
+            except Unavailable as error:
+                _log.warning("the %s relay waits for the database: %s", self._outlet.name, error)
+            await doze(ticket, self._poll_s)
+
+    async def _catch_up(self) -> None:
+        cursor = await self._store.cursor(self._outlet.name)
+        while changes := await self._store.changes(cursor, BATCH):
+            owed = await self._outlet.take(changes)
+            cursor = changes[-1].seq
+            await self._store.advance(self._outlet.name, cursor, owed)
+            self._outlet.stored(owed)
+
+
+async def doze(ticket: asyncio.Event, longest_s: float) -> None:
+    """Wait for the event, but not longer than this."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(longest_s):
+            await ticket.wait()
+
+
+async def while_leading(store: Store, work: Callable[[], Awaitable[None]], poll_s: float = POLL_S) -> None:
+    """Run `work` whenever this process is the leader; cancel it when leadership is lost or cannot be confirmed."""
+    while True:
+        if await _leads(store):
+            await _work_as_leader(store, work, poll_s)
+        await asyncio.sleep(poll_s)
+
+
+async def _work_as_leader(store: Store, work: Callable[[], Awaitable[None]], poll_s: float) -> None:
+    async def call() -> None:
+        await work()
+
+    task = asyncio.create_task(call())
+    try:
+        while not task.done() and await _leads(store):
+            await asyncio.wait({task}, timeout=poll_s)
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _leads(store: Store) -> bool:
+    try:
+        return await store.lead()
+    except Unavailable:
+        return False

@@ -1,0 +1,36 @@
+"""The registered API clients, as work on a connection."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select, true, update
+
+from vtn.storage.ports import Client, Role
+from vtn.storage.tables import CLIENTS, HEAD
+from vtn.storage.upsert import upsert
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Client))
+
+
+def every(connection: Connection) -> tuple[int, Sequence[Client]]:
+    """The generation and every client, as of one instant."""
+    columns = [CLIENTS.c[name] for name in FIELDS]
+    query = select(HEAD.c.client_generation, *columns).select_from(HEAD.outerjoin(CLIENTS, true()))
+    rows = connection.execute(query.order_by(CLIENTS.c.client_id)).all()
+    generation: int = rows[0][0]
+    return generation, [_client(row[1:]) for row in rows if row[1] is not None]
+
+
+def put(connection: Connection, client: Client) -> int:
+    """Add or replace a client; the new generation."""
+    values = {name: getattr(client, name) for name in FIELDS}
+    upsert(connection, CLIENTS, [{**values, "role": client.role.value, "scopes": " ".join(client.scopes)}])
+    step = update(HEAD).values(client_generation=HEAD.c.client_generation + 1).returning(HEAD.c.client_generation)
+    generation: int = connection.execute(step).scalar_one()
+    return generation
+
+
+def _client(row: Sequence[Any]) -> Client:
+    values = dict(zip(FIELDS, row, strict=True))
+    return Client(**{**values, "role": Role(values["role"]), "scopes": tuple(values["scopes"].split())})

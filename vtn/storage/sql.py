@@ -1,0 +1,161 @@
+"""The store over SQLAlchemy: what `ports.Store` promises, put together from the parts that keep it."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from vtn.errors import CannotStart, Unavailable
+from vtn.storage import clients, queries, relay_state
+from vtn.storage.address import open_database
+from vtn.storage.database import Database
+from vtn.storage.head import CLIENTS, SEQ, SharedHead
+from vtn.storage.ports import (
+    Change,
+    Client,
+    Command,
+    Delivery,
+    DeliveryState,
+    Record,
+    ReportQuery,
+)
+from vtn.storage.writer import Writer
+
+TIMEOUT_S = 10.0
+
+Listener = Callable[[Sequence[Change]], None]
+
+
+async def open_store(
+    url: str, *, shared_dir: Path, on_commit: Listener | None = None, timeout_s: float = TIMEOUT_S
+) -> "SqlStore":
+    """Open the database at `url` (`sqlite:///...` or `postgresql://...`) and bring its schema up to date.
+
+    `shared_dir` is where processes on this host share counters; `on_commit` is told of this process's changes in log
+    order, after each commit and before its callers are answered. CannotStart says what the operator must mend.
+    """
+    database, identity = await open_database(url, timeout_s)
+    try:
+        shared = SharedHead(shared_dir, identity)
+        store = SqlStore(database, shared, on_commit)
+        await store.head()
+        await store.clients()
+    except OSError as error:
+        await database.close()
+        raise CannotStart(f"{shared_dir} cannot hold shared counters: {error.strerror}") from None
+    except Unavailable as error:
+        await store.close()
+        raise CannotStart(str(error)) from None
+    return store
+
+
+class SqlStore:
+    """`ports.Store` over one database, for one event loop."""
+
+    def __init__(self, database: Database, shared: SharedHead, on_commit: Listener | None = None) -> None:
+        self._database = database
+        self._shared = shared
+        self._writer = Writer(database, self._committed)
+        self.on_commit = on_commit
+
+    def _committed(self, changes: Sequence[Change]) -> None:
+        self._shared.rise(SEQ, changes[-1].seq)
+        if self.on_commit is not None:
+            self.on_commit(changes)
+
+    # --- objects ---------------------------------------------------------------------------------------------------
+
+    async def write(self, command: Command, *, at: str, actor: str) -> tuple[Change, ...]:
+        """See `Store`."""
+        return await self._writer.write(command, at, actor)
+
+    async def objects(self) -> tuple[int, Sequence[Record]]:
+        """See `Store`."""
+        return await self._database.read(queries.objects)
+
+    async def changes(self, after: int, limit: int = 1000) -> Sequence[Change]:
+        """See `Store`."""
+        return await self._database.read(partial(queries.changes, after=after, limit=limit))
+
+    async def head(self) -> int:
+        """See `Store`; mends the shared number when a crash left it behind."""
+        seen = self._shared.read(SEQ)
+        stored = await self._database.read(queries.head)
+        self._shared.agree(SEQ, seen, stored)
+        return stored
+
+    def shared_head(self) -> int:
+        """See `Store`."""
+        return self._shared.read(SEQ)
+
+    async def reports(self, query: ReportQuery) -> Sequence[Record]:
+        """See `Store`."""
+        return await self._database.read(partial(queries.reports, query=query))
+
+    async def report(self, report_id: str) -> Record | None:
+        """See `Store`."""
+        return await self._database.read(partial(queries.report, report_id=report_id))
+
+    # --- clients ---------------------------------------------------------------------------------------------------
+
+    async def clients(self) -> tuple[int, Sequence[Client]]:
+        """See `Store`; mends the shared generation when a crash left it behind."""
+        seen = self._shared.read(CLIENTS)
+        generation, found = await self._database.read(clients.every)
+        self._shared.agree(CLIENTS, seen, generation)
+        return generation, found
+
+    async def put_client(self, client: Client) -> None:
+        """See `Store`."""
+        self._shared.rise(CLIENTS, await self._database.write(partial(clients.put, client=client)))
+
+    def client_generation(self) -> int:
+        """See `Store`."""
+        return self._shared.read(CLIENTS)
+
+    # --- the relay -------------------------------------------------------------------------------------------------
+
+    async def cursor(self, outlet: str) -> int:
+        """See `Store`; a new outlet is written down at once, so that nothing it has not read is pruned."""
+        seq = await self._database.read(partial(relay_state.cursor, outlet=outlet))
+        if seq is None:
+            await self.advance(outlet, 0)
+        return seq or 0
+
+    async def advance(self, outlet: str, seq: int, owed: Sequence[Delivery] = ()) -> None:
+        """See `Store`."""
+        await self._database.write(partial(relay_state.move, outlet=outlet, seq=seq, owed=owed))
+
+    async def deliveries(self, state: DeliveryState = DeliveryState.PENDING, limit: int = 10_000) -> Sequence[Delivery]:
+        """See `Store`."""
+        return await self._database.read(partial(relay_state.deliveries, state=state, limit=limit))
+
+    async def put_delivery(self, delivery: Delivery) -> None:
+        """See `Store`."""
+        await self._database.write(partial(relay_state.put, delivery=delivery))
+
+    async def settle(self, done: Sequence[Delivery]) -> None:
+        """See `Store`."""
+        await self._database.write(partial(relay_state.settle, done=done))
+
+    async def prune(self, before: str) -> int:
+        """See `Store`; in parts, so that writers need not wait for all of it."""
+        gone = 0
+        while part := await self._database.write(partial(relay_state.prune, before=before)):
+            gone += part
+        return gone
+
+    async def lead(self) -> bool:
+        """See `Store`."""
+        return await self._database.lead()
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    async def ping(self) -> None:
+        """See `Store`."""
+        await self._database.read(queries.head)
+
+    async def close(self) -> None:
+        """See `Store`."""
+        await self._writer.close()
+        await self._database.close()
+        self._shared.close()

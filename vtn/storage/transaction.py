@@ -1,0 +1,241 @@
+"""Do a batch of commands inside one transaction, under the lock on the head of the log.
+
+First hopefully: runs of new objects go in together, and there are no savepoints. When the database refuses any of it,
+everything is rolled back and done again carefully, each command in a savepoint, so that only the guilty one fails.
+What refuses in Python does so before its command has written anything.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import groupby
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy.sql import ColumnElement
+
+from vtn.errors import Conflict
+from vtn.storage import inserts
+from vtn.storage.conflicts import conflict
+from vtn.storage.database import OUT_OF_REACH, REFUSED, Creation
+from vtn.storage.ports import Change, Command, Create, Delete, Record, Replace
+from vtn.storage.records import (
+    ARCHIVED,
+    COLUMNS,
+    LOGGED,
+    Values,
+    kept,
+    log_row,
+    missing,
+    record_of,
+    row_of,
+    selected,
+)
+from vtn.storage.tables import ARCHIVE, HEAD, LOG, OBJECTS
+from vtn.wire.enumerations import ObjectType, Operation
+
+Outcome = tuple[Change, ...] | Exception
+Kind = ObjectType
+
+LOCK = select(HEAD.c.seq).with_for_update()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Job:
+    """A command, when and by whom it was given, and the row of the object that it creates."""
+
+    command: Command
+    at: str
+    actor: str
+    row: Values = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Draft:
+    """A change that has no number yet."""
+
+    operation: Operation
+    record: Record
+    before: Record | None = None
+
+
+def created_kind(job: Job) -> ObjectType | None:
+    """The kind of object that a job creates, if it does nothing else."""
+    return job.command.record.kind if isinstance(job.command, Create) else None
+
+
+def rows(jobs: Sequence[Job]) -> list[Creation]:
+    """What jobs that create objects have to insert."""
+    return [(job.at, job.actor, job.row) for job in jobs]
+
+
+def numbered(jobs: Sequence[Job], first: int) -> list[Outcome]:
+    """What jobs that create objects came to, once they have numbers from `first`."""
+    return [
+        (Change(seq, job.at, Operation.CREATE, job.command.record, None, job.actor),)
+        for seq, job in enumerate(jobs, start=first)
+        if isinstance(job.command, Create)
+    ]
+
+
+def apply(connection: Connection, jobs: Sequence[Job], *, careful: bool) -> list[Outcome]:
+    """Do the jobs in order, inside the transaction of `connection`; one outcome for each."""
+    connection.execute(LOCK)
+    outcomes: list[Outcome] = []
+    for kind, group in groupby(jobs, created_kind):
+        run = list(group)
+        if kind is None or careful:
+            outcomes += [_alone(connection, job, careful=careful) for job in run]
+        else:
+            outcomes += numbered(run, inserts.create(connection, kind, rows(run)))
+    return outcomes
+
+
+def _alone(connection: Connection, job: Job, *, careful: bool) -> Outcome:
+    try:
+        drafts = _drafts(connection, job.command)
+    except OUT_OF_REACH:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever `revise` or `check` raises belongs to its caller alone
+        return error
+    try:
+        with connection.begin_nested() if careful else nullcontext():
+            return _write(connection, job, drafts)
+    except REFUSED:
+        if not careful:
+            raise
+        return conflict(connection, [draft.record for draft in drafts])
+
+
+# --- what a command will change ------------------------------------------------------------------------------------
+
+
+def _drafts(connection: Connection, command: Command) -> list[Draft]:
+    match command:
+        case Create(record):
+            return [Draft(Operation.CREATE, record)]
+        case Replace():
+            return _replacements(connection, command)
+        case Delete():
+            return _deletions(connection, command)
+
+
+def _replacements(connection: Connection, command: Replace) -> list[Draft]:
+    stored = _stored(connection, command.kind, command.id)
+    record = command.revise(stored)
+    drafts = [Draft(Operation.UPDATE, record, stored)]
+    if command.follow and record.client_id != stored.client_id:
+        resources = _found(connection, Kind.RESOURCE, OBJECTS[Kind.RESOURCE].c.ven_id == command.id)
+        drafts += [Draft(Operation.UPDATE, command.follow(resource, record), resource) for resource in resources]
+    for draft in drafts:
+        _admit(draft)
+    return drafts
+
+
+def _admit(draft: Draft) -> None:
+    if draft.before and (draft.record.kind, draft.record.id) != (draft.before.kind, draft.before.id):
+        raise ValueError("a replacement keeps its kind and its id")
+    row_of(draft.record)
+
+
+def _deletions(connection: Connection, command: Delete) -> list[Draft]:
+    stored = _stored(connection, command.kind, command.id)
+    command.check(stored)
+    children = CHILDREN.get(command.kind, _of_nothing)(command.id)
+    if not command.cascade:
+        _childless(connection, children, command.kind)
+    found = [child for kind, condition in children for child in _found(connection, kind, condition)]
+    return [Draft(Operation.DELETE, record) for record in (*found, stored)]
+
+
+Children = Sequence[tuple[ObjectType, ColumnElement[bool]]]
+
+
+def _of_nothing(_object_id: str) -> Children:
+    return ()
+
+
+def _of_program(program_id: str) -> Children:
+    report, event, subscription = (OBJECTS[kind].c for kind in (Kind.REPORT, Kind.EVENT, Kind.SUBSCRIPTION))
+    events = select(event.id).where(event.program_id == program_id)
+    return (
+        (Kind.REPORT, or_(report.program_id == program_id, report.event_id.in_(events))),
+        (Kind.EVENT, event.program_id == program_id),
+        (Kind.SUBSCRIPTION, subscription.program_id == program_id),
+    )
+
+
+CHILDREN: dict[ObjectType, Callable[[str], Children]] = {
+    Kind.PROGRAM: _of_program,
+    Kind.EVENT: lambda event_id: ((Kind.REPORT, OBJECTS[Kind.REPORT].c.event_id == event_id),),
+    Kind.VEN: lambda ven_id: ((Kind.RESOURCE, OBJECTS[Kind.RESOURCE].c.ven_id == ven_id),),
+}
+
+
+def _childless(connection: Connection, children: Children, parent: ObjectType) -> None:
+    for kind, condition in children:
+        if connection.execute(select(OBJECTS[kind].c.id).where(condition).limit(1)).first():
+            raise Conflict(f"the {parent.lower()} still has {kind.lower()}s")
+
+
+def _stored(connection: Connection, kind: ObjectType, object_id: str) -> Record:
+    for record in _found(connection, kind, OBJECTS[kind].c.id == object_id):
+        return record
+    raise missing(kind)
+
+
+def _found(connection: Connection, kind: ObjectType, condition: ColumnElement[bool]) -> Iterator[Record]:
+    table = OBJECTS[kind]
+    query = select(*selected(table)).where(condition).order_by(table.c.created, table.c.id)
+    found: Sequence[Row[tuple[object, ...]]] = connection.execute(query).all()
+    return (record_of(kind, row) for row in found)
+
+
+# --- changing it ---------------------------------------------------------------------------------------------------
+
+
+def _write(connection: Connection, job: Job, drafts: Sequence[Draft]) -> tuple[Change, ...]:
+    for (operation, kind), group in groupby(drafts, lambda draft: (draft.operation, draft.record.kind)):
+        WRITERS[operation](connection, kind, [draft.record for draft in group], job.at)
+    first = inserts.take(connection, len(drafts))
+    changes = tuple(
+        Change(seq, job.at, draft.operation, draft.record, draft.before, job.actor)
+        for seq, draft in enumerate(drafts, start=first)
+    )
+    log = [dict(zip(LOGGED, log_row(change, row_of(change.record)), strict=True)) for change in changes]
+    connection.execute(insert(LOG), log)
+    return changes
+
+
+def _insert(connection: Connection, kind: ObjectType, records: Sequence[Record], _at: str) -> None:
+    values = [dict(zip(COLUMNS[kind], kept(kind, row_of(record)), strict=True)) for record in records]
+    connection.execute(insert(OBJECTS[kind]), values)
+
+
+def _update(connection: Connection, kind: ObjectType, records: Sequence[Record], _at: str) -> None:
+    names = COLUMNS[kind]
+    table = OBJECTS[kind]
+    statement = (
+        update(table)
+        .where(table.c.id == bindparam("new_id"))
+        .values({name: bindparam(f"new_{name}") for name in names if name != "id"})
+    )
+    marks = [f"new_{name}" for name in names]
+    connection.execute(statement, [dict(zip(marks, kept(kind, row_of(record)), strict=True)) for record in records])
+
+
+def _delete(connection: Connection, kind: ObjectType, records: Sequence[Record], at: str) -> None:
+    table = OBJECTS[kind]
+    ids = [{"gone": record.id} for record in records]
+    if kind is Kind.REPORT:
+        source = select(*(table.c[name] for name in ARCHIVED), bindparam("at", at)).where(
+            table.c.id == bindparam("gone")
+        )
+        connection.execute(insert(ARCHIVE).from_select([*ARCHIVED, "archived"], source), ids)
+    connection.execute(delete(table).where(table.c.id == bindparam("gone")), ids)
+
+
+WRITERS: dict[Operation, Callable[[Connection, ObjectType, Sequence[Record], str], None]] = {
+    Operation.CREATE: _insert,
+    Operation.UPDATE: _update,
+    Operation.DELETE: _delete,
+}
