@@ -34,6 +34,14 @@ class Clients(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Standing:
+    """What a client is today: Business Logic or a VEN, and which ven is its own."""
+
+    is_bl: bool
+    ven_id: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Callback:
     """One call to make: where, with which (sealed) token, saying what."""
 
@@ -176,6 +184,18 @@ class Audience:
             viewer = self._ven_viewer(change.record.client_id)
             audiences += [VenAudience(ven_id, viewer)] if viewer else []
         return audiences
+
+    def standing(self, client_id: str) -> Standing | None:
+        """What a client is today; None when it is unknown or revoked."""
+        client = self._clients.standing(client_id)
+        if client is None:
+            return None
+        ven = self._model.ven_of(client_id)
+        return Standing(client.role is Role.BL, ven.id if ven else None)
+
+    def is_ven(self, ven_id: str | None) -> bool:
+        """Whether there is a ven of this id."""
+        return self._model.get(ObjectType.VEN, ven_id or "") is not None
 
     def _ven_viewer(self, client_id: str | None) -> Viewer | None:
         client = self._clients.standing(client_id)

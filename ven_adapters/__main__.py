@@ -1,0 +1,128 @@
+"""The command line `ven-adapters`."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vtn.clock import parse_clock
+from vtn.errors import ConfigError
+
+T = TypeVar("T")
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 2
+HEADLINES = (
+    "asked_kwh",
+    "delivered_kwh",
+    "tracking_error_pct",
+    "feasible_late_departures",
+    "reserve_violations",
+    "unauthorised_discharges",
+    "notifications_lost",
+    "opt_outs",
+    "opt_outs_honoured",
+    "wall_s",
+)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="VENs that charge and discharge automakers' cars.")
+
+
+def main() -> None:
+    """Run the command line; a refusal is one sentence, not a traceback."""
+    try:
+        app()
+    except ConfigError as error:
+        _fail(str(error), EXIT_CONFIGURATION)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(f"ven-adapters: {sentence}", style="bold red", markup=False, highlight=False)
+    sys.exit(code)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        return uvloop.run(work)
+    return asyncio.run(work)
+
+
+@app.command("list", epilog="Example: ven-adapters list")
+def list_adapters() -> None:
+    """List the automakers that this installation knows."""
+    from ven_adapters.registry import known
+
+    table = Table("automaker")
+    for name in known():
+        table.add_row(name)
+    Console().print(table)
+
+
+@app.command(epilog="Example: ven-adapters run --config config/ven-adapter.example.toml")
+def run(config: Annotated[Path, typer.Option("--config", "-c", help="The adapter's settings file.")]) -> None:
+    """Run one automaker's VEN: read events, steer its enrolled cars, report."""
+    from ven_adapters.config import read_settings
+    from ven_adapters.ven.run import run as run_until_stopped
+
+    settings = read_settings(config, os.environ)
+    _run(run_until_stopped(settings, settings.shared_clock()))
+
+
+@app.command(epilog="Example: VEN_SIMULATOR_TOKEN=secret ven-adapters simulate nissan --cars 500 --port 9001")
+def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
+    brand: Annotated[str, typer.Argument(help="bmw, ford, honda or nissan.")],
+    token: Annotated[str, typer.Option(envvar="VEN_SIMULATOR_TOKEN", help="What callers must present.")],
+    cars: Annotated[int, typer.Option(min=1, max=100_000)] = 500,
+    seed: int = 7,
+    port: int = 0,
+    clock: Annotated[str, typer.Option(help="'real' or START@REAL_START_S*SPEED.")] = "real",
+    starts_at: Annotated[str | None, typer.Option(help="The first instant, RFC 3339; default now.")] = None,
+    nights: Annotated[int, typer.Option(min=1, max=60)] = 7,
+    truth: Annotated[Path | None, typer.Option(help="Folder for the ground truth, written at the end.")] = None,
+) -> None:
+    """Be an automaker's backend with real car physics, drivers and faults."""
+    from ven_adapters.simulator.serve import serve
+    from ven_adapters.simulator.settings import SimulatorSettings
+
+    shared = parse_clock(clock)
+    first = datetime.fromisoformat(starts_at).astimezone(UTC) if starts_at else shared.now()
+    settings = SimulatorSettings(brand, cars, seed, first, token, port=port, nights=nights, truth_dir=truth)
+    _run(serve(settings, shared))
+
+
+@app.command(epilog="Example: ven-adapters demo --cars 2000 --seed 7")
+def demo(
+    cars: Annotated[int, typer.Option(min=400, max=20_000, help="Cars in all, a quarter per automaker.")] = 2000,
+    speed: Annotated[float, typer.Option(min=1, max=2000, help="Simulated seconds per real second.")] = 500.0,
+    seed: Annotated[int, typer.Option(help="Draws the fleets, the drivers and the faults.")] = 7,
+    var: Annotated[Path, typer.Option(help="Where the results go.")] = Path("var/demo"),
+) -> None:
+    """Play one July evening: a utility, a VTN, a broker, four automakers and their cars."""
+    from ven_adapters.demo.evening import Options, exit_code, play
+    from ven_adapters.demo.processes import ProcessDied
+    from ven_adapters.demo.screen import results_table
+
+    try:
+        summary = _run(play(Options(cars, speed, seed, var)))
+    except (ProcessDied, TimeoutError) as error:
+        _fail(f"the demonstration stopped: {error or 'a program was not ready in time'}", EXIT_FAILED)
+    console = Console()
+    console.print(results_table(summary))
+    for name in HEADLINES:
+        console.print(f"{name:28} {summary[name]}", highlight=False)
+    console.print(f"\n{var / 'summary.json'}\n{var / 'report.html'}", markup=False, highlight=False)
+    sys.exit(exit_code(summary))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""Play the evening: start every program, let the utility act, watch, and judge by the simulators' ground truth."""
+
+import asyncio
+import dataclasses
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ven_adapters.demo import scenario
+from ven_adapters.demo.nominations import nominations
+from ven_adapters.demo.page import write_page
+from ven_adapters.demo.processes import Processes, free_port, output_of
+from ven_adapters.demo.results import lost_notifications, read_truth, rebound, totals, tracking
+from ven_adapters.demo.scenario import Nomination
+from ven_adapters.demo.screen import Screen
+from ven_adapters.demo.utility import Utility
+from ven_adapters.simulator.enrolment import write_enrolment
+from ven_adapters.simulator.fleets import Fleet, plan_fleet
+from ven_adapters.simulator.settings import SimulatorSettings
+from vtn.client import Client
+from vtn.clock import Clock, SimulatedClock, print_clock, sleep_until
+
+OEMS = ("bmw", "ford", "honda", "nissan")
+UTILITY = "derms"
+HEAD_START_S = 12.0
+CYCLE_S, MARGIN_S = 300.0, 2_700.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """What a user may choose: how many cars, how fast, from which seed, and where the results go."""
+
+    cars: int = 2000
+    speed: float = 500.0
+    seed: int = 7
+    var: Path = Path("var/demo")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stage:
+    """Where the programs of one evening find each other."""
+
+    options: Options
+    clock: Clock
+    vtn_url: str
+    environment: Mapping[str, str]
+    secrets: Mapping[str, str]
+    fleets: Mapping[str, Fleet]
+
+    @property
+    def nominations(self) -> list[Nomination]:
+        """What the automakers nominate."""
+        return [nomination for fleet in self.fleets.values() for nomination in nominations(fleet)]
+
+
+async def play(options: Options) -> dict[str, Any]:
+    """The whole evening; the summary that was written to `summary.json`."""
+    began_s = time.time()
+    shutil.rmtree(options.var, ignore_errors=True)
+    options.var.mkdir(parents=True)
+    screen = Screen(OEMS, options.var)
+    with screen:
+        async with Processes(options.var / "logs") as programs:
+            stage = await _set_up(options, programs, screen)
+            async with Client(stage.vtn_url, UTILITY, stage.secrets[UTILITY]) as client:
+                utility = Utility(client, stage.nominations, scenario.load_forecast_kw(options.seed + 1000))
+                await _live_through(stage, programs, utility, screen)
+                await programs.stop([f"adapter-{oem}" for oem in OEMS])
+                reports = await utility.reports()
+            await programs.stop([f"cloud-{oem}" for oem in OEMS])
+    summary = _judge(options, utility, len(reports), time.time() - began_s)
+    (options.var / "summary.json").write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+    return summary
+
+
+async def _set_up(options: Options, programs: Processes, screen: Screen) -> Stage:
+    """Register clients, draw the fleets, and start the VTN, four clouds and four adapters."""
+    screen.say("registering the utility and four automakers")
+    port, broker_port = free_port(), free_port()
+    clock = SimulatedClock(scenario.STARTS, time.time() + HEAD_START_S, options.speed)
+    environment = {
+        "EVTN_SERVER__PORT": str(port),
+        "EVTN_SERVER__VAR": str(options.var / "vtn"),
+        "EVTN_SERVER__CLOCK": print_clock(clock),
+        "EVTN_MQTT__PORT": str(broker_port),
+    }
+    fleets = {oem: _fleet(options, oem) for oem in OEMS}
+    await programs.start("vtn", ["vtn", "serve"], environment)
+    await programs.ready("vtn", "ready at")
+    names = [(UTILITY, "BL"), *((f"ven-{oem}", "VEN") for oem in OEMS)]
+    held = dict(await asyncio.gather(*(_register(name, role, environment) for name, role in names)))
+    stage = Stage(options, clock, f"http://127.0.0.1:{port}/openadr3/3.1.0", environment, held, fleets)
+    screen.say("starting four automaker clouds and four VEN adapters")
+    await asyncio.gather(*(_start_automaker(stage, programs, oem) for oem in OEMS))
+    return stage
+
+
+def _fleet(options: Options, oem: str) -> Fleet:
+    return plan_fleet(
+        SimulatorSettings(oem, options.cars // len(OEMS), options.seed, scenario.STARTS, token="", nights=1)
+    )
+
+
+async def _register(name: str, role: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    out = await output_of(["vtn", "client", "add", name, "--role", role, "--json"], environment)
+    return name, orjson.loads(out)["secret"]
+
+
+async def _start_automaker(stage: Stage, programs: Processes, oem: str) -> None:
+    """One automaker: its cloud with its cars, then its adapter with its enrolments."""
+    options, folder = stage.options, stage.options.var / oem
+    folder.mkdir()
+    write_enrolment(stage.fleets[oem], folder / "enrolments.jsonl")
+    token, port = secrets.token_urlsafe(24), free_port()
+    await programs.start(
+        f"cloud-{oem}",
+        [
+            *("ven_adapters", "simulate", oem, "--cars", str(len(stage.fleets[oem].refs))),
+            *("--seed", str(options.seed), "--port", str(port), "--clock", print_clock(stage.clock)),
+            *("--starts-at", scenario.STARTS.isoformat(), "--truth", str(options.var / "truth"), "--nights", "1"),
+        ],
+        {"VEN_SIMULATOR_TOKEN": token},
+    )
+    settings = folder / "adapter.toml"
+    settings.write_text(_adapter_settings(stage, oem, f"http://127.0.0.1:{port}", token))
+    settings.chmod(0o600)
+    await programs.ready(f"cloud-{oem}", "ready")
+    await programs.start(f"adapter-{oem}", ["ven_adapters", "run", "--config", str(settings)])
+
+
+def _adapter_settings(stage: Stage, oem: str, backend_url: str, token: str) -> str:
+    folder = stage.options.var / oem
+    return "\n".join(
+        [
+            f'oem = "{oem}"',
+            f'client_name = "{oem}"',
+            f'enrolments = ["{folder / "enrolments.jsonl"}"]',
+            f"cycle_s = {CYCLE_S}",
+            f"margin_s = {MARGIN_S}",
+            f"seed = {stage.options.seed}",
+            f'clock = "{print_clock(stage.clock)}"',
+            f'var = "{stage.options.var}"',
+            "[vtn]",
+            f'url = "{stage.vtn_url}"',
+            f'client_id = "ven-{oem}"',
+            f'client_secret = "{stage.secrets[f"ven-{oem}"]}"',
+            "[backend]",
+            f'url = "{backend_url}"',
+            f'token = "{token}"',
+            f'webhook_secret = "{secrets.token_urlsafe(24)}"',
+            "webhook_port = 0",
+            f'clock = "{print_clock(stage.clock)}"',
+            "",
+        ]
+    )
+
+
+async def _live_through(stage: Stage, programs: Processes, utility: Utility, screen: Screen) -> None:
+    """The utility publishes and acts; the screen shows; nobody may die; until nine in the morning."""
+    screen.say("waiting for the adapters to register their vens and zones")
+    await utility.registered()
+    await utility.grant()
+    await utility.publish()
+    screen.say(f"published {len(utility.sent)} events to {len(stage.nominations)} resources")
+    end = scenario.STARTS + timedelta(hours=scenario.HOURS)
+    conducting = asyncio.create_task(utility.conduct(stage.clock))
+    morning = asyncio.create_task(sleep_until(stage.clock, end))
+    try:
+        while not morning.done():
+            programs.check()
+            if conducting.done():
+                conducting.result()
+            screen.show(stage.clock.now(), utility)
+            await asyncio.wait({morning}, timeout=0.25)
+    finally:
+        for task in (conducting, morning):
+            task.cancel()
+
+
+def _judge(options: Options, utility: Utility, reports: int, wall_s: float) -> dict[str, Any]:
+    """The summary, from the ground truth of the simulators, the adapters' own accounts and the utility's log."""
+    truths = [read_truth(options.var / "truth", oem) for oem in OEMS]
+    accounts = {oem: orjson.loads((options.var / oem / "summary.json").read_bytes()) for oem in OEMS}
+    whole = tracking(truths, utility.asks)
+    heard = {oem: [tuple(pair) for pair in accounts[oem]["notifications"]] for oem in OEMS}
+    counted = totals(truths)
+    first_s, last_s = _reaction_s(options, utility)
+    summary = {
+        "cars": sum(truth.counts["cars"] for truth in truths),
+        "adapters": len(OEMS),
+        "events": len({sent.event_id for sent in utility.sent}),
+        "asked_kwh": whole.asked_kwh,
+        "delivered_kwh": whole.delivered_kwh,
+        "tracking_error_pct": whole.error_pct,
+        **counted,
+        "directives": sum(sum(account["directives_by_state"].values()) for account in accounts.values()),
+        "directives_confirmed": sum(account["directives_confirmed"] for account in accounts.values()),
+        "event_to_first_directive_s": first_s,
+        "event_to_last_directive_s": last_s,
+        "notifications_lost": lost_notifications(utility.sent, heard),
+        "reports_received": reports,
+        **rebound(truths, utility.asks),
+        "directives_by_state": {oem: account["directives_by_state"] for oem, account in accounts.items()},
+        "by_oem": {truth.oem: _row(truth, utility, accounts[truth.oem]) for truth in truths},
+        "speed": options.speed,
+        "seed": options.seed,
+        "wall_s": round(wall_s, 1),
+    }
+    write_page(options.var / "report.html", truths, utility.asks, summary)
+    return summary
+
+
+def _row(truth: Any, utility: Utility, account: Mapping[str, Any]) -> dict[str, Any]:
+    one, counts = tracking([truth], utility.asks), truth.counts
+    return {
+        "cars": counts["cars"],
+        "asked_kwh": one.asked_kwh,
+        "delivered_kwh": one.delivered_kwh,
+        "tracking_error_pct": one.error_pct,
+        "exported_kwh": round(sum(zone["discharged_kwh"] for zone in counts["zones"].values()), 1),
+        "directives": sum(account["directives_by_state"].values()),
+        "confirmed": account["directives_confirmed"],
+        "late": counts["late"],
+        "late_though_feasible": counts["late_though_feasible"],
+        "opt_outs": counts["opt_outs"],
+        "honoured": counts["opt_outs_honoured"],
+    }
+
+
+def _reaction_s(options: Options, utility: Utility) -> tuple[float | None, float | None]:
+    """Real seconds from the unannounced emergency to the first and to the last directive that answered it."""
+    alert = utility.sent[-1]
+    times = []
+    for oem in OEMS:
+        account = orjson.loads((options.var / oem / "summary.json").read_bytes())
+        times += account["events"].get(alert.event_id, {}).get("directive_times_s", [])
+    if not times:
+        return None, None
+    return round(min(times) - alert.at_s, 3), round(max(times) - alert.at_s, 3)
+
+
+def exit_code(summary: Mapping[str, Any]) -> int:
+    """0 when every promise held, else 1."""
+    broken = ("feasible_late_departures", "reserve_violations", "unauthorised_discharges", "notifications_lost")
+    kept = summary["opt_outs_honoured"] == summary["opt_outs"] and not any(summary[name] for name in broken)
+    return 0 if kept else 1

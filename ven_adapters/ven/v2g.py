@@ -1,0 +1,61 @@
+"""V2G: how much each permitted car gives so that all of them could go on equally long.
+
+Equal time-to-go (Evans, Tindemans, Angeli 2019): car i gives min(p_i, e_i / z) with one z for all, z at least the hours
+H that the window still lasts. It reaches the most that can be held for H hours, sum of min(p_i, e_i / H), and asks the
+same of every car in the next cycle, so nothing flaps. Energies and powers are magnitudes at the charging point.
+"""
+
+import numpy as np
+
+from ven_adapters.ven.columns import Bools, Floats
+
+
+def sustained_kw(power_kw: Floats, energy_kwh: Floats, hours: float) -> Floats:
+    """The most that each car can hold for so many hours."""
+    return np.minimum(power_kw, energy_kwh / max(hours, 1e-6))
+
+
+def give(power_kw: Floats, energy_kwh: Floats, asked_kw: float, hours: float) -> Floats:
+    """kW per car adding up to `asked_kw`, or everything that can be held for `hours` when that is less."""
+    most_kw = sustained_kw(power_kw, energy_kwh, hours)
+    if asked_kw <= 0:
+        return np.zeros_like(most_kw)
+    if most_kw.sum() <= asked_kw:
+        return most_kw
+    return np.minimum(most_kw, sustained_kw(power_kw, energy_kwh, _time_to_go_h(power_kw, energy_kwh, asked_kw)))
+
+
+def give_in_steps(
+    power_kw: Floats, energy_kwh: Floats, least_kw: Floats, *, asked_kw: float, hours: float, giving: Bools, u: Floats
+) -> Floats:
+    """As `give`, for cars that cannot give less than `least_kw`: the fewest cars that hold the sum, each giving more.
+
+    Cars that give already come first, then the longest time-to-go, then the car's own number `u`.
+    """
+    given = give(power_kw, energy_kwh, asked_kw, hours)
+    if not ((given > 0) & (given < least_kw)).any():
+        return given
+    most_kw = sustained_kw(power_kw, energy_kwh, hours)
+    able = (most_kw >= least_kw) & (most_kw > 0)
+    to_go_h = energy_kwh / np.maximum(power_kw, 1e-9)
+    order = np.lexsort((u, -to_go_h, ~giving, ~able))
+    running_kw = np.cumsum(np.where(able, most_kw, 0.0)[order])
+    chosen = order[: int(np.searchsorted(running_kw, asked_kw)) + 1]
+    given = np.zeros_like(given)
+    given[chosen] = give(power_kw[chosen], np.where(able, energy_kwh, 0.0)[chosen], asked_kw, hours)
+    return np.where(given < least_kw, 0.0, given)
+
+
+def _time_to_go_h(power_kw: Floats, energy_kwh: Floats, asked_kw: float) -> float:
+    """The z at which sum of min(p, e / z) is `asked_kw`: exact, by sorting the cars' own times to go."""
+    able = (power_kw > 0) & (energy_kwh > 0)
+    power, energy = power_kw[able], energy_kwh[able]
+    order = np.argsort(-(energy / power), kind="stable")
+    to_go_h = (energy / power)[order]
+    full_kw = np.cumsum(power[order])
+    rest_kwh = np.maximum(0.0, energy.sum() - np.cumsum(energy[order]))
+    reached_kw = full_kw + rest_kwh / to_go_h
+    k = int(np.searchsorted(reached_kw, asked_kw))
+    at_full_kw = full_kw[k - 1] if k else 0.0
+    still_kwh = rest_kwh[k - 1] if k else float(energy.sum())
+    return float(still_kwh / (asked_kw - at_full_kw)) if asked_kw > at_full_kw else float(to_go_h[max(k - 1, 0)])

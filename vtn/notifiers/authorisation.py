@@ -1,0 +1,232 @@
+"""Who may connect to the bundled broker and what they may hear: the answer to its authorisation call-out.
+
+A client gives its clientID as user name and its access token as password (MQTT-08). The topics follow from what it is
+today; a session whose answer would be another today is closed, so that the client comes back for the new one (MQTT-43).
+The call-out's JWTs are those of the NATS documentation (Auth Callout).
+"""
+
+import asyncio
+import base64
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import nats
+import nkeys
+from nats.aio.client import Client as Connection
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from vtn.errors import Unauthenticated, Unavailable
+from vtn.notifiers.audience import Audience, Standing
+from vtn.notifiers.brokerkeys import APP, AUTHORISER, OVERSEER, BrokerKeys
+from vtn.rules import topics
+
+QUESTION = "$SYS.REQ.USER.AUTH"
+GOODBYE = f"$SYS.ACCOUNT.{APP}.DISCONNECT"
+RECONNECT_S = 0.2
+REVIEW_EVERY_S = 1.0
+CONNECT_S = 2.0
+CLOSE_S = 2.0
+FOREVER = -1
+UNLIMITED = {"subs": FOREVER, "data": FOREVER, "payload": FOREVER}
+
+_log = logging.getLogger(__name__)
+
+
+class Principal(Protocol):
+    """Who a token speaks for; `auth.tokens.Principal` is one."""
+
+    @property
+    def client_id(self) -> str:
+        """The client."""
+        ...
+
+    @property
+    def is_bl(self) -> bool:
+        """Whether it is Business Logic."""
+        ...
+
+    @property
+    def expires_at_s(self) -> float:
+        """When its token dies, in real Unix seconds."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Session:
+    """One client's connection, and the standing that its permissions were made from."""
+
+    server_id: str
+    number: int
+    client_id: str
+    mqtt_id: str
+    standing: Standing
+    expires_at_s: float
+
+
+class Authorisation:
+    """Answers the call-out and closes sessions that have lost their ground.
+
+    `authenticate` gives the client behind a token or raises Unauthenticated; `now_s` is real Unix time.
+    """
+
+    def __init__(
+        self,
+        keys: BrokerKeys,
+        url: str,
+        audience: Audience,
+        *,
+        authenticate: Callable[[str], Principal],
+        now_s: Callable[[], float],
+    ) -> None:
+        self._keys = keys
+        self._signer = nkeys.from_seed(keys.issuer_seed.encode())
+        self._url = url
+        self._authenticate = authenticate
+        self._audience = audience
+        self._now_s = now_s
+        self._sessions: dict[int, Session] = {}
+        self._overseer: Connection | None = None
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until cancelled; connections to the broker are made again when they break."""
+        async with contextlib.AsyncExitStack() as stack:
+            authoriser = await self._connection(stack, AUTHORISER, self._keys.authoriser_password)
+            self._overseer = await self._connection(stack, OVERSEER, self._keys.overseer_password)
+            await self._overseer.subscribe(GOODBYE, cb=self._left)
+            await authoriser.subscribe(QUESTION, cb=self._asked)
+            await self._overseer.flush()
+            await authoriser.flush()
+            self.ready.set()
+            try:
+                while True:
+                    await self._review_quietly()
+                    await asyncio.sleep(REVIEW_EVERY_S)
+            finally:
+                self.ready.clear()
+                self._overseer = None
+
+    async def _connection(self, stack: contextlib.AsyncExitStack, user: str, password: str) -> Connection:
+        """A connection that lasts as long as the stack."""
+
+        async def note(error: Exception) -> None:
+            _log.debug("broker connection of %s: %r", user, error)
+
+        connection = await nats.connect(
+            self._url,
+            user=user,
+            password=password,
+            allow_reconnect=True,
+            max_reconnect_attempts=FOREVER,
+            reconnect_time_wait=RECONNECT_S,
+            connect_timeout=CONNECT_S,
+            error_cb=note,
+        )
+        stack.push_async_callback(connection.close)
+        return connection
+
+    # --- the call-out ----------------------------------------------------------------------------------------------
+
+    async def _asked(self, message: Msg) -> None:
+        question = _claims(message.data)["nats"]
+        try:
+            await self._audience.current()
+            answer = {"jwt": self._permit(question)}
+        except (Unauthenticated, Unavailable) as error:
+            _log.info("an MQTT client was refused: %s", error)
+            answer = {"error": "not authorised"}
+        claims = {"type": "authorization_response", "version": 2, **answer}
+        token = self._signed({"aud": question["server_id"]["id"], "sub": question["user_nkey"], "nats": claims})
+        await message.respond(token.encode())
+
+    def _permit(self, question: Mapping[str, Any]) -> str:
+        """The user's JWT, which dies with the token; Unauthenticated says to the operator what is wrong."""
+        user, token = (str(question["connect_opts"].get(part) or "") for part in ("user", "pass"))
+        principal = self._authenticate(token)
+        standing = self._audience.standing(user)
+        if principal.client_id != user or standing is None:
+            raise Unauthenticated("the user name is not the clientID of the token, or that client is revoked")
+        self._admit(question, principal, standing)
+        allowed = topics.permissions(is_bl=standing.is_bl, ven_id=standing.ven_id)
+        permissions = {"sub": {"allow": allowed}, "pub": {"deny": [">"]}, **UNLIMITED}
+        claims = {"type": "user", "version": 2, **permissions}
+        expires = int(principal.expires_at_s)
+        return self._signed({"aud": APP, "sub": question["user_nkey"], "name": user, "exp": expires, "nats": claims})
+
+    def _admit(self, question: Mapping[str, Any], principal: Principal, standing: Standing) -> None:
+        """Note the session. An MQTT client identifier in use belongs to its client: nobody else may push it out."""
+        info, server_id = question["client_info"], question["server_id"]["id"]
+        number, mqtt_id = int(info["id"]), str(info.get("mqtt_id") or "")
+        session = Session(server_id, number, principal.client_id, mqtt_id, standing, principal.expires_at_s)
+        others = [
+            held
+            for held in self._sessions.values()
+            if held.server_id == server_id and held.expires_at_s > self._now_s()
+        ]
+        if any(held.mqtt_id == mqtt_id and held.client_id != session.client_id for held in others):
+            raise Unauthenticated("the MQTT client identifier is in use by another client")
+        self._sessions = {held.number: held for held in (*others, session)}
+
+    def _signed(self, claims: Mapping[str, Any]) -> str:
+        """A JWT in the broker's dialect, signed with the account key."""
+        whole = {**claims, "iss": self._keys.issuer, "iat": int(self._now_s())}
+        digest = hashlib.sha256(json.dumps(whole).encode()).digest()
+        whole["jti"] = base64.b32encode(digest).decode().rstrip("=")
+        head = {"typ": "JWT", "alg": "ed25519-nkey"}
+        text = ".".join(_segment(json.dumps(part).encode()) for part in (head, whole))
+        return f"{text}.{_segment(self._signer.sign(text.encode()))}"
+
+    # --- sessions --------------------------------------------------------------------------------------------------
+
+    async def _left(self, message: Msg) -> None:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            self._sessions.pop(int(json.loads(message.data)["client"]["id"]), None)
+
+    async def review(self) -> None:
+        """Close every session whose client may no longer have it, or would be given another; before publishing."""
+        await self._audience.current()
+        for session in [held for held in self._sessions.values() if self._outdated(held)]:
+            await self._close(session)
+
+    def _outdated(self, session: Session) -> bool:
+        """A ven that is gone is no reason: its id is never used again, and its owner shall hear that it went."""
+        today, then = self._audience.standing(session.client_id), session.standing
+        if today is None or today.is_bl != then.is_bl:
+            return True
+        if today.is_bl or today.ven_id == then.ven_id:
+            return False
+        return today.ven_id is not None or self._audience.is_ven(then.ven_id)
+
+    async def _review_quietly(self) -> None:
+        try:
+            await self.review()
+        except Unavailable as error:
+            _log.warning("MQTT sessions cannot be reviewed: %s", error)
+
+    async def _close(self, session: Session) -> None:
+        if self._overseer is None:
+            return
+        body = json.dumps({"cid": session.number}).encode()
+        try:
+            await self._overseer.request(f"$SYS.REQ.SERVER.{session.server_id}.KICK", body, timeout=CLOSE_S)
+        except (NatsError, TimeoutError) as error:
+            _log.warning("a session of %s could not be closed: %r", session.client_id, error)
+        else:
+            self._sessions.pop(session.number, None)
+            _log.info("closed an MQTT session of %s: its standing has changed", session.client_id)
+
+
+def _claims(token: bytes) -> dict[str, Any]:
+    payload = token.split(b".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+    return claims
+
+
+def _segment(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
