@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import random
 import secrets
 import signal
 import socket
@@ -25,7 +26,7 @@ from vtn.endpoints.notifiers import Notifiers
 from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.routes import BASE_PATHS, build
 from vtn.errors import CannotStart, Fault, Rejected
-from vtn.notifiers.station import Station
+from vtn.notifiers import station
 from vtn.rules.admission import Strictness
 from vtn.service.core import Core
 from vtn.storage.ports import Change, Role
@@ -103,6 +104,7 @@ def tls_context(certificate: Path | None, private_key: Path | None) -> ssl.SSLCo
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; CannotStart when the database, the broker or the port is not to be had."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -125,11 +127,13 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         await _first_client(registry)
         desk = TokenDesk(load_key(var / "keys" / "tokens.pem"), settings.auth.token_s, registry.get, registry.seen)
         seal = Seal(var / "keys" / "seal.key")
-        station = await stack.enter_async_context(Station.open(settings, store, model, registry, desk, seal))
+        chance = random.Random()  # noqa: S311 - jitter between retries, not a secret
+        parts = station.Parts(settings, store, model, registry, desk, seal, chance)
+        notifying = await stack.enter_async_context(station.running(parts))
 
         def committed(changes: Sequence[Change]) -> None:
             model.apply(changes)
-            station.wake()
+            notifying.wake()
 
         store.on_commit = committed
         core = Core(
@@ -138,7 +142,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             parse_clock(settings.server.clock),
             seal,
             new_id,
-            station.challenge,
+            notifying.challenge,
             Strictness(
                 strict_null=settings.protocol.strict_null,
                 lenient_descriptors=settings.protocol.lenient_descriptors,
@@ -147,7 +151,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             cascade=settings.protocol.on_delete == "cascade",
         )
         hall = Hall(core, desk, registry, _query_rules(settings), settings.protocol.problem_media_type)
-        notifiers = Notifiers(station.uris, settings.mqtt.authentication)
+        notifiers = Notifiers(notifying.uris, settings.mqtt.authentication)
         yield await _listen(stack, settings.server, hall, notifiers)
 
 

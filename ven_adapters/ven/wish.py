@@ -66,7 +66,7 @@ def _cheapest_s(situation: Situation, needs: Needs, cost: Floats, from_s: float,
     latest_s = np.clip(np.nan_to_num(needs.latest_start_s), from_s, base_s + (len(cost) - 1) * slot_s)
     latest = np.clip((latest_s - base_s) // slot_s, now_slot, np.maximum(now_slot, len(cost) - length)).astype(np.int64)
     since_s = np.fmax(np.maximum(situation.view.plugged_since_s, base_s), recovery_from_s)
-    since = np.ceil((np.minimum(since_s, from_s) - base_s) / slot_s - 1e-9).astype(np.int64)
+    since = ((np.minimum(since_s, from_s) - base_s) // slot_s).astype(np.int64)
     blocks = choose(cost, now_slot, length, latest, since, nightly_u(situation))
     start_s = base_s + (now_slot + blocks.start) * slot_s
     goes_on = situation.charging & blocks.at_once & (from_s <= situation.now_s)

@@ -1,0 +1,1 @@
+"""What all test folders share; this file also makes the modules beside it importable (`vtn_process`)."""

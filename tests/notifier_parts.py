@@ -1,0 +1,282 @@
+"""A small top node without HTTP, for tests of the notifiers: a real SQLite store, its read model and its clients."""
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from vtn.auth.tokens import Principal
+from vtn.config import Mqtt, Webhooks
+from vtn.errors import Unauthenticated
+from vtn.notifiers.audience import Audience
+from vtn.notifiers.authorisation import Authorisation
+from vtn.notifiers.broker import Broker
+from vtn.notifiers.callbacks import Callbacks
+from vtn.notifiers.mqtt import MqttOutlet, Publisher
+from vtn.notifiers.relay import Relay, Wake
+from vtn.notifiers.webhook import Webhooker, WebhookOutlet
+from vtn.scheduling import Timers
+from vtn.storage.ports import Change, Client, Create, Delete, DeliveryState, Record, Replace, Role
+from vtn.storage.readmodel import ReadModel
+from vtn.storage.sql import SqlStore, open_store
+from vtn.wire import document
+from vtn.wire.enumerations import ObjectType as Kind
+
+PATIENCE_S = 20.0
+POLL_S = 0.05
+
+
+class Clients:
+    """Registered clients in a dictionary."""
+
+    def __init__(self, **roles: Role) -> None:
+        self.held = {name: _client(name, role) for name, role in roles.items()}
+
+    async def current(self) -> None:
+        pass
+
+    def standing(self, client_id: str | None) -> Client | None:
+        client = self.held.get(client_id or "")
+        return client if client and not client.revoked else None
+
+    def revoke(self, client_id: str) -> None:
+        self.held[client_id] = dataclasses.replace(self.held[client_id], revoked=True)
+
+
+def _client(name: str, role: Role) -> Client:
+    return Client(name, role, (), "hash", "2026-01-01T00:00:00.000000Z", 0.0)
+
+
+def clients() -> Clients:
+    return Clients(bl=Role.BL, c1=Role.VEN, c2=Role.VEN)
+
+
+def record(kind: Kind, object_id: str, at: str, owner: str | None = None, **content) -> Record:
+    body = {"id": object_id, "createdDateTime": at, "modificationDateTime": at, "objectType": kind.value, **content}
+    if owner:
+        body["clientID"] = owner
+    return Record(
+        kind,
+        object_id,
+        at,
+        at,
+        document.render(body),
+        client_id=owner,
+        name=content.get("programName") or content.get("venName") or content.get("resourceName"),
+        program_id=content.get("programID"),
+        event_id=content.get("eventID"),
+        ven_id=content.get("venID"),
+        client_name=content.get("clientName"),
+    )
+
+
+class Node:
+    """A store, a read model that hears of every commit, and shorthands for writing objects."""
+
+    def __init__(self, store: SqlStore, known: Clients) -> None:
+        self.store = store
+        self.clients = known
+        self.model = ReadModel()
+        self.wake = Wake()
+        self.audience = Audience(store, self.model, known)
+        self._ticks = itertools.count()
+        store.on_commit = self._committed
+
+    def _committed(self, changes) -> None:
+        self.model.apply(changes)
+        self.wake.set()
+
+    def tick(self) -> str:
+        return f"2026-07-01T00:00:00.{next(self._ticks):06d}Z"
+
+    async def put(self, kind: Kind, object_id: str, owner: str | None = None, **content) -> Change:
+        """Create an object, or replace it when it exists."""
+        at = self.tick()
+        fresh = record(kind, object_id, at, owner, **content)
+        exists = self.model.get(kind, object_id) is not None
+        command = Replace(kind, object_id, lambda _: fresh) if exists else Create(fresh)
+        return (await self.store.write(command, at=at, actor="bl"))[0]
+
+    async def delete(self, kind: Kind, object_id: str) -> tuple[Change, ...]:
+        return await self.store.write(Delete(kind, object_id, lambda _: None), at=self.tick(), actor="bl")
+
+    async def ven(self, ven_id: str, owner: str, *targets: str) -> Change:
+        return await self.put(Kind.VEN, ven_id, owner, venName=ven_id, targets=list(targets))
+
+    async def program(self, program_id: str, *targets: str) -> Change:
+        return await self.put(Kind.PROGRAM, program_id, programName=program_id, targets=list(targets) or None)
+
+    async def event(self, event_id: str, program_id: str, *targets: str, **more) -> Change:
+        return await self.put(Kind.EVENT, event_id, programID=program_id, targets=list(targets) or None, **more)
+
+    async def subscribe(self, subscription_id: str, owner: str, url: str, kinds=("EVENT",), **more) -> Change:
+        entry = {"objects": list(kinds), "operations": ["CREATE", "UPDATE", "DELETE"], "callbackUrl": url}
+        entry["bearerToken"] = more.pop("token", None)
+        return await self.put(
+            Kind.SUBSCRIPTION, subscription_id, owner, clientName=owner, objectOperations=[entry], **more
+        )
+
+
+@contextlib.asynccontextmanager
+async def node(folder: Path, known: Clients | None = None):
+    store = await open_store(f"sqlite:///{folder / 'vtn.db'}", shared_dir=folder)
+    try:
+        made = Node(store, known or clients())
+        await made.model.load(store)
+        yield made
+    finally:
+        await store.close()
+
+
+@contextlib.asynccontextmanager
+async def running(*loops):
+    """Run loops beside the block; a loop that fails fails the test."""
+    tasks = [asyncio.ensure_future(loop()) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Return when the condition holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - any condition, not only those with an event
+            await asyncio.sleep(0.01)
+
+
+# --- webhooks ----------------------------------------------------------------------------------------------------------
+
+
+class Receiver:
+    """A real HTTP server that takes callbacks; `answers` says how, given the number of the call (from 1)."""
+
+    def __init__(self, answers=lambda _number: 200, hang: asyncio.Event | None = None) -> None:
+        self.answers = answers
+        self.hang = hang
+        self.echo = lambda value: value
+        self.calls: list[dict] = []
+        self.headers: list = []
+        self.asked: list = []
+        self.taken: list[dict] = []
+        self.heard = asyncio.Condition()
+        self.url = ""
+
+    async def __aenter__(self):
+        app = web.Application()
+        app.router.add_get("/{tail:.*}", self._challenged)
+        app.router.add_post("/{tail:.*}", self._called)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/hook"
+        return self
+
+    async def __aexit__(self, *_):
+        if self.hang:
+            self.hang.set()
+        await self._runner.cleanup()
+
+    async def _challenged(self, request):
+        self.asked.append(request)
+        answer = self.answers(len(self.asked))
+        if isinstance(answer, web.StreamResponse):
+            return answer
+        return web.Response(status=answer, text=self.echo(request.query.get("echo", "")))
+
+    async def _called(self, request):
+        message = await request.json()
+        self.calls.append(message)
+        self.headers.append(request.headers)
+        status = self.answers(len(self.calls))
+        if 200 <= status < 300:
+            self.taken.append(message)
+        async with self.heard:
+            self.heard.notify_all()
+        if self.hang:
+            await self.hang.wait()
+        return web.Response(status=status, headers={"Location": "/elsewhere"})
+
+    async def wait_for(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(PATIENCE_S), self.heard:
+            await self.heard.wait_for(condition)
+
+
+def told(messages) -> list[str]:
+    return [f"{message['operation']} {message['object']['id']}" for message in messages]
+
+
+@contextlib.asynccontextmanager
+async def webhooks(made: Node, unseal=lambda token: token, now_s=time.time, **settings):
+    """The webhook half of the notifiers, running."""
+    defaults = {"timeout_s": 5.0, "attempts": 3, "first_retry_s": 0.02, "longest_retry_s": 0.05, "allow_loopback": True}
+    chosen = Webhooks(**{**defaults, **settings})
+    async with Timers() as timers, Callbacks(chosen.timeout_s, allow_loopback=chosen.allow_loopback) as callbacks:
+        parts = {"timers": timers, "unseal": unseal, "now_s": now_s, "chance": random.Random(7)}
+        hooks = Webhooker(made.store, made.audience, callbacks, chosen, **parts)
+        relay = Relay(made.store, WebhookOutlet(made.audience, hooks.feed), made.wake, POLL_S)
+        async with running(hooks.run, relay.run):
+            yield hooks
+
+
+async def settled(made: Node) -> None:
+    """Return when nothing is pending and the relay has read the whole log."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await made.store.cursor("webhooks") < await made.store.head() or await made.store.deliveries(
+            DeliveryState.PENDING
+        ):
+            await asyncio.sleep(0.01)
+
+
+# --- MQTT --------------------------------------------------------------------------------------------------------------
+
+
+def desk(known: Clients, lifetime_s: float = 600.0) -> Callable[[str], Principal]:
+    """Checks tokens of the form `token-CLIENT`."""
+    dies = time.time() + lifetime_s
+
+    def check(token: str) -> Principal:
+        client = known.standing(token.removeprefix("token-")) if token.startswith("token-") else None
+        if client is None:
+            raise Unauthenticated("no such token")
+        return Principal(client.client_id, client.role is Role.BL, frozenset(), dies)
+
+    return check
+
+
+@contextlib.asynccontextmanager
+async def started(broker: Broker):
+    await broker.start()
+    try:
+        yield broker
+    finally:
+        await broker.stop()
+
+
+@contextlib.asynccontextmanager
+async def broker_for(made: Node, folder: Path, lifetime_s: float = 600.0):
+    """A broker, its authorisation and the MQTT relay, running."""
+    chance = random.Random(7)
+    async with started(Broker(Mqtt(port=0), folder / "broker", chance)) as broker:
+        check = desk(made.clients, lifetime_s)
+        door = Authorisation(broker.keys, broker.nats_url, made.audience, authenticate=check, now_s=time.time)
+        publisher = Publisher(broker.address, chance)
+        outlet = MqttOutlet(made.audience, publisher, door.review)
+        relay = Relay(made.store, outlet, made.wake, POLL_S)
+        async with running(broker.run, door.run, publisher.run, relay.run):
+            async with asyncio.timeout(PATIENCE_S):
+                await door.ready.wait()
+                await publisher.connected()
+            yield broker
