@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from aiohttp import web
 
@@ -156,7 +157,7 @@ async def eventually(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-# --- webhooks ----------------------------------------------------------------------------------------------------------
+# --- webhooks --------------------------------------------------------------------------------------------------------
 
 
 class Receiver:
@@ -173,7 +174,7 @@ class Receiver:
         self.heard = asyncio.Condition()
         self.url = ""
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get("/{tail:.*}", self._challenged)
         app.router.add_post("/{tail:.*}", self._called)
@@ -184,7 +185,7 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/hook"
         return self
 
-    async def __aexit__(self, *_):
+    async def __aexit__(self, *_: object) -> None:
         if self.hang:
             self.hang.set()
         await self._runner.cleanup()
@@ -234,13 +235,16 @@ async def webhooks(made: Node, unseal=lambda token: token, now_s=time.time, **se
 async def settled(made: Node) -> None:
     """Return when nothing is pending and the relay has read the whole log."""
     async with asyncio.timeout(PATIENCE_S):
-        while await made.store.cursor("webhooks") < await made.store.head() or await made.store.deliveries(
-            DeliveryState.PENDING
-        ):
+        while await _busy(made):
             await asyncio.sleep(0.01)
 
 
-# --- MQTT --------------------------------------------------------------------------------------------------------------
+async def _busy(made: Node) -> bool:
+    behind = await made.store.cursor("webhooks") < await made.store.head()
+    return behind or bool(await made.store.deliveries(DeliveryState.PENDING))
+
+
+# --- MQTT ------------------------------------------------------------------------------------------------------------
 
 
 def desk(known: Clients, lifetime_s: float = 600.0) -> Callable[[str], Principal]:

@@ -48,18 +48,19 @@ class ZoneSettings(Section):
 
 
 class AdapterSettings(Section):
-    """All of it. `cycle_s` and `margin_s` count in the clock's seconds, which a demonstration may speed up."""
+    """All of it. `cycle_s`, `margin_s` and `lead_s` count in the clock's seconds, which may be fast."""
 
     oem: Name
     client_name: Name
     vtn: VtnSettings
     backend: dict[str, Any] = pydantic.Field(repr=False)
     enrolments: Annotated[tuple[Path, ...], pydantic.Field(min_length=1)]
-    zones: dict[Name, ZoneSettings] = {}
+    zones: dict[Name, ZoneSettings] = pydantic.Field(default_factory=dict)
     wake: WakeSettings = WakeSettings()
     smallest_group: Annotated[int, pydantic.Field(ge=1)] = 10
     cycle_s: Annotated[float, pydantic.Field(ge=10)] = 300.0
-    margin_s: Annotated[float, pydantic.Field(ge=0)] = 900.0
+    margin_s: Annotated[float, pydantic.Field(ge=0)] = 1800.0
+    lead_s: Annotated[float, pydantic.Field(ge=0)] = 300.0
     plans_per_s: Annotated[float, pydantic.Field(gt=0, le=50)] = 4.0
     calls_at_once: Annotated[int, pydantic.Field(ge=1, le=1000)] = 64
     seed: int = 0

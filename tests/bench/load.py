@@ -39,20 +39,28 @@ class Run:
     def __init__(self, job: Job) -> None:
         self.requests = [base64.b64decode(text) for text in job.requests]
         self.expected = str(job.status).encode()
-        self.left = job.count
+        self.turn = 0
+        self.last_turn = job.count
         self.asking = True
         self.answers = 0
         self.wrong: dict[str, int] = {}
         self.samples: set[bytes] = set()
         self.lost: str | None = None
 
+    def next_request(self) -> bytes | None:
+        """What to ask next; None at the end."""
+        turn = self.turn
+        if not self.asking or turn == self.last_turn:
+            return None
+        self.turn = turn + 1
+        return self.requests[turn % len(self.requests)]
+
 
 class Connection(asyncio.Protocol):
     """One keep-alive connection: ask, wait for the whole answer, ask again."""
 
-    def __init__(self, run: Run, turn: int) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
-        self._turn = turn
         self._part = b""
         self._transport: asyncio.Transport | None = None
         self._last = b""
@@ -91,14 +99,10 @@ class Connection(asyncio.Protocol):
                 future.set_result(None)
 
     def _ask(self) -> None:
-        run = self._run
-        if run.asking and (run.left is None or run.left > 0) and self._transport is not None:
-            if run.left is not None:
-                run.left -= 1
-            self._transport.write(run.requests[self._turn])
-            self._turn = (self._turn + 1) % len(run.requests)
-            return
-        if not self.done.done():
+        request = self._run.next_request()
+        if request is not None and self._transport is not None:
+            self._transport.write(request)
+        elif not self.done.done():
             self._sample()
             self.done.set_result(None)
 
@@ -128,12 +132,8 @@ async def measure(job: Job) -> dict[str, Any]:
     """Load the server and count; the time runs once every connection has had its first answer."""
     run = Run(job)
     loop = asyncio.get_running_loop()
-    share = max(1, len(run.requests) // job.connections)
-    connections = []
-    for n in range(job.connections):
-        turn = n * share % len(run.requests)
-        _, connection = await loop.create_connection(lambda turn=turn: Connection(run, turn), "127.0.0.1", job.port)
-        connections.append(connection)
+    opening = [loop.create_connection(lambda: Connection(run), "127.0.0.1", job.port) for _ in range(job.connections)]
+    connections = [connection for _, connection in await asyncio.gather(*opening)]
     try:
         async with asyncio.timeout(READY_S):
             await asyncio.gather(*(connection.first for connection in connections))

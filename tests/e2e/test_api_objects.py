@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from vtn_process import V310, V311, Vtn, fresh
+from vtn_process import V310, V311, Party, Vtn, fresh
 
 NAMES = {
     "programs": ("PROGRAM", "programName"),
@@ -211,8 +211,6 @@ async def test_deleting_a_program_takes_its_children_gen_35(bl, c1, program):
 
 
 async def test_everything_is_there_after_a_restart(launch, http):
-    from vtn_process import Party
-
     with launch() as server:
         bl = Party(http, server.url, server.token("bl"))
         program = await bl.made("/programs", {"programName": fresh("p")})

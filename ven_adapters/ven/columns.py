@@ -109,6 +109,7 @@ class FleetView:
     session_kwh: Floats
     session_at_s: Floats
     last_toggle_s: Floats
+    told_on: Bools
 
     def __len__(self) -> int:
         return len(self.row)

@@ -160,13 +160,11 @@ def refused(held: Held, error: BackendError, now: datetime, chance: float) -> He
         return held
     if error.code in _ALREADY_SO:
         return _already_so(held, error, now)
-    if error.may_have_happened:
-        return dataclasses.replace(held, in_doubt=True, error=error.code, retry_at=_retry_at(held, error, now, chance))
-    if not error.retryable:
-        return move(held, S.REJECTED, now, error=error.code)
     retry_at = _retry_at(held, error, now, chance)
-    if held.attempts >= MAX_ATTEMPTS:
-        return move(held, S.FAILED, now, error=error.code)
+    if error.may_have_happened:
+        return dataclasses.replace(held, in_doubt=True, error=error.code, retry_at=retry_at)
+    if not error.retryable or held.attempts >= MAX_ATTEMPTS:
+        return move(held, S.FAILED if error.retryable else S.REJECTED, now, error=error.code)
     if retry_at > held.directive.not_after:
         return move(held, S.EXPIRED, now, error=error.code)
     return dataclasses.replace(held, error=error.code, retry_at=retry_at)
@@ -316,8 +314,10 @@ def _power_fits(held: Held, power_w: float) -> bool:
     if expected is None:
         return power_w > TOLERANCE_W
     slack_w = max(TOLERANCE_W, TOLERANCE_SHARE * abs(expected))
-    if held.directive.kind is DirectiveKind.SETPOINT and expected != 0:
-        return abs(power_w - expected) <= slack_w
+    if held.directive.kind is DirectiveKind.SETPOINT and expected > 0:
+        return TOLERANCE_W < power_w <= expected + slack_w
+    if expected < 0:
+        return expected - slack_w <= power_w < -TOLERANCE_W
     return -slack_w <= power_w <= expected + slack_w
 
 

@@ -61,8 +61,10 @@ def enforce(draft: Draft, limits: Limits, situation: Situation) -> Draft:
 
 
 def takes_kw(limits: Limits, situation: Situation) -> Floats:
-    """What a car draws when it charges freely: its full power while it needs energy, else nothing."""
-    return np.where(situation.needs.some, np.minimum(limits.charge_kw, situation.view.max_charge_kw), 0.0)
+    """What a car draws when it charges freely: full power while it needs energy, else what it is seen to take."""
+    view = situation.view
+    seen_kw = np.where(situation.charging, np.maximum(0.0, view.power_kw), 0.0)
+    return np.where(situation.needs.some, np.minimum(limits.charge_kw, view.max_charge_kw), seen_kw)
 
 
 def achieved_kw(view: FleetView, asked_kw: Floats, full_kw: Floats) -> Floats:
@@ -101,10 +103,10 @@ def _stay_running(draft: Draft, limits: Limits, situation: Situation, full_kw: F
 
 def _stay_stopped(draft: Draft, limits: Limits, situation: Situation) -> Draft:
     starts = np.isin(draft.kind, (Kind.CHARGE, Kind.CAP)) & ~situation.charging & ~limits.can_start
+    draft = draft.where(starts, Kind.NONE, 0.0, draft.start_s, limits.why)
+    idle = np.isin(draft.kind, (Kind.NONE, Kind.CHARGE, Kind.CAP)) & ~situation.charging & (draft.kw >= 0)
     rested_s = situation.view.last_toggle_s + situation.settings.min_dwell_s
-    resting = starts & (rested_s > situation.now_s)
-    draft = draft.where(resting, Kind.CURTAIL, 0.0, rested_s, Reason.DWELL)
-    return draft.where(starts & ~resting, Kind.NONE, 0.0, draft.start_s, limits.why)
+    return draft.where(idle & situation.resting & ~limits.can_start, Kind.CURTAIL, 0.0, rested_s, Reason.DWELL)
 
 
 def _must_charge(draft: Draft, limits: Limits, situation: Situation, full_kw: Floats) -> Draft:

@@ -130,10 +130,10 @@ class Fleet:
         """Record what a battery gave in the running event and in the running year (AC side, absolute totals)."""
         self._set(self._rows[ref], {"event_exported_kwh": event_kwh, "year_exported_kwh": year_kwh})
 
-    def note_toggle(self, refs: Iterable[str], at: datetime) -> None:
-        """Record that cars were told to start or stop, for the minimum dwell."""
+    def note_toggle(self, refs: Iterable[str], at: datetime, *, on: bool) -> None:
+        """Record that cars were told to start (`on`) or to stop: what they do until the minimum dwell is over."""
         for ref in refs:
-            self._columns["last_toggle_s"][self._rows[ref]] = at.timestamp()
+            self._set(self._rows[ref], {"last_toggle_s": at.timestamp(), "told_on": on})
 
     def refresh_departures(self, now: datetime) -> None:
         """Bring `departure_s` to the first departure after `now`; cheap when none has passed."""

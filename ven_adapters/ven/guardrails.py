@@ -94,9 +94,14 @@ class Situation:
     settings: PlanSettings
 
     @property
+    def resting(self) -> Bools:
+        """True where the car was told to start or stop less than the minimum dwell ago."""
+        return np.asarray(self.now_s - self.view.last_toggle_s < self.settings.min_dwell_s)
+
+    @property
     def charging(self) -> Bools:
-        """True where the car takes power now."""
-        return np.asarray(self.view.charge_state == Charge.CHARGING)
+        """True where the car takes power, or was just told to: telemetry lags behind a command."""
+        return np.where(self.resting, self.view.told_on, self.view.charge_state == Charge.CHARGING)
 
     @property
     def floor_pct(self) -> Floats:
@@ -209,9 +214,8 @@ def never_strands(limits: Limits, situation: Situation) -> Limits:
 
 def dwell_is_kept(limits: Limits, situation: Situation) -> Limits:
     """No car is started or stopped again within the minimum dwell (contactors wear)."""
-    resting = situation.now_s - situation.view.last_toggle_s < situation.settings.min_dwell_s
-    limits = _unpausable(limits, situation, resting, Reason.DWELL)
-    held = resting & ~situation.charging
+    limits = _unpausable(limits, situation, situation.resting, Reason.DWELL)
+    held = situation.resting & ~situation.charging
     return dataclasses.replace(
         limits, can_start=limits.can_start & ~held, why=np.where(held & (limits.why == 0), Reason.DWELL, limits.why)
     )

@@ -73,7 +73,7 @@ def needs_of(
     deadline_s: Floats | None = None,
 ) -> Needs:
     """What every car still needs by its departure, or to another target by another deadline."""
-    target = view.target_pct if target_pct is None else target_pct
+    target = np.fmax(view.target_pct if target_pct is None else target_pct, view.reserve_pct)
     deadline = view.departure_s if deadline_s is None else deadline_s
     done = (view.charge_state == Charge.COMPLETE) & (view.soc_pct >= target - COMPLETE_WITHIN_PCT)
     missing = np.where(done, 0.0, np.maximum(0.0, target - view.soc_pct))

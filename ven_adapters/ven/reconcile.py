@@ -19,6 +19,7 @@ from ven_adapters.ven.directives import (
     Held,
     driver_settings,
     move,
+    passed,
 )
 
 MIN_DWELL_S = 300
@@ -62,10 +63,10 @@ class Block:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Car:
-    """One car as the reconciler sees it. `older` is what the backend still holds until `held` has replaced it."""
+    """One car as the reconciler sees it. `older` is what the backend may hold until `held` has replaced it, oldest first."""
 
     held: Held | None = None
-    older: Held | None = None
+    older: tuple[Held, ...] = ()
     blocks: tuple[Block, ...] = ()
     sends: tuple[datetime, ...] = ()
     flipped_at: datetime | None = None
@@ -130,15 +131,19 @@ def _read(car: Car, held: Held, now: datetime) -> Step:
 
 
 def _give_back(car: Car, now: datetime) -> Step:
-    """Nothing is wanted: what the backend has is cancelled, what never left is dropped."""
-    held, older, ended = car.held, car.older, ()
-    if held is not None and held.state is DirectiveState.REQUESTED:
-        ended = (move(held, DirectiveState.CANCELLED, now),)
-        held, older = older, None
-    kept = dataclasses.replace(car, held=held, older=older)
-    if held is None:
-        return Step(Do.NOTHING, kept, None, ended)
-    return Step(Do.CANCEL, dataclasses.replace(kept, calling=True), held, ended)
+    """Nothing is wanted: what the backend has is cancelled, newest first; what never left is dropped."""
+    ended: tuple[Held, ...] = ()
+    if car.held is not None and car.held.state is DirectiveState.REQUESTED:
+        ended = (move(car.held, DirectiveState.CANCELLED, now),)
+        car = _fall_back(car)
+    if car.held is None:
+        return Step(Do.NOTHING, car, None, ended)
+    return Step(Do.CANCEL, dataclasses.replace(car, calling=True), car.held, ended)
+
+
+def _fall_back(car: Car) -> Car:
+    """The car when what it held is gone: whatever the backend had before."""
+    return dataclasses.replace(car, held=car.older[-1] if car.older else None, older=car.older[:-1])
 
 
 def _serves(held: Held, desire: Desire, now: datetime) -> bool:
@@ -197,7 +202,7 @@ def _give_up(car: Car, held: Held, now: datetime) -> Step:
     """A car that obeyed and keeps going back is somebody else's will; one that never obeyed has failed."""
     obeyed = held.state is DirectiveState.IN_FORCE
     ended = move(held, DirectiveState.OVERRIDDEN if obeyed else DirectiveState.FAILED, now)
-    left = block_after(dataclasses.replace(car, held=None, older=None, calling=True), ended)
+    left = block_after(dataclasses.replace(_fall_back(car), calling=True), ended)
     return Step(Do.CANCEL, left, ended, (ended,))
 
 
@@ -208,8 +213,16 @@ def block_after(car: Car, ended: Held) -> Car:
         return car
     kind = None if ended.state is DirectiveState.OVERRIDDEN else ended.directive.kind
     replug = ended.error in _UNTIL_REPLUG
-    block = Block(origin.event_id, ended.state, ended.directive.end, kind, replug)
+    block = Block(origin.event_id, ended.state, _left_alone_until(ended), kind, replug)
     return dataclasses.replace(car, blocks=(*car.blocks, block))
+
+
+def _left_alone_until(ended: Held) -> datetime:
+    """A driver who took over is left alone until the next departure; a refusal holds for the window refused."""
+    directive = ended.directive
+    if ended.state is not DirectiveState.OVERRIDDEN:
+        return directive.end
+    return max(directive.end, directive.ready_by or directive.end + timedelta(days=1))
 
 
 _BLOCKING = frozenset({DirectiveState.OVERRIDDEN, DirectiveState.REJECTED, DirectiveState.FAILED})
@@ -239,22 +252,24 @@ def _submit(desire: Desire, car: Car, snapshot: Snapshot | None, now: datetime, 
     not_after = _not_after(desire)
     if now > not_after or _dwelling(desire, car, now) or _overdrawn(car, desire, now):
         return Step(Do.NOTHING, car)
-    held, older, ended = car.held, car.older, ()
-    if held is not None and held.state is DirectiveState.REQUESTED:
-        ended = (move(held, DirectiveState.SUPERSEDED, now),)
-    elif held is not None:
-        older = held
-    before = older.before if older is not None else None
+    older = car.older
+    ended: tuple[Held, ...] = ()
+    if car.held is not None and car.held.state is DirectiveState.REQUESTED:
+        ended = (move(car.held, DirectiveState.SUPERSEDED, now),)
+    elif car.held is not None:
+        older = (*older, car.held)
+    before = next((one.before for one in older if one.before is not None), None)
     if before is None and snapshot is not None:
         before = driver_settings(snapshot)
-    directive = _directive(desire, not_after, older, max(int(now.timestamp()), _newest(held, older) + 1))
+    directive = _directive(desire, not_after, older[-1] if older else None, _revision(car, now))
     fresh = Held(directive, desire.zone, desire.urgent, sends_again=sends_again, before=before, changed_at=now)
     return Step(Do.SUBMIT, _calling(dataclasses.replace(car, older=older), fresh, now), fresh, ended)
 
 
-def _newest(held: Held | None, older: Held | None) -> int:
-    """The highest revision in use for a car; instants count on, so a restart cannot use a number twice."""
-    return max((one.directive.revision for one in (held, older) if one is not None), default=0)
+def _revision(car: Car, now: datetime) -> int:
+    """Higher than any in use for the car; it follows the clock, so a restart cannot use a number twice."""
+    used = [one.directive.revision for one in (car.held, *car.older) if one is not None]
+    return max(int(now.timestamp()), *(revision + 1 for revision in used), 0)
 
 
 def _calling(car: Car, held: Held, now: datetime) -> Car:
@@ -266,9 +281,13 @@ def _dwelling(desire: Desire, car: Car, now: datetime) -> bool:
     """Whether this would flip the car too soon after the last flip (fault 14)."""
     if desire.urgent or car.flipped_at is None or now - car.flipped_at >= timedelta(seconds=MIN_DWELL_S):
         return False
-    holding = car.older if car.held is None or car.held.state is DirectiveState.REQUESTED else car.held
-    current = 1 if holding is None else direction(holding.directive.kind, holding.directive.power_w)
-    return current != direction(desire.kind, desire.power_w)
+    return _current_direction(car) != direction(desire.kind, desire.power_w)
+
+
+def _current_direction(car: Car) -> int:
+    """What the newest directive that a backend took makes the car do; a car without one charges."""
+    taken = [one for one in (*car.older, car.held) if one is not None and one.state is not DirectiveState.REQUESTED]
+    return direction(taken[-1].directive.kind, taken[-1].directive.power_w) if taken else 1
 
 
 def _not_after(desire: Desire) -> datetime:
@@ -303,39 +322,53 @@ def _directive(desire: Desire, not_after: datetime, older: Held | None, revision
 def settled(car: Car, outcome: Held, now: datetime) -> tuple[Car, tuple[Held, ...]]:
     """A call came back with `outcome`: the car that follows, and every directive that changed with it.
 
-    A replacement that was taken ends the older one; one that failed leaves the older one to be dealt with.
+    A replacement that was taken ends the older ones when it starts; one that failed leaves them to be dealt with.
     """
     car = dataclasses.replace(car, calling=False)
     if car.held is None or car.held.directive.directive_id != outcome.directive.directive_id:
-        return car, (outcome,)
-    if outcome.final or outcome.state is DirectiveState.REQUESTED or car.older is None:
-        flipped = _flipped(None, outcome, car, now)
-        return replaced(dataclasses.replace(car, flipped_at=flipped), outcome), (outcome,)
-    older = car.older if car.older.final else move(car.older, DirectiveState.SUPERSEDED, now)
-    taken = dataclasses.replace(car, held=outcome, older=None, flipped_at=_flipped(car.older, outcome, car, now))
-    return taken, (outcome, older)
+        return car, ()
+    if outcome.final:
+        return replaced(car, outcome), (outcome,)
+    if outcome.state is not DirectiveState.REQUESTED and car.held.state is DirectiveState.REQUESTED:
+        flips = _current_direction(car) != direction(outcome.directive.kind, outcome.directive.power_w)
+        car = dataclasses.replace(car, flipped_at=now if flips else car.flipped_at)
+    car, ended = started(dataclasses.replace(car, held=outcome), now)
+    return car, (outcome, *ended)
 
 
-def _flipped(before: Held | None, after: Held, car: Car, now: datetime) -> datetime | None:
-    if after.state is DirectiveState.REQUESTED or after.final:
-        return car.flipped_at
-    was = 1 if before is None else direction(before.directive.kind, before.directive.power_w)
-    return now if was != direction(after.directive.kind, after.directive.power_w) else car.flipped_at
+def started(car: Car, now: datetime) -> tuple[Car, tuple[Held, ...]]:
+    """Once a replacement that was taken has started, what it replaces is over."""
+    held = car.held
+    if not car.older or held is None or held.state is DirectiveState.REQUESTED or held.directive.start > now:
+        return car, ()
+    ended = tuple(move(one, DirectiveState.SUPERSEDED, now) for one in car.older if not one.final)
+    return dataclasses.replace(car, older=()), ended
 
 
 def replaced(car: Car, held: Held) -> Car:
     """The car with a newer view of the directive that it holds; one that ended leaves its block behind."""
     if not held.final:
         return dataclasses.replace(car, held=held)
-    return block_after(dataclasses.replace(car, held=car.older, older=None), held)
+    return block_after(_fall_back(car), held)
+
+
+def aged(car: Car, now: datetime) -> tuple[Car, tuple[Held, ...]]:
+    """Time went by: starts, ends and expiries of everything a car holds, and blocks that have run out."""
+    car, ended = started(unblocked(car, now), now)
+    kept = [passed(one, now) for one in car.older]
+    car = dataclasses.replace(car, older=tuple(one for one in kept if not one.final)) if kept else car
+    ended += tuple(one for one in kept if one.final)
+    if car.held is None or car.calling:
+        return car, ended
+    held = passed(car.held, now)
+    return (replaced(car, held), (*ended, held)) if held is not car.held else (car, ended)
 
 
 def cancelled(car: Car, target: Held, now: datetime) -> tuple[Car, tuple[Held, ...]]:
-    """A cancel was taken: the car is the driver's again."""
-    car = dataclasses.replace(car, calling=False)
-    was = direction(target.directive.kind, target.directive.power_w)
-    flipped = now if was != 1 else car.flipped_at
-    if target.final or car.held is None or car.held.directive.directive_id != target.directive.directive_id:
-        return dataclasses.replace(car, flipped_at=flipped), ()
+    """A cancel was taken: what was held before counts again, and without one the car is the driver's."""
+    flips = direction(target.directive.kind, target.directive.power_w) != 1
+    car = dataclasses.replace(car, calling=False, flipped_at=now if flips else car.flipped_at)
+    if car.held is None or car.held.directive.directive_id != target.directive.directive_id:
+        return car, ()
     ended = car.held if car.held.final else move(car.held, DirectiveState.CANCELLED, now)
-    return dataclasses.replace(car, held=car.older, older=None, flipped_at=flipped), (ended,)
+    return _fall_back(car), (ended,)

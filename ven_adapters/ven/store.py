@@ -85,7 +85,7 @@ class EnergyRow(SQLModel, table=True):
 
 Row = EnrolmentRow | ChoiceRow | DirectiveRow | EventRow | ReportRow | EnergyRow
 TABLES: tuple[type[Row], ...] = (EnrolmentRow, ChoiceRow, DirectiveRow, EventRow, ReportRow, EnergyRow)
-_INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
