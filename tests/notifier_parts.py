@@ -157,7 +157,7 @@ async def eventually(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-# --- webhooks --------------------------------------------------------------------------------------------------------
+# --- webhooks ---
 
 
 class Receiver:
@@ -235,7 +235,7 @@ async def webhooks(made: Node, unseal=lambda token: token, now_s=time.time, **se
 async def settled(made: Node) -> None:
     """Return when nothing is pending and the relay has read the whole log."""
     async with asyncio.timeout(PATIENCE_S):
-        while await _busy(made):
+        while await _busy(made):  # noqa: ASYNC110 - the database has no event
             await asyncio.sleep(0.01)
 
 
@@ -244,7 +244,7 @@ async def _busy(made: Node) -> bool:
     return behind or bool(await made.store.deliveries(DeliveryState.PENDING))
 
 
-# --- MQTT ------------------------------------------------------------------------------------------------------------
+# --- MQTT ---
 
 
 def desk(known: Clients, lifetime_s: float = 600.0) -> Callable[[str], Principal]:
@@ -282,5 +282,6 @@ async def broker_for(made: Node, folder: Path, lifetime_s: float = 600.0):
         async with running(broker.run, door.run, publisher.run, relay.run):
             async with asyncio.timeout(PATIENCE_S):
                 await door.ready.wait()
-                await publisher.connected()
+                while await made.store.cursor("mqtt") < await made.store.head():  # noqa: ASYNC110 - see `settled`
+                    await asyncio.sleep(0.01)
             yield broker

@@ -239,7 +239,7 @@ class Party:
         async with self._session.request(
             method, self.url + path, data=data, params=list(query), headers={**own, **(headers or {})}
         ) as response:
-            return Answer(response.status, dict(response.headers), await response.read())
+            return Answer(response.status, response.headers.copy(), await response.read())
 
     async def get(self, path: str, *query: tuple[str, str]) -> Answer:
         """Read."""

@@ -161,7 +161,9 @@ async def test_values_and_orders_survive_untouched_gen_30(bl, program):
 
 
 async def test_numbers_come_back_digit_for_digit_gen_19(bl, program):
-    raw = b'{"programID":"%s","intervals":[{"id":0,"payloads":[{"type":"P","values":[0.170,1e3,12345678901234567890]}]}]}'
+    raw = (
+        b'{"programID":"%s","intervals":[{"id":0,"payloads":[{"type":"P","values":[0.170,1e3,12345678901234567890]}]}]}'
+    )
     made = (await bl.send("POST", "/events", raw=raw % program["id"].encode())).shows(201)
     assert b"[0.170,1e3,12345678901234567890]" in made.content
     assert b"[0.170,1e3,12345678901234567890]" in (await bl.get(f"/events/{made.json['id']}")).content

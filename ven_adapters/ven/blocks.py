@@ -14,7 +14,7 @@ from ven_adapters.ven.columns import Bools, Floats, Ints
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Blocks:
-    """Per car: the slot (fractional, counted from now's slot) at which to start, and whether starting now costs no more."""
+    """Per car: the slot at which to start (fractional, from now's slot on), and whether starting now costs no more."""
 
     start: Floats
     at_once: Bools
@@ -60,7 +60,8 @@ def _block_costs(cost: Floats, lengths: Ints) -> Floats:
     starts = np.arange(len(cost))
     ends = np.minimum(starts + lengths[:, None], len(cost))
     beyond = starts + lengths[:, None] - ends
-    return np.round(total[ends] - total[starts] + beyond * cost.max(initial=0.0), 9)
+    table: Floats = np.round(total[ends] - total[starts] + beyond * cost.max(initial=0.0), 9)
+    return table
 
 
 def _run_behind(table: Floats, now_slot: int) -> Ints:

@@ -182,6 +182,11 @@ def _retry_at(held: Held, error: BackendError, now: datetime, chance: float) -> 
     return now + timedelta(seconds=(error.retry_after_s or 0.0) + back_off_s)
 
 
+def doubted(held: Held, error: BackendError, now: datetime, chance: float) -> Held:
+    """The doubt could not be settled: ask again later."""
+    return dataclasses.replace(held, retry_at=_retry_at(held, error, now, chance))
+
+
 def never_arrived(held: Held, now: datetime) -> Held:
     """The backend does not know a directive that was in doubt: it may be sent again under its own key."""
     if held.attempts >= MAX_ATTEMPTS:

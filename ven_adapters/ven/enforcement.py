@@ -8,7 +8,7 @@ import enum
 
 import numpy as np
 
-from ven_adapters.ven.columns import Bools, Control, Floats, FleetView, Ints
+from ven_adapters.ven.columns import Bools, Control, FleetView, Floats, Ints
 from ven_adapters.ven.guardrails import Limits, Reason, Situation
 
 LONGEST_S = 86400.0

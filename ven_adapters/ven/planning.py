@@ -1,7 +1,7 @@
 """One zone, one cycle: from the fleet's columns and what is asked of the zone to one desire per car.
 
-Limits first: the guards say how far each car may be moved; then the wish (what the cars would do unasked), then the
-ceiling or set-point, then `enforce` once more. Pure NumPy, deterministic, indifferent to the order of rows. Knows
+Limits first: the guards say how far each car may be moved (`cycle`); then the wish, then the ceiling or set-point by
+laxity and time-to-go, then `enforce` once more. Pure NumPy, deterministic, indifferent to the order of rows. Knows
 nothing of OpenADR objects or automakers. Reference: vgi 4.1-4.4.
 """
 
@@ -11,17 +11,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ven_adapters.ven.asks import Ask, Ruling, ZoneAsks
-from ven_adapters.ven.columns import Bools, Charge, Floats, FleetView, Ints
-from ven_adapters.ven.enforcement import Draft, Kind, enforce, takes_kw
-from ven_adapters.ven.guardrails import GUARDS, Guard, Limits, Reason, Situation, narrow
-from ven_adapters.ven.meanings import LEVEL_SHARE
-from ven_adapters.ven.mobility import Needs, PlanSettings, needs_of, together
+from ven_adapters.ven.asks import Ask, ZoneAsks
+from ven_adapters.ven.columns import Charge, FleetView, Floats, Ints
+from ven_adapters.ven.cycle import Cycle, Target, cycle_of, grid_target_pct, pre_charging, target_of
+from ven_adapters.ven.enforcement import Draft, Kind, enforce
+from ven_adapters.ven.guardrails import GUARDS, Guard, Reason
+from ven_adapters.ven.mobility import HOUR_S, PlanSettings
 from ven_adapters.ven.stack import Stack, fill
-from ven_adapters.ven.v2g import give_in_steps, sustained_kw
-from ven_adapters.ven.wish import Wish, wish_of
+from ven_adapters.ven.v2g import Givers, give_in_steps, sustained_kw
+from ven_adapters.ven.wish import wish_of
+from ven_adapters.ven.zoneplan import PER_CAR, ZonePlan, carried, changed
+
+__all__ = ["DEFAULTS", "Kind", "PlanSettings", "Reason", "ZonePlan", "carried", "changed", "plan"]
 
 DEFAULTS = PlanSettings()
+UNASKED_SLACK_S = 1e12
 
 
 def plan(
@@ -31,32 +35,31 @@ def plan(
     settings: PlanSettings = DEFAULTS,
     guards: Sequence[Guard] = GUARDS,
 ) -> ZonePlan:
-    """What every car of the zone should do from `now_s` on."""
+    """What every car of the zone should do from `now_s` on, one entry per row of `view`."""
     order = np.argsort(view.u, kind="stable")
-    ordered = _plan(_Cycle.of(view.take(order), asks, now_s, settings, guards))
+    ordered = _decide(cycle_of(view.take(order), asks, now_s, settings, guards))
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    columns = {name: getattr(ordered, name)[place] for name in PER_CAR}
-    return dataclasses.replace(ordered, **columns)
+    return dataclasses.replace(ordered, **{name: getattr(ordered, name)[place] for name in PER_CAR})
 
 
-def _plan(cycle: _Cycle) -> ZonePlan:
-    target = _target(cycle)
-    charge_kw = _charge(cycle, target)
-    give_kw, most_kw = _give(cycle, target)
+def _decide(cycle: Cycle) -> ZonePlan:
+    target = target_of(cycle)
+    charge_kw = _charge_kw(cycle, target)
+    give_kw, most_kw = _give_kw(cycle, target)
     draft = _draft(cycle, target, charge_kw, give_kw)
     final = enforce(draft, cycle.limits, dataclasses.replace(cycle.situation, needs=cycle.needs))
-    return _summed(cycle, target, final, float(most_kw.sum()))
+    return _plan_of(cycle, target, final, float(most_kw.sum()))
 
 
-def _charge(cycle: _Cycle, target: _Target) -> Floats:
-    """kW of every car that is charged by choice."""
+def _charge_kw(cycle: Cycle, target: Target) -> Floats:
+    """KW of every car that is charged by choice."""
     chosen = np.flatnonzero(cycle.free if target.follow else cycle.wanted)
     kw = np.zeros(len(cycle.full_kw))
-    if not target.follow and target.kw == math.inf:
+    if target.kw == math.inf:
         kw[chosen] = cycle.full_kw[chosen]
         return kw
-    slack_s = np.nan_to_num(cycle.needs.slack_s[chosen], posinf=1e12)
+    slack_s = np.nan_to_num(cycle.needs.slack_s[chosen], posinf=UNASKED_SLACK_S)
     view = cycle.situation.view.take(chosen)
     stack = Stack(view, cycle.full_kw[chosen], slack_s, cycle.situation.charging[chosen])
     hysteresis_s = cycle.situation.settings.hysteresis_s
@@ -64,37 +67,30 @@ def _charge(cycle: _Cycle, target: _Target) -> Floats:
     return kw
 
 
-def _give(cycle: _Cycle, target: _Target) -> tuple[Floats, Floats]:
-    """kW that every car gives (magnitudes), and the most that each could hold until the set-point ends."""
+def _give_kw(cycle: Cycle, target: Target) -> tuple[Floats, Floats]:
+    """KW that every car gives (magnitudes, whole watts), and the most that each could hold until the set-point ends."""
     limits, view = cycle.limits, cycle.situation.view
-    able = limits.touch & ~cycle.forced & (limits.discharge_kw > 0) & (limits.discharge_kwh > 0)
-    able &= cycle.asks.ruling is Ruling.DISPATCH
-    hours = max(target.end_s - cycle.situation.now_s, 60.0) / 3600
+    able = limits.touch & ~cycle.forced & (limits.discharge_kw > 0) & target.follow
+    hours = max(target.end_s - cycle.situation.now_s, 60.0) / HOUR_S
     power_kw = np.where(able, limits.discharge_kw, 0.0)
     energy_kwh = np.where(able, limits.discharge_kwh, 0.0)
-    given_kw = give_in_steps(
-        power_kw,
-        energy_kwh,
-        view.min_discharge_kw,
-        asked_kw=cycle.floor_kw - target.kw,
-        hours=hours,
-        giving=np.asarray(view.charge_state == Charge.DISCHARGING),
-        u=view.u,
-    )
+    giving = np.asarray(view.charge_state == Charge.DISCHARGING)
+    cars = Givers(power_kw, energy_kwh, view.min_discharge_kw, giving, view.u)
+    given_kw = give_in_steps(cars, cycle.floor_kw - target.kw, hours)
     return np.floor(given_kw * 1000 + 1e-6) / 1000, sustained_kw(power_kw, energy_kwh, hours)
 
 
-def _draft(cycle: _Cycle, target: _Target, charge_kw: Floats, give_kw: Floats) -> Draft:
-    """Every car's desire, before the guards' last word."""
-    situation, wish, count = cycle.situation, cycle.wish, len(cycle.full_kw)
-    now_s = situation.now_s
-    nothing = np.zeros(count, dtype=np.int64)
-    draft = Draft(nothing, situation.view.power_kw, np.full(count, now_s), np.full(count, now_s), nothing)
-    waits = cycle.free & (wish.start_s > now_s)
-    draft = draft.where(waits, Kind.CURTAIL, 0.0, wish.start_s, _wait_reason(cycle.asks))
-    held_back = (cycle.free if target.follow else cycle.wanted) & (charge_kw <= 0) & (target.kw < math.inf)
-    draft = draft.where(held_back, Kind.CURTAIL, 0.0, _restart_s(cycle, target), target.reason)
-    runs = cycle.limits.touch & ((charge_kw > 0) | cycle.forced)
+def _draft(cycle: Cycle, target: Target, charge_kw: Floats, give_kw: Floats) -> Draft:
+    """Every car's desire, before the guards' last word; later lines overrule earlier ones."""
+    view, now_s = cycle.situation.view, np.full(len(cycle.full_kw), cycle.situation.now_s)
+    nothing = np.zeros(len(cycle.full_kw), dtype=np.int64)
+    draft = Draft(nothing, view.power_kw, now_s, now_s, nothing)
+    waits = cycle.movable & (cycle.wish.start_s > now_s)
+    draft = draft.where(waits, Kind.CURTAIL, 0.0, cycle.wish.start_s, _wait_reason(cycle.asks))
+    if target.kw < math.inf:
+        held_back = cycle.movable if target.follow else cycle.movable & ~waits
+        draft = draft.where(held_back, Kind.CURTAIL, 0.0, _restart_s(cycle, target), target.reason)
+    runs = (charge_kw > 0) | cycle.forced
     kind = Kind.NONE if cycle.asks.quiet else Kind.CHARGE
     draft = draft.where(runs, kind, cycle.full_kw, _run_end_s(cycle, target), _run_reason(cycle, target))
     partial = (charge_kw > 0) & (charge_kw < cycle.full_kw - 1e-9)
@@ -106,62 +102,73 @@ def _wait_reason(asks: ZoneAsks) -> Reason:
     return Reason.RECOVERY if asks.price is None and asks.ghg is None else Reason.PRICE
 
 
-def _run_reason(cycle: _Cycle, target: _Target) -> Ints:
-    """Why a car charges: because a set-point wants it, it is held running, or the wish says so."""
-    asks = cycle.asks
-    wished = Reason.PRE_CHARGE if _pre_charging(asks) else Reason.PRICE if asks.price or asks.ghg else Reason.NONE
-    chosen = int(target.reason if target.reason is not Reason.NONE else wished)
-    for_grid = ~cycle.situation.needs.some & cycle.needs.some
-    reason = np.where(for_grid & (not target.follow), int(Reason.CHARGE_STATE), chosen)
-    return np.where(cycle.forced, cycle.limits.why, reason)
-
-
-def _run_end_s(cycle: _Cycle, target: _Target) -> Floats:
-    """A car that charges does so until its block, or the set-point, ends."""
-    now_s = cycle.situation.now_s
-    if target.follow:
-        return np.full(len(cycle.full_kw), target.end_s)
-    hours_s = np.nan_to_num(cycle.needs.hours) * 3600
-    return now_s + np.maximum(hours_s, cycle.situation.settings.slot_s)
-
-
-def _restart_s(cycle: _Cycle, target: _Target) -> Floats:
-    """When a car held back may go on: its own wish after the window ends, so that restarts are spread."""
+def _restart_s(cycle: Cycle, target: Target) -> Floats:
+    """When a car held back may go on: as it wishes once the window has ended, so that restarts are spread."""
     wish = wish_of(cycle.situation, cycle.needs, cycle.asks, from_s=target.end_s, recovery_from_s=target.end_s)
     return np.maximum(wish.start_s, target.end_s)
 
 
-def _summed(cycle: _Cycle, target: _Target, final: Draft, most_kw: float) -> ZonePlan:
-    limits, view = cycle.limits, cycle.situation.view
-    touched_kw = float(final.kw[limits.touch].sum())
-    planned_kw = cycle.uncontrolled_kw + touched_kw
-    asked_kw = target.kw if target.kw < math.inf else None
-    gap_kw = 0.0 if asked_kw is None else planned_kw - asked_kw
+def _run_reason(cycle: Cycle, target: Target) -> Ints:
+    """Why a car charges: it must, a set-point wants it, or its own wish; beyond the driver's need, the grid's."""
+    asks = cycle.asks
+    wished = Reason.PRE_CHARGE if pre_charging(asks) else Reason.PRICE if asks.price or asks.ghg else Reason.NONE
+    reason = np.full(len(cycle.full_kw), int(target.reason or wished))
+    if not target.follow:
+        for_grid = ~cycle.situation.needs.some & cycle.needs.some
+        reason = np.where(for_grid, int(Reason.CHARGE_STATE), reason)
+    return np.where(cycle.forced, cycle.limits.why, reason)
+
+
+def _run_end_s(cycle: Cycle, target: Target) -> Floats:
+    """A car that charges does so until the set-point ends, or until it has what it needs."""
+    now_s = cycle.situation.now_s
+    if target.follow:
+        return np.full(len(cycle.full_kw), target.end_s)
+    return now_s + np.maximum(np.nan_to_num(cycle.needs.hours) * HOUR_S, cycle.situation.settings.slot_s)
+
+
+def _plan_of(cycle: Cycle, target: Target, final: Draft, most_kw: float) -> ZonePlan:
+    limits, view, cap = cycle.limits, cycle.situation.view, cycle.asks.export_cap_kw
+    planned_kw = cycle.uncontrolled_kw + float(final.kw[limits.touch].sum())
+    gap_kw = planned_kw - target.kw if target.kw < math.inf else 0.0
     least_kw = cycle.floor_kw - most_kw
-    if cycle.asks.export_cap_kw is not None:
-        least_kw = max(least_kw, min(cycle.floor_kw, -cycle.asks.export_cap_kw.value))
-    origins, origin = _origins(cycle, target, final)
-    powered = np.isin(final.kind, (Kind.CAP, Kind.SETPOINT))
     gives = (final.kind == Kind.SETPOINT) & (final.kw < 0)
-    energy_wh = np.where(gives, np.minimum(limits.discharge_kwh, 1e6), 0.0) * 1000
+    origins, origin = _origins(cycle, target, final.reason)
     return ZonePlan(
         row=view.row,
         kind=final.kind,
-        power_w=np.where(powered, np.rint(final.kw * 1000), 0).astype(np.int64),
+        power_w=np.where(gives | (final.kind == Kind.CAP), np.rint(final.kw * 1000), 0).astype(np.int64),
         expected_kw=final.kw,
         start_s=final.start_s,
         end_s=final.end_s,
-        target_pct=_target_pct(cycle),
-        energy_wh=energy_wh.astype(np.int64),
+        target_pct=grid_target_pct(view, cycle.asks),
+        energy_wh=(np.where(gives, np.minimum(limits.discharge_kwh, 1e6), 0.0) * 1000).astype(np.int64),
         origin=origin,
         reason=final.reason,
         refusal=limits.refusal,
         origins=origins,
         unrestricted_kw=cycle.unrestricted_kw,
         uncontrolled_kw=cycle.uncontrolled_kw,
-        feasible_min_kw=least_kw,
+        feasible_min_kw=least_kw if cap is None else max(least_kw, min(cycle.floor_kw, -cap.value)),
         feasible_max_kw=cycle.floor_kw + float(cycle.full_kw[cycle.free].sum()),
         planned_kw=planned_kw,
-        asked_kw=asked_kw,
+        asked_kw=target.kw if target.kw < math.inf else None,
         shortfall_kw=gap_kw if target.follow else max(0.0, gap_kw),
     )
+
+
+def _origins(cycle: Cycle, target: Target, reason: Ints) -> tuple[tuple[Ask, ...], Ints]:
+    """The asks that decided, and per car which of them: -1 for what guards or drivers decided."""
+    asks, now_s = cycle.asks, cycle.situation.now_s
+    levels = (*asks.charge_states, *asks.charge_energy_kwh)
+    cost = asks.price or asks.ghg
+    decided = {
+        target.reason: target.ask,
+        Reason.PRE_CHARGE: asks.pre_charge,
+        Reason.PRICE: cost.at(now_s) if cost is not None else None,
+        Reason.CHARGE_STATE: levels[0] if levels else None,
+    }
+    named = {int(code): ask for code, ask in decided.items() if ask is not None}
+    index = np.full(len(Reason), -1)
+    index[list(named)] = np.arange(len(named))
+    return tuple(named.values()), index[reason]

@@ -27,6 +27,7 @@ SENDS_PER_HOUR = 12
 NEAR_W = 150
 NEAR_SHARE = 0.04
 RENEW_BEFORE = timedelta(seconds=600)
+WORTH_EXTENDING = timedelta(seconds=60)
 UNCONFIRMED_FOR = timedelta(seconds=900)
 CONTRARY_FOR = timedelta(seconds=300)
 
@@ -63,7 +64,7 @@ class Block:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Car:
-    """One car as the reconciler sees it. `older` is what the backend may hold until `held` has replaced it, oldest first."""
+    """One car as the reconciler sees it. `older`, oldest first: what the backend may hold until `held` replaces it."""
 
     held: Held | None = None
     older: tuple[Held, ...] = ()
@@ -107,13 +108,20 @@ def directive_key(origin: Origin, vehicle_ref: str, revision: int) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def reconcile(desire: Desire | None, car: Car, snapshot: Snapshot | None, now: datetime) -> Step:
-    """The next step for one car. `snapshot` is its newest reading, kept as the driver's settings before we act."""
+def reconcile(
+    desire: Desire | None, car: Car, snapshot: Snapshot | None, now: datetime, *, willing: bool = True
+) -> Step:
+    """The next step for one car. `snapshot` is its newest reading, kept as the driver's settings before we act.
+
+    What a pulled cable interrupted is kept until its end, in case the car comes back, unless its driver is not `willing`.
+    """
     if car.calling:
         return Step(Do.NOTHING, car)
     held = car.held
     if held is not None and held.in_doubt:
         return _read(car, held, now)
+    if desire is None and willing and held is not None and held.state is DirectiveState.INTERRUPTED:
+        return Step(Do.NOTHING, car)
     if desire is None or _blocked(desire, car.blocks, now):
         return _give_back(car, now)
     if held is None:
@@ -151,11 +159,9 @@ def _serves(held: Held, desire: Desire, now: datetime) -> bool:
     directive = held.directive
     if direction(directive.kind, directive.power_w) != direction(desire.kind, desire.power_w):
         return False
-    if held.state is DirectiveState.INTERRUPTED and held.unplugged_at is None:
-        return False
     if directive.start > now and desire.start <= now:
         return False
-    ends_soon = directive.end <= now + RENEW_BEFORE and desire.end > directive.end
+    ends_soon = directive.end <= now + RENEW_BEFORE and desire.end > directive.end + WORTH_EXTENDING
     too_long = directive.end > desire.end + RENEW_BEFORE
     return near(directive, desire) and not ends_soon and not too_long
 
@@ -192,7 +198,7 @@ def _forgotten(held: Held, now: datetime) -> bool:
     """A car that was told and does otherwise: at once after it obeyed (fault 16), else after a long wait (fault 11)."""
     if held.contradicted_at is None or held.sent_at is None:
         return False
-    if held.state is DirectiveState.IN_FORCE:
+    if held.state in (DirectiveState.IN_FORCE, DirectiveState.INTERRUPTED):
         return now - held.contradicted_at >= CONTRARY_FOR
     since = max(held.sent_at, held.directive.start)
     return held.state is DirectiveState.ACCEPTED and now - since >= UNCONFIRMED_FOR

@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from ven_adapters.ven.columns import Bools, Control, Floats, FleetView, Ints
+from ven_adapters.ven.columns import Bools, Control, FleetView, Floats, Ints
 from ven_adapters.ven.enforcement import EPSILON, achieved_kw
 
 KEEP_ON, TURN_ON = 0.4, 0.6
@@ -25,7 +25,7 @@ class Stack:
 
 
 def fill(stack: Stack, budget_kw: float, *, hard: bool, hysteresis_s: float) -> Floats:
-    """kW per car that add up to the budget as closely as the cars allow; never above it when `hard`.
+    """KW per car that add up to the budget as closely as the cars allow; never above it when `hard`.
 
     Soft budgets may be missed by half of one car's power, in either direction.
     """

@@ -5,6 +5,8 @@ H that the window still lasts. It reaches the most that can be held for H hours,
 same of every car in the next cycle, so nothing flaps. Energies and powers are magnitudes at the charging point.
 """
 
+import dataclasses
+
 import numpy as np
 
 from ven_adapters.ven.columns import Bools, Floats
@@ -16,7 +18,7 @@ def sustained_kw(power_kw: Floats, energy_kwh: Floats, hours: float) -> Floats:
 
 
 def give(power_kw: Floats, energy_kwh: Floats, asked_kw: float, hours: float) -> Floats:
-    """kW per car adding up to `asked_kw`, or everything that can be held for `hours` when that is less."""
+    """KW per car adding up to `asked_kw`, or everything that can be held for `hours` when that is less."""
     most_kw = sustained_kw(power_kw, energy_kwh, hours)
     if asked_kw <= 0:
         return np.zeros_like(most_kw)
@@ -25,25 +27,35 @@ def give(power_kw: Floats, energy_kwh: Floats, asked_kw: float, hours: float) ->
     return np.minimum(most_kw, sustained_kw(power_kw, energy_kwh, _time_to_go_h(power_kw, energy_kwh, asked_kw)))
 
 
-def give_in_steps(
-    power_kw: Floats, energy_kwh: Floats, least_kw: Floats, *, asked_kw: float, hours: float, giving: Bools, u: Floats
-) -> Floats:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Givers:
+    """The cars that may give: most kW, kWh to spare, least kW, whether each gives already, its own number."""
+
+    power_kw: Floats
+    energy_kwh: Floats
+    least_kw: Floats
+    giving: Bools
+    u: Floats
+
+
+def give_in_steps(cars: Givers, asked_kw: float, hours: float) -> Floats:
     """As `give`, for cars that cannot give less than `least_kw`: the fewest cars that hold the sum, each giving more.
 
-    Cars that give already come first, then the longest time-to-go, then the car's own number `u`.
+    Cars that give already come first, then the longest time-to-go, then the car's own number.
     """
-    given = give(power_kw, energy_kwh, asked_kw, hours)
-    if not ((given > 0) & (given < least_kw)).any():
+    given = give(cars.power_kw, cars.energy_kwh, asked_kw, hours)
+    if not ((given > 0) & (given < cars.least_kw)).any():
         return given
-    most_kw = sustained_kw(power_kw, energy_kwh, hours)
-    able = (most_kw >= least_kw) & (most_kw > 0)
-    to_go_h = energy_kwh / np.maximum(power_kw, 1e-9)
-    order = np.lexsort((u, -to_go_h, ~giving, ~able))
+    most_kw = sustained_kw(cars.power_kw, cars.energy_kwh, hours)
+    able = (most_kw >= cars.least_kw) & (most_kw > 0)
+    to_go_h = cars.energy_kwh / np.maximum(cars.power_kw, 1e-9)
+    order = np.lexsort((cars.u, -to_go_h, ~cars.giving, ~able))
     running_kw = np.cumsum(np.where(able, most_kw, 0.0)[order])
     chosen = order[: int(np.searchsorted(running_kw, asked_kw)) + 1]
+    energy_kwh = np.where(able, cars.energy_kwh, 0.0)[chosen]
     given = np.zeros_like(given)
-    given[chosen] = give(power_kw[chosen], np.where(able, energy_kwh, 0.0)[chosen], asked_kw, hours)
-    return np.where(given < least_kw, 0.0, given)
+    given[chosen] = give(cars.power_kw[chosen], energy_kwh, asked_kw, hours)
+    return np.where(given < cars.least_kw, 0.0, given)
 
 
 def _time_to_go_h(power_kw: Floats, energy_kwh: Floats, asked_kw: float) -> float:

@@ -50,12 +50,13 @@ def _restart_s(situation: Situation, needs: Needs, from_s: float, recovery_from_
         return np.full(len(situation.view), from_s)
     slack_s = np.clip(needs.latest_start_s - recovery_from_s, 0.0, situation.settings.recovery_s)
     start_s = recovery_from_s + nightly_u(situation) * slack_s
-    return np.where(_held_back(situation, recovery_from_s), start_s, from_s)
+    held_back = ~_goes_on(situation, from_s) & (situation.view.plugged_since_s < recovery_from_s)
+    return np.where(held_back, start_s, from_s)
 
 
-def _held_back(situation: Situation, recovery_from_s: float) -> Bools:
-    """The cars whose start an event delayed: plugged in before it ended and not charging."""
-    return ~situation.charging & (situation.view.plugged_since_s < recovery_from_s)
+def _goes_on(situation: Situation, from_s: float) -> Bools:
+    """The cars that charge at the instant asked about; about a later one nothing is known."""
+    return situation.charging & (from_s <= situation.now_s)
 
 
 def _cheapest_s(situation: Situation, needs: Needs, cost: Floats, from_s: float, recovery_from_s: float) -> Floats:
@@ -69,8 +70,7 @@ def _cheapest_s(situation: Situation, needs: Needs, cost: Floats, from_s: float,
     since = ((np.minimum(since_s, from_s) - base_s) // slot_s).astype(np.int64)
     blocks = choose(cost, now_slot, length, latest, since, nightly_u(situation))
     start_s = base_s + (now_slot + blocks.start) * slot_s
-    goes_on = situation.charging & blocks.at_once & (from_s <= situation.now_s)
-    return np.where(goes_on, from_s, np.maximum(start_s, from_s))
+    return np.where(_goes_on(situation, from_s) & blocks.at_once, from_s, np.maximum(start_s, from_s))
 
 
 def _base_s(from_s: float, slot_s: float) -> float:
@@ -87,7 +87,7 @@ def _cost(asks: ZoneAsks, from_s: float, situation: Situation) -> Floats | None:
         return None
     settings = situation.settings
     count = int((LOOK_BACK.total_seconds() + settings.horizon_s) // settings.slot_s) + 1
-    middle_s = _base_s(from_s, settings.slot_s) + (np.arange(count) + 0.5) * settings.slot_s
+    middle_s: Floats = _base_s(from_s, settings.slot_s) + (np.arange(count, dtype=np.float64) + 0.5) * settings.slot_s
     cost = np.zeros(count)
     for steps, weight in ((asks.price, 1.0), (asks.ghg, settings.ghg_cost_per_kg / 1000)):
         if steps is not None:

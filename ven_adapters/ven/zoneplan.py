@@ -55,9 +55,7 @@ class ZonePlan:
         return len(self.row)
 
 
-PER_CAR = (
-    "row kind power_w expected_kw start_s end_s target_pct energy_wh origin reason refusal".split()  # noqa: SIM905 - a row of names
-)
+PER_CAR = tuple(field.name for field in dataclasses.fields(ZonePlan) if field.type in (Ints, Floats))
 _HELD = ("kind", "power_w", "start_s", "end_s", "target_pct", "energy_wh")
 
 
@@ -66,7 +64,7 @@ def changed(previous: ZonePlan | None, new: ZonePlan, now_s: float, settings: Pl
 
     `previous` is what cars hold: the plan last told, or what `carried` made of it; None when they hold nothing.
     """
-    if previous is None:
+    if previous is None or not len(previous):
         return np.asarray(new.kind != Kind.NONE)
     held, place = _match(previous, new)
     kind = np.where(held & (previous.end_s[place] > now_s), previous.kind[place], int(Kind.NONE))
@@ -82,7 +80,7 @@ def changed(previous: ZonePlan | None, new: ZonePlan, now_s: float, settings: Pl
 
 def carried(previous: ZonePlan | None, new: ZonePlan, told: Bools) -> ZonePlan:
     """What cars hold after the `told` ones were told `new`: the others keep window and power of `previous`."""
-    if previous is None:
+    if previous is None or not len(previous):
         return new
     held, place = _match(previous, new)
     keep = held & ~told
@@ -91,11 +89,7 @@ def carried(previous: ZonePlan | None, new: ZonePlan, told: Bools) -> ZonePlan:
 
 
 def _match(previous: ZonePlan, new: ZonePlan) -> tuple[Bools, Ints]:
-    """For each row of `new` whether `previous` has it, and where (0 when not; `previous` is never empty then)."""
-    if not len(previous):
-        previous_rows = np.full(1, -1)
-    else:
-        previous_rows = previous.row
-    order = np.argsort(previous_rows, kind="stable")
-    place = order[np.clip(np.searchsorted(previous_rows[order], new.row), 0, len(order) - 1)]
-    return previous_rows[place] == new.row, place
+    """For each row of `new` whether `previous` has it, and where; `previous` is not empty."""
+    order = np.argsort(previous.row, kind="stable")
+    place = order[np.clip(np.searchsorted(previous.row[order], new.row), 0, len(order) - 1)]
+    return previous.row[place] == new.row, place

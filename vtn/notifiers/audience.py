@@ -91,7 +91,7 @@ class Audience:
     async def _program_targets(self, program_id: str | None, seq: int) -> tuple[str, ...] | None:
         record = self._model.get(ObjectType.PROGRAM, program_id or "")
         if record is None and program_id:
-            farewell = await self._departed.find(program_id, seq)
+            farewell = await self._departed.find(program_id, seq - 1)
             record = farewell.program if farewell else None
         return tuple(self._content(record).get("targets") or ()) if record else None
 

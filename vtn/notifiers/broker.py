@@ -72,13 +72,16 @@ class Broker:
             tls.check_hostname = False
         return BrokerAddress(host, self.port, PUBLISHER, self.keys.publisher_password, tls)
 
+    def configured(self) -> str:
+        """The configuration as text; CannotStart for settings that the bundled broker cannot follow."""
+        return brokerkeys.configuration(self._settings, self.keys, self._folder, self._client_port)
+
     async def start(self) -> None:
         """Start the broker and return once it answers; CannotStart says what is in the way."""
         self._lock = _locked(self._folder / "lock")
         try:
             await _stop_orphan(self._folder)
-            text = brokerkeys.configuration(self._settings, self.keys, self._folder, self._client_port)
-            brokerkeys.write_private(self._folder / "broker.conf", text)
+            brokerkeys.write_private(self._folder / "broker.conf", self.configured())
             _require_free(self._settings.host, self.port)
             await self._launch()
         except BaseException:

@@ -79,7 +79,7 @@ accounts {{
 }}
 system_account: {SYS}
 authorization {{
-  timeout: 5
+  timeout: 2
   auth_callout {{ issuer: {keys.issuer}, auth_users: [{PUBLISHER}, {AUTHORISER}, {OVERSEER}], account: {AUTH} }}
 }}
 """

@@ -16,15 +16,19 @@ REMEMBERED = 1000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Farewell:
-    """A program's last state, the subscriptions deleted by the same command, and that command's first log number."""
+    """A program's last state, the subscriptions deleted by the same command, and that command's first log number.
+
+    The log was read after `read_after`, so a command that began before it may be known in part only.
+    """
 
     program: Record
     subscriptions: tuple[Record, ...]
     first_seq: int
+    read_after: int
 
 
 class Departed:
-    """Finds deleted programs in the log, once each."""
+    """Finds deleted programs in the log, and remembers them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -32,31 +36,35 @@ class Departed:
 
     async def find(self, program_id: str, after: int) -> Farewell | None:
         """How a program went, if the log tells after a number."""
-        if program_id not in self._known:
-            await self._scan(program_id, after)
+        known = self._known.get(program_id)
+        if known is None or after < known.read_after:
+            await self._read(program_id, after)
         return self._known.get(program_id)
 
-    async def _scan(self, program_id: str, after: int) -> None:
+    async def _read(self, program_id: str, read_after: int) -> None:
         command: list[Change] = []
+        after = read_after
         while page := await self._store.changes(after, PAGE):
             for change in page:
                 if command and (command[-1].at, command[-1].actor) != (change.at, change.actor):
                     command = []
                 command.append(change)
                 if change.operation is Operation.DELETE and change.record.kind is ObjectType.PROGRAM:
-                    self._keep(command)
-            if program_id in self._known:
-                return
+                    self._keep(_farewell(command, read_after))
+                    if change.record.id == program_id:
+                        return
             after = page[-1].seq
 
-    def _keep(self, command: list[Change]) -> None:
-        program = command[-1].record
-        gone = [change for change in command if change.operation is Operation.DELETE]
-        subscriptions = tuple(
-            change.record
-            for change in gone
-            if change.record.kind is ObjectType.SUBSCRIPTION and change.record.program_id == program.id
-        )
+    def _keep(self, farewell: Farewell) -> None:
         if len(self._known) >= REMEMBERED:
             self._known.pop(next(iter(self._known)))
-        self._known[program.id] = Farewell(program, subscriptions, command[0].seq)
+        self._known[farewell.program.id] = farewell
+
+
+def _farewell(command: list[Change], read_after: int) -> Farewell:
+    """What a command whose last change deletes a program took with it."""
+    program = command[-1].record
+    gone = [change.record for change in command if change.operation is Operation.DELETE]
+    subscriptions = (record for record in gone if record.kind is ObjectType.SUBSCRIPTION)
+    mine = tuple(record for record in subscriptions if record.program_id == program.id)
+    return Farewell(program, mine, command[0].seq, read_after)

@@ -6,6 +6,7 @@ themselves. What is owed is in the database, so a restart goes on where the last
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import random
@@ -84,20 +85,24 @@ class Webhooker:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._queues: dict[str, deque[Delivery]] = {}
         self._held: set[Key] = set()
+        self._taken: list[Delivery] = []
+        self._some_taken = asyncio.Event()
         self._early: list[Delivery] = []
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """Take up what is owed from earlier runs, then whatever is fed, until cancelled."""
-        self._queues, self._held, self._early = {}, set(), []
+        self._queues, self._held, self._early, self._taken = {}, set(), [], []
         try:
             async with asyncio.TaskGroup() as group:
                 owed = await self._store.deliveries(limit=ALL)
                 self._group = group
                 self.feed([*owed, *self._early])
-                await asyncio.Event().wait()
+                await self._settle_taken()
         finally:
             self._group = None
+            with contextlib.suppress(Unavailable):
+                await self._settle_now()
 
     def feed(self, owed: Sequence[Delivery]) -> None:
         """Add stored deliveries; those that come before the table has been read wait for it, and none counts twice."""
@@ -119,11 +124,32 @@ class Webhooker:
             try:
                 await self._see_through(queue[0])
             except Unavailable as error:
-                _log.warning("webhooks wait for the database: %s", error)
-                await self._timers.wait_until(datetime.fromtimestamp(self._now_s() + DATABASE_PAUSE_S, UTC))
+                await self._wait_for_database(error)
             else:
-                self._held.discard(_key(queue.popleft()))
+                queue.popleft()
         del self._queues[subscription_id]
+
+    async def _wait_for_database(self, error: Unavailable) -> None:
+        _log.warning("webhooks wait for the database: %s", error)
+        await self._timers.wait_until(datetime.fromtimestamp(self._now_s() + DATABASE_PAUSE_S, UTC))
+
+    async def _settle_taken(self) -> None:
+        """Forget what receivers took; all that was taken during one commit goes into the next."""
+        while True:
+            await self._some_taken.wait()
+            self._some_taken.clear()
+            try:
+                await self._settle_now()
+            except Unavailable as error:
+                self._some_taken.set()
+                await self._wait_for_database(error)
+
+    async def _settle_now(self) -> None:
+        batch = list(self._taken)
+        if batch:
+            await self._store.settle(batch)
+            del self._taken[: len(batch)]
+            self._held.difference_update(map(_key, batch))
 
     async def _see_through(self, delivery: Delivery) -> None:
         """Try until it is taken, needless, or given up."""
@@ -132,10 +158,12 @@ class Webhooker:
                 await self._timers.wait_until(datetime.fromtimestamp(delivery.next_at_s, UTC))
             failure = await self._try(delivery)
             if failure is None:
-                await self._store.settle([delivery])
+                self._taken.append(delivery)
+                self._some_taken.set()
                 return
             delivery = self._after_failure(delivery, failure)
             await self._store.put_delivery(delivery)
+        self._held.discard(_key(delivery))
 
     async def _try(self, delivery: Delivery) -> str | None:
         """One attempt; None when nothing remains to be done."""

@@ -45,18 +45,24 @@ def _unchanged(content: Json, _draft: Draft) -> Json:
     return content
 
 
+def _found_by_its_own(_core: Core, record: Record) -> Record:
+    return record
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
     """How one kind of object differs from the others.
 
     `check` refuses a draft whose references do not hold; `prepare` gives the content to store; `keep` names the fields
-    that this writer's PUT leaves as they are; `show` makes stored bytes fit for this client; `follow` carries children.
+    that this writer's PUT leaves as they are; `index` adds what the record is found by beside its own content; `show`
+    makes stored bytes fit for this client; `follow` carries children.
     """
 
     type: ObjectType
     check: Callable[[Draft], Awaitable[None]] = _nothing
     prepare: Callable[[Json, Draft], Json] = _unchanged
     keep: Callable[[Principal], frozenset[str]] = lambda _principal: frozenset()
+    index: Callable[[Core, Record], Record] = _found_by_its_own
     show: Callable[[Core, Principal, bytes], bytes] = _as_it_is
     follow: Callable[[Record, Record], Record] | None = None
 
@@ -73,7 +79,7 @@ async def create(core: Core, kind: Kind, principal: Principal, body: Any) -> byt
     await kind.check(draft)
     owner = _owner(kind, draft)
     record = new_record(kind.type, core.new_id(), core.now_text(), kind.prepare(content, draft), owner)
-    await core.write(Create(record), principal)
+    await core.write(Create(kind.index(core, record)), principal)
     return kind.show(core, principal, record.body)
 
 
@@ -98,7 +104,8 @@ async def replace(core: Core, kind: Kind, principal: Principal, object_id: str, 
         before = document.parse(stored.body)
         draft = Draft(core, principal, content, before)
         kept = {key: before[key] for key in kind.keep(principal) if key in before}
-        return revised_record(stored, at, {**kind.prepare(content, draft), **kept}, _owner(kind, draft))
+        revised = revised_record(stored, at, {**kind.prepare(content, draft), **kept}, _owner(kind, draft))
+        return kind.index(core, revised)
 
     changes = await core.write(Replace(kind.type, object_id, revise, kind.follow), principal)
     return kind.show(core, principal, next(c.record.body for c in changes if c.record.id == object_id))

@@ -6,7 +6,7 @@ from vtn.auth.tokens import Principal
 from vtn.errors import Conflict, Forbidden
 from vtn.service.core import Core
 from vtn.service.objects import Draft, Kind, json_list
-from vtn.storage.ports import ReportQuery
+from vtn.storage.ports import Record, ReportQuery
 from vtn.wire.enumerations import ObjectType
 
 
@@ -19,6 +19,12 @@ async def _writes_what_it_may(draft: Draft) -> None:
         raise Conflict("$.eventID: no event with this id")
 
 
+def _under_its_program(core: Core, report: Record) -> Record:
+    """A report is listed by its event's program, which it does not name itself (RPT-02, TR-56)."""
+    event = core.model.get(ObjectType.EVENT, report.event_id or "")
+    return dataclasses.replace(report, program_id=event.program_id if event else None)
+
+
 async def search_reports(core: Core, principal: Principal, query: ReportQuery) -> bytes:
     """A page of reports as a JSON list: a VEN's own, or all for Business Logic."""
     owner = None if principal.is_bl else principal.client_id
@@ -26,4 +32,4 @@ async def search_reports(core: Core, principal: Principal, query: ReportQuery) -
     return json_list([record.body for record in found])
 
 
-REPORTS = Kind(ObjectType.REPORT, check=_writes_what_it_may)
+REPORTS = Kind(ObjectType.REPORT, check=_writes_what_it_may, index=_under_its_program)

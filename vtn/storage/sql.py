@@ -56,6 +56,7 @@ class SqlStore:
         self._shared = shared
         self._writer = Writer(database, self._committed)
         self.on_commit = on_commit
+        self._closed = False
 
     def _committed(self, changes: Sequence[Change]) -> None:
         self._shared.rise(SEQ, changes[-1].seq)
@@ -155,7 +156,9 @@ class SqlStore:
         await self._database.read(queries.head)
 
     async def close(self) -> None:
-        """See `Store`."""
-        await self._writer.close()
-        await self._database.close()
-        self._shared.close()
+        """See `Store`; closing twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            await self._writer.close()
+            await self._database.close()
+            self._shared.close()

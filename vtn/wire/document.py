@@ -91,5 +91,5 @@ def _as_written(value: Any) -> Any:
 
 
 def render(value: Any) -> bytes:
-    """Write JSON (UTF-8, compact), numbers as they were written."""
+    """Write JSON (UTF-8, compact), numbers as they were written; our own integers must fit 64 bits."""
     return orjson.dumps(value, default=_as_written, option=orjson.OPT_PASSTHROUGH_SUBCLASS)

@@ -1,0 +1,341 @@
+"""MQTT through the bundled broker with real clients: who gets in, who hears what, in which order, and after a fall."""
+
+import asyncio
+import contextlib
+import json
+import random
+import socket
+import time
+
+import aiomqtt
+import pytest
+from notifier_parts import PATIENCE_S, broker_for, node, record, started
+
+from vtn.config import Mqtt
+from vtn.errors import CannotStart
+from vtn.notifiers.broker import Broker
+from vtn.notifiers.mqtt import BrokerAddress, Publisher, external_address
+from vtn.storage.ports import Replace
+from vtn.wire.enumerations import ObjectType as Kind
+
+REFUSED = r"[Nn]ot authori[sz]ed|Bad user name or password"
+
+
+@pytest.fixture
+async def made(tmp_path):
+    async with node(tmp_path) as one:
+        await one.ven("V1", "c1", "g1")
+        await one.ven("V2", "c2", "g2")
+        await one.program("P")
+        yield one
+
+
+@pytest.fixture
+async def broker(made, tmp_path):
+    async with broker_for(made, tmp_path) as running_broker:
+        yield running_broker
+
+
+def client(broker, user, token=None, **more):
+    token = f"token-{user}" if token is None else token
+    return aiomqtt.Client("127.0.0.1", broker.port, username=user, password=token, timeout=10, **more)
+
+
+async def hear(connection, count):
+    """The next messages as TOPIC OPERATION-ID."""
+    heard = []
+    async with asyncio.timeout(PATIENCE_S):
+        async for message in connection.messages:
+            body = json.loads(message.payload)
+            heard.append(f"{message.topic} {body['object']['id']}")
+            assert body["operation"].lower() == message.topic.value.rsplit("/", 1)[1]
+            if len(heard) == count:
+                return heard
+    raise AssertionError(heard)
+
+
+async def heard_until_cut_off(connection):
+    """What still arrives before the broker closes the connection."""
+    heard = []
+    async with asyncio.timeout(PATIENCE_S):
+        try:
+            async for message in connection.messages:
+                heard.append(message.topic.value)  # noqa: PERF401 - the loop ends with an error
+        except aiomqtt.MqttError:
+            return heard
+    raise AssertionError(heard)
+
+
+async def allowed(connection, topic, qos=1):
+    return (await connection.subscribe(topic, qos=qos))[0].value <= 2
+
+
+async def test_a_client_that_is_who_it_says_gets_in_and_nobody_else(broker):
+    async with client(broker, "c1"):
+        pass
+    for user, token in (
+        ("c1", "token-c2"),
+        ("c1", "nonsense"),
+        ("c1", ""),
+        ("nobody", "token-nobody"),
+        ("", "token-c1"),
+    ):
+        with pytest.raises(aiomqtt.MqttError, match=REFUSED):
+            async with client(broker, user, token):
+                pass
+    with pytest.raises(aiomqtt.MqttError):
+        async with aiomqtt.Client("127.0.0.1", broker.port, timeout=10):
+            pass
+
+
+async def test_a_ven_may_listen_to_its_own_and_to_shared_topics_only(broker):
+    async with client(broker, "c1") as c1:
+        for topic in ("vens/V1/events/+", "vens/V1/update", "vens/V1/#", "programs/+", "programs/P/events/create"):
+            assert await allowed(c1, topic)
+            assert await allowed(c1, topic, qos=0)
+        for topic in ("vens/V2/events/+", "vens/+/events/+", "bl/events/+", "#", "+/events/create", "$SYS/#"):
+            assert not await allowed(c1, topic)
+    async with client(broker, "bl") as bl:
+        for topic in ("bl/#", "vens/V1/events/+", "programs/#", "bl/events/+"):
+            assert await allowed(bl, topic)
+
+
+async def test_a_client_that_publishes_is_heard_by_nobody(broker, made):
+    async with client(broker, "bl") as bl:
+        await bl.subscribe("bl/events/+", qos=1)
+        for user in ("c1", "bl"):
+            with contextlib.suppress(aiomqtt.MqttError):
+                async with client(broker, user) as writer:
+                    await writer.publish("bl/events/create", '{"object": {"id": "forged"}}', qos=1, timeout=1)
+        await made.event("E", "P")
+        assert await hear(bl, 1) == ["bl/events/create E"]
+
+
+async def test_changes_reach_every_audience_in_order_each_in_its_own_view(broker, made):
+    users = ("bl", "c1", "c2", "c2")
+    async with contextlib.AsyncExitStack() as stack:
+        bl, c1, c2, shared = [await stack.enter_async_context(client(broker, user)) for user in users]
+        await bl.subscribe("bl/events/+", qos=1)
+        await c1.subscribe("vens/V1/events/+", qos=1)
+        await shared.subscribe("programs/P/events/+", qos=1)
+        await c2.subscribe("vens/V2/events/+", qos=1)
+        await made.event("E", "P", "g1")
+        await made.event("E", "P", "g1", "g2")
+        await made.event("E", "P", "g2")
+        await made.delete(Kind.EVENT, "E")
+        await made.event("F", "P")
+        assert await hear(bl, 5) == [
+            f"bl/events/{what}" for what in ("create E", "update E", "update E", "delete E", "create F")
+        ]
+        assert await hear(c1, 4) == [
+            f"vens/V1/events/{what}" for what in ("create E", "update E", "delete E", "create F")
+        ]
+        assert await hear(shared, 1) == ["programs/P/events/create F"]
+        assert await hear(c2, 4) == [
+            f"vens/V2/events/{what}" for what in ("create E", "update E", "delete E", "create F")
+        ]
+
+
+async def test_a_message_is_the_notification_with_the_clients_own_targets(broker, made):
+    async with client(broker, "c1") as c1:
+        await c1.subscribe("vens/V1/events/create", qos=1)
+        await made.event("E", "P", "g1", "g2")
+        async with asyncio.timeout(PATIENCE_S):
+            message = await anext(aiter(c1.messages))
+    body = json.loads(message.payload)
+    assert (body["objectType"], body["operation"], body["targets"]) == ("EVENT", "CREATE", ["g1"])
+    assert body["object"]["targets"] == ["g1"]
+    assert not message.retain
+
+
+async def test_many_changes_keep_their_order(broker, made):
+    async with client(broker, "bl") as bl:
+        await bl.subscribe("bl/events/+", qos=1)
+        for number in range(300):
+            await made.event(f"E{number}", "P")
+        assert await hear(bl, 300) == [f"bl/events/create E{number}" for number in range(300)]
+
+
+async def test_what_happened_while_the_broker_was_down_is_published_when_it_is_back(broker, made):
+    async with client(broker, "bl") as bl:
+        await bl.subscribe("bl/events/+", qos=1)
+        await made.event("E1", "P")
+        assert await hear(bl, 1) == ["bl/events/create E1"]
+    async with client(broker, "bl", identifier="keeps", clean_session=False) as bl:
+        await bl.subscribe("bl/events/+", qos=1)
+    broker._process.kill()
+    await broker._process.wait()
+    for number in range(2, 12):
+        await made.event(f"E{number}", "P")
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(aiomqtt.MqttError):
+                async with client(broker, "bl", identifier="keeps", clean_session=False) as bl:
+                    heard = await hear(bl, 10)
+                    break
+    assert heard == [f"bl/events/create E{number}" for number in range(2, 12)]
+
+
+async def test_a_revoked_clients_session_is_closed(broker, made):
+    async with client(broker, "bl") as bl:
+        await bl.subscribe("bl/#", qos=1)
+        made.clients.revoke("bl")
+        assert await heard_until_cut_off(bl) == []
+
+
+async def test_a_ven_that_changes_hands_is_not_heard_by_its_former_client(broker, made):
+    await made.delete(Kind.VEN, "V2")
+    async with client(broker, "c1") as c1:
+        await c1.subscribe("vens/V1/#", qos=1)
+        at = made.tick()
+        moved = record(Kind.VEN, "V1", at, "c2", venName="V1", targets=["g1"])
+        await made.store.write(Replace(Kind.VEN, "V1", lambda _: moved), at=at, actor="bl")
+        await made.event("SECRET", "P", "g1")
+        assert await heard_until_cut_off(c1) == []
+    async with client(broker, "c2") as c2:
+        assert await allowed(c2, "vens/V1/events/+")
+
+
+async def test_a_ven_hears_of_its_own_end_and_then_of_nothing(broker, made):
+    async with client(broker, "c1") as c1:
+        await c1.subscribe([("vens/V1/+", 1), ("vens/V1/events/+", 1), ("programs/P/events/+", 1)])
+        await made.delete(Kind.VEN, "V1")
+        await made.event("E", "P")
+        assert set(await hear(c1, 2)) == {"vens/V1/delete V1", "programs/P/events/create E"}
+
+
+async def test_a_client_whose_ven_is_made_later_comes_back_for_its_topics(broker, made):
+    await made.delete(Kind.VEN, "V2")
+    async with client(broker, "c2") as c2:
+        assert not await allowed(c2, "vens/V3/events/+")
+        await made.ven("V3", "c2", "g2")
+        assert await heard_until_cut_off(c2) == []
+    async with client(broker, "c2") as c2:
+        assert await allowed(c2, "vens/V3/events/+")
+
+
+async def test_nobody_can_push_another_client_out_by_its_mqtt_identifier(broker, made):
+    async with client(broker, "c1", identifier="charger-7") as c1:
+        await c1.subscribe("vens/V1/events/+", qos=1)
+        with pytest.raises(aiomqtt.MqttError, match=REFUSED):
+            async with client(broker, "c2", identifier="charger-7"):
+                pass
+        await made.event("E", "P")
+        assert await hear(c1, 1) == ["vens/V1/events/create E"]
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(aiomqtt.MqttError):
+                async with client(broker, "c2", identifier="charger-7"):
+                    break
+
+
+async def test_a_stored_session_gives_nothing_to_a_client_that_takes_its_name_later(broker, made):
+    async with client(broker, "c1", identifier="same", clean_session=False) as c1:
+        await c1.subscribe("vens/V1/events/+", qos=1)
+    await made.event("SECRET", "P", "g1")
+    async with client(broker, "c1") as watch:
+        await watch.subscribe("vens/V1/events/+", qos=1)
+        await made.event("E", "P")
+        await hear(watch, 1)
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(aiomqtt.MqttError):
+                async with client(broker, "c2", identifier="same", clean_session=False) as thief:
+                    await thief.subscribe("vens/V2/events/+", qos=1)
+                    await made.event("LAST", "P")
+                    heard = []
+                    while heard[-1:] != ["vens/V2/events/create LAST"]:
+                        heard += await hear(thief, 1)
+                    break
+    assert {message.rpartition("/")[0] for message in heard} == {"vens/V2/events"}
+
+
+async def test_a_session_ends_with_its_token(made, tmp_path):
+    async with broker_for(made, tmp_path, lifetime_s=3.0) as short, client(short, "c1") as c1:
+        began = time.monotonic()
+        assert await heard_until_cut_off(c1) == []
+        assert time.monotonic() - began < 6
+
+
+# --- the broker itself ---
+
+
+async def test_a_taken_port_is_said_in_one_sentence(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        broker = Broker(Mqtt(port=port), tmp_path, random.Random(1))
+        with pytest.raises(CannotStart, match=f"127.0.0.1:{port} is taken by another program"):
+            await broker.start()
+
+
+async def test_two_vtns_do_not_share_a_brokers_folder(tmp_path):
+    async with started(Broker(Mqtt(port=0), tmp_path, random.Random(1))):
+        with pytest.raises(CannotStart, match="another VTN runs the MQTT broker"):
+            await Broker(Mqtt(port=0), tmp_path, random.Random(2)).start()
+
+
+async def test_the_broker_of_a_vtn_that_was_killed_is_replaced(tmp_path):
+    first = Broker(Mqtt(port=0), tmp_path, random.Random(1))
+    await first.start()
+    orphan = first._process
+    first._lock.close()
+    async with started(Broker(Mqtt(port=first.port), tmp_path, random.Random(2))) as second:
+        assert await orphan.wait() is not None
+        assert second._process.pid != orphan.pid
+        assert second.keys == first.keys
+
+
+async def test_secrets_are_for_this_user_only_and_a_stop_leaves_nothing_running(tmp_path):
+    broker = Broker(Mqtt(port=0), tmp_path / "broker", random.Random(1))
+    await broker.start()
+    process = broker._process
+    for name in ("keys.json", "broker.conf"):
+        assert (tmp_path / "broker" / name).stat().st_mode & 0o077 == 0
+    await broker.stop()
+    assert process.returncode is not None
+    await broker.stop()
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"host": "192.0.2.1"}, "needs mqtt.certificate"),
+        ({"authentication": "ANONYMOUS"}, "admits nobody without a token"),
+    ],
+)
+async def test_settings_that_would_open_the_broker_are_refused(tmp_path, settings, reason):
+    with pytest.raises(CannotStart, match=reason):
+        Broker(Mqtt(port=1, **settings), tmp_path, random.Random(1)).configured()
+
+
+async def test_keys_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "keys.json").write_text("{}")
+    with pytest.raises(CannotStart, match=r"keys\.json does not hold the broker's keys"):
+        Broker(Mqtt(port=0), tmp_path, random.Random(1))
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "tls"),
+    [
+        ("mqtt://broker.example", "broker.example", 1883, False),
+        ("mqtt://127.0.0.1:1999", "127.0.0.1", 1999, False),
+        ("mqtts://broker.example", "broker.example", 8883, True),
+    ],
+)
+def test_an_external_broker_is_named_by_url(url, host, port, tls):
+    address = external_address(url, "u", "p")
+    assert (address.host, address.port, address.tls is not None) == (host, port, tls)
+    assert "password" not in repr(address)
+
+
+@pytest.mark.parametrize("url", ["http://x", "mqtt://", "nonsense", "mqtt://x:notaport"])
+def test_a_url_that_names_no_broker_is_refused(url):
+    with pytest.raises(CannotStart, match=r"mqtt\.url must be"):
+        external_address(url, None, None)
+
+
+async def test_an_external_broker_that_is_not_there_is_said_in_one_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with pytest.raises(CannotStart, match=f"the MQTT broker at 127.0.0.1:{port} cannot be used"):
+        await Publisher(BrokerAddress("127.0.0.1", port), random.Random(1)).probe()

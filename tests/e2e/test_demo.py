@@ -1,0 +1,49 @@
+"""The demonstration, small: real programs for one evening, and every promise kept."""
+
+import subprocess
+import sys
+
+import orjson
+import pytest
+
+KEYS = {
+    *("cars", "adapters", "events", "asked_kwh", "delivered_kwh", "tracking_error_pct", "late_departures"),
+    *("feasible_late_departures", "reserve_violations", "unauthorised_discharges", "opt_outs_honoured", "directives"),
+    *("directives_confirmed", "event_to_first_directive_s", "event_to_last_directive_s", "notifications_lost"),
+    *("reports_received", "wall_s"),
+}
+BOUND_S = 300
+
+
+@pytest.fixture(scope="module")
+def evening(tmp_path_factory):
+    var = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "ven_adapters", "demo", "--cars", "400", "--speed", "600", "--var", str(var)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BOUND_S, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return var, orjson.loads((var / "summary.json").read_bytes())
+
+
+def test_the_summary_says_what_was_asked_delivered_and_promised(evening):
+    assert evening[1].keys() >= KEYS
+
+
+def test_no_promise_was_broken(evening):
+    summary = evening[1]
+    for name in ("feasible_late_departures", "reserve_violations", "unauthorised_discharges", "notifications_lost"):
+        assert summary[name] == 0
+    assert summary["opt_outs_honoured"] == summary["opt_outs"] > 0
+
+
+def test_cars_moved(evening):
+    summary = evening[1]
+    assert summary["delivered_kwh"] > 0.7 * summary["asked_kwh"] > 0
+    assert summary["cars_discharged"] > 0
+    assert summary["directives_confirmed"] > 100
+    assert summary["reports_received"] > 0
+
+
+def test_the_report_opens_offline(evening):
+    page = (evening[0] / "report.html").read_text()
+    assert "<script src=" not in page
+    assert "Plotly.newPlot" in page

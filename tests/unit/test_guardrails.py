@@ -1,0 +1,215 @@
+"""Each guard keeps its promise, and a plan without that guard breaks it: no guard is redundant or decorative."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from planning_cases import AMPS, HOUR, IDLE, NOW_S, PERMITTED, cars, limits, situation
+
+from ven_adapters.ven import guardrails as g
+from ven_adapters.ven.columns import Charge, Control, Tri
+from ven_adapters.ven.enforcement import Draft, Kind, achieved_kw, enforce
+from ven_adapters.ven.guardrails import GUARDS, Reason, Refusal, narrow, refusals
+
+
+def proposal(view, kind, kw, end_h=2.0):
+    count = len(view)
+    now_s = np.full(count, NOW_S)
+    return Draft(np.full(count, int(kind)), np.full(count, kw), now_s, now_s + end_h * HOUR, np.zeros(count, np.int64))
+
+
+def held(view, kind, kw, *, without=None, end_h=2.0):
+    """What becomes of a proposal, with all guards or without one."""
+    place = situation(view, end_h=end_h)
+    kept = narrow(place, [guard for guard in GUARDS if guard is not without])
+    return enforce(proposal(view, kind, kw, end_h), kept, place)
+
+
+PAUSE, GIVE, GO = (Kind.CURTAIL, 0.0), (Kind.SETPOINT, -50.0), (Kind.CHARGE, 7.0)
+V2G = PERMITTED | {"soc_pct": 79.0}
+UNTOUCHED = {
+    "a car without charging consent": (g.without_consent_untouched, {"charging_consent": False}),
+    "a car whose enrolment ended": (g.without_consent_untouched, {"enrolled": False}),
+    "a car that is opted out": (g.opted_out_untouched, {"opted_out": True}),
+    "a car opted out for today": (g.opted_out_untouched, {"opted_out_until_s": NOW_S + 60}),
+    "a car whose driver boosts": (g.opted_out_untouched, {"boost_until_s": NOW_S + 60}),
+    "a car that is away": (g.away_untouched, {"at_home": Tri.NO}),
+    "a car at an unknown place": (g.away_untouched, {"at_home": Tri.UNKNOWN}),
+    "a car that is unplugged": (g.away_untouched, {"plugged": Tri.NO}),
+    "a car of unknown level": (g.unknown_level_untouched, {"soc_pct": np.nan}),
+    "a car with a fault": (g.faulty_untouched, {"charge_state": Charge.FAULT}),
+    "a car without power": (g.faulty_untouched, {"charge_state": Charge.NO_POWER}),
+}
+
+
+@pytest.mark.parametrize(("guard", "state"), UNTOUCHED.values(), ids=UNTOUCHED)
+def test_is_never_touched(guard, state):
+    view = cars(1, **V2G | state)
+    for proposed in (PAUSE, GIVE, GO):
+        assert held(view, *proposed).kind[0] == Kind.NONE
+    without = held(view, *PAUSE, without=guard)
+    assert without.kind[0] == Kind.CURTAIL
+
+
+@pytest.mark.parametrize("proposed", [PAUSE, GIVE, (Kind.CAP, 2.0)])
+def test_a_battery_below_its_reserve_charges_at_once(proposed):
+    view = cars(1, **V2G | IDLE | {"soc_pct": 29.0})
+    final = held(view, *proposed)
+    assert (final.kind[0], final.kw[0], final.reason[0]) == (Kind.CHARGE, 7.0, Reason.BELOW_RESERVE)
+    assert held(view, *proposed, without=g.below_reserve_charges).kind[0] != Kind.CHARGE
+
+
+def test_a_car_at_its_latest_safe_start_charges_whatever_is_asked():
+    view = cars(1, departure_s=NOW_S + 3 * HOUR)
+    final = held(view, *PAUSE)
+    assert (final.kind[0], final.reason[0]) == (Kind.CHARGE, Reason.READY_BY)
+    assert held(view, *PAUSE, without=g.ready_by_departure).kind[0] == Kind.CURTAIL
+
+
+@pytest.mark.parametrize("proposed", [PAUSE, GIVE, (Kind.CAP, 2.0)])
+def test_no_window_outlasts_the_latest_safe_start(proposed):
+    view = cars(1, **V2G | AMPS | {"soc_pct": 50.0, "departure_s": NOW_S + 5 * HOUR})
+    latest_s = situation(view).needs.latest_start_s[0]
+    assert NOW_S < latest_s < NOW_S + 2 * HOUR
+    assert held(view, *proposed).end_s[0] <= latest_s
+    if proposed is not GIVE:
+        assert held(view, *proposed, without=g.ready_by_departure).end_s[0] == NOW_S + 2 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("guard", "state", "most_kwh"),
+    [
+        (g.reserve_is_kept, {"soc_pct": 40.0, "target_pct": 30.0}, 60 * 0.10 * 0.92),
+        (g.reserve_is_kept, {"soc_pct": 30.0, "reserve_pct": 5.0, "target_pct": 10.0}, 60 * 0.10 * 0.92),
+        (g.budget_is_kept, {"event_exported_kwh": 9.0}, 3.0),
+        (g.budget_is_kept, {"year_exported_kwh": 598.0}, 2.0),
+        (g.departure_keeps_energy, {"soc_pct": 80.0, "departure_s": NOW_S + 3.5 * HOUR}, 1.0 * 7 * 0.9 * 0.92 * 0.5),
+    ],
+)
+def test_a_battery_gives_no_more_energy_than_it_may(guard, state, most_kwh):
+    view = cars(1, **V2G | IDLE | state)
+    final = held(view, *GIVE)
+    assert final.kind[0] == Kind.SETPOINT
+    assert -final.kw[0] * 2 == pytest.approx(most_kwh, abs=1e-6)
+    assert -held(view, *GIVE, without=guard).kw[0] * 2 > most_kwh + 0.5
+
+
+def test_a_battery_at_its_floor_is_only_paused():
+    assert held(cars(1, **V2G | {"soc_pct": 30.0}), *GIVE).kind[0] == Kind.CURTAIL
+
+
+MISSING = {
+    Refusal.NOT_BIDIRECTIONAL: {"max_discharge_kw": 0.0},
+    Refusal.CONSENT: {"discharge_consent": False},
+    Refusal.INTERCONNECTION: {"interconnected": False},
+    Refusal.PERMISSION_EXPIRED: {"permission_until_s": NOW_S},
+    Refusal.EXPORT_LIMIT: {"export_limit_kw": 0.0},
+    Refusal.EVENT_BUDGET: {"event_budget_kwh": 0.0},
+    Refusal.YEAR_BUDGET: {"year_budget_kwh": 0.0},
+    Refusal.OPTED_OUT: {"opted_out": True},
+    Refusal.NOT_PLUGGED: {"plugged": Tri.UNKNOWN},
+    Refusal.NOT_AT_HOME: {"at_home": Tri.NO},
+    Refusal.LEVEL_UNKNOWN: {"usable_kwh": np.nan},
+    Refusal.READING_TOO_OLD: {"soc_at_s": NOW_S - 901},
+}
+
+
+@pytest.mark.parametrize(("item", "state"), MISSING.items(), ids=[item.name for item in MISSING])
+def test_a_missing_item_refuses_discharge_and_is_named(item, state):
+    view = cars(2, **V2G | {name: [value, (V2G | {"plugged": 1, "at_home": 1, "usable_kwh": 60.0, "soc_at_s": NOW_S, "opted_out": False})[name]] for name, value in state.items()})
+    assert refusals(situation(view)).tolist() == [item, Refusal.NONE]
+    assert limits(view).refusal.tolist() == [item, Refusal.NONE]
+    assert held(view, *GIVE).kind[0] != Kind.SETPOINT
+    assert held(view, *GIVE).kind[1] == Kind.SETPOINT
+
+
+def test_without_the_permission_guard_an_unpermitted_car_would_discharge():
+    view = cars(1, **V2G | {"interconnected": False})
+    assert held(view, *GIVE, without=g.discharge_is_permitted).kind[0] == Kind.SETPOINT
+
+
+def test_the_export_limit_of_the_agreement_bounds_the_power():
+    view = cars(1, **V2G | {"export_limit_kw": 2.0, "event_budget_kwh": 60.0})
+    assert held(view, *GIVE).kw[0] == -2.0
+    assert held(view, *GIVE, without=g.discharge_is_permitted).kw[0] < -2.0
+
+
+def test_powers_stay_inside_what_the_car_can():
+    view = cars(1, **V2G | {"max_discharge_kw": 3.0, "event_budget_kwh": 60.0})
+    assert held(view, *GIVE).kw[0] == -3.0
+    assert held(view, *GIVE, without=g.power_is_limited).kw[0] == -7.0
+
+
+def test_a_car_that_gives_no_less_than_a_minimum_is_paused_below_it():
+    view = cars(1, **V2G | {"min_discharge_kw": 2.0, "event_budget_kwh": 3.0})
+    assert held(view, *GIVE).kind[0] == Kind.CURTAIL
+
+
+@pytest.mark.parametrize(
+    ("guard", "state"),
+    [
+        (g.only_stops_what_can_stop, {"can_stop": False}),
+        (g.only_stops_what_can_stop, {"control": Control.TARGET_LEVEL, "level_floor_pct": 50.0, "soc_pct": 49.0}),
+        (g.never_strands, {"can_resume": False}),
+        (g.dwell_is_kept, {"last_toggle_s": NOW_S - 299, "told_on": True}),
+    ],
+)
+def test_a_charging_car_that_must_not_be_stopped_runs_on(guard, state):
+    view = cars(1, **state)
+    assert (held(view, *PAUSE).kind[0], held(view, *PAUSE).kw[0]) == (Kind.NONE, 7.0)
+    assert held(view, *PAUSE, without=guard).kind[0] == Kind.CURTAIL
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"control": Control.TARGET_LEVEL, "level_floor_pct": 50.0, "soc_pct": 50.0},
+        {"can_resume": False, "soc_pct": 80.0},
+        {"can_resume": False, **IDLE},
+        {"last_toggle_s": NOW_S - 301, "told_on": True},
+    ],
+)
+def test_a_car_that_may_be_stopped_is(state):
+    assert held(cars(1, **state), *PAUSE).kind[0] == Kind.CURTAIL
+
+
+def test_a_car_told_to_stop_a_moment_ago_stays_stopped():
+    view = cars(1, last_toggle_s=NOW_S - 60, told_on=False)
+    final = held(view, *GO)
+    assert (final.kind[0], final.reason[0], final.end_s[0]) == (Kind.CURTAIL, Reason.DWELL, NOW_S + 240)
+    assert held(view, *GO, without=g.dwell_is_kept).kind[0] == Kind.CHARGE
+
+
+def test_the_dwell_gives_way_to_the_reserve():
+    view = cars(1, last_toggle_s=NOW_S - 60, told_on=False, soc_pct=20.0)
+    assert held(view, *PAUSE).kind[0] == Kind.CHARGE
+
+
+def test_a_car_that_cannot_be_started_is_not_told_to():
+    assert held(cars(1, **IDLE | {"can_start": False}), *GO).kind[0] == Kind.NONE
+
+
+def test_guards_only_narrow():
+    view = cars(6, **V2G | {"soc_pct": [10, 29, 50, 79, 90, 50], "departure_s": NOW_S + HOUR * np.arange(1, 7)})
+    place = situation(view)
+    before = narrow(place, [])
+    for guard in GUARDS:
+        after = guard(before, place)
+        assert not (after.touch & ~before.touch).any()
+        assert not (before.must_charge & ~after.must_charge).any()
+        assert not (after.can_pause & ~before.can_pause).any()
+        for name in ("charge_kw", "discharge_kw", "discharge_kwh", "until_s"):
+            assert (getattr(after, name) <= getattr(before, name)).all()
+        before = after
+
+
+def test_amps_lists_and_switches_achieve_what_they_can():
+    levels = np.full((4, 8), np.nan)
+    levels[2, :3] = (2.0, 4.0, 7.0)
+    view = dataclasses.replace(
+        cars(4, control=[Control.STEPS, Control.STEPS, Control.LEVELS, Control.ON_OFF], floor_kw=[1.4, 1.4, 2, 0], step_kw=0.25),
+        levels_kw=levels,
+    )
+    full_kw = np.full(4, 7.0)
+    assert achieved_kw(view, np.array([3.0, 1.3, 5.0, 6.9]), full_kw).tolist() == [2.9, 0.0, 4.0, 0.0]
+    assert achieved_kw(view, full_kw, full_kw).tolist() == [7.0] * 4

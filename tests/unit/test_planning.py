@@ -1,0 +1,317 @@
+"""One zone, one cycle: what each kind of ask makes of a fleet."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from planning_cases import AMPS, HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, asked, cars, hourly, joined
+
+from ven_adapters.ven.asks import Ruling
+from ven_adapters.ven.columns import Control
+from ven_adapters.ven.guardrails import Reason
+from ven_adapters.ven.mobility import needs_of
+from ven_adapters.ven.planning import Kind, carried, changed, plan
+
+
+def planned(view, **asks):
+    return plan(view, asked(**asks), NOW_S)
+
+
+def kinds(made):
+    return [Kind(code).name for code in made.kind]
+
+
+def test_a_quiet_zone_is_left_alone():
+    made = planned(cars(5))
+    assert set(kinds(made)) == {"NONE"}
+    assert (made.planned_kw, made.asked_kw, made.shortfall_kw) == (35.0, None, 0.0)
+
+
+def test_an_empty_zone_has_an_empty_plan():
+    for asks in (asked(), asked(dispatch_kw=ask(-5)), asked(price=hourly(1, 2)), asked(simple=ask(3))):
+        assert len(plan(cars(0), asks, NOW_S)) == 0
+
+
+def test_a_set_point_of_zero_pauses_everyone_who_can_wait():
+    made = planned(cars(5), dispatch_kw=ask(0))
+    assert set(kinds(made)) == {"CURTAIL"}
+    assert made.planned_kw == made.asked_kw == 0
+    assert (made.end_s >= NOW_S + 2 * HOUR).all()
+    assert made.origins[made.origin[0]].event_id == "e1"
+
+
+def test_cars_with_the_least_time_to_spare_are_served_first():
+    view = cars(5, departure_s=NOW_S + HOUR * np.array([12, 6, 10, 7, 8]))
+    made = planned(view, dispatch_kw=ask(14))
+    assert np.flatnonzero(made.kind == Kind.CHARGE).tolist() == [1, 3]
+
+
+def test_must_run_load_comes_first_and_the_shortfall_is_explicit():
+    late = cars(2, departure_s=NOW_S + 3 * HOUR)
+    made = plan(joined(late, cars(2)), asked(dispatch_kw=ask(5)), NOW_S)
+    assert kinds(made) == ["CHARGE", "CHARGE", "CURTAIL", "CURTAIL"]
+    assert (made.planned_kw, made.shortfall_kw, made.feasible_min_kw) == (14.0, 9.0, 14.0)
+
+
+def test_more_than_the_fleet_can_take_is_a_shortfall_too():
+    made = planned(cars(3), dispatch_kw=ask(100))
+    assert (made.planned_kw, made.feasible_max_kw, made.shortfall_kw) == (21.0, 21.0, -79.0)
+
+
+def test_the_marginal_car_is_set_by_its_amps():
+    made = planned(joined(cars(2, **AMPS), cars(1, **AMPS)), dispatch_kw=ask(10))
+    assert sorted(kinds(made)) == ["CAP", "CHARGE", "CURTAIL"]
+    assert 10 - 0.25 < made.planned_kw <= 10
+
+
+def test_an_on_off_car_fits_when_another_can_be_trimmed():
+    view = joined(cars(1, departure_s=NOW_S + 8 * HOUR, **AMPS), cars(1))
+    made = plan(view, asked(dispatch_kw=ask(10)), NOW_S)
+    assert kinds(made) == ["CAP", "CHARGE"]
+    assert 9.75 < made.planned_kw <= 10
+
+
+@pytest.mark.parametrize(("charging", "asked_kw", "on"), [(True, 3.0, 1), (True, 2.0, 0), (False, 4.0, 0), (False, 5.0, 1)])
+def test_the_nearest_of_on_and_off_prefers_the_present_state(charging, asked_kw, on):
+    view = cars(1, **({} if charging else IDLE))
+    made = planned(view, dispatch_kw=ask(asked_kw))
+    assert (made.kind[0] == Kind.CHARGE) == on
+
+
+def test_equals_do_not_take_turns():
+    view = cars(4, charge_state=[4, 1, 4, 1], power_kw=[0, 7, 0, 7])
+    assert np.flatnonzero(planned(view, dispatch_kw=ask(14)).kind == Kind.CHARGE).tolist() == [1, 3]
+
+
+def test_load_that_nobody_controls_counts_against_the_set_point():
+    view = joined(cars(2, opted_out=True), cars(2))
+    made = plan(view, asked(dispatch_kw=ask(21)), NOW_S)
+    assert (made.uncontrolled_kw, made.planned_kw) == (14.0, 21.0)
+    assert kinds(made)[:2] == ["NONE", "NONE"]
+
+
+def test_a_car_charging_beyond_its_target_is_flexible_load():
+    made = planned(cars(2, soc_pct=85.0), dispatch_kw=ask(0))
+    assert kinds(made) == ["CURTAIL", "CURTAIL"]
+
+
+def test_a_relative_set_point_changes_what_the_zone_would_draw():
+    assert planned(cars(4), relative_kw=ask(-14)).planned_kw == 14.0
+    assert planned(cars(4), relative_share=ask(-0.5)).planned_kw == 14.0
+
+
+V2G = PERMITTED | IDLE | {"soc_pct": 80.0, "departure_s": NOW_S + 40 * HOUR, "event_budget_kwh": 100.0}
+
+
+def test_below_zero_the_permitted_cars_give_with_equal_time_to_go():
+    view = joined(cars(2, **V2G | {"soc_pct": [50.0, 70.0]}), cars(2))
+    made = plan(view, asked(dispatch_kw=ask(-6)), NOW_S)
+    assert kinds(made) == ["SETPOINT", "SETPOINT", "CURTAIL", "CURTAIL"]
+    energy_kwh = 60 * 0.92 * np.array([0.2, 0.4])
+    assert made.expected_kw[:2] == pytest.approx(-6 * energy_kwh / energy_kwh.sum(), abs=0.002)
+    assert made.power_w[:2].tolist() == [-2000, -4000]
+    assert (made.end_s[:2] == NOW_S + 2 * HOUR).all()
+
+
+def test_discharge_reaches_exactly_what_can_be_held_to_the_end():
+    view = cars(3, **V2G | {"soc_pct": [40.0, 60.0, 80.0]})
+    made = planned(view, dispatch_kw=ask(-100, end_h=3.0))
+    most = np.minimum(7.0, 60 * 0.92 * np.array([0.1, 0.3, 0.5]) / 3)
+    assert -made.expected_kw == pytest.approx(most, abs=0.001)
+    assert made.shortfall_kw == pytest.approx(100 - most.sum(), abs=0.003)
+    assert made.feasible_min_kw == pytest.approx(-most.sum())
+
+
+def test_the_export_cap_bounds_the_discharge():
+    made = planned(cars(3, **V2G), dispatch_kw=ask(-20), export_cap_kw=ask(5))
+    assert made.planned_kw == pytest.approx(-5, abs=0.01)
+    assert made.feasible_min_kw == -5
+
+
+def test_a_small_discharge_is_given_by_few_cars_that_cannot_give_less():
+    made = planned(cars(10, **V2G | {"min_discharge_kw": 3.0}), dispatch_kw=ask(-5))
+    given = -made.expected_kw[made.kind == Kind.SETPOINT]
+    assert given.sum() == pytest.approx(5, abs=0.01)
+    assert (given >= 3).all()
+
+
+def test_the_set_points_of_the_next_cycle_are_the_same():
+    view = cars(4, **V2G | {"soc_pct": [45.0, 55.0, 65.0, 75.0]})
+    first = planned(view, dispatch_kw=ask(-10))
+    soc_pct = view.soc_pct + first.expected_kw * 0.5 / 0.92 / 60 * 100
+    fresh = dict.fromkeys(("soc_at_s", "plugged_at_s", "at_home_at_s"), np.full(4, NOW_S + HOUR / 2))
+    after = dataclasses.replace(view, soc_pct=soc_pct, **fresh)
+    later = plan(after, asked(dispatch_kw=ask(-10)), NOW_S + HOUR / 2)
+    assert later.expected_kw == pytest.approx(first.expected_kw, abs=0.003)
+
+
+def test_no_car_gives_when_no_set_point_asks_for_it():
+    for asks in ({"simple": ask(3)}, {"alert": ask(3)}, {"import_cap_kw": ask(0)}, {"export_price": hourly(9, 9, 9, 9, 9, 9, 9, 9)}):
+        assert (planned(cars(3, **V2G), **asks).expected_kw >= 0).all()
+
+
+def test_an_import_cap_is_never_exceeded_by_half_a_car():
+    made = planned(cars(5), import_cap_kw=ask(20))
+    assert (made.planned_kw, made.asked_kw, made.shortfall_kw) == (14.0, 20.0, 0.0)
+
+
+def test_an_import_cap_binds_a_set_point():
+    made = planned(cars(5), dispatch_kw=ask(35), import_cap_kw=ask(20))
+    assert made.planned_kw == 14.0
+
+
+@pytest.mark.parametrize(("level", "kw"), [(0, 70.0), (1, 49.0), (2, 21.0), (3, 0.0)])
+def test_a_simple_level_leaves_its_share_of_the_flexible_load(level, kw):
+    assert planned(cars(10), simple=ask(level)).planned_kw == kw
+
+
+def test_an_emergency_stops_what_can_wait():
+    view = joined(cars(3), cars(1, departure_s=NOW_S + 3 * HOUR))
+    made = plan(view, asked(alert=ask(3)), NOW_S)
+    assert kinds(made) == ["CURTAIL"] * 3 + ["CHARGE"]
+
+
+def test_a_coming_outage_fills_cars_and_freezes_discharge():
+    view = joined(cars(1, **IDLE), cars(1, **V2G))
+    asks = asked(pre_charge=ask(1), dispatch_kw=ask(-5), price=hourly(*[9] * 8 + [1] * 20))
+    made = plan(view, asks, NOW_S)
+    assert kinds(made) == ["CHARGE", "NONE"]
+    assert made.reason[0] == Reason.PRE_CHARGE
+
+
+def test_a_charge_state_raises_the_target_and_never_lowers_it():
+    view = cars(2, **IDLE | {"soc_pct": 80.0, "target_pct": [80.0, 95.0]})
+    made = planned(view, charge_states=(ask(0.9, end_h=6),))
+    assert made.target_pct.tolist() == [90.0, 95.0]
+    assert kinds(made) == ["CHARGE", "CHARGE"]
+    assert made.reason[0] == Reason.CHARGE_STATE
+
+
+def test_a_charge_state_brings_the_start_forward():
+    prices = hourly(*[5] * 9, *[1] * 12)
+    view = cars(1, **IDLE | {"target_pct": 60.0})
+    assert planned(view, price=prices).kind[0] == Kind.CURTAIL
+    made = planned(view, price=prices, charge_states=(ask(0.6, end_h=1.6),))
+    assert made.kind[0] == Kind.CHARGE
+
+
+def test_cars_wait_for_the_cheap_hours_and_are_ready_in_time():
+    made = planned(cars(20), price=hourly(*[5] * 10, *[1] * 6, *[5] * 4))
+    assert set(kinds(made)) == {"CURTAIL"}
+    cheap_s, hours = NOW_S + 4 * HOUR, 60 * 0.3 / 0.9 / 7
+    assert (made.end_s >= cheap_s).all()
+    assert (made.end_s + hours * HOUR <= NOW_S + 10 * HOUR + 900).all()
+
+
+def test_equally_cheap_starts_are_spread_so_that_there_is_no_second_peak():
+    count = 200
+    made = planned(cars(count), price=hourly(*[5] * 10, *[1] * 7, *[5] * 4))
+    starts, _ = np.histogram(made.end_s, bins=17, range=(NOW_S + 4 * HOUR, NOW_S + 8.25 * HOUR))
+    assert starts.max() <= 2.5 * count / 17
+
+
+def test_a_chosen_start_does_not_move_while_time_passes():
+    view, prices = cars(30, **IDLE), hourly(*[5] * 10, *[1] * 8, *[5] * 4)
+    first = planned(view, price=prices).end_s
+    for hours in (1.0, 3.9, 4.0, 4.6, 5.5, 6.4):
+        now_s = NOW_S + hours * HOUR
+        later = plan(view, asked(price=prices), now_s)
+        waiting = first > now_s
+        assert later.end_s[waiting] == pytest.approx(first[waiting], abs=1)
+        assert (later.kind[~waiting] == Kind.CHARGE).all()
+
+
+def test_a_car_in_its_block_goes_on_while_it_fills():
+    prices = hourly(*[5] * 6, *[1] * 8, *[5] * 4)
+    for soc in (50.0, 60.0, 70.0, 79.0):
+        assert planned(cars(1, soc_pct=soc, u=0.9), price=prices).kind[0] == Kind.CHARGE
+
+
+def test_emissions_move_charging_as_a_price_does():
+    made = planned(cars(3), ghg=hourly(*[500] * 9, *[50] * 8))
+    assert set(kinds(made)) == {"CURTAIL"}
+
+
+def test_a_coming_event_is_avoided():
+    prices = hourly(*[5] * 10, *[1] * 8)
+    view = cars(20)
+    made = planned(view, price=prices, restriction=hourly(*[0] * 10, *[1] * 2))
+    assert (made.end_s >= NOW_S + 6 * HOUR).all()
+
+
+def test_after_an_event_restarts_are_spread_inside_each_cars_slack():
+    view = cars(100, departure_s=NOW_S + HOUR * np.linspace(6, 14, 100))
+    made = planned(view, simple=ask(3, end_h=1.0))
+    end_s, latest_s = NOW_S + HOUR, needs_of(view, NOW_S, SETTINGS).latest_start_s
+    assert (made.end_s >= end_s).all()
+    assert (made.end_s <= latest_s).all()
+    starts, _ = np.histogram(made.end_s, bins=12, range=(end_s, end_s + 3 * HOUR))
+    assert starts.max() <= 25
+
+
+def test_the_restart_after_the_event_is_the_one_planned_during_it():
+    view = cars(50, **IDLE | {"departure_s": NOW_S + HOUR * np.linspace(6, 14, 50)})
+    during = planned(view, simple=ask(3, end_h=1.0)).end_s
+    now_s = NOW_S + 1.5 * HOUR
+    after = plan(view, asked(recovery_from_s=NOW_S + HOUR), now_s)
+    waiting = during > now_s
+    assert waiting.any()
+    assert after.end_s[waiting] == pytest.approx(during[waiting], abs=1)
+    assert (after.kind[~waiting] != Kind.CURTAIL).all()
+
+
+def test_a_car_plugged_in_after_the_event_is_not_delayed():
+    made = planned(cars(1, **IDLE | {"plugged_since_s": NOW_S - 60}), recovery_from_s=NOW_S - HOUR)
+    assert made.kind[0] != Kind.CURTAIL
+
+
+def test_unstoppable_load_is_part_of_the_floor():
+    view = joined(cars(1, can_stop=False), cars(1, can_resume=False), cars(1, control=Control.TARGET_LEVEL, level_floor_pct=60.0))
+    made = plan(view, asked(dispatch_kw=ask(0)), NOW_S)
+    assert (made.planned_kw, made.feasible_min_kw, made.shortfall_kw) == (21.0, 21.0, 21.0)
+    assert made.reason.tolist() == [Reason.CANNOT_STOP, Reason.CANNOT_RESUME, Reason.CANNOT_STOP]
+
+
+def test_a_plan_does_not_change_what_still_serves():
+    first = planned(cars(10), dispatch_kw=ask(30))
+    again = plan(cars(10), asked(dispatch_kw=ask(30)), NOW_S + 60)
+    assert changed(None, first, NOW_S, SETTINGS).sum() == (first.kind != Kind.NONE).sum()
+    assert not changed(first, again, NOW_S + 60, SETTINGS).any()
+
+
+def test_a_window_is_extended_only_when_it_runs_out():
+    view = cars(1, departure_s=math.inf)
+    short, longer = planned(view, dispatch_kw=ask(7, end_h=0.5)), planned(view, dispatch_kw=ask(7, end_h=3))
+    assert not changed(short, longer, NOW_S, SETTINGS).any()
+    assert changed(short, longer, NOW_S + 0.45 * HOUR, SETTINGS).all()
+
+
+def test_a_window_that_became_too_long_is_told():
+    view = cars(1)
+    long = planned(view, dispatch_kw=ask(0, end_h=6))
+    short = planned(dataclasses.replace(view, departure_s=np.array([NOW_S + 5 * HOUR])), dispatch_kw=ask(0, end_h=6))
+    assert changed(long, short, NOW_S, SETTINGS).all()
+
+
+def test_a_desire_that_ended_is_told_again():
+    first = planned(cars(1), dispatch_kw=ask(7, end_h=1))
+    again = plan(cars(1), asked(dispatch_kw=ask(7, end_h=3)), NOW_S + 2 * HOUR)
+    assert changed(first, again, NOW_S + 2 * HOUR, SETTINGS).all()
+
+
+def test_what_cars_hold_is_carried_until_they_are_told_otherwise():
+    view = cars(2)
+    first, second = planned(view, dispatch_kw=ask(14, end_h=1)), planned(view, dispatch_kw=ask(14, end_h=3))
+    held = carried(first, second, np.array([True, False]))
+    assert held.end_s.tolist() == [second.end_s[0], first.end_s[1]]
+
+
+def test_a_car_new_to_the_plan_is_told():
+    first = planned(cars(1), dispatch_kw=ask(0))
+    assert changed(first, planned(cars(2), dispatch_kw=ask(0)), NOW_S, SETTINGS).tolist() == [False, True]
+
+
+def test_an_explicit_ruling_overrides_the_default_order():
+    made = planned(cars(10), alert=ask(3), simple=ask(1), ruling=Ruling.SIMPLE)
+    assert made.planned_kw == 49.0

@@ -1,0 +1,219 @@
+"""Every car's directives, in memory: what is held, what ended, what the store and the account must hear of.
+
+The one mutable place between the pure rules of `reconcile` and the shells that call backends. No I/O.
+"""
+
+import collections
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from ven_adapters.contract import (
+    BackendError,
+    Certainty,
+    Directive,
+    DirectiveKind,
+    DirectiveState,
+    DirectiveStatus,
+    ErrorCode,
+    Known,
+    OnCommLoss,
+    OnEnd,
+    OptOut,
+    Origin,
+    Rung,
+    Setting,
+    Snapshot,
+)
+from ven_adapters.ven import directives
+from ven_adapters.ven.directives import DriverSettings, Held
+from ven_adapters.ven.reconcile import Car, aged, cancelled, replaced, settled, unblocked
+from ven_adapters.ven.store import DirectiveRow, document, parse_at, print_at
+
+NOBODY = Car()
+
+
+class Roster:
+    """Cars by name. Every directive that changes is noted for the store and counted by state."""
+
+    def __init__(self) -> None:
+        self._cars: dict[str, Car] = {}
+        self._states: dict[str, DirectiveState] = {}
+        self._noted: dict[str, Held] = {}
+        self.by_state: collections.Counter[DirectiveState] = collections.Counter()
+        self.confirmed = 0
+
+    def car(self, ref: str) -> Car:
+        """A car; one that was never commanded holds nothing."""
+        return self._cars.get(ref, NOBODY)
+
+    def __iter__(self) -> Iterator[tuple[str, Car]]:
+        return iter(self._cars.items())
+
+    def put(self, ref: str, car: Car, changed: Iterable[Held] = ()) -> None:
+        """The car as it is now, and the directives that changed with it."""
+        self._cars[ref] = car
+        for held in changed:
+            self._note(held)
+
+    def _note(self, held: Held) -> None:
+        key = held.directive.directive_id
+        before = self._states.get(key)
+        if before is not held.state:
+            if before is not None:
+                self.by_state[before] -= 1
+            self.by_state[held.state] += 1
+            self.confirmed += held.state is DirectiveState.IN_FORCE and before is not DirectiveState.INTERRUPTED
+        self._noted[key] = held
+        if held.final:
+            self._states.pop(key, None)
+        else:
+            self._states[key] = held.state
+
+    def taken_up(self, ref: str, held: Held, now: datetime) -> Held:
+        """The directive as it goes out; from here on only newer observations count."""
+        out = directives.sent(held, now)
+        self.put(ref, dataclasses.replace(self.car(ref), held=out), (out,))
+        return out
+
+    def outcome(self, ref: str, directive_id: str, step: Callable[[Held], Held], now: datetime) -> Held | None:
+        """A call for the car's directive came back; None when the directive ended meanwhile."""
+        car = self.car(ref)
+        held = car.held
+        if held is None or held.directive.directive_id != directive_id:
+            self.put(ref, dataclasses.replace(car, calling=False))
+            return None
+        after = step(held)
+        self.put(ref, *settled(car, after, now))
+        return after
+
+    def cancelled(self, ref: str, target: Held, now: datetime) -> None:
+        """The backend took a cancel."""
+        self.put(ref, *cancelled(self.car(ref), target, now))
+
+    def call_failed(self, ref: str) -> None:
+        """A cancel or a read did not get through; the next cycle tries again."""
+        self._cars[ref] = dataclasses.replace(self.car(ref), calling=False)
+
+    def observe(self, snapshot: Snapshot, now: datetime) -> DirectiveState | None:
+        """Hold telemetry against what the car holds; the new state when it changed."""
+        car = self._cars.get(snapshot.vehicle_ref)
+        if car is None or car.held is None:
+            return None
+        held = directives.observed(car.held, snapshot, now)
+        if held is car.held:
+            return None
+        changed = held.state is not car.held.state
+        if changed or held.certainty is not car.held.certainty:
+            self._note(held)
+        self._cars[snapshot.vehicle_ref] = replaced(car, held)
+        return held.state if changed else None
+
+    def told(self, status: DirectiveStatus, now: datetime) -> DirectiveState | None:
+        """The backend's view of a directive; the new state when it changed."""
+        car = self._cars.get(status.vehicle_ref)
+        if car is None or car.held is None or car.held.directive.directive_id != status.directive_id:
+            return None
+        held = directives.told(car.held, status, now)
+        if held is car.held:
+            return None
+        self.put(status.vehicle_ref, replaced(car, held), (held,))
+        return held.state
+
+    def replugged(self, ref: str, now: datetime) -> None:
+        """The cable is in again: blocks that waited for it are gone."""
+        if ref in self._cars:
+            self._cars[ref] = unblocked(self._cars[ref], now, replugged=True)
+
+    def age(self, now: datetime) -> None:
+        """Let time pass for every car."""
+        for ref, car in list(self._cars.items()):
+            if car is not NOBODY:
+                self.put(ref, *aged(car, now))
+
+    def drain(self) -> list[DirectiveRow]:
+        """Rows for the store: every directive that changed since the last drain."""
+        noted, self._noted = self._noted, {}
+        return [row_of(held) for held in noted.values()]
+
+    def restore(self, rows: Iterable[DirectiveRow]) -> None:
+        """Take up the live directives of an earlier run. What may have been under way is read before anything else."""
+        for row in sorted(rows, key=lambda row: row.ends_at):
+            held = held_of(row)
+            if held.state is DirectiveState.REQUESTED and held.sent_at is not None:
+                held = dataclasses.replace(held, in_doubt=True, retry_at=None)
+            car = self.car(held.ref)
+            older = car.older if car.held is None else (*car.older, car.held)
+            self._cars[held.ref] = dataclasses.replace(car, held=held, older=older)
+            self._states[held.directive.directive_id] = held.state
+
+
+def lost(error: BackendError) -> bool:
+    """Whether the backend says that it does not know the directive asked about."""
+    return error.code is ErrorCode.INVALID_REQUEST
+
+
+def is_plugged(snapshot: Snapshot) -> bool:
+    """Whether the car says its cable is in."""
+    return directives.usable(snapshot.plugged) is Known.YES
+
+
+def row_of(held: Held) -> DirectiveRow:
+    """A held directive as the store keeps it."""
+    directive = held.directive
+    return DirectiveRow(
+        directive_id=directive.directive_id,
+        vehicle_ref=directive.vehicle_ref,
+        event_id=directive.origin.event_id if directive.origin else None,
+        state=held.state.value,
+        certainty=int(held.certainty),
+        final=held.final,
+        confirmed=held.confirmed_once,
+        ends_at=print_at(directive.end),
+        document=document(_plain(dataclasses.asdict(held))),
+    )
+
+
+def held_of(row: DirectiveRow) -> Held:
+    """A stored directive, live again."""
+    raw = json.loads(row.document)
+    told = raw.pop("directive")
+    origin = told.pop("origin")
+    directive = Directive(**{**_typed(told, _DIRECTIVE), "origin": Origin(**origin) if origin else None})
+    setting, before = raw.pop("setting"), raw.pop("before")
+    return Held(
+        directive,
+        **_typed(raw, _HELD),
+        setting=Setting(**_typed(setting, {"rung": Rung})) if setting else None,
+        before=DriverSettings(**before) if before else None,
+    )
+
+
+_DIRECTIVE: Mapping[str, Callable[[Any], Any]] = {
+    "kind": DirectiveKind,
+    "start": parse_at,
+    "end": parse_at,
+    "not_after": parse_at,
+    "ready_by": parse_at,
+    "on_end": OnEnd,
+    "on_comm_loss": OnCommLoss,
+    "opt_out": OptOut,
+}
+_HELD: Mapping[str, Callable[[Any], Any]] = {
+    "state": DirectiveState,
+    "certainty": Certainty,
+    "error": ErrorCode,
+    **dict.fromkeys(("changed_at", "sent_at", "retry_at", "confirmed_at", "contradicted_at", "unplugged_at"), parse_at),
+}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return print_at(value) if isinstance(value, datetime) else value
+
+
+def _typed(raw: Mapping[str, Any], types: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    return {name: types[name](value) if name in types and value is not None else value for name, value in raw.items()}
