@@ -7,10 +7,14 @@ import itertools
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from vtn.auth.tokens import Principal
 from vtn.config import Mqtt, Webhooks
@@ -31,6 +35,25 @@ from vtn.wire.enumerations import ObjectType as Kind
 
 PATIENCE_S = 20.0
 POLL_S = 0.05
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for `vtn.example`, signed by an authority that nobody knows, and its key."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in ("CA", "vtn.example")]
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(names[1]).issuer_name(names[0]).public_key(keys[1].public_key())
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("vtn.example")]), critical=False)
+    builder = builder.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), critical=False
+    )
+    signed = builder.sign(keys[0], hashes.SHA256())
+    encoding, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(signed.public_bytes(encoding))
+    paths[1].write_bytes(keys[1].private_bytes(encoding, private, serialization.NoEncryption()))
+    return paths
 
 
 class Clients:
@@ -270,10 +293,10 @@ async def started(broker: Broker):
 
 
 @contextlib.asynccontextmanager
-async def broker_for(made: Node, folder: Path, lifetime_s: float = 600.0):
+async def broker_for(made: Node, folder: Path, lifetime_s: float = 600.0, **settings):
     """A broker, its authorisation and the MQTT relay, running."""
     chance = random.Random(7)
-    async with started(Broker(Mqtt(port=0), folder / "broker", chance)) as broker:
+    async with started(Broker(Mqtt(port=0, **settings), folder / "broker", chance)) as broker:
         check = desk(made.clients, lifetime_s)
         door = Authorisation(broker.keys, broker.nats_url, made.audience, authenticate=check, now_s=time.time)
         publisher = Publisher(broker.address, chance)

@@ -6,6 +6,7 @@ command line, and everything else is HTTP.
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import select
@@ -237,7 +238,11 @@ class Party:
         if data is not None:
             own["Content-Type"] = "application/json"
         async with self._session.request(
-            method, self.url + path, data=data, params=list(query), headers={**own, **(headers or {})}
+            method,
+            self.url + path,
+            data=data if data is None else io.BytesIO(data),
+            params=list(query),
+            headers={**own, **(headers or {})},
         ) as response:
             return Answer(response.status, response.headers.copy(), await response.read())
 

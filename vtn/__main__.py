@@ -66,9 +66,10 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 @app.command(epilog="Example: vtn serve --config config/vtn.example.toml")
 def serve(config: ConfigFile = None) -> None:
     """Serve the API, its notifications and (unless configured otherwise) the bundled broker."""
+    settings = _settings(config)
     from vtn.app import serve as serve_until_stopped
 
-    _run(serve_until_stopped(_settings(config)))
+    _run(serve_until_stopped(settings))
 
 
 @app.command(epilog="Example: vtn migrate --config config/vtn.example.toml")

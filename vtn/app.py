@@ -28,6 +28,7 @@ from vtn.endpoints.routes import BASE_PATHS, build
 from vtn.errors import CannotStart, Fault, Rejected
 from vtn.notifiers import station
 from vtn.rules.admission import Strictness
+from vtn.rules.scopes import BL_ONLY, STANDARD_SCOPES, standard_scope
 from vtn.service.core import Core
 from vtn.storage.ports import Change, Role
 from vtn.storage.readmodel import ReadModel
@@ -47,7 +48,10 @@ def storage_url(settings: Settings) -> str:
 @contextlib.asynccontextmanager
 async def opened_store(settings: Settings) -> AsyncIterator[SqlStore]:
     """The store, its schema up to date, for the length of a block."""
-    settings.server.var.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.server.var.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(f"the folder {settings.server.var} cannot be made: {error.strerror}") from None
     store = await open_store(storage_url(settings), shared_dir=settings.server.var)
     try:
         yield store
@@ -69,10 +73,14 @@ async def add_client(settings: Settings, client_id: str, role: str, scopes: tupl
         faults.append(Fault("role", "must be BL or VEN"))
     if not 1 <= len(client_id) <= LONGEST_CLIENT_ID:
         faults.append(Fault("clientID", "must have 1 to 128 characters"))
+    names = tuple(map(standard_scope, scopes))
+    faults += [Fault("scope", f"there is no scope {name}") for name in names if name not in STANDARD_SCOPES]
+    if role == Role.VEN:
+        faults += [Fault("scope", f"{name} is for Business Logic only") for name in names if name in BL_ONLY]
     if faults:
         raise Rejected(faults)
     async with opened_registry(settings) as registry:
-        return await registry.add(client_id, Role(role), scopes, at=print_date_time(RealClock().now()))
+        return await registry.add(client_id, Role(role), names, at=print_date_time(RealClock().now()))
 
 
 def new_id() -> str:
@@ -127,8 +135,9 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         await _first_client(registry)
         desk = TokenDesk(load_key(var / "keys" / "tokens.pem"), settings.auth.token_s, registry.get, registry.seen)
         seal = Seal(var / "keys" / "seal.key")
+        clock = parse_clock(settings.server.clock)
         chance = random.Random()  # noqa: S311 - jitter between retries, not a secret
-        parts = station.Parts(settings, store, model, registry, desk, seal, chance)
+        parts = station.Parts(settings, store, model, registry, desk, seal, clock, chance)
         notifying = await stack.enter_async_context(station.running(parts))
 
         def committed(changes: Sequence[Change]) -> None:
@@ -139,7 +148,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         core = Core(
             store,
             model,
-            parse_clock(settings.server.clock),
+            clock,
             seal,
             new_id,
             notifying.challenge,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 import pydantic
 
+from vtn.clock import parse_clock
 from vtn.rules.privacy import Match
 from vtn.settings import Section
 
@@ -25,6 +26,12 @@ class Server(Section):
     max_body_bytes: Annotated[int, pydantic.Field(ge=1024)] = 1_048_576
     var: Path = Path("var")
     clock: str = "real"
+
+    @pydantic.field_validator("clock")
+    @classmethod
+    def _a_clock_that_can_be_read(cls, text: str) -> str:
+        parse_clock(text)
+        return text
 
     @pydantic.model_validator(mode="after")
     def _plain_http_stays_on_this_machine(self) -> Self:

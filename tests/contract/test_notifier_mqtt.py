@@ -5,11 +5,12 @@ import contextlib
 import json
 import random
 import socket
+import ssl
 import time
 
 import aiomqtt
 import pytest
-from notifier_parts import PATIENCE_S, broker_for, node, record, started
+from notifier_parts import PATIENCE_S, broker_for, certificate, node, record, started
 
 from vtn.config import Mqtt
 from vtn.errors import CannotStart
@@ -18,6 +19,7 @@ from vtn.notifiers.mqtt import BrokerAddress, Publisher, external_address
 from vtn.storage.ports import Replace
 from vtn.wire.enumerations import ObjectType as Kind
 
+CONNACK = b"\x20"
 REFUSED = r"[Nn]ot authori[sz]ed|Bad user name or password"
 
 
@@ -255,6 +257,26 @@ async def test_a_session_ends_with_its_token(made, tmp_path):
         began = time.monotonic()
         assert await heard_until_cut_off(c1) == []
         assert time.monotonic() - began < 6
+
+
+async def test_with_a_certificate_the_broker_speaks_tls_and_nothing_else(made, tmp_path):
+    own, key = certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=str(own))
+    trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    trust.check_hostname = False
+    async with broker_for(made, tmp_path, certificate=own, private_key=key) as broker:
+        async with client(broker, "c1", tls_context=trust) as c1:
+            await c1.subscribe("vens/V1/events/+", qos=1)
+            await made.event("E", "P")
+            assert await hear(c1, 1) == ["vens/V1/events/create E"]
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.open_connection("127.0.0.1", broker.port, ssl=ssl.create_default_context())
+        reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        writer.write(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x")
+        async with asyncio.timeout(PATIENCE_S):
+            assert not (await reader.read()).startswith(CONNACK)
+        writer.close()
+        await writer.wait_closed()
 
 
 # --- the broker itself ---

@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 from aiohttp import web
-from notifier_parts import Receiver, eventually, node, settled, told, webhooks
+from notifier_parts import Receiver, certificate, eventually, node, settled, told, webhooks
 
 from vtn.errors import CannotStart
 from vtn.notifiers.callbacks import Callbacks
@@ -118,7 +118,7 @@ async def test_redirects_are_not_followed(made):
 
 async def test_receivers_that_hang_delay_nobody_else(made):
     hang = asyncio.Event()
-    async with Receiver(hang=hang) as stuck, Receiver() as receiver, webhooks(made, timeout_s=15.0):
+    async with Receiver(hang=hang) as stuck, Receiver() as receiver, webhooks(made, timeout_s=30.0):
         for number in range(80):
             await made.subscribe(f"H{number:02d}", "c1", stuck.url)
         await made.subscribe("S", "c1", receiver.url)
@@ -318,25 +318,8 @@ async def test_a_certificate_that_is_not_trusted_is_refused(callbacks, tls_serve
 
 @pytest.fixture
 async def tls_server(tmp_path):
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
-    certificate = builder.sign(key, hashes.SHA256())
-    pem = tmp_path / "both.pem"
-    encoding, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    pem.write_bytes(
-        key.private_bytes(encoding, private, serialization.NoEncryption()) + certificate.public_bytes(encoding)
-    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
+    context.load_cert_chain(*certificate(tmp_path))
     runner = web.AppRunner(web.Application(), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()

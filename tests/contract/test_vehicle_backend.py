@@ -375,3 +375,15 @@ async def test_a_leaf_without_its_papers_is_never_discharged():
             asked = rig.directive(fleet.refs[car], DirectiveKind.SETPOINT, power_w=-4_000, on_comm_loss=OnCommLoss.STOP)
             assert (await refused(rig.submit(asked))).code is ErrorCode.NOT_PERMITTED
         assert rig.cloud.ledger.summary()["unauthorised_discharges"] == 0
+
+
+@pytest.mark.parametrize(("token", "status"), [("a-token", 200), ("wrong", 401)])
+async def test_the_ground_truth_is_written_on_demand(tmp_path, token, status):
+    async with (
+        rig_of("honda", truth_dir=tmp_path) as rig,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http,
+        http.post(f"{rig.url}/truth") as answer,
+    ):
+        assert answer.status == status
+    written = ["truth-honda.json", "truth-honda.npz"] if status == 200 else []
+    assert sorted(path.name for path in tmp_path.iterdir()) == written

@@ -80,7 +80,7 @@ async def test_the_bodies_after_a_kill_are_whole_and_the_acknowledged_ones(survi
 
 
 async def test_every_report_that_went_with_its_event_is_in_the_archive_after_a_kill(survivors):
-    said, store = survivors
+    _, store = survivors
     deleted = [
         change.record.id
         for change in await store.changes(0, limit=1_000_000)

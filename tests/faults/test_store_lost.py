@@ -1,14 +1,15 @@
 """A database that goes away: refused in bounded time with one word, nothing half done, and back when it is back."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
 
 import asyncpg
 import pytest
+from sqlalchemy import make_url, text
 from stored import AT, event, program, put, report
-from sqlalchemy import text
 
 from vtn.errors import CannotStart, Unavailable
 from vtn.storage.ports import Client, Create, ReportQuery, Role
@@ -33,6 +34,11 @@ async def refused(*doings):
     async with asyncio.timeout(5):
         for outcome in await asyncio.gather(*doings, return_exceptions=True):
             assert isinstance(outcome, Unavailable), outcome
+
+
+def every_connection_cut(url):
+    database = make_url(url).database
+    return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}';"  # noqa: S608 - ours
 
 
 @pytest.fixture
@@ -92,10 +98,7 @@ async def test_writes_go_on_after_every_connection_was_cut(postgres, postgres_se
     await put(postgres, parent := program())
     await postgres.objects()
     assert await postgres.lead()
-    postgres_server.psql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        f"WHERE datname = '{postgres_url.split('?')[0].rsplit('/', 1)[1]}';"
-    )
+    postgres_server.psql(every_connection_cut(postgres_url))
     await put_eventually(postgres, *(event(parent) for _ in range(5)))
     assert len((await postgres.objects())[1]) == 6
     assert await postgres.lead()
@@ -104,8 +107,7 @@ async def test_writes_go_on_after_every_connection_was_cut(postgres, postgres_se
 async def test_a_connection_cut_in_the_middle_of_a_stream_loses_nothing_that_was_acknowledged(
     postgres, postgres_server, postgres_url
 ):
-    database = postgres_url.split("?")[0].rsplit("/", 1)[1]
-    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}';"
+    cut = every_connection_cut(postgres_url)
     parent = program()
     await put(postgres, parent)
     acknowledged = []
@@ -131,16 +133,49 @@ async def test_a_connection_cut_in_the_middle_of_a_stream_loses_nothing_that_was
     assert len((await postgres.objects())[1]) == len(changes) + 1
 
 
-async def test_a_server_process_that_stops_answering_is_given_up_in_bounded_time(postgres):
-    await put(postgres, parent := program())
-    frozen = await postgres._database.commit(lambda connection: connection.scalar(text("SELECT pg_backend_pid()")))
-    os.kill(frozen, signal.SIGSTOP)
+def backend(connection):
+    return connection.scalar(text("SELECT pg_backend_pid()"))
+
+
+@contextlib.contextmanager
+def frozen(pid):
+    os.kill(pid, signal.SIGSTOP)
     try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_server_process_that_stops_answering_a_writer_is_given_up_in_bounded_time(postgres):
+    await put(postgres, parent := program())
+    with frozen(await postgres._database.commit(backend)):
         await refused(put(postgres, event(parent)))
         await put(postgres, event(parent))
-    finally:
-        os.kill(frozen, signal.SIGCONT)
     assert (await postgres.objects())[0] == await postgres.head()
+
+
+async def test_a_server_process_that_stops_answering_a_reader_is_given_up_in_bounded_time(postgres):
+    with frozen(await postgres._database.read(backend)):
+        await refused(postgres.objects())
+        assert await postgres.objects() == (0, [])
+
+
+async def test_callers_that_give_up_while_they_read_leave_the_store_whole(postgres, postgres_url):
+    other = await asyncpg.connect(postgres_url)
+    await other.execute("BEGIN")
+    await other.execute("LOCK TABLE reports IN ACCESS EXCLUSIVE MODE")
+    reading = [asyncio.create_task(postgres.reports(ReportQuery())) for _ in range(20)]
+    async with asyncio.timeout(5):
+        while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            pass
+    for task in reading:
+        task.cancel()
+    assert all(
+        isinstance(one, asyncio.CancelledError) for one in await asyncio.gather(*reading, return_exceptions=True)
+    )
+    await other.close()
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*(postgres.reports(ReportQuery()) for _ in range(20))) == [[]] * 20
 
 
 async def test_a_lock_that_another_process_sits_on_is_not_waited_for_without_end(postgres, postgres_url):

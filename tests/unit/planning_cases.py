@@ -82,7 +82,10 @@ def asked(**fields):
 def hourly(*values, start_h=-6):
     """Prices per hour from `start_h` on."""
     edges_s = NOW_S + (start_h + np.arange(len(values) + 1.0)) * HOUR
-    asks = tuple(Ask(v, a, b, "p1", "price", i) for i, (v, a, b) in enumerate(zip(values, edges_s[:-1], edges_s[1:], strict=True)))
+    asks = tuple(
+        Ask(v, a, b, "p1", "price", i)
+        for i, (v, a, b) in enumerate(zip(values, edges_s[:-1], edges_s[1:], strict=True))
+    )
     return Steps(edges_s, np.array(values, dtype=np.float64), asks)
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from planning_cases import AMPS, HOUR, IDLE, NOW_S, PERMITTED, cars, limits, situation
+from planning_cases import AMPS, HOUR, IDLE, NOW_S, ORDINARY, PERMITTED, cars, limits, situation
 
 from ven_adapters.ven import guardrails as g
 from ven_adapters.ven.columns import Charge, Control, Tri
@@ -116,7 +116,8 @@ MISSING = {
 
 @pytest.mark.parametrize(("item", "state"), MISSING.items(), ids=[item.name for item in MISSING])
 def test_a_missing_item_refuses_discharge_and_is_named(item, state):
-    view = cars(2, **V2G | {name: [value, (V2G | {"plugged": 1, "at_home": 1, "usable_kwh": 60.0, "soc_at_s": NOW_S, "opted_out": False})[name]] for name, value in state.items()})
+    complete = ORDINARY | V2G | {"opted_out": False}
+    view = cars(2, **V2G | {name: [value, complete[name]] for name, value in state.items()})
     assert refusals(situation(view)).tolist() == [item, Refusal.NONE]
     assert limits(view).refusal.tolist() == [item, Refusal.NONE]
     assert held(view, *GIVE).kind[0] != Kind.SETPOINT
@@ -207,7 +208,12 @@ def test_amps_lists_and_switches_achieve_what_they_can():
     levels = np.full((4, 8), np.nan)
     levels[2, :3] = (2.0, 4.0, 7.0)
     view = dataclasses.replace(
-        cars(4, control=[Control.STEPS, Control.STEPS, Control.LEVELS, Control.ON_OFF], floor_kw=[1.4, 1.4, 2, 0], step_kw=0.25),
+        cars(
+            4,
+            control=[Control.STEPS, Control.STEPS, Control.LEVELS, Control.ON_OFF],
+            floor_kw=[1.4, 1.4, 2, 0],
+            step_kw=0.25,
+        ),
         levels_kw=levels,
     )
     full_kw = np.full(4, 7.0)

@@ -72,7 +72,9 @@ def test_an_on_off_car_fits_when_another_can_be_trimmed():
     assert 9.75 < made.planned_kw <= 10
 
 
-@pytest.mark.parametrize(("charging", "asked_kw", "on"), [(True, 3.0, 1), (True, 2.0, 0), (False, 4.0, 0), (False, 5.0, 1)])
+@pytest.mark.parametrize(
+    ("charging", "asked_kw", "on"), [(True, 3.0, 1), (True, 2.0, 0), (False, 4.0, 0), (False, 5.0, 1)]
+)
 def test_the_nearest_of_on_and_off_prefers_the_present_state(charging, asked_kw, on):
     view = cars(1, **({} if charging else IDLE))
     made = planned(view, dispatch_kw=ask(asked_kw))
@@ -147,7 +149,12 @@ def test_the_set_points_of_the_next_cycle_are_the_same():
 
 
 def test_no_car_gives_when_no_set_point_asks_for_it():
-    for asks in ({"simple": ask(3)}, {"alert": ask(3)}, {"import_cap_kw": ask(0)}, {"export_price": hourly(9, 9, 9, 9, 9, 9, 9, 9)}):
+    for asks in (
+        {"simple": ask(3)},
+        {"alert": ask(3)},
+        {"import_cap_kw": ask(0)},
+        {"export_price": hourly(9, 9, 9, 9, 9, 9, 9, 9)},
+    ):
         assert (planned(cars(3, **V2G), **asks).expected_kw >= 0).all()
 
 
@@ -267,7 +274,9 @@ def test_a_car_plugged_in_after_the_event_is_not_delayed():
 
 
 def test_unstoppable_load_is_part_of_the_floor():
-    view = joined(cars(1, can_stop=False), cars(1, can_resume=False), cars(1, control=Control.TARGET_LEVEL, level_floor_pct=60.0))
+    view = joined(
+        cars(1, can_stop=False), cars(1, can_resume=False), cars(1, control=Control.TARGET_LEVEL, level_floor_pct=60.0)
+    )
     made = plan(view, asked(dispatch_kw=ask(0)), NOW_S)
     assert (made.planned_kw, made.feasible_min_kw, made.shortfall_kw) == (21.0, 21.0, 21.0)
     assert made.reason.tolist() == [Reason.CANNOT_STOP, Reason.CANNOT_RESUME, Reason.CANNOT_STOP]

@@ -293,6 +293,18 @@ def test_an_opt_out_that_is_ignored_is_not_counted_as_honoured():
     assert cloud.ledger.summary()["opt_outs_honoured"] == 0
 
 
+def test_a_directive_to_a_car_long_gone_counts_and_one_to_a_car_just_gone_does_not():
+    cloud = cloud_of()
+    car = charging(cloud)
+    cloud.world.plugged[car] = False
+    cloud.plug_changed(car)
+    for minutes, counted in ((14, 0), (16, 1)):
+        now = EVENING + timedelta(minutes=minutes)
+        refused(submit, cloud, car, order(cloud, car, name=str(minutes)), now)
+        assert cloud.ledger.summary()["away_cars_touched"] == counted
+    assert cloud.ledger.summary()["directives_to_unplugged_cars"] == 2
+
+
 def test_the_truth_is_written_whole(tmp_path):
     cloud = cloud_of(at=MORNING)
     summary = cloud.ledger.write(tmp_path)

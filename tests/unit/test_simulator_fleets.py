@@ -28,6 +28,13 @@ def test_the_same_seed_draws_the_same_bytes(brand):
     assert again[0] == again[1] != plan_fleet(settings(brand, seed=4)).digest()
 
 
+def test_more_nights_do_not_change_the_first():
+    one, seven = plan_fleet(settings(nights=1)), plan_fleet(settings(nights=7))
+    assert (one.arrive_s[0] == seven.arrive_s[0]).all()
+    assert (one.depart_s[0] == seven.depart_s[0]).all()
+    assert (one.soc_pct == seven.soc_pct).all()
+
+
 def test_fleets_of_two_brands_are_drawn_apart():
     assert (FLEETS["bmw"].need_wh != FLEETS["ford"].need_wh).all()
 

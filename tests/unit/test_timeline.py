@@ -258,3 +258,32 @@ def test_packed_values_share_the_interval_exactly(count, seconds):
     assert [w.payloads[0].values for w in found] == [(n,) for n in range(count)]
     assert (found[0].start, found[-1].end) == (DAY, DAY + timedelta(seconds=seconds))
     assert all(first.end == second.start for first, second in pairwise(found))
+
+
+ODD_LENGTHS = st.sampled_from(
+    ["PT0S", "-PT1H", "P9999Y", "P99999999W", "P1M", "-P1M", "PT1H", "PT0.000001S", "P12345678901Y", "P3MT1H"]
+)
+ODD_STARTS = st.sampled_from([NOW_START, stamp(DAY), "0002-01-01T00:00:00Z", "9999-12-31T23:59:59Z", None])
+ODD_PERIODS = st.fixed_dictionaries({}, optional={"duration": ODD_LENGTHS, "randomizeStart": ODD_LENGTHS})
+
+
+def period_of(parts, start):
+    return parts | ({"start": start} if start else {})
+
+
+@settings(max_examples=150, deadline=1000)
+@given(
+    st.lists(st.tuples(ODD_PERIODS, ODD_STARTS, st.integers(0, 3)), max_size=3),
+    ODD_PERIODS,
+    ODD_STARTS,
+    st.none() | ODD_LENGTHS,
+)
+def test_no_legal_timing_fails_or_takes_for_ever(intervals, parts, start, duration):
+    one = event(
+        [(period_of(p, s), [{"type": "GHG", "values": list(range(n))}]) for p, s, n in intervals],
+        period=period_of(parts, start),
+        **({"duration": duration} if duration else {}),
+    )
+    found = list(islice(windows(one, read_at=DAY, since=DAY, until=DAY + HOUR, seed="ven"), 50))
+    assert all(w.start < w.end and w.end > DAY and w.start < DAY + HOUR for w in found)
+    assert transpired(one, DAY) is (lifespan_end(one) <= DAY)

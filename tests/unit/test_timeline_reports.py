@@ -1,8 +1,11 @@
 """When reports are due and what they cover: User Guide 7.5, 8.7, 8.8 with readings TR-91 and TR-92."""
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_timeline import AT_DAY, DAY, HOUR, event
 
 from vtn.rules.timeline import due_reports, is_ad_hoc
@@ -74,8 +77,9 @@ def test_of_the_reports_missed_before_the_event_was_read_only_the_last_is_due_at
 def test_nothing_is_due_twice_when_asked_in_pieces():
     whole = due(SIX, startInterval=0, numIntervals=1, repeat=-1)
     edges = [DAY + timedelta(hours=h) for h in (-1, 1.5, 3, 3.2, 7)]
-    pieces = [due(SIX, since=a, until=b, startInterval=0, numIntervals=1, repeat=-1) for a, b in zip(edges, edges[1:], strict=False)]
-    assert sum(pieces, []) == whole
+    every = {"startInterval": 0, "numIntervals": 1, "repeat": -1}
+    pieces = [report for a, b in pairwise(edges) for report in due(SIX, since=a, until=b, **every)]
+    assert pieces == whole
 
 
 def test_reports_are_numbered_through_the_laps():
@@ -106,3 +110,17 @@ def test_an_interval_without_end_is_never_reported_on():
 def test_the_ven_chooses_when_there_is_nothing_to_count(one, frequency, ad_hoc):
     descriptor = ReportDescriptor.model_validate({"payloadType": "USAGE", "frequency": frequency})
     assert is_ad_hoc(one, descriptor) is ad_hoc
+
+
+NUMBERS = st.none() | st.sampled_from([-1, 0, 1, 2, 3, 2**31 - 1])
+
+
+@settings(max_examples=100, deadline=1000)
+@given(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.booleans(), st.sampled_from([FOUR, LOOP, event(period=AT_DAY)]))
+def test_any_legal_descriptor_is_scheduled_in_order(first, count, frequency, repeat, historical, one):
+    numbers = {"startInterval": first, "numIntervals": count, "frequency": frequency, "repeat": repeat}
+    given_numbers = {name: value for name, value in numbers.items() if value is not None}
+    found = due(one, until=DAY + 30 * HOUR, historical=historical, **given_numbers)
+    assert found == sorted(found)
+    assert all(covered for _, covered in found)
+    assert repeat != 0 or not found

@@ -51,6 +51,7 @@ class Cloud:
         self._number = {ref: car for car, ref in enumerate(fleet.refs)}
         self._resumes = resumes(fleet)
         self._stranded = np.zeros(cars, bool)
+        self._unplugged_s = np.full(cars, -np.inf)
         self._book = Book(cars)
         self._current: list[Record | None] = [None] * cars
         self._changed: dict[int, Record] = {}
@@ -73,10 +74,6 @@ class Cloud:
         """True while a directive is in force on a car."""
         return self._current[car] is not None
 
-    def stranded(self, car: int) -> bool:
-        """True for a car that was stopped and cannot be started again until it is replugged."""
-        return bool(self._stranded[car])
-
     def advance(self, now: datetime) -> None:
         """Let the cars live until `now`; what they and their drivers did goes to the outbox."""
         self.world.advance(self.world.seconds(now))
@@ -91,7 +88,9 @@ class Cloud:
         found = self._book.seen(order, body)
         if found is not None:
             return found.ack()
-        self.ledger.asked(car, order.directive.kind, self.world.seconds(now), at_plug=bool(self.world.plugged[car]))
+        now_s = self.world.seconds(now)
+        gone_s = 0.0 if self.world.plugged[car] else now_s - self._unplugged_s[car]
+        self.ledger.asked(car, order.directive.kind, now_s, gone_s=gone_s)
         try:
             self._admit(car, order, now)
         except BackendError as error:
@@ -125,6 +124,7 @@ class Cloud:
         """A cable went in or out: a directive in force is interrupted, or taken up again within its window."""
         self._awake(car)
         self._stranded[car] = False
+        self._unplugged_s[car] = self.world.time_of(car)
         record = self._current[car]
         if record is None:
             self._hand_back(car)

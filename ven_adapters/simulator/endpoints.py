@@ -26,7 +26,6 @@ from vtn.clock import Clock
 MAX_BODY_BYTES = 64 * 1024
 PAGE = 200
 CONFLICT = 409
-NOT_FOUND = 404
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

@@ -9,6 +9,7 @@ at home in the early afternoon already. Drivers' targets and reserves are this p
 """
 
 import dataclasses
+import functools
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -22,8 +23,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-DAY_S = 86_400.0
 HOUR_S = 3_600.0
+EARLY_SHARE = 0.08
 DAWDLE_S = 600.0  # drivers leave in the ten minutes after the time that they declared, never before it
 PREROLL_HOUR = 10.5
 WEEKEND = (5, 6)
@@ -95,38 +96,44 @@ class Fleet:
 
 def plan_fleet(settings: SimulatorSettings) -> Fleet:
     """The brand's cars; the same settings give the same bytes. KeyError when the brand has no models."""
-    dice = np.random.default_rng([settings.seed, *settings.brand.encode()])
-    cars = settings.cars
+    dice, cars = functools.partial(_dice, settings), settings.cars
     midnight, weekdays = _calendar(settings)
-    kind = _kinds(dice, settings.brand, cars)
-    target_pct, need_wh = _pick(dice, TARGETS, cars), dice.gamma(1.7, 9_250.0, (settings.nights, cars))
+    kind = _kinds(dice("kinds"), settings.brand, cars)
+    shape = (settings.nights, cars)
+    target_pct, need_wh = _pick(dice("target"), TARGETS, cars), dice("need").gamma(1.7, 9_250.0, shape)
     usable_wh = np.array([model.usable_wh for model in MODELS[settings.brand]], float)[kind.model]
-    ready_by_s = _ready_by(dice, cars)
+    ready_by_s = _ready_by(dice("ready_by"), cars)
+    declared_s = np.stack([ready_by_s[weekday] + offset_s for weekday, offset_s in weekdays[1:]])
     return Fleet(
         brand=settings.brand,
         refs=tuple(f"{settings.brand}-{number:04d}" for number in range(1, cars + 1)),
         timezone=settings.timezone,
         zones=settings.zones,
         midnight=midnight,
-        zone=dice.permutation(np.arange(cars) % len(settings.zones)),
+        zone=dice("zone").permutation(np.arange(cars) % len(settings.zones)),
         usable_wh=usable_wh,
         max_charge_w=(kind.max_a * kind.voltage_v).astype(float),
         soc_pct=np.maximum(LEAST_SOC_PCT, target_pct - 100.0 * need_wh[0] / usable_wh),
         target_pct=target_pct,
-        reserve_pct=_pick(dice, RESERVES, cars),
+        reserve_pct=_pick(dice("reserve"), RESERVES, cars),
         ready_by_s=ready_by_s,
-        away=dice.random((settings.nights, cars)) < settings.away_probability,
-        plugs_in=dice.random((settings.nights, cars)) < settings.plug_in_probability,
-        arrive_s=_arrivals(dice, weekdays, cars),
-        declared_s=_mornings(weekdays, ready_by_s),
-        depart_s=_mornings(weekdays, ready_by_s) + dice.uniform(0.0, DAWDLE_S, (settings.nights, cars)),
+        away=dice("away").random(shape) < settings.away_probability,
+        plugs_in=dice("plugs_in").random(shape) < settings.plug_in_probability,
+        arrive_s=_arrivals(dice("arrive").spawn(3), weekdays, cars),
+        declared_s=declared_s,
+        depart_s=declared_s + dice("dawdle").uniform(0.0, DAWDLE_S, shape),
         need_wh=need_wh,
-        papers=_papers(dice, cars),
-        export_limit_w=_pick(dice, EXPORT_LIMITS_W, cars),
-        opted_out=dice.random(cars) < settings.opted_out_probability,
-        fates=_fates(dice, settings.faults, cars),
+        papers=_papers(dice("papers"), cars),
+        export_limit_w=_pick(dice("export"), EXPORT_LIMITS_W, cars),
+        opted_out=dice("opted_out").random(cars) < settings.opted_out_probability,
+        fates=_fates(dice("fates"), settings.faults, cars),
         **dataclasses.asdict(kind),
     )
+
+
+def _dice(settings: SimulatorSettings, what: str) -> np.random.Generator:
+    """Chance for one column: more nights, or another column's rule, leave it as it was."""
+    return np.random.default_rng([settings.seed, *f"{settings.brand}/{what}".encode()])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -182,18 +189,14 @@ def _ready_by(dice: np.random.Generator, cars: int) -> Floats:
     return declared
 
 
-def _arrivals(dice: np.random.Generator, weekdays: list[tuple[int, float]], cars: int) -> Floats:
-    nights = len(weekdays) - 1
-    hours = dice.normal(18.25, 1.9, (nights, cars))
+def _arrivals(dice: list[np.random.Generator], weekdays: list[tuple[int, float]], cars: int) -> Floats:
+    shape = (len(weekdays) - 1, cars)
+    hours = dice[0].normal(18.25, 1.9, shape)
     hours -= np.array([2.0 if weekday in WEEKEND else 0.0 for weekday, _ in weekdays[:-1]])[:, None]
-    early = dice.random((nights, cars)) < 0.08  # noqa: PLR2004 - the share that the module's text names
-    hours = np.where(early, dice.uniform(12.0, 14.5, (nights, cars)), np.clip(hours, 11.5, 26.0))
+    early = dice[1].random(shape) < EARLY_SHARE
+    hours = np.where(early, dice[2].uniform(12.0, 14.5, shape), np.clip(hours, 11.5, 26.0))
     arrived: Floats = hours * HOUR_S + np.array([offset_s for _, offset_s in weekdays[:-1]])[:, None]
     return arrived
-
-
-def _mornings(weekdays: list[tuple[int, float]], ready_by_s: Floats) -> Floats:
-    return np.stack([ready_by_s[weekday] + offset_s for weekday, offset_s in weekdays[1:]])
 
 
 def _papers(dice: np.random.Generator, cars: int) -> Ints:

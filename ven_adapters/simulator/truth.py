@@ -21,7 +21,7 @@ BIN_S = 300.0
 SLACK_PCT = 0.5
 DUST_WH = 0.01
 EXPORT_SLACK_W = 1.0
-OPT_OUT_GRACE_S = 900.0
+NEWS_GRACE_S = 900.0  # a driver's act is news to the world outside only after a while; younger acts count for nothing
 QUANTILES = (5, 25, 50, 75, 95)
 ROWS = ("night", "car", "departed_s", "soc_pct", "asked_soc_pct", "target_pct", "late", "feasible")
 
@@ -58,6 +58,7 @@ class Ledger:
         self._refusals: collections.Counter[str] = collections.Counter()
         self._asked: collections.Counter[str] = collections.Counter()
         self._away_touched: collections.Counter[int] = collections.Counter()
+        self._unplugged_asked = 0
         self.opt_outs: dict[int, OptOut] = {}
 
     def energy(self, cars: NDArray[np.int64], to_s: Floats, grid_wh: Floats, asked_wh: Floats) -> None:
@@ -95,14 +96,15 @@ class Ledger:
         late, feasible = soc_pct < target_pct - SLACK_PCT, asked_pct >= target_pct - SLACK_PCT
         self._departures.append((night, car, at_s, soc_pct, asked_pct, target_pct, late, feasible))
 
-    def asked(self, car: int, kind: DirectiveKind, at_s: float, *, at_plug: bool) -> None:
-        """A directive arrived, whatever became of it."""
+    def asked(self, car: int, kind: DirectiveKind, at_s: float, *, gone_s: float) -> None:
+        """A directive arrived, whatever became of it, for a car that has been off its plug for `gone_s`, 0 if not."""
         self._asked[kind.value] += 1
-        if not at_plug:
+        self._unplugged_asked += gone_s > 0
+        if gone_s > NEWS_GRACE_S:
             self._away_touched[car] += 1
         opted = self.opt_outs.get(car)
         if opted is not None and kind is not DirectiveKind.RELEASE:
-            opted.directives_after_grace += opted.at_s + OPT_OUT_GRACE_S < at_s < opted.until_s
+            opted.directives_after_grace += opted.at_s + NEWS_GRACE_S < at_s < opted.until_s
 
     def refused(self, code: ErrorCode) -> None:
         """A directive was refused."""
@@ -145,6 +147,7 @@ class Ledger:
             "directives_refused": dict(self._refusals),
             "away_cars_touched": len(self._away_touched),
             "directives_to_away_cars": sum(self._away_touched.values()),
+            "directives_to_unplugged_cars": self._unplugged_asked,
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:

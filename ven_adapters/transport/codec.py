@@ -17,14 +17,12 @@ from typing import Any, TypeVar
 import orjson
 
 from ven_adapters.contract import (
-    Ack,
     BackendError,
     BackendEvent,
     Capability,
     Directive,
     DirectiveKind,
     DirectivesChanged,
-    DirectiveStatus,
     DriverChose,
     ErrorCode,
     OnCommLoss,
@@ -377,5 +375,3 @@ _RULES: Mapping[type[Any], tuple[tuple[str, str, Callable[[Any], bool]], ...]] =
         ("voltage_v", "must be above 0", lambda c: c.voltage_v > 0),
     ),
 }
-
-WIRE_TYPES: tuple[type[Any], ...] = (Ack, Capability, Directive, DirectiveStatus, Order, Page, Setting, Snapshot)

@@ -164,10 +164,9 @@ class Meter:
         share = np.minimum(edges + 1, last) - np.maximum(edges, first)
         return float(row[low:high] @ share)
 
-    def heard(self, zone: str, since_s: float) -> int:
-        """How many of the zone's cars were read since an instant, or may be extrapolated to it."""
-        cars = (self._cars[ref].at_s for ref in self._members[self._zones[zone]])
-        return sum(1 for at_s in cars if at_s + LONGEST_HELD_S > since_s)
+    def known(self, zone: str) -> int:
+        """How many of the zone's cars have ever been read."""
+        return sum(1 for ref in self._members[self._zones[zone]] if not math.isnan(self._cars[ref].at_s))
 
     def note(self, zone: str, sample: Sample) -> None:
         """Keep a sample of a zone."""
@@ -183,7 +182,7 @@ class Meter:
         return kept[place - 1] if place else None
 
     def drain(self) -> list[tuple[str, int, list[float], list[float]]]:
-        """Zone, hour (since 1970), imports and exports per minute in Wh, of every hour that changed since last asked."""
+        """Zone, hour (since 1970), imports and exports per minute in Wh, for hours that changed since the last call."""
         names = {number: name for name, number in self._zones.items()}
         touched, self._touched = self._touched, set()
         hours = []

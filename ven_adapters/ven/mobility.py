@@ -50,7 +50,7 @@ class Needs:
     """Per car: energy to the target (kWh), hours at full power, the latest safe start (epoch s), slack from now (s).
 
     A car that needs nothing has `latest_start_s` = departure less the margin; one without departure has infinity.
-    Everything is NaN where the level or the battery is unknown.
+    Hours and start are NaN where the level, the battery or its charging power is unknown.
     """
 
     kwh: Floats
@@ -83,7 +83,8 @@ def needs_of(
         hours = np.where(
             missing > 0, kwh_per_pct / view.max_charge_kw * (missing - slow + slow / settings.taper_share), 0.0
         )
-    hours = np.where(np.isnan(missing), np.nan, hours)
+    unknown = np.isnan(missing) | np.isnan(view.usable_kwh) | ~(view.max_charge_kw > 0)
+    hours = np.where(unknown, np.nan, hours)
     latest_start_s = deadline - hours * HOUR_S - settings.margin_s
     return Needs(missing * kwh_per_pct, hours, latest_start_s, latest_start_s - now_s)
 

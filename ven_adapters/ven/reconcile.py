@@ -25,8 +25,8 @@ from ven_adapters.ven.directives import (
 MIN_DWELL_S = 300
 SENDS_PER_HOUR = 12
 NEAR_W = 150
-NEAR_SHARE = 0.04
-RENEW_BEFORE = timedelta(seconds=600)
+NEAR_SHARE = 0.05
+RENEW_BEFORE = timedelta(seconds=300)
 WORTH_EXTENDING = timedelta(seconds=60)
 UNCONFIRMED_FOR = timedelta(seconds=900)
 CONTRARY_FOR = timedelta(seconds=300)
@@ -42,7 +42,7 @@ class Desire:
     power_w: int | None
     start: datetime
     end: datetime
-    origin: Origin
+    origin: Origin | None = None
     urgent: bool = False
     site_id: str | None = None
     reserve_soc_pct: float | None = None
@@ -102,9 +102,10 @@ def direction(kind: DirectiveKind, power_w: int | None) -> int:
     return 1 if power_w > 0 else -1
 
 
-def directive_key(origin: Origin, vehicle_ref: str, revision: int) -> str:
-    """The idempotency key: sha256 over program, event, interval, vehicle and revision."""
-    parts = (origin.program_id, origin.event_id, str(origin.interval_id), vehicle_ref, str(revision))
+def directive_key(origin: Origin | None, vehicle_ref: str, revision: int) -> str:
+    """The idempotency key: sha256 over program, event, interval, vehicle and revision; no event, no names."""
+    event = (origin.program_id, origin.event_id, str(origin.interval_id)) if origin is not None else ("", "", "")
+    parts = (*event, vehicle_ref, str(revision))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -113,20 +114,17 @@ def reconcile(
 ) -> Step:
     """The next step for one car. `snapshot` is its newest reading, kept as the driver's settings before we act.
 
-    What a pulled cable interrupted is kept until its end, in case the car comes back, unless its driver is not `willing`.
+    What a pulled cable interrupted is kept until its end, in case the car comes back, unless its driver is unwilling.
     """
+    held = car.held
     if car.calling:
         return Step(Do.NOTHING, car)
-    held = car.held
     if held is not None and held.in_doubt:
         return _read(car, held, now)
-    if desire is None and willing and held is not None and held.state is DirectiveState.INTERRUPTED:
-        return Step(Do.NOTHING, car)
     if desire is None or _blocked(desire, car.blocks, now):
-        return _give_back(car, now)
-    if held is None:
-        return _submit(desire, car, snapshot, now)
-    if _serves(held, desire, now):
+        waits = willing and desire is None and held is not None and held.state is DirectiveState.INTERRUPTED
+        return Step(Do.NOTHING, car) if waits else _give_back(car, now)
+    if held is not None and _serves(held, desire, now):
         return _keep(desire, car, held, snapshot, now)
     return _submit(desire, car, snapshot, now)
 
@@ -163,7 +161,7 @@ def _serves(held: Held, desire: Desire, now: datetime) -> bool:
         return False
     ends_soon = directive.end <= now + RENEW_BEFORE and desire.end > directive.end + WORTH_EXTENDING
     too_long = directive.end > desire.end + RENEW_BEFORE
-    return near(directive, desire) and not ends_soon and not too_long
+    return near(directive, desire) and not ends_soon and not too_long and not _other_target(directive, desire)
 
 
 def near(directive: Directive, desire: Desire) -> bool:
@@ -172,6 +170,13 @@ def near(directive: Directive, desire: Desire) -> bool:
     if mine is None or theirs is None:
         return mine is theirs
     return abs(mine - theirs) <= max(NEAR_W, NEAR_SHARE * abs(theirs))
+
+
+def _other_target(directive: Directive, desire: Desire) -> bool:
+    """Whether a car that charges is to charge to another level."""
+    if desire.kind is not DirectiveKind.CHARGE or directive.target_soc_pct is None or desire.target_soc_pct is None:
+        return False
+    return abs(directive.target_soc_pct - desire.target_soc_pct) >= 1
 
 
 def _asked_w(kind: DirectiveKind, power_w: int | None) -> int | None:
@@ -214,12 +219,11 @@ def _give_up(car: Car, held: Held, now: datetime) -> Step:
 
 def block_after(car: Car, ended: Held) -> Car:
     """Leave the car alone for as long as the way its directive ended demands."""
-    origin = ended.directive.origin
-    if origin is None or ended.state not in _BLOCKING:
+    if ended.state not in _BLOCKING:
         return car
     kind = None if ended.state is DirectiveState.OVERRIDDEN else ended.directive.kind
     replug = ended.error in _UNTIL_REPLUG
-    block = Block(origin.event_id, ended.state, _left_alone_until(ended), kind, replug)
+    block = Block(_event_id(ended.directive.origin), ended.state, _left_alone_until(ended), kind, replug)
     return dataclasses.replace(car, blocks=(*car.blocks, block))
 
 
@@ -241,9 +245,13 @@ def unblocked(car: Car, now: datetime, *, replugged: bool = False) -> Car:
     return car if len(kept) == len(car.blocks) else dataclasses.replace(car, blocks=kept)
 
 
+def _event_id(origin: Origin | None) -> str:
+    return origin.event_id if origin is not None else ""
+
+
 def _blocked(desire: Desire, blocks: Sequence[Block], now: datetime) -> bool:
     return any(
-        block.event_id == desire.origin.event_id and now < block.until and block.kind in (None, desire.kind)
+        block.event_id == _event_id(desire.origin) and now < block.until and block.kind in (None, desire.kind)
         for block in blocks
     )
 
@@ -361,9 +369,11 @@ def replaced(car: Car, held: Held) -> Car:
 def aged(car: Car, now: datetime) -> tuple[Car, tuple[Held, ...]]:
     """Time went by: starts, ends and expiries of everything a car holds, and blocks that have run out."""
     car, ended = started(unblocked(car, now), now)
-    kept = [passed(one, now) for one in car.older]
-    car = dataclasses.replace(car, older=tuple(one for one in kept if not one.final)) if kept else car
-    ended += tuple(one for one in kept if one.final)
+    over = tuple(one for one in (passed(one, now) for one in car.older) if one.final)
+    if over:
+        gone = {one.directive.directive_id for one in over}
+        left = tuple(one for one in car.older if one.directive.directive_id not in gone)
+        car, ended = dataclasses.replace(car, older=left), (*ended, *over)
     if car.held is None or car.calling:
         return car, ended
     held = passed(car.held, now)

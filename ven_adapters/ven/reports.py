@@ -1,6 +1,7 @@
 """Report bodies from figures, as an event's report descriptors ask. Pure.
 
-Every requested type is answered: with figures, or with DATA_QUALITY MISSING beside the type, never with silence. No
+Every requested type is answered: with figures, or with DATA_QUALITY MISSING beside the type, never with silence; so
+are requests for what is still to come, because a forecast that nobody computed is not a figure. No
 figure about fewer cars than the smallest group leaves here. Energy that was fed back is never a negative USAGE: it
 stands under the resource `<zone>-export` (reading TR-81). Shares are fractions (TR-78).
 """
@@ -34,10 +35,11 @@ class Figures:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wanted:
-    """One descriptor's report that is due."""
+    """One descriptor's report that is due, about these zones."""
 
     descriptor: ReportDescriptor
     due: DueReport
+    zones: Sequence[str] = ()
 
 
 FiguresOf = Callable[[str, Window], Figures]
@@ -123,11 +125,10 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """What a body is made for: the event, our name, the zones it concerns (and which can export), what is due."""
+    """What a body is made for: the event, our name, the zones that can export, what is due."""
 
     event_id: str
     client_name: str
-    zones: Sequence[str]
     exporting: frozenset[str]
     wanted: Sequence[Wanted]
     smallest_group: int
@@ -138,7 +139,7 @@ def body(request: Request, figures_of: FiguresOf) -> Json:
     entries: dict[str, list[Json]] = {}
     for wanted in request.wanted:
         for window in wanted.due.windows:
-            for resource, interval in _intervals(request, wanted.descriptor, window, figures_of):
+            for resource, interval in _intervals(request, wanted, window, figures_of):
                 _add(entries.setdefault(resource, []), interval)
     return {
         "eventID": request.event_id,
@@ -149,13 +150,14 @@ def body(request: Request, figures_of: FiguresOf) -> Json:
 
 
 def _intervals(
-    request: Request, descriptor: ReportDescriptor, window: Window, figures_of: FiguresOf
+    request: Request, wanted: Wanted, window: Window, figures_of: FiguresOf
 ) -> list[tuple[str, Json]]:
-    kind = KINDS.get(descriptor.payload_type)
-    figures = {zone: figures_of(zone, window) for zone in request.zones}
+    descriptor = wanted.descriptor
+    kind = KINDS.get(descriptor.payload_type) if descriptor.historical is not False else None
+    figures = {zone: figures_of(zone, window) for zone in wanted.zones}
     exporting = request.exporting
     if descriptor.aggregate:
-        exporting = frozenset({AGGREGATED_REPORT}) if exporting & set(request.zones) else frozenset()
+        exporting = frozenset({AGGREGATED_REPORT}) if exporting & set(wanted.zones) else frozenset()
         figures = {AGGREGATED_REPORT: together(list(figures.values()))}
     found = []
     for name, known in figures.items():

@@ -38,8 +38,10 @@ NOBODY = Car()
 class Roster:
     """Cars by name. Every directive that changes is noted for the store and counted by state."""
 
-    def __init__(self) -> None:
+    def __init__(self, mirror: Callable[[str, Car], None] = lambda _ref, _car: None) -> None:
         self._cars: dict[str, Car] = {}
+        self._mirror = mirror
+        self.restless: set[str] = set()
         self._states: dict[str, DirectiveState] = {}
         self._noted: dict[str, Held] = {}
         self.by_state: collections.Counter[DirectiveState] = collections.Counter()
@@ -54,9 +56,19 @@ class Roster:
 
     def put(self, ref: str, car: Car, changed: Iterable[Held] = ()) -> None:
         """The car as it is now, and the directives that changed with it."""
-        self._cars[ref] = car
+        self._keep(ref, car)
         for held in changed:
             self._note(held)
+
+    def _keep(self, ref: str, car: Car) -> None:
+        """The one write of a car: its columns follow, and whether it needs a look although its desire is unchanged."""
+        self._cars[ref] = car
+        self._mirror(ref, car)
+        held = car.held
+        if held is not None and (held.state is DirectiveState.REQUESTED or held.contradicted_at is not None):
+            self.restless.add(ref)
+        else:
+            self.restless.discard(ref)
 
     def _note(self, held: Held) -> None:
         key = held.directive.directive_id
@@ -95,7 +107,7 @@ class Roster:
 
     def call_failed(self, ref: str) -> None:
         """A cancel or a read did not get through; the next cycle tries again."""
-        self._cars[ref] = dataclasses.replace(self.car(ref), calling=False)
+        self._keep(ref, dataclasses.replace(self.car(ref), calling=False))
 
     def observe(self, snapshot: Snapshot, now: datetime) -> DirectiveState | None:
         """Hold telemetry against what the car holds; the new state when it changed."""
@@ -108,7 +120,7 @@ class Roster:
         changed = held.state is not car.held.state
         if changed or held.certainty is not car.held.certainty:
             self._note(held)
-        self._cars[snapshot.vehicle_ref] = replaced(car, held)
+        self._keep(snapshot.vehicle_ref, replaced(car, held))
         return held.state if changed else None
 
     def told(self, status: DirectiveStatus, now: datetime) -> DirectiveState | None:
@@ -125,13 +137,14 @@ class Roster:
     def replugged(self, ref: str, now: datetime) -> None:
         """The cable is in again: blocks that waited for it are gone."""
         if ref in self._cars:
-            self._cars[ref] = unblocked(self._cars[ref], now, replugged=True)
+            self._keep(ref, unblocked(self._cars[ref], now, replugged=True))
 
     def age(self, now: datetime) -> None:
         """Let time pass for every car."""
         for ref, car in list(self._cars.items()):
-            if car is not NOBODY:
-                self.put(ref, *aged(car, now))
+            after, ended = aged(car, now)
+            if after is not car or ended:
+                self.put(ref, after, ended)
 
     def drain(self) -> list[DirectiveRow]:
         """Rows for the store: every directive that changed since the last drain."""
@@ -146,7 +159,7 @@ class Roster:
                 held = dataclasses.replace(held, in_doubt=True, retry_at=None)
             car = self.car(held.ref)
             older = car.older if car.held is None else (*car.older, car.held)
-            self._cars[held.ref] = dataclasses.replace(car, held=held, older=older)
+            self._keep(held.ref, dataclasses.replace(car, held=held, older=older))
             self._states[held.directive.directive_id] = held.state
 
 

@@ -57,10 +57,10 @@ class DirectiveRow(SQLModel, table=True):
 
 
 class EventRow(SQLModel, table=True):
-    """When we first read an event: the instant that `0001-01-01` means for it."""
+    """When we first read this version of an event: the instant that `0001-01-01` means for it."""
 
     __tablename__ = "event_read"
-    event_id: str = Field(primary_key=True)
+    version: str = Field(primary_key=True)
     read_at: str
 
 
@@ -83,8 +83,20 @@ class EnergyRow(SQLModel, table=True):
     document: str
 
 
-Row = EnrolmentRow | ChoiceRow | DirectiveRow | EventRow | ReportRow | EnergyRow
-TABLES: tuple[type[Row], ...] = (EnrolmentRow, ChoiceRow, DirectiveRow, EventRow, ReportRow, EnergyRow)
+class ExportRow(SQLModel, table=True):
+    """What a battery has given this year and in the event that it last gave for, Wh."""
+
+    __tablename__ = "car_export"
+    vehicle_ref: str = Field(primary_key=True)
+    year: int
+    year_wh: float
+    event_id: str
+    event_wh: float
+    counter_wh: float
+
+
+Row = EnrolmentRow | ChoiceRow | DirectiveRow | EventRow | ReportRow | EnergyRow | ExportRow
+TABLES: tuple[type[Row], ...] = (EnrolmentRow, ChoiceRow, DirectiveRow, EventRow, ReportRow, EnergyRow, ExportRow)
 _INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -97,6 +109,7 @@ class Remembered:
     events: Mapping[str, datetime] = dataclasses.field(default_factory=dict)
     reports: frozenset[str] = frozenset()
     energy: tuple[EnergyRow, ...] = ()
+    exports: tuple[ExportRow, ...] = ()
 
 
 class Store:
@@ -133,9 +146,10 @@ class Store:
             return Remembered(
                 choices=tuple(await _rows(connection, ChoiceRow)),
                 directives=tuple(DirectiveRow(**row) for row in (await connection.execute(live)).mappings()),
-                events={row.event_id: parse_at(row.read_at) for row in await _rows(connection, EventRow)},
+                events={row.version: parse_at(row.read_at) for row in await _rows(connection, EventRow)},
                 reports=frozenset(row.key for row in await _rows(connection, ReportRow)),
                 energy=tuple(await _rows(connection, EnergyRow)),
+                exports=tuple(await _rows(connection, ExportRow)),
             )
 
     async def totals(self) -> Mapping[str, int]:

@@ -8,13 +8,18 @@ import asyncio
 import base64
 import binascii
 import collections
+import contextlib
 import dataclasses
+import hmac
 import json
 import logging
 import random
+import secrets
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -109,29 +114,36 @@ def back_off_s(failures: int, settings: WakeSettings, chance: float) -> float:
     return float(ceiling_s * (0.5 + 0.5 * chance))
 
 
-async def listen(
-    vtn: Client, ven_id: str, settings: WakeSettings, bell: Bell, *, tls: bool = True, seed: int = 0
-) -> None:
+async def listen(ven: Listener, settings: WakeSettings, bell: Bell, seed: int) -> None:
     """Keep the bell ringing until cancelled; falls back to the clock alone when the VTN offers nothing better."""
     sources: Mapping[str, Callable[[], Any]] = {
-        "mqtt": lambda: _mqtt_session(vtn, ven_id, bell, verify=tls),
-        "webhook": lambda: _webhook_session(vtn, settings, bell),
+        "mqtt": lambda: _mqtt_session(ven, bell),
+        "webhook": lambda: _webhook_session(ven, settings, bell),
     }
     session = sources.get(settings.mode)
     dice = random.Random(seed)  # noqa: S311 - spreads reconnects, guards nothing
     failures = 0
     while session is not None:
+        began_s = time.monotonic()
         try:
             await session()
-            failures = 0
         except NotOffered as none:
             _log.warning("no notifications: %s; polling by the clock", none)
             return
         except (aiomqtt.MqttError, VtnUnreachable, VtnRefused, OSError) as error:
-            failures += 1
+            failures = 1 if time.monotonic() - began_s > settings.longest_retry_s else failures + 1
             _log.warning("notifications interrupted: %s", error)
             await asyncio.sleep(back_off_s(failures, settings, dice.random()))
         bell.ring()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listener:
+    """Who listens: our client at the VTN, our ven there, and what to trust besides the system's certificates."""
+
+    vtn: Client
+    ven_id: str
+    ca: Path | None = None
 
 
 class NotOffered(Exception):
@@ -150,19 +162,18 @@ class Broker:
     until_s: float | None
 
 
-async def _mqtt_session(vtn: Client, ven_id: str, bell: Bell, *, verify: bool) -> None:
+async def _mqtt_session(ven: Listener, bell: Bell) -> None:
     """One connection, from a fresh token to just before its end; the broker keeps our session in between."""
-    broker = await find_broker(vtn)
-    topics = [await vtn.topics(f"vens/{ven_id}/{kind}") for kind in ("events", "programs")]
-    identifier = f"ven-{ven_id}"
+    broker = await find_broker(ven.vtn)
+    topics = [await ven.vtn.topics(f"vens/{ven.ven_id}/{kind}") for kind in ("events", "programs")]
     async with aiomqtt.Client(
         broker.host,
         broker.port,
         username=broker.username,
         password=broker.password,
-        identifier=identifier,
+        identifier=f"ven-{ven.ven_id}",
         clean_session=False,
-        tls_context=_tls(verify=verify) if broker.encrypted else None,
+        tls_context=ssl.create_default_context(cafile=ven.ca) if broker.encrypted else None,
     ) as client:
         for topic in {name for offered in topics for name in _wanted(offered)}:
             await client.subscribe(topic, qos=QOS)
@@ -186,14 +197,6 @@ def _wanted(offered: Mapping[str, str]) -> list[str]:
     return [offered["ALL"]] if "ALL" in offered else list(offered.values())
 
 
-def _tls(*, verify: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 async def find_broker(vtn: Client) -> Broker:
     """Read `/notifiers` and make the credentials that it asks for (MQTT-04 to MQTT-08); NotOffered without MQTT."""
     offered = (await vtn.notifiers()).get("MQTT")
@@ -213,36 +216,42 @@ async def find_broker(vtn: Client) -> Broker:
     return Broker(place.hostname, port, place.scheme == "mqtts", username, password, until_s)
 
 
-async def _webhook_session(vtn: Client, settings: WakeSettings, bell: Bell) -> None:
+async def _webhook_session(ven: Listener, settings: WakeSettings, bell: Bell) -> None:
     """Listen, answer the echo challenge, subscribe, and stay until cancelled; the subscription goes when we go."""
-    runner = web.AppRunner(_receiver(bell), access_log=None, handle_signals=False)
+    bearer = secrets.token_urlsafe(24)
+    runner = web.AppRunner(_receiver(bell, bearer), access_log=None, handle_signals=False)
     await runner.setup()
     subscription: Mapping[str, Any] | None = None
     try:
         await web.TCPSite(runner, settings.webhook_host, settings.webhook_port).start()
         url = settings.webhook_url or f"http://{settings.webhook_host}:{runner.addresses[0][1]}/"
-        subscription = await vtn.create(ObjectType.SUBSCRIPTION, _subscription(vtn.client_id, url))
+        subscription = await ven.vtn.create(ObjectType.SUBSCRIPTION, _subscription(ven.vtn.client_id, url, bearer))
         bell.ring()
         await asyncio.Event().wait()
     finally:
         if subscription is not None:
-            await vtn.delete(ObjectType.SUBSCRIPTION, str(subscription["id"]))
+            with contextlib.suppress(VtnRefused, VtnUnreachable):
+                await ven.vtn.delete(ObjectType.SUBSCRIPTION, str(subscription["id"]))
         await runner.cleanup()
 
 
-def _subscription(client_name: str, url: str) -> dict[str, Any]:
-    operations = ["CREATE", "UPDATE", "DELETE"]
-    return {
-        "clientName": client_name,
-        "objectOperations": [{"objects": ["PROGRAM", "EVENT"], "operations": operations, "callbackUrl": url}],
+def _subscription(client_name: str, url: str, bearer: str) -> dict[str, Any]:
+    wanted = {
+        "objects": ["PROGRAM", "EVENT"],
+        "operations": ["CREATE", "UPDATE", "DELETE"],
+        "callbackUrl": url,
+        "bearerToken": bearer,
     }
+    return {"clientName": client_name, "objectOperations": [wanted]}
 
 
-def _receiver(bell: Bell) -> web.Application:
+def _receiver(bell: Bell, bearer: str) -> web.Application:
     async def echo(request: web.Request) -> web.Response:
         return web.Response(text=request.query.get("echo", ""))
 
     async def notified(request: web.Request) -> web.Response:
+        if not hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {bearer}"):
+            return web.Response(status=HTTPStatus.UNAUTHORIZED)
         bell.hear(await request.read())
         return web.Response()
 

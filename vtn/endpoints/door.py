@@ -109,8 +109,8 @@ async def read_body(request: web.Request) -> bytes:
     """The body of a request, within the configured bound."""
     try:
         return await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise TooLarge(f"the body is larger than {error.headers.get('X-Limit') or 'this server takes'}") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge(f"the body is larger than {request.client_max_size} bytes") from None
 
 
 def json_answer(body: bytes, status: HTTPStatus = HTTPStatus.OK) -> web.Response:

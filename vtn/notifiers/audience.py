@@ -62,6 +62,7 @@ class Audience:
         self._changes: dict[int, Change] = {}
         self._bodies: dict[tuple[int, str, frozenset[str] | None], bytes] = {}
         self._parsed: dict[bytes, dict[str, Any]] = {}
+        self._subscribers: dict[bytes, Subscriber] = {}
 
     async def current(self) -> None:
         """Know everything that was committed on this host before the call."""
@@ -118,11 +119,16 @@ class Audience:
         return farewell.subscriptions if farewell and seq >= farewell.first_seq else ()
 
     def _subscriber(self, record: Record) -> Subscriber | None:
+        """A subscription with its owner's standing of today; made anew only when one of them has changed."""
         client = self._clients.standing(record.client_id)
         if client is None:
             return None
         viewer = self._model.viewer(client.client_id, is_bl=client.role is Role.BL)
-        return recipients.subscriber(self._content(record), viewer, self._match)
+        held = self._subscribers.get(record.body)
+        if held is None or held.viewer != viewer:
+            held = recipients.subscriber(self._content(record), viewer, self._match)
+            _keep(self._subscribers, record.body, held, REMEMBERED_TEXTS)
+        return held
 
     def _content(self, record: Record) -> dict[str, Any]:
         content = self._parsed.get(record.body)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from vtn.auth.clients import Registry
 from vtn.auth.sealing import Seal
 from vtn.auth.tokens import TokenDesk
+from vtn.clock import Clock
 from vtn.config import Mqtt, Settings
 from vtn.notifiers.audience import Audience
 from vtn.notifiers.authorisation import Authorisation
@@ -48,6 +49,7 @@ class Parts:
     registry: Registry
     desk: TokenDesk
     seal: Seal
+    clock: Clock
     chance: random.Random
 
 
@@ -80,7 +82,7 @@ async def running(parts: Parts) -> AsyncIterator[Station]:
         webhooker = _webhooker(parts, audience, callbacks, timers)
         outlets.append(WebhookOutlet(audience, webhooker.feed))
         loops += [webhooker.run, *(Relay(parts.store, outlet, wake).run for outlet in outlets)]
-        _prune_daily(timers, parts.store, settings.storage.log_days)
+        _prune_daily(timers, parts)
         _in_background(stack, while_leading(parts.store, lambda: _together(loops)))
         yield Station(wake.set, callbacks.challenge, uris)
 
@@ -131,9 +133,11 @@ def _webhooker(parts: Parts, audience: Audience, callbacks: Callbacks, timers: T
     )
 
 
-def _prune_daily(timers: Timers, store: Store, days: int) -> None:
+def _prune_daily(timers: Timers, parts: Parts) -> None:
+    kept = timedelta(days=parts.settings.storage.log_days)
+
     async def prune() -> None:
-        gone = await store.prune(print_date_time(datetime.now(UTC) - timedelta(days=days)))
+        gone = await parts.store.prune(print_date_time(parts.clock.now() - kept))
         log.info("pruned %d rows of the change log", gone)
 
     timers.every(PRUNE_EVERY, prune, first=datetime.now(UTC) + FIRST_PRUNE)

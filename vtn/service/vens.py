@@ -13,7 +13,7 @@ def kept_from_vens(principal: Principal) -> frozenset[str]:
     return frozenset() if principal.is_bl else frozenset({"targets"})
 
 
-def _follow_owner(ven: Record, resource: Record) -> Record:
+def _follow_owner(resource: Record, ven: Record) -> Record:
     """A ven that moves to another client takes its resources along (TR-11)."""
     content = document.parse(resource.body)
     return revised_record(resource, ven.modified, {**content, "clientID": ven.client_id}, ven.client_id)

@@ -24,7 +24,10 @@ Creation = tuple[str, str, Values]
 
 REFUSED = (IntegrityError, asyncpg.IntegrityConstraintViolationError)
 OUR_FAULT = (DataError, NotSupportedError, ProgrammingError)
-OUT_OF_REACH = (DBAPIError, PoolTimeout, TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+OUT_OF_REACH = (
+    *(DBAPIError, PoolTimeout, TimeoutError, OSError),
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+)
 
 
 class Database(Protocol):

@@ -98,12 +98,12 @@ class Postgres:
         await self._engine.dispose()
 
     async def _writing(self) -> AsyncConnection:
-        if self._lane is not None and (self._lane.invalidated or (await _raw(self._lane)).is_closed()):
-            await _discard(self._lane)
-            self._lane = None
-        if self._lane is None:
-            self._lane = await self._engine.connect()
-        return self._lane
+        lane = self._lane
+        if lane is not None and not lane.closed and (await _raw(lane)).is_closed():
+            await _discard(lane)
+        if lane is None or lane.closed:
+            lane = self._lane = await self._engine.connect()
+        return lane
 
     async def _candidate(self) -> AsyncConnection | None:
         connection = await self._engine.connect()
@@ -138,13 +138,14 @@ async def _discarded_when_broken(connection: AsyncConnection) -> AsyncIterator[N
         yield
     except (*REFUSED, *OUR_FAULT):
         raise
-    except OUT_OF_REACH:
+    except Exception:
         await _discard(connection)
         raise
 
 
 async def _discard(connection: AsyncConnection) -> None:
-    with suppress(*OUT_OF_REACH):
-        await connection.invalidate()
-    with suppress(*OUT_OF_REACH):
-        await connection.close()
+    if not connection.closed:
+        with suppress(*OUT_OF_REACH):
+            await connection.invalidate()
+        with suppress(*OUT_OF_REACH):
+            await connection.close()

@@ -1,0 +1,246 @@
+"""The fleet's columns: what is applied, what is ignored, and departures through clock changes."""
+
+import math
+from datetime import UTC, datetime, time, timedelta
+
+import numpy as np
+import pytest
+
+from ven_adapters.contract import (
+    Capability,
+    ChargeState,
+    CurrentControl,
+    DischargeControl,
+    DriverChoice,
+    Known,
+    LimitSocControl,
+    Reading,
+    Snapshot,
+    Validity,
+)
+from ven_adapters.ven.columns import Charge, Control, Tri
+from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Fleet, Permission, next_departure, unit_hash
+
+NOW = datetime(2026, 7, 15, 20, tzinfo=UTC)
+WEEK = (time(7, 30),) * 5 + (None, time(9))
+CAR = Capability("Leaf", usable_wh=39_000, max_charge_w=6_600)
+
+
+def enrolment(ref="a", **changed):
+    facts = {
+        "vehicle_ref": ref,
+        "zone": "bay",
+        "site_id": "home",
+        "timezone": "America/Los_Angeles",
+        "ready_by": WEEK,
+        "target_soc_pct": 80.0,
+        "reserve_soc_pct": 30.0,
+        "charging_consent": True,
+    }
+    return Enrolment(**facts | changed)
+
+
+def reading(value, *, at=NOW, validity=Validity.OK):
+    return Reading(value, at, at + timedelta(seconds=5), validity=validity)
+
+
+def fleet(*enrolments):
+    made = Fleet()
+    made.enrol(enrolments or [enrolment()])
+    return made
+
+
+def one(made):
+    view = made.view()
+    assert len(view) == 1
+    return {name: getattr(view, name)[0] for name in view.__slots__}
+
+
+def test_a_car_just_enrolled_is_of_unknown_place_and_level():
+    row = one(fleet())
+    assert (row["plugged"], row["at_home"], row["charge_state"]) == (Tri.UNKNOWN, Tri.UNKNOWN, Charge.UNKNOWN)
+    assert math.isnan(row["soc_pct"])
+    assert not row["discharge_consent"]
+    assert row["export_limit_kw"] == 0
+
+
+def test_permission_and_budget_become_columns():
+    permission = Permission("IC-1", 7000, NOW + timedelta(days=9))
+    made = fleet(
+        enrolment(discharge_consent=True, permission=permission, discharge_budget=DischargeBudget(12_000, 600_000))
+    )
+    row = one(made)
+    assert (row["export_limit_kw"], row["event_budget_kwh"], row["year_budget_kwh"]) == (7, 12, 600)
+    assert row["interconnected"]
+    assert row["permission_until_s"] == (NOW + timedelta(days=9)).timestamp()
+
+
+def test_what_was_permitted_and_is_no_more_is_gone():
+    made = fleet(enrolment(permission=Permission("IC-1", 7000, NOW), discharge_consent=True))
+    made.enrol([enrolment()])
+    row = one(made)
+    assert (row["export_limit_kw"], row["interconnected"], row["discharge_consent"]) == (0, False, False)
+
+
+def test_newer_readings_count_and_older_or_unusable_ones_do_not():
+    made = fleet()
+    made.observe([Snapshot("a", soc_pct=reading(60.0), plugged=reading(Known.YES), power_w=reading(7000.0))])
+    made.observe([Snapshot("a", soc_pct=reading(50.0, at=NOW - timedelta(minutes=1)))])
+    made.observe([Snapshot("a", soc_pct=reading(255.0, at=NOW + timedelta(minutes=1), validity=Validity.SENTINEL))])
+    made.observe([Snapshot("a", power_w=reading(9.0, at=NOW + timedelta(minutes=1), validity=Validity.STALE))])
+    made.observe([Snapshot("stranger", soc_pct=reading(10.0))])
+    row = one(made)
+    assert (row["soc_pct"], row["plugged"], row["power_kw"], row["soc_at_s"]) == (60.0, Tri.YES, 7.0, NOW.timestamp())
+
+
+def test_plugged_since_is_when_the_plug_was_first_seen():
+    made = fleet()
+    for minutes, known in ((0, Known.YES), (5, Known.YES), (10, Known.NO), (15, Known.YES), (20, Known.YES)):
+        made.observe([Snapshot("a", plugged=reading(known, at=NOW + timedelta(minutes=minutes)))])
+    assert one(made)["plugged_since_s"] == (NOW + timedelta(minutes=15)).timestamp()
+
+
+def test_every_charge_state_has_a_number():
+    made = fleet()
+    for minute, state in enumerate(ChargeState):
+        made.observe([Snapshot("a", charge_state=reading(state, at=NOW + timedelta(minutes=minute)))])
+        assert Charge(one(made)["charge_state"]).name == state.name
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [
+        (CAR, {"control": Control.ON_OFF, "can_stop": True, "can_start": True, "max_discharge_kw": 0}),
+        (
+            Capability("A", 60_000, 7_200, current=CurrentControl(6, 30, 2)),
+            {"control": Control.STEPS, "floor_kw": 1.44, "step_kw": 0.48},
+        ),
+        (
+            Capability("A", 60_000, 7_200, current=CurrentControl(8, 30, choices_a=(30, 8, 16))),
+            {"control": Control.LEVELS, "floor_kw": 1.92},
+        ),
+        (Capability("A", 60_000, 7_200, can_set_power=True), {"control": Control.STEPS, "step_kw": 0.001}),
+        (
+            Capability("A", 60_000, 7_200, can_start=False, can_stop=False, limit_soc=LimitSocControl(50, 100, 10)),
+            {"control": Control.TARGET_LEVEL, "level_floor_pct": 50, "can_stop": True, "can_start": True},
+        ),
+        (Capability("A", 60_000, 7_200, can_resume_after_stop=False), {"can_resume": False}),
+        (
+            Capability("A", 60_000, 7_200, discharge=DischargeControl("EVSE", 6_000, 1_000)),
+            {"max_discharge_kw": 6, "min_discharge_kw": 1},
+        ),
+    ],
+)
+def test_a_capability_becomes_columns(capability, expected):
+    made = fleet()
+    made.learn({"a": capability})
+    row = one(made)
+    assert {name: row[name] for name in expected} == pytest.approx(expected)
+
+
+def test_listed_currents_are_listed_powers():
+    made = fleet()
+    made.learn({"a": Capability("A", 60_000, 7_200, current=CurrentControl(8, 30, choices_a=(30, 8, 16)))})
+    levels_kw = made.view().levels_kw[0]
+    assert levels_kw[~np.isnan(levels_kw)] == pytest.approx([1.92, 3.84, 7.2])
+
+
+def test_rows_are_stable_while_the_fleet_grows():
+    made = fleet(*(enrolment(f"car-{n}", zone=f"z{n % 3}") for n in range(100)))
+    row = made.row("car-42")
+    made.observe([Snapshot("car-42", soc_pct=reading(42.0))])
+    made.enrol([enrolment(f"more-{n}") for n in range(200)])
+    assert made.row("car-42") == row
+    assert made.view().soc_pct[row] == 42.0
+    assert made.ref(row) == "car-42"
+    assert made.view().row.tolist() == list(range(300))
+
+
+def test_a_zone_has_its_own_enrolled_cars_only():
+    made = fleet(enrolment("a"), enrolment("b", zone="hill"), enrolment("c"))
+    made.retire(["c"])
+    assert [made.ref(row) for row in made.zone("bay").row] == ["a"]
+    assert len(made.zone("nowhere")) == 0
+
+
+def test_a_view_is_a_copy():
+    made = fleet()
+    view = made.view()
+    made.observe([Snapshot("a", soc_pct=reading(60.0))])
+    assert math.isnan(view.soc_pct[0])
+
+
+def test_drivers_choices_are_applied_until_they_end():
+    made, until = fleet(), NOW + timedelta(hours=2)
+    made.choose("a", DriverChoice.OPT_OUT, until=until)
+    made.choose("a", DriverChoice.BOOST, until=None)
+    assert (one(made)["opted_out_until_s"], one(made)["boost_until_s"]) == (until.timestamp(), math.inf)
+    made.choose("a", DriverChoice.OPT_IN, until=None)
+    assert one(made)["opted_out_until_s"] == -math.inf
+    made.choose("a", DriverChoice.CONSENT_WITHDRAWN, until=None)
+    assert not one(made)["charging_consent"]
+
+
+def test_exports_and_toggles_are_noted():
+    made = fleet()
+    made.note_export("a", event_kwh=3.5, year_kwh=40.0)
+    made.note_toggle(["a"], NOW, on=True)
+    row = one(made)
+    assert (row["event_exported_kwh"], row["year_exported_kwh"]) == (3.5, 40.0)
+    assert (row["last_toggle_s"], row["told_on"]) == (NOW.timestamp(), True)
+
+
+@pytest.mark.parametrize(
+    ("now", "departure"),
+    [
+        ("2026-07-15T13:00:00+00:00", "2026-07-15T14:30:00+00:00"),
+        ("2026-07-15T14:30:00+00:00", "2026-07-16T14:30:00+00:00"),
+        ("2026-07-17T15:00:00+00:00", "2026-07-19T16:00:00+00:00"),
+        ("2026-03-07T20:00:00+00:00", "2026-03-08T16:00:00+00:00"),
+        ("2026-10-31T20:00:00+00:00", "2026-11-01T17:00:00+00:00"),
+    ],
+)
+def test_the_next_departure_is_local_wall_time(now, departure):
+    found = next_departure("America/Los_Angeles", WEEK, datetime.fromisoformat(now))
+    assert found == datetime.fromisoformat(departure)
+
+
+def test_a_wall_time_that_comes_twice_is_the_first_and_one_that_is_skipped_is_still_met():
+    daily = (time(1, 30),) * 7
+    autumn = next_departure("America/Los_Angeles", daily, datetime(2026, 11, 1, 7, tzinfo=UTC))
+    assert autumn == datetime(2026, 11, 1, 8, 30, tzinfo=UTC)
+    skipped = next_departure("America/Los_Angeles", (time(2, 30),) * 7, datetime(2026, 3, 8, 8, tzinfo=UTC))
+    assert skipped == datetime(2026, 3, 8, 10, 30, tzinfo=UTC)
+
+
+def test_a_driver_without_departures_has_none():
+    made = fleet(enrolment(ready_by=(None,) * 7))
+    made.refresh_departures(NOW)
+    assert one(made)["departure_s"] == math.inf
+
+
+def test_departures_move_on_when_they_have_passed():
+    made = fleet(enrolment("a"), enrolment("b", timezone="America/New_York"))
+    made.refresh_departures(NOW)
+    assert made.view().departure_s.tolist() == [
+        datetime(2026, 7, 16, 14, 30, tzinfo=UTC).timestamp(),
+        datetime(2026, 7, 16, 11, 30, tzinfo=UTC).timestamp(),
+    ]
+    made.refresh_departures(datetime(2026, 7, 16, 12, tzinfo=UTC))
+    assert made.view().departure_s[1] == datetime(2026, 7, 17, 11, 30, tzinfo=UTC).timestamp()
+
+
+def test_a_changed_rhythm_takes_effect():
+    made = fleet()
+    made.refresh_departures(NOW)
+    made.enrol([enrolment(ready_by=(time(6),) * 7)])
+    made.refresh_departures(NOW)
+    assert one(made)["departure_s"] == datetime(2026, 7, 16, 13, tzinfo=UTC).timestamp()
+
+
+def test_names_are_spread_evenly_and_for_ever():
+    numbers = np.array([unit_hash(f"car-{n}") for n in range(2000)])
+    assert (numbers >= 0).all()
+    assert (numbers < 1).all()
+    assert np.histogram(numbers, bins=10, range=(0, 1))[0].min() > 150
+    assert unit_hash("car-1") == unit_hash("car-1")
