@@ -67,7 +67,7 @@ def add_client(var: Path, client_id: str, role: str, *options: str, settings: Ma
 
 
 class Vtn:
-    """One server. `secrets` maps the clientIDs that tests act as to their secrets; `stop` and `kill` may be repeated."""
+    """One server. `secrets` maps clientIDs that tests act as to their secrets; `stop` and `kill` may be repeated."""
 
     def __init__(self, var: Path, settings: Mapping[str, str] | None = None, secrets: Json | None = None) -> None:
         self.var = var

@@ -128,6 +128,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     """A whole top node, for the length of a block; gives the URL it answers at."""
     var = settings.server.var
     async with contextlib.AsyncExitStack() as stack:
+        tls = tls_context(settings.server.certificate, settings.server.private_key)
+        sock = stack.enter_context(_bound_socket(settings.server))
         store = await stack.enter_async_context(opened_store(settings))
         model = ReadModel()
         await model.load(store)
@@ -161,7 +163,12 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         )
         hall = Hall(core, desk, registry, _query_rules(settings), settings.protocol.problem_media_type)
         notifiers = Notifiers(notifying.uris, settings.mqtt.authentication)
-        yield await _listen(stack, settings.server, hall, notifiers)
+        url = root_url(settings.server, sock.getsockname()[1])
+        app = build(hall, notifiers, root_url=url, max_body_bytes=settings.server.max_body_bytes)
+        await _listen(stack, app, sock, tls)
+        if tls is None:
+            log.warning("plain HTTP at %s: for this machine only, OpenADR clients elsewhere need TLS", url)
+        yield url
 
 
 def _query_rules(settings: Settings) -> QueryRules:
@@ -179,21 +186,19 @@ async def _first_client(registry: Registry) -> None:
         sys.stdout.write(f"first client (shown only now)\n  clientID  {FIRST_CLIENT}\n  secret    {secret}\n")
 
 
-async def _listen(stack: contextlib.AsyncExitStack, server: Server, hall: Hall, notifiers: Notifiers) -> str:
-    """Open the port and answer on it."""
-    tls = tls_context(server.certificate, server.private_key)
-    sock = _bound_socket(server)
-    url = root_url(server, sock.getsockname()[1])
-    if tls is None:
-        log.warning("plain HTTP at %s: for this machine only, OpenADR clients elsewhere need TLS", url)
-    app = build(hall, notifiers, root_url=url, max_body_bytes=server.max_body_bytes)
+async def _listen(
+    stack: contextlib.AsyncExitStack, app: web.Application, sock: socket.socket, tls: ssl.SSLContext | None
+) -> None:
+    """Answer on a bound socket."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, sock, ssl_context=tls, backlog=1024).start()
+    try:
+        await web.SockSite(runner, sock, ssl_context=tls, backlog=1024).start()
+    except OSError as error:
+        raise CannotStart(f"cannot listen: {error.strerror}") from None
     gc.collect()
     gc.freeze()
-    return url
 
 
 def _bound_socket(server: Server) -> socket.socket:

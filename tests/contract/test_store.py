@@ -18,10 +18,6 @@ from vtn.wire.enumerations import ObjectType, Operation
 ODD_BODY = '{"name":"Zoë 🔌 \\u0000 \\"quoted\\"","n":1.50,"big":12345678901234567890123,  "spaced" : []}'.encode()
 
 
-def renamed(name):
-    return lambda old: dataclasses.replace(old, name=name, body=name.encode())
-
-
 def nothing(record):
     return record
 

@@ -115,6 +115,24 @@ async def test_the_resources_of_a_ven_follow_it_to_another_client(store):
     assert theirs in found
 
 
+async def test_a_ven_whose_resources_cannot_follow_stays_as_it_was_and_disturbs_no_neighbour(store):
+    owner = ven()
+    await put(store, owner, resource(owner), resource(owner))
+    before = await store.objects()
+    clash = Replace(
+        owner.kind,
+        owner.id,
+        revise=lambda old: dataclasses.replace(old, client_id="new owner"),
+        follow=lambda child, _parent: dataclasses.replace(child, name="the same"),
+    )
+    neighbour = ven()
+    refused, done = await asyncio.gather(write(store, clash), write(store, Create(neighbour)), return_exceptions=True)
+    assert isinstance(refused, Conflict)
+    assert str(refused) == "resourceName: another resource of this ven has this name"
+    assert done[0].seq == before[0] + 1
+    assert [one for one in (await store.objects())[1] if one != neighbour] == before[1]
+
+
 async def test_resources_stay_as_they_are_when_their_ven_keeps_its_client(store):
     owner = ven()
     await put(store, owner, resource(owner))

@@ -250,7 +250,7 @@ BAD = {
         "+PT1H",
         "PT-1H",
         "PT1H\n",
-        "P١D",
+        "P\u0661D",
         7,
     ],
     "date-time": [
@@ -336,8 +336,9 @@ def verdicts(rule, *, strict):
     return good, bad
 
 
-@pytest.mark.parametrize(("requirement", "kind", "path", "rule"), FIELDS, ids=[row[0] for row in FIELDS])
-async def test_a_field_is_held_to_its_schema(desk, bl, c1, strict, requirement, kind, path, rule):
+@pytest.mark.parametrize("row", FIELDS, ids=[row[0] for row in FIELDS])
+async def test_a_field_is_held_to_its_schema(desk, c1, strict, row):
+    _, kind, path, rule = row
     writer, collection, known = desk[kind]
     if kind == "ven":
         for mine in (await c1.get("/vens")).ids:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -29,8 +28,7 @@ def vtn(request, launch, tmp_path_factory):
     url = request.getfixturevalue("postgres")
     server = Vtn(tmp_path_factory.mktemp("vtn") / "var", {"storage.url": url})
     server.add_client("bl", "BL")
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda client_id: server.add_client(client_id, "VEN"), ("c1", "c2", "c3")))
+    server.add_client("c1", "VEN")
     with server:
         yield server
 
@@ -75,7 +73,7 @@ async def test_an_object_lives_from_post_to_delete_gen_03_04_05_26(world, base, 
     writer = writer.at(base)
     made = (await writer.post(f"/{kind}", body)).shows(201).json
     path = f"/{kind}/{made['id']}"
-    assert METADATA <= made.keys()
+    assert made.keys() >= METADATA
     assert (await writer.get(path)).shows(200).json == made
     assert made["id"] in (await writer.get(f"/{kind}")).shows(200).ids
     name = NAMES[kind][1]

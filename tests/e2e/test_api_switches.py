@@ -5,7 +5,6 @@ import contextlib
 import pytest
 from vtn_process import Party, Vtn, fresh
 
-
 BL_VEN = {"objectType": "BL_VEN_REQUEST"}
 TOGETHER = {
     "lenient_descriptors": "true",

@@ -12,8 +12,9 @@ import aiohttp
 import pytest
 from vtn_process import QUIET, VTN, Party, Vtn, copy_of, environment, fresh, run_cli
 
-from vtn.config import Settings
-from vtn.errors import ConfigError
+from vtn.app import running
+from vtn.config import Mqtt, Server, Settings, Storage
+from vtn.errors import CannotStart, ConfigError
 from vtn.settings import load
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "vtn.example.toml"
@@ -146,23 +147,31 @@ def test_a_database_out_of_reach_is_a_sentence_without_its_password(tmp_path, fr
     assert "s3cret" not in done.stderr
 
 
-@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite:////proc/no/such/vtn.db"])
-def test_a_database_that_cannot_be_is_a_sentence(tmp_path, url):
-    done = run_cli("serve", var=tmp_path, settings={**QUIET_START, "storage.url": url})
-    assert "database" in refused(done, 1)
+async def never(settings: Settings) -> str:
+    """Why a server with these settings does not start."""
+    with pytest.raises(CannotStart) as refusal:
+        async with running(settings):
+            pass
+    return str(refusal.value)
 
 
-def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
+@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite://", "sqlite:////proc/no/such/vtn.db"])
+async def test_a_database_that_cannot_be_is_a_sentence(tmp_path, url):
+    said = await never(Settings(server=Server(var=tmp_path), storage=Storage(url=url)))
+    assert "database" in said
+
+
+async def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    done = run_cli("serve", var=tmp_path / "file" / "var", settings=QUIET_START)
-    assert str(tmp_path / "file" / "var") in refused(done, 1)
+    var = tmp_path / "file" / "var"
+    assert str(var) in await never(Settings(server=Server(var=var)))
 
 
-def test_a_certificate_that_cannot_be_used_is_a_sentence(tmp_path):
-    (tmp_path / "x.pem").write_text("not a certificate")
-    files = {"server.certificate": str(tmp_path / "x.pem"), "server.private_key": str(tmp_path / "no.key")}
-    done = run_cli("serve", var=tmp_path / "var", settings={**QUIET_START, **files})
-    assert "certificate" in refused(done, 1)
+async def test_a_certificate_that_cannot_be_used_is_a_sentence(tmp_path):
+    certificate = tmp_path / "x.pem"
+    certificate.write_text("not a certificate")
+    server = Server(var=tmp_path / "var", port=0, certificate=certificate, private_key=tmp_path / "no.key")
+    assert str(certificate) in await never(Settings(server=server, mqtt=Mqtt(mode="off")))
 
 
 # --- starts and stops ------------------------------------------------------------------------------------------------
@@ -194,16 +203,15 @@ def test_the_first_start_makes_a_client_and_shows_its_secret_once(tmp_path):
 
     assert "business-logic" in serve()
     assert "secret" not in serve()
-    listed = json.loads(run_cli("client", "list", "--json", var=tmp_path / "var").stdout)
-    assert [(one["clientID"], one["role"]) for one in listed] == [("business-logic", "BL")]
 
 
 def test_sigterm_ends_it_cleanly_and_its_port_is_free_at_once(launch):
     with launch() as server:
-        server.settings["server.port"] = server.root.rpartition(":")[2]
+        port = int(server.root.rpartition(":")[2])
         assert server.stop() == 0
-        server.start()
-        assert server.stop() == 0
+        with socket.socket() as next_one:
+            next_one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            next_one.bind(("127.0.0.1", port))
 
 
 async def test_https_with_the_development_certificates(launch, tmp_path, http):
@@ -247,15 +255,16 @@ def office(template, tmp_path_factory) -> Vtn:
     return Vtn(copy_of(template, tmp_path_factory.mktemp("office") / "var"))
 
 
-def test_clients_are_listed_without_their_secrets(office, template):
+def test_clients_are_listed_without_their_secrets_and_revoked_ones_as_such(office, template):
+    assert office.cli("client", "revoke", "c3").returncode == 0
     done = office.cli("client", "list", "--json")
     rows = {row["clientID"]: row for row in json.loads(done.stdout)}
     assert {name: row["role"] for name, row in rows.items()} == {"bl": "BL", "c1": "VEN", "c2": "VEN", "c3": "VEN"}
+    assert {name for name, row in rows.items() if row["revoked"]} == {"c3"}
     assert "read_targets" in rows["c1"]["scopes"].split()
     assert "write_programs" in rows["bl"]["scopes"].split()
     for secret in json.loads((template / "secrets.json").read_text()).values():
         assert secret not in done.stdout
-    assert "c1" in office.cli("client", "list").stdout
 
 
 @pytest.mark.parametrize(
@@ -264,20 +273,11 @@ def test_clients_are_listed_without_their_secrets(office, template):
         (("client", "add", "c1", "--role", "VEN"), ["c1"]),
         (("client", "add", "x" * 129, "--role", "ADMIN", "--scope", "nonsense"), ["role", "clientID", "nonsense"]),
         (("client", "add", "", "--role", "VEN", "--scope", "write_events"), ["clientID", "write_events"]),
-        (("client", "revoke", "stranger"), ["stranger"]),
     ],
 )
 def test_what_cannot_be_done_with_clients_is_a_sentence(office, arguments, says):
     sentence = refused(office.cli(*arguments), 1)
     assert all(word in sentence for word in says)
-
-
-def test_a_revoked_client_is_shown_as_such(office):
-    name = fresh("c")
-    office.add_client(name, "VEN")
-    assert office.cli("client", "revoke", name).returncode == 0
-    rows = {row["clientID"]: row for row in json.loads(office.cli("client", "list", "--json").stdout)}
-    assert rows[name]["revoked"] is True
 
 
 async def test_a_client_added_beside_a_running_server_is_known_at_once(vtn, http):
@@ -288,13 +288,10 @@ async def test_a_client_added_beside_a_running_server_is_known_at_once(vtn, http
 
 def test_dead_letters_and_migrate_answer(office):
     assert json.loads(office.cli("dead-letters", "--json").stdout) == []
-    for _ in range(2):
-        done = office.cli("migrate")
-        assert (done.returncode, "ready" in done.stdout) == (0, True)
+    assert "ready" in office.cli("migrate").stdout
 
 
-def test_help_shows_every_command_with_an_example(tmp_path):
+def test_help_names_every_command(tmp_path):
     said = run_cli("--help", var=tmp_path).stdout
     for command in ("serve", "migrate", "certs", "client", "dead-letters"):
         assert command in said
-    assert "Example: vtn client add" in run_cli("client", "add", "--help", var=tmp_path).stdout

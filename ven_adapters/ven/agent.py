@@ -1,8 +1,8 @@
 """One adapter at work: read the VTN, steer every zone, call the backend, report; until it is told to stop.
 
-Four tasks share one event loop: the VTN is polled (early when a notification wakes us), the backend's facts are taken
-in, zones are steered, and what changed is stored. Each goes on when another cannot: without the VTN we carry out what
-we hold, without the backend we keep reading events. On a clean stop directives are left to their own ends.
+A few tasks share one event loop: the VTN is polled (early when a notification wakes us), the backend's facts are taken
+in, zones are steered, reports are posted, what changed is stored. Each goes on when another cannot: without the VTN we
+carry out what we hold, without the backend we keep reading events. On a stop, directives are left to their own ends.
 """
 
 import asyncio
@@ -10,25 +10,24 @@ import dataclasses
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from ven_adapters.config import AdapterSettings
-from ven_adapters.contract import BackendError, DriverChose, VehicleBackend
+from ven_adapters.contract import BackendError, BackendEvent, DriverChose, VehicleBackend
 from ven_adapters.ven import arrivals
 from ven_adapters.ven.account import Account
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.dispatch import Dispatcher, Line
 from ven_adapters.ven.enrolment import Unreadable, eligible, read_enrolments
 from ven_adapters.ven.garage import Garage
-from ven_adapters.ven.meter import Sample
 from ven_adapters.ven.mirror import Mirror, News, version
 from ven_adapters.ven.mobility import PlanSettings
-from ven_adapters.ven.reconcile import Do, reconcile
-from ven_adapters.ven.registration import Registered, register
+from ven_adapters.ven.reconcile import reconcile
+from ven_adapters.ven.registration import Capacity, Registered, register
 from ven_adapters.ven.reporter import Reporter
 from ven_adapters.ven.steering import Course, Orders, Steering
 from ven_adapters.ven.store import EventRow, Store, print_at
@@ -38,7 +37,9 @@ from vtn.clock import Clock
 
 FLUSH_EVERY_S = 1.0
 STOP_WITHIN_S = 5.0
-SHORTEST_POLL_GAP_S = 0.05
+WATCH_EVERY_S = 5.0
+SILENT_FOR_S = 60.0
+REPORT_CHECK_S = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Doors:
 
 
 class Agent:
-    """One automaker's VEN. `run` returns after `stop`."""
+    """One automaker's VEN."""
 
     def __init__(self, settings: AdapterSettings, clock: Clock, doors: Doors) -> None:
         self._settings = settings
@@ -61,20 +62,18 @@ class Agent:
         self._doors = doors
         self._dice = random.Random(settings.seed)  # noqa: S311 - spreads retries, guards nothing
         self._stopping = asyncio.Event()
-        self.vtn_bell = Bell()
-        self.bell = Bell()
-        self.account = Account(settings.folder)
-        self.registered: Registered | None = None
-        self.samples: dict[str, Sample] = {}
         self._first_read: dict[str, datetime] = {}
         self._files: dict[Path, float] = {}
+        self._capacities: dict[str, Capacity] = {}
+        self._leaving: set[str] = set()
+        self.vtn_bell, self.bell = Bell(), Bell()
+        self.registered: Registered | None = None
+        self.account = Account(settings.folder)
         parents = {name: zone.parent for name, zone in settings.zones.items()}
         self.garage = Garage(clock.now().timestamp(), parents, settings.smallest_group)
         self.mirror = Mirror(doors.vtn, self._first_read.get)
         seed = f"{settings.oem}/{settings.seed}"
-        self.steering = Steering(
-            self.garage, Course(PlanSettings(margin_s=settings.margin_s), seed, settings.lead_s)
-        )
+        self.steering = Steering(self.garage, Course(PlanSettings(margin_s=settings.margin_s), seed, settings.lead_s))
         self.dispatcher = Dispatcher(self._line())
         self.reporter = Reporter(doors.vtn, self.garage, self.mirror, settings.client_name, seed)
 
@@ -94,25 +93,237 @@ class Agent:
     def stop(self) -> None:
         """Finish what is under way and return from `run`; directives run to their own ends."""
         self._stopping.set()
-        self.bell.ring()
-        self.vtn_bell.ring()
 
     async def run(self) -> None:
         """Work until `stop`. Raises Unreadable for enrolments that cannot be used, before anything is sent."""
         await self._open()
-        tasks = [
-            asyncio.create_task(work, name=name)
-            for name, work in (
-                ("cars", self._meet_cars()),
-                ("vtn", self._follow_vtn()),
-                ("facts", self._take_facts()),
-                ("steering", self._steer()),
-                ("memory", self._remember()),
-            )
-        ]
-        stopped = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_EXCEPTION if False else asyncio.FIRST_COMPLETED)
+            async with asyncio.TaskGroup() as group:
+                loops = (
+                    self._meet_cars(),
+                    self._follow_vtn(group),
+                    self._take_facts(),
+                    self._steer(),
+                    self._report(),
+                    self._remember(),
+                )
+                self._tasks = [group.create_task(loop) for loop in loops]
+                await self._stopping.wait()
+                for task in self._tasks:
+                    task.cancel()
         finally:
-            pass
+            await self._close()
 
+    async def _open(self) -> None:
+        enrolments = eligible(read_enrolments(self._settings.enrolments))
+        self._files = self._stamps()
+        await self._doors.store.open()
+        remembered = await self._doors.store.load()
+        now = self._clock.now()
+        self.garage.enrol(enrolments, now)
+        self.garage.restore(remembered, now)
+        self.reporter.paid(remembered.reports)
+        self._first_read.update(remembered.events)
+
+    async def _close(self) -> None:
+        await self.dispatcher.settle(STOP_WITHIN_S)
+        roster = self.garage.roster
+        self.account.close(self._clock.now(), roster.by_state, roster.confirmed, self.vtn_bell.heard)
+        self._doors.store.note(self.garage.drain())
+        await self._doors.store.close()
+        await self._doors.backend.close()
+        await self._doors.vtn.close()
+
+    # --- cars -----------------------------------------------------------------------------------------------------
+
+    async def _meet_cars(self) -> None:
+        """Learn what cars can do, look at those that stay silent, and notice when the enrolments change."""
+        await self._learn()
+        await asyncio.sleep(SILENT_FOR_S)
+        await self._look_at_silent()
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            if self._stamps() != self._files:
+                self._reread()
+                await self._learn()
+
+    def _stamps(self) -> dict[Path, float]:
+        return {path: path.stat().st_mtime for path in self._settings.enrolments if path.exists()}
+
+    async def _learn(self) -> None:
+        failures = 0
+        missing = {ref for ref in self.garage.enrolled() if ref not in self.garage.capabilities}
+        while missing:
+            found, missing = await arrivals.capabilities(self._doors.backend, missing)
+            self.garage.learn(found)
+            if missing:
+                failures += 1
+                await asyncio.sleep(back_off_s(failures, self._settings.wake, self._dice.random()))
+        self._capacities = {zone: self.garage.capacity(zone) for zone in self.garage.reported}
+        self.vtn_bell.ring()
+        self.bell.ring()
+
+    async def _look_at_silent(self) -> None:
+        silent = {ref for ref in self.garage.capabilities if ref not in self.garage.snapshots}
+        found, _ = await arrivals.readings(self._doors.backend, silent)
+        if self.garage.observe(found.values(), self._clock.now()):
+            self.bell.ring()
+
+    def _reread(self) -> None:
+        """Take up changed enrolments; a file that cannot be used changes nothing."""
+        self._files = self._stamps()
+        try:
+            enrolments = eligible(read_enrolments(self._settings.enrolments))
+        except Unreadable as error:
+            _log.error("the enrolments changed and cannot be used: %s", error)
+            return
+        for ref in self.garage.enrol(enrolments, self._clock.now()):
+            self._release(ref)
+
+    # --- the VTN ----------------------------------------------------------------------------------------------------
+
+    async def _follow_vtn(self, group: asyncio.TaskGroup) -> None:
+        failures, wake = 0, self._settings.wake
+        while True:
+            self.vtn_bell.take()
+            wait_s = wake.poll_s
+            try:
+                await self._introduce(group)
+                ven_id = self.registered.ven_id if self.registered is not None else None
+                news = await self.mirror.poll(ven_id, self._clock.now(), time.time())
+                failures = 0
+                self._heed(news)
+            except (VtnRefused, VtnUnreachable) as error:
+                failures += 1
+                wait_s = back_off_s(failures, wake, self._dice.random())
+                _log.warning("the VTN could not be read: %s", error)
+            await self.vtn_bell.wait(wait_s)
+
+    async def _introduce(self, group: asyncio.TaskGroup) -> None:
+        """Register what changed; the first time, start to listen."""
+        wanted = self._capacities
+        if not wanted:
+            return
+        first = self.registered is None
+        registered = await register(self._doors.vtn, self._settings.client_name, wanted)
+        self.registered, self._capacities = registered, {}
+        if first:
+            listener = Listener(self._doors.vtn, registered.ven_id, self._settings.vtn.ca)
+            wake = self._settings.wake
+            self._tasks.append(group.create_task(listen(listener, wake, self.vtn_bell, self._settings.seed)))
+
+    def _heed(self, news: News) -> None:
+        """Note what was read; anything new is a reason to plan."""
+        for read in news.fresh:
+            event = read.event
+            self.account.read(event.id, event.modification_date_time, read.real_s)
+            self._first_read[version(event)] = read.read_at
+            self._doors.store.note([EventRow(version=version(event), read_at=print_at(read.read_at))])
+        if news:
+            self.reporter.plan(self._clock.now())
+            self.bell.ring()
+
+    async def _report(self) -> None:
+        failures, wake = 0, self._settings.wake
+        while True:
+            await asyncio.sleep(REPORT_CHECK_S)
+            now = self._clock.now()
+            due = self.reporter.next_at(now)
+            if self.registered is None or due is None or due > now:
+                continue
+            try:
+                rows, refused = await self.reporter.pay(now, self._settings.smallest_group)
+            except VtnUnreachable as error:
+                failures += 1
+                _log.warning("reports wait for the VTN: %s", error)
+                await asyncio.sleep(back_off_s(failures, wake, self._dice.random()))
+                continue
+            failures = 0
+            self._doors.store.note(rows)
+            self.account.reports_sent += len(rows)
+            self.account.reports_refused += refused
+
+    # --- facts and steps ----------------------------------------------------------------------------------------------
+
+    async def _take_facts(self) -> None:
+        failures, wake = 0, self._settings.wake
+        while True:
+            try:
+                async for event in self._doors.backend.events():
+                    failures = 0
+                    self._take(event)
+            except BackendError as error:
+                failures += 1
+                _log.warning("the backend's facts are interrupted: %s", error)
+            await asyncio.sleep(back_off_s(max(1, failures), wake, self._dice.random()))
+
+    def _take(self, event: BackendEvent) -> None:
+        stir = self.garage.take(event, self._clock.now())
+        if isinstance(event, DriverChose):
+            self.account.choices[event.choice.value] += 1
+        for ref in stir.release:
+            self._release(ref)
+        if stir.plan:
+            self.bell.ring()
+
+    def _release(self, ref: str) -> None:
+        """Give a car back to its driver at once, or as soon as the call that is under way has come back."""
+        car = self.garage.roster.car(ref)
+        if car.calling:
+            self._leaving.add(ref)
+            return
+        self._leaving.discard(ref)
+        self.dispatcher.start(ref, reconcile(None, car, None, self._clock.now(), willing=False))
+
+    def _call_settled(self, ref: str) -> None:
+        if ref in self._leaving:
+            self._release(ref)
+
+    def _sent(self, held: Held, real_s: float) -> None:
+        directive = held.directive
+        event_id = directive.origin.event_id if directive.origin is not None else None
+        self.account.sent(event_id, real_s)
+        if event_id is not None and (directive.power_w or 0) < 0:
+            self.garage.begin_export(directive.vehicle_ref, event_id, self._clock.now())
+
+    async def _steer(self) -> None:
+        while True:
+            self.bell.take()
+            again_at = self._cycle() if self.mirror.polled and self.garage.capabilities else None
+            await asyncio.sleep(1 / self._settings.plans_per_s)
+            wait_s = self._settings.wake.poll_s if again_at is None else self._clock.real_seconds_until(again_at)
+            await self.bell.wait(wait_s)
+
+    def _cycle(self) -> datetime:
+        """Plan every zone and take up its steps; when to do so again, unless something wakes us."""
+        now = self._clock.now()
+        self.garage.roster.age(now)
+        all_orders = [self._order(zone, now) for zone in self.garage.zones]
+        self.account.cycles += 1
+        samples = {orders.zone: orders.sample for orders in all_orders}
+        self.account.line(now, time.time(), samples, self.garage.roster.by_state)
+        return self._next(all_orders, now)
+
+    def _order(self, zone: str, now: datetime) -> Orders:
+        orders = self.steering.steer(zone, self.mirror.heard(zone), now)
+        for ref, step in orders.steps:
+            self.dispatcher.start(ref, step)
+        self.garage.meter.note(zone, orders.sample)
+        for puzzle in orders.asks.unknown:
+            self.account.puzzled(puzzle.event_id, puzzle.interval_id, puzzle.payload_type)
+        return orders
+
+    def _next(self, all_orders: Sequence[Orders], now: datetime) -> datetime:
+        cycle_s = now.timestamp() + self._settings.cycle_s
+        next_s = min((orders.look_again_s for orders in all_orders), default=cycle_s)
+        return max(now + timedelta(seconds=1), datetime.fromtimestamp(min(next_s, cycle_s), UTC))
+
+    async def _remember(self) -> None:
+        """Store what changed, in one transaction; a store that is away is tried again and nothing is forgotten."""
+        while True:
+            await asyncio.sleep(FLUSH_EVERY_S)
+            self._doors.store.note(self.garage.drain())
+            try:
+                await self._doors.store.flush()
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("the store is out of reach: %s", type(error).__name__)

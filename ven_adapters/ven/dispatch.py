@@ -34,7 +34,7 @@ class Line:
     at_once: int
     seed: int
     sent: Callable[[Held, float], None]
-    settled: Callable[[], None]
+    settled: Callable[[str], None]
 
 
 class Dispatcher:
@@ -77,10 +77,10 @@ class Dispatcher:
         async with self._gate:
             try:
                 await call(ref, target)
-            except Exception:
+            except Exception:  # noqa: BLE001 - one car's failure, of whatever kind, must not stop the fleet
                 _log.exception("a call failed in a way that no backend may fail")
                 self._line.roster.call_failed(ref)
-        self._line.settled()
+        self._line.settled(ref)
 
     async def _submit(self, ref: str, target: Held) -> None:
         line = self._line
@@ -126,8 +126,8 @@ class Dispatcher:
         line, directive_id, chance = self._line, target.directive.directive_id, self._dice.random()
         try:
             status = await line.backend.status(ref, directive_id)
-        except BackendError as error:
-            now = line.clock.now()
+        except BackendError as caught:
+            now, error = line.clock.now(), caught
             if lost(error):
                 line.roster.outcome(ref, directive_id, lambda held: directives.never_arrived(held, now), now)
             else:

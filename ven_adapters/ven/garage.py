@@ -97,6 +97,10 @@ class Garage:
             self._apply(choice)
         return left
 
+    def enrolled(self) -> list[str]:
+        """The cars that are ours."""
+        return [ref for zone in self.fleet.zones for ref in map(self.fleet.ref, self.fleet.zone_rows(zone).tolist())]
+
     def learn(self, capabilities: Mapping[str, Capability]) -> None:
         """What cars can do."""
         self.capabilities.update(capabilities)

@@ -70,7 +70,8 @@ def _charge_kw(cycle: Cycle, target: Target) -> Floats:
 def _give_kw(cycle: Cycle, target: Target) -> tuple[Floats, Floats]:
     """KW that every car gives (magnitudes, whole watts), and the most that each could hold until the set-point ends."""
     limits, view = cycle.limits, cycle.situation.view
-    able = limits.touch & ~cycle.forced & (limits.discharge_kw > 0) & target.follow
+    stuck = cycle.forced | (cycle.situation.charging & ~limits.can_pause)
+    able = limits.touch & ~stuck & (limits.discharge_kw > 0) & target.follow
     hours = max(target.end_s - cycle.situation.now_s, 60.0) / HOUR_S
     power_kw = np.where(able, limits.discharge_kw, 0.0)
     energy_kwh = np.where(able, limits.discharge_kwh, 0.0)

@@ -37,17 +37,19 @@ class Owed:
 class Reporter:
     """What is owed, and what was paid. `plan` after every change of events, `pay` whenever something is due."""
 
-    def __init__(
-        self, vtn: Client, garage: Garage, mirror: Mirror, client_name: str, seed: str, paid: Iterable[str]
-    ) -> None:
+    def __init__(self, vtn: Client, garage: Garage, mirror: Mirror, client_name: str, seed: str) -> None:
         self._vtn = vtn
         self._garage = garage
         self._mirror = mirror
         self._client_name = client_name
         self._seed = seed
-        self._paid = set(paid)
+        self._paid: set[str] = set()
         self._owed: dict[str, Owed] = {}
         self._planned_until: datetime | None = None
+
+    def paid(self, keys: Iterable[str]) -> None:
+        """Reports that an earlier run has sent."""
+        self._paid.update(keys)
 
     def plan(self, now: datetime) -> None:
         """Work out what is owed in the next day; what an earlier plan owed stays owed unless its event was deleted."""

@@ -149,9 +149,7 @@ def body(request: Request, figures_of: FiguresOf) -> Json:
     }
 
 
-def _intervals(
-    request: Request, wanted: Wanted, window: Window, figures_of: FiguresOf
-) -> list[tuple[str, Json]]:
+def _intervals(request: Request, wanted: Wanted, window: Window, figures_of: FiguresOf) -> list[tuple[str, Json]]:
     descriptor = wanted.descriptor
     kind = KINDS.get(descriptor.payload_type) if descriptor.historical is not False else None
     figures = {zone: figures_of(zone, window) for zone in wanted.zones}

@@ -161,6 +161,8 @@ class Roster:
             older = car.older if car.held is None else (*car.older, car.held)
             self._keep(held.ref, dataclasses.replace(car, held=held, older=older))
             self._states[held.directive.directive_id] = held.state
+            self.by_state[held.state] += 1
+            self.confirmed += held.confirmed_once
 
 
 def lost(error: BackendError) -> bool:

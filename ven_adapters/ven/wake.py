@@ -114,6 +114,15 @@ def back_off_s(failures: int, settings: WakeSettings, chance: float) -> float:
     return float(ceiling_s * (0.5 + 0.5 * chance))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listener:
+    """Who listens: our client at the VTN, our ven there, and what to trust besides the system's certificates."""
+
+    vtn: Client
+    ven_id: str
+    ca: Path | None = None
+
+
 async def listen(ven: Listener, settings: WakeSettings, bell: Bell, seed: int) -> None:
     """Keep the bell ringing until cancelled; falls back to the clock alone when the VTN offers nothing better."""
     sources: Mapping[str, Callable[[], Any]] = {
@@ -135,15 +144,6 @@ async def listen(ven: Listener, settings: WakeSettings, bell: Bell, seed: int) -
             _log.warning("notifications interrupted: %s", error)
             await asyncio.sleep(back_off_s(failures, settings, dice.random()))
         bell.ring()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Listener:
-    """Who listens: our client at the VTN, our ven there, and what to trust besides the system's certificates."""
-
-    vtn: Client
-    ven_id: str
-    ca: Path | None = None
 
 
 class NotOffered(Exception):

@@ -1,0 +1,45 @@
+"""Get to know cars: what each can do, and a first reading of those that have not told anything yet."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import TypeVar
+
+from ven_adapters.contract import BackendError, Capability, ErrorCode, Snapshot, VehicleBackend
+
+T = TypeVar("T")
+AT_ONCE = 32
+
+# A car that its backend does not know, or may not speak of, will not be known a minute later.
+_NEVER = frozenset({ErrorCode.INVALID_REQUEST, ErrorCode.NOT_PERMITTED, ErrorCode.CONSENT_REVOKED})
+
+_log = logging.getLogger(__name__)
+
+
+async def capabilities(backend: VehicleBackend, refs: Collection[str]) -> tuple[dict[str, Capability], set[str]]:
+    """What cars can do, and the cars to ask again later."""
+    return await _each(backend.capabilities, refs)
+
+
+async def readings(backend: VehicleBackend, refs: Collection[str]) -> tuple[dict[str, Snapshot], set[str]]:
+    """The newest reading of cars, and the cars to ask again later."""
+    return await _each(backend.snapshot, refs)
+
+
+async def _each(ask: Callable[[str], Awaitable[T]], refs: Iterable[str]) -> tuple[dict[str, T], set[str]]:
+    found: dict[str, T] = {}
+    again: set[str] = set()
+    queue = iter(refs)
+
+    async def worker() -> None:
+        for ref in queue:
+            try:
+                found[ref] = await ask(ref)
+            except BackendError as error:
+                if error.code not in _NEVER:
+                    again.add(ref)
+                else:
+                    _log.warning("a car is left out: %s", error.code)
+
+    await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
+    return found, again

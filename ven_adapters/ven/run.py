@@ -1,0 +1,46 @@
+"""Start one adapter from its settings and run it until SIGTERM or SIGINT: what `ven-adapters run` calls."""
+
+import asyncio
+import logging
+import signal
+import ssl
+import sys
+
+from ven_adapters.config import AdapterSettings
+from ven_adapters.contract import BackendError
+from ven_adapters.registry import UnknownOem, factory
+from ven_adapters.ven.agent import Agent, Doors
+from ven_adapters.ven.enrolment import Unreadable
+from ven_adapters.ven.store import Store
+from vtn.client import Client
+from vtn.clock import Clock
+from vtn.errors import ConfigError
+
+
+async def run(settings: AdapterSettings, clock: Clock) -> None:
+    """One adapter, until it is told to stop; ConfigError when settings or enrolments cannot be used."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    agent = Agent(settings, clock, doors(settings))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.stop)
+    try:
+        await agent.run()
+    except Unreadable as error:
+        raise ConfigError(str(error)) from None
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def doors(settings: AdapterSettings) -> Doors:
+    """The outside of an adapter, as its settings say; nothing is called yet."""
+    vtn = settings.vtn
+    tls = ssl.create_default_context(cafile=vtn.ca) if vtn.ca is not None else True
+    try:
+        backend = factory(settings.oem)(settings.backend)
+    except (UnknownOem, BackendError) as error:
+        raise ConfigError(f"backend: {error}") from None
+    return Doors(
+        Client(vtn.url, vtn.client_id, vtn.client_secret, scope=vtn.scope, tls=tls), backend, Store(settings.store())
+    )
