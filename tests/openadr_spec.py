@@ -16,6 +16,9 @@ FOLDER = Path(__file__).parents[2] / "shared" / "openadr" / "3.1"
 HERE = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"the specification is not beside the repository ({FOLDER})")
 
 
+BLOCK = re.compile(r"^```(\w*)[ \t]*\n(.*?)^```[ \t]*\n([^`]{0,200})", re.MULTILINE | re.DOTALL)
+
+
 class Example(NamedTuple):
     """A JSON block of the User Guide: its number, the method and collection of the request before it, and its text."""
 
@@ -63,7 +66,9 @@ def examples() -> tuple[Example, ...]:
     text = (FOLDER / "User_Guide.md").read_text()
     found = []
     call = ""
-    for language, body, rest in re.findall(r"^```(\w*)[ \t]*\n(.*?)^```[ \t]*\n([^`]{0,200})", text, re.M | re.S):
+    for language, body, rest in re.findall(
+        r"^```(\w*)[ \t]*\n(.*?)^```[ \t]*\n([^`]{0,200})", text, re.MULTILINE | re.DOTALL
+    ):
         if language == "shell":
             call = body
         elif language == "json":

@@ -5,7 +5,7 @@ The `[backend]` table is handed to the automaker's file as it stands: only that 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -74,12 +74,13 @@ class AdapterSettings(Section):
         parse_clock(text)
         return text
 
-    @pydantic.model_validator(mode="after")
-    def _parents_are_zones(self) -> Self:
-        for name, zone in self.zones.items():
-            if zone.parent is not None and zone.parent not in self.zones:
-                raise ValueError(f"zones.{name}.parent: {zone.parent!r} is not a zone of this file")
-        return self
+    @pydantic.field_validator("zones")
+    @classmethod
+    def _parents_are_zones(cls, zones: dict[str, ZoneSettings]) -> dict[str, ZoneSettings]:
+        for name, zone in zones.items():
+            if zone.parent is not None and zone.parent not in zones:
+                raise ValueError(f"{name}.parent: {zone.parent!r} is not a zone of this file")
+        return zones
 
     @property
     def folder(self) -> Path:

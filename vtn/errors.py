@@ -45,7 +45,7 @@ class Conflict(VtnError):
 
 
 class Unavailable(VtnError):
-    """A part the request needs (the database) is out of reach; nothing was stored."""
+    """A part the request needs (the database) is out of reach; whether a write took effect is unknown."""
 
 
 class ConfigError(VtnError):

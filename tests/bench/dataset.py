@@ -5,12 +5,16 @@ no VEN is granted, so that every answer needs its targets cut.
 """
 
 import asyncio
+import contextlib
 import dataclasses
+import http.client
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import orjson
+from driver import Load
+from servers import CannotMeasureError
 
 from vtn.auth.clients import hash_secret, new_secret
 from vtn.auth.tokens import TokenDesk, load_key
@@ -27,6 +31,8 @@ EVENTS_PER_ZONE = 2
 REPORT_BYTES = 1024
 DISTINCT_REPORTS = 256
 LIFETIME_S = 3600
+PAGE = 50
+TIMEOUT_S = 10
 BORN = "2026-01-01T00:00:00.000000Z"
 
 
@@ -38,8 +44,28 @@ class Tokens:
     vens: list[str]
 
 
-async def register_clients(url: str, var: Path) -> Tokens:
+@dataclasses.dataclass(frozen=True)
+class Polls:
+    """What the server answers: the first VEN's body and ETag, and every VEN's body."""
+
+    body: bytes
+    etag: str
+    all_bodies: frozenset[bytes]
+
+    @property
+    def first_event(self) -> str:
+        """The id of the first event of the first VEN."""
+        found: str = orjson.loads(self.body)[0]["id"]
+        return found
+
+
+def register(url: str, var: Path) -> Tokens:
     """Write the clients into the database, before the server starts, and issue their tokens with the server's key."""
+    var.mkdir(parents=True, exist_ok=True)
+    return asyncio.run(_register(url, var))
+
+
+async def _register(url: str, var: Path) -> Tokens:
     secret_hash, now_s = hash_secret(new_secret()), time.time() - 1
     bl = Client("bench-bl", Role.BL, BL_SCOPES, secret_hash, BORN, now_s)
     vens = [Client(client_id(n), Role.VEN, VEN_SCOPES, secret_hash, BORN, now_s) for n in range(VENS)]
@@ -54,10 +80,37 @@ async def register_clients(url: str, var: Path) -> Tokens:
     return Tokens(desk.issue(bl, bl.scopes)[0], [desk.issue(ven, ven.scopes)[0] for ven in vens])
 
 
-def register(url: str, var: Path) -> Tokens:
-    """See `register_clients`."""
-    var.mkdir(parents=True, exist_ok=True)
-    return asyncio.run(register_clients(url, var))
+def fill(port: int, tokens: Tokens, core: int | None) -> None:
+    """Create the programs, vens and events through the API."""
+    _create(port, "/programs", tokens.bl, programs(), core)
+    pages = (_fetch(port, f"/programs?skip={skip}", tokens.bl)[0] for skip in range(0, PROGRAMS, PAGE))
+    ids = [program["id"] for page in pages for program in orjson.loads(page)]
+    _create(port, "/vens", tokens.bl, vens(), core)
+    _create(port, "/events", tokens.bl, events(ids), core)
+
+
+def _create(port: int, path: str, token: str, bodies: Iterable[object], core: int | None) -> None:
+    Load(port, [post(path, token, orjson.dumps(body)) for body in bodies], status=201).once(core)
+
+
+def poll(port: int, tokens: Tokens) -> Polls:
+    """Ask once for every VEN, and check that each is told of its own zones' events and of nothing else."""
+    found = [_fetch(port, "/events", token) for token in tokens.vens]
+    for ven, (body, _) in enumerate(found):
+        told = [event["targets"] for event in orjson.loads(body)]
+        if sorted(told) != sorted([zone] for zone in grants(ven) for _ in range(EVENTS_PER_ZONE)):
+            raise CannotMeasureError(f"{client_id(ven)} was told of events for {told}")
+    return Polls(*found[0], frozenset(body for body, _ in found))
+
+
+def _fetch(port: int, path: str, token: str) -> tuple[bytes, str]:
+    """A body and its ETag."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)) as connection:
+        connection.request("GET", f"{BASE}{path}", headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        if answer.status != http.HTTPStatus.OK:
+            raise CannotMeasureError(f"GET {path} was answered {answer.status}")
+        return answer.read(), answer.headers["ETag"]
 
 
 def client_id(ven: int) -> str:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL from its wheel, with durable commits, and `pgbench` of the same wheel as the measure of its limit."""
+"""A real PostgreSQL from its wheel, with durable commits, and the wheel's `pgbench` as the measure of its limit."""
 
 import contextlib
 import dataclasses

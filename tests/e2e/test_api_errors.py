@@ -1,8 +1,10 @@
 """Bad input: the status of the requirements, a problem that names the field, and nothing stored (ERR-01..15)."""
 
 import asyncio
+import contextlib
 import json
 import re
+import sqlite3
 
 import aiohttp
 import pytest
@@ -61,6 +63,16 @@ async def test_an_oversized_body_is_refused_before_it_is_read(bl, program):
     for answer in (await bl.post("/programs", body), await bl.put(f"/programs/{program['id']}", body)):
         assert "1048576" in answer.shows(413).json["detail"]
     assert (await bl.get(f"/programs/{program['id']}")).json == program
+
+
+async def test_an_oversized_body_of_unknown_length_is_refused_too(vtn, bl, http):
+    async def endless():
+        for _ in range(20):
+            yield b"x" * 100_000
+
+    headers = {"Authorization": f"Bearer {bl.token}", "Content-Type": "application/json"}
+    async with http.post(f"{vtn.url}/programs", data=endless(), headers=headers) as answer:
+        assert answer.status == 413
 
 
 async def test_the_bound_on_bodies_is_a_setting(launch, http):
@@ -148,6 +160,24 @@ async def test_slow_clients_do_not_hold_up_others(vtn, bl):
     for _, writer in hangers:
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_failure_of_the_server_is_a_500_that_says_nothing_but_its_own_id_err_12(launch, http):
+    """A stored report is spoiled behind the server's back; the log has the whole story under the same id."""
+    with launch() as server:
+        bl, c1 = (Party(http, server.url, server.token(name)) for name in ("bl", "c1"))
+        program = await bl.made("/programs", {"programName": fresh("p")})
+        event = await bl.made("/events", {"programID": program["id"]})
+        body = {"eventID": event["id"], "clientName": "x", "resources": []}
+        report = await c1.made("/reports", body)
+        with contextlib.closing(sqlite3.connect(server.var / "vtn.db")) as database:
+            database.execute("UPDATE reports SET body = 'spoiled'")
+            database.commit()
+        problem = (await c1.put(f"/reports/{report['id']}", body)).shows(500).json
+        assert problem["detail"] == "the server failed"
+        assert problem["instance"] in server.log
+        assert "Traceback" in server.log
+        (await bl.get("/programs")).shows(200)
 
 
 async def test_gzip_is_optional_and_the_answer_is_the_same_gen_31(vtn, bl):

@@ -89,6 +89,36 @@ async def test_pages_hold_every_object_once_in_a_stable_order_pag_01_07(bl, c1, 
             assert seen == many
 
 
+async def test_all_six_collections_have_pages_pag_01(bl, c1, program):
+    event = await bl.made("/events", {"programID": program["id"]})
+    owner = fresh("owner")
+    ven = {"objectType": "BL_VEN_REQUEST", "venName": fresh("v"), "clientID": owner}
+    ven = await bl.made("/vens", ven)
+    resource = {"objectType": "BL_RESOURCE_REQUEST", "clientID": owner, "venID": ven["id"]}
+    report = {"eventID": event["id"], "clientName": "x", "resources": []}
+
+    def another(collection):
+        return {
+            "programs": (bl, {"programName": fresh("p")}),
+            "events": (bl, {"programID": program["id"]}),
+            "reports": (c1, report),
+            "subscriptions": (c1, {"clientName": "x", "objectOperations": []}),
+            "vens": (bl, {"objectType": "BL_VEN_REQUEST", "venName": fresh("v"), "clientID": fresh("o")}),
+            "resources": (bl, {**resource, "resourceName": fresh("r")}),
+        }[collection]
+
+    for collection in PAGED:
+        made = []
+        for _ in range(3):
+            writer, body = another(collection)
+            made.append((await writer.made(f"/{collection}", body))["id"])
+        every = await everything(bl, f"/{collection}")
+        assert every[-3:] == made
+        first = str(len(every) - 3)
+        assert (await bl.get(f"/{collection}", ("skip", first), ("limit", "2"))).ids == made[:2]
+        assert (await bl.get(f"/{collection}", ("skip", str(len(every) - 1)))).ids == made[2:]
+
+
 async def test_a_list_without_a_limit_is_fifty_long_pag_05(bl, program, many):
     assert (await bl.get("/events", ("programID", program["id"]))).ids == many[:50]
 

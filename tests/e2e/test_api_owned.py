@@ -80,6 +80,12 @@ async def test_one_ven_per_client_tr_10(bl, c1, vens):
     (await bl.put(f"/vens/{vens['c2']['id']}", bl_shape("c1"))).shows(409)
 
 
+async def test_a_client_that_registers_many_times_at_once_has_one_ven_tr_10(c3):
+    answers = await asyncio.gather(*(c3.post("/vens", ven_shape()) for _ in range(8)))
+    assert sorted(answer.status for answer in answers) == [201] + [409] * 7
+    assert len((await c3.get("/vens")).json) == 1
+
+
 async def test_ven_names_are_unique_ven_16_err_11(bl, c3, vens):
     taken = vens["c1"]["venName"]
     for answer in (
@@ -245,7 +251,7 @@ async def test_report_content_is_the_clients_affair_rpt_15_16_18(c1, event):
     assert answer.shows(400).paths()[0].startswith("$.payloadDescriptors[0].objectType")
 
 
-async def test_reports_keep_to_their_event_when_it_moves_rpt_02_tr_107(bl, c1, program, event):
+async def test_a_report_that_moves_to_another_event_is_listed_by_its_program_rpt_02_tr_107(bl, c1, program, event):
     other = await bl.made("/programs", {"programName": fresh("p")})
     made = await c1.made("/reports", report_on(event))
     assert (await bl.get("/reports", ("programID", program["id"]))).ids == [made["id"]]

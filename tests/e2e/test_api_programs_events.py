@@ -1,5 +1,7 @@
 """What programs and events promise beyond their fields (PROG, EVT, INT, PAY, RDS)."""
 
+import asyncio
+
 import pytest
 from vtn_process import fresh
 
@@ -24,6 +26,12 @@ async def test_program_names_are_unique_prog_07_08(bl):
     (await bl.put(f"/programs/{first['id']}", {"programName": first["programName"]})).shows(200)
     (await bl.delete(f"/programs/{first['id']}")).shows(200)
     await bl.made("/programs", {"programName": first["programName"]})
+
+
+async def test_of_many_who_want_a_name_at_once_one_gets_it_prog_07(bl):
+    name = fresh("wanted")
+    answers = await asyncio.gather(*(bl.post("/programs", {"programName": name}) for _ in range(12)))
+    assert sorted(answer.status for answer in answers) == [201] + [409] * 11
 
 
 async def test_a_program_lists_event_and_report_descriptors_prog_11_12_pay_11(bl):

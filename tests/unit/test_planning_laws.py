@@ -191,7 +191,8 @@ class Drive:
         binding = held.end_s > now_s
         stopped = binding & np.isin(held.kind, (Kind.CURTAIL, Kind.SETPOINT))
         wants = view.soc_pct < np.maximum(view.target_pct, np.where(binding, held.target_pct, 0))
-        taper = np.where(view.soc_pct >= v.taper_from_pct, v.taper_share, 1.0)
+        over = np.clip((view.soc_pct - v.taper_from_pct) / (100 - v.taper_from_pct), 0, 1)
+        taper = 1 - (1 - v.taper_end_share) * over
         kw = np.where(wants & ~stopped, view.max_charge_kw * taper, 0.0)
         kw = np.where(binding & (held.kind == Kind.CAP), np.minimum(kw, held.power_w / 1000), kw)
         kw = np.where(binding & (held.kind == Kind.SETPOINT), held.power_w / 1000, kw)

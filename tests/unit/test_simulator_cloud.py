@@ -260,6 +260,19 @@ def test_the_ledger_knows_a_late_car_that_could_have_been_ready():
     assert cloud.ledger.summary()["late_though_feasible"] == 1
 
 
+@pytest.mark.parametrize(("replugs", "feasible_again"), [(False, False), (True, True)])
+def test_pulling_the_cable_ends_the_promise_and_plugging_in_again_starts_it_anew(replugs, feasible_again):
+    cloud = cloud_of(rates=dataclasses.replace(NO_FAULTS, unplugged=1.0))
+    fates = cloud.fleet.fates
+    car = charging(cloud)
+    fates.replug_after_s[car] = 600.0 if replugs else math.inf
+    submit(cloud, car, order(cloud, car))
+    cloud.advance(EVENING + timedelta(hours=2))
+    cloud.world.limit_w[car] = 0.0
+    cloud.advance(MORNING)
+    assert bool(cloud.ledger.summary()["late_though_feasible"]) is feasible_again
+
+
 def test_the_ledger_balances_with_the_meters():
     cloud = cloud_of("nissan", at=AFTERNOON)
     added_wh, exported_wh = float(cloud.world.added_wh.sum()), float(cloud.world.exported_wh.sum())

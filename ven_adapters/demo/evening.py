@@ -28,7 +28,7 @@ from vtn.clock import Clock, SimulatedClock, print_clock, sleep_until
 
 OEMS = ("bmw", "ford", "honda", "nissan")
 UTILITY = "derms"
-HEAD_START_S = 12.0
+HEAD_START_S = 20.0
 CYCLE_S, MARGIN_S = 300.0, 2_700.0
 
 

@@ -98,13 +98,21 @@ class Screen:
 
 
 def results_table(summary: Mapping[str, Any]) -> Table:
-    """One row per automaker and one for all."""
-    rows: Mapping[str, Mapping[str, Any]] = summary["by_oem"]
-    names = list(next(iter(rows.values())))
+    """One row per automaker. `late` counts cars that could have been ready; opt-outs are honoured of made."""
     table = Table(title="What was asked, what was delivered, and whether every car was ready")
-    table.add_column("automaker")
-    for name in names:
-        table.add_column(name.replace("_", " "), justify="right")
-    for oem, row in rows.items():
-        table.add_row(oem, *(str(row[name]) for name in names))
+    table.add_column("")
+    for name in ("cars", "asked", "delivered", "error", "exported", "directives", "late", "opt-outs"):
+        table.add_column(name, justify="right")
+    for oem, row in summary["by_oem"].items():
+        table.add_row(
+            oem,
+            f"{row['cars']:,}",
+            f"{row['asked_kwh']:,.0f} kWh",
+            f"{row['delivered_kwh']:,.0f} kWh",
+            f"{row['tracking_error_pct']:.1f} %",
+            f"{row['exported_kwh']:,.0f} kWh",
+            f"{row['directives']:,}",
+            str(row["late_though_feasible"]),
+            f"{row['honoured']}/{row['opt_outs']}",
+        )
     return table

@@ -38,6 +38,7 @@ class Drivers:
         self._visit = [-1] * cars
         self._provoked = [False] * cars
         self.busy_until_s = [-math.inf] * cars
+        self._reachable_wh: dict[int, float] = {}
         self._schedule()
 
     def departs_s(self, car: int) -> float:
@@ -98,7 +99,8 @@ class Drivers:
         world = self._world
         if world.fleet.plugs_in[night, car]:
             at_s = float(world.fleet.depart_s[night, car])
-            self._ledger.departed(night, car, at_s, float(world.soc_wh[car]), float(world.asked_soc_wh[car]))
+            reachable_wh = self._reachable_wh.pop(car, float(world.asked_soc_wh[car]))
+            self._ledger.departed(night, car, at_s, float(world.soc_wh[car]), reachable_wh)
         self._visit[car] = -1
         world.home[car] = False
         self._plug(car, plugged=False)
@@ -112,13 +114,17 @@ class Drivers:
         if not self._world.plugged[car]:
             return
         self._plug(car, plugged=False)
+        self._reachable_wh[car] = -math.inf
         back_s = at_s + float(self._world.fleet.fates.replug_after_s[car])
         if back_s < self.departs_s(car):
             self._at(back_s, car, functools.partial(self._plug_again, car))
 
     def _plug_again(self, car: int) -> None:
-        if self._world.home[car]:
+        world = self._world
+        if world.home[car]:
             self._plug(car, plugged=True)
+            left_s = self.departs_s(car) - world.time_of(car)
+            self._reachable_wh[car] = world.reachable_wh(car, left_s)
 
     def _charge_now(self, car: int, at_s: float) -> None:
         self._choose(car, DriverChoice.BOOST, at_s, self.departs_s(car))

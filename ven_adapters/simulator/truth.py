@@ -2,7 +2,8 @@
 
 Kept by the simulator, written at its end as one NPZ (series and columns) and one JSON file (counts and sums). Times are
 seconds since the fleet's midnight. A car is *late* when it left more than half a percent short of its target, and was
-*feasible* when charging at once on every plug-in would have brought it there.
+*feasible* when charging at once from its last plug-in on would have brought it there: a driver who pulls the cable
+before the declared departure ends the promise, and one who plugs in again starts it anew from the level the car has.
 """
 
 import collections
@@ -89,22 +90,22 @@ class Ledger:
             if levels.size:
                 self._fan[number] = np.percentile(100.0 * levels, QUANTILES)
 
-    def departed(self, night: int, car: int, at_s: float, soc_wh: float, asked_wh: float) -> None:
+    def departed(self, night: int, car: int, at_s: float, soc_wh: float, reachable_wh: float) -> None:
         """A car that was plugged in that night left."""
         usable_wh, target_pct = self._fleet.usable_wh[car], self._fleet.target_pct[car]
-        soc_pct, asked_pct = 100.0 * soc_wh / usable_wh, 100.0 * asked_wh / usable_wh
+        soc_pct, asked_pct = 100.0 * soc_wh / usable_wh, 100.0 * reachable_wh / usable_wh
         late, feasible = soc_pct < target_pct - SLACK_PCT, asked_pct >= target_pct - SLACK_PCT
         self._departures.append((night, car, at_s, soc_pct, asked_pct, target_pct, late, feasible))
 
     def asked(self, car: int, kind: DirectiveKind, at_s: float, *, gone_s: float) -> None:
         """A directive arrived, whatever became of it, for a car that has been off its plug for `gone_s`, 0 if not."""
         self._asked[kind.value] += 1
-        self._unplugged_asked += gone_s > 0
+        self._unplugged_asked += int(gone_s > 0)
         if gone_s > NEWS_GRACE_S:
             self._away_touched[car] += 1
         opted = self.opt_outs.get(car)
         if opted is not None and kind is not DirectiveKind.RELEASE:
-            opted.directives_after_grace += opted.at_s + NEWS_GRACE_S < at_s < opted.until_s
+            opted.directives_after_grace += int(opted.at_s + NEWS_GRACE_S < at_s < opted.until_s)
 
     def refused(self, code: ErrorCode) -> None:
         """A directive was refused."""

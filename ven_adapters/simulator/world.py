@@ -91,6 +91,13 @@ class World:
         """Let a car charge as its driver set it."""
         self.hold(car, np.inf, self.target_wh[car], self.reserve_wh[car])
 
+    def reachable_wh(self, car: int, seconds: float) -> float:
+        """The charge that a car would have after charging at once, as its driver set it, from now on for so long."""
+        row = np.array([car])
+        plugged = np.ones((max(1, int(seconds // STEP_S)), 1), bool)
+        _, levels = physics.immediate_charge(self.packs.at(row), self.soc_wh[row], self.target_wh[row], plugged, STEP_S)
+        return float(levels[-1, 0])
+
     def advance(self, to_s: float) -> None:
         """Live until `to_s`, in steps of a minute at most, every entry of the agenda at its instant."""
         while self.now_s < to_s:

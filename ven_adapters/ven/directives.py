@@ -233,7 +233,9 @@ def observed(held: Held, snapshot: Snapshot, now: datetime) -> Held:
     unplugged = _unplugged(held, snapshot, since)
     if unplugged is not None:
         return _with_cable_out(held, unplugged, snapshot, now)
-    if held.unplugged_at is not None and _newer(snapshot.plugged, held.unplugged_at) is Known.YES:
+    if held.unplugged_at is not None:
+        if _newer(snapshot.plugged, held.unplugged_at) is not Known.YES:
+            return held
         since = max(since, held.unplugged_at)
         held = dataclasses.replace(held, unplugged_at=None)
     proof = shows_effect(held, snapshot, since)

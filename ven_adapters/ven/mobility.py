@@ -5,6 +5,7 @@ charging point, so that they compare with metered powers. Pure, vectorised; know
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -19,7 +20,8 @@ COMPLETE_WITHIN_PCT = 3.0
 class PlanSettings:
     """What a programme and an adapter fix for planning.
 
-    `taper_from_pct`, `taper_share`: above this level a car takes this share of its power. `margin_s`: how much earlier
+    `taper_from_pct`, `taper_end_share`: above this level a car takes ever less of its power, in a line down to this
+    share at 100 %. `margin_s`: how much earlier
     than necessary a car must start. `reading_age_s`: the oldest reading on which a battery may discharge.
     `hysteresis_s`: how much less laxity a waiting car needs before it takes a charging car's place.
     `ghg_cost_per_kg`: money per kg of CO2, in the price's currency. `recovery_s`: the longest delay of a restart.
@@ -29,8 +31,8 @@ class PlanSettings:
 
     charge_efficiency: float = 0.9
     discharge_efficiency: float = 0.92
-    taper_from_pct: float = 90.0
-    taper_share: float = 0.5
+    taper_from_pct: float = 80.0
+    taper_end_share: float = 0.2
     margin_s: float = 1800.0
     programme_floor_pct: float = 20.0
     min_dwell_s: float = 300.0
@@ -77,16 +79,29 @@ def needs_of(
     deadline = view.departure_s if deadline_s is None else deadline_s
     done = (view.charge_state == Charge.COMPLETE) & (view.soc_pct >= target - COMPLETE_WITHIN_PCT)
     missing = np.where(done, 0.0, np.maximum(0.0, target - view.soc_pct))
-    slow = np.clip(target - np.maximum(view.soc_pct, settings.taper_from_pct), 0.0, missing)
     kwh_per_pct = view.usable_kwh / 100 / settings.charge_efficiency
     with np.errstate(divide="ignore", invalid="ignore"):
-        hours = np.where(
-            missing > 0, kwh_per_pct / view.max_charge_kw * (missing - slow + slow / settings.taper_share), 0.0
-        )
+        full_pct = _at_full_power_pct(np.where(done, target, view.soc_pct), target, settings)
+        hours = np.where(missing > 0, kwh_per_pct / view.max_charge_kw * full_pct, 0.0)
     unknown = np.isnan(missing) | np.isnan(view.usable_kwh) | ~(view.max_charge_kw > 0)
     hours = np.where(unknown, np.nan, hours)
     latest_start_s = deadline - hours * HOUR_S - settings.margin_s
     return Needs(missing * kwh_per_pct, hours, latest_start_s, latest_start_s - now_s)
+
+
+def _at_full_power_pct(from_pct: Floats, to_pct: Floats, settings: PlanSettings) -> Floats:
+    """Percent that full power would have charged in the time that charging takes; the taper is a falling line.
+
+    Above `taper_from_pct` the rate is proportional to 1 - loss * (level - taper_from) / (100 - taper_from), so the time
+    is the integral of its inverse, a logarithm.
+    """
+    knee, loss = settings.taper_from_pct, 1.0 - settings.taper_end_share
+    width = 100.0 - knee
+    if width <= 0 or loss <= 0:
+        return np.asarray(np.maximum(0.0, to_pct - from_pct))
+    low, high = (np.clip((level - knee) / width, 0.0, 1.0) for level in (from_pct, to_pct))
+    slow = width / loss * np.log((1 - loss * low) / (1 - loss * high))
+    return np.asarray(np.maximum(0.0, np.minimum(to_pct, knee) - from_pct) + np.maximum(0.0, slow))
 
 
 def together(first: Needs, second: Needs) -> Needs:
@@ -105,6 +120,12 @@ def kwh_above(view: FleetView, floor_pct: Floats, settings: PlanSettings) -> Flo
     return np.nan_to_num(np.maximum(0.0, kwh))
 
 
+def _mean_share(settings: PlanSettings) -> float:
+    """The mean share of full power that a battery takes between the taper's knee and 100 %."""
+    loss = 1.0 - settings.taper_end_share
+    return loss / -math.log(settings.taper_end_share) if loss > 0 else 1.0
+
+
 def kwh_to_spare(view: FleetView, needs: Needs, now_s: float, end_s: float, settings: PlanSettings) -> Floats:
     """What a battery can give until `end_s` and still be put back before departure; 0 where unknown.
 
@@ -113,6 +134,6 @@ def kwh_to_spare(view: FleetView, needs: Needs, now_s: float, end_s: float, sett
     """
     free = kwh_above(view, view.target_pct, settings)
     spare_h = np.maximum(0.0, needs.slack_s - (end_s - now_s)) / HOUR_S
-    round_trip = settings.charge_efficiency * settings.discharge_efficiency * settings.taper_share
+    round_trip = settings.charge_efficiency * settings.discharge_efficiency * _mean_share(settings)
     back_kwh = np.nan_to_num(spare_h * view.max_charge_kw * round_trip, posinf=np.inf)
     return np.asarray(free + back_kwh)

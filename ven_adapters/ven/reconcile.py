@@ -27,6 +27,7 @@ SENDS_PER_HOUR = 12
 NEAR_W = 150
 NEAR_SHARE = 0.05
 RENEW_BEFORE = timedelta(seconds=300)
+WORTH_SENDING = timedelta(seconds=120)
 WORTH_EXTENDING = timedelta(seconds=60)
 UNCONFIRMED_FOR = timedelta(seconds=900)
 CONTRARY_FOR = timedelta(seconds=300)
@@ -264,7 +265,8 @@ def _overdrawn(car: Car, desire: Desire, now: datetime) -> bool:
 
 def _submit(desire: Desire, car: Car, snapshot: Snapshot | None, now: datetime, *, sends_again: int = 0) -> Step:
     not_after = _not_after(desire)
-    if now > not_after or _dwelling(desire, car, now) or _overdrawn(car, desire, now):
+    too_short = desire.end - max(now, desire.start) < WORTH_SENDING
+    if too_short or now > not_after or _dwelling(desire, car, now) or _overdrawn(car, desire, now):
         return Step(Do.NOTHING, car)
     older = car.older
     ended: tuple[Held, ...] = ()

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from vtn.auth.clients import Registry
 from vtn.auth.tokens import Principal, TokenDesk
+from vtn.endpoints.answers import JsonAnswer
 from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.problems import problem, refusal
 from vtn.errors import Fault, Rejected, TooLarge, Unauthenticated, VtnError
@@ -113,6 +114,6 @@ async def read_body(request: web.Request) -> bytes:
         raise TooLarge(f"the body is larger than {request.client_max_size} bytes") from None
 
 
-def json_answer(body: bytes, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    """JSON bytes as an answer."""
-    return web.Response(status=status, body=body, headers={"Content-Type": "application/json"})
+def json_answer(body: bytes | None, status: HTTPStatus = HTTPStatus.OK, etag: str | None = None) -> web.StreamResponse:
+    """JSON bytes as an answer; None with the status 304."""
+    return JsonAnswer(body, status, etag)

@@ -56,8 +56,8 @@ def _search(kind: Kind, memo: AnswerMemo) -> Handler:
         version = caller.core.model.catalogue
         etag, body = memo.get(key, version) or _render(kind, memo, caller, key, version)
         if caller.request.headers.get("If-None-Match") == etag:
-            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
-        return web.Response(body=body, headers={"Content-Type": "application/json", "ETag": etag})
+            return json_answer(None, HTTPStatus.NOT_MODIFIED, etag)
+        return json_answer(body, etag=etag)
 
     return handle
 

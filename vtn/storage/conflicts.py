@@ -61,7 +61,7 @@ def conflict(connection: Connection, records: Sequence[Record]) -> Conflict:
             if _dangles(connection, record, reference):
                 return Conflict(reference.message)
         for unique in UNIQUE.get(record.kind, ()):
-            if _taken(connection, record, unique):
+            if _clashes(records, record, unique) or _taken(connection, record, unique):
                 return Conflict(unique.message)
     return Conflict("id: another object has this id, or a value that is needed is missing")
 
@@ -70,6 +70,12 @@ def _dangles(connection: Connection, record: Record, reference: Reference) -> bo
     wanted = getattr(record, reference.column)
     found = select(OBJECTS[reference.to].c.id).where(OBJECTS[reference.to].c.id == wanted)
     return wanted is not None and connection.execute(found).first() is None
+
+
+def _clashes(records: Sequence[Record], record: Record, unique: Unique) -> bool:
+    """Whether another record of the same command wants the same."""
+    others = [other for other in records if other.kind is record.kind and other.id != record.id]
+    return any(all(getattr(other, name) == getattr(record, name) for name in unique.columns) for other in others)
 
 
 def _taken(connection: Connection, record: Record, unique: Unique) -> bool:

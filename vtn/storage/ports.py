@@ -57,7 +57,7 @@ class Replace:
     """Replace an object by what `revise` makes of the stored one, inside the transaction; NotFound when it is gone.
 
     `revise` may raise any VtnError to refuse; it must be pure, since it may run again. When a ven changes its
-    client_id, `follow` makes of each resource of that ven what it shall become, and each is logged as an UPDATE.
+    client_id, `follow(resource, ven)` makes of each resource of that ven what it shall become, logged as an UPDATE.
     """
 
     kind: ObjectType

@@ -62,6 +62,9 @@ class ReadModel:
     def __init__(self) -> None:
         self.seq = 0
         self.catalogue = 0
+        self._empty()
+
+    def _empty(self) -> None:
         self._entries: dict[ObjectType, dict[str, Entry]] = {kind: {} for kind in ObjectType}
         self._order: dict[ObjectType, dict[str, list[Key]]] = {kind: defaultdict(list) for kind in ObjectType}
         self._by_program: dict[str, list[Key]] = defaultdict(list)
@@ -73,8 +76,10 @@ class ReadModel:
     # --- keeping current -----------------------------------------------------------------------------------------
 
     async def load(self, store: Store) -> None:
-        """Read everything once, at start."""
+        """Read everything: at start, and when the log no longer holds what this process has missed."""
         self.seq, records = await store.objects()
+        self.catalogue += 1
+        self._empty()
         for record in sorted(records, key=lambda record: (record.created, record.id)):
             self._insert(record)
 
@@ -84,6 +89,8 @@ class ReadModel:
             changes = await store.changes(self.seq)
             if not changes:
                 return
+            if changes[0].seq > self.seq + 1:
+                await self.load(store)
             self.apply(changes)
 
     def apply(self, changes: Sequence[Change]) -> None:

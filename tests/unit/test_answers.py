@@ -1,0 +1,81 @@
+"""JSON answers: what leaves in one write says the same as what aiohttp would have said."""
+
+import asyncio
+from http import HTTPStatus
+
+import pytest
+from aiohttp import web
+
+from vtn.endpoints.answers import JsonAnswer
+
+BODY = b'[{"id":"1"}]'
+ANSWERS = {
+    "list": lambda: JsonAnswer(BODY, etag='"e1"'),
+    "created": lambda: JsonAnswer(BODY, HTTPStatus.CREATED),
+    "unchanged": lambda: JsonAnswer(None, HTTPStatus.NOT_MODIFIED, '"e1"'),
+    "empty": lambda: JsonAnswer(b"[]"),
+}
+
+
+@pytest.fixture
+async def connect():
+    runner = web.ServerRunner(web.Server(_handle))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    writers = []
+
+    async def open_connection():
+        reader, writer = await asyncio.open_connection(*runner.addresses[0])
+        writers.append(writer)
+        return reader, writer
+
+    yield open_connection
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
+    await runner.cleanup()
+
+
+async def _handle(request):
+    return ANSWERS[request.path.strip("/")]()
+
+
+async def _ask(connection, path, version="1.1", *headers):
+    reader, writer = connection
+    writer.write("\r\n".join([f"GET /{path} HTTP/{version}", "Host: here", *headers, "", ""]).encode())
+    async with asyncio.timeout(5):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        status, *lines = head.strip().split("\r\n")
+        said = dict(line.split(": ", 1) for line in lines)
+        return status.split(" ", 1)[1], said, await reader.readexactly(int(said.get("Content-Length", 0)))
+
+
+@pytest.mark.parametrize("path", ANSWERS)
+async def test_an_answer_is_the_same_on_a_connection_that_goes_on_and_on_one_that_ends(connect, path):
+    status, said, body = await _ask(await connect(), path)
+    closing_status, closing_said, closing_body = await _ask(await connect(), path, "1.1", "Connection: close")
+    assert closing_said.pop("Connection") == "close"
+    assert said.pop("Date")
+    assert closing_said.pop("Date")
+    assert (status, said, body) == (closing_status, closing_said, closing_body)
+
+
+@pytest.mark.parametrize("path", ANSWERS)
+async def test_a_connection_serves_many_answers(connect, path):
+    connection = await connect()
+    first, second = [await _ask(connection, path), await _ask(connection, "list")]
+    assert (first[0], second[0], second[2]) == (f"{ANSWERS[path]().status} {ANSWERS[path]().reason}", "200 OK", BODY)
+
+
+async def test_an_unchanged_answer_has_no_body_and_announces_none(connect):
+    status, said, _ = await _ask(await connect(), "unchanged")
+    assert status == "304 Not Modified"
+    assert said.keys() == {"ETag", "Date", "Server"}
+
+
+async def test_a_client_of_http_1_0_is_hung_up_on(connect):
+    connection = await connect()
+    status, _, body = await _ask(connection, "list", "1.0")
+    assert (status, body) == ("200 OK", BODY)
+    assert await connection[0].read() == b""

@@ -1,0 +1,130 @@
+"""Enrolment files: read strictly, every fault named with its line, nothing granted by default."""
+
+import dataclasses
+import json
+from datetime import UTC, datetime, time
+
+import pytest
+
+from ven_adapters.simulator.enrolment import write_enrolment
+from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.settings import SimulatorSettings
+from ven_adapters.ven.enrolment import Unreadable, eligible, read_enrolments
+from ven_adapters.ven.fleet import DischargeBudget, Permission
+
+CAR = {
+    "vehicle_ref": "bmw-0001",
+    "zone": "bay",
+    "site_id": "home-0001",
+    "timezone": "America/Los_Angeles",
+    "charging_consent": {"version": "2026-01", "agreed_at": "2026-01-05T10:00:00Z"},
+    "discharge_consent": {"version": "2026-01", "agreed_at": "2026-01-05T10:00:00Z"},
+    "permission": {
+        "interconnection_id": "IC-1",
+        "export_limit_w": 7000,
+        "valid_until": "2027-01-01T00:00:00Z",
+        "inverter_listing": "UL1741-SB",
+    },
+    "preferences": {"ready_by": {"mon": "07:30", "sun": "09:00"}, "target_soc_pct": 80.0, "reserve_soc_pct": 30},
+    "discharge_budget": {"max_event_wh": 12000, "max_year_wh": 600000},
+    "opted_out": False,
+}
+
+
+def written(tmp_path, *cars, name="cars.jsonl"):
+    path = tmp_path / name
+    path.write_text("\n".join(car if isinstance(car, str) else json.dumps(car) for car in cars))
+    return path
+
+
+def with_value(path, value):
+    """CAR with one value replaced, or removed when it is ..."""
+    *sections, key = path.split(".")
+    car = json.loads(json.dumps(CAR))
+    node = car
+    for section in sections:
+        node = node[section]
+    if value is ...:
+        del node[key]
+    else:
+        node[key] = value
+    return car
+
+
+def test_every_field_of_a_line_is_read(tmp_path):
+    (car,) = read_enrolments([written(tmp_path, CAR)])
+    assert (car.vehicle_ref, car.zone, car.site_id, car.timezone) == (
+        "bmw-0001",
+        "bay",
+        "home-0001",
+        "America/Los_Angeles",
+    )
+    assert car.ready_by == (time(7, 30), None, None, None, None, None, time(9, 0))
+    assert (car.target_soc_pct, car.reserve_soc_pct, car.opted_out) == (80.0, 30.0, False)
+    assert (car.charging_consent, car.discharge_consent) == (True, True)
+    assert car.permission == Permission("IC-1", 7000, datetime(2027, 1, 1, tzinfo=UTC), "UL1741-SB")
+    assert car.discharge_budget == DischargeBudget(12000, 600000)
+
+
+@pytest.mark.parametrize("field", ["discharge_consent", "permission", "discharge_budget", "charging_consent"])
+@pytest.mark.parametrize("value", [None, ...])
+def test_what_is_not_on_file_is_refused_and_never_granted(tmp_path, field, value):
+    (car,) = read_enrolments([written(tmp_path, with_value(field, value))])
+    assert not getattr(car, field)
+
+
+def test_only_cars_whose_drivers_agreed_are_eligible(tmp_path):
+    cars = read_enrolments([written(tmp_path, CAR, {**CAR, "vehicle_ref": "bmw-0002", "charging_consent": None})])
+    assert [car.vehicle_ref for car in eligible(cars)] == ["bmw-0001"]
+
+
+FAULTS = [
+    ("vehicle_ref", "WBA3A5C50CF256789", "vehicle_ref: must be a pseudonym"),
+    ("vehicle_ref", "", "vehicle_ref: must be a pseudonym"),
+    ("zone", 7, "zone: must be a text"),
+    ("timezone", "Mars/Olympus", "timezone: must be an IANA time zone"),
+    ("charging_consent.agreed_at", "2026-01-05", "charging_consent.agreed_at: must be a date-time"),
+    ("charging_consent.version", ..., "charging_consent.version: must be a text"),
+    ("discharge_consent", True, "discharge_consent: must be an object or null"),
+    ("permission.export_limit_w", -1, "permission.export_limit_w: must be a whole number of watts"),
+    ("permission.export_limit_w", 7000.5, "permission.export_limit_w: must be a whole number of watts"),
+    ("permission.valid_until", "soon", "permission.valid_until: must be a date-time"),
+    ("preferences.ready_by", {"mon": "7:30"}, "preferences.ready_by: must map mon..sun"),
+    ("preferences.ready_by", {"monday": "07:30"}, "preferences.ready_by: must map mon..sun"),
+    ("preferences.target_soc_pct", 101, "preferences.target_soc_pct: must be a number from 0 to 100"),
+    ("preferences.reserve_soc_pct", True, "preferences.reserve_soc_pct: must be a number"),
+    ("discharge_budget.max_year_wh", "many", "discharge_budget.max_year_wh: must be a whole number"),
+    ("opted_out", None, "opted_out: must be true or false"),
+    ("vin", "x", "vin: is not known"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "says"), FAULTS)
+def test_a_fault_is_named_with_its_line_and_field(tmp_path, path, value, says):
+    file = written(tmp_path, CAR, with_value(path, value) | ({} if path == "vehicle_ref" else {"vehicle_ref": "bmw-2"}))
+    with pytest.raises(Unreadable) as refused:
+        read_enrolments([file])
+    assert refused.value.faults[0].startswith(f"{file}:2: {says}")
+
+
+def test_all_faults_of_all_files_are_named_at_once(tmp_path):
+    first = written(tmp_path, "{", {**CAR, "zone": 1, "opted_out": 2}, name="a.jsonl")
+    second = written(tmp_path, CAR, CAR, name="b.jsonl")
+    with pytest.raises(Unreadable) as refused:
+        read_enrolments([first, second, tmp_path / "missing.jsonl"])
+    assert [fault.split(": ")[1] for fault in refused.value.faults] == [
+        "is not a JSON object",
+        "zone",
+        "opted_out",
+        "vehicle_ref",
+        "cannot be read",
+    ]
+
+
+def test_a_simulated_fleets_file_is_read_whole(tmp_path):
+    fleet = plan_fleet(SimulatorSettings("nissan", 60, 7, datetime(2026, 7, 15, 22, tzinfo=UTC), token="t"))
+    path = tmp_path / "fleet.jsonl"
+    write_enrolment(fleet, path)
+    cars = read_enrolments([path])
+    assert [car.vehicle_ref for car in cars] == list(fleet.refs)
+    assert all(dataclasses.asdict(car)["charging_consent"] for car in cars)

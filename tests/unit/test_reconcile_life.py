@@ -1,0 +1,232 @@
+"""The life of one directive: which steps exist, what confirms, what fails, what ends it."""
+
+import pytest
+from directive_cases import accepted, at, directive, paused, seen, sent, unplugged
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ven_adapters.contract import (
+    ERROR_RULES,
+    FINAL_STATES,
+    BackendError,
+    Certainty,
+    ChargeState,
+    DirectiveKind,
+    DirectiveState,
+    DirectiveStatus,
+    ErrorCode,
+    Reading,
+    Snapshot,
+    Validity,
+)
+from ven_adapters.ven import directives
+from ven_adapters.ven.directives import MAX_ATTEMPTS, TRANSITIONS, Held, IllegalTransition, move
+
+S = DirectiveState
+LIFE = {
+    S.REQUESTED: {S.ACCEPTED, S.REJECTED, S.FAILED, S.EXPIRED, S.OVERRIDDEN, S.SUPERSEDED, S.CANCELLED},
+    S.ACCEPTED: {
+        *(S.IN_FORCE, S.OVERRIDDEN, S.INTERRUPTED, S.FAILED, S.EXPIRED, S.REJECTED, S.SUPERSEDED, S.CANCELLED),
+    },
+    S.IN_FORCE: {S.RELEASED, S.OVERRIDDEN, S.INTERRUPTED, S.FAILED, S.EXPIRED, S.SUPERSEDED, S.CANCELLED},
+    S.INTERRUPTED: {S.IN_FORCE, S.FAILED, S.RELEASED, S.OVERRIDDEN, S.SUPERSEDED, S.CANCELLED},
+}
+
+
+@pytest.mark.parametrize("state", list(S))
+@pytest.mark.parametrize("to", list(S))
+def test_the_life_cycle_knows_these_steps_and_no_other(state, to):
+    held = Held(directive(), state=state)
+    if to in LIFE.get(state, set()):
+        assert move(held, to, at(1)).state is to
+    else:
+        with pytest.raises(IllegalTransition):
+            move(held, to, at(1))
+
+
+def test_final_states_have_no_way_out():
+    assert all(TRANSITIONS[state] == frozenset() for state in FINAL_STATES)
+
+
+def test_an_acknowledgement_says_nothing_about_the_car():
+    held = accepted()
+    assert (held.state, held.certainty) == (S.ACCEPTED, Certainty.ACCEPTED)
+
+
+def test_a_pause_is_in_force_once_newer_telemetry_shows_no_power():
+    held = directives.observed(accepted(at_s=10), seen(20, power_w=0.0), at(21))
+    assert (held.state, held.certainty, held.confirmed_at) == (S.IN_FORCE, Certainty.VEHICLE_OBSERVED, at(20))
+    assert held.evidence == "power_w=0"
+
+
+@pytest.mark.parametrize("observed_s", [0, 9, 10])
+def test_telemetry_that_is_not_newer_than_the_send_confirms_nothing(observed_s):
+    held = accepted(at_s=10)
+    assert directives.observed(held, seen(observed_s, power_w=0.0), at(30)) is held
+
+
+def test_telemetry_before_the_window_confirms_nothing():
+    held = accepted(at_s=0, start_s=600)
+    assert directives.observed(held, seen(300, power_w=0.0), at(301)) is held
+
+
+@pytest.mark.parametrize("validity", [Validity.STALE, Validity.SENTINEL])
+def test_readings_that_are_not_ok_confirm_nothing(validity):
+    held = accepted()
+    unsure = Snapshot("car", power_w=Reading(0.0, at(20), at(20), validity=validity))
+    assert directives.observed(held, unsure, at(21)) is held
+
+
+CONFIRMS = [
+    (DirectiveKind.CURTAIL, None, paused(), 100.0, True),
+    (DirectiveKind.CURTAIL, None, paused(), 3000.0, False),
+    (DirectiveKind.CAP, 3500, None, 3400.0, True),
+    (DirectiveKind.CAP, 3500, None, 3800.0, False),
+    (DirectiveKind.CAP, 3500, paused(), 3400.0, False),
+    (DirectiveKind.CAP, 3500, paused(), 0.0, True),
+    (DirectiveKind.CHARGE, None, None, 7000.0, True),
+    (DirectiveKind.CHARGE, None, None, 0.0, False),
+    (DirectiveKind.SETPOINT, -5000, None, -4900.0, True),
+    (DirectiveKind.SETPOINT, -5000, None, -6000.0, False),
+    (DirectiveKind.SETPOINT, -5000, None, 0.0, False),
+    (DirectiveKind.SETPOINT, 5000, None, 4900.0, True),
+    (DirectiveKind.SETPOINT, 5000, None, 6000.0, False),
+]
+
+
+@pytest.mark.parametrize(("kind", "power_w", "setting", "measured_w", "confirms"), CONFIRMS)
+def test_the_effect_is_what_the_chosen_rung_can_achieve(kind, power_w, setting, measured_w, confirms):
+    held = directives.observed(accepted(kind, power_w, setting=setting), seen(30, power_w=measured_w), at(31))
+    assert (held.state is S.IN_FORCE) is confirms
+    assert (held.contradicted_at is not None) is not confirms
+
+
+def test_a_full_car_obeys_a_pause_and_a_start_alike():
+    for kind in (DirectiveKind.CURTAIL, DirectiveKind.CHARGE):
+        held = directives.observed(accepted(kind), seen(30, power_w=0.0, state=ChargeState.COMPLETE), at(31))
+        assert held.state is S.IN_FORCE
+
+
+def test_a_pulled_cable_interrupts_when_a_second_source_agrees():
+    held = directives.observed(accepted(), seen(20, power_w=0.0), at(21))
+    assert directives.observed(held, unplugged(30), at(31)).state is S.INTERRUPTED
+
+
+def test_a_flapping_plug_flag_interrupts_nothing_before_a_minute_has_passed():
+    held = directives.observed(accepted(), seen(20, power_w=0.0), at(21))
+    flapped = directives.observed(held, seen(30, plugged=False), at(31))
+    assert flapped.state is S.IN_FORCE
+    assert directives.observed(flapped, seen(80, plugged=False), at(81)).state is S.IN_FORCE
+    assert directives.observed(flapped, seen(90, plugged=False), at(91)).state is S.INTERRUPTED
+
+
+def test_a_replug_within_the_window_is_in_force_again_only_by_what_was_seen_after_it():
+    held = directives.observed(accepted(), seen(20, power_w=0.0), at(21))
+    held = directives.observed(held, unplugged(30), at(31))
+    still_out = directives.observed(held, seen(29, power_w=0.0, plugged=True), at(32))
+    assert still_out.state is S.INTERRUPTED
+    back = directives.observed(still_out, seen(60, power_w=0.0, plugged=True), at(61))
+    assert back.state is S.IN_FORCE
+
+
+def test_the_backends_word_alone_never_puts_a_directive_in_force():
+    status = DirectiveStatus("d-1", "car", S.IN_FORCE, Certainty.VEHICLE_OBSERVED, at(20))
+    held = directives.told(accepted(), status, at(21))
+    assert (held.state, held.certainty) == (S.ACCEPTED, Certainty.BACKEND_REPORTED)
+
+
+@pytest.mark.parametrize("state", [S.ACCEPTED, S.IN_FORCE])
+def test_an_override_that_the_backend_reports_ends_the_directive(state):
+    held = accepted() if state is S.ACCEPTED else directives.observed(accepted(), seen(20, power_w=0.0), at(21))
+    status = DirectiveStatus("d-1", "car", S.OVERRIDDEN, Certainty.BACKEND_REPORTED, at(30), ErrorCode.USER_OVERRIDE)
+    ended = directives.told(held, status, at(31))
+    assert (ended.state, ended.error) == (S.OVERRIDDEN, ErrorCode.USER_OVERRIDE)
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_every_error_leads_to_retry_doubt_or_an_end(code):
+    held = directives.refused(sent(), BackendError(code, "x"), at(1), 0.5)
+    rule = ERROR_RULES[code]
+    if code in (ErrorCode.ALREADY_IN_STATE, ErrorCode.LIMIT_REACHED):
+        assert (held.state, held.certainty, held.evidence) == (S.IN_FORCE, Certainty.BACKEND_REPORTED, code.value)
+    elif rule.may_have_happened:
+        assert (held.state, held.in_doubt) == (S.REQUESTED, True)
+    elif rule.retryable:
+        assert (held.state, held.in_doubt) == (S.REQUESTED, False)
+        assert held.retry_at > at(1)
+    else:
+        assert (held.state, held.error) == (S.REJECTED, code)
+
+
+def test_a_wait_that_the_backend_names_is_never_cut_short():
+    error = BackendError(ErrorCode.RATE_LIMITED, "x", retry_after_s=40.0)
+    assert directives.refused(sent(), error, at(1), 0.0).retry_at == at(41)
+
+
+def test_the_retry_budget_is_spent_at_last():
+    held = sent()
+    for _ in range(MAX_ATTEMPTS - 1):
+        held = directives.sent(
+            directives.refused(held, BackendError(ErrorCode.BACKEND_TRANSIENT, "x"), at(1), 0.1), at(2)
+        )
+    assert directives.refused(held, BackendError(ErrorCode.BACKEND_TRANSIENT, "x"), at(3), 0.1).state is S.FAILED
+
+
+def test_nothing_is_retried_after_its_last_instant():
+    error = BackendError(ErrorCode.BACKEND_TRANSIENT, "x", retry_after_s=7200.0)
+    assert directives.refused(sent(), error, at(1), 0.0).state is S.EXPIRED
+
+
+def test_a_doubt_is_settled_by_what_the_backend_knows():
+    held = directives.refused(sent(), BackendError(ErrorCode.OUTCOME_UNKNOWN, "x"), at(1), 0.5)
+    known = directives.told(held, DirectiveStatus("d-1", "car", S.IN_FORCE, Certainty.BACKEND_REPORTED), at(5))
+    assert (known.state, known.in_doubt) == (S.ACCEPTED, False)
+    again = directives.never_arrived(held, at(5))
+    assert (again.state, again.in_doubt, again.retry_at) == (S.REQUESTED, False, at(5))
+
+
+ENDS = [
+    (accepted(), S.EXPIRED),
+    (directives.observed(accepted(), seen(20, power_w=0.0), at(21)), S.RELEASED),
+    (
+        directives.observed(directives.observed(accepted(), seen(20, power_w=0.0), at(21)), unplugged(30), at(31)),
+        S.RELEASED,
+    ),
+    (directives.observed(accepted(), unplugged(30), at(31)), S.FAILED),
+]
+
+
+@pytest.mark.parametrize(("held", "ends"), ENDS)
+def test_the_end_of_the_window_ends_everything(held, ends):
+    assert directives.passed(held, at(3599)) is held
+    assert directives.passed(held, at(3600)).state is ends
+
+
+def test_what_never_left_expires_at_its_last_instant_and_what_is_in_doubt_does_not():
+    waiting = sent()
+    doubted = directives.refused(waiting, BackendError(ErrorCode.OUTCOME_UNKNOWN, "x"), at(1), 0.5)
+    assert directives.passed(waiting, at(3541)).state is S.EXPIRED
+    assert directives.passed(doubted, at(3541)).state is S.REQUESTED
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-100, 4000),
+            st.sampled_from([0.0, 3000.0, 7000.0, -5000.0]),
+            st.booleans(),
+            st.sampled_from(list(ChargeState)),
+        ),
+        max_size=12,
+    ),
+    st.sampled_from([DirectiveKind.CURTAIL, DirectiveKind.CHARGE, DirectiveKind.CAP, DirectiveKind.SETPOINT]),
+    st.integers(0, 2000),
+    st.integers(-500, 2000),
+)
+@settings(max_examples=150, deadline=None)
+def test_in_force_never_rests_on_telemetry_older_than_send_or_start(readings, kind, sent_s, start_s):
+    held = accepted(kind, at_s=sent_s, start_s=start_s)
+    for observed_s, power_w, plugged, state in readings:
+        held = directives.observed(held, seen(observed_s, power_w=power_w, plugged=plugged, state=state), at(5000))
+        if held.confirmed_once:
+            assert held.confirmed_at > max(held.sent_at, held.directive.start)
