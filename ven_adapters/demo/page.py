@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ven_adapters.demo.results import Truth, setpoint_kw
+from ven_adapters.demo.results import Floats, Truth, setpoint_kw
 from ven_adapters.demo.scenario import ALERT_AT, ALERT_MINUTES, PACIFIC
 from ven_adapters.demo.utility import Ask
 
@@ -100,7 +100,7 @@ def _portfolio(truths: Sequence[Truth], asks: Sequence[Ask]) -> go.Figure:
     kw = np.sum([truth.kw.sum(axis=1) for truth in truths], axis=0)
     points = [setpoint_kw(truth, asks) for truth in truths]
     held = np.any([~np.isnan(point).all(axis=1) for point in points], axis=0)
-    target = np.where(held, np.sum([np.nansum(point, axis=1) for point in points], axis=0), np.nan)
+    target = np.where(held, np.sum([_filled(t, p) for t, p in zip(truths, points, strict=True)], axis=0), np.nan)
     figure = go.Figure()
     figure.add_scatter(
         x=times, y=unmanaged, name="unmanaged (charging on plug-in)", line={"color": MUTED, "dash": "dot"}
@@ -120,12 +120,17 @@ def _plus_minutes(at: Any, minutes: int) -> Any:
     return at + timedelta(minutes=minutes)
 
 
+def _filled(truth: Truth, points: Floats) -> Floats:
+    """Set-points summed over zones; a zone without one (its event was cancelled) counts with what it drew."""
+    return np.asarray(np.where(np.isnan(points), truth.kw, points).sum(axis=1))
+
+
 def _each(truths: Sequence[Truth], asks: Sequence[Ask]) -> go.Figure:
     figure = make_subplots(rows=2, cols=2, subplot_titles=[truth.oem for truth in truths], shared_xaxes=True)
     for number, truth in enumerate(truths):
         place = {"row": number // 2 + 1, "col": number % 2 + 1}
         points = setpoint_kw(truth, asks)
-        target = np.where(np.isnan(points).all(axis=1), np.nan, np.nansum(points, axis=1))
+        target = np.where(np.isnan(points).all(axis=1), np.nan, _filled(truth, points))
         shown = {"showlegend": number == 0}
         for name, values, line in (
             ("unmanaged", truth.unmanaged_kw.sum(axis=1), {"color": MUTED, "dash": "dot"}),

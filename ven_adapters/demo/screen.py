@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
@@ -99,18 +100,19 @@ class Screen:
 
 def results_table(summary: Mapping[str, Any]) -> Table:
     """One row per automaker. `late` counts cars that could have been ready; opt-outs are honoured of made."""
-    table = Table(title="What was asked, what was delivered, and whether every car was ready")
+    title = "What was asked, what was delivered, and whether every car was ready"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
-    for name in ("cars", "asked", "delivered", "error", "exported", "directives", "late", "opt-outs"):
+    for name in ("cars", "asked kWh", "delivered", "exported", "error %", "directives", "late", "opt-outs"):
         table.add_column(name, justify="right")
     for oem, row in summary["by_oem"].items():
         table.add_row(
             oem,
             f"{row['cars']:,}",
-            f"{row['asked_kwh']:,.0f} kWh",
-            f"{row['delivered_kwh']:,.0f} kWh",
-            f"{row['tracking_error_pct']:.1f} %",
-            f"{row['exported_kwh']:,.0f} kWh",
+            f"{row['asked_kwh']:,.0f}",
+            f"{row['delivered_kwh']:,.0f}",
+            f"{row['exported_kwh']:,.0f}",
+            f"{row['tracking_error_pct']:.1f}",
             f"{row['directives']:,}",
             str(row["late_though_feasible"]),
             f"{row['honoured']}/{row['opt_outs']}",

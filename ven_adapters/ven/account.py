@@ -52,6 +52,7 @@ class Account:
         self.reports_refused = 0
         self.choices: collections.Counter[str] = collections.Counter()
         self.cycles = 0
+        self._zones: Mapping[str, Sample] = {}
 
     def read(self, event_id: str, revision: str, real_s: float) -> None:
         """An event, or a new version of it, was read."""
@@ -81,6 +82,7 @@ class Account:
         self, now: datetime, real_s: float, zones: Mapping[str, Sample], by_state: Mapping[DirectiveState, int]
     ) -> None:
         """Append one line of progress."""
+        self._zones = zones
         line = {
             "at": now,
             "real_s": real_s,
@@ -93,9 +95,15 @@ class Account:
         self._lines.flush()
 
     def close(
-        self, now: datetime, by_state: Mapping[DirectiveState, int], confirmed: int, heard: Iterable[Heard]
+        self,
+        now: datetime,
+        real_s: float,
+        by_state: Mapping[DirectiveState, int],
+        confirmed: int,
+        heard: Iterable[Heard],
     ) -> None:
-        """Write the summary, whole or not at all."""
+        """Write the last line, and the summary whole or not at all."""
+        self.line(now, real_s, self._zones, by_state)
         self._lines.close()
         told = [item for item in heard if item.object_type == "EVENT"]
         summary = {

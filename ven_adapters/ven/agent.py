@@ -128,7 +128,7 @@ class Agent:
     async def _close(self) -> None:
         await self.dispatcher.settle(STOP_WITHIN_S)
         roster = self.garage.roster
-        self.account.close(self._clock.now(), roster.by_state, roster.confirmed, self.vtn_bell.heard)
+        self.account.close(self._clock.now(), time.time(), roster.by_state, roster.confirmed, self.vtn_bell.heard)
         self._doors.store.note(self.garage.drain())
         await self._doors.store.close()
         await self._doors.backend.close()

@@ -1,0 +1,147 @@
+"""One real adapter between a real VTN process and a real simulated automaker's cloud, on one fast clock."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ven_adapters.config import AdapterSettings
+from ven_adapters.simulator.cloud import Cloud
+from ven_adapters.simulator.enrolment import write_enrolment
+from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.serve import running
+from ven_adapters.simulator.settings import NO_FAULTS, FaultRates, SimulatorSettings
+from ven_adapters.ven.agent import Agent
+from ven_adapters.ven.run import doors
+from vtn.client import Client
+from vtn.clock import SimulatedClock, print_clock
+from vtn.wire.enumerations import ObjectType
+
+EVENING = datetime(2026, 7, 2, 3, 0, tzinfo=UTC)  # 20:00 on a Wednesday in California
+SPEED = 240.0
+CARS = 60
+PATIENCE_S = 25.0
+PATIENT_POLL_S = 3600.0
+TOKEN = "cloud-token"
+SECRET = "webhook-secret"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+async def eventually(holds: Callable[[], object], within_s: float = PATIENCE_S):
+    """Wait until something holds, and return it."""
+    async with asyncio.timeout(within_s):
+        while not (found := holds()):  # noqa: ASYNC110 - the adapter's own state, watched from outside
+            await asyncio.sleep(0.01)
+        return found
+
+
+async def eventually_reads(read, within_s: float = PATIENCE_S):
+    """Wait until a reading of the VTN is not empty, and return it."""
+    async with asyncio.timeout(within_s):
+        while not (found := await read()):  # noqa: ASYNC110 - another process' state, asked for
+            await asyncio.sleep(0.05)
+        return found
+
+
+class Rig:
+    """The parts, and what tests do with them."""
+
+    def __init__(self, vtn, clock, folder: Path, cloud: Cloud, port: int) -> None:
+        self.vtn = vtn
+        self.clock = clock
+        self.folder = folder
+        self.cloud = cloud
+        self.port = port
+        self.utility = Client(vtn.url, "bl", vtn.secrets["bl"])
+        self.agents: list[tuple[Agent, asyncio.Task]] = []
+        self.settings = self._settings()
+
+    def _settings(self, **changes) -> AdapterSettings:
+        given = {
+            "oem": self.cloud.fleet.brand,
+            "client_name": f"adapter-{self.folder.name}",
+            "vtn": {"url": self.vtn.url, "client_id": "c1", "client_secret": self.vtn.secrets["c1"]},
+            "backend": {
+                "url": f"http://127.0.0.1:{self.port}",
+                "token": TOKEN,
+                "webhook_secret": SECRET,
+                "clock": print_clock(self.clock),
+            },
+            "enrolments": [str(self.folder / "cars.jsonl")],
+            "wake": {"mode": "timer", "poll_s": 0.2, "first_retry_s": 0.1, "longest_retry_s": 0.3},
+            "cycle_s": 120,
+            "plans_per_s": 10,
+            "clock": print_clock(self.clock),
+            "var": str(self.folder),
+            **changes,
+        }
+        return AdapterSettings.model_validate_json(json.dumps(given))
+
+    def change(self, **changes) -> None:
+        """Other settings for the agents that are started from now on."""
+        self.settings = self._settings(**changes)
+
+    async def start(self) -> Agent:
+        """Start an adapter and wait until it is registered and knows its events."""
+        agent = Agent(self.settings, self.clock, doors(self.settings))
+        task = asyncio.create_task(agent.run())
+        self.agents.append((agent, task))
+        await eventually(lambda: task.done() or (agent.registered and agent.mirror.polled and agent.account.cycles))
+        if task.done():
+            task.result()
+        return agent
+
+    async def stop(self) -> None:
+        """Stop every adapter as SIGTERM would."""
+        for agent, task in self.agents:
+            agent.stop()
+            await task
+        self.agents.clear()
+
+    async def program(self, **more) -> str:
+        made = await self.utility.create(ObjectType.PROGRAM, {"programName": f"p-{time.time_ns()}", **more})
+        return made["id"]
+
+    async def event(self, payload_type, value, *, minutes=240, starts_in_s=0.0, program_id=None, **more):
+        """An event of one interval; `more` overrides its parts."""
+        start = self.clock.now() + timedelta(seconds=starts_in_s)
+        content = {
+            "programID": program_id or await self.program(),
+            "intervalPeriod": {"start": start.isoformat(), "duration": f"PT{minutes}M"},
+            "intervals": [{"id": 0, "payloads": [{"type": payload_type, "values": [value]}]}],
+            **more,
+        }
+        return await self.utility.create(ObjectType.EVENT, content)
+
+    async def cancel(self, event) -> None:
+        await self.utility.delete(ObjectType.EVENT, event["id"])
+
+    async def close(self) -> None:
+        await self.stop()
+        await self.utility.close()
+
+
+@contextlib.asynccontextmanager
+async def rigged(
+    launch, folder: Path, *, brand="bmw", cars=CARS, faults: FaultRates = NO_FAULTS, **server
+) -> AsyncIterator[Rig]:
+    """A VTN and a cloud with its cars, on one clock that starts now; adapters are started by the test."""
+    clock = SimulatedClock(EVENING, time.time(), SPEED)
+    settings = SimulatorSettings(brand, cars, 7, EVENING, TOKEN, nights=1, faults=faults)
+    write_enrolment(plan_fleet(settings), folder / "cars.jsonl")
+    with launch({"server.clock": print_clock(clock), **server}) as vtn:
+        async with running(settings, clock) as live:
+            rig = Rig(vtn, clock, folder, live.backend.cloud, live.port)
+            try:
+                yield rig
+            finally:
+                await rig.close()

@@ -1,0 +1,142 @@
+"""The adapter from event to car and back: plans, directives, confirmations, reports, drivers' choices."""
+
+import json
+from collections import Counter
+
+import pytest
+from agent_rig import eventually, eventually_reads, rigged
+
+from ven_adapters.contract import DirectiveKind, DirectiveState, DriverChoice, DriverChose
+from vtn.wire.enumerations import ObjectType
+
+S = DirectiveState
+
+
+@pytest.fixture
+async def rig(launch, tmp_path):
+    """Each test has its own cars on its own evening."""
+    async with rigged(launch, tmp_path) as made:
+        yield made
+
+
+def held(agent):
+    return {ref: car.held for ref, car in agent.garage.roster if car.held is not None}
+
+
+def in_force(agent):
+    return {ref: one for ref, one in held(agent).items() if one.state is S.IN_FORCE}
+
+
+def measured_kw(agent):
+    return sum(agent.garage.meter.sample(zone, float("inf")).power_kw for zone in agent.garage.zones)
+
+
+async def test_a_ven_and_a_resource_per_zone_are_registered_and_name_no_car(rig):
+    agent = await rig.start()
+    (ven,) = await rig.utility.search(ObjectType.VEN)
+    resources = await rig.utility.search(ObjectType.RESOURCE, venID=ven["id"])
+    assert (ven["clientID"], sorted(one["resourceName"] for one in resources)) == ("c1", ["bay", "la"])
+    for one in resources:
+        told = {item["type"]: item["values"][0] for item in one["attributes"]}
+        assert told["MAX_POWER_CONSUMPTION"] == pytest.approx(
+            agent.garage.capacity(one["resourceName"]).max_consumption_kw, abs=0.1
+        )
+        assert told.keys() == {"MAX_POWER_CONSUMPTION", "MAX_POWER_EXPORT"}
+    assert "bmw-0" not in json.dumps([ven, *resources])
+
+
+async def test_an_emergency_stops_what_can_wait_and_telemetry_confirms_it(rig):
+    agent = await rig.start()
+    await eventually(lambda: measured_kw(agent) > 50)
+    before_kw = measured_kw(agent)
+    event = await rig.event("SIMPLE", 3)
+    await eventually(lambda: len(in_force(agent)) >= 10)
+    for one in in_force(agent).values():
+        assert one.directive.origin.event_id == event["id"]
+        assert one.confirmed_at > one.sent_at
+    await eventually(lambda: measured_kw(agent) < 0.4 * before_kw)
+
+
+async def test_a_cancelled_event_is_followed_by_a_restart_and_every_car_is_given_back(rig):
+    agent = await rig.start()
+    await eventually(lambda: measured_kw(agent) > 50)
+    event = await rig.event("SIMPLE", 3)
+    await eventually(lambda: len(in_force(agent)) >= 10)
+    stopped = set(in_force(agent))
+    await rig.cancel(event)
+    await eventually(lambda: event["id"] not in agent.mirror.events)
+    await eventually(
+        lambda: sum(one.directive.kind is DirectiveKind.CURTAIL for one in held(agent).values()) < len(stopped)
+    )
+    assert agent.steering._released.keys() == {"bay", "la"}
+
+
+async def test_an_opt_out_is_released_at_once_and_the_car_is_not_touched_again(rig):
+    agent = await rig.start()
+    await rig.event("SIMPLE", 3)
+    await eventually(lambda: len(in_force(agent)) >= 5)
+    ref = next(iter(in_force(agent)))
+    rig.cloud.outbox.append(DriverChose(ref, DriverChoice.OPT_OUT, rig.clock.now(), None))
+    await eventually(lambda: ref not in held(agent) and ref in {r for r, _ in agent.garage.roster})
+    cycles = agent.account.cycles
+    await eventually(lambda: agent.account.cycles > cycles + 3)
+    assert ref not in held(agent)
+
+
+async def test_reports_are_posted_when_due_and_once(rig):
+    agent = await rig.start()
+    event = await rig.event(
+        "SIMPLE",
+        1,
+        minutes=20,
+        reportDescriptors=[
+            {"payloadType": "USAGE", "units": "KWH"},
+            {"payloadType": "OPERATING_STATE"},
+            {"payloadType": "BASELINE"},
+        ],
+    )
+    (report,) = await eventually_reads(lambda: rig.utility.search(ObjectType.REPORT, eventID=event["id"]))
+    assert report["clientName"] == rig.settings.client_name
+    assert {one["resourceName"] for one in report["resources"]} >= {"bay", "la"}
+    payloads = [p for one in report["resources"] for interval in one["intervals"] for p in interval["payloads"]]
+    usage_kwh = sum(p["values"][0] for p in payloads if p["type"] == "USAGE")
+    assert usage_kwh > 1.0
+    assert {"type": "BASELINE", "values": []} in payloads
+    assert "bmw-0" not in json.dumps(report)
+    cycles = agent.account.cycles
+    await eventually(lambda: agent.account.cycles > cycles + 3)
+    assert len(await rig.utility.search(ObjectType.REPORT, eventID=event["id"])) == 1
+
+
+async def test_only_the_zone_that_an_event_is_targeted_at_follows_it(rig):
+    agent = await rig.start()
+    (ven,) = await rig.utility.search(ObjectType.VEN)
+    for one in await rig.utility.search(ObjectType.RESOURCE, venID=ven["id"]):
+        granted = {**one, "objectType": "BL_RESOURCE_REQUEST", "targets": [f"zone-{one['resourceName']}"]}
+        await rig.utility.replace(ObjectType.RESOURCE, one["id"], granted)
+    await rig.event("SIMPLE", 3, targets=["zone-bay"])
+    await eventually(lambda: len(in_force(agent)) >= 5)
+    zones = Counter(one.zone for one in held(agent).values())
+    assert set(zones) == {"bay"}
+
+
+async def test_what_is_not_understood_is_counted_and_moves_no_car(rig):
+    agent = await rig.start()
+    await rig.event("X_TELEPORT", 1)
+    await eventually(lambda: agent.account.unknown["X_TELEPORT"])
+    assert held(agent) == {}
+
+
+async def test_a_stopped_adapter_leaves_directives_to_their_ends_and_writes_its_summary(rig):
+    agent = await rig.start()
+    event = await rig.event("SIMPLE", 3)
+    await eventually(lambda: len(in_force(agent)) >= 5)
+    await rig.stop()
+    summary = json.loads((rig.settings.folder / "summary.json").read_bytes())
+    assert summary["directives_confirmed"] >= 5
+    assert not set(summary["directives_by_state"]) & {"CANCELLED"}
+    told = summary["events"][event["id"]]
+    assert told["read_s"] <= told["first_directive_s"] <= told["last_directive_s"]
+    lines = [json.loads(line) for line in (rig.settings.folder / "progress.jsonl").read_text().splitlines()]
+    assert lines[-1]["zones"].keys() == {"bay", "la"}
+    assert sum(lines[-1]["directives_by_state"].values()) == sum(summary["directives_by_state"].values())
