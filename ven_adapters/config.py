@@ -44,7 +44,6 @@ class ZoneSettings(Section):
     """One zone; a zone with too few cars joins its parent, or without one the zone with the most cars."""
 
     parent: str | None = None
-    limit_kw: Annotated[float, pydantic.Field(gt=0)] | None = None
 
 
 class AdapterSettings(Section):

@@ -3,9 +3,11 @@
 import dataclasses
 import json
 import statistics
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from rich import box
 from rich.table import Table
 
 Rates = Mapping[str, Sequence[float]]
@@ -46,11 +48,17 @@ class Figure:
 
 
 def interleaved(
-    contenders: Mapping[str, Callable[[], float]], rounds: int, each: Callable[[str], None]
+    contenders: Mapping[str, Callable[[], float]], rounds: int, longest_s: float, each: Callable[[str], None]
 ) -> dict[str, list[float]]:
-    """Measure every contender once per round, so that a machine that drifts drifts for all of them."""
+    """Measure every contender once per round, so that a machine that drifts drifts for all of them.
+
+    No round begins after `longest_s`, but the first always does.
+    """
     rates: dict[str, list[float]] = {name: [] for name in contenders}
+    until = time.monotonic() + longest_s
     for turn in range(rounds):
+        if turn and time.monotonic() > until:
+            break
         names = list(contenders)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             rates[name].append(contenders[name]())
@@ -84,26 +92,27 @@ def _spread(values: Sequence[float]) -> float:
 
 def table(figures: Sequence[Figure]) -> Table:
     """The figures for a reader."""
-    shown = Table(title="Against physical limits, same machine, same run", caption="medians over interleaved rounds")
-    for heading in ("", "rate", "spread", "limit", "limit's rate", "ratio", "target", ""):
-        shown.add_column(heading, justify="left" if heading in {"", "limit"} else "right")
+    shown = Table(title="Per second, against what this machine can do", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("", "rate", "spread", "limit", "its rate", "ratio", "target"):
+        shown.add_column(heading, justify="left" if heading in {"", "limit"} else "right", no_wrap=True)
     for line in figures:
         shown.add_row(*_cells(line))
     return shown
 
 
 def _cells(line: Figure) -> Iterator[str]:
+    colour = "red" if line.missed else "green"
     yield line.name
-    yield f"{line.value:,.0f} {line.unit}" if line.value is not None else "-"
-    yield f"{line.spread:.0%}" if line.spread is not None else "-"
+    yield _text(line.value, ",.0f")
+    yield _text(line.spread, ".0%")
     yield line.limit
-    yield f"{line.limit_value:,.0f}" if line.limit_value is not None else "-"
-    yield f"{line.ratio:.2f}" if line.ratio is not None else "-"
-    yield f"{line.target:.2f}" if line.target is not None else ""
-    if line.ratio is None or line.target is None:
-        yield ""
-    else:
-        yield "[red]missed[/red]" if line.missed else "[green]reached[/green]"
+    yield _text(line.limit_value, ",.0f")
+    yield f"[{colour}]{_text(line.ratio, '.2f')}[/{colour}]" if line.target is not None else _text(line.ratio, ".2f")
+    yield _text(line.target, ".2f")
+
+
+def _text(number: float | None, form: str) -> str:
+    return "" if number is None else format(number, form)
 
 
 def write(figures: Sequence[Figure], path: Path) -> None:

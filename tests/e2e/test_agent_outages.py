@@ -106,13 +106,18 @@ async def listening(rig, agent):
     program_id = await rig.program()
     for _ in range(20):
         event = await rig.event("X_HINT", 1, program_id=program_id)
-        try:
-            await eventually(lambda: any(one.object_id == event["id"] for one in agent.vtn_bell.heard), 1.0)
-        except TimeoutError:
-            continue
-        await eventually(lambda: event["id"] in agent.mirror.events)
-        return event
+        if await told_of(agent, event["id"]):
+            await eventually(lambda event_id=event["id"]: event_id in agent.mirror.events)
+            return event
     raise AssertionError("no notification came")
+
+
+async def told_of(agent, event_id):
+    """Whether a notification of the event comes within a second."""
+    try:
+        return await eventually(lambda: any(one.object_id == event_id for one in agent.vtn_bell.heard), 1.0)
+    except TimeoutError:
+        return False
 
 
 async def test_cars_that_sleep_and_a_backend_that_refuses_at_times_are_told_in_the_end(launch, tmp_path):

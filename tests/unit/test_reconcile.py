@@ -22,19 +22,8 @@ from ven_adapters.contract import (
     Snapshot,
 )
 from ven_adapters.ven import directives
-from ven_adapters.ven.reconcile import (
-    MIN_DWELL_S,
-    SENDS_PER_HOUR,
-    Car,
-    Do,
-    aged,
-    cancelled,
-    direction,
-    directive_key,
-    reconcile,
-    settled,
-    unblocked,
-)
+from ven_adapters.ven.car import Car, aged, cancelled, direction, settled, unblocked
+from ven_adapters.ven.reconcile import MIN_DWELL_S, SENDS_PER_HOUR, Do, directive_key, reconcile
 
 S = DirectiveState
 K = DirectiveKind

@@ -91,6 +91,8 @@ CONFIRMS = [
     (DirectiveKind.SETPOINT, -5000, None, 0.0, False),
     (DirectiveKind.SETPOINT, 5000, None, 4900.0, True),
     (DirectiveKind.SETPOINT, 5000, None, 6000.0, False),
+    (DirectiveKind.SETPOINT, 5000, None, 0.0, False),
+    (DirectiveKind.SETPOINT, 5000, paused(), 0.0, True),
 ]
 
 

@@ -7,10 +7,11 @@ carry out what we hold, without the backend we keep reading events. On a stop, d
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -64,7 +65,7 @@ class Agent:
         self._stopping = asyncio.Event()
         self._first_read: dict[str, datetime] = {}
         self._files: dict[Path, float] = {}
-        self._capacities: dict[str, Capacity] = {}
+        self._capacities: dict[str, Capacity] | None = None
         self._leaving: set[str] = set()
         self.vtn_bell, self.bell = Bell(), Bell()
         self.registered: Registered | None = None
@@ -99,20 +100,25 @@ class Agent:
         await self._open()
         try:
             async with asyncio.TaskGroup() as group:
-                loops = (
-                    self._meet_cars(),
-                    self._follow_vtn(group),
-                    self._take_facts(),
-                    self._steer(),
-                    self._report(),
-                    self._remember(),
-                )
-                self._tasks = [group.create_task(loop) for loop in loops]
+                follow_vtn = functools.partial(self._follow_vtn, group)
+                loops = (self._meet_cars, follow_vtn, self._take_facts, self._steer, self._report, self._remember)
+                self._tasks = [group.create_task(self._again_and_again(loop)) for loop in loops]
                 await self._stopping.wait()
                 for task in self._tasks:
                     task.cancel()
         finally:
             await self._close()
+
+    async def _again_and_again(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Start a loop anew when it fails in a way that nobody foresaw: one defect must not give up a fleet."""
+        failures = 0
+        while True:
+            try:
+                await work()
+            except Exception:  # noqa: BLE001 - logged whole, and tried again
+                _log.exception("a part of the adapter failed and is started again")
+            failures += 1
+            await asyncio.sleep(back_off_s(failures, self._settings.wake, self._dice.random()))
 
     async def _open(self) -> None:
         enrolments = eligible(read_enrolments(self._settings.enrolments))
@@ -202,11 +208,11 @@ class Agent:
     async def _introduce(self, group: asyncio.TaskGroup) -> None:
         """Register what changed; the first time, start to listen."""
         wanted = self._capacities
-        if not wanted:
+        if wanted is None:
             return
         first = self.registered is None
         registered = await register(self._doors.vtn, self._settings.client_name, wanted)
-        self.registered, self._capacities = registered, {}
+        self.registered, self._capacities = registered, None
         if first:
             listener = Listener(self._doors.vtn, registered.ven_id, self._settings.vtn.ca)
             wake = self._settings.wake

@@ -8,7 +8,6 @@ Knows nothing of transports, stores or clocks: every instant is an argument.
 import dataclasses
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from ven_adapters.contract import (
     FINAL_STATES,
@@ -17,18 +16,15 @@ from ven_adapters.contract import (
     Certainty,
     ChargeState,
     Directive,
-    DirectiveKind,
     DirectiveState,
     DirectiveStatus,
     ErrorCode,
     Known,
-    Reading,
     Setting,
     Snapshot,
-    Validity,
 )
+from ven_adapters.ven.effects import Effect, Proof, newer, shows_contrary, shows_effect, usable
 
-T = TypeVar("T")
 S = DirectiveState
 _ENDED_EARLY = frozenset({S.SUPERSEDED, S.CANCELLED})
 
@@ -43,22 +39,11 @@ TRANSITIONS: Mapping[DirectiveState, frozenset[DirectiveState]] = {
 # The rest of a window is not worth a command to a car (and start commands expire as well).
 SEND_MARGIN = timedelta(seconds=60)
 UNPLUG_DEBOUNCE = timedelta(seconds=60)
-TOLERANCE_W = 250.0
-TOLERANCE_SHARE = 0.08
 MAX_ATTEMPTS = 5
 MAX_SENDS_AGAIN = 2
 FIRST_RETRY_S = 15.0
 LONGEST_RETRY_S = 300.0
 
-_IDLE = frozenset(
-    {
-        ChargeState.PAUSED_BY_DIRECTIVE,
-        ChargeState.STOPPED,
-        ChargeState.COMPLETE,
-        ChargeState.WAITING_SCHEDULE,
-        ChargeState.NO_POWER,
-    }
-)
 # Refusals that say: the car is already where we want it.
 _ALREADY_SO = frozenset({ErrorCode.ALREADY_IN_STATE, ErrorCode.LIMIT_REACHED})
 
@@ -123,11 +108,6 @@ def driver_settings(snapshot: Snapshot) -> DriverSettings:
     return DriverSettings(
         usable(snapshot.limit_soc_pct), usable(snapshot.limit_current_a), usable(snapshot.charge_state)
     )
-
-
-def usable(reading: Reading[T] | None) -> T | None:
-    """A reading's value unless it is missing or a sentinel."""
-    return reading.value if reading is not None and reading.validity is not Validity.SENTINEL else None
 
 
 def sent(held: Held, now: datetime) -> Held:
@@ -216,6 +196,8 @@ _TOLD: Mapping[DirectiveState, DirectiveState] = {
     S.FAILED: S.FAILED,
     S.EXPIRED: S.EXPIRED,
     S.REJECTED: S.FAILED,
+    S.CANCELLED: S.CANCELLED,
+    S.SUPERSEDED: S.SUPERSEDED,
 }
 
 
@@ -234,27 +216,22 @@ def observed(held: Held, snapshot: Snapshot, now: datetime) -> Held:
     if unplugged is not None:
         return _with_cable_out(held, unplugged, snapshot, now)
     if held.unplugged_at is not None:
-        if _newer(snapshot.plugged, held.unplugged_at) is not Known.YES:
+        if newer(snapshot.plugged, held.unplugged_at) is not Known.YES:
             return held
         since = max(since, held.unplugged_at)
         held = dataclasses.replace(held, unplugged_at=None)
-    proof = shows_effect(held, snapshot, since)
+    effect = Effect.of(held.directive, held.setting)
+    proof = shows_effect(effect, snapshot, since)
     if proof is not None:
         return _confirm(held, proof, now)
-    if against := shows_contrary(held, snapshot, since):
+    if against := shows_contrary(effect, snapshot, since):
         return dataclasses.replace(held, contradicted_at=held.contradicted_at or against)
     return held
 
 
-def _newer(reading: Reading[T] | None, since: datetime) -> T | None:
-    if reading is None or reading.validity is not Validity.OK or reading.observed_at <= since:
-        return None
-    return reading.value
-
-
 def _unplugged(held: Held, snapshot: Snapshot, since: datetime) -> datetime | None:
     """When the cable was first seen out, by a reading that is newer than `since`."""
-    if snapshot.plugged is None or _newer(snapshot.plugged, since) is not Known.NO:
+    if snapshot.plugged is None or newer(snapshot.plugged, since) is not Known.NO:
         return None
     return held.unplugged_at or snapshot.plugged.observed_at
 
@@ -263,18 +240,10 @@ def _with_cable_out(held: Held, first: datetime, snapshot: Snapshot, now: dateti
     """A flapping plug flag interrupts nothing: it takes a second source, or a minute (fault 9)."""
     held = dataclasses.replace(held, unplugged_at=first)
     seen = snapshot.plugged.observed_at if snapshot.plugged else first
-    sure = _newer(snapshot.charge_state, held.sent_at or first) is ChargeState.UNPLUGGED
+    sure = newer(snapshot.charge_state, held.sent_at or first) is ChargeState.UNPLUGGED
     if held.state is S.INTERRUPTED or not (sure or seen - first >= UNPLUG_DEBOUNCE):
         return held
     return move(held, S.INTERRUPTED, now, error=ErrorCode.NOT_PLUGGED)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Proof:
-    """One observation that shows the effect: what, and when the car saw it."""
-
-    text: str
-    observed_at: datetime
 
 
 def _confirm(held: Held, proof: Proof, now: datetime) -> Held:
@@ -283,56 +252,6 @@ def _confirm(held: Held, proof: Proof, now: datetime) -> Held:
     if held.state is S.IN_FORCE:
         return dataclasses.replace(held, contradicted_at=None, certainty=certainty, confirmed_at=proof.observed_at)
     return move(held, S.IN_FORCE, now, contradicted_at=None, error=None, confirmed_once=True, **facts)
-
-
-def expected_w(held: Held) -> float | None:
-    """The power the car should show: what the backend says its rung achieves, else what was asked; None is "any"."""
-    kind = held.directive.kind
-    if kind in (DirectiveKind.CHARGE, DirectiveKind.RELEASE):
-        return None
-    if held.setting is not None and held.setting.power_w is not None:
-        return float(held.setting.power_w)
-    return 0.0 if kind is DirectiveKind.CURTAIL else float(held.directive.power_w or 0)
-
-
-def shows_effect(held: Held, snapshot: Snapshot, since: datetime) -> Proof | None:
-    """An observation newer than `since` that shows the effect."""
-    power_w = _newer(snapshot.power_w, since)
-    state = _newer(snapshot.charge_state, since)
-    if power_w is not None and snapshot.power_w and _power_fits(held, power_w):
-        return Proof(f"power_w={power_w:.0f}", snapshot.power_w.observed_at)
-    if state is not None and snapshot.charge_state and power_w is None and _state_fits(held, state):
-        return Proof(f"charge_state={state}", snapshot.charge_state.observed_at)
-    if state is ChargeState.COMPLETE and snapshot.charge_state and (expected_w(held) or 0.0) >= 0.0:
-        return Proof("charge_state=COMPLETE", snapshot.charge_state.observed_at)
-    return None
-
-
-def shows_contrary(held: Held, snapshot: Snapshot, since: datetime) -> datetime | None:
-    """When an observation newer than `since` showed the car doing something else."""
-    power_w = _newer(snapshot.power_w, since)
-    if power_w is None or snapshot.power_w is None or _power_fits(held, power_w):
-        return None
-    return snapshot.power_w.observed_at
-
-
-def _power_fits(held: Held, power_w: float) -> bool:
-    expected = expected_w(held)
-    if expected is None:
-        return power_w > TOLERANCE_W
-    slack_w = max(TOLERANCE_W, TOLERANCE_SHARE * abs(expected))
-    if held.directive.kind is DirectiveKind.SETPOINT and expected > 0:
-        return TOLERANCE_W < power_w <= expected + slack_w
-    if expected < 0:
-        return expected - slack_w <= power_w < -TOLERANCE_W
-    return -slack_w <= power_w <= expected + slack_w
-
-
-def _state_fits(held: Held, state: ChargeState) -> bool:
-    expected = expected_w(held)
-    if expected is None or expected > 0:
-        return state is ChargeState.CHARGING
-    return state is ChargeState.DISCHARGING if expected < 0 else state in _IDLE
 
 
 def passed(held: Held, now: datetime) -> Held:

@@ -24,11 +24,11 @@ from ven_adapters.contract import (
     SnapshotsSeen,
     Validity,
 )
+from ven_adapters.ven.car import Car
 from ven_adapters.ven.columns import Charge, FleetView, Floats, Tri
-from ven_adapters.ven.directives import usable
+from ven_adapters.ven.effects import usable
 from ven_adapters.ven.fleet import Enrolment, Fleet
 from ven_adapters.ven.meter import Meter, Sample
-from ven_adapters.ven.reconcile import Car
 from ven_adapters.ven.registration import Capacity, merge_zones
 from ven_adapters.ven.roster import Roster
 from ven_adapters.ven.store import (
@@ -199,9 +199,10 @@ class Garage:
             return
         known = self.exports.get(ref)
         if known is None:
-            self.exports[ref] = ExportRow(
+            first = ExportRow(
                 vehicle_ref=ref, year=now.year, year_wh=0.0, event_id="", event_wh=0.0, counter_wh=reading.value
             )
+            self._keep_export(first, now)
         elif reading.value != known.counter_wh:
             given_wh = max(0.0, reading.value - known.counter_wh)
             same_year = known.year == now.year

@@ -11,7 +11,8 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from ven_adapters.contract import Directive, DirectiveKind, DirectiveState, ErrorCode, OnCommLoss, Origin, Snapshot
+from ven_adapters.contract import Directive, DirectiveKind, DirectiveState, OnCommLoss, Origin, Snapshot
+from ven_adapters.ven.car import Block, Car, block_after, current_direction, direction, event_of, fall_back
 from ven_adapters.ven.directives import (
     MAX_ATTEMPTS,
     MAX_SENDS_AGAIN,
@@ -19,7 +20,6 @@ from ven_adapters.ven.directives import (
     Held,
     driver_settings,
     move,
-    passed,
 )
 
 MIN_DWELL_S = 300
@@ -52,29 +52,6 @@ class Desire:
     max_energy_wh: int | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Block:
-    """Why a car is left alone for an event: a driver took over, or the car or its backend said no for good."""
-
-    event_id: str
-    why: DirectiveState
-    until: datetime
-    kind: DirectiveKind | None = None
-    until_replug: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Car:
-    """One car as the reconciler sees it. `older`, oldest first: what the backend may hold until `held` replaces it."""
-
-    held: Held | None = None
-    older: tuple[Held, ...] = ()
-    blocks: tuple[Block, ...] = ()
-    sends: tuple[datetime, ...] = ()
-    flipped_at: datetime | None = None
-    calling: bool = False
-
-
 class Do(enum.Enum):
     """What to do for a car."""
 
@@ -92,15 +69,6 @@ class Step:
     car: Car
     target: Held | None = None
     ended: tuple[Held, ...] = ()
-
-
-def direction(kind: DirectiveKind, power_w: int | None) -> int:
-    """1 charges, 0 holds still, -1 discharges; two of different direction are opposite commands."""
-    if kind in (DirectiveKind.CHARGE, DirectiveKind.RELEASE):
-        return 1
-    if kind is DirectiveKind.CURTAIL or not power_w:
-        return 0
-    return 1 if power_w > 0 else -1
 
 
 def directive_key(origin: Origin | None, vehicle_ref: str, revision: int) -> str:
@@ -142,15 +110,10 @@ def _give_back(car: Car, now: datetime) -> Step:
     ended: tuple[Held, ...] = ()
     if car.held is not None and car.held.state is DirectiveState.REQUESTED:
         ended = (move(car.held, DirectiveState.CANCELLED, now),)
-        car = _fall_back(car)
+        car = fall_back(car)
     if car.held is None:
         return Step(Do.NOTHING, car, None, ended)
     return Step(Do.CANCEL, dataclasses.replace(car, calling=True), car.held, ended)
-
-
-def _fall_back(car: Car) -> Car:
-    """The car when what it held is gone: whatever the backend had before."""
-    return dataclasses.replace(car, held=car.older[-1] if car.older else None, older=car.older[:-1])
 
 
 def _serves(held: Held, desire: Desire, now: datetime) -> bool:
@@ -214,45 +177,13 @@ def _give_up(car: Car, held: Held, now: datetime) -> Step:
     """A car that obeyed and keeps going back is somebody else's will; one that never obeyed has failed."""
     obeyed = held.state is DirectiveState.IN_FORCE
     ended = move(held, DirectiveState.OVERRIDDEN if obeyed else DirectiveState.FAILED, now)
-    left = block_after(dataclasses.replace(_fall_back(car), calling=True), ended)
+    left = block_after(dataclasses.replace(fall_back(car), calling=True), ended)
     return Step(Do.CANCEL, left, ended, (ended,))
-
-
-def block_after(car: Car, ended: Held) -> Car:
-    """Leave the car alone for as long as the way its directive ended demands."""
-    if ended.state not in _BLOCKING:
-        return car
-    kind = None if ended.state is DirectiveState.OVERRIDDEN else ended.directive.kind
-    replug = ended.error in _UNTIL_REPLUG
-    block = Block(_event_id(ended.directive.origin), ended.state, _left_alone_until(ended), kind, replug)
-    return dataclasses.replace(car, blocks=(*car.blocks, block))
-
-
-def _left_alone_until(ended: Held) -> datetime:
-    """A driver who took over is left alone until the next departure; a refusal holds for the window refused."""
-    directive = ended.directive
-    if ended.state is not DirectiveState.OVERRIDDEN:
-        return directive.end
-    return max(directive.end, directive.ready_by or directive.end + timedelta(days=1))
-
-
-_BLOCKING = frozenset({DirectiveState.OVERRIDDEN, DirectiveState.REJECTED, DirectiveState.FAILED})
-_UNTIL_REPLUG = frozenset({ErrorCode.NOT_PLUGGED, ErrorCode.NOT_AT_SITE})
-
-
-def unblocked(car: Car, now: datetime, *, replugged: bool = False) -> Car:
-    """Forget blocks that have run out, and after a replug those that waited for it."""
-    kept = tuple(block for block in car.blocks if now < block.until and not (replugged and block.until_replug))
-    return car if len(kept) == len(car.blocks) else dataclasses.replace(car, blocks=kept)
-
-
-def _event_id(origin: Origin | None) -> str:
-    return origin.event_id if origin is not None else ""
 
 
 def _blocked(desire: Desire, blocks: Sequence[Block], now: datetime) -> bool:
     return any(
-        block.event_id == _event_id(desire.origin) and now < block.until and block.kind in (None, desire.kind)
+        block.event_id == event_of(desire.origin) and now < block.until and block.kind in (None, desire.kind)
         for block in blocks
     )
 
@@ -297,13 +228,7 @@ def _dwelling(desire: Desire, car: Car, now: datetime) -> bool:
     """Whether this would flip the car too soon after the last flip (fault 14)."""
     if desire.urgent or car.flipped_at is None or now - car.flipped_at >= timedelta(seconds=MIN_DWELL_S):
         return False
-    return _current_direction(car) != direction(desire.kind, desire.power_w)
-
-
-def _current_direction(car: Car) -> int:
-    """What the newest directive that a backend took makes the car do; a car without one charges."""
-    taken = [one for one in (*car.older, car.held) if one is not None and one.state is not DirectiveState.REQUESTED]
-    return direction(taken[-1].directive.kind, taken[-1].directive.power_w) if taken else 1
+    return current_direction(car) != direction(desire.kind, desire.power_w)
 
 
 def _not_after(desire: Desire) -> datetime:
@@ -333,60 +258,3 @@ def _directive(desire: Desire, not_after: datetime, older: Held | None, revision
         min_dwell_s=MIN_DWELL_S,
         origin=desire.origin,
     )
-
-
-def settled(car: Car, outcome: Held, now: datetime) -> tuple[Car, tuple[Held, ...]]:
-    """A call came back with `outcome`: the car that follows, and every directive that changed with it.
-
-    A replacement that was taken ends the older ones when it starts; one that failed leaves them to be dealt with.
-    """
-    car = dataclasses.replace(car, calling=False)
-    if car.held is None or car.held.directive.directive_id != outcome.directive.directive_id:
-        return car, ()
-    if outcome.final:
-        return replaced(car, outcome), (outcome,)
-    if outcome.state is not DirectiveState.REQUESTED and car.held.state is DirectiveState.REQUESTED:
-        flips = _current_direction(car) != direction(outcome.directive.kind, outcome.directive.power_w)
-        car = dataclasses.replace(car, flipped_at=now if flips else car.flipped_at)
-    car, ended = started(dataclasses.replace(car, held=outcome), now)
-    return car, (outcome, *ended)
-
-
-def started(car: Car, now: datetime) -> tuple[Car, tuple[Held, ...]]:
-    """Once a replacement that was taken has started, what it replaces is over."""
-    held = car.held
-    if not car.older or held is None or held.state is DirectiveState.REQUESTED or held.directive.start > now:
-        return car, ()
-    ended = tuple(move(one, DirectiveState.SUPERSEDED, now) for one in car.older if not one.final)
-    return dataclasses.replace(car, older=()), ended
-
-
-def replaced(car: Car, held: Held) -> Car:
-    """The car with a newer view of the directive that it holds; one that ended leaves its block behind."""
-    if not held.final:
-        return dataclasses.replace(car, held=held)
-    return block_after(_fall_back(car), held)
-
-
-def aged(car: Car, now: datetime) -> tuple[Car, tuple[Held, ...]]:
-    """Time went by: starts, ends and expiries of everything a car holds, and blocks that have run out."""
-    car, ended = started(unblocked(car, now), now)
-    over = tuple(one for one in (passed(one, now) for one in car.older) if one.final)
-    if over:
-        gone = {one.directive.directive_id for one in over}
-        left = tuple(one for one in car.older if one.directive.directive_id not in gone)
-        car, ended = dataclasses.replace(car, older=left), (*ended, *over)
-    if car.held is None or car.calling:
-        return car, ended
-    held = passed(car.held, now)
-    return (replaced(car, held), (*ended, held)) if held is not car.held else (car, ended)
-
-
-def cancelled(car: Car, target: Held, now: datetime) -> tuple[Car, tuple[Held, ...]]:
-    """A cancel was taken: what was held before counts again, and without one the car is the driver's."""
-    flips = direction(target.directive.kind, target.directive.power_w) != 1
-    car = dataclasses.replace(car, calling=False, flipped_at=now if flips else car.flipped_at)
-    if car.held is None or car.held.directive.directive_id != target.directive.directive_id:
-        return car, ()
-    ended = car.held if car.held.final else move(car.held, DirectiveState.CANCELLED, now)
-    return _fall_back(car), (ended,)

@@ -18,7 +18,6 @@ from ven_adapters.contract import (
     DirectiveState,
     DirectiveStatus,
     ErrorCode,
-    Known,
     OnCommLoss,
     OnEnd,
     OptOut,
@@ -28,8 +27,8 @@ from ven_adapters.contract import (
     Snapshot,
 )
 from ven_adapters.ven import directives
+from ven_adapters.ven.car import Car, aged, cancelled, replaced, settled, unblocked
 from ven_adapters.ven.directives import DriverSettings, Held
-from ven_adapters.ven.reconcile import Car, aged, cancelled, replaced, settled, unblocked
 from ven_adapters.ven.store import DirectiveRow, document, parse_at, print_at
 
 NOBODY = Car()
@@ -168,11 +167,6 @@ class Roster:
 def lost(error: BackendError) -> bool:
     """Whether the backend says that it does not know the directive asked about."""
     return error.code is ErrorCode.INVALID_REQUEST
-
-
-def is_plugged(snapshot: Snapshot) -> bool:
-    """Whether the car says its cable is in."""
-    return directives.usable(snapshot.plugged) is Known.YES
 
 
 def row_of(held: Held) -> DirectiveRow:

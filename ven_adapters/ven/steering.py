@@ -73,7 +73,8 @@ class Steering:
         leads = now_s < asks.next_change_s <= now_s + self._course.lead_s
         at = datetime.fromtimestamp(asks.next_change_s, UTC) if leads else now
         ahead = self._read(zone, heard, at) if leads else asks
-        decided = plan(view, ahead, at.timestamp(), self._course.settings)
+        planned = _as_chosen_now(view, now_s, at.timestamp()) if leads else view
+        decided = plan(planned, ahead, at.timestamp(), self._course.settings)
         steps = tuple(self._steps(zone, view, decided, at.timestamp(), now, leads=leads))
         return Orders(zone, asks, decided, steps, self._sample(view, asks, decided, now_s), self._next_s(asks, now_s))
 
@@ -153,6 +154,16 @@ class Steering:
             planned_kw=decided.planned_kw,
             simple_level=int(asks.simple.value) if asks.simple is not None else None,
         )
+
+
+def _as_chosen_now(view: FleetView, now_s: float, at_s: float) -> FleetView:
+    """The view with drivers' choices of this moment still in force at `at_s`: until one ends, nothing is sent."""
+    out_s, boost_s = view.opted_out_until_s, view.boost_until_s
+    return dataclasses.replace(
+        view,
+        opted_out_until_s=np.where(out_s > now_s, np.maximum(out_s, at_s + 1.0), out_s),
+        boost_until_s=np.where(boost_s > now_s, np.maximum(boost_s, at_s + 1.0), boost_s),
+    )
 
 
 def _instant(at_s: float) -> datetime:

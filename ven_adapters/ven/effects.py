@@ -1,0 +1,100 @@
+"""What a car must be seen to do for a directive to be in force, and what speaks against it. Pure.
+
+Only valid observations that the car made after a given instant count. The power looked for is the one that the chosen
+rung of the fallback ladder can achieve, because a 3.5 kW request that became a pause is in force when the car pauses.
+"""
+
+import dataclasses
+from datetime import datetime
+from typing import Self, TypeVar
+
+from ven_adapters.contract import ChargeState, Directive, DirectiveKind, Reading, Setting, Snapshot, Validity
+
+T = TypeVar("T")
+
+TOLERANCE_W = 250.0
+TOLERANCE_SHARE = 0.08
+
+_IDLE = frozenset(
+    {
+        ChargeState.PAUSED_BY_DIRECTIVE,
+        ChargeState.STOPPED,
+        ChargeState.COMPLETE,
+        ChargeState.WAITING_SCHEDULE,
+        ChargeState.NO_POWER,
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Proof:
+    """One observation that shows the effect: what, and when the car saw it."""
+
+    text: str
+    observed_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Effect:
+    """The power looked for in watts, None for any that charges; a `bound` is kept by a car that draws nothing too."""
+
+    power_w: float | None
+    bound: bool = True
+
+    @classmethod
+    def of(cls, directive: Directive, setting: Setting | None) -> Self:
+        """What a directive and its rung should make of a car."""
+        if directive.kind in (DirectiveKind.CHARGE, DirectiveKind.RELEASE):
+            return cls(None)
+        if setting is not None and setting.power_w is not None:
+            return cls(float(setting.power_w), directive.kind is not DirectiveKind.SETPOINT)
+        asked_w = 0.0 if directive.kind is DirectiveKind.CURTAIL else float(directive.power_w or 0)
+        return cls(asked_w, directive.kind is not DirectiveKind.SETPOINT)
+
+    def fits_power(self, power_w: float) -> bool:
+        """Whether a measured power is the effect. A car near full, or near its reserve, may take or give less."""
+        if self.power_w is None:
+            return power_w > TOLERANCE_W
+        slack_w = max(TOLERANCE_W, TOLERANCE_SHARE * abs(self.power_w))
+        if self.power_w < 0:
+            return self.power_w - slack_w <= power_w < -TOLERANCE_W
+        least_w = -slack_w if self.bound or self.power_w == 0 else TOLERANCE_W
+        return least_w <= power_w <= self.power_w + slack_w
+
+    def fits_state(self, state: ChargeState) -> bool:
+        """Whether a charging state, where no power was told, is the effect. A full car obeys all but a discharge."""
+        if self.power_w is not None and self.power_w < 0:
+            return state is ChargeState.DISCHARGING
+        charges = self.power_w is None or self.power_w > 0
+        return state is ChargeState.COMPLETE or (state is ChargeState.CHARGING if charges else state in _IDLE)
+
+
+def usable(reading: Reading[T] | None) -> T | None:
+    """A reading's value unless it is missing or a sentinel."""
+    return reading.value if reading is not None and reading.validity is not Validity.SENTINEL else None
+
+
+def newer(reading: Reading[T] | None, since: datetime) -> T | None:
+    """A reading's value when it is valid and was observed after `since`."""
+    if reading is None or reading.validity is not Validity.OK or reading.observed_at <= since:
+        return None
+    return reading.value
+
+
+def shows_effect(effect: Effect, snapshot: Snapshot, since: datetime) -> Proof | None:
+    """An observation newer than `since` that shows the effect."""
+    power, charge = snapshot.power_w, snapshot.charge_state
+    power_w, state = newer(power, since), newer(charge, since)
+    if power is not None and power_w is not None and effect.fits_power(power_w):
+        return Proof(f"power_w={power_w:.0f}", power.observed_at)
+    told = power_w is None or state is ChargeState.COMPLETE
+    if charge is not None and state is not None and told and effect.fits_state(state):
+        return Proof(f"charge_state={state}", charge.observed_at)
+    return None
+
+
+def shows_contrary(effect: Effect, snapshot: Snapshot, since: datetime) -> datetime | None:
+    """When an observation newer than `since` showed the car doing something else."""
+    power = snapshot.power_w
+    power_w = newer(power, since)
+    return None if power is None or power_w is None or effect.fits_power(power_w) else power.observed_at
