@@ -19,6 +19,7 @@ from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 
 PAGE = 50
+REMEMBERED_PAGES = 256
 RENEW_BEFORE_S = 30.0
 TIMEOUT = aiohttp.ClientTimeout(total=30.0, connect=5.0)
 
@@ -155,7 +156,10 @@ class Client:
         if status == HTTPStatus.NOT_MODIFIED and page:
             return page.content
         if etag:
+            self._pages.pop(url, None)
             self._pages[url] = _Page(etag, answer)
+            if len(self._pages) > REMEMBERED_PAGES:
+                del self._pages[next(iter(self._pages))]
         return answer
 
     async def _write(self, method: str, path: str, content: Mapping[str, Any] | None) -> Json:

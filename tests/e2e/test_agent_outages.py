@@ -33,10 +33,9 @@ async def test_without_the_vtn_what_is_held_is_carried_out_and_it_is_read_again_
     agent = await rig.start()
     await stopped_by(rig, agent)
     rig.vtn.kill()
-    cycles = agent.account.cycles
+    cycles, before = agent.account.cycles, set(in_force(agent))
     await eventually(lambda: agent.account.cycles > cycles + 3)
-    assert len(in_force(agent)) >= 5
-    assert not agent.garage.roster.by_state[S.CANCELLED]
+    assert len(before & set(in_force(agent))) > len(before) / 2
     port = rig.utility.url.split(":")[2].split("/")[0]
     rig.vtn.settings["server.port"] = port
     rig.vtn.start()

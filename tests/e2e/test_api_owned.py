@@ -251,6 +251,17 @@ async def test_report_content_is_the_clients_affair_rpt_15_16_18(c1, event):
     assert answer.shows(400).paths()[0].startswith("$.payloadDescriptors[0].objectType")
 
 
+async def test_reports_go_with_their_event_to_another_program_tr_56_tr_107(bl, c1, program, event):
+    """The old program may go; the report stays with its event."""
+    other = await bl.made("/programs", {"programName": fresh("p")})
+    made = await c1.made("/reports", report_on(event))
+    (await bl.put(f"/events/{event['id']}", {"programID": other["id"]})).shows(200)
+    assert (await bl.get("/reports", ("programID", program["id"]))).ids == []
+    assert (await bl.get("/reports", ("programID", other["id"]))).ids == [made["id"]]
+    (await bl.delete(f"/programs/{program['id']}")).shows(200)
+    (await c1.get(f"/reports/{made['id']}")).shows(200)
+
+
 async def test_a_report_that_moves_to_another_event_is_listed_by_its_program_rpt_02_tr_107(bl, c1, program, event):
     other = await bl.made("/programs", {"programName": fresh("p")})
     made = await c1.made("/reports", report_on(event))

@@ -21,6 +21,7 @@ STATUSES: Mapping[type[errors.VtnError], HTTPStatus] = {
 }
 CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 MEDIA_TYPE = "application/json"
+OUT_OF_REACH = "the server cannot reach its database; a write may or may not have taken effect"
 
 
 def problem(
@@ -43,4 +44,5 @@ def refusal(error: errors.VtnError, *, media_type: str = MEDIA_TYPE) -> web.Resp
     """The answer to a request that was refused on purpose; every fault of the request is listed."""
     status = STATUSES.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     faults = [{"path": f.path, "rule": f.rule} for f in error.faults] if isinstance(error, errors.Rejected) else []
-    return problem(status, str(error), media_type=media_type, extra={"errors": faults} if faults else None)
+    detail = OUT_OF_REACH if status is HTTPStatus.SERVICE_UNAVAILABLE else str(error)
+    return problem(status, detail, media_type=media_type, extra={"errors": faults} if faults else None)

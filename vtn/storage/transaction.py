@@ -196,6 +196,8 @@ def _found(connection: Connection, kind: ObjectType, condition: ColumnElement[bo
 def _write(connection: Connection, job: Job, drafts: Sequence[Draft]) -> tuple[Change, ...]:
     for (operation, kind), group in groupby(drafts, lambda draft: (draft.operation, draft.record.kind)):
         WRITERS[operation](connection, kind, [draft.record for draft in group], job.at)
+    for draft in drafts:
+        _take_reports_along(connection, draft)
     first = inserts.take(connection, len(drafts))
     changes = tuple(
         Change(seq, job.at, draft.operation, draft.record, draft.before, job.actor)
@@ -204,6 +206,14 @@ def _write(connection: Connection, job: Job, drafts: Sequence[Draft]) -> tuple[C
     log = [dict(zip(LOGGED, log_row(change, row_of(change.record)), strict=True)) for change in changes]
     connection.execute(insert(LOG), log)
     return changes
+
+
+def _take_reports_along(connection: Connection, draft: Draft) -> None:
+    """An event that moves to another program takes its reports along; they are found by that program (TR-56)."""
+    event, before = draft.record, draft.before
+    if event.kind is Kind.EVENT and before is not None and event.program_id != before.program_id:
+        reports = OBJECTS[Kind.REPORT]
+        connection.execute(update(reports).where(reports.c.event_id == event.id).values(program_id=event.program_id))
 
 
 def _insert(connection: Connection, kind: ObjectType, records: Sequence[Record], _at: str) -> None:
