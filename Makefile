@@ -19,8 +19,9 @@ demo: $(READY)
 	@$(BIN)/ven-adapters demo $(ARGS)
 
 test: $(READY)
-	@$(BIN)/python -m pytest tests/unit $(ARGS)
-	@$(BIN)/python -m pytest tests/contract tests/e2e tests/faults $(ARGS)
+	@$(BIN)/python -m pytest tests/unit -q -n auto $(ARGS)
+	@$(BIN)/python -m pytest tests/contract tests/e2e tests/faults -q -n 2 --ignore tests/e2e/test_demo.py $(ARGS)
+	@$(BIN)/python -m pytest tests/e2e/test_demo.py -q $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -45,6 +45,37 @@ async def test_a_ven_and_a_resource_per_zone_are_registered_and_name_no_car(rig)
     assert "bmw-0" not in json.dumps([ven, *resources])
 
 
+async def test_changed_enrolments_change_what_is_registered_and_who_is_steered(rig, monkeypatch):
+    monkeypatch.setattr("ven_adapters.ven.agent.WATCH_EVERY_S", 0.1)
+    agent = await rig.start()
+    await rig.event("SIMPLE", 3)
+    await eventually(lambda: len(in_force(agent)) >= 5)
+    gone = next(iter(in_force(agent)))
+    before_kw = agent.garage.capacity(agent.garage.fleet.enrolment(gone).zone).max_consumption_kw
+    file = rig.settings.enrolments[0]
+    zone = agent.garage.fleet.enrolment(gone).zone
+    file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if gone not in line))
+    await eventually(lambda: gone not in held(agent))
+
+    async def smaller():
+        resources = await rig.utility.search(ObjectType.RESOURCE)
+        told = {one["resourceName"]: one["attributes"][0]["values"][0] for one in resources}
+        return told[zone] < before_kw - 1
+
+    await eventually_reads(smaller)
+
+
+async def test_enrolments_that_turn_bad_while_running_change_nothing(rig, monkeypatch):
+    monkeypatch.setattr("ven_adapters.ven.agent.WATCH_EVERY_S", 0.1)
+    agent = await rig.start()
+    cars = len(agent.garage.enrolled())
+    rig.settings.enrolments[0].write_text("nonsense")
+    await eventually(lambda: agent._stamps() == agent._files and agent._files)
+    cycles = agent.account.cycles
+    await eventually(lambda: agent.account.cycles > cycles + 2)
+    assert len(agent.garage.enrolled()) == cars
+
+
 async def test_an_emergency_stops_what_can_wait_and_telemetry_confirms_it(rig):
     agent = await rig.start()
     await eventually(lambda: measured_kw(agent) > 50)

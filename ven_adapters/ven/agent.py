@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import functools
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -145,13 +146,15 @@ class Agent:
     async def _meet_cars(self) -> None:
         """Learn what cars can do, look at those that stay silent, and notice when the enrolments change."""
         await self._learn()
-        await asyncio.sleep(SILENT_FOR_S)
-        await self._look_at_silent()
+        patient_until_s = time.monotonic() + SILENT_FOR_S
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
             if self._stamps() != self._files:
                 self._reread()
                 await self._learn()
+            if time.monotonic() > patient_until_s:
+                patient_until_s = math.inf
+                await self._look_at_silent()
 
     def _stamps(self) -> dict[Path, float]:
         return {path: path.stat().st_mtime for path in self._settings.enrolments if path.exists()}
@@ -213,6 +216,9 @@ class Agent:
         first = self.registered is None
         registered = await register(self._doors.vtn, self._settings.client_name, wanted)
         self.registered, self._capacities = registered, None
+        _log.info(
+            "registered as ven %s with %s", registered.ven_id, ", ".join(wanted) or "no zone that is large enough"
+        )
         if first:
             listener = Listener(self._doors.vtn, registered.ven_id, self._settings.vtn.ca)
             wake = self._settings.wake
