@@ -10,7 +10,7 @@ This module knows nothing of OpenADR, HTTP or storage.
 
 import dataclasses
 import enum
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
@@ -167,42 +167,16 @@ class ErrorCode(enum.StrEnum):
     EXPIRED = "EXPIRED"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ErrorRule:
-    """What an error code means for the next step: may the same call be sent again, may it have worked after all."""
-
-    retryable: bool
-    may_have_happened: bool = False
-
-
-_RETRY = ErrorRule(retryable=True)
-_GIVE_UP = ErrorRule(retryable=False)
-
-ERROR_RULES: Mapping[ErrorCode, ErrorRule] = {
-    ErrorCode.INVALID_REQUEST: _GIVE_UP,
-    ErrorCode.NOT_SUPPORTED: _GIVE_UP,
-    ErrorCode.NOT_PERMITTED: _GIVE_UP,
-    ErrorCode.CONSENT_REVOKED: _GIVE_UP,
-    ErrorCode.REAUTH_REQUIRED: _GIVE_UP,
-    ErrorCode.SUBSCRIPTION_LAPSED: _GIVE_UP,
-    ErrorCode.NOT_PLUGGED: _GIVE_UP,
-    ErrorCode.ASLEEP: _RETRY,
-    ErrorCode.UNREACHABLE: ErrorRule(retryable=True, may_have_happened=True),
-    ErrorCode.NOT_AT_SITE: _GIVE_UP,
-    ErrorCode.NO_POWER: _RETRY,
-    ErrorCode.LIMIT_REACHED: _GIVE_UP,
-    ErrorCode.ALREADY_IN_STATE: _GIVE_UP,
-    ErrorCode.SCHEDULE_CONFLICT: _GIVE_UP,
-    ErrorCode.USER_OVERRIDE: _GIVE_UP,
-    ErrorCode.THIRD_PARTY_INTERFERENCE: _GIVE_UP,
-    ErrorCode.RATE_LIMITED: _RETRY,
-    ErrorCode.QUOTA_EXHAUSTED: _GIVE_UP,
-    ErrorCode.BACKEND_TRANSIENT: _RETRY,
-    ErrorCode.OUTCOME_UNKNOWN: ErrorRule(retryable=False, may_have_happened=True),
-    ErrorCode.REJECTED_BY_VEHICLE: _GIVE_UP,
-    ErrorCode.STALE_TELEMETRY: _GIVE_UP,
-    ErrorCode.EXPIRED: _GIVE_UP,
-}
+RETRYABLE = frozenset(
+    {
+        ErrorCode.ASLEEP,
+        ErrorCode.UNREACHABLE,
+        ErrorCode.NO_POWER,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.BACKEND_TRANSIENT,
+    }
+)
+MAY_HAVE_HAPPENED = frozenset({ErrorCode.UNREACHABLE, ErrorCode.OUTCOME_UNKNOWN})
 
 
 class BackendError(Exception):
@@ -217,12 +191,12 @@ class BackendError(Exception):
     @property
     def retryable(self) -> bool:
         """True when the same call may be sent again."""
-        return ERROR_RULES[self.code].retryable
+        return self.code in RETRYABLE
 
     @property
     def may_have_happened(self) -> bool:
         """True when the car may have obeyed although the answer was lost: read before any retry."""
-        return ERROR_RULES[self.code].may_have_happened
+        return self.code in MAY_HAVE_HAPPENED
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -448,32 +422,24 @@ class VehicleBackend(Protocol):
 
     def vehicles(self) -> AsyncIterator[VehicleRef]:
         """Every enrolled car of this backend."""
-        ...
 
     async def capabilities(self, ref: str) -> Capability:
         """What the car can do."""
-        ...
 
     async def snapshot(self, ref: str, *, max_age_s: int | None = None) -> Snapshot:
         """The newest reading, refreshed from the car when older than `max_age_s` and the car is awake."""
-        ...
 
     async def submit(self, directive: Directive, capability: Capability, snapshot: Snapshot) -> Ack:
         """Take a directive; idempotent on `directive.key`."""
-        ...
 
     async def cancel(self, vehicle_ref: str, directive_id: str) -> Ack:
         """End a directive now, as a RELEASE would."""
-        ...
 
     async def status(self, vehicle_ref: str, directive_id: str) -> DirectiveStatus:
         """The backend's own view of a directive."""
-        ...
 
     def events(self) -> AsyncIterator[BackendEvent]:
         """Readings, directive changes and drivers' choices as the backend pushes them."""
-        ...
 
     async def close(self) -> None:
         """Let go of connections."""
-        ...

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ven_adapters.contract import (
-    ERROR_RULES,
     FINAL_STATES,
     BackendError,
     Certainty,
@@ -147,13 +146,13 @@ def test_an_override_that_the_backend_reports_ends_the_directive(state):
 
 @pytest.mark.parametrize("code", list(ErrorCode))
 def test_every_error_leads_to_retry_doubt_or_an_end(code):
-    held = directives.refused(sent(), BackendError(code, "x"), at(1), 0.5)
-    rule = ERROR_RULES[code]
+    error = BackendError(code, "x")
+    held = directives.refused(sent(), error, at(1), 0.5)
     if code in (ErrorCode.ALREADY_IN_STATE, ErrorCode.LIMIT_REACHED):
         assert (held.state, held.certainty, held.evidence) == (S.IN_FORCE, Certainty.BACKEND_REPORTED, code.value)
-    elif rule.may_have_happened:
+    elif error.may_have_happened:
         assert (held.state, held.in_doubt) == (S.REQUESTED, True)
-    elif rule.retryable:
+    elif error.retryable:
         assert (held.state, held.in_doubt) == (S.REQUESTED, False)
         assert held.retry_at > at(1)
     else:

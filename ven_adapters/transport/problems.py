@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from ven_adapters.contract import ERROR_RULES, BackendError, ErrorCode
+from ven_adapters.contract import BackendError, ErrorCode
 
 CONTENT_TYPE = "application/problem+json"
 UNPROCESSABLE = 422
@@ -73,7 +73,7 @@ def parse_problem(status: int, body: bytes, *, retry_after: str | None = None, w
 
 
 def _code(named: Any, status: int, *, writes: bool) -> ErrorCode:
-    if isinstance(named, str) and named in ErrorCode.__members__ and ErrorCode(named) in ERROR_RULES:
+    if isinstance(named, str) and named in ErrorCode.__members__:
         return ErrorCode(named)
     if status in _BARE:
         return _BARE[status]
