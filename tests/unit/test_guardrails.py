@@ -83,7 +83,7 @@ def test_no_window_outlasts_the_latest_safe_start(proposed):
         (g.reserve_is_kept, {"soc_pct": 30.0, "reserve_pct": 5.0, "target_pct": 10.0}, 60 * 0.10 * 0.92),
         (g.budget_is_kept, {"event_exported_kwh": 9.0}, 3.0),
         (g.budget_is_kept, {"year_exported_kwh": 598.0}, 2.0),
-        (g.departure_keeps_energy, {"soc_pct": 80.0, "departure_s": NOW_S + 3.5 * HOUR}, 1.0 * 7 * 0.9 * 0.92 * 0.497068),
+        (g.departure_keeps_energy, {"soc_pct": 80.0, "departure_s": NOW_S + 3.5 * HOUR}, 7 * 0.9 * 0.92 * 0.497068),
     ],
 )
 def test_a_battery_gives_no_more_energy_than_it_may(guard, state, most_kwh):

@@ -101,6 +101,10 @@ class Garage:
         """The cars that are ours."""
         return [ref for zone in self.fleet.zones for ref in map(self.fleet.ref, self.fleet.zone_rows(zone).tolist())]
 
+    def knows(self, ref: str) -> bool:
+        """Whether a car has been met since we started; until then what it holds is left as it is."""
+        return ref in self.capabilities and ref in self.snapshots
+
     def learn(self, capabilities: Mapping[str, Capability]) -> None:
         """What cars can do."""
         self.capabilities.update(capabilities)

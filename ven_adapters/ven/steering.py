@@ -109,7 +109,7 @@ class Steering:
             car = garage.roster.car(ref)
             desire = self._desire(zone, ref, view, decided, place)
             willing = decided.reason[place] not in _UNWILLING
-            if desire is None and leads and willing:
+            if desire is None and willing and (leads or not garage.knows(ref)):
                 continue
             step = reconcile(desire, car, garage.snapshots.get(ref), now, willing=willing)
             if step.do is not Do.NOTHING or step.car is not car:
