@@ -83,7 +83,7 @@ def _explain(
     first = error.errors(include_url=False)[0]
     keys = [str(part) for part in first["loc"]]
     reason = "is not a setting" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-    if path is None or _holds(overrides, keys):
+    if path is None or (keys and _holds(overrides, keys)):
         return f"environment: {prefix}_{'__'.join(keys).upper()}: {reason}"
     line = _line_of(text, keys)
     return f"{path}{f':{line}' if line else ''}: {'.'.join(keys)}: {reason}"
