@@ -228,7 +228,7 @@ async def test_a_well_made_token_is_taken(c1, forged):
         {"iat": None},
         {"signing_key": OKPKey.generate_key("Ed25519")},
     ],
-    ids=str,
+    ids=lambda change: "-".join(f"{k}={v}" if k != "signing_key" else k for k, v in change.items()),
 )
 async def test_expired_foreign_and_incomplete_tokens_are_refused_auth_19(c1, forged, change):
     (await c1.bearing(forged(**change)).get("/programs")).shows(401)
