@@ -105,7 +105,7 @@ def _cells(line: Figure) -> Iterator[str]:
     yield line.name
     yield _text(line.value, ",.0f")
     yield _text(line.spread, ".0%")
-    yield line.limit
+    yield "skipped" if "skipped" in line.limit else line.limit
     yield _text(line.limit_value, ",.0f")
     yield f"[{colour}]{_text(line.ratio, '.2f')}[/{colour}]" if line.target is not None else _text(line.ratio, ".2f")
     yield _text(line.target, ".2f")

@@ -202,6 +202,8 @@ def main() -> int:
         "Medians over interleaved rounds; nginx serves the same bytes, pgbench commits rows of the same size."
     )
     write(figures, options.out)
+    for said in sorted({line.limit for line in figures if "skipped" in line.limit}):
+        console.print(said, markup=False)
     console.print(f"figures: {options.out}")
     return 0
 

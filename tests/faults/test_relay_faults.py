@@ -43,6 +43,9 @@ class Recorder:
     def stored(self, owed) -> None:
         pass
 
+    def quiet_until(self, after) -> int:
+        return after
+
 
 async def test_changes_are_taken_once_and_in_order_across_restarts(made):
     outlet = Recorder()

@@ -6,7 +6,6 @@ import pytest
 
 from vtn.errors import Forbidden, Rejected
 from vtn.rules.admission import Strictness, admit
-from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 
 
@@ -185,8 +184,3 @@ def test_a_plain_callback_to_this_machine_is_taken_only_where_it_was_opened():
     body = {"clientName": "c", "objectOperations": [entry]}
     assert faults(ObjectType.SUBSCRIPTION, body)
     assert accepted(ObjectType.SUBSCRIPTION, body, allow_loopback_callbacks=True)
-
-
-def test_a_body_nested_without_end_is_refused():
-    deep = document.parse(b'{"programName":"p","x":' + b"[" * 100 + b"]" * 100 + b"}")
-    assert faults(ObjectType.PROGRAM, deep) == {"$": "is nested too deeply"}

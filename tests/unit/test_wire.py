@@ -41,6 +41,16 @@ def test_what_is_not_json_is_refused_with_a_reason(text):
         document.parse(text)
 
 
+@pytest.mark.parametrize(("depth", "deep"), [(64, False), (65, True), (500, True)])
+def test_a_text_may_be_64_levels_deep(depth, deep):
+    text = b"[" * depth + b"]" * depth
+    if deep:
+        with pytest.raises(ValueError, match="too deeply"):
+            document.parse(text)
+    else:
+        assert document.render(document.parse(text)) == text
+
+
 @pytest.mark.parametrize(
     ("text", "span"),
     [

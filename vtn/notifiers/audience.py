@@ -62,6 +62,7 @@ class Audience:
         self._changes: dict[int, Change] = {}
         self._bodies: dict[tuple[int, str, frozenset[str] | None], bytes] = {}
         self._parsed: dict[bytes, dict[str, Any]] = {}
+        self._read_to: tuple[int, int] | None = None
         self._subscribers: dict[bytes, Subscriber] = {}
 
     async def current(self) -> None:
@@ -101,18 +102,34 @@ class Audience:
     async def owed(self, change: Change) -> list[Delivery]:
         """What each subscription is owed for a change."""
         self._remember(change)
+        leaving = await self._leaving_with(self._program_of(change.record), change.seq)
+        subscriptions = [*self._model.every(ObjectType.SUBSCRIPTION), *leaving]
+        if not subscriptions:
+            return []
         happening = await self.happening(change)
         owed = []
-        leaving = await self._leaving_with(happening, change.seq)
-        for record in (*self._model.every(ObjectType.SUBSCRIPTION), *leaving):
+        for record in subscriptions:
             if record.created <= change.at and (who := self._subscriber(record)):
                 for entry, told in recipients.answers(happening, who):
                     owed.append(Delivery(record.id, entry, change.seq, told.operation))
         return owed
 
-    async def _leaving_with(self, happening: Happening, seq: int) -> tuple[Record, ...]:
+    def unheard_until(self, after: int) -> int:
+        """The number up to which nothing after `after` concerns a subscription, as far as memory tells.
+
+        The model counts every change but reports. While that count stands still since the log was last read to its end,
+        only reports have come; with no subscription there is nobody to tell of them.
+        """
+        model = self._model
+        nobody = next(model.every(ObjectType.SUBSCRIPTION), None) is None
+        if nobody and self._read_to is not None and self._read_to[0] <= after and self._read_to[1] == model.catalogue:
+            after = max(after, model.seq)
+        if after == model.seq:
+            self._read_to = (after, model.catalogue)
+        return after
+
+    async def _leaving_with(self, program_id: str | None, seq: int) -> tuple[Record, ...]:
         """Subscriptions deleted with their program by the same command, which shall still hear what went."""
-        program_id = happening.after.program_id
         if program_id is None or self._model.get(ObjectType.PROGRAM, program_id) is not None:
             return ()
         farewell = await self._departed.find(program_id, seq - 1)
@@ -156,7 +173,7 @@ class Audience:
 
     async def _subscription(self, delivery: Delivery, happening: Happening) -> Record | None:
         living = self._model.get(ObjectType.SUBSCRIPTION, delivery.subscription_id)
-        leaving = () if living else await self._leaving_with(happening, delivery.seq)
+        leaving = () if living else await self._leaving_with(happening.after.program_id, delivery.seq)
         return living or next((record for record in leaving if record.id == delivery.subscription_id), None)
 
     async def _change(self, seq: int) -> Change | None:

@@ -187,6 +187,10 @@ class MqttOutlet:
     def stored(self, owed: Sequence[Delivery]) -> None:
         """Nothing is owed."""
 
+    def quiet_until(self, after: int) -> int:
+        """Everything is published: somebody may listen."""
+        return after
+
     async def _publish(self, changes: Sequence[Change]) -> None:
         await self._audience.current()
         if self._before_publishing is not None:

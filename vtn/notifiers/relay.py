@@ -1,7 +1,8 @@
 """From the change log to an outlet, in order and at least once. What an outlet does with changes is not known here.
 
-An outlet's cursor moves only after the outlet took the changes, so a crash repeats a batch and never skips one. One
-process of an installation relays: the leader.
+An outlet's cursor moves only after the outlet took the changes, so a crash repeats a batch and never skips one. Rows
+that an outlet knows to concern nobody are not read, and their passing is written down now and then. One process of an
+installation relays: the leader.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from vtn.errors import Unavailable
 from vtn.storage.ports import Change, Delivery, Store
 
 BATCH = 200
+SKIPPED_AT_MOST = 10_000
 POLL_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -51,6 +53,10 @@ class Outlet(Protocol):
         """What was owed is stored now."""
         ...
 
+    def quiet_until(self, after: int) -> int:
+        """The number up to which the log is known to hold nothing for this outlet; `after` when that is not known."""
+        ...
+
 
 class Relay:
     """One outlet's loop."""
@@ -60,9 +66,12 @@ class Relay:
         self._outlet = outlet
         self._wake = wake
         self._poll_s = poll_s
+        self._cursor: int | None = None
+        self._written = 0
 
     async def run(self) -> None:
         """Relay until cancelled; a database out of reach is waited for."""
+        self._cursor = None
         while True:
             ticket = self._wake.ticket()
             try:
@@ -72,12 +81,22 @@ class Relay:
             await doze(ticket, self._poll_s)
 
     async def _catch_up(self) -> None:
-        cursor = await self._store.cursor(self._outlet.name)
-        while changes := await self._store.changes(cursor, BATCH):
+        if self._cursor is None:
+            self._cursor = self._written = await self._store.cursor(self._outlet.name)
+        self._cursor = self._outlet.quiet_until(self._cursor)
+        while self._cursor < self._store.shared_head():
+            changes = await self._store.changes(self._cursor, BATCH)
+            if not changes:
+                return
             owed = await self._outlet.take(changes)
-            cursor = changes[-1].seq
-            await self._store.advance(self._outlet.name, cursor, owed)
+            await self._move(changes[-1].seq, owed)
             self._outlet.stored(owed)
+        if self._cursor - self._written >= SKIPPED_AT_MOST:
+            await self._move(self._cursor, ())
+
+    async def _move(self, cursor: int, owed: Sequence[Delivery]) -> None:
+        await self._store.advance(self._outlet.name, cursor, owed)
+        self._cursor = self._written = cursor
 
 
 async def doze(ticket: asyncio.Event, longest_s: float) -> None:

@@ -62,6 +62,10 @@ class WebhookOutlet:
         """Start bringing out what is stored now."""
         self._feed(owed)
 
+    def quiet_until(self, after: int) -> int:
+        """Past the reports that came while nobody subscribes to anything."""
+        return self._audience.unheard_until(after)
+
 
 class Webhooker:
     """Works off owed deliveries. `unseal` opens a stored token; `now_s` is real Unix time."""

@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 import pydantic
 
 from vtn.errors import Fault, Forbidden, Rejected
-from vtn.wire.document import depth_exceeds
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.event import EventRequest
-from vtn.wire.model import NOW, NOW_LITERALS, NULL_REFUSED, WireModel
+from vtn.wire.model import NOW, NOW_LITERALS, NULL_REFUSED, SPELLS_NOW, WireModel
 from vtn.wire.program import ProgramRequest
 from vtn.wire.report import ReportRequest
 from vtn.wire.resource import BlResourceRequest, VenResourceRequest
@@ -82,17 +81,17 @@ def admit(kind: ObjectType, content: Any, *, is_bl: bool, strictness: Strictness
     """The body as it may be stored; Rejected with every fault, or Forbidden for a shape of the other role."""
     if not isinstance(content, dict):
         raise Rejected([Fault("$", "must be a JSON object")])
-    if depth_exceeds(content):
-        raise Rejected([Fault("$", "is nested too deeply")])
     model, not_its_own = _shape(kind, content, is_bl=is_bl)
     if strictness.lenient_descriptors:
         _fill_descriptors(kind, content)
-    faults = _schema_faults(model, content, strict_null=strictness.strict_null)
+    seen: dict[str, bool] = {}
+    faults = _schema_faults(model, content, seen, strict_null=strictness.strict_null)
     if kind is ObjectType.SUBSCRIPTION and not faults:
         faults = list(_callback_faults(content, allow_loopback=strictness.allow_loopback_callbacks))
     if faults:
         raise Rejected(faults)
-    _spell_now(content)
+    if SPELLS_NOW in seen:
+        _spell_now(content)
     return {key: value for key, value in content.items() if key not in not_its_own}
 
 
@@ -108,11 +107,16 @@ def _shape(kind: ObjectType, content: Mapping[str, Any], *, is_bl: bool) -> tupl
     return own[kind].model, own[kind].not_its_own
 
 
-def _schema_faults(model: type[WireModel], content: dict[str, Any], *, strict_null: bool) -> list[Fault]:
-    """Validate; a null that may only be left out is left out (TR-31) and the rest judged again."""
+def _schema_faults(
+    model: type[WireModel], content: dict[str, Any], seen: dict[str, bool], *, strict_null: bool
+) -> list[Fault]:
+    """Validate; a null that may only be left out is left out (TR-31) and the rest judged again.
+
+    `seen` takes what the wire model noticed on the way.
+    """
     for strict in (strict_null, True):
         try:
-            model.model_validate(content)
+            model.model_validate(content, context=seen)
         except pydantic.ValidationError as error:
             problems = error.errors(include_url=False, include_context=False, include_input=False)
         else:

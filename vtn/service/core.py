@@ -16,6 +16,8 @@ from vtn.wire.enumerations import ObjectType
 from vtn.wire.interval import print_date_time
 
 Json = dict[str, Any]
+Index = Mapping[str, str | None]
+NO_INDEX: Index = {}
 
 COLUMNS: Mapping[ObjectType, Mapping[str, str]] = {
     ObjectType.PROGRAM: {"name": "programName"},
@@ -53,27 +55,32 @@ class Core:
         return await self.store.write(command, at=self.now_text(), actor=principal.client_id)
 
 
-def new_record(kind: ObjectType, object_id: str, at: str, content: Mapping[str, Any], owner: str | None) -> Record:
-    """A record of an object that is born now."""
-    return _record(kind, object_id, at, at, content, owner)
-
-
-def revised_record(held: Record, at: str, content: Mapping[str, Any], owner: str | None) -> Record:
-    """The record that replaces `held`: same identity and birth, later modification (GEN-08, GEN-09)."""
-    return _record(held.kind, held.id, held.created, max(at, held.modified), content, owner)
-
-
-def _record(
-    kind: ObjectType, object_id: str, created: str, modified: str, content: Mapping[str, Any], owner: str | None
+def new_record(
+    kind: ObjectType, object_id: str, at: str, content: Mapping[str, Any], owner: str | None, *, index: Index = NO_INDEX
 ) -> Record:
+    """A record of an object that is born now; `index` adds columns that its own content does not name."""
+    return _record(Record(kind, object_id, at, at, b"", owner), content, index)
+
+
+def revised_record(
+    held: Record, at: str, content: Mapping[str, Any], owner: str | None, *, index: Index = NO_INDEX
+) -> Record:
+    """The record that replaces `held`: same identity and birth, later modification (GEN-08, GEN-09)."""
+    blank = Record(held.kind, held.id, held.created, max(at, held.modified), b"", owner)
+    return _record(blank, content, index)
+
+
+def _record(blank: Record, content: Mapping[str, Any], index: Index) -> Record:
+    """A blank record, filled: metadata first, then the client's own content."""
     metadata: Json = {
-        "id": object_id,
-        "createdDateTime": created,
-        "modificationDateTime": modified,
-        "objectType": kind.value,
+        "id": blank.id,
+        "createdDateTime": blank.created,
+        "modificationDateTime": blank.modified,
+        "objectType": blank.kind.value,
     }
-    if owner is not None:
-        metadata["clientID"] = owner
+    if blank.client_id is not None:
+        metadata["clientID"] = blank.client_id
     body = document.render({**metadata, **{key: value for key, value in content.items() if key not in metadata}})
-    columns = {column: content.get(name) for column, name in COLUMNS[kind].items()}
-    return Record(kind, object_id, created, modified, body, owner, **columns)
+    columns = {column: content.get(name) for column, name in COLUMNS[blank.kind].items()}
+    found_by = {**columns, **index}
+    return Record(blank.kind, blank.id, blank.created, blank.modified, body, blank.client_id, **found_by)

@@ -14,7 +14,7 @@ from vtn.errors import NotFound
 from vtn.rules import privacy
 from vtn.rules.admission import admit
 from vtn.rules.privacy import Lens
-from vtn.service.core import Core, Json, new_record, revised_record
+from vtn.service.core import NO_INDEX, Core, Index, Json, new_record, revised_record
 from vtn.storage.ports import Create, Delete, Record, Replace
 from vtn.storage.readmodel import Filter
 from vtn.wire import document
@@ -45,8 +45,8 @@ def _unchanged(content: Json, _draft: Draft) -> Json:
     return content
 
 
-def _found_by_its_own(_core: Core, record: Record) -> Record:
-    return record
+def _by_its_own_content(_core: Core, _content: Json) -> Index:
+    return NO_INDEX
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Kind:
     check: Callable[[Draft], Awaitable[None]] = _nothing
     prepare: Callable[[Json, Draft], Json] = _unchanged
     keep: Callable[[Principal], frozenset[str]] = lambda _principal: frozenset()
-    index: Callable[[Core, Record], Record] = _found_by_its_own
+    index: Callable[[Core, Json], Index] = _by_its_own_content
     show: Callable[[Core, Principal, bytes], bytes] = _as_it_is
     follow: Callable[[Record, Record], Record] | None = None
 
@@ -78,8 +78,9 @@ async def create(core: Core, kind: Kind, principal: Principal, body: Any) -> byt
     draft = Draft(core, principal, content, None)
     await kind.check(draft)
     owner = _owner(kind, draft)
-    record = new_record(kind.type, core.new_id(), core.now_text(), kind.prepare(content, draft), owner)
-    await core.write(Create(kind.index(core, record)), principal)
+    stored = kind.prepare(content, draft)
+    record = new_record(kind.type, core.new_id(), core.now_text(), stored, owner, index=kind.index(core, stored))
+    await core.write(Create(record), principal)
     return kind.show(core, principal, record.body)
 
 
@@ -104,8 +105,8 @@ async def replace(core: Core, kind: Kind, principal: Principal, object_id: str, 
         before = document.parse(stored.body)
         draft = Draft(core, principal, content, before)
         kept = {key: before[key] for key in kind.keep(principal) if key in before}
-        revised = revised_record(stored, at, {**kind.prepare(content, draft), **kept}, _owner(kind, draft))
-        return kind.index(core, revised)
+        fresh = {**kind.prepare(content, draft), **kept}
+        return revised_record(stored, at, fresh, _owner(kind, draft), index=kind.index(core, fresh))
 
     changes = await core.write(Replace(kind.type, object_id, revise, kind.follow), principal)
     return kind.show(core, principal, next(c.record.body for c in changes if c.record.id == object_id))

@@ -4,9 +4,9 @@ import dataclasses
 
 from vtn.auth.tokens import Principal
 from vtn.errors import Conflict, Forbidden
-from vtn.service.core import Core
+from vtn.service.core import Core, Index, Json
 from vtn.service.objects import Draft, Kind, json_list
-from vtn.storage.ports import Record, ReportQuery
+from vtn.storage.ports import ReportQuery
 from vtn.wire.enumerations import ObjectType
 
 
@@ -19,10 +19,10 @@ async def _writes_what_it_may(draft: Draft) -> None:
         raise Conflict("$.eventID: no event with this id")
 
 
-def _under_its_program(core: Core, report: Record) -> Record:
+def _under_its_program(core: Core, content: Json) -> Index:
     """A report is listed by its event's program, which it does not name itself (RPT-02, TR-56)."""
-    event = core.model.get(ObjectType.EVENT, report.event_id or "")
-    return dataclasses.replace(report, program_id=event.program_id if event else None)
+    event = core.model.get(ObjectType.EVENT, content["eventID"])
+    return {"program_id": event.program_id if event else None}
 
 
 async def search_reports(core: Core, principal: Principal, query: ReportQuery) -> bytes:

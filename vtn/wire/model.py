@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 T = TypeVar("T")
 
 NULL_REFUSED = "null_refused"
+SPELLS_NOW = "spells now"
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
 DURATION = re.compile(
@@ -60,8 +61,12 @@ def _date_time(text: str) -> str:
     return text
 
 
-def _start(text: str) -> str:
-    return NOW if text in NOW_LITERALS else _date_time(text)
+def _start(text: str, info: pydantic.ValidationInfo) -> str:
+    if text not in NOW_LITERALS:
+        return _date_time(text)
+    if info.context is not None:
+        info.context[SPELLS_NOW] = True
+    return NOW
 
 
 def _length(shortest: int, longest: int) -> Any:
