@@ -68,13 +68,18 @@ def list_adapters() -> None:
     Console().print(table)
 
 
-@app.command(epilog="Example: ven-adapters run --config config/ven-adapter.example.toml")
-def run(config: Annotated[Path, typer.Option("--config", "-c", help="The adapter's settings file.")]) -> None:
+@app.command(epilog="Example: ven-adapters run bmw --config config/ven-adapter.example.toml")
+def run(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The adapter's settings file.")],
+    name: Annotated[str | None, typer.Argument(help="The automaker, as a check on the file's `oem`.")] = None,
+) -> None:
     """Run one automaker's VEN: read events, steer its enrolled cars, report."""
     from ven_adapters.config import read_settings
     from ven_adapters.ven.run import run as run_until_stopped
 
     settings = read_settings(config, os.environ)
+    if name not in {None, settings.oem}:
+        raise ConfigError(f"{config}: oem: is {settings.oem!r}, not {name!r} as the command line says")
     _run(run_until_stopped(settings, settings.shared_clock()))
 
 
@@ -91,13 +96,22 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     truth: Annotated[Path | None, typer.Option(help="Folder for the ground truth, written at the end.")] = None,
 ) -> None:
     """Be an automaker's backend with real car physics, drivers and faults."""
+    from ven_adapters.simulator.models import MODELS
     from ven_adapters.simulator.serve import serve
     from ven_adapters.simulator.settings import SimulatorSettings
 
-    shared = parse_clock(clock)
-    first = datetime.fromisoformat(starts_at).astimezone(UTC) if starts_at else shared.now()
+    if brand not in MODELS:
+        raise typer.BadParameter(f"{brand!r} has no car models; known are {', '.join(MODELS)}", param_hint="BRAND")
+    try:
+        shared = parse_clock(clock)
+        first = datetime.fromisoformat(starts_at).astimezone(UTC) if starts_at else shared.now()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--clock or --starts-at") from None
     settings = SimulatorSettings(brand, cars, seed, first, token, port=port, nights=nights, truth_dir=truth)
-    _run(serve(settings, shared))
+    try:
+        _run(serve(settings, shared))
+    except OSError as error:
+        _fail(f"cannot listen on {settings.host}:{port}: {error.strerror}", EXIT_FAILED)
 
 
 @app.command(epilog="Example: ven-adapters demo --cars 2000 --seed 7")

@@ -50,9 +50,9 @@ class Core:
         """The client as the privacy rules see it now."""
         return self.model.viewer(principal.client_id, is_bl=principal.is_bl)
 
-    async def write(self, command: Command, principal: Principal) -> tuple[Change, ...]:
-        """Make a command durable in this client's name."""
-        return await self.store.write(command, at=self.now_text(), actor=principal.client_id)
+    async def write(self, command: Command, principal: Principal, at: str) -> tuple[Change, ...]:
+        """Make a command durable in this client's name, as of an instant."""
+        return await self.store.write(command, at=at, actor=principal.client_id)
 
 
 def new_record(

@@ -78,9 +78,9 @@ async def create(core: Core, kind: Kind, principal: Principal, body: Any) -> byt
     draft = Draft(core, principal, content, None)
     await kind.check(draft)
     owner = _owner(kind, draft)
-    stored = kind.prepare(content, draft)
-    record = new_record(kind.type, core.new_id(), core.now_text(), stored, owner, index=kind.index(core, stored))
-    await core.write(Create(record), principal)
+    stored, at = kind.prepare(content, draft), core.now_text()
+    record = new_record(kind.type, core.new_id(), at, stored, owner, index=kind.index(core, stored))
+    await core.write(Create(record), principal, at)
     return kind.show(core, principal, record.body)
 
 
@@ -108,7 +108,7 @@ async def replace(core: Core, kind: Kind, principal: Principal, object_id: str, 
         fresh = {**kind.prepare(content, draft), **kept}
         return revised_record(stored, at, fresh, _owner(kind, draft), index=kind.index(core, fresh))
 
-    changes = await core.write(Replace(kind.type, object_id, revise, kind.follow), principal)
+    changes = await core.write(Replace(kind.type, object_id, revise, kind.follow), principal, at)
     return kind.show(core, principal, next(c.record.body for c in changes if c.record.id == object_id))
 
 
@@ -116,7 +116,7 @@ async def delete(core: Core, kind: Kind, principal: Principal, object_id: str) -
     """Delete an object and what hangs on it, and return what it was."""
     await find(core, kind, principal, object_id)
     command = Delete(kind.type, object_id, lambda stored: _own(kind, principal, stored), core.cascade)
-    changes = await core.write(command, principal)
+    changes = await core.write(command, principal, core.now_text())
     return kind.show(core, principal, next(c.record.body for c in changes if c.record.id == object_id))
 
 

@@ -1,0 +1,55 @@
+"""`ven-adapters`: every command has an example, and a wrong word is answered in a sentence."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+ENVIRONMENT = {**os.environ, "COLUMNS": "200", "VEN_SIMULATOR_TOKEN": "t"}
+
+
+def said(*arguments):
+    command = [sys.executable, "-m", "ven_adapters", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=ENVIRONMENT)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "simulate", "demo", "list"])
+def test_help_shows_an_example(command):
+    code, out, _ = said(command, "--help")
+    assert code == 0
+    assert f"ven-adapters {command}" in out
+
+
+def test_the_four_automakers_are_listed():
+    assert all(name in said("list")[1] for name in ("bmw", "ford", "honda", "nissan"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("simulate", "edsel"), "edsel"),
+        (("simulate", "bmw", "--clock", "fast"), "START@REAL_START_S*SPEED"),
+        (("simulate", "bmw", "--starts-at", "noon"), "noon"),
+        (("demo", "--cars", "3"), "--cars"),
+        (("run", "--config", "nowhere.toml"), "nowhere.toml: cannot be read"),
+        (("run", "ford", "--config", "config/ven-adapter.example.toml"), "oem: is 'bmw'"),
+    ],
+)
+def test_a_wrong_word_is_named_and_ends_with_code_2(arguments, word):
+    code, _, complaint = said(*arguments)
+    assert code == 2
+    assert word in complaint
+    assert "Traceback" not in complaint
+
+
+def test_a_taken_port_is_one_sentence():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, _, complaint = said("simulate", "bmw", "--cars", "1", "--port", str(taken.getsockname()[1]))
+    assert code == 1
+    assert "cannot listen on 127.0.0.1" in complaint
+    assert "Traceback" not in complaint
