@@ -312,6 +312,29 @@ async def test_the_reason_names_the_address_that_was_refused():
         assert "169.254.169.254 is a cloud metadata address" in await careful.post("http://169.254.169.254/", b"", None)
 
 
+async def test_the_reason_does_not_tell_what_a_name_stands_for():
+    async with Callbacks(2.0) as careful:
+        reason = await careful.challenge("https://localhost:1/hook", None)
+    assert reason == "cannot connect: its name leads to no address that may be called"
+
+
+async def test_a_clock_that_steps_back_loses_no_notification(tmp_path):
+    async with node(tmp_path) as made:
+        await made.program("p1")
+        await made.subscribe("s1", "bl", "https://bl.example/")
+        made.tick = lambda: "2026-06-30T23:00:00.000000Z"
+        change = await made.event("e1", "p1")
+        assert [delivery.subscription_id for delivery in await made.audience.owed(change)] == ["s1"]
+
+
+async def test_a_subscription_hears_nothing_of_what_was_before_it(tmp_path):
+    async with node(tmp_path) as made:
+        await made.program("p1")
+        change = await made.event("e1", "p1")
+        await made.subscribe("s1", "bl", "https://bl.example/")
+        assert await made.audience.owed(change) == []
+
+
 async def test_a_certificate_that_is_not_trusted_is_refused(callbacks, tls_server):
     assert "certificate" in (await callbacks.challenge(tls_server, None)).lower()
 

@@ -186,3 +186,33 @@ async def test_gzip_is_optional_and_the_answer_is_the_same_gen_31(vtn, bl):
         asked = {"Authorization": f"Bearer {bl.token}", "Accept-Encoding": "gzip"}
         async with session.get(f"{vtn.url}/programs", headers=asked) as answer:
             assert await answer.json() == plain.json
+
+
+@pytest.mark.parametrize("extension", [[1], "text", 7])
+async def test_no_extension_of_one_client_stops_the_server_for_all(c3, bl, extension):
+    ven = (
+        (
+            await c3.post(
+                "/vens", {"objectType": "VEN_VEN_REQUEST", "venName": fresh("ven"), "reportDescriptors": extension}
+            )
+        )
+        .shows(201)
+        .json
+    )
+    assert ven["reportDescriptors"] == extension
+    (await bl.get("/programs?limit=1")).shows(200)
+    (await c3.delete(f"/vens/{ven['id']}")).shows(200)
+
+
+async def test_a_duration_of_thousands_of_digits_hides_no_active_event_from_anybody(bl, c1):
+    program = (await bl.post("/programs", {"programName": fresh("p")})).shows(201).json["id"]
+    endless = {"start": "2030-01-01T00:00:00Z", "duration": f"P{'9' * 5000}D"}
+    event = (await bl.post("/events", {"programID": program, "intervalPeriod": endless})).shows(201).json["id"]
+    found = (await c1.get("/events", ("programID", program), ("active", "true"))).shows(200)
+    assert found.ids == [event]
+
+
+async def test_a_form_in_an_unknown_character_set_is_refused(vtn, http):
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=nope"}
+    async with http.post(f"{vtn.url}/auth/token", data=b"grant_type=client_credentials", headers=headers) as answer:
+        assert answer.status == 400

@@ -184,3 +184,9 @@ def test_a_plain_callback_to_this_machine_is_taken_only_where_it_was_opened():
     body = {"clientName": "c", "objectOperations": [entry]}
     assert faults(ObjectType.SUBSCRIPTION, body)
     assert accepted(ObjectType.SUBSCRIPTION, body, allow_loopback_callbacks=True)
+
+
+@pytest.mark.parametrize("extension", [5, "now", [{"intervalPeriod": {"start": []}}]])
+def test_an_extension_with_the_name_of_intervals_is_kept_beside_a_start_of_now(extension):
+    content = {"programName": "p", "intervalPeriod": {"start": "0001-01-01"}, "intervals": extension}
+    assert accepted(ObjectType.PROGRAM, content)["intervals"] == extension

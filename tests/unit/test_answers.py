@@ -6,6 +6,7 @@ from http import HTTPStatus
 import pytest
 from aiohttp import web
 
+from vtn.endpoints import objects
 from vtn.endpoints.answers import JsonAnswer
 
 BODY = b'[{"id":"1"}]'
@@ -79,3 +80,28 @@ async def test_a_client_of_http_1_0_is_hung_up_on(connect):
     status, _, body = await _ask(connection, "list", "1.0")
     assert (status, body) == ("200 OK", BODY)
     assert await connection[0].read() == b""
+
+
+@pytest.mark.parametrize("headers", [(), ("Connection: close",)])
+async def test_an_answer_to_head_has_the_length_of_the_body_and_no_body(connect, headers):
+    reader, writer = await connect()
+    writer.write("\r\n".join(["HEAD /list HTTP/1.1", "Host: here", *headers, "", ""]).encode())
+    async with asyncio.timeout(5):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    assert f"Content-Length: {len(BODY)}\r\n" in head
+    if headers:
+        assert await reader.read() == b""
+    else:
+        writer.write(b"GET /list HTTP/1.1\r\nHost: here\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert (await reader.readexactly(8)) == b"HTTP/1.1"
+
+
+def test_remembered_answers_are_bounded_in_bytes(monkeypatch):
+    monkeypatch.setattr(objects, "REMEMBERED_BYTES", 1000)
+    memo = objects.AnswerMemo()
+    for number in range(100):
+        memo.put(("c1", f"/events?x={number}"), 1, b"x" * 100)
+    held = [number for number in range(100) if memo.get(("c1", f"/events?x={number}"), 1)]
+    assert 0 < len(held) < 10
+    assert held[-1] == 99

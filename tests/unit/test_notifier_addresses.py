@@ -36,6 +36,10 @@ from vtn.notifiers.webhook import retry_delay_s
         ("168.63.129.16", "metadata"),
         ("100.100.100.200", "metadata"),
         ("fd00:ec2::254", "metadata"),
+        ("192.0.0.192", "metadata"),
+        ("192.0.0.170", "reserved"),
+        ("64:ff9b:1::a00:1", "private"),
+        ("::ffff:0:127.0.0.1", "loopback"),
         ("224.0.0.1", "multicast"),
         ("ff02::1", "multicast"),
         ("0.0.0.0", "reserved"),  # noqa: S104 - an address to refuse

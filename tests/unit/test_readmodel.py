@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vtn.rules import privacy
 from vtn.rules.privacy import Lens, Match
 from vtn.storage.ports import Change, Record
-from vtn.storage.readmodel import Filter, ReadModel
+from vtn.storage.readmodel import MOST_VIEWS, Filter, ReadModel
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType, Operation
 
@@ -151,3 +151,23 @@ def test_an_event_that_is_over_is_not_active(now, active):
     for at in ("2026-07-15T15:00:00Z", now):
         found = world.search(ObjectType.EVENT, BL, active_at=datetime.fromisoformat(at).astimezone(UTC))
     assert bool(found) is active
+
+
+@pytest.mark.parametrize("extension", [[1], "text", 7, {"a": 1}, [{"targets": 5}]])
+@pytest.mark.parametrize("kind", [kind for kind in ObjectType if kind is not ObjectType.EVENT])
+def test_an_extension_with_the_name_of_an_events_field_stops_nothing(kind, extension):
+    content = {"id": "o1", "clientID": "c1", "objectOperations": [], "targets": [], "reportDescriptors": extension}
+    world = World().say(Operation.CREATE, Record(kind, "o1", AT, AT, document.render(content), client_id="c1"))
+    assert world.model.seq == 1
+    shown = privacy.view(kind, content, world.model.viewer("c1", is_bl=False))
+    assert shown["reportDescriptors"] == extension
+
+
+def test_the_views_of_an_object_stay_few_however_many_are_asked_for():
+    labels = [f"g{n}" for n in range(8)]
+    world = granted(*labels).say(Operation.CREATE, event("e1", labels))
+    for number in range(1, 256):
+        asked = frozenset(label for bit, label in enumerate(labels) if number >> bit & 1)
+        assert [set(e["targets"]) for e in world.search(ObjectType.EVENT, VEN, Lens(asked))] == [asked]
+    entry = world.model._entries[ObjectType.EVENT]["e1"]
+    assert len(entry.views) <= MOST_VIEWS

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vtn.notifiers.recent import Recent
 from vtn.rules.privacy import Lens, Match, Viewer
 from vtn.rules.recipients import (
     Happening,
@@ -241,3 +242,14 @@ def test_equal_view_keys_mean_equal_messages(state, one, other, asked):
 
 def test_an_update_without_a_state_before_is_told_as_it_is():
     assert told(Happening(Op.UPDATE, E1), lambda _: True) == Told(Op.UPDATE, E1)
+
+
+def test_what_was_looked_at_lately_is_bounded_in_number_and_in_bytes():
+    recent = Recent(most=3, most_bytes=100)
+    for number in range(5):
+        recent.keep(number, str(number), 10)
+    assert [recent.get(number) for number in range(5)] == [None, None, "2", "3", "4"]
+    recent.keep(5, "large", 95)
+    assert (len(recent), recent.get(5), recent.bytes) == (1, "large", 95)
+    recent.keep(5, "small", 1)
+    assert (len(recent), recent.bytes) == (1, 1)

@@ -156,7 +156,8 @@ def test_every_error_leads_to_retry_doubt_or_an_end(code):
         assert (held.state, held.in_doubt) == (S.REQUESTED, False)
         assert held.retry_at > at(1)
     else:
-        assert (held.state, held.error) == (S.REJECTED, code)
+        driver = code is ErrorCode.USER_OVERRIDE
+        assert (held.state, held.error) == (S.OVERRIDDEN if driver else S.REJECTED, code)
 
 
 def test_a_wait_that_the_backend_names_is_never_cut_short():

@@ -88,3 +88,22 @@ def test_instants_are_printed_and_parsed_alike(at):
 @pytest.mark.parametrize("text", ["2016-12-31T23:59:60Z", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
 def test_odd_but_valid_date_times_are_read_without_overflow(text):
     assert parse_date_time(text).tzinfo is UTC
+
+
+@pytest.mark.parametrize("text", [f"P{'9' * 5000}D", f"PT{'9' * 5000}M", f"P{'9' * 5000}M", f"PT{'9' * 5000}S"])
+def test_a_duration_of_thousands_of_digits_is_beyond_the_calendar_and_no_fault(text):
+    assert parse_duration(text).after(NOON) == END_OF_TIME
+
+
+def test_leading_zeros_do_not_make_a_duration_longer():
+    assert parse_duration(f"P{'0' * 5000}1D") == Span(exact=timedelta(days=1))
+
+
+@pytest.mark.parametrize("body", [rb'{"a":"\ud800"}', rb'{"a":["\udc00x"]}', rb'{"\ud800":1}'])
+def test_half_of_a_surrogate_pair_is_refused_because_it_could_not_be_written_again(body):
+    with pytest.raises(ValueError, match="surrogate"):
+        document.parse(body)
+
+
+def test_a_whole_surrogate_pair_is_one_character():
+    assert document.parse(rb'{"a":"\ud83d\ude97"}') == {"a": "\U0001f697"}

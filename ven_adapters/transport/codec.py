@@ -11,7 +11,7 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import orjson
@@ -38,6 +38,7 @@ T = TypeVar("T")
 Decode = Callable[[Any, datetime], Any]
 
 OLDEST_BELIEVABLE_YEAR = 2000
+CLOCK_ERROR = timedelta(minutes=10)
 PERCENT_LIMIT = 100.0
 LARGEST_BELIEVABLE_W = 1_000_000.0
 
@@ -307,7 +308,9 @@ def _reading(decode: Decode, is_sentinel: Callable[[Any], bool] | None) -> Decod
             observed_at,
             heard if received is None else _member(raw, "received_at", _instant, heard),
             "backend" if raw.get("source") is None else _member(raw, "source", _text, heard),
-            _judged(value, observed_at, validity, is_sentinel),
+            Validity.SENTINEL
+            if observed_at > heard + CLOCK_ERROR
+            else _judged(value, observed_at, validity, is_sentinel),
         )
 
     return read

@@ -28,7 +28,7 @@ from ven_adapters.ven.enrolment import Unreadable, eligible, read_enrolments
 from ven_adapters.ven.garage import Garage
 from ven_adapters.ven.mirror import Mirror, News, version
 from ven_adapters.ven.mobility import PlanSettings
-from ven_adapters.ven.reconcile import reconcile
+from ven_adapters.ven.reconcile import Do, reconcile
 from ven_adapters.ven.registration import Capacity, Registered, register
 from ven_adapters.ven.reporter import Reporter
 from ven_adapters.ven.steering import Course, Orders, Steering
@@ -42,6 +42,8 @@ STOP_WITHIN_S = 5.0
 WATCH_EVERY_S = 5.0
 SILENT_FOR_S = 60.0
 REPORT_CHECK_S = 0.5
+LEAVING_PATIENCE = 3
+LONGEST_OVERRIDE = timedelta(days=8)
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +92,7 @@ class Agent:
             seed=self._settings.seed,
             sent=self._sent,
             settled=self._call_settled,
+            leaving=self._leaving.__contains__,
         )
 
     def stop(self) -> None:
@@ -125,8 +128,8 @@ class Agent:
         enrolments = eligible(read_enrolments(self._settings.enrolments))
         self._files = self._stamps()
         await self._doors.store.open()
-        remembered = await self._doors.store.load()
         now = self._clock.now()
+        remembered = await self._doors.store.load(overridden_since=now - LONGEST_OVERRIDE)
         self.garage.enrol(enrolments, now)
         self.garage.restore(remembered, now)
         self.reporter.paid(remembered.reports)
@@ -145,13 +148,17 @@ class Agent:
 
     async def _meet_cars(self) -> None:
         """Learn what cars can do, look at those that stay silent, and notice when the enrolments change."""
-        await self._learn()
         patient_until_s = time.monotonic() + SILENT_FOR_S
+        failures, missing = 0, await self._learn()
         while True:
-            await asyncio.sleep(WATCH_EVERY_S)
-            if self._stamps() != self._files:
+            failures = failures + 1 if missing else 0
+            wait_s = back_off_s(failures, self._settings.wake, self._dice.random()) if missing else WATCH_EVERY_S
+            await asyncio.sleep(wait_s)
+            changed = self._stamps() != self._files
+            if changed:
                 self._reread()
-                await self._learn()
+            if changed or missing:
+                missing = await self._learn()
             if time.monotonic() > patient_until_s:
                 patient_until_s = math.inf
                 await self._look_at_silent()
@@ -159,18 +166,16 @@ class Agent:
     def _stamps(self) -> dict[Path, float]:
         return {path: path.stat().st_mtime for path in self._settings.enrolments if path.exists()}
 
-    async def _learn(self) -> None:
-        failures = 0
-        missing = {ref for ref in self.garage.enrolled() if ref not in self.garage.capabilities}
-        while missing:
-            found, missing = await arrivals.capabilities(self._doors.backend, missing)
-            self.garage.learn(found)
-            if missing:
-                failures += 1
-                await asyncio.sleep(back_off_s(failures, self._settings.wake, self._dice.random()))
-        self._capacities = {zone: self.garage.capacity(zone) for zone in self.garage.reported}
-        self.vtn_bell.ring()
-        self.bell.ring()
+    async def _learn(self) -> bool:
+        """Ask once for what is not known; whether a car is still missing. The others do not wait for it."""
+        unknown = {ref for ref in self.garage.enrolled() if ref not in self.garage.capabilities}
+        found, missing = await arrivals.capabilities(self._doors.backend, unknown)
+        self.garage.learn(found)
+        if found or not unknown or self.registered is None:
+            self._capacities = {zone: self.garage.capacity(zone) for zone in self.garage.reported}
+            self.vtn_bell.ring()
+            self.bell.ring()
+        return bool(missing)
 
     async def _look_at_silent(self) -> None:
         silent = {ref for ref in self.garage.capabilities if ref not in self.garage.snapshots}
@@ -281,15 +286,21 @@ class Agent:
     def _release(self, ref: str) -> None:
         """Give a car back to its driver at once, or as soon as the call that is under way has come back."""
         car = self.garage.roster.car(ref)
-        if car.calling:
-            self._leaving.add(ref)
+        if car.held is None:
+            self._leaving.discard(ref)
             return
-        self._leaving.discard(ref)
-        self.dispatcher.start(ref, reconcile(None, car, None, self._clock.now(), willing=False))
+        self._leaving.add(ref)
+        if not car.calling:
+            step = reconcile(None, car, None, self._clock.now(), willing=False)
+            self.dispatcher.start(ref, step)
+            if step.do is Do.NOTHING:
+                self._call_settled(ref)
 
     def _call_settled(self, ref: str) -> None:
-        if ref in self._leaving:
-            self._release(ref)
+        """Whoever leaves is given back whole: what was replaced is cancelled too, and a failed call is tried again."""
+        if ref in self._leaving and not self._stopping.is_set():
+            wait_s = back_off_s(LEAVING_PATIENCE, self._settings.wake, self._dice.random())
+            asyncio.get_running_loop().call_later(wait_s, self._release, ref)
 
     def _sent(self, held: Held, real_s: float) -> None:
         directive = held.directive

@@ -44,6 +44,9 @@ MAX_SENDS_AGAIN = 2
 FIRST_RETRY_S = 15.0
 LONGEST_RETRY_S = 300.0
 
+# A driver who took over before we came is no mere refusal: nothing of this event is asked of the car again.
+_VERDICTS: Mapping[ErrorCode, DirectiveState] = {ErrorCode.USER_OVERRIDE: S.OVERRIDDEN}
+
 # Refusals that say: the car is already where we want it.
 _ALREADY_SO = frozenset({ErrorCode.ALREADY_IN_STATE, ErrorCode.LIMIT_REACHED})
 
@@ -138,16 +141,21 @@ def refused(held: Held, error: BackendError, now: datetime, chance: float) -> He
     """
     if held.state is not S.REQUESTED:
         return held
-    if error.code in _ALREADY_SO:
+    if error.code in _ALREADY_SO and not (error.code is ErrorCode.LIMIT_REACHED and _exports(held)):
         return _already_so(held, error, now)
     retry_at = _retry_at(held, error, now, chance)
     if error.may_have_happened:
         return dataclasses.replace(held, in_doubt=True, error=error.code, retry_at=retry_at)
     if not error.retryable or held.attempts >= MAX_ATTEMPTS:
-        return move(held, S.FAILED if error.retryable else S.REJECTED, now, error=error.code)
+        return move(held, S.FAILED if error.retryable else _VERDICTS.get(error.code, S.REJECTED), now, error=error.code)
     if retry_at > held.directive.not_after:
         return move(held, S.EXPIRED, now, error=error.code)
     return dataclasses.replace(held, error=error.code, retry_at=retry_at)
+
+
+def _exports(held: Held) -> bool:
+    """A battery that reached its limit gives nothing, so that such a refusal proves no discharge."""
+    return (held.directive.power_w or 0) < 0
 
 
 def _already_so(held: Held, error: BackendError, now: datetime) -> Held:

@@ -35,6 +35,7 @@ class Line:
     seed: int
     sent: Callable[[Held, float], None]
     settled: Callable[[str], None]
+    leaving: Callable[[str], bool]
 
 
 class Dispatcher:
@@ -84,6 +85,9 @@ class Dispatcher:
 
     async def _submit(self, ref: str, target: Held) -> None:
         line = self._line
+        if line.leaving(ref):
+            line.roster.call_failed(ref)
+            return
         out = line.roster.taken_up(ref, target, line.clock.now())
         directive = out.directive
         snapshot = line.snapshots.get(ref) or Snapshot(ref)

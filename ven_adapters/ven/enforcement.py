@@ -47,7 +47,10 @@ class Draft:
 
 
 def enforce(draft: Draft, limits: Limits, situation: Situation) -> Draft:
-    """The nearest draft that breaks no limit. Windows that would outlast `until_s` are cut."""
+    """The nearest draft that breaks no limit. Windows that would outlast `until_s`, or a day, are cut.
+
+    A day at most, because a car must not wait for an adapter that died; what is asked for longer is renewed.
+    """
     full_kw = takes_kw(limits, situation)
     draft = _discharge_within(draft, limits, situation)
     draft = _charge_within(draft, limits, situation, full_kw)
@@ -57,6 +60,7 @@ def enforce(draft: Draft, limits: Limits, situation: Situation) -> Draft:
     draft = dataclasses.replace(draft, end_s=np.where(bounded, np.minimum(draft.end_s, limits.until_s), draft.end_s))
     draft = draft.where(bounded & (draft.end_s <= draft.start_s), Kind.NONE, full_kw, draft.start_s, limits.why)
     draft = _must_charge(draft, limits, situation, full_kw)
+    draft = dataclasses.replace(draft, end_s=np.minimum(draft.end_s, situation.now_s + LONGEST_S))
     return draft.where(~limits.touch, Kind.NONE, situation.view.power_kw, situation.now_s, limits.why)
 
 
@@ -80,6 +84,8 @@ def achieved_kw(view: FleetView, asked_kw: Floats, full_kw: Floats) -> Floats:
 
 def _discharge_within(draft: Draft, limits: Limits, situation: Situation) -> Draft:
     gives = (draft.kind == Kind.SETPOINT) & (draft.kw < 0)
+    permitted_s = np.minimum(draft.end_s, situation.view.permission_until_s)
+    draft = dataclasses.replace(draft, end_s=np.where(gives, permitted_s, draft.end_s))
     hours = np.maximum(np.minimum(draft.end_s, limits.until_s) - draft.start_s, 1.0) / 3600
     most_kw = np.minimum(limits.discharge_kw, limits.discharge_kwh / hours)
     most_kw = np.where(most_kw < situation.view.min_discharge_kw, 0.0, most_kw)

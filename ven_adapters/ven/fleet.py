@@ -189,7 +189,7 @@ class Fleet:
         self._set(row, {"zone": zone, **enrolment_columns(enrolment)})
 
     def _observe(self, row: int, snapshot: Snapshot) -> None:
-        was_plugged = self._columns["plugged"][row]
+        was_plugged, out_s = self._columns["plugged"][row], self._columns["plugged_at_s"][row]
         for field, column, at_column, convert in _READINGS:
             reading: Reading[Any] | None = getattr(snapshot, field)
             if reading is None or reading.validity is not Validity.OK:
@@ -199,6 +199,8 @@ class Fleet:
                 self._set(row, {column: convert(reading.value), at_column: observed_s})
         if self._columns["plugged"][row] == Tri.YES != was_plugged:
             self._columns["plugged_since_s"][row] = self._columns["plugged_at_s"][row]
+            if was_plugged == Tri.NO and self._columns["soc_at_s"][row] < out_s:
+                self._columns["soc_pct"][row] = np.nan  # a level read before the drive says nothing of what is left
 
 
 def unit_hash(text: str) -> float:

@@ -53,6 +53,7 @@ class Stir:
     release: tuple[str, ...] = ()
 
 
+_OUT_OR_IN = (DriverChoice.OPT_OUT, DriverChoice.OPT_IN)
 _LEAVES = frozenset({DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN})
 
 
@@ -142,6 +143,7 @@ class Garage:
             self.exports[export.vehicle_ref] = export
             self._note_export(export, now)
         self.roster.restore(remembered.directives)
+        self.roster.leave_alone(remembered.overridden, now)
 
     def take(self, event: BackendEvent, now: datetime) -> Stir:
         """A fact that the backend pushed."""
@@ -175,7 +177,7 @@ class Garage:
 
     def _chose(self, event: DriverChose) -> Stir:
         ref = event.vehicle_ref
-        if ref not in self.fleet:
+        if ref not in self.fleet or self._overtaken(event):
             return Stir()
         until = None if event.until is None else print_at(event.until)
         row = ChoiceRow(vehicle_ref=ref, choice=event.choice.value, at=print_at(event.at), until=until)
@@ -185,6 +187,13 @@ class Garage:
         self._choices[(ref, row.choice)] = row
         self._apply(row)
         return Stir(plan=True, release=(ref,) if event.choice in _LEAVES else ())
+
+    def _overtaken(self, event: DriverChose) -> bool:
+        """Whether a newer opt-out or opt-in is known: pushes may come late and out of order."""
+        if event.choice not in _OUT_OR_IN:
+            return False
+        known = (self._choices.get((event.vehicle_ref, choice.value)) for choice in _OUT_OR_IN)
+        return any(row is not None and parse_at(row.at) > event.at for row in known)
 
     def _over(self, ref: str, choice: DriverChoice, at: datetime) -> ChoiceRow:
         """An earlier choice that another one ended."""
@@ -228,6 +237,11 @@ class Garage:
         if known is not None and known.event_id != event_id:
             fresh = ExportRow(**known.model_dump() | {"event_id": event_id, "event_wh": 0.0})
             self._keep_export(fresh, now)
+
+    def next_event(self, zone: str, event_id: str, now: datetime) -> None:
+        """Before a set-point is planned: what batteries gave for another event does not count against this one."""
+        for ref in map(self.fleet.ref, self.fleet.zone_rows(zone).tolist()):
+            self.begin_export(ref, event_id, now)
 
     def _keep_export(self, row: ExportRow, now: datetime) -> None:
         self.exports[row.vehicle_ref] = row

@@ -225,10 +225,10 @@ def _calling(car: Car, held: Held, now: datetime) -> Car:
 
 
 def _dwelling(desire: Desire, car: Car, now: datetime) -> bool:
-    """Whether this would flip the car too soon after the last flip (fault 14)."""
+    """Whether this would flip the car too soon after the last flip (fault 14); the end of a discharge never waits."""
     if desire.urgent or car.flipped_at is None or now - car.flipped_at >= timedelta(seconds=MIN_DWELL_S):
         return False
-    return current_direction(car) != direction(desire.kind, desire.power_w)
+    return current_direction(car) not in (-1, direction(desire.kind, desire.power_w))
 
 
 def _not_after(desire: Desire) -> datetime:

@@ -44,6 +44,7 @@ class Reporter:
         self._client_name = client_name
         self._seed = seed
         self._paid: set[str] = set()
+        self._untold: list[ReportRow] = []
         self._owed: dict[str, Owed] = {}
         self._planned_until: datetime | None = None
 
@@ -69,21 +70,22 @@ class Reporter:
     async def pay(self, now: datetime, smallest_group: int) -> tuple[list[ReportRow], int]:
         """Post what is due; the rows to remember, and how many the VTN refused for good.
 
-        VtnUnreachable passes through after what was posted is remembered in memory; the rest stays owed.
+        VtnUnreachable passes through; the rows of what was posted before it come with the next answer.
         """
-        rows: list[ReportRow] = []
         refused = 0
         for owed in sorted(self._owed.values(), key=lambda owed: owed.at):
             if owed.at > now:
                 break
             try:
                 posted = await self._vtn.create(ObjectType.REPORT, self._body(owed, smallest_group))
-                rows.append(ReportRow(key=owed.key, event_id=owed.event_id, report_id=posted["id"], at=print_at(now)))
+                row = ReportRow(key=owed.key, event_id=owed.event_id, report_id=posted["id"], at=print_at(now))
+                self._untold.append(row)
             except VtnRefused as error:
                 refused += 1
                 _log.warning("the VTN refused a report on event %s: %s", owed.event_id, error)
             self._paid.add(owed.key)
             self._owed.pop(owed.key, None)
+        rows, self._untold = self._untold, []
         return rows, refused
 
     def _body(self, owed: Owed, smallest_group: int) -> dict[str, object]:

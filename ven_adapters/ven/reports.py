@@ -158,12 +158,19 @@ def _intervals(request: Request, wanted: Wanted, window: Window, figures_of: Fig
         exporting = frozenset({AGGREGATED_REPORT}) if exporting & set(wanted.zones) else frozenset()
         figures = {AGGREGATED_REPORT: together(list(figures.values()))}
     found = []
-    for name, known in figures.items():
+    for name, found_out in figures.items():
+        known = _large_enough(found_out, request.smallest_group)
         enough = kind is not None and known.cars >= request.smallest_group
         found.append((name, _interval(window, descriptor, kind.values(known) if enough and kind else None)))
         if enough and kind and kind.export is not None and name in exporting:
             found.append((f"{name}{EXPORT_SUFFIX}", _interval(window, descriptor, kind.export(known))))
     return found
+
+
+def _large_enough(known: Figures, smallest: int) -> Figures:
+    """Without a sample that rests on too few cars: a mean over one known battery is that battery."""
+    few = known.sample is not None and known.sample.cars < smallest
+    return dataclasses.replace(known, sample=None) if few else known
 
 
 def _interval(window: Window, descriptor: ReportDescriptor, values: Values) -> Json:

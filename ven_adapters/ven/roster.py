@@ -27,7 +27,7 @@ from ven_adapters.contract import (
     Snapshot,
 )
 from ven_adapters.ven import directives
-from ven_adapters.ven.car import Car, aged, cancelled, replaced, settled, unblocked
+from ven_adapters.ven.car import Car, aged, block_after, cancelled, replaced, settled, unblocked
 from ven_adapters.ven.directives import DriverSettings, Held
 from ven_adapters.ven.store import DirectiveRow, document, parse_at, print_at
 
@@ -149,6 +149,11 @@ class Roster:
         """Rows for the store: every directive that changed since the last drain."""
         noted, self._noted = self._noted, {}
         return [row_of(held) for held in noted.values()]
+
+    def leave_alone(self, rows: Iterable[DirectiveRow], now: datetime) -> None:
+        """Take up the overrides of an earlier run: a restart is no reason to ask a driver again."""
+        for held in map(held_of, rows):
+            self._keep(held.ref, unblocked(block_after(self.car(held.ref), held), now))
 
     def restore(self, rows: Iterable[DirectiveRow]) -> None:
         """Take up the live directives of an earlier run. What may have been under way is read before anything else."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from ven_adapters.contract import Capability, DirectiveKind, Origin
 from ven_adapters.ven.asks import Ask, Heard, Ruling, ZoneAsks, read_asks
+from ven_adapters.ven.car import Car, direction
 from ven_adapters.ven.columns import Charge, FleetView
 from ven_adapters.ven.enforcement import Kind
 from ven_adapters.ven.garage import Garage
@@ -32,6 +33,7 @@ _KINDS = {
     Kind.SETPOINT: DirectiveKind.SETPOINT,
 }
 _POWERED = frozenset({Kind.CAP, Kind.SETPOINT})
+_OUT_OF_REACH = frozenset({Reason.AWAY, Reason.LEVEL_UNKNOWN, Reason.CANNOT_CHARGE})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,19 +65,21 @@ class Steering:
         self._course = course
         self._before: dict[str, ZoneAsks] = {}
         self._released: dict[str, datetime] = {}
+        self._exports_for: dict[str, str] = {}
 
     def steer(self, zone: str, heard: Sequence[Heard], now: datetime) -> Orders:
         """One cycle of a zone."""
         garage, now_s = self._garage, now.timestamp()
         garage.fleet.refresh_departures(now)
-        view = garage.fleet.zone(zone)
         asks = self._asks(zone, heard, now)
         leads = now_s < asks.next_change_s <= now_s + self._course.lead_s
         at = datetime.fromtimestamp(asks.next_change_s, UTC) if leads else now
         ahead = self._read(zone, heard, at) if leads else asks
+        self._begin_exports(zone, asks, ahead, now)
+        view = garage.fleet.zone(zone)
         planned = _as_chosen_now(view, now_s, at.timestamp()) if leads else view
         decided = plan(planned, ahead, at.timestamp(), self._course.settings)
-        steps = tuple(self._steps(zone, view, decided, at.timestamp(), now, leads=leads))
+        steps = tuple(self._steps(zone, view, decided, at.timestamp(), now, asks))
         return Orders(zone, asks, decided, steps, self._sample(view, asks, decided, now_s), self._next_s(asks, now_s))
 
     def _asks(self, zone: str, heard: Sequence[Heard], now: datetime) -> ZoneAsks:
@@ -89,6 +93,13 @@ class Steering:
         self._before[zone] = asks
         return asks
 
+    def _begin_exports(self, zone: str, asks: ZoneAsks, ahead: ZoneAsks, now: datetime) -> None:
+        """A new event's budget is whole once nothing of an earlier one is in force."""
+        dispatch = _dispatched(asks) or _dispatched(ahead)
+        if dispatch is not None and dispatch.value < 0 and self._exports_for.get(zone) != dispatch.event_id:
+            self._exports_for[zone] = dispatch.event_id
+            self._garage.next_event(zone, dispatch.event_id, now)
+
     def _read(self, zone: str, heard: Sequence[Heard], at: datetime) -> ZoneAsks:
         return read_asks(zone, heard, now=at, seed=self._course.seed, released_at=self._released.get(zone))
 
@@ -98,9 +109,17 @@ class Steering:
         return ahead_s if ahead_s > now_s else asks.next_change_s
 
     def _steps(
-        self, zone: str, view: FleetView, decided: ZonePlan, at_s: float, now: datetime, *, leads: bool
+        self,
+        zone: str,
+        view: FleetView,
+        decided: ZonePlan,
+        at_s: float,
+        now: datetime,
+        asks: ZoneAsks,
     ) -> Iterator[tuple[str, Step]]:
         garage = self._garage
+        leads = at_s > now.timestamp()
+        gives_on = _dispatched(asks) is not None
         told = changed(garage.told.as_plan(decided), decided, at_s, self._course.settings)
         restless = {garage.fleet.row(ref) for ref in garage.roster.restless if ref in garage.fleet}
         look = told | np.isin(decided.row, list(restless)) if restless else told
@@ -108,8 +127,12 @@ class Steering:
             ref = garage.fleet.ref(int(decided.row[place]))
             car = garage.roster.car(ref)
             desire = self._desire(zone, ref, view, decided, place)
-            willing = decided.reason[place] not in _UNWILLING
-            if desire is None and willing and (leads or not garage.knows(ref)):
+            reason = decided.reason[place]
+            willing = reason not in _UNWILLING
+            if leads and not gives_on and _gives(car, now):
+                desire, willing = None, False
+            early = leads and reason not in _OUT_OF_REACH
+            if desire is None and willing and (early or not garage.knows(ref)):
                 continue
             step = reconcile(desire, car, garage.snapshots.get(ref), now, willing=willing)
             if step.do is not Do.NOTHING or step.car is not car:
@@ -154,6 +177,17 @@ class Steering:
             planned_kw=decided.planned_kw,
             simple_level=int(asks.simple.value) if asks.simple is not None else None,
         )
+
+
+def _dispatched(asks: ZoneAsks) -> Ask | None:
+    """The set-point in force, without which no battery gives."""
+    return asks.dispatch_kw or asks.relative_kw or asks.relative_share
+
+
+def _gives(car: Car, now: datetime) -> bool:
+    """Whether a directive that has started makes the car discharge; it does not wait for what is planned ahead."""
+    known = (one.directive for one in (*car.older, car.held) if one is not None)
+    return any(direction(one.kind, one.power_w) < 0 and one.start <= now for one in known)
 
 
 def _as_chosen_now(view: FleetView, now_s: float, at_s: float) -> FleetView:

@@ -106,6 +106,7 @@ class Remembered:
 
     choices: tuple[ChoiceRow, ...] = ()
     directives: tuple[DirectiveRow, ...] = ()
+    overridden: tuple[DirectiveRow, ...] = ()
     events: Mapping[str, datetime] = dataclasses.field(default_factory=dict)
     reports: frozenset[str] = frozenset()
     energy: tuple[EnergyRow, ...] = ()
@@ -139,13 +140,20 @@ class Store:
         finally:
             await self._engine.dispose()
 
-    async def load(self) -> Remembered:
-        """Everything a restarted engine needs: live directives, choices, first-read instants, reports sent."""
+    async def load(self, *, overridden_since: datetime | None = None) -> Remembered:
+        """Everything a restarted engine needs: live directives, choices, first-read instants, reports sent.
+
+        `overridden_since`: also the directives that drivers overrode and that would have ended after this instant.
+        """
         async with self._engine.connect() as connection:
-            live = sqlalchemy.select(_table(DirectiveRow)).where(_table(DirectiveRow).c.final.is_(False))
+            table = _table(DirectiveRow)
+            live = sqlalchemy.select(table).where(table.c.final.is_(False))
+            late = print_at(overridden_since) if overridden_since is not None else "~"
+            overridden = sqlalchemy.select(table).where(table.c.state == "OVERRIDDEN", table.c.ends_at >= late)
             return Remembered(
                 choices=tuple(await _rows(connection, ChoiceRow)),
                 directives=tuple(DirectiveRow(**row) for row in (await connection.execute(live)).mappings()),
+                overridden=tuple(DirectiveRow(**row) for row in (await connection.execute(overridden)).mappings()),
                 events={row.version: parse_at(row.read_at) for row in await _rows(connection, EventRow)},
                 reports=frozenset(row.key for row in await _rows(connection, ReportRow)),
                 energy=tuple(await _rows(connection, EnergyRow)),

@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.hdrs import METH_HEAD
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
@@ -24,6 +25,7 @@ class JsonAnswer(web.StreamResponse):
         self.body = body
         self._etag = etag
         self._sent = False
+        self._shows_body = True
 
     @property
     def keep_alive(self) -> bool | None:
@@ -32,6 +34,8 @@ class JsonAnswer(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send all of it on a connection that goes on; otherwise let aiohttp begin."""
+        if request.method == METH_HEAD:
+            self._shows_body = False
         if request.keep_alive and request.version == HttpVersion11:
             self._sent = True
             await request.writer.write(self._message())
@@ -42,14 +46,17 @@ class JsonAnswer(web.StreamResponse):
     async def write_eof(self, data: bytes = b"") -> None:
         """End the answer."""
         if not self._sent:
-            await super().write_eof(data or self.body or b"")
+            await super().write_eof(data or self._shown())
+
+    def _shown(self) -> bytes:
+        return self.body if self.body is not None and self._shows_body else b""
 
     def _message(self) -> bytes:
         body = self.body
         etag = f"ETag: {self._etag}\r\n" if self._etag else ""
         content = "" if body is None else f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
         own = f"Date: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
-        return f"{STATUS_LINES[self.status]}{content}{etag}{own}".encode() + (body or b"")
+        return f"{STATUS_LINES[self.status]}{content}{etag}{own}".encode() + self._shown()
 
     def _fill_headers(self) -> None:
         if self._etag:

@@ -88,7 +88,7 @@ async def _credentials(request: web.Request) -> dict[str, str]:
         raise OAuthError("invalid_request", f"header.Content-Type: must be {FORM}")
     try:
         form = await request.post()
-    except (web.HTTPRequestEntityTooLarge, ValueError):
+    except (web.HTTPRequestEntityTooLarge, ValueError, LookupError):
         raise OAuthError("invalid_request", "the form is too large or is not a form") from None
     fields: dict[str, str] = {}
     for name in FIELDS:

@@ -28,13 +28,18 @@ KINDS: Mapping[str, tuple[Kind, str]] = {
     "resources": (RESOURCES, "resourceID"),
 }
 REMEMBERED_ANSWERS = 20_000
+REMEMBERED_BYTES = 64 * 1_048_576
 
 
 class AnswerMemo:
-    """Lists that were rendered and have not changed since, by who asked for what; one per process."""
+    """Lists that were rendered and have not changed since, by who asked for what; one per process.
+
+    A client may spell one question in endless ways, so what is held is bounded in bytes as well as in number.
+    """
 
     def __init__(self) -> None:
         self._answers: dict[tuple[str, str], tuple[int, str, bytes]] = {}
+        self._bytes = 0
 
     def get(self, key: tuple[str, str], version: int) -> tuple[str, bytes] | None:
         """The ETag and body of an answer, if it is still today's."""
@@ -44,8 +49,10 @@ class AnswerMemo:
     def put(self, key: tuple[str, str], version: int, body: bytes) -> tuple[str, bytes]:
         """Remember a body and return it with its ETag."""
         etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-        if len(self._answers) >= REMEMBERED_ANSWERS:
+        self._bytes += len(key[1]) + len(body)
+        if len(self._answers) >= REMEMBERED_ANSWERS or self._bytes > REMEMBERED_BYTES:
             self._answers.clear()
+            self._bytes = len(key[1]) + len(body)
         self._answers[key] = (version, etag, body)
         return etag, body
 

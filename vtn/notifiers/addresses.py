@@ -11,6 +11,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
+LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+TRANSLATED = ipaddress.IPv6Network("::ffff:0:0:0/96")
 COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 REFUSED: tuple[tuple[Network, str], ...] = (
@@ -18,6 +20,9 @@ REFUSED: tuple[tuple[Network, str], ...] = (
     (ipaddress.IPv4Network("168.63.129.16/32"), "a cloud metadata address"),
     (ipaddress.IPv4Network("100.100.100.200/32"), "a cloud metadata address"),
     (ipaddress.IPv6Network("fd00:ec2::254/128"), "a cloud metadata address"),
+    (ipaddress.IPv4Network("192.0.0.192/32"), "a cloud metadata address"),
+    (ipaddress.IPv4Network("192.0.0.0/24"), "a reserved address"),
+    (LOCAL_NAT64, "a private address"),
     (ipaddress.IPv4Network("127.0.0.0/8"), "a loopback address"),
     (ipaddress.IPv6Network("::1/128"), "a loopback address"),
     (ipaddress.IPv4Network("169.254.0.0/16"), "a link-local address"),
@@ -54,5 +59,5 @@ def _plain(address: Address) -> Address:
         return address.ipv4_mapped
     if address in SIX_TO_FOUR and address.sixtofour:
         return address.sixtofour
-    embeds = address in NAT64 or (address in COMPATIBLE and int(address) > 1)
+    embeds = address in NAT64 or address in TRANSLATED or (address in COMPATIBLE and int(address) > 1)
     return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF) if embeds else address

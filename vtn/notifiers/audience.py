@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any, Protocol
 
 from vtn.notifiers.departed import Departed
+from vtn.notifiers.recent import Recent
 from vtn.rules import recipients
 from vtn.rules.privacy import EVERYTHING, Lens, Match, Viewer
 from vtn.rules.recipients import Happening, State, Subscriber, Told
@@ -19,6 +20,7 @@ from vtn.wire.enumerations import ObjectType
 
 REMEMBERED_TEXTS = 4_000
 REMEMBERED_CHANGES = 500
+REMEMBERED_BYTES = 16 * 1_048_576
 
 
 class Clients(Protocol):
@@ -59,11 +61,13 @@ class Audience:
         self._clients = clients
         self._match = match
         self._departed = Departed(store)
-        self._changes: dict[int, Change] = {}
-        self._bodies: dict[tuple[int, str, frozenset[str] | None], bytes] = {}
-        self._parsed: dict[bytes, dict[str, Any]] = {}
+        self._changes: Recent[int, Change] = Recent(REMEMBERED_CHANGES, REMEMBERED_BYTES)
+        self._bodies: Recent[tuple[int, str, frozenset[str] | None], bytes] = Recent(
+            REMEMBERED_CHANGES, REMEMBERED_BYTES
+        )
+        self._parsed: Recent[bytes, dict[str, Any]] = Recent(REMEMBERED_TEXTS, REMEMBERED_BYTES)
         self._read_to: tuple[int, int] | None = None
-        self._subscribers: dict[bytes, Subscriber] = {}
+        self._subscribers: Recent[bytes, Subscriber] = Recent(REMEMBERED_TEXTS, REMEMBERED_BYTES)
 
     async def current(self) -> None:
         """Know everything that was committed on this host before the call."""
@@ -109,10 +113,14 @@ class Audience:
         happening = await self.happening(change)
         owed = []
         for record in subscriptions:
-            if record.created <= change.at and (who := self._subscriber(record)):
+            if self._stood(record, change) and (who := self._subscriber(record)):
                 for entry, told in recipients.answers(happening, who):
                     owed.append(Delivery(record.id, entry, change.seq, told.operation))
         return owed
+
+    def _stood(self, subscription: Record, change: Change) -> bool:
+        """Whether the subscription is as old as the change: by the log, or by its clock for what came before memory."""
+        return change.seq >= self._model.subscribed_since(subscription.id) or subscription.created <= change.at
 
     def unheard_until(self, after: int) -> int:
         """The number up to which nothing after `after` concerns a subscription, as far as memory tells.
@@ -144,14 +152,14 @@ class Audience:
         held = self._subscribers.get(record.body)
         if held is None or held.viewer != viewer:
             held = recipients.subscriber(self._content(record), viewer, self._match)
-            _keep(self._subscribers, record.body, held, REMEMBERED_TEXTS)
+            self._subscribers.keep(record.body, held, len(record.body))
         return held
 
     def _content(self, record: Record) -> dict[str, Any]:
         content = self._parsed.get(record.body)
         if content is None:
             content = document.parse(record.body)
-            _keep(self._parsed, record.body, content, REMEMBERED_TEXTS)
+            self._parsed.keep(record.body, content, len(record.body))
         return content
 
     async def callback(self, delivery: Delivery) -> Callback | None:
@@ -177,15 +185,18 @@ class Audience:
         return living or next((record for record in leaving if record.id == delivery.subscription_id), None)
 
     async def _change(self, seq: int) -> Change | None:
-        if seq not in self._changes:
+        held = self._changes.get(seq)
+        if held is None:
             found = await self._store.changes(seq - 1, 1)
             if not found or found[0].seq != seq:
                 return None
-            self._remember(found[0])
-        return self._changes[seq]
+            held = found[0]
+            self._remember(held)
+        return held
 
     def _remember(self, change: Change) -> None:
-        _keep(self._changes, change.seq, change, REMEMBERED_CHANGES)
+        before = len(change.before.body) if change.before else 0
+        self._changes.keep(change.seq, change, len(change.record.body) + before)
 
     def body(self, seq: int, told: Told, viewer: Viewer, lens: Lens = EVERYTHING) -> bytes:
         """The notification's bytes, rendered once per change, operation and view."""
@@ -193,7 +204,7 @@ class Audience:
         body = self._bodies.get(key)
         if body is None:
             body = document.render(recipients.notification(told, viewer, lens))
-            _keep(self._bodies, key, body, REMEMBERED_CHANGES)
+            self._bodies.keep(key, body, len(body))
         return body
 
     # --- MQTT ------------------------------------------------------------------------------------------------------
@@ -223,10 +234,3 @@ class Audience:
     def _ven_viewer(self, client_id: str | None) -> Viewer | None:
         client = self._clients.standing(client_id)
         return self._model.viewer(client.client_id, is_bl=False) if client else None
-
-
-def _keep(held: dict[Any, Any], key: object, value: object, most: int) -> None:
-    """Remember a value; when too many are held the oldest goes."""
-    if len(held) >= most:
-        held.pop(next(iter(held)))
-    held[key] = value

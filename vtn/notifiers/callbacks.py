@@ -4,6 +4,7 @@ It follows no redirect, keeps no cookie, reads no answer longer than it needs, a
 `addresses` refuses: the check sits where the socket is made, so a name cannot point elsewhere between check and use.
 """
 
+import ipaddress
 import secrets
 import socket
 import ssl
@@ -85,10 +86,19 @@ class Callbacks:
         if isinstance(error, TimeoutError):
             return f"no answer within {self._timeout_s:g} s"
         if isinstance(error, aiohttp.ClientConnectorError):
-            return f"cannot connect: {error.os_error.strerror or error.os_error}"
+            return f"cannot connect: {error.os_error.strerror or _refused(error)}"
         if isinstance(error, aiohttp.InvalidURL):
             return "the URL cannot be used"
         return f"the connection failed ({type(error).__name__})"
+
+
+def _refused(error: aiohttp.ClientConnectorError) -> str:
+    """Why no address would do. A client learns nothing of what names inside the VTN's network stand for."""
+    try:
+        ipaddress.ip_address(error.host)
+    except ValueError:
+        return "its name leads to no address that may be called"
+    return str(error.os_error)
 
 
 def _with_echo(url: str, value: str) -> str:

@@ -188,8 +188,9 @@ def _spell_now(node: Any) -> None:
     """Write every `now` start in the one spelling that is a valid date-time (TR-27)."""
     if isinstance(node, dict):
         period = node.get("intervalPeriod")
-        if isinstance(period, dict) and period.get("start") in NOW_LITERALS:
+        if isinstance(period, dict) and isinstance(start := period.get("start"), str) and start in NOW_LITERALS:
             period["start"] = NOW
         for key in ("intervals", "resources"):
-            for child in node.get(key) or ():
+            children = node.get(key)  # a list, or in an object that has no such field anything at all
+            for child in children if isinstance(children, list) else ():
                 _spell_now(child)

@@ -6,7 +6,7 @@ A VEN is never told that something was hidden from it: what it may not see looks
 
 import dataclasses
 import enum
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from vtn.wire.enumerations import ObjectType
@@ -81,6 +81,11 @@ def shown_targets(targets: Collection[str], viewer: Viewer, lens: Lens = EVERYTH
     return frozenset(targets) if viewer.is_bl else usable_targets(viewer, lens) & frozenset(targets)
 
 
+def report_requests(kind: ObjectType, content: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The reports that an event asks for; in other objects the same name is somebody's extension and means nothing."""
+    return (content.get("reportDescriptors") or ()) if kind is ObjectType.EVENT else ()
+
+
 def view(kind: ObjectType, content: Mapping[str, Any], viewer: Viewer, lens: Lens = EVERYTHING) -> dict[str, Any]:
     """A visible object as this viewer may read it: targets cut, credentials of others blanked.
 
@@ -89,9 +94,8 @@ def view(kind: ObjectType, content: Mapping[str, Any], viewer: Viewer, lens: Len
     seen = dict(content)
     if kind in TARGETED and not viewer.is_bl:
         _cut_targets(seen, shown_targets(content.get("targets") or (), viewer, lens))
-        if content.get("reportDescriptors"):
-            through = usable_targets(viewer, lens)
-            seen["reportDescriptors"] = _cut_descriptors(content["reportDescriptors"], through)
+        if requests := report_requests(kind, content):
+            seen["reportDescriptors"] = _cut_descriptors(requests, usable_targets(viewer, lens))
     if kind is ObjectType.SUBSCRIPTION and content.get("clientID") != viewer.client_id:
         seen["objectOperations"] = [_without_token(entry) for entry in content["objectOperations"]]
     return seen
@@ -102,7 +106,7 @@ def _cut_targets(seen: dict[str, Any], shown: frozenset[str]) -> None:
         seen["targets"] = [target for target in seen["targets"] if target in shown]
 
 
-def _cut_descriptors(descriptors: list[dict[str, Any]], through: frozenset[str]) -> list[dict[str, Any]]:
+def _cut_descriptors(descriptors: Sequence[Mapping[str, Any]], through: frozenset[str]) -> list[Mapping[str, Any]]:
     """Report requests, targets cut; one that asks only of targets the viewer does not hold is dropped (EVT-23)."""
     kept = []
     for descriptor in descriptors:

@@ -154,6 +154,6 @@ def view_key(state: State, viewer: Viewer, lens: Lens = EVERYTHING) -> frozenset
     if viewer.is_bl or state.kind not in privacy.TARGETED:
         return None
     mentioned = set(state.targets)
-    for descriptor in state.content.get("reportDescriptors") or ():
+    for descriptor in privacy.report_requests(state.kind, state.content):
         mentioned.update(descriptor.get("targets") or ())
     return privacy.usable_targets(viewer, lens) & mentioned

@@ -24,6 +24,7 @@ from vtn.wire.interval import BEGINNING, END_OF_TIME
 
 Key = tuple[str, str]
 UNTARGETED = ""
+MOST_VIEWS = 64
 
 
 @dataclasses.dataclass(slots=True)
@@ -62,6 +63,7 @@ class ReadModel:
     def __init__(self) -> None:
         self.seq = 0
         self.catalogue = 0
+        self._loaded = 0
         self._empty()
 
     def _empty(self) -> None:
@@ -72,6 +74,7 @@ class ReadModel:
         self._ven_of_client: dict[str, str] = {}
         self._resources_of_ven: dict[str, set[str]] = defaultdict(set)
         self._grants: dict[str, frozenset[str]] = {}
+        self._subscribed: dict[str, int] = {}
 
     # --- keeping current -----------------------------------------------------------------------------------------
 
@@ -80,6 +83,7 @@ class ReadModel:
         self.seq, records = await store.objects()
         self.catalogue += 1
         self._empty()
+        self._loaded = self.seq
         for record in sorted(records, key=lambda record: (record.created, record.id)):
             self._insert(record)
 
@@ -102,13 +106,24 @@ class ReadModel:
                     self._remove(change.record.kind, change.record.id)
                     if change.operation is not Operation.DELETE:
                         self._insert(change.record)
+                    self._note_subscription(change)
                 self.seq = change.seq
+
+    def _note_subscription(self, change: Change) -> None:
+        if change.operation is Operation.DELETE:
+            self._subscribed.pop(change.record.id, None)
+        elif change.record.kind is ObjectType.SUBSCRIPTION and change.operation is Operation.CREATE:
+            self._subscribed[change.record.id] = change.seq
+
+    def subscribed_since(self, subscription_id: str) -> int:
+        """A log number at which the subscription is known to have stood; unlike its times, no clock can be wrong."""
+        return self._subscribed.get(subscription_id, self._loaded)
 
     def _insert(self, record: Record) -> None:
         content = document.parse(record.body)
         targets = tuple(content.get("targets") or ())
         key = (record.created, record.id)
-        cut = any(descriptor.get("targets") for descriptor in content.get("reportDescriptors") or ())
+        cut = any(descriptor.get("targets") for descriptor in privacy.report_requests(record.kind, content))
         self._entries[record.kind][record.id] = Entry(record, key, targets, cut)
         bisect.insort(self._all[record.kind], key)
         for target in set(targets) or {UNTARGETED}:
@@ -270,6 +285,8 @@ class ReadModel:
         if body is None:
             content = document.parse(entry.record.body)
             body = document.render(privacy.view(entry.record.kind, content, viewer, lens))
+            if len(entry.views) >= MOST_VIEWS:
+                entry.views.clear()  # a client chooses its `targets`, and there are very many subsets of them
             entry.views[view_key] = body
         return body
 

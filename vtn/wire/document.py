@@ -68,7 +68,17 @@ def parse(body: bytes) -> Any:
     value = _read(body)
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and depth_exceeds(value):
         raise ValueError("the text is nested too deeply")
+    if b"\\u" in body:
+        _refuse_half_pairs(value)
     return value
+
+
+def _refuse_half_pairs(value: Any) -> None:
+    """Python reads an escaped half of a surrogate pair; UTF-8 cannot carry it, so it could never be written again."""
+    try:
+        render(value)
+    except TypeError:
+        raise ValueError("the text holds half of a surrogate pair") from None
 
 
 def _read(body: bytes) -> Any:

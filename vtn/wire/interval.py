@@ -14,6 +14,7 @@ from vtn.wire.model import DURATION, NOW_LITERALS, Duration, Int32, Many, Omitta
 from vtn.wire.values import ValuesMap
 
 INFINITE_YEARS = 9999
+MOST_DIGITS = 18
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -73,7 +74,7 @@ def parse_duration(text: str) -> Span:
     if match is None:
         raise ValueError(f"not an ISO 8601 duration: {text!r}")
     sign = -1 if match[1] else 1
-    years, months, amount, hours, minutes = (int(match[part] or 0) for part in (2, 3, 4, 6, 7))
+    years, months, amount, hours, minutes = (_count(match[part]) for part in (2, 3, 4, 6, 7))
     if sign > 0 and years >= INFINITE_YEARS:
         return FOREVER
     days = amount * 7 if match[5] == "W" else amount
@@ -82,6 +83,11 @@ def parse_duration(text: str) -> Span:
     except OverflowError:
         return FOREVER if sign > 0 else Span(exact=timedelta.min)
     return Span(sign * (12 * years + months), sign * exact)
+
+
+def _count(digits: str | None) -> int:
+    """A part of a duration; one with more digits than any calendar needs stays beyond it, and is not refused."""
+    return int((digits or "").lstrip("0")[:MOST_DIGITS] or 0)
 
 
 def parse_start(text: str) -> datetime | None:

@@ -1,0 +1,338 @@
+"""What the adapter owes drivers when something unusual meets something ordinary: long events, late news."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import time as time_of
+from datetime import time, timedelta
+
+import numpy as np
+import pytest
+from directive_cases import T0, accepted, at, desire, seen, sent
+from planning_cases import HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, asked, cars
+
+from ven_adapters.config import AdapterSettings
+from ven_adapters.contract import (
+    Ack,
+    BackendError,
+    Capability,
+    ChargeState,
+    DirectiveKind,
+    DirectiveState,
+    DischargeControl,
+    DriverChoice,
+    DriverChose,
+    ErrorCode,
+    Known,
+    Reading,
+    Snapshot,
+    Validity,
+)
+from ven_adapters.transport.codec import load
+from ven_adapters.ven import directives
+from ven_adapters.ven.agent import Agent, Doors
+from ven_adapters.ven.asks import Heard
+from ven_adapters.ven.car import Car
+from ven_adapters.ven.enforcement import Kind
+from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Permission
+from ven_adapters.ven.garage import Garage
+from ven_adapters.ven.meter import Sample
+from ven_adapters.ven.mirror import Read
+from ven_adapters.ven.mobility import PlanSettings
+from ven_adapters.ven.planning import plan
+from ven_adapters.ven.reconcile import Do, reconcile
+from ven_adapters.ven.registration import Capacity
+from ven_adapters.ven.reporter import Owed
+from ven_adapters.ven.reports import Figures, Request, Wanted, body
+from ven_adapters.ven.roster import row_of
+from ven_adapters.ven.steering import Course, Steering
+from ven_adapters.ven.store import Remembered, Store
+from vtn.client import VtnUnreachable
+from vtn.clock import SimulatedClock
+from vtn.rules.timeline import DueReport, Window
+from vtn.wire.event import Event
+from vtn.wire.values import ReportDescriptor
+
+NO_DEPARTURE = (None,) * 7
+COURSE = Course(PlanSettings(), "seed", 300.0)
+
+
+def enrolment(ref="car", **more):
+    given = {
+        "zone": "bay",
+        "site_id": "s",
+        "timezone": "UTC",
+        "ready_by": NO_DEPARTURE,
+        "target_soc_pct": 80.0,
+        "reserve_soc_pct": 30.0,
+        "charging_consent": True,
+        "discharge_consent": True,
+        "permission": Permission("i", 7000, T0 + timedelta(days=30)),
+        "discharge_budget": DischargeBudget(10_000, 500_000),
+    }
+    return Enrolment(ref, **given | more)
+
+
+def snapshot(now, *, soc_pct=50.0, home=Known.YES, power_w=7000.0, state=ChargeState.CHARGING, **more):
+    def of(value):
+        return Reading(value, now, now)
+
+    return Snapshot(
+        "car",
+        soc_pct=of(soc_pct),
+        plugged=of(Known.YES),
+        at_site=of(home),
+        charge_state=of(state),
+        power_w=of(power_w),
+        **{name: of(value) for name, value in more.items()},
+    )
+
+
+def garage(**more):
+    cars_of = Garage(T0.timestamp(), {}, 1)
+    cars_of.enrol([enrolment(**more)], T0)
+    control = DischargeControl("EVSE", 7000)
+    cars_of.learn({"car": Capability("m", 60_000, 7_000, can_set_power=True, discharge=control)})
+    return cars_of
+
+
+def event(payload_type, values, *, start="2026-07-15T22:00:00Z", duration="PT1H", key="e1"):
+    raw = {
+        "id": key,
+        "objectType": "EVENT",
+        "createdDateTime": "2026-07-15T20:00:00Z",
+        "modificationDateTime": "2026-07-15T20:00:00Z",
+        "programID": "p1",
+        "intervals": [
+            {
+                "id": number,
+                "intervalPeriod": {"start": start, "duration": duration} if not number else None,
+                "payloads": [{"type": payload_type, "values": [value]}],
+            }
+            for number, value in enumerate(values)
+        ],
+    }
+    if len(values) > 1:
+        raw["intervalPeriod"] = {"start": start, "duration": duration}
+        for interval in raw["intervals"]:
+            del interval["intervalPeriod"]
+    return Heard(Event.model_validate(raw), T0)
+
+
+def hold(cars_of, kind, power_w=None, **more):
+    """The car holds a directive that it was seen to follow."""
+    held = accepted(kind, power_w, vehicle_ref="car", **more)
+    cars_of.roster.put("car", Car(dataclasses.replace(held, state=DirectiveState.IN_FORCE, confirmed_once=True)))
+
+
+def test_an_event_without_end_is_steered_for_a_car_without_departure():
+    cars_of = garage()
+    cars_of.observe([snapshot(T0)], T0)
+    endless = event("SIMPLE", [3], duration="P9999Y")
+    orders = Steering(cars_of, COURSE).steer("bay", [endless], T0)
+    assert [step.target.directive.kind for _, step in orders.steps] == [DirectiveKind.CURTAIL]
+
+
+def test_a_setpoint_without_end_is_steered():
+    cars_of = garage(ready_by=(time(7),) * 7)
+    cars_of.observe([snapshot(T0, power_w=0.0, state=ChargeState.STOPPED)], T0)
+    endless = event("DISPATCH_SETPOINT", [7], duration="P9999Y")
+    orders = Steering(cars_of, COURSE).steer("bay", [endless], T0)
+    assert [step.target.directive.kind for _, step in orders.steps] == [DirectiveKind.CHARGE]
+
+
+def test_a_car_that_left_its_site_is_given_back_although_prices_change_every_five_minutes():
+    cars_of = garage()
+    hold(cars_of, DirectiveKind.CURTAIL, end_s=4 * 3600)
+    now = at(60)
+    cars_of.observe([snapshot(now, home=Known.NO, power_w=0.0, state=ChargeState.STOPPED)], now)
+    prices = event("PRICE", [0.1 + 0.01 * (n % 3) for n in range(60)], duration="PT5M")
+    orders = Steering(cars_of, COURSE).steer("bay", [prices], now)
+    assert [step.do for _, step in orders.steps] == [Do.CANCEL]
+
+
+def test_a_discharge_whose_event_is_gone_ends_although_prices_change_every_five_minutes():
+    cars_of = garage()
+    hold(cars_of, DirectiveKind.SETPOINT, -5000, end_s=4 * 3600)
+    now = at(60)
+    cars_of.observe([snapshot(now, power_w=-5000.0, state=ChargeState.DISCHARGING)], now)
+    prices = event("PRICE", [0.1 + 0.01 * (n % 3) for n in range(60)], duration="PT5M", key="price")
+    orders = Steering(cars_of, COURSE).steer("bay", [prices], now)
+    assert [step.do for _, step in orders.steps] == [Do.CANCEL]
+
+
+def test_a_discharge_never_outlasts_its_permission():
+    view = cars(1, **PERMITTED | {"permission_until_s": NOW_S + 0.5 * HOUR}, **IDLE, soc_pct=75.0)
+    decided = plan(view, asked(dispatch_kw=ask(-5.0, end_h=2.0)), NOW_S, SETTINGS)
+    assert decided.kind.tolist() == [Kind.SETPOINT]
+    assert decided.end_s[0] <= NOW_S + 0.5 * HOUR
+
+
+def test_a_discharge_that_may_not_go_on_is_stopped_within_the_dwell():
+    held = accepted(DirectiveKind.SETPOINT, -5000)
+    car = Car(held, flipped_at=at(1))
+    step = reconcile(desire(DirectiveKind.CURTAIL), car, None, at(30))
+    assert step.do is Do.SUBMIT
+
+
+def test_a_driver_who_took_over_is_left_alone_after_a_restart():
+    first = garage()
+    taken = directives.move(accepted(ready_by=at(8 * 3600), vehicle_ref="car"), DirectiveState.OVERRIDDEN, at(60))
+    again = garage()
+    again.restore(Remembered(overridden=(row_of(taken),)), at(7200))
+    assert first.roster.car("car").blocks == ()
+    assert reconcile(desire(start_s=7200, end_s=9000), again.roster.car("car"), None, at(7200)).do is Do.NOTHING
+
+
+def test_a_refusal_because_the_driver_took_over_is_an_override():
+    refused = directives.refused(sent(), BackendError(ErrorCode.USER_OVERRIDE, "driver"), at(1), 0.5)
+    assert refused.state is DirectiveState.OVERRIDDEN
+
+
+def test_a_battery_at_its_limit_does_not_count_as_discharging():
+    held = sent(DirectiveKind.SETPOINT, -5000)
+    refused = directives.refused(held, BackendError(ErrorCode.LIMIT_REACHED, "reserve"), at(1), 0.5)
+    assert refused.state is not DirectiveState.IN_FORCE
+
+
+def test_a_battery_that_used_its_event_budget_may_give_for_the_next_event():
+    cars_of = garage()
+    cars_of.observe([snapshot(T0, soc_pct=75.0, energy_exported_wh=0.0)], T0)
+    cars_of.begin_export("car", "yesterday", T0)
+    cars_of.observe([snapshot(at(60), soc_pct=75.0, energy_exported_wh=10_000.0)], at(60))
+    orders = Steering(cars_of, COURSE).steer("bay", [event("DISPATCH_SETPOINT", [-5], duration="PT2H")], at(61))
+    assert [step.target.directive.kind for _, step in orders.steps] == [DirectiveKind.SETPOINT]
+
+
+def test_an_older_choice_that_comes_late_does_not_undo_a_newer_one():
+    cars_of = garage()
+    cars_of.take(DriverChose("car", DriverChoice.OPT_OUT, at(100)), at(100))
+    cars_of.take(DriverChose("car", DriverChoice.OPT_IN, at(50)), at(101))
+    assert cars_of.fleet.zone("bay").opted_out_until_s[0] > at(200).timestamp()
+
+
+def test_a_level_read_before_the_last_drive_is_not_known():
+    cars_of = garage(ready_by=(time(7),) * 7)
+    cars_of.observe([snapshot(T0, soc_pct=80.0, power_w=0.0, state=ChargeState.COMPLETE)], T0)
+    cars_of.observe([seen(3600, plugged=False)], at(3600))
+    cars_of.observe([seen(7200, plugged=True)], at(7200))
+    assert np.isnan(cars_of.fleet.zone("bay").soc_pct[0])
+
+
+def test_a_reading_from_the_future_is_no_reading():
+    told = {"vehicle_ref": "car", "soc_pct": {"value": 75.0, "observed_at": "2099-01-01T00:00:00Z"}}
+    assert load(Snapshot, told, received_at=T0).soc_pct.validity is Validity.SENTINEL
+
+
+def test_a_level_known_of_too_few_cars_is_not_told():
+    sample = Sample(T0.timestamp(), members=12, cars=1, stored_kwh=30.0, usable_kwh=60.0)
+    figures = Figures(12, None, sample, 1.0)
+    period = Window(T0, at(3600), 0, 0, (), "e", "p", None)
+    asked_for = ReportDescriptor.model_validate({"payloadType": "STORAGE_CHARGE_LEVEL"})
+    wanted = Wanted(asked_for, DueReport(at(3600), 0, (period,)), ("bay",))
+    made = body(Request("e", "bmw", frozenset(), (wanted,), 10), lambda _zone, _window: figures)
+    told = [payload["type"] for one in made["resources"][0]["intervals"] for payload in one["payloads"]]
+    assert told == ["STORAGE_CHARGE_LEVEL", "DATA_QUALITY"]
+
+
+class Backend:
+    """Cars of which one is never heard of."""
+
+    def __init__(self) -> None:
+        self.submitted = []
+        self.cancelled = []
+
+    async def capabilities(self, ref):
+        if ref == "dead":
+            raise BackendError(ErrorCode.UNREACHABLE, "deep sleep")
+        return Capability("m", 60_000, 7_000)
+
+    async def submit(self, directive, _capability, _snapshot):
+        self.submitted.append(directive)
+        return Ack(directive.directive_id, DirectiveState.ACCEPTED)
+
+    async def cancel(self, _ref, directive_id):
+        self.cancelled.append(directive_id)
+        return Ack(directive_id, DirectiveState.CANCELLED)
+
+
+def agent(folder):
+    told = {
+        "oem": "bmw",
+        "client_name": "bmw",
+        "vtn": {"url": "http://127.0.0.1:1", "client_id": "c", "client_secret": "s"},
+        "backend": {},
+        "enrolments": [str(folder / "none")],
+        "wake": {"first_retry_s": 0.01, "longest_retry_s": 0.01},
+        "smallest_group": 1,
+        "var": str(folder),
+    }
+    settings = AdapterSettings.model_validate_json(json.dumps(told))
+    store = Store(f"sqlite+aiosqlite:///{folder / 'x.sqlite'}")
+    made = Agent(settings, SimulatedClock(T0, time_of.time(), 1.0), Doors(NoVtn(), Backend(), store))
+    made.garage.enrol([enrolment()], T0)
+    made.garage.learn({"car": Capability("m", 60_000, 7_000)})
+    return made
+
+
+class NoVtn:
+    """A VTN that takes one report and is gone."""
+
+    client_id = "c"
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def create(self, _kind, _body):
+        self.taken += 1
+        if self.taken == 2:
+            raise VtnUnreachable("gone")
+        return {"id": f"r{self.taken}"}
+
+
+async def test_one_car_that_cannot_be_met_keeps_no_other_from_being_registered(tmp_path):
+    made = agent(tmp_path)
+    made.garage.enrol([enrolment(), enrolment("dead")], T0)
+    async with asyncio.timeout(5):
+        meeting = asyncio.create_task(made._meet_cars())
+        await made.vtn_bell.wait(2)
+        meeting.cancel()
+    assert made._capacities == {"bay": Capacity(7.0, 0.0)}
+    made.account.close(T0, 0.0, {}, 0, ())
+
+
+async def test_consent_withdrawn_ends_what_was_replaced_as_well(tmp_path):
+    made = agent(tmp_path)
+    older = accepted(DirectiveKind.SETPOINT, -5000, vehicle_ref="car", directive_id="gives", key="k1")
+    newer = accepted(vehicle_ref="car", start_s=1200, directive_id="later", key="k2")
+    made.garage.roster.put("car", Car(newer, (older,)))
+    made._take(DriverChose("car", DriverChoice.CONSENT_WITHDRAWN, T0))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(2):
+            while made.garage.roster.car("car").held is not None:  # noqa: ASYNC110 - the adapter's own state
+                await asyncio.sleep(0.01)
+    assert made._doors.backend.cancelled == ["later", "gives"]
+    made.account.close(T0, 0.0, {}, 0, ())
+
+
+async def test_nothing_is_sent_to_a_car_whose_driver_left_while_it_waited_in_line(tmp_path):
+    made = agent(tmp_path)
+    made.garage.observe([snapshot(T0)], T0)
+    wanted = desire(end_s=3600)
+    made.dispatcher.start("car", reconcile(wanted, made.garage.roster.car("car"), None, T0))
+    made._take(DriverChose("car", DriverChoice.OPT_OUT, T0))
+    await made.dispatcher.settle(2)
+    assert made._doors.backend.submitted == []
+    made.account.close(T0, 0.0, {}, 0, ())
+
+
+async def test_a_report_that_was_posted_before_the_vtn_went_away_is_remembered(tmp_path):
+    made = agent(tmp_path)
+    reporter, read = made.reporter, Read(event("SIMPLE", [1]).event, T0, 0.0)
+    reporter._owed = {key: Owed(key, "e1", T0, read, ()) for key in ("a", "b")}
+    with pytest.raises(VtnUnreachable):
+        await reporter.pay(at(1), 1)
+    rows, _ = await reporter.pay(at(2), 1)
+    assert [row.key for row in rows] == ["a", "b"]
+    made.account.close(T0, 0.0, {}, 0, ())
