@@ -154,7 +154,12 @@ class Authorisation:
             raise Unauthenticated("the user name is not the clientID of the token, or that client is revoked")
         self._admit(question, principal, standing)
         allowed = topics.permissions(is_bl=standing.is_bl, ven_id=standing.ven_id)
-        permissions = {"sub": {"allow": allowed}, "pub": {"deny": [">"]}, **UNLIMITED}
+        permissions = {
+            "sub": {"allow": allowed},
+            "pub": {"deny": [">"]},
+            "allowed_connection_types": ["MQTT"],
+            **UNLIMITED,
+        }
         claims = {"type": "user", "version": 2, **permissions}
         expires = int(principal.expires_at_s)
         return self._signed({"aud": APP, "sub": question["user_nkey"], "name": user, "exp": expires, "nats": claims})
