@@ -22,7 +22,11 @@ class Server(Section):
     public_url: str | None = None
     certificate: Path | None = None
     private_key: Path | None = None
+    reload_s: Seconds = 10.0
+    client_ca: Path | None = None
     allow_plain_http: bool = False
+    gzip_from_bytes: Annotated[int, pydantic.Field(ge=0)] = 1024
+    metrics: Literal["local", "everyone", "off"] = "local"
     max_body_bytes: Annotated[int, pydantic.Field(ge=1024)] = 1_048_576
     var: Path = Path("var")
     clock: str = "real"
@@ -37,6 +41,8 @@ class Server(Section):
     def _plain_http_stays_on_this_machine(self) -> Self:
         if (self.certificate is None) != (self.private_key is None):
             raise ValueError("certificate and private_key go together")
+        if self.client_ca is not None and self.certificate is None:
+            raise ValueError("client_ca needs certificate and private_key")
         if self.certificate is None and self.host not in LOOPBACK and not self.allow_plain_http:
             raise ValueError("a server beyond this machine needs certificate and private_key (OpenADR is HTTPS only)")
         return self
@@ -59,9 +65,11 @@ class Mqtt(Section):
     username: str | None = None
     password: str | None = pydantic.Field(None, repr=False)
     advertise: tuple[str, ...] = ()
-    authentication: Literal["OAUTH2_BEARER_TOKEN", "ANONYMOUS"] = "OAUTH2_BEARER_TOKEN"
+    authentication: Literal["OAUTH2_BEARER_TOKEN", "ANONYMOUS", "CERTIFICATE"] = "OAUTH2_BEARER_TOKEN"
     certificate: Path | None = None
     private_key: Path | None = None
+    client_certificate_s: Annotated[int, pydantic.Field(ge=60, le=31_536_000)] = 86_400
+    hook_password: str | None = pydantic.Field(None, repr=False)
 
     @pydantic.model_validator(mode="after")
     def _an_external_broker_has_a_url(self) -> Self:
@@ -77,19 +85,67 @@ class Webhooks(Section):
     attempts: Annotated[int, pydantic.Field(ge=1, le=50)] = 8
     first_retry_s: Seconds = 1.0
     longest_retry_s: Seconds = 300.0
+    broken_after: Annotated[int, pydantic.Field(ge=1)] = 20
     allow_loopback: bool = False
+    local_networks: tuple[pydantic.IPvAnyNetwork, ...] = ()
+    read_notice_s: Seconds = 60.0
+    legacy_http: bool = False
+
+
+class Issuer(Section):
+    """An external OpenID provider, and where its tokens say who the client is and what it may do.
+
+    A claim is named by its path: `realm_access.roles` is the member `roles` of the claim `realm_access`. A scope counts
+    with `scope_prefix` taken off; the role still comes from the client's registration with this VTN.
+    """
+
+    issuer: str
+    jwks_url: str
+    audience: str | None = None
+    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "Ed25519", "EdDSA"], ...] = (
+        "RS256",
+        "ES256",
+    )
+    client_id_claims: tuple[str, ...] = ("client_id", "azp", "appid", "sub")
+    scope_claims: tuple[str, ...] = ("scope", "scp", "roles")
+    scope_prefix: str = ""
+    refresh_s: Seconds = 3600.0
+    shortest_refresh_s: Seconds = 30.0
+    leeway_s: Annotated[float, pydantic.Field(ge=0, le=120)] = 30.0
 
 
 class Auth(Section):
-    """Tokens of the VTN's own issuer."""
+    """Tokens of the VTN's own issuer and of others; how often tokens may be asked for; who needs none."""
 
     token_s: Annotated[int, pydantic.Field(ge=10, le=3600)] = 3600
+    own_tokens: bool = True
+    token_url: str | None = None
+    issuers: tuple[Issuer, ...] = ()
+    anonymous_read: bool = False
+    tokens_per_minute: Annotated[int, pydantic.Field(ge=1)] = 60
+    tokens_per_minute_and_address: Annotated[int, pydantic.Field(ge=1)] = 600
+    certificate_clients: dict[str, str] = pydantic.Field(default_factory=dict)
+
+    @pydantic.model_validator(mode="after")
+    def _somebody_issues_tokens(self) -> Self:
+        if not self.own_tokens and not (self.issuers and self.token_url):
+            raise ValueError("without own_tokens, token_url and at least one of issuers are needed")
+        return self
+
+
+class Discovery(Section):
+    """Announcing this VTN on its own network by mDNS (for VTNs at customers' sites)."""
+
+    enabled: bool = False
+    name: str = "evtn"
+    addresses: tuple[pydantic.IPvAnyAddress, ...] = ()
 
 
 class Protocol(Section):
     """The switches of the readings: where the standard leaves a choice, and what we chose (DIVERGENCES.md)."""
 
     strict_target_query: bool = False
+    hide_events_of_hidden_programs: bool = True
     match_targets: Match = Match.ANY
     lenient_descriptors: bool = False
     strict_null: bool = False
@@ -107,4 +163,5 @@ class Settings(Section):
     mqtt: Mqtt = Mqtt()
     webhooks: Webhooks = Webhooks()
     auth: Auth = Auth()
+    discovery: Discovery = Discovery()
     protocol: Protocol = Protocol()

@@ -1,5 +1,6 @@
 """Settings: strict, and every refusal names the file, the line, the key and the reason."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,9 @@ def test_the_example_file_says_what_the_defaults_are():
 
 def test_the_example_file_names_every_setting():
     text = EXAMPLE.read_text()
-    named = {f"{s}.{key}" for s, section in Settings() for key, _ in section if f"{key} =" in text}
-    assert named == {f"{s}.{key}" for s, section in Settings() for key, _ in section}
+    every = {f"{section}.{key}" for section, values in Settings() for key, _ in values}
+    lines = {name: rf"^(# )?(\[+{name.partition('.')[0]}\.)?{name.partition('.')[2]}(\]| =)" for name in every}
+    assert {name for name, line in lines.items() if re.search(line, text, re.MULTILINE)} == every
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ class Record:
 
     `created` and `modified` are RFC 3339 texts of equal form, so that they sort as instants. `name` is unique in its
     scope: among programs, among vens, and among the resources of one ven; reports and events leave it None.
+    `side` is what a face of another version must remember of the object and no 3.1 client is shown (JSON text).
     """
 
     kind: ObjectType
@@ -31,6 +32,7 @@ class Record:
     event_id: str | None = None
     ven_id: str | None = None
     client_name: str | None = None
+    side: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class Stored(Base):
     modified: str = Field(sa_type=KEY)
     body: str = Field(sa_type=Text)
     client_id: str | None = Field(default=None, sa_type=KEY)
+    side: str | None = Field(default=None, sa_type=Text)
 
 
 class ProgramRow(Stored, table=True):
@@ -132,6 +133,7 @@ class ChangeRow(Base, table=True):
     event_id: str | None = Field(default=None, sa_type=KEY)
     ven_id: str | None = Field(default=None, sa_type=KEY)
     client_name: str | None = Field(default=None, sa_type=KEY)
+    side: str | None = Field(default=None, sa_type=Text)
     before: str | None = Field(default=None, sa_type=Text)
 
 
@@ -180,6 +182,18 @@ class DeliveryRow(Base, table=True):
     last_error: str | None = Field(default=None, sa_type=Text)
 
 
+class BrokenCallbackRow(Base, table=True):
+    """A callback URL of one subscription that kept failing: it is not called again until somebody mends it."""
+
+    __tablename__ = "broken_callbacks"
+    subscription_id: str = Field(primary_key=True, sa_type=KEY)
+    entry: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    url_digest: str = Field(sa_type=KEY)
+    since: str = Field(sa_type=KEY)
+    failures: int
+    last_error: str = Field(sa_type=Text)
+
+
 METADATA = Base.metadata
 
 
@@ -201,3 +215,4 @@ HEAD = _table(HeadRow)
 CLIENTS = _table(ClientRow)
 CURSORS = _table(CursorRow)
 DELIVERIES = _table(DeliveryRow)
+BROKEN_CALLBACKS = _table(BrokenCallbackRow)
