@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vtn.config import Settings
+from vtn.conformance.command import EXAMPLE, conformance
 from vtn.errors import ConfigError, VtnError
 from vtn.settings import load
 
@@ -61,6 +62,9 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
         return uvloop.run(work)
     return asyncio.run(work)
+
+
+app.command(epilog=EXAMPLE)(conformance)
 
 
 @app.command(epilog="Example: vtn serve --config config/vtn.example.toml")

@@ -137,3 +137,13 @@ async def test_split_commas_tr_57(turned):
     assert (await parties["bl"].get("/events", ("targets", "a,b"))).ids == [one, two]
     assert (await parties["c1"].get("/events", ("targets", "b,z"))).ids == [two]
     assert (await parties["bl"].get("/events", ("targets", "z"))).ids == [three]
+
+
+async def test_hide_events_of_hidden_programs_tr_04(turned):
+    """An event is judged by its own targets alone, in lists and by id, also when its program is hidden."""
+    parties = turned(hide_events_of_hidden_programs="false")
+    program = await parties["bl"].made("/programs", {"programName": fresh("p"), "targets": ["nobody's"]})
+    event = await parties["bl"].made("/events", {"programID": program["id"]})
+    assert event["id"] in (await parties["c1"].get("/events")).ids
+    (await parties["c1"].get(f"/events/{event['id']}")).shows(200)
+    (await parties["c1"].get(f"/programs/{program['id']}")).shows(404)

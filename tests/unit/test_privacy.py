@@ -1,5 +1,6 @@
 """Object privacy: the truth table of the requirements (Annex D), and laws that hold for every object and viewer."""
 
+import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,11 @@ def test_the_truth_table_of_the_requirements_holds(viewer, lens, expected):
 def test_an_event_of_a_hidden_program_is_hidden_even_when_untargeted():
     assert not event_visible((), ("g9",), C1)
     assert event_visible((), ("g1",), C1)
+
+
+def test_an_event_is_judged_alone_for_a_viewer_who_does_not_look_through_programs():
+    assert event_visible((), ("g9",), dataclasses.replace(C1, through_programs=False))
+    assert not event_visible(("g9",), (), dataclasses.replace(C1, through_programs=False))
 
 
 def test_a_targets_query_does_not_hide_events_of_an_untargeted_program():

@@ -24,11 +24,15 @@ class Match(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who looks: Business Logic sees everything; a VEN its own objects and what its grants reach."""
+    """Who looks: Business Logic sees everything; a VEN its own objects and what its grants reach.
+
+    With `through_programs` an event is seen only inside a program that is seen (TR-04).
+    """
 
     client_id: str
     is_bl: bool
     grants: frozenset[str] = NO_TARGETS
+    through_programs: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,9 +75,9 @@ def event_visible(
     event_targets: Collection[str], program_targets: Collection[str], viewer: Viewer, lens: Lens = EVERYTHING
 ) -> bool:
     """Whether an event may be seen: by its own targets, and only inside a program that is visible too (TR-04)."""
-    return targets_visible(event_targets, viewer, lens) and targets_visible(
-        program_targets, viewer, Lens(match=lens.match)
-    )
+    if not targets_visible(event_targets, viewer, lens):
+        return False
+    return not viewer.through_programs or targets_visible(program_targets, viewer, Lens(match=lens.match))
 
 
 def shown_targets(targets: Collection[str], viewer: Viewer, lens: Lens = EVERYTHING) -> frozenset[str]:

@@ -101,7 +101,8 @@ def visible(state: State, viewer: Viewer, lens: Lens = EVERYTHING) -> bool:
         return privacy.targets_visible(state.targets, viewer, lens)
     if state.kind is ObjectType.EVENT:
         if state.program_targets is None:
-            return viewer.is_bl and privacy.targets_visible(state.targets, viewer, lens)
+            seen = viewer.is_bl or not viewer.through_programs
+            return seen and privacy.targets_visible(state.targets, viewer, lens)
         return privacy.event_visible(state.targets, state.program_targets, viewer, lens)
     return privacy.owned_visible(state.client_id, viewer) and _asked_for(state, lens)
 

@@ -60,7 +60,8 @@ class ReadModel:
     `seq` is the newest log number taken, `catalogue` counts the changes that a list could show.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, through_programs: bool = True) -> None:
+        self._through_programs = through_programs
         self.seq = 0
         self.catalogue = 0
         self._loaded = 0
@@ -174,7 +175,7 @@ class ReadModel:
 
     def viewer(self, client_id: str, *, is_bl: bool) -> Viewer:
         """A client as the privacy rules see it, with today's grants."""
-        return Viewer(client_id, is_bl, frozenset() if is_bl else self.grants(client_id))
+        return Viewer(client_id, is_bl, frozenset() if is_bl else self.grants(client_id), self._through_programs)
 
     def ven_of(self, client_id: str) -> Record | None:
         """The ven of a client, if it has one."""

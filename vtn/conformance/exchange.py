@@ -1,0 +1,254 @@
+"""Raw HTTP with a VTN, recorded so that a failed check can show what was sent and what came; secrets are left out."""
+
+import dataclasses
+import json
+import re
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from yarl import URL
+
+from vtn.conformance.check import Failed, expect
+
+Json = dict[str, Any]
+Query = tuple[str, str]
+PAGE = 50
+RENEW_BEFORE_S = 60.0
+TIMEOUT = aiohttp.ClientTimeout(total=60.0, connect=10.0)
+LONGEST_SHOWN = 4000
+HIDDEN = re.compile(r'(client_secret=|access_token":\s*"|bearerToken":\s*"|clientKey":\s*")[^&"]+')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `shows` and its companions fail the check when it is not what the standard wants."""
+
+    method: str
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode(errors="replace")
+
+    @property
+    def json(self) -> Any:
+        """The body, read; Failed when it is not JSON."""
+        try:
+            return json.loads(self.content)
+        except ValueError:
+            raise Failed(f"{self.method} {self.url} answered {self.status} with a body that is not JSON") from None
+
+    @property
+    def object(self) -> Json:
+        """The body as a JSON object."""
+        expect(isinstance(self.json, dict), f"{self.method} {self.url}: the body should be a JSON object")
+        found: Json = self.json
+        return found
+
+    @property
+    def list(self) -> list[Json]:
+        """The body as a JSON list."""
+        expect(isinstance(self.json, list), f"{self.method} {self.url}: the body should be a JSON list")
+        found: list[Json] = self.json
+        return found
+
+    def shows(self, *statuses: int) -> Self:
+        """Itself, when the status is one of these."""
+        wanted = " or ".join(map(str, statuses))
+        expect(self.status in statuses, f"{self.method} {self.url} should answer {wanted}, but answered {self.status}")
+        return self
+
+    def problem(self, *statuses: int) -> Self:
+        """Itself, when it is a refusal with one of these statuses and a problem document (ERR-01, ERR-02)."""
+        self.shows(*statuses)
+        content = self.object
+        expect({"title", "status"} & content.keys(), "a refusal should carry a problem document")
+        expect(content.get("status", self.status) == self.status, "problem.status should equal the HTTP status")
+        return self
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its answer, as reports show them."""
+
+    method: str
+    path: str
+    request_body: str
+    status: int
+    answer_body: str
+    who: str
+
+
+class Transcript:
+    """The exchanges since it was last cleared, and every method and path that ever succeeded."""
+
+    def __init__(self) -> None:
+        self.exchanges: list[Exchange] = []
+        self.succeeded: set[tuple[str, str]] = set()
+        self.requests = 0
+
+    def clear(self) -> None:
+        """Begin a new check."""
+        self.exchanges = []
+
+    def note(self, who: str, base: str, answer: Answer, sent: bytes) -> None:
+        """Record an exchange."""
+        path = answer.url.removeprefix(base)
+        self.requests += 1
+        if answer.status < 300:  # noqa: PLR2004 - an operation counts when it was once allowed to succeed
+            self.succeeded.add((answer.method, path.partition("?")[0]))
+        shown = (_shown(sent), answer.status, _shown(answer.content))
+        self.exchanges.append(Exchange(answer.method, path, *shown, who))
+
+
+def _shown(body: bytes) -> str:
+    return HIDDEN.sub(r"\1...", body[:LONGEST_SHOWN].decode(errors="replace"))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Credentials:
+    """A client of the VTN."""
+
+    client_id: str
+    secret: str = dataclasses.field(repr=False)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """From ID:SECRET; ValueError when it is not that."""
+        client_id, colon, secret = text.partition(":")
+        if not (client_id and colon and secret):
+            raise ValueError("must be ID:SECRET")
+        return cls(client_id, secret)
+
+
+class Party:
+    """Somebody who talks to the VTN at `url` (up to and with the version); without credentials, nobody."""
+
+    def __init__(
+        self,
+        who: str,
+        url: str,
+        session: aiohttp.ClientSession,
+        transcript: Transcript,
+        credentials: Credentials | None = None,
+    ) -> None:
+        self.who = who
+        self.url = url.rstrip("/")
+        self.client_id = credentials.client_id if credentials else ""
+        self._credentials = credentials
+        self._session = session
+        self._transcript = transcript
+        self._token: str | None = None
+        self._token_dies_s = 0.0
+
+    def bearing(self, token: str | None, who: str = "another token") -> "Party":
+        """Somebody with this very token instead, which is never renewed."""
+        other = Party(who, self.url, self._session, self._transcript)
+        other._token = token
+        other._token_dies_s = float("inf")
+        return other
+
+    def at(self, url: str) -> "Party":
+        """The same client at another base URL."""
+        other = Party(self.who, url, self._session, self._transcript, self._credentials)
+        other._token, other._token_dies_s = self._token, self._token_dies_s
+        return other
+
+    # --- tokens --------------------------------------------------------------------------------------------------
+
+    async def token(self, *, renew: bool = False) -> str | None:
+        """An access token, renewed when it is about to die; None for nobody."""
+        if self._credentials is None:
+            return self._token
+        if renew or time.time() > self._token_dies_s - RENEW_BEFORE_S:
+            answer = (await self.ask_token({})).shows(200).object
+            self._token = str(answer["access_token"])
+            self._token_dies_s = time.time() + float(answer.get("expires_in", 3600))
+        return self._token
+
+    async def token_url(self) -> str:
+        """Where `/auth/server` says that tokens come from."""
+        answer = await self.send("GET", "/auth/server", headers={"Authorization": ""})
+        return str(answer.shows(200).object["tokenURL"])
+
+    async def ask_token(self, changes: Mapping[str, str | None]) -> Answer:
+        """A client credentials request with these fields instead of the right ones; None leaves a field out."""
+        own = self._credentials or Credentials("nobody", "nothing")
+        form: dict[str, str | None] = {"grant_type": "client_credentials"}
+        form |= {"client_id": own.client_id, "client_secret": own.secret, **changes}
+        body = urlencode({name: value for name, value in form.items() if value is not None}).encode()
+        headers = {"Authorization": "", "Content-Type": "application/x-www-form-urlencoded"}
+        return await self.send("POST", await self.token_url(), raw=body, headers=headers)
+
+    # --- requests ------------------------------------------------------------------------------------------------
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        raw: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Sequence[Query] = (),
+    ) -> Answer:
+        """One request; `body` is rendered as JSON, `raw` is sent as it is; a header set to "" is left out."""
+        own = dict(headers or {})
+        if "Authorization" not in own and (token := await self.token()):
+            own["Authorization"] = f"Bearer {token}"
+        data = raw if raw is not None else (b"" if body is None else json.dumps(body).encode())
+        if body is not None:
+            own.setdefault("Content-Type", "application/json")
+        url = path if path.startswith("http") else self.url + path
+        target = url + ("?" + urlencode(query) if query else "")
+        used = {name: value for name, value in own.items() if value}
+        request = self._session.request(
+            method, URL(target, encoded=True), data=data or None, headers=used, allow_redirects=False
+        )
+        async with request as response:
+            answer = Answer(method, target, response.status, response.headers.copy(), await response.read())
+        self._transcript.note(self.who, self.url, answer, data)
+        return answer
+
+    async def get(self, path: str, *query: Query) -> Answer:
+        """Read."""
+        return await self.send("GET", path, query=query)
+
+    async def post(self, path: str, body: Any) -> Answer:
+        """Create."""
+        return await self.send("POST", path, body=body)
+
+    async def put(self, path: str, body: Any) -> Answer:
+        """Replace."""
+        return await self.send("PUT", path, body=body)
+
+    async def delete(self, path: str) -> Answer:
+        """Delete."""
+        return await self.send("DELETE", path)
+
+    async def all(self, path: str, *query: Query) -> list[Json]:
+        """A whole list, page by page."""
+        found: list[Json] = []
+        while True:
+            page = (await self.get(path, *query, ("skip", str(len(found))), ("limit", str(PAGE)))).shows(200).list
+            found += page
+            if len(page) < PAGE:
+                return found
+
+    async def ids(self, path: str, *query: Query) -> list[str]:
+        """The ids of a whole list."""
+        return [str(item["id"]) for item in await self.all(path, *query)]
+
+
+def session(*, tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+    """A connection pool that keeps no cookies."""
+    connector = aiohttp.TCPConnector(ssl=tls, limit=0)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=TIMEOUT)

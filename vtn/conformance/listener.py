@@ -1,0 +1,123 @@
+"""An MQTT session as one of the parties, made as `/notifiers` says: which broker, and how to log in."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiomqtt
+
+from vtn.conformance.check import Failed
+
+Json = dict[str, Any]
+ARRIVES_WITHIN_S = 10.0
+SILENCE_S = 0.5
+PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Heard:
+    """One message."""
+
+    topic: str
+    body: Json
+    retained: bool
+
+
+class Ear:
+    """What an MQTT session hears. `refused` holds the topics that the broker would not let it subscribe to."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self.client = client
+        self.refused: list[str] = []
+        self._heard: asyncio.Queue[Heard] = asyncio.Queue()
+
+    async def subscribe(self, *topics: str) -> None:
+        """Subscribe with QoS 1."""
+        for topic in topics:
+            granted: Any = await self.client.subscribe(topic, qos=1)
+            codes = [int(getattr(code, "value", code)) for code in granted]
+            if any(code >= 0x80 for code in codes):  # noqa: PLR2004 - SUBACK's failure codes
+                self.refused.append(topic)
+
+    async def listen(self) -> None:
+        """Collect messages until cancelled."""
+        async for message in self.client.messages:
+            body = json.loads(message.payload if isinstance(message.payload, (bytes, str)) else b"null")
+            self._heard.put_nowait(Heard(str(message.topic), body, message.retain))
+
+    async def next(self, within_s: float = ARRIVES_WITHIN_S) -> Heard:
+        """The next message; Failed when none comes."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._heard.get()
+        except TimeoutError:
+            raise Failed(f"no MQTT message came within {within_s:g} s") from None
+
+    async def none(self, within_s: float = SILENCE_S) -> None:
+        """Failed when a message comes; call it after one that must come has come."""
+        try:
+            async with asyncio.timeout(within_s):
+                heard = await self._heard.get()
+        except TimeoutError:
+            return
+        raise Failed(f"a message came on {heard.topic} that should not have come: {heard.body.get('operation')}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Login:
+    """A broker as `/notifiers` describes it (`binding`), who logs in, and whether the certificate is verified."""
+
+    binding: Mapping[str, Any]
+    client_id: str
+    token: str | None = dataclasses.field(repr=False)
+    verify: bool = True
+
+
+@contextlib.asynccontextmanager
+async def connected(login: Login, **options: Any) -> AsyncIterator[aiomqtt.Client]:
+    """A session with the first broker named; aiomqtt.MqttError when it is refused. `options` outrank the login."""
+    parts = urlsplit(login.binding["URIS"][0])
+    method = login.binding["authentication"]
+    with tempfile.TemporaryDirectory() as folder:
+        tls = _tls(login, Path(folder)) if parts.scheme == "mqtts" else None
+        named: dict[str, Any] = {}
+        if method["method"] == "OAUTH2_BEARER_TOKEN":
+            named = {"username": method["username"].replace("{clientID}", login.client_id), "password": login.token}
+        port = parts.port or PORTS.get(parts.scheme, 1883)
+        async with aiomqtt.Client(parts.hostname or "", port, tls_context=tls, **{**named, **options}) as client:
+            yield client
+
+
+def _tls(login: Login, folder: Path) -> ssl.SSLContext:
+    method = login.binding["authentication"]
+    context = ssl.create_default_context(cadata=method.get("caCert"))
+    if not login.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if method["method"] == "CERTIFICATE":
+        pair = folder / "pair.pem"
+        pair.touch(mode=0o600)
+        pair.write_text(method["clientKey"] + "\n" + method["clientCert"])
+        context.load_cert_chain(pair)
+    return context
+
+
+@contextlib.asynccontextmanager
+async def listening(login: Login, *topics: str) -> AsyncIterator[Ear]:
+    """A session that is subscribed to topics and collects what comes."""
+    async with connected(login) as client:
+        ear = Ear(client)
+        task = asyncio.create_task(ear.listen())
+        try:
+            await ear.subscribe(*topics)
+            yield ear
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

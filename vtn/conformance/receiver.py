@@ -1,0 +1,117 @@
+"""A webhook receiver of the kit's own: it answers echo challenges, takes notifications, and misbehaves when asked."""
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from vtn.conformance.check import Failed
+
+Json = dict[str, Any]
+ARRIVES_WITHIN_S = 10.0
+SILENCE_S = 0.5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Arrival:
+    """One notification as it came."""
+
+    headers: Mapping[str, str]
+    body: Json
+    path: str
+
+
+@dataclasses.dataclass(slots=True)
+class Hook:
+    """One callback URL. `echo` makes the answer to a challenge (status, text); `status` answers notifications."""
+
+    url: str
+    echo: Callable[[str], tuple[int, str]] = lambda value: (200, value)
+    status: int = 200
+    location: str | None = None
+    challenges: list[Mapping[str, str]] = dataclasses.field(default_factory=list)
+    challenge_headers: list[Mapping[str, str]] = dataclasses.field(default_factory=list)
+    arrivals: "asyncio.Queue[Arrival]" = dataclasses.field(default_factory=asyncio.Queue)
+    attempts: int = 0
+
+    async def next(self, within_s: float = ARRIVES_WITHIN_S) -> Arrival:
+        """The next notification; Failed when none comes."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self.arrivals.get()
+        except TimeoutError:
+            raise Failed(f"no notification came within {within_s:g} s") from None
+
+    async def none(self, within_s: float = SILENCE_S) -> None:
+        """Failed when a notification comes; called after one that must come has come, so that the wait can be short."""
+        try:
+            async with asyncio.timeout(within_s):
+                arrival = await self.arrivals.get()
+        except TimeoutError:
+            return
+        operation, kind = arrival.body.get("operation"), arrival.body.get("objectType")
+        raise Failed(f"a notification came that should not have come: {operation} {kind}")
+
+
+class Receiver:
+    """All hooks of one run, on one listening port. `url` is how the VTN reaches it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._hooks: dict[str, Hook] = {}
+        self._numbers = itertools.count()
+
+    @contextlib.contextmanager
+    def hook(self) -> Iterator[Hook]:
+        """A callback URL for the length of a block."""
+        path = f"/hook/{next(self._numbers)}"
+        hook = self._hooks[path] = Hook(self.url + path)
+        try:
+            yield hook
+        finally:
+            hook.status = 200
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer a challenge, or take a notification."""
+        hook = self._hooks.get(request.path)
+        if hook is None:
+            return web.Response(status=404)
+        if request.method == "GET":
+            hook.challenges.append(dict(request.query))
+            hook.challenge_headers.append(dict(request.headers))
+            status, text = hook.echo(request.query.get("echo", ""))
+            return web.Response(status=status, text=text)
+        hook.attempts += 1
+        if hook.status < 300:  # noqa: PLR2004 - what is refused did not arrive
+            hook.arrivals.put_nowait(Arrival(dict(request.headers), await request.json(), request.path_qs))
+        headers = {"Location": hook.location} if hook.location else {}
+        return web.Response(status=hook.status, headers=headers)
+
+
+@contextlib.asynccontextmanager
+async def receiving(url: str, listen: str | None, tls: ssl.SSLContext | None) -> AsyncIterator[Receiver]:
+    """A receiver reached at `url`, listening at `listen` (HOST:PORT, else the URL's own); port 0 takes a free one."""
+    parts = urlsplit(url)
+    host, _, port = (listen or f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}").rpartition(
+        ":"
+    )
+    if listen is None and parts.port == 0:
+        port = "0"
+    app = web.Application(client_max_size=16 * 1_048_576)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    receiver = Receiver(url)
+    app.router.add_route("*", "/{path:.*}", receiver.answer)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=tls).start()
+        if int(port) == 0:
+            receiver.url = f"{parts.scheme}://{parts.hostname}:{runner.addresses[0][1]}{parts.path.rstrip('/')}"
+        yield receiver
+    finally:
+        await runner.cleanup()
