@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint bench format clean
+.PHONY: install demo test lint bench conformance fuzz format clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -21,6 +21,7 @@ demo: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest tests/unit -q -n auto $(ARGS)
 	@$(BIN)/python -m pytest tests/contract tests/e2e tests/faults -q -n 2 --ignore tests/e2e/test_demo.py $(ARGS)
+	@$(BIN)/python -m pytest tests/conformance tests/interop -q -n 2 $(ARGS)
 	@$(BIN)/python -m pytest tests/e2e/test_demo.py -q $(ARGS)
 
 lint: $(READY)
@@ -28,6 +29,12 @@ lint: $(READY)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+conformance: $(READY)
+	@$(BIN)/python tests/conformance/run.py $(ARGS)
+
+fuzz: $(READY)
+	@$(BIN)/python tests/interop/fuzz.py --requests 24000 $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/run.py $(ARGS)

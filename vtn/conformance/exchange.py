@@ -12,11 +12,12 @@ from urllib.parse import urlencode
 import aiohttp
 from yarl import URL
 
-from vtn.conformance.check import Failed, expect
+from vtn.conformance.check import Failed, Skipped, expect
 
 Json = dict[str, Any]
 Query = tuple[str, str]
 PAGE = 50
+OK, TOO_MANY = 200, 429
 RENEW_BEFORE_S = 60.0
 TIMEOUT = aiohttp.ClientTimeout(total=60.0, connect=10.0)
 LONGEST_SHOWN = 4000
@@ -185,8 +186,23 @@ class Party:
         form: dict[str, str | None] = {"grant_type": "client_credentials"}
         form |= {"client_id": own.client_id, "client_secret": own.secret, **changes}
         body = urlencode({name: value for name, value in form.items() if value is not None}).encode()
-        headers = {"Authorization": "", "Content-Type": "application/x-www-form-urlencoded"}
-        return await self.send("POST", await self.token_url(), raw=body, headers=headers)
+        return await self.ask_token_with(body)
+
+    async def ask_token_with(self, form: bytes, media_type: str = "application/x-www-form-urlencoded") -> Answer:
+        """A token request with exactly this body; Skipped when the endpoint has been asked too often."""
+        headers = {"Authorization": "", "Content-Type": media_type}
+        answer = await self.send("POST", await self.token_url(), raw=form, headers=headers)
+        if answer.status == TOO_MANY:
+            raise Skipped("the token endpoint limits how often it may be asked (429); run this check alone later")
+        return answer
+
+    async def narrowed(self, scope: str) -> "Party":
+        """The same client with a token of these scopes only; Skipped when the token endpoint cannot do that."""
+        answer = await self.ask_token({"scope": scope})
+        granted = set(str(answer.object.get("scope", "")).split()) if answer.status == OK else set()
+        if granted != set(scope.split()):
+            raise Skipped(f"the token endpoint gives {self.who} no token that has just the scope {scope}")
+        return self.bearing(str(answer.object["access_token"]), f"{self.who} with only {scope}")
 
     # --- requests ------------------------------------------------------------------------------------------------
 

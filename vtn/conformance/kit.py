@@ -7,11 +7,14 @@ the check that made it ends.
 import contextlib
 import dataclasses
 import itertools
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import pydantic
 
+from vtn.clock import RealClock
 from vtn.conformance.check import Failed, Need, Skipped, expect
 from vtn.conformance.exchange import Answer, Json, Party, Transcript
 from vtn.conformance.listener import Ear, Login, listening
@@ -49,7 +52,7 @@ class Kit:
     run: str
     receiver: Receiver | None = None
     mqtt: Json | None = None
-    tls_verified: bool = True
+    trust: ssl.SSLContext | bool = True
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
     _made: list[tuple[Party, str]] = dataclasses.field(default_factory=list)
 
@@ -69,6 +72,12 @@ class Kit:
         """Have what an answer created deleted after the check; nothing when it created nothing."""
         if answer.status == 201 and isinstance(answer.json, dict) and "id" in answer.json:  # noqa: PLR2004 - Created
             self._made.append((party, f"{path}/{answer.json['id']}"))
+
+    async def drop(self, party: Party, path: str) -> Json:
+        """Delete an object before its check ends, and return what the deletion answered."""
+        gone = (await party.delete(path)).shows(200).object
+        self._made = [(maker, made) for maker, made in self._made if made != path]
+        return gone
 
     async def program(self, **extra: Any) -> Json:
         """A program of Business Logic."""
@@ -108,6 +117,11 @@ class Kit:
                 left.append(path)
         return left
 
+    @staticmethod
+    def now() -> datetime:
+        """The present instant (UTC), for events that are over, running or to come."""
+        return RealClock().now()
+
     # --- judging ---------------------------------------------------------------------------------------------------
 
     def valid(self, kind: str, content: Json) -> Json:
@@ -136,7 +150,7 @@ class Kit:
         if self.mqtt is None:
             raise Skipped(f"needs {Need.MQTT}")
         binding = (await party.get("/notifiers")).shows(200).object["MQTT"]
-        login = Login(binding, party.client_id, await party.token(), self.tls_verified)
+        login = Login(binding, party.client_id, await party.token(), self.trust)
         async with listening(login, *topics) as ear:
             yield ear
 

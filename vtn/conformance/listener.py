@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import aiomqtt
 
-from vtn.conformance.check import Failed
+from vtn.conformance.check import Failed, expect
 
 Json = dict[str, Any]
 ARRIVES_WITHIN_S = 10.0
@@ -60,6 +60,15 @@ class Ear:
         except TimeoutError:
             raise Failed(f"no MQTT message came within {within_s:g} s") from None
 
+    async def hears(self, operation: str, thing: Json) -> Heard:
+        """The next message, which must be of this operation on this object."""
+        heard = await self.next()
+        said = tuple(heard.body.get(part) for part in ("operation", "objectType"))
+        said += ((heard.body.get("object") or {}).get("id"),)
+        wanted = (operation, thing["objectType"], thing["id"])
+        expect(said == wanted, f"the message on {heard.topic} should be {wanted}, but is {said}")
+        return heard
+
     async def none(self, within_s: float = SILENCE_S) -> None:
         """Failed when a message comes; call it after one that must come has come."""
         try:
@@ -72,12 +81,12 @@ class Ear:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Login:
-    """A broker as `/notifiers` describes it (`binding`), who logs in, and whether the certificate is verified."""
+    """A broker as `/notifiers` describes it (`binding`), who logs in, and whose certificates to trust (False: any)."""
 
     binding: Mapping[str, Any]
     client_id: str
     token: str | None = dataclasses.field(repr=False)
-    verify: bool = True
+    trust: ssl.SSLContext | bool = True
 
 
 @contextlib.asynccontextmanager
@@ -97,11 +106,13 @@ async def connected(login: Login, **options: Any) -> AsyncIterator[aiomqtt.Clien
 
 def _tls(login: Login, folder: Path) -> ssl.SSLContext:
     method = login.binding["authentication"]
+    if isinstance(login.trust, ssl.SSLContext) and "clientKey" not in method:
+        return login.trust
     context = ssl.create_default_context(cadata=method.get("caCert"))
-    if not login.verify:
+    if login.trust is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if method["method"] == "CERTIFICATE":
+    if "clientKey" in method:
         pair = folder / "pair.pem"
         pair.touch(mode=0o600)
         pair.write_text(method["clientKey"] + "\n" + method["clientCert"])

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from vtn.conformance.check import Failed
+from vtn.conformance.check import Failed, expect
 
 Json = dict[str, Any]
+LONGEST_LINE = 16_384
 ARRIVES_WITHIN_S = 10.0
 SILENCE_S = 0.5
 
@@ -26,10 +27,18 @@ class Arrival:
     body: Json
     path: str
 
+    @property
+    def said(self) -> tuple[Any, Any, Any]:
+        """The operation, the kind of object, and its id."""
+        return self.body.get("operation"), self.body.get("objectType"), (self.body.get("object") or {}).get("id")
+
 
 @dataclasses.dataclass(slots=True)
 class Hook:
-    """One callback URL. `echo` makes the answer to a challenge (status, text); `status` answers notifications."""
+    """One callback URL. `echo` makes the answer to a challenge (status, text); `status` answers notifications.
+
+    Nothing is answered while `open` is not set.
+    """
 
     url: str
     echo: Callable[[str], tuple[int, str]] = lambda value: (200, value)
@@ -39,6 +48,19 @@ class Hook:
     challenge_headers: list[Mapping[str, str]] = dataclasses.field(default_factory=list)
     arrivals: "asyncio.Queue[Arrival]" = dataclasses.field(default_factory=asyncio.Queue)
     attempts: int = 0
+    open: asyncio.Event = dataclasses.field(default_factory=lambda: _set(asyncio.Event()))
+    called: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+
+    def wish(self, kinds: str, operations: str = "CREATE UPDATE DELETE", **extra: Any) -> Json:
+        """An entry of objectOperations that has these kinds and operations (words) sent here."""
+        return {"objects": kinds.split(), "operations": operations.split(), "callbackUrl": self.url, **extra}
+
+    async def hears(self, operation: str, thing: Json) -> Json:
+        """The next notification, which must be of this operation on this object."""
+        arrival = await self.next()
+        wanted = (operation, thing["objectType"], thing["id"])
+        expect(arrival.said == wanted, f"the notification should be {wanted}, but is {arrival.said}")
+        return arrival.body
 
     async def next(self, within_s: float = ARRIVES_WITHIN_S) -> Arrival:
         """The next notification; Failed when none comes."""
@@ -59,6 +81,11 @@ class Hook:
         raise Failed(f"a notification came that should not have come: {operation} {kind}")
 
 
+def _set(event: asyncio.Event) -> asyncio.Event:
+    event.set()
+    return event
+
+
 class Receiver:
     """All hooks of one run, on one listening port. `url` is how the VTN reaches it."""
 
@@ -70,27 +97,37 @@ class Receiver:
     @contextlib.contextmanager
     def hook(self) -> Iterator[Hook]:
         """A callback URL for the length of a block."""
-        path = f"/hook/{next(self._numbers)}"
-        hook = self._hooks[path] = Hook(self.url + path)
+        hook = self.opened()
         try:
             yield hook
         finally:
             hook.status = 200
+            hook.open.set()
+
+    def opened(self) -> Hook:
+        """A callback URL for the length of the run."""
+        path = f"/hook/{next(self._numbers)}"
+        hook = self._hooks[path] = Hook(self.url + path)
+        return hook
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer a challenge, or take a notification."""
         hook = self._hooks.get(request.path)
         if hook is None:
             return web.Response(status=404)
+        headers = {"Location": hook.location} if hook.location else {}
         if request.method == "GET":
             hook.challenges.append(dict(request.query))
             hook.challenge_headers.append(dict(request.headers))
+            hook.called.set()
+            await hook.open.wait()
             status, text = hook.echo(request.query.get("echo", ""))
-            return web.Response(status=status, text=text)
+            return web.Response(status=status, text=text, headers=headers)
         hook.attempts += 1
+        hook.called.set()
+        await hook.open.wait()
         if hook.status < 300:  # noqa: PLR2004 - what is refused did not arrive
             hook.arrivals.put_nowait(Arrival(dict(request.headers), await request.json(), request.path_qs))
-        headers = {"Location": hook.location} if hook.location else {}
         return web.Response(status=hook.status, headers=headers)
 
 
@@ -104,7 +141,7 @@ async def receiving(url: str, listen: str | None, tls: ssl.SSLContext | None) ->
     if listen is None and parts.port == 0:
         port = "0"
     app = web.Application(client_max_size=16 * 1_048_576)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, max_line_size=LONGEST_LINE)
     receiver = Receiver(url)
     app.router.add_route("*", "/{path:.*}", receiver.answer)
     await runner.setup()

@@ -42,6 +42,15 @@ def summary(run: Run) -> dict[str, Any]:
     }
 
 
+def outcomes(run: Run) -> dict[str, dict[str, Any]]:
+    """Per requirement that a check of this run cites: the level, and how many of its checks passed, failed, skipped."""
+    found: dict[str, Counter[str]] = {}
+    for result in run.results:
+        for name in result.check.requirements:
+            found.setdefault(name, Counter())[result.outcome.value] += 1
+    return {name: {"level": every()[name].level.value, **found[name]} for name in every() if name in found}
+
+
 def show(run: Run, console: Console) -> None:
     """Failures and skips with their reasons, then a table by section."""
     for result in run.results:

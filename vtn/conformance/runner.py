@@ -95,7 +95,7 @@ async def run(plan: Plan, done: Callable[[Result], None] = lambda _result: None)
     checks = chosen(plan.only)
     if not checks:
         raise CannotRun(f"no check matches {', '.join(plan.only)}; `--list` shows them all")
-    async with _opened(plan) as kit:
+    async with opened(plan) as kit:
         results = []
         left: list[str] = []
         for one in checks:
@@ -107,7 +107,7 @@ async def run(plan: Plan, done: Callable[[Result], None] = lambda _result: None)
 
 
 @contextlib.asynccontextmanager
-async def _opened(plan: Plan) -> AsyncIterator[Kit]:
+async def opened(plan: Plan) -> AsyncIterator[Kit]:
     """The kit, logged in; its receiver listens for the length of the block."""
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(session(tls=plan.tls))
@@ -122,7 +122,7 @@ async def _opened(plan: Plan) -> AsyncIterator[Kit]:
             receiver = await stack.enter_async_context(listening)
         parties = (party("BL", plan.bl), party("VEN", plan.ven), party("VEN2", plan.ven2), party("nobody"))
         kit = Kit(plan.url.rstrip("/"), *parties, transcript, f"{time.time_ns() // 1_000_000:x}", receiver)
-        kit.tls_verified = plan.tls is True
+        kit.trust = plan.tls
         await _begin(kit)
         yield kit
 

@@ -1,0 +1,88 @@
+"""`make conformance`: the kit judges a fresh server, then the mutations judge the kit; figures in var/conformance/."""
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from mutants import MUTANTS
+from ours import mutated, served, settings_for
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from vtn.conformance import report, runner
+from vtn.conformance.runner import Outcome, Run
+
+FOLDER = Path("var/conformance")
+
+
+async def judge(var: Path, done: Any) -> Run:
+    """Run the whole kit against a fresh server."""
+    async with served(settings_for(var)) as plan:
+        return await runner.run(plan, done)
+
+
+async def noticed(name: str, var: Path) -> list[str]:
+    """The checks that notice a mutation, of those that should."""
+    async with mutated(MUTANTS[name], var) as plan:
+        results = (await runner.run(plan)).results
+    return [result.check.name for result in results if result.outcome is Outcome.FAILED]
+
+
+def noticed_in_a_process(name: str) -> tuple[str, list[str]]:
+    """The same, in a process of its own."""
+    logging.disable(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as folder:
+        return name, asyncio.run(noticed(name, Path(folder) / "var"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Judge, write, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, epilog="Example: make conformance ARGS='--processes 1'")
+    parser.add_argument("--processes", type=int, default=2, help="how many mutated servers run at a time")
+    options = parser.parse_args(arguments)
+    console = Console()
+    logging.disable(logging.WARNING)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, Progress(console=console, transient=True) as progress:
+        task = progress.add_task("checks", total=len(runner.chosen(())))
+        run = asyncio.run(judge(Path(folder) / "var", lambda _result: progress.advance(task)))
+    report.show(run, console)
+    with ProcessPoolExecutor(options.processes) as pool, Progress(console=console, transient=True) as progress:
+        found = dict(
+            progress.track(pool.map(noticed_in_a_process, MUTANTS), total=len(MUTANTS), description="mutations")
+        )
+    show_mutations(found, console)
+    figures = report.summary(run) | {"mutations": len(found), "mutations_caught": sum(map(bool, found.values()))}
+    (FOLDER / "summary.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (FOLDER / "mutations.json").write_text(json.dumps(found, indent=2) + "\n")
+    (FOLDER / "report.html").write_text(report.page(run))
+    (FOLDER / "junit.xml").write_bytes(report.junit(run))
+    (FOLDER / "results.json").write_text(json.dumps(report.outcomes(run), indent=2) + "\n")
+    console.print(f"{figures['mutations_caught']} of {figures['mutations']} mutations caught; see {FOLDER}/report.html")
+    healthy = not any(figures[name] for name in ("failed_shall", "failed_should", "failed_reading"))
+    return 0 if healthy and all(found.values()) else 1
+
+
+def show_mutations(found: dict[str, list[str]], console: Console) -> None:
+    """What was broken, and who noticed."""
+    table = Table(title="Mutations of our own VTN")
+    for column in ("broken", "requirement", "noticed by"):
+        table.add_column(column)
+    for name, checks in found.items():
+        words = checks[0] + (f" and {len(checks) - 1} more" if len(checks) > 1 else "") if checks else "[red]nobody[/]"
+        table.add_row(MUTANTS[name].breaks, MUTANTS[name].requirement, words)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

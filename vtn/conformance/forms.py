@@ -1,0 +1,119 @@
+"""The request schemas that field checks post: where each goes, who may post it, and a valid body of it.
+
+`Place`s name the parts of these bodies in which the nested schemas (intervalPeriod, interval, valuesMap, point,
+descriptors) stand.
+"""
+
+from vtn.conformance.exchange import Json
+from vtn.conformance.fieldwork import Desk, Form, Place
+from vtn.conformance.kit import Kit
+from vtn.conformance.scalars import EVENT_DESCRIPTOR, INTERVAL, LONGEST_NAME, REPORT_DESCRIPTOR, VALUES_MAP
+
+
+async def _program(kit: Kit) -> Desk:
+    return Desk(kit.bl, lambda: {"programName": kit.name("program"), "targets": [kit.name("target")]})
+
+
+async def _event(kit: Kit) -> Desk:
+    program = await kit.program()
+    return Desk(kit.bl, lambda: {"programID": program["id"]})
+
+
+async def _report(kit: Kit) -> Desk:
+    event = await kit.event(await kit.program())
+    return Desk(kit.ven, lambda: {"eventID": event["id"], "clientName": "x", "resources": []})
+
+
+async def _bl_ven(kit: Kit) -> Desk:
+    own = {"objectType": "BL_VEN_REQUEST", "clientID": kit.ven.client_id}
+    return Desk(kit.bl, lambda: {**own, "venName": kit.name("ven")})
+
+
+async def _ven_ven(kit: Kit) -> Desk:
+    return Desk(kit.ven, lambda: {"objectType": "VEN_VEN_REQUEST", "venName": kit.name("ven")})
+
+
+async def _bl_resource(kit: Kit) -> Desk:
+    return _resource_of(kit, await kit.ven_of(kit.ven))
+
+
+async def _resource_of_a_long_client(kit: Kit) -> Desk:
+    return _resource_of(kit, await kit.ven_of(kit.ven, clientID=kit.name("client").ljust(LONGEST_NAME, "x")))
+
+
+def _resource_of(kit: Kit, ven: Json) -> Desk:
+    own = {"objectType": "BL_RESOURCE_REQUEST", "clientID": ven["clientID"], "venID": ven["id"]}
+    return Desk(kit.bl, lambda: {**own, "resourceName": kit.name("resource")})
+
+
+async def _ven_resource(kit: Kit) -> Desk:
+    own = {"objectType": "VEN_RESOURCE_REQUEST", "venID": (await kit.ven_of(kit.ven))["id"]}
+    return Desk(kit.ven, lambda: {**own, "resourceName": kit.name("resource")})
+
+
+PROGRAM_FORM = Form("programRequest", "/programs", "PROGRAM", _program)
+EVENT_FORM = Form("eventRequest", "/events", "EVENT", _event)
+REPORT_FORM = Form("reportRequest", "/reports", "REPORT", _report)
+BL_VEN_FORM = Form("BlVenRequest", "/vens", "VEN", _bl_ven)
+VEN_VEN_FORM = Form("VenVenRequest", "/vens", "VEN", _ven_ven)
+BL_RESOURCE_FORM = Form("BlResourceRequest", "/resources", "RESOURCE", _bl_resource)
+LONG_CLIENT_FORM = Form("BlResourceRequest", "/resources", "RESOURCE", _resource_of_a_long_client)
+VEN_RESOURCE_FORM = Form("VenResourceRequest", "/resources", "RESOURCE", _ven_resource)
+
+PROGRAM = Place(PROGRAM_FORM)
+EVENT = Place(EVENT_FORM)
+REPORT = Place(REPORT_FORM)
+BL_VEN = Place(BL_VEN_FORM)
+VEN_VEN = Place(VEN_VEN_FORM)
+BL_RESOURCE = Place(BL_RESOURCE_FORM)
+LONG_CLIENT_RESOURCE = Place(LONG_CLIENT_FORM)
+VEN_RESOURCE = Place(VEN_RESOURCE_FORM)
+
+_REPORTED = {"resourceName": "x", "intervalPeriod": {}, "intervals": [INTERVAL]}
+_TIMED = {**INTERVAL, "intervalPeriod": {}}
+
+PROGRAM_DESCRIPTION = Place(
+    PROGRAM_FORM, {"programDescriptions": [{"URL": "https://example.org/x"}]}, ("programDescriptions", 0)
+)
+REPORT_RESOURCE = Place(REPORT_FORM, {"resources": [_REPORTED]}, ("resources", 0))
+REPORT_REQUEST = Place(EVENT_FORM, {"reportDescriptors": [{"payloadType": "USAGE"}]}, ("reportDescriptors", 0))
+
+EVENT_INTERVAL = Place(EVENT_FORM, {"intervals": [INTERVAL]}, ("intervals", 0))
+REPORT_INTERVAL = Place(REPORT_FORM, {"resources": [_REPORTED]}, ("resources", 0, "intervals", 0))
+INTERVALS_OF_ALL = (EVENT_INTERVAL, REPORT_INTERVAL)
+
+PERIODS_OF_ALL = (
+    Place(PROGRAM_FORM, {"intervalPeriod": {"duration": "P1D"}}, ("intervalPeriod",)),
+    Place(EVENT_FORM, {"intervalPeriod": {"duration": "P1D"}}, ("intervalPeriod",)),
+    Place(
+        EVENT_FORM,
+        {"intervals": [{**INTERVAL, "intervalPeriod": {"randomizeStart": "PT1M"}}]},
+        ("intervals", 0, "intervalPeriod"),
+    ),
+    Place(
+        REPORT_FORM,
+        {"resources": [{**_REPORTED, "intervalPeriod": {"duration": "P1D"}}]},
+        ("resources", 0, "intervalPeriod"),
+    ),
+)
+
+PAYLOAD = Place(EVENT_FORM, {"intervals": [INTERVAL]}, ("intervals", 0, "payloads", 0))
+POINT = Place(
+    EVENT_FORM,
+    {"intervals": [{"id": 0, "payloads": [{"type": "CURVE", "values": [{"x": 1, "y": 2}]}]}]},
+    ("intervals", 0, "payloads", 0, "values", 0),
+)
+VALUES_MAPS_OF_ALL = (
+    PAYLOAD,
+    Place(REPORT_FORM, {"resources": [_REPORTED]}, ("resources", 0, "intervals", 0, "payloads", 0)),
+    *(Place(form, {"attributes": [VALUES_MAP]}, ("attributes", 0)) for form in (PROGRAM_FORM, BL_VEN_FORM)),
+    Place(BL_RESOURCE_FORM, {"attributes": [VALUES_MAP]}, ("attributes", 0)),
+)
+
+
+def _described(form: Form, descriptor: Json) -> Place:
+    return Place(form, {"payloadDescriptors": [descriptor]}, ("payloadDescriptors", 0))
+
+
+EVENT_DESCRIPTORS_OF_ALL = tuple(_described(form, EVENT_DESCRIPTOR) for form in (EVENT_FORM, PROGRAM_FORM))
+REPORT_DESCRIPTORS_OF_ALL = tuple(_described(form, REPORT_DESCRIPTOR) for form in (REPORT_FORM, PROGRAM_FORM))
