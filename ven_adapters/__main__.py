@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ven_adapters.ven.enrol_commands import app as enrol_app
 from vtn.clock import parse_clock
 from vtn.errors import ConfigError
 
@@ -33,6 +34,7 @@ HEADLINES = (
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="VENs that charge and discharge automakers' cars.")
+app.add_typer(enrol_app, name="enrol")
 
 
 def main() -> None:
@@ -94,11 +96,14 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     starts_at: Annotated[str | None, typer.Option(help="The first instant, RFC 3339; default now.")] = None,
     nights: Annotated[int, typer.Option(min=1, max=60)] = 7,
     truth: Annotated[Path | None, typer.Option(help="Folder for the ground truth, written at the end.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE, or NAME or 'all' at the field rate.")] = None,
+    power: Annotated[bool, typer.Option(help="Write every car's power by the minute, too.")] = False,  # noqa: FBT002 - a switch
 ) -> None:
     """Be an automaker's backend with real car physics, drivers and faults."""
+    from ven_adapters.simulator.faults import parse_faults
     from ven_adapters.simulator.models import MODELS
     from ven_adapters.simulator.serve import serve
-    from ven_adapters.simulator.settings import SimulatorSettings
+    from ven_adapters.simulator.settings import USUAL_RATES, SimulatorSettings
 
     if brand not in MODELS:
         raise typer.BadParameter(f"{brand!r} has no car models; known are {', '.join(MODELS)}", param_hint="BRAND")
@@ -107,7 +112,15 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
         first = datetime.fromisoformat(starts_at).astimezone(UTC) if starts_at else shared.now()
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--clock or --starts-at") from None
-    settings = SimulatorSettings(brand, cars, seed, first, token, port=port, nights=nights, truth_dir=truth)
+    rates = parse_faults(fault) if fault else USUAL_RATES
+    settings = SimulatorSettings(
+        *(brand, cars, seed, first, token),
+        port=port,
+        nights=nights,
+        truth_dir=truth,
+        faults=rates,
+        keeps_power=power,
+    )
     try:
         _run(serve(settings, shared))
     except OSError as error:

@@ -5,7 +5,7 @@ The `[backend]` table is handed to the automaker's file as it stands: only that 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
@@ -46,6 +46,52 @@ class ZoneSettings(Section):
     parent: str | None = None
 
 
+Patterns = Annotated[tuple[Name, ...], pydantic.Field(min_length=1)]
+Secret = Annotated[str, pydantic.Field(min_length=16)]
+
+
+class ProgramRules(Section):
+    """Who may join a programme: patterns such as `i4*`. A car is in at most one programme of a `kind`."""
+
+    kind: Name
+    discharge: bool = False
+    models: Patterns = ("*",)
+    regions: Patterns = ("*",)
+    utilities: Patterns = ("*",)
+    tariffs: Patterns = ("*",)
+    cars_per_account: Annotated[int, pydantic.Field(ge=1)] | None = None
+    most_cars: Annotated[int, pydantic.Field(ge=1)] | None = None
+
+
+class EnrollingSettings(Section):
+    """The enrolment API and its store. `app_secret` signs what the app sends, `webhook_secret` what it is sent."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 9180
+    certificate: Path | None = None
+    key: Path | None = None
+    allow_plain_http: bool = False
+    store_url: str | None = pydantic.Field(None, repr=False)
+    app_secret: Secret | None = pydantic.Field(None, repr=False)
+    webhook_url: Annotated[str, pydantic.Field(pattern=r"^https?://")] | None = None
+    webhook_secret: Secret | None = pydantic.Field(None, repr=False)
+    programs: dict[Name, ProgramRules] = pydantic.Field(default_factory=dict)
+
+    @pydantic.model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.certificate is None) is not (self.key is None):
+            raise ValueError("certificate and key: are given together")
+        if (
+            self.certificate is None
+            and not self.allow_plain_http
+            and self.host not in {"127.0.0.1", "::1", "localhost"}
+        ):
+            raise ValueError("host: needs a certificate, or allow_plain_http where a proxy ends TLS")
+        if self.webhook_url is not None and self.webhook_secret is None:
+            raise ValueError("webhook_secret: is required beside webhook_url")
+        return self
+
+
 class AdapterSettings(Section):
     """All of it. `cycle_s`, `margin_s` and `lead_s` count in the clock's seconds, which may be fast."""
 
@@ -53,7 +99,8 @@ class AdapterSettings(Section):
     client_name: Name
     vtn: VtnSettings
     backend: dict[str, Any] = pydantic.Field(repr=False)
-    enrolments: Annotated[tuple[Path, ...], pydantic.Field(min_length=1)]
+    enrolments: tuple[Path, ...] = ()
+    enrolling: EnrollingSettings | None = None
     zones: dict[Name, ZoneSettings] = pydantic.Field(default_factory=dict)
     wake: WakeSettings = WakeSettings()
     smallest_group: Annotated[int, pydantic.Field(ge=1)] = 10
@@ -61,7 +108,7 @@ class AdapterSettings(Section):
     margin_s: Annotated[float, pydantic.Field(ge=0)] = 1800.0
     lead_s: Annotated[float, pydantic.Field(ge=0)] = 300.0
     plans_per_s: Annotated[float, pydantic.Field(gt=0, le=50)] = 4.0
-    calls_at_once: Annotated[int, pydantic.Field(ge=1, le=1000)] = 64
+    calls_at_once: Annotated[int, pydantic.Field(ge=1, le=1000)] = 256
     seed: int = 0
     clock: str = "real"
     var: Path = Path("var")
@@ -81,6 +128,12 @@ class AdapterSettings(Section):
                 raise ValueError(f"{name}.parent: {zone.parent!r} is not a zone of this file")
         return zones
 
+    @pydantic.model_validator(mode="after")
+    def _cars_come_from_somewhere(self) -> Self:
+        if not self.enrolments and self.enrolling is None:
+            raise ValueError("enrolments: name a file, or add the section [enrolling]")
+        return self
+
     @property
     def folder(self) -> Path:
         """Where this adapter keeps its own files."""
@@ -89,6 +142,12 @@ class AdapterSettings(Section):
     def store(self) -> str:
         """The store's SQLAlchemy URL: as set, or SQLite in our folder."""
         return self.store_url or f"sqlite+aiosqlite:///{self.folder / 'adapter.sqlite'}"
+
+    def enrolment_store(self) -> str | None:
+        """The enrolment store's SQLAlchemy URL, apart from the engine's own; None without a section [enrolling]."""
+        if self.enrolling is None:
+            return None
+        return self.enrolling.store_url or f"sqlite+aiosqlite:///{self.folder / 'enrolments.sqlite'}"
 
     def shared_clock(self) -> Clock:
         """The clock that the settings name."""

@@ -1,4 +1,4 @@
-"""Measure the top node against physical limits of the same machine: `make bench`.
+"""Measure the top node against physical limits of the same machine, and an adapter against its own: `make bench`.
 
 Polls (`GET /events`) are compared with nginx that serves the same bytes from a file; durable `POST /reports` with
 single-row commits of `pgbench` on the same PostgreSQL. The server, nginx and pgbench have one core, the load generator
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import fleet
 from dataset import REPORT_BYTES, Polls, Tokens, fill, get, poll, post, register, reports
 from driver import Load
 from figures import Figure, Question, figure, interleaved, table, write
@@ -159,8 +160,10 @@ def _pgbench(bench: Bench, server: Postgres) -> float:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> list[Figure]:
-    """Everything that was asked for."""
+    """Everything that was asked for of the top node."""
     found: list[Figure] = []
+    if options.only == "fleet":
+        return found
     with contextlib.ExitStack() as stack:
         bench = Bench(options, folder, stack)
         console.print("starting a top node with 1,000 programs, 500 vens and 10,000 events ...")
@@ -169,7 +172,19 @@ def measure(options: argparse.Namespace, folder: Path) -> list[Figure]:
             found += bench.compare(dict(polls(bench, port, tokens)), QUESTIONS["polls"])
         if options.only != "polls":
             found += compare_reports(bench, port, tokens)
+    console.print(table(found))
+    console.print(
+        "Medians over interleaved rounds; nginx serves the same bytes, pgbench commits rows of the same size."
+    )
     return found
+
+
+def measure_fleet(options: argparse.Namespace, folder: Path) -> list[Figure]:
+    """What was asked for of an adapter, once the top node is gone."""
+    if options.only in {"polls", "reports"}:
+        return []
+    (folder / "fleet").mkdir()
+    return fleet.measure(options, folder / "fleet", fleet.two_cores() if options.pin else (None, None))
 
 
 def parse() -> argparse.Namespace:
@@ -177,9 +192,10 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], epilog=EXAMPLE)
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each comparison (default 7)")
     parser.add_argument("--seconds", type=float, default=1.5, help="length of one measurement (default 1.5)")
-    parser.add_argument("--only", choices=("polls", "reports"), help="one half of the bench")
+    parser.add_argument("--only", choices=("polls", "reports", "fleet"), help="one part of the bench")
     parser.add_argument("--out", type=Path, default=Path("var/bench/bench.json"), help="where the figures go")
     parser.add_argument("--no-pin", dest="pin", action="store_false", help="leave processes on whichever core")
+    fleet.add_options(parser)
     return parser.parse_args()
 
 
@@ -191,16 +207,12 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=root))
     folder.chmod(0o755)
     try:
-        figures = measure(options, folder)
+        figures = [*measure(options, folder), *measure_fleet(options, folder)]
     except CannotMeasureError as reason:
         console.print(f"the bench failed: {reason}", style="bold red", markup=False)
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    console.print(table(figures))
-    console.print(
-        "Medians over interleaved rounds; nginx serves the same bytes, pgbench commits rows of the same size."
-    )
     write(figures, options.out)
     for said in sorted({line.limit for line in figures if "skipped" in line.limit}):
         console.print(said, markup=False)

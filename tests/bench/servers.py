@@ -87,11 +87,12 @@ def top_node(var: Path, url: str | None) -> Iterator[int]:
         environ["EVTN_STORAGE__URL"] = url
     log = var / "vtn.log"
     with process([str(Path(sys.executable).with_name("vtn")), "serve"], environ, log) as running:
-        yield int(_ready_line(running, log).rsplit(":", 1)[1].split("/")[0])
+        yield int(ready_line(running, log).rsplit(":", 1)[1].split("/")[0])
 
 
-def _ready_line(running: subprocess.Popen[str], log: Path) -> str:
-    until = time.monotonic() + START_S
+def ready_line(running: subprocess.Popen[str], log: Path, within_s: float = START_S) -> str:
+    """The line by which a program says that it is ready."""
+    until = time.monotonic() + within_s
     with selectors.DefaultSelector() as waiting:
         assert running.stdout is not None
         waiting.register(running.stdout, selectors.EVENT_READ)
@@ -101,7 +102,7 @@ def _ready_line(running: subprocess.Popen[str], log: Path) -> str:
                 return line
             if not line:
                 break
-    raise CannotMeasureError(f"vtn did not start: {log.read_text()[-500:]}")
+    raise CannotMeasureError(f"a program did not start: {log.read_text()[-500:]}")
 
 
 def find_nginx() -> str | None:

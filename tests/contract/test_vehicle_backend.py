@@ -29,7 +29,7 @@ from ven_adapters.contract import (
     VehicleBackend,
 )
 from ven_adapters.simulator.serve import running
-from ven_adapters.simulator.settings import NO_FAULTS, FaultRates, SimulatorSettings
+from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from vtn.clock import SimulatedClock
 
 BRANDS = ("bmw", "ford", "honda", "nissan")
@@ -280,7 +280,7 @@ async def test_pushes_go_to_loopback_only(rig):
 
 
 async def test_a_sleeping_car_answers_asleep_and_takes_the_directive_after_the_wake():
-    async with rig_of("ford", FaultRates(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)) as rig, pushes(rig) as wait:
+    async with rig_of("ford", {"asleep": 1.0}) as rig, pushes(rig) as wait:
         seen = await wait(
             lambda item: (
                 getattr(item, "reachability", None) is not None
@@ -303,7 +303,7 @@ async def test_a_sleeping_car_answers_asleep_and_takes_the_directive_after_the_w
 
 
 async def test_a_rate_limit_names_the_time_to_wait():
-    async with rig_of("bmw", FaultRates(0.0, 1.0, 0.0, 0.0, 0.0, 0.0)) as rig:
+    async with rig_of("bmw", {"rate_limited": 1.0}) as rig:
         ref = rig.cloud.fleet.refs[0]
         error = await refused(rig.submit(rig.directive(ref, DirectiveKind.RELEASE)))
         assert error.code is ErrorCode.RATE_LIMITED
@@ -311,14 +311,14 @@ async def test_a_rate_limit_names_the_time_to_wait():
 
 
 async def test_a_car_unplugged_in_an_event_interrupts_its_directive():
-    async with rig_of("ford", FaultRates(0.0, 0.0, 1.0, 0.0, 0.0, 0.0)) as rig, pushes(rig) as wait:
+    async with rig_of("ford", {"unplugged": 1.0}) as rig, pushes(rig) as wait:
         directive, _ = await rig.accepted(charging=True, minutes=90)
         status = await wait(is_status(directive, DirectiveState.INTERRUPTED))
         assert status.error is ErrorCode.NOT_PLUGGED
 
 
 async def test_a_driver_who_charges_now_overrides_the_directive():
-    async with rig_of("bmw", FaultRates(0.0, 0.0, 0.0, 1.0, 0.0, 0.0)) as rig, pushes(rig) as wait:
+    async with rig_of("bmw", {"override": 1.0}) as rig, pushes(rig) as wait:
         directive, _ = await rig.accepted(charging=True, minutes=90)
         chose = await wait(lambda item: isinstance(item, DriverChose))
         assert (chose.vehicle_ref, chose.choice) == (directive.vehicle_ref, DriverChoice.BOOST)
@@ -329,7 +329,7 @@ async def test_a_driver_who_charges_now_overrides_the_directive():
 
 
 async def test_a_driver_who_opts_out_is_left_alone_until_the_named_time():
-    async with rig_of("ford", FaultRates(0.0, 0.0, 0.0, 0.0, 0.0, 1.0)) as rig, pushes(rig) as wait:
+    async with rig_of("ford", {"opt_out": 1.0}) as rig, pushes(rig) as wait:
         directive, _ = await rig.accepted(charging=True, minutes=90)
         chose = await wait(lambda item: isinstance(item, DriverChose))
         assert chose.choice is DriverChoice.OPT_OUT
@@ -339,14 +339,14 @@ async def test_a_driver_who_opts_out_is_left_alone_until_the_named_time():
 
 
 async def test_a_delayed_command_is_obeyed_minutes_later():
-    async with rig_of("bmw", FaultRates(0.0, 0.0, 0.0, 0.0, 1.0, 0.0)) as rig, pushes(rig) as wait:
+    async with rig_of("bmw", {"delayed": 1.0}) as rig, pushes(rig) as wait:
         directive, _ = await rig.accepted(charging=True, minutes=90)
         status = await wait(is_status(directive, DirectiveState.IN_FORCE))
         assert status.observed_at - directive.start > timedelta(minutes=4)
 
 
 async def test_a_delayed_command_is_never_executed_after_its_not_after():
-    async with rig_of("bmw", FaultRates(0.0, 0.0, 0.0, 0.0, 1.0, 0.0)) as rig, pushes(rig) as wait:
+    async with rig_of("bmw", {"delayed": 1.0}) as rig, pushes(rig) as wait:
         soon = rig.clock.now() + timedelta(seconds=280)
         directive, _ = await rig.accepted(charging=True, minutes=90, not_after=soon)
         status = await wait(lambda item: getattr(item, "directive_id", None) == directive.directive_id)

@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ven_adapters.config import AdapterSettings
+from ven_adapters.simulator.chance import Rates
 from ven_adapters.simulator.cloud import Cloud
 from ven_adapters.simulator.enrolment import write_enrolment
 from ven_adapters.simulator.fleets import plan_fleet
 from ven_adapters.simulator.serve import running
-from ven_adapters.simulator.settings import NO_FAULTS, FaultRates, SimulatorSettings
+from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from ven_adapters.ven.agent import Agent
 from ven_adapters.ven.run import doors
 from vtn.client import Client
@@ -132,7 +133,7 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def rigged(
-    launch, folder: Path, *, brand="bmw", cars=CARS, faults: FaultRates = NO_FAULTS, **server
+    launch, folder: Path, *, brand="bmw", cars=CARS, faults: Rates = NO_FAULTS, **server
 ) -> AsyncIterator[Rig]:
     """A VTN and a cloud with its cars, on one clock that starts now; adapters are started by the test."""
     clock = SimulatedClock(EVENING, time.time(), SPEED)

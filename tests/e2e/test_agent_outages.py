@@ -4,7 +4,6 @@ import pytest
 from agent_rig import PATIENT_POLL_S, eventually, eventually_reads, free_port, rigged
 
 from ven_adapters.contract import DirectiveKind, DirectiveState
-from ven_adapters.simulator.settings import FaultRates
 from vtn.wire.enumerations import ObjectType
 
 S = DirectiveState
@@ -46,7 +45,7 @@ async def test_without_the_vtn_what_is_held_is_carried_out_and_it_is_read_again_
 async def test_a_restarted_adapter_takes_up_what_it_held_and_sends_nothing_twice(rig):
     agent = await rig.start()
     event = await stopped_by(rig, agent)
-    await eventually(lambda: not agent.dispatcher.calling and not agent.garage.roster.restless)
+    await eventually(lambda: not agent.dispatcher.calling and not agent.garage.restless)
     held = {ref: one.directive.directive_id for ref, one in in_force(agent).items()}
     await rig.stop()
     again = await rig.start()
@@ -120,7 +119,7 @@ async def told_of(agent, event_id):
 
 
 async def test_cars_that_sleep_and_a_backend_that_refuses_at_times_are_told_in_the_end(launch, tmp_path):
-    faults = FaultRates(asleep=0.3, rate_limited=0.2, unplugged=0.0, override=0.0, delayed=0.0, opt_out=0.0)
+    faults = {"asleep": 0.3, "rate_limited": 0.2}
     async with rigged(launch, tmp_path, faults=faults) as rig:
         agent = await rig.start()
         await stopped_by(rig, agent)

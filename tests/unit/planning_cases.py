@@ -16,6 +16,7 @@ PERMITTED = {
     "max_discharge_kw": 7.0,
     "discharge_consent": True,
     "interconnected": True,
+    "inverter_listed": True,
     "permission_until_s": NOW_S + 1e7,
     "export_limit_kw": 7.0,
     "event_budget_kwh": 12.0,

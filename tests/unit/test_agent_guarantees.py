@@ -68,7 +68,7 @@ def enrolment(ref="car", **more):
         "reserve_soc_pct": 30.0,
         "charging_consent": True,
         "discharge_consent": True,
-        "permission": Permission("i", 7000, T0 + timedelta(days=30)),
+        "permission": Permission("i", 7000, T0 + timedelta(days=30), "UL1741-SB"),
         "discharge_budget": DischargeBudget(10_000, 500_000),
     }
     return Enrolment(ref, **given | more)

@@ -183,8 +183,8 @@ def test_drivers_choices_are_applied_until_they_end():
 
 def test_exports_and_toggles_are_noted():
     made = fleet()
-    made.note_export("a", event_kwh=3.5, year_kwh=40.0)
-    made.note_toggle(["a"], NOW, on=True)
+    made.note_export(np.array([0]), np.array([3.5]), np.array([40.0]))
+    made.note_toggle(0, NOW, on=True)
     row = one(made)
     assert (row["event_exported_kwh"], row["year_exported_kwh"]) == (3.5, 40.0)
     assert (row["last_toggle_s"], row["told_on"]) == (NOW.timestamp(), True)

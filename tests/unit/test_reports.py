@@ -4,13 +4,16 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ven_adapters.contract import Reading, Snapshot
+from ven_adapters.ven.forecast import Ahead
 from ven_adapters.ven.meter import Energy, Meter, Sample
-from ven_adapters.ven.reports import KINDS, Figures, Request, Wanted, body
+from ven_adapters.ven.readings import batches
+from ven_adapters.ven.reports import FORECASTS, KINDS, Figures, Request, Wanted, body
 from vtn.rules.timeline import DueReport, Window
 from vtn.wire.enumerations import ReportPayload
 from vtn.wire.report import ReportRequest
@@ -33,6 +36,7 @@ FULL = Sample(
     asked_kw=-25.0,
     simple_level=2,
 )
+ROWS = {"a": 0, "b": 1}
 FIGURES = Figures(20, Energy(12.5, 4.0), FULL, 1.0)
 
 
@@ -118,9 +122,25 @@ def test_what_we_cannot_report_is_called_missing_and_not_passed_over(payload_typ
     assert missing["payloads"][1] == {"type": "DATA_QUALITY", "values": ["MISSING"]}
 
 
-def test_a_forecast_is_missing_because_nobody_computed_it():
-    made = told(wanted("USAGE", historical=False))
-    assert values(made, "bay", "DATA_QUALITY") == ["MISSING"]
+def test_a_forecast_of_which_nothing_is_known_is_missing():
+    for payload_type in (*FORECASTS, "DEMAND"):
+        made = told(wanted(payload_type, historical=False))
+        assert values(made, "bay", "DATA_QUALITY") == ["MISSING"]
+
+
+def test_what_is_still_to_come_is_answered_by_the_forecast_and_not_by_the_past():
+    ahead = dataclasses.replace(FIGURES, ahead=Ahead(40.0, 12.0, 5.0, 30.0))
+    asked = ("USAGE", "USAGE_FORECAST", "LOAD_SHED_DELTA_AVAILABLE", "GENERATION_DELTA_AVAILABLE")
+    for payload_type, value in zip((*asked, "STORAGE_DISPATCH_FORECAST"), (40.0, 40.0, 12.0, 5.0, 30.0), strict=True):
+        made = told(wanted(payload_type, historical=False), figures=ahead)
+        assert values(made, "bay", payload_type) == [value]
+        assert made["payloadDescriptors"][0]["readingType"] == "FORECAST"
+
+
+def test_forecasts_of_zones_add_up():
+    ahead = dataclasses.replace(FIGURES, ahead=Ahead(40.0, 12.0, 5.0, 30.0))
+    made = told(wanted("USAGE_FORECAST", historical=False, aggregate=True), figures=ahead)
+    assert values(made, "AGGREGATED_REPORT", "USAGE_FORECAST") == [80.0]
 
 
 @pytest.mark.parametrize("payload_type", list(KINDS))
@@ -170,9 +190,18 @@ def seen(ref, at_s, power_w, added_wh=None, exported_wh=None):
 
 def metered(*snapshots, zones=None):
     meter = Meter(T0.timestamp())
-    meter.enrol(zones or {"a": "bay", "b": "bay"})
-    meter.observe(snapshots)
+    enrol(meter, *(zones or ("a", "b")))
+    observe(meter, *snapshots)
     return meter
+
+
+def enrol(meter, *refs):
+    meter.enrol(np.array([ROWS[ref] for ref in refs]), ["bay"] * len(refs))
+
+
+def observe(meter, *snapshots):
+    for batch in batches(snapshots, ROWS.get):
+        meter.take(batch)
 
 
 def energy(meter, start_s, end_s, zone="bay"):
@@ -214,8 +243,8 @@ def test_older_readings_change_nothing():
 
 def test_a_car_that_left_the_programme_counts_no_more():
     meter = metered(seen("a", 0, 6000.0), seen("a", 600, 6000.0))
-    meter.enrol({"b": "bay"})
-    meter.observe([seen("a", 1200, 6000.0)])
+    enrol(meter, "b")
+    observe(meter, seen("a", 1200, 6000.0))
     assert energy(meter, 600, 1200).imported_kwh == 0.0
     assert meter.known("bay") == 0
 
@@ -223,7 +252,7 @@ def test_a_car_that_left_the_programme_counts_no_more():
 def test_hours_come_back_after_a_restart():
     meter = metered(seen("a", 0, 7000.0, 0.0, 0.0), seen("a", 5400, 0.0, 10500.0, 0.0))
     again = Meter(T0.timestamp() + 6000)
-    again.enrol({"a": "bay"})
+    enrol(again, "a")
     for zone, hour, imported_wh, exported_wh in meter.drain():
         again.restore(zone, hour, imported_wh, exported_wh)
     assert energy(again, 0, 5400).imported_kwh == pytest.approx(10.5, rel=1e-4)

@@ -1,6 +1,5 @@
 """The simulated backend with time in our own hands: every instant exact, no network."""
 
-import dataclasses
 import math
 from datetime import UTC, datetime, timedelta
 
@@ -22,10 +21,10 @@ from ven_adapters.contract import (
     Rung,
     Setting,
 )
+from ven_adapters.simulator.chance import Chance, draw
 from ven_adapters.simulator.cloud import Cloud
-from ven_adapters.simulator.faults import draw, latency_s
 from ven_adapters.simulator.fleets import plan_fleet
-from ven_adapters.simulator.settings import NO_FAULTS, FaultRates, SimulatorSettings
+from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from ven_adapters.simulator.truth import Ledger
 from ven_adapters.simulator.views import Views
 from ven_adapters.transport.codec import Order, dumps
@@ -142,7 +141,7 @@ def test_a_newer_directive_for_the_same_time_supersedes_one_that_has_not_begun()
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_executed_after_not_after(seed):
-    cloud = cloud_of(rates=dataclasses.replace(NO_FAULTS, delayed=1.0), seed=seed)
+    cloud = cloud_of(rates={"delayed": 1.0}, seed=seed)
     car = charging(cloud)
     submit(cloud, car, order(cloud, car, not_after=EVENING + timedelta(minutes=4)))
     cloud.advance(EVENING + timedelta(minutes=40))
@@ -262,7 +261,7 @@ def test_the_ledger_knows_a_late_car_that_could_have_been_ready():
 
 @pytest.mark.parametrize(("replugs", "feasible_again"), [(False, False), (True, True)])
 def test_pulling_the_cable_ends_the_promise_and_plugging_in_again_starts_it_anew(replugs, feasible_again):
-    cloud = cloud_of(rates=dataclasses.replace(NO_FAULTS, unplugged=1.0))
+    cloud = cloud_of(rates={"unplugged": 1.0})
     fates = cloud.fleet.fates
     car = charging(cloud)
     fates.replug_after_s[car] = 600.0 if replugs else math.inf
@@ -293,7 +292,7 @@ def test_the_ledger_balances_with_the_meters():
 
 
 def test_an_opt_out_that_is_ignored_is_not_counted_as_honoured():
-    cloud = cloud_of(rates=dataclasses.replace(NO_FAULTS, opt_out=1.0))
+    cloud = cloud_of(rates={"opt_out": 1.0})
     car = charging(cloud)
     submit(cloud, car, order(cloud, car, minutes=90))
     cloud.advance(EVENING + timedelta(minutes=50))
@@ -346,7 +345,7 @@ def test_chance_depends_on_the_seed_the_fault_and_the_command_alone():
 
 
 def test_command_latency_has_the_published_median_and_tail():
-    waits_s = np.array([latency_s(1, f"k-{number}", NO_FAULTS) for number in range(4_000)])
+    waits_s = np.array([Chance(1, NO_FAULTS).latency_s(f"k-{number}") for number in range(4_000)])
     assert abs(np.median(waits_s) - 20) < 2
     assert abs(np.percentile(waits_s, 95) - 180) < 25
-    assert min(latency_s(1, f"k-{number}", FaultRates(delayed=1.0)) for number in range(50)) >= 300
+    assert min(Chance(1, {"delayed": 1.0}).latency_s(f"k-{number}") for number in range(50)) >= 300

@@ -34,12 +34,20 @@ CYCLE_S, MARGIN_S = 300.0, 2_700.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """What a user may choose: how many cars, how fast, from which seed, and where the results go."""
+    """What a user may choose: how many cars, how fast, from which seed, and where the results go.
+
+    `adapter` is the program that steers, `cloud` further arguments of the simulators.
+    """
 
     cars: int = 2000
     speed: float = 500.0
     seed: int = 7
     var: Path = Path("var/demo")
+    oems: tuple[str, ...] = OEMS
+    adapter: tuple[str, ...] = ("ven_adapters", "run")
+    cloud: tuple[str, ...] = ()
+    margin_s: float = MARGIN_S
+    head_start_s: float = HEAD_START_S
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,16 +72,16 @@ async def play(options: Options) -> dict[str, Any]:
     began_s = time.time()
     shutil.rmtree(options.var, ignore_errors=True)
     options.var.mkdir(parents=True)
-    screen = Screen(OEMS, options.var)
+    screen = Screen(options.oems, options.var)
     with screen:
         async with Processes(options.var / "logs") as programs:
             stage = await _set_up(options, programs, screen)
             async with Client(stage.vtn_url, UTILITY, stage.secrets[UTILITY]) as client:
                 utility = Utility(client, stage.nominations, scenario.load_forecast_kw(options.seed + 1000))
                 await _live_through(stage, programs, utility, screen)
-                await programs.stop([f"adapter-{oem}" for oem in OEMS])
+                await programs.stop([f"adapter-{oem}" for oem in options.oems])
                 reports = await utility.reports()
-            await programs.stop([f"cloud-{oem}" for oem in OEMS])
+            await programs.stop([f"cloud-{oem}" for oem in options.oems])
     summary = _judge(options, utility, len(reports), time.time() - began_s)
     (options.var / "summary.json").write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2))
     return summary
@@ -83,27 +91,27 @@ async def _set_up(options: Options, programs: Processes, screen: Screen) -> Stag
     """Register clients, draw the fleets, and start the VTN, four clouds and four adapters."""
     screen.say("registering the utility and four automakers")
     port, broker_port = free_port(), free_port()
-    clock = SimulatedClock(scenario.STARTS, time.time() + HEAD_START_S, options.speed)
+    clock = SimulatedClock(scenario.STARTS, time.time() + options.head_start_s, options.speed)
     environment = {
         "EVTN_SERVER__PORT": str(port),
         "EVTN_SERVER__VAR": str(options.var / "vtn"),
         "EVTN_SERVER__CLOCK": print_clock(clock),
         "EVTN_MQTT__PORT": str(broker_port),
     }
-    fleets = {oem: _fleet(options, oem) for oem in OEMS}
+    fleets = {oem: _fleet(options, oem) for oem in options.oems}
     await programs.start("vtn", ["vtn", "serve"], environment)
     await programs.ready("vtn", "ready at")
-    names = [(UTILITY, "BL"), *((f"ven-{oem}", "VEN") for oem in OEMS)]
+    names = [(UTILITY, "BL"), *((f"ven-{oem}", "VEN") for oem in options.oems)]
     held = dict(await asyncio.gather(*(_register(name, role, environment) for name, role in names)))
     stage = Stage(options, clock, f"http://127.0.0.1:{port}/openadr3/3.1.0", environment, held, fleets)
     screen.say("starting four automaker clouds and four VEN adapters")
-    await asyncio.gather(*(_start_automaker(stage, programs, oem) for oem in OEMS))
+    await asyncio.gather(*(_start_automaker(stage, programs, oem) for oem in options.oems))
     return stage
 
 
 def _fleet(options: Options, oem: str) -> Fleet:
     return plan_fleet(
-        SimulatorSettings(oem, options.cars // len(OEMS), options.seed, scenario.STARTS, token="", nights=1)
+        SimulatorSettings(oem, options.cars // len(options.oems), options.seed, scenario.STARTS, token="", nights=1)
     )
 
 
@@ -124,6 +132,7 @@ async def _start_automaker(stage: Stage, programs: Processes, oem: str) -> None:
             *("ven_adapters", "simulate", oem, "--cars", str(len(stage.fleets[oem].refs))),
             *("--seed", str(options.seed), "--port", str(port), "--clock", print_clock(stage.clock)),
             *("--starts-at", scenario.STARTS.isoformat(), "--truth", str(options.var / "truth"), "--nights", "1"),
+            *options.cloud,
         ],
         {"VEN_SIMULATOR_TOKEN": token},
     )
@@ -131,7 +140,7 @@ async def _start_automaker(stage: Stage, programs: Processes, oem: str) -> None:
     settings.write_text(_adapter_settings(stage, oem, f"http://127.0.0.1:{port}", token))
     settings.chmod(0o600)
     await programs.ready(f"cloud-{oem}", "ready")
-    await programs.start(f"adapter-{oem}", ["ven_adapters", "run", "--config", str(settings)])
+    await programs.start(f"adapter-{oem}", [*options.adapter, "--config", str(settings)])
 
 
 def _adapter_settings(stage: Stage, oem: str, backend_url: str, token: str) -> str:
@@ -142,7 +151,7 @@ def _adapter_settings(stage: Stage, oem: str, backend_url: str, token: str) -> s
             f'client_name = "{oem}"',
             f'enrolments = ["{folder / "enrolments.jsonl"}"]',
             f"cycle_s = {CYCLE_S}",
-            f"margin_s = {MARGIN_S}",
+            f"margin_s = {stage.options.margin_s}",
             f"seed = {stage.options.seed}",
             f'clock = "{print_clock(stage.clock)}"',
             f'var = "{stage.options.var}"',
@@ -185,15 +194,15 @@ async def _live_through(stage: Stage, programs: Processes, utility: Utility, scr
 
 def _judge(options: Options, utility: Utility, reports: int, wall_s: float) -> dict[str, Any]:
     """The summary, from the ground truth of the simulators, the adapters' own accounts and the utility's log."""
-    truths = [read_truth(options.var / "truth", oem) for oem in OEMS]
-    accounts = {oem: orjson.loads((options.var / oem / "summary.json").read_bytes()) for oem in OEMS}
+    truths = [read_truth(options.var / "truth", oem) for oem in options.oems]
+    accounts = {oem: orjson.loads((options.var / oem / "summary.json").read_bytes()) for oem in options.oems}
     whole = tracking(truths, utility.asks)
-    heard = {oem: [tuple(pair) for pair in accounts[oem]["notifications"]] for oem in OEMS}
+    heard = {oem: [tuple(pair) for pair in accounts[oem]["notifications"]] for oem in options.oems}
     counted = totals(truths)
     first_s, last_s = _reaction_s(options, utility)
     summary = {
         "cars": sum(truth.counts["cars"] for truth in truths),
-        "adapters": len(OEMS),
+        "adapters": len(options.oems),
         "events": len({sent.event_id for sent in utility.sent}),
         "asked_kwh": whole.asked_kwh,
         "delivered_kwh": whole.delivered_kwh,
@@ -237,7 +246,7 @@ def _reaction_s(options: Options, utility: Utility) -> tuple[float | None, float
     """Real seconds from the unannounced emergency to the first and to the last directive that answered it."""
     alert = utility.sent[-1]
     times = []
-    for oem in OEMS:
+    for oem in options.oems:
         account = orjson.loads((options.var / oem / "summary.json").read_bytes())
         times += account["events"].get(alert.event_id, {}).get("directive_times_s", [])
     if not times:

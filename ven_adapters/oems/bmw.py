@@ -22,14 +22,19 @@ from ven_adapters.contract import (
     Snapshot,
     VehicleBackend,
 )
+from ven_adapters.oems.bmw_cardata import CarData
 from ven_adapters.transport import ladder
 from ven_adapters.transport.backend import HttpVehicleBackend
 from ven_adapters.transport.options import backend_settings
+from ven_adapters.transport.sources import WithSource
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """BMW's backend; for the settings see `transport.options`."""
-    return HttpVehicleBackend(backend_settings(settings), achieve)
+    """BMW's backend; for the settings see `transport.options`. A table `cardata` adds CarData's readings."""
+    given = dict(settings)
+    cardata = given.pop("cardata", None)
+    made = HttpVehicleBackend(backend_settings(given), achieve)
+    return made if cardata is None else WithSource(made, CarData({"clock": given.get("clock"), **cardata}))
 
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:

@@ -23,16 +23,21 @@ from ven_adapters.contract import (
     Snapshot,
     VehicleBackend,
 )
+from ven_adapters.oems.ford_query import FordQuery
 from ven_adapters.transport import ladder
 from ven_adapters.transport.backend import HttpVehicleBackend
 from ven_adapters.transport.options import backend_settings
+from ven_adapters.transport.sources import WithSource
 
 LEAST_A = 6
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """Ford's backend; for the settings see `transport.options`."""
-    return HttpVehicleBackend(backend_settings(settings), achieve)
+    """Ford's backend; for the settings see `transport.options`. A table `query` adds FordConnect Query's readings."""
+    given = dict(settings)
+    query = given.pop("query", None)
+    made = HttpVehicleBackend(backend_settings(given), achieve)
+    return made if query is None else WithSource(made, FordQuery({"clock": given.get("clock"), **query}))
 
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:

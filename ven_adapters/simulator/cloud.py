@@ -21,16 +21,19 @@ from ven_adapters.contract import (
     DirectiveStatus,
     ErrorCode,
     Rung,
+    Setting,
 )
 from ven_adapters.simulator import faults
 from ven_adapters.simulator.book import Book, Record, status_of
+from ven_adapters.simulator.chance import Chance, Rates, minute_of
+from ven_adapters.simulator.conduct import Hold, Taken
 from ven_adapters.simulator.drivers import Drivers
 from ven_adapters.simulator.enrolment import missing_paper
 from ven_adapters.simulator.fleets import Fleet, control_of, resumes
+from ven_adapters.simulator.frailty import Frailty
 from ven_adapters.simulator.models import CONTROLS, MODELS, Numbers, capability
 from ven_adapters.simulator.permits import Circumstances, refusal
 from ven_adapters.simulator.physics import DISCHARGE_EFFICIENCY
-from ven_adapters.simulator.settings import FaultRates
 from ven_adapters.simulator.truth import Ledger
 from ven_adapters.simulator.world import World
 from ven_adapters.transport.codec import Order
@@ -42,20 +45,20 @@ CANCEL_RANK, END_RANK, BEGIN_RANK = 0, 1, 2
 class Cloud:
     """The backend of one fleet; `outbox` fills with what is to be pushed."""
 
-    def __init__(self, fleet: Fleet, seed: int, rates: FaultRates, ledger: Ledger) -> None:
+    def __init__(self, fleet: Fleet, seed: int, rates: Rates, ledger: Ledger) -> None:
         cars = len(fleet.refs)
         self.fleet, self.world, self.ledger = fleet, World(fleet, ledger), ledger
         self.outbox: list[BackendEvent] = []
         self.asleep = np.zeros(cars, bool)
-        self._seed, self._rates = seed, rates
+        self.chance = Chance(seed, rates)
+        self.frailty = Frailty(self.chance, fleet, ledger)
         self._number = {ref: car for car, ref in enumerate(fleet.refs)}
-        self._resumes = resumes(fleet)
+        self._resumes = resumes(fleet) & ~self.frailty.once
         self._stranded = np.zeros(cars, bool)
         self._unplugged_s = np.full(cars, -np.inf)
         self._book = Book(cars)
         self._current: list[Record | None] = [None] * cars
         self._changed: dict[int, Record] = {}
-        self._calls = 0
         self.drivers = Drivers(self.world, ledger, self, self.outbox.append)
 
     def car(self, ref: str) -> int:
@@ -68,7 +71,8 @@ class Cloud:
         """What a car can do."""
         fleet = self.fleet
         numbers = Numbers(int(fleet.max_a[car]), int(fleet.voltage_v[car]), int(fleet.max_discharge_w[car]))
-        return capability(MODELS[fleet.brand][fleet.model[car]], CONTROLS[control_of(fleet, car)], numbers)
+        sound = capability(MODELS[fleet.brand][fleet.model[car]], CONTROLS[control_of(fleet, car)], numbers)
+        return self.frailty.capability(car, sound)
 
     def held(self, car: int) -> bool:
         """True while a directive is in force on a car."""
@@ -78,9 +82,13 @@ class Cloud:
         """Let the cars live until `now`; what they and their drivers did goes to the outbox."""
         self.world.advance(self.world.seconds(now))
         idle_s = self.world.now_s - self.world.idle_since_s
-        self.asleep = self.fleet.fates.sleeper & (idle_s > faults.SLEEPS_AFTER_S)
+        idle = idle_s > faults.SLEEPS_AFTER_S
+        self.asleep = self.fleet.fates.sleeper & idle
+        self.frailty.rest(idle)
         if self._changed:
-            self.outbox.append(DirectivesChanged(tuple(self._status(record) for record in self._changed.values())))
+            now_s = self.world.now_s
+            told = [one for one in self._changed.values() if not self.frailty.silent(one.car, now_s)]
+            self.outbox.append(DirectivesChanged(tuple(map(self._status, told))))
             self._changed = {}
 
     def submit(self, car: int, order: Order, body: bytes, now: datetime) -> Ack:
@@ -104,8 +112,8 @@ class Cloud:
         if record.state is DirectiveState.ACCEPTED:
             self._move(record, DirectiveState.CANCELLED)
         elif not record.final:
-            lag_s = faults.latency_s(self._seed, f"cancel/{directive_id}", self._rates)
-            at_s = self.world.seconds(now) + lag_s
+            now_s = self.world.seconds(now)
+            at_s = now_s + self.chance.latency_s(f"cancel/{minute_of(self.fleet.refs[car], now_s)}")
             self.world.at(at_s, car, functools.partial(self._end, record, DirectiveState.CANCELLED), rank=CANCEL_RANK)
         return record.ack(), record.final
 
@@ -116,19 +124,28 @@ class Cloud:
     def wake(self, car: int, now: datetime) -> float:
         """Call a sleeping car; the seconds until it can be reached."""
         now_s = self.world.seconds(now)
-        wait_s = faults.wake_s(self._seed, f"{self.fleet.refs[car]}/{now_s // 600.0}")
+        wait_s = self.chance.wake_s(minute_of(self.fleet.refs[car], now_s))
+        self.ledger.met("asleep", car)
         self.world.at(now_s + wait_s, car, functools.partial(self._awake, car))
         return wait_s
+
+    def read(self, car: int, now: datetime) -> None:
+        """A reading is taken from the car itself."""
+        if not self.world.plugged[car]:
+            self.frailty.read(car, self.world.seconds(now))
 
     def plug_changed(self, car: int) -> None:
         """A cable went in or out: a directive in force is interrupted, or taken up again within its window."""
         self._awake(car)
         self._stranded[car] = False
+        self.frailty.touched(car)
         self._unplugged_s[car] = self.world.time_of(car)
         record = self._current[car]
         if record is None:
             self._hand_back(car)
         elif self.world.plugged[car]:
+            if self.frailty.forgets(car, record.order.setting):
+                self._hand_back(car)
             self._move(record, DirectiveState.IN_FORCE)
         else:
             self._move(record, DirectiveState.INTERRUPTED, ErrorCode.NOT_PLUGGED)
@@ -143,10 +160,6 @@ class Cloud:
         self._hand_back(car)
 
     def _admit(self, car: int, order: Order, now: datetime) -> None:
-        self._calls += 1
-        wait_s = faults.rate_limited_s(self._seed, str(self._calls), self._rates)
-        if wait_s is not None:
-            raise BackendError(ErrorCode.RATE_LIMITED, "too many calls to this car", retry_after_s=round(wait_s))
         error = refusal(self._circumstances(car, now), order)
         if error is not None and error.code is ErrorCode.ASLEEP:
             raise BackendError(error.code, error.detail, retry_after_s=math.ceil(self.wake(car, now)))
@@ -159,12 +172,14 @@ class Cloud:
         return Circumstances(
             now=now,
             capability=self.capability(car),
-            home=bool(world.home[car]),
+            home=bool(world.home[car]) and not self.frailty.elsewhere[car],
             plugged=bool(world.plugged[car]),
             asleep=bool(self.asleep[car]),
+            out_of_reach=self.frailty.out_of_reach(car),
             opted_out=bool(fleet.opted_out[car]),
             driver_busy=self.drivers.busy(car, world.seconds(now)),
             lacks=missing_paper(fleet, car),
+            unguarded=bool(self.frailty.unguarded[car]),
             export_limit_w=float(fleet.export_limit_w[car]),
             soc_wh=float(world.soc_wh[car]),
             target_wh=float(world.target_wh[car]),
@@ -174,7 +189,14 @@ class Cloud:
 
     def _accept(self, car: int, order: Order, body: bytes, now: datetime) -> Record:
         directive, seconds = order.directive, self.world.seconds
-        lands_s = seconds(now) + faults.latency_s(self._seed, directive.key, self._rates)
+        what = minute_of(self.fleet.refs[car], seconds(now))
+        lands_s = seconds(now) + self.chance.latency_s(what)
+        for name, shows in (
+            ("delayed", self.chance.delayed(what)),
+            ("unguarded_discharge", self.frailty.unguarded[car] and (order.setting.power_w or 0) < 0),
+        ):
+            if shows:
+                self.ledger.met(name, car)
         begins, ends = directive.start, directive.end
         if order.setting.rung is Rung.SCHEDULE and order.setting.power_w == 0:
             begins, ends = whole_hours(begins, ends) or (begins, ends)
@@ -214,9 +236,24 @@ class Cloud:
             self.drivers.held_back(car)
 
     def _obey(self, record: Record) -> None:
-        """Put the setting on the car, with the directive's own reserve and energy bound above the driver's."""
+        """Put the setting on the car, as far as the car takes it."""
+        world, car, setting = self.world, record.car, record.order.setting
+        asked = self._asked(record)
+        stops = world.power_w[car] > 0.0 and asked.limit_w <= 0.0
+        held = self._taken(car, setting, asked)
+        if setting.rung is Rung.PAUSE and not self._resumes[car]:
+            self._stranded[car] = True
+        self._stranded[car] |= self.frailty.blocks(car, stops=bool(stops))
+        world.hold(car, 0.0 if self._stranded[car] else held.limit_w, held.ceiling_wh, held.floor_wh)
+        wait_s = self.frailty.restarts_after_s(car, asked, float(world.target_wh[car]), world.time_of(car))
+        if wait_s is not None:
+            self.world.at(world.time_of(car) + wait_s, car, functools.partial(self._restart, record))
+
+    def _asked(self, record: Record) -> Hold:
+        """What a directive asks, with its own reserve and energy bound above the driver's."""
         world, car, directive, setting = self.world, record.car, record.order.directive, record.order.setting
-        floor_wh = max(world.reserve_wh[car], (directive.reserve_soc_pct or 0.0) / 100.0 * world.packs.usable_wh[car])
+        floor_wh = (directive.reserve_soc_pct or 0.0) / 100.0 * world.packs.usable_wh[car]
+        floor_wh = floor_wh if self.frailty.unguarded[car] else max(world.reserve_wh[car], floor_wh)
         if directive.max_energy_wh is not None:
             floor_wh = max(floor_wh, world.soc_wh[car] - directive.max_energy_wh / DISCHARGE_EFFICIENCY)
         ceiling_wh, limit_w = world.target_wh[car], math.inf
@@ -224,9 +261,21 @@ class Cloud:
             ceiling_wh = setting.limit_soc_pct / 100.0 * world.packs.usable_wh[car]
         elif setting.rung is not Rung.RESUME and setting.power_w is not None:
             limit_w = float(setting.power_w)
-        if setting.rung is Rung.PAUSE and not self._resumes[car]:
-            self._stranded[car] = True
-        world.hold(car, 0.0 if self._stranded[car] else limit_w, ceiling_wh, floor_wh)
+        return Hold(limit_w, float(ceiling_wh), float(floor_wh))
+
+    def _taken(self, car: int, setting: Setting, asked: Hold) -> Hold:
+        """What the car makes of a setting."""
+        world = self.world
+        before = Hold(float(world.limit_w[car]), float(world.ceiling_wh[car]), float(world.floor_wh[car]))
+        number = self.frailty.sends(car, setting)
+        told = Taken(setting, asked, before, float(world.target_wh[car]), float(world.packs.min_charge_w[car]), number)
+        return self.frailty.taken(car, told, world.time_of(car))
+
+    def _restart(self, record: Record) -> None:
+        """The car charges again by itself; its backend goes on believing."""
+        if self._current[record.car] is record and not record.final:
+            self.ledger.met("restarts_itself", record.car)
+            self._hand_back(record.car)
 
     def _end(self, record: Record, state: DirectiveState) -> None:
         if record.final:

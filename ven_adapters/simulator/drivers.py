@@ -113,6 +113,7 @@ class Drivers:
     def _pull_cable(self, car: int, at_s: float) -> None:
         if not self._world.plugged[car]:
             return
+        self._ledger.met("unplugged", car)
         self._plug(car, plugged=False)
         self._reachable_wh[car] = -math.inf
         back_s = at_s + float(self._world.fleet.fates.replug_after_s[car])
@@ -127,11 +128,13 @@ class Drivers:
             self._reachable_wh[car] = world.reachable_wh(car, left_s)
 
     def _charge_now(self, car: int, at_s: float) -> None:
-        self._choose(car, DriverChoice.BOOST, at_s, self.departs_s(car))
+        if self._choose(car, DriverChoice.BOOST, at_s, self.departs_s(car)):
+            self._ledger.met("override", car)
 
     def _opt_out(self, car: int, at_s: float) -> None:
         until_s = min(at_s + OPT_OUT_S, self.departs_s(car))
         if self._choose(car, DriverChoice.OPT_OUT, at_s, until_s):
+            self._ledger.met("opt_out", car)
             self._ledger.opt_outs[car] = OptOut(car, at_s, until_s)
 
     def _choose(self, car: int, choice: DriverChoice, at_s: float, until_s: float) -> bool:

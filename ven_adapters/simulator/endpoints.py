@@ -4,6 +4,7 @@
 truth and answers with its summary.
 """
 
+import contextlib
 import dataclasses
 import hmac
 import ipaddress
@@ -16,6 +17,7 @@ from aiohttp import web
 from ven_adapters.contract import FINAL_STATES, BackendError, ErrorCode, VehicleRef
 from ven_adapters.simulator.book import Conflict
 from ven_adapters.simulator.cloud import Cloud
+from ven_adapters.simulator.doorstep import Visit
 from ven_adapters.simulator.push import Pusher
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.views import Views
@@ -45,7 +47,7 @@ BACKEND = web.AppKey("backend", Backend)
 
 def application(backend: Backend) -> web.Application:
     """The whole face as an aiohttp application."""
-    app = web.Application(middlewares=[_problems, _authorised], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[_problems, _authorised, _doorstep], client_max_size=MAX_BODY_BYTES)
     app[BACKEND] = backend
     directive = "/v1/vehicles/{ref}/directives/{directive_id}"
     app.router.add_get("/v1/vehicles", _vehicles)
@@ -76,6 +78,25 @@ async def _authorised(request: web.Request, handler: Handler) -> web.StreamRespo
     if not hmac.compare_digest(given, expected):
         raise BackendError(ErrorCode.REAUTH_REQUIRED, "the bearer token is missing or wrong")
     return await handler(request)
+
+
+@web.middleware
+async def _doorstep(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Faults that a call for a car meets on its way: the answer is lost, or is another than the cloud's."""
+    backend, ref = request.app[BACKEND], request.match_info.get("ref")
+    if ref is None:
+        return await handler(request)
+    car, at_s = backend.cloud.car(ref), backend.cloud.world.seconds(backend.clock.now())
+    answer = backend.cloud.frailty.met(car, Visit(request.method, ref, at_s))
+    if answer is None:
+        return await handler(request)
+    if answer.executes:
+        with contextlib.suppress(BackendError):
+            await handler(request)
+    if answer.cut and request.transport is not None:
+        request.transport.close()
+    headers = {} if answer.retry_after_s is None else {"Retry-After": f"{answer.retry_after_s:.0f}"}
+    return web.Response(status=answer.status, body=answer.body, content_type=answer.content_type, headers=headers)
 
 
 def _problem(error: BackendError, *, status: int | None = None, **more: object) -> web.Response:
@@ -109,7 +130,10 @@ async def _snapshot(request: web.Request) -> web.Response:
     stale = max_age_s is not None and views.age_s(car, now) > max_age_s
     if stale:
         cloud.advance(now)
+        cloud.read(car, now)
     snapshot = views.snapshot(car, fresh=stale)
+    if stale and cloud.frailty.out_of_reach(car):
+        return _problem(BackendError(ErrorCode.UNREACHABLE, "the car cannot be called"), snapshot=snapshot)
     if stale and cloud.asleep[car]:
         asleep = BackendError(ErrorCode.ASLEEP, "the car sleeps; this is its last reading")
         return _problem(asleep, snapshot=snapshot)

@@ -1,49 +1,168 @@
-"""Chance for commands: each draw follows from the seed, the fault's name and the command, so a rerun meets the same.
+"""The faults that automakers' interfaces show in the field, by name: a table of what each is, how often, and its hook.
 
-What drivers and sleeping cars do is drawn with the fleet (`fleets.Fates`); what happens to a command is drawn here.
+Numbers are those of the project's survey of field faults (vehicle-apis, section D), where the evidence stands. Rates
+are this project's estimate of a bad night: shares of cars, of commands, or of readings. Where a fault comes and goes it
+is drawn for a car and a minute, so the same seed and the same times give the same faults.
 """
 
-import hashlib
-import math
-from statistics import NormalDist
+import dataclasses
+import enum
+from collections.abc import Callable, Mapping, Sequence
 
-from ven_adapters.simulator.settings import FaultRates
+from ven_adapters.contract import Snapshot
+from ven_adapters.simulator import conduct, doorstep, misreadings
+from ven_adapters.simulator.chance import Chance, Rates
+from ven_adapters.simulator.conduct import Hold, Taken
+from ven_adapters.simulator.doorstep import Answer, Visit
+from ven_adapters.simulator.misreadings import Sight
+from vtn.errors import ConfigError
 
-LATENCY_MEDIAN_S = 20.0
-LATENCY_P95_S = 180.0
-DELAY_S = (300.0, 900.0)
-RETRY_AFTER_S = (15.0, 45.0)
-WAKE_S = (60.0, 300.0)
 SLEEPS_AFTER_S = 1_200.0
-
-_SPREAD = math.log(LATENCY_P95_S / LATENCY_MEDIAN_S) / NormalDist().inv_cdf(0.95)
-
-
-def draw(seed: int, name: str, what: str) -> float:
-    """A number in (0, 1) that depends on nothing but its arguments."""
-    digest = hashlib.sha256(f"{seed}/{name}/{what}".encode()).digest()
-    return (int.from_bytes(digest[:7], "big") + 0.5) / 2.0**56
+BLOCKS_AFTER = 10
+READS_PER_HOUR = 12
+STALE_S = (600.0, 25_200.0)
+RESTARTS_S = (300.0, 1_200.0)
+ALL = "all"
 
 
-def latency_s(seed: int, key: str, rates: FaultRates) -> float:
-    """Simulated seconds from the answer to the car's obedience: lognormal, or minutes for a delayed success."""
-    if draw(seed, "delayed", key) < rates.delayed:
-        return _between(DELAY_S, draw(seed, "delay", key))
-    return LATENCY_MEDIAN_S * math.exp(_SPREAD * NormalDist().inv_cdf(draw(seed, "latency", key)))
+class Of(enum.StrEnum):
+    """What a rate is a share of. Cars have a fault for good; commands and readings are drawn minute by minute."""
+
+    CARS = "cars"
+    COMMANDS = "commands"
+    READINGS = "readings"
 
 
-def rate_limited_s(seed: int, call: str, rates: FaultRates) -> float | None:
-    """The seconds to wait when this call is refused with 429, else None."""
-    if draw(seed, "rate_limited", call) >= rates.rate_limited:
-        return None
-    return _between(RETRY_AFTER_S, draw(seed, "retry_after", call))
+CallHook = Callable[[Chance, Visit], Answer | None]
+ReadingHook = Callable[[Chance, Sight, Snapshot], Snapshot]
+SettingHook = Callable[[Taken], Hold]
 
 
-def wake_s(seed: int, what: str) -> float:
-    """How long a sleeping car takes to be reachable again after a wake."""
-    return _between(WAKE_S, draw(seed, "wake", what))
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: what the interface shows, and at which of a simulator's seams it comes in.
+
+    A fault without a hook is a state of the car or its driver, which the cloud keeps.
+    """
+
+    name: str
+    number: int
+    rate: float
+    of: Of
+    shows: str
+    call: CallHook | None = None
+    setting: SettingHook | None = None
+    reading: ReadingHook | None = None
 
 
-def _between(bounds: tuple[float, float], chance: float) -> float:
-    low, high = bounds
-    return low + (high - low) * chance
+FAULTS: tuple[Fault, ...] = (
+    Fault("asleep", 1, 0.10, Of.CARS, "409 ASLEEP after idling, until a wake; the last reading says that it sleeps"),
+    Fault(
+        *("silent_start", 2, 0.01, Of.COMMANDS),
+        "a start is accepted and told IN_FORCE; the car stays as it was",
+        setting=conduct.silent_start,
+    ),
+    Fault("deep_sleep", 3, 0.005, Of.CARS, "409 UNREACHABLE after idling, until somebody touches the cable"),
+    Fault(*("rate_limited", 4, 0.005, Of.COMMANDS), "429 RATE_LIMITED with Retry-After", call=doorstep.rate_limited),
+    Fault("polling_drain", 5, 0.05, Of.CARS, "409 UNREACHABLE after a dozen fresh reads in an hour off the plug"),
+    Fault(
+        *("lost_answer", 6, 0.01, Of.COMMANDS),
+        "a bare 500 or a cut connection; the write was done, or was not",
+        call=doorstep.lost_answer,
+    ),
+    Fault("stale_telemetry", 7, 0.03, Of.CARS, "readings are minutes to seven hours old, and say so"),
+    Fault(
+        *("sentinel", 8, 0.01, Of.READINGS), "255 % charge, a date in 1970, or no level", reading=misreadings.sentinel
+    ),
+    Fault(
+        *("plug_flaps", 9, 0.005, Of.READINGS),
+        "plugged is no in a single reading, the rest unchanged",
+        reading=misreadings.plug_flaps,
+    ),
+    Fault("unplugged", 10, 0.02, Of.CARS, "the cable is pulled during an event; half of the drivers plug in again"),
+    Fault(
+        *("no_effect", 11, 0.01, Of.COMMANDS),
+        "a limit is accepted and told IN_FORCE; the car charges at 6 A or does nothing",
+        setting=conduct.no_effect,
+    ),
+    Fault(
+        *("amps_need_two_sends", 12, 0.05, Of.CARS),
+        "a current below 10 A is taken only when sent twice, and forgotten when plugged in again",
+        setting=conduct.amps_need_two_sends,
+    ),
+    Fault("cannot_resume", 13, 0.03, Of.CARS, "the capability says no stop, or no start after a stop, and means it"),
+    Fault("blocks_after_stops", 14, 0.05, Of.CARS, "after ten stops the car charges no more until plugged in again"),
+    Fault(
+        *("schedule_clobbered", 15, 0.02, Of.CARS),
+        "409 SCHEDULE_CONFLICT for three hours",
+        call=doorstep.schedule_clobbered,
+    ),
+    Fault("restarts_itself", 16, 0.02, Of.CARS, "minutes after a stop the car charges again; still told IN_FORCE"),
+    Fault(
+        *("wrong_location", 17, 0.01, Of.CARS),
+        "at_site is no or unknown; 422 NOT_AT_SITE",
+        reading=misreadings.wrong_location,
+    ),
+    Fault("token_revoked", 18, 0.01, Of.CARS, "401 REAUTH_REQUIRED for every call", call=doorstep.token_revoked),
+    Fault("path_gone", 19, 0.005, Of.CARS, "410 with a page for humans", call=doorstep.path_gone),
+    Fault("delayed", 20, 0.03, Of.COMMANDS, "obeyed five to fifteen minutes after the answer"),
+    Fault(
+        *("three_phase", 21, 0.01, Of.CARS),
+        "a current flows on three phases where the capability says one; telemetry says three",
+        setting=conduct.three_phase,
+        reading=misreadings.three_phases_told,
+    ),
+    Fault(
+        *("coarse_power", 22, 0.05, Of.CARS),
+        "power in whole kilowatts, beside an exact current and voltage",
+        reading=misreadings.coarse_power,
+    ),
+    Fault("override", 23, 0.02, Of.CARS, "the driver presses charge now: OVERRIDDEN, then 422 USER_OVERRIDE"),
+    Fault("opt_out", 23, 0.02, Of.CARS, "the driver leaves the event: OVERRIDDEN, then 422 USER_OVERRIDE"),
+    Fault("unguarded_discharge", 24, 0.30, Of.CARS, "a discharge is taken without papers and below the reserve"),
+    Fault(
+        *("meter_disagrees", 25, 0.01, Of.CARS),
+        "the state says what was commanded, the power what flows",
+        setting=conduct.meter_disagrees,
+        reading=misreadings.meter_disagrees,
+    ),
+    Fault(
+        *("clock_skew", 26, 0.02, Of.CARS),
+        "observed_at is off by seven hours, or runs five minutes ahead",
+        reading=misreadings.clock_skew,
+    ),
+)
+BY_NAME: Mapping[str, Fault] = {fault.name: fault for fault in FAULTS}
+FIELD_RATES: Rates = {fault.name: fault.rate for fault in FAULTS}
+
+
+def befalls(fault: Fault, chance: Chance, ref: str, at_s: float) -> bool:
+    """Whether a fault is on a car at an instant."""
+    return chance.car(fault.name, ref) if fault.of is Of.CARS else chance.minute(fault.name, ref, at_s)
+
+
+def played(rates: Rates) -> tuple[Fault, ...]:
+    """The faults that have a rate."""
+    return tuple(fault for fault in FAULTS if rates.get(fault.name, 0.0) > 0.0)
+
+
+def parse_faults(words: Sequence[str]) -> Rates:
+    """`name=rate`, or `name` or `all` at the field rate, as rates by name; ConfigError names the word and the rule."""
+    rates: dict[str, float] = {}
+    for word in words:
+        name, _, given = word.partition("=")
+        names = list(BY_NAME) if name == ALL else [name]
+        rates |= {one: _rate(one, given) for one in names}
+    return rates
+
+
+def _rate(name: str, given: str) -> float:
+    if name not in BY_NAME:
+        raise ConfigError(f"fault: {name!r} is none; known are {', '.join(BY_NAME)} and {ALL}")
+    try:
+        rate = float(given) if given else BY_NAME[name].rate
+    except ValueError:
+        rate = -1.0
+    if not 0.0 <= rate <= 1.0:
+        raise ConfigError(f"fault: {name}={given}: must be a share from 0 to 1")
+    return rate

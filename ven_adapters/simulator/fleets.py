@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from ven_adapters.simulator.chance import Rates
 from ven_adapters.simulator.models import CONTROL_NAMES, CONTROLS, MODELS
-from ven_adapters.simulator.settings import FaultRates, SimulatorSettings
+from ven_adapters.simulator.settings import SimulatorSettings
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -205,7 +206,7 @@ def _papers(dice: np.random.Generator, cars: int) -> Ints:
     return papers
 
 
-def _fates(dice: np.random.Generator, rates: FaultRates, cars: int) -> Fates:
+def _fates(dice: np.random.Generator, rates: Rates, cars: int) -> Fates:
     chance = dice.random((5, cars))
     wait_s = dice.uniform(300.0, 2_700.0, (4, cars))
 
@@ -213,11 +214,11 @@ def _fates(dice: np.random.Generator, rates: FaultRates, cars: int) -> Fates:
         return np.where(chance[row] < rate, wait_s[row], np.inf)
 
     return Fates(
-        unplug_after_s=at(0, rates.unplugged),
+        unplug_after_s=at(0, rates.get("unplugged", 0.0)),
         replug_after_s=at(1, 0.5),
-        override_after_s=at(2, rates.override),
-        opt_out_after_s=at(3, rates.opt_out),
-        sleeper=chance[4] < rates.asleep,
+        override_after_s=at(2, rates.get("override", 0.0)),
+        opt_out_after_s=at(3, rates.get("opt_out", 0.0)),
+        sleeper=chance[4] < rates.get("asleep", 0.0),
     )
 
 

@@ -32,9 +32,11 @@ class Circumstances:
     home: bool
     plugged: bool
     asleep: bool
+    out_of_reach: bool
     opted_out: bool
     driver_busy: bool
     lacks: str | None
+    unguarded: bool
     export_limit_w: float
     soc_wh: float
     target_wh: float
@@ -100,7 +102,7 @@ def _wrong_rung(setting: Setting, capability: Capability) -> str | None:
 
 def _discharge(at: Circumstances, order: Order) -> BackendError | None:
     power_w = order.setting.power_w or 0
-    if power_w >= 0:
+    if power_w >= 0 or at.unguarded:
         return None
     if at.lacks is not None:
         return BackendError(ErrorCode.NOT_PERMITTED, f"{at.lacks}: is not on file, so the car is not discharged")
@@ -138,6 +140,8 @@ def _schedule(_: Circumstances, order: Order) -> BackendError | None:
 
 
 def _asleep(at: Circumstances, _: Order) -> BackendError | None:
+    if at.out_of_reach:
+        return BackendError(ErrorCode.UNREACHABLE, "the car sleeps deeply: somebody has to go to it")
     return BackendError(ErrorCode.ASLEEP, "the car sleeps; it has been called") if at.asleep else None
 
 

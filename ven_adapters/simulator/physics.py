@@ -18,6 +18,7 @@ DISCHARGE_EFFICIENCY = 0.94
 TAPER_FROM = 0.80
 TAPER_LOSS = 0.80
 HOUR_S = 3_600.0
+ROUNDING_WH = 1e-6  # a sum that falls short of a bound by the last digit has reached it
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ def power_w(packs: Packs, soc_wh: Floats, orders: Orders) -> Floats:
     """The power that flows at this instant."""
     over = np.clip((soc_wh / packs.usable_wh - TAPER_FROM) / (1.0 - TAPER_FROM), 0.0, 1.0)
     accepted_w = packs.max_charge_w * (1.0 - TAPER_LOSS * over)
-    charges = (orders.limit_w >= packs.min_charge_w) & (soc_wh < orders.ceiling_wh)
-    discharges = (orders.limit_w < 0.0) & (soc_wh > orders.floor_wh)
+    charges = (orders.limit_w >= packs.min_charge_w) & (soc_wh < orders.ceiling_wh - ROUNDING_WH)
+    discharges = (orders.limit_w < 0.0) & (soc_wh > orders.floor_wh + ROUNDING_WH)
     flow_w = np.where(charges, np.minimum(orders.limit_w, accepted_w), 0.0)
     flow_w = np.where(discharges, np.maximum(orders.limit_w, -packs.max_discharge_w), flow_w)
     return np.where(orders.plugged, flow_w, 0.0)

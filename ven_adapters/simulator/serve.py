@@ -70,7 +70,7 @@ def build(settings: SimulatorSettings, clock: Clock) -> Backend:
     """The parts of a backend, its cars brought to the present."""
     fleet = plan_fleet(settings)
     starts_s = (settings.starts_at - fleet.midnight).total_seconds()
-    ledger = Ledger(fleet, starts_s, 24.0 * settings.nights + SPARE_HOURS)
+    ledger = Ledger(fleet, starts_s, 24.0 * settings.nights + SPARE_HOURS, keeps_power=settings.keeps_power)
     cloud = Cloud(fleet, settings.seed, settings.faults, ledger)
     cloud.advance(clock.now())
     views = Views(cloud)

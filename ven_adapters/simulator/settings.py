@@ -4,30 +4,22 @@ import dataclasses
 from datetime import datetime
 from pathlib import Path
 
+from ven_adapters.simulator.chance import Rates
+from ven_adapters.simulator.faults import FIELD_RATES
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FaultRates:
-    """How often each fault strikes: shares of cars, or (rate_limited, delayed) shares of commands.
-
-    asleep: the car sleeps after idling and answers 409 ASLEEP until a wake. unplugged: somebody pulls the cable during
-    an event, and half of them plug in again. override: the driver presses "charge now". opt_out: the driver leaves this
-    event. delayed: a command is taken and obeyed only minutes later. rate_limited: 429 with a time to wait.
-    """
-
-    asleep: float = 0.10
-    rate_limited: float = 0.005
-    unplugged: float = 0.02
-    override: float = 0.02
-    delayed: float = 0.03
-    opt_out: float = 0.02
-
-
-NO_FAULTS = FaultRates(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+# What every evening brings, whatever else is asked for; the rates are those of the table of faults.
+EVERYDAY = ("asleep", "rate_limited", "unplugged", "override", "delayed", "opt_out")
+USUAL_RATES: Rates = {name: FIELD_RATES[name] for name in EVERYDAY}
+NO_FAULTS: Rates = {}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SimulatorSettings:
-    """One backend: its brand, its cars (drawn from `seed`), when its time starts, where it listens, what it writes."""
+    """One backend: its brand, its cars (drawn from `seed`), when its time starts, where it listens, what it writes.
+
+    `keeps_power` adds every car's power by the minute to the ground truth. `faults` are rates by the names in
+    `simulator.faults`.
+    """
 
     brand: str
     cars: int
@@ -42,5 +34,6 @@ class SimulatorSettings:
     plug_in_probability: float = 0.9
     away_probability: float = 0.1
     opted_out_probability: float = 0.03
-    faults: FaultRates = dataclasses.field(default_factory=FaultRates)
+    faults: Rates = dataclasses.field(default_factory=lambda: USUAL_RATES)
     truth_dir: Path | None = None
+    keeps_power: bool = False

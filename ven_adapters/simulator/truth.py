@@ -41,7 +41,7 @@ class OptOut:
 class Ledger:
     """Counts as the world runs; never read by the cloud, so it cannot change what it measures."""
 
-    def __init__(self, fleet: Fleet, starts_s: float, hours: float) -> None:
+    def __init__(self, fleet: Fleet, starts_s: float, hours: float, *, keeps_power: bool = False) -> None:
         cars, bins = len(fleet.refs), int(hours * 3_600.0 / BIN_S)
         self._fleet = fleet
         self._first_bin = int(starts_s // BIN_S)
@@ -61,6 +61,10 @@ class Ledger:
         self._away_touched: collections.Counter[int] = collections.Counter()
         self._unplugged_asked = 0
         self.opt_outs: dict[int, OptOut] = {}
+        minutes = int(hours * 60.0) if keeps_power else 0
+        self._least_w = np.full((minutes, cars), np.nan, np.float32)
+        self._most_w = np.full((minutes, cars), np.nan, np.float32)
+        self._met: dict[str, collections.Counter[int]] = {}
 
     def energy(self, cars: NDArray[np.int64], to_s: Floats, grid_wh: Floats, asked_wh: Floats) -> None:
         """Energy that crossed charging points in a step that ended at `to_s`, within one bin."""
@@ -71,6 +75,22 @@ class Ledger:
         self._up_wh += np.bincount(place, np.maximum(grid_wh, 0.0)[counted], size)
         self._down_wh += np.bincount(place, np.maximum(-grid_wh, 0.0)[counted], size)
         self._asked_wh += np.bincount(place, asked_wh[counted], size)
+
+    def flow(self, cars: NDArray[np.int64], to_s: Floats, grid_wh: Floats, dt_s: Floats) -> None:
+        """The least and the most power of each car in each minute, where that is kept."""
+        if not len(self._least_w):
+            return
+        minute = np.ceil(to_s / 60.0).astype(np.int64) - 1 - int(self._first_bin * BIN_S / 60.0)
+        kept = (minute >= 0) & (minute < len(self._least_w)) & (dt_s > 0.0)
+        if kept.any():
+            place = minute[kept], cars[kept]
+            power_w = (grid_wh[kept] * 3_600.0 / dt_s[kept]).astype(np.float32)
+            self._least_w[place] = np.fmin(self._least_w[place], power_w)
+            self._most_w[place] = np.fmax(self._most_w[place], power_w)
+
+    def met(self, fault: str, car: int) -> None:
+        """A fault showed itself."""
+        self._met.setdefault(fault, collections.Counter())[car] += 1
 
     def discharge(self, cars: NDArray[np.int64], grid_wh: Floats, soc_wh: Floats, dt_s: Floats) -> None:
         """What a step took out of batteries, how low it left them, and how far above an export limit."""
@@ -149,6 +169,7 @@ class Ledger:
             "away_cars_touched": len(self._away_touched),
             "directives_to_away_cars": sum(self._away_touched.values()),
             "directives_to_unplugged_cars": self._unplugged_asked,
+            "faults": {name: {"cars": len(cars), "times": cars.total()} for name, cars in sorted(self._met.items())},
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -178,10 +199,19 @@ class Ledger:
         part = stem.with_suffix(".part.npz")
         np.savez_compressed(part, **self.arrays())  # type: ignore[arg-type]  # NumPy's stub mistakes names for flags
         part.replace(stem.with_suffix(".npz"))
+        if len(self._least_w):
+            self._write_power(folder / f"power-{self._fleet.brand}.npz")
         part = stem.with_suffix(".part")
         part.write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2))
         part.replace(stem.with_suffix(".json"))
         return summary
+
+    def _write_power(self, path: Path) -> None:
+        """What every car drew, minute by minute, and which faults it met: enough to check any claim about a car."""
+        met = {f"fault_{name}": np.array(sorted(cars)) for name, cars in self._met.items()}
+        columns = {"least_w": self._least_w, "most_w": self._most_w, "refs": np.array(self._fleet.refs), **met}
+        first_s = np.array(self._first_bin * BIN_S)
+        np.savez_compressed(path, first_s=first_s, **columns)  # type: ignore[arg-type]  # NumPy's stub, as above
 
     def _kw(self, series: Floats) -> Floats:
         return series.reshape(-1, len(self._fleet.zones)) * 3_600.0 / BIN_S / 1_000.0

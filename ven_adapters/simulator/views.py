@@ -7,11 +7,13 @@ snapshot is the last that it sent, with its own age on it, and says that the car
 import dataclasses
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
 from ven_adapters.contract import ChargeState, Known, Reachability, Reading, Snapshot
 from ven_adapters.simulator.cloud import Cloud
+from ven_adapters.simulator.misreadings import Sight
 from ven_adapters.simulator.physics import Floats
 
 HEARTBEAT_S = 900.0
@@ -37,10 +39,13 @@ class Views:
 
     def snapshot(self, car: int, *, fresh: bool) -> Snapshot:
         """The latest reading, taken anew when `fresh` is asked and the car is awake."""
-        if car not in self._latest or (fresh and not self._cloud.asleep[car]):
+        if car not in self._latest or (fresh and not self._asleep(car)):
             self._observe(np.array([car]))
         snapshot = self._latest[car]
         return _sleeping(snapshot) if self._cloud.asleep[car] else snapshot
+
+    def _asleep(self, car: int) -> bool:
+        return bool(self._cloud.asleep[car]) or self._cloud.frailty.out_of_reach(car)
 
     def age_s(self, car: int, now: datetime) -> float:
         """How old the latest reading is."""
@@ -61,9 +66,10 @@ class Views:
         moved |= world.plugged & ~cloud.asleep & (world.now_s - self._seen_s >= HEARTBEAT_S)
         cars = np.flatnonzero(moved)
         self._pushed[:, cars] = seen[:, cars]
-        awake = cars[~cloud.asleep[cars]]
+        awake = cars[~cloud.asleep[cars] & ~cloud.frailty.unheard[cars]]
         self._observe(awake)
-        return [self.snapshot(car, fresh=False) for car in cars.tolist()]
+        told = (car for car in cars.tolist() if not cloud.frailty.silent(car, world.now_s))
+        return [self.snapshot(car, fresh=False) for car in told]
 
     def _levels(self) -> Floats:
         world = self._cloud.world
@@ -73,6 +79,7 @@ class Views:
     def _observe(self, cars: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]") -> None:
         world, fleet = self._cloud.world, self._cloud.fleet
         at = world.instant(world.now_s)
+        cars = cars[self._due(cars)]
         power_w = np.round(world.power_w[cars])
         columns = zip(
             cars.tolist(),
@@ -88,8 +95,25 @@ class Views:
             strict=True,
         )
         for row in columns:
-            self._latest[row[0]] = _snapshot(fleet.refs[row[0]], row, at)
+            self._latest[row[0]] = self._told(row[0], _snapshot(fleet.refs[row[0]], row, at))
         self._seen_s[cars] = world.now_s
+
+    def _due(self, cars: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]") -> "np.ndarray[Any, np.dtype[np.bool_]]":
+        """Which cars tell something new: those with stale telemetry keep to their last reading for a while."""
+        frailty, age_s = self._cloud.frailty, self._cloud.world.now_s - self._seen_s[cars]
+        due = age_s >= frailty.lag_s[cars]
+        for car in cars[~due].tolist():
+            self._cloud.ledger.met("stale_telemetry", car)
+        return due
+
+    def _told(self, car: int, true: Snapshot) -> Snapshot:
+        """What the backend passes on; what is only a moment's error is told anew at the next tick."""
+        cloud = self._cloud
+        sight = Sight(cloud.world.now_s, float(self._volts[car]), cloud.held(car))
+        told, passing = cloud.frailty.misread(car, true, sight)
+        if passing:
+            self._pushed[0, car] = np.nan
+        return told
 
     def _states(self, cars: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]") -> Iterable[ChargeState]:
         world, cloud = self._cloud.world, self._cloud

@@ -141,5 +141,6 @@ class World:
         busy = np.abs(self.power_w[cars]) > IDLE_W
         self.idle_since_s[cars] = np.where(busy, to_s, self.idle_since_s[cars])
         self.ledger.energy(cars, to_s, grid_wh, asked_grid_wh)
+        self.ledger.flow(cars, to_s, grid_wh, dt_s)
         if orders.limit_w.min(initial=0.0) < 0.0:
             self.ledger.discharge(cars, grid_wh, soc_wh, dt_s)

@@ -1,7 +1,8 @@
 """An automaker's settings, as its section of the adapter's settings file gives them, read strictly.
 
 Keys: `url` (required); `token`, or `token_url` + `client_id` + `client_secret` (+ `scope`); `webhook_secret`,
-`webhook_host`, `webhook_port`, `webhook_url`; `clock` (a Clock, or its printed form); `seed`; `connect_s`, `answer_s`.
+`webhook_host`, `webhook_port`, `webhook_url`; `clock` (a Clock, or its printed form); `seed`; `connect_s`, `answer_s`;
+`connections` at once, `calls_burst` and `calls_per_hour`: what we allow ourselves of the backend.
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,9 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "seed": (int,),
     "connect_s": (int, float),
     "answer_s": (int, float),
+    "connections": (int,),
+    "calls_burst": (int,),
+    "calls_per_hour": (int, float),
 }
 _CLIENT = ("token_url", "client_id", "client_secret")
 
@@ -34,7 +38,7 @@ _CLIENT = ("token_url", "client_id", "client_secret")
 def backend_settings(settings: Mapping[str, Any]) -> BackendSettings:
     """The settings of one backend; BackendError INVALID_REQUEST names the key that is wrong, never its value."""
     given = {key: value for key, value in settings.items() if value is not None}
-    clock = _clock(given.pop("clock", None))
+    clock = clock_of(given.pop("clock", None))
     for key, value in given.items():
         if key not in _KINDS:
             raise _wrong(key, f"is not a setting; known are {', '.join(sorted((*_KINDS, 'clock')))}")
@@ -42,13 +46,20 @@ def backend_settings(settings: Mapping[str, Any]) -> BackendSettings:
             raise _wrong(key, f"must be {' or '.join(kind.__name__ for kind in _KINDS[key])}")
     if not str(given.get("url", "")).startswith(("http://", "https://")):
         raise _wrong("url", "must begin with http:// or https://")
+    usual = Limits()
     return BackendSettings(
         url=given["url"],
         credentials=_credentials(given),
         webhook=_webhook(given),
         clock=clock,
         seed=given.get("seed", 0),
-        limits=Limits(connect_s=given.get("connect_s", 5.0), answer_s=given.get("answer_s", 20.0)),
+        limits=Limits(
+            connect_s=given.get("connect_s", 5.0),
+            answer_s=given.get("answer_s", 20.0),
+            connections=given.get("connections", usual.connections),
+            app_burst=given.get("calls_burst", usual.app_burst),
+            app_per_hour=given.get("calls_per_hour", usual.app_per_hour),
+        ),
     )
 
 
@@ -78,7 +89,8 @@ def _webhook(given: Mapping[str, Any]) -> Webhook | None:
     )
 
 
-def _clock(given: Any) -> Clock:
+def clock_of(given: Any) -> Clock:
+    """A Clock, or its printed form; real time when there is none."""
     if given is None:
         return RealClock()
     if hasattr(given, "now"):

@@ -27,6 +27,10 @@ STATUS: Mapping[ErrorCode, int] = {
 _BARE: Mapping[int, ErrorCode] = {
     401: ErrorCode.REAUTH_REQUIRED,
     403: ErrorCode.NOT_PERMITTED,
+    # A page instead of a problem document: the interface has changed, which says nothing about a directive.
+    404: ErrorCode.NOT_SUPPORTED,
+    405: ErrorCode.NOT_SUPPORTED,
+    410: ErrorCode.NOT_SUPPORTED,
     409: ErrorCode.SCHEDULE_CONFLICT,
     429: ErrorCode.RATE_LIMITED,
     502: ErrorCode.BACKEND_TRANSIENT,

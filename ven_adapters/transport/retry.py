@@ -59,12 +59,12 @@ def full_bucket(capacity: float, per_s: float, at: datetime) -> Bucket:
     return Bucket(capacity, per_s, capacity, at)
 
 
-def take(bucket: Bucket, now: datetime) -> tuple[Bucket, float]:
-    """Take one call: the bucket afterwards and 0.0, or the bucket unspent and the seconds until one is there."""
+def take(bucket: Bucket, now: datetime, cost: float = 1.0) -> tuple[Bucket, float]:
+    """Take one call (or `cost`): the bucket afterwards and 0.0, or it unspent and the seconds until enough is there."""
     elapsed_s = max(0.0, (now - bucket.at).total_seconds())
     tokens = min(bucket.capacity, bucket.tokens + elapsed_s * bucket.per_s)
     at = max(now, bucket.at)
-    if tokens >= 1.0:
-        return dataclasses.replace(bucket, tokens=tokens - 1.0, at=at), 0.0
-    wait_s = (1.0 - tokens) / bucket.per_s if bucket.per_s > 0 else float("inf")
+    if tokens >= cost:
+        return dataclasses.replace(bucket, tokens=tokens - cost, at=at), 0.0
+    wait_s = (cost - tokens) / bucket.per_s if bucket.per_s > 0 else float("inf")
     return dataclasses.replace(bucket, tokens=tokens, at=at), wait_s

@@ -43,10 +43,11 @@ class Credentials:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """Real network time-outs in seconds, and call budgets on the shared clock."""
+    """Real network time-outs in seconds, connections at once, and call budgets on the shared clock."""
 
     connect_s: float = 5.0
     answer_s: float = 20.0
+    connections: int = 32
     vehicle_burst: int = 30
     vehicle_per_hour: float = 120.0
     app_burst: int = 20_000
@@ -137,12 +138,20 @@ class Session:
 
     async def _once(self, call: Call) -> bytes:
         status, body, retry_after = await self._send(call, await self._bearer())
-        if status == UNAUTHORIZED and self._credentials.token_url is not None:
+        if status == UNAUTHORIZED and self._renews():
             self._token = None
             status, body, retry_after = await self._send(call, await self._bearer())
         if status < OK or status >= CLIENT_ERROR:
-            raise parse_problem(status, body, retry_after=retry_after, writes=call.writes)
+            raise self._refusal(status, body, retry_after, call)
         return body
+
+    def _renews(self) -> bool:
+        """Whether a refused token can be replaced."""
+        return self._credentials.token_url is not None
+
+    def _refusal(self, status: int, body: bytes, retry_after: str | None, call: Call) -> BackendError:
+        """What a refusal means; a vendor with words of its own overrides this."""
+        return parse_problem(status, body, retry_after=retry_after, writes=call.writes)
 
     async def _send(self, call: Call, token: str) -> tuple[int, bytes, str | None]:
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json", **call.headers}
@@ -169,7 +178,7 @@ class Session:
             limits = self._limits
             self._http = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=limits.answer_s, connect=limits.connect_s),
-                connector=aiohttp.TCPConnector(limit=32),
+                connector=aiohttp.TCPConnector(limit=limits.connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._http

@@ -8,6 +8,7 @@ carry out what we hold, without the backend we keep reading events. On a stop, d
 import asyncio
 import dataclasses
 import functools
+import itertools
 import logging
 import math
 import random
@@ -20,18 +21,22 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import BackendError, BackendEvent, DriverChose, VehicleBackend
+from ven_adapters.enrolling.book import Book
 from ven_adapters.ven import arrivals
 from ven_adapters.ven.account import Account
+from ven_adapters.ven.agreements import Agreements
+from ven_adapters.ven.backlog import Backlog
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.dispatch import Dispatcher, Line
-from ven_adapters.ven.enrolment import Unreadable, eligible, read_enrolments
-from ven_adapters.ven.garage import Garage
+from ven_adapters.ven.following import Follower
+from ven_adapters.ven.garage import Garage, Stir
 from ven_adapters.ven.mirror import Mirror, News, version
 from ven_adapters.ven.mobility import PlanSettings
+from ven_adapters.ven.orders import Orders
 from ven_adapters.ven.reconcile import Do, reconcile
 from ven_adapters.ven.registration import Capacity, Registered, register
-from ven_adapters.ven.reporter import Reporter
-from ven_adapters.ven.steering import Course, Orders, Steering
+from ven_adapters.ven.reporter import Names, Reporter
+from ven_adapters.ven.steering import Course, Steering
 from ven_adapters.ven.store import EventRow, Store, print_at
 from ven_adapters.ven.wake import Bell, Listener, back_off_s, listen
 from vtn.client import Client, VtnRefused, VtnUnreachable
@@ -43,6 +48,7 @@ WATCH_EVERY_S = 5.0
 SILENT_FOR_S = 60.0
 REPORT_CHECK_S = 0.5
 LEAVING_PATIENCE = 3
+CARS_AT_ONCE = 500
 LONGEST_OVERRIDE = timedelta(days=8)
 
 _log = logging.getLogger(__name__)
@@ -50,11 +56,12 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Doors:
-    """The outside of one adapter: the VTN, the automaker's backend, our own store."""
+    """The outside of one adapter: the VTN, the automaker's backend, our own store, that of enrolments."""
 
     vtn: Client
     backend: VehicleBackend
     store: Store
+    book: Book | None = None
 
 
 class Agent:
@@ -71,15 +78,19 @@ class Agent:
         self._capacities: dict[str, Capacity] | None = None
         self._leaving: set[str] = set()
         self.vtn_bell, self.bell = Bell(), Bell()
+        self.backlog, self._work = Backlog(), asyncio.Event()
         self.registered: Registered | None = None
         self.account = Account(settings.folder)
         parents = {name: zone.parent for name, zone in settings.zones.items()}
         self.garage = Garage(clock.now().timestamp(), parents, settings.smallest_group)
+        agreements = Agreements(settings.enrolments, doors.book)
+        self.follower = Follower(agreements, self.garage, clock, self._take, self._follow)
         self.mirror = Mirror(doors.vtn, self._first_read.get)
         seed = f"{settings.oem}/{settings.seed}"
         self.steering = Steering(self.garage, Course(PlanSettings(margin_s=settings.margin_s), seed, settings.lead_s))
         self.dispatcher = Dispatcher(self._line())
-        self.reporter = Reporter(doors.vtn, self.garage, self.mirror, settings.client_name, seed)
+        names = Names(settings.client_name, seed)
+        self.reporter = Reporter(doors.vtn, self.garage, self.mirror, self.steering, names)
 
     def _line(self) -> Line:
         return Line(
@@ -105,8 +116,9 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as group:
                 follow_vtn = functools.partial(self._follow_vtn, group)
-                loops = (self._meet_cars, follow_vtn, self._take_facts, self._steer, self._report, self._remember)
-                self._tasks = [group.create_task(self._again_and_again(loop)) for loop in loops]
+                own = (self._meet_cars, self._take_facts, self._steer, self._carry_out, self._report, self._remember)
+                loops = (*own, self.follower.run) if self.follower.agreements.followed else own
+                self._tasks = [group.create_task(self._again_and_again(loop)) for loop in (follow_vtn, *loops)]
                 await self._stopping.wait()
                 for task in self._tasks:
                     task.cancel()
@@ -125,13 +137,13 @@ class Agent:
             await asyncio.sleep(back_off_s(failures, self._settings.wake, self._dice.random()))
 
     async def _open(self) -> None:
-        enrolments = eligible(read_enrolments(self._settings.enrolments))
+        news = await self.follower.begin()
         self._files = self._stamps()
         await self._doors.store.open()
         now = self._clock.now()
         remembered = await self._doors.store.load(overridden_since=now - LONGEST_OVERRIDE)
-        self.garage.enrol(enrolments, now)
         self.garage.restore(remembered, now)
+        self.follower.heed(news)
         self.reporter.paid(remembered.reports)
         self._first_read.update(remembered.events)
 
@@ -141,6 +153,7 @@ class Agent:
         self.account.close(self._clock.now(), time.time(), roster.by_state, roster.confirmed, self.vtn_bell.heard)
         self._doors.store.note(self.garage.drain())
         await self._doors.store.close()
+        await self.follower.agreements.close()
         await self._doors.backend.close()
         await self._doors.vtn.close()
 
@@ -156,8 +169,9 @@ class Agent:
             await asyncio.sleep(wait_s)
             changed = self._stamps() != self._files
             if changed:
-                self._reread()
-            if changed or missing:
+                self._files = self._stamps()
+                await self.follower.reread()
+            if self.follower.met() or changed or missing:
                 missing = await self._learn()
             if time.monotonic() > patient_until_s:
                 patient_until_s = math.inf
@@ -182,17 +196,6 @@ class Agent:
         found, _ = await arrivals.readings(self._doors.backend, silent)
         if self.garage.observe(found.values(), self._clock.now()):
             self.bell.ring()
-
-    def _reread(self) -> None:
-        """Take up changed enrolments; a file that cannot be used changes nothing."""
-        self._files = self._stamps()
-        try:
-            enrolments = eligible(read_enrolments(self._settings.enrolments))
-        except Unreadable as error:
-            _log.error("the enrolments changed and cannot be used: %s", error)
-            return
-        for ref in self.garage.enrol(enrolments, self._clock.now()):
-            self._release(ref)
 
     # --- the VTN ----------------------------------------------------------------------------------------------------
 
@@ -278,6 +281,9 @@ class Agent:
         stir = self.garage.take(event, self._clock.now())
         if isinstance(event, DriverChose):
             self.account.choices[event.choice.value] += 1
+        self._follow(stir)
+
+    def _follow(self, stir: Stir) -> None:
         for ref in stir.release:
             self._release(ref)
         if stir.plan:
@@ -312,16 +318,23 @@ class Agent:
     async def _steer(self) -> None:
         while True:
             self.bell.take()
-            again_at = self._cycle() if self.mirror.polled and self.garage.capabilities else None
+            again_at = await self._cycle() if self.mirror.polled and self.garage.capabilities else None
             await asyncio.sleep(1 / self._settings.plans_per_s)
             wait_s = self._settings.wake.poll_s if again_at is None else self._clock.real_seconds_until(again_at)
             await self.bell.wait(wait_s)
 
-    def _cycle(self) -> datetime:
-        """Plan every zone and take up its steps; when to do so again, unless something wakes us."""
+    async def _cycle(self) -> datetime:
+        """Plan every zone and take up what it decides; when to do so again, unless something wakes us.
+
+        Between zones the loop goes on with what else is to be done: a large fleet's plan takes a part of a second.
+        """
         now = self._clock.now()
-        self.garage.roster.age(now)
-        all_orders = [self._order(zone, now) for zone in self.garage.zones]
+        while self.garage.roster.age(now, CARS_AT_ONCE):  # noqa: ASYNC110 - work in slices, no waiting
+            await asyncio.sleep(0)
+        all_orders = []
+        for zone in self.garage.zones:
+            all_orders.append(self._order(zone, now))
+            await asyncio.sleep(0)
         self.account.cycles += 1
         samples = {orders.zone: orders.sample for orders in all_orders}
         self.account.line(now, time.time(), samples, self.garage.roster.by_state)
@@ -329,12 +342,28 @@ class Agent:
 
     def _order(self, zone: str, now: datetime) -> Orders:
         orders = self.steering.steer(zone, self.mirror.heard(zone), now)
-        for ref, step in orders.steps:
-            self.dispatcher.start(ref, step)
+        self.backlog.put(orders.hand)
+        self._work.set()
         self.garage.meter.note(zone, orders.sample)
         for puzzle in orders.asks.unknown:
             self.account.puzzled(puzzle.event_id, puzzle.interval_id, puzzle.payload_type)
         return orders
+
+    async def _carry_out(self) -> None:
+        """Take cars' steps as fast as calls come back, so that each rests on what is known when its turn comes."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            for turns in itertools.count(1):
+                await self.dispatcher.room()
+                turn = self.backlog.take()
+                if turn is None:
+                    break
+                hand, place = turn
+                if (step := hand.step(place, self._clock.now())) is not None:
+                    self.dispatcher.start(*step)
+                if turns % CARS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     def _next(self, all_orders: Sequence[Orders], now: datetime) -> datetime:
         cycle_s = now.timestamp() + self._settings.cycle_s

@@ -24,13 +24,17 @@ class Block:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Car:
-    """One car as the reconciler sees it. `older`, oldest first: what the backend may hold until `held` replaces it."""
+    """One car as the reconciler sees it. `older`, oldest first: what the backend may hold until `held` replaces it.
+
+    `stops`: how often its charging was interrupted since it was last plugged in.
+    """
 
     held: Held | None = None
     older: tuple[Held, ...] = ()
     blocks: tuple[Block, ...] = ()
     sends: tuple[datetime, ...] = ()
     flipped_at: datetime | None = None
+    stops: int = 0
     calling: bool = False
 
 
@@ -83,6 +87,8 @@ _UNTIL_REPLUG = frozenset({ErrorCode.NOT_PLUGGED, ErrorCode.NOT_AT_SITE})
 
 def unblocked(car: Car, now: datetime, *, replugged: bool = False) -> Car:
     """Forget blocks that have run out, and after a replug those that waited for it."""
+    if replugged and car.stops:
+        car = dataclasses.replace(car, stops=0)
     kept = tuple(block for block in car.blocks if now < block.until and not (replugged and block.until_replug))
     return car if len(kept) == len(car.blocks) else dataclasses.replace(car, blocks=kept)
 
@@ -98,8 +104,9 @@ def settled(car: Car, outcome: Held, now: datetime) -> tuple[Car, tuple[Held, ..
     if outcome.final:
         return replaced(car, outcome), (outcome,)
     if outcome.state is not DirectiveState.REQUESTED and car.held.state is DirectiveState.REQUESTED:
-        flips = current_direction(car) != direction(outcome.directive.kind, outcome.directive.power_w)
-        car = dataclasses.replace(car, flipped_at=now if flips else car.flipped_at)
+        before, after = current_direction(car), direction(outcome.directive.kind, outcome.directive.power_w)
+        flipped_at = car.flipped_at if before == after else now
+        car = dataclasses.replace(car, flipped_at=flipped_at, stops=car.stops + (after < 1 == before))
     car, ended = started(dataclasses.replace(car, held=outcome), now)
     return car, (outcome, *ended)
 

@@ -57,7 +57,8 @@ class FleetView:
     """Some rows of the fleet, copied: what planning and guardrails read. Every array has one entry per car.
 
     `row` is the car's place in the `Fleet` that the view was taken from; `u` is a number in [0, 1) fixed by the car's
-    name, by which ties are broken, so that the order of rows never matters.
+    name, by which ties are broken, so that the order of rows never matters. `burden_kwh`: what events withheld from the
+    car and took out of it this season, by which loads are shared fairly.
     """
 
     row: Ints
@@ -71,12 +72,14 @@ class FleetView:
     charging_consent: Bools
     discharge_consent: Bools
     interconnected: Bools
+    inverter_listed: Bools
     permission_until_s: Floats
     export_limit_kw: Floats
     event_budget_kwh: Floats
     year_budget_kwh: Floats
     event_exported_kwh: Floats
     year_exported_kwh: Floats
+    burden_kwh: Floats
     target_pct: Floats
     reserve_pct: Floats
     departure_s: Floats
@@ -93,7 +96,6 @@ class FleetView:
     can_start: Bools
     can_stop: Bools
     can_resume: Bools
-    wake: Bools
 
     soc_pct: Floats
     soc_at_s: Floats
@@ -106,8 +108,6 @@ class FleetView:
     power_at_s: Floats
     charge_state: Ints
     charge_state_at_s: Floats
-    session_kwh: Floats
-    session_at_s: Floats
     last_toggle_s: Floats
     told_on: Bools
 
@@ -124,6 +124,18 @@ def blank(count: int) -> dict[str, npt.NDArray[Any]]:
     return {
         field.name: _blank_column(field.name, _DTYPES[field.type], count) for field in dataclasses.fields(FleetView)
     }
+
+
+def grown(column: npt.NDArray[Any], count: int, *, fill: Any) -> npt.NDArray[Any]:
+    """A column with room for `count` rows, the new ones holding `fill`; itself when it has the room.
+
+    Room is made for a quarter more than is asked, so that a fleet that grows car by car is copied seldom.
+    """
+    if count <= len(column):
+        return column
+    wider = np.full((max(count, len(column) * 5 // 4 + 16), *column.shape[1:]), fill, dtype=column.dtype)
+    wider[: len(column)] = column
+    return wider
 
 
 def _blank_column(name: str, dtype: Any, count: int) -> npt.NDArray[Any]:
@@ -144,7 +156,6 @@ _DEFAULTS = {
     "at_home_at_s": NEVER_S,
     "power_at_s": NEVER_S,
     "charge_state_at_s": NEVER_S,
-    "session_at_s": NEVER_S,
     "last_toggle_s": NEVER_S,
     "target_pct": np.nan,
     "reserve_pct": np.nan,

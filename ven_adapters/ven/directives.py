@@ -258,7 +258,7 @@ def _confirm(held: Held, proof: Proof, now: datetime) -> Held:
     certainty = max(held.certainty, Certainty.VEHICLE_OBSERVED)
     facts = {"confirmed_at": proof.observed_at, "evidence": proof.text, "certainty": certainty}
     if held.state is S.IN_FORCE:
-        return dataclasses.replace(held, contradicted_at=None, certainty=certainty, confirmed_at=proof.observed_at)
+        return dataclasses.replace(held, contradicted_at=None, **facts)  # type: ignore[arg-type]
     return move(held, S.IN_FORCE, now, contradicted_at=None, error=None, confirmed_once=True, **facts)
 
 

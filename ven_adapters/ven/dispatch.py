@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
 from ven_adapters.contract import BackendError, Capability, ErrorCode, Snapshot, VehicleBackend
 from ven_adapters.ven import directives
@@ -18,6 +18,7 @@ from ven_adapters.ven.roster import Roster, lost
 from vtn.clock import Clock
 
 FRESH_S = 60
+WAITING_FOR_EACH = 2
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class Line:
     clock: Clock
     roster: Roster
     capabilities: Mapping[str, Capability]
-    snapshots: dict[str, Snapshot]
+    snapshots: MutableMapping[str, Snapshot]
     at_once: int
     seed: int
     sent: Callable[[Held, float], None]
@@ -45,6 +46,8 @@ class Dispatcher:
         self._line = line
         self._gate = asyncio.Semaphore(line.at_once)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+        self._room.set()
         self._dice = random.Random(line.seed)  # noqa: S311 - spreads retries, guards nothing
 
     def start(self, ref: str, step: Step) -> None:
@@ -59,7 +62,17 @@ class Dispatcher:
         }
         task = asyncio.create_task(self._guarded(calls[step.do], ref, step.target))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+        if len(self._tasks) >= WAITING_FOR_EACH * self._line.at_once:
+            self._room.clear()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.set()
+
+    async def room(self) -> None:
+        """Return when another call would not wait long for its turn."""
+        await self._room.wait()
 
     @property
     def calling(self) -> int:

@@ -5,7 +5,8 @@ rung of the fallback ladder can achieve, because a 3.5 kW request that became a 
 """
 
 import dataclasses
-from datetime import datetime
+import math
+from datetime import datetime, timedelta
 from typing import Self, TypeVar
 
 from ven_adapters.contract import ChargeState, Directive, DirectiveKind, Reading, Setting, Snapshot, Validity
@@ -14,6 +15,8 @@ T = TypeVar("T")
 
 TOLERANCE_W = 250.0
 TOLERANCE_SHARE = 0.08
+COARSE_W = 1_000.0
+CLOCKS_AGREE = timedelta(seconds=60)
 
 _IDLE = frozenset(
     {
@@ -75,16 +78,30 @@ def usable(reading: Reading[T] | None) -> T | None:
 
 
 def newer(reading: Reading[T] | None, since: datetime) -> T | None:
-    """A reading's value when it is valid and was observed after `since`."""
+    """A reading's value when it is valid and was observed after `since`.
+
+    A car whose clock runs ahead seems to answer a command before it came, so its instants prove nothing (fault 26).
+    """
     if reading is None or reading.validity is not Validity.OK or reading.observed_at <= since:
         return None
-    return reading.value
+    return None if reading.observed_at > reading.received_at + CLOCKS_AGREE else reading.value
+
+
+def power_seen_w(snapshot: Snapshot, since: datetime) -> float | None:
+    """The power of an observation newer than `since`, from current and voltage where power is told coarsely."""
+    told_w = newer(snapshot.power_w, since)
+    amps, volts = newer(snapshot.current_a, since), newer(snapshot.voltage_v, since)
+    phases = newer(snapshot.phases, since)
+    if told_w is None or amps is None or volts is None or phases is None:
+        return told_w
+    exact_w = amps * volts * phases
+    return math.copysign(exact_w, told_w) if abs(exact_w - abs(told_w)) <= COARSE_W / 2 else told_w
 
 
 def shows_effect(effect: Effect, snapshot: Snapshot, since: datetime) -> Proof | None:
     """An observation newer than `since` that shows the effect."""
     power, charge = snapshot.power_w, snapshot.charge_state
-    power_w, state = newer(power, since), newer(charge, since)
+    power_w, state = power_seen_w(snapshot, since), newer(charge, since)
     if power is not None and power_w is not None and effect.fits_power(power_w):
         return Proof(f"power_w={power_w:.0f}", power.observed_at)
     told = power_w is None or state is ChargeState.COMPLETE
@@ -95,6 +112,5 @@ def shows_effect(effect: Effect, snapshot: Snapshot, since: datetime) -> Proof |
 
 def shows_contrary(effect: Effect, snapshot: Snapshot, since: datetime) -> datetime | None:
     """When an observation newer than `since` showed the car doing something else."""
-    power = snapshot.power_w
-    power_w = newer(power, since)
+    power, power_w = snapshot.power_w, power_seen_w(snapshot, since)
     return None if power is None or power_w is None or effect.fits_power(power_w) else power.observed_at

@@ -13,6 +13,7 @@ from ven_adapters.ven.guardrails import Limits, Reason, Situation
 
 LONGEST_S = 86400.0
 EPSILON = 1e-9
+WATT_SLACK = 1e-6
 
 
 class Kind(enum.IntEnum):
@@ -82,12 +83,17 @@ def achieved_kw(view: FleetView, asked_kw: Floats, full_kw: Floats) -> Floats:
     return np.where(asked + EPSILON >= full_kw, full_kw, partial)
 
 
+def whole_w(kw: Floats) -> Floats:
+    """Powers in whole watts, as directives have them, never more than given."""
+    return np.asarray(np.floor(kw * 1000 + WATT_SLACK) / 1000)
+
+
 def _discharge_within(draft: Draft, limits: Limits, situation: Situation) -> Draft:
     gives = (draft.kind == Kind.SETPOINT) & (draft.kw < 0)
     permitted_s = np.minimum(draft.end_s, situation.view.permission_until_s)
     draft = dataclasses.replace(draft, end_s=np.where(gives, permitted_s, draft.end_s))
     hours = np.maximum(np.minimum(draft.end_s, limits.until_s) - draft.start_s, 1.0) / 3600
-    most_kw = np.minimum(limits.discharge_kw, limits.discharge_kwh / hours)
+    most_kw = whole_w(np.minimum(limits.discharge_kw, limits.discharge_kwh / hours))
     most_kw = np.where(most_kw < situation.view.min_discharge_kw, 0.0, most_kw)
     kw = np.where(gives, np.maximum(draft.kw, -most_kw), draft.kw)
     draft = dataclasses.replace(draft, kw=kw)

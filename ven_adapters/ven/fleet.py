@@ -6,7 +6,7 @@ Readings older than the ones held, or not OK, change nothing. Knows nothing of O
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,8 +14,22 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from ven_adapters.contract import Capability, ChargeState, DriverChoice, Known, Reading, Snapshot, Validity
-from ven_adapters.ven.columns import ALWAYS_S, LEVELS, NEVER_S, Bools, Charge, Control, FleetView, Ints, Tri, blank
+from ven_adapters.contract import Capability, ChargeState, DriverChoice, Known, Snapshot
+from ven_adapters.ven.columns import (
+    ALWAYS_S,
+    LEVELS,
+    NEVER_S,
+    Bools,
+    Charge,
+    Control,
+    FleetView,
+    Floats,
+    Ints,
+    Tri,
+    blank,
+    grown,
+)
+from ven_adapters.ven.readings import Batch, batches
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,12 +80,15 @@ class Fleet:
         self._rows: dict[str, int] = {}
         self._zones: list[str] = []
         self._zone_ids: dict[str, int] = {}
+        self._zone_rows: dict[int, Ints] | None = None
         self._rhythms: list[Rhythm] = []
         self._rhythm_ids: dict[Rhythm, int] = {}
         self._rhythm: Ints = np.zeros(0, dtype=np.int64)
+        self._edition_of: Ints = np.zeros(0, dtype=np.int64)
         self._due_s = NEVER_S
         self._enrolments: dict[str, Enrolment] = {}
         self._columns: dict[str, npt.NDArray[Any]] = blank(0)
+        self.edition = 0
 
     def __len__(self) -> int:
         return len(self._refs)
@@ -92,48 +109,97 @@ class Fleet:
         """The row of a car; KeyError when it was never enrolled."""
         return self._rows[ref]
 
+    def find(self, ref: str) -> int | None:
+        """The row of a car, or None."""
+        return self._rows.get(ref)
+
     def enrolment(self, ref: str) -> Enrolment:
         """The car's present enrolment; KeyError when it has none."""
         return self._enrolments[ref]
 
+    def enrolled(self, ref: str) -> Enrolment | None:
+        """The car's present enrolment, or None."""
+        return self._enrolments.get(ref)
+
+    # --- who the cars are, and what they may ------------------------------------------------------------------------
+
     def enrol(self, enrolments: Iterable[Enrolment]) -> None:
         """Add cars, or replace what drivers agreed to; readings and capabilities held are kept."""
-        for enrolment in enrolments:
-            self._enrolments[enrolment.vehicle_ref] = enrolment
-            self._apply_enrolment(self._row_for(enrolment.vehicle_ref), enrolment)
-        self._due_s = NEVER_S
+        given = list(enrolments)
+        rows = self._rows_for([enrolment.vehicle_ref for enrolment in given])
+        for row, enrolment in zip(rows.tolist(), given, strict=True):
+            self._rhythm[row] = self._intern_rhythm(enrolment)
+            self._columns["zone"][row] = _intern(self._zones, self._zone_ids, enrolment.zone)
+        self._put(rows, [enrolment_columns(enrolment) for enrolment in given])
+        self._changed(rows)
+        self._zone_rows, self._due_s = None, NEVER_S
 
     def retire(self, refs: Iterable[str]) -> None:
         """End enrolments: the rows stay, and no plan touches them again."""
-        for ref in refs:
-            self._enrolments.pop(ref, None)
-            self._columns["enrolled"][self._rows[ref]] = False
+        rows = [self._rows[ref] for ref in refs]
+        for row in rows:
+            self._enrolments.pop(self._refs[row], None)
+        self._columns["enrolled"][rows] = False
+        self._changed(rows)
+        self._zone_rows = None
 
     def learn(self, capabilities: Mapping[str, Capability]) -> None:
         """Record what cars can do, as their backends said."""
+        alike: dict[Capability, list[int]] = {}
         for ref, capability in capabilities.items():
-            self._set(self._rows[ref], capability_columns(capability))
-
-    def observe(self, snapshots: Sequence[Snapshot]) -> None:
-        """Record readings; older ones, unusable ones and unknown cars change nothing."""
-        for snapshot in snapshots:
-            row = self._rows.get(snapshot.vehicle_ref)
-            if row is not None:
-                self._observe(row, snapshot)
+            alike.setdefault(capability, []).append(self._rows[ref])
+        for capability, rows in alike.items():
+            for name, value in capability_columns(capability).items():
+                self._columns[name][rows] = value
 
     def choose(self, ref: str, choice: DriverChoice, *, until: datetime | None) -> None:
         """Record a driver's choice; `until` None means until further notice."""
         until_s = ALWAYS_S if until is None else until.timestamp()
         self._set(self._rows[ref], _CHOICES[choice](until_s))
+        self._changed([self._rows[ref]])
 
-    def note_export(self, ref: str, *, event_kwh: float, year_kwh: float) -> None:
-        """Record what a battery gave in the running event and in the running year (AC side, absolute totals)."""
-        self._set(self._rows[ref], {"event_exported_kwh": event_kwh, "year_exported_kwh": year_kwh})
+    def changed_since(self, row: int, edition: int) -> bool:
+        """Whether what the driver agreed to or chose changed after an `edition`: a plan made then is too old for it."""
+        return bool(self._edition_of[row] > edition)
 
-    def note_toggle(self, refs: Iterable[str], at: datetime, *, on: bool) -> None:
-        """Record that cars were told to start (`on`) or to stop: what they do until the minimum dwell is over."""
-        for ref in refs:
-            self._set(self._rows[ref], {"last_toggle_s": at.timestamp(), "told_on": on})
+    # --- what happens to them -----------------------------------------------------------------------------------------
+
+    def observe(self, snapshots: Iterable[Snapshot]) -> None:
+        """Record readings; older ones, unusable ones and unknown cars change nothing."""
+        for batch in batches(snapshots, self._rows.get):
+            self.take(batch)
+
+    def take(self, batch: Batch) -> None:
+        """Record the readings of a batch whose rows are ours."""
+        rows, columns = batch.rows, self._columns
+        was_plugged, out_s = columns["plugged"][rows], columns["plugged_at_s"][rows]
+        for field, column, at_column, convert in _READINGS:
+            value, observed_s, valid = batch.told(field)
+            newer = valid & (observed_s > columns[at_column][rows])
+            columns[column][rows[newer]] = convert(value[newer])
+            columns[at_column][rows[newer]] = observed_s[newer]
+        arrived = (columns["plugged"][rows] == Tri.YES) & (was_plugged != Tri.YES)
+        columns["plugged_since_s"][rows[arrived]] = columns["plugged_at_s"][rows[arrived]]
+        # A level read before the drive says nothing of what is left.
+        drove = arrived & (was_plugged == Tri.NO) & (columns["soc_at_s"][rows] < out_s)
+        columns["soc_pct"][rows[drove]] = np.nan
+
+    def note_export(self, rows: Ints, event_kwh: Floats, year_kwh: Floats) -> None:
+        """Record what batteries gave in the running event and in the running year (AC side, absolute totals)."""
+        self._columns["event_exported_kwh"][rows] = event_kwh
+        self._columns["year_exported_kwh"][rows] = year_kwh
+
+    def note_toggle(self, row: int, at: datetime, *, on: bool) -> None:
+        """Record that a car was told to start (`on`) or to stop: what it does until the minimum dwell is over."""
+        self._set(row, {"last_toggle_s": at.timestamp(), "told_on": on})
+
+    def note_burden(self, rows: Ints, kwh: Floats) -> None:
+        """Add to what events have cost cars this season."""
+        self._columns["burden_kwh"][rows] += kwh
+
+    def new_season(self) -> None:
+        """Every car starts the season with nothing borne."""
+        self._columns["burden_kwh"][:] = 0.0
 
     def refresh_departures(self, now: datetime) -> None:
         """Bring `departure_s` to the first departure after `now`; cheap when none has passed."""
@@ -143,64 +209,73 @@ class Fleet:
         self._columns["departure_s"][: len(self)] = departures_s[self._rhythm[: len(self)]]
         self._due_s = float(departures_s.min())
 
+    # --- what plans read ----------------------------------------------------------------------------------------------
+
     def view(self, rows: Ints | Bools | None = None) -> FleetView:
         """The chosen rows, copied; every car when None. Call `refresh_departures` first."""
-        columns = {name: column[: len(self)] for name, column in self._columns.items()}
-        chosen = slice(None) if rows is None else rows
-        return FleetView(**{name: column[chosen].copy() for name, column in columns.items()})
+        chosen = np.arange(len(self)) if rows is None else rows
+        return FleetView(**{name: column[: len(self)][chosen] for name, column in self._columns.items()})
+
+    def read(self, name: str, rows: Ints) -> npt.NDArray[Any]:
+        """One column of `FleetView`, of some rows."""
+        return self._columns[name][rows]
 
     def zone_rows(self, zone: str) -> Ints:
-        """The rows of a zone's enrolled cars, ascending; none when the zone is unknown."""
-        count = len(self)
-        in_zone = self._columns["zone"][:count] == self._zone_ids.get(zone, -1)
-        return np.flatnonzero(in_zone & self._columns["enrolled"][:count])
+        """The rows of a zone's enrolled cars, in the order of their `u`; none when the zone is unknown."""
+        if self._zone_rows is None:
+            self._zone_rows = self._sort_zones()
+        return self._zone_rows.get(self._zone_ids.get(zone, -1), np.zeros(0, dtype=np.int64))
 
     def zone(self, zone: str) -> FleetView:
         """The zone's enrolled cars."""
         return self.view(self.zone_rows(zone))
 
+    # --- how columns are kept -----------------------------------------------------------------------------------------
+
+    def _sort_zones(self) -> dict[int, Ints]:
+        count = len(self)
+        rows = np.flatnonzero(self._columns["enrolled"][:count])
+        rows = rows[np.lexsort((self._columns["u"][rows], self._columns["zone"][rows]))]
+        ids, first = np.unique(self._columns["zone"][rows], return_index=True)
+        return dict(zip(ids.tolist(), np.split(rows, first[1:]), strict=True)) if len(rows) else {}
+
+    def _changed(self, rows: Ints | list[int]) -> None:
+        self.edition += 1
+        self._edition_of[rows] = self.edition
+
     def _set(self, row: int, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
             self._columns[name][row] = value
 
-    def _row_for(self, ref: str) -> int:
-        row = self._rows.get(ref)
-        if row is not None:
-            return row
-        row = len(self._refs)
-        if row == len(self._rhythm):
-            self._grow(max(64, 2 * row))
-        self._refs.append(ref)
-        self._rows[ref] = row
-        self._set(row, {"row": row, "u": unit_hash(ref)})
-        return row
+    def _put(self, rows: Ints, values: Sequence[Mapping[str, Any]]) -> None:
+        for name in values[0] if values else ():
+            self._columns[name][rows] = [given[name] for given in values]
+
+    def _rows_for(self, refs: Sequence[str]) -> Ints:
+        """The rows of cars, made for those that are new."""
+        fresh = list(dict.fromkeys(ref for ref in refs if ref not in self._rows))
+        first = len(self._refs)
+        self._grow(first + len(fresh))
+        self._rows |= {ref: first + number for number, ref in enumerate(fresh)}
+        self._refs += fresh
+        rows = np.arange(first, first + len(fresh))
+        self._columns["row"][rows] = rows
+        self._columns["u"][rows] = [unit_hash(ref) for ref in fresh]
+        return np.array([self._rows[ref] for ref in refs], dtype=np.int64)
 
     def _grow(self, count: int) -> None:
-        wider, size = blank(count), len(self)
-        for name, column in self._columns.items():
-            wider[name][:size] = column[:size]
-        self._columns = wider
-        self._rhythm = np.concatenate([self._rhythm, np.zeros(count - len(self._rhythm), dtype=np.int64)])
+        blanks = blank(1)
+        self._columns = {name: grown(column, count, fill=blanks[name][0]) for name, column in self._columns.items()}
+        self._rhythm = grown(self._rhythm, count, fill=0)
+        self._edition_of = grown(self._edition_of, count, fill=0)
 
-    def _apply_enrolment(self, row: int, enrolment: Enrolment) -> None:
-        rhythm = (enrolment.timezone, enrolment.ready_by)
-        self._rhythm[row] = _intern(self._rhythms, self._rhythm_ids, rhythm)
-        zone = _intern(self._zones, self._zone_ids, enrolment.zone)
-        self._set(row, {"zone": zone, **enrolment_columns(enrolment)})
-
-    def _observe(self, row: int, snapshot: Snapshot) -> None:
-        was_plugged, out_s = self._columns["plugged"][row], self._columns["plugged_at_s"][row]
-        for field, column, at_column, convert in _READINGS:
-            reading: Reading[Any] | None = getattr(snapshot, field)
-            if reading is None or reading.validity is not Validity.OK:
-                continue
-            observed_s = reading.observed_at.timestamp()
-            if observed_s > self._columns[at_column][row]:
-                self._set(row, {column: convert(reading.value), at_column: observed_s})
-        if self._columns["plugged"][row] == Tri.YES != was_plugged:
-            self._columns["plugged_since_s"][row] = self._columns["plugged_at_s"][row]
-            if was_plugged == Tri.NO and self._columns["soc_at_s"][row] < out_s:
-                self._columns["soc_pct"][row] = np.nan  # a level read before the drive says nothing of what is left
+    def _intern_rhythm(self, enrolment: Enrolment) -> int:
+        """The number of a weekly rhythm; the enrolment that is kept shares the rhythm's own objects."""
+        number = _intern(self._rhythms, self._rhythm_ids, (enrolment.timezone, enrolment.ready_by))
+        timezone, ready_by = self._rhythms[number]
+        kept = dataclasses.replace(enrolment, timezone=timezone, ready_by=ready_by)
+        self._enrolments[enrolment.vehicle_ref] = kept
+        return number
 
 
 def unit_hash(text: str) -> float:
@@ -217,6 +292,7 @@ def enrolment_columns(enrolment: Enrolment) -> dict[str, Any]:
         "charging_consent": enrolment.charging_consent,
         "discharge_consent": enrolment.discharge_consent,
         "interconnected": permission is not None and bool(permission.interconnection_id),
+        "inverter_listed": permission is not None and bool(permission.inverter_listing),
         "permission_until_s": permission.valid_until.timestamp() if permission else NEVER_S,
         "export_limit_kw": permission.export_limit_w / 1000 if permission else 0.0,
         "event_budget_kwh": budget.max_event_wh / 1000 if budget else 0.0,
@@ -239,7 +315,6 @@ def capability_columns(capability: Capability) -> dict[str, Any]:
         "can_start": capability.can_start or limit is not None,
         "can_stop": capability.can_stop or by_target,
         "can_resume": capability.can_resume_after_stop or by_target,
-        "wake": capability.wake_supported,
         **_control_columns(capability, by_target=by_target),
     }
 
@@ -291,15 +366,15 @@ def _intern(names: list[Any], ids: dict[Any, int], name: Any) -> int:
     return ids[name]
 
 
-_KNOWN = {Known.YES: Tri.YES, Known.NO: Tri.NO, Known.UNKNOWN: Tri.UNKNOWN}
-_CHARGE = {state: Charge[state.name] for state in ChargeState}
-_READINGS: tuple[tuple[str, str, str, Any], ...] = (
-    ("soc_pct", "soc_pct", "soc_at_s", float),
-    ("plugged", "plugged", "plugged_at_s", _KNOWN.__getitem__),
-    ("at_site", "at_home", "at_home_at_s", _KNOWN.__getitem__),
+# The planner's codes, in the order in which a batch numbers the contract's members.
+_KNOWN = np.array([Tri[member.name] for member in Known])
+_CHARGE = np.array([Charge[member.name] for member in ChargeState])
+_READINGS: tuple[tuple[str, str, str, Callable[[Floats], Any]], ...] = (
+    ("soc_pct", "soc_pct", "soc_at_s", lambda level: level),
+    ("plugged", "plugged", "plugged_at_s", lambda codes: _KNOWN[codes.astype(np.int64)]),
+    ("at_site", "at_home", "at_home_at_s", lambda codes: _KNOWN[codes.astype(np.int64)]),
     ("power_w", "power_kw", "power_at_s", lambda watts: watts / 1000),
-    ("charge_state", "charge_state", "charge_state_at_s", _CHARGE.__getitem__),
-    ("energy_added_wh", "session_kwh", "session_at_s", lambda energy: energy / 1000),
+    ("charge_state", "charge_state", "charge_state_at_s", lambda codes: _CHARGE[codes.astype(np.int64)]),
 )
 _CHOICES: Mapping[DriverChoice, Any] = {
     DriverChoice.OPT_OUT: lambda until_s: {"opted_out_until_s": until_s},

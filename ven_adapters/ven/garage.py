@@ -6,7 +6,7 @@ decided elsewhere.
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 import numpy as np
@@ -18,26 +18,24 @@ from ven_adapters.contract import (
     DirectiveState,
     DriverChoice,
     DriverChose,
-    Known,
-    Reading,
     Snapshot,
     SnapshotsSeen,
-    Validity,
 )
-from ven_adapters.ven.car import Car
+from ven_adapters.ven.car import Car, current_direction
 from ven_adapters.ven.columns import Charge, FleetView, Floats, Tri
-from ven_adapters.ven.effects import usable
+from ven_adapters.ven.exports import Exports
 from ven_adapters.ven.fleet import Enrolment, Fleet
 from ven_adapters.ven.meter import Meter, Sample
+from ven_adapters.ven.readings import Batch, Readings, batches
 from ven_adapters.ven.registration import Capacity, merge_zones
 from ven_adapters.ven.roster import Roster
 from ven_adapters.ven.store import (
     ChoiceRow,
     EnergyRow,
     EnrolmentRow,
-    ExportRow,
     Remembered,
     Row,
+    Values,
     document,
     parse_at,
     print_at,
@@ -55,6 +53,7 @@ class Stir:
 
 _OUT_OR_IN = (DriverChoice.OPT_OUT, DriverChoice.OPT_IN)
 _LEAVES = frozenset({DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN})
+ENROLMENTS_AT_ONCE = 2_000
 
 
 class Garage:
@@ -66,17 +65,23 @@ class Garage:
         self.roster = Roster(self._mirror)
         self.meter = Meter(first_s)
         self.capabilities: dict[str, Capability] = {}
-        self.snapshots: dict[str, Snapshot] = {}
-        self.exports: dict[str, ExportRow] = {}
+        self.snapshots = Readings(self.fleet.find, self.fleet.ref)
+        self.exports = Exports(self.fleet)
         self.groups: dict[str, str] = {}
         self._parents = parents
         self._smallest_group = smallest_group
+        self._alike: dict[Capability, Capability] = {}
         self._choices: dict[tuple[str, str], ChoiceRow] = {}
+        self._unstored: dict[str, datetime] = {}
         self._rows: list[Row] = []
 
     def _mirror(self, ref: str, car: Car) -> None:
-        if ref in self.fleet:
-            self.told.put(self.fleet.row(ref), car.held)
+        row = self.fleet.find(ref)
+        if row is None:
+            return
+        self.told.put(row, car.held)
+        if car.flipped_at is not None:
+            self.fleet.note_toggle(row, car.flipped_at, on=current_direction(car) > 0)
 
     # --- who the cars are -----------------------------------------------------------------------------------------
 
@@ -91,25 +96,63 @@ class Garage:
         left = tuple(ref for ref in self.capabilities if ref not in mine)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
-        self.told.grow(len(self.fleet))
-        self.meter.enrol({one.vehicle_ref: one.zone for one in placed})
-        self._rows += [_enrolment_row(one, now) for one in placed]
+        for columns in (self.told, self.snapshots, self.exports):
+            columns.grow(len(self.fleet))
+        rows = np.array([self.fleet.row(one.vehicle_ref) for one in placed], dtype=np.int64)
+        self.meter.enrol(rows, [one.zone for one in placed])
+        self._unstored |= dict.fromkeys(mine, now)
         for choice in self._choices.values():
             self._apply(choice)
         return left
 
+    def amend(self, changed: Iterable[Enrolment], gone: Iterable[str], now: datetime) -> tuple[str, ...] | None:
+        """Take up a few agreements among many; the cars that are no longer ours, or None when zones must be regrouped.
+
+        A zone that shrinks is regrouped with the next reading of all; until then it is too small to be spoken of.
+        """
+        mine = list(changed)
+        if any(one.zone not in self.groups for one in mine):
+            return None
+        placed = [dataclasses.replace(one, zone=self.groups[one.zone]) for one in mine]
+        left = tuple(ref for ref in gone if self.fleet.enrolled(ref) is not None)
+        self.fleet.enrol(placed)
+        self.fleet.retire(left)
+        for columns in (self.told, self.snapshots, self.exports):
+            columns.grow(len(self.fleet))
+        rows = np.array([self.fleet.row(one.vehicle_ref) for one in placed], dtype=np.int64)
+        self.meter.amend(rows, [one.zone for one in placed], np.array(list(map(self.fleet.row, left)), dtype=np.int64))
+        self._unstored |= dict.fromkeys([one.vehicle_ref for one in placed], now)
+        for ref in (one.vehicle_ref for one in placed):
+            for choice in (self._choices.get((ref, choice.value)) for choice in DriverChoice):
+                if choice is not None:
+                    self._apply(choice)
+        return left
+
+    def leave_out(self, ref: str, event_id: str, until: datetime) -> Stir:
+        """A driver takes no part in one event."""
+        if ref not in self.fleet:
+            return Stir()
+        held = self.roster.leave_out(ref, event_id, until)
+        return Stir(plan=True, release=(ref,) if held else ())
+
     def enrolled(self) -> list[str]:
         """The cars that are ours."""
         return [ref for zone in self.fleet.zones for ref in map(self.fleet.ref, self.fleet.zone_rows(zone).tolist())]
+
+    @property
+    def restless(self) -> bool:
+        """Whether any car holds a directive that was not taken yet, or that it does not follow."""
+        return bool(self.told.restless(np.arange(len(self.fleet))).any())
 
     def knows(self, ref: str) -> bool:
         """Whether a car has been met since we started; until then what it holds is left as it is."""
         return ref in self.capabilities and ref in self.snapshots
 
     def learn(self, capabilities: Mapping[str, Capability]) -> None:
-        """What cars can do."""
-        self.capabilities.update(capabilities)
-        self.fleet.learn(capabilities)
+        """What cars can do; cars that can do the same share one object."""
+        shared = {ref: self._alike.setdefault(one, one) for ref, one in capabilities.items()}
+        self.capabilities.update(shared)
+        self.fleet.learn(shared)
 
     @property
     def zones(self) -> list[str]:
@@ -139,9 +182,7 @@ class Garage:
         for row in remembered.energy:
             told = json.loads(row.document)
             self.meter.restore(row.zone, row.bucket, told["imported_wh"], told["exported_wh"])
-        for export in remembered.exports:
-            self.exports[export.vehicle_ref] = export
-            self._note_export(export, now)
+        self.exports.restore(remembered.exports, now)
         self.roster.restore(remembered.directives)
         self.roster.leave_alone(remembered.overridden, now)
 
@@ -156,23 +197,21 @@ class Garage:
 
     def observe(self, snapshots: Iterable[Snapshot], now: datetime) -> bool:
         """Take readings; whether one of them should change the plan: a cable that went in."""
-        known = [snapshot for snapshot in snapshots if snapshot.vehicle_ref in self.fleet]
-        self.fleet.observe(known)
-        self.meter.observe(known)
-        matters = False
-        for snapshot in known:
-            ref = snapshot.vehicle_ref
-            before = self.snapshots.get(ref)
-            self.snapshots[ref] = snapshot
-            plugged_in = usable(snapshot.plugged) is Known.YES and (
-                before is None or usable(before.plugged) is not Known.YES
-            )
-            if plugged_in:
-                self.roster.replugged(ref, now)
-            matters |= plugged_in
-            matters |= self.roster.observe(snapshot, now) is DirectiveState.INTERRUPTED
-            if snapshot.energy_exported_wh is not None:
-                self._count_export(ref, snapshot.energy_exported_wh, now)
+        matters = [self._observe(batch, now) for batch in batches(snapshots, self.fleet.find)]
+        return any(matters)
+
+    def _observe(self, batch: Batch, now: datetime) -> bool:
+        rows = batch.rows
+        was_in = self.fleet.read("plugged", rows) == Tri.YES
+        for columns in (self.fleet, self.meter, self.snapshots):
+            columns.take(batch)
+        self.exports.take(batch, now)
+        plugged_in = (self.fleet.read("plugged", rows) == Tri.YES) & ~was_in
+        matters = bool(plugged_in.any())
+        for place in np.flatnonzero(plugged_in).tolist():
+            self.roster.replugged(batch.snapshots[place].vehicle_ref, now)
+        for place in np.flatnonzero(self.told.holding(rows)).tolist():
+            matters |= self.roster.observe(batch.snapshots[place], now) is DirectiveState.INTERRUPTED
         return matters
 
     def _chose(self, event: DriverChose) -> Stir:
@@ -207,51 +246,15 @@ class Garage:
 
     # --- what batteries gave ------------------------------------------------------------------------------------------
 
-    def _count_export(self, ref: str, reading: Reading[float], now: datetime) -> None:
-        if reading.validity is not Validity.OK:
-            return
-        known = self.exports.get(ref)
-        if known is None:
-            first = ExportRow(
-                vehicle_ref=ref, year=now.year, year_wh=0.0, event_id="", event_wh=0.0, counter_wh=reading.value
-            )
-            self._keep_export(first, now)
-        elif reading.value != known.counter_wh:
-            given_wh = max(0.0, reading.value - known.counter_wh)
-            same_year = known.year == now.year
-            self._keep_export(
-                ExportRow(
-                    vehicle_ref=ref,
-                    year=now.year,
-                    year_wh=(known.year_wh if same_year else 0.0) + given_wh,
-                    event_id=known.event_id,
-                    event_wh=known.event_wh + given_wh,
-                    counter_wh=reading.value,
-                ),
-                now,
-            )
-
     def begin_export(self, ref: str, event_id: str, now: datetime) -> None:
         """A battery is asked to give for an event: for another one than before, its event budget is whole again."""
-        known = self.exports.get(ref)
-        if known is not None and known.event_id != event_id:
-            fresh = ExportRow(**known.model_dump() | {"event_id": event_id, "event_wh": 0.0})
-            self._keep_export(fresh, now)
+        row = self.fleet.find(ref)
+        if row is not None:
+            self.exports.begin(np.array([row]), event_id, now)
 
     def next_event(self, zone: str, event_id: str, now: datetime) -> None:
         """Before a set-point is planned: what batteries gave for another event does not count against this one."""
-        for ref in map(self.fleet.ref, self.fleet.zone_rows(zone).tolist()):
-            self.begin_export(ref, event_id, now)
-
-    def _keep_export(self, row: ExportRow, now: datetime) -> None:
-        self.exports[row.vehicle_ref] = row
-        self._rows.append(row)
-        self._note_export(row, now)
-
-    def _note_export(self, row: ExportRow, now: datetime) -> None:
-        if row.vehicle_ref in self.fleet:
-            year_wh = row.year_wh if row.year == now.year else 0.0
-            self.fleet.note_export(row.vehicle_ref, event_kwh=row.event_wh / 1000, year_kwh=year_wh / 1000)
+        self.exports.begin(self.fleet.zone_rows(zone), event_id, now)
 
     # --- figures ------------------------------------------------------------------------------------------------------
 
@@ -277,14 +280,22 @@ class Garage:
             max_discharge_kw=_total(view.max_discharge_kw[at_plug]),
         )
 
-    def drain(self) -> list[Row]:
+    def drain(self) -> list[Row | Values]:
         """Rows for the store: everything that changed since the last drain."""
         rows, self._rows = self._rows, []
+        rows += self._enrolment_rows()
         energy = [
             EnergyRow(zone=zone, bucket=hour, document=document({"imported_wh": drawn, "exported_wh": fed}))
             for zone, hour, drawn, fed in self.meter.drain()
         ]
-        return [*rows, *energy, *self.roster.drain()]
+        return [*rows, *energy, *self.exports.drain(), *self.roster.drain()]
+
+    def _enrolment_rows(self) -> Iterator[EnrolmentRow]:
+        """A part of what is to be stored of enrolments: rows are large, and a fleet of them at once is larger."""
+        for ref in list(self._unstored)[:ENROLMENTS_AT_ONCE]:
+            at = self._unstored.pop(ref)
+            if (enrolment := self.fleet.enrolled(ref)) is not None:
+                yield _enrolment_row(enrolment, at)
 
 
 def _total(values: Floats) -> float:

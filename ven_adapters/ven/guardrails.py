@@ -34,6 +34,7 @@ class Refusal(enum.IntEnum):
     OPTED_OUT = 12
     RESERVE = 13
     DEPARTURE = 14
+    INVERTER_LISTING = 15
 
 
 class Reason(enum.IntEnum):
@@ -248,6 +249,7 @@ def refusals(situation: Situation) -> Ints:
         (~(view.max_discharge_kw > 0), Refusal.NOT_BIDIRECTIONAL),
         (~(view.discharge_consent & view.charging_consent & view.enrolled), Refusal.CONSENT),
         (~view.interconnected, Refusal.INTERCONNECTION),
+        (~view.inverter_listed, Refusal.INVERTER_LISTING),
         (~(view.permission_until_s > now_s), Refusal.PERMISSION_EXPIRED),
         (~(view.export_limit_kw > 0), Refusal.EXPORT_LIMIT),
         (~(view.event_budget_kwh > 0), Refusal.EVENT_BUDGET),

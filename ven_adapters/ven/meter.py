@@ -7,18 +7,21 @@ not been read yet is extrapolated from the last power, for an hour at most. Watt
 import bisect
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ven_adapters.contract import Reading, Snapshot, Validity
-from ven_adapters.ven.columns import Floats
+from ven_adapters.ven.columns import Bools, Floats, Ints, grown
+from ven_adapters.ven.readings import Batch
 
 BUCKET_S = 60
 HOUR_S = 3600
 KEPT_BUCKETS = 3 * 24 * 60
 LONGEST_HELD_S = 3600.0
-MOST_SAMPLES = 20_000
+MOST_SAMPLES = 1_500
+TINY = 1e-9
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,92 +54,110 @@ class Sample:
     simple_level: int | None = None
 
 
-@dataclasses.dataclass(slots=True)
-class _Car:
-    zone: int
-    at_s: float = math.nan
-    power_w: float = 0.0
-    added_wh: float = math.nan
-    exported_wh: float = math.nan
+_HELD: dict[str, Any] = {"zone": -1, "at_s": np.nan, "power_w": 0.0, "added_wh": np.nan, "exported_wh": np.nan}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Energies spread evenly over spans of time, one per entry."""
+
+    zone: Ints
+    start_s: Floats
+    end_s: Floats
+    wh: Floats
+
+    def where(self, mask: Bools) -> "_Stretch":
+        return _Stretch(self.zone[mask], self.start_s[mask], self.end_s[mask], self.wh[mask])
 
 
 class Meter:
-    """Cars in, zones out."""
+    """Cars in, by their rows in the fleet; zones out."""
 
     def __init__(self, first_s: float) -> None:
         self._base = int(first_s // BUCKET_S) - 24 * 60
         self._zones: dict[str, int] = {}
         self._wh: Floats = np.zeros((2, 0, 2 * KEPT_BUCKETS))
-        self._cars: dict[str, _Car] = {}
-        self._members: list[set[str]] = []
+        self._cars: dict[str, npt.NDArray[Any]] = {name: np.full(0, fill) for name, fill in _HELD.items()}
         self._samples: list[list[Sample]] = []
         self._touched: set[tuple[int, int]] = set()
 
-    def enrol(self, zones: Mapping[str, str]) -> None:
-        """Which zone each car counts for; cars that are gone count no more."""
-        for ref in self._cars.keys() - zones.keys():
-            self._members[self._cars.pop(ref).zone].discard(ref)
-        for ref, name in zones.items():
-            zone = self._zone(name)
-            car = self._cars.setdefault(ref, _Car(zone))
-            self._members[car.zone].discard(ref)
-            self._members[zone].add(ref)
-            car.zone = zone
+    def enrol(self, rows: Ints, zones: Sequence[str]) -> None:
+        """Which zone each car counts for; cars that are not named count no more."""
+        self._cars = {
+            name: grown(column, int(rows.max(initial=-1)) + 1, fill=_HELD[name]) for name, column in self._cars.items()
+        }
+        here = np.zeros(len(self._cars["zone"]), dtype=np.bool_)
+        here[rows] = True
+        for name, column in self._cars.items():
+            column[~here] = _HELD[name]
+        self._cars["zone"][rows] = [self._zone(name) for name in zones]
+
+    def amend(self, rows: Ints, zones: Sequence[str], gone: Ints) -> None:
+        """Which zone these cars count for from now on; those that are gone count no more, the others as before."""
+        for name, column in self._cars.items():
+            self._cars[name] = grown(column, int(rows.max(initial=-1)) + 1, fill=_HELD[name])
+            self._cars[name][gone] = _HELD[name]
+        self._cars["zone"][rows] = [self._zone(name) for name in zones]
 
     def _zone(self, name: str) -> int:
         if name not in self._zones:
             self._zones[name] = len(self._zones)
             self._wh = np.concatenate([self._wh, np.zeros((2, 1, self._wh.shape[2]))], axis=1)
-            self._members.append(set())
             self._samples.append([])
         return self._zones[name]
 
-    def observe(self, snapshots: Iterable[Snapshot]) -> None:
+    def take(self, batch: Batch) -> None:
         """Take readings; one that is older than the last of its car changes nothing."""
-        for snapshot in snapshots:
-            car = self._cars.get(snapshot.vehicle_ref)
-            power = snapshot.power_w
-            if car is not None and power is not None and power.validity is Validity.OK:
-                self._observe(car, power, snapshot)
+        power_w, at_s, valid = batch.told("power_w")
+        newer = valid & (self._cars["zone"][batch.rows] >= 0) & ~(at_s <= self._cars["at_s"][batch.rows])
+        added_wh, exported_wh = _counted(batch, "energy_added_wh"), _counted(batch, "energy_exported_wh")
+        told = {"at_s": at_s, "power_w": power_w, "added_wh": added_wh, "exported_wh": exported_wh}
+        fresh, rows = {name: column[newer] for name, column in told.items()}, batch.rows[newer]
+        self._book({name: column[rows] for name, column in self._cars.items()}, fresh)
+        for name, column in fresh.items():
+            self._cars[name][rows] = column
 
-    def _observe(self, car: _Car, power: Reading[float], snapshot: Snapshot) -> None:
-        at_s = power.observed_at.timestamp()
-        if at_s <= car.at_s:
-            return
-        added_wh, exported_wh = _counted(snapshot.energy_added_wh), _counted(snapshot.energy_exported_wh)
-        if not math.isnan(car.at_s):
-            self._book(car, at_s, added_wh - car.added_wh, exported_wh - car.exported_wh)
-        car.at_s, car.power_w, car.added_wh, car.exported_wh = at_s, power.value, added_wh, exported_wh
+    def _book(self, held: Mapping[str, Floats], fresh: Mapping[str, Floats]) -> None:
+        """Counters tell how much; one that was reset or is missing leaves the power that was held."""
+        known = ~np.isnan(held["at_s"])
+        held_wh = held["power_w"] * np.minimum(fresh["at_s"] - held["at_s"], LONGEST_HELD_S) / HOUR_S
+        for way, (counter, sign) in enumerate((("added_wh", 1.0), ("exported_wh", -1.0))):
+            counted_wh = fresh[counter] - held[counter]
+            wh = np.where(counted_wh >= 0, counted_wh, np.maximum(0.0, sign * held_wh))
+            stretch = _Stretch(held["zone"].astype(np.int64), held["at_s"], fresh["at_s"], wh)
+            self._spread(way, stretch.where(known & (wh > 0)))
 
-    def _book(self, car: _Car, at_s: float, added_wh: float, exported_wh: float) -> None:
-        """Counters tell how much; a counter that was reset or is missing leaves the power that was held."""
-        held_wh = car.power_w * min(at_s - car.at_s, LONGEST_HELD_S) / HOUR_S
-        imported = added_wh if added_wh >= 0 else max(0.0, held_wh)
-        exported = exported_wh if exported_wh >= 0 else max(0.0, -held_wh)
-        if imported > 0:
-            self._spread(0, car.zone, car.at_s, at_s, imported)
-        if exported > 0:
-            self._spread(1, car.zone, car.at_s, at_s, exported)
+    def _spread(self, way: int, stretch: _Stretch) -> None:
+        """Lay each energy over the buckets of its span: the shares of the first and the last, whole ones between."""
+        self._make_room(float(stretch.end_s.max(initial=-np.inf)))
+        stretch = stretch.where(stretch.start_s // BUCKET_S >= self._base)
+        if not len(stretch.wh):
+            return
+        self._touch(stretch)
+        start, end = stretch.start_s / BUCKET_S - self._base, stretch.end_s / BUCKET_S - self._base
+        rate = stretch.wh / np.maximum(end - start, TINY)
+        low = int(start.min())
+        steps = np.zeros((len(self._zones), int(end.max()) - low + 3))
+        rests = np.zeros_like(steps)
+        for at, sign in ((start, 1.0), (end, -1.0)):
+            bucket = at.astype(np.int64)
+            place = (stretch.zone, bucket - low)
+            np.add.at(rests, place, sign * rate * (bucket + 1 - at))
+            np.add.at(steps, (place[0], place[1] + 1), sign * rate)
+        laid = np.cumsum(steps, axis=1) + rests
+        self._wh[way, :, low : low + laid.shape[1]] += np.maximum(laid, 0.0)[:, : self._wh.shape[2] - low]
 
-    def _spread(self, way: int, zone: int, start_s: float, end_s: float, energy_wh: float) -> None:
-        self._make_room(end_s)
-        first, last = int(start_s // BUCKET_S) - self._base, int(end_s // BUCKET_S) - self._base
-        if first < 0:
-            return
-        row = self._wh[way, zone]
-        self._touched.update((zone, hour) for hour in range(int(start_s // HOUR_S), int(end_s // HOUR_S) + 1))
-        if first == last:
-            row[first] += energy_wh
-            return
-        per_s = energy_wh / (end_s - start_s)
-        row[first] += per_s * ((first + 1 + self._base) * BUCKET_S - start_s)
-        row[first + 1 : last] += per_s * BUCKET_S
-        row[last] += per_s * (end_s - (last + self._base) * BUCKET_S)
+    def _touch(self, stretch: _Stretch) -> None:
+        first, last = stretch.start_s // HOUR_S, stretch.end_s // HOUR_S
+        for hours in range(int((last - first).max()) + 1):
+            hit = first + hours <= last
+            pairs = np.unique(np.stack([stretch.zone[hit], (first[hit] + hours).astype(np.int64)]), axis=1)
+            self._touched.update(zip(*pairs.tolist(), strict=True))
 
     def _make_room(self, at_s: float) -> None:
-        over = int(at_s // BUCKET_S) - self._base - self._wh.shape[2] + 1
+        over = at_s // BUCKET_S - self._base - self._wh.shape[2] + 1
         if over > 0:
-            shift = max(over, KEPT_BUCKETS)
+            shift = max(int(over), KEPT_BUCKETS)
             kept = self._wh[:, :, shift:]
             self._wh = np.concatenate(
                 [kept, np.zeros((2, len(self._zones), self._wh.shape[2] - kept.shape[2]))], axis=2
@@ -147,13 +168,15 @@ class Meter:
         """What the zone drew and fed in [start_s, end_s), the part not read yet extrapolated from the last powers."""
         number = self._zones[zone]
         imported_wh, exported_wh = (self._booked(self._wh[way, number], start_s, end_s) for way in (0, 1))
-        for ref in self._members[number]:
-            car = self._cars[ref]
-            missing_s = min(end_s, car.at_s + LONGEST_HELD_S) - max(start_s, car.at_s)
-            if missing_s > 0:
-                imported_wh += max(0.0, car.power_w) * missing_s / HOUR_S
-                exported_wh += max(0.0, -car.power_w) * missing_s / HOUR_S
+        mine = self._known(number)
+        at_s, power_w = self._cars["at_s"][mine], self._cars["power_w"][mine]
+        missing_s = np.maximum(0.0, np.minimum(end_s, at_s + LONGEST_HELD_S) - np.maximum(start_s, at_s))
+        imported_wh += float(np.maximum(power_w, 0.0) @ missing_s) / HOUR_S
+        exported_wh += float(np.maximum(-power_w, 0.0) @ missing_s) / HOUR_S
         return Energy(imported_wh / 1000, exported_wh / 1000)
+
+    def _known(self, zone: int) -> Bools:
+        return np.asarray((self._cars["zone"] == zone) & ~np.isnan(self._cars["at_s"]))
 
     def _booked(self, row: Floats, start_s: float, end_s: float) -> float:
         first, last = start_s / BUCKET_S - self._base, end_s / BUCKET_S - self._base
@@ -166,14 +189,16 @@ class Meter:
 
     def known(self, zone: str) -> int:
         """How many of the zone's cars have ever been read."""
-        return sum(1 for ref in self._members[self._zones[zone]] if not math.isnan(self._cars[ref].at_s))
+        return int(self._known(self._zones[zone]).sum())
 
     def note(self, zone: str, sample: Sample) -> None:
-        """Keep a sample of a zone."""
+        """Keep a sample of a zone; of each minute the first and the last."""
         kept = self._samples[self._zone(zone)]
+        if len({one.at_s // BUCKET_S for one in (*kept[-2:], sample)}) < min(len(kept), 2):
+            kept.pop()
         kept.append(sample)
-        if len(kept) > MOST_SAMPLES:
-            del kept[: MOST_SAMPLES // 2]
+        if len(kept) > 2 * MOST_SAMPLES:
+            del kept[:MOST_SAMPLES]
 
     def sample(self, zone: str, at_s: float) -> Sample | None:
         """The last sample at or before an instant; None when there is none of that zone."""
@@ -202,5 +227,6 @@ class Meter:
             self._wh[1, number, first : first + len(exported_wh)] = exported_wh
 
 
-def _counted(reading: Reading[float] | None) -> float:
-    return reading.value if reading is not None and reading.validity is Validity.OK else math.nan
+def _counted(batch: Batch, name: str) -> Floats:
+    value, _, valid = batch.told(name)
+    return np.where(valid, value, np.nan)

@@ -5,7 +5,6 @@ charging point, so that they compare with metered powers. Pure, vectorised; know
 """
 
 import dataclasses
-import math
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from ven_adapters.ven.columns import Bools, Charge, FleetView, Floats
 HOUR_S = 3600.0
 LEAST_NEED_KWH = 0.05
 COMPLETE_WITHIN_PCT = 3.0
+ENDLESS_H = 1e4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,20 +120,27 @@ def kwh_above(view: FleetView, floor_pct: Floats, settings: PlanSettings) -> Flo
     return np.nan_to_num(np.maximum(0.0, kwh))
 
 
-def _mean_share(settings: PlanSettings) -> float:
-    """The mean share of full power that a battery takes between the taper's knee and 100 %."""
-    loss = 1.0 - settings.taper_end_share
-    return loss / -math.log(settings.taper_end_share) if loss > 0 else 1.0
+def _from_pct(full_pct: Floats, to_pct: Floats, settings: PlanSettings) -> Floats:
+    """The inverse of the above: the level from which charging to `to_pct` takes as long as `full_pct` at full power."""
+    knee, loss = settings.taper_from_pct, 1.0 - settings.taper_end_share
+    width = 100.0 - knee
+    if width <= 0 or loss <= 0:
+        return np.asarray(to_pct - full_pct)
+    rest = 1 - loss * np.clip((to_pct - knee) / width, 0.0, 1.0)
+    slow = -width / loss * np.log(rest)
+    inside = knee + width / loss * (1 - rest * np.exp(np.minimum(full_pct, slow) * loss / width))
+    return np.where(full_pct < slow, inside, np.minimum(to_pct, knee) - (full_pct - slow))
 
 
 def kwh_to_spare(view: FleetView, needs: Needs, now_s: float, end_s: float, settings: PlanSettings) -> Floats:
     """What a battery can give until `end_s` and still be put back before departure; 0 where unknown.
 
-    What lies above the target need not come back. Everything else must fit, at the tapered rate, between the end of the
-    window and the latest safe start.
+    What lies above the target need not come back. Everything else must fit, at the pace at which the battery takes it
+    at that level, between the end of the window and the latest safe start.
     """
-    free = kwh_above(view, view.target_pct, settings)
-    spare_h = np.maximum(0.0, needs.slack_s - (end_s - now_s)) / HOUR_S
-    round_trip = settings.charge_efficiency * settings.discharge_efficiency * _mean_share(settings)
-    back_kwh = np.nan_to_num(spare_h * view.max_charge_kw * round_trip, posinf=np.inf)
-    return np.asarray(free + back_kwh)
+    target = np.fmax(view.target_pct, view.reserve_pct)
+    spare_h = np.minimum(np.maximum(0.0, needs.slack_s - (end_s - now_s)) / HOUR_S, ENDLESS_H)
+    pct_per_h = view.max_charge_kw * settings.charge_efficiency / view.usable_kwh * 100
+    lowest_pct = _from_pct((needs.hours + spare_h) * pct_per_h, target, settings)
+    kwh = (view.soc_pct - lowest_pct) / 100 * view.usable_kwh * settings.discharge_efficiency
+    return np.nan_to_num(np.maximum(0.0, kwh))

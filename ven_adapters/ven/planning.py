@@ -18,7 +18,7 @@ from ven_adapters.ven.enforcement import Draft, Kind, enforce
 from ven_adapters.ven.guardrails import GUARDS, Guard, Reason
 from ven_adapters.ven.mobility import HOUR_S, PlanSettings
 from ven_adapters.ven.stack import Stack, fill
-from ven_adapters.ven.v2g import Givers, give_in_steps, sustained_kw
+from ven_adapters.ven.v2g import Givers, give_in_steps, in_whole_watts, sustained_kw
 from ven_adapters.ven.wish import wish_of
 from ven_adapters.ven.zoneplan import PER_CAR, ZonePlan, carried, changed
 
@@ -26,6 +26,7 @@ __all__ = ["DEFAULTS", "Kind", "PlanSettings", "Reason", "ZonePlan", "carried", 
 
 DEFAULTS = PlanSettings()
 UNASKED_SLACK_S = 1e12
+_EVENTS = (Reason.SET_POINT, Reason.IMPORT_CAP, Reason.SIMPLE_LEVEL, Reason.ALERT)
 
 
 def plan(
@@ -36,6 +37,8 @@ def plan(
     guards: Sequence[Guard] = GUARDS,
 ) -> ZonePlan:
     """What every car of the zone should do from `now_s` on, one entry per row of `view`."""
+    if (view.u[1:] >= view.u[:-1]).all():
+        return _decide(cycle_of(view, asks, now_s, settings, guards))
     order = np.argsort(view.u, kind="stable")
     ordered = _decide(cycle_of(view.take(order), asks, now_s, settings, guards))
     place = np.empty_like(order)
@@ -76,9 +79,10 @@ def _give_kw(cycle: Cycle, target: Target) -> tuple[Floats, Floats]:
     power_kw = np.where(able, limits.discharge_kw, 0.0)
     energy_kwh = np.where(able, limits.discharge_kwh, 0.0)
     giving = np.asarray(view.charge_state == Charge.DISCHARGING)
-    cars = Givers(power_kw, energy_kwh, view.min_discharge_kw, giving, view.u)
+    cars = Givers(power_kw, energy_kwh, view.min_discharge_kw, giving, view.burden_kwh, view.u)
+    most_kw = sustained_kw(power_kw, energy_kwh, hours)
     given_kw = give_in_steps(cars, cycle.floor_kw - target.kw, hours)
-    return np.floor(given_kw * 1000 + 1e-6) / 1000, sustained_kw(power_kw, energy_kwh, hours)
+    return in_whole_watts(given_kw, most_kw), most_kw
 
 
 def _draft(cycle: Cycle, target: Target, charge_kw: Floats, give_kw: Floats) -> Draft:
@@ -147,6 +151,7 @@ def _plan_of(cycle: Cycle, target: Target, final: Draft, most_kw: float) -> Zone
         origin=origin,
         reason=final.reason,
         refusal=limits.refusal,
+        burden_kw=_burden_kw(cycle, final),
         origins=origins,
         unrestricted_kw=cycle.unrestricted_kw,
         uncontrolled_kw=cycle.uncontrolled_kw,
@@ -156,6 +161,13 @@ def _plan_of(cycle: Cycle, target: Target, final: Draft, most_kw: float) -> Zone
         asked_kw=target.kw if target.kw < math.inf else None,
         shortfall_kw=gap_kw if target.follow else max(0.0, gap_kw),
     )
+
+
+def _burden_kw(cycle: Cycle, final: Draft) -> Floats:
+    """How far an event holds each car below what it would draw unasked."""
+    wished_kw = np.where(cycle.wanted, cycle.full_kw, 0.0)
+    asked = np.isin(final.reason, _EVENTS) & cycle.limits.touch
+    return np.where(asked, np.maximum(0.0, wished_kw - final.kw), 0.0)
 
 
 def _origins(cycle: Cycle, target: Target, reason: Ints) -> tuple[tuple[Ask, ...], Ints]:

@@ -24,6 +24,8 @@ from ven_adapters.ven.directives import (
 
 MIN_DWELL_S = 300
 SENDS_PER_HOUR = 12
+# Some cars charge no more after about ten interruptions, until somebody plugs them in again (fault 14).
+MAX_STOPS = 8
 NEAR_W = 150
 NEAR_SHARE = 0.05
 RENEW_BEFORE = timedelta(seconds=300)
@@ -197,7 +199,9 @@ def _overdrawn(car: Car, desire: Desire, now: datetime) -> bool:
 def _submit(desire: Desire, car: Car, snapshot: Snapshot | None, now: datetime, *, sends_again: int = 0) -> Step:
     not_after = _not_after(desire)
     too_short = desire.end - max(now, desire.start) < WORTH_SENDING
-    if too_short or now > not_after or _dwelling(desire, car, now) or _overdrawn(car, desire, now):
+    if too_short or now > not_after or _worn_out(desire, car):
+        return Step(Do.NOTHING, car)
+    if _dwelling(desire, car, now) or _overdrawn(car, desire, now):
         return Step(Do.NOTHING, car)
     older = car.older
     ended: tuple[Held, ...] = ()
@@ -229,6 +233,12 @@ def _dwelling(desire: Desire, car: Car, now: datetime) -> bool:
     if desire.urgent or car.flipped_at is None or now - car.flipped_at >= timedelta(seconds=MIN_DWELL_S):
         return False
     return current_direction(car) not in (-1, direction(desire.kind, desire.power_w))
+
+
+def _worn_out(desire: Desire, car: Car) -> bool:
+    """Whether this would stop a charging car once more than it bears."""
+    stops = direction(desire.kind, desire.power_w) < 1 == current_direction(car)
+    return stops and car.stops >= MAX_STOPS
 
 
 def _not_after(desire: Desire) -> datetime:

@@ -4,13 +4,16 @@ What is due follows from `rules.timeline`; what it says from `reports`; that it 
 """
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
+from ven_adapters.ven.forecast import Outlook
 from ven_adapters.ven.garage import Garage
 from ven_adapters.ven.mirror import Mirror, Read
 from ven_adapters.ven.reports import Figures, Request, Wanted, body
+from ven_adapters.ven.steering import Steering
 from ven_adapters.ven.store import ReportRow, print_at
 from vtn.client import Client, VtnRefused
 from vtn.rules.timeline import DueReport, Window, due_reports, is_ad_hoc
@@ -34,15 +37,23 @@ class Owed:
     wanted: tuple[Wanted, ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Names:
+    """What reports carry of us: the client's name; the seed fixes when random starts are due."""
+
+    client: str
+    seed: str
+
+
 class Reporter:
     """What is owed, and what was paid. `plan` after every change of events, `pay` whenever something is due."""
 
-    def __init__(self, vtn: Client, garage: Garage, mirror: Mirror, client_name: str, seed: str) -> None:
+    def __init__(self, vtn: Client, garage: Garage, mirror: Mirror, steering: Steering, names: Names) -> None:
         self._vtn = vtn
         self._garage = garage
         self._mirror = mirror
-        self._client_name = client_name
-        self._seed = seed
+        self._steering = steering
+        self._names = names
         self._paid: set[str] = set()
         self._untold: list[ReportRow] = []
         self._owed: dict[str, Owed] = {}
@@ -54,7 +65,9 @@ class Reporter:
 
     def plan(self, now: datetime) -> None:
         """Work out what is owed in the next day; what an earlier plan owed stays owed unless its event was deleted."""
-        fresh = {owed.key: owed for read in self._mirror.events.values() for owed in owed_by(read, now, self._seed)}
+        fresh = {
+            owed.key: owed for read in self._mirror.events.values() for owed in owed_by(read, now, self._names.seed)
+        }
         kept = {
             key: owed for key, owed in self._owed.items() if owed.event_id in self._mirror.events and owed.at <= now
         }
@@ -77,7 +90,7 @@ class Reporter:
             if owed.at > now:
                 break
             try:
-                posted = await self._vtn.create(ObjectType.REPORT, self._body(owed, smallest_group))
+                posted = await self._vtn.create(ObjectType.REPORT, self._body(owed, now, smallest_group))
                 row = ReportRow(key=owed.key, event_id=owed.event_id, report_id=posted["id"], at=print_at(now))
                 self._untold.append(row)
             except VtnRefused as error:
@@ -88,19 +101,21 @@ class Reporter:
         rows, self._untold = self._untold, []
         return rows, refused
 
-    def _body(self, owed: Owed, smallest_group: int) -> dict[str, object]:
+    def _body(self, owed: Owed, now: datetime, smallest_group: int) -> dict[str, object]:
         zones = self._mirror.zones_of(owed.read.event.targets, self._garage.reported)
         exporting = frozenset(zone for zone in zones if self._garage.capacity(zone).max_export_kw > 0)
         placed = [
             dataclasses.replace(one, zones=self._mirror.zones_of(one.descriptor.targets, zones)) for one in owed.wanted
         ]
-        return body(Request(owed.event_id, self._client_name, exporting, placed, smallest_group), self._figures)
+        request = Request(owed.event_id, self._names.client, exporting, placed, smallest_group)
+        outlook_of = functools.cache(lambda zone: self._steering.outlook(zone, self._mirror.heard(zone), now))
+        return body(request, functools.partial(self._figures, now, outlook_of))
 
-    def _figures(self, zone: str, window: Window) -> Figures:
+    def _figures(self, now: datetime, outlook_of: Callable[[str], Outlook], zone: str, window: Window) -> Figures:
         meter, start_s, end_s = self._garage.meter, window.start.timestamp(), window.end.timestamp()
-        return Figures(
-            meter.known(zone), meter.energy(zone, start_s, end_s), meter.sample(zone, end_s), (end_s - start_s) / 3600
-        )
+        energy, sample = meter.energy(zone, start_s, end_s), meter.sample(zone, end_s)
+        ahead = outlook_of(zone).ahead(start_s, end_s) if window.end > now else None
+        return Figures(meter.known(zone), energy, sample, (end_s - start_s) / 3600, ahead)
 
 
 def owed_by(read: Read, now: datetime, seed: str) -> list[Owed]:

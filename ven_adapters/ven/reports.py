@@ -1,8 +1,8 @@
 """Report bodies from figures, as an event's report descriptors ask. Pure.
 
-Every requested type is answered: with figures, or with DATA_QUALITY MISSING beside the type, never with silence; so
-are requests for what is still to come, because a forecast that nobody computed is not a figure. No
-figure about fewer cars than the smallest group leaves here. Energy that was fed back is never a negative USAGE: it
+Every requested type is answered: with figures, or with DATA_QUALITY MISSING beside the type, never with silence. What
+is still to come is forecast (`historical` false) as far as a day ahead, and beyond that it is missing. No figure about
+fewer cars than the smallest group leaves here. Energy that was fed back is never a negative USAGE: it
 stands under the resource `<zone>-export` (reading TR-81). Shares are fractions (TR-78).
 """
 
@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
+from ven_adapters.ven.forecast import Ahead
 from ven_adapters.ven.meter import Energy, Sample
 from vtn.rules.timeline import DueReport, Window
 from vtn.wire.enumerations import AGGREGATED_REPORT, OperatingState, ReportPayload
@@ -25,12 +28,13 @@ IDLE_KW = 0.05
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Figures:
-    """One zone over one window: `energy` of the window, `sample` at its end; None where nothing is known."""
+    """One zone over one window: `energy` of the window, `sample` at its end, what is `ahead`; None where not known."""
 
     cars: int
     energy: Energy | None
     sample: Sample | None
     hours: float
+    ahead: Ahead | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,6 +85,10 @@ def _of_sample(pick: Callable[[Sample], Values]) -> Callable[[Figures], Values]:
     return lambda figures: None if figures.sample is None or not figures.sample.cars else pick(figures.sample)
 
 
+def _of_ahead(pick: Callable[[Ahead], float]) -> Callable[[Figures], Values]:
+    return lambda figures: None if figures.ahead is None else [round(pick(figures.ahead), 3)]
+
+
 def _charge_level(sample: Sample) -> Values:
     return [round(sample.stored_kwh / sample.usable_kwh, 4)] if sample.usable_kwh > 0 else None
 
@@ -123,6 +131,15 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+FORECASTS: Mapping[str, Kind] = {
+    P.USAGE: Kind(_of_ahead(lambda ahead: ahead.usage_kwh), "FORECAST", "KWH"),
+    P.USAGE_FORECAST: Kind(_of_ahead(lambda ahead: ahead.usage_kwh), "FORECAST", "KWH"),
+    P.STORAGE_DISPATCH_FORECAST: Kind(_of_ahead(lambda ahead: ahead.stored_kwh), "FORECAST", "KWH"),
+    P.LOAD_SHED_DELTA_AVAILABLE: Kind(_of_ahead(lambda ahead: ahead.shed_kw), "FORECAST", "KW"),
+    P.GENERATION_DELTA_AVAILABLE: Kind(_of_ahead(lambda ahead: ahead.generation_kw), "FORECAST", "KW"),
+}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
     """What a body is made for: the event, our name, the zones that can export, what is due."""
@@ -151,7 +168,7 @@ def body(request: Request, figures_of: FiguresOf) -> Json:
 
 def _intervals(request: Request, wanted: Wanted, window: Window, figures_of: FiguresOf) -> list[tuple[str, Json]]:
     descriptor = wanted.descriptor
-    kind = KINDS.get(descriptor.payload_type) if descriptor.historical is not False else None
+    kind = _kind(descriptor)
     figures = {zone: figures_of(zone, window) for zone in wanted.zones}
     exporting = request.exporting
     if descriptor.aggregate:
@@ -165,6 +182,10 @@ def _intervals(request: Request, wanted: Wanted, window: Window, figures_of: Fig
         if enough and kind and kind.export is not None and name in exporting:
             found.append((f"{name}{EXPORT_SUFFIX}", _interval(window, descriptor, kind.export(known))))
     return found
+
+
+def _kind(descriptor: ReportDescriptor) -> Kind | None:
+    return (FORECASTS if descriptor.historical is False else KINDS).get(descriptor.payload_type)
 
 
 def _large_enough(known: Figures, smallest: int) -> Figures:
@@ -213,7 +234,7 @@ def _descriptors(wanted: Sequence[Wanted]) -> list[Json]:
     found: dict[str, Json] = {}
     for one in wanted:
         name = one.descriptor.payload_type
-        kind = KINDS.get(name)
+        kind = _kind(one.descriptor)
         told: Json = {"objectType": "REPORT_PAYLOAD_DESCRIPTOR", "payloadType": name}
         if kind is not None:
             told |= {"readingType": kind.reading_type, "units": kind.units, "accuracy": kind.accuracy}
@@ -228,7 +249,10 @@ def together(parts: Sequence[Figures]) -> Figures:
     whole = len(energies) == len(parts) and bool(parts)
     energy = Energy(sum(e.imported_kwh for e in energies), sum(e.exported_kwh for e in energies)) if whole else None
     sample = _summed(samples) if len(samples) == len(parts) and parts else None
-    return Figures(sum(part.cars for part in parts), energy, sample, max((part.hours for part in parts), default=0.0))
+    aheads = [part.ahead for part in parts if part.ahead is not None]
+    ahead = Ahead(*np.sum([dataclasses.astuple(one) for one in aheads], axis=0)) if len(aheads) == len(parts) else None
+    hours = max((part.hours for part in parts), default=0.0)
+    return Figures(sum(part.cars for part in parts), energy, sample, hours, ahead if parts else None)
 
 
 def _summed(samples: Sequence[Sample]) -> Sample:

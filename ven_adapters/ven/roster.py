@@ -5,10 +5,12 @@ The one mutable place between the pure rules of `reconcile` and the shells that 
 
 import collections
 import dataclasses
-import json
+import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
+
+import orjson
 
 from ven_adapters.contract import (
     BackendError,
@@ -27,9 +29,9 @@ from ven_adapters.contract import (
     Snapshot,
 )
 from ven_adapters.ven import directives
-from ven_adapters.ven.car import Car, aged, block_after, cancelled, replaced, settled, unblocked
+from ven_adapters.ven.car import Block, Car, aged, block_after, cancelled, event_of, replaced, settled, unblocked
 from ven_adapters.ven.directives import DriverSettings, Held
-from ven_adapters.ven.store import DirectiveRow, document, parse_at, print_at
+from ven_adapters.ven.store import DirectiveRow, Values, parse_at, print_at
 
 NOBODY = Car()
 
@@ -40,7 +42,8 @@ class Roster:
     def __init__(self, mirror: Callable[[str, Car], None] = lambda _ref, _car: None) -> None:
         self._cars: dict[str, Car] = {}
         self._mirror = mirror
-        self.restless: set[str] = set()
+        self._due: dict[int, dict[str, None]] = {}
+        self._seconds: list[int] = []
         self._states: dict[str, DirectiveState] = {}
         self._noted: dict[str, Held] = {}
         self.by_state: collections.Counter[DirectiveState] = collections.Counter()
@@ -60,14 +63,18 @@ class Roster:
             self._note(held)
 
     def _keep(self, ref: str, car: Car) -> None:
-        """The one write of a car: its columns follow, and whether it needs a look although its desire is unchanged."""
+        """The one write of a car: its columns follow, and it is looked at again when time will change something."""
         self._cars[ref] = car
         self._mirror(ref, car)
-        held = car.held
-        if held is not None and (held.state is DirectiveState.REQUESTED or held.contradicted_at is not None):
-            self.restless.add(ref)
-        else:
-            self.restless.discard(ref)
+        due = next_change(car)
+        if due is not None:
+            self._look_again(ref, int(due.timestamp()))
+
+    def _look_again(self, ref: str, second: int) -> None:
+        if second not in self._due:
+            self._due[second] = {}
+            heapq.heappush(self._seconds, second)
+        self._due[second][ref] = None
 
     def _note(self, held: Held) -> None:
         key = held.directive.directive_id
@@ -138,22 +145,48 @@ class Roster:
         if ref in self._cars:
             self._keep(ref, unblocked(self._cars[ref], now, replugged=True))
 
-    def age(self, now: datetime) -> None:
-        """Let time pass for every car."""
-        for ref, car in list(self._cars.items()):
-            after, ended = aged(car, now)
-            if after is not car or ended:
-                self.put(ref, after, ended)
+    def age(self, now: datetime, most: int | None = None) -> bool:
+        """Let time pass for the cars that it changes, at most so many of them; whether some are left."""
+        found: list[str] = []
+        second = int(now.timestamp())
+        while self._seconds and self._seconds[0] <= second and (most is None or len(found) < most):
+            found += self._due.pop(heapq.heappop(self._seconds))
+        for ref in found[:most]:
+            self.present(ref, now)
+        for ref in found[len(found) if most is None else most :]:
+            self._look_again(ref, second)
+        return bool(self._seconds and self._seconds[0] <= second)
 
-    def drain(self) -> list[DirectiveRow]:
+    def present(self, ref: str, now: datetime) -> Car:
+        """A car as it is at `now`, what time has ended being over."""
+        car = self._cars.get(ref)
+        if car is None:
+            return NOBODY
+        after, ended = aged(car, now)
+        if after is not car or ended:
+            self.put(ref, after, ended)
+        elif (due := next_change(car)) is not None:
+            self._look_again(ref, max(int(due.timestamp()), int(now.timestamp()) + 1))
+        return after
+
+    def drain(self) -> list[Values]:
         """Rows for the store: every directive that changed since the last drain."""
         noted, self._noted = self._noted, {}
-        return [row_of(held) for held in noted.values()]
+        return [Values(DirectiveRow, values_of(held)) for held in noted.values()]
 
     def leave_alone(self, rows: Iterable[DirectiveRow], now: datetime) -> None:
         """Take up the overrides of an earlier run: a restart is no reason to ask a driver again."""
         for held in map(held_of, rows):
             self._keep(held.ref, unblocked(block_after(self.car(held.ref), held), now))
+
+    def leave_out(self, ref: str, event_id: str, until: datetime) -> bool:
+        """A driver takes no part in one event; whether the car is held for it now."""
+        car = self.car(ref)
+        if not any(block.event_id == event_id and block.until >= until for block in car.blocks):
+            block = Block(event_id, DirectiveState.OVERRIDDEN, until)
+            self._keep(ref, dataclasses.replace(car, blocks=(*car.blocks, block)))
+        held = (*car.older, car.held)
+        return any(one is not None and event_of(one.directive.origin) == event_id for one in held)
 
     def restore(self, rows: Iterable[DirectiveRow]) -> None:
         """Take up the live directives of an earlier run. What may have been under way is read before anything else."""
@@ -169,30 +202,49 @@ class Roster:
             self.confirmed += held.confirmed_once
 
 
+def next_change(car: Car) -> datetime | None:
+    """When time by itself may change a car: something ends, or expires unsent, or a replacement starts."""
+    held = car.held
+    instants = [block.until for block in car.blocks]
+    instants += [one.directive.end for one in car.older]
+    if held is not None:
+        instants.append(held.directive.end)
+        if held.state is DirectiveState.REQUESTED:
+            instants.append(held.directive.not_after)
+        if car.older:
+            instants.append(held.directive.start)
+    return min(instants, default=None)
+
+
 def lost(error: BackendError) -> bool:
     """Whether the backend says that it does not know the directive asked about."""
     return error.code is ErrorCode.INVALID_REQUEST
 
 
-def row_of(held: Held) -> DirectiveRow:
-    """A held directive as the store keeps it."""
+def values_of(held: Held) -> dict[str, Any]:
+    """A held directive as the store keeps it, the values of a `DirectiveRow`."""
     directive = held.directive
-    return DirectiveRow(
-        directive_id=directive.directive_id,
-        vehicle_ref=directive.vehicle_ref,
-        event_id=directive.origin.event_id if directive.origin else None,
-        state=held.state.value,
-        certainty=int(held.certainty),
-        final=held.final,
-        confirmed=held.confirmed_once,
-        ends_at=print_at(directive.end),
-        document=document(_plain(dataclasses.asdict(held))),
-    )
+    return {
+        "directive_id": directive.directive_id,
+        "vehicle_ref": directive.vehicle_ref,
+        "event_id": directive.origin.event_id if directive.origin else None,
+        "state": held.state.value,
+        "certainty": int(held.certainty),
+        "final": held.final,
+        "confirmed": held.confirmed_once,
+        "ends_at": print_at(directive.end),
+        "document": orjson.dumps(held, option=orjson.OPT_SORT_KEYS).decode(),
+    }
+
+
+def row_of(held: Held) -> DirectiveRow:
+    """A held directive as the store gives it back."""
+    return DirectiveRow(**values_of(held))
 
 
 def held_of(row: DirectiveRow) -> Held:
     """A stored directive, live again."""
-    raw = json.loads(row.document)
+    raw = orjson.loads(row.document)
     told = raw.pop("directive")
     origin = told.pop("origin")
     directive = Directive(**{**_typed(told, _DIRECTIVE), "origin": Origin(**origin) if origin else None})
@@ -221,12 +273,6 @@ _HELD: Mapping[str, Callable[[Any], Any]] = {
     "error": ErrorCode,
     **dict.fromkeys(("changed_at", "sent_at", "retry_at", "confirmed_at", "contradicted_at", "unplugged_at"), parse_at),
 }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return print_at(value) if isinstance(value, datetime) else value
 
 
 def _typed(raw: Mapping[str, Any], types: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:

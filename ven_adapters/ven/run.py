@@ -8,6 +8,7 @@ import sys
 
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import BackendError
+from ven_adapters.enrolling.book import Book
 from ven_adapters.registry import UnknownOem, factory
 from ven_adapters.ven.agent import Agent, Doors
 from ven_adapters.ven.enrolment import Unreadable
@@ -42,5 +43,8 @@ def doors(settings: AdapterSettings) -> Doors:
     except (UnknownOem, BackendError) as error:
         raise ConfigError(f"backend: {error}") from None
     return Doors(
-        Client(vtn.url, vtn.client_id, vtn.client_secret, scope=vtn.scope, tls=tls), backend, Store(settings.store())
+        Client(vtn.url, vtn.client_id, vtn.client_secret, scope=vtn.scope, tls=tls),
+        backend,
+        Store(settings.store()),
+        Book(enrolments) if (enrolments := settings.enrolment_store()) is not None else None,
     )

@@ -1,51 +1,28 @@
-"""One zone, one cycle: read the asks, plan, and name the next step of every car that needs one. Decides, calls nobody.
+"""One zone, one cycle: read the asks, plan, and name the cars that need a step. Decides, calls nobody.
 
 A change that is known beforehand is planned `lead_s` before it is due and sent with its own start, so that a fleet
 moves when the event says and not when the last of a thousand calls has come through.
 """
 
 import dataclasses
-import math
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 
 import numpy as np
 
-from ven_adapters.contract import Capability, DirectiveKind, Origin
 from ven_adapters.ven.asks import Ask, Heard, Ruling, ZoneAsks, read_asks
-from ven_adapters.ven.car import Car, direction
-from ven_adapters.ven.columns import Charge, FleetView
-from ven_adapters.ven.enforcement import Kind
+from ven_adapters.ven.columns import FleetView
+from ven_adapters.ven.forecast import Outlook, outlook
 from ven_adapters.ven.garage import Garage
-from ven_adapters.ven.guardrails import Reason
 from ven_adapters.ven.meter import Sample
-from ven_adapters.ven.mobility import PlanSettings
+from ven_adapters.ven.mobility import HOUR_S, PlanSettings
+from ven_adapters.ven.orders import Decision, Hand, Orders
 from ven_adapters.ven.planning import plan
-from ven_adapters.ven.reconcile import Desire, Do, Step, reconcile
-from ven_adapters.ven.zoneplan import ZonePlan, changed
+from ven_adapters.ven.readings import instant
+from ven_adapters.ven.zoneplan import ZonePlan
 
-_URGENT = frozenset({Reason.BELOW_RESERVE, Reason.READY_BY})
-_UNWILLING = frozenset({Reason.NO_CONSENT, Reason.OPTED_OUT, Reason.BOOST})
-_KINDS = {
-    Kind.CURTAIL: DirectiveKind.CURTAIL,
-    Kind.CAP: DirectiveKind.CAP,
-    Kind.CHARGE: DirectiveKind.CHARGE,
-    Kind.SETPOINT: DirectiveKind.SETPOINT,
-}
-_POWERED = frozenset({Kind.CAP, Kind.SETPOINT})
-_OUT_OF_REACH = frozenset({Reason.AWAY, Reason.LEVEL_UNKNOWN, Reason.CANNOT_CHARGE})
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Orders:
-    """What one zone's cycle decided: steps by car, the zone's sample, and when to look again (epoch seconds)."""
-
-    zone: str
-    asks: ZoneAsks
-    plan: ZonePlan
-    steps: tuple[tuple[str, Step], ...]
-    sample: Sample
-    look_again_s: float
+LONGEST_BORNE_S = 3600.0
+SUMMER = (5, 10)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,21 +43,45 @@ class Steering:
         self._before: dict[str, ZoneAsks] = {}
         self._released: dict[str, datetime] = {}
         self._exports_for: dict[str, str] = {}
+        self._bearing: dict[str, tuple[ZonePlan, float]] = {}
+        self._season = ""
 
     def steer(self, zone: str, heard: Sequence[Heard], now: datetime) -> Orders:
         """One cycle of a zone."""
         garage, now_s = self._garage, now.timestamp()
         garage.fleet.refresh_departures(now)
+        self._book_burden(zone, now)
         asks = self._asks(zone, heard, now)
         leads = now_s < asks.next_change_s <= now_s + self._course.lead_s
-        at = datetime.fromtimestamp(asks.next_change_s, UTC) if leads else now
+        at = instant(asks.next_change_s) if leads else now
         ahead = self._read(zone, heard, at) if leads else asks
         self._begin_exports(zone, asks, ahead, now)
-        view = garage.fleet.zone(zone)
+        view, edition = garage.fleet.zone(zone), garage.fleet.edition
         planned = _as_chosen_now(view, now_s, at.timestamp()) if leads else view
         decided = plan(planned, ahead, at.timestamp(), self._course.settings)
-        steps = tuple(self._steps(zone, view, decided, at.timestamp(), now, asks))
-        return Orders(zone, asks, decided, steps, self._sample(view, asks, decided, now_s), self._next_s(asks, now_s))
+        if not leads:
+            self._bearing[zone] = (decided, now_s)
+        decision = Decision(zone, decided, now, at, edition, gives_on=_dispatched(asks) is not None)
+        hand = Hand(garage, decision, view, self._course.settings)
+        return Orders(zone, asks, decided, self._sample(view, asks, decided, now_s), self._next_s(asks, now_s), hand)
+
+    def outlook(self, zone: str, heard: Sequence[Heard], now: datetime) -> Outlook:
+        """The zone's coming day, as things stand."""
+        self._garage.fleet.refresh_departures(now)
+        asks = self._read(zone, heard, now)
+        return outlook(self._garage.fleet.zone(zone), asks, now.timestamp(), self._course.settings)
+
+    def _book_burden(self, zone: str, now: datetime) -> None:
+        """What the plan in force has withheld from cars, or taken out of them, since it was last booked."""
+        now_s, season = now.timestamp(), season_of(now)
+        if self._season not in ("", season):
+            self._garage.fleet.new_season()
+        self._season = season
+        borne, since_s = self._bearing.get(zone, (None, now_s))
+        hours = max(0.0, min(now_s - since_s, LONGEST_BORNE_S)) / HOUR_S
+        if borne is not None and borne.burden_kw.any():
+            self._garage.fleet.note_burden(borne.row, borne.burden_kw * hours)
+            self._bearing[zone] = (borne, now_s)
 
     def _asks(self, zone: str, heard: Sequence[Heard], now: datetime) -> ZoneAsks:
         """What is asked now; an event that restricted load and is gone before its end is noted as a release."""
@@ -108,67 +109,6 @@ class Steering:
         ahead_s = asks.next_change_s - self._course.lead_s
         return ahead_s if ahead_s > now_s else asks.next_change_s
 
-    def _steps(
-        self,
-        zone: str,
-        view: FleetView,
-        decided: ZonePlan,
-        at_s: float,
-        now: datetime,
-        asks: ZoneAsks,
-    ) -> Iterator[tuple[str, Step]]:
-        garage = self._garage
-        leads = at_s > now.timestamp()
-        gives_on = _dispatched(asks) is not None
-        told = changed(garage.told.as_plan(decided), decided, at_s, self._course.settings)
-        restless = {garage.fleet.row(ref) for ref in garage.roster.restless if ref in garage.fleet}
-        look = told | np.isin(decided.row, list(restless)) if restless else told
-        for place in np.flatnonzero(look).tolist():
-            ref = garage.fleet.ref(int(decided.row[place]))
-            car = garage.roster.car(ref)
-            desire = self._desire(zone, ref, view, decided, place)
-            reason = decided.reason[place]
-            willing = reason not in _UNWILLING
-            if leads and not gives_on and _gives(car, now):
-                desire, willing = None, False
-            early = leads and reason not in _OUT_OF_REACH
-            if desire is None and willing and (early or not garage.knows(ref)):
-                continue
-            step = reconcile(desire, car, garage.snapshots.get(ref), now, willing=willing)
-            if step.do is not Do.NOTHING or step.car is not car:
-                yield ref, step
-
-    def _desire(self, zone: str, ref: str, view: FleetView, decided: ZonePlan, place: int) -> Desire | None:
-        kind = Kind(int(decided.kind[place]))
-        capability = self._garage.capabilities.get(ref)
-        if kind is Kind.NONE or capability is None or self._already(kind, ref, view, decided, place):
-            return None
-        enrolment = self._garage.fleet.enrolment(ref)
-        departure_s = float(view.departure_s[place])
-        reserve_pct = max(enrolment.reserve_soc_pct, self._course.settings.programme_floor_pct)
-        exports = kind is Kind.SETPOINT and decided.power_w[place] < 0
-        return Desire(
-            vehicle_ref=ref,
-            zone=zone,
-            kind=_KINDS[kind],
-            power_w=int(decided.power_w[place]) if kind in _POWERED else None,
-            start=_instant(float(decided.start_s[place])),
-            end=_instant(float(decided.end_s[place])),
-            origin=_origin(decided, place),
-            urgent=decided.reason[place] in _URGENT,
-            site_id=enrolment.site_id,
-            reserve_soc_pct=reserve_pct if exports else enrolment.reserve_soc_pct,
-            target_soc_pct=_target_pct(float(decided.target_pct[place]), capability),
-            ready_by=_instant(departure_s) if math.isfinite(departure_s) else None,
-            max_energy_wh=int(decided.energy_wh[place]) if exports else None,
-        )
-
-    def _already(self, kind: Kind, ref: str, view: FleetView, decided: ZonePlan, place: int) -> bool:
-        """A car that charges to its driver's own target, and that we hold in no way, needs no command to charge."""
-        free = kind is Kind.CHARGE and self._garage.roster.car(ref).held is None
-        own_target = bool(decided.target_pct[place] <= view.target_pct[place])
-        return free and own_target and bool(view.charge_state[place] == Charge.CHARGING)
-
     def _sample(self, view: FleetView, asks: ZoneAsks, decided: ZonePlan, now_s: float) -> Sample:
         asked = asks.dispatch_kw or asks.import_cap_kw
         return dataclasses.replace(
@@ -184,12 +124,6 @@ def _dispatched(asks: ZoneAsks) -> Ask | None:
     return asks.dispatch_kw or asks.relative_kw or asks.relative_share
 
 
-def _gives(car: Car, now: datetime) -> bool:
-    """Whether a directive that has started makes the car discharge; it does not wait for what is planned ahead."""
-    known = (one.directive for one in (*car.older, car.held) if one is not None)
-    return any(direction(one.kind, one.power_w) < 0 and one.start <= now for one in known)
-
-
 def _as_chosen_now(view: FleetView, now_s: float, at_s: float) -> FleetView:
     """The view with drivers' choices of this moment still in force at `at_s`: until one ends, nothing is sent."""
     out_s, boost_s = view.opted_out_until_s, view.boost_until_s
@@ -200,20 +134,8 @@ def _as_chosen_now(view: FleetView, now_s: float, at_s: float) -> FleetView:
     )
 
 
-def _instant(at_s: float) -> datetime:
-    return datetime.fromtimestamp(at_s, UTC)
-
-
-def _target_pct(target_pct: float, capability: Capability) -> float | None:
-    """The level to charge to, inside what the car takes."""
-    if math.isnan(target_pct):
-        return None
-    limit = capability.limit_soc
-    return min(100.0, target_pct) if limit is None else min(max(target_pct, limit.min_pct), limit.max_pct)
-
-
-def _origin(decided: ZonePlan, place: int) -> Origin | None:
-    """The event that decided; what a guard decided while an event ruled is booked on that event."""
-    index = int(decided.origin[place])
-    ask: Ask | None = decided.origins[index] if index >= 0 else next(iter(decided.origins), None)
-    return Origin(ask.program_id, ask.event_id, ask.interval_id, ask.priority) if ask is not None else None
+def season_of(now: datetime) -> str:
+    """The half year over which burdens are shared: summers from May to October, as tariffs have them."""
+    return (
+        f"{now.year} summer" if SUMMER[0] <= now.month <= SUMMER[1] else f"{now.year - (now.month < SUMMER[0])} winter"
+    )

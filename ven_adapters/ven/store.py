@@ -6,6 +6,7 @@ default, PostgreSQL by URL. Only this module of the engine speaks SQL. It knows 
 
 import asyncio
 import dataclasses
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -95,6 +96,14 @@ class ExportRow(SQLModel, table=True):
     counter_wh: float
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Values:
+    """A row as plain values: what is written thousands of times a second cannot afford to be a model first."""
+
+    model: type[SQLModel]
+    values: Mapping[str, Any]
+
+
 Row = EnrolmentRow | ChoiceRow | DirectiveRow | EventRow | ReportRow | EnergyRow | ExportRow
 TABLES: tuple[type[Row], ...] = (EnrolmentRow, ChoiceRow, DirectiveRow, EventRow, ReportRow, EnergyRow, ExportRow)
 _INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -119,7 +128,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self._url = url
         self._engine: AsyncEngine = create_async_engine(url)
-        self._noted: dict[tuple[type[Row], tuple[Any, ...]], Row] = {}
+        self._noted: dict[tuple[type[SQLModel], tuple[Any, ...]], Values] = {}
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
@@ -173,11 +182,11 @@ class Store:
                 totals["confirmed"] += count if confirmed else 0
         return totals
 
-    def note(self, rows: Iterable[Row]) -> None:
+    def note(self, rows: Iterable[Row | Values]) -> None:
         """Remember rows at the next flush; a newer row with the same key replaces the older."""
         for row in rows:
-            model = type(row)
-            self._noted[(model, tuple(getattr(row, name) for name in _keys(model)))] = row
+            known = row if isinstance(row, Values) else Values(type(row), row.model_dump())
+            self._noted[(known.model, tuple([known.values[name] for name in _keys(known.model)]))] = known
 
     async def flush(self) -> int:
         """Commit everything noted in one transaction and say how many rows; on failure all of it stays noted."""
@@ -188,7 +197,7 @@ class Store:
             try:
                 async with self._engine.begin() as connection:
                     for model in TABLES:
-                        await _upsert(connection, model, [row for row in batch.values() if type(row) is model])
+                        await _upsert(connection, model, [row.values for row in batch.values() if row.model is model])
             except BaseException:
                 self._noted = batch | self._noted
                 raise
@@ -210,12 +219,13 @@ def document(content: Mapping[str, Any]) -> str:
     return json.dumps(content, separators=(",", ":"), sort_keys=True)
 
 
-def _table(model: type[Row]) -> sqlalchemy.Table:
+def _table(model: type[SQLModel]) -> sqlalchemy.Table:
     table: sqlalchemy.Table = SQLModel.metadata.tables[str(model.__tablename__)]
     return table
 
 
-def _keys(model: type[Row]) -> tuple[str, ...]:
+@functools.cache
+def _keys(model: type[SQLModel]) -> tuple[str, ...]:
     return tuple(column.name for column in _table(model).primary_key.columns)
 
 
@@ -223,10 +233,10 @@ async def _rows(connection: AsyncConnection, model: type[Any]) -> list[Any]:
     return [model(**row) for row in (await connection.execute(sqlalchemy.select(_table(model)))).mappings()]
 
 
-async def _upsert(connection: AsyncConnection, model: type[Row], rows: Sequence[Row]) -> None:
+async def _upsert(connection: AsyncConnection, model: type[Row], rows: Sequence[Mapping[str, Any]]) -> None:
     table, keys = _table(model), _keys(model)
     insert = _INSERTS[connection.dialect.name](table)
     rest = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
     statement = insert.on_conflict_do_update(index_elements=list(keys), set_=rest)
     for start in range(0, len(rows), CHUNK):
-        await connection.execute(statement, [row.model_dump() for row in rows[start : start + CHUNK]])
+        await connection.execute(statement, list(rows[start : start + CHUNK]))

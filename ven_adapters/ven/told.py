@@ -6,60 +6,73 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ven_adapters.contract import DirectiveKind
+from ven_adapters.contract import DirectiveKind, DirectiveState
+from ven_adapters.ven.columns import grown
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.enforcement import Kind
-from ven_adapters.ven.zoneplan import ZonePlan
+from ven_adapters.ven.zoneplan import HELD, ZonePlan
 
 _KINDS = {kind: Kind[kind.name] if kind.name in Kind.__members__ else Kind.NONE for kind in DirectiveKind}
-_COLUMNS: dict[str, Any] = {
-    "kind": np.int64,
-    "power_w": np.int64,
-    "start_s": np.float64,
-    "end_s": np.float64,
-    "target_pct": np.float64,
-    "energy_wh": np.int64,
-}
+# One record per car, because a car is written whole and often, and read by columns once a cycle.
+_CAR = np.dtype(
+    [
+        ("restless", np.bool_),
+        ("kind", np.int64),
+        ("power_w", np.int64),
+        ("start_s", np.float64),
+        ("end_s", np.float64),
+        ("target_pct", np.float64),
+        ("energy_wh", np.int64),
+    ]
+)
+
+
+def unsettled(held: Held) -> bool:
+    """Whether a directive was not taken yet, or is not followed: time alone may call for a step."""
+    return held.state is DirectiveState.REQUESTED or held.contradicted_at is not None
 
 
 class Told:
     """One row per row of the fleet."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, npt.NDArray[Any]] = {name: np.zeros(0, kind) for name, kind in _COLUMNS.items()}
+        self._cars: npt.NDArray[Any] = np.zeros(0, _CAR)
 
     def grow(self, count: int) -> None:
         """Have at least `count` rows."""
-        missing = count - len(self._columns["kind"])
-        if missing > 0:
-            for name, column in self._columns.items():
-                self._columns[name] = np.concatenate([column, np.zeros(missing, column.dtype)])
+        self._cars = grown(self._cars, count, fill=0)
 
     def put(self, row: int, held: Held | None) -> None:
         """What the car at a row holds now."""
-        columns = self._columns
         if held is None:
-            columns["kind"][row] = Kind.NONE
+            self._cars[row] = 0
             return
         directive = held.directive
-        columns["kind"][row] = _KINDS[directive.kind]
-        columns["power_w"][row] = directive.power_w or 0
-        columns["start_s"][row] = directive.start.timestamp()
-        columns["end_s"][row] = directive.end.timestamp()
-        columns["target_pct"][row] = directive.target_soc_pct or 0.0
-        columns["energy_wh"][row] = directive.max_energy_wh or 0
+        self._cars[row] = (
+            unsettled(held),
+            _KINDS[directive.kind],
+            directive.power_w or 0,
+            directive.start.timestamp(),
+            directive.end.timestamp(),
+            directive.target_soc_pct or 0.0,
+            directive.max_energy_wh or 0,
+        )
 
     def as_plan(self, new: ZonePlan) -> ZonePlan:
         """What the cars of a plan hold, in the shape of a plan."""
-        held: dict[str, Any] = {name: column[new.row] for name, column in self._columns.items()}
+        held: dict[str, Any] = {name: self._cars[name][new.row] for name in HELD}
         return dataclasses.replace(new, **held)
+
+    def restless(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of these rows need a look although nothing else is wanted of them than before."""
+        return np.asarray(self._cars["restless"][rows])
 
     def holding(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which of these rows hold something."""
-        return np.asarray(self._columns["kind"][rows] != Kind.NONE)
+        return np.asarray(self._cars["kind"][rows] != Kind.NONE)
 
     def held_back(self, rows: npt.NDArray[np.int64], now_s: float) -> int:
         """How many of these rows are held below what they would draw."""
-        kind = self._columns["kind"][rows]
+        kind = self._cars["kind"][rows]
         bound = (kind == Kind.CURTAIL) | (kind == Kind.CAP) | (kind == Kind.SETPOINT)
-        return int((bound & (self._columns["start_s"][rows] <= now_s)).sum())
+        return int((bound & (self._cars["start_s"][rows] <= now_s)).sum())

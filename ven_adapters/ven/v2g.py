@@ -10,6 +10,10 @@ import dataclasses
 import numpy as np
 
 from ven_adapters.ven.columns import Bools, Floats
+from ven_adapters.ven.stack import BURDEN_CLASS_KWH
+
+TO_GO_CLASS_H = 0.5
+WATT_SLACK = 1e-6
 
 
 def sustained_kw(power_kw: Floats, energy_kwh: Floats, hours: float) -> Floats:
@@ -29,19 +33,20 @@ def give(power_kw: Floats, energy_kwh: Floats, asked_kw: float, hours: float) ->
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Givers:
-    """The cars that may give: most kW, kWh to spare, least kW, whether each gives already, its own number."""
+    """The cars that may give: most kW, kWh to spare, least kW, whether each gives already, kWh borne, own number."""
 
     power_kw: Floats
     energy_kwh: Floats
     least_kw: Floats
     giving: Bools
+    burden_kwh: Floats
     u: Floats
 
 
 def give_in_steps(cars: Givers, asked_kw: float, hours: float) -> Floats:
     """As `give`, for cars that cannot give less than `least_kw`: the fewest cars that hold the sum, each giving more.
 
-    Cars that give already come first, then the longest time-to-go, then the car's own number.
+    Cars that give already come first, then the longest time-to-go in half hours, then who has borne least this season.
     """
     given = give(cars.power_kw, cars.energy_kwh, asked_kw, hours)
     if not ((given > 0) & (given < cars.least_kw)).any():
@@ -49,13 +54,25 @@ def give_in_steps(cars: Givers, asked_kw: float, hours: float) -> Floats:
     most_kw = sustained_kw(cars.power_kw, cars.energy_kwh, hours)
     able = (most_kw >= cars.least_kw) & (most_kw > 0)
     to_go_h = cars.energy_kwh / np.maximum(cars.power_kw, 1e-9)
-    order = np.lexsort((cars.u, -to_go_h, ~cars.giving, ~able))
+    to_go, borne = np.floor(to_go_h / TO_GO_CLASS_H), np.floor(cars.burden_kwh / BURDEN_CLASS_KWH)
+    order = np.lexsort((cars.u, borne, -to_go, ~cars.giving, ~able))
     running_kw = np.cumsum(np.where(able, most_kw, 0.0)[order])
     chosen = order[: int(np.searchsorted(running_kw, asked_kw)) + 1]
     energy_kwh = np.where(able, cars.energy_kwh, 0.0)[chosen]
     given = np.zeros_like(given)
     given[chosen] = give(cars.power_kw[chosen], energy_kwh, asked_kw, hours)
     return np.where(given < cars.least_kw, 0.0, given)
+
+
+def in_whole_watts(given_kw: Floats, most_kw: Floats) -> Floats:
+    """The same in whole watts: what rounding down leaves out is given by those that lost most and can give more."""
+    given_w, most_w = given_kw * 1000, most_kw * 1000
+    whole_w = np.floor(given_w + WATT_SLACK)
+    lost_w = np.where(whole_w + 1 <= most_w + WATT_SLACK, given_w - whole_w, 0.0)
+    ranked = np.argsort(-lost_w, kind="stable")
+    chosen = ranked[: round(float(given_w.sum() - whole_w.sum()))]
+    whole_w[chosen] += lost_w[chosen] > 0
+    return np.asarray(whole_w / 1000)
 
 
 def _time_to_go_h(power_kw: Floats, energy_kwh: Floats, asked_kw: float) -> float:

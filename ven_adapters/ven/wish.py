@@ -91,13 +91,14 @@ def _cost(asks: ZoneAsks, from_s: float, situation: Situation) -> Floats | None:
     cost = np.zeros(count)
     for steps, weight in ((asks.price, 1.0), (asks.ghg, settings.ghg_cost_per_kg / 1000)):
         if steps is not None:
-            values = _sample(steps, middle_s)
+            values = sampled(steps, middle_s)
             cost += weight * np.where(np.isnan(values), np.nanmax(steps.values), values)
-    restricted = 0.0 if asks.restriction is None else np.nan_to_num(_sample(asks.restriction, middle_s))
+    restricted = 0.0 if asks.restriction is None else np.nan_to_num(sampled(asks.restriction, middle_s))
     return np.asarray(cost + restricted * 10 * (1 + np.abs(cost).max()))
 
 
-def _sample(steps: Steps, at_s: Floats) -> Floats:
+def sampled(steps: Steps, at_s: Floats) -> Floats:
+    """The value in force at each instant, NaN where nothing was said."""
     place = np.searchsorted(steps.edges_s, at_s, side="right") - 1
     inside = (place >= 0) & (place < len(steps.values))
     return np.where(inside, steps.values[np.clip(place, 0, len(steps.values) - 1)], np.nan)

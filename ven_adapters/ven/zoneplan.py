@@ -25,6 +25,7 @@ class ZonePlan:
     `expected_kw`: what the car will really draw (+) or give (-). `start_s`, `end_s`: the window (epoch seconds).
     `target_pct`: the level to charge to, never below the driver's. `energy_wh`: most to give in a SETPOINT below zero.
     `origin`: index into `origins`, -1 when no event decided. `refusal`: `guardrails.Refusal`, why no discharge.
+    `burden_kw`: what an event keeps the car from drawing, and what it makes it give.
 
     Sums are kW of the whole zone, cars that nobody controls included. `unrestricted_kw`: what it would draw unasked.
     `asked_kw`: the set-point or the ceiling in force, None without. `shortfall_kw`: planned less asked, for a ceiling
@@ -42,6 +43,7 @@ class ZonePlan:
     origin: Ints
     reason: Ints
     refusal: Ints
+    burden_kw: Floats
     origins: tuple[Ask, ...]
     unrestricted_kw: float
     uncontrolled_kw: float
@@ -56,7 +58,7 @@ class ZonePlan:
 
 
 PER_CAR = tuple(field.name for field in dataclasses.fields(ZonePlan) if field.type in (Ints, Floats))
-_HELD = ("kind", "power_w", "start_s", "end_s", "target_pct", "energy_wh")
+HELD = ("kind", "power_w", "start_s", "end_s", "target_pct", "energy_wh")
 
 
 def changed(previous: ZonePlan | None, new: ZonePlan, now_s: float, settings: PlanSettings) -> Bools:
@@ -84,12 +86,14 @@ def carried(previous: ZonePlan | None, new: ZonePlan, told: Bools) -> ZonePlan:
         return new
     held, place = _match(previous, new)
     keep = held & ~told
-    kept = {name: np.where(keep, getattr(previous, name)[place], getattr(new, name)) for name in _HELD}
+    kept = {name: np.where(keep, getattr(previous, name)[place], getattr(new, name)) for name in HELD}
     return dataclasses.replace(new, **kept)
 
 
 def _match(previous: ZonePlan, new: ZonePlan) -> tuple[Bools, Ints]:
     """For each row of `new` whether `previous` has it, and where; `previous` is not empty."""
+    if previous.row is new.row:
+        return np.ones(len(new), dtype=np.bool_), np.arange(len(new))
     order = np.argsort(previous.row, kind="stable")
     place = order[np.clip(np.searchsorted(previous.row[order], new.row), 0, len(order) - 1)]
     return previous.row[place] == new.row, place

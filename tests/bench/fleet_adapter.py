@@ -1,0 +1,223 @@
+"""One adapter with a large fleet, for the bench: takes its cars in, plans, and sends an event's directives over HTTP.
+
+It is the adapter's own `Agent` with its own store and HTTP session. What a VTN would have told it is put into its
+mirror, and what its backend would have told it over days comes from files; everything after that is what runs in
+service. Prints one JSON object.
+"""
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import uvloop
+from stages import Place, Stages
+
+from ven_adapters.config import AdapterSettings
+from ven_adapters.contract import Capability, DirectiveState, Snapshot
+from ven_adapters.transport.codec import load, loads
+from ven_adapters.ven import orders, planning, roster, steering
+from ven_adapters.ven.agent import Agent
+from ven_adapters.ven.enrolment import eligible, read_enrolments
+from ven_adapters.ven.fleet import Fleet
+from ven_adapters.ven.garage import Garage
+from ven_adapters.ven.mirror import Read
+from ven_adapters.ven.run import doors
+from vtn.clock import Clock, parse_clock
+from vtn.wire.event import Event
+
+AT_ONCE = 1_000
+QUIET_CYCLES = 9
+MEGA = 1024.0 * 1024.0
+CYCLE: dict[str, tuple[Place, ...]] = {
+    "columns gathered": ((Fleet, "view"),),
+    "asks read": ((steering, "read_asks"),),
+    "needs, guards, wishes": ((planning, "cycle_of"),),
+    "charging shared out": ((planning, "_charge_kw"),),
+    "discharge shared out": ((planning, "_give_kw"),),
+    "guards' last word": ((planning, "enforce"),),
+    "the rest of the plan": ((steering, "plan"),),
+    "who needs a look": ((orders, "_places"),),
+    "zone figures": ((Garage, "sample"),),
+}
+SEND: dict[str, tuple[Place, ...]] = {
+    "planning": ((steering.Steering, "steer"),),
+    "a car's next step": ((orders.Hand, "step"),),
+    "what cars hold": ((roster.Roster, "put"), (roster.Roster, "taken_up"), (roster.Roster, "outcome")),
+    "rows for the store": ((Garage, "drain"),),
+}
+
+
+def resident_mb() -> float:
+    """What this process holds in memory now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / MEGA
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of processor time that a process has used."""
+    told = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def in_lots(path: Path) -> Iterator[list[bytes]]:
+    """The lines of a file, a thousand at a time."""
+    with path.open("rb") as lines:
+        while lot := list(itertools.islice(lines, AT_ONCE)):
+            yield lot
+
+
+def settings_of(job: dict[str, Any]) -> AdapterSettings:
+    """An adapter's settings as a file would give them."""
+    told = {
+        "oem": job["brand"],
+        "client_name": "bench",
+        "vtn": {"url": "http://127.0.0.1:9", "client_id": "bench", "client_secret": "bench"},
+        "backend": {
+            "url": job["url"],
+            "token": job["token"],
+            "webhook_secret": "bench",
+            "clock": job["clock"],
+            "calls_burst": 10 * job["cars"],
+        },
+        "enrolments": [str(Path(job["folder"]) / "cars.jsonl")],
+        "clock": job["clock"],
+        "var": job["folder"],
+    }
+    return AdapterSettings.model_validate_json(json.dumps(told))
+
+
+def take_in(agent: Agent, folder: Path, clock: Clock) -> dict[str, float]:
+    """Enrol, learn and observe every car through the doors that are used in service; seconds of each."""
+    began = time.perf_counter()
+    agent.garage.enrol(eligible(read_enrolments([folder / "cars.jsonl"])), clock.now())
+    enrolled = time.perf_counter()
+    refs = iter(map(agent.garage.fleet.ref, range(len(agent.garage.fleet))))
+    for lot in in_lots(folder / "capabilities.jsonl"):
+        found = [load(Capability, loads(line), received_at=clock.now()) for line in lot]
+        agent.garage.learn(dict(zip(refs, found, strict=False)))
+    learnt = time.perf_counter()
+    ingest_s = 0.0
+    for lot in in_lots(folder / "readings.jsonl"):
+        snapshots = [load(Snapshot, loads(line), received_at=clock.now()) for line in lot]
+        before = time.perf_counter()
+        agent.garage.observe(snapshots, clock.now())
+        ingest_s += time.perf_counter() - before
+    return {"enrol_s": enrolled - began, "learn_s": learnt - enrolled, "ingest_s": ingest_s}
+
+
+def event(clock: Clock, hours: float = 4.0) -> Read:
+    """An emergency: every car that can wait is asked to."""
+    now = clock.now()
+    raw = {
+        "id": "bench",
+        "objectType": "EVENT",
+        "createdDateTime": now.isoformat(),
+        "modificationDateTime": now.isoformat(),
+        "programID": "bench",
+        "intervals": [
+            {
+                "id": 0,
+                "intervalPeriod": {"start": now.isoformat(), "duration": f"PT{hours:.0f}H"},
+                "payloads": [{"type": "SIMPLE", "values": [3]}],
+            }
+        ],
+    }
+    return Read(Event.model_validate(raw), now, time.time())
+
+
+def measured(work: Callable[[], Any], times: int) -> list[float]:
+    """Seconds of one core for each run of some work."""
+    found = []
+    for _ in range(times):
+        began = time.process_time()
+        work()
+        found.append(time.process_time() - began)
+    return found
+
+
+def plan_all(agent: Agent, clock: Clock) -> int:
+    """One planning cycle of every zone, from columns to the list of cars that need a step; how many those are."""
+    now = clock.now()
+    made = [agent.steering.steer(zone, agent.mirror.heard(zone), now) for zone in agent.garage.zones]
+    return sum(len(one.hand.places) for one in made)
+
+
+def cycles(agent: Agent, clock: Clock) -> dict[str, Any]:
+    """Planning with an event in force that nobody was told of yet: each stage's time, and a sort to compare."""
+    agent.mirror.polled = True
+    agent.mirror.events["bench"] = event(clock)
+    plan_all(agent, clock)
+    stages = Stages()
+    plain_s = measured(lambda: plan_all(agent, clock), QUIET_CYCLES)
+    with stages.watching(CYCLE):
+        watched_s = sum(measured(lambda: plan_all(agent, clock), QUIET_CYCLES))
+    keys = np.random.default_rng(1).random(len(agent.garage.fleet))
+    sort_s = statistics.median(measured(lambda: np.argsort(keys, kind="stable"), QUIET_CYCLES))
+    return {"cycle_s": plain_s, "sort_s": sort_s, "cycle_shares": stages.shares(watched_s)}
+
+
+async def send(agent: Agent, seconds: float, backend_pid: int) -> dict[str, Any]:
+    """Let the adapter's own loops carry the event out; directives accepted per second, and where the time went."""
+    stages, roster_of = Stages(), agent.garage.roster
+    loops = [agent._steer, agent._carry_out, agent._remember]
+    with stages.watching(SEND):
+        tasks = [asyncio.create_task(loop()) for loop in loops]
+        while not roster_of.by_state[DirectiveState.ACCEPTED]:  # noqa: ASYNC110 - watched from outside
+            await asyncio.sleep(0.01)
+        stages.seconds.clear()
+        backend_s = cpu_s(backend_pid)
+        accepted, began, busy_s = roster_of.by_state[DirectiveState.ACCEPTED], time.perf_counter(), time.process_time()
+        until = began + seconds
+        while time.perf_counter() < until and len(agent.backlog):  # noqa: ASYNC110 - watched from outside
+            await asyncio.sleep(0.05)
+        spent_s, busy_s = time.perf_counter() - began, time.process_time() - busy_s
+        accepted = roster_of.by_state[DirectiveState.ACCEPTED] - accepted
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    states = {state.value: count for state, count in roster_of.by_state.items() if count}
+    return {
+        "accepted": accepted,
+        "refused": sum(states.get(name, 0) for name in ("REJECTED", "FAILED", "OVERRIDDEN")),
+        "backend_us": (cpu_s(backend_pid) - backend_s) / max(accepted, 1) * 1e6,
+        "accepted_per_s": accepted / spent_s,
+        "cpu_us": busy_s / max(accepted, 1) * 1e6,
+        "send_shares": stages.shares(busy_s),
+        "states": states,
+    }
+
+
+async def main(job: dict[str, Any]) -> dict[str, Any]:
+    """Everything, in the order of an adapter's day."""
+    clock, folder = parse_clock(job["clock"]), Path(job["folder"])
+    before_mb = resident_mb()
+    agent = Agent(settings_of(job), clock, doors(settings_of(job)))
+    await agent._doors.store.open()
+    told: dict[str, Any] = take_in(agent, folder, clock) | {"imports_mb": before_mb}
+    while rows := agent.garage.drain():
+        agent._doors.store.note(rows)
+        await agent._doors.store.flush()
+    gc.collect()
+    told |= {"cars": len(agent.garage.fleet), "fleet_mb": resident_mb()} | cycles(agent, clock)
+    told |= await send(agent, job["seconds"], job["backend_pid"]) | {"resident_mb": resident_mb()}
+    told["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    with contextlib.suppress(TimeoutError):
+        await agent.dispatcher.settle(5.0)
+    await agent._doors.backend.close()
+    return told
+
+
+if __name__ == "__main__":
+    sys.stdout.write(orjson.dumps(uvloop.run(main(json.loads(sys.argv[1])))).decode() + "\n")

@@ -1,0 +1,452 @@
+"""The enrolment API on every database it may stand on: who may join, what was agreed, what is erased, what is told."""
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiohttp import web
+from enrolling_parts import (
+    ACCOUNT,
+    APP_SECRET,
+    DAY,
+    DAYS,
+    HOLDER,
+    PERSONAL,
+    VIN,
+    WEBHOOK_SECRET,
+    App,
+    car,
+    consent,
+    home,
+    instant,
+    papers,
+    served,
+    settings,
+    vin,
+)
+from openapi_schema_validator import OAS31Validator
+
+from ven_adapters.enrolling.book import Book
+from ven_adapters.enrolling.serve import opened
+from ven_adapters.transport import signatures
+
+PATIENCE_S = 20.0
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path):
+    """A fresh database of each make."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url").replace("postgresql://", "postgresql+asyncpg://")
+    return f"sqlite+aiosqlite:///{tmp_path}/folder/enrolments.sqlite"
+
+
+@pytest.fixture
+def given(tmp_path, url):
+    return settings(tmp_path, url)
+
+
+@pytest.fixture
+async def app(given):
+    async with served(given) as made:
+        yield made
+
+
+def rules(answer):
+    return {fault["path"]: fault["rule"] for fault in answer["errors"]}
+
+
+async def test_an_enrolment_comes_back_without_a_word_on_whose_car_it_is(app):
+    made = await app.enrol()
+    status, view = await app.get("/v1/cars/bmw-9001")
+    assert (status, view["agreement"]) == (200, made)
+    assert (made["status"], made["programs"], made["zone"]) == ("ENROLLED", ["evening", "give-back"], "bay")
+    assert made["discharge_program"]
+    assert made["permissions"]["export_limit"]["export_limit_w"] == 7000
+    said = json.dumps([made, view, (await app.get("/v1/cars"))[1], (await app.get("/v1/cars/bmw-9001/consents"))[1]])
+    assert not [secret for secret in PERSONAL if secret in said]
+
+
+async def test_what_is_on_file_outlives_a_restart(given):
+    async with served(given) as app:
+        made = await app.enrol()
+    async with served(given) as app:
+        assert (await app.get("/v1/cars/bmw-9001"))[1]["agreement"] == made
+    async with opened(given) as book:
+        person = await book.personal("bmw-9001")
+    assert (person.vin, person.account_id) == (VIN, ACCOUNT)
+    assert HOLDER in person.document
+
+
+async def test_every_fault_of_a_body_is_named_at_once_with_its_path_and_no_value(app):
+    wrong = car(vin="short", model=7, programs=[], surprise=1)
+    wrong["preferences"]["tue"]["target_soc_pct"] = 120
+    wrong["home"]["timezone"] = "Mars/Olympus"
+    wrong["permissions"]["interconnection"]["valid_until"] = instant(days=-20)
+    status, answer = await app.post("/v1/cars", wrong)
+    assert status == 400
+    assert rules(answer).keys() == {
+        "$.vin",
+        "$.model",
+        "$.programs",
+        "$.surprise",
+        "$.preferences.tue.target_soc_pct",
+        "$.home.timezone",
+        "$.permissions.interconnection",
+    }
+    assert "short" not in json.dumps(answer)
+
+
+async def test_a_vin_is_no_pseudonym(app):
+    status, answer = await app.post("/v1/cars", car(VIN))
+    assert (status, rules(answer)) == (400, {"$.vehicle_ref": "must be a pseudonym, never a VIN"})
+
+
+async def test_eligibility_is_judged_by_model_region_account_and_programme(app):
+    question = {"model": "330e", "region": "NV", "utility": "sce", "tariff": "A-1"}
+    status, answer = await app.post("/v1/eligibility", question)
+    assert status == 200
+    told = {one["program"]: one["reasons"] for one in answer["verdicts"]}
+    assert [reason.split(":")[0] for reason in told["evening"]] == ["model", "region", "utility"]
+    assert told["morning"] == []
+    assert [reason.split(":")[0] for reason in told["give-back"]] == ["tariff"]
+    _, one = await app.post("/v1/eligibility", {**question, "program": "morning"})
+    assert [verdict["eligible"] for verdict in one["verdicts"]] == [True]
+
+
+async def test_a_car_that_is_not_eligible_is_refused_with_every_reason(app):
+    status, answer = await app.post("/v1/cars", car(model="330e", programs=["evening", "nowhere"]))
+    assert status == 400
+    assert rules(answer).keys() == {"$.programs[0]", "$.programs[1]", "$.consents"}
+
+
+async def test_a_car_is_in_one_programme_of_a_kind(app):
+    status, answer = await app.post("/v1/cars", car(programs=["evening", "morning"], consents=[consent()]))
+    assert status == 400
+    assert rules(answer)["$.programs[1]"].startswith("one programme of a kind")
+    await app.enrol(programs=["evening"], consents=[consent()])
+    moved = await app.act("programs", {"programs": ["morning"]})
+    assert moved["programs"] == ["morning"]
+    status, _ = await app.post("/v1/cars/bmw-9001/programs", {"programs": ["morning", "evening"]})
+    assert status == 400
+
+
+async def test_a_car_is_enrolled_once_by_ref_and_by_vin(app):
+    await app.enrol()
+    assert (await app.post("/v1/cars", car()))[0] == 409
+    status, answer = await app.post("/v1/cars", car("bmw-9002"))
+    assert (status, [*rules(answer)]) == (409, ["$.vin"])
+
+
+async def test_programmes_and_accounts_have_room_for_so_many_cars(app):
+    def other(number, account):
+        given = {"account_id": account, "utility": "pge", "tariff": "E-1"}
+        return car(f"bmw-{number}", vin=vin(number), account=given)
+
+    for number, account in ((1, "A"), (2, "A")):
+        assert (await app.post("/v1/cars", other(number, account)))[0] == 201
+    assert "account" in (await app.post("/v1/cars", other(3, "A")))[1]["detail"]
+    assert (await app.post("/v1/cars", other(3, "B")))[0] == 201
+    assert "full" in (await app.post("/v1/cars", other(4, "C")))[1]["detail"]
+
+
+async def test_the_history_of_consents_says_what_was_agreed_and_when_and_is_only_added_to(app):
+    await app.enrol()
+    newer = consent(version="2026-02", at=instant(hours=-1), terms="I agree to more.")
+    await app.act("consents", newer)
+    late = await app.act("consents", consent(version="2025-12", at=instant(days=-40), agreed=False))
+    assert late["consents"]["charging"]["version"] == "2026-02"
+    _, answer = await app.get("/v1/cars/bmw-9001/consents")
+    told = [(one["scope"], one["version"], one["agreed"]) for one in answer["consents"]]
+    assert told == [
+        ("charging", "2026-01", True),
+        ("discharge", "2026-01", True),
+        ("charging", "2026-02", True),
+        ("charging", "2025-12", False),
+    ]
+    assert answer["consents"][2]["terms"] == "I agree to more."
+    assert answer["consents"][2]["at"].startswith(newer["at"][:19])
+
+
+async def test_a_text_that_many_were_shown_is_kept_once(app):
+    same = [consent(terms="Yes."), consent("discharge", terms="Yes.")]
+    await app.enrol(consents=same)
+    _, answer = await app.get("/v1/cars/bmw-9001/consents")
+    assert [one["terms"] for one in answer["consents"]] == ["Yes.", "Yes."]
+    assert len({one["terms_sha256"] for one in answer["consents"]}) == 1
+
+
+async def test_a_consent_from_the_future_is_refused(app):
+    await app.enrol()
+    status, answer = await app.post("/v1/cars/bmw-9001/consents", consent(at=instant(hours=1)))
+    assert (status, rules(answer)) == (400, {"$.at": "must not lie in the future"})
+
+
+async def test_a_discharge_consent_that_is_revoked_leaves_charging_as_it_was(app):
+    await app.enrol()
+    after = await app.act("consents", consent("discharge", agreed=False, at=instant(minutes=-1)))
+    assert {scope: one["agreed"] for scope, one in after["consents"].items()} == {"charging": True, "discharge": False}
+
+
+async def test_a_discharge_consent_needs_a_programme_that_takes_discharge(app):
+    status, answer = await app.post("/v1/cars", car(programs=["evening"]))
+    assert (status, rules(answer)) == (400, {"$.consents": "none of these programmes takes discharge"})
+
+
+async def test_preferences_are_kept_for_every_weekday(app):
+    await app.enrol()
+    week = dict.fromkeys(DAYS, DAY) | {"sat": {"ready_by": None, "target_soc_pct": 60.0, "reserve_soc_pct": 20.0}}
+    assert (await app.act("preferences", week))["preferences"] == week
+    status, answer = await app.post("/v1/cars/bmw-9001/preferences", week | {"sun": {**DAY, "reserve_soc_pct": 90}})
+    assert (status, [*rules(answer)]) == (400, ["$.sun"])
+
+
+async def test_a_move_makes_another_site_and_the_old_homes_papers_lapse(app, given):
+    before = await app.enrol()
+    place = {"latitude": 30.267153, "longitude": -97.743061, "address": None}
+    after = await app.act("home", home(zone="austin", region="TX", timezone="America/Chicago", place=place))
+    assert after["site_id"] != before["site_id"]
+    assert after["permissions"] == {"interconnection": None, "export_limit": None, "inverter_listing": None}
+    assert (after["zone"], after["consents"]) == ("austin", before["consents"])
+    async with opened(given) as book:
+        assert str(place["latitude"]) in (await book.personal("bmw-9001")).document
+    status, _ = await app.post("/v1/cars/bmw-9001/home", home(region="NV"))
+    assert status == 400
+
+
+@pytest.mark.parametrize(("path", "ends"), [("sale", "SOLD"), ("withdrawal", "WITHDRAWN")])
+async def test_the_end_erases_the_person_and_keeps_the_evidence_under_the_pseudonym(app, given, path, ends):
+    await app.enrol()
+    await app.act("boost", {"until": instant(hours=3)})
+    gone = await app.act(path)
+    assert (gone["status"], gone["preferences"], gone["consents"]) == (ends, None, {})
+    async with opened(given) as book:
+        assert await book.personal("bmw-9001") is None
+    _, view = await app.get("/v1/cars/bmw-9001")
+    assert view["choices"] == []
+    _, history = await app.get("/v1/cars/bmw-9001/consents")
+    assert [one["version"] for one in history["consents"]] == ["2026-01", "2026-01"]
+    assert (await app.post("/v1/cars/bmw-9001/boost", {"until": instant(hours=3)}))[0] == 404
+    again = await app.enrol()
+    assert again["status"] == "ENROLLED"
+
+
+async def test_what_was_erased_has_left_the_files(tmp_path):
+    folder = tmp_path / "folder"
+    given = settings(tmp_path, f"sqlite+aiosqlite:///{folder}/enrolments.sqlite")
+    async with served(given) as app:
+        await app.post("/v1/cars", car(), Idempotency_Key="k")
+        assert any(VIN.encode() in path.read_bytes() for path in folder.iterdir())
+        await app.act("withdrawal")
+        for path in folder.iterdir():
+            left = [secret for secret in PERSONAL if secret.encode() in path.read_bytes()]
+            assert left == [], path.name
+
+
+async def test_processes_that_open_a_new_store_at_the_same_moment_share_it(url):
+    books = [Book(url) for _ in range(4)]
+    await asyncio.gather(*(book.open() for book in books))
+    for book in books:
+        assert await book.page("", 1) == []
+        await book.close()
+
+
+async def test_the_store_is_its_owners_alone(tmp_path):
+    given = settings(tmp_path)
+    async with served(given):
+        assert (tmp_path / "bmw" / "enrolments.sqlite").stat().st_mode & 0o077 == 0
+
+
+async def test_choices_hold_until_they_are_over(app):
+    await app.enrol()
+    await app.act("opt-out", {})
+    await app.act("opt-out", {"event_id": "e-1", "until": instant(hours=2)})
+    await app.act("boost", {"until": instant(hours=1)})
+
+    async def told():
+        _, view = await app.get("/v1/cars/bmw-9001")
+        return [(one["choice"], one["event_id"]) for one in view["choices"]]
+
+    assert await told() == [("OPT_OUT", None), ("OPT_OUT", "e-1"), ("BOOST", None)]
+    await app.act("opt-in")
+    assert await told() == [("OPT_OUT", "e-1"), ("BOOST", None), ("OPT_IN", None)]
+    assert (await app.post("/v1/cars/bmw-9001/opt-out", {"event_id": "e-2"}))[0] == 400
+    assert (await app.post("/v1/cars/bmw-9001/boost", {"until": instant(hours=-1)}))[0] == 400
+
+
+async def test_choices_are_bounded_in_time_and_number_and_those_that_are_over_are_let_go(app, monkeypatch):
+    monkeypatch.setattr("ven_adapters.enrolling.desk.MOST_CHOICES", 2)
+    await app.enrol()
+    status, answer = await app.post("/v1/cars/bmw-9001/boost", {"until": instant(days=90)})
+    assert (status, rules(answer)) == (400, {"$.until": "must lie within 62 days"})
+    soon = {"event_id": "e-0", "until": (datetime.now(UTC) + timedelta(seconds=0.3)).isoformat()}
+    await app.act("opt-out", soon)
+    await app.act("opt-out", {"event_id": "e-1", "until": instant(hours=1)})
+    third = {"event_id": "e-2", "until": instant(hours=1)}
+    statuses = []
+    async with asyncio.timeout(PATIENCE_S):
+        while not statuses or statuses[-1] != 200:
+            statuses.append((await app.post("/v1/cars/bmw-9001/opt-out", third))[0])
+    assert set(statuses) <= {200, 409}
+    assert (await app.post("/v1/cars/bmw-9001/opt-out", {**third, "event_id": "e-3"}))[0] == 409
+
+
+async def test_the_same_key_and_request_is_one_enrolment_and_another_request_is_a_conflict(app):
+    first = await app.post("/v1/cars", car(), Idempotency_Key="k-1")
+    assert await app.post("/v1/cars", car(), Idempotency_Key="k-1") == first
+    assert (await app.post("/v1/cars", car(model="iX1"), Idempotency_Key="k-1"))[0] == 409
+    assert (await app.post("/v1/cars", car(), Idempotency_Key="k-2"))[0] == 409
+
+
+async def test_many_at_once_with_one_key_are_one(app):
+    answers = await asyncio.gather(*(app.post("/v1/cars", car(), Idempotency_Key="k-1") for _ in range(8)))
+    assert [status for status, _ in answers] == [201] * 8
+    assert len((await app.get("/v1/cars"))[1]["cars"]) == 1
+
+
+async def test_a_late_retry_does_not_bring_back_who_left(app):
+    await app.post("/v1/cars", car(), Idempotency_Key="k-1")
+    await app.act("withdrawal")
+    assert (await app.post("/v1/cars", car(), Idempotency_Key="k-1"))[0] == 410
+    assert (await app.get("/v1/cars/bmw-9001"))[1]["agreement"]["status"] == "WITHDRAWN"
+
+
+@pytest.mark.parametrize("key", ["", "another"])
+async def test_without_the_apps_key_nothing_is_said(app, key):
+    stranger = App(app._http, app.url, key)
+    for method, path in (("GET", "/v1/cars"), ("POST", "/v1/cars"), ("GET", "/v1/nothing")):
+        assert (await stranger.send(method, path))[0] == 401
+
+
+async def test_keys_are_stored_as_digests_and_can_be_taken_away(app, given):
+    async with opened(given) as book:
+        assert await book.key_name("the-apps-bearer-key") == "app"
+        async with book.write(given.shared_clock().now()) as write:
+            await write.put_key("app", None)
+    assert (await app.get("/v1/cars"))[0] == 401
+
+
+async def test_input_is_bounded(app):
+    assert (await app.send("POST", "/v1/cars", raw=b" " * 70_000))[0] == 413
+    assert (await app.send("POST", "/v1/cars", raw=b"{"))[0] == 400
+    assert (await app.get("/v1/cars?limit=9999"))[0] == 400
+    assert (await app.post("/v1/cars/x/sale", Idempotency_Key="k" * 200))[0] == 400
+
+
+async def test_cars_come_in_pages(app):
+    for number in range(3):
+        await app.enrol(f"bmw-{number}", vin=vin(number), programs=["morning"], consents=[consent()])
+    _, first = await app.get("/v1/cars?limit=2")
+    _, rest = await app.get(f"/v1/cars?limit=2&after={first['next']}")
+    assert [one["vehicle_ref"] for one in (*first["cars"], *rest["cars"])] == ["bmw-0", "bmw-1", "bmw-2"]
+    assert rest["next"] is None
+
+
+def signed(body, secret=APP_SECRET, at_s=None):
+    at_s = int(time.time()) if at_s is None else at_s
+    return {"X_Timestamp": str(at_s), "X_Signature": signatures.sign(secret, at_s, body), "Authorization": ""}
+
+
+def told(event_id, kind, **data):
+    return json.dumps({"event_id": event_id, "type": kind, "vehicle_ref": "bmw-9001", "data": data}).encode()
+
+
+async def test_a_signed_webhook_acts_once(app):
+    await app.enrol()
+    body = told("e-1", "opt_out")
+    assert (await app.send("POST", "/v1/webhooks", raw=body, **signed(body)))[0] == 200
+    await app.act("opt-in")
+    assert (await app.send("POST", "/v1/webhooks", raw=body, **signed(body)))[0] == 200
+    choices = (await app.get("/v1/cars/bmw-9001"))[1]["choices"]
+    assert [one["choice"] for one in choices] == ["OPT_IN"]
+
+
+async def test_a_webhook_that_is_forged_or_old_is_refused_before_it_is_read(app):
+    await app.enrol()
+    body = told("e-1", "withdrawal")
+    for headers in (signed(body, "another"), signed(body, at_s=int(time.time()) - 600), {"Authorization": ""}):
+        assert (await app.send("POST", "/v1/webhooks", raw=body, **headers))[0] == 401
+    assert (await app.get("/v1/cars/bmw-9001"))[1]["agreement"]["status"] == "ENROLLED"
+
+
+async def test_a_webhooks_data_is_judged_like_a_request(app):
+    await app.enrol()
+    body = told("e-1", "boost", until="noon")
+    status, answer = await app.send("POST", "/v1/webhooks", raw=body, **signed(body))
+    assert (status, [*rules(answer)]) == (400, ["$.until"])
+
+
+async def test_the_app_is_told_every_change_in_order_signed_and_again_until_it_takes_it(tmp_path, url):
+    heard, refuse = [], [True]
+
+    async def take(request):
+        body, now_s = await request.read(), time.time()
+        stamp, signature = request.headers["X-Timestamp"], request.headers["X-Signature"]
+        assert signatures.verify(WEBHOOK_SECRET, stamp, signature, body, now_s=now_s) is None
+        if refuse:
+            refuse.pop()
+            return web.Response(status=503)
+        heard.append(json.loads(body))
+        return web.Response()
+
+    receiver = web.Application()
+    receiver.router.add_post("/hook", take)
+    runner = web.AppRunner(receiver, handle_signals=False)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    hook = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    async with served(settings(tmp_path, url, webhook_url=hook, webhook_secret=WEBHOOK_SECRET)) as app:
+        await app.enrol()
+        await app.act("boost", {"until": instant(hours=1)})
+        await app.act("withdrawal")
+        async with asyncio.timeout(PATIENCE_S):
+            while len(heard) < 3:  # noqa: ASYNC110 - another task's list
+                await asyncio.sleep(0.02)
+    await runner.cleanup()
+    assert [one["type"] for one in heard] == ["enrolled", "boost", "withdrawn"]
+    assert [one["number"] for one in heard] == sorted(one["number"] for one in heard)
+    assert not [secret for secret in PERSONAL if secret in json.dumps(heard)]
+
+
+async def test_no_log_says_whose_car_it_is(app, caplog):
+    caplog.set_level("DEBUG")
+    await app.enrol()
+    await app.post("/v1/cars", car())
+    await app.post("/v1/cars", car("bmw-9002", model=7))
+    await app.act("withdrawal")
+    assert not [secret for secret in PERSONAL if secret in caplog.text]
+
+
+async def test_the_openapi_document_is_public_and_its_schemas_judge_what_the_api_takes_and_says(app):
+    status, document = await App(app._http, app.url, "").get("/openapi.json")
+    assert status == 200
+    assert document["openapi"] == "3.1.0"
+    operations = [one for path in document["paths"].values() for one in path.values()]
+    assert len({one["operationId"] for one in operations}) == len(operations)
+
+    def judge(name, value):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        return [error.message for error in OAS31Validator(schema).iter_errors(value)]
+
+    made = await app.enrol()
+    assert judge("Enrol", car()) == []
+    assert judge("Agreement", made) == []
+    assert judge("Enrol", {**car(), "vin": "short"})
+
+
+async def test_a_store_that_was_never_opened_by_the_engine_is_followed_by_number(given):
+    async with served(given) as app:
+        await app.enrol()
+        book = Book(given.enrolment_store())
+        now = given.shared_clock().now()
+        first = await book.since(0, now, lambda one: one.vehicle_ref)
+        assert (first.agreements, first.chosen) == (("bmw-9001",), ())
+        await app.act("permissions", {"permissions": papers()})
+        await app.act("boost", {"until": instant(hours=1)})
+        second = await book.since(first.seq, now, lambda one: one.vehicle_ref)
+        assert second.agreements == ("bmw-9001",)
+        assert [one.choice.choice for one in second.chosen] == ["BOOST"]
+        assert (await book.since(second.seq, now, lambda one: one)).agreements == ()
+        await book.close()

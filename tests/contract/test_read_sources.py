@@ -1,0 +1,132 @@
+"""Public interfaces that only read, beside a backend that commands: BMW CarData and FordConnect Query."""
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from public_rigs import consented, usual
+from recorded import EVENING, ReadOnlyCloud, hurried, recording
+
+from ven_adapters.contract import BackendError, ChargeState, ErrorCode, Known, Reading, Snapshot, Validity
+from ven_adapters.oems import bmw, ford
+from ven_adapters.oems.bmw_cardata import CarData, judge, sighted
+from ven_adapters.oems.ford_query import FordQuery
+from ven_adapters.transport.sources import WithSource, newest
+from ven_adapters.transport.vendor import Refusal
+
+SEEN = datetime(2026, 7, 2, 3, 50, tzinfo=UTC)
+
+
+@contextlib.asynccontextmanager
+async def source_of(make, vendor, state, vin, speed=1.0):
+    clock = hurried(speed)
+    async with ReadOnlyCloud(vendor, clock).open() as cloud:
+        consented(state)
+        settings = usual(cloud, clock, state) | {"vehicles": {vin: "car-1"}}
+        source = make(settings | ({"container": "c-1"} if vendor == "bmw" else {}))
+        try:
+            yield source, cloud
+        finally:
+            await source.close()
+
+
+class Stub:
+    """A backend with one reading."""
+
+    def __init__(self, snapshot) -> None:
+        self.snapshot_of = snapshot
+
+    async def snapshot(self, _ref, **_asked):
+        if isinstance(self.snapshot_of, BackendError):
+            raise self.snapshot_of
+        return self.snapshot_of
+
+
+async def test_cardata_is_read_in_the_contracts_units(tmp_path):
+    async with source_of(CarData, "bmw", tmp_path, "SYNTHETICVIN00004") as (source, _):
+        snapshot = await source.read("car-1")
+    assert (snapshot.soc_pct.value, snapshot.power_w.value, snapshot.limit_soc_pct.value) == (61, 10_400, 90)
+    assert (snapshot.charge_state.value, snapshot.plugged.value) == (ChargeState.CHARGING, Known.YES)
+    assert (snapshot.time_to_complete_s.value, snapshot.soc_pct.observed_at) == (5_700, SEEN)
+
+
+async def test_cardata_is_asked_once_an_hour_at_most(tmp_path):
+    async with source_of(CarData, "bmw", tmp_path, "SYNTHETICVIN00004") as (source, cloud):
+        for _ in range(5):
+            await source.read("car-1")
+        assert [path.rsplit("/", 1)[1] for _, path in cloud.requests] == ["mappings", "telematicData"]
+
+
+async def read_without_memory(source, times):
+    for _ in range(times):
+        source._asked.clear()
+        await source.read("car-1")
+
+
+async def test_our_own_budget_keeps_an_account_below_fifty_calls_in_any_day(tmp_path):
+    async with source_of(CarData, "bmw", tmp_path, "SYNTHETICVIN00004") as (source, cloud):
+        with pytest.raises(BackendError) as caught:
+            await read_without_memory(source, 60)
+        assert caught.value.code is ErrorCode.RATE_LIMITED
+        assert len(cloud.requests) == 25
+
+
+def test_the_quota_of_cardata_is_no_loss_of_consent():
+    codes = [
+        judge(Refusal(found["status"], found["body"], None, writes=False)).code
+        for found in (recording("bmw", "quota_403"), recording("bmw", "forbidden_403"))
+    ]
+    assert codes == [ErrorCode.QUOTA_EXHAUSTED, ErrorCode.NOT_PERMITTED]
+
+
+def test_what_is_no_number_is_left_out():
+    told = recording("bmw", "telematic_data")["body"]["telematicData"]
+    told["vehicle.drivetrain.batteryManagement.header"]["value"] = "unknown"
+    assert sighted("car-1", told, EVENING).soc_pct is None
+
+
+async def test_a_car_that_somebody_else_mainly_uses_is_not_read(tmp_path):
+    async with source_of(CarData, "bmw", tmp_path, "SYNTHETICVIN00005") as (source, _):
+        with pytest.raises(BackendError) as caught:
+            await source.read("car-1")
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+
+
+async def test_ford_is_read_in_the_contracts_units_and_once_a_minute(tmp_path):
+    async with source_of(FordQuery, "ford", tmp_path, "SYNTHETICVIN00006") as (source, cloud):
+        snapshot = await source.read("car-1")
+        await source.read("car-1")
+        assert [path for _, path in cloud.requests] == ["/v1/garage", "/v1/telemetry"]
+    assert (snapshot.soc_pct.value, snapshot.time_to_complete_s.value) == (57.5, 8_400)
+    assert (snapshot.charge_state.value, snapshot.soc_pct.observed_at) == (ChargeState.CHARGING, SEEN)
+
+
+async def test_the_newer_of_two_readings_counts_value_by_value():
+    def at(minutes, value, validity=Validity.OK):
+        seen = SEEN + timedelta(minutes=minutes)
+        return Reading(value, seen, seen, validity=validity)
+
+    ours = Snapshot("car-1", soc_pct=at(0, 50.0), power_w=at(5, 1.0), voltage_v=at(0, 240.0))
+    theirs = Snapshot("car-1", soc_pct=at(1, 60.0), power_w=at(4, 2.0), voltage_v=at(9, -1.0, Validity.SENTINEL))
+    found = newest(ours, theirs)
+    assert (found.soc_pct.value, found.power_w.value, found.voltage_v.value) == (60.0, 1.0, 240.0)
+
+
+async def test_a_source_that_fails_changes_nothing_and_one_that_reads_helps_a_silent_backend(tmp_path):
+    async with source_of(CarData, "bmw", tmp_path, "SYNTHETICVIN00004") as (source, cloud):
+        cloud.fail("telematicData", "quota_403")
+        bare = Snapshot("car-1")
+        assert await WithSource(Stub(bare), source).snapshot("car-1") == bare
+        silent = Stub(BackendError(ErrorCode.UNREACHABLE, "x"))
+        assert (await WithSource(silent, source).snapshot("car-1")).soc_pct.value == 61
+
+
+@pytest.mark.parametrize(("make", "table"), [(bmw.backend, "cardata"), (ford.backend, "query")])
+async def test_a_second_source_is_one_table_of_the_settings(tmp_path, make, table):
+    source = {"url": "http://x", "token_url": "http://x", "client_id": "us", "pseudonym_secret": "s"}
+    backend = make({"url": "http://x", "token": "t", table: source | {"state": str(tmp_path)}})
+    await backend.close()
+    assert isinstance(backend, WithSource)
+    with pytest.raises(BackendError) as caught:
+        make({"url": "http://x", "token": "t", table: source})
+    assert "state" in caught.value.detail

@@ -1,0 +1,411 @@
+"""A charging station of its own: a process on the `ocpp` library with a real websocket, a battery, V2X and a dead-man.
+
+Started with one JSON argument. It takes commands on standard input and says what happened on standard output, one JSON
+object per line. It obeys charging profiles as OCPP 2.1 says: the highest stack level that is valid now, nothing after
+`validTo`, nothing after `maxOfflineDuration` without a link. What it does not share with the central system is code.
+"""
+
+import asyncio
+import base64
+import collections
+import contextlib
+import json
+import ssl
+import sys
+import uuid
+from datetime import datetime, timedelta
+
+import websockets
+from ocpp.routing import after, on
+from ocpp.v21 import ChargePoint, call, call_result
+from ocpp.v21.enums import Action
+
+from vtn.clock import parse_clock
+
+TICK_S = 0.02
+RETRY_S = 0.1
+USUAL = {
+    "soc_pct": 60.0,
+    "usable_wh": 60_000.0,
+    "target_pct": 90.0,
+    "max_w": 11_000.0,
+    "v2x": True,
+    "meter_s": 60.0,
+    "plugged": True,
+    "highest_level": "9",
+    "evse": 1,
+}
+TRANSFERS = ["AC_BPT", "AC_three_phase"]
+
+
+def stamp(at):
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def say(**facts):
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
+class Car:
+    """Battery, meter and the profiles that bind them."""
+
+    def __init__(self, given, clock) -> None:
+        self.given, self.clock = given, clock
+        self.wh = given["soc_pct"] / 100 * given["usable_wh"]
+        self.power_w = self.imported_wh = self.exported_wh = 0.0
+        self.at = clock.now()
+        self.transaction = None
+        self.profiles = {}
+        self.offline_since = None
+        self.truth = [(stamp(self.at), 0.0)]
+
+    @property
+    def soc_pct(self):
+        return 100 * self.wh / self.given["usable_wh"]
+
+    def tick(self):
+        """Let the time since the last tick pass; True when the power is another now."""
+        now = self.clock.now()
+        wh = self.power_w * (now - self.at).total_seconds() / 3600
+        self.wh = min(self.given["usable_wh"], max(0.0, self.wh + wh))
+        self.imported_wh += max(0.0, wh)
+        self.exported_wh += max(0.0, -wh)
+        self.at = now
+        self.forget()
+        power_w = self.wanted_w()
+        changed = abs(power_w - self.power_w) > 1
+        if changed:
+            self.power_w = power_w
+            self.truth.append((stamp(now), power_w))
+            say(power_w=power_w, at=stamp(now), soc_pct=self.soc_pct)
+        return changed
+
+    def forget(self):
+        """Profiles that have ended, or that have been without a link for too long."""
+        away_s = (self.at - self.offline_since).total_seconds() if self.offline_since else 0
+        for number, profile in tuple(self.profiles.items()):
+            lost = profile.get("invalid_after_offline_duration") and away_s > profile["max_offline_duration"]
+            if lost or self.at >= datetime.fromisoformat(profile["valid_to"]):
+                del self.profiles[number]
+
+    def wanted_w(self):
+        if self.transaction is None:
+            return 0.0
+        period = self.period()
+        full = self.soc_pct >= self.given["target_pct"]
+        mode = period.get("operation_mode", "ChargingOnly")
+        if mode == "Idle":
+            return 0.0
+        if mode == "CentralSetpoint" and period["setpoint"] < 0:
+            return max(period["setpoint"], period.get("discharge_limit", 0.0)) if self.wh > 0 else 0.0
+        return 0.0 if full else min(self.given["max_w"], period.get("limit", self.given["max_w"]))
+
+    def period(self):
+        """The period of the highest profile that is valid now, or of none."""
+        valid = [one for one in self.profiles.values() if datetime.fromisoformat(one["valid_from"]) <= self.at]
+        for profile in sorted(valid, key=lambda one: -one["stack_level"]):
+            schedule = profile["charging_schedule"][0]
+            into_s = (self.at - datetime.fromisoformat(schedule["start_schedule"])).total_seconds()
+            if 0 <= into_s < schedule["duration"]:
+                return [one for one in schedule["charging_schedule_period"] if one["start_period"] <= into_s][-1]
+        return {}
+
+    def meter(self):
+        watts = {"unit_of_measure": {"unit": "W"}}
+        return {
+            "timestamp": stamp(self.at),
+            "sampled_value": [
+                {"measurand": "Power.Active.Import", "value": max(0.0, self.power_w), **watts},
+                {"measurand": "Power.Active.Export", "value": max(0.0, -self.power_w), **watts},
+                {"measurand": "Energy.Active.Import.Register", "value": self.imported_wh},
+                {
+                    "measurand": "Energy.Active.Export.Register",
+                    "value": self.exported_wh / 1000,
+                    "unit_of_measure": {"unit": "kWh"},
+                },
+                {"measurand": "SoC", "value": self.soc_pct, "location": "EV"},
+            ],
+        }
+
+
+class Line(ChargePoint):
+    """One connection to the central system."""
+
+    def __init__(self, station, socket) -> None:
+        super().__init__(station.given["id"], socket, response_timeout=10)
+        self.station = station
+
+    async def _send(self, message):
+        kind, unique_id, *_ = json.loads(message)
+        if kind == 3 and unique_id == self.station.muted:
+            self.station.muted = None
+            self.station.unsaid.append(message)
+            return
+        await super()._send(message)
+
+    async def route_message(self, raw_msg):
+        """Once, a call of a named action may go unheard, or be obeyed without an answer."""
+        kind, unique_id, *rest = json.loads(raw_msg)
+        if kind == 2 and rest[0] == self.station.deaf:
+            self.station.deaf = None
+            return
+        if kind == 2 and rest[0] == self.station.mute:
+            self.station.mute, self.station.muted = None, unique_id
+        await super().route_message(raw_msg)
+
+    @on(Action.get_variables)
+    def variables(self, get_variable_data):
+        given = self.station.given
+        known = {
+            "Enabled": str(given["v2x"]).lower(),
+            "SupportedOperationModes": "ChargingOnly,CentralSetpoint,Idle",
+            "SupportedEnergyTransferModes": ",".join(TRANSFERS),
+            "ProfileStackLevel": given["highest_level"],
+        }
+        return call_result.GetVariables(
+            [
+                {**one, "attribute_status": "Accepted", "attribute_value": known[one["variable"]["name"]]}
+                for one in get_variable_data
+            ]
+        )
+
+    @on(Action.set_charging_profile)
+    def set_profile(self, evse_id, charging_profile):
+        station = self.station
+        if station.refusals:
+            return call_result.SetChargingProfile("Rejected", status_info={"reason_code": station.refusals.popleft()})
+        if charging_profile["transaction_id"] != station.car.transaction or evse_id != station.given["evse"]:
+            return call_result.SetChargingProfile("Rejected", status_info={"reason_code": "TxNotFound"})
+        station.car.profiles[charging_profile["id"]] = charging_profile
+        station.sets.append(charging_profile)
+        return call_result.SetChargingProfile("Accepted")
+
+    @on(Action.clear_charging_profile)
+    def clear_profile(self, charging_profile_id=None, charging_profile_criteria=None):
+        profiles = self.station.car.profiles
+        gone = set(profiles) if charging_profile_criteria else set(profiles) & {charging_profile_id}
+        for number in gone:
+            del profiles[number]
+        return call_result.ClearChargingProfile("Accepted" if gone else "Unknown")
+
+    @on(Action.get_charging_profiles)
+    def get_profiles(self, **_):
+        return call_result.GetChargingProfiles("Accepted" if self.station.car.profiles else "NoProfiles")
+
+    @after(Action.get_charging_profiles)
+    async def report_profiles(self, request_id, **_):
+        if self.station.car.profiles:
+            held = list(self.station.car.profiles.values())
+            evse = self.station.given["evse"]
+            await self.call(call.ReportChargingProfiles("CSO", held, evse, request_id))
+
+    @on(Action.trigger_message)
+    def trigger(self, **_):
+        return call_result.TriggerMessage("Accepted" if self.station.car.transaction else "Rejected")
+
+    @after(Action.trigger_message)
+    async def triggered(self, **_):
+        if self.station.car.transaction:
+            self.station.transaction("Updated", "Trigger")
+
+    @on(Action.notify_allowed_energy_transfer)
+    def allowed(self, allowed_energy_transfer, **_):
+        self.station.allowed = allowed_energy_transfer
+        return call_result.NotifyAllowedEnergyTransfer("Accepted")
+
+
+class Station:
+    """The process: its car, its link, and whoever gives it orders."""
+
+    def __init__(self, given) -> None:
+        self.given = USUAL | given
+        self.clock = parse_clock(given["clock"])
+        self.car = Car(self.given, self.clock)
+        self.line = None
+        self.wanted = asyncio.Event()
+        self.wanted.set()
+        self.booted = False
+        self.mute = self.muted = self.deaf = None
+        self.unsaid, self.sets, self.refusals = [], [], collections.deque()
+        self.queued = collections.deque(maxlen=100)
+        self.filled = asyncio.Event()
+        self.allowed = None
+        self.number = 0
+        self.metered_at = self.clock.now()
+
+    async def run(self):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.stay_connected())
+            group.create_task(self.live())
+            group.create_task(self.obey())
+
+    async def stay_connected(self):
+        while True:
+            await self.wanted.wait()
+            with contextlib.suppress(OSError, websockets.WebSocketException):
+                await self.connection()
+            if self.line is not None:
+                say(offline=True, at=stamp(self.clock.now()))
+            self.line = None
+            self.car.offline_since = self.car.offline_since or self.clock.now()
+            await asyncio.sleep(RETRY_S)
+
+    async def connection(self):
+        given, headers, tls = self.given, {}, None
+        if "password" in given:
+            pair = f"{given.get('user', given['id'])}:{given['password']}".encode()
+            headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
+        if given["url"].startswith("wss:"):
+            tls = ssl.create_default_context(cafile=given["ca"])
+            if "certificate" in given:
+                tls.load_cert_chain(given["certificate"], given["key"])
+        try:
+            socket = await websockets.connect(
+                f"{given['url']}/{given['id']}", subprotocols=["ocpp2.1"], additional_headers=headers, ssl=tls
+            )
+        except websockets.InvalidStatus as error:
+            say(refused=error.response.status_code)
+            raise
+        except (OSError, websockets.WebSocketException) as error:
+            say(failed=type(error).__name__)
+            raise
+        async with socket:
+            self.line = Line(self, socket)
+            both = [asyncio.ensure_future(self.line.start()), asyncio.ensure_future(self.talk())]
+            try:
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in both:
+                    task.cancel()
+                await asyncio.gather(*both, return_exceptions=True)
+
+    async def talk(self):
+        """Say what there is to say, oldest first; what was not answered is said again on the next line."""
+        if not self.booted:
+            answer = await self.line.call(call.BootNotification({"model": "Test", "vendor_name": "Test"}, "PowerUp"))
+            self.booted = answer.status == "Accepted"
+            if self.given["plugged"]:
+                await self.do_plug()
+        self.car.offline_since = None
+        say(online=True)
+        while True:
+            while self.queued:
+                await self.line.call(self.queued[0])
+                self.queued.popleft()
+            self.filled.clear()
+            await self.filled.wait()
+
+    def tell(self, message):
+        self.queued.append(message)
+        self.filled.set()
+
+    async def live(self):
+        while True:
+            if (self.car.tick() or self.due()) and self.car.transaction and self.number:
+                self.metered_at = self.clock.now()
+                self.transaction("Updated", "MeterValuePeriodic")
+            await asyncio.sleep(TICK_S)
+
+    def due(self):
+        return self.clock.now() - self.metered_at >= timedelta(seconds=self.given["meter_s"])
+
+    def transaction(self, kind, reason, **more):
+        idle = self.car.power_w == 0
+        info = {"transaction_id": self.car.transaction, "charging_state": "SuspendedEVSE" if idle else "Charging"}
+        event = call.TransactionEvent(
+            kind,
+            self.number,
+            stamp(self.clock.now()),
+            info | more,
+            reason,
+            evse={"id": self.given["evse"]},
+            meter_value=[self.car.meter()],
+            offline=self.line is None,
+        )
+        self.number += 1
+        self.tell(event)
+
+    def needs(self):
+        if not self.given["v2x"]:
+            return
+        v2x = {"maxChargePower": 11_000.0, "maxDischargePower": 9_600.0, "minDischargePower": 500.0, "targetSoC": 80}
+        needs = {
+            "requested_energy_transfer": "AC_BPT",
+            "available_energy_transfer": TRANSFERS,
+            "control_mode": "DynamicControl",
+            "v2x_charging_parameters": v2x,
+        }
+        needs |= self.given.get("needs", {})
+        self.tell(call.NotifyEVChargingNeeds(needs, self.given["evse"], timestamp=stamp(self.clock.now())))
+
+    async def obey(self):
+        reader = asyncio.StreamReader(limit=2**20)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while text := await reader.readline():
+            order = json.loads(text)
+            await getattr(self, f"do_{order.pop('do')}")(**order)
+        sys.exit(0)
+
+    async def do_cut(self):
+        self.wanted.clear()
+        if self.line is not None:
+            self.line._connection.transport.abort()
+
+    async def do_mend(self):
+        self.wanted.set()
+
+    async def do_mute(self, action):
+        self.mute = action
+
+    async def do_deaf(self, action):
+        self.deaf = action
+
+    async def do_unmute(self):
+        for message in self.unsaid:
+            await self.line._connection.send(message)
+        self.unsaid.clear()
+
+    async def do_refuse(self, reason):
+        self.refusals.append(reason)
+
+    async def do_unplug(self):
+        self.transaction("Ended", "EVDeparted", stopped_reason="EVDisconnected")
+        self.car.transaction = None
+        self.car.profiles.clear()
+
+    async def do_plug(self):
+        self.car.transaction, self.number = str(uuid.uuid4()), 0
+        self.transaction("Started", "CablePluggedIn")
+        self.needs()
+
+    async def do_needs(self, **needs):
+        self.given["needs"] = needs
+        self.needs()
+
+    async def do_prior(self, *, activated):
+        self.tell(call.NotifyPriorityCharging(activated, self.car.transaction))
+
+    async def do_alarm(self, *, ended=False):
+        at = stamp(self.clock.now())
+        self.tell(call.NotifyDERAlarm("LVMustTrip", at, ended, grid_event_fault="UnderVoltage"))
+
+    async def do_raw(self, text):
+        await self.line._connection.send(text)
+
+    async def do_tell(self):
+        say(
+            state={
+                "profiles": list(self.car.profiles.values()),
+                "sets": self.sets,
+                "truth": self.car.truth,
+                "power_w": self.car.power_w,
+                "soc_pct": self.car.soc_pct,
+                "allowed": self.allowed,
+                "exported_wh": self.car.exported_wh,
+            }
+        )
+
+
+if __name__ == "__main__":
+    asyncio.run(Station(json.loads(sys.argv[1])).run())

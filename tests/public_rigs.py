@@ -1,0 +1,103 @@
+"""One rig for each public vendor: the adapter, its recorded cloud, and a hurried clock."""
+
+import contextlib
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+from recorded import EnodeCloud, SmartcarCloud, TeslaCloud, hurried
+
+from ven_adapters.contract import Directive, DirectiveKind
+from ven_adapters.oems import enode, smartcar, tesla
+from ven_adapters.transport.grants import Folder
+from ven_adapters.transport.oauth import Grant
+
+PATIENCE_S = 15.0
+
+
+@dataclasses.dataclass
+class Rig:
+    vendor: str
+    backend: object
+    cloud: object
+    clock: object
+    settings: dict
+    number: int = 0
+    refs: tuple = ()
+
+    def directive(self, ref, kind=DirectiveKind.CURTAIL, *, minutes=60, starts_in_s=0.0, **more):
+        self.number += 1
+        start = self.clock.now() + timedelta(seconds=starts_in_s)
+        end = start + timedelta(minutes=minutes)
+        given = {"directive_id": f"d-{self.number}", "key": f"k-{self.number}", "not_after": end} | more
+        return Directive(vehicle_ref=ref, kind=kind, start=start, end=end, **given)
+
+    async def submit(self, directive):
+        ref = directive.vehicle_ref
+        capability, snapshot = await self.backend.capabilities(ref), await self.backend.snapshot(ref)
+        return await self.backend.submit(directive, capability, snapshot)
+
+    def reborn(self):
+        """The same adapter in a new life."""
+        return dataclasses.replace(self, backend=MAKERS[self.vendor](self.settings))
+
+    def car(self, place=0):
+        return list(self.cloud.cars.values())[place]
+
+
+def usual(cloud, clock, state):
+    return {
+        "url": cloud.url,
+        "token_url": f"{cloud.url}/token",
+        "client_id": "us",
+        "client_secret": "hush-client",
+        "pseudonym_secret": "hush-names",
+        "state": state,
+        "clock": clock,
+    }
+
+
+def consented(state, name="owner-1", *, lives_s=0):
+    """An owner's grant, worn out unless told otherwise, so that the first call renews it."""
+    expires_at = datetime.now(UTC) + timedelta(seconds=lives_s)
+    Folder(state / "grants").put(name, Grant("old", expires_at, "refresh_token-0"))
+
+
+@contextlib.asynccontextmanager
+async def tesla_rig(state, speed=900.0, **more):
+    clock = hurried(speed)
+    async with TeslaCloud(clock).open() as cloud:
+        consented(state)
+        settings = usual(cloud, clock, state) | {"vehicles": {vin: f"t-{n}" for n, vin in enumerate(cloud.cars)}}
+        settings |= {"homes": {"t-0": [0.0, 0.0], "t-1": [0.0, 0.0]}} | more
+        backend = tesla.backend(settings)
+        try:
+            yield Rig("tesla", backend, cloud, clock, settings, refs=("t-0", "t-1"))
+        finally:
+            await backend.close()
+
+
+@contextlib.asynccontextmanager
+async def app_rig(vendor, make, cloud_of, state, speed=900.0, **more):
+    """A vendor that gives one grant to the whole application."""
+    clock = hurried(speed)
+    async with cloud_of(clock).open() as cloud:
+        refs = tuple(f"{vendor[0]}-{n}" for n in range(2))
+        settings = usual(cloud, clock, state) | {"vehicles": dict(zip(cloud.cars, refs, strict=True))} | more
+        backend = make(settings)
+        try:
+            yield Rig(vendor, backend, cloud, clock, settings, refs=refs)
+        finally:
+            await backend.close()
+
+
+def smartcar_rig(state, **more):
+    return app_rig("smartcar", smartcar.backend, SmartcarCloud, state, **more)
+
+
+def enode_rig(state, **more):
+    homes = {"e-0": [0.0, 0.0], "e-1": [0.0, 0.0]}
+    return app_rig("enode", enode.backend, EnodeCloud, state, **({"homes": homes} | more))
+
+
+MAKERS = {"enode": enode.backend, "smartcar": smartcar.backend, "tesla": tesla.backend}
+RIGS = {"enode": enode_rig, "smartcar": smartcar_rig, "tesla": tesla_rig}

@@ -1,0 +1,249 @@
+"""What no guard may let through, said a second time: per guard one law, as a mask of the cars that break it.
+
+A law knows a proposal's outcome and the car's columns and nothing of how guards work, so that a guard and its law can
+only agree by both being right. `violations` holds any outcome against all laws.
+"""
+
+import dataclasses
+
+import numpy as np
+from hypothesis import settings
+from planning_cases import HOUR, NOW_S, SETTINGS, cars
+
+from ven_adapters.ven import guardrails as g
+from ven_adapters.ven.columns import Charge, Control, FleetView, Tri
+from ven_adapters.ven.enforcement import Draft, Kind, enforce
+from ven_adapters.ven.guardrails import GUARDS, Situation, narrow
+from ven_adapters.ven.mobility import needs_of
+
+USUAL_EXAMPLES = 100
+PLANNED = {}
+WIDE_W = 1e-6
+
+
+def law(examples):
+    """A law's number of examples, multiplied by the profile: `--hypothesis-profile laws` tries thirty times as many."""
+
+    def mark(test):
+        PLANNED[test.__name__] = examples
+        times = max(1, settings.default.max_examples // USUAL_EXAMPLES)
+        return settings(max_examples=examples * times, deadline=None)(test)
+
+    return mark
+
+
+def anything(seed, count=200):
+    """Cars in every state that readings, papers and drivers can bring about, most of them fit to be moved."""
+    r = np.random.default_rng(seed)
+
+    def mostly(value, *others, share=0.9):
+        return np.where(r.random(count) < share, value, r.choice(others, count))
+
+    resting = r.random(count) < 0.15
+    soc_pct = r.uniform(15, 95, count)
+    charging = (r.random(count) < 0.6) & (soc_pct < 90)
+    max_kw = r.choice([3.3, 7.0, 11.0], count)
+    state = np.where(charging, int(Charge.CHARGING), mostly(Charge.STOPPED, Charge.FAULT, Charge.NO_POWER))
+    return cars(
+        count,
+        u=r.random(count),
+        soc_pct=np.where(r.random(count) < 0.05, np.nan, soc_pct),
+        usable_kwh=mostly(60.0, np.nan, 40.0, share=0.8),
+        max_charge_kw=max_kw,
+        power_kw=np.where(charging, max_kw, 0.0),
+        charge_state=state,
+        departure_s=NOW_S + HOUR * mostly(r.uniform(0.5, 30, count), np.inf, share=0.9),
+        target_pct=r.choice([40.0, 80.0, 100.0], count),
+        reserve_pct=r.choice([5.0, 30.0], count),
+        enrolled=mostly(True, False),
+        charging_consent=mostly(True, False),
+        opted_out=mostly(False, True),
+        opted_out_until_s=mostly(-np.inf, NOW_S + HOUR, NOW_S - 1, np.inf),
+        boost_until_s=mostly(-np.inf, NOW_S + HOUR, NOW_S - 1),
+        plugged=mostly(Tri.YES, Tri.NO, Tri.UNKNOWN),
+        at_home=mostly(Tri.YES, Tri.NO, Tri.UNKNOWN),
+        can_start=mostly(True, False, share=0.8),
+        can_stop=mostly(True, False, share=0.8),
+        can_resume=mostly(True, False, share=0.8),
+        control=r.choice([Control.ON_OFF, Control.STEPS, Control.TARGET_LEVEL], count),
+        floor_kw=1.4,
+        step_kw=0.25,
+        level_floor_pct=50.0,
+        last_toggle_s=np.where(resting, NOW_S - r.uniform(1, 299, count), NOW_S - 3000),
+        told_on=r.random(count) < 0.5,
+        discharge_consent=mostly(True, False),
+        interconnected=mostly(True, False),
+        inverter_listed=mostly(True, False),
+        permission_until_s=mostly(NOW_S + 1e7, NOW_S + 600, NOW_S - 60),
+        export_limit_kw=mostly(5.0, 0.0, 2.0),
+        max_discharge_kw=mostly(7.0, 0.0, 3.0),
+        min_discharge_kw=r.choice([0.0, 0.5], count),
+        event_budget_kwh=mostly(100.0, 0.0, 2.0, share=0.8),
+        event_exported_kwh=r.choice([0.0, 1.0], count),
+        year_budget_kwh=mostly(600.0, 0.0, 3.0),
+        year_exported_kwh=r.choice([0.0, 2.0], count),
+        soc_at_s=mostly(NOW_S - 60, NOW_S - 901),
+        burden_kwh=r.uniform(0, 30, count),
+    )
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What cars would be told: kind, signed kW and window, with the cars as they were."""
+
+    view: FleetView
+    kind: np.ndarray
+    kw: np.ndarray
+    start_s: np.ndarray
+    end_s: np.ndarray
+    now_s: float = NOW_S
+
+    def __post_init__(self) -> None:
+        self.told = self.kind != Kind.NONE
+        self.gives = (self.kind == Kind.SETPOINT) & (self.kw < 0)
+        self.stops = (self.kind == Kind.CURTAIL) | ((self.kind == Kind.SETPOINT) & (self.kw <= 0))
+        self.starts = np.isin(self.kind, (Kind.CHARGE, Kind.CAP))
+        self.given_kwh = np.where(self.gives, -self.kw * (self.end_s - self.start_s) / HOUR, 0.0)
+        self.resting = self.now_s - self.view.last_toggle_s < SETTINGS.min_dwell_s
+        self.charging = np.where(self.resting, self.view.told_on, self.view.charge_state == Charge.CHARGING)
+        self.needs = needs_of(self.view, self.now_s, SETTINGS)
+        self.late = self.needs.some & (self.now_s >= self.needs.latest_start_s)
+        self.must = self.late | (self.view.soc_pct < self.view.reserve_pct)
+
+    @property
+    def ours(self):
+        """Cars that may be told something at all."""
+        view = self.view
+        out = view.opted_out | (view.opted_out_until_s > self.now_s) | (view.boost_until_s > self.now_s)
+        there = (view.plugged == Tri.YES) & (view.at_home == Tri.YES)
+        broken = np.isin(view.charge_state, (Charge.FAULT, Charge.NO_POWER))
+        known = ~np.isnan(view.soc_pct) & ~np.isnan(view.usable_kwh)
+        return view.enrolled & view.charging_consent & ~out & there & known & ~broken
+
+
+def without_consent(o):
+    return o.told & ~(o.view.enrolled & o.view.charging_consent)
+
+
+def driver_is_out(o):
+    return o.told & (o.view.opted_out | (o.view.opted_out_until_s > o.now_s) | (o.view.boost_until_s > o.now_s))
+
+
+def not_at_our_plug(o):
+    return o.told & ((o.view.plugged != Tri.YES) | (o.view.at_home != Tri.YES))
+
+
+def level_unknown(o):
+    return o.told & (np.isnan(o.view.soc_pct) | np.isnan(o.view.usable_kwh))
+
+
+def out_of_order(o):
+    return o.told & np.isin(o.view.charge_state, (Charge.FAULT, Charge.NO_POWER))
+
+
+def below_reserve_and_not_charging(o):
+    return o.ours & (o.view.soc_pct < o.view.reserve_pct) & (o.kind != Kind.CHARGE)
+
+
+def late(o):
+    """At its latest safe start and not charging, or held beyond it."""
+    held = np.isin(o.kind, (Kind.CURTAIL, Kind.CAP, Kind.SETPOINT))
+    return (o.ours & o.late & (o.kind != Kind.CHARGE)) | (held & (o.end_s > o.needs.latest_start_s + WIDE_W))
+
+
+def unpermitted_discharge(o):
+    view = o.view
+    papers = view.discharge_consent & view.interconnected & view.inverter_listed & (view.permission_until_s > o.now_s)
+    allowed = papers & (view.event_budget_kwh > 0) & (view.year_budget_kwh > 0)
+    seen_s = np.minimum(np.minimum(view.soc_at_s, view.plugged_at_s), view.at_home_at_s)
+    fresh = o.now_s - seen_s <= SETTINGS.reading_age_s
+    return o.gives & (~allowed | ~fresh | (-o.kw > view.export_limit_kw + WIDE_W))
+
+
+def over_budget(o):
+    view = o.view
+    left_kwh = np.minimum(
+        view.event_budget_kwh - view.event_exported_kwh, view.year_budget_kwh - view.year_exported_kwh
+    )
+    return o.gives & (o.given_kwh > np.maximum(left_kwh, 0.0) + WIDE_W)
+
+
+def below_floor(o):
+    floor_pct = np.maximum(o.view.reserve_pct, SETTINGS.programme_floor_pct)
+    spent_pct = o.given_kwh / SETTINGS.discharge_efficiency / o.view.usable_kwh * 100
+    return o.gives & (o.view.soc_pct - spent_pct < floor_pct - WIDE_W)
+
+
+def cannot_be_put_back(o):
+    """After the discharge the target is no longer in reach, at the pace at which the car really charges."""
+    spent_pct = o.given_kwh / SETTINGS.discharge_efficiency / o.view.usable_kwh * 100
+    after = needs_of(dataclasses.replace(o.view, soc_pct=o.view.soc_pct - spent_pct), o.now_s, SETTINGS)
+    return o.gives & after.some & (after.latest_start_s < o.end_s - 1.0)
+
+
+def beyond_its_power(o):
+    too_much = o.starts & (o.kw > o.view.max_charge_kw + WIDE_W)
+    return too_much | (o.gives & (-o.kw > o.view.max_discharge_kw + WIDE_W))
+
+
+def stopped_or_started_against_its_nature(o):
+    by_target = (o.view.control == Control.TARGET_LEVEL) & ~(o.view.soc_pct >= o.view.level_floor_pct)
+    stuck = o.stops & o.charging & (~o.view.can_stop | by_target)
+    return ~o.must & (stuck | (o.starts & ~o.charging & ~o.view.can_start))
+
+
+def stranded(o):
+    return o.stops & o.charging & ~o.view.can_resume & o.needs.some
+
+
+def flipped_too_soon(o):
+    return ~o.must & o.resting & ((o.stops & o.charging) | (o.starts & ~o.charging))
+
+
+LAWS = {
+    g.without_consent_untouched: without_consent,
+    g.opted_out_untouched: driver_is_out,
+    g.away_untouched: not_at_our_plug,
+    g.unknown_level_untouched: level_unknown,
+    g.faulty_untouched: out_of_order,
+    g.below_reserve_charges: below_reserve_and_not_charging,
+    g.ready_by_departure: late,
+    g.discharge_is_permitted: unpermitted_discharge,
+    g.budget_is_kept: over_budget,
+    g.reserve_is_kept: below_floor,
+    g.departure_keeps_energy: cannot_be_put_back,
+    g.power_is_limited: beyond_its_power,
+    g.only_stops_what_can_stop: stopped_or_started_against_its_nature,
+    g.never_strands: stranded,
+    g.dwell_is_kept: flipped_too_soon,
+}
+
+
+def violations(outcome):
+    """The laws that some car breaks, by the names of their guards."""
+    return {guard.__name__ for guard, rule in LAWS.items() if rule(outcome).any()}
+
+
+def wild(view, seed, end_h):
+    """What a planner that knows no guard might propose."""
+    r, count = np.random.default_rng(seed), len(view)
+    kind = r.choice([Kind.CURTAIL, Kind.CAP, Kind.CHARGE, Kind.SETPOINT, Kind.SETPOINT], count)
+    kw = np.select(
+        [kind == Kind.CURTAIL, kind == Kind.CAP, kind == Kind.CHARGE],
+        [0.0, r.uniform(0, 12, count), 50.0],
+        -r.uniform(0, 50, count),
+    )
+    now_s = np.full(count, NOW_S)
+    return Draft(kind.astype(np.int64), kw, now_s, now_s + end_h * HOUR, np.zeros(count, np.int64))
+
+
+def enforced(view, draft, end_h, without=None):
+    """What becomes of a proposal under all guards, or under all but one."""
+    place = Situation(view, needs_of(view, NOW_S, SETTINGS), NOW_S, NOW_S + end_h * HOUR, SETTINGS)
+    final = enforce(draft, narrow(place, [guard for guard in GUARDS if guard is not without]), place)
+    return Outcome(view, final.kind, final.kw, final.start_s, final.end_s)
+
+
+def planned(view, made, now_s=NOW_S):
+    """A plan as an outcome."""
+    return Outcome(view, made.kind, made.expected_kw, made.start_s, made.end_s, now_s)

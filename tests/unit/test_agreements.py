@@ -1,0 +1,210 @@
+"""What the engine takes from an agreement at an instant: consents, papers and wishes that begin, lapse and change."""
+
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ven_adapters.contract import DriverChoice
+from ven_adapters.enrolling.book import Book
+from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.models import (
+    Agreement,
+    Boost,
+    Day,
+    ExportLimit,
+    Interconnection,
+    InverterListing,
+    Kept,
+    OptOut,
+    Permissions,
+    Preferences,
+    Status,
+)
+from ven_adapters.ven.agreements import Agreements, enrolment_of, permission_of, turns_at
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)  # a Wednesday, five in the morning in California
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+HOUR = timedelta(hours=1)
+PAPERS = {
+    "interconnection": Interconnection(interconnection_id="IC-1", valid_from=NOW - HOUR, valid_until=NOW + 9 * HOUR),
+    "export_limit": ExportLimit(export_limit_w=7000, valid_from=NOW - HOUR, valid_until=NOW + 5 * HOUR),
+    "inverter_listing": InverterListing(inverter_listing="UL1741-SB", valid_from=NOW - HOUR),
+}
+
+
+def kept(**more):
+    return Kept(**{"version": "1", "agreed": True, "at": NOW - HOUR, **more})
+
+
+def week(**days):
+    usual = Day(ready_by="07:30", target_soc_pct=80.0, reserve_soc_pct=30.0)
+    return Preferences(**(dict.fromkeys(DAYS, usual) | days))
+
+
+def agreement(ref="car", **more):
+    values = {
+        "vehicle_ref": ref,
+        "status": Status.ENROLLED,
+        "model": "i4",
+        "region": "CA",
+        "zone": "bay",
+        "timezone": "America/Los_Angeles",
+        "site_id": "site-1",
+        "utility": "pge",
+        "tariff": "E-1",
+        "programs": ("evening",),
+        "discharge_program": True,
+        "preferences": week(),
+        "consents": {"charging": kept(), "discharge": kept()},
+        "permissions": Permissions(**PAPERS),
+        "discharge_budget": None,
+        "enrolled_at": NOW - HOUR,
+    }
+    return Agreement(**values | more)
+
+
+def test_an_agreement_is_what_the_engine_steers_by():
+    car = enrolment_of(agreement(), NOW)
+    assert (car.vehicle_ref, car.zone, car.site_id, car.timezone) == ("car", "bay", "site-1", "America/Los_Angeles")
+    assert car.ready_by == (time(7, 30),) * 7
+    assert (car.target_soc_pct, car.reserve_soc_pct) == (80.0, 30.0)
+    assert (car.charging_consent, car.discharge_consent, car.discharge_budget) == (True, True, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": Status.WITHDRAWN},
+        {"status": Status.SOLD},
+        {"consents": {}},
+        {"consents": {"charging": kept(agreed=False)}},
+        {"consents": {"charging": kept(valid_until=NOW)}},
+        {"preferences": None},
+    ],
+    ids=["withdrawn", "sold", "never asked", "revoked", "lapsed", "erased"],
+)
+def test_a_car_whose_driver_does_not_agree_is_not_ours(change):
+    assert enrolment_of(agreement(**change), NOW) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"discharge_program": False},
+        {"consents": {"charging": kept()}},
+        {"consents": {"charging": kept(), "discharge": kept(agreed=False)}},
+        {"consents": {"charging": kept(), "discharge": kept(valid_until=NOW)}},
+    ],
+    ids=["no programme for it", "never asked", "revoked", "lapsed"],
+)
+def test_discharge_needs_a_consent_of_its_own_and_a_programme_that_takes_it(change):
+    car = enrolment_of(agreement(**change), NOW)
+    assert (car.charging_consent, car.discharge_consent) == (True, False)
+
+
+def test_papers_last_together_as_long_as_the_shortest_of_them():
+    permission = permission_of(Permissions(**PAPERS), NOW)
+    assert (permission.interconnection_id, permission.export_limit_w) == ("IC-1", 7000)
+    assert (permission.inverter_listing, permission.valid_until) == ("UL1741-SB", NOW + 5 * HOUR)
+
+
+@pytest.mark.parametrize("missing", ["interconnection", "export_limit", "inverter_listing"])
+@pytest.mark.parametrize("how", ["absent", "not begun"])
+def test_a_paper_that_is_missing_or_has_not_begun_grants_nothing(missing, how):
+    later = PAPERS[missing].model_copy(update={"valid_from": NOW + HOUR, "valid_until": None})
+    permission = permission_of(Permissions(**PAPERS | {missing: None if how == "absent" else later}), NOW)
+    granted = {
+        "interconnection": permission is not None,
+        "export_limit": permission is not None and permission.export_limit_w > 0,
+        "inverter_listing": permission is not None and permission.inverter_listing is not None,
+    }
+    assert not granted[missing]
+
+
+def test_the_wishes_of_the_day_of_the_next_departure_count():
+    thursday = Day(ready_by="06:00", target_soc_pct=100.0, reserve_soc_pct=50.0)
+    given_ = agreement(preferences=week(thu=thursday))
+    assert enrolment_of(given_, NOW).target_soc_pct == 80.0
+    departs = datetime(2026, 7, 1, 14, 30, tzinfo=UTC)
+    assert turns_at(given_.model_copy(update={"permissions": Permissions()}), NOW) == departs
+    after = enrolment_of(given_, departs)
+    assert (after.target_soc_pct, after.reserve_soc_pct) == (100.0, 50.0)
+
+
+def test_without_departures_todays_wishes_count_until_local_midnight():
+    days = {day: Day(ready_by=None, target_soc_pct=70.0, reserve_soc_pct=20.0) for day in DAYS}
+    days["thu"] = Day(ready_by=None, target_soc_pct=90.0, reserve_soc_pct=20.0)
+    given_ = agreement(preferences=Preferences(**days), permissions=Permissions())
+    midnight = datetime(2026, 7, 2, 7, tzinfo=UTC)
+    assert turns_at(given_, NOW) == midnight
+    assert [enrolment_of(given_, at).target_soc_pct for at in (NOW, midnight)] == [70.0, 90.0]
+
+
+hours = st.integers(-20, 20).map(lambda count: NOW + count * HOUR)
+
+
+@given(begins=hours, ends=hours, consent_ends=hours, asked=hours, later=st.integers(1, 40))
+def test_between_turns_nothing_changes(begins, ends, consent_ends, asked, later):
+    paper = {"valid_from": begins, "valid_until": ends if ends > begins else None}
+    listing = InverterListing(inverter_listing="UL1741-SB", **paper)
+    one = agreement(
+        consents={"charging": kept(), "discharge": kept(valid_until=consent_ends)},
+        permissions=Permissions(**PAPERS | {"inverter_listing": listing}),
+    )
+    turn = turns_at(one, asked)
+    then = asked + later * HOUR
+    if turn is None or then < turn:
+        assert enrolment_of(one, then) == enrolment_of(one, asked)
+
+
+@pytest.fixture
+async def book(tmp_path):
+    made = Book(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def put(book, *cars, now=NOW):
+    async with book.write(now) as write:
+        await Desk({}).take_in(write, [car.model_copy(update={"programs": ()}) for car in cars])
+
+
+async def test_news_come_once_and_by_the_clock_too(book):
+    listing = PAPERS["inverter_listing"].model_copy(update={"valid_from": NOW + HOUR})
+    await put(book, agreement("a"), agreement("b", permissions=Permissions(**PAPERS | {"inverter_listing": listing})))
+    agreements = Agreements((), book)
+    cars, _ = await agreements.read(NOW)
+    assert [car.vehicle_ref for car in cars] == ["a", "b"]
+    assert (await agreements.news(NOW)).changed == ()
+    (turned,) = (await agreements.news(NOW + HOUR)).changed
+    assert (turned.vehicle_ref, turned.permission.inverter_listing) == ("b", "UL1741-SB")
+    assert (await agreements.news(NOW + HOUR)).changed == ()
+    assert {car.vehicle_ref for car in (await agreements.news(NOW + 5 * HOUR)).changed} == {"a", "b"}
+
+
+async def test_a_car_that_left_is_news_and_so_is_what_drivers_chose(book):
+    await put(book, agreement("a"), agreement("b"))
+    agreements = Agreements((), book)
+    await agreements.read(NOW)
+    async with book.write(NOW) as write:
+        await Desk({}).withdrawal(write, "a")
+        await Desk({}).boost(write, "b", Boost(until=NOW + HOUR))
+        await Desk({}).opt_out(write, "b", OptOut(event_id="e-1", until=NOW + HOUR))
+    news = await agreements.news(NOW)
+    assert news.gone == ("a",)
+    assert [(one.vehicle_ref, one.choice, one.until) for one in news.chose] == [("b", DriverChoice.BOOST, NOW + HOUR)]
+    assert [(one.vehicle_ref, one.event_id) for one in news.left_out] == [("b", "e-1")]
+    again = Agreements((), book)
+    cars, choices = await again.read(NOW)
+    assert [car.vehicle_ref for car in cars] == ["b"]
+    assert (choices.chose, choices.left_out) == (news.chose, news.left_out)
+
+
+async def test_without_a_store_there_is_no_news():
+    agreements = Agreements(())
+    assert (await agreements.read(NOW))[0] == []
+    assert not agreements.followed
+    assert (await agreements.news(NOW)).changed == ()

@@ -1,0 +1,149 @@
+"""Enrolment files taken into the store, and the command line that does it."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from enrolling_parts import PROGRAMS, settings
+from typer.testing import CliRunner
+
+from ven_adapters.__main__ import app
+from ven_adapters.enrolling.book import Book
+from ven_adapters.enrolling.desk import Desk
+from ven_adapters.simulator.enrolment import enrolments
+from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.settings import SimulatorSettings
+from ven_adapters.ven.agreements import Agreements
+from ven_adapters.ven.enrolment import Unreadable, read_enrolments
+from ven_adapters.ven.importing import import_file
+from vtn.errors import ConfigError
+
+NOW = datetime(2026, 7, 15, 22, tzinfo=UTC)
+CARS = 40
+RULES = settings("x").enrolling.programs
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A fleet with every kind of gap in its papers."""
+    fleet = plan_fleet(SimulatorSettings("nissan", CARS, 7, NOW, token="t"))
+    path = tmp_path / "cars.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in enrolments(fleet)))
+    return path
+
+
+@pytest.fixture
+async def book(tmp_path):
+    made = Book(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
+    await made.open()
+    yield made
+    await made.close()
+
+
+def discharge_papers(car):
+    """What decides whether a car may be discharged at NOW."""
+    permission = car.permission
+    lasts = permission is not None and permission.valid_until > NOW
+    named = (permission.interconnection_id, permission.export_limit_w, permission.inverter_listing) if lasts else None
+    return car.discharge_consent, car.discharge_budget, named
+
+
+async def test_a_file_in_the_store_steers_cars_as_the_file_itself_does(book, file):
+    assert (await import_file(book, Desk({}), file, [], NOW)).taken == CARS
+    stored, news = await Agreements((), book).read(NOW)
+    read = {car.vehicle_ref: car for car in read_enrolments([file])}
+    assert {car.vehicle_ref for car in stored} == read.keys()
+    for car in stored:
+        same = read[car.vehicle_ref]
+        assert (car.zone, car.site_id, car.ready_by) == (same.zone, same.site_id, same.ready_by)
+        assert (car.target_soc_pct, car.reserve_soc_pct) == (same.target_soc_pct, same.reserve_soc_pct)
+        assert discharge_papers(car) == discharge_papers(same)
+    assert {one.vehicle_ref for one in news.chose} == {car.vehicle_ref for car in read.values() if car.opted_out}
+
+
+async def test_the_same_file_again_changes_no_history(book, file):
+    await import_file(book, Desk({}), file, [], NOW)
+    ref = read_enrolments([file])[0].vehicle_ref
+    before = await book.history(ref)
+    await import_file(book, Desk({}), file, [], NOW)
+    assert await book.history(ref) == before
+
+
+async def test_a_driver_who_left_is_not_enrolled_again_by_an_older_file(book, file):
+    await import_file(book, Desk({}), file, [], NOW)
+    ref = read_enrolments([file])[0].vehicle_ref
+    async with book.write(NOW) as write:
+        await Desk({}).withdrawal(write, ref)
+    done = await import_file(book, Desk({}), file, [], NOW)
+    assert (done.taken, done.left) == (CARS - 1, 1)
+    cars, _ = await Agreements([file], book).read(NOW)
+    assert ref not in {car.vehicle_ref for car in cars}
+
+
+@pytest.mark.parametrize(
+    ("programs", "says"),
+    [
+        ([], "name the programmes"),
+        (["nowhere"], "'nowhere' is not a programme"),
+        (["evening", "morning"], "one programme of a kind"),
+    ],
+)
+async def test_programmes_are_named_and_known_and_one_of_a_kind(book, file, programs, says):
+    with pytest.raises(Unreadable, match=says):
+        await import_file(book, Desk(RULES), file, programs, NOW)
+    assert await book.page("", 10) == []
+
+
+async def test_a_car_in_no_programme_that_takes_discharge_is_not_discharged(book, file):
+    await import_file(book, Desk(RULES), file, ["evening"], NOW)
+    cars, _ = await Agreements((), book).read(NOW)
+    assert not any(car.discharge_consent for car in cars)
+
+
+async def test_a_file_with_a_fault_takes_nothing_in(book, file):
+    file.write_text(file.read_text() + "\n{}")
+    with pytest.raises(Unreadable, match=f":{CARS + 1}: zone"):
+        await import_file(book, Desk({}), file, [], NOW)
+    assert await book.page("", 10) == []
+
+
+def config(tmp_path):
+    lines = [
+        'oem = "bmw"\nclient_name = "a"\n',
+        f'var = "{tmp_path}"\n',
+        '[vtn]\nurl = "http://127.0.0.1:1"\nclient_id = "c"\nclient_secret = "s"\n[backend]\n[enrolling]\n',
+        *(f'[enrolling.programs.{name}]\nkind = "{rules["kind"]}"\n' for name, rules in PROGRAMS.items()),
+    ]
+    path = tmp_path / "adapter.toml"
+    path.write_text("".join(lines))
+    return str(path)
+
+
+@pytest.mark.parametrize("command", ["serve", "import", "list", "erase", "key"])
+def test_every_command_shows_an_example(command):
+    assert f"Example: ven-adapters enrol {command}" in CliRunner().invoke(app, ["enrol", command, "--help"]).output
+
+
+def test_a_car_that_is_not_there_is_one_sentence(tmp_path):
+    done = CliRunner().invoke(app, ["enrol", "erase", "bmw-1", "--config", config(tmp_path)])
+    assert isinstance(done.exception, ConfigError)
+    assert str(done.exception) == "vehicle_ref: no car is enrolled as 'bmw-1'"
+
+
+def test_the_command_line_takes_in_lists_erases_and_hands_out_keys(tmp_path, file):
+    where = config(tmp_path)
+
+    def said(*words):
+        done = CliRunner().invoke(app, ["enrol", *words, "--config", where])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    ref = read_enrolments([file])[0].vehicle_ref
+    assert f"{CARS} cars taken in" in said("import", str(file), "--program", "evening")
+    assert f"{ref}\tENROLLED\t" in said("list")
+    assert f"{ref} is erased" in said("erase", ref)
+    assert f"{ref}\tWITHDRAWN\t" in said("list")
+    key = said("key", "ios").strip()
+    assert len(key) == 43
+    assert key.encode() not in (tmp_path / "bmw" / "enrolments.sqlite").read_bytes()
+    assert "no key any more" in said("key", "ios", "--revoke")

@@ -1,0 +1,146 @@
+"""From a plan to single cars: who needs a look, in which order, and what happens to those who decide meanwhile."""
+
+import dataclasses
+from datetime import timedelta
+
+import numpy as np
+from directive_cases import T0, accepted, at
+from test_agent_guarantees import COURSE, enrolment, event, snapshot
+
+from ven_adapters.contract import Capability, ChargeState, DirectiveKind, DirectiveState, DriverChoice
+from ven_adapters.ven.backlog import Backlog
+from ven_adapters.ven.car import Car
+from ven_adapters.ven.garage import Garage
+from ven_adapters.ven.reconcile import Do
+from ven_adapters.ven.steering import Steering, season_of
+
+REFS = ("one", "two", "three")
+
+
+def garage(refs=REFS, **more):
+    made = Garage(T0.timestamp(), {}, 1)
+    made.enrol([enrolment(ref, **more) for ref in refs], T0)
+    made.learn({ref: Capability("m", 60_000, 7_000) for ref in refs})
+    made.observe([dataclasses.replace(snapshot(T0), vehicle_ref=ref) for ref in refs], T0)
+    return made
+
+
+def pause():
+    return event("SIMPLE", [3], start=T0.isoformat(), duration="PT2H")
+
+
+def named(steps):
+    return sorted(ref for ref, _ in steps)
+
+
+def test_a_car_whose_driver_decided_after_the_plan_is_not_asked_by_it():
+    cars = garage()
+    orders = Steering(cars, COURSE).steer("bay", [pause()], T0)
+    cars.fleet.choose("two", DriverChoice.OPT_OUT, until=None)
+    assert named(orders.steps) == ["one", "three"]
+
+
+def test_who_must_charge_comes_before_who_is_paused():
+    cars = garage()
+    low = snapshot(at(1), soc_pct=10.0, power_w=0.0, state=ChargeState.STOPPED)
+    cars.observe([dataclasses.replace(low, vehicle_ref="three")], at(1))
+    orders = Steering(cars, COURSE).steer("bay", [pause()], at(2))
+    first, *rest = list(orders.steps)
+    assert (first[0], first[1].target.directive.kind) == ("three", DirectiveKind.CHARGE)
+    assert {step.target.directive.kind for _, step in rest} == {DirectiveKind.CURTAIL}
+
+
+def test_a_car_that_charges_as_its_driver_wishes_needs_no_look():
+    orders = Steering(garage(), COURSE).steer("bay", [], T0)
+    assert len(orders.hand.places) == 0
+
+
+def test_a_directive_that_was_not_taken_yet_is_looked_at_although_nothing_new_is_wanted():
+    cars, steering = garage(), None
+    steering = Steering(cars, COURSE)
+    first = dict(steering.steer("bay", [pause()], T0).steps)
+    for ref, step in first.items():
+        cars.roster.put(ref, dataclasses.replace(step.car, calling=False), step.ended)
+    again = steering.steer("bay", [pause()], at(10))
+    assert sorted(cars.fleet.ref(int(again.plan.row[place])) for place in again.hand.places) == sorted(REFS)
+    assert {step.do for _, step in again.steps} == {Do.SUBMIT}
+
+
+def test_what_time_ended_is_over_before_a_car_is_judged():
+    cars = garage(("car",))
+    held = accepted(vehicle_ref="car", end_s=100)
+    cars.roster.put("car", Car(dataclasses.replace(held, state=DirectiveState.IN_FORCE, confirmed_once=True)))
+    hand = Steering(cars, COURSE).steer("bay", [pause()], at(50)).hand
+    hand.step(int(hand.places[0]) if len(hand.places) else 0, at(200))
+    assert cars.roster.by_state[DirectiveState.RELEASED] == 1
+
+
+def test_zones_take_turns_and_a_newer_decision_replaces_what_is_left():
+    cars = Garage(T0.timestamp(), {}, 1)
+    refs = [f"{zone}{number}" for zone in "ab" for number in range(3)]
+    cars.enrol([enrolment(ref, zone=ref[0]) for ref in refs], T0)
+    cars.learn({ref: Capability("m", 60_000, 7_000) for ref in refs})
+    cars.observe([dataclasses.replace(snapshot(T0), vehicle_ref=ref) for ref in refs], T0)
+    steering, backlog = Steering(cars, COURSE), Backlog()
+    for zone in "ab":
+        backlog.put(steering.steer(zone, [pause()], T0).hand)
+    assert len(backlog) == 6
+    assert [backlog.take()[0].decision.zone for _ in range(4)] == ["a", "b", "a", "b"]
+    newer = steering.steer("a", [], at(1)).hand
+    backlog.put(newer)
+    assert [hand.decision.zone for hand, _ in iter(backlog.take, None)] == ["b"]
+    assert backlog.take() is None
+
+
+def test_what_an_event_withholds_is_borne_and_a_new_season_begins_with_nothing():
+    cars = garage()
+    steering = Steering(cars, COURSE)
+    for minutes in (0, 30, 60):
+        steering.steer("bay", [pause()], T0 + timedelta(minutes=minutes))
+    assert cars.fleet.view().burden_kwh.tolist() == [7.0, 7.0, 7.0]
+    steering.steer("bay", [], T0 + timedelta(hours=2))
+    steering.steer("bay", [], T0 + timedelta(days=120))
+    assert cars.fleet.view().burden_kwh.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_seasons_are_summer_and_winter():
+    days = [T0.replace(month=month) for month in (1, 4, 5, 10, 11)]
+    assert [season_of(day) for day in days] == [
+        "2025 winter",
+        "2025 winter",
+        "2026 summer",
+        "2026 summer",
+        "2026 winter",
+    ]
+
+
+def test_the_order_in_which_cars_and_zones_come_changes_no_cars_plan():
+    refs = [f"car-{number}" for number in range(30)]
+    told = {}
+    for turn, zones in ((refs, ("bay", "hill")), (refs[::-1], ("hill", "bay"))):
+        cars = Garage(T0.timestamp(), {}, 1)
+        cars.enrol([enrolment(ref, zone="bay" if int(ref[4:]) % 3 else "hill") for ref in turn], T0)
+        cars.learn({ref: Capability("m", 60_000, 7_000) for ref in turn})
+        levels = {ref: 40.0 + int(ref[4:]) for ref in turn}
+        cars.observe([dataclasses.replace(snapshot(T0, soc_pct=levels[r]), vehicle_ref=r) for r in turn], T0)
+        steering, asks = Steering(cars, COURSE), [event("DISPATCH_SETPOINT", [35.0], start=T0.isoformat())]
+        plans = [steering.steer(zone, asks, T0).plan for zone in zones]
+        told[turn[0]] = {
+            cars.fleet.ref(int(row)): (kind, kw, end_s)
+            for made in plans
+            for row, kind, kw, end_s in zip(made.row, made.kind, made.expected_kw, made.end_s, strict=True)
+        }
+    first, second = told.values()
+    assert first == second
+
+
+def test_time_is_let_pass_in_slices_for_the_cars_that_it_changes():
+    cars = garage()
+    for ref in REFS:
+        held = accepted(vehicle_ref=ref, end_s=100, directive_id=ref, key=ref)
+        cars.roster.put(ref, Car(dataclasses.replace(held, state=DirectiveState.IN_FORCE, confirmed_once=True)))
+    assert not cars.roster.age(at(99), 1)
+    assert cars.roster.age(at(101), 2)
+    assert not cars.roster.age(at(101), 2)
+    assert cars.roster.by_state[DirectiveState.RELEASED] == 3
+    assert np.array_equal(cars.told.holding(np.arange(3)), [False, False, False])

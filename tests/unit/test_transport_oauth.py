@@ -1,0 +1,237 @@
+import asyncio
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from aiohttp import web
+
+from ven_adapters.contract import BackendError, ErrorCode
+from ven_adapters.transport import grants, oauth
+from ven_adapters.transport.grants import Folder, OwnerTokens, fetch, store
+from ven_adapters.transport.oauth import Answer, Client, Grant, Prompt
+from ven_adapters.transport.private import only_writer, write_private
+
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+CLIENT = Client(
+    "http://x/token", "us", "hush", "http://x/authorize", "http://back/", "http://x/device", {"audience": "there"}
+)
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+TOLD = {"access_token": "a-1", "refresh_token": "r-1", "expires_in": 600, "scope": "x"}
+
+
+def said(status, **body):
+    return Answer(status, json.dumps(body).encode(), NOON)
+
+
+def ended(flow, *answers):
+    """Everything a flow asked, and the grant or error it came to."""
+    asked, told = [next(flow)], None
+    for answer in answers:
+        try:
+            asked.append(flow.send(answer))
+        except StopIteration as done:
+            told = done.value
+        except BackendError as error:
+            told = error
+    return asked, told
+
+
+def test_the_challenge_is_the_one_of_rfc_7636_appendix_b():
+    assert oauth.challenge(VERIFIER) == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+
+def test_the_consent_address_carries_the_challenge_and_never_the_verifier_or_the_secret():
+    url = oauth.consent_url(CLIENT, scope="a b", state="s", verifier=VERIFIER)
+    query = parse_qs(urlsplit(url).query)
+    assert query["code_challenge"] == [oauth.challenge(VERIFIER)]
+    assert query["scope"] == ["a b"]
+    assert VERIFIER not in url
+    assert "hush" not in url
+
+
+def test_a_code_is_redeemed_with_its_verifier():
+    asked, grant = ended(oauth.redeem_code(CLIENT, "c", VERIFIER), said(200, **TOLD))
+    assert asked[0].form["code_verifier"] == VERIFIER
+    assert asked[0].form["audience"] == "there"
+    assert (grant.access_token, grant.refresh_token) == ("a-1", "r-1")
+    assert grant.expires_at == NOON + timedelta(seconds=600)
+
+
+def test_a_server_that_does_not_rotate_leaves_the_refresh_token_as_it_is():
+    old = Grant("a-0", NOON, "r-0")
+    _, grant = ended(oauth.refresh(CLIENT, old), said(200, access_token="a-1"))
+    assert (grant.refresh_token, grant.spending) == ("r-0", False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (said(400, error="invalid_grant"), ErrorCode.CONSENT_REVOKED),
+        (said(401, error="invalid_client"), ErrorCode.REAUTH_REQUIRED),
+        (said(200, nothing=1), ErrorCode.REAUTH_REQUIRED),
+        (said(503), ErrorCode.BACKEND_TRANSIENT),
+        (Answer(200, b"<html>"), ErrorCode.REAUTH_REQUIRED),
+    ],
+)
+def test_a_refusal_tells_whose_matter_it_is(answer, code):
+    _, error = ended(oauth.refresh(CLIENT, Grant("a", NOON, "r")), answer)
+    assert error.code is code
+
+
+def test_a_grant_without_a_refresh_token_needs_the_driver():
+    with pytest.raises(BackendError) as caught:
+        next(oauth.refresh(CLIENT, Grant("a", NOON)))
+    assert caught.value.code is ErrorCode.REAUTH_REQUIRED
+
+
+def test_the_device_flow_shows_the_code_and_slows_down_when_told():
+    flow = oauth.device_code(CLIENT, scope="x", verifier=VERIFIER)
+    asked, grant = ended(
+        flow,
+        said(200, device_code="d", user_code="ABCD", verification_uri="http://x/me", interval=3),
+        None,
+        said(400, error="authorization_pending"),
+        said(400, error="slow_down"),
+        said(200, **TOLD),
+    )
+    assert asked[1] == Prompt("ABCD", "http://x/me")
+    assert [ask.wait_s for ask in asked[2:]] == [3.0, 3.0, 8.0]
+    assert grant.access_token == "a-1"
+
+
+def test_a_driver_who_says_no_ends_the_device_flow():
+    flow = oauth.device_code(CLIENT, scope="x", verifier=VERIFIER)
+    _, error = ended(
+        flow,
+        said(200, device_code="d", user_code="A", verification_uri="http://x"),
+        None,
+        said(400, error="access_denied"),
+    )
+    assert error.code is ErrorCode.CONSENT_REVOKED
+
+
+def test_no_secret_shows_in_a_printed_value():
+    shown = repr((Grant("a-1", NOON, "r-1", "i-1", None, "g-1"), CLIENT, next(oauth.redeem_code(CLIENT, "c-1", "v-1"))))
+    assert [word for word in ("a-1", "r-1", "i-1", "g-1", "hush", "c-1", "v-1") if word in shown] == []
+
+
+# --- grants on disk ---------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """A token end point that ends the whole grant when it sees a refresh token twice."""
+
+    def __init__(self) -> None:
+        self.spent = []
+        self.how = "answers"
+
+    async def post(self, request):
+        token = (await request.post()).get("refresh_token")
+        self.spent.append(token)
+        if self.how == "silent":
+            request.transport.close()
+            raise ConnectionResetError
+        if self.how == "refuses":
+            return web.json_response({"error": "temporarily_unavailable"}, status=503)
+        number = len(self.spent)
+        return web.json_response({"access_token": f"a-{number}", "refresh_token": f"r-{number}", "expires_in": 3600})
+
+
+@pytest.fixture
+async def server():
+    made = Server()
+    app = web.Application()
+    app.router.add_post("/token", made.post)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.client = Client(f"http://127.0.0.1:{runner.addresses[0][1]}/token", "us")
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = Folder(tmp_path / "grants").file("owner")
+    store(path, Grant("a-0", NOON, "r-0"))
+    return path
+
+
+async def test_a_crowd_spends_a_refresh_token_once(server, file):
+    found = await asyncio.gather(*(OwnerTokens(server.client, file).access(None) for _ in range(8)))
+    assert server.spent == ["r-0"]
+    assert {token for token, _ in found} == {"a-1"}
+
+
+async def test_a_token_whose_answer_was_lost_is_not_sent_again(server, file):
+    server.how = "silent"
+    with pytest.raises(BackendError) as first:
+        await OwnerTokens(server.client, file).access(None)
+    server.how = "answers"
+    with pytest.raises(BackendError) as second:
+        await OwnerTokens(server.client, file).access(None)
+    assert (first.value.code, second.value.code) == (ErrorCode.OUTCOME_UNKNOWN, ErrorCode.REAUTH_REQUIRED)
+    assert server.spent == ["r-0"]
+
+
+async def test_a_token_that_was_refused_by_a_server_in_trouble_is_tried_again(server, file):
+    server.how = "refuses"
+    with pytest.raises(BackendError) as caught:
+        await OwnerTokens(server.client, file).access(None)
+    server.how = "answers"
+    assert caught.value.code is ErrorCode.BACKEND_TRANSIENT
+    assert (await OwnerTokens(server.client, file).access(None))[0] == "a-2"
+
+
+async def test_a_server_that_cannot_be_reached_spends_nothing(file):
+    client = Client("http://127.0.0.1:1/token", "us")
+    with pytest.raises(BackendError) as caught:
+        await OwnerTokens(client, file).access(None)
+    assert caught.value.code is ErrorCode.BACKEND_TRANSIENT
+    assert not fetch(file).spending
+
+
+async def test_a_refused_token_is_renewed_although_it_had_not_ended(server, file):
+    store(file, Grant("a-0", datetime.now(UTC) + timedelta(hours=1), "r-0"))
+    tokens = OwnerTokens(server.client, file)
+    assert (await tokens.access(None))[0] == "a-0"
+    assert (await tokens.access("a-0"))[0] == "a-1"
+
+
+def test_a_grant_is_for_our_eyes_only_and_replaced_whole(file):
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    store(file, Grant("a-9", NOON))
+    assert fetch(file).access_token == "a-9"
+    assert sorted(path.name for path in file.parent.iterdir()) == ["owner.json"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"{"])
+def test_a_damaged_grant_needs_the_driver(file, body):
+    write_private(file, body)
+    with pytest.raises(BackendError) as caught:
+        fetch(file)
+    assert caught.value.code is ErrorCode.REAUTH_REQUIRED
+
+
+@pytest.mark.parametrize("name", ["../x", "", "a/b", "a" * 65])
+def test_an_account_is_a_plain_word(tmp_path, name):
+    with pytest.raises(BackendError) as caught:
+        Folder(tmp_path).file(name)
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+
+
+async def test_a_lock_that_stays_taken_is_not_waited_for_without_end(tmp_path):
+    async with only_writer(tmp_path / "x"):
+        with pytest.raises(BackendError) as caught:
+            async with only_writer(tmp_path / "x", longest_s=0.05):
+                pass
+    assert caught.value.code is ErrorCode.BACKEND_TRANSIENT
+
+
+async def test_an_app_asks_for_a_token_of_its_own(server):
+    server.how = "refuses"
+    with pytest.raises(BackendError):
+        await grants.AppTokens(Client(server.client.token_url, "us", "hush")).access(None)

@@ -1,0 +1,1 @@
+"""Enrolment beside the adapter: who agreed to what, and the only place that knows whose car it is."""

@@ -1,0 +1,65 @@
+"""The table of acts: each with its path, its body, who carries it out, and the words that describe it.
+
+The HTTP API, the signed webhooks and the OpenAPI document are made from this one table.
+"""
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import pydantic
+
+from ven_adapters.enrolling.book import Write
+from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.models import (
+    Agreement,
+    Boost,
+    Consent,
+    Home,
+    Model,
+    Nothing,
+    OptOut,
+    Papers,
+    Preferences,
+    Programs,
+)
+from ven_adapters.enrolling.problems import faults_of, rejected
+
+Work = Callable[[Desk, Write, str, Any], Awaitable[Agreement]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that an app may do to an enrolled car: POST `/v1/cars/{vehicle_ref}/{path}`."""
+
+    name: str
+    path: str
+    body: type[Model] | None
+    work: Work
+    summary: str
+    status: HTTPStatus = HTTPStatus.OK
+    erases: bool = False
+
+
+ACTS: tuple[Act, ...] = (
+    Act("consent", "consents", Consent, Desk.consent, "Add a driver's answer to the history", HTTPStatus.CREATED),
+    Act("preferences", "preferences", Preferences, Desk.preferences, "Replace the driver's week"),
+    Act("permissions", "permissions", Papers, Desk.permissions, "Replace the papers that a discharge needs"),
+    Act("programs", "programs", Programs, Desk.change_programs, "Join and leave programmes"),
+    Act("opt_out", "opt-out", OptOut, Desk.opt_out, "Leave one event, or all"),
+    Act("opt_in", "opt-in", None, Desk.opt_in, "Take part again"),
+    Act("boost", "boost", Boost, Desk.boost, "Charge now"),
+    Act("home", "home", Home, Desk.home, "Move to another home; the old home's papers lapse", erases=True),
+    Act("sale", "sale", None, Desk.sale, "The car is sold: the enrolment ends, the person is erased", erases=True),
+    Act("withdrawal", "withdrawal", None, Desk.withdrawal, "The driver leaves: the person is erased", erases=True),
+)
+BY_NAME = {act.name: act for act in ACTS}
+
+
+def parse(model: type[Model] | None, raw: bytes) -> Any:
+    """A body as its model; Refused with every fault. An act without a body takes none, or an empty object."""
+    try:
+        return (model or Nothing).model_validate_json(raw if model is not None or raw else b"{}")
+    except pydantic.ValidationError as error:
+        raise rejected(faults_of(error)) from None

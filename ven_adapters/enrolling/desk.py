@@ -1,0 +1,352 @@
+"""What can be done to an enrolment: each act judges and writes inside one transaction, or refuses with every fault.
+
+Ending an enrolment erases the person and keeps, under the pseudonym, what settlement must still prove: which consents
+were given and when, in which programmes the car was, and that it ended.
+"""
+
+import dataclasses
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from ven_adapters.enrolling import eligibility
+from ven_adapters.enrolling.book import Write, agreement_of, digest, print_at
+from ven_adapters.enrolling.models import (
+    Account,
+    Agreement,
+    Boost,
+    Consent,
+    Enrol,
+    Fault,
+    Home,
+    Kept,
+    Nothing,
+    OptOut,
+    Papers,
+    Permissions,
+    Preferences,
+    Programs,
+    Question,
+    Scope,
+    Status,
+)
+from ven_adapters.enrolling.problems import conflict, rejected, unknown_car
+from ven_adapters.enrolling.tables import (
+    CarRow,
+    ChosenRow,
+    ConsentRow,
+    MembershipRow,
+    PersonRow,
+    TermsRow,
+)
+
+LONGEST_CHOICE = timedelta(days=62)
+MOST_CHOICES = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Desk:
+    """The acts. `zones` are the zones that the adapter's settings name; empty: any."""
+
+    programs: eligibility.Rules
+    zones: frozenset[str] = frozenset()
+
+    async def enrol(self, write: Write, body: Enrol) -> Agreement:
+        """Enrol a car; 409 for a car, a VIN or an account that is enrolled as far as it may be."""
+        row = await write.session.get(CarRow, body.vehicle_ref)
+        if row is not None and row.status == Status.ENROLLED:
+            raise conflict("vehicle_ref: is enrolled already", Fault(path="$.vehicle_ref", rule="is enrolled already"))
+        if await write.count(PersonRow, vin=body.vin):
+            raise conflict("vin: is enrolled under another ref", Fault(path="$.vin", rule="is enrolled already"))
+        self._judge(body, write.now)
+        await self._room(write, body)
+        await write.clear(MembershipRow, body.vehicle_ref)
+        agreement = self._first(body, write.now)
+        write.put_car(row, agreement)
+        write.session.add(_person(body))
+        self._join(write, agreement)
+        for consent in body.consents:
+            _record(write, body.vehicle_ref, consent.scope, _kept(consent), await _shown(write, consent.terms))
+        write.journal(body.vehicle_ref, "enrolled")
+        if row is not None:  # what an earlier driver of this ref chose is over
+            await _choose(write, body.vehicle_ref, "OPT_IN", None)
+        return agreement
+
+    def _judge(self, body: Enrol, now: datetime) -> None:
+        """Everything that is wrong with an enrolment beyond its shape."""
+        question = _question(body.model, body.home.region, body.account)
+        faults = [*eligibility.joining(self.programs, body.programs, question), *self._zone(body.home.zone, "$.home")]
+        scopes = [consent.scope for consent in body.consents if consent.agreed]
+        if Scope.CHARGING not in scopes:
+            faults.append(Fault(path="$.consents", rule="must include the driver's consent to charging"))
+        if Scope.DISCHARGE in scopes and not eligibility.discharges(self.programs, body.programs):
+            faults.append(Fault(path="$.consents", rule="none of these programmes takes discharge"))
+        faults += [
+            Fault(path=f"$.consents[{place}].at", rule="must not lie in the future")
+            for place, consent in enumerate(body.consents)
+            if consent.at > now
+        ]
+        if faults:
+            raise rejected(faults)
+
+    def _zone(self, zone: str, path: str) -> list[Fault]:
+        known = not self.zones or zone in self.zones
+        return [] if known else [Fault(path=f"{path}.zone", rule=f"{zone!r} is not a zone of this adapter")]
+
+    async def _room(self, write: Write, body: Enrol) -> None:
+        """Whether programmes have room, and the account may enrol another car."""
+        account = {"utility": body.account.utility, "account_id": body.account.account_id}
+        cars = await write.count(PersonRow, **account)
+        for place, name in enumerate(body.programs):
+            rules, path = self.programs[name], f"$.programs[{place}]"
+            if rules.most_cars is not None and await write.count(MembershipRow, program=name) >= rules.most_cars:
+                raise conflict(f"{name}: is full", Fault(path=path, rule=f"{name} has no room for another car"))
+            if rules.cars_per_account is not None and cars >= rules.cars_per_account:
+                raise conflict(
+                    f"{name}: the account has its cars", Fault(path=path, rule="cars_per_account: is reached")
+                )
+
+    def _first(self, body: Enrol, now: datetime) -> Agreement:
+        return Agreement(
+            vehicle_ref=body.vehicle_ref,
+            status=Status.ENROLLED,
+            model=body.model,
+            region=body.home.region,
+            zone=body.home.zone,
+            timezone=body.home.timezone,
+            site_id=new_site(),
+            utility=body.account.utility,
+            tariff=body.account.tariff,
+            programs=body.programs,
+            discharge_program=eligibility.discharges(self.programs, body.programs),
+            preferences=body.preferences,
+            consents=_newest({}, body.consents),
+            permissions=body.permissions,
+            discharge_budget=body.discharge_budget,
+            enrolled_at=now,
+        )
+
+    def _join(self, write: Write, agreement: Agreement) -> None:
+        for name in agreement.programs:
+            ref, kind = agreement.vehicle_ref, self.programs[name].kind
+            write.session.add(MembershipRow(vehicle_ref=ref, kind=kind, program=name, since=print_at(write.now)))
+
+    async def take_in(self, write: Write, cars: Sequence[Agreement]) -> int:
+        """Take up cars from a file; how many. Whose driver left after agreeing to what the file says stays out."""
+        refs = [car.vehicle_ref for car in cars]
+        rows = await write.cars(refs)
+        taken = [car for car in cars if not _left_since(rows.get(car.vehicle_ref), car)]
+        await write.clear(MembershipRow, *(car.vehicle_ref for car in taken))
+        for car in taken:
+            self._take_in(write, rows.get(car.vehicle_ref), car)
+        return len(taken)
+
+    def _take_in(self, write: Write, row: CarRow | None, car: Agreement) -> None:
+        before = None if row is None else agreement_of(row)
+        if before is not None and before.ended_at is None:
+            known = {name: getattr(before, name) for name in ("model", "region", "utility", "tariff", "enrolled_at")}
+            car = car.model_copy(update=known)
+        self._join(write, car)
+        for scope, kept in car.consents.items():
+            if before is None or before.consents.get(scope) != kept:
+                _record(write, car.vehicle_ref, Scope(scope), kept)
+        write.put_car(row, car)
+        write.journal(car.vehicle_ref, "imported")
+
+    async def consent(self, write: Write, ref: str, body: Consent) -> Agreement:
+        """Add a line to the history; the newest answer of a scope counts."""
+        row, car = await _enrolled(write, ref)
+        if body.at > write.now:
+            raise rejected([Fault(path="$.at", rule="must not lie in the future")])
+        if body.agreed and body.scope is Scope.DISCHARGE and not car.discharge_program:
+            raise rejected([Fault(path="$.scope", rule="none of the car's programmes takes discharge")])
+        _record(write, ref, body.scope, _kept(body), await _shown(write, body.terms))
+        return _change(write, row, car, "consent", consents=_newest(car.consents, [body]))
+
+    async def preferences(self, write: Write, ref: str, body: Preferences) -> Agreement:
+        """Replace the driver's week."""
+        return _change(write, *await _enrolled(write, ref), "preferences", preferences=body)
+
+    async def permissions(self, write: Write, ref: str, body: Papers) -> Agreement:
+        """Replace the discharge papers."""
+        row, car = await _enrolled(write, ref)
+        papers = {"permissions": body.permissions, "discharge_budget": body.discharge_budget}
+        return _change(write, row, car, "permissions", **papers)
+
+    async def change_programs(self, write: Write, ref: str, body: Programs) -> Agreement:
+        """Leave the programmes that are not named, join those that are."""
+        row, car = await _enrolled(write, ref)
+        question = Question(model=car.model, region=car.region, utility=car.utility, tariff=car.tariff)
+        if faults := list(eligibility.joining(self.programs, body.programs, question)):
+            raise rejected(faults)
+        await write.clear(MembershipRow, ref)
+        discharge = eligibility.discharges(self.programs, body.programs)
+        after = _change(write, row, car, "programs", programs=body.programs, discharge_program=discharge)
+        self._join(write, after)
+        return after
+
+    async def home(self, write: Write, ref: str, body: Home) -> Agreement:
+        """The driver moved: another site, and papers that belonged to the old house no longer count."""
+        row, car = await _enrolled(write, ref)
+        question = Question(model=car.model, region=body.region, utility=car.utility, tariff=car.tariff)
+        faults = [*eligibility.joining(self.programs, car.programs, question), *self._zone(body.zone, "$")]
+        if faults:
+            raise rejected(faults)
+        person = await write.session.get(PersonRow, ref)
+        if person is not None:
+            person.document = _document({**orjson.loads(person.document), "place": body.place.model_dump()})
+        place = {"zone": body.zone, "region": body.region, "timezone": body.timezone, "site_id": new_site()}
+        return _change(write, row, car, "home", **place, permissions=Permissions())
+
+    async def sale(self, write: Write, ref: str, _nothing: Nothing | None = None) -> Agreement:
+        """The car is another's: nothing that its driver agreed to binds the next one."""
+        return await self._end(write, ref, Status.SOLD)
+
+    async def withdrawal(self, write: Write, ref: str, _nothing: Nothing | None = None) -> Agreement:
+        """The driver leaves."""
+        return await self._end(write, ref, Status.WITHDRAWN)
+
+    async def _end(self, write: Write, ref: str, status: Status) -> Agreement:
+        row, car = await _enrolled(write, ref)
+        for table in (PersonRow, ChosenRow, MembershipRow):
+            await write.clear(table, ref)
+        await write.forget_answers(ref)
+        gone: dict[str, Any] = {
+            "preferences": None,
+            "permissions": Permissions(),
+            "discharge_budget": None,
+            "consents": {},
+        }
+        return _change(write, row, car, status.lower(), status=status, ended_at=write.now, **gone)
+
+    async def opt_out(self, write: Write, ref: str, body: OptOut) -> Agreement:
+        """Leave one event, or all of them."""
+        car = (await _enrolled(write, ref))[1]
+        _still_to_come(body.until, write.now, LONGEST_CHOICE if body.event_id is not None else None)
+        if body.event_id is None:
+            await _forget(write, ref, "OPT_IN")
+        await _choose(write, ref, "OPT_OUT", body.until, body.event_id or "")
+        return car
+
+    async def opt_in(self, write: Write, ref: str, _nothing: Nothing | None = None) -> Agreement:
+        """Take part again."""
+        car = (await _enrolled(write, ref))[1]
+        await _forget(write, ref, "OPT_OUT")
+        await _choose(write, ref, "OPT_IN", None)
+        return car
+
+    async def boost(self, write: Write, ref: str, body: Boost) -> Agreement:
+        """Charge now."""
+        car = (await _enrolled(write, ref))[1]
+        _still_to_come(body.until, write.now, LONGEST_CHOICE)
+        await _choose(write, ref, "BOOST", body.until)
+        return car
+
+
+async def _enrolled(write: Write, ref: str) -> tuple[CarRow, Agreement]:
+    row = await write.session.get(CarRow, ref)
+    if row is None or row.status != Status.ENROLLED:
+        raise unknown_car(ref)
+    return row, agreement_of(row)
+
+
+def _change(write: Write, row: CarRow, car: Agreement, what: str, **values: Any) -> Agreement:
+    after = car.model_copy(update=values)
+    write.put_car(row, after)
+    write.journal(car.vehicle_ref, what)
+    return after
+
+
+def _newest(known: Mapping[str, Kept], given: Iterable[Consent]) -> dict[str, Kept]:
+    """Per scope the answer that was given last, whenever we hear of it."""
+    kept = dict(known)
+    for one in given:
+        before = kept.get(one.scope)
+        if before is None or one.at >= before.at:
+            kept[one.scope.value] = _kept(one)
+    return kept
+
+
+def _kept(one: Consent) -> Kept:
+    return Kept(version=one.version, agreed=one.agreed, at=one.at, valid_until=one.valid_until)
+
+
+def _left_since(row: CarRow | None, car: Agreement) -> bool:
+    ended_at = None if row is None else agreement_of(row).ended_at
+    return ended_at is not None and all(kept.at <= ended_at for kept in car.consents.values())
+
+
+async def _shown(write: Write, terms: str) -> str:
+    """Keep a text that was shown, once, whoever saw it; its digest."""
+    sha256 = digest(terms.encode())
+    if await write.session.get(TermsRow, sha256) is None:
+        write.session.add(TermsRow(sha256=sha256, text=terms))
+        await write.session.flush()
+    return sha256
+
+
+def _record(write: Write, ref: str, scope: Scope, kept: Kept, terms_sha256: str = "") -> None:
+    """One more line of the history."""
+    row = ConsentRow(
+        seq=write.number(),
+        vehicle_ref=ref,
+        scope=scope.value,
+        version=kept.version,
+        agreed=kept.agreed,
+        at=print_at(kept.at),
+        recorded_at=print_at(write.now),
+        terms_sha256=terms_sha256,
+        valid_until=None if kept.valid_until is None else print_at(kept.valid_until),
+    )
+    write.session.add(row)
+
+
+async def _choose(write: Write, ref: str, choice: str, until: datetime | None, event_id: str = "") -> None:
+    if await write.live_choices(ref) >= MOST_CHOICES:
+        raise conflict(f"no more than {MOST_CHOICES} choices are kept for a car at a time")
+    known = await write.session.get(ChosenRow, (ref, choice, event_id))
+    row = known or ChosenRow(vehicle_ref=ref, choice=choice, event_id=event_id, at="", seq=0)
+    row.at, row.until, row.seq = print_at(write.now), None if until is None else print_at(until), write.number()
+    write.session.add(row)
+    write.journal(ref, choice.lower(), event_id)
+
+
+async def _forget(write: Write, ref: str, choice: str) -> None:
+    """A choice about all events that another one ended."""
+    row = await write.session.get(ChosenRow, (ref, choice, ""))
+    if row is not None:
+        await write.session.delete(row)
+
+
+def _still_to_come(until: datetime | None, now: datetime, longest: timedelta | None) -> None:
+    if until is not None and until <= now:
+        raise rejected([Fault(path="$.until", rule="must lie in the future")])
+    if until is not None and longest is not None and until > now + longest:
+        raise rejected([Fault(path="$.until", rule=f"must lie within {longest.days} days")])
+
+
+def _question(model: str, region: str, account: Account) -> Question:
+    return Question(model=model, region=region, utility=account.utility, tariff=account.tariff)
+
+
+def _person(body: Enrol) -> PersonRow:
+    document = {"account": body.account.model_dump(), "place": body.home.place.model_dump()}
+    return PersonRow(
+        vehicle_ref=body.vehicle_ref,
+        vin=body.vin,
+        utility=body.account.utility,
+        account_id=body.account.account_id,
+        document=_document(document),
+    )
+
+
+def _document(content: Mapping[str, Any]) -> str:
+    return orjson.dumps(content).decode()
+
+
+def new_site() -> str:
+    """A home's pseudonym: it says nothing of the home, and another one comes with every move."""
+    return f"site-{secrets.token_hex(8)}"

@@ -1,0 +1,210 @@
+"""The HTTP face for the automaker's app: bearer keys, bounded bodies, every fault at once, each POST once.
+
+Behind it stand the acts of the desk; this module knows requests and answers and nothing of what they mean. Bodies,
+refs and keys are never logged.
+"""
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+import orjson
+from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
+
+from ven_adapters.enrolling import eligibility
+from ven_adapters.enrolling.acts import ACTS, BY_NAME, Act, parse
+from ven_adapters.enrolling.book import Book, Write, digest
+from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.models import CarPage, CarView, Enrol, History, Model, Problem, Question, Told, Verdicts
+from ven_adapters.enrolling.openapi import document
+from ven_adapters.enrolling.problems import Refused, unknown_car
+from ven_adapters.enrolling.tables import AnsweredRow
+from ven_adapters.transport import signatures
+from vtn.clock import Clock
+
+MAX_BODY_BYTES = 64 * 1024
+MOST_CARS = 500
+ANSWERS_KEPT_S = 7 * 86_400
+LONGEST_KEY = 128
+IDEMPOTENCY = "Idempotency-Key"
+APP = web.RequestKey("app", str)
+
+_log = logging.getLogger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Once:
+    """What makes a write happen once: its key, and a digest of the request that came with it."""
+
+    key: str
+    request_sha256: str
+    at_s: int
+
+
+class Counter:
+    """The handlers over one book and one desk."""
+
+    def __init__(self, book: Book, desk: Desk, clock: Clock, app_secret: str | None) -> None:
+        self._book = book
+        self._desk = desk
+        self._clock = clock
+        self._app_secret = app_secret
+        self.changed = asyncio.Event()
+
+    def application(self) -> web.Application:
+        """The aiohttp application."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_explained, self._known])
+        app.router.add_get("/openapi.json", self._openapi)
+        app.router.add_post("/v1/webhooks", self._webhook)
+        app.router.add_post("/v1/eligibility", self._eligibility)
+        app.router.add_post("/v1/cars", self._enrol)
+        app.router.add_get("/v1/cars", self._page)
+        app.router.add_get("/v1/cars/{vehicle_ref}", self._car)
+        app.router.add_get("/v1/cars/{vehicle_ref}/consents", self._history)
+        for act in ACTS:
+            app.router.add_post(f"/v1/cars/{{vehicle_ref}}/{act.path}", self._handler(act))
+        return app
+
+    @web.middleware
+    async def _known(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Only the app's bearer key opens anything; the document is public and webhooks carry a signature instead."""
+        if request.path not in {"/openapi.json", "/v1/webhooks"}:
+            scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+            name = await self._book.key_name(key) if scheme.lower() == "bearer" and key else None
+            if name is None:
+                raise Refused(HTTPStatus.UNAUTHORIZED, "a bearer key of this adapter is required")
+            request[APP] = name
+        return await handler(request)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        return web.json_response(body=orjson.dumps(document()))
+
+    async def _eligibility(self, request: web.Request) -> web.Response:
+        question: Question = parse(Question, await request.read())
+        return _said(Verdicts(verdicts=eligibility.verdicts(self._desk.programs, question)))
+
+    async def _page(self, request: web.Request) -> web.Response:
+        limit = request.query.get("limit", "100")
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MOST_CARS):
+            raise Refused(HTTPStatus.BAD_REQUEST, f"limit: must be a whole number from 1 to {MOST_CARS}")
+        cars = await self._book.page(request.query.get("after", ""), int(limit))
+        return _said(CarPage(cars=tuple(cars), next=cars[-1].vehicle_ref if len(cars) == int(limit) else None))
+
+    async def _car(self, request: web.Request) -> web.Response:
+        ref = request.match_info["vehicle_ref"]
+        agreement = await self._book.agreement(ref)
+        if agreement is None:
+            raise unknown_car(ref)
+        choices = await self._book.choices(ref, self._clock.now())
+        return _said(CarView(agreement=agreement, choices=tuple(choices)))
+
+    async def _history(self, request: web.Request) -> web.Response:
+        ref = request.match_info["vehicle_ref"]
+        if await self._book.agreement(ref) is None:
+            raise unknown_car(ref)
+        return _said(History(consents=tuple(await self._book.history(ref))))
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    async def _enrol(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        once = _once(request, raw)
+        body: Enrol = parse(Enrol, raw)
+        return await self._write(
+            once, body.vehicle_ref, lambda write: self._desk.enrol(write, body), HTTPStatus.CREATED
+        )
+
+    def _handler(self, act: Act) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            raw = await request.read()
+            return await self._act(act, request.match_info["vehicle_ref"], raw, _once(request, raw))
+
+        return handle
+
+    async def _act(self, act: Act, ref: str, raw: bytes, once: Once | None) -> web.Response:
+        body = parse(act.body, raw)
+        answer = await self._write(once, ref, lambda write: act.work(self._desk, write, ref, body), act.status)
+        if act.erases:
+            await self._book.scrub()
+        return answer
+
+    async def _write(
+        self, once: Once | None, ref: str, work: Callable[[Write], Awaitable[Model]], status: HTTPStatus
+    ) -> web.Response:
+        async with self._book.write(self._clock.now()) as write:
+            known = await write.session.get(AnsweredRow, once.key) if once is not None else None
+            if known is not None and once is not None:
+                return _again(known, once)
+            body = (await work(write)).model_dump_json()
+            if once is not None:
+                await write.keep_answer(
+                    AnsweredRow(vehicle_ref=ref, status=int(status), body=body, **dataclasses.asdict(once)),
+                    older_than_s=once.at_s - ANSWERS_KEPT_S,
+                )
+        self.changed.set()
+        return web.Response(status=status, body=body.encode(), content_type="application/json")
+
+    async def _webhook(self, request: web.Request) -> web.Response:
+        """A signed decision of the automaker's backend; its event id makes it happen once."""
+        raw, headers = await request.read(), request.headers
+        if self._app_secret is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "app_secret: is not set, so no webhook is taken")
+        stamp, signature = headers.get(signatures.TIMESTAMP_HEADER), headers.get(signatures.SIGNATURE_HEADER)
+        wrong = signatures.verify(self._app_secret, stamp, signature, raw, now_s=time.time())
+        if wrong is not None:
+            raise Refused(HTTPStatus.UNAUTHORIZED, wrong)
+        told: Told = parse(Told, raw)
+        once = Once(f"webhook/{told.event_id}", digest(raw), int(time.time()))
+        act = BY_NAME[told.type]
+        return await self._act(act, told.vehicle_ref, orjson.dumps(told.data), once)
+
+
+@web.middleware
+async def _explained(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every refusal is a problem document."""
+    try:
+        return await handler(request)
+    except Refused as error:
+        return _problem(error)
+    except web.HTTPException as error:
+        return _problem(Refused(HTTPStatus(error.status), error.reason))
+    except (SQLAlchemyError, OSError) as error:
+        _log.warning("the enrolment store is out of reach: %s", type(error).__name__)
+        return _problem(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the store is out of reach; try again"))
+
+
+def _problem(error: Refused) -> web.Response:
+    told = Problem(title=error.status.phrase, status=error.status, detail=error.detail, errors=error.faults)
+    headers = {"WWW-Authenticate": "Bearer"} if error.status is HTTPStatus.UNAUTHORIZED else {}
+    body = told.model_dump_json().encode()
+    return web.Response(status=error.status, body=body, content_type="application/problem+json", headers=headers)
+
+
+def _said(answer: Model) -> web.Response:
+    return web.Response(body=answer.model_dump_json().encode(), content_type="application/json")
+
+
+def _once(request: web.Request, raw: bytes) -> Once | None:
+    """The request's idempotency key, apart for every app; None without one."""
+    key = request.headers.get(IDEMPOTENCY)
+    if key is None:
+        return None
+    if not 1 <= len(key) <= LONGEST_KEY:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"{IDEMPOTENCY}: must have 1 to {LONGEST_KEY} characters")
+    return Once(f"{request[APP]}/{key}", digest(request.path.encode() + b"\0" + raw), int(time.time()))
+
+
+def _again(known: AnsweredRow, once: Once) -> web.Response:
+    """The answer that was given before; 409 when the same key comes with another request."""
+    if known.request_sha256 != once.request_sha256:
+        raise Refused(HTTPStatus.CONFLICT, f"{IDEMPOTENCY}: was used for another request")
+    if not known.body:
+        raise Refused(HTTPStatus.GONE, "what was answered then has been erased")
+    return web.Response(status=known.status, body=known.body.encode(), content_type="application/json")

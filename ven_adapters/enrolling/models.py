@@ -1,0 +1,377 @@
+"""What the automaker's app says and hears, as JSON: strict, closed to unknown keys, bounded in every direction.
+
+Powers are whole watts, energies watt-hours, levels percent, instants RFC 3339 with an offset. `vin`, `account_id`,
+`holder` and the place of a home go in and never come out again: no answer, webhook or log has a field for them.
+"""
+
+import enum
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, time
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MOST_PROGRAMS = 8
+MOST_TERMS = 20_000
+VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
+
+
+def _pseudonym(text: str) -> str:
+    if VIN.fullmatch(text):
+        raise ValueError("must be a pseudonym, never a VIN")
+    return text
+
+
+def _utc(at: datetime) -> datetime:
+    return at.astimezone(UTC)
+
+
+def _zone_name(text: str) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(text).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be an IANA time zone such as America/Los_Angeles") from None
+
+
+Ref = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9._~-]{1,120}$"), pydantic.AfterValidator(_pseudonym)]
+Text = Annotated[str, pydantic.Field(min_length=1, max_length=120)]
+LongText = Annotated[str, pydantic.Field(min_length=1, max_length=400)]
+Instant = Annotated[pydantic.AwareDatetime, pydantic.AfterValidator(_utc)]
+Percent = Annotated[float, pydantic.Field(ge=0, le=100)]
+Watts = Annotated[int, pydantic.Field(ge=0, le=10_000_000)]
+WattHours = Annotated[int, pydantic.Field(ge=0, le=1_000_000_000)]
+ClockFace = Annotated[str, pydantic.Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+TimeZone = Annotated[str, pydantic.Field(max_length=64), pydantic.AfterValidator(_zone_name)]
+
+
+class Model(pydantic.BaseModel):
+    """The base of everything said here."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Nothing(Model):
+    """The empty object: an act that needs no words."""
+
+
+class Scope(enum.StrEnum):
+    """What a consent is for; discharge is asked separately from charging."""
+
+    CHARGING = "charging"
+    DISCHARGE = "discharge"
+
+
+class Status(enum.StrEnum):
+    """Where an enrolment stands."""
+
+    ENROLLED = "ENROLLED"
+    WITHDRAWN = "WITHDRAWN"
+    SOLD = "SOLD"
+
+
+class Period(Model):
+    """When a paper holds: half open, without an end until it is withdrawn."""
+
+    valid_from: Instant
+    valid_until: Instant | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        if self.valid_until is not None and self.valid_until <= self.valid_from:
+            raise ValueError("valid_until: must be later than valid_from")
+        return self
+
+
+class Interconnection(Period):
+    """The agreement with the grid operator."""
+
+    interconnection_id: Text
+
+
+class ExportLimit(Period):
+    """The most that the home may feed."""
+
+    export_limit_w: Watts
+
+
+class InverterListing(Period):
+    """The listing that makes the inverter legal here, for example UL1741-SB."""
+
+    inverter_listing: Text
+
+
+class Permissions(Model):
+    """The papers that a discharge needs besides the driver's consent; what is missing is a refusal."""
+
+    interconnection: Interconnection | None = None
+    export_limit: ExportLimit | None = None
+    inverter_listing: InverterListing | None = None
+
+    def papers(self) -> tuple[Period | None, ...]:
+        """All of them, in the order in which a refusal names them."""
+        return (self.interconnection, self.export_limit, self.inverter_listing)
+
+
+class Budget(Model):
+    """What the battery may give, per event and per year, AC side."""
+
+    max_event_wh: WattHours
+    max_year_wh: WattHours
+
+
+class Day(Model):
+    """One weekday's wishes; `ready_by` null means no departure on that day."""
+
+    ready_by: ClockFace | None
+    target_soc_pct: Percent
+    reserve_soc_pct: Percent
+
+    @pydantic.model_validator(mode="after")
+    def _reserve_is_within_target(self) -> Self:
+        if self.reserve_soc_pct > self.target_soc_pct:
+            raise ValueError("reserve_soc_pct: must not be above target_soc_pct")
+        return self
+
+    def ready_at(self) -> time | None:
+        """The local time of departure."""
+        return None if self.ready_by is None else time.fromisoformat(self.ready_by)
+
+
+class Preferences(Model):
+    """A driver's week, in the home's local time."""
+
+    mon: Day
+    tue: Day
+    wed: Day
+    thu: Day
+    fri: Day
+    sat: Day
+    sun: Day
+
+    def week(self) -> tuple[Day, ...]:
+        """Monday first."""
+        return (self.mon, self.tue, self.wed, self.thu, self.fri, self.sat, self.sun)
+
+
+class Consent(Model):
+    """What a driver was shown and answered, and when; `agreed` false withdraws. `terms` is the text itself."""
+
+    scope: Annotated[Scope, pydantic.Field(strict=False)]
+    version: Text
+    agreed: bool
+    at: Instant
+    terms: Annotated[str, pydantic.Field(min_length=1, max_length=MOST_TERMS)]
+    valid_until: Instant | None = None
+
+
+class Kept(Model):
+    """The consent of one scope that counts now."""
+
+    version: Text
+    agreed: bool
+    at: Instant
+    valid_until: Instant | None = None
+
+
+class Account(Model):
+    """The customer at the utility. `account_id` and `holder` never leave the store."""
+
+    account_id: Text
+    utility: Text
+    tariff: Text = "unknown"
+    holder: Text | None = None
+
+
+class Place(Model):
+    """Where a home is; never leaves the store."""
+
+    latitude: Annotated[float, pydantic.Field(ge=-90, le=90)]
+    longitude: Annotated[float, pydantic.Field(ge=-180, le=180)]
+    address: LongText | None = None
+
+
+class Home(Model):
+    """A home: the grid zone and region it lies in, its local time, its place."""
+
+    zone: Text
+    region: Text
+    timezone: TimeZone
+    place: Place
+
+
+class Enrol(Model):
+    """A car is enrolled."""
+
+    vehicle_ref: Ref
+    vin: Annotated[str, pydantic.Field(pattern=r"^[A-HJ-NPR-Z0-9]{17}$")]
+    model: Text
+    account: Account
+    home: Home
+    programs: Annotated[tuple[Text, ...], pydantic.Field(min_length=1, max_length=MOST_PROGRAMS, strict=False)]
+    preferences: Preferences
+    consents: Annotated[tuple[Consent, ...], pydantic.Field(min_length=1, max_length=8, strict=False)]
+    permissions: Permissions = Permissions()
+    discharge_budget: Budget | None = None
+
+
+class Programs(Model):
+    """The programmes that a car is in from now on."""
+
+    programs: Annotated[tuple[Text, ...], pydantic.Field(min_length=1, max_length=MOST_PROGRAMS, strict=False)]
+
+
+class Papers(Model):
+    """The discharge papers on file from now on, all of them."""
+
+    permissions: Permissions
+    discharge_budget: Budget | None = None
+
+
+class OptOut(Model):
+    """Leave one event (`event_id`, and `until` when it is over), or all events until `until` or an opt-in."""
+
+    event_id: Text | None = None
+    until: Instant | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _an_event_ends(self) -> Self:
+        if self.event_id is not None and self.until is None:
+            raise ValueError("until: is required beside event_id")
+        return self
+
+
+class Boost(Model):
+    """Charge now, whatever any event asks, until `until`."""
+
+    until: Instant
+
+
+class Question(Model):
+    """Whether a car like this may join."""
+
+    model: Text
+    region: Text
+    utility: Text
+    tariff: Text = "unknown"
+    program: Text | None = None
+
+
+class Verdict(Model):
+    """One programme's answer: every rule that the car does not meet."""
+
+    program: str
+    kind: str
+    eligible: bool
+    reasons: tuple[str, ...]
+
+
+class Verdicts(Model):
+    """Every programme's answer."""
+
+    verdicts: tuple[Verdict, ...]
+
+
+class Choice(Model):
+    """A driver's choice that still holds."""
+
+    choice: Literal["OPT_OUT", "OPT_IN", "BOOST"]
+    at: Instant
+    until: Instant | None = None
+    event_id: str | None = None
+
+
+class Agreement(Model):
+    """What counts now for one car, without a word on whose it is: the only view that the engine has."""
+
+    vehicle_ref: str
+    status: Annotated[Status, pydantic.Field(strict=False)]
+    model: str
+    region: str
+    zone: str
+    timezone: str
+    site_id: str
+    utility: str
+    tariff: str
+    programs: Annotated[tuple[str, ...], pydantic.Field(strict=False)]
+    discharge_program: bool
+    preferences: Preferences | None
+    consents: Mapping[str, Kept]
+    permissions: Permissions
+    discharge_budget: Budget | None
+    enrolled_at: Instant
+    ended_at: Instant | None = None
+
+
+class CarView(Model):
+    """A car as its automaker's app sees it."""
+
+    agreement: Agreement
+    choices: tuple[Choice, ...] = ()
+
+
+class CarPage(Model):
+    """Some cars, in the order of their refs; `next` goes into `after` for more."""
+
+    cars: tuple[Agreement, ...]
+    next: str | None = None
+
+
+class ConsentEntry(Model):
+    """One line of a car's consent history, which is never rewritten."""
+
+    number: int
+    scope: Annotated[Scope, pydantic.Field(strict=False)]
+    version: str
+    agreed: bool
+    at: Instant
+    recorded_at: Instant
+    terms_sha256: str
+    terms: str | None
+    valid_until: Instant | None = None
+
+
+class History(Model):
+    """A car's consents, oldest first."""
+
+    consents: tuple[ConsentEntry, ...]
+
+
+class Fault(Model):
+    """One thing wrong with a request: where, as a JSON path, and the rule."""
+
+    path: str
+    rule: str
+
+
+class Problem(Model):
+    """Why a request was refused (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: tuple[Fault, ...] = ()
+
+
+class Told(Model):
+    """A signed webhook from the automaker: one decision about one car; `data` as the matching request has it."""
+
+    event_id: Text
+    type: Literal[
+        "opt_out", "opt_in", "boost", "consent", "preferences", "permissions", "programs", "home", "sale", "withdrawal"
+    ]
+    vehicle_ref: Ref
+    data: dict[str, Any] = pydantic.Field(default_factory=dict)
+
+
+class News(Model):
+    """A signed webhook to the automaker: something changed; the number orders them and never repeats."""
+
+    number: int
+    type: str
+    vehicle_ref: str
+    at: Instant

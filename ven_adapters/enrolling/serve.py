@@ -1,0 +1,86 @@
+"""Start the enrolment API from an adapter's settings and serve it until SIGTERM or SIGINT."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from ven_adapters.config import AdapterSettings, EnrollingSettings
+from ven_adapters.enrolling.book import Book
+from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.endpoints import Counter
+from ven_adapters.enrolling.outbound import tell
+from vtn.clock import Clock
+from vtn.errors import ConfigError
+
+READY = "enrolment is ready at "
+
+
+def enrolling_of(settings: AdapterSettings) -> tuple[EnrollingSettings, str]:
+    """The section [enrolling] and its store's URL; ConfigError without one."""
+    url = settings.enrolment_store()
+    if settings.enrolling is None or url is None:
+        raise ConfigError("enrolling: the settings file has no section [enrolling]")
+    return settings.enrolling, url
+
+
+def desk_of(settings: AdapterSettings) -> Desk:
+    """The desk that the settings describe."""
+    return Desk(enrolling_of(settings)[0].programs, frozenset(settings.zones))
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: AdapterSettings) -> AsyncIterator[Book]:
+    """The enrolment store, open."""
+    book = Book(enrolling_of(settings)[1])
+    await book.open()
+    try:
+        yield book
+    finally:
+        await book.close()
+
+
+@contextlib.asynccontextmanager
+async def running(settings: AdapterSettings, clock: Clock) -> AsyncIterator[str]:
+    """The API, listening; yields its address."""
+    enrolling, _ = enrolling_of(settings)
+    async with opened(settings) as book, asyncio.TaskGroup() as group:
+        counter = Counter(book, desk_of(settings), clock, enrolling.app_secret)
+        runner = web.AppRunner(counter.application(), access_log=None, handle_signals=False)
+        await runner.setup()
+        tasks = []
+        if enrolling.webhook_url is not None and enrolling.webhook_secret is not None:
+            tasks = [group.create_task(tell(book, enrolling.webhook_url, enrolling.webhook_secret, counter.changed))]
+        try:
+            await web.TCPSite(runner, enrolling.host, enrolling.port, ssl_context=_tls(enrolling)).start()
+            scheme = "http" if enrolling.certificate is None else "https"
+            yield f"{scheme}://{enrolling.host}:{runner.addresses[0][1]}"
+        finally:
+            for task in tasks:
+                task.cancel()
+            await runner.cleanup()
+
+
+def _tls(enrolling: EnrollingSettings) -> ssl.SSLContext | None:
+    if enrolling.certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(enrolling.certificate, enrolling.key)
+    return context
+
+
+async def serve(settings: AdapterSettings, clock: Clock) -> None:
+    """Serve until told to stop."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with running(settings, clock) as address:
+        sys.stdout.write(f"{READY}{address}\n")
+        sys.stdout.flush()
+        await stopping.wait()

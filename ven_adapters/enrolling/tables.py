@@ -1,0 +1,125 @@
+"""The tables of the enrolment store. Personal data stands in one of them, so that one delete erases it."""
+
+import sqlalchemy
+from sqlmodel import Field, SQLModel
+
+
+class HeadRow(SQLModel, table=True):
+    """One row: the number of the last change. Every write locks it first, so numbers are committed in order."""
+
+    __tablename__ = "enrol_head"
+    id: int = Field(primary_key=True)
+    seq: int = Field(sa_type=sqlalchemy.BigInteger)
+    told: int = Field(sa_type=sqlalchemy.BigInteger)
+
+
+class CarRow(SQLModel, table=True):
+    """What counts now for one car, under its pseudonym; `document` is an `Agreement` as JSON."""
+
+    __tablename__ = "enrol_car"
+    vehicle_ref: str = Field(primary_key=True)
+    status: str = Field(index=True)
+    seq: int = Field(index=True, sa_type=sqlalchemy.BigInteger)
+    document: str
+
+
+class PersonRow(SQLModel, table=True):
+    """Whose car it is and where it lives: never read by the engine, never sent anywhere, deleted at the end."""
+
+    __tablename__ = "enrol_person"
+    vehicle_ref: str = Field(primary_key=True)
+    vin: str | None = Field(default=None, unique=True)
+    utility: str | None = Field(default=None, index=True)
+    account_id: str | None = Field(default=None, index=True)
+    document: str
+
+
+class MembershipRow(SQLModel, table=True):
+    """One car, one programme of a kind: the key says so."""
+
+    __tablename__ = "enrol_membership"
+    vehicle_ref: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    program: str = Field(index=True)
+    since: str
+
+
+class ConsentRow(SQLModel, table=True):
+    """The history of consents: rows are added and never changed."""
+
+    __tablename__ = "enrol_consent"
+    seq: int = Field(primary_key=True, sa_type=sqlalchemy.BigInteger)
+    vehicle_ref: str = Field(index=True)
+    scope: str
+    version: str
+    agreed: bool
+    at: str
+    recorded_at: str
+    terms_sha256: str
+    valid_until: str | None = None
+
+
+class TermsRow(SQLModel, table=True):
+    """What drivers were shown: each text once."""
+
+    __tablename__ = "enrol_terms"
+    sha256: str = Field(primary_key=True)
+    text: str
+
+
+class ChosenRow(SQLModel, table=True):
+    """What a driver chose last; `event_id` is empty for a choice that is about all events."""
+
+    __tablename__ = "enrol_choice"
+    vehicle_ref: str = Field(primary_key=True)
+    choice: str = Field(primary_key=True)
+    event_id: str = Field(primary_key=True)
+    at: str
+    until: str | None = None
+    seq: int = Field(index=True, sa_type=sqlalchemy.BigInteger)
+
+
+class ChangeRow(SQLModel, table=True):
+    """The journal: what happened to which pseudonym and when. The engine and the webhooks follow it."""
+
+    __tablename__ = "enrol_change"
+    seq: int = Field(primary_key=True, sa_type=sqlalchemy.BigInteger)
+    vehicle_ref: str = Field(index=True)
+    what: str
+    at: str
+    detail: str = ""
+
+
+class KeyRow(SQLModel, table=True):
+    """A bearer key of the automaker's app, as its SHA-256: 256 random bits need no slow hash."""
+
+    __tablename__ = "enrol_key"
+    name: str = Field(primary_key=True)
+    sha256: str = Field(unique=True)
+    since: str
+
+
+class AnsweredRow(SQLModel, table=True):
+    """An answer already given, by idempotency key."""
+
+    __tablename__ = "enrol_answered"
+    key: str = Field(primary_key=True)
+    request_sha256: str
+    vehicle_ref: str = Field(index=True)
+    status: int
+    body: str
+    at_s: int = Field(index=True, sa_type=sqlalchemy.BigInteger)
+
+
+TABLES: tuple[type[SQLModel], ...] = (
+    HeadRow,
+    CarRow,
+    PersonRow,
+    MembershipRow,
+    ConsentRow,
+    TermsRow,
+    ChosenRow,
+    ChangeRow,
+    KeyRow,
+    AnsweredRow,
+)

@@ -1,0 +1,77 @@
+"""FordConnect Query, which only reads: a second source of readings for Ford's backend.
+
+One grant sees one car. There is no push and no published quota; a minute between two readings is the field's custom.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ven_adapters.contract import BackendError, ChargeState, ErrorCode, Known, Snapshot
+from ven_adapters.transport.session import Call
+from ven_adapters.transport.sightings import instant, number, pick, snapshot_of
+from ven_adapters.transport.sources import Owners
+from ven_adapters.transport.vendor import Dialect, Refusal, VendorSession, by_status, vendor_settings
+
+KEEP_S = 60.0
+STATUSES = {401: ErrorCode.REAUTH_REQUIRED, 403: ErrorCode.NOT_PERMITTED, 429: ErrorCode.RATE_LIMITED}
+PLUGS = {
+    "CONNECTED": (Known.YES, ChargeState.STOPPED),
+    "CHARGING": (Known.YES, ChargeState.CHARGING),
+    "DISCONNECTED": (Known.NO, ChargeState.UNPLUGGED),
+}
+
+
+def judge(refusal: Refusal) -> BackendError:
+    """What a refusal means; Ford's are told by their status."""
+    return by_status(refusal, STATUSES, f"Ford answered {refusal.status}")
+
+
+class FordQuery:
+    """Every Ford whose owner let us read it."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = vendor_settings("ford", settings)
+        self._owners = Owners(self._settings, Dialect(judge), _vins)
+        self._last: dict[str, Snapshot] = {}
+        self._asked: dict[str, datetime] = {}
+
+    async def read(self, ref: str) -> Snapshot:
+        """The last reading for a minute, then a new one."""
+        now = self._settings.clock.now()
+        asked = self._asked.get(ref)
+        if asked is not None and (now - asked).total_seconds() < KEEP_S:
+            return self._last[ref]
+        session = await self._owners.session(ref)
+        raw = await session.json(Call("GET", "/v1/telemetry", vehicle=ref))
+        self._last[ref], self._asked[ref] = sighted(ref, pick(raw, "metrics"), now), now
+        return self._last[ref]
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._owners.close()
+
+
+async def _vins(session: VendorSession) -> list[str]:
+    return [str(pick(await session.json(Call("GET", "/v1/garage")), "VIN"))]
+
+
+def sighted(ref: str, metrics: Mapping[str, Any], now: datetime) -> Snapshot:
+    """Ford's metrics as a snapshot, each with its own instant."""
+    soc, soc_at = _told(metrics, "xevBatteryStateOfCharge")
+    left_min, left_at = _told(metrics, "xevBatteryTimeToFullCharge")
+    status, at = _told(metrics, "xevPlugChargerStatus")
+    plugged, state = PLUGS.get(str(status), (Known.UNKNOWN, ChargeState.UNKNOWN))
+    minutes = number(left_min)
+    seen = {
+        "soc_pct": (number(soc), soc_at),
+        "time_to_complete_s": (None if minutes is None else 60.0 * minutes, left_at),
+        "plugged": (plugged, at),
+        "charge_state": (state, at),
+    }
+    return snapshot_of(ref, seen, "ford_query", now)
+
+
+def _told(metrics: Mapping[str, Any], name: str) -> tuple[Any, datetime | None]:
+    one = metrics.get(name) or {}
+    return one.get("value"), instant(one.get("updateTime"))

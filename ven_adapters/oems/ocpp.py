@@ -1,0 +1,190 @@
+"""Charging points that speak OCPP 2.1: this program is their central system, and a car is what is plugged in there.
+
+No automaker's cloud stands between: a cap is a charging profile in whole watts, a pause is a cap of 0 W, a discharge is
+a negative set-point, and every effect is read off the charging point's own meter. All of it carries a dead-man: a
+station that loses us goes on for the offline limit and then stops by itself. For the settings see
+`transport.ocpp21.options`; security profiles 1 (loopback only), 2 and 3.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from ven_adapters.contract import (
+    Ack,
+    BackendError,
+    BackendEvent,
+    Capability,
+    Certainty,
+    Directive,
+    DirectiveKind,
+    DirectiveState,
+    DirectiveStatus,
+    ErrorCode,
+    Rung,
+    Setting,
+    Snapshot,
+    VehicleBackend,
+    VehicleRef,
+)
+from ven_adapters.transport import ladder
+from ven_adapters.transport.ocpp21 import charging, v2x
+from ven_adapters.transport.ocpp21.options import CentralSettings, central_settings
+from ven_adapters.transport.ocpp21.points import Point, Station
+from ven_adapters.transport.ocpp21.steward import Steward
+
+_GIVE_BACK = (DirectiveKind.CHARGE, DirectiveKind.RELEASE)
+
+
+def backend(settings: Mapping[str, Any]) -> VehicleBackend:
+    """The central system with its registered stations and cars."""
+    return OcppBackend(central_settings(settings))
+
+
+def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
+    """A signed power where the charging point can, whole watts at most; nothing to do for what gives the car back."""
+    del snapshot
+    asked_w = ladder.asked_w(directive, capability)
+    if asked_w is None:
+        return ladder.resume(capability)
+    if asked_w < 0:
+        return ladder.discharge(directive, capability)
+    return Setting(Rung.POWER, asked_w) if asked_w > 0 else ladder.pause()
+
+
+class OcppBackend:
+    """The port over a central system, which listens from the first call on. `events` has one consumer."""
+
+    def __init__(self, settings: CentralSettings) -> None:
+        self._settings = settings
+        self._steward = Steward(settings)
+        self._opening = asyncio.Lock()
+        self._port: int | None = None
+
+    async def port(self) -> int:
+        """Listen, if we do not yet; the port that stations connect to."""
+        async with self._opening:
+            if self._port is None:
+                try:
+                    self._port = await self._steward.central.open()
+                except OSError as error:
+                    raise BackendError(ErrorCode.BACKEND_TRANSIENT, f"settings.port: {error.strerror}") from None
+            return self._port
+
+    async def vehicles(self) -> AsyncIterator[VehicleRef]:
+        """Every registered car."""
+        await self.port()
+        for place in self._settings.places:
+            yield VehicleRef(place.ref)
+
+    async def capabilities(self, ref: str) -> Capability:
+        """What car and charging point can do; BACKEND_TRANSIENT until the station has said it."""
+        await self.port()
+        point, station = self._steward.at(ref)
+        if station.v2x is None:
+            raise BackendError(ErrorCode.BACKEND_TRANSIENT, "station: has not yet said what it can do")
+        return v2x.capability(point, station)
+
+    async def snapshot(self, ref: str, *, max_age_s: int | None = None) -> Snapshot:
+        """The newest reading, asked for anew when older than `max_age_s`; UNREACHABLE when none can be had."""
+        await self.port()
+        if max_age_s is not None and self._old(ref, max_age_s):
+            await self._refresh(ref, max_age_s)
+        return self._steward.snapshot(ref)
+
+    async def submit(self, directive: Directive, capability: Capability, snapshot: Snapshot) -> Ack:
+        """Set a charging profile, or take all away; idempotent on `directive.key`, and read before it is sent again."""
+        del capability
+        await self.port()
+        steward = self._steward
+        point, station = steward.at(directive.vehicle_ref)
+        async with steward.turn(directive.vehicle_ref):
+            seen = steward.book.seen(directive)
+            if seen is not None and (not seen.in_doubt or await steward.settle(seen)):
+                return seen.ack()
+            point, station = steward.at(directive.vehicle_ref)
+            setting = self._setting(directive, point, station, snapshot)
+            if setting.rung is Rung.RESUME and directive.start <= steward.clock.now():
+                return (await steward.hand_back(directive, setting)).ack()
+            return (await steward.install(directive, setting, v2x.spare_wh(directive, point))).ack()
+
+    async def cancel(self, vehicle_ref: str, directive_id: str) -> Ack:
+        """Take a directive's profile away; one that an earlier life of this program sent is found at the station."""
+        await self.port()
+        steward = self._steward
+        steward.at(vehicle_ref)
+        async with steward.turn(vehicle_ref):
+            record = steward.book.get(vehicle_ref, directive_id)
+            if record is not None:
+                return await steward.cancel(record)
+            asked = charging.clear_profile(directive_id)
+            answer = await steward.central.ask(vehicle_ref, "ClearChargingProfile", asked)
+        if answer["status"] != "Accepted":
+            raise _unknown()
+        return Ack(directive_id, DirectiveState.CANCELLED)
+
+    async def status(self, vehicle_ref: str, directive_id: str) -> DirectiveStatus:
+        """Where a directive stands; what is in doubt, or was sent by an earlier life, is read from the station."""
+        await self.port()
+        steward = self._steward
+        steward.at(vehicle_ref)
+        async with steward.turn(vehicle_ref):
+            record = steward.book.get(vehicle_ref, directive_id)
+            if record is not None and (not record.in_doubt or await steward.settle(record)):
+                return record.status()
+            known = () if record is not None else await steward.central.profiles(vehicle_ref)
+        if charging.profile_id(directive_id) not in known:
+            raise _unknown()
+        return DirectiveStatus(directive_id, vehicle_ref, DirectiveState.ACCEPTED, Certainty.ACCEPTED)
+
+    async def events(self) -> AsyncIterator[BackendEvent]:
+        """Readings, directive changes and drivers' choices, as the stations tell."""
+        await self.port()
+        while True:
+            for event in await self._steward.outbox.batch():
+                yield event
+
+    async def close(self) -> None:
+        """Hang up on every station."""
+        await self._steward.central.close()
+        self._port = None
+
+    def _setting(self, directive: Directive, point: Point, station: Station, snapshot: Snapshot) -> Setting:
+        """What the station will be told; raises the reason why it will not be."""
+        if self._steward.clock.now() > directive.not_after:
+            raise BackendError(ErrorCode.EXPIRED, "not_after: has passed")
+        if point.transaction is None:
+            raise BackendError(ErrorCode.NOT_PLUGGED, "transaction: none runs at the charging point")
+        if point.prior and directive.kind not in _GIVE_BACK:
+            raise BackendError(ErrorCode.USER_OVERRIDE, "priority charging: the driver asked for it")
+        setting = achieve(directive, v2x.capability(point, station), snapshot)
+        if isinstance(setting, BackendError):
+            raise setting
+        gives = (setting.power_w or 0) < 0
+        refusal = v2x.refusal(directive, point, station, self._steward.clock.now()) if gives else None
+        if refusal is not None:
+            raise refusal
+        return setting
+
+    def _old(self, ref: str, max_age_s: int) -> bool:
+        point, _ = self._steward.at(ref)
+        power = point.snapshot.power_w
+        if point.transaction is None and point.changed_at is not None:
+            return False
+        return power is None or (self._steward.clock.now() - power.observed_at).total_seconds() > max_age_s
+
+    async def _refresh(self, ref: str, max_age_s: int) -> None:
+        before = self._steward.at(ref)[0].snapshot.power_w
+        try:
+            await self._steward.central.refresh(ref)
+            async with asyncio.timeout(self._settings.answer_s):
+                while self._old(ref, max_age_s) and self._steward.at(ref)[0].snapshot.power_w == before:
+                    await self._steward.news(ref)
+        except TimeoutError:
+            raise BackendError(ErrorCode.UNREACHABLE, "no reading came") from None
+        except BackendError as error:
+            raise BackendError(ErrorCode.UNREACHABLE, error.detail) from None
+
+
+def _unknown() -> BackendError:
+    return BackendError(ErrorCode.INVALID_REQUEST, "directive_id: is not known for this car")

@@ -1,0 +1,166 @@
+"""The makes behind Smartcar, version 3 of its interface (version 2 ends on 2026-12-01).
+
+One grant of our own serves every car; the driver's consent shows in the header `sc-user-id`. What the file knows:
+
+- start, stop and a charge limit of 50 to 100 %; no current, no power, no discharge. A cap is a pause;
+- a slow command is answered 202 at once and told later, in the body of the same answer: only the body counts, it may
+  contradict the status, and half a body tells nothing;
+- `data[].meta.oemUpdatedAt` is the car's own instant. Without it a signal says nothing, for signals come from a store
+  that may be a day old unless the car is subscribed to a webhook;
+- a car asleep answers 409 ASLEEP and cannot be woken from here;
+- levels are percent; version 2's were fractions.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from ven_adapters.contract import (
+    BackendError,
+    BackendEvent,
+    Capability,
+    Directive,
+    ErrorCode,
+    Reachability,
+    Rung,
+    Setting,
+    Snapshot,
+    SnapshotsSeen,
+    VehicleBackend,
+    VehicleRef,
+)
+from ven_adapters.oems.smartcar_shapes import (
+    ASLEEP_AGAIN_S,
+    Signals,
+    achieve,
+    capability_of,
+    judge,
+    linked,
+    outcome,
+    sighted,
+    signals_in,
+    signals_of,
+)
+from ven_adapters.transport.codec import dumps, loads
+from ven_adapters.transport.grants import AppTokens
+from ven_adapters.transport.keeper import KeptBackend
+from ven_adapters.transport.pushes import Meaning, Pushes, keyed_digest, same
+from ven_adapters.transport.session import Call, Limits
+from ven_adapters.transport.sightings import age_s, pick
+from ven_adapters.transport.vendor import Dialect, VendorSession, VendorSettings, vendor_settings
+
+LIMITS = Limits(answer_s=310.0, vehicle_burst=120, vehicle_per_hour=120.0)
+PAGE = 100
+
+
+def backend(settings: Mapping[str, Any]) -> VehicleBackend:
+    """Smartcar's backend; `webhook_secret` is the Application Management Token."""
+    read = vendor_settings("smartcar", settings, LIMITS)
+    return KeptBackend(Smartcars(read), read.clock, read.journal(), read.pace)
+
+
+class Smartcars:
+    """Every car that is connected to our application."""
+
+    def __init__(self, settings: VendorSettings) -> None:
+        self._settings, self._names = settings, settings.names
+        self._session = VendorSession(settings, settings.url, AppTokens(settings.client), Dialect(judge))
+        self._users: dict[str, str] = {}
+        self._last: dict[str, Snapshot] = {}
+
+    async def refs(self) -> AsyncIterator[VehicleRef]:
+        """Every car, page by page until a page is not full."""
+        page, full = 1, True
+        while full:
+            query = {"page[number]": str(page), "page[size]": str(PAGE)}
+            found = pick(await self._session.json(Call("GET", "/connections", query=query)), "data")
+            for connection in found:
+                car, user = (linked(connection, what) for what in ("vehicle", "user"))
+                ref = self._names.ref(car)
+                self._users[ref] = user
+                yield VehicleRef(ref)
+            page, full = page + 1, len(found) == PAGE
+
+    async def capability(self, ref: str) -> Capability:
+        """What the car's signals tell of it."""
+        return capability_of(signals_of(await self._of(ref, "GET", "/signals")))
+
+    async def read(self, ref: str, max_age_s: int | None) -> Snapshot:
+        """The last reading while it is young enough, else Smartcar's; ASLEEP when that is old and it sleeps."""
+        last, longest_s = self._last.get(ref), float("inf") if max_age_s is None else max_age_s
+        if last is not None and age_s(last, self._now()) <= longest_s:
+            return last
+        found = self._keep(ref, signals_of(await self._of(ref, "GET", "/signals")))
+        reach = found.reachability
+        sleeps = reach is not None and reach.value is Reachability.ASLEEP
+        if sleeps and max_age_s is not None and age_s(found, self._now()) > longest_s:
+            raise BackendError(ErrorCode.ASLEEP, "the car sleeps", retry_after_s=ASLEEP_AGAIN_S)
+        return found
+
+    def achieve(self, directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
+        """Start, else stop."""
+        return achieve(directive, capability, snapshot)
+
+    async def tell(self, ref: str, setting: Setting) -> str | None:
+        """One command; its outcome is in the body, whatever the status was."""
+        if setting.rung is Rung.TARGET_LEVEL:
+            body = dumps({"data": {"attributes": {"percent": round(setting.limit_soc_pct or 100)}}})
+            raw = await self._of(ref, "POST", "/commands/charge/set-limit", body=body, writes=True)
+        else:
+            verb = "stop" if setting.rung is Rung.PAUSE else "start"
+            raw = await self._of(ref, "POST", f"/commands/charge/{verb}", writes=True)
+        return outcome(raw)
+
+    def overridden(self, ref: str) -> bool:
+        """Smartcar does not tell."""
+        del ref
+        return False
+
+    async def pushes(self) -> AsyncIterator[BackendEvent]:
+        """Signals as they change, when a webhook is set."""
+        if self._settings.door is None:
+            return
+        secret = self._settings.door.secret
+        listener = Pushes(
+            self._settings.door,
+            lambda headers, body: same(headers.get("SC-Signature"), keyed_digest(secret, body, "sha256")),
+            self._meaning,
+            lambda body: challenged(secret, body),
+        )
+        async for event in listener.events():
+            yield event
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._session.close()
+
+    def _now(self) -> datetime:
+        return self._settings.clock.now()
+
+    async def _of(self, ref: str, method: str, path: str, **more: Any) -> Any:
+        if not self._names.knows(ref):
+            async for _ in self.refs():
+                await asyncio.sleep(0)
+        car, headers = self._names.native(ref), {"sc-user-id": self._users[ref]}
+        return await self._session.json(Call(method, f"/vehicles/{car}{path}", headers=headers, vehicle=ref, **more))
+
+    def _keep(self, ref: str, signals: Signals) -> Snapshot:
+        self._last[ref] = sighted(ref, signals, self._now())
+        return self._last[ref]
+
+    def _meaning(self, raw: Any) -> Meaning:
+        """A signed webhook body; try-outs from the dashboard are passed over."""
+        ours = raw["eventType"] == "VEHICLE_STATE" and raw["meta"].get("mode") != "TEST"
+        if not ours:
+            return Meaning()
+        snapshot = self._keep(self._names.ref(raw["data"]["vehicle"]["id"]), signals_in(raw["data"]["signals"]))
+        return Meaning((SnapshotsSeen((snapshot,)),), once=raw["eventId"])
+
+
+def challenged(secret: str, body: bytes) -> Meaning | None:
+    """The answer to a VERIFY event, which comes unsigned."""
+    raw = loads(body)
+    if not isinstance(raw, dict) or raw.get("eventType") != "VERIFY":
+        return None
+    return Meaning(answer={"challenge": keyed_digest(secret, str(pick(raw, "data", "challenge")).encode(), "sha256")})

@@ -1,0 +1,184 @@
+"""Smartcar's shapes as pure functions: signals to the contract's units, refusals to errors, what a late body means."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ven_adapters.contract import (
+    BackendError,
+    Capability,
+    ChargeState,
+    Directive,
+    ErrorCode,
+    Known,
+    LimitSocControl,
+    Reachability,
+    Setting,
+    Snapshot,
+)
+from ven_adapters.transport import ladder
+from ven_adapters.transport.sightings import instant, number, pick, snapshot_of
+from ven_adapters.transport.vendor import Refusal, by_status
+
+ASLEEP_AGAIN_S = 900.0
+BAD_GATEWAY = 502
+USUAL_W, USUAL_WH = 7_200, 75_000
+SCALES = {"kilowatts": 1000.0, "kilowatthours": 1000.0, "kwh": 1000.0, "kw": 1000.0, "minutes": 60.0}
+
+CODES = {
+    "ASLEEP": ErrorCode.ASLEEP,
+    "CHARGING_IN_PROGRESS": ErrorCode.ALREADY_IN_STATE,
+    "NOT_CHARGING": ErrorCode.ALREADY_IN_STATE,
+    "FULLY_CHARGED": ErrorCode.ALREADY_IN_STATE,
+    "CHARGING_PLUG_NOT_CONNECTED": ErrorCode.NOT_PLUGGED,
+    "CHARGE_FAULT": ErrorCode.SCHEDULE_CONFLICT,
+    "IN_MOTION": ErrorCode.REJECTED_BY_VEHICLE,
+    "REMOTE_ACCESS_DISABLED": ErrorCode.NOT_PERMITTED,
+    "UNREACHABLE": ErrorCode.UNREACHABLE,
+    "VEHICLE_OFFLINE_FOR_SERVICE": ErrorCode.UNREACHABLE,
+    "SUBSCRIPTION": ErrorCode.SUBSCRIPTION_LAPSED,
+    "VEHICLE_MISSING": ErrorCode.CONSENT_REVOKED,
+    "NO_VEHICLES": ErrorCode.CONSENT_REVOKED,
+    "PERMISSION": ErrorCode.CONSENT_REVOKED,
+    "ACCOUNT_ISSUE": ErrorCode.REAUTH_REQUIRED,
+    "AUTHENTICATION_FAILED": ErrorCode.REAUTH_REQUIRED,
+    "VIRTUAL_KEY_REQUIRED": ErrorCode.REAUTH_REQUIRED,
+    "DEVICE_PAIRING_REQUIRED": ErrorCode.REAUTH_REQUIRED,
+    "RATE_LIMIT": ErrorCode.RATE_LIMITED,
+}
+TYPES = {
+    "COMPATIBILITY": ErrorCode.NOT_SUPPORTED,
+    "RATE_LIMIT": ErrorCode.RATE_LIMITED,
+    "BILLING": ErrorCode.QUOTA_EXHAUSTED,
+    "AUTHENTICATION": ErrorCode.REAUTH_REQUIRED,
+    "PERMISSION": ErrorCode.NOT_PERMITTED,
+    "VALIDATION": ErrorCode.INVALID_REQUEST,
+}
+STATUSES = {
+    401: ErrorCode.REAUTH_REQUIRED,
+    403: ErrorCode.NOT_PERMITTED,
+    409: ErrorCode.REJECTED_BY_VEHICLE,
+    429: ErrorCode.RATE_LIMITED,
+    430: ErrorCode.QUOTA_EXHAUSTED,
+    501: ErrorCode.NOT_SUPPORTED,
+}
+# Signals that are taken as they are, but for their unit.
+PLAIN = {
+    "soc_pct": "tractionbattery-stateofcharge",
+    "power_w": "charge-wattage",
+    "voltage_v": "charge-voltage",
+    "current_a": "charge-amperage",
+    "limit_current_a": "charge-amperagerequested",
+    "energy_added_wh": "charge-energyadded",
+    "time_to_complete_s": "charge-timetocomplete",
+}
+Signals = Mapping[str, tuple[Mapping[str, Any], datetime]]
+
+
+def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
+    """Start, else stop: there is nothing between."""
+    del snapshot
+    asked_w = ladder.asked_w(directive, capability)
+    if asked_w is None:
+        return ladder.resume(capability)
+    return ladder.no_discharge() if asked_w < 0 else ladder.pause()
+
+
+def judge(refusal: Refusal) -> BackendError:
+    """What a refusal means: its code, else its type, else the status."""
+    told = first_error(refusal.document)
+    kind, name = str(told.get("type")), str(told.get("code"))
+    code = CODES.get(name) or TYPES.get(kind)
+    if code is None:
+        return by_status(refusal, STATUSES, f"Smartcar answered {refusal.status}")
+    waits_s = ASLEEP_AGAIN_S if code is ErrorCode.ASLEEP else None
+    return BackendError(code, f"{kind}: {name}", retry_after_s=refusal.retry_after_s or waits_s)
+
+
+def outcome(raw: Any) -> str | None:
+    """The command's own name when the body says that it succeeded; otherwise what the body says went wrong."""
+    if isinstance(raw, dict) and ("errors" in raw or "code" in raw):
+        told = number(first_error(raw).get("statusCode"))
+        raise judge(Refusal(int(told or BAD_GATEWAY), raw, None, writes=True))
+    value = pick(raw, "data", "attributes", "status", "value", code=ErrorCode.OUTCOME_UNKNOWN)
+    if value != "SUCCESS":
+        failed = value in ("FAILURE", "FAILED", "ERROR")
+        raise BackendError(ErrorCode.REJECTED_BY_VEHICLE if failed else ErrorCode.OUTCOME_UNKNOWN, f"status: {value}")
+    return str(raw["data"].get("id"))
+
+
+def first_error(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The error that an answer tells: the first of a list, or the answer itself."""
+    errors = raw.get("errors")
+    return errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else raw
+
+
+def linked(connection: Any, what: str) -> str:
+    """The id of a connection's vehicle or user."""
+    if isinstance(connection, dict) and "relationships" in connection:
+        return str(pick(connection, "relationships", what, "data", "id"))
+    return str(pick(connection, "attributes", f"{what}Id"))
+
+
+def signals_of(raw: Any) -> Signals:
+    """The signals of an answer that carry a value and the car's own instant, by code."""
+    return signals_in([dict(pick(one, "attributes")) | {"meta": one.get("meta")} for one in pick(raw, "data")])
+
+
+def signals_in(found: Any) -> Signals:
+    """The same, of a webhook's list."""
+    out = {}
+    for one in found:
+        at = instant((one.get("meta") or {}).get("oemUpdatedAt"))
+        if at is not None and isinstance(one.get("body"), dict):
+            out[str(one.get("code"))] = (one["body"], at)
+    return out
+
+
+def value(signals: Signals, code: str) -> tuple[Any, datetime | None]:
+    """A signal's value in the contract's units, with its instant."""
+    body, at = signals.get(code, ({}, None))
+    raw: Any = body.get("value")
+    scale = SCALES.get(str(body.get("unit")).lower().replace("_", ""), 1.0)
+    return (raw if number(raw) is None else raw * scale), at
+
+
+def capability_of(signals: Signals) -> Capability:
+    """What a car can do; a size or power that its make does not tell is taken to be a usual one."""
+    kwh = number(signals.get("tractionbattery-nominalcapacity", ({}, None))[0].get("capacity"))
+    amps, volts = (number(value(signals, f"charge-{what}")[0]) for what in ("amperagemax", "voltage"))
+    phases = int(number(value(signals, "charge-chargerphases")[0]) or 1)
+    return Capability(
+        model="Smartcar",
+        usable_wh=USUAL_WH if not kwh else round(1000.0 * kwh),
+        max_charge_w=round(amps * volts * phases) if amps and volts else USUAL_W,
+        phases=phases,
+        limit_soc=LimitSocControl(50.0, 100.0, 1.0, applies_from_pct=50.0),
+        wake_supported=False,
+        latency_typical_s=45.0,
+        latency_p99_s=300.0,
+        telemetry_floor_s=1800,
+    )
+
+
+def sighted(ref: str, signals: Signals, now: datetime) -> Snapshot:
+    """The car's signals as a snapshot."""
+    seen = {name: value(signals, code) for name, code in PLAIN.items()}
+    limits, limits_at = signals.get("charge-chargelimits", ({}, None))
+    seen["limit_soc_pct"] = (number(limits.get("activeLimit")), limits_at)
+    cable, cable_at = value(signals, "charge-ischargingcableconnected")
+    seen["plugged"] = (known(cable), cable_at)
+    seen["at_site"] = (known(value(signals, "location-isathome")[0]), value(signals, "location-isathome")[1])
+    charging, at = value(signals, "charge-ischarging")
+    full = "FULL" in str(value(signals, "charge-detailedchargingstatus")[0]).upper()
+    idle = ChargeState.UNPLUGGED if cable is False else ChargeState.COMPLETE if full else ChargeState.STOPPED
+    states = {True: ChargeState.CHARGING, False: idle}
+    seen["charge_state"] = (states.get(charging, ChargeState.UNKNOWN), at)
+    asleep, asleep_at = value(signals, "connectivitystatus-isasleep")
+    seen["reachability"] = (Reachability.ASLEEP if asleep is True else Reachability.ONLINE, asleep_at)
+    return snapshot_of(ref, seen, "smartcar", now)
+
+
+def known(raw: Any) -> Known:
+    """A yes or no that may not have been told."""
+    return {True: Known.YES, False: Known.NO}.get(raw, Known.UNKNOWN)

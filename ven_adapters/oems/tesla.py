@@ -1,0 +1,202 @@
+"""Tesla, over its Fleet API.
+
+Each owner consents and has a grant of his own in `state`/grants; cars newer than 2021 take signed commands only, so
+`url` then names Tesla's signing proxy, which speaks the same HTTP. What the file knows of Teslas:
+
+- currents are whole amperes per phase, 5 A the least, forgotten when the cable is pulled; 5 A is sent twice, for once
+  is known not to take;
+- `charger_power` is whole kilowatts, so the power is volts x amperes x phases; `battery_range` is miles and not read;
+- `{"result": false, "reason": "is_charging"}` is a success by another name;
+- a sleeping car answers 408; waking it costs twenty times a command, so a car is woken once in half an hour at most;
+- 421 says that the owner's account lives in another region;
+- no discharge: Powershare is reported, never commanded.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from ven_adapters.contract import (
+    BackendError,
+    BackendEvent,
+    Capability,
+    Directive,
+    ErrorCode,
+    Reachability,
+    Reading,
+    Rung,
+    Setting,
+    Snapshot,
+    VehicleBackend,
+    VehicleRef,
+)
+from ven_adapters.oems.tesla_shapes import (
+    ASLEEP_AGAIN_S,
+    REASONS,
+    TWICE_UP_TO_A,
+    WrongRegion,
+    achieve,
+    capability_of,
+    command,
+    judge,
+    price,
+    sighted,
+)
+from ven_adapters.transport.grants import Folder, OwnerTokens
+from ven_adapters.transport.keeper import KeptBackend
+from ven_adapters.transport.session import Call
+from ven_adapters.transport.sightings import age_s, pick
+from ven_adapters.transport.vendor import Dialect, VendorSession, VendorSettings, vendor_settings
+
+WAKE_EVERY = timedelta(minutes=30)
+WAKE_LOOKS, WAKE_LOOK_S = 6, 10.0
+_log = logging.getLogger(__name__)
+
+
+def backend(settings: Mapping[str, Any]) -> VehicleBackend:
+    """Tesla's backend; for the settings see `transport.vendor`. `state` is required: owners' grants are there."""
+    read = vendor_settings("tesla", settings)
+    if read.state is None:
+        raise BackendError(ErrorCode.INVALID_REQUEST, "settings.state: is required, for the owners' grants")
+    return KeptBackend(Teslas(read, Folder(read.state / "grants")), read.clock, read.journal(), read.pace)
+
+
+class Teslas:
+    """Every car of every owner who consented."""
+
+    def __init__(self, settings: VendorSettings, grants: Folder) -> None:
+        self._settings, self._grants, self._names = settings, grants, settings.names
+        self._accounts: dict[str, VendorSession] = {}
+        self._account_of: dict[str, VendorSession] = {}
+        self._last: dict[str, Snapshot] = {}
+        self._woken: dict[str, datetime] = {}
+        self._taken_over: set[str] = set()
+
+    async def refs(self) -> AsyncIterator[VehicleRef]:
+        """Every car; an owner whose grant fails hides his own cars only."""
+        for name in self._grants.names():
+            try:
+                for vin in await self._vins(session := self._account(name)):
+                    ref = self._names.ref(vin)
+                    self._account_of[ref] = session
+                    yield VehicleRef(ref)
+            except BackendError as error:
+                _log.warning("an owner's cars could not be listed: %s", error.code)
+
+    async def capability(self, ref: str) -> Capability:
+        """What the car says of itself; a car asleep since the start is woken for it, once."""
+        return capability_of(await self._vehicle_data(ref, wake=True))
+
+    async def read(self, ref: str, max_age_s: int | None) -> Snapshot:
+        """The last reading while it is young enough, else a new one."""
+        last = self._last.get(ref)
+        if last is not None and age_s(last, self._now()) <= (float("inf") if max_age_s is None else max_age_s):
+            return last
+        try:
+            raw = await self._vehicle_data(ref, wake=max_age_s is not None)
+        except BackendError as error:
+            if error.code is not ErrorCode.ASLEEP or max_age_s is not None:
+                raise
+            now = self._now()
+            return Snapshot(ref, reachability=Reading(Reachability.ASLEEP, now, now, "tesla"))
+        return self._keep(ref, raw)
+
+    def achieve(self, directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
+        """Whole amperes from 5 A, else a pause."""
+        return achieve(directive, capability, snapshot)
+
+    async def tell(self, ref: str, setting: Setting) -> None:
+        """One command; a low current is sent twice."""
+        name, body = command(setting)
+        await self._command(ref, name, body)
+        if setting.rung is Rung.CURRENT and (setting.current_a or 0) <= TWICE_UP_TO_A:
+            await self._command(ref, name, body)
+
+    def overridden(self, ref: str) -> bool:
+        """True when the car says that its driver cancelled managed charging."""
+        return ref in self._taken_over
+
+    async def pushes(self) -> AsyncIterator[BackendEvent]:
+        """None: Tesla pushes from the car, over a line of its own that is not listened to here."""
+        nothing: tuple[BackendEvent, ...] = ()
+        for event in nothing:
+            yield event
+
+    async def close(self) -> None:
+        """Let go of every owner's connections."""
+        for session in self._accounts.values():
+            await session.close()
+
+    def _now(self) -> datetime:
+        return self._settings.clock.now()
+
+    def _account(self, name: str) -> VendorSession:
+        if name not in self._accounts:
+            tokens = OwnerTokens(self._settings.client, self._grants.file(name))
+            self._accounts[name] = VendorSession(self._settings, self._settings.url, tokens, Dialect(judge, price))
+        return self._accounts[name]
+
+    async def _vins(self, session: VendorSession) -> list[str]:
+        vins: list[str] = []
+        page: int | None = 1
+        while page is not None:
+            raw = await self._json(session, Call("GET", "/api/1/vehicles", query={"page": str(page)}))
+            vins += [str(pick(car, "vin")) for car in pick(raw, "response")]
+            page = (raw.get("pagination") or {}).get("next")
+        return vins
+
+    async def _json(self, session: VendorSession, call: Call) -> Any:
+        """The answer, from the region where the account turns out to live."""
+        try:
+            return await session.json(call)
+        except WrongRegion:
+            raw = await session.json(Call("GET", "/api/1/users/region"))
+            session.move(str(pick(raw, "response", "fleet_api_base_url")))
+            return await session.json(call)
+
+    async def _of(self, ref: str, method: str, path: str, **more: Any) -> Any:
+        if not self._names.knows(ref):
+            async for _ in self.refs():
+                pass
+        vin = self._names.native(ref)
+        call = Call(method, f"/api/1/vehicles/{vin}{path}", vehicle=ref, **more)
+        return await self._json(self._account_of[ref], call)
+
+    async def _vehicle_data(self, ref: str, *, wake: bool) -> Mapping[str, Any]:
+        query = {"endpoints": "charge_state;location_data;vehicle_config"}
+        try:
+            raw = await self._of(ref, "GET", "/vehicle_data", query=query)
+        except BackendError as error:
+            if error.code is not ErrorCode.ASLEEP or not wake:
+                raise
+            await self._wake(ref)
+            raw = await self._of(ref, "GET", "/vehicle_data", query=query)
+        pick(raw, "response", "charge_state")
+        return dict(raw["response"])
+
+    async def _wake(self, ref: str) -> None:
+        """Wake the car and wait a minute for it; ASLEEP when it was woken lately or does not come."""
+        now, asleep = self._now(), BackendError(ErrorCode.ASLEEP, "the car sleeps", retry_after_s=ASLEEP_AGAIN_S)
+        if now - self._woken.get(ref, now - WAKE_EVERY) < WAKE_EVERY:
+            raise asleep
+        self._woken[ref] = now
+        raw = await self._of(ref, "POST", "/wake_up")
+        for _ in range(WAKE_LOOKS):
+            if pick(raw, "response", "state") == "online":
+                return
+            await self._settings.wait(WAKE_LOOK_S)
+            raw = await self._of(ref, "GET", "")
+        raise asleep
+
+    async def _command(self, ref: str, name: str, body: bytes | None) -> None:
+        raw = await self._of(ref, "POST", f"/command/{name}", body=body, writes=True)
+        if pick(raw, "response", "result", code=ErrorCode.OUTCOME_UNKNOWN) is not True:
+            reason = str(raw["response"].get("reason") or "")
+            raise BackendError(REASONS.get(reason, ErrorCode.REJECTED_BY_VEHICLE), f"{name}: {reason}")
+
+    def _keep(self, ref: str, raw: Mapping[str, Any]) -> Snapshot:
+        took_over = raw["charge_state"].get("managed_charging_user_canceled") is True
+        (self._taken_over.add if took_over else self._taken_over.discard)(ref)
+        self._last[ref] = sighted(ref, raw, self._settings.homes.get(ref), self._now())
+        return self._last[ref]

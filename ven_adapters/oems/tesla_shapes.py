@@ -1,0 +1,178 @@
+"""Tesla's shapes as pure functions: data to the contract's units, refusals to errors, prices, commands.
+
+Facts are those of the Fleet API's public documentation; what is known of its cars stands in `oems.tesla`.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ven_adapters.contract import (
+    BackendError,
+    Capability,
+    ChargeState,
+    CurrentControl,
+    Directive,
+    ErrorCode,
+    Known,
+    LimitSocControl,
+    Reachability,
+    Rung,
+    Setting,
+    Snapshot,
+)
+from ven_adapters.transport import ladder
+from ven_adapters.transport.codec import dumps
+from ven_adapters.transport.session import Call
+from ven_adapters.transport.sightings import instant, near, number, snapshot_of
+from ven_adapters.transport.vendor import Refusal, by_status
+
+LEAST_A = 5
+TWICE_UP_TO_A = 5
+ASLEEP_AGAIN_S = 120.0
+MISDIRECTED = 421
+LIVE_VOLTS = 90.0
+# Prices of 2026, in millionths of a US dollar: 50 wakes, 1000 commands or 500 readings for a dollar.
+WAKE_PRICE, COMMAND_PRICE, DATA_PRICE = 20_000, 1_000, 2_000
+# The interface does not tell a battery's size. The largest of each model errs towards charging early.
+USABLE_WH = {"model3": 79_000, "modely": 79_000, "models": 98_000, "modelx": 98_000, "cybertruck": 123_000}
+USABLE_WH_UNKNOWN = 100_000
+
+CHARGING = {
+    "Disconnected": ChargeState.UNPLUGGED,
+    "NoPower": ChargeState.NO_POWER,
+    "Starting": ChargeState.CHARGING,
+    "Charging": ChargeState.CHARGING,
+    "Complete": ChargeState.COMPLETE,
+    "Stopped": ChargeState.STOPPED,
+}
+REASONS = {
+    "is_charging": ErrorCode.ALREADY_IN_STATE,
+    "not_charging": ErrorCode.ALREADY_IN_STATE,
+    "complete": ErrorCode.ALREADY_IN_STATE,
+    "already_set": ErrorCode.ALREADY_IN_STATE,
+    "disconnected": ErrorCode.NOT_PLUGGED,
+    "no_power": ErrorCode.NO_POWER,
+    "could_not_wake_buses": ErrorCode.ASLEEP,
+}
+STATUSES = {
+    401: ErrorCode.REAUTH_REQUIRED,
+    402: ErrorCode.QUOTA_EXHAUSTED,
+    403: ErrorCode.NOT_PERMITTED,
+    408: ErrorCode.ASLEEP,
+    412: ErrorCode.NOT_SUPPORTED,
+    422: ErrorCode.NOT_SUPPORTED,
+    423: ErrorCode.REAUTH_REQUIRED,
+    429: ErrorCode.RATE_LIMITED,
+    451: ErrorCode.NOT_PERMITTED,
+    499: ErrorCode.BACKEND_TRANSIENT,
+}
+
+
+class WrongRegion(BackendError):
+    """The owner's account lives at another host."""
+
+
+def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
+    """Whole amperes from 5 A, else a pause."""
+    del snapshot
+    asked_w = ladder.asked_w(directive, capability)
+    if asked_w is None:
+        return ladder.resume(capability)
+    if asked_w < 0:
+        return ladder.no_discharge()
+    return ladder.current(asked_w, capability) or ladder.pause()
+
+
+def judge(refusal: Refusal) -> BackendError:
+    """What a refusal of the Fleet API means."""
+    told = str(refusal.document.get("error") or "")
+    if refusal.status == MISDIRECTED:
+        return WrongRegion(ErrorCode.INVALID_REQUEST, "the account lives in another region")
+    named = next((code for reason, code in REASONS.items() if told.endswith(reason)), None)
+    if named is not None:
+        return BackendError(named, told)
+    if "revoked" in told or "login_required" in told:
+        return BackendError(ErrorCode.CONSENT_REVOKED, "the owner took the grant back")
+    if "Vehicle Command Protocol" in told:
+        return BackendError(ErrorCode.NOT_SUPPORTED, "this car takes signed commands only: let url name the proxy")
+    error = by_status(refusal, STATUSES, f"Tesla answered {refusal.status}")
+    if error.code is ErrorCode.ASLEEP:
+        error.retry_after_s = error.retry_after_s or ASLEEP_AGAIN_S
+    return error
+
+
+def price(call: Call) -> int:
+    """What a call costs, in millionths of a US dollar."""
+    if call.path.endswith("/wake_up"):
+        return WAKE_PRICE
+    return COMMAND_PRICE if call.writes else DATA_PRICE
+
+
+def command(setting: Setting) -> tuple[str, bytes | None]:
+    """The command's name and body for one setting."""
+    if setting.rung is Rung.CURRENT:
+        return "set_charging_amps", dumps({"charging_amps": setting.current_a})
+    if setting.rung is Rung.TARGET_LEVEL:
+        return "set_charge_limit", dumps({"percent": round(setting.limit_soc_pct or 100)})
+    return ("charge_stop" if setting.rung is Rung.PAUSE else "charge_start"), None
+
+
+def lines(raw: Mapping[str, Any]) -> tuple[int, int]:
+    """Phases and volts (phase to neutral, rounded up), as seen while charging; else as the car's market has them."""
+    charge, european = raw["charge_state"], (raw.get("vehicle_config") or {}).get("eu_vehicle") is True
+    usual_phases, usual_volts = (3, 230) if european else (1, 240)
+    volts = number(charge.get("charger_voltage")) or 0.0
+    return int(number(charge.get("charger_phases")) or usual_phases), math.ceil(
+        volts if volts > LIVE_VOLTS else usual_volts
+    )
+
+
+def capability_of(raw: Mapping[str, Any]) -> Capability:
+    """What a car can do, from its own data."""
+    charge, config = raw["charge_state"], raw.get("vehicle_config") or {}
+    phases, volts = lines(raw)
+    most_a = int(number(charge.get("charge_current_request_max")) or LEAST_A)
+    model = str(config.get("car_type") or "unknown")
+    least, most = (number(charge.get(f"charge_limit_soc_{end}")) for end in ("min", "max"))
+    return Capability(
+        model=model,
+        usable_wh=USABLE_WH.get(model, USABLE_WH_UNKNOWN),
+        max_charge_w=most_a * volts * phases,
+        phases=phases,
+        voltage_v=volts,
+        limit_soc=LimitSocControl(least or 50.0, most or 100.0, 1.0, applies_from_pct=50.0),
+        current=CurrentControl(LEAST_A, max(most_a, LEAST_A), resets_on_replug=True),
+    )
+
+
+def sighted(ref: str, raw: Mapping[str, Any], home: tuple[float, float] | None, now: datetime) -> Snapshot:
+    """The car's data in the contract's units, each with the instant that the car itself gave."""
+    charge, place = raw["charge_state"], raw.get("drive_state") or raw.get("location_data") or {}
+    at, named = instant(charge.get("timestamp")), CHARGING.get(str(charge.get("charging_state")))
+    waits = named is ChargeState.STOPPED and charge.get("scheduled_charging_pending") is True
+    plugged = Known.UNKNOWN if named is None else Known.NO if named is ChargeState.UNPLUGGED else Known.YES
+    at_site = near((place.get("latitude"), place.get("longitude")), home)
+    amps, volts = number(charge.get("charger_actual_current")), number(charge.get("charger_voltage"))
+    phases = lines(raw)[0]
+    drawn_w = (amps or 0.0) * (volts or 0.0) * phases or 1000.0 * (number(charge.get("charger_power")) or 0.0)
+    added_kwh, left_min = number(charge.get("charge_energy_added")), number(charge.get("minutes_to_full_charge"))
+    values = {
+        "soc_pct": charge.get("battery_level"),
+        "plugged": plugged,
+        "charge_state": ChargeState.WAITING_SCHEDULE if waits else named or ChargeState.UNKNOWN,
+        "power_w": drawn_w,
+        "current_a": amps,
+        "voltage_v": volts,
+        "phases": phases,
+        "limit_soc_pct": charge.get("charge_limit_soc"),
+        "limit_current_a": charge.get("charge_current_request"),
+        "energy_added_wh": None if added_kwh is None else 1000.0 * added_kwh,
+        "time_to_complete_s": None if left_min is None else 60.0 * left_min,
+        "reachability": Reachability.ONLINE,
+    }
+    seen = {name: (value, at) for name, value in values.items()}
+    fast = charge.get("fast_charger_present") is True  # no home has one
+    seen["at_site"] = (Known.NO if fast else at_site, instant(place.get("timestamp")) or at)
+    return snapshot_of(ref, seen, "tesla", now)

@@ -1,0 +1,178 @@
+"""Directives as the central system keeps them: one record each, found by id, by key and by car, and how they go on.
+
+IN_FORCE rests on a meter value observed after sending and after the start, and on nothing else; it is METERED. A cut
+line or a pulled cable interrupts; the end releases what was in force and expires what never was. Knows no sockets.
+"""
+
+import collections
+import dataclasses
+from datetime import datetime
+
+from ven_adapters.contract import (
+    FINAL_STATES,
+    Ack,
+    BackendError,
+    Certainty,
+    Directive,
+    DirectiveState,
+    DirectiveStatus,
+    ErrorCode,
+    Rung,
+    Setting,
+    Validity,
+)
+from ven_adapters.transport.ocpp21.charging import profile_id
+from ven_adapters.transport.ocpp21.points import Point, Station
+
+KEPT_PER_CAR = 64
+TOLERANCE_W = 250.0
+TOLERANCE_SHARE = 0.08
+
+S = DirectiveState
+
+
+@dataclasses.dataclass(slots=True)
+class Record:
+    """One directive: `in_doubt` while nobody knows whether the station took it, `to_clear` while its profile may stand.
+
+    A directive that only gives the car back has no profile: it is never `to_clear`.
+    """
+
+    directive: Directive
+    setting: Setting
+    transaction: str
+    level: int
+    sent_at: datetime
+    state: DirectiveState = S.REQUESTED
+    in_doubt: bool = True
+    to_clear: bool = True
+    clearing: bool = False
+    certainty: Certainty = Certainty.NONE
+    observed_at: datetime | None = None
+    error: ErrorCode | None = None
+    detail: str | None = None
+
+    @property
+    def final(self) -> bool:
+        """True when nothing can change any more."""
+        return self.state in FINAL_STATES
+
+    def lingers(self, now: datetime) -> bool:
+        """True when it is over and its profile may still stand."""
+        return self.final and self.to_clear and not self.clearing and now < self.directive.end
+
+    @property
+    def gives(self) -> bool:
+        """True for a discharge."""
+        return (self.setting.power_w or 0) < 0
+
+    def ack(self) -> Ack:
+        """The answer to whoever sent it."""
+        number = str(profile_id(self.directive.directive_id))
+        return Ack(self.directive.directive_id, self.state, self.setting, number)
+
+    def status(self) -> DirectiveStatus:
+        """Where it stands, with no more certainty than there is."""
+        ids = (self.directive.directive_id, self.directive.vehicle_ref)
+        return DirectiveStatus(*ids, self.state, self.certainty, self.observed_at, self.error, self.detail)
+
+    def move(self, state: DirectiveState, error: ErrorCode | None = None, detail: str | None = None) -> None:
+        """Go on to a state."""
+        self.state, self.error, self.detail = state, error, detail
+        self.in_doubt = False
+        if state is S.ACCEPTED:
+            self.certainty = max(self.certainty, Certainty.ACCEPTED)
+
+
+class Book:
+    """Every directive that was sent, per car; a car's oldest final ones go."""
+
+    def __init__(self) -> None:
+        self._by_car: collections.defaultdict[str, list[Record]] = collections.defaultdict(list)
+
+    def of(self, ref: str) -> tuple[Record, ...]:
+        """A car's records, oldest first."""
+        return tuple(self._by_car[ref])
+
+    def live(self, ref: str) -> tuple[Record, ...]:
+        """A car's records that are not final, oldest first."""
+        return tuple(record for record in self._by_car[ref] if not record.final)
+
+    def get(self, ref: str, directive_id: str) -> Record | None:
+        """One car's directive."""
+        return next((one for one in self._by_car[ref] if one.directive.directive_id == directive_id), None)
+
+    def seen(self, directive: Directive) -> Record | None:
+        """The record of this key and body; INVALID_REQUEST when key or id stand for something else."""
+        for record in self._by_car[directive.vehicle_ref]:
+            if record.directive == directive:
+                return record
+            if record.directive.key == directive.key:
+                raise BackendError(ErrorCode.INVALID_REQUEST, "key: was used with another body")
+            if record.directive.directive_id == directive.directive_id:
+                raise BackendError(ErrorCode.INVALID_REQUEST, "directive_id: is taken by a directive with another key")
+        return None
+
+    def add(self, record: Record) -> None:
+        """Keep a new record."""
+        mine = self._by_car[record.directive.vehicle_ref]
+        mine.append(record)
+        finals = [one for one in mine if one.final]
+        for one in finals[: max(0, len(mine) - KEPT_PER_CAR)]:
+            mine.remove(one)
+
+    def drop(self, record: Record) -> None:
+        """Forget a record of which the station knows nothing."""
+        self._by_car[record.directive.vehicle_ref].remove(record)
+
+
+def advance(record: Record, point: Point, station: Station, now: datetime) -> bool:
+    """Let what is known have its effect on a record; True when its state or its proof changed."""
+    before = (record.state, record.certainty, record.error)
+    if record.final or (record.in_doubt and now < record.directive.end):
+        return False
+    _step(record, point, station, now)
+    return before != (record.state, record.certainty, record.error)
+
+
+def _step(record: Record, point: Point, station: Station, now: datetime) -> None:
+    if now >= record.directive.end:
+        record.move(S.RELEASED if record.certainty is Certainty.METERED else S.EXPIRED)
+        record.to_clear = False
+    elif point.transaction != record.transaction:
+        _transaction_over(record, point)
+    elif not station.connected:
+        if now >= record.directive.start:
+            record.move(S.INTERRUPTED, ErrorCode.UNREACHABLE, "the station is offline")
+    elif (at := _obeyed_at(record, point)) is not None:
+        record.move(S.IN_FORCE)
+        record.certainty, record.observed_at = Certainty.METERED, at
+
+
+def _transaction_over(record: Record, point: Point) -> None:
+    """A profile dies with its transaction: the next one needs a new directive."""
+    record.to_clear = False
+    if point.transaction is None:
+        record.move(S.INTERRUPTED, ErrorCode.NOT_PLUGGED, "the transaction ended")
+    else:
+        record.move(S.FAILED, ErrorCode.NOT_PLUGGED, "the profile ended with its transaction")
+
+
+def _obeyed_at(record: Record, point: Point) -> datetime | None:
+    """When the meter showed the power asked for, after sending and start."""
+    power = point.snapshot.power_w
+    if power is None or power.validity is not Validity.OK:
+        return None
+    if power.observed_at <= max(record.sent_at, record.directive.start):
+        return None
+    return power.observed_at if _fits(record.setting, power.value) else None
+
+
+def _fits(setting: Setting, power_w: float) -> bool:
+    asked_w = float(setting.power_w or 0)
+    slack_w = max(TOLERANCE_W, TOLERANCE_SHARE * abs(asked_w))
+    if setting.rung is Rung.RESUME:
+        return power_w >= -TOLERANCE_W
+    if asked_w < 0:
+        return abs(power_w - asked_w) <= slack_w
+    return -TOLERANCE_W <= power_w <= asked_w + slack_w

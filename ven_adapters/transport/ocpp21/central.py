@@ -1,0 +1,159 @@
+"""The central system: every station's line, and the questions that only a station can answer.
+
+What stations tell goes to the register by way of their desks; what a change means for a directive is the owner's
+affair. A station that connects again replaces its older line.
+"""
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection
+
+from ven_adapters.contract import BackendError, ErrorCode
+from ven_adapters.transport.ocpp21 import points
+from ven_adapters.transport.ocpp21.desk import Desk, Listing
+from ven_adapters.transport.ocpp21.door import Door
+from ven_adapters.transport.ocpp21.frames import Payload
+from ven_adapters.transport.ocpp21.line import CLOSED, Line
+from ven_adapters.transport.ocpp21.options import CentralSettings
+from ven_adapters.transport.ocpp21.register import Owner, Register
+
+_log = logging.getLogger(__name__)
+
+_ASKED = (
+    ("V2XChargingCtrlr", "Enabled"),
+    ("V2XChargingCtrlr", "SupportedOperationModes"),
+    ("V2XChargingCtrlr", "SupportedEnergyTransferModes"),
+    ("SmartChargingCtrlr", "ProfileStackLevel"),
+)
+_VARIABLES: Payload = {
+    "getVariableData": [{"component": {"name": name}, "variable": {"name": variable}} for name, variable in _ASKED]
+}
+
+
+class CentralSystem:
+    """Speaks to the stations. Every method that asks raises BackendError and nothing else."""
+
+    def __init__(self, settings: CentralSettings, owner: Owner) -> None:
+        self._settings = settings
+        self.register = Register(settings.door.passwords, settings.places, settings.clock, owner)
+        self._door = Door(settings.door, self._welcome)
+        self._lines: dict[str, Line] = {}
+        self._listings: dict[tuple[str, int], Listing] = {}
+        self._numbers = itertools.count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def open(self) -> int:
+        """Listen; the port."""
+        self._closed = False
+        return await self._door.open()
+
+    async def close(self) -> None:
+        """Hang up and stop what runs beside."""
+        self._closed = True
+        await self._door.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def ask(
+        self, ref: str, action: str, payload: Payload, *, ready: Callable[[], None] = lambda: None
+    ) -> Payload:
+        """Call the station of a car; BACKEND_TRANSIENT when it is not connected, OUTCOME_UNKNOWN without an answer."""
+        line = self._lines.get(self.register.point(ref).place.station)
+        if line is None:
+            raise BackendError(ErrorCode.BACKEND_TRANSIENT, CLOSED)
+        return await line.ask(action, payload, ready=ready)
+
+    async def refresh(self, ref: str) -> None:
+        """Ask for a transaction event now; its meter values arrive on their own."""
+        evse = {"id": self.register.point(ref).place.evse}
+        await self.ask(ref, "TriggerMessage", {"requestedMessage": "TransactionEvent", "evse": evse})
+
+    async def profiles(self, ref: str) -> Mapping[int, int]:
+        """The levels of the transaction profiles that the station holds for a car, by their numbers."""
+        place, number = self.register.point(ref).place, next(self._numbers)
+        listing = Listing({}, asyncio.get_running_loop().create_future())
+        self._listings[place.station, number] = listing
+        wanted = {"chargingProfilePurpose": "TxProfile"}
+        try:
+            asked = {"requestId": number, "evseId": place.evse, "chargingProfile": wanted}
+            answer = await self.ask(ref, "GetChargingProfiles", asked)
+            if answer["status"] == "Accepted":
+                async with asyncio.timeout(self._settings.answer_s):
+                    await listing.done
+        except TimeoutError:
+            raise BackendError(ErrorCode.OUTCOME_UNKNOWN, "GetChargingProfiles: no report came") from None
+        finally:
+            del self._listings[place.station, number]
+        return listing.levels
+
+    async def allow(self, ref: str) -> None:
+        """Let the car's energy transfer be bidirectional, where its owner and its station have it (use case Q01)."""
+        point = self.register.point(ref)
+        station = self.register.station(point.place.station)
+        if point.transaction is None or not (station.v2x and station.transfers and point.place.max_discharge_w):
+            return
+        allowed = {"transactionId": point.transaction, "allowedEnergyTransfer": list(station.transfers)}
+        await self.ask(ref, "NotifyAllowedEnergyTransfer", allowed)
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside; a refusal or a dead line ends it with a line in the log. After `close` nothing runs."""
+        if self._closed:
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(_calmly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # one that was cancelled before it began
+
+    async def _welcome(self, station: str, socket: ServerConnection) -> None:
+        late = functools.partial(self.register.owner.late, station)
+        line = Line(socket, self._desk(station).handlers(), answer_s=self._settings.answer_s, late=late)
+        older, self._lines[station] = self._lines.get(station), line
+        if older is not None:
+            older.end()
+            self.beside(older.close())
+        self.register.reach(station, connected=True)
+        try:
+            await line.serve()
+        finally:
+            if self._lines.get(station) is line:
+                del self._lines[station]
+                self.register.reach(station, connected=False)
+
+    def _desk(self, station: str) -> Desk:
+        return Desk(
+            name=station,
+            register=self.register,
+            listings=self._listings,
+            heartbeat_s=self._settings.heartbeat_s,
+            first=lambda: self.beside(self._greet(station)),
+            begun=lambda ref: self.beside(self.allow(ref)),
+        )
+
+    async def _greet(self, station: str) -> None:
+        """Once per connection: what the station can do, and where its transactions stand."""
+        refs = self.register.refs(station)
+        with contextlib.suppress(BackendError):
+            answer = await self.ask(refs[0], "GetVariables", _VARIABLES) if refs else {"getVariableResult": ()}
+            known = points.variables(self.register.station(station), answer["getVariableResult"])
+            self.register.put_station(station, known)
+        for ref in refs:
+            with contextlib.suppress(BackendError):
+                await self.allow(ref)
+                await self.refresh(ref)
+            self.register.owner.back(ref)
+
+
+async def _calmly(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except BackendError as error:
+        _log.warning("a station could not be told: %s", error)

@@ -1,0 +1,123 @@
+"""Charging profiles: from a directive and its setting to the payload of SetChargingProfile. Pure.
+
+A window is one `TxProfile`, `Absolute`, in total watts, with the three dead-man fields: how long the station may be
+offline before the profile is void, the schedule's duration, and `validTo`. A discharge ends in `Idle` as soon as the
+energy that it may take is gone, so that the reserve holds even if nobody is left to watch. The profile's number follows
+from the directive's id: sent twice it is one profile, and a program that has forgotten everything can name it again.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from ven_adapters.contract import BackendError, Directive, ErrorCode, Rung, Setting
+from ven_adapters.transport.ocpp21.frames import Payload
+from ven_adapters.transport.ocpp21.points import Place
+
+LOWEST_LEVEL = 1
+USUAL_HIGHEST_LEVEL = 9
+HOUR_S = 3600.0
+
+_REASONS: Mapping[str, ErrorCode] = {
+    "TxNotFound": ErrorCode.NOT_PLUGGED,
+    "UnsupportedPurpose": ErrorCode.NOT_SUPPORTED,
+    "UnsupportedKind": ErrorCode.NOT_SUPPORTED,
+    "UnsupportedRateUnit": ErrorCode.NOT_SUPPORTED,
+    "UnsupportedParam": ErrorCode.NOT_SUPPORTED,
+    "NoPhaseForDC": ErrorCode.NOT_SUPPORTED,
+    "NoFreqWattCurve": ErrorCode.NOT_SUPPORTED,
+    "RateLimitExceeded": ErrorCode.RATE_LIMITED,
+    "DuplicateProfile": ErrorCode.INVALID_REQUEST,
+    "InvalidProfileId": ErrorCode.INVALID_REQUEST,
+    "InvalidStackLevel": ErrorCode.INVALID_REQUEST,
+    "InvalidSchedule": ErrorCode.INVALID_REQUEST,
+    "InvalidProfile": ErrorCode.INVALID_REQUEST,
+    "MissingParam": ErrorCode.INVALID_REQUEST,
+    "InvalidValue": ErrorCode.INVALID_REQUEST,
+    "InternalError": ErrorCode.BACKEND_TRANSIENT,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Window:
+    """What a profile is made of; `spare_wh` bounds a discharge."""
+
+    directive: Directive
+    setting: Setting
+    place: Place
+    transaction: str
+    level: int
+    offline_limit_s: int
+    spare_wh: float = 0.0
+
+
+def profile_id(directive_id: str) -> int:
+    """The number of a directive's profile: 31 bits of a digest of its id."""
+    return int.from_bytes(hashlib.sha256(directive_id.encode()).digest()[:4]) & 0x7FFF_FFFF
+
+
+def set_profile(window: Window, now: datetime) -> Payload:
+    """The payload of SetChargingProfile for the part of the window that is still to come."""
+    directive, place = window.directive, window.place
+    start = max(directive.start, now)
+    duration_s = max(1, int((directive.end - start).total_seconds()))
+    return {
+        "evseId": place.evse,
+        "chargingProfile": {
+            "id": profile_id(directive.directive_id),
+            "stackLevel": window.level,
+            "chargingProfilePurpose": "TxProfile",
+            "chargingProfileKind": "Absolute",
+            "transactionId": window.transaction,
+            "validFrom": stamp(start),
+            "validTo": stamp(directive.end),
+            "maxOfflineDuration": window.offline_limit_s,
+            "invalidAfterOfflineDuration": True,
+            "chargingSchedule": [
+                {
+                    "id": 1,
+                    "chargingRateUnit": "W",
+                    "startSchedule": stamp(start),
+                    "duration": duration_s,
+                    "chargingSchedulePeriod": _periods(window, duration_s),
+                }
+            ],
+        },
+    }
+
+
+def _periods(window: Window, duration_s: int) -> list[Payload]:
+    power_w = float(window.setting.power_w or 0)
+    if window.setting.rung is Rung.PAUSE or power_w >= 0:
+        return [{"startPeriod": 0, "operationMode": "ChargingOnly", "limit": power_w}]
+    place = window.place
+    give: Payload = {
+        "startPeriod": 0,
+        "operationMode": "CentralSetpoint",
+        "setpoint": power_w,
+        "dischargeLimit": -float(place.max_discharge_w),
+        "limit": float(place.max_charge_w),
+    }
+    lasts_s = int(window.spare_wh / -power_w * HOUR_S)
+    return [give] if lasts_s >= duration_s else [give, {"startPeriod": lasts_s, "operationMode": "Idle"}]
+
+
+def clear_profile(directive_id: str) -> Payload:
+    """The payload of ClearChargingProfile for one directive."""
+    return {"chargingProfileId": profile_id(directive_id)}
+
+
+def refusal(answer: Payload) -> BackendError | None:
+    """A SetChargingProfile answer that is not Accepted, in the contract's words."""
+    if answer["status"] == "Accepted":
+        return None
+    info = answer.get("statusInfo", {})
+    reason = str(info.get("reasonCode", "none given"))
+    return BackendError(_REASONS.get(reason, ErrorCode.REJECTED_BY_VEHICLE), f"SetChargingProfile: {reason}")
+
+
+def stamp(at: datetime) -> str:
+    """An instant as OCPP writes it: RFC 3339 in UTC, whole milliseconds."""
+    rounded = at + timedelta(microseconds=500)
+    return rounded.strftime("%Y-%m-%dT%H:%M:%S.") + f"{rounded.microsecond // 1000:03d}Z"

@@ -1,0 +1,144 @@
+"""Answers what one connected station calls: each message is folded into the register. Sends nothing itself."""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, MutableMapping
+
+from ven_adapters.transport.ocpp21 import points
+from ven_adapters.transport.ocpp21.charging import stamp
+from ven_adapters.transport.ocpp21.frames import Payload
+from ven_adapters.transport.ocpp21.line import Handlers
+from ven_adapters.transport.ocpp21.points import Point
+from ven_adapters.transport.ocpp21.register import Register
+
+MOST_PROFILES = 100
+
+
+@dataclasses.dataclass(slots=True)
+class Listing:
+    """The transaction profiles that a station lists in answer to one request: levels by number."""
+
+    levels: dict[int, int]
+    done: asyncio.Future[None]
+
+
+Listings = MutableMapping[tuple[str, int], Listing]
+
+
+@dataclasses.dataclass(slots=True)
+class Desk:
+    """One connection of one station. `first` is called after its first message, `begun` at each new transaction."""
+
+    name: str
+    register: Register
+    listings: Listings
+    heartbeat_s: int
+    first: Callable[[], None]
+    begun: Callable[[str], None]
+    greeted: bool = False
+
+    def handlers(self) -> Handlers:
+        """What a station may call, by action."""
+        table: Handlers = {
+            "BootNotification": self._boot,
+            "Heartbeat": lambda _: {"currentTime": stamp(self.register.clock.now())},
+            "StatusNotification": self._connector,
+            "TransactionEvent": self._transaction,
+            "MeterValues": self._meter_values,
+            "NotifyEVChargingNeeds": self._needs,
+            "NotifyPriorityCharging": self._priority,
+            "NotifyDERAlarm": self._alarm,
+            "NotifyReport": self._report,
+            "ReportChargingProfiles": self._profiles,
+            "Authorize": self._authorise,
+            "NotifyEVChargingSchedule": lambda _: {"status": "Accepted"},
+            **dict.fromkeys(
+                ("SecurityEventNotification", "NotifyEvent", "NotifyChargingLimit", "ClearedChargingLimit"),
+                lambda _: {},
+            ),
+        }
+        return {action: self._then_greet(handler) for action, handler in table.items()}
+
+    def _then_greet(self, handler: Callable[[Payload], Payload]) -> Callable[[Payload], Payload]:
+        """A station that has not rebooted sends no boot notification, so any first message will do."""
+
+        def handle(payload: Payload) -> Payload:
+            answer = handler(payload)
+            if not self.greeted:
+                self.greeted = True
+                self.first()
+            return answer
+
+        return handle
+
+    def _boot(self, _: Payload) -> Payload:
+        now = stamp(self.register.clock.now())
+        return {"currentTime": now, "interval": self.heartbeat_s, "status": "Accepted"}
+
+    def _authorise(self, message: Payload) -> Payload:
+        welcome = self.register.welcomes(self.name, message["idToken"]["idToken"])
+        return {"idTokenInfo": {"status": "Accepted" if welcome else "Unknown"}}
+
+    def _connector(self, message: Payload) -> Payload:
+        if (point := self.register.at(self.name, message["evseId"])) is not None:
+            self.register.put(points.connector(point, message, self.register.clock.now()))
+        return {}
+
+    def _transaction(self, event: Payload) -> Payload:
+        if (point := self._of(event)) is not None:
+            after = points.transaction(point, event, self.register.clock.now())
+            self.register.put(after)
+            if after.transaction not in (None, point.transaction):
+                self.begun(after.place.ref)
+        return self._authorise(event) if "idToken" in event else {}
+
+    def _of(self, event: Payload) -> Point | None:
+        """The EVSE is named once per transaction at least; later events may name the transaction alone."""
+        if "evse" in event:
+            return self.register.at(self.name, event["evse"]["id"])
+        return self.register.with_transaction(self.name, event["transactionInfo"]["transactionId"])
+
+    def _meter_values(self, message: Payload) -> Payload:
+        if (point := self.register.at(self.name, message["evseId"])) is not None:
+            self.register.put(points.metered(point, message["meterValue"], self.register.clock.now()))
+        return {}
+
+    def _needs(self, message: Payload) -> Payload:
+        point = self.register.at(self.name, message["evseId"])
+        if point is None:
+            return {"status": "Rejected"}
+        self.register.put(points.needs(point, message, self.register.clock.now()))
+        return {"status": "Processing"}
+
+    def _priority(self, message: Payload) -> Payload:
+        point, on = self.register.with_transaction(self.name, message["transactionId"]), message["activated"]
+        if point is not None and point.prior is not on:
+            self.register.put(dataclasses.replace(point, prior=on))
+            self.register.owner.prior(point.place.ref, on=on)
+        return {}
+
+    def _alarm(self, message: Payload) -> Payload:
+        station = self.register.station(self.name)
+        name = frozenset({str(message.get("gridEventFault", message["controlType"]))})
+        alarms = station.alarms - name if message.get("alarmEnded") else station.alarms | name
+        self.register.put_station(self.name, dataclasses.replace(station, alarms=alarms))
+        return {}
+
+    def _report(self, message: Payload) -> Payload:
+        rows = [
+            {"component": one["component"], "variable": one["variable"], "attributeValue": attribute["value"]}
+            for one in message.get("reportData", ())
+            for attribute in one["variableAttribute"]
+            if "value" in attribute and attribute.get("type", "Actual") == "Actual"
+        ]
+        self.register.put_station(self.name, points.variables(self.register.station(self.name), rows))
+        return {}
+
+    def _profiles(self, message: Payload) -> Payload:
+        listing = self.listings.get((self.name, message["requestId"]))
+        if listing is not None:
+            room = max(0, MOST_PROFILES - len(listing.levels))
+            listing.levels |= {one["id"]: one["stackLevel"] for one in message["chargingProfile"][:room]}
+            if not message.get("tbc") and not listing.done.done():
+                listing.done.set_result(None)
+        return {}

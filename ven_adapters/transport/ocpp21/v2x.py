@@ -1,0 +1,106 @@
+"""Whether a car may feed the grid through its charging point, and how much: refused closed, naming what is missing.
+
+Wanted: a station that follows set-points, a car that said in this very session what it lets out and that leaves the
+schedule to us, a charge level newer than a quarter of an hour above the driver's reserve, and no alarm. Pure.
+"""
+
+from datetime import datetime, timedelta
+
+from ven_adapters.contract import BackendError, Capability, Directive, DischargeControl, ErrorCode, Validity
+from ven_adapters.transport.ocpp21.points import Place, Point, Station
+
+FRESH = timedelta(minutes=15)
+MODE = "CentralSetpoint"
+FULL_PCT = 100.0
+
+
+def capability(point: Point, station: Station) -> Capability:
+    """What a car can do at its charging point: any power in watts, and discharge where station and owner allow it."""
+    place = point.place
+    gives = place.max_discharge_w > 0 and bool(station.v2x) and MODE in station.modes
+    return Capability(
+        model=place.model,
+        usable_wh=place.usable_wh,
+        max_charge_w=place.max_charge_w,
+        phases=place.phases,
+        voltage_v=place.voltage_v,
+        can_set_power=True,
+        discharge=discharge_control(place, point) if gives else None,
+        wake_supported=False,
+        latency_typical_s=1.0,
+        latency_p99_s=20.0,
+    )
+
+
+def discharge_control(place: Place, point: Point) -> DischargeControl:
+    """The owner's limits, narrowed by the car's where it has told them."""
+    needs = point.needs
+    most_w, least_w = place.max_discharge_w, place.min_discharge_w
+    if needs is not None and needs.max_discharge_w is not None:
+        most_w = min(most_w, int(needs.max_discharge_w))
+    if needs is not None and needs.min_discharge_w is not None:
+        least_w = max(least_w, int(needs.min_discharge_w))
+    return DischargeControl("EVSE", most_w, least_w)
+
+
+def refusal(directive: Directive, point: Point, station: Station, now: datetime) -> BackendError | None:
+    """Why this car may not begin to discharge, or None."""
+    if (error := stop(directive, point, station)) is not None:
+        return error
+    if directive.reserve_soc_pct is None:
+        return _no("reserve_soc_pct: is required for a discharge")
+    soc = point.snapshot.soc_pct
+    if soc is None or soc.validity is not Validity.OK or now - soc.observed_at > FRESH:
+        return _no("soc_pct: is unknown or older than 15 minutes")
+    if spare_wh(directive, point) <= 0:
+        return _no("spare_wh: nothing is left above the reserve, the budget and the car's own bound")
+    return None
+
+
+def stop(directive: Directive, point: Point, station: Station) -> BackendError | None:
+    """Why a discharge must not go on, or None; for one that did not begin, why it must not begin."""
+    if station.alarms:
+        return _no(f"der_alarm: {min(station.alarms)} stands")
+    needs = point.needs
+    if needs is None or not needs.bidirectional:
+        return _no("v2xChargingParameters: the car has not said in this session that it lets energy out")
+    if needs.own_schedule:
+        return _no("controlMode: the car owns its schedule")
+    if needs.departure is not None and directive.end > needs.departure:
+        return _no("departureTime: the car leaves before the window ends")
+    if below_reserve(directive, point):
+        return BackendError(ErrorCode.LIMIT_REACHED, "reserve_soc_pct: is reached")
+    return None
+
+
+def spare_wh(directive: Directive, point: Point) -> float:
+    """What a discharge may take: the least of the directive's budget, the charge above the reserve, the car's bound."""
+    soc, reserve_pct = point.snapshot.soc_pct, directive.reserve_soc_pct
+    if soc is None or reserve_pct is None:
+        return 0.0
+    bounds = [(soc.value - reserve_pct) / FULL_PCT * point.place.usable_wh]
+    if directive.max_energy_wh is not None:
+        bounds.append(float(directive.max_energy_wh))
+    if (left_wh := _let_out_wh(point)) is not None:
+        bounds.append(left_wh)
+    return max(0.0, min(bounds))
+
+
+def below_reserve(directive: Directive, point: Point) -> bool:
+    """Whether a reading says that the driver's reserve is reached."""
+    soc, reserve_pct = point.snapshot.soc_pct, directive.reserve_soc_pct
+    known = soc is not None and soc.validity is Validity.OK
+    return known and reserve_pct is not None and soc is not None and soc.value <= reserve_pct
+
+
+def _let_out_wh(point: Point) -> float | None:
+    """What the car still lets out, less what it has given since it said so."""
+    needs, counter = point.needs, point.snapshot.energy_exported_wh
+    if needs is None or needs.spare_wh is None:
+        return None
+    given_wh = counter.value - needs.exported_wh if counter is not None and needs.exported_wh is not None else 0.0
+    return max(0.0, needs.spare_wh - max(0.0, given_wh))
+
+
+def _no(detail: str) -> BackendError:
+    return BackendError(ErrorCode.NOT_PERMITTED, detail)

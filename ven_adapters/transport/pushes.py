@@ -1,0 +1,116 @@
+"""Listen for a vendor's webhooks: any signature, any body; what is genuine goes to one bounded queue, each once.
+
+The automaker's file says whether a body is genuine and what it means. A body that is not genuine is answered 401 before
+it is read. A full queue answers 503, so the vendor delivers it again.
+"""
+
+import asyncio
+import collections
+import dataclasses
+import hashlib
+import hmac
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from ven_adapters.contract import BackendError, BackendEvent
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+REMEMBERED = 10_000
+QUEUED = 1_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Door:
+    """Where to listen, and the secret that signs."""
+
+    secret: str = dataclasses.field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a body means: events for the backend, or an answer to a challenge; `once` names it for repeats."""
+
+    events: tuple[BackendEvent, ...] = ()
+    answer: Mapping[str, Any] | None = None
+    once: str | None = None
+
+
+Genuine = Callable[[Mapping[str, str], bytes], bool]
+Read = Callable[[Any], Meaning]
+Challenged = Callable[[bytes], Meaning | None]
+
+
+def keyed_digest(secret: str, body: bytes, hash_name: str) -> str:
+    """The hex HMAC of a raw body, as vendors sign."""
+    return hmac.new(secret.encode(), body, getattr(hashlib, hash_name)).hexdigest()
+
+
+def same(given: str | None, expected: str) -> bool:
+    """Compare signatures in constant time."""
+    return hmac.compare_digest((given or "").encode("utf-8", "surrogateescape"), expected.encode())
+
+
+class Pushes:
+    """An HTTP listener for one vendor."""
+
+    def __init__(self, door: Door, genuine: Genuine, read: Read, challenged: Challenged | None = None) -> None:
+        self._door, self._genuine, self._read, self._challenged = door, genuine, read, challenged
+        self._queue: asyncio.Queue[tuple[BackendEvent, ...]] = asyncio.Queue(QUEUED)
+        self._seen: collections.OrderedDict[str, None] = collections.OrderedDict()
+        self.port = door.port
+
+    async def events(self) -> AsyncIterator[BackendEvent]:
+        """Listen until closed; what comes, in order."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.router.add_post("/", self._post)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._door.host, self._door.port).start()
+            self.port = int(runner.addresses[0][1])
+            while True:
+                for event in await self._queue.get():
+                    yield event
+        finally:
+            await runner.cleanup()
+
+    async def _post(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        try:
+            meaning = self._meaning(request.headers, body)
+        except BackendError as error:
+            return web.Response(status=400, text=error.detail)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+            _log.warning("a webhook body was refused: it is not of the documented shape")
+            return web.Response(status=400, text="body: is not of the documented shape")
+        return web.Response(status=401, text="signature does not match") if meaning is None else self._take(meaning)
+
+    def _meaning(self, headers: Mapping[str, str], body: bytes) -> Meaning | None:
+        """None for a body that is not genuine. A vendor's challenge comes unsigned: its answer proves us, not them."""
+        if self._genuine(headers, body):
+            return self._read(orjson.loads(body))
+        return None if self._challenged is None else self._challenged(body)
+
+    def _take(self, meaning: Meaning) -> web.Response:
+        if meaning.answer is not None:
+            return web.Response(body=orjson.dumps(meaning.answer), content_type="application/json")
+        if meaning.once is not None and meaning.once in self._seen:
+            return web.Response(status=200)
+        if meaning.events:
+            try:
+                self._queue.put_nowait(meaning.events)
+            except asyncio.QueueFull:
+                return web.Response(status=503, headers={"Retry-After": "1"})
+        if meaning.once is not None:
+            self._seen[meaning.once] = None
+            if len(self._seen) > REMEMBERED:
+                self._seen.popitem(last=False)
+        return web.Response(status=200)

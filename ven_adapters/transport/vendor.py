@@ -1,0 +1,231 @@
+"""What the files of public vendors share: their settings, and a session that speaks a vendor's own refusals and prices.
+
+Settings: `url`, `token_url`, `client_id`, `pseudonym_secret` (required); `client_secret` (BMW gives none); `state`, the
+private folder of grants, windows and money; `container`, BMW's name for a choice of readings; `vehicles` (the vendor's
+name of a car to the ref that we give it); `webhook_secret`, `webhook_host`, `webhook_port`; `monthly_usd`; `anywhere`;
+`homes` (ref to latitude and longitude); `answer_s`; `clock`; `seed`.
+"""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ven_adapters.contract import BackendError, ErrorCode
+from ven_adapters.transport.cars import Pace
+from ven_adapters.transport.grants import Tokens
+from ven_adapters.transport.journal import Journal
+from ven_adapters.transport.oauth import Client
+from ven_adapters.transport.options import clock_of
+from ven_adapters.transport.pseudonyms import Pseudonyms
+from ven_adapters.transport.purse import Purse
+from ven_adapters.transport.pushes import Door
+from ven_adapters.transport.session import (
+    SERVER_ERROR,
+    TOKEN_MARGIN_S,
+    Call,
+    Credentials,
+    Limits,
+    Session,
+)
+from vtn.clock import Clock, sleep_until
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "url": (str,),
+    "token_url": (str,),
+    "client_id": (str,),
+    "client_secret": (str,),
+    "pseudonym_secret": (str,),
+    "state": (str, Path),
+    "vehicles": (dict,),
+    "webhook_secret": (str,),
+    "webhook_host": (str,),
+    "webhook_port": (int,),
+    "monthly_usd": (int, float),
+    "anywhere": (bool,),
+    "homes": (dict,),
+    "answer_s": (int, float),
+    "seed": (int,),
+    "container": (str,),
+}
+_REQUIRED = ("url", "token_url", "client_id", "pseudonym_secret")
+
+UNAVAILABLE = 503
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VendorSettings:
+    """What it takes to speak to one public vendor."""
+
+    url: str
+    client: Client
+    names: Pseudonyms
+    clock: Clock
+    state: Path | None
+    door: Door | None
+    purse: Purse
+    pace: Pace
+    homes: Mapping[str, tuple[float, float]]
+    limits: Limits
+    seed: int
+    container: str = ""
+
+    def journal(self) -> Journal:
+        """Where windows are written down."""
+        return Journal(None if self.state is None else self.state / "windows.jsonl")
+
+    async def wait(self, wait_s: float) -> None:
+        """Let so many seconds pass on the shared clock."""
+        await sleep_until(self.clock, self.clock.now() + timedelta(seconds=wait_s))
+
+
+def vendor_settings(name: str, settings: Mapping[str, Any], usual: Limits | None = None) -> VendorSettings:
+    """Read strictly; BackendError INVALID_REQUEST names the key that is wrong, never its value."""
+    usual = usual or Limits(answer_s=30.0)
+    given = {key: value for key, value in settings.items() if value is not None}
+    clock = clock_of(given.pop("clock", None))
+    for key, value in given.items():
+        _check(key, value)
+    for key in _REQUIRED:
+        if not given.get(key):
+            raise _wrong(key, "is required")
+    state = Path(given["state"]) if "state" in given else None
+    secret = given.get("webhook_secret")
+    return VendorSettings(
+        url=given["url"],
+        client=Client(given["token_url"], given["client_id"], given.get("client_secret")),
+        names=Pseudonyms(name, given["pseudonym_secret"], given.get("vehicles")),
+        clock=clock,
+        state=state,
+        door=None
+        if secret is None
+        else Door(secret, given.get("webhook_host", "127.0.0.1"), given.get("webhook_port", 0)),
+        purse=Purse(given.get("monthly_usd"), None if state is None else state / "spent.json"),
+        pace=Pace(anywhere=given.get("anywhere", False)),
+        homes={ref: _place(ref, place) for ref, place in given.get("homes", {}).items()},
+        limits=dataclasses.replace(usual, answer_s=given.get("answer_s", usual.answer_s)),
+        seed=given.get("seed", 0),
+        container=given.get("container", ""),
+    )
+
+
+def _check(key: str, value: Any) -> None:
+    kinds = _KINDS.get(key)
+    if kinds is None:
+        raise _wrong(key, f"is not a setting; known are {', '.join(sorted((*_KINDS, 'clock')))}")
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise _wrong(key, f"must be {' or '.join(kind.__name__ for kind in kinds)}")
+    if key in ("url", "token_url") and not str(value).startswith(("http://", "https://")):
+        raise _wrong(key, "must begin with http:// or https://")
+
+
+def _place(ref: str, place: Any) -> tuple[float, float]:
+    try:
+        latitude, longitude = place
+        return float(latitude), float(longitude)
+    except (TypeError, ValueError):
+        raise _wrong(f"homes.{ref}", "must be [latitude, longitude]") from None
+
+
+def _wrong(key: str, rule: str) -> BackendError:
+    return BackendError(ErrorCode.INVALID_REQUEST, f"settings.{key}: {rule}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refusal:
+    """A vendor's answer that is no success; `document` is its JSON, empty when it is none."""
+
+    status: int
+    document: Mapping[str, Any]
+    retry_after_s: float | None
+    writes: bool
+
+
+Judge = Callable[[Refusal], BackendError]
+Price = Callable[[Call], int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one vendor refuses, and what its calls cost in millionths of a US dollar."""
+
+    judge: Judge
+    price: Price = lambda _: 0
+
+
+class VendorSession(Session):
+    """Calls to one public vendor with one grant."""
+
+    def __init__(self, settings: VendorSettings, url: str, tokens: Tokens, dialect: Dialect) -> None:
+        super().__init__(url, Credentials(), settings.clock, seed=settings.seed, limits=settings.limits)
+        self._tokens, self._dialect, self._purse = tokens, dialect, settings.purse
+        self._last: str | None = None
+
+    async def json(self, call: Call) -> Any:
+        """The JSON of a 2xx answer; BACKEND_TRANSIENT when it is none."""
+        return parsed(await self.call(call), writes=call.writes)
+
+    def move(self, url: str) -> None:
+        """From now on call another host of the same vendor."""
+        self._url = url.rstrip("/")
+
+    def _renews(self) -> bool:
+        return True
+
+    async def _new_token(self) -> tuple[str, float]:
+        self._last, lifetime_s = await self._tokens.access(self._last)
+        return self._last, time.monotonic() + max(lifetime_s, TOKEN_MARGIN_S + 1.0)
+
+    def _pay(self, call: Call) -> None:
+        super()._pay(call)
+        self._purse.pay(self._dialect.price(call), self._clock.now(), command=call.writes)
+
+    def _refusal(self, status: int, body: bytes, retry_after: str | None, call: Call) -> BackendError:
+        error = self._dialect.judge(Refusal(status, document(body), _seconds(retry_after), call.writes))
+        _log.info("%s answered %d: %s", call.method, status, error.code)
+        return error
+
+
+def parsed(body: bytes, *, writes: bool) -> Any:
+    """JSON from an answer. Half an answer to a write tells nothing of the car."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        code = ErrorCode.OUTCOME_UNKNOWN if writes else ErrorCode.BACKEND_TRANSIENT
+        raise BackendError(code, "the vendor's answer is not JSON") from None
+
+
+def document(body: bytes) -> Mapping[str, Any]:
+    """An answer's JSON object, or an empty one."""
+    try:
+        raw = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return raw if isinstance(raw, dict) else {}
+
+
+def by_status(refusal: Refusal, table: Mapping[int, ErrorCode], detail: str) -> BackendError:
+    """The error that a bare status tells: the vendor's own table, then what every HTTP server means.
+
+    After a write, 5xx other than 503 says nothing about the car (vehicle-command's error model): OUTCOME_UNKNOWN.
+    """
+    code = table.get(refusal.status)
+    if code is None and refusal.status >= SERVER_ERROR:
+        lost = refusal.writes and refusal.status != UNAVAILABLE
+        code = ErrorCode.OUTCOME_UNKNOWN if lost else ErrorCode.BACKEND_TRANSIENT
+    return BackendError(code or ErrorCode.INVALID_REQUEST, detail, retry_after_s=refusal.retry_after_s)
+
+
+def _seconds(raw: str | None) -> float | None:
+    try:
+        value = float(raw or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None

@@ -1,0 +1,79 @@
+"""Keep the garage in step with what drivers agree to and choose: all of it at the start, then every change at once.
+
+What drivers told the enrolment API takes the way of what a backend pushes, so both are honoured alike.
+"""
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from ven_adapters.contract import DriverChose
+from ven_adapters.ven.agreements import Agreements, News
+from ven_adapters.ven.enrolment import Unreadable
+from ven_adapters.ven.garage import Garage, Stir
+from vtn.clock import Clock
+
+FOLLOW_EVERY_S = 0.25
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(slots=True)
+class Follower:
+    """`take` hears a driver's choice, `follow` what a fact stirs. `strangers`: cars came of whom nothing is known."""
+
+    agreements: Agreements
+    garage: Garage
+    clock: Clock
+    take: Callable[[DriverChose], None]
+    follow: Callable[[Stir], None]
+    strangers: bool = False
+
+    async def begin(self) -> News:
+        """Take up every agreement; the choices that hold come back. Raises Unreadable."""
+        await self.agreements.open()
+        now = self.clock.now()
+        enrolments, news = await self.agreements.read(now)
+        self.follow(Stir(release=self.garage.enrol(enrolments, now)))
+        return news
+
+    async def reread(self) -> None:
+        """Take up everything anew; a file that cannot be used changes nothing."""
+        try:
+            self.heed(await self.begin())
+        except Unreadable as error:
+            _log.error("the enrolments changed and cannot be used: %s", error)
+
+    async def run(self) -> None:
+        """Take up changes until cancelled; a store that is away is asked again."""
+        while True:
+            await asyncio.sleep(FOLLOW_EVERY_S)
+            try:
+                await self.take_up(await self.agreements.news(self.clock.now()))
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("the enrolment store is out of reach: %s", type(error).__name__)
+
+    async def take_up(self, news: News) -> None:
+        """Agreements first, then choices."""
+        if news.changed or news.gone:
+            left = self.garage.amend(news.changed, news.gone, self.clock.now())
+            if left is None:
+                await self.reread()
+            self.strangers = True
+            self.follow(Stir(plan=True, release=left or ()))
+        self.heed(news)
+
+    def heed(self, news: News) -> None:
+        """What drivers chose."""
+        for chose in news.chose:
+            self.take(chose)
+        for one in news.left_out:
+            self.follow(self.garage.leave_out(one.vehicle_ref, one.event_id, one.until))
+
+    def met(self) -> bool:
+        """Whether strangers came since this was last asked."""
+        strangers, self.strangers = self.strangers, False
+        return strangers

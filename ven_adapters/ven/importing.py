@@ -1,0 +1,139 @@
+"""Take an enrolment file into the enrolment store: the format that automakers hand over in bulk.
+
+A file says nothing of whose car it is, so nothing personal comes in by it. A driver who left is not enrolled again by
+an older file. All lines are good, or nothing is taken in.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ven_adapters.enrolling import eligibility
+from ven_adapters.enrolling.book import CHUNK, Book, Write
+from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.models import (
+    Agreement,
+    Budget,
+    Day,
+    ExportLimit,
+    Interconnection,
+    InverterListing,
+    Kept,
+    OptOut,
+    Permissions,
+    Preferences,
+    Status,
+)
+from ven_adapters.ven.enrolment import DAYS, Unreadable, read_enrolments
+from ven_adapters.ven.fleet import Enrolment
+
+UNKNOWN = "unknown"
+A_DAY = timedelta(days=1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Imported:
+    """How many cars were taken in, and how many were not because their drivers left later than the file says."""
+
+    taken: int
+    left: int
+
+
+async def import_file(book: Book, desk: Desk, path: Path, programs: Sequence[str], now: datetime) -> Imported:
+    """Take in a file. Raises Unreadable with every fault of every line, or of the programmes named."""
+    cars = read_enrolments([path])
+    if faults := list(_faults(desk.programs, programs)):
+        raise Unreadable(faults)
+    pairs = list(zip(cars, _lines(path), strict=True))
+    taken = 0
+    async with book.write(now) as write:
+        for start in range(0, len(pairs), CHUNK):
+            chunk = pairs[start : start + CHUNK]
+            agreements = [_agreement(car, line, desk.programs, programs, now) for car, line in chunk]
+            taken += await desk.take_in(write, agreements)
+            await _opt_out(write, desk, [car.vehicle_ref for car, _ in chunk if car.opted_out])
+    return Imported(taken, len(pairs) - taken)
+
+
+async def _opt_out(write: Write, desk: Desk, refs: Sequence[str]) -> None:
+    rows = await write.cars(refs)
+    for ref in refs:
+        if rows[ref].status == Status.ENROLLED:
+            await desk.opt_out(write, ref, OptOut())
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
+
+
+def _faults(rules: eligibility.Rules, programs: Sequence[str]) -> Iterator[str]:
+    if rules and not programs:
+        yield "--program: name the programmes that these cars are in"
+    for name in programs:
+        if name not in rules:
+            yield f"--program: {name!r} is not a programme of this adapter"
+    kinds = [rules[name].kind for name in programs if name in rules]
+    if len(set(kinds)) < len(kinds):
+        yield "--program: a car is in one programme of a kind"
+
+
+def _agreement(
+    car: Enrolment, line: Mapping[str, Any], rules: eligibility.Rules, programs: Sequence[str], now: datetime
+) -> Agreement:
+    """A line as an agreement. Where no programme has rules, the discharge consent on file is enough."""
+    return Agreement(
+        vehicle_ref=car.vehicle_ref,
+        status=Status.ENROLLED,
+        model=UNKNOWN,
+        region=UNKNOWN,
+        zone=car.zone,
+        timezone=car.timezone,
+        site_id=car.site_id,
+        utility=UNKNOWN,
+        tariff=UNKNOWN,
+        programs=tuple(programs),
+        discharge_program=not rules or eligibility.discharges(rules, programs),
+        preferences=_preferences(car),
+        consents=_consents(line),
+        permissions=_permissions(car, line),
+        discharge_budget=_budget(car),
+        enrolled_at=now,
+    )
+
+
+def _preferences(car: Enrolment) -> Preferences:
+    wishes = {"target_soc_pct": car.target_soc_pct, "reserve_soc_pct": car.reserve_soc_pct}
+    faces = [None if at is None else at.strftime("%H:%M") for at in car.ready_by]
+    return Preferences(**{day: Day(ready_by=face, **wishes) for day, face in zip(DAYS, faces, strict=True)})
+
+
+def _consents(line: Mapping[str, Any]) -> dict[str, Kept]:
+    given = {scope: line.get(f"{scope}_consent") for scope in ("charging", "discharge")}
+    return {
+        scope: Kept(version=one["version"], agreed=True, at=datetime.fromisoformat(one["agreed_at"]))
+        for scope, one in given.items()
+        if one is not None
+    }
+
+
+def _permissions(car: Enrolment, line: Mapping[str, Any]) -> Permissions:
+    """The file names only an end; the papers began when the driver agreed to discharge, or to charging."""
+    paper, consents = car.permission, _consents(line)
+    since = consents.get("discharge") or consents.get("charging")
+    if paper is None or since is None or paper.inverter_listing is None:
+        return Permissions()
+    period = {"valid_from": min(since.at, paper.valid_until - A_DAY), "valid_until": paper.valid_until}
+    return Permissions(
+        interconnection=Interconnection(interconnection_id=paper.interconnection_id, **period),
+        export_limit=ExportLimit(export_limit_w=paper.export_limit_w, **period),
+        inverter_listing=InverterListing(inverter_listing=paper.inverter_listing, **period),
+    )
+
+
+def _budget(car: Enrolment) -> Budget | None:
+    given = car.discharge_budget
+    return None if given is None else Budget(max_event_wh=given.max_event_wh, max_year_wh=given.max_year_wh)
