@@ -28,6 +28,10 @@ class TooLarge(VtnError):
     """The request is bigger than the configured bound."""
 
 
+class TooSlow(VtnError):
+    """The request did not arrive within the configured time."""
+
+
 class Unauthenticated(VtnError):
     """No token, or one that is malformed, unknown, expired or revoked."""
 

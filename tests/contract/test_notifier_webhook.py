@@ -8,6 +8,7 @@ from aiohttp import web
 from notifier_parts import Receiver, certificate, eventually, node, settled, told, webhooks
 
 from vtn.errors import CannotStart
+from vtn.notifiers.addresses import refusal
 from vtn.notifiers.callbacks import Callbacks
 from vtn.storage.ports import DeliveryState
 from vtn.wire import document
@@ -176,13 +177,13 @@ async def test_a_delivery_is_judged_again_at_each_attempt(made):
     asked = asyncio.Event()
     go_on = asyncio.Event()
 
-    async def slow(_url, _body, _token):
+    async def slow(_url, _body, _token, _headers):
         asked.set()
         await go_on.wait()
         return "answered 500"
 
     async with Receiver() as receiver, webhooks(made) as hooks:
-        hooks._callbacks.post = slow
+        hooks.callbacks.post = slow
         await made.subscribe("S", "c1", receiver.url)
         await made.event("E", "P", "g1")
         await asked.wait()
@@ -213,11 +214,11 @@ async def test_the_end_of_a_program_is_told_to_those_who_saw_it_and_to_no_one_el
 async def test_notifications_keep_numbers_to_the_digit(made):
     bodies = []
 
-    async def keep(_url, body, _token):
+    async def keep(_url, body, _token, _headers):
         bodies.append(body)
 
     async with webhooks(made) as hooks:
-        hooks._callbacks.post = keep
+        hooks.callbacks.post = keep
         await made.subscribe("S", "c1", "http://127.0.0.1:9/")
         price = document.parse(b'[{"id":0,"payloads":[{"type":"PRICE","values":[0.170]}]}]')
         await made.event("E", "P", intervals=price)
@@ -230,7 +231,7 @@ async def test_notifications_keep_numbers_to_the_digit(made):
 
 @pytest.fixture
 async def callbacks():
-    async with Callbacks(1.0, allow_loopback=True) as made:
+    async with Callbacks(1.0, guard=lambda text: refusal(text, allow_loopback=True)) as made:
         yield made
 
 

@@ -7,6 +7,7 @@ the check that made it ends.
 import contextlib
 import dataclasses
 import itertools
+import json
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime
@@ -36,6 +37,7 @@ MODELS: Mapping[str, type[pydantic.BaseModel]] = {
     "RESOURCE": Resource,
     "NOTIFICATION": Notification,
 }
+LONGEST_SAID = 200
 COLLECTIONS = ("programs", "events", "reports", "subscriptions", "vens", "resources")
 
 
@@ -72,6 +74,14 @@ class Kit:
         """Have what an answer created deleted after the check; nothing when it created nothing."""
         if answer.status == 201 and isinstance(answer.json, dict) and "id" in answer.json:  # noqa: PLR2004 - Created
             self._made.append((party, f"{path}/{answer.json['id']}"))
+
+    async def refused(self, party: Party, path: str, body: Any, *statuses: int) -> Answer:
+        """The answer to a POST that must be refused with one of these statuses and a problem document."""
+        answer = await party.post(path, body)
+        self.keep(party, path, answer)
+        wanted, said = " or ".join(map(str, statuses)), json.dumps(body)[:LONGEST_SAID]
+        expect(answer.status in statuses, f"POST {path} {said} should be answered {wanted}, but got {answer.status}")
+        return answer.problem(*statuses)
 
     async def drop(self, party: Party, path: str) -> Json:
         """Delete an object before its check ends, and return what the deletion answered."""

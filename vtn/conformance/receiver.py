@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ Json = dict[str, Any]
 LONGEST_LINE = 16_384
 ARRIVES_WITHIN_S = 10.0
 SILENCE_S = 0.5
+FAR_AWAY = ("198.51.100.1", 9)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Arrival:
     headers: Mapping[str, str]
     body: Json
     path: str
+    method: str = "POST"
 
     @property
     def said(self) -> tuple[Any, Any, Any]:
@@ -62,6 +65,33 @@ class Hook:
         expect(arrival.said == wanted, f"the notification should be {wanted}, but is {arrival.said}")
         return arrival.body
 
+    async def until(self, operation: str, thing: Json) -> Json:
+        """The notification of this operation on this object, whatever else comes before it."""
+        return (await self.hears_all((operation, thing)))[0]
+
+    async def hears_all(self, *wanted: tuple[str, Json]) -> list[Json]:
+        """The notifications of these operations on these objects, which may come in any order and among others."""
+        missing = {(operation, thing["objectType"], thing["id"]) for operation, thing in wanted}
+        found: list[Json] = []
+        while missing:
+            try:
+                arrival = await self.next()
+            except Failed:
+                raise Failed(f"no notification of {missing} came within {ARRIVES_WITHIN_S:g} s") from None
+            if arrival.said in missing:
+                missing.remove(arrival.said)
+                found.append(arrival.body)
+        return found
+
+    async def never(self, *things: Json) -> None:
+        """Failed when anything about these objects has come or comes now; called after what must come has come."""
+        ids = {thing["id"] for thing in things}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SILENCE_S):
+                while True:
+                    arrival = await self.arrivals.get()
+                    expect(arrival.said[2] not in ids, f"what should not be told was told: {arrival.said}")
+
     async def next(self, within_s: float = ARRIVES_WITHIN_S) -> Arrival:
         """The next notification; Failed when none comes."""
         try:
@@ -96,19 +126,14 @@ class Receiver:
 
     @contextlib.contextmanager
     def hook(self) -> Iterator[Hook]:
-        """A callback URL for the length of a block."""
-        hook = self.opened()
+        """A callback URL; after the block it goes on answering, and behaves."""
+        path = f"/hook/{next(self._numbers)}"
+        hook = self._hooks[path] = Hook(self.url + path)
         try:
             yield hook
         finally:
             hook.status = 200
             hook.open.set()
-
-    def opened(self) -> Hook:
-        """A callback URL for the length of the run."""
-        path = f"/hook/{next(self._numbers)}"
-        hook = self._hooks[path] = Hook(self.url + path)
-        return hook
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer a challenge, or take a notification."""
@@ -127,8 +152,19 @@ class Receiver:
         hook.called.set()
         await hook.open.wait()
         if hook.status < 300:  # noqa: PLR2004 - what is refused did not arrive
-            hook.arrivals.put_nowait(Arrival(dict(request.headers), await request.json(), request.path_qs))
+            body = await request.json()
+            hook.arrivals.put_nowait(Arrival(dict(request.headers), body, request.path_qs, request.method))
         return web.Response(status=hook.status, headers=headers)
+
+
+def own_address() -> str:
+    """The IPv4 address by which this machine is seen by others; its loopback address when it is alone."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(FAR_AWAY)
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 @contextlib.asynccontextmanager

@@ -13,17 +13,31 @@ from aiohttp.hdrs import METH_HEAD
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
+from vtn.endpoints import requestid
+from vtn.endpoints.coding import GZIP, gzip_tag, gzipped, takes_gzip
+from vtn.endpoints.memo import Text
+
 MEDIA_TYPE = "application/json"
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+VARIES = "Vary: Accept-Encoding\r\n"
+CODED = f"Content-Encoding: {GZIP}\r\n"
 
 
 class JsonAnswer(web.StreamResponse):
-    """A JSON text as an answer; without a body (304), the word that the client has it already."""
+    """A JSON text as an answer; without a body (304), the word that the client has it already.
 
-    def __init__(self, body: bytes | None, status: HTTPStatus = HTTPStatus.OK, etag: str | None = None) -> None:
+    `text` is where the bytes are remembered, if they are; its compressed form is kept there too.
+    """
+
+    def __init__(
+        self, body: bytes | None, status: HTTPStatus = HTTPStatus.OK, etag: str | None = None, text: Text | None = None
+    ) -> None:
         super().__init__(status=status)
         self.body = body
         self._etag = etag
+        self._text = text
+        self._varies = etag is not None
+        self._coded = False
         self._sent = False
         self._shows_body = True
 
@@ -31,6 +45,19 @@ class JsonAnswer(web.StreamResponse):
     def keep_alive(self) -> bool | None:
         """Whether the connection goes on after this answer."""
         return self._sent or super().keep_alive
+
+    async def compress(self, accept_encoding: str) -> None:
+        """Take the compressed form if the client does; either way caches are told that there are two."""
+        self._varies = True
+        if self.body is None or not takes_gzip(accept_encoding):
+            return
+        packed = self._text.gzipped if self._text else None
+        if packed is None:
+            packed = await gzipped(self.body)
+            if self._text:
+                self._text.gzipped = packed
+        self.body, self._coded = packed, True
+        self._etag = gzip_tag(self._etag) if self._etag else None
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send all of it on a connection that goes on; otherwise let aiohttp begin."""
@@ -54,13 +81,20 @@ class JsonAnswer(web.StreamResponse):
     def _message(self) -> bytes:
         body = self.body
         etag = f"ETag: {self._etag}\r\n" if self._etag else ""
+        form = f"{VARIES if self._varies else ''}{CODED if self._coded else ''}"
         content = "" if body is None else f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
         own = f"Date: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
-        return f"{STATUS_LINES[self.status]}{content}{etag}{own}".encode() + self._shown()
+        asked = f"{requestid.HEADER}: {requestid.current()}\r\n"
+        return f"{STATUS_LINES[self.status]}{content}{etag}{form}{asked}{own}".encode() + self._shown()
 
     def _fill_headers(self) -> None:
+        self.headers[requestid.HEADER] = requestid.current()
         if self._etag:
             self.headers["ETag"] = self._etag
+        if self._varies:
+            self.headers["Vary"] = "Accept-Encoding"
+        if self._coded:
+            self.headers["Content-Encoding"] = GZIP
         if self.body is not None:
             self.content_type = MEDIA_TYPE
             self.content_length = len(self.body)

@@ -69,6 +69,11 @@ class Relay:
         self._cursor: int | None = None
         self._written = 0
 
+    @property
+    def position(self) -> int | None:
+        """How far the log has been read; None before the first look."""
+        return self._cursor
+
     async def run(self) -> None:
         """Relay until cancelled; a database out of reach is waited for."""
         self._cursor = None

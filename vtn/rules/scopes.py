@@ -26,12 +26,16 @@ BL_ONLY = frozenset({"read_bl", "write_programs", "write_events"})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation: its name in the specification, its route, and the scope it takes (None: any client)."""
+    """One operation: its name in the specification, its route, and the scope it takes (None: any client).
+
+    `or_scope` opens it too: OpenADR 3.0.1 reads with `read_all`, whoever the client is.
+    """
 
     name: str
     method: str
     path: str
     scope: str | None
+    or_scope: str | None = None
 
 
 def _crud(collection: str, item: str, names: tuple[str, str, str, str, str], read: str, write: str) -> list[Operation]:
@@ -121,6 +125,11 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
+def is_public_read(operation: Operation) -> bool:
+    """Whether it may be called without a token where a VTN has public data only (AUTH-26)."""
+    return operation.method == "GET" and operation.scope == "read_targets"
+
+
 def standard_scope(scope: str) -> str:
     """A scope in the standard's spelling."""
     return OTHER_SPELLINGS.get(scope, scope)
@@ -132,7 +141,7 @@ def permits(operation: Operation, *, is_bl: bool, scopes: Collection[str]) -> bo
         return True
     if operation.scope in BL_ONLY and not is_bl:
         return False
-    if operation.scope in scopes:
+    if operation.scope in scopes or operation.or_scope in scopes:
         return True
     return is_bl and "read_all" in scopes and operation.scope in BL_READS_ALL
 
