@@ -333,6 +333,7 @@ async def broker_for(
     """A broker, its authorisation and the MQTT relay, running."""
     chance, chosen = random.Random(7), Mqtt(port=0, **settings)
     options = {"certificates": certificates_for(chosen, folder / "clients"), "largest_body_bytes": largest_body_bytes}
+    options["reload_s"] = POLL_S
     async with started(Broker(chosen, folder / "broker", chance, **options)) as broker:
         check = desk(made.clients, lifetime_s)
         identify = identity.by_method(chosen.authentication, made.audience, check)

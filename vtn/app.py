@@ -240,6 +240,7 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
         settings.auth,
         server.gzip_from_bytes,
         server.patience_s,
+        face301=compat30.face(core, protocol.ven_clients, http_callbacks=settings.webhooks.legacy_http),
     )
 
 
@@ -248,7 +249,6 @@ def _application(settings: Settings, hall: Hall, notifying: station.Station, url
     return build(
         hall,
         Notifiers(notifying.uris, settings.mqtt.authentication, notifying.certificate),
-        face301=compat30.face(hall.core, settings.protocol.ven_clients, http_callbacks=settings.webhooks.legacy_http),
         root_url=url,
         max_body_bytes=settings.server.max_body_bytes,
         hooks=broker_hooks(hall, settings.mqtt),

@@ -11,6 +11,7 @@ from vtn.rules.privacy import Match
 from vtn.settings import Section
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+SECURE_MQTT = frozenset({"mqtts", "ssl", "wss"})
 ANYWHERE, ON_THIS_MACHINE = frozenset({"https"}), frozenset({"http", "https"})
 Port = Annotated[int, pydantic.Field(ge=0, le=65535)]
 Seconds = Annotated[float, pydantic.Field(gt=0)]
@@ -89,6 +90,15 @@ class Mqtt(Section):
             raise ValueError("authentication = 'CERTIFICATE' is for the bundled broker, which trusts our certificates")
         if self.authentication == "CERTIFICATE" and self.mode == "bundled" and self.certificate is None:
             raise ValueError("authentication = 'CERTIFICATE' needs TLS: certificate and private_key")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _clients_are_sent_to_brokers_that_speak_tls(self) -> Self:
+        told = self.advertise or ((self.url,) if self.mode == "external" and self.url else ())
+        for uri in told:
+            parts = urlsplit(uri)
+            if parts.scheme not in SECURE_MQTT and parts.hostname not in LOOPBACK:
+                raise ValueError(f"clients are told {uri}, which is not mqtts://; set advertise (OpenADR is TLS only)")
         return self
 
 

@@ -81,7 +81,7 @@ async def test_a_narrowed_token_opens_its_own_doors_only_sco_02_to_08(vtn, c1, s
             assert answer.status == (400 if name == scope else 403), (path, answer.content)
 
 
-@pytest.mark.parametrize("scope", ["write_programs", "write_events", "read_all", "read_bl"])
+@pytest.mark.parametrize("scope", ["write_programs", "write_events", "read_bl"])
 async def test_a_ven_is_not_given_a_utilitys_scope_auth_12(vtn, nobody, scope):
     form = {"grant_type": "client_credentials", "client_id": "c1", "client_secret": vtn.secrets["c1"], "scope": scope}
     answer = (await ask(nobody, form)).shows(400)

@@ -54,13 +54,13 @@ class Ven:
         self.seen = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
-        self._dns = AsyncZeroconf(interfaces=[HOST])
-        self._browser = AsyncServiceBrowser(self._dns.zeroconf, SERVICE, handlers=[self._changed])
+        self.dns = AsyncZeroconf(interfaces=[HOST])
+        self._browser = AsyncServiceBrowser(self.dns.zeroconf, SERVICE, handlers=[self._changed])
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._browser.async_cancel()
-        await self._dns.async_close()
+        await self.dns.async_close()
 
     def _changed(self, **_):
         self._task = asyncio.ensure_future(self._tell())
@@ -74,7 +74,7 @@ class Ven:
         info = AsyncServiceInfo(SERVICE, f"{name}.{SERVICE}")
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                if await info.async_request(self._dns.zeroconf, 1000) and holds(text(info)):
+                if await info.async_request(self.dns.zeroconf, 1000) and holds(text(info)):
                     return info
                 async with self.seen:
                     with contextlib.suppress(TimeoutError):
@@ -89,6 +89,9 @@ async def test_a_ven_finds_the_vtn_and_the_url_leads_to_it(announced, name, http
     port = int(announced.root.rpartition(":")[2])
     async with Ven() as ven:
         info = await ven.find(name)
+        host = zeroconf.AddressResolverIPv4(f"{name}.local.")
+        assert await host.async_request(ven.dns.zeroconf, 3000)
+        assert host.parsed_addresses() == [HOST]
     said = text(info)
     assert (info.server, info.port, info.priority, info.weight) == (f"{name}.local.", port, 0, 0)
     assert info.parsed_addresses() == [HOST]
@@ -125,7 +128,7 @@ async def test_a_vtn_that_stops_takes_its_announcement_back(launch):
     async with Ven() as ven:
         with launch({"discovery.enabled": "true", "discovery.name": own}):
             await ven.find(own)
-            browser = AsyncServiceBrowser(ven._dns.zeroconf, SERVICE, handlers=[watch])
+            browser = AsyncServiceBrowser(ven.dns.zeroconf, SERVICE, handlers=[watch])
         async with asyncio.timeout(PATIENCE_S):
             await gone.wait()
         await browser.async_cancel()

@@ -63,7 +63,7 @@ def clients(drive: Drive, facts: dict[str, Any]) -> None:
 
 
 def scopes_of_the_readme(drive: Drive, facts: dict[str, Any]) -> None:
-    """The library's own example of a VEN asks for read_all: the operator registers such a client with it."""
+    """The library's own example of a VEN asks for read_all, and gets in."""
     drive.roles["readme"] = VirtualEndNodeHttpClientFactory.create_http_ven_client(
         vtn_base_url=facts["url"],
         client_id="readme",

@@ -1,8 +1,8 @@
 """Requests by the thousand, made up from the server's own OpenAPI document: `python tests/interop/fuzz.py`.
 
-A real server, two clients of it (Business Logic and a VEN), each in a process of its own (`fuzz_party`). Wanted: no 5xx,
-no status and no media type that the document does not name, no answer that breaks its schema, nothing invalid taken and
-nothing valid refused. The summary goes to `var/fuzz/summary.json`; the exit code says whether anything failed.
+A real server, two clients of it (Business Logic and a VEN), each in a process of its own (`fuzz_party`). Wanted: no
+5xx, no status and no media type that the document does not name, no answer that breaks its schema, nothing invalid
+taken and nothing valid refused. The summary goes to `var/fuzz/summary.json`; the exit code says whether any failed.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from vtn_process import V310, V311, Vtn, add_client, fresh  # noqa: E402 - found
 PARTY = HERE / "fuzz_party.py"
 SUMMARY = HERE.parents[1] / "var" / "fuzz" / "summary.json"
 ROLES = {"bl": "BL", "c1": "VEN"}
-PATIENCE_S = 1800
+BOUNDARIES = 8500  # about as many requests does it take to walk along all boundaries with both clients
 Json = dict[str, Any]
 
 # Rules of this server that a JSON schema cannot say; a valid request may be refused by them (400).
@@ -38,6 +38,7 @@ REFUSALS = [
     {"says": r"^must be (an https URL with a host|a well-formed URL)$", "reason": "callbacks are https"},
     {"says": r"^echo challenge failed", "reason": "callbacks must echo a challenge"},
     {"says": r"^must be the clientID of the ven$", "reason": "a resource has the owner of its ven"},
+    {"says": r"^must hold no NUL", "reason": "a name is text that every database can hold"},
     {"says": r"^must be an integer$", "reason": "1.0 is an integer to JSON Schema and none to OpenAPI 3.0"},
 ]
 
@@ -45,21 +46,22 @@ REFUSALS = [
 class Echo(http.server.BaseHTTPRequestHandler):
     """A callback receiver that echoes every challenge and takes every notification."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         """Echo."""
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
         self._answer(query.get("echo", [""])[0].encode())
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Take."""
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self._answer(b"")
 
     def _answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(OSError):  # the server may have been stopped meanwhile
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -122,26 +124,28 @@ def own_document(url: str) -> Json:
 
 
 def jobs(target: Target, requests: int, seed: int, documents: Mapping[str, Json], known: Sequence[Json]) -> list[Json]:
-    """What each party has to do; Business Logic asks at one base URL, the VEN at the other."""
+    """What each party has to do; Business Logic begins at one base URL, the VEN at the other."""
     seeds = target.seeds()
     return [
         {
-            "url": target.vtn.root + base,
+            "urls": [target.vtn.root + base for base in bases],
             "document": copy.deepcopy(documents[who]),
             "token": target.vtn.token(who),
             "requests": -(-requests // len(ROLES)),
             "seed": seed * 1000 + place * 100,
             "ids": seeds[who],
             "callback": target.callback,
-            "coverage": requests >= FULL_FROM,
+            "share": min(1.0, requests / BOUNDARIES),
             "known": list(known),
             "refusals": REFUSALS,
         }
-        for place, (who, base) in enumerate(zip(ROLES, (V310, V311), strict=True))
+        for place, (who, bases) in enumerate(zip(ROLES, ((V310, V311), (V311, V310)), strict=True))
     ]
 
 
-FULL_FROM = 6000
+def _as_written(value: Any) -> str:
+    """A date that YAML has read, as the text that it was."""
+    return f"{value.isoformat()}Z"
 
 
 class Party:
@@ -158,7 +162,7 @@ class Party:
             text=True,
         )
         assert self._process.stdin
-        self._process.stdin.write(json.dumps(job))
+        self._process.stdin.write(json.dumps(job, default=_as_written))
         self._process.stdin.close()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -173,10 +177,11 @@ class Party:
 
     def result(self) -> Json:
         """What it came to."""
-        assert self._process.stdout
-        text = self._process.stdout.read()
-        code = self._process.wait(PATIENCE_S)
-        self._listener.join(5)
+        with self._process:
+            assert self._process.stdout
+            text = self._process.stdout.read()
+            self._listener.join()
+        code = self._process.returncode
         if code:
             raise RuntimeError("".join(self.last_words))
         found: Json = json.loads(text)
@@ -227,7 +232,8 @@ def fuzz(
     """Ask at least this often, by the server's own document or another one; the summary."""
     with target(settings) as under_test:
         documents = {
-            who: document or own_document(under_test.vtn.root + base) for who, base in zip(ROLES, (V310, V311), strict=True)
+            who: document or own_document(under_test.vtn.root + base)
+            for who, base in zip(ROLES, (V310, V311), strict=True)
         }
         parties = [Party(job) for job in jobs(under_test, requests, seed, documents, known)]
         stop = threading.Event()
@@ -259,7 +265,9 @@ def main() -> int:
     operations, failures = summary["by_operation"], summary["failures"]
     sys.stderr.write(f"\r{summary['requests']} requests to {len(operations)} operations, {len(failures)} failures\n")
     for failure in failures:
-        sys.stderr.write(f"{failure['operation']}: {failure['check']} ({failure['count']})\n{failure['message'][:600]}\n")
+        sys.stderr.write(
+            f"{failure['operation']}: {failure['check']} ({failure['count']})\n{failure['message'][:600]}\n"
+        )
     sys.stderr.write(f"{asked.summary}\n")
     return 1 if failures else 0
 

@@ -1,11 +1,12 @@
 """One client that asks an OpenADR server whatever its document allows, and much that it does not (schemathesis).
 
-A process of its own, because schemathesis' hooks are global: it reads one job (JSON) from standard input, writes how many
-requests it has made to standard error, and its result to standard output. It knows nothing of the server's insides.
+A process of its own, because schemathesis' hooks are global: it reads one job (JSON) from standard input, writes how
+many requests it has made to standard error, and its result to standard output. It knows nothing of what is inside.
 """
 
 import collections
 import dataclasses
+import itertools
 import json
 import random
 import re
@@ -17,6 +18,7 @@ from typing import Any
 import schemathesis
 from schemathesis import config, engine
 from schemathesis.generation import GenerationMode
+from schemathesis.generation.meta import TestPhase
 
 REFERENCES = ("programID", "eventID", "reportID", "subscriptionID", "venID", "resourceID")
 UNIQUE = {"/programs": ("programName",), "/vens": ("venName", "clientID"), "/resources": ("resourceName",)}
@@ -31,20 +33,21 @@ NOT_ASKED = {
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What to ask. `ids` are objects that stand throughout; `callback` echoes challenges; `known` is described below.
+    """What to ask. `urls` are base URLs of one server; `ids` are objects that stand throughout; `callback` echoes.
 
-    `known` lists failures that are no fault of the server: {"check", "operation", "says", "reason"}, the first three
-    regular expressions; `refusals` lists rules of 400 problems that no schema can express, likewise.
+    `share` is how much of the walk along all boundaries is to be walked. `known` lists failures that are no fault of
+    the server: {"check", "operation", "says", "reason"}, the first three regular expressions; `refusals` lists rules of
+    400 problems that no schema can express, likewise.
     """
 
-    url: str
+    urls: list[str]
     document: dict[str, Any]
     token: str
     requests: int
     seed: int
     ids: dict[str, list[str]]
     callback: str
-    coverage: bool = True
+    share: float = 1.0
     known: list[dict[str, str]] = dataclasses.field(default_factory=list)
     refusals: list[dict[str, str]] = dataclasses.field(default_factory=list)
 
@@ -54,9 +57,19 @@ class Objects:
 
     def __init__(self, job: Job) -> None:
         self._chance = random.Random(job.seed)
+        self._share = job.share
+        self._begun: set[str] = set()
         self._lasting = job.ids
         self._callback = job.callback
         self._made: dict[str, list[str]] = collections.defaultdict(list)
+
+    def wanted(self, case: Any) -> bool:
+        """Whether to ask this: of each operation's boundaries the first, and as many as are to be walked."""
+        if self._share == 1 or case.meta.phase.name is not TestPhase.COVERAGE:
+            return True
+        first = case.operation.label not in self._begun
+        self._begun.add(case.operation.label)
+        return first or self._chance.random() < self._share
 
     def steer(self, case: Any) -> None:
         """Point a valid request at real objects, and every callback at this machine."""
@@ -124,20 +137,26 @@ class Result:
 
     def add(self, operation: str, check: str, message: str, curl: str = "", said: str = "") -> None:
         """Note a failure, unless it is one that is known to be none."""
-        reason = self._excuse(operation, check, f"{message}\n{said}", said)
+        reason = self._excuse(operation, check, f"{message}\n{curl}\n{said}", said)
         if reason:
             self.excused[reason] += 1
             return
         one = self.failures.setdefault(
             (operation, check, message.partition("\n")[0]),
-            {"operation": operation, "check": check, "message": message[:2000], "curl": curl[:2000], "answer": said[:1000]},
+            {
+                "operation": operation,
+                "check": check,
+                "message": message[:2000],
+                "curl": curl[:2000],
+                "answer": said[:1000],
+            },
         )
         one["count"] = one.get("count", 0) + 1
 
     def _excuse(self, operation: str, check: str, message: str, said: str) -> str | None:
         for known in self._job.known:
-            parts = ((known["check"], check), (known["operation"], operation))
-            if all(re.fullmatch(wanted, found) for wanted, found in parts) and re.search(known["says"], message):
+            meant = re.fullmatch(known["check"], check) and re.fullmatch(known["operation"], operation)
+            if meant and re.search(known["says"], message, re.MULTILINE):
                 return known["reason"]
         return self._unwritten(said) if check == "positive_data_acceptance" else None
 
@@ -147,7 +166,9 @@ class Result:
             rules = [fault["rule"] for fault in json.loads(said)["errors"]]
         except (ValueError, LookupError, TypeError):
             return None
-        found = [next((one["reason"] for one in self._job.refusals if re.search(one["says"], rule)), None) for rule in rules]
+        found = [
+            next((one["reason"] for one in self._job.refusals if re.search(one["says"], rule)), None) for rule in rules
+        ]
         return found[0] if found and all(found) else None
 
     def report(self) -> dict[str, Any]:
@@ -169,7 +190,9 @@ def closed(document: dict[str, Any]) -> dict[str, Any]:
     asked = {f"Asked{name}": _shut(schema) for name, schema in schemas.items()}
     paths = {
         path: {
-            method: {**one, "requestBody": _shut(one["requestBody"])} if isinstance(one, dict) and "requestBody" in one else one
+            method: {**one, "requestBody": _shut(one["requestBody"])}
+            if isinstance(one, dict) and "requestBody" in one
+            else one
             for method, one in item.items()
         }
         for path, item in document["paths"].items()
@@ -188,53 +211,69 @@ def _shut(node: Any) -> Any:
     return {**rest, "additionalProperties": False} if "properties" in rest and "allOf" not in rest else rest
 
 
-def configured(job: Job, seed: int, *, coverage: bool, examples: int) -> Any:
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """One run of the engine: at a URL, along all boundaries or not, with so many random examples an operation."""
+
+    url: str
+    seed: int
+    boundaries: bool
+    examples: int
+
+
+def turns(job: Job) -> Iterable[Turn]:
+    """Once along all boundaries at each URL, then ever other data."""
+    for place, url in enumerate(job.urls):
+        yield Turn(url, job.seed + place, boundaries=True, examples=2)
+    for place in itertools.count(len(job.urls)):
+        yield Turn(job.urls[place % len(job.urls)], job.seed + place, boundaries=False, examples=30)
+
+
+def configured(job: Job, turn: Turn) -> Any:
     """The schema, ready to be run."""
-    document = job.document if coverage else closed(job.document)
-    schema = schemathesis.openapi.from_dict(document, config=config.SchemathesisConfig(seed=seed))
+    document = job.document if turn.boundaries else closed(job.document)
+    schema = schemathesis.openapi.from_dict(document, config=config.SchemathesisConfig(seed=turn.seed))
     project = schema.config
-    project.base_url = job.url
+    project.base_url = turn.url
     project.headers = {"Authorization": f"Bearer {job.token}"}
     project.continue_on_failure = True
-    project.generation.max_examples = examples
+    project.generation.max_examples = turn.examples
     project.generation.no_shrink = True
     project.generation.database = "none"
-    project.phases.coverage.enabled = coverage
-    project.phases.examples.enabled = coverage
+    project.phases.coverage.enabled = turn.boundaries
+    project.phases.examples.enabled = turn.boundaries and job.share == 1
+    project.phases.fuzzing.enabled = job.share == 1
+    project.phases.stateful.enabled = job.share == 1
     project.checks.update(excluded_check_names=list(NOT_ASKED))
     return schema
 
 
-def rounds(job: Job) -> Iterable[tuple[int, bool, int]]:
-    """Seed, whether every boundary is walked, and examples for each operation: once all of it, then ever other data."""
-    yield job.seed, job.coverage, 4
-    turn = 1
-    while True:
-        yield job.seed + turn, False, 40
-        turn += 1
-
-
 def run(job: Job) -> Result:
-    """Ask until there were enough requests."""
+    """Ask until there were enough requests; a part of the walk is walked to its end."""
     result, objects = Result(job), Objects(job)
-    schemathesis.hook("before_call")(lambda context, case, kwargs: objects.steer(case))  # noqa: ARG005 - their names
+    schemathesis.hook("filter_case")(lambda context, case: objects.wanted(case))  # noqa: ARG005 - their names
+    schemathesis.hook("before_call")(lambda context, case, kwargs: objects.steer(case))  # noqa: ARG005
     schemathesis.hook("after_call")(lambda context, case, response: objects.learn(case, response))  # noqa: ARG005
     told_at = time.monotonic()
-    for seed, coverage, examples in rounds(job):
-        stream = engine.from_schema(configured(job, seed, coverage=coverage, examples=examples)).execute()
+    for turn in turns(job):
+        stream = engine.from_schema(configured(job, turn)).execute()
         for event in stream:
             if (recorder := getattr(event, "recorder", None)) is not None:
                 result.take(recorder)
             elif isinstance(event, (engine.events.NonFatalError, engine.events.FatalError)):
-                result.add(getattr(event, "label", "the run"), type(event).__name__, str(getattr(event, "value", event)))
+                result.add(
+                    getattr(event, "label", "the run"), type(event).__name__, str(getattr(event, "value", event))
+                )
             if time.monotonic() - told_at > 1:
                 told_at = time.monotonic()
                 sys.stderr.write(f"{result.requests}\n")
                 sys.stderr.flush()
-            if result.requests >= job.requests:
+            if result.requests >= job.requests and job.share == 1:
                 stream.stop()
                 return result
-    raise AssertionError("rounds never end")
+        if result.requests >= job.requests or job.share < 1:
+            return result
+    raise AssertionError("turns never end")
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ import pytest
 from vtn_process import V311
 
 WHOLE = {"left_out": [], "idle_excuses": []}
-README_SCOPES = ("read_all", "write_reports", "read_targets", "read_ven_objects")
 
 
 def went_as_expected(lines: list[dict[str, Any]], subtests: pytest.Subtests) -> None:
@@ -28,7 +27,7 @@ def went_as_expected(lines: list[dict[str, Any]], subtests: pytest.Subtests) -> 
 
 
 def test_every_member_of_openadr3_client_works(vtn, certified_vtn, drive, subtests):
-    vtn.add_client("readme", "VEN", *(word for scope in README_SCOPES for word in ("--scope", scope)))
+    vtn.add_client("readme", "VEN")
     more = {"certified": certified_vtn.url, "certified_secrets": certified_vtn.secrets}
     went_as_expected(drive(environments.OPENADR3, "drive_openadr3_client.py", vtn.url, vtn.secrets, **more), subtests)
 

@@ -1,15 +1,20 @@
 """What an external broker is told about sessions whose token has died, and about identifiers that two clients want."""
 
+import base64
+import re
 import types
+from pathlib import Path
 
 import pytest
 
-from vtn.config import Mqtt
+from vtn.config import Mqtt, Server
 from vtn.endpoints.brokerhooks import MOST_SESSIONS, REFUSED, Connections, Gatekeeper, broker_hooks
 from vtn.errors import Unauthenticated
+from vtn.notifiers.brokerkeys import payload_bytes
 from vtn.storage.ports import Client, Role
 
 NOW_S = 1_000.0
+CONFIG = Path(__file__).parents[2] / "config"
 
 
 class Now:
@@ -56,7 +61,7 @@ def now():
 
 @pytest.fixture
 def keeper(hall, now):
-    return Gatekeeper(hall, Mqtt(mode="external", url="mqtt://b", username="evtn", password="own"), now)
+    return Gatekeeper(hall, Mqtt(mode="external", url="mqtts://b", username="evtn", password="own"), now)
 
 
 def login(name, mqtt_id, token=None):
@@ -112,12 +117,12 @@ async def test_a_token_that_is_none_is_an_error_in_words(keeper):
 
 
 async def test_without_a_password_of_its_own_nobody_is_the_vtn(hall, now):
-    keeper = Gatekeeper(hall, Mqtt(mode="external", url="mqtt://b", username="evtn"), now)
+    keeper = Gatekeeper(hall, Mqtt(mode="external", url="mqtts://b", username="evtn"), now)
     assert await keeper.user({"username": "evtn", "password": ""}) == REFUSED
 
 
 async def test_anonymously_everyone_may_listen_to_shared_topics_and_only_the_vtn_publish(hall, now):
-    settings = Mqtt(mode="external", url="mqtt://b", username="evtn", password="own", authentication="ANONYMOUS")
+    settings = Mqtt(mode="external", url="mqtts://b", username="evtn", password="own", authentication="ANONYMOUS")
     keeper = Gatekeeper(hall, settings, now)
     assert (await keeper.user({})).allowed
     assert not (await keeper.user(login("evtn", "a", "guess"))).allowed
@@ -158,3 +163,23 @@ def test_an_identifier_that_changed_hands_is_forgotten_by_its_last_holder_only()
 def test_hooks_exist_only_with_a_password(hall):
     assert broker_hooks(hall, Mqtt()) == {}
     assert len(broker_hooks(hall, Mqtt(hook_password="word"))) == 5
+
+
+@pytest.mark.parametrize(("name", "broker"), [("mosquitto.example.conf", "mosquitto"), ("emqx.example.hocon", "emqx")])
+def test_the_example_configurations_ask_where_the_vtn_answers(hall, name, broker):
+    text = (CONFIG / name).read_text()
+    answered = broker_hooks(hall, Mqtt(hook_password="word"))
+    assert set(re.findall(r"/mqtt/[a-z/]+", text)) == {path for path in answered if f"/{broker}/" in path}
+
+
+def test_the_example_of_emqx_shows_the_password_as_http_basic():
+    shown = set(re.findall(r'"Basic ([^"]+)"', (CONFIG / "emqx.example.hocon").read_text()))
+    assert {base64.b64decode(one) for one in shown} == {b"broker:HOOK_PASSWORD"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("mosquitto.example.conf", "max_packet_size 8388608"), ("emqx.example.hocon", "= 8MB")]
+)
+def test_the_example_configurations_take_the_largest_notification(name, said):
+    assert payload_bytes(Server().max_body_bytes) == 8 * 1024 * 1024
+    assert said in (CONFIG / name).read_text()

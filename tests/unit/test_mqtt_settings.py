@@ -16,6 +16,8 @@ FILES = {"certificate": "server.pem", "private_key": "server.key"}
         ({"authentication": "CERTIFICATE", "mode": "external", "url": "mqtts://b", **FILES}, "is for the bundled"),
         ({"certificate": "server.pem"}, "go together"),
         ({"mode": "external"}, "needs url"),
+        ({"mode": "external", "url": "mqtt://broker.example"}, "not mqtts://"),
+        ({"advertise": ("mqtts://a.example", "mqtt://b.example")}, "clients are told mqtt://b.example"),
     ],
 )
 def test_settings_that_cannot_work_together_are_refused(settings, reason):
@@ -29,6 +31,8 @@ def test_settings_that_cannot_work_together_are_refused(settings, reason):
         {"authentication": "CERTIFICATE", **FILES},
         {"authentication": "ANONYMOUS"},
         {"mode": "off", "authentication": "CERTIFICATE"},
+        {"mode": "external", "url": "mqtt://127.0.0.1:1883", "authentication": "ANONYMOUS"},
+        {"mode": "external", "url": "mqtt://inside", "advertise": ("mqtts://b",), "authentication": "ANONYMOUS"},
     ],
 )
 def test_settings_that_can_are_taken(settings):

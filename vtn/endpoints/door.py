@@ -27,6 +27,7 @@ from vtn.endpoints.problems import problem, refusal
 from vtn.endpoints.tally import Tallies
 from vtn.errors import Fault, Rejected, TooLarge, TooSlow, Unauthenticated, VtnError
 from vtn.rules.scopes import Operation, is_public_read, require
+from vtn.service.compat30 import Face
 from vtn.service.core import Core
 from vtn.wire import document
 
@@ -41,7 +42,7 @@ UNCOUNTED = "other"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hall:
-    """What the endpoints share."""
+    """What the endpoints share; `face301` serves OpenADR 3.0.1 from the same store."""
 
     core: Core
     desk: TokenDesk
@@ -52,6 +53,7 @@ class Hall:
     gzip_from_bytes: int = 0
     patience_s: float = 30.0
     tallies: Tallies = dataclasses.field(default_factory=Tallies)
+    face301: Face | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

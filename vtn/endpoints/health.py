@@ -105,8 +105,10 @@ async def _in_time(look: Look) -> Finding:
 
 
 def worst(findings: Sequence[Finding]) -> State:
-    """The state of the whole."""
-    return max((finding.state for finding in findings), key=ORDER.index, default=State.UP)
+    """The state of the whole; what is not wanted is not missed."""
+    return max(
+        (finding.state for finding in findings if finding.state is not State.OFF), key=ORDER.index, default=State.UP
+    )
 
 
 def looks(

@@ -16,6 +16,7 @@ from aiohttp import HttpVersion11, web
 from vtn.endpoints import requestid
 from vtn.endpoints.problems import problem
 
+LINGER_S = 10.0  # for what is left of a body that was refused, so that its sender hears why
 IDLE_S = 620.0  # longer than load balancers keep a connection, so that they never send into one that closes
 
 log = logging.getLogger("vtn.http")
@@ -34,7 +35,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Await the first head."""
         super().connection_made(transport)
-        self._late = self._loop.call_later(self._patience_s, self._hang_up)
+        self._await_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Await nothing more."""
@@ -42,13 +43,22 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; when they leave a head unfinished, its time runs from the first of them."""
+        """Take bytes; when they begin a head and do not finish it, its time runs from the first of them."""
+        heads = self._request_count
         super().data_received(data)
-        if self._waiter is None or self._waiter.done():
-            if self._late is not None:
-                self._stop_waiting()
-        elif self._late is None:
-            self._late = self._loop.call_later(self._patience_s, self._hang_up)
+        if self._request_count != heads:
+            self._stop_waiting()
+        elif self._late is None and self._between_requests():
+            self._await_head()
+
+    def _between_requests(self) -> bool:
+        """Whether bytes that come now are of no request that has begun."""
+        if self._messages:
+            return bool(self._messages[-1][1].is_eof())
+        return self._current_request is None or self._current_request.content.is_eof()
+
+    def _await_head(self) -> None:
+        self._late = self._loop.call_later(self._patience_s, self._hang_up)
 
     def _stop_waiting(self) -> None:
         if self._late is not None:
@@ -56,8 +66,11 @@ class Connection(web.RequestHandler):
             self._late = None
 
     def _hang_up(self) -> None:
+        """The head is late; a request before it is answered first."""
         self._late = None
-        if self._waiter is not None and not self._waiter.done():
+        if self._waiter is None or self._waiter.done():
+            self._await_head()
+        else:
             self.force_close()
 
     def handle_error(
@@ -115,6 +128,7 @@ class Runner(web.AppRunner):
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=IDLE_S,
+            lingering_time=min(LINGER_S, self._patience_s),
             tcp_keepalive=True,
         )
 

@@ -9,7 +9,7 @@ import base64
 import binascii
 import math
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
@@ -21,8 +21,7 @@ from vtn.auth.limits import TokenLimits, address_name
 from vtn.endpoints.door import AiohttpHandler, Hall, json_answer, read_body
 from vtn.endpoints.problems import problem, refusal
 from vtn.errors import Rejected, TooLarge, VtnError
-from vtn.rules.compat30.operations import BASE_PATH, grantable_on_301
-from vtn.rules.scopes import grantable
+from vtn.rules.scopes import askable, grantable
 from vtn.storage.ports import Client
 from vtn.wire import document
 
@@ -103,8 +102,7 @@ class Counter:
         if not await self._matches(form["client_secret"], client) or client is None:
             raise OAuthError("invalid_client", "unknown client or wrong secret", HTTPStatus.UNAUTHORIZED)
         self._limits.proved(client.client_id, address)
-        allowed = grantable_on_301(client.scopes) if request.path.startswith(BASE_PATH) else client.scopes
-        return _granted(self._hall, client, form, allowed)
+        return _granted(self._hall, client, form)
 
     async def _matches(self, secret: str, client: Client | None) -> bool:
         if self._queue >= LONGEST_QUEUE:
@@ -124,9 +122,9 @@ def _in_time(wait_s: float) -> None:
         raise OAuthError("temporarily_unavailable", detail, HTTPStatus.TOO_MANY_REQUESTS, wait_s=wait_s)
 
 
-def _granted(hall: Hall, client: Client, form: Mapping[str, str], allowed: Collection[str]) -> web.Response:
+def _granted(hall: Hall, client: Client, form: Mapping[str, str]) -> web.Response:
     requested = form.get("scope", "").split()
-    granted, refused = grantable(requested, allowed)
+    granted, refused = grantable(requested, askable(client.scopes))
     if refused:
         raise OAuthError("invalid_scope", f"this client may not have the scope {refused[0][:128]!r}")
     scopes = granted or client.scopes

@@ -14,7 +14,6 @@ from vtn.endpoints.oauth import auth_server, auth_token
 from vtn.endpoints.openapi import AUTH_SERVER, AUTH_TOKEN
 from vtn.endpoints.problems import problem
 from vtn.rules.scopes import OPERATIONS
-from vtn.service.compat30 import Face
 
 NO_HOOKS: Mapping[str, AiohttpHandler] = {}
 BASE_PATHS = ("/openadr3/3.1.0", "/openadr3/3.1.1")
@@ -24,7 +23,6 @@ def build(
     hall: Hall,
     notifiers: Notifiers,
     *,
-    face301: Face,
     root_url: str,
     max_body_bytes: int,
     hooks: Mapping[str, AiohttpHandler] = NO_HOOKS,
@@ -32,7 +30,6 @@ def build(
 ) -> web.Application:
     """The web application; `root_url` is how clients reach this server, without a trailing slash.
 
-    `face301` serves OpenADR 3.0.1 from the same store.
     `hooks` are what external brokers post their questions to, by path; `pages` what is read at the root, by path.
     """
     app = web.Application(client_max_size=max_body_bytes)
@@ -45,7 +42,8 @@ def build(
         app.router.add_get(f"{base}/auth/server", caught(hall, server, AUTH_SERVER.name), expect_handler=expected)
         app.router.add_post(f"{base}/auth/token", token, expect_handler=expected)
         _add_operations(app, base, hall, handlers)
-    compat30.mount(app, hall, face301, token)
+    if hall.face301 is not None:
+        compat30.mount(app, hall, hall.face301, token)
     published = documents(published_facts(hall, root_url, BASE_PATHS), may_pack=hall.gzip_from_bytes > 0)
     _add_pages(app, hall, {**pages, **published})
     for path, hook in hooks.items():

@@ -35,7 +35,6 @@ CONNECT_S = 2.0
 CLOSE_S = 2.0
 FOREVER = -1
 UNLIMITED = {"subs": FOREVER, "data": FOREVER, "payload": FOREVER}
-FEW = {**UNLIMITED, "subs": 64}
 
 _log = logging.getLogger(__name__)
 
@@ -152,7 +151,7 @@ class Authorisation:
             "sub": {"allow": allowed},
             "pub": {"deny": [">"]},
             "allowed_connection_types": ["MQTT"],
-            **(UNLIMITED if visitor.client_id else FEW),
+            **UNLIMITED,
         }
         claims = {"type": "user", "version": 2, **permissions}
         named = {"name": visitor.client_id} if visitor.client_id else {}

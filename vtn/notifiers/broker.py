@@ -26,6 +26,7 @@ from vtn.notifiers.brokerkeys import PUBLISHER, Setup
 from vtn.notifiers.identity import Certificates
 from vtn.notifiers.mqtt import BrokerAddress
 from vtn.notifiers.webhook import retry_delay_s
+from vtn.tls import ServerTls
 
 READY_WITHIN_S = 15.0
 STOPPED_WITHIN_S = 5.0
@@ -33,6 +34,7 @@ LOOK_EVERY_S = 0.02
 FIRST_RETRY_S = 0.2
 LONGEST_RETRY_S = 15.0
 LARGEST_BODY_BYTES = 1_048_576
+RELOAD_S = 10.0
 LOCAL_CLIENTS = "127.0.0.1"
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - how to reach what listens everywhere
 
@@ -50,6 +52,7 @@ class Broker:
         *,
         largest_body_bytes: int = LARGEST_BODY_BYTES,
         certificates: Certificates | None = None,
+        reload_s: float = RELOAD_S,
     ) -> None:
         self._folder = folder.absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -59,6 +62,10 @@ class Broker:
         self._client_port = _free_port(LOCAL_CLIENTS)
         self._largest_body_bytes = largest_body_bytes
         self._certificates = certificates
+        self._files: ServerTls | None = None
+        if settings.certificate and settings.private_key:
+            self._files = ServerTls(settings.certificate, settings.private_key)
+        self._reload_s = reload_s
         self._chance = chance
         self._lock: IO[str] | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -80,12 +87,11 @@ class Broker:
     @property
     def address(self) -> BrokerAddress:
         """Where and as whom the VTN publishes."""
-        return BrokerAddress(self._host, self.port, PUBLISHER, self.keys.publisher_password, self._tls())
+        tls = self._publishers_tls if self._settings.certificate else None
+        return BrokerAddress(self._host, self.port, PUBLISHER, self.keys.publisher_password, tls)
 
-    def _tls(self) -> ssl.SSLContext | None:
+    def _publishers_tls(self) -> ssl.SSLContext:
         """The broker's own certificate is pinned, whatever names it bears."""
-        if self._settings.certificate is None:
-            return None
         tls = ssl.create_default_context(cafile=str(self._settings.certificate))
         tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         tls.check_hostname = False
@@ -113,7 +119,20 @@ class Broker:
             raise
 
     async def run(self) -> None:
-        """Start the broker again whenever it dies, until cancelled."""
+        """Start the broker again whenever it dies, and have it show renewed certificates, until cancelled."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._keep_alive())
+            both.create_task(self._keep_fresh())
+
+    async def _keep_fresh(self) -> None:
+        """The broker reads its files again when it is told to; sessions are closed then, and clients come back."""
+        while self._files is not None:
+            await asyncio.sleep(self._reload_s)
+            if self._files.refresh() and self._process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.send_signal(signal.SIGHUP)
+
+    async def _keep_alive(self) -> None:
         failures = 0
         while True:
             if self._process is not None:

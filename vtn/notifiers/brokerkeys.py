@@ -15,6 +15,7 @@ APP, AUTH, SYS = "APP", "AUTH", "SYS"
 PUBLISHER, AUTHORISER, OVERSEER = "vtn-publisher", "vtn-authoriser", "vtn-overseer"
 GROWTH = 8
 MOST_PAYLOAD_BYTES = 67_108_864
+MOST_SUBSCRIPTIONS = 1_000
 FORGET_SESSION_AFTER = {"ANONYMOUS": "1h"}
 FORGET_ANY_SESSION_AFTER = "168h"
 
@@ -82,6 +83,7 @@ def configuration(setup: Setup, keys: BrokerKeys) -> str:
 server_name: evtn
 listen: "127.0.0.1:{setup.client_port}"
 max_payload: {payload_bytes(setup.largest_body_bytes)}
+max_subscriptions: {MOST_SUBSCRIPTIONS}
 log_file: {_quoted(str(folder / "broker.log"))}
 logfile_size_limit: 10MB
 logfile_max_num: 3

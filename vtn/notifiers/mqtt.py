@@ -14,6 +14,7 @@ import random
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,13 +52,13 @@ class BrokerGone(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Where the broker is, and who the VTN is to it."""
+    """Where the broker is, and who the VTN is to it. `tls` is asked at each connection: certificates are renewed."""
 
     host: str
     port: int
     username: str | None = None
     password: str | None = dataclasses.field(default=None, repr=False)
-    tls: ssl.SSLContext | None = None
+    tls: Callable[[], ssl.SSLContext] | None = None
 
 
 def external_address(url: str, username: str | None, password: str | None, ca: Path | None = None) -> BrokerAddress:
@@ -73,8 +74,10 @@ def external_address(url: str, username: str | None, password: str | None, ca: P
     if parts.scheme not in STANDARD_PORTS or not parts.hostname:
         raise CannotStart(f"mqtt.url must be mqtt://HOST:PORT or mqtts://HOST:PORT, not {url!r}")
     standard = STANDARD_PORTS[parts.scheme]
+    tls = partial(ssl.create_default_context, cafile=ca) if standard == STANDARD_PORTS["mqtts"] else None
     try:
-        tls = ssl.create_default_context(cafile=ca) if standard == STANDARD_PORTS["mqtts"] else None
+        if tls:
+            tls()
     except OSError as error:
         raise CannotStart(f"mqtt.ca cannot be used: {error}") from None
     return BrokerAddress(parts.hostname, port or standard, username, password, tls)
@@ -111,7 +114,7 @@ class Publisher:
 
     async def _reach(self) -> None:
         async with asyncio.timeout(CONNECT_S):
-            _, writer = await asyncio.open_connection(self._address.host, self._address.port, ssl=self._address.tls)
+            _, writer = await asyncio.open_connection(self._address.host, self._address.port, ssl=self._tls())
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
@@ -126,7 +129,7 @@ class Publisher:
                     self._client, self._gone = client, asyncio.Event()
                     self._ready.set()
                     await self._until_lost(client)
-            except aiomqtt.MqttError as error:
+            except (aiomqtt.MqttError, OSError) as error:
                 _log.warning("the MQTT broker at %s:%d is gone: %s", self._address.host, self._address.port, error)
             finally:
                 self._ready.clear()
@@ -178,13 +181,16 @@ class Publisher:
                 with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
                     await task
 
+    def _tls(self) -> ssl.SSLContext | None:
+        return self._address.tls() if self._address.tls else None
+
     def _new_client(self) -> aiomqtt.Client:
         client = aiomqtt.Client(
             self._address.host,
             self._address.port,
             username=self._address.username,
             password=self._address.password,
-            tls_context=self._address.tls,
+            tls_context=self._tls(),
             timeout=CONNECT_S,
             max_inflight_messages=WINDOW,
             max_concurrent_outgoing_calls=WINDOW,

@@ -155,6 +155,7 @@ async def _bundled(stack: contextlib.AsyncExitStack, parts: Parts, audience: Aud
         parts.chance,
         largest_body_bytes=server.max_body_bytes,
         certificates=certificates,
+        reload_s=server.reload_s,
     )
     await broker.start()
     stack.push_async_callback(broker.stop)

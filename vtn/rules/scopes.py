@@ -21,6 +21,7 @@ OTHER_SPELLINGS = {
 STANDARD_SCOPES = frozenset({*BL_SCOPES, *VEN_SCOPES})
 
 BL_READS_ALL = frozenset({"read_targets", "read_ven_objects", "read_bl"})
+VEN_READS = frozenset({"read_targets", "read_ven_objects"})
 BL_ONLY = frozenset({"read_bl", "write_programs", "write_events"})
 
 
@@ -150,6 +151,15 @@ def require(operation: Operation, *, is_bl: bool, scopes: Collection[str]) -> No
     """Raise Forbidden unless the client may call the operation."""
     if not permits(operation, is_bl=is_bl, scopes=scopes):
         raise Forbidden(f"this operation needs the scope {operation.scope}")
+
+
+def askable(scopes: Collection[str]) -> frozenset[str]:
+    """The scopes that a client may ask for: its own, and `read_all` if it may read all that VENs have to read.
+
+    Clients written for 3.0.1, and the examples of some written for 3.1, ask for `read_all` as VENs. In a VEN's token it
+    opens nothing on 3.1 (SCO-12), and on 3.0.1 the view of a VEN.
+    """
+    return frozenset(scopes) | ({"read_all"} if VEN_READS.issubset(scopes) else set())
 
 
 def grantable(requested: Iterable[str], allowed: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -51,6 +51,7 @@ async def an_event_is_read_by_its_id(kit: Kit) -> None:
     await kit.event(program)
     read = (await kit.bl.get(f"/events/{event['id']}")).shows(200).object
     expect(read == event, "the event that was read is not the one that was made")
+    expect(kept({"programID": program["id"], "intervals": PRICED}, read), "the event is not what was posted")
     expect(await in_list(kit.bl, "/events", event) == event, "the list shows another event")
 
 

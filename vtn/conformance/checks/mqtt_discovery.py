@@ -12,7 +12,7 @@ import aiomqtt
 from vtn.conformance.check import Check, Failed, Need, Skipped, check, expect, register
 from vtn.conformance.exchange import Json, Party
 from vtn.conformance.kit import Kit
-from vtn.conformance.listener import Login, connected
+from vtn.conformance.listener import Login, connected, listening
 from vtn.conformance.requirements import Level, every
 from vtn.conformance.stage import Stage, staged
 
@@ -105,10 +105,15 @@ async def a_binding_says_where_and_how(kit: Kit) -> None:
 
 @check("MQTT-07", needs=MQTT)
 async def anonymous_login_needs_nothing_more(kit: Kit) -> None:
-    """With ANONYMOUS the authentication has no more than its method, and targeted events are not to be heard."""
+    """With ANONYMOUS the authentication has no more than its method, and targeted events are heard by nobody."""
     told = await method(kit.ven, "ANONYMOUS")
     expect(told.keys() == {"method"}, f"ANONYMOUS should say nothing more, but says {sorted(told)}")
-    expect(await gets_in(await login(kit, kit.nobody)), "everybody should get in")
+    program = await kit.program()
+    topics = await kit.topics(kit.ven, f"programs/{program['id']}/events")
+    async with listening(Login(await offered(kit.ven), "", None, kit.trust), topics["CREATE"], "#") as ear:
+        hidden, open_to_all = await kit.event(program, targets=[kit.name("t")]), await kit.event(program)
+        await ear.until("CREATE", open_to_all)
+        await ear.never(hidden)
 
 
 @check("MQTT-08", needs=MQTT)

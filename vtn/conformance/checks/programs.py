@@ -58,6 +58,7 @@ async def a_program_is_read_by_its_id(kit: Kit) -> None:
     await kit.program()
     read = (await kit.bl.get(f"/programs/{program['id']}")).shows(200).object
     expect(read == program, "the program that was read is not the one that was made")
+    expect(kept({"attributes": ATTRIBUTES}, read), "the program is not what was posted")
     expect(await in_list(kit.bl, "/programs", program) == program, "the list shows another program")
 
 

@@ -72,6 +72,7 @@ async def a_report_is_read_by_its_id(kit: Kit) -> None:
     await kit.report(kit.ven, event)
     read = (await kit.ven.get(f"/reports/{report['id']}")).shows(200).object
     expect(read == report, "the report that was read is not the one that was made")
+    expect(kept({"eventID": event["id"], "resources": DATA}, read), "the report is not what was posted")
     expect(await in_list(kit.ven, "/reports", report) == report, "the list shows another report")
 
 

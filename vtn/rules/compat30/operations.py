@@ -5,13 +5,11 @@ That changes nothing of what they see: the role comes from the registration, and
 """
 
 import dataclasses
-from collections.abc import Collection
 
 from vtn.rules.scopes import OPERATIONS, Operation
 
 BASE_PATH = "/openadr3/3.0.1"
 READS_ALL = "read_all"
-READS_OF_VENS = frozenset({"read_targets", "read_ven_objects"})
 COLLECTIONS = frozenset({"programs", "reports", "events", "subscriptions", "vens", "resources"})
 
 
@@ -27,11 +25,3 @@ def _here(operation: Operation) -> Operation:
 OPERATIONS_301: tuple[Operation, ...] = tuple(
     _here(operation) for operation in OPERATIONS if operation.path.split("/")[1] in COLLECTIONS
 )
-
-
-def grantable_on_301(scopes: Collection[str]) -> frozenset[str]:
-    """The scopes that a client may ask for on 3.0.1: `read_all` too, if it may read all that a VEN has to read.
-
-    On 3.1 a token with that scope alone opens nothing to a VEN.
-    """
-    return frozenset(scopes) | ({READS_ALL} if READS_OF_VENS.issubset(scopes) else set())
