@@ -12,15 +12,20 @@ from vtn.endpoints.problems import problem
 from vtn.wire import document
 
 
+def given(headers=requestid.NOBODY):
+    requestid.begin(headers)
+    return requestid.current()
+
+
 async def test_an_id_is_a_uuid_and_never_given_twice():
-    ids = [requestid.begin() for _ in range(1000)]
+    ids = [given() for _ in range(1000)]
     assert len(set(ids)) == 1000
     assert all(str(uuid.UUID(one)) == one and uuid.UUID(one).version == 4 for one in ids)
 
 
 async def test_requests_that_run_side_by_side_keep_their_own_ids():
     async def request():
-        mine = requestid.begin()
+        mine = given()
         await asyncio.sleep(0)
         assert requestid.current() == mine
         return mine
@@ -29,7 +34,7 @@ async def test_requests_that_run_side_by_side_keep_their_own_ids():
 
 
 async def test_a_problem_is_named_by_the_request_that_had_it():
-    mine = requestid.begin()
+    mine = given()
     answer = problem(HTTPStatus.NOT_FOUND, "nothing here")
     assert document.parse(answer.body)["instance"] == f"urn:uuid:{mine}"
     assert answer.headers["X-Request-Id"] == mine
@@ -51,7 +56,7 @@ async def test_a_log_line_carries_the_id_also_from_another_thread():
     keep.addFilter(requestid.Marked())
     log = logging.getLogger("test_request_ids")
     log.addHandler(keep)
-    mine = requestid.begin({"X-Request-Id": "theirs-1"})
+    mine = given({"X-Request-Id": "theirs-1"})
     log.warning("here")
     await asyncio.to_thread(log.warning, "there")
     log.removeHandler(keep)
@@ -60,5 +65,5 @@ async def test_a_log_line_carries_the_id_also_from_another_thread():
 
 @pytest.mark.parametrize("theirs", ["", "x" * 65, "a b", "a\nINFO forged", "ä", "Bearer secret", "1;2"])
 async def test_an_id_of_a_caller_that_is_not_plain_does_not_reach_the_log(theirs):
-    mine = requestid.begin({"X-Request-Id": theirs})
+    mine = given({"X-Request-Id": theirs})
     assert requestid.mark() == f"[{mine}] "

@@ -21,6 +21,8 @@ MEDIA_TYPE = "application/json"
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 VARIES = "Vary: Accept-Encoding\r\n"
 CODED = f"Content-Encoding: {GZIP}\r\n"
+ASKED = f"{requestid.HEADER}: "
+SERVED = f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
 
 
 class JsonAnswer(web.StreamResponse):
@@ -79,13 +81,20 @@ class JsonAnswer(web.StreamResponse):
         return self.body if self.body is not None and self._shows_body else b""
 
     def _message(self) -> bytes:
+        status, text = STATUS_LINES[self.status], self._text
+        if text is None or self._coded:
+            lines = self._lines()
+        else:
+            lines = text.lines = text.lines or self._lines()
+        own = f"{ASKED}{requestid.current()}\r\nDate: {rfc822_formatted_time()}{SERVED}"
+        return f"{status}{lines}{own}".encode() + self._shown()
+
+    def _lines(self) -> str:
+        """The lines of the head that tell of the body."""
         body = self.body
-        etag = f"ETag: {self._etag}\r\n" if self._etag else ""
-        form = f"{VARIES if self._varies else ''}{CODED if self._coded else ''}"
         content = "" if body is None else f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
-        own = f"Date: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
-        asked = f"{requestid.HEADER}: {requestid.current()}\r\n"
-        return f"{STATUS_LINES[self.status]}{content}{etag}{form}{asked}{own}".encode() + self._shown()
+        etag = f"ETag: {self._etag}\r\n" if self._etag else ""
+        return f"{content}{etag}{VARIES if self._varies else ''}{CODED if self._coded else ''}"
 
     def _fill_headers(self) -> None:
         self.headers[requestid.HEADER] = requestid.current()

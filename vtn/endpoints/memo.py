@@ -15,10 +15,15 @@ NEVER = -1
 
 @dataclasses.dataclass(slots=True, weakref_slot=True)
 class Text:
-    """The bytes of an answer and their ETag; `gzipped` is the same text compressed, once somebody asked for that."""
+    """The bytes of an answer and their ETag.
+
+    `lines` is what an answer's head says of them, once it was said; `gzipped` the same text compressed, once somebody
+    asked for that.
+    """
 
     body: bytes
     etag: str
+    lines: str = ""
     gzipped: bytes | None = None
 
 

@@ -11,37 +11,28 @@ import re
 import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import NamedTuple
 
 HEADER = "X-Request-Id"
 PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 PREFIX = str(uuid.uuid4())[:24]
 NOBODY: Mapping[str, str] = {}
 
-_numbers = itertools.count()
+_next = itertools.count().__next__
+_now: ContextVar[tuple[int, Mapping[str, str]] | None] = ContextVar("request", default=None)  # its number and its head
 
 
-class Occurrence(NamedTuple):
-    """The request that is handled now: its id, and the head that came with it."""
-
-    id: str
-    headers: Mapping[str, str]
-
-
-_now: ContextVar[Occurrence | None] = ContextVar("request", default=None)
-
-
-def begin(headers: Mapping[str, str] = NOBODY) -> str:
+def begin(headers: Mapping[str, str] = NOBODY) -> None:
     """Give the request that is handled in this task an id."""
-    fresh = f"{PREFIX}{next(_numbers):012x}"
-    _now.set(Occurrence(fresh, headers))
-    return fresh
+    _now.set((_next(), headers))
 
 
 def current() -> str:
     """The id of the request that is handled in this task; a new one where none has begun."""
-    occurrence = _now.get()
-    return occurrence.id if occurrence else begin()
+    request = _now.get()
+    if request is None:
+        begin()
+        return current()
+    return f"{PREFIX}{request[0]:012x}"
 
 
 def urn() -> str:
@@ -60,8 +51,8 @@ class Marked(logging.Filter):
 
 def mark() -> str:
     """What a log line says of the request that it belongs to."""
-    occurrence = _now.get()
-    if occurrence is None:
+    request = _now.get()
+    if request is None:
         return ""
-    theirs = occurrence.headers.get(HEADER, "")
-    return f"[{occurrence.id} {theirs}] " if PLAIN.fullmatch(theirs) else f"[{occurrence.id}] "
+    theirs = request[1].get(HEADER, "")
+    return f"[{current()} {theirs}] " if PLAIN.fullmatch(theirs) else f"[{current()}] "

@@ -1,5 +1,6 @@
 """Callback URLs of subscriptions: the echo challenge, and what goes where (section SUB)."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
@@ -181,8 +182,7 @@ async def each_entry_is_sent_to_its_own_url(kit: Kit) -> None:
         await reports.hears("CREATE", report)
         await kit.drop(kit.ven, f"/reports/{report['id']}")
         await reports.hears("DELETE", report)
-        await events.none()
-        await reports.none()
+        await asyncio.gather(events.none(), reports.none())
 
 
 @check("SUB-12", needs=RECEIVER)

@@ -278,11 +278,11 @@ def _methods(name: str) -> Callable[[Kit], Awaitable[list[Json]]]:
 async def _topic_sets(kit: Kit) -> list[Json]:
     stage = await staged(kit, "P0", "V1")
     paths = [path_of(endpoint, stage) for endpoint in ENDPOINTS]
-    return [(await kit.bl.get(f"{TOPICS}/{path}")).shows(200).object for path in paths]
+    return [{"topics": await kit.topics(kit.bl, path)} for path in paths]
 
 
 async def _topics_of_all(kit: Kit) -> list[Json]:
-    return [dict(one.get("topics") or {}) for one in await _topic_sets(kit)]
+    return [one["topics"] for one in await _topic_sets(kit)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

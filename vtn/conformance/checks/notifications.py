@@ -1,5 +1,6 @@
 """What notifications say, and who gets which (section NOTIF); the same rules hold on MQTT."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -108,8 +109,7 @@ async def every_matching_entry_is_called_once(kit: Kit) -> None:
         for hook in (first, second, third):
             for operation in WRITES:
                 await hook.hears(operation, event)
-        for hook in (first, other):
-            await hook.none()
+        await asyncio.gather(first.none(), other.none())
         expect([hook.attempts for hook in (first, second, third, other)] == [3, 3, 3, 0], "some were called twice")
 
 
@@ -158,8 +158,8 @@ async def targeted_events_are_told_by_the_grants_of_the_owner(kit: Kit) -> None:
         seen = stage.things
         await hook.hears_all(*(("CREATE", seen[name]) for name in ("P1", "E1", "ER", "E12")))
         await other.until("CREATE", seen["E12"])
-        await hook.never(seen["P9"], seen["E9"])
-        await other.never(*(seen[name] for name in ("P1", "E1", "ER", "P9", "E9")))
+        foreign = [seen[name] for name in ("P1", "E1", "ER", "P9", "E9")]
+        await asyncio.gather(hook.never(seen["P9"], seen["E9"]), other.never(*foreign))
 
 
 @check("NOTIF-09", needs=RECEIVER)
@@ -224,6 +224,17 @@ async def reads_are_not_told_across_vens(kit: Kit) -> None:
         await of_bl.hears("READ", event)
         await of_ven.hears("CREATE", await kit.event(program))
         await of_ven.none()
+
+
+@check("NOTIF-14", needs=RECEIVER)
+async def a_list_tells_of_every_object_in_it(kit: Kit) -> None:
+    """When a VEN lists events, Business Logic that wishes for READ is told of each event that the VEN was shown."""
+    async with kit.hook() as hook:
+        stage = await staged(kit, "P0", "E0", "E1", "E9", "V1")
+        await kit.subscription(kit.bl, hook.wish("EVENT", "READ"), programID=stage.id("P0"))
+        (await kit.ven.get("/events", ("programID", stage.id("P0")))).shows(200)
+        await hook.hears_all(("READ", stage.things["E0"]), ("READ", stage.things["E1"]))
+        await hook.never(stage.things["E9"])
 
 
 @check("NOTIF-15", needs=RECEIVER)

@@ -97,7 +97,7 @@ async def notifiers_and_topics_are_not_paged(kit: Kit) -> None:
     """limit=0 and limit=51 change nothing at /notifiers and at topic endpoints."""
     paths = ["/notifiers"]
     if kit.mqtt is not None:
-        paths += ["/notifiers/mqtt/topics/programs", "/notifiers/mqtt/topics/events"]
+        paths.append("/notifiers/mqtt/topics/programs")
     for path in paths:
         whole = (await kit.bl.get(path)).shows(200).object
         for limit in ("0", "51"):
