@@ -22,6 +22,7 @@ from vtn.wire.interval import print_date_time
 
 CLIENTS = {"bl": Role.BL, "ven-one": Role.VEN, "ven-two": Role.VEN}
 KNOWN_GAPS = {"the_broker_speaks_mqtt_5"}  # a SHOULD: the bundled broker speaks MQTT 3.1.1, others can be set
+NOT_TRIED = {"a_vtn_with_an_external_token_service_says_so", "the_certificate_is_from_a_known_authority"}
 RECEIVER = "http://127.0.0.1:0"
 
 
