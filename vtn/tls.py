@@ -15,7 +15,7 @@ from pathlib import Path
 from vtn.errors import CannotStart
 
 log = logging.getLogger("vtn.tls")
-Stamp = tuple[int, int, int] | None
+Stamp = tuple[int, int, int, int] | None
 
 
 class ServerTls:
@@ -89,9 +89,9 @@ class ServerTls:
 
 
 def _stamp(path: Path | None) -> Stamp:
-    """What changes when a file is written or replaced; None when there is no file."""
+    """What changes when a file is written, replaced or opened to other users; None when there is no file."""
     try:
         found = path.stat() if path else None
     except OSError:
         return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino) if found else None

@@ -1,12 +1,15 @@
 """Callbacks that keep failing: broken, told to their owner, left alone, and mended (HOOK-04)."""
 
 import asyncio
+import types
 
 import pytest
-from notifier_parts import PATIENCE_S, Receiver, node, settled, told, webhooks
+from notifier_parts import PATIENCE_S, Receiver, eventually, node, settled, told, webhooks
 
 from vtn.service import broken
-from vtn.storage.ports import DeliveryState
+from vtn.service.objects import Draft
+from vtn.service.subscriptions import SUBSCRIPTIONS
+from vtn.storage.ports import BrokenCallback, DeliveryState
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType as Kind
 
@@ -209,3 +212,42 @@ async def test_replays_asked_for_while_no_server_runs_go_out_at_its_start(made):
         async with webhooks(made):
             await receiver.wait_for(lambda: receiver.taken)
     assert told(receiver.taken) == ["CREATE E"]
+
+
+async def test_a_mark_for_another_url_takes_no_tries_from_this_one(made):
+    """The last call to an old URL may fail after its owner has written a new one."""
+    async with Receiver(lambda number: 500 if number == 1 else 200) as receiver:
+        await made.subscribe("S", "c1", receiver.url)
+        old = broken.url_digest("https://old.example/hook")
+        await made.store.put_broken(BrokenCallback("S", 0, old, LATER, 20, "answered 500"))
+        async with webhooks(made):
+            await made.event("E", "P")
+            await settled(made)
+    assert told(receiver.taken) == ["CREATE E"]
+
+
+async def test_an_owner_is_told_after_a_crash_between_the_mark_and_the_word(made):
+    async with Receiver() as receiver:
+        await made.subscribe("S", "c1", receiver.url)
+        await made.store.put_broken(BrokenCallback("S", 0, broken.url_digest(receiver.url), LATER, 20, "answered 500"))
+        async with webhooks(made):
+            await eventually(lambda: entries(made)[0].get("brokenSince"))
+    assert entries(made)[0]["brokenSince"] == LATER
+
+
+async def test_a_put_mends_what_broke_while_it_was_on_its_way(made):
+    """Its new content says nothing of the mark, so the mark must not outlive it."""
+    await made.subscribe("S", "c1", "https://old.example/hook")
+    mark = BrokenCallback("S", 0, broken.url_digest("https://old.example/hook"), LATER, 20, "answered 500")
+
+    async def challenge(_url, _token):
+        await broken.mark(made.store, mark)
+
+    held = document.parse(made.model.get(Kind.SUBSCRIPTION, "S").body)
+    new = {**held["objectOperations"][0], "callbackUrl": "https://new.example/hook"}
+    core = types.SimpleNamespace(
+        store=made.store, model=made.model, challenge=challenge, viewer=lambda _principal: None
+    )
+    content = {"objectOperations": [held["objectOperations"][0], new]}
+    await SUBSCRIPTIONS.check(Draft(core, None, content, held))
+    assert await made.store.broken_callbacks("S") == []

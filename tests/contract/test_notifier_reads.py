@@ -198,3 +198,19 @@ async def test_the_model_knows_for_which_kinds_anybody_listens(made):
         await listens(made, "S", "bl", receiver, kinds=("PROGRAM",))
         await made.delete(Kind.SUBSCRIPTION, "T")
         assert made.model.read_by == {"PROGRAM": {"S"}}
+
+
+async def test_a_read_that_cannot_be_told_keeps_no_other_from_being_told(made, monkeypatch):
+    read_calls = made.audience.read_calls
+
+    async def spoilt(subscription_id, kind, object_id, reader):
+        if object_id == "E0":
+            raise KeyError("nobody foresaw this")
+        return await read_calls(subscription_id, kind, object_id, reader)
+
+    monkeypatch.setattr(made.audience, "read_calls", spoilt)
+    async with Receiver() as receiver, reading(made) as readers:
+        await listens(made, "S", "bl", receiver)
+        await readers.see("c1", Kind.EVENT, "E0", "E1")
+        await readers.told_everything()
+    assert told(receiver.taken) == ["READ E1"]

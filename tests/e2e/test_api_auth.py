@@ -186,7 +186,11 @@ async def test_http_basic_carries_the_credentials_too(vtn, nobody):
     basic = base64.b64encode(f"c1:{vtn.secrets['c1']}".encode()).decode()
     answer = await ask(nobody, {"grant_type": "client_credentials"}, Authorization=f"Basic {basic}")
     assert answer.shows(200).json["access_token"]
-    broken = await ask(nobody, {"grant_type": "client_credentials"}, Authorization="Basic !!!")
+
+
+@pytest.mark.parametrize("text", ["!!!", "\u00ff\u00fe", "/zr/"])
+async def test_what_is_no_http_basic_is_refused(nobody, text):
+    broken = await ask(nobody, {"grant_type": "client_credentials"}, Authorization=f"Basic {text}")
     assert broken.shows(401).json["error"] == "invalid_client"
 
 

@@ -206,3 +206,14 @@ async def test_a_ven_gets_its_client_once_it_has_a_name_that_the_settings_know(o
 async def test_a_client_that_has_a_ven_gets_no_second_one_by_its_name(old_bl, c3):
     await c3.made("/vens", {"objectType": "VEN_VEN_REQUEST", "venName": fresh("first")})
     (await old_bl.post("/vens", {"venName": KNOWN})).shows(409)
+
+
+async def test_one_request_changes_a_bounded_number_of_resources(old_c1):
+    """They are written one by one while other writers wait."""
+    names = [f"r{number}" for number in range(501)]
+    refused = (await old_c1.post("/vens", with_resources(*names))).shows(400)
+    assert refused.json["errors"][0]["path"] == "$.resources"
+    ven = await old_c1.made("/vens", with_resources(*names[:2]))
+    changed = {**ven, "resources": [{"resourceName": f"other-{number}"} for number in range(499)]}
+    (await old_c1.put(f"/vens/{ven['id']}", changed)).shows(400)
+    assert named((await old_c1.get(f"/vens/{ven['id']}")).json) == names[:2], "nothing half written"

@@ -114,3 +114,11 @@ def test_an_address_is_limited_whatever_clients_it_names(limits):
 )
 def test_an_ipv6_customer_is_one_address(one, other, same):
     assert (address_name(one) == address_name(other)) is same
+
+
+def test_a_stranger_cannot_spell_the_bucket_of_a_client_at_home():
+    limits = TokenLimits(Auth(tokens_per_minute=2))
+    limits.proved("c1", "10.0.0.1")
+    for _ in range(5):
+        limits.client_wait_s("10.0.0.1 c1", "10.9.9.9", 0.0)
+    assert limits.client_wait_s("c1", "10.0.0.1", 0.0) == 0

@@ -183,3 +183,20 @@ def test_the_example_of_emqx_shows_the_password_as_http_basic():
 def test_the_example_configurations_take_the_largest_notification(name, said):
     assert payload_bytes(Server().max_body_bytes) == 8 * 1024 * 1024
     assert said in (CONFIG / name).read_text()
+
+
+async def test_a_broker_that_tells_no_identifiers_lets_every_client_in(keeper, now):
+    """EMQX sends them only when its settings say so; no identifier is nobody's."""
+    for name in ("c1", "bl"):
+        assert (await keeper.user({"username": name, "password": f"token-{name}"})).allowed
+        assert (await keeper.topic({"username": name, "topic": "programs/create", "acc": "1"})).allowed
+    now.s += 60
+    assert not (await keeper.topic({"username": "c1", "topic": "programs/create", "acc": "1"})).allowed
+
+
+async def test_of_sessions_without_identifiers_the_youngest_token_counts():
+    connections = Connections()
+    connections.note("c1", "", NOW_S + 60)
+    connections.note("c1", "", NOW_S + 5)
+    assert not connections.expired("c1", "", NOW_S + 10)
+    assert connections.expired("c1", "", NOW_S + 60)

@@ -144,3 +144,10 @@ async def test_a_database_out_of_reach_does_not_silence_the_rest(hall):
     hall.core.store.broken = True
     answer = await metrics(hall, lambda: NOTIFIERS, for_everyone=False)(request("127.0.0.1"))
     assert b"evtn_database_up 0.0" in answer.body
+
+
+@pytest.mark.parametrize("version", ["new", "1..0", "", "1.0.0.0.0", "-1"])
+async def test_a_format_that_nobody_knows_is_answered_in_a_known_one(hall, version):
+    accept = f"application/openmetrics-text;version={version}"
+    answer = await metrics(hall, lambda: NOTIFIERS, for_everyone=False)(request("127.0.0.1", Accept=accept))
+    assert b"evtn_change_log_head" in answer.body

@@ -58,6 +58,7 @@ class TokenLimits:
     def __init__(self, settings: Auth, most_names: int = MOST_NAMES) -> None:
         self._most_names = most_names
         self._clients = Limit(settings.tokens_per_minute, most_names)
+        self._homes = Limit(settings.tokens_per_minute, most_names)
         self._addresses = Limit(settings.tokens_per_minute_and_address, most_names)
         self._at_home: dict[str, None] = {}
 
@@ -69,7 +70,7 @@ class TokenLimits:
         """0, or how long this client has to wait at this address."""
         name = client_id[: LONGEST_NAME + 1]
         home = f"{address} {name}"
-        return self._clients.wait_s(home if home in self._at_home else name, now_s)
+        return self._homes.wait_s(home, now_s) if home in self._at_home else self._clients.wait_s(name, now_s)
 
     def proved(self, client_id: str, address: str) -> None:
         """Note that the client has shown its secret from this address; the oldest such notes are forgotten."""

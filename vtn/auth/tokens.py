@@ -7,7 +7,6 @@ How an external token is verified stands in `issuers`; what it opens is cut here
 
 import dataclasses
 import math
-import os
 import secrets
 import time
 from collections.abc import Callable
@@ -20,7 +19,8 @@ from joserfc.jwk import OKPKey
 
 from vtn.auth.claims import Claimed
 from vtn.auth.clients import trusts
-from vtn.errors import Unauthenticated
+from vtn.auth.keyfiles import held
+from vtn.errors import CannotStart, Unauthenticated
 from vtn.storage.ports import Client, Role
 
 ISSUER = "evtn"
@@ -28,6 +28,8 @@ ALGORITHM = "Ed25519"
 REMEMBERED_TOKENS = 20_000
 MAX_TOKEN_CHARS = 4096
 REVOKED = "the access token has been revoked"
+GIVEN_FOR = "secret_since"
+"""Names the secret that a token was given for: one rotated away while it was being checked opens nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,13 +69,11 @@ def revoked(client: Client, issued_s: float) -> bool:
 
 def load_key(path: Path) -> OKPKey:
     """The issuer's signing key; made on first use and readable by this user only."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        key = OKPKey.generate_key("Ed25519", private=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key.as_pem(private=True))
-    return OKPKey.import_key(path.read_bytes())
+    content = held(path, lambda: OKPKey.generate_key("Ed25519", private=True).as_pem(private=True))
+    try:
+        return OKPKey.import_key(content)
+    except (JoseError, ValueError):
+        raise CannotStart(f"{path} does not hold a signing key; remove it and it is made anew") from None
 
 
 class TokenDesk:
@@ -109,6 +109,7 @@ class TokenDesk:
             "iat": now_s,
             "exp": int(now_s) + self._lifetime_s,
             "jti": secrets.token_urlsafe(12),
+            GIVEN_FOR: client.valid_from_s,
             "scope": " ".join(scopes),
         }
         return jwt.encode({"alg": ALGORITHM}, claims, self._key, algorithms=[ALGORITHM]), self._lifetime_s
@@ -180,5 +181,7 @@ class TokenDesk:
             raise Unauthenticated("the access token is malformed")
         client = self._registry(client_id)
         if client is None or revoked(client, issued_s):
+            raise Unauthenticated(REVOKED)
+        if claims.get(GIVEN_FOR, client.valid_from_s) != client.valid_from_s:
             raise Unauthenticated(REVOKED)
         return principal_of(client, frozenset(str(claims.get("scope", "")).split()), float(expires_s))

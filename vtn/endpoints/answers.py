@@ -14,7 +14,7 @@ from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
 from vtn.endpoints import requestid
-from vtn.endpoints.coding import GZIP, gzip_tag, gzipped, takes_gzip
+from vtn.endpoints.coding import GZIP, gzip_tag, gzipped
 from vtn.endpoints.memo import Text
 
 MEDIA_TYPE = "application/json"
@@ -28,8 +28,13 @@ SERVED = f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
 class JsonAnswer(web.StreamResponse):
     """A JSON text as an answer; without a body (304), the word that the client has it already.
 
-    `text` is where the bytes are remembered, if they are; its compressed form is kept there too.
+    `text` is where the bytes are remembered, if they are; its compressed form is kept there too. `varies` tells caches
+    that the answer has a compressed and a plain form; one with an ETag always does.
     """
+
+    _coded = False
+    _sent = False
+    _shows_body = True
 
     def __init__(
         self, body: bytes | None, status: HTTPStatus = HTTPStatus.OK, etag: str | None = None, text: Text | None = None
@@ -38,20 +43,16 @@ class JsonAnswer(web.StreamResponse):
         self.body = body
         self._etag = etag
         self._text = text
-        self._varies = etag is not None
-        self._coded = False
-        self._sent = False
-        self._shows_body = True
+        self.varies = etag is not None
 
     @property
     def keep_alive(self) -> bool | None:
         """Whether the connection goes on after this answer."""
         return self._sent or super().keep_alive
 
-    async def compress(self, accept_encoding: str) -> None:
-        """Take the compressed form if the client does; either way caches are told that there are two."""
-        self._varies = True
-        if self.body is None or not takes_gzip(accept_encoding):
+    async def compress(self) -> None:
+        """Take the compressed form."""
+        if self.body is None:
             return
         packed = self._text.gzipped if self._text else None
         if packed is None:
@@ -94,13 +95,13 @@ class JsonAnswer(web.StreamResponse):
         body = self.body
         content = "" if body is None else f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
         etag = f"ETag: {self._etag}\r\n" if self._etag else ""
-        return f"{content}{etag}{VARIES if self._varies else ''}{CODED if self._coded else ''}"
+        return f"{content}{etag}{VARIES if self.varies else ''}{CODED if self._coded else ''}"
 
     def _fill_headers(self) -> None:
         self.headers[requestid.HEADER] = requestid.current()
         if self._etag:
             self.headers["ETag"] = self._etag
-        if self._varies:
+        if self.varies:
             self.headers["Vary"] = "Accept-Encoding"
         if self._coded:
             self.headers["Content-Encoding"] = GZIP

@@ -50,7 +50,10 @@ Judge = Callable[[Question], Awaitable[Verdict]]
 
 
 class Connections:
-    """By whom each MQTT client identifier was last used, and until when its token holds; the oldest of a client go."""
+    """By whom each MQTT client identifier was last used, and until when its token holds; the oldest of a client go.
+
+    A broker may keep identifiers to itself; then they are empty, belong to nobody, and a client's last token counts.
+    """
 
     def __init__(self) -> None:
         self._until_s: dict[str, dict[str, float]] = {}
@@ -59,18 +62,18 @@ class Connections:
     def note(self, client_id: str, mqtt_id: str, until_s: float) -> None:
         """A client has connected."""
         own = self._until_s.setdefault(client_id, {})
-        own.pop(mqtt_id, None)
+        before_s = own.pop(mqtt_id, 0.0)
         if len(own) >= MOST_SESSIONS:
             oldest = next(iter(own))
             del own[oldest]
             if self._holders.get(oldest) == client_id:
                 del self._holders[oldest]
-        own[mqtt_id] = until_s
+        own[mqtt_id] = until_s if mqtt_id else max(before_s, until_s)
         self._holders[mqtt_id] = client_id
 
     def taken(self, client_id: str, mqtt_id: str, now_s: float) -> bool:
         """Whether another client's session goes by this identifier: whoever connected as it would push that one out."""
-        holder = self._holders.get(mqtt_id, client_id)
+        holder = self._holders.get(mqtt_id, client_id) if mqtt_id else client_id
         return holder != client_id and self._until_s[holder][mqtt_id] > now_s
 
     def expired(self, client_id: str, mqtt_id: str, now_s: float) -> bool:

@@ -24,6 +24,7 @@ from vtn.errors import NotFound, Unavailable
 from vtn.storage.ports import Backlog
 
 ISSUED = (HTTPStatus.OK,)
+Encoder = Callable[[Collector], bytes]
 REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
 PROXY_HEADERS = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
 
@@ -114,6 +115,14 @@ def _owed(backlog: Backlog, now: datetime) -> Iterator[Metric]:
     yield _gauge("evtn_delivery_oldest_seconds", "Age of the oldest delivery that waits.", backlog.oldest_s(now))
 
 
+def _encoder(accept: str) -> tuple[Encoder, str]:
+    """What renders the metrics, and the media type; the plain text for who asks for a version that is none."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):
+        return choose_encoder("")
+
+
 def nearby(request: web.Request) -> bool:
     """Whether the request comes from this machine itself, and not through a proxy on it."""
     if any(name in request.headers for name in PROXY_HEADERS):
@@ -139,7 +148,7 @@ def metrics(hall: Hall, notifiers: Callable[[], NotifierFigures], *, for_everyon
         registry = prometheus_client.CollectorRegistry(auto_describe=False)
         prometheus_client.ProcessCollector(registry=registry)
         registry.register(Figures(hall, notifiers(), backlog))
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        encode, content_type = _encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
     return handle

@@ -6,7 +6,6 @@ what is asked too often or too much at once is answered 429 before its secret is
 
 import asyncio
 import base64
-import binascii
 import math
 import time
 from collections.abc import Mapping
@@ -169,7 +168,7 @@ def _basic(header: str | None) -> dict[str, str]:
         return {}
     try:
         text = base64.b64decode(header.removeprefix("Basic "), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise OAuthError("invalid_client", "header.Authorization: is not HTTP Basic", HTTPStatus.UNAUTHORIZED) from None
     client_id, _, secret = text.partition(":")
     return {"client_id": unquote_plus(client_id), "client_secret": unquote_plus(secret)}

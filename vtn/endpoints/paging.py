@@ -48,6 +48,8 @@ def _object_id(text: str) -> str:
 def _name(text: str) -> str:
     if not 1 <= len(text) <= LONGEST_NAME:
         raise ValueError("must have 1 to 128 characters")
+    if "\0" in text:
+        raise ValueError("must hold no NUL character")
     return text
 
 
@@ -73,7 +75,7 @@ def _integer(highest: int) -> Reader:
 
 
 ID = Reader(_object_id, {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": "^[a-zA-Z0-9_-]*$"})
-NAME = Reader(_name, {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME})
+NAME = Reader(_name, {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": r"^[^\u0000]*$"})
 BOOLEAN = Reader(_boolean, {"type": "boolean"})
 KIND = Reader(_kind, {"type": "string", "enum": list(ObjectType.__members__)})
 PAGE: Mapping[str, tuple[str, Reader]] = {

@@ -20,6 +20,7 @@ import nkeys
 from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
 from vtn.errors import Unauthenticated, Unavailable
 from vtn.notifiers.audience import Audience, Standing
@@ -191,10 +192,15 @@ class Authorisation:
             self._sessions.pop(int(json.loads(message.data)["client"]["id"]), None)
 
     async def review(self) -> None:
-        """Close every session whose client may no longer have it, or would be given another; before publishing."""
+        """Close every session whose client may no longer have it, or would be given another; before publishing.
+
+        Unavailable while one of them stays open: what is published then would still be heard there.
+        """
         await self._audience.current()
-        for session in [held for held in self._sessions.values() if self._outdated(held)]:
-            await self._close(session)
+        outdated = [held for held in self._sessions.values() if self._outdated(held)]
+        still_open = [session for session in outdated if not await self._closed(session)]
+        if still_open:
+            raise Unavailable(f"{len(still_open)} MQTT sessions that have lost their ground cannot be closed yet")
 
     def _outdated(self, session: Session) -> bool:
         """A ven that is gone is no reason: its id is never used again, and its owner shall hear that it went."""
@@ -211,17 +217,21 @@ class Authorisation:
         except Unavailable as error:
             _log.warning("MQTT sessions cannot be reviewed: %s", error)
 
-    async def _close(self, session: Session) -> None:
+    async def _closed(self, session: Session) -> bool:
+        """Close a session; False when that failed. One of a broker that is gone is closed."""
         if self._overseer is None:
-            return
+            return False
         body = json.dumps({"cid": session.number}).encode()
         try:
             await self._overseer.request(f"$SYS.REQ.SERVER.{session.server_id}.KICK", body, timeout=CLOSE_S)
+        except NoRespondersError:
+            pass
         except (NatsError, TimeoutError) as error:
             _log.warning("a session of %s could not be closed: %r", session.client_id, error)
-        else:
-            self._sessions.pop(session.number, None)
-            _log.info("closed an MQTT session of %s: its standing has changed", session.client_id)
+            return False
+        self._sessions.pop(session.number, None)
+        _log.info("closed an MQTT session of %s: its standing has changed", session.client_id)
+        return True
 
 
 def _claims(token: bytes) -> dict[str, Any]:

@@ -36,6 +36,12 @@ class Breaker:
         marks = await self._store.broken_callbacks()
         self._broken = {(mark.subscription_id, mark.entry): mark.url_digest for mark in marks}
 
+    async def resume(self) -> None:
+        """Read which callbacks are broken, and tell what a crash has kept their owners from hearing."""
+        await self.load()
+        for mark in await self._store.broken_callbacks():
+            await broken.tell(self._store, mark)
+
     def suspects(self, place: Place) -> bool:
         """Whether a place was broken when last heard of; False costs nothing and is sure."""
         return place in self._broken

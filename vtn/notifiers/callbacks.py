@@ -6,6 +6,7 @@ owed to whom, and how a call is signed, is not known here.
 """
 
 import ipaddress
+import os
 import secrets
 import socket
 import ssl
@@ -106,10 +107,18 @@ class Callbacks:
         if isinstance(error, TimeoutError):
             return f"no answer within {self._timeout_s:g} s"
         if isinstance(error, aiohttp.ClientConnectorError):
-            return f"cannot connect: {error.os_error.strerror or _refused(error)}"
+            return f"cannot connect: {_cause(error) or _refused(error)}"
         if isinstance(error, aiohttp.InvalidURL):
             return "the URL cannot be used"
         return f"the connection failed ({type(error).__name__})"
+
+
+def _cause(error: aiohttp.ClientConnectorError) -> str | None:
+    """What the system says of a failed connection; its own words for most of it would hold the address."""
+    cause = error.os_error
+    if isinstance(cause, (socket.gaierror, ssl.SSLError)):
+        return cause.strerror
+    return os.strerror(cause.errno) if cause.errno else None
 
 
 def _refused(error: aiohttp.ClientConnectorError) -> str:

@@ -93,6 +93,8 @@ class Reads:
                     await self._sender.in_place(self._tell(subscription_id, reading))
                 except Unavailable as error:
                     _log.warning("a read is not told of: %s", error)
+                except Exception:  # noqa: BLE001 - logged whole; no failure may keep others from being told
+                    _log.exception("subscription %s: a read cannot be told", subscription_id)
         del self._queues[subscription_id]
 
     def _is_due(self, subscription_id: str, reading: Reading) -> bool:

@@ -82,7 +82,7 @@ class Relay:
             try:
                 await self._catch_up()
             except Unavailable as error:
-                _log.warning("the %s relay waits for the database: %s", self._outlet.name, error)
+                _log.warning("the %s relay waits: %s", self._outlet.name, error)
             await doze(ticket, self._poll_s)
 
     async def _catch_up(self) -> None:

@@ -1,7 +1,7 @@
 """One call to a callback: its token opened, its body signed, made in one of few places.
 
 At most 64 calls are made at once; a call that is not answered promptly gives its place to another and waits on outside,
-so receivers that hang delay nobody but themselves.
+so receivers that hang delay nobody but themselves, until there are so many that connections would run out.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from vtn.notifiers.callbacks import Callbacks
 from vtn.rules import signature
 
 AT_ONCE = 64
+OPEN_AT_ONCE = 512  # half of the connections that most systems let a process have; the API needs the rest
 PROMPT_S = 0.5
 
 T = TypeVar("T")
@@ -29,23 +30,23 @@ class Sender:
     key_of: Callable[[str], str]
     now_s: Callable[[], float]
     _places: asyncio.Semaphore = dataclasses.field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    _open: asyncio.Semaphore = dataclasses.field(default_factory=lambda: asyncio.Semaphore(OPEN_AT_ONCE))
 
     async def in_place(self, work: Coroutine[Any, Any, T]) -> T:
         """Do work that ends in a call, once there is a place for it."""
+        call: asyncio.Future[T] | None = None
         try:
-            await self._places.acquire()
+            async with self._open:
+                async with self._places:
+                    call = asyncio.ensure_future(work)
+                    await asyncio.wait({call}, timeout=PROMPT_S)
+                return await call
         except asyncio.CancelledError:
-            work.close()
+            if call is None:
+                work.close()
+            else:
+                call.cancel()
             raise
-        call = asyncio.ensure_future(work)
-        try:
-            await asyncio.wait({call}, timeout=PROMPT_S)
-        except asyncio.CancelledError:
-            call.cancel()
-            raise
-        finally:
-            self._places.release()
-        return await call
 
     async def send(self, callback: Callback) -> str | None:
         """Call; None when the receiver took it, else the reason it did not."""

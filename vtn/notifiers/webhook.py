@@ -101,7 +101,7 @@ class Webhooker:
         self._queues, self._held, self._early, self._taken = {}, set(), [], []
         try:
             async with asyncio.TaskGroup() as group:
-                await self._breaker.load()
+                await self._breaker.resume()
                 owed = await self._store.deliveries(limit=ALL)
                 self._group = group
                 self.feed([*owed, *self._early])
@@ -206,17 +206,24 @@ class Webhooker:
             self._held.difference_update(map(_key, batch))
 
     async def _call(self, delivery: Delivery) -> str | None:
-        callback = await self._audience.callback(delivery)
-        if callback is None:
-            return None
-        failure = await self._sender.send(callback)
-        await self._breaker.note(callback, failure, delivery.attempts)
+        """Why a delivery failed this time, or None; one that cannot even be made must not stop all others."""
+        try:
+            callback = await self._audience.callback(delivery)
+            if callback is None:
+                return None
+            failure = await self._sender.send(callback)
+            await self._breaker.note(callback, failure, delivery.attempts)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged whole; no failure may stop the others
+            _log.exception("subscription %s: change %d cannot be told", delivery.subscription_id, delivery.seq)
+            return f"the VTN failed ({type(error).__name__})"
         return failure
 
     async def _put_off(self, delivery: Delivery, failure: str) -> Delivery:
         """Write down a failed try: the delivery waits for the next one, or is dead after the last."""
         attempts = delivery.attempts + 1
-        broken = self._breaker.suspects((delivery.subscription_id, delivery.entry))
+        broken = await self._is_broken(delivery)
         dead = broken or attempts >= self._settings.attempts
         if dead:
             _log.warning(

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pydantic
 
-from vtn.errors import Fault, Forbidden, Rejected
+from vtn.errors import MOST_FAULTS, Fault, Forbidden, Rejected
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.event import EventRequest
 from vtn.wire.model import NOW, NOW_LITERALS, NULL_REFUSED, SPELLS_NOW, WireModel
@@ -138,7 +138,7 @@ def _schema_faults(
             break
         for location in nulls:
             _remove(content, _steps(content, location))
-    return [_fault(content, problem["loc"], problem["type"], problem["msg"]) for problem in problems]
+    return [_fault(content, problem["loc"], problem["type"], problem["msg"]) for problem in problems[:MOST_FAULTS]]
 
 
 def _steps(content: Any, location: tuple[int | str, ...]) -> list[int | str]:

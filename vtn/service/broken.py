@@ -42,6 +42,11 @@ def without_notice(entry: Entry) -> dict[str, Any]:
 async def mark(store: Store, callback: BrokenCallback) -> None:
     """Mark a callback as broken and tell its owner; nobody is told when the subscription has changed or gone."""
     await store.put_broken(callback)
+    await tell(store, callback)
+
+
+async def tell(store: Store, callback: BrokenCallback) -> None:
+    """Tell the owner of a mark; what it was told before is not told again."""
 
     def noted(position: int, entry: Entry) -> Entry:
         failed = position == callback.entry and url_digest(entry["callbackUrl"]) == callback.url_digest

@@ -110,7 +110,8 @@ def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults:
     try:
         content = admit(kind, inward.content, is_bl=principal.is_bl, strictness=core.strictness)
     except Rejected as refused:
-        found += [fault for fault in refused.faults if fault.path not in {known.path for known in inward.faults}]
+        known = {fault.path for fault in inward.faults}
+        found += [fault for fault in refused.faults if fault.path not in known]
     faults += [Fault(f"{at}{fault.path.removeprefix('$')}", fault.rule) for fault in found]
     return Judged(_remembering(KINDS[kind], inward), content)
 

@@ -21,6 +21,8 @@ from vtn.wire.enumerations import ObjectType
 log = logging.getLogger("vtn.compat30")
 VEN, RESOURCE = ObjectType.VEN, ObjectType.RESOURCE
 UNBORN = "unborn"
+MOST_MEMBERS = 500
+"""Resources that one request may change: they are written one by one, and other writers wait until all are."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,10 +41,16 @@ def _household(face: Face, principal: Principal, body: Any, ven_id: str) -> Hous
     if given is not None and not isinstance(given, list):
         faults.append(Fault("$.resources", "must be a list"))
         given = None
+    _few(given or ())
     resources = None if given is None else list(_members(face, principal, given, ven_id, faults))
     if faults:
         raise Rejected(faults)
     return Household(ven, resources)
+
+
+def _few(changed: Sequence[Any]) -> None:
+    if len(changed) > MOST_MEMBERS:
+        raise Rejected([Fault("$.resources", f"would change more than {MOST_MEMBERS} resources at once")])
 
 
 def _members(
@@ -102,6 +110,7 @@ async def replace(face: Face, principal: Principal, ven_id: str, body: Any) -> b
     first = objects.replacement(core, household.ven.kind, principal, ven_id, content, at)
     given = household.resources
     rest = [] if given is None else _exchange(face, principal, ven_id, owner, given, at)
+    _few(rest)
     changes = await core.write(All((first, *rest)) if rest else first, principal, at)
     await core.model.current(core.store)
     return compat30.rendered(face, principal, next(one.record for one in changes if one.record.id == ven_id))

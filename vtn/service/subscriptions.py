@@ -39,7 +39,7 @@ async def _can_be_delivered(draft: Draft) -> None:
             proven.add(url)
     if faults:
         raise Rejected(faults)
-    if draft.held and broken:
+    if draft.held:  # whatever broke meanwhile too: the new content does not say it
         await draft.core.store.mend(draft.held["id"])
 
 

@@ -12,6 +12,7 @@ from vtn.errors import Fault
 from vtn.rules.compat30 import periods, targets
 from vtn.rules.compat30.side import Types
 from vtn.rules.compat30.unrolling import Unrolled, unrolled
+from vtn.wire import document
 from vtn.wire.interval import BEGINNING, parse_duration, parse_start
 
 Json = dict[str, Any]
@@ -78,17 +79,19 @@ def keeping_unseen(content: Mapping[str, Any], held: Mapping[str, Any]) -> Json:
 
 def _requests(given: Iterable[Json], held: Iterable[Json]) -> Iterable[Json]:
     """Report requests, with the reportIntervals of held ones that are otherwise the same."""
-    unclaimed = list(held)
+    unclaimed: dict[bytes, list[Json]] = {}
+    for one in held:
+        unclaimed.setdefault(_asked(one), []).append(one)
     for request in given:
-        same = next((one for one in unclaimed if _asked(one) == _asked(request)), None)
-        if same is not None:
-            unclaimed.remove(same)
-        yield {**request, UNSEEN: same[UNSEEN]} if same is not None and UNSEEN in same else request
+        same = unclaimed.get(_asked(request))
+        found = same.pop(0) if same else {}
+        yield {**request, UNSEEN: found[UNSEEN]} if UNSEEN in found else request
 
 
-def _asked(request: Mapping[str, Any]) -> Json:
+def _asked(request: Mapping[str, Any]) -> bytes:
     """What a 3.0.1 client sees of a report request, whether or not it writes out the schema's defaults."""
-    return {key: value for key, value in request.items() if key != UNSEEN and value not in (None, DEFAULTS.get(key))}
+    seen = {key: value for key, value in request.items() if key != UNSEEN and value not in (None, DEFAULTS.get(key))}
+    return document.render(dict(sorted(seen.items())))
 
 
 def _as_shown(content: Mapping[str, Any], held: Mapping[str, Any]) -> bool:

@@ -13,6 +13,8 @@ from vtn.wire.document import Digits, WideInt
 
 GROUP = "GROUP"
 LONGEST = 128
+MOST_TYPES = 8
+"""Of one target; every mention of it shows all of them, so more would let a small object become a very large one."""
 BOOLEANS = {True: "true", False: "false"}
 
 
@@ -27,8 +29,11 @@ def flatten(targets: Any, path: str, types: dict[str, tuple[str, ...]], faults: 
     for position, entry in enumerate(targets):
         for name, target in _entry(entry, f"{path}[{position}]", faults):
             found.append(target)
-            if name not in types.get(target, ()):
-                types[target] = (*types.get(target, ()), name)
+            names = types.get(target, ())
+            if name not in names and len(names) == MOST_TYPES:
+                faults.append(Fault(f"{path}[{position}].type", f"is one too many: a target has at most {MOST_TYPES}"))
+            elif name not in names:
+                types[target] = (*names, name)
     return list(dict.fromkeys(found))
 
 

@@ -24,6 +24,7 @@ Json = dict[str, Any]
 
 MOST_INTERVALS = 1000
 MOST_VALUES = 20_000
+MOST_LOOKS = 20_000  # a start that lies ages before the first one is looked for in as many laps
 WINDOW = timedelta(days=7)
 MICROSECOND = timedelta(microseconds=1)
 WHOLE = (Fraction(0),)
@@ -73,7 +74,8 @@ class Unrolled:
         since = max(anchor, min(now, last))
         week = since + WINDOW if since < END_OF_TIME - WINDOW else END_OF_TIME
         until = max(week, lap.after(since)) if lap is not None else week
-        found = (position for position in self.layout.positions(since, until) if self._touches(position, since, until))
+        near = itertools.islice(self.layout.positions(since, until), MOST_LOOKS + 2 * len(self.intervals))
+        found = (position for position in near if self._touches(position, since, until))
         numbers = (number for position in found for number in self._numbers(position))
         return itertools.islice(numbers, self.most)
 
