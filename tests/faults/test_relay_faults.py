@@ -51,10 +51,11 @@ class Recorder:
 async def test_changes_are_taken_once_and_in_order_across_restarts(made):
     outlet = Recorder()
     for start in range(3):
-        async with running(Relay(made.store, outlet, made.wake, POLL_S).run):
+        relay = Relay(made.store, outlet, made.wake, POLL_S)
+        async with running(relay.run):
             await made.event(f"E{start}", "P")
             head = await made.store.head()
-            await eventually(lambda head=head: outlet.taken[-1:] == [head])
+            await eventually(lambda relay=relay, head=head: relay.position == head)
         await made.event(f"F{start}", "P")
     assert outlet.taken == list(range(1, len(outlet.taken) + 1))
 

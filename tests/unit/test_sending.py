@@ -15,19 +15,19 @@ def sender(monkeypatch):
 
 
 async def test_however_many_receivers_hang_the_open_calls_are_bounded(sender):
-    begun, go_on = [], asyncio.Event()
+    begun, full, go_on = [], asyncio.Event(), asyncio.Event()
 
     async def hang(number):
         begun.append(number)
+        if len(begun) == OPEN_AT_ONCE:
+            full.set()
         await go_on.wait()
         return number
 
     calls = [asyncio.create_task(sender.in_place(hang(number))) for number in range(OPEN_AT_ONCE + 300)]
     async with asyncio.timeout(10):
-        while len(begun) < OPEN_AT_ONCE:
-            await asyncio.sleep(0)
-        for _ in range(2000):
-            await asyncio.sleep(0)
+        await full.wait()
+        await asyncio.wait(calls, timeout=0.2)
         assert len(begun) == OPEN_AT_ONCE
         go_on.set()
         assert await asyncio.gather(*calls) == list(range(OPEN_AT_ONCE + 300))
