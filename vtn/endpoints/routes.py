@@ -47,7 +47,7 @@ def build(
     published = documents(published_facts(hall, root_url, BASE_PATHS), may_pack=hall.gzip_from_bytes > 0)
     _add_pages(app, hall, {**pages, **published})
     for path, hook in hooks.items():
-        app.router.add_post(path, caught(hall, hook, "brokerHook"))
+        app.router.add_post(path, caught(hall, hook, "brokerHook"), expect_handler=expected)
     app.router.add_route("*", "/{anything:.*}", caught(hall, _no_such_thing(hall)), expect_handler=expected)
     return app
 

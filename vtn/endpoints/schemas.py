@@ -16,7 +16,7 @@ from pydantic_core import core_schema
 from vtn.rules.admission import BL_VARIANTS, SHAPES, VEN_VARIANTS
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.event import Event
-from vtn.wire.model import DURATION, NOW_LITERALS, URI, DateTime, Duration, Omittable, Start, Uri, WireModel
+from vtn.wire.model import DURATION, NOW_LITERALS, DateTime, Duration, Omittable, Start, Uri, WireModel
 from vtn.wire.program import Program
 from vtn.wire.report import Report
 from vtn.wire.resource import Resource
@@ -54,7 +54,7 @@ REFUSE_NULL = _function(Omittable)
 VALUE = _function(Value)
 SHOWN: Mapping[Any, Json] = {
     _function(Duration): {"pattern": published(DURATION)},
-    _function(Uri): {"format": "uri", "pattern": published(URI)},
+    _function(Uri): {"format": "uri"},
     _function(DateTime): {"format": "date-time"},
     _function(Start): {"format": "date-time"},
 }
