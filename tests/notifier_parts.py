@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import itertools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -16,16 +17,23 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from vtn.auth import pki
 from vtn.auth.tokens import Principal
 from vtn.config import Mqtt, Webhooks
 from vtn.errors import Unauthenticated
+from vtn.notifiers import identity
+from vtn.notifiers.addresses import refusal
 from vtn.notifiers.audience import Audience
 from vtn.notifiers.authorisation import Authorisation
+from vtn.notifiers.breaker import Breaker
 from vtn.notifiers.broker import Broker
 from vtn.notifiers.callbacks import Callbacks
 from vtn.notifiers.mqtt import MqttOutlet, Publisher
+from vtn.notifiers.reads import Reads
 from vtn.notifiers.relay import Relay, Wake
+from vtn.notifiers.sending import Sender
 from vtn.notifiers.webhook import Webhooker, WebhookOutlet
+from vtn.rules.signature import client_key
 from vtn.scheduling import Timers
 from vtn.storage.ports import Change, Client, Create, Delete, DeliveryState, Record, Replace, Role
 from vtn.storage.readmodel import ReadModel
@@ -247,12 +255,29 @@ async def webhooks(made: Node, unseal=lambda token: token, now_s=time.time, **se
     """The webhook half of the notifiers, running."""
     defaults = {"timeout_s": 5.0, "attempts": 3, "first_retry_s": 0.02, "longest_retry_s": 0.05, "allow_loopback": True}
     chosen = Webhooks(**{**defaults, **settings})
-    async with Timers() as timers, Callbacks(chosen.timeout_s, allow_loopback=chosen.allow_loopback) as callbacks:
-        parts = {"timers": timers, "unseal": unseal, "now_s": now_s, "chance": random.Random(7)}
-        hooks = Webhooker(made.store, made.audience, callbacks, chosen, **parts)
+    guard = functools.partial(refusal, allow_loopback=chosen.allow_loopback)
+    async with Timers() as timers, Callbacks(chosen.timeout_s, guard=guard) as callbacks:
+        sender = Sender(callbacks, unseal, webhook_key, now_s)
+        breaker = Breaker(made.store, chosen.broken_after, made.tick)
+        hooks = Webhooker(made.store, made.audience, sender, breaker, chosen, timers=timers, chance=random.Random(7))
+        reads = Reads(made.audience, sender, breaker, notice_s=chosen.read_notice_s, now_s=now_s)
         relay = Relay(made.store, WebhookOutlet(made.audience, hooks.feed), made.wake, POLL_S)
-        async with running(hooks.run, relay.run):
-            yield hooks
+        async with running(hooks.run, reads.run, relay.run):
+            yield Hooks(hooks, callbacks, reads)
+
+
+def webhook_key(client_id: str) -> str:
+    """The webhook key of a client."""
+    return client_key(b"master", client_id)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hooks:
+    """What tests of webhooks reach into."""
+
+    webhooker: Webhooker
+    callbacks: Callbacks
+    reads: Reads
 
 
 async def settled(made: Node) -> None:
@@ -270,11 +295,11 @@ async def _busy(made: Node) -> bool:
 # --- MQTT ---
 
 
-def desk(known: Clients, lifetime_s: float = 600.0) -> Callable[[str], Principal]:
+def desk(known: Clients, lifetime_s: float = 600.0) -> Callable[[str], Awaitable[Principal]]:
     """Checks tokens of the form `token-CLIENT`."""
     dies = time.time() + lifetime_s
 
-    def check(token: str) -> Principal:
+    async def check(token: str) -> Principal:
         client = known.standing(token.removeprefix("token-")) if token.startswith("token-") else None
         if client is None:
             raise Unauthenticated("no such token")
@@ -292,13 +317,27 @@ async def started(broker: Broker):
         await broker.stop()
 
 
+def certificates_for(chosen: Mqtt, folder: Path) -> identity.Certificates | None:
+    """What makes client certificates, when the settings ask for them."""
+    if chosen.authentication != "CERTIFICATE":
+        return None
+    lifetime = timedelta(seconds=chosen.client_certificate_s)
+    authority = pki.ClientAuthority(folder, datetime.now(UTC))
+    return identity.Certificates(authority, pki.trust_anchor(chosen.certificate), lifetime, lambda: datetime.now(UTC))
+
+
 @contextlib.asynccontextmanager
-async def broker_for(made: Node, folder: Path, lifetime_s: float = 600.0, **settings):
+async def broker_for(
+    made: Node, folder: Path, lifetime_s: float = 600.0, largest_body_bytes: int = 1_048_576, **settings
+):
     """A broker, its authorisation and the MQTT relay, running."""
-    chance = random.Random(7)
-    async with started(Broker(Mqtt(port=0, **settings), folder / "broker", chance)) as broker:
+    chance, chosen = random.Random(7), Mqtt(port=0, **settings)
+    options = {"certificates": certificates_for(chosen, folder / "clients"), "largest_body_bytes": largest_body_bytes}
+    options["reload_s"] = POLL_S
+    async with started(Broker(chosen, folder / "broker", chance, **options)) as broker:
         check = desk(made.clients, lifetime_s)
-        door = Authorisation(broker.keys, broker.nats_url, made.audience, authenticate=check, now_s=time.time)
+        identify = identity.by_method(chosen.authentication, made.audience, check)
+        door = Authorisation(broker.keys, broker.nats_url, made.audience, identify=identify, now_s=time.time)
         publisher = Publisher(broker.address, chance)
         outlet = MqttOutlet(made.audience, publisher, door.review)
         relay = Relay(made.store, outlet, made.wake, POLL_S)

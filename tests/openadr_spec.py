@@ -29,11 +29,11 @@ class Example(NamedTuple):
 
 
 @functools.cache
-def document() -> dict[str, Any]:
-    """The OpenAPI document."""
+def document(version: str = "3.1") -> dict[str, Any]:
+    """The OpenAPI document of a version."""
     import yaml
 
-    found: dict[str, Any] = yaml.safe_load((FOLDER / "openadr3.yaml").read_text())
+    found: dict[str, Any] = yaml.safe_load((FOLDER.with_name(version) / "openadr3.yaml").read_text())
     _mend(found)
     return found
 
@@ -51,11 +51,11 @@ def _mend(node: Any) -> None:
             _mend(child)
 
 
-def faults(name: str, content: Any) -> list[str]:
+def faults(name: str, content: Any, version: str = "3.1") -> list[str]:
     """What the schema of this name finds wrong, formats included; empty when valid."""
     from openapi_schema_validator import OAS30Validator, oas30_format_checker
 
-    root = {"$ref": f"#/components/schemas/{name}", "components": document()["components"]}
+    root = {"$ref": f"#/components/schemas/{name}", "components": document(version)["components"]}
     found = OAS30Validator(root, format_checker=oas30_format_checker).iter_errors(content)
     return [f"{error.json_path}: {error.message[:120]}" for error in found]
 

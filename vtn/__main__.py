@@ -19,7 +19,7 @@ from vtn.errors import ConfigError, VtnError
 from vtn.settings import load
 
 if TYPE_CHECKING:
-    from vtn.storage.ports import Delivery
+    from vtn.storage.ports import BrokenCallback, Client, Delivery
 
 T = TypeVar("T")
 PREFIX = "EVTN"
@@ -29,6 +29,8 @@ EXIT_CONFIGURATION = 2
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="An OpenADR 3 virtual top node.")
 client_app = typer.Typer(no_args_is_help=True, help="Who may use the API: Business Logic and VEN clients.")
 app.add_typer(client_app, name="client")
+letters_app = typer.Typer(invoke_without_command=True)
+app.add_typer(letters_app, name="dead-letters")
 
 ConfigFile = Annotated[
     Path | None,
@@ -101,8 +103,19 @@ def certs(
         Console().print(str(path))
 
 
-@app.command("dead-letters", epilog="Example: vtn dead-letters --json")
-def dead_letters(config: ConfigFile = None, *, as_json: Json = False) -> None:
+@letters_app.callback(epilog="Example: vtn dead-letters --json")
+def dead_letters(context: typer.Context, config: ConfigFile = None, *, as_json: Json = False) -> None:
+    """List webhook deliveries that were given up, list broken callbacks, or have deliveries tried again."""
+    if context.invoked_subcommand is None:
+        letters_list(config, as_json=as_json)
+        if not as_json:
+            letters_broken(config)
+    elif config or as_json:
+        raise typer.BadParameter("options go behind the command")
+
+
+@letters_app.command("list", epilog="Example: vtn dead-letters list --json")
+def letters_list(config: ConfigFile = None, *, as_json: Json = False) -> None:
     """List webhook deliveries that were given up after their last try."""
     from vtn.app import opened_store
     from vtn.storage.ports import DeliveryState
@@ -113,6 +126,48 @@ def dead_letters(config: ConfigFile = None, *, as_json: Json = False) -> None:
         return [_letter(delivery) for delivery in found]
 
     _print(_run(work()), "Dead letters", as_json=as_json)
+
+
+@letters_app.command("broken", epilog="Example: vtn dead-letters broken --json")
+def letters_broken(config: ConfigFile = None, *, as_json: Json = False) -> None:
+    """List callbacks that failed too often in a row and are no longer called."""
+    from vtn.app import opened_store
+
+    async def work() -> list[dict[str, object]]:
+        async with opened_store(_settings(config)) as store:
+            return [_broken(callback) for callback in await store.broken_callbacks()]
+
+    _print(_run(work()), "Broken callbacks", as_json=as_json)
+
+
+@letters_app.command("replay", epilog="Example: vtn dead-letters replay --all")
+def letters_replay(
+    subscription: Annotated[str, typer.Option(help="Only what is owed to this subscription.")] = "",
+    config: ConfigFile = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="What is owed to any subscription.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Try given-up deliveries again and mend the callbacks they go to; a running server does it within a second."""
+    from vtn.app import replay
+
+    if every == bool(subscription):
+        raise typer.BadParameter("say either --all or --subscription ID")
+    done = _run(replay(_settings(config), subscription or None))
+    if as_json:
+        sys.stdout.write(orjson.dumps({"deliveries": done.deliveries, "callbacks": done.callbacks}).decode() + "\n")
+    else:
+        Console().print(f"{done.deliveries} deliveries are tried again; {done.callbacks} callbacks are mended.")
+
+
+def _broken(callback: "BrokenCallback") -> dict[str, object]:
+    return {
+        "subscriptionID": callback.subscription_id,
+        "entry": callback.entry,
+        "since": callback.since,
+        "failures": callback.failures,
+        "lastError": callback.last_error,
+    }
 
 
 def _letter(delivery: "Delivery") -> dict[str, object]:
@@ -126,18 +181,21 @@ def _letter(delivery: "Delivery") -> dict[str, object]:
 
 
 @client_app.command("add", epilog="Example: vtn client add derms-1 --role BL")
-def client_add(
+def client_add(  # noqa: PLR0913 - the options of a command
     client_id: Annotated[str, typer.Argument(help="The clientID, 1 to 128 characters.")],
     role: Annotated[str, typer.Option(help="BL (a utility) or VEN (an automaker).")],
     scope: Annotated[list[str] | None, typer.Option(help="A scope; repeat for more. Default: all of the role.")] = None,
     config: ConfigFile = None,
     *,
+    external: Annotated[bool, typer.Option("--external", help="No secret: it brings tokens of auth.issuers.")] = False,
+    issuer: Annotated[str, typer.Option(help="The only issuer whose tokens count; implies --external.")] = "",
     as_json: Json = False,
 ) -> None:
     """Register a client and print its secret, once."""
     from vtn.app import add_client
 
-    secret = _run(add_client(_settings(config), client_id, role, tuple(scope or ())))
+    source = issuer if external or issuer else None
+    secret = _run(add_client(_settings(config), client_id, role, tuple(scope or ()), source))
     _print_secret(client_id, secret, as_json=as_json)
 
 
@@ -146,7 +204,7 @@ def client_rotate(client_id: str, config: ConfigFile = None, *, as_json: Json = 
     """Give a client a new secret; its old secret and tokens are dead at once."""
     from vtn.app import opened_registry
 
-    async def work() -> str:
+    async def work() -> str | None:
         async with opened_registry(_settings(config)) as registry:
             return await registry.rotate(client_id)
 
@@ -166,6 +224,18 @@ def client_revoke(client_id: str, config: ConfigFile = None) -> None:
     Console().print(f"{client_id} is revoked.", markup=False)
 
 
+@client_app.command("webhook-key", epilog="Example: vtn client webhook-key derms-1")
+def client_webhook_key(client_id: str, config: ConfigFile = None, *, as_json: Json = False) -> None:
+    """Print the key that a client checks the signatures of its webhooks with; DIVERGENCES.md says how."""
+    from vtn.app import webhook_key
+
+    key = _run(webhook_key(_settings(config), client_id))
+    if as_json:
+        sys.stdout.write(orjson.dumps({"clientID": client_id, "webhookKey": key}).decode() + "\n")
+    else:
+        Console(soft_wrap=True).print(f"clientID    {client_id}\nwebhookKey  {key}", markup=False)
+
+
 @client_app.command("list", epilog="Example: vtn client list --json")
 def client_list(config: ConfigFile = None, *, as_json: Json = False) -> None:
     """List the clients, without their secrets."""
@@ -174,28 +244,36 @@ def client_list(config: ConfigFile = None, *, as_json: Json = False) -> None:
     async def work() -> list[dict[str, object]]:
         async with opened_registry(_settings(config)) as registry:
             await registry.current()
-            return [
-                {"clientID": c.client_id, "role": c.role.value, "scopes": " ".join(c.scopes), "revoked": c.revoked}
-                for c in registry.every()
-            ]
+            return [_listed(client) for client in registry.every()]
 
     _print(_run(work()), "Clients", as_json=as_json)
 
 
-def _print_secret(client_id: str, secret: str, *, as_json: bool) -> None:
+def _listed(client: "Client") -> dict[str, object]:
+    from vtn.auth.clients import tokens_of
+
+    return {
+        "clientID": client.client_id,
+        "role": client.role.value,
+        "scopes": " ".join(client.scopes),
+        "tokens": tokens_of(client),
+        "revoked": client.revoked,
+    }
+
+
+def _print_secret(client_id: str, secret: str | None, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(orjson.dumps({"clientID": client_id, "secret": secret}).decode() + "\n")
-    else:
-        Console(soft_wrap=True).print(
-            f"clientID  {client_id}\nsecret    {secret}\n(the secret is shown only now)", markup=False
-        )
+        return
+    proof = f"secret    {secret}\n(the secret is shown only now)" if secret else "tokens    of an external issuer"
+    Console(soft_wrap=True).print(f"clientID  {client_id}\n{proof}", markup=False)
 
 
 def _print(rows: list[dict[str, object]], title: str, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(orjson.dumps(rows).decode() + "\n")
         return
-    table = Table(title=title)
+    table = Table(title=title, min_width=len(title))
     for name in rows[0] if rows else ("none",):
         table.add_column(str(name))
     for row in rows:

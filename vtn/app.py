@@ -3,36 +3,42 @@
 import asyncio
 import contextlib
 import gc
+import importlib.metadata
 import logging
 import random
 import secrets
 import signal
 import socket
-import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from aiohttp import web
 
+from vtn.auth import issuers
 from vtn.auth.clients import Registry
 from vtn.auth.sealing import Seal
 from vtn.auth.tokens import TokenDesk, load_key
+from vtn.auth.webhookkeys import WebhookKeys
 from vtn.clock import RealClock, parse_clock
 from vtn.config import Server, Settings
-from vtn.endpoints.door import Hall
+from vtn.endpoints import health, metrics, requestid
+from vtn.endpoints.brokerhooks import broker_hooks
+from vtn.endpoints.door import AiohttpHandler, Hall
+from vtn.endpoints.listening import Runner, impatient
 from vtn.endpoints.notifiers import Notifiers
 from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.routes import BASE_PATHS, build
-from vtn.errors import CannotStart, Fault, Rejected
-from vtn.notifiers import station
+from vtn.errors import CannotStart, Fault, NotFound, Rejected
+from vtn.notifiers import discovery, station
 from vtn.rules.admission import Strictness
 from vtn.rules.scopes import BL_ONLY, STANDARD_SCOPES, standard_scope
+from vtn.service import broken, compat30
 from vtn.service.core import Core
 from vtn.storage.ports import Change, Role
 from vtn.storage.readmodel import ReadModel
 from vtn.storage.sql import SqlStore, open_store
+from vtn.tls import ServerTls
 from vtn.wire.interval import print_date_time
 
 log = logging.getLogger("vtn")
@@ -67,8 +73,10 @@ async def opened_registry(settings: Settings) -> AsyncIterator[Registry]:
         yield Registry(store)
 
 
-async def add_client(settings: Settings, client_id: str, role: str, scopes: tuple[str, ...]) -> str:
-    """Register a client and return its secret."""
+async def add_client(
+    settings: Settings, client_id: str, role: str, scopes: tuple[str, ...], issuer: str | None = None
+) -> str | None:
+    """Register a client and return its secret; None for one that brings tokens of an external issuer ("": of any)."""
     faults = []
     if role not in Role.__members__:
         faults.append(Fault("role", "must be BL or VEN"))
@@ -78,10 +86,31 @@ async def add_client(settings: Settings, client_id: str, role: str, scopes: tupl
     faults += [Fault("scope", f"there is no scope {name}") for name in names if name not in STANDARD_SCOPES]
     if role == Role.VEN:
         faults += [Fault("scope", f"{name} is for Business Logic only") for name in names if name in BL_ONLY]
+    if issuer and issuer not in {trusted.issuer for trusted in settings.auth.issuers}:
+        faults.append(Fault("issuer", "is not one of auth.issuers in the settings"))
     if faults:
         raise Rejected(faults)
+    at = print_date_time(RealClock().now())
     async with opened_registry(settings) as registry:
-        return await registry.add(client_id, Role(role), names, at=print_date_time(RealClock().now()))
+        if issuer is None:
+            return await registry.add(client_id, Role(role), names, at=at)
+        await registry.add_external(client_id, Role(role), names, issuer=issuer, at=at)
+        return None
+
+
+async def webhook_key(settings: Settings, client_id: str) -> str:
+    """The key that a client's webhooks are signed with; NotFound for a client that nobody registered."""
+    async with opened_registry(settings) as registry:
+        await registry.current()
+        if registry.get(client_id) is None:
+            raise NotFound(f"no client named {client_id!r}; `vtn client list` shows them")
+    return WebhookKeys(settings.server.var / "keys" / "webhooks.key").of(client_id)
+
+
+async def replay(settings: Settings, subscription_id: str | None) -> broken.Replayed:
+    """Have dead deliveries tried again, of one subscription or of all; a running server takes them up by itself."""
+    async with opened_store(settings) as store:
+        return await broken.replay(store, subscription_id, print_date_time(parse_clock(settings.server.clock).now()))
 
 
 class Ids:
@@ -108,23 +137,27 @@ def root_url(server: Server, port: int) -> str:
     return f"{'https' if server.certificate else 'http'}://{host}:{port}"
 
 
-def tls_context(certificate: Path | None, private_key: Path | None) -> ssl.SSLContext | None:
-    """TLS 1.2 or later with this certificate; None without one."""
-    if certificate is None or private_key is None:
+def _tls(server: Server) -> ServerTls | None:
+    if server.certificate is None or server.private_key is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, private_key)
-    except (OSError, ssl.SSLError) as error:
-        raise CannotStart(f"the certificate {certificate} or its key cannot be used: {error}") from None
-    return context
+    return ServerTls(server.certificate, server.private_key, server.client_ca, reload_s=server.reload_s)
+
+
+@contextlib.asynccontextmanager
+async def _token_desk(settings: Settings, registry: Registry) -> AsyncIterator[TokenDesk]:
+    """Where tokens are checked, with the keys of external issuers kept fresh, for the length of a block."""
+    auth = settings.auth
+    async with issuers.running(auth.issuers) as outside:
+        key = load_key(settings.server.var / "keys" / "tokens.pem")
+        desk = TokenDesk(key, auth.token_s, registry.get, registry.seen, outside=outside, own_tokens=auth.own_tokens)
+        if outside:
+            outside.on_withdrawn(desk.forget)
+        yield desk
 
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; CannotStart when the database, the broker or the port is not to be had."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    _log_to_stderr()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -135,23 +168,36 @@ async def serve(settings: Settings) -> None:
         await stop.wait()
 
 
+def _log_to_stderr() -> None:
+    """Log lines that name the request they belong to."""
+    form = "%(asctime)s %(levelname)s %(name)s %(request)s%(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(requestid.Marked())
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[str]:
     """A whole top node, for the length of a block; gives the URL it answers at."""
     var = settings.server.var
     async with contextlib.AsyncExitStack() as stack:
-        tls = tls_context(settings.server.certificate, settings.server.private_key)
+        tls = _tls(settings.server)
         sock = stack.enter_context(_bound_socket(settings.server))
         store = await stack.enter_async_context(opened_store(settings))
-        model = ReadModel()
+        model = ReadModel(through_programs=settings.protocol.hide_events_of_hidden_programs)
         await model.load(store)
         registry = Registry(store)
-        await _first_client(registry)
-        desk = TokenDesk(load_key(var / "keys" / "tokens.pem"), settings.auth.token_s, registry.get, registry.seen)
+        if settings.auth.own_tokens:
+            await _first_client(registry)
+        desk = await stack.enter_async_context(_token_desk(settings, registry))
         seal = Seal(var / "keys" / "seal.key")
         clock = parse_clock(settings.server.clock)
         chance = random.Random()  # noqa: S311 - jitter between retries, not a secret
-        parts = station.Parts(settings, store, model, registry, desk, seal, clock, chance)
+        webhook_keys = WebhookKeys(var / "keys" / "webhooks.key")
+        port = sock.getsockname()[1]
+        place = discovery.place(settings, port, BASE_PATHS[0]) if settings.discovery.enabled else None
+        parts = station.Parts(settings, store, model, registry, desk, seal, webhook_keys, clock, chance, place)
         notifying = await stack.enter_async_context(station.running(parts))
 
         def committed(changes: Sequence[Change]) -> None:
@@ -159,28 +205,65 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             notifying.wake()
 
         store.on_commit = committed
-        core = Core(
-            store,
-            model,
-            clock,
-            seal,
-            Ids(),
-            notifying.challenge,
-            Strictness(
-                strict_null=settings.protocol.strict_null,
-                lenient_descriptors=settings.protocol.lenient_descriptors,
-                allow_loopback_callbacks=settings.webhooks.allow_loopback,
-            ),
-            cascade=settings.protocol.on_delete == "cascade",
-        )
-        hall = Hall(core, desk, registry, _query_rules(settings), settings.protocol.problem_media_type)
-        notifiers = Notifiers(notifying.uris, settings.mqtt.authentication)
-        url = root_url(settings.server, sock.getsockname()[1])
-        app = build(hall, notifiers, root_url=url, max_body_bytes=settings.server.max_body_bytes)
-        await _listen(stack, app, sock, tls)
+        url = root_url(settings.server, port)
+        app = _application(settings, _hall(settings, parts, notifying), notifying, url)
+        await _listen(stack, Runner(app, settings.server.patience_s), sock, tls)
         if tls is None:
             log.warning("plain HTTP at %s: for this machine only, OpenADR clients elsewhere need TLS", url)
         yield url
+
+
+def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) -> Hall:
+    """What the endpoints share: the use cases, the token desk, and the settings that concern them."""
+    protocol, server = settings.protocol, settings.server
+    core = Core(
+        parts.store,
+        parts.model,
+        parts.clock,
+        parts.seal,
+        Ids(),
+        notifying.challenge,
+        Strictness(
+            strict_null=protocol.strict_null,
+            lenient_descriptors=protocol.lenient_descriptors,
+            allow_loopback_callbacks=settings.webhooks.allow_loopback,
+        ),
+        cascade=protocol.on_delete == "cascade",
+        note_read=notifying.note_read,
+    )
+    return Hall(
+        core,
+        parts.desk,
+        parts.registry,
+        _query_rules(settings),
+        protocol.problem_media_type,
+        settings.auth,
+        server.gzip_from_bytes,
+        server.patience_s,
+        face301=compat30.face(core, protocol.ven_clients, http_callbacks=settings.webhooks.legacy_http),
+    )
+
+
+def _application(settings: Settings, hall: Hall, notifying: station.Station, url: str) -> web.Application:
+    """Everything that is answered, at this URL."""
+    return build(
+        hall,
+        Notifiers(notifying.uris, settings.mqtt.authentication, notifying.certificate),
+        root_url=url,
+        max_body_bytes=settings.server.max_body_bytes,
+        hooks=broker_hooks(hall, settings.mqtt),
+        pages=_pages(settings, hall, notifying),
+    )
+
+
+def _pages(settings: Settings, hall: Hall, notifying: station.Station) -> Mapping[str, AiohttpHandler]:
+    """What is read at the root, beside the documents: how this server is and what it did."""
+    looks = health.looks(hall.core, settings.server.var, notifying.figures, time.monotonic)
+    pages = {"/health": health.health(health.Checkup(looks, time.monotonic), importlib.metadata.version("evtn"))}
+    if settings.server.metrics != "off":
+        everyone = settings.server.metrics == "everyone"
+        pages["/metrics"] = metrics.metrics(hall, notifying.figures, for_everyone=everyone)
+    return pages
 
 
 def _query_rules(settings: Settings) -> QueryRules:
@@ -198,17 +281,16 @@ async def _first_client(registry: Registry) -> None:
         sys.stdout.write(f"first client (shown only now)\n  clientID  {FIRST_CLIENT}\n  secret    {secret}\n")
 
 
-async def _listen(
-    stack: contextlib.AsyncExitStack, app: web.Application, sock: socket.socket, tls: ssl.SSLContext | None
-) -> None:
+async def _listen(stack: contextlib.AsyncExitStack, runner: Runner, sock: socket.socket, tls: ServerTls | None) -> None:
     """Answer on a bound socket."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
-        await web.SockSite(runner, sock, ssl_context=tls, backlog=1024).start()
+        await web.SockSite(runner, sock, ssl_context=tls.context if tls else None, backlog=1024).start()
     except OSError as error:
         raise CannotStart(f"cannot listen: {error.strerror}") from None
+    if tls:
+        await stack.enter_async_context(tls.watched())
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)  # the search for cycles, of which there are few, took a fifth of a request
@@ -219,6 +301,7 @@ def _bound_socket(server: Server) -> socket.socket:
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    impatient(sock, server.patience_s)
     try:
         sock.bind((server.host, server.port))
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 import pydantic
 
@@ -10,6 +11,8 @@ from vtn.rules.privacy import Match
 from vtn.settings import Section
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+SECURE_MQTT = frozenset({"mqtts", "ssl", "wss"})
+ANYWHERE, ON_THIS_MACHINE = frozenset({"https"}), frozenset({"http", "https"})
 Port = Annotated[int, pydantic.Field(ge=0, le=65535)]
 Seconds = Annotated[float, pydantic.Field(gt=0)]
 
@@ -28,6 +31,7 @@ class Server(Section):
     gzip_from_bytes: Annotated[int, pydantic.Field(ge=0)] = 1024
     metrics: Literal["local", "everyone", "off"] = "local"
     max_body_bytes: Annotated[int, pydantic.Field(ge=1024)] = 1_048_576
+    patience_s: Annotated[float, pydantic.Field(ge=0.1)] = 30.0
     var: Path = Path("var")
     clock: str = "real"
 
@@ -68,6 +72,7 @@ class Mqtt(Section):
     authentication: Literal["OAUTH2_BEARER_TOKEN", "ANONYMOUS", "CERTIFICATE"] = "OAUTH2_BEARER_TOKEN"
     certificate: Path | None = None
     private_key: Path | None = None
+    ca: Path | None = None
     client_certificate_s: Annotated[int, pydantic.Field(ge=60, le=31_536_000)] = 86_400
     hook_password: str | None = pydantic.Field(None, repr=False)
 
@@ -75,6 +80,25 @@ class Mqtt(Section):
     def _an_external_broker_has_a_url(self) -> Self:
         if self.mode == "external" and not self.url:
             raise ValueError("mode = 'external' needs url")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _client_certificates_need_tls_and_the_bundled_broker(self) -> Self:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("certificate and private_key go together")
+        if self.authentication == "CERTIFICATE" and self.mode == "external":
+            raise ValueError("authentication = 'CERTIFICATE' is for the bundled broker, which trusts our certificates")
+        if self.authentication == "CERTIFICATE" and self.mode == "bundled" and self.certificate is None:
+            raise ValueError("authentication = 'CERTIFICATE' needs TLS: certificate and private_key")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _clients_are_sent_to_brokers_that_speak_tls(self) -> Self:
+        told = self.advertise or ((self.url,) if self.mode == "external" and self.url else ())
+        for uri in told:
+            parts = urlsplit(uri)
+            if parts.scheme not in SECURE_MQTT and parts.hostname not in LOOPBACK:
+                raise ValueError(f"clients are told {uri}, which is not mqtts://; set advertise (OpenADR is TLS only)")
         return self
 
 
@@ -113,6 +137,14 @@ class Issuer(Section):
     shortest_refresh_s: Seconds = 30.0
     leeway_s: Annotated[float, pydantic.Field(ge=0, le=120)] = 30.0
 
+    @pydantic.field_validator("jwks_url")
+    @classmethod
+    def _keys_come_safely(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if not parts.hostname or parts.scheme not in (ON_THIS_MACHINE if parts.hostname in LOOPBACK else ANYWHERE):
+            raise ValueError("must be an https URL (http to this machine only)")
+        return url
+
 
 class Auth(Section):
     """Tokens of the VTN's own issuer and of others; how often tokens may be asked for; who needs none."""
@@ -130,6 +162,10 @@ class Auth(Section):
     def _somebody_issues_tokens(self) -> Self:
         if not self.own_tokens and not (self.issuers and self.token_url):
             raise ValueError("without own_tokens, token_url and at least one of issuers are needed")
+        if len({trusted.issuer for trusted in self.issuers}) < len(self.issuers):
+            raise ValueError("issuers names an issuer twice")
+        if self.token_url is not None and not urlsplit(self.token_url).hostname:
+            raise ValueError("token_url must be an absolute URL")
         return self
 
 
@@ -137,7 +173,7 @@ class Discovery(Section):
     """Announcing this VTN on its own network by mDNS (for VTNs at customers' sites)."""
 
     enabled: bool = False
-    name: str = "evtn"
+    name: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")] = "evtn"
     addresses: tuple[pydantic.IPvAnyAddress, ...] = ()
 
 
@@ -153,6 +189,7 @@ class Protocol(Section):
     default_limit: Annotated[int, pydantic.Field(ge=1, le=50)] = 50
     problem_media_type: Literal["application/json", "application/problem+json"] = "application/json"
     split_commas: bool = False
+    ven_clients: dict[str, str] = pydantic.Field(default_factory=dict)
 
 
 class Settings(Section):
@@ -165,3 +202,11 @@ class Settings(Section):
     auth: Auth = Auth()
     discovery: Discovery = Discovery()
     protocol: Protocol = Protocol()
+
+    @pydantic.field_validator("auth")
+    @classmethod
+    def _certificates_of_clients_are_asked_for(cls, auth: Auth, info: pydantic.ValidationInfo) -> Auth:
+        server = info.data.get("server")
+        if auth.certificate_clients and server is not None and server.client_ca is None:
+            raise ValueError("certificate_clients needs client_ca in [server]")
+        return auth

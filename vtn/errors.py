@@ -16,16 +16,23 @@ class VtnError(Exception):
     """The root of everything the top node refuses on purpose."""
 
 
+MOST_FAULTS = 1000  # a small body can hold so many that telling all would keep the server from everybody else
+
+
 class Rejected(VtnError):
-    """The request is malformed; every fault found, at once."""
+    """The request is malformed; every fault found, at once, or the first of very many."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("; ".join(f"{fault.path}: {fault.rule}" for fault in faults))
-        self.faults = tuple(faults)
+        self.faults = tuple(faults[:MOST_FAULTS])
+        super().__init__("; ".join(f"{fault.path}: {fault.rule}" for fault in self.faults))
 
 
 class TooLarge(VtnError):
     """The request is bigger than the configured bound."""
+
+
+class TooSlow(VtnError):
+    """The request did not arrive within the configured time."""
 
 
 class Unauthenticated(VtnError):

@@ -1,6 +1,6 @@
 """Mutations of lists: filters, paging, order, activity."""
 
-import itertools
+import random
 
 from breaking import mutant, on_query, wrap
 
@@ -31,10 +31,15 @@ def skip_is_ignored(patch):
 
 @mutant("PAG-07")
 def the_order_changes(patch):
-    """Lists turn round from one request to the next."""
-    turns = itertools.cycle((1, -1))
+    """Lists are in another order at each request."""
+    chance = random.Random(3)
     candidates = ReadModel._candidates
-    patch.setattr(ReadModel, "_candidates", lambda *args: list(candidates(*args))[:: next(turns)])
+
+    def shuffled(*args):
+        keys = list(candidates(*args))
+        return chance.sample(keys, len(keys))
+
+    patch.setattr(ReadModel, "_candidates", shuffled)
 
 
 @mutant("EVT-12")

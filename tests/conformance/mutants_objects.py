@@ -181,14 +181,15 @@ def a_taken_name_is_a_bad_request(patch):
 
 @mutant("ERR-15")
 def a_refused_write_leaves_a_trace(patch):
-    """A program whose name is taken is refused, and stored under another name."""
+    """An event with a bad body is refused, and stored and notified without what was bad."""
 
     def change(create):
         async def altered(core_, kind, principal, body):
             try:
                 return await create(core_, kind, principal, body)
-            except errors.Conflict:
-                await create(core_, kind, principal, {**body, "programName": body["programName"][:120] + "-2"})
+            except errors.Rejected:
+                if kind.type is ObjectType.EVENT and isinstance(body, dict) and "programID" in body:
+                    await create(core_, kind, principal, {"programID": body["programID"]})
                 raise
 
         return altered

@@ -27,6 +27,7 @@ def every_event_is_visible(patch):
 def every_program_is_visible(patch):
     """Object privacy of programs is forgotten."""
     wrap(patch, ReadModel, "_visible", lambda f: lambda s, e, *r: e.record.kind is ObjectType.PROGRAM or f(s, e, *r))
+    patch.setattr(ReadModel, "_candidates", lambda self, kind, *_rest: self._all[kind])
 
 
 @mutant("EVT-20")
@@ -151,15 +152,14 @@ def a_bad_token_is_forbidden(patch):
 def the_token_type_is_in_small_letters(patch):
     """token_type is `bearer`."""
 
-    def change(grant):
-        async def altered(*args):
-            answer = await grant(*args)
-            text = answer.body.replace(b'"Bearer"', b'"bearer"')
+    def change(granted):
+        def altered(*args):
+            text = granted(*args).body.replace(b'"Bearer"', b'"bearer"')
             return web.Response(body=text, headers={"Content-Type": "application/json"})
 
         return altered
 
-    wrap(patch, oauth, "_grant", change)
+    wrap(patch, oauth, "_granted", change)
 
 
 @mutant("AUTH-02")

@@ -1,13 +1,16 @@
 """Webhooks against real receivers: what arrives, in which order, and what happens when it does not."""
 
 import asyncio
+import socket
 import ssl
 
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractResolver
 from notifier_parts import Receiver, certificate, eventually, node, settled, told, webhooks
 
 from vtn.errors import CannotStart
+from vtn.notifiers.addresses import refusal
 from vtn.notifiers.callbacks import Callbacks
 from vtn.storage.ports import DeliveryState
 from vtn.wire import document
@@ -176,13 +179,13 @@ async def test_a_delivery_is_judged_again_at_each_attempt(made):
     asked = asyncio.Event()
     go_on = asyncio.Event()
 
-    async def slow(_url, _body, _token):
+    async def slow(_url, _body, _token, _headers):
         asked.set()
         await go_on.wait()
         return "answered 500"
 
     async with Receiver() as receiver, webhooks(made) as hooks:
-        hooks._callbacks.post = slow
+        hooks.callbacks.post = slow
         await made.subscribe("S", "c1", receiver.url)
         await made.event("E", "P", "g1")
         await asked.wait()
@@ -213,11 +216,11 @@ async def test_the_end_of_a_program_is_told_to_those_who_saw_it_and_to_no_one_el
 async def test_notifications_keep_numbers_to_the_digit(made):
     bodies = []
 
-    async def keep(_url, body, _token):
+    async def keep(_url, body, _token, _headers):
         bodies.append(body)
 
     async with webhooks(made) as hooks:
-        hooks._callbacks.post = keep
+        hooks.callbacks.post = keep
         await made.subscribe("S", "c1", "http://127.0.0.1:9/")
         price = document.parse(b'[{"id":0,"payloads":[{"type":"PRICE","values":[0.170]}]}]')
         await made.event("E", "P", intervals=price)
@@ -230,7 +233,7 @@ async def test_notifications_keep_numbers_to_the_digit(made):
 
 @pytest.fixture
 async def callbacks():
-    async with Callbacks(1.0, allow_loopback=True) as made:
+    async with Callbacks(1.0, guard=lambda text: refusal(text, allow_loopback=True)) as made:
         yield made
 
 
@@ -316,6 +319,54 @@ async def test_the_reason_does_not_tell_what_a_name_stands_for():
     async with Callbacks(2.0) as careful:
         reason = await careful.challenge("https://localhost:1/hook", None)
     assert reason == "cannot connect: its name leads to no address that may be called"
+
+
+class Name(AbstractResolver):
+    """A name server whose one answer these addresses are."""
+
+    def __init__(self, *addresses) -> None:
+        self.addresses = addresses
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):  # noqa: ARG002 - aiohttp passes it by name
+        rest = {"hostname": host, "port": port, "proto": 0, "flags": 0}
+        families = [socket.AF_INET6 if ":" in one else socket.AF_INET for one in self.addresses]
+        return [{**rest, "host": one, "family": kind} for one, kind in zip(self.addresses, families, strict=True)]
+
+    async def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("addresses", "guard", "reason"),
+    [
+        (("10.1.2.3", "fd00::7"), refusal, "its name leads to no address that may be called"),
+        (("127.0.0.1",), lambda _text: None, "Connection refused"),
+        (("127.0.0.1", "127.0.0.2"), lambda _text: None, "Connection refused"),
+    ],
+)
+async def test_no_reason_tells_what_a_name_stands_for(unused_port, addresses, guard, reason):
+    async with Callbacks(2.0, guard=guard, resolver=Name(*addresses)) as careful:
+        assert await careful.challenge(f"http://inside.example:{unused_port}/", None) == f"cannot connect: {reason}"
+
+
+async def test_a_delivery_that_cannot_even_be_made_holds_up_no_other(made, monkeypatch, caplog):
+    callback = made.audience.callback
+
+    async def spoilt(delivery):
+        if delivery.subscription_id == "BAD":
+            raise KeyError("nobody foresaw this")
+        return await callback(delivery)
+
+    monkeypatch.setattr(made.audience, "callback", spoilt)
+    async with Receiver() as receiver, webhooks(made, attempts=2):
+        for name in ("BAD", "GOOD"):
+            await made.subscribe(name, "c1", receiver.url)
+        await made.event("E", "P")
+        await settled(made)
+    assert told(receiver.taken) == ["CREATE E"]
+    dead = await made.store.deliveries(DeliveryState.DEAD)
+    assert [(row.subscription_id, row.last_error) for row in dead] == [("BAD", "the VTN failed (KeyError)")]
+    assert "nobody foresaw this" in caplog.text
 
 
 async def test_a_clock_that_steps_back_loses_no_notification(tmp_path):

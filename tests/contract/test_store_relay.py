@@ -4,9 +4,9 @@ import asyncio
 import dataclasses
 
 import pytest
-from stored import event, instant, program, put, removal, report
+from stored import event, instant, program, put, removal, report, subscription
 
-from vtn.storage.ports import Client, Create, Delivery, DeliveryState, Role
+from vtn.storage.ports import BrokenCallback, Client, Create, Delivery, DeliveryState, Role
 from vtn.wire.enumerations import Operation
 
 CLIENT = Client("ven-1", Role.VEN, ("read_all", "write_reports"), "argon2:x", instant(0), 1784131200.25)
@@ -104,8 +104,7 @@ async def test_another_try_and_the_end_of_trying_are_remembered(store):
     await store.advance("webhooks", 2, [owed("a", 1), owed("a", 2)])
     tried = owed("a", 1, attempts=3, next_at_s=1784131200.125, last_error="503")
     given_up = owed("a", 2, state=DeliveryState.DEAD, attempts=9, last_error="gone")
-    await store.put_delivery(tried)
-    await store.put_delivery(given_up)
+    await store.put_deliveries([tried, given_up])
     assert await store.deliveries() == [tried]
     assert await store.deliveries(DeliveryState.DEAD) == [given_up]
 
@@ -114,9 +113,53 @@ async def test_what_was_taken_is_forgotten_and_stays_so(store):
     due = [owed("a", 1), owed("a", 2), owed("b", 1)]
     await store.advance("webhooks", 2, due)
     await store.settle(due[:2])
-    await store.put_delivery(owed("a", 1, attempts=1))
+    await store.put_deliveries([owed("a", 1, attempts=1)])
+    await store.put_deliveries([])
     await store.settle([])
     assert await store.deliveries() == [due[2]]
+
+
+async def test_dead_deliveries_are_replayed_as_if_never_tried_and_waiting_ones_are_left(store):
+    waits, dead = owed("a", 1, attempts=2), owed("a", 2, state=DeliveryState.DEAD, attempts=8, next_at_s=2e9)
+    other = dataclasses.replace(dead, subscription_id="b", last_error="503")
+    await store.advance("webhooks", 2, [waits, dead, other])
+    assert await store.replay("b") == 1
+    assert await store.replay("b") == 0
+    fresh = dataclasses.replace(other, state=DeliveryState.REPLAYED, attempts=0, next_at_s=0.0)
+    assert await store.deliveries(DeliveryState.REPLAYED) == [fresh]
+    assert await store.deliveries(DeliveryState.DEAD) == [dead]
+    assert await store.replay() == 1
+    assert await store.deliveries() == [waits]
+
+
+# --- broken callbacks ------------------------------------------------------------------------------------------------
+
+
+async def test_marks_on_callbacks_are_kept_until_they_are_taken_back(store):
+    first, second = subscription(), subscription()
+    await put(store, first, second)
+    marks = [
+        BrokenCallback(first.id, 0, "digest", instant(1), 20, "answered 500"),
+        BrokenCallback(first.id, 1, "other", instant(2), 20, "answered 500"),
+        BrokenCallback(second.id, 0, "digest", instant(3), 20, "no answer within 10 s"),
+    ]
+    for mark in marks:
+        await store.put_broken(mark)
+    again = dataclasses.replace(marks[0], failures=40)
+    await store.put_broken(again)
+    assert await store.broken_callbacks() == [again, *marks[1:]]
+    assert await store.broken_callbacks(second.id) == marks[2:]
+    await store.mend(first.id)
+    assert await store.broken_callbacks() == marks[2:]
+
+
+async def test_a_mark_goes_with_its_subscription(store):
+    first, second = subscription(), subscription()
+    await put(store, first, second)
+    for one in (first, second):
+        await store.put_broken(BrokenCallback(one.id, 0, "digest", instant(1), 20, "gone"))
+    await store.write(removal(first), at=instant(2), actor="c")
+    assert [mark.subscription_id for mark in await store.broken_callbacks()] == [second.id]
 
 
 # --- pruning ---------------------------------------------------------------------------------------------------------

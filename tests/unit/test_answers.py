@@ -1,15 +1,18 @@
 """JSON answers: what leaves in one write says the same as what aiohttp would have said."""
 
 import asyncio
+import gzip
 from http import HTTPStatus
 
 import pytest
 from aiohttp import web
 
-from vtn.endpoints import objects
+from vtn.endpoints import memo, requestid
 from vtn.endpoints.answers import JsonAnswer
+from vtn.endpoints.memo import AnswerMemo, Text
 
 BODY = b'[{"id":"1"}]'
+LONG = b'["' + b"long " * 1000 + b'"]'
 ANSWERS = {
     "list": lambda: JsonAnswer(BODY, etag='"e1"'),
     "created": lambda: JsonAnswer(BODY, HTTPStatus.CREATED),
@@ -39,6 +42,11 @@ async def connect():
 
 
 async def _handle(request):
+    requestid.begin(request.headers)
+    if request.path == "/packed":
+        answer = JsonAnswer(LONG, etag='"e1"')
+        await answer.compress()
+        return answer
     return ANSWERS[request.path.strip("/")]()
 
 
@@ -52,13 +60,14 @@ async def _ask(connection, path, version="1.1", *headers):
         return status.split(" ", 1)[1], said, await reader.readexactly(int(said.get("Content-Length", 0)))
 
 
-@pytest.mark.parametrize("path", ANSWERS)
+@pytest.mark.parametrize("path", [*ANSWERS, "packed"])
 async def test_an_answer_is_the_same_on_a_connection_that_goes_on_and_on_one_that_ends(connect, path):
     status, said, body = await _ask(await connect(), path)
     closing_status, closing_said, closing_body = await _ask(await connect(), path, "1.1", "Connection: close")
     assert closing_said.pop("Connection") == "close"
-    assert said.pop("Date")
-    assert closing_said.pop("Date")
+    for changing in ("Date", "X-Request-Id"):
+        assert said.pop(changing)
+        assert closing_said.pop(changing)
     assert (status, said, body) == (closing_status, closing_said, closing_body)
 
 
@@ -72,7 +81,7 @@ async def test_a_connection_serves_many_answers(connect, path):
 async def test_an_unchanged_answer_has_no_body_and_announces_none(connect):
     status, said, _ = await _ask(await connect(), "unchanged")
     assert status == "304 Not Modified"
-    assert said.keys() == {"ETag", "Date", "Server"}
+    assert said.keys() == {"ETag", "Vary", "X-Request-Id", "Date", "Server"}
 
 
 async def test_a_client_of_http_1_0_is_hung_up_on(connect):
@@ -97,11 +106,57 @@ async def test_an_answer_to_head_has_the_length_of_the_body_and_no_body(connect,
             assert (await reader.readexactly(8)) == b"HTTP/1.1"
 
 
+async def test_a_compressed_answer_says_so_and_has_a_tag_of_its_own(connect):
+    _, said, body = await _ask(await connect(), "packed")
+    assert gzip.decompress(body) == LONG
+    assert (said["Content-Encoding"], said["Vary"], said["ETag"]) == ("gzip", "Accept-Encoding", '"e1-gzip"')
+
+
+async def test_a_remembered_text_is_compressed_once():
+    text = Text(LONG, '"e1"')
+    bodies = []
+    for _ in range(2):
+        answer = JsonAnswer(LONG, etag=text.etag, text=text)
+        await answer.compress()
+        bodies.append(answer.body)
+    assert bodies[0] is bodies[1] is text.gzipped
+
+
+async def test_an_answer_that_might_have_been_compressed_says_so():
+    answer = JsonAnswer(LONG)
+    assert b"Vary" not in answer._message()
+    answer.varies = True
+    assert b"Vary: Accept-Encoding" in answer._message()
+    assert b"Content-Encoding" not in answer._message()
+
+
 def test_remembered_answers_are_bounded_in_bytes(monkeypatch):
-    monkeypatch.setattr(objects, "REMEMBERED_BYTES", 1000)
-    memo = objects.AnswerMemo()
+    monkeypatch.setattr(memo, "REMEMBERED_BYTES", 1000)
+    remembered = AnswerMemo()
     for number in range(100):
-        memo.put(("c1", f"/events?x={number}"), 1, b"x" * 100)
-    held = [number for number in range(100) if memo.get(("c1", f"/events?x={number}"), 1)]
+        remembered.put(("c1", f"/events?x={number}"), 1, b"%100d" % number)
+    held = [number for number in range(100) if remembered.get(("c1", f"/events?x={number}"), 1)]
     assert 0 < len(held) < 10
     assert held[-1] == 99
+
+
+def test_the_keys_of_one_text_are_bounded_too(monkeypatch):
+    monkeypatch.setattr(memo, "REMEMBERED_BYTES", 1000)
+    remembered = AnswerMemo()
+    for number in range(1000):
+        remembered.put(("c1", f"/events?x={number}"), 1, BODY)
+    assert sum(remembered.get(("c1", f"/events?x={number}"), 1) is not None for number in range(1000)) < 100
+
+
+def test_clients_that_read_the_same_list_share_its_bytes():
+    remembered = AnswerMemo()
+    texts = [remembered.put((client, "/events"), 1, bytes(LONG)) for client in ("c1", "c2")]
+    assert texts[0] is texts[1]
+    assert remembered.get(("c2", "/events"), 1) is texts[0]
+    assert remembered.get(("c2", "/events"), 2) is None
+
+
+def test_what_is_never_remembered_still_has_its_tag():
+    remembered = AnswerMemo()
+    assert remembered.put(("c1", "/events"), memo.NEVER, BODY).etag == remembered.put(("c1", "/x"), 1, BODY).etag
+    assert remembered.get(("c1", "/events"), memo.NEVER) is None

@@ -1,6 +1,7 @@
 """Object privacy: the truth table of the requirements (Annex D), and laws that hold for every object and viewer."""
 
 import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -16,6 +16,7 @@ from vtn.rules.recipients import (
     Wish,
     answers,
     concerns,
+    hears_reads_of,
     notification,
     subscriber,
     told,
@@ -72,6 +73,17 @@ def test_other_operations_are_told_as_they_are_to_those_who_see_the_object(opera
     assert hears(Happening(operation, E1), who()) == [(operation.value, E1)]
     assert hears(Happening(operation, E2), who()) == []
     assert hears(Happening(operation, E2), who(BL)) == [(operation.value, E2)]
+
+
+@pytest.mark.parametrize(
+    ("viewer", "reader", "expected"),
+    [
+        *((BL, "c1", True), (BL, "another-bl", True), (BL, "", True), (BL, "bl", False)),
+        *((V1, "c1", True), (V1, "c2", False), (V1, "bl", False), (V1, "", False)),
+    ],
+)
+def test_business_logic_hears_of_the_reads_of_others_and_a_ven_of_its_own_only(viewer, reader, expected):
+    assert hears_reads_of(reader, who(viewer)) is expected
 
 
 def test_only_listed_kinds_and_operations_are_told():

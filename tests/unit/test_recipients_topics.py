@@ -7,10 +7,21 @@ import pytest
 from vtn.rules.privacy import Viewer
 from vtn.rules.recipients import Happening, State, notification
 from vtn.rules.scopes import OPERATIONS
-from vtn.rules.topics import ENDPOINTS, VenAudience, messages, operations, permissions
+from vtn.rules.topics import (
+    ENDPOINTS,
+    SHARED_TOPICS,
+    VenAudience,
+    is_ours,
+    may_listen,
+    messages,
+    operations,
+    permissions,
+    shared_operations,
+)
 from vtn.wire.enumerations import ObjectType as Kind
 from vtn.wire.enumerations import Operation as Op
 
+NOBODY = {"is_bl": False, "ven_id": None}
 V1 = VenAudience("V1", Viewer("c1", is_bl=False, grants=frozenset({"g1"})))
 V2 = VenAudience("V2", Viewer("c2", is_bl=False, grants=frozenset({"g2"})))
 
@@ -171,3 +182,36 @@ def test_clients_may_hear_exactly_the_topics_that_are_for_them():
     for topic in ("vens/V2/events/create", "vens/V10/events/create", "vens", "bl/events/create", "bl"):
         assert not _permitted(topic, ven)
     assert not _permitted("vens/V1/update", bare)
+
+
+@pytest.mark.parametrize("caller", [{"is_bl": True, "ven_id": None}, {"is_bl": False, "ven_id": "V1"}, NOBODY])
+@pytest.mark.parametrize(
+    "topic",
+    ["programs/create", "programs/P/events/+", "bl/#", "vens/V1/#", "vens/V1", "vens/V10/update", "vens/V2/update"],
+)
+def test_an_external_broker_is_told_the_same_as_the_bundled_one(caller, topic):
+    subject = topic.replace("+", "*").replace("#", ">")
+    assert may_listen(topic, **caller) == _permitted(subject, permissions(**caller))
+
+
+@pytest.mark.parametrize(
+    "topic", ["#", "+", "+/create", "vens/#", "vens/+/events/create", "$SYS/#", "$share/g/vens/V1/#", "", "/vens/V1"]
+)
+def test_a_wildcard_never_reaches_beyond_what_is_a_vens_own(topic):
+    assert not may_listen(topic, is_bl=False, ven_id="V1")
+
+
+@pytest.mark.parametrize(
+    ("topic", "ours"),
+    [("bl/events/create", True), ("vens/V1/update", True), ("vens/+/update", False), ("$SYS/x", False), ("", False)],
+)
+def test_the_vtn_publishes_on_its_own_topics_only(topic, ours):
+    assert is_ours(topic) == ours
+
+
+def test_where_nobody_is_told_apart_only_shared_topics_have_names():
+    named = {endpoint: shared_operations(endpoint, program_id="P") for endpoint in ENDPOINTS}
+    bases = {names["ALL"].removesuffix("/+") for names in named.values() if names}
+    assert bases == {base.format(id="P", program="P") for patterns in SHARED_TOPICS.values() for base in patterns}
+    assert all(may_listen(base, **NOBODY) for base in bases)
+    assert "CREATE" not in named["programs/{programID}"]

@@ -1,6 +1,7 @@
 """Tokens: short-lived, checked once, dead the moment their client is."""
 
 import dataclasses
+import time
 
 import pytest
 from freezegun import freeze_time
@@ -68,3 +69,13 @@ def test_a_remembered_token_dies_with_its_client(desk, change):
 def test_the_signing_key_is_readable_by_its_owner_only(tmp_path):
     load_key(tmp_path / "key.pem")
     assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
+
+
+def test_a_token_for_a_secret_that_was_rotated_away_while_it_was_checked_opens_nothing(desk):
+    before = desk.client
+    with freeze_time("2026-11-22T00:00:00Z") as frozen:
+        desk.change_client(valid_from_s=time.time())
+        frozen.tick(1)
+        token, _ = desk.desk.issue(before, ("read_targets",))
+        with pytest.raises(Unauthenticated):
+            desk.desk.check(token)

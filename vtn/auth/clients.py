@@ -13,6 +13,7 @@ from vtn.storage.ports import Client, Role, Store
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _DECOY_HASH = _hasher.hash(secrets.token_urlsafe(32))
+EXTERNAL = "external:"  # stands in place of a secret's hash, before the issuer whose tokens the client brings, if one
 
 
 def hash_secret(secret: str) -> str:
@@ -22,12 +23,29 @@ def hash_secret(secret: str) -> str:
 
 def secret_matches(secret: str, client: Client | None) -> bool:
     """Whether the secret is this client's; as slow for an unknown client as for a wrong secret."""
-    usable = client is not None and not client.revoked
+    usable = client is not None and not client.revoked and not external(client)
     try:
         _hasher.verify(client.secret_hash if client and usable else _DECOY_HASH, secret)
     except (VerificationError, InvalidHashError):
         return False
     return usable
+
+
+def external(client: Client) -> bool:
+    """Whether this client has no secret here but brings tokens of an external issuer."""
+    return client.secret_hash.startswith(EXTERNAL)
+
+
+def tokens_of(client: Client) -> str:
+    """Whose tokens a client brings, in words."""
+    if not external(client):
+        return "own"
+    return client.secret_hash.removeprefix(EXTERNAL) or "any external issuer"
+
+
+def trusts(client: Client, issuer: str) -> bool:
+    """Whether this issuer's tokens speak for the client: never for one with a secret, and for no other issuer's."""
+    return client.secret_hash in {EXTERNAL, EXTERNAL + issuer}
 
 
 def new_secret() -> str:
@@ -68,21 +86,32 @@ class Registry:
 
     async def add(self, client_id: str, role: Role, scopes: tuple[str, ...], *, at: str) -> str:
         """Register a client and return its secret, which is shown once and stored only as a hash."""
-        await self.current()
-        if client_id in self._clients:
-            raise Conflict(f"a client named {client_id!r} exists")
         secret = new_secret()
-        defaults = BL_SCOPES if role is Role.BL else VEN_SCOPES
-        client = Client(client_id, role, scopes or defaults, hash_secret(secret), at, valid_from_s=time.time())
-        await self._put(client)
+        await self._register(Client(client_id, role, scopes, hash_secret(secret), at, valid_from_s=time.time()))
         return secret
 
-    async def rotate(self, client_id: str) -> str:
-        """Give a client a new secret; the old one and every token issued before are dead at once."""
+    async def add_external(
+        self, client_id: str, role: Role, scopes: tuple[str, ...], *, issuer: str = "", at: str
+    ) -> None:
+        """Register a client that brings tokens of this issuer, or of any configured one; it may hold some already."""
+        await self._register(Client(client_id, role, scopes, EXTERNAL + issuer, at, valid_from_s=0.0))
+
+    async def _register(self, client: Client) -> None:
+        await self.current()
+        if client.client_id in self._clients:
+            raise Conflict(f"a client named {client.client_id!r} exists")
+        defaults = BL_SCOPES if client.role is Role.BL else VEN_SCOPES
+        await self._put(dataclasses.replace(client, scopes=client.scopes or defaults))
+
+    async def rotate(self, client_id: str) -> str | None:
+        """Give a client a new secret; the old one and every token issued before are dead at once.
+
+        An external client has no secret to get (None), but its tokens die too, and it stands again if it was revoked.
+        """
         client = await self._known(client_id)
-        secret = new_secret()
-        fresh = dataclasses.replace(client, secret_hash=hash_secret(secret), valid_from_s=time.time(), revoked=False)
-        await self._put(fresh)
+        secret = None if external(client) else new_secret()
+        proof = hash_secret(secret) if secret else client.secret_hash
+        await self._put(dataclasses.replace(client, secret_hash=proof, valid_from_s=time.time(), revoked=False))
         return secret
 
     async def revoke(self, client_id: str) -> None:

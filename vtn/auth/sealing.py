@@ -1,10 +1,10 @@
 """Secrets that must be read again (callback tokens) are encrypted at rest with a key of this installation."""
 
-import os
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from vtn.auth.keyfiles import held
 from vtn.errors import CannotStart
 
 MARK = "sealed:"
@@ -14,13 +14,8 @@ class Seal:
     """Seals and opens short texts with the key in a file, made on first use and readable by this user only."""
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(Fernet.generate_key())
         try:
-            self._fernet = Fernet(path.read_bytes())
+            self._fernet = Fernet(held(path, Fernet.generate_key))
         except ValueError:
             raise CannotStart(f"{path} does not hold a sealing key") from None
 

@@ -199,7 +199,7 @@ class Party:
     async def narrowed(self, scope: str) -> "Party":
         """The same client with a token of these scopes only; Skipped when the token endpoint cannot do that."""
         answer = await self.ask_token({"scope": scope})
-        granted = set(str(answer.object.get("scope", "")).split()) if answer.status == OK else set()
+        granted = set(str(answer.object.get("scope", scope)).split()) if answer.status == OK else set()
         if granted != set(scope.split()):
             raise Skipped(f"the token endpoint gives {self.who} no token that has just the scope {scope}")
         return self.bearing(str(answer.object["access_token"]), f"{self.who} with only {scope}")
@@ -255,6 +255,7 @@ class Party:
         found: list[Json] = []
         while True:
             page = (await self.get(path, *query, ("skip", str(len(found))), ("limit", str(PAGE)))).shows(200).list
+            expect(not page or page != found[-PAGE:], f"GET {path} shows the same page again instead of the next")
             found += page
             if len(page) < PAGE:
                 return found

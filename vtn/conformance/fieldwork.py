@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import functools
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from http import HTTPStatus
@@ -22,6 +23,7 @@ from vtn.conformance.requirements import Level
 
 Way = tuple[str | int, ...]
 LONGEST_SHOWN = 60
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class _Mark(enum.Enum):
@@ -263,13 +265,13 @@ def _narrow(path: str, made: Json) -> tuple[Query, ...]:
 
 def kept(sent: Any, got: Any, name: str = "") -> bool:
     """Whether what came back says what was sent: defaults may be added, and a start may be spelled otherwise."""
+    if sent in (None, [], {}):
+        return got is None or got == sent or (sent == {} and isinstance(got, dict))
     if isinstance(sent, dict):
         return isinstance(got, dict) and all(kept(value, got.get(key), key) for key, value in sent.items())
-    if isinstance(sent, list) and sent:
+    if isinstance(sent, list):
         same = isinstance(got, list) and len(got) == len(sent)
         return same and all(kept(one, other, name) for one, other in zip(sent, got, strict=True))
-    if sent in (None, []):
-        return got in (None, [])
     if name == "start":
         return same_instant(sent, got)
     return isinstance(sent, bool) == isinstance(got, bool) and bool(sent == got)
@@ -286,3 +288,14 @@ def same_instant(one: Any, other: Any) -> bool:
 
 def _spelled_out(text: str) -> str:
     return "0001-01-01T00:00:00Z" if text in {"0001-01-01", "0001-01-01T00:00:00"} else text
+
+
+def is_date_time(value: object) -> bool:
+    """Whether a value is an RFC 3339 date-time with an offset."""
+    if not isinstance(value, str) or RFC_3339.fullmatch(value) is None:
+        return False
+    try:
+        datetime.fromisoformat(value.upper())
+    except ValueError:
+        return False
+    return True

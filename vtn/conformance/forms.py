@@ -69,8 +69,8 @@ BL_RESOURCE = Place(BL_RESOURCE_FORM)
 LONG_CLIENT_RESOURCE = Place(LONG_CLIENT_FORM)
 VEN_RESOURCE = Place(VEN_RESOURCE_FORM)
 
-_REPORTED = {"resourceName": "x", "intervalPeriod": {}, "intervals": [INTERVAL]}
-_TIMED = {**INTERVAL, "intervalPeriod": {}}
+_REPORTED = {"resourceName": "x", "intervals": [INTERVAL]}
+_PERIOD = {"duration": "P1D", "randomizeStart": "PT1M"}
 
 PROGRAM_DESCRIPTION = Place(
     PROGRAM_FORM, {"programDescriptions": [{"URL": "https://example.org/x"}]}, ("programDescriptions", 0)
@@ -83,18 +83,10 @@ REPORT_INTERVAL = Place(REPORT_FORM, {"resources": [_REPORTED]}, ("resources", 0
 INTERVALS_OF_ALL = (EVENT_INTERVAL, REPORT_INTERVAL)
 
 PERIODS_OF_ALL = (
-    Place(PROGRAM_FORM, {"intervalPeriod": {"duration": "P1D"}}, ("intervalPeriod",)),
-    Place(EVENT_FORM, {"intervalPeriod": {"duration": "P1D"}}, ("intervalPeriod",)),
-    Place(
-        EVENT_FORM,
-        {"intervals": [{**INTERVAL, "intervalPeriod": {"randomizeStart": "PT1M"}}]},
-        ("intervals", 0, "intervalPeriod"),
-    ),
-    Place(
-        REPORT_FORM,
-        {"resources": [{**_REPORTED, "intervalPeriod": {"duration": "P1D"}}]},
-        ("resources", 0, "intervalPeriod"),
-    ),
+    Place(PROGRAM_FORM, {"intervalPeriod": _PERIOD}, ("intervalPeriod",)),
+    Place(EVENT_FORM, {"intervalPeriod": _PERIOD}, ("intervalPeriod",)),
+    Place(EVENT_FORM, {"intervals": [{**INTERVAL, "intervalPeriod": _PERIOD}]}, ("intervals", 0, "intervalPeriod")),
+    Place(REPORT_FORM, {"resources": [{**_REPORTED, "intervalPeriod": _PERIOD}]}, ("resources", 0, "intervalPeriod")),
 )
 
 PAYLOAD = Place(EVENT_FORM, {"intervals": [INTERVAL]}, ("intervals", 0, "payloads", 0))

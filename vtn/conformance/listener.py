@@ -29,19 +29,25 @@ class Heard:
     body: Json
     retained: bool
 
+    @property
+    def said(self) -> tuple[Any, Any, Any]:
+        """The operation, the kind of object, and its id."""
+        return self.body.get("operation"), self.body.get("objectType"), (self.body.get("object") or {}).get("id")
+
 
 class Ear:
-    """What an MQTT session hears. `refused` holds the topics that the broker would not let it subscribe to."""
+    """What an MQTT session hears. `refused` holds the topics that it was not let to, `log` all that it ever heard."""
 
     def __init__(self, client: aiomqtt.Client) -> None:
         self.client = client
         self.refused: list[str] = []
+        self.log: list[Heard] = []
         self._heard: asyncio.Queue[Heard] = asyncio.Queue()
 
-    async def subscribe(self, *topics: str) -> None:
-        """Subscribe with QoS 1."""
+    async def subscribe(self, *topics: str, qos: int = 1) -> None:
+        """Subscribe to topics; those that are not granted are noted."""
         for topic in topics:
-            granted: Any = await self.client.subscribe(topic, qos=1)
+            granted: Any = await self.client.subscribe(topic, qos=qos)
             codes = [int(getattr(code, "value", code)) for code in granted]
             if any(code >= 0x80 for code in codes):  # noqa: PLR2004 - SUBACK's failure codes
                 self.refused.append(topic)
@@ -49,8 +55,10 @@ class Ear:
     async def listen(self) -> None:
         """Collect messages until cancelled."""
         async for message in self.client.messages:
-            body = json.loads(message.payload if isinstance(message.payload, (bytes, str)) else b"null")
-            self._heard.put_nowait(Heard(str(message.topic), body, message.retain))
+            body = json.loads(message.payload) if isinstance(message.payload, (bytes, str)) and message.payload else {}
+            said = body if isinstance(body, dict) else {}
+            self.log.append(Heard(str(message.topic), said, message.retain))
+            self._heard.put_nowait(self.log[-1])
 
     async def next(self, within_s: float = ARRIVES_WITHIN_S) -> Heard:
         """The next message; Failed when none comes."""
@@ -60,14 +68,30 @@ class Ear:
         except TimeoutError:
             raise Failed(f"no MQTT message came within {within_s:g} s") from None
 
-    async def hears(self, operation: str, thing: Json) -> Heard:
-        """The next message, which must be of this operation on this object."""
-        heard = await self.next()
-        said = tuple(heard.body.get(part) for part in ("operation", "objectType"))
-        said += ((heard.body.get("object") or {}).get("id"),)
-        wanted = (operation, thing["objectType"], thing["id"])
-        expect(said == wanted, f"the message on {heard.topic} should be {wanted}, but is {said}")
-        return heard
+    async def until(self, operation: str, thing: Json) -> Heard:
+        """The message of this operation on this object, whatever else comes before it."""
+        return (await self.hears_all((operation, thing)))[0]
+
+    async def hears_all(self, *wanted: tuple[str, Json]) -> list[Heard]:
+        """The messages of these operations on these objects, which may come in any order and among others."""
+        missing = {(operation, thing["objectType"], thing["id"]) for operation, thing in wanted}
+        found: list[Heard] = []
+        while missing:
+            try:
+                heard = await self.next()
+            except Failed:
+                raise Failed(f"no MQTT message of {missing} came within {ARRIVES_WITHIN_S:g} s") from None
+            if heard.said in missing:
+                missing.remove(heard.said)
+                found.append(heard)
+        return found
+
+    async def never(self, *things: Json) -> None:
+        """Failed when anything about these objects has come or comes now; called after what must come has come."""
+        await asyncio.sleep(SILENCE_S)  # nothing says that a message will not come
+        ids = {thing["id"] for thing in things}
+        for heard in self.log:
+            expect(heard.said[2] not in ids, f"what should not be heard was heard on {heard.topic}: {heard.said}")
 
     async def none(self, within_s: float = SILENCE_S) -> None:
         """Failed when a message comes; call it after one that must come has come."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ Json = dict[str, Any]
 LONGEST_LINE = 16_384
 ARRIVES_WITHIN_S = 10.0
 SILENCE_S = 0.5
+FAR_AWAY = ("198.51.100.1", 9)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Arrival:
     headers: Mapping[str, str]
     body: Json
     path: str
+    method: str = "POST"
 
     @property
     def said(self) -> tuple[Any, Any, Any]:
@@ -37,7 +40,7 @@ class Arrival:
 class Hook:
     """One callback URL. `echo` makes the answer to a challenge (status, text); `status` answers notifications.
 
-    Nothing is answered while `open` is not set.
+    Nothing is answered while `open` is not set. `log` holds all that ever arrived.
     """
 
     url: str
@@ -47,6 +50,7 @@ class Hook:
     challenges: list[Mapping[str, str]] = dataclasses.field(default_factory=list)
     challenge_headers: list[Mapping[str, str]] = dataclasses.field(default_factory=list)
     arrivals: "asyncio.Queue[Arrival]" = dataclasses.field(default_factory=asyncio.Queue)
+    log: list[Arrival] = dataclasses.field(default_factory=list)
     attempts: int = 0
     open: asyncio.Event = dataclasses.field(default_factory=lambda: _set(asyncio.Event()))
     called: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -61,6 +65,31 @@ class Hook:
         wanted = (operation, thing["objectType"], thing["id"])
         expect(arrival.said == wanted, f"the notification should be {wanted}, but is {arrival.said}")
         return arrival.body
+
+    async def until(self, operation: str, thing: Json) -> Json:
+        """The notification of this operation on this object, whatever else comes before it."""
+        return (await self.hears_all((operation, thing)))[0]
+
+    async def hears_all(self, *wanted: tuple[str, Json]) -> list[Json]:
+        """The notifications of these operations on these objects, which may come in any order and among others."""
+        missing = {(operation, thing["objectType"], thing["id"]) for operation, thing in wanted}
+        found: list[Json] = []
+        while missing:
+            try:
+                arrival = await self.next()
+            except Failed:
+                raise Failed(f"no notification of {missing} came within {ARRIVES_WITHIN_S:g} s") from None
+            if arrival.said in missing:
+                missing.remove(arrival.said)
+                found.append(arrival.body)
+        return found
+
+    async def never(self, *things: Json) -> None:
+        """Failed when anything about these objects has come or comes now; called after what must come has come."""
+        await asyncio.sleep(SILENCE_S)  # nothing says that a notification will not come
+        ids = {thing["id"] for thing in things}
+        for arrival in self.log:
+            expect(arrival.said[2] not in ids, f"what should not be told was told: {arrival.said}")
 
     async def next(self, within_s: float = ARRIVES_WITHIN_S) -> Arrival:
         """The next notification; Failed when none comes."""
@@ -96,19 +125,14 @@ class Receiver:
 
     @contextlib.contextmanager
     def hook(self) -> Iterator[Hook]:
-        """A callback URL for the length of a block."""
-        hook = self.opened()
+        """A callback URL; after the block it goes on answering, and behaves."""
+        path = f"/hook/{next(self._numbers)}"
+        hook = self._hooks[path] = Hook(self.url + path)
         try:
             yield hook
         finally:
             hook.status = 200
             hook.open.set()
-
-    def opened(self) -> Hook:
-        """A callback URL for the length of the run."""
-        path = f"/hook/{next(self._numbers)}"
-        hook = self._hooks[path] = Hook(self.url + path)
-        return hook
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer a challenge, or take a notification."""
@@ -127,8 +151,20 @@ class Receiver:
         hook.called.set()
         await hook.open.wait()
         if hook.status < 300:  # noqa: PLR2004 - what is refused did not arrive
-            hook.arrivals.put_nowait(Arrival(dict(request.headers), await request.json(), request.path_qs))
+            body = await request.json()
+            hook.log.append(Arrival(dict(request.headers), body, request.path_qs, request.method))
+            hook.arrivals.put_nowait(hook.log[-1])
         return web.Response(status=hook.status, headers=headers)
+
+
+def own_address() -> str:
+    """The IPv4 address by which this machine is seen by others; its loopback address when it is alone."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(FAR_AWAY)
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 @contextlib.asynccontextmanager

@@ -51,7 +51,7 @@ TARGETS = list_of("x", "x" * LONGEST_NAME, bad=("", TOO_LONG, 7, None))
 
 VALUES_MAP = {"type": "X", "values": [1]}
 VALUES_MAPS = list_of(VALUES_MAP, bad=({}, {"type": "X"}, 7, None))
-VALUES = list_of(1, 1.5, "x", "1", True, {"x": 1, "y": 2}, bad=(None, [1], {"x": 1}))
+VALUES = list_of(*(1, 1.5, "x", "1", True, {"x": 1, "y": 2}), bad=(None, [1], {"x": 1}))
 PERIOD = Rule(
     ({"start": "2026-07-15T16:00:00Z", "duration": "PT1H", "randomizeStart": "PT5M"}, {"duration": "PT1H"}, {}),
     ([], "x", 7, {"start": "x"}, {"duration": "x"}),

@@ -13,24 +13,54 @@ from aiohttp.hdrs import METH_HEAD
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
+from vtn.endpoints import requestid
+from vtn.endpoints.coding import GZIP, gzip_tag, gzipped
+from vtn.endpoints.memo import Text
+
 MEDIA_TYPE = "application/json"
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+VARIES = "Vary: Accept-Encoding\r\n"
+CODED = f"Content-Encoding: {GZIP}\r\n"
+ASKED = f"{requestid.HEADER}: "
+SERVED = f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
 
 
 class JsonAnswer(web.StreamResponse):
-    """A JSON text as an answer; without a body (304), the word that the client has it already."""
+    """A JSON text as an answer; without a body (304), the word that the client has it already.
 
-    def __init__(self, body: bytes | None, status: HTTPStatus = HTTPStatus.OK, etag: str | None = None) -> None:
+    `text` is where the bytes are remembered, if they are; its compressed form is kept there too. `varies` tells caches
+    that the answer has a compressed and a plain form; one with an ETag always does.
+    """
+
+    _coded = False
+    _sent = False
+    _shows_body = True
+
+    def __init__(
+        self, body: bytes | None, status: HTTPStatus = HTTPStatus.OK, etag: str | None = None, text: Text | None = None
+    ) -> None:
         super().__init__(status=status)
         self.body = body
         self._etag = etag
-        self._sent = False
-        self._shows_body = True
+        self._text = text
+        self.varies = etag is not None
 
     @property
     def keep_alive(self) -> bool | None:
         """Whether the connection goes on after this answer."""
         return self._sent or super().keep_alive
+
+    async def compress(self) -> None:
+        """Take the compressed form."""
+        if self.body is None:
+            return
+        packed = self._text.gzipped if self._text else None
+        if packed is None:
+            packed = await gzipped(self.body)
+            if self._text:
+                self._text.gzipped = packed
+        self.body, self._coded = packed, True
+        self._etag = gzip_tag(self._etag) if self._etag else None
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send all of it on a connection that goes on; otherwise let aiohttp begin."""
@@ -52,15 +82,29 @@ class JsonAnswer(web.StreamResponse):
         return self.body if self.body is not None and self._shows_body else b""
 
     def _message(self) -> bytes:
+        status, text = STATUS_LINES[self.status], self._text
+        if text is None or self._coded:
+            lines = self._lines()
+        else:
+            lines = text.lines = text.lines or self._lines()
+        own = f"{ASKED}{requestid.current()}\r\nDate: {rfc822_formatted_time()}{SERVED}"
+        return f"{status}{lines}{own}".encode() + self._shown()
+
+    def _lines(self) -> str:
+        """The lines of the head that tell of the body."""
         body = self.body
-        etag = f"ETag: {self._etag}\r\n" if self._etag else ""
         content = "" if body is None else f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
-        own = f"Date: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
-        return f"{STATUS_LINES[self.status]}{content}{etag}{own}".encode() + self._shown()
+        etag = f"ETag: {self._etag}\r\n" if self._etag else ""
+        return f"{content}{etag}{VARIES if self.varies else ''}{CODED if self._coded else ''}"
 
     def _fill_headers(self) -> None:
+        self.headers[requestid.HEADER] = requestid.current()
         if self._etag:
             self.headers["ETag"] = self._etag
+        if self.varies:
+            self.headers["Vary"] = "Accept-Encoding"
+        if self._coded:
+            self.headers["Content-Encoding"] = GZIP
         if self.body is not None:
             self.content_type = MEDIA_TYPE
             self.content_length = len(self.body)

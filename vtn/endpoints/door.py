@@ -2,44 +2,63 @@
 
 Order: 401, 403, then whatever the handler finds (ERR-14). A handler gets a `Caller` and returns an answer; a failure
 that nobody foresaw is logged with the id that its problem document carries, and tells the client nothing more.
+Everything that answers goes through `caught`, which gives the request its id, counts it and compresses its answer.
 """
 
+import asyncio
 import dataclasses
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
+from vtn.auth.certificates import Certificate, client_of, dies_at_s
 from vtn.auth.clients import Registry
-from vtn.auth.tokens import Principal, TokenDesk
+from vtn.auth.tokens import Principal, TokenDesk, in_person
+from vtn.config import Auth
+from vtn.endpoints import requestid
 from vtn.endpoints.answers import JsonAnswer
+from vtn.endpoints.coding import plain_body, takes_gzip
 from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.problems import problem, refusal
-from vtn.errors import Fault, Rejected, TooLarge, Unauthenticated, VtnError
-from vtn.rules.scopes import Operation, require
+from vtn.endpoints.tally import Tallies
+from vtn.errors import Fault, Rejected, TooLarge, TooSlow, Unauthenticated, VtnError
+from vtn.rules.scopes import Operation, is_public_read, require
+from vtn.service.compat30 import Face
 from vtn.service.core import Core
 from vtn.wire import document
 
 log = logging.getLogger("vtn.http")
 BEARER = "Bearer "
+BEARER_CHARS = len(BEARER)
+NO_PROOF = "an access token is needed: Authorization: Bearer <token>"
+NOBODY = Principal("", is_bl=False, scopes=frozenset({"read_targets"}), expires_at_s=float("inf"))
+PATIENCE_S = web.AppKey("patience_s", float)
+UNCOUNTED = "other"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hall:
-    """What the endpoints share."""
+    """What the endpoints share; `face301` serves OpenADR 3.0.1 from the same store."""
 
     core: Core
     desk: TokenDesk
     registry: Registry
     query_rules: QueryRules
     problem_media_type: str = "application/json"
+    auth: Auth = dataclasses.field(default_factory=Auth)
+    gzip_from_bytes: int = 0
+    patience_s: float = 30.0
+    tallies: Tallies = dataclasses.field(default_factory=Tallies)
+    face301: Face | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class Caller:
-    """One authorised request."""
+    """One authorised request; not frozen, because that makes it three times as costly to make."""
 
     request: web.Request
     principal: Principal
@@ -60,7 +79,7 @@ def guarded(hall: Hall, operation: Operation, handler: Handler) -> AiohttpHandle
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            principal = await authenticate(hall, request)
+            principal = await authenticate(hall, request, operation)
             require(operation, is_bl=principal.is_bl, scopes=principal.scopes)
             core = hall.core
             if core.model.seq != core.store.shared_head():
@@ -69,31 +88,65 @@ def guarded(hall: Hall, operation: Operation, handler: Handler) -> AiohttpHandle
         except VtnError as error:
             return refusal(error, media_type=hall.problem_media_type)
 
-    return caught(hall, handle)
+    return caught(hall, handle, operation.name)
 
 
-def caught(hall: Hall, handler: AiohttpHandler) -> AiohttpHandler:
-    """The handler, with unforeseen failures turned into a 500 that says nothing but its own id."""
+def caught(hall: Hall, handler: AiohttpHandler, name: str = UNCOUNTED) -> AiohttpHandler:
+    """The handler, with unforeseen failures turned into a 500 that says nothing but its own id; counted by `name`."""
+    note = hall.tallies.of(name).note
+    gzip_from = hall.gzip_from_bytes or float("inf")
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        began_s = time.perf_counter()
+        requestid.begin(request.headers)
+        answer: web.StreamResponse
         try:
-            return await handler(request)
+            answer = await handler(request)
         except Exception:
             answer = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed", media_type=hall.problem_media_type)
             log.exception("failed on %s %s: %s", request.method, request.path, answer.text)
-            return answer
+        else:
+            if type(answer) is JsonAnswer and answer.body is not None and len(answer.body) >= gzip_from:
+                answer.varies = True
+                accepted = request.headers.get("Accept-Encoding")
+                if accepted and takes_gzip(accepted):
+                    await answer.compress()
+        note(answer.status, time.perf_counter() - began_s)
+        return answer
 
     return handle
 
 
-async def authenticate(hall: Hall, request: web.Request) -> Principal:
-    """The client behind the request's bearer token, as the registry knows it at this moment."""
-    header = request.headers.get("Authorization", "")
-    if not header.startswith(BEARER):
-        raise Unauthenticated("an access token is needed: Authorization: Bearer <token>")
+async def authenticate(hall: Hall, request: web.Request, operation: Operation) -> Principal:
+    """Who asks, as the registry knows it at this moment: by bearer token, by certificate, or nobody (AUTH-26)."""
     if hall.registry.generation != hall.core.store.client_generation():
         await hall.registry.current()
-    return hall.desk.check(header.removeprefix(BEARER).strip())
+    header = request.headers.get("Authorization")
+    if header is None:
+        return _tokenless(hall, request, operation)
+    if not header.startswith(BEARER):
+        raise Unauthenticated(NO_PROOF)
+    token = header[BEARER_CHARS:].strip()
+    principal = hall.desk.recall(token) or await hall.desk.admit(token)
+    if hall.auth.certificate_clients and _certified(hall, request)[0] not in {None, principal.client_id}:
+        raise Unauthenticated("the access token is not that of the client certificate's client")
+    return principal
+
+
+def _certified(hall: Hall, request: web.Request) -> tuple[str | None, Certificate]:
+    """The client that the connection's certificate is mapped to, and the certificate, which TLS has verified."""
+    found: Certificate | None = request.transport.get_extra_info("peercert") if request.transport else None
+    return client_of(found or {}, hall.auth.certificate_clients), found or {}
+
+
+def _tokenless(hall: Hall, request: web.Request, operation: Operation) -> Principal:
+    """The client of a certificate; nobody, where nobody may read; Unauthenticated otherwise."""
+    client_id, certificate = _certified(hall, request)
+    if client := hall.registry.standing(client_id):
+        return in_person(client, dies_at_s(certificate), time.time())
+    if client_id is None and hall.auth.anonymous_read and is_public_read(operation):
+        return NOBODY
+    raise Unauthenticated(NO_PROOF)
 
 
 async def read_json(request: web.Request) -> Any:
@@ -107,11 +160,18 @@ async def read_json(request: web.Request) -> Any:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The body of a request, within the configured bound."""
+    """The body of a request without its coding, within the configured bounds of size and time."""
+    patience_s = request.app[PATIENCE_S]
     try:
-        return await request.read()
+        async with asyncio.timeout(patience_s):
+            body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"the body is larger than {request.client_max_size} bytes") from None
+    except TimeoutError:
+        raise TooSlow(f"the body did not arrive within {patience_s:g} s") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise Rejected([Fault("$", "is broken off, or not framed as its headers say")]) from None
+    return plain_body(body, request.headers.get("Content-Encoding", "").strip().lower(), request.client_max_size)
 
 
 def json_answer(body: bytes | None, status: HTTPStatus = HTTPStatus.OK, etag: str | None = None) -> web.StreamResponse:

@@ -1,39 +1,54 @@
 """`/auth/server` and `/auth/token`: the client credentials grant of RFC 6749, form encoded only (AUTH-01..17).
 
-Error bodies satisfy both the problem schema and RFC 6749 (AUTH-14, TR-48).
+Error bodies satisfy both the problem schema and RFC 6749 (AUTH-14, TR-48). A secret is slow to check on purpose, so
+what is asked too often or too much at once is answered 429 before its secret is looked at (SEC-07).
 """
 
 import asyncio
 import base64
-import binascii
+import math
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qs, unquote_plus
 
 from aiohttp import web
 
 from vtn.auth.clients import secret_matches
-from vtn.endpoints.door import AiohttpHandler, Hall, json_answer
+from vtn.auth.limits import TokenLimits, address_name
+from vtn.endpoints.door import AiohttpHandler, Hall, json_answer, read_body
 from vtn.endpoints.problems import problem, refusal
-from vtn.errors import VtnError
-from vtn.rules.scopes import grantable
+from vtn.errors import Rejected, TooLarge, VtnError
+from vtn.rules.scopes import askable, grantable
+from vtn.storage.ports import Client
 from vtn.wire import document
 
 FORM = "application/x-www-form-urlencoded"
 LONGEST_FIELD = 4096
+LONGEST_FORM = 65_536
+MOST_FIELDS = 32
 FIELDS = ("grant_type", "client_id", "client_secret", "scope")
 CONCURRENT_CHECKS = 2
+LONGEST_QUEUE = 50
 
 
 class OAuthError(Exception):
-    """A refused token request, in RFC 6749's words."""
+    """A refused token request, in RFC 6749's words; `wait_s` says when to come again."""
 
-    def __init__(self, error: str, description: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+    def __init__(
+        self,
+        error: str,
+        description: str,
+        status: HTTPStatus = HTTPStatus.BAD_REQUEST,
+        *,
+        wait_s: float | None = None,
+    ) -> None:
         super().__init__(description)
         self.error = error
         self.description = description
         self.status = status
+        self.wait_s = wait_s
 
 
 def auth_server(token_url: str) -> AiohttpHandler:
@@ -47,12 +62,12 @@ def auth_server(token_url: str) -> AiohttpHandler:
 
 
 def auth_token(hall: Hall) -> AiohttpHandler:
-    """Tokens for client credentials; at most two slow secret checks run at a time, so others are still served."""
-    checks = asyncio.Semaphore(CONCURRENT_CHECKS)
+    """Tokens for client credentials; make one handler a server, for its limits are its own."""
+    counter = Counter(hall) if hall.auth.own_tokens else None
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            return await _grant(hall, await _credentials(request), checks)
+            return await (counter.serve(request) if counter else _elsewhere(hall))
         except OAuthError as refused:
             return _refused(refused, hall.problem_media_type)
         except VtnError as error:
@@ -61,14 +76,54 @@ def auth_token(hall: Hall) -> AiohttpHandler:
     return handle
 
 
-async def _grant(hall: Hall, form: Mapping[str, str], checks: asyncio.Semaphore) -> web.Response:
-    await hall.registry.current()
-    client = hall.registry.standing(form["client_id"])
-    async with checks:
-        matches = await asyncio.to_thread(secret_matches, form["client_secret"], client)
-    if client is None or not matches:
-        raise OAuthError("invalid_client", "unknown client or wrong secret", HTTPStatus.UNAUTHORIZED)
-    granted, refused = grantable(form.get("scope", "").split(), client.scopes)
+async def _elsewhere(hall: Hall) -> web.Response:
+    detail = f"this VTN issues no tokens; {hall.auth.token_url} does"
+    raise OAuthError("unsupported_grant_type", detail, HTTPStatus.NOT_IMPLEMENTED)
+
+
+class Counter:
+    """Where tokens are given out. Two slow secret checks run at a time, so others are still served; few may wait."""
+
+    def __init__(self, hall: Hall) -> None:
+        self._hall = hall
+        self._limits = TokenLimits(hall.auth)
+        self._checks = asyncio.Semaphore(CONCURRENT_CHECKS)
+        self._queue = 0
+
+    async def serve(self, request: web.Request) -> web.Response:
+        """A token, or an OAuthError that says why not."""
+        address = address_name(request.remote)
+        _in_time(self._limits.address_wait_s(address, time.monotonic()))
+        form = await _credentials(request)
+        _in_time(self._limits.client_wait_s(form["client_id"], address, time.monotonic()))
+        await self._hall.registry.current()
+        client = self._hall.registry.standing(form["client_id"])
+        if not await self._matches(form["client_secret"], client) or client is None:
+            raise OAuthError("invalid_client", "unknown client or wrong secret", HTTPStatus.UNAUTHORIZED)
+        self._limits.proved(client.client_id, address)
+        return _granted(self._hall, client, form)
+
+    async def _matches(self, secret: str, client: Client | None) -> bool:
+        if self._queue >= LONGEST_QUEUE:
+            _in_time(1.0)
+        self._queue += 1
+        try:
+            async with self._checks:
+                return await asyncio.to_thread(secret_matches, secret, client)
+        finally:
+            self._queue -= 1
+
+
+def _in_time(wait_s: float) -> None:
+    """Pass, or refuse who has to wait."""
+    if wait_s > 0:
+        detail = f"too many token requests; try again in {math.ceil(wait_s)} s"
+        raise OAuthError("temporarily_unavailable", detail, HTTPStatus.TOO_MANY_REQUESTS, wait_s=wait_s)
+
+
+def _granted(hall: Hall, client: Client, form: Mapping[str, str]) -> web.Response:
+    requested = form.get("scope", "").split()
+    granted, refused = grantable(requested, askable(client.scopes))
     if refused:
         raise OAuthError("invalid_scope", f"this client may not have the scope {refused[0][:128]!r}")
     scopes = granted or client.scopes
@@ -77,7 +132,8 @@ async def _grant(hall: Hall, form: Mapping[str, str], checks: asyncio.Semaphore)
         "access_token": token,
         "token_type": "Bearer",
         "expires_in": lifetime_s,
-        "scope": " ".join(scopes),
+        # In the client's own spelling: OAuth libraries take another for a changed grant, and refuse it.
+        "scope": " ".join(dict.fromkeys(requested) or scopes),
     }
     headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
     return web.Response(body=document.render(answer), headers=headers)
@@ -87,17 +143,23 @@ async def _credentials(request: web.Request) -> dict[str, str]:
     if request.content_type != FORM:
         raise OAuthError("invalid_request", f"header.Content-Type: must be {FORM}")
     try:
-        form = await request.post()
-    except (web.HTTPRequestEntityTooLarge, ValueError, LookupError):
+        form = _form(await read_body(request))
+    except (TooLarge, Rejected, ValueError):
         raise OAuthError("invalid_request", "the form is too large or is not a form") from None
     fields: dict[str, str] = {}
     for name in FIELDS:
-        values = form.getall(name, [])
-        if len(values) > 1 or not all(isinstance(value, str) for value in values):
+        values = form.get(name, [])
+        if len(values) > 1:
             raise OAuthError("invalid_request", f"{name}: is repeated")
         if values:
-            fields[name] = str(values[0])
+            fields[name] = values[0]
     return _complete(fields | _basic(request.headers.get("Authorization")))
+
+
+def _form(body: bytes) -> dict[str, list[str]]:
+    if len(body) > LONGEST_FORM:
+        raise ValueError
+    return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
 
 
 def _basic(header: str | None) -> dict[str, str]:
@@ -106,7 +168,7 @@ def _basic(header: str | None) -> dict[str, str]:
         return {}
     try:
         text = base64.b64decode(header.removeprefix("Basic "), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise OAuthError("invalid_client", "header.Authorization: is not HTTP Basic", HTTPStatus.UNAUTHORIZED) from None
     client_id, _, secret = text.partition(":")
     return {"client_id": unquote_plus(client_id), "client_secret": unquote_plus(secret)}
@@ -126,4 +188,7 @@ def _complete(fields: dict[str, str]) -> dict[str, str]:
 
 def _refused(refused: OAuthError, media_type: str) -> web.Response:
     extra = {"error": refused.error, "error_description": refused.description}
-    return problem(refused.status, refused.description, media_type=media_type, extra=extra)
+    answer = problem(refused.status, refused.description, media_type=media_type, extra=extra)
+    if refused.wait_s is not None:
+        answer.headers["Retry-After"] = str(math.ceil(refused.wait_s))
+    return answer

@@ -1,12 +1,14 @@
 """The five operations on each of the six collections, one handler each; kinds differ by tables, not by code."""
 
-import hashlib
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from aiohttp import web
 
+from vtn.endpoints.answers import JsonAnswer
+from vtn.endpoints.coding import held_tag
 from vtn.endpoints.door import Caller, Handler, json_answer, read_json
+from vtn.endpoints.memo import NEVER, AnswerMemo, Text
 from vtn.endpoints.paging import as_filter, object_id, read_query
 from vtn.rules.scopes import OPERATIONS
 from vtn.service import objects
@@ -27,59 +29,33 @@ KINDS: Mapping[str, tuple[Kind, str]] = {
     "vens": (VENS, "venID"),
     "resources": (RESOURCES, "resourceID"),
 }
-REMEMBERED_ANSWERS = 20_000
-REMEMBERED_BYTES = 64 * 1_048_576
-
-
-class AnswerMemo:
-    """Lists that were rendered and have not changed since, by who asked for what; one per process.
-
-    A client may spell one question in endless ways, so what is held is bounded in bytes as well as in number.
-    """
-
-    def __init__(self) -> None:
-        self._answers: dict[tuple[str, str], tuple[int, str, bytes]] = {}
-        self._bytes = 0
-
-    def get(self, key: tuple[str, str], version: int) -> tuple[str, bytes] | None:
-        """The ETag and body of an answer, if it is still today's."""
-        held = self._answers.get(key)
-        return held[1:] if held and held[0] == version else None
-
-    def put(self, key: tuple[str, str], version: int, body: bytes) -> tuple[str, bytes]:
-        """Remember a body and return it with its ETag."""
-        etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-        self._bytes += len(key[1]) + len(body)
-        if len(self._answers) >= REMEMBERED_ANSWERS or self._bytes > REMEMBERED_BYTES:
-            self._answers.clear()
-            self._bytes = len(key[1]) + len(body)
-        self._answers[key] = (version, etag, body)
-        return etag, body
 
 
 def _search(kind: Kind, memo: AnswerMemo) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         key = (caller.principal.client_id, caller.request.raw_path)
         version = caller.core.model.catalogue
-        etag, body = memo.get(key, version) or _render(kind, memo, caller, key, version)
-        if caller.request.headers.get("If-None-Match") == etag:
-            return json_answer(None, HTTPStatus.NOT_MODIFIED, etag)
-        return json_answer(body, etag=etag)
+        heard = kind.type in caller.core.model.read_by  # then every answer is to be told of, object by object
+        known = None if heard else memo.get(key, version)
+        text = known or _render(kind, memo, caller, key, version)
+        asked = caller.request.headers.get("If-None-Match")
+        if asked is not None and (held := held_tag(asked, text.etag)):
+            return json_answer(None, HTTPStatus.NOT_MODIFIED, held)
+        return JsonAnswer(text.body, etag=text.etag, text=text)
 
     return handle
 
 
-def _render(kind: Kind, memo: AnswerMemo, caller: Caller, key: tuple[str, str], version: int) -> tuple[str, bytes]:
+def _render(kind: Kind, memo: AnswerMemo, caller: Caller, key: tuple[str, str], version: int) -> Text:
     """Render a list; one that depends on the hour (`active`) is remembered for nobody."""
     values, lens = read_query(kind.type, caller.request.query, caller.hall.query_rules)
     narrow = as_filter(values, caller.core.clock.now)
     body = objects.search(caller.core, kind, caller.principal, lens, narrow)
-    return memo.put(key, version if narrow.active_at is None else -1, body)
+    return memo.put(key, version if narrow.active_at is None else NEVER, body)
 
 
 async def _search_reports(caller: Caller) -> web.StreamResponse:
     values, _ = read_query(REPORTS.type, caller.request.query, caller.hall.query_rules)
-    values.pop("objects", None)
     return json_answer(await search_reports(caller.core, caller.principal, ReportQuery(**values)))
 
 

@@ -31,6 +31,14 @@ class QueryRules:
     split_commas: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reader:
+    """How one parameter is read from its text, and the JSON schema that says so to clients."""
+
+    read: Callable[[str], Any]
+    schema: Mapping[str, Any]
+
+
 def _object_id(text: str) -> str:
     if OBJECT_ID.fullmatch(text) is None:
         raise ValueError("must be 1 to 128 letters, digits, '_' or '-'")
@@ -40,6 +48,8 @@ def _object_id(text: str) -> str:
 def _name(text: str) -> str:
     if not 1 <= len(text) <= LONGEST_NAME:
         raise ValueError("must have 1 to 128 characters")
+    if "\0" in text:
+        raise ValueError("must hold no NUL character")
     return text
 
 
@@ -55,34 +65,44 @@ def _kind(text: str) -> str:
     return text
 
 
-def _integer(highest: int) -> Callable[[str], int]:
+def _integer(highest: int) -> Reader:
     def read(text: str) -> int:
         if INTEGER.fullmatch(text) is None or not 0 <= int(text) <= highest:
             raise ValueError(f"must be a whole number from 0 to {highest}")
         return int(text)
 
-    return read
+    return Reader(read, {"type": "integer", "minimum": 0, "maximum": highest})
 
 
-Reader = Callable[[str], Any]
+ID = Reader(_object_id, {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": "^[a-zA-Z0-9_-]*$"})
+NAME = Reader(_name, {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": r"^[^\u0000]*$"})
+BOOLEAN = Reader(_boolean, {"type": "boolean"})
+KIND = Reader(_kind, {"type": "string", "enum": list(ObjectType.__members__)})
 PAGE: Mapping[str, tuple[str, Reader]] = {
     "skip": ("skip", _integer(INT32_MAX)),
     "limit": ("limit", _integer(MAX_LIMIT)),
 }
 PARAMETERS: Mapping[ObjectType, Mapping[str, tuple[str, Reader]]] = {
     ObjectType.PROGRAM: PAGE,
-    ObjectType.EVENT: {**PAGE, "programID": ("program_id", _object_id), "active": ("active", _boolean)},
+    ObjectType.EVENT: {**PAGE, "programID": ("program_id", ID), "active": ("active", BOOLEAN)},
     ObjectType.REPORT: {
         **PAGE,
-        "programID": ("program_id", _object_id),
-        "eventID": ("event_id", _object_id),
-        "clientName": ("client_name", _name),
+        "programID": ("program_id", ID),
+        "eventID": ("event_id", ID),
+        "clientName": ("client_name", NAME),
     },
-    ObjectType.SUBSCRIPTION: {**PAGE, "programID": ("program_id", _object_id), "clientName": ("client_name", _name)},
-    ObjectType.VEN: {**PAGE, "venName": ("name", _name)},
-    ObjectType.RESOURCE: {**PAGE, "resourceName": ("name", _name), "venID": ("ven_id", _object_id)},
+    ObjectType.SUBSCRIPTION: {**PAGE, "programID": ("program_id", ID), "clientName": ("client_name", NAME)},
+    ObjectType.VEN: {**PAGE, "venName": ("name", NAME)},
+    ObjectType.RESOURCE: {**PAGE, "resourceName": ("name", NAME), "venID": ("ven_id", ID)},
 }
 WITH_TARGETS = frozenset({ObjectType.PROGRAM, ObjectType.EVENT, ObjectType.VEN, ObjectType.RESOURCE})
+
+
+def lists(kind: ObjectType) -> Mapping[str, Reader]:
+    """The parameters that may be repeated, and how each of their items is read."""
+    if kind in WITH_TARGETS:
+        return {"targets": NAME}
+    return {"objects": KIND} if kind is ObjectType.SUBSCRIPTION else {}
 
 
 def object_id(text: str) -> str:
@@ -100,8 +120,7 @@ def read_query(kind: ObjectType, query: MultiMapping[str], rules: QueryRules) ->
     for name, (column, reader) in PARAMETERS[kind].items():
         for text in query.getall(name, [])[:1]:
             _take(values, column, reader, text, Faults(faults, name))
-    lists = {"targets": _name} if kind in WITH_TARGETS else {"objects": _kind}
-    for name, reader in lists.items():
+    for name, reader in lists(kind).items():
         items: dict[str, Any] = {}
         for position, text in enumerate(_items(query.getall(name, []), rules)):
             _take(items, str(position), reader, text, Faults(faults, f"{name}[{position}]"))
@@ -123,7 +142,7 @@ class Faults:
 
 def _take(values: dict[str, Any], column: str, reader: Reader, text: str, faults: Faults) -> None:
     try:
-        values[column] = reader(text)
+        values[column] = reader.read(text)
     except ValueError as error:
         faults.all.append(Fault(f"query.{faults.name}", str(error)))
 

@@ -1,6 +1,5 @@
 """What went wrong, as OpenADR problem documents (ERR-01..15). The only place where an error meets a status."""
 
-import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from vtn import errors
+from vtn.endpoints import requestid
 from vtn.wire import document
 
 STATUSES: Mapping[type[errors.VtnError], HTTPStatus] = {
@@ -17,6 +17,7 @@ STATUSES: Mapping[type[errors.VtnError], HTTPStatus] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.TooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
@@ -27,16 +28,17 @@ OUT_OF_REACH = "the server cannot reach its database; a write may or may not hav
 def problem(
     status: HTTPStatus, detail: str, *, media_type: str = MEDIA_TYPE, extra: Mapping[str, Any] | None = None
 ) -> web.Response:
-    """A problem answer; `instance` names this one occurrence, also in the log when it is the server's fault."""
+    """A problem answer; `instance` is the request's id, which its log lines and its answer's head carry too."""
     content = {
         "type": "about:blank",
         "title": status.phrase,
         "status": int(status),
         "detail": detail,
-        "instance": f"urn:uuid:{uuid.uuid4()}",
+        "instance": requestid.urn(),
         **(extra or {}),
     }
-    headers = {"Content-Type": media_type, **(CHALLENGE if status is HTTPStatus.UNAUTHORIZED else {})}
+    headers = {"Content-Type": media_type, requestid.HEADER: requestid.current()}
+    headers |= CHALLENGE if status is HTTPStatus.UNAUTHORIZED else {}
     return web.Response(status=status, body=document.render(content), headers=headers)
 
 

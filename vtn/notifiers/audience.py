@@ -5,8 +5,12 @@ has been deleted since is read from the log. This module knows nothing of HTTP a
 """
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, Protocol
 
+from vtn.clock import RealClock
+from vtn.notifiers import faces
 from vtn.notifiers.departed import Departed
 from vtn.notifiers.recent import Recent
 from vtn.rules import recipients
@@ -16,7 +20,7 @@ from vtn.rules.topics import VenAudience
 from vtn.storage.ports import Change, Client, Delivery, Record, Role, Store
 from vtn.storage.readmodel import ReadModel
 from vtn.wire import document
-from vtn.wire.enumerations import ObjectType
+from vtn.wire.enumerations import ObjectType, Operation
 
 REMEMBERED_TEXTS = 4_000
 REMEMBERED_CHANGES = 500
@@ -37,34 +41,48 @@ class Clients(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Standing:
-    """What a client is today: Business Logic or a VEN, and which ven is its own."""
+    """What a client is today: Business Logic or a VEN, which ven is its own, and since when it has its secret."""
 
     is_bl: bool
     ven_id: str | None
+    since_s: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Callback:
-    """One call to make: where, with which (sealed) token, saying what."""
+    """One call to make: for which entry of whose subscription, where, with which (sealed) token, saying what."""
 
+    subscription_id: str
+    entry: int
+    client_id: str
     url: str
     sealed_token: str | None = dataclasses.field(repr=False)
     body: bytes = dataclasses.field(repr=False)
 
 
-class Audience:
-    """Judges changes against the live read model and the registered clients."""
+BodyKey = tuple[int, str, frozenset[str] | None, str | None]
 
-    def __init__(self, store: Store, model: ReadModel, clients: Clients, match: Match = Match.ANY) -> None:
+
+class Audience:
+    """Judges changes against the live read model and the registered clients. `now` is the present of endless events."""
+
+    def __init__(
+        self,
+        store: Store,
+        model: ReadModel,
+        clients: Clients,
+        match: Match = Match.ANY,
+        *,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._now = now or RealClock().now
         self._store = store
         self._model = model
         self._clients = clients
         self._match = match
         self._departed = Departed(store)
         self._changes: Recent[int, Change] = Recent(REMEMBERED_CHANGES, REMEMBERED_BYTES)
-        self._bodies: Recent[tuple[int, str, frozenset[str] | None], bytes] = Recent(
-            REMEMBERED_CHANGES, REMEMBERED_BYTES
-        )
+        self._bodies: Recent[BodyKey, bytes] = Recent(REMEMBERED_CHANGES, REMEMBERED_BYTES)
         self._parsed: Recent[bytes, dict[str, Any]] = Recent(REMEMBERED_TEXTS, REMEMBERED_BYTES)
         self._read_to: tuple[int, int] | None = None
         self._subscribers: Recent[bytes, Subscriber] = Recent(REMEMBERED_TEXTS, REMEMBERED_BYTES)
@@ -85,7 +103,8 @@ class Audience:
         program_id = self._program_of(record)
         targets = await self._program_targets(program_id, seq) if record.kind is ObjectType.EVENT else ()
         ven_id = record.id if record.kind is ObjectType.VEN else record.ven_id
-        return State(record.kind, record.id, self._content(record), record.client_id, program_id, ven_id, targets)
+        content, owner = self._content(record), record.client_id
+        return State(record.kind, record.id, content, owner, program_id, ven_id, targets, record.side)
 
     def _program_of(self, record: Record) -> str | None:
         if record.kind is ObjectType.PROGRAM:
@@ -148,10 +167,11 @@ class Audience:
         client = self._clients.standing(record.client_id)
         if client is None:
             return None
-        viewer = self._model.viewer(client.client_id, is_bl=client.role is Role.BL)
+        viewer = faces.viewer_on(self._model.viewer(client.client_id, is_bl=client.role is Role.BL), record.side)
         held = self._subscribers.get(record.body)
         if held is None or held.viewer != viewer:
-            held = recipients.subscriber(self._content(record), viewer, self._match)
+            plain = recipients.subscriber(self._content(record), viewer, self._match)
+            held = faces.subscriber_on(plain, record.side)
             self._subscribers.keep(record.body, held, len(record.body))
         return held
 
@@ -170,14 +190,25 @@ class Audience:
             return None
         happening = await self.happening(change)
         record = await self._subscription(delivery, happening)
-        who = self._subscriber(record) if record else None
-        told = dict(recipients.answers(happening, who)).get(delivery.entry) if who else None
-        if record is None or who is None or told is None:
-            return None
-        entry = self._content(record)["objectOperations"][delivery.entry]
-        return Callback(
-            entry["callbackUrl"], entry.get("bearerToken"), self.body(change.seq, told, who.viewer, who.lens)
-        )
+        calls = self._calls(record, happening, change.seq) if record else ()
+        return next((call for call in calls if call.entry == delivery.entry), None)
+
+    def _calls(self, subscription: Record, happening: Happening, seq: int | None) -> Iterator[Callback]:
+        """What a subscription is told of a happening today; a change has a number, a read has none."""
+        who = self._subscriber(subscription)
+        if who is None:
+            return
+        for position, told in recipients.answers(happening, who):
+            entry = self._content(subscription)["objectOperations"][position]
+            body = self.body(seq, told, who.viewer, who.lens, subscription.side)
+            url, token = entry["callbackUrl"], entry.get("bearerToken")
+            yield Callback(subscription.id, position, who.viewer.client_id, url, token, body)
+
+    def callback_url(self, subscription_id: str, entry: int) -> str | None:
+        """Where an entry of a standing subscription points today."""
+        record = self._model.get(ObjectType.SUBSCRIPTION, subscription_id)
+        entries = self._content(record)["objectOperations"] if record else ()
+        return entries[entry]["callbackUrl"] if entry < len(entries) else None
 
     async def _subscription(self, delivery: Delivery, happening: Happening) -> Record | None:
         living = self._model.get(ObjectType.SUBSCRIPTION, delivery.subscription_id)
@@ -198,14 +229,40 @@ class Audience:
         before = len(change.before.body) if change.before else 0
         self._changes.keep(change.seq, change, len(change.record.body) + before)
 
-    def body(self, seq: int, told: Told, viewer: Viewer, lens: Lens = EVERYTHING) -> bytes:
-        """The notification's bytes, rendered once per change, operation and view."""
-        key = (seq, str(told.operation), recipients.view_key(told.state, viewer, lens))
+    def body(
+        self, seq: int | None, told: Told, viewer: Viewer, lens: Lens = EVERYTHING, side: str | None = None
+    ) -> bytes:
+        """The notification's bytes, rendered once per change, operation, view and face; a read is rendered anew."""
+        if seq is None:
+            return faces.rendered(told, viewer, lens, side, self._now())
+        key = (seq, str(told.operation), recipients.view_key(told.state, viewer, lens), side)
         body = self._bodies.get(key)
         if body is None:
-            body = document.render(recipients.notification(told, viewer, lens))
+            body = faces.rendered(told, viewer, lens, side, self._now())
             self._bodies.keep(key, body, len(body))
         return body
+
+    # --- reads -----------------------------------------------------------------------------------------------------
+
+    def listeners(self, kind: ObjectType, reader: str) -> list[str]:
+        """The subscriptions that may be told of what a client reads of a kind (NOTIF-14)."""
+        return [one for one in self._model.read_by.get(kind, ()) if self._listening(one, reader)]
+
+    def _listening(self, subscription_id: str, reader: str) -> Record | None:
+        record = self._model.get(ObjectType.SUBSCRIPTION, subscription_id)
+        who = self._subscriber(record) if record else None
+        return record if who and recipients.hears_reads_of(reader, who) else None
+
+    async def read_calls(self, subscription_id: str, kind: ObjectType, object_id: str, reader: str) -> list[Callback]:
+        """The calls by which a subscription hears that a client has read an object, which it is told as it is now."""
+        await self.current()
+        subscription = self._listening(subscription_id, reader)
+        is_report = kind is ObjectType.REPORT
+        record = await self._store.report(object_id) if is_report else self._model.get(kind, object_id)
+        if subscription is None or record is None:
+            return []
+        happening = Happening(Operation.READ, await self._state(record, self._model.seq))
+        return list(self._calls(subscription, happening, None))
 
     # --- MQTT ------------------------------------------------------------------------------------------------------
 
@@ -225,7 +282,7 @@ class Audience:
         if client is None:
             return None
         ven = self._model.ven_of(client_id)
-        return Standing(client.role is Role.BL, ven.id if ven else None)
+        return Standing(client.role is Role.BL, ven.id if ven else None, client.valid_from_s)
 
     def is_ven(self, ven_id: str | None) -> bool:
         """Whether there is a ven of this id."""

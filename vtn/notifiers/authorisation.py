@@ -1,7 +1,7 @@
 """Who may connect to the bundled broker and what they may hear: the answer to its authorisation call-out.
 
-A client gives its clientID as user name and its access token as password (MQTT-08). The topics follow from what it is
-today; a session whose answer would be another today is closed, so that the client comes back for the new one (MQTT-43).
+Who it is, `identity` finds out. The topics follow from what it is today; a session whose answer would be another today
+is closed, so that the client comes back for the new one (MQTT-43).
 The call-out's JWTs are those of the NATS documentation (Auth Callout).
 """
 
@@ -13,17 +13,19 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import nats
 import nkeys
 from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
 from vtn.errors import Unauthenticated, Unavailable
 from vtn.notifiers.audience import Audience, Standing
 from vtn.notifiers.brokerkeys import APP, AUTHORISER, OVERSEER, BrokerKeys
+from vtn.notifiers.identity import Identify, Question, Visitor
 from vtn.rules import topics
 
 QUESTION = "$SYS.REQ.USER.AUTH"
@@ -38,25 +40,6 @@ UNLIMITED = {"subs": FOREVER, "data": FOREVER, "payload": FOREVER}
 _log = logging.getLogger(__name__)
 
 
-class Principal(Protocol):
-    """Who a token speaks for; `auth.tokens.Principal` is one."""
-
-    @property
-    def client_id(self) -> str:
-        """The client."""
-        ...
-
-    @property
-    def is_bl(self) -> bool:
-        """Whether it is Business Logic."""
-        ...
-
-    @property
-    def expires_at_s(self) -> float:
-        """When its token dies, in real Unix seconds."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Session:
     """One client's connection, and the standing that its permissions were made from."""
@@ -66,13 +49,13 @@ class Session:
     client_id: str
     mqtt_id: str
     standing: Standing
-    expires_at_s: float
+    expires_at_s: float | None
 
 
 class Authorisation:
     """Answers the call-out and closes sessions that have lost their ground.
 
-    `authenticate` gives the client behind a token or raises Unauthenticated; `now_s` is real Unix time.
+    `identify` gives the visitor that asks to come in or raises Unauthenticated; `now_s` is real Unix time.
     """
 
     def __init__(
@@ -81,16 +64,17 @@ class Authorisation:
         url: str,
         audience: Audience,
         *,
-        authenticate: Callable[[str], Principal],
+        identify: Identify,
         now_s: Callable[[], float],
     ) -> None:
         self._keys = keys
         self._signer = nkeys.from_seed(keys.issuer_seed.encode())
         self._url = url
-        self._authenticate = authenticate
+        self._identify = identify
         self._audience = audience
         self._now_s = now_s
         self._sessions: dict[int, Session] = {}
+        self._answering: set[asyncio.Task[None]] = set()
         self._overseer: Connection | None = None
         self.ready = asyncio.Event()
 
@@ -134,10 +118,16 @@ class Authorisation:
     # --- the call-out ----------------------------------------------------------------------------------------------
 
     async def _asked(self, message: Msg) -> None:
+        """Answer beside the next questions: an external issuer may take its time to show its keys."""
+        task = asyncio.create_task(self._answer(message))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, message: Msg) -> None:
         question = _claims(message.data)["nats"]
         try:
             await self._audience.current()
-            answer = {"jwt": self._permit(question)}
+            answer = {"jwt": self._permit(question, await self._identify(question))}
         except (Unauthenticated, Unavailable) as error:
             _log.info("an MQTT client was refused: %s", error)
             answer = {"error": "not authorised"}
@@ -145,15 +135,19 @@ class Authorisation:
         token = self._signed({"aud": question["server_id"]["id"], "sub": question["user_nkey"], "nats": claims})
         await message.respond(token.encode())
 
-    def _permit(self, question: Mapping[str, Any]) -> str:
-        """The user's JWT, which dies with the token; Unauthenticated says to the operator what is wrong."""
-        user, token = (str(question["connect_opts"].get(part) or "") for part in ("user", "pass"))
-        principal = self._authenticate(token)
-        standing = self._audience.standing(user)
-        if principal.client_id != user or standing is None:
-            raise Unauthenticated("the user name is not the clientID of the token, or that client is revoked")
-        self._admit(question, principal, standing)
-        allowed = topics.permissions(is_bl=standing.is_bl, ven_id=standing.ven_id)
+    def _permit(self, question: Question, visitor: Visitor) -> str:
+        """The user's JWT, which dies with the token or certificate; Unauthenticated when it may not come in now.
+
+        The broker lets such a user in at its NATS port too, whatever `allowed_connection_types` says, and there the
+        deliveries to others could be listened to (tried); over MQTT the broker itself keeps clients off them.
+        """
+        if question["client_info"].get("type") != "mqtt":
+            raise Unauthenticated("clients come in by MQTT only")
+        if visitor.expires_at_s is not None and int(visitor.expires_at_s) <= self._now_s():
+            raise Unauthenticated("the token or certificate dies within the second")
+        if visitor.client_id:
+            self._admit(question, visitor)
+        allowed = topics.permissions(is_bl=visitor.standing.is_bl, ven_id=visitor.standing.ven_id)
         permissions = {
             "sub": {"allow": allowed},
             "pub": {"deny": [">"]},
@@ -161,22 +155,26 @@ class Authorisation:
             **UNLIMITED,
         }
         claims = {"type": "user", "version": 2, **permissions}
-        expires = int(principal.expires_at_s)
-        return self._signed({"aud": APP, "sub": question["user_nkey"], "name": user, "exp": expires, "nats": claims})
+        named = {"name": visitor.client_id} if visitor.client_id else {}
+        dies = {} if visitor.expires_at_s is None else {"exp": int(visitor.expires_at_s)}
+        return self._signed({"aud": APP, "sub": question["user_nkey"], **named, **dies, "nats": claims})
 
-    def _admit(self, question: Mapping[str, Any], principal: Principal, standing: Standing) -> None:
+    def _admit(self, question: Question, visitor: Visitor) -> None:
         """Note the session. An MQTT client identifier in use belongs to its client: nobody else may push it out."""
         info, server_id = question["client_info"], question["server_id"]["id"]
         number, mqtt_id = int(info["id"]), str(info.get("mqtt_id") or "")
-        session = Session(server_id, number, principal.client_id, mqtt_id, standing, principal.expires_at_s)
-        others = [
-            held
-            for held in self._sessions.values()
-            if held.server_id == server_id and held.expires_at_s > self._now_s()
-        ]
+        session = Session(server_id, number, visitor.client_id, mqtt_id, visitor.standing, visitor.expires_at_s)
+        others = [held for held in self._sessions.values() if held.server_id == server_id and self._lives(held)]
         if any(held.mqtt_id == mqtt_id and held.client_id != session.client_id for held in others):
             raise Unauthenticated("the MQTT client identifier is in use by another client")
         self._sessions = {held.number: held for held in (*others, session)}
+
+    def sessions(self) -> int:
+        """How many named clients are connected."""
+        return sum(map(self._lives, self._sessions.values()))
+
+    def _lives(self, session: Session) -> bool:
+        return session.expires_at_s is None or session.expires_at_s > self._now_s()
 
     def _signed(self, claims: Mapping[str, Any]) -> str:
         """A JWT in the broker's dialect, signed with the account key."""
@@ -194,15 +192,20 @@ class Authorisation:
             self._sessions.pop(int(json.loads(message.data)["client"]["id"]), None)
 
     async def review(self) -> None:
-        """Close every session whose client may no longer have it, or would be given another; before publishing."""
+        """Close every session whose client may no longer have it, or would be given another; before publishing.
+
+        Unavailable while one of them stays open: what is published then would still be heard there.
+        """
         await self._audience.current()
-        for session in [held for held in self._sessions.values() if self._outdated(held)]:
-            await self._close(session)
+        outdated = [held for held in self._sessions.values() if self._outdated(held)]
+        still_open = [session for session in outdated if not await self._closed(session)]
+        if still_open:
+            raise Unavailable(f"{len(still_open)} MQTT sessions that have lost their ground cannot be closed yet")
 
     def _outdated(self, session: Session) -> bool:
         """A ven that is gone is no reason: its id is never used again, and its owner shall hear that it went."""
         today, then = self._audience.standing(session.client_id), session.standing
-        if today is None or today.is_bl != then.is_bl:
+        if today is None or (today.is_bl, today.since_s) != (then.is_bl, then.since_s):
             return True
         if today.is_bl or today.ven_id == then.ven_id:
             return False
@@ -214,17 +217,21 @@ class Authorisation:
         except Unavailable as error:
             _log.warning("MQTT sessions cannot be reviewed: %s", error)
 
-    async def _close(self, session: Session) -> None:
+    async def _closed(self, session: Session) -> bool:
+        """Close a session; False when that failed. One of a broker that is gone is closed."""
         if self._overseer is None:
-            return
+            return False
         body = json.dumps({"cid": session.number}).encode()
         try:
             await self._overseer.request(f"$SYS.REQ.SERVER.{session.server_id}.KICK", body, timeout=CLOSE_S)
+        except NoRespondersError:
+            pass
         except (NatsError, TimeoutError) as error:
             _log.warning("a session of %s could not be closed: %r", session.client_id, error)
-        else:
-            self._sessions.pop(session.number, None)
-            _log.info("closed an MQTT session of %s: its standing has changed", session.client_id)
+            return False
+        self._sessions.pop(session.number, None)
+        _log.info("closed an MQTT session of %s: its standing has changed", session.client_id)
+        return True
 
 
 def _claims(token: bytes) -> dict[str, Any]:

@@ -22,15 +22,19 @@ from typing import IO
 from vtn.config import Mqtt
 from vtn.errors import CannotStart
 from vtn.notifiers import brokerkeys
-from vtn.notifiers.brokerkeys import PUBLISHER
+from vtn.notifiers.brokerkeys import PUBLISHER, Setup
+from vtn.notifiers.identity import Certificates
 from vtn.notifiers.mqtt import BrokerAddress
 from vtn.notifiers.webhook import retry_delay_s
+from vtn.tls import ServerTls
 
 READY_WITHIN_S = 15.0
 STOPPED_WITHIN_S = 5.0
 LOOK_EVERY_S = 0.02
 FIRST_RETRY_S = 0.2
 LONGEST_RETRY_S = 15.0
+LARGEST_BODY_BYTES = 1_048_576
+RELOAD_S = 10.0
 LOCAL_CLIENTS = "127.0.0.1"
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - how to reach what listens everywhere
 
@@ -40,13 +44,28 @@ _log = logging.getLogger(__name__)
 class Broker:
     """One bundled broker: `start` it, `run` a watch over it, `stop` it."""
 
-    def __init__(self, settings: Mqtt, folder: Path, chance: random.Random) -> None:
+    def __init__(
+        self,
+        settings: Mqtt,
+        folder: Path,
+        chance: random.Random,
+        *,
+        largest_body_bytes: int = LARGEST_BODY_BYTES,
+        certificates: Certificates | None = None,
+        reload_s: float = RELOAD_S,
+    ) -> None:
         self._folder = folder.absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
         self.keys = brokerkeys.load_keys(self._folder / "keys.json")
         port = settings.port or _free_port(settings.host)
         self._settings = settings.model_copy(update={"port": port})
         self._client_port = _free_port(LOCAL_CLIENTS)
+        self._largest_body_bytes = largest_body_bytes
+        self._certificates = certificates
+        self._files: ServerTls | None = None
+        if settings.certificate and settings.private_key:
+            self._files = ServerTls(settings.certificate, settings.private_key)
+        self._reload_s = reload_s
         self._chance = chance
         self._lock: IO[str] | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -57,24 +76,35 @@ class Broker:
         return self._settings.port
 
     @property
+    def _host(self) -> str:
+        return REACHED_AT.get(self._settings.host, self._settings.host)
+
+    @property
     def nats_url(self) -> str:
         """Where the VTN's own services reach the broker over NATS."""
         return f"nats://{LOCAL_CLIENTS}:{self._client_port}"
 
     @property
     def address(self) -> BrokerAddress:
-        """Where and as whom the VTN publishes. Its own certificate is pinned, whatever names it bears."""
-        host = REACHED_AT.get(self._settings.host, self._settings.host)
-        tls = None
-        if self._settings.certificate:
-            tls = ssl.create_default_context(cafile=str(self._settings.certificate))
-            tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-            tls.check_hostname = False
-        return BrokerAddress(host, self.port, PUBLISHER, self.keys.publisher_password, tls)
+        """Where and as whom the VTN publishes."""
+        tls = self._publishers_tls if self._settings.certificate else None
+        return BrokerAddress(self._host, self.port, PUBLISHER, self.keys.publisher_password, tls)
+
+    def _publishers_tls(self) -> ssl.SSLContext:
+        """The broker's own certificate is pinned, whatever names it bears."""
+        tls = ssl.create_default_context(cafile=str(self._settings.certificate))
+        tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        tls.check_hostname = False
+        if self._certificates:
+            brokerkeys.write_private(self._folder / "publisher.pem", self._certificates.publisher(PUBLISHER))
+            tls.load_cert_chain(self._folder / "publisher.pem")
+        return tls
 
     def configured(self) -> str:
         """The configuration as text; CannotStart for settings that the bundled broker cannot follow."""
-        return brokerkeys.configuration(self._settings, self.keys, self._folder, self._client_port)
+        clients_ca = self._certificates.path if self._certificates else None
+        setup = Setup(self._settings, self._folder, self._client_port, self._largest_body_bytes, clients_ca)
+        return brokerkeys.configuration(setup, self.keys)
 
     async def start(self) -> None:
         """Start the broker and return once it answers; CannotStart says what is in the way."""
@@ -89,7 +119,20 @@ class Broker:
             raise
 
     async def run(self) -> None:
-        """Start the broker again whenever it dies, until cancelled."""
+        """Start the broker again whenever it dies, and have it show renewed certificates, until cancelled."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._keep_alive())
+            both.create_task(self._keep_fresh())
+
+    async def _keep_fresh(self) -> None:
+        """The broker reads its files again when it is told to; sessions are closed then, and clients come back."""
+        while self._files is not None:
+            await asyncio.sleep(self._reload_s)
+            if self._files.refresh() and self._process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.send_signal(signal.SIGHUP)
+
+    async def _keep_alive(self) -> None:
         failures = 0
         while True:
             if self._process is not None:
@@ -138,7 +181,7 @@ class Broker:
             raise CannotStart(f"the MQTT broker did not answer within {READY_WITHIN_S:g} s") from None
 
     async def _answers(self) -> None:
-        addresses = [(self.address.host, self.port), (LOCAL_CLIENTS, self._client_port)]
+        addresses = [(self._host, self.port), (LOCAL_CLIENTS, self._client_port)]
         while not all([await _reachable(*address) for address in addresses]):
             if self._process is None or self._process.returncode is not None:
                 raise CannotStart(f"the MQTT broker does not start: {_last_words(self._folder)}")

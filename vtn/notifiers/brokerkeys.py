@@ -13,8 +13,11 @@ from vtn.errors import CannotStart
 
 APP, AUTH, SYS = "APP", "AUTH", "SYS"
 PUBLISHER, AUTHORISER, OVERSEER = "vtn-publisher", "vtn-authoriser", "vtn-overseer"
-LARGEST_MESSAGE_BYTES = 8_388_608
-FORGET_SESSION_AFTER = "168h"
+GROWTH = 8
+MOST_PAYLOAD_BYTES = 67_108_864
+MOST_SUBSCRIPTIONS = 1_000
+FORGET_SESSION_AFTER = {"ANONYMOUS": "1h"}
+FORGET_ANY_SESSION_AFTER = "168h"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,16 +57,33 @@ def write_private(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def configuration(settings: Mqtt, keys: BrokerKeys, folder: Path, client_port: int) -> str:
+def payload_bytes(largest_body_bytes: int) -> int:
+    """The largest message: a stored object may be longer than the body it came in (`1e15` has sixteen digits)."""
+    return min(GROWTH * largest_body_bytes, MOST_PAYLOAD_BYTES)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setup:
+    """What a broker is started with; `clients_ca` is the authority of client certificates, when those are asked for."""
+
+    settings: Mqtt
+    folder: Path
+    client_port: int
+    largest_body_bytes: int
+    clients_ca: Path | None = None
+
+
+def configuration(setup: Setup, keys: BrokerKeys) -> str:
     """The server's configuration: MQTT for everyone who may, NATS on loopback for the VTN itself."""
-    if settings.authentication == "ANONYMOUS":
-        raise CannotStart("the bundled broker admits nobody without a token; mqtt.authentication must stay as it is")
+    settings, folder = setup.settings, setup.folder
     if settings.host not in LOOPBACK and settings.certificate is None:
         raise CannotStart("mqtt.host is beyond this machine and needs mqtt.certificate and mqtt.private_key (MQTT-11)")
+    forget_after = FORGET_SESSION_AFTER.get(settings.authentication, FORGET_ANY_SESSION_AFTER)
     return f"""\
 server_name: evtn
-listen: "127.0.0.1:{client_port}"
-max_payload: {LARGEST_MESSAGE_BYTES}
+listen: "127.0.0.1:{setup.client_port}"
+max_payload: {payload_bytes(setup.largest_body_bytes)}
+max_subscriptions: {MOST_SUBSCRIPTIONS}
 log_file: {_quoted(str(folder / "broker.log"))}
 logfile_size_limit: 10MB
 logfile_max_num: 3
@@ -71,8 +91,8 @@ jetstream {{ store_dir: {_quoted(str(folder / "store"))} }}
 mqtt {{
   host: {_quoted(settings.host)}
   port: {settings.port}
-  consumer_inactive_threshold: {_quoted(FORGET_SESSION_AFTER)}
-  {_tls(settings)}
+  consumer_inactive_threshold: {_quoted(forget_after)}
+  {_tls(settings, setup.clients_ca)}
 }}
 accounts {{
 {_accounts(keys)}
@@ -85,11 +105,12 @@ authorization {{
 """
 
 
-def _tls(settings: Mqtt) -> str:
+def _tls(settings: Mqtt, clients_ca: Path | None) -> str:
     if settings.certificate is None or settings.private_key is None:
         return ""
     certificate, key = (_quoted(str(path.absolute())) for path in (settings.certificate, settings.private_key))
-    return f'tls {{ cert_file: {certificate}, key_file: {key}, min_version: "1.2" }}'
+    asked = f", ca_file: {_quoted(str(clients_ca.absolute()))}, verify: true" if clients_ca else ""
+    return f'tls {{ cert_file: {certificate}, key_file: {key}, min_version: "1.2"{asked} }}'
 
 
 def _accounts(keys: BrokerKeys) -> str:

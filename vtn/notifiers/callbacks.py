@@ -1,24 +1,30 @@
 """The HTTP client for callback URLs: one POST, or the echo challenge before a subscription is stored.
 
-It follows no redirect, keeps no cookie, reads no answer longer than it needs, and connects to no address that
-`addresses` refuses: the check sits where the socket is made, so a name cannot point elsewhere between check and use.
+It follows no redirect, keeps no cookie, reads no answer longer than it needs, and connects to no address that its
+guard refuses: the check sits where the socket is made, so a name cannot point elsewhere between check and use. What is
+owed to whom, and how a call is signed, is not known here.
 """
 
 import ipaddress
+import os
 import secrets
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from vtn.notifiers.addresses import refusal
 
 CHALLENGE_BYTES = 32
 LONGEST_ECHO_BYTES = 65_536
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
+NO_HEADERS: Mapping[str, str] = {}
+
+Guard = Callable[[str], str | None]
 
 
 class AddressRefused(OSError):
@@ -26,16 +32,29 @@ class AddressRefused(OSError):
 
 
 class Callbacks:
-    """An asynchronous context manager around one connection pool."""
+    """An asynchronous context manager around one connection pool.
 
-    def __init__(self, timeout_s: float, *, allow_loopback: bool = False, tls: ssl.SSLContext | None = None) -> None:
+    `guard` says of an IP address why it may not be called, or None; `resolver` finds the addresses of names.
+    """
+
+    def __init__(
+        self,
+        timeout_s: float,
+        *,
+        guard: Guard = refusal,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._timeout_s = timeout_s
-        self._allow_loopback = allow_loopback
+        self._guard = guard
+        self._resolver = resolver
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=0, ssl=self._tls or True, socket_factory=self._socket)
+        connector = aiohttp.TCPConnector(
+            limit=0, ssl=self._tls or True, resolver=self._resolver, socket_factory=self._socket
+        )
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -50,14 +69,16 @@ class Callbacks:
 
     def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         family, kind, protocol, _, location = address
-        reason = refusal(str(location[0]), allow_loopback=self._allow_loopback)
+        reason = self._guard(str(location[0]))
         if reason is not None:
             raise AddressRefused(reason)
         return socket.socket(family=family, type=kind, proto=protocol)
 
-    async def post(self, url: str, body: bytes, token: str | None) -> str | None:
+    async def post(
+        self, url: str, body: bytes, token: str | None = None, headers: Mapping[str, str] = NO_HEADERS
+    ) -> str | None:
         """Deliver a notification; None when the receiver took it (any 2xx, TR-72), else the reason it failed."""
-        headers = {"Content-Type": "application/json", **_bearer(token)}
+        headers = {"Content-Type": "application/json", **_bearer(token), **headers}
         try:
             async with self._open().post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 return None if answer.ok and answer.status < 300 else _status(answer.status)  # noqa: PLR2004 - 2xx
@@ -86,10 +107,18 @@ class Callbacks:
         if isinstance(error, TimeoutError):
             return f"no answer within {self._timeout_s:g} s"
         if isinstance(error, aiohttp.ClientConnectorError):
-            return f"cannot connect: {error.os_error.strerror or _refused(error)}"
+            return f"cannot connect: {_cause(error) or _refused(error)}"
         if isinstance(error, aiohttp.InvalidURL):
             return "the URL cannot be used"
         return f"the connection failed ({type(error).__name__})"
+
+
+def _cause(error: aiohttp.ClientConnectorError) -> str | None:
+    """What the system says of a failed connection; its own words for most of it would hold the address."""
+    cause = error.os_error
+    if isinstance(cause, (socket.gaierror, ssl.SSLError)):
+        return cause.strerror
+    return os.strerror(cause.errno) if cause.errno else None
 
 
 def _refused(error: aiohttp.ClientConnectorError) -> str:

@@ -25,13 +25,14 @@ class Recent(Generic[K, V]):
 
     def keep(self, key: K, value: V, size: int) -> None:
         """Remember a value that weighs `size` bytes."""
-        self._drop(key)
+        self.drop(key)
         while self._held and (len(self._held) >= self._most or self.bytes + size > self._most_bytes):
-            self._drop(next(iter(self._held)))
+            self.drop(next(iter(self._held)))
         self._held[key] = (value, size)
         self.bytes += size
 
-    def _drop(self, key: K) -> None:
+    def drop(self, key: K) -> None:
+        """Forget a value, if it is held."""
         held = self._held.pop(key, None)
         if held:
             self.bytes -= held[1]

@@ -69,6 +69,11 @@ class Relay:
         self._cursor: int | None = None
         self._written = 0
 
+    @property
+    def position(self) -> int | None:
+        """How far the log has been read; None before the first look."""
+        return self._cursor
+
     async def run(self) -> None:
         """Relay until cancelled; a database out of reach is waited for."""
         self._cursor = None
@@ -77,7 +82,7 @@ class Relay:
             try:
                 await self._catch_up()
             except Unavailable as error:
-                _log.warning("the %s relay waits for the database: %s", self._outlet.name, error)
+                _log.warning("the %s relay waits: %s", self._outlet.name, error)
             await doze(ticket, self._poll_s)
 
     async def _catch_up(self) -> None:

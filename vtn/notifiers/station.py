@@ -7,27 +7,40 @@ URLs to tell clients. A failure in here is logged and retried; it never stops th
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 
 from vtn.auth.clients import Registry
+from vtn.auth.pki import ClientAuthority, trust_anchor
 from vtn.auth.sealing import Seal
 from vtn.auth.tokens import TokenDesk
-from vtn.clock import Clock
+from vtn.auth.webhookkeys import WebhookKeys
+from vtn.clock import Clock, RealClock
 from vtn.config import Mqtt, Settings
+from vtn.notifiers import discovery, identity
+from vtn.notifiers.addresses import refusal
 from vtn.notifiers.audience import Audience
 from vtn.notifiers.authorisation import Authorisation
+from vtn.notifiers.breaker import Breaker
 from vtn.notifiers.broker import Broker
 from vtn.notifiers.callbacks import Callbacks
-from vtn.notifiers.mqtt import MqttOutlet, Publisher, external_address
+from vtn.notifiers.figures import CountedCallbacks, CountedPublisher, Figures, Ledger
+from vtn.notifiers.identity import Certificates
+from vtn.notifiers.mqtt import MqttOutlet, external_address
+from vtn.notifiers.reads import Reads
 from vtn.notifiers.relay import Outlet, Relay, Wake, while_leading
+from vtn.notifiers.sending import Sender
 from vtn.notifiers.webhook import Webhooker, WebhookOutlet
 from vtn.scheduling import Timers
 from vtn.storage.ports import Store
 from vtn.storage.readmodel import ReadModel
+from vtn.wire.enumerations import ObjectType
 from vtn.wire.interval import print_date_time
 
 log = logging.getLogger("vtn.notifiers")
@@ -41,7 +54,7 @@ Loop = Callable[[], Awaitable[None]]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Parts:
-    """What the notifiers need of the rest of the top node."""
+    """What the notifiers need of the rest of the top node. A VTN that announces itself has a `place`."""
 
     settings: Settings
     store: Store
@@ -49,68 +62,128 @@ class Parts:
     registry: Registry
     desk: TokenDesk
     seal: Seal
+    webhook_keys: WebhookKeys
     clock: Clock
     chance: random.Random
+    place: discovery.Place | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Station:
-    """What the rest of the top node sees of its notifiers."""
+    """What the rest of the top node sees of its notifiers. `certificate` is what the broker's client is handed.
+
+    `note_read` takes what a client was just shown: the kind, the clientID and the objects' bytes.
+    """
 
     wake: Callable[[], None]
+    note_read: Callable[[ObjectType, str, Sequence[bytes]], None]
     challenge: Callable[[str, str | None], Awaitable[str | None]]
     uris: tuple[str, ...]
+    certificate: Callable[[str], Mapping[str, str] | None]
+    figures: Callable[[], Figures]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Offer:
+    """The broker that clients are told of, and what publishes on it."""
+
+    uris: tuple[str, ...]
+    outlet: Outlet
+    publisher: CountedPublisher
+    certificate: Callable[[str], Mapping[str, str] | None] = lambda _client_id: None
+    sessions: Callable[[], int | None] = lambda: None
 
 
 @contextlib.asynccontextmanager
 async def running(parts: Parts) -> AsyncIterator[Station]:
     """Start everything, for the length of a block; CannotStart when the broker is not to be had."""
     settings, wake = parts.settings, Wake()
-    audience = Audience(parts.store, parts.model, parts.registry, settings.protocol.match_targets)
+    match = settings.protocol.match_targets
+    audience = Audience(parts.store, parts.model, parts.registry, match, now=parts.clock.now)
     async with contextlib.AsyncExitStack() as stack:
         timers = await stack.enter_async_context(Timers())
         callbacks = await stack.enter_async_context(
-            Callbacks(settings.webhooks.timeout_s, allow_loopback=settings.webhooks.allow_loopback)
+            CountedCallbacks(settings.webhooks.timeout_s, guard=_guard(settings))
         )
         outlets: list[Outlet] = []
         loops: list[Loop] = []
-        uris: tuple[str, ...] = ()
-        if settings.mqtt.mode != "off":
-            uris, outlet, publisher = await _mqtt(stack, parts, audience)
-            outlets.append(outlet)
-            loops.append(publisher.run)
-        webhooker = _webhooker(parts, audience, callbacks, timers)
+        offer = await _mqtt(stack, parts, audience)
+        if offer:
+            outlets.append(offer.outlet)
+            loops.append(offer.publisher.run)
+        webhooker, reads = _webhooks(parts, audience, callbacks, timers)
         outlets.append(WebhookOutlet(audience, webhooker.feed))
-        loops += [webhooker.run, *(Relay(parts.store, outlet, wake).run for outlet in outlets)]
+        relays = {outlet.name: Relay(parts.store, outlet, wake) for outlet in outlets}
+        loops += [webhooker.run, reads.run, *(relay.run for relay in relays.values())]
+        if parts.place:
+            from vtn.notifiers.announcing import Announcer, interface_addresses
+
+            addresses = partial(discovery.local_addresses, settings, interface_addresses)
+            loops.append(Announcer(parts.place, addresses, parts.model).run)
         _prune_daily(timers, parts)
-        _in_background(stack, while_leading(parts.store, lambda: _together(loops)))
-        yield Station(wake.set, callbacks.challenge, uris)
+        ledger = Ledger(callbacks, offer, relays)
+        _in_background(stack, while_leading(parts.store, lambda: ledger.while_leading(_together(loops))))
+        yield Station(
+            wake.set,
+            reads.note,
+            callbacks.challenge,
+            offer.uris if offer else (),
+            offer.certificate if offer else lambda _client_id: None,
+            ledger.figures,
+        )
 
 
-async def _mqtt(
-    stack: contextlib.AsyncExitStack, parts: Parts, audience: Audience
-) -> tuple[tuple[str, ...], Outlet, Publisher]:
+async def _mqtt(stack: contextlib.AsyncExitStack, parts: Parts, audience: Audience) -> Offer | None:
     """The broker, bundled or external, and what publishes on it."""
     settings = parts.settings.mqtt
-    if settings.mode == "external":
-        publisher = Publisher(external_address(settings.url or "", settings.username, settings.password), parts.chance)
-        await publisher.probe()
-        return settings.advertise or (settings.url or "",), MqttOutlet(audience, publisher), publisher
-    broker = Broker(settings, parts.settings.server.var / "broker", parts.chance)
+    if settings.mode == "off":
+        return None
+    if settings.mode == "bundled":
+        return await _bundled(stack, parts, audience)
+    address = external_address(settings.url or "", settings.username, settings.password, settings.ca)
+    publisher = CountedPublisher(address, parts.chance)
+    await publisher.probe(asks_us=settings.hook_password is not None)
+    return Offer(settings.advertise or (settings.url or "",), MqttOutlet(audience, publisher), publisher)
+
+
+async def _bundled(stack: contextlib.AsyncExitStack, parts: Parts, audience: Audience) -> Offer:
+    settings, server = parts.settings.mqtt, parts.settings.server
+    certificates = _certificates(settings, server.var / "broker" / "clients")
+    broker = Broker(
+        settings,
+        server.var / "broker",
+        parts.chance,
+        largest_body_bytes=server.max_body_bytes,
+        certificates=certificates,
+        reload_s=server.reload_s,
+    )
     await broker.start()
     stack.push_async_callback(broker.stop)
     _in_background(stack, broker.run())
-    authorisation = Authorisation(
-        broker.keys, broker.nats_url, audience, authenticate=parts.desk.check, now_s=time.time
-    )
+    identify = identity.by_method(settings.authentication, audience, parts.desk.admit)
+    authorisation = Authorisation(broker.keys, broker.nats_url, audience, identify=identify, now_s=time.time)
     _in_background(stack, _together([authorisation.run]))
     async with asyncio.timeout(AUTHORISATION_S):
         await authorisation.ready.wait()
-    publisher = Publisher(broker.address, parts.chance)
-    return (
-        settings.advertise or (broker_url(settings, broker.port),),
-        MqttOutlet(audience, publisher, authorisation.review),
-        publisher,
+    publisher = CountedPublisher(broker.address, parts.chance)
+
+    def certificate(client_id: str) -> Mapping[str, str] | None:
+        standing = audience.standing(client_id)
+        return certificates.binding(client_id, standing.since_s) if certificates and standing else None
+
+    uris = settings.advertise or (broker_url(settings, broker.port),)
+    outlet = MqttOutlet(audience, publisher, authorisation.review)
+    return Offer(uris, outlet, publisher, certificate, authorisation.sessions)
+
+
+def _certificates(settings: Mqtt, folder: Path) -> Certificates | None:
+    """The makers of client certificates, when the broker asks for them. Their times are real, like those of tokens."""
+    if settings.authentication != "CERTIFICATE" or settings.certificate is None:
+        return None
+    now = RealClock().now
+    lifetime = timedelta(seconds=settings.client_certificate_s)
+    return Certificates(
+        ClientAuthority(folder, now()), trust_anchor(settings.ca or settings.certificate), lifetime, now
     )
 
 
@@ -120,17 +193,20 @@ def broker_url(settings: Mqtt, port: int) -> str:
     return f"{'mqtts' if settings.certificate else 'mqtt'}://{host}:{port}"
 
 
-def _webhooker(parts: Parts, audience: Audience, callbacks: Callbacks, timers: Timers) -> Webhooker:
-    return Webhooker(
-        parts.store,
-        audience,
-        callbacks,
-        parts.settings.webhooks,
-        timers=timers,
-        unseal=parts.seal.open,
-        now_s=time.time,
-        chance=parts.chance,
+def _guard(settings: Settings) -> Callable[[str], str | None]:
+    """Which addresses callbacks may be made to, as this site has set it."""
+    webhooks = settings.webhooks
+    return functools.partial(
+        refusal, allow_loopback=webhooks.allow_loopback, local_networks=tuple(webhooks.local_networks)
     )
+
+
+def _webhooks(parts: Parts, audience: Audience, callbacks: Callbacks, timers: Timers) -> tuple[Webhooker, Reads]:
+    settings = parts.settings.webhooks
+    sender = Sender(callbacks, parts.seal.open, parts.webhook_keys.of, time.time)
+    breaker = Breaker(parts.store, settings.broken_after, lambda: print_date_time(parts.clock.now()))
+    webhooker = Webhooker(parts.store, audience, sender, breaker, settings, timers=timers, chance=parts.chance)
+    return webhooker, Reads(audience, sender, breaker, notice_s=settings.read_notice_s, now_s=time.time)
 
 
 def _prune_daily(timers: Timers, parts: Parts) -> None:

@@ -1,8 +1,8 @@
 """Owed webhook deliveries, brought out: in order per subscription, side by side between subscriptions.
 
-Each subscription with something owed has one task that works off its queue. At most 64 calls are made at once; a call
-that is not answered promptly gives its place to another and waits on outside, so receivers that hang delay nobody but
-themselves. What is owed is in the database, so a restart goes on where the last run stopped.
+Each subscription with something owed has one task that works off its queue. What is owed is in the database, so a
+restart goes on where the last run stopped, and another process may have dead deliveries tried again. What is owed to a
+broken callback is dead at once.
 """
 
 import asyncio
@@ -15,16 +15,16 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from vtn.config import Webhooks
-from vtn.errors import Unavailable, VtnError
+from vtn.errors import Unavailable
 from vtn.notifiers.audience import Audience
-from vtn.notifiers.callbacks import Callbacks
+from vtn.notifiers.breaker import BROKEN, Breaker
+from vtn.notifiers.sending import Sender
 from vtn.scheduling import Timers
 from vtn.storage.ports import Change, Delivery, DeliveryState, Store
 
-AT_ONCE = 64
-PROMPT_S = 0.5
 ALL = 1_000_000
 DATABASE_PAUSE_S = 1.0
+REPLAY_POLL_S = 1.0
 
 Key = tuple[str, int, int]
 
@@ -68,29 +68,27 @@ class WebhookOutlet:
 
 
 class Webhooker:
-    """Works off owed deliveries. `unseal` opens a stored token; `now_s` is real Unix time."""
+    """Works off owed deliveries; times are the sender's."""
 
     def __init__(  # noqa: PLR0913 - each of these is a part of its own
         self,
         store: Store,
         audience: Audience,
-        callbacks: Callbacks,
+        sender: Sender,
+        breaker: Breaker,
         settings: Webhooks,
         *,
         timers: Timers,
-        unseal: Callable[[str], str],
-        now_s: Callable[[], float],
         chance: random.Random,
     ) -> None:
         self._store = store
         self._audience = audience
-        self._callbacks = callbacks
+        self._sender = sender
+        self._breaker = breaker
         self._settings = settings
         self._timers = timers
-        self._unseal = unseal
-        self._now_s = now_s
+        self._now_s = sender.now_s
         self._chance = chance
-        self._places = asyncio.Semaphore(AT_ONCE)
         self._queues: dict[str, deque[Delivery]] = {}
         self._held: set[Key] = set()
         self._taken: list[Delivery] = []
@@ -103,9 +101,11 @@ class Webhooker:
         self._queues, self._held, self._early, self._taken = {}, set(), [], []
         try:
             async with asyncio.TaskGroup() as group:
+                await self._breaker.resume()
                 owed = await self._store.deliveries(limit=ALL)
                 self._group = group
                 self.feed([*owed, *self._early])
+                group.create_task(self._take_up_replays())
                 await self._settle_taken()
         finally:
             self._group = None
@@ -130,12 +130,58 @@ class Webhooker:
     async def _work_off(self, subscription_id: str, queue: deque[Delivery]) -> None:
         while queue:
             try:
-                await self._see_through(queue[0])
+                await self._work_on(queue)
             except Unavailable as error:
                 await self._wait_for_database(error)
-            else:
-                queue.popleft()
         del self._queues[subscription_id]
+
+    async def _work_on(self, queue: deque[Delivery]) -> None:
+        """Bring the first delivery one try further: it is taken, needless, put off or given up."""
+        delivery = queue[0]
+        if delivery.next_at_s > self._now_s():
+            await self._timers.wait_until(datetime.fromtimestamp(delivery.next_at_s, UTC))
+        if await self._is_broken(delivery):
+            await self._bury(queue, delivery.entry)
+            return
+        failure = await self._sender.in_place(self._call(delivery))
+        if failure is None:
+            self._taken.append(queue.popleft())
+            self._some_taken.set()
+            return
+        queue[0] = delivery = await self._put_off(delivery, failure)
+        if delivery.state is DeliveryState.DEAD:
+            self._held.discard(_key(queue.popleft()))
+
+    async def _is_broken(self, delivery: Delivery) -> bool:
+        place = delivery.subscription_id, delivery.entry
+        if not self._breaker.suspects(place):
+            return False
+        await self._audience.current()
+        url = self._audience.callback_url(*place)
+        return url is not None and await self._breaker.holds(place, url)
+
+    async def _bury(self, queue: deque[Delivery], entry: int) -> None:
+        """Give up everything that is owed to a broken callback, at once."""
+        given_up = [delivery for delivery in queue if delivery.entry == entry]
+        dead = [dataclasses.replace(one, state=DeliveryState.DEAD, last_error=BROKEN) for one in given_up]
+        await self._store.put_deliveries(dead)
+        gone = set(map(_key, given_up))
+        self._held -= gone
+        rest = [delivery for delivery in queue if _key(delivery) not in gone]
+        queue.clear()
+        queue.extend(rest)
+
+    async def _take_up_replays(self) -> None:
+        """Look, now and then, for dead deliveries that an operator wants tried again."""
+        while True:
+            with contextlib.suppress(Unavailable):
+                again = await self._store.deliveries(DeliveryState.REPLAYED)
+                free = [delivery for delivery in again if _key(delivery) not in self._held]
+                waiting = [dataclasses.replace(delivery, state=DeliveryState.PENDING) for delivery in free]
+                if waiting:
+                    await self._store.put_deliveries(waiting)
+                    self.feed(waiting)
+            await asyncio.sleep(REPLAY_POLL_S)
 
     async def _wait_for_database(self, error: Unavailable) -> None:
         _log.warning("webhooks wait for the database: %s", error)
@@ -159,54 +205,38 @@ class Webhooker:
             del self._taken[: len(batch)]
             self._held.difference_update(map(_key, batch))
 
-    async def _see_through(self, delivery: Delivery) -> None:
-        """Try until it is taken, needless, or given up."""
-        while delivery.state is DeliveryState.PENDING:
-            if delivery.next_at_s > self._now_s():
-                await self._timers.wait_until(datetime.fromtimestamp(delivery.next_at_s, UTC))
-            failure = await self._try(delivery)
-            if failure is None:
-                self._taken.append(delivery)
-                self._some_taken.set()
-                return
-            delivery = self._after_failure(delivery, failure)
-            await self._store.put_delivery(delivery)
-        self._held.discard(_key(delivery))
-
-    async def _try(self, delivery: Delivery) -> str | None:
-        """One attempt; None when nothing remains to be done."""
-        async with self._places:
-            call = asyncio.ensure_future(self._call(delivery))
-            try:
-                await asyncio.wait({call}, timeout=PROMPT_S)
-            except asyncio.CancelledError:
-                call.cancel()
-                raise
-        return await call
-
     async def _call(self, delivery: Delivery) -> str | None:
-        callback = await self._audience.callback(delivery)
-        if callback is None:
-            return None
+        """Why a delivery failed this time, or None; one that cannot even be made must not stop all others."""
         try:
-            token = self._unseal(callback.sealed_token) if callback.sealed_token else None
-        except VtnError as error:
-            return str(error)
-        return await self._callbacks.post(callback.url, callback.body, token)
+            callback = await self._audience.callback(delivery)
+            if callback is None:
+                return None
+            failure = await self._sender.send(callback)
+            await self._breaker.note(callback, failure, delivery.attempts)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged whole; no failure may stop the others
+            _log.exception("subscription %s: change %d cannot be told", delivery.subscription_id, delivery.seq)
+            return f"the VTN failed ({type(error).__name__})"
+        return failure
 
-    def _after_failure(self, delivery: Delivery, failure: str) -> Delivery:
+    async def _put_off(self, delivery: Delivery, failure: str) -> Delivery:
+        """Write down a failed try: the delivery waits for the next one, or is dead after the last."""
         attempts = delivery.attempts + 1
-        dead = attempts >= self._settings.attempts
+        broken = await self._is_broken(delivery)
+        dead = broken or attempts >= self._settings.attempts
         if dead:
             _log.warning(
                 "subscription %s: gave up change %d after %d attempts: %s",
                 *(delivery.subscription_id, delivery.seq, attempts, failure),
             )
         delay_s = retry_delay_s(attempts, self._settings.first_retry_s, self._settings.longest_retry_s, self._chance)
-        return dataclasses.replace(
+        put_off = dataclasses.replace(
             delivery,
             state=DeliveryState.DEAD if dead else DeliveryState.PENDING,
             attempts=attempts,
             next_at_s=self._now_s() + delay_s,
-            last_error=failure,
+            last_error=f"{BROKEN}: {failure}" if broken else failure,
         )
+        await self._store.put_deliveries([put_off])
+        return put_off

@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 
 import pydantic
 
-from vtn.errors import Fault, Forbidden, Rejected
+from vtn.errors import MOST_FAULTS, Fault, Forbidden, Rejected
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.event import EventRequest
 from vtn.wire.model import NOW, NOW_LITERALS, NULL_REFUSED, SPELLS_NOW, WireModel
 from vtn.wire.program import ProgramRequest
 from vtn.wire.report import ReportRequest
-from vtn.wire.resource import BlResourceRequest, VenResourceRequest
+from vtn.wire.resource import BlResourceRequest, OwnerlessResourceRequest, VenResourceRequest
 from vtn.wire.subscription import SubscriptionRequest
-from vtn.wire.ven import BlVenRequest, VenVenRequest
+from vtn.wire.ven import BlVenRequest, OwnerlessVenRequest, VenVenRequest
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 SERVER_OWNED = frozenset({"id", "createdDateTime", "modificationDateTime", "objectType", "clientID"})
@@ -46,6 +46,10 @@ BL_VARIANTS = {
     ObjectType.VEN: Variant("BL_VEN_REQUEST", BlVenRequest, SERVER_OWNED - {"clientID"}),
     ObjectType.RESOURCE: Variant("BL_RESOURCE_REQUEST", BlResourceRequest, SERVER_OWNED - {"clientID"}),
 }
+OWNERLESS_VARIANTS = {
+    ObjectType.VEN: Variant("BL_VEN_REQUEST", OwnerlessVenRequest, SERVER_OWNED - {"clientID"}),
+    ObjectType.RESOURCE: Variant("BL_RESOURCE_REQUEST", OwnerlessResourceRequest, SERVER_OWNED - {"clientID"}),
+}
 VEN_VARIANTS = {
     ObjectType.VEN: Variant("VEN_VEN_REQUEST", VenVenRequest, SERVER_OWNED | {"targets"}),
     ObjectType.RESOURCE: Variant("VEN_RESOURCE_REQUEST", VenResourceRequest, SERVER_OWNED | {"targets"}),
@@ -67,11 +71,16 @@ RULES = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Strictness:
-    """The switches of the readings that concern request bodies."""
+    """The switches of the readings that concern request bodies.
+
+    Of OpenADR 3.0.1 alone are `ownerless`, vens of Business Logic without a clientID, and `http_callbacks`.
+    """
 
     strict_null: bool = False
     lenient_descriptors: bool = False
     allow_loopback_callbacks: bool = False
+    ownerless: bool = False
+    http_callbacks: bool = False
 
 
 STANDARD = Strictness()
@@ -81,13 +90,13 @@ def admit(kind: ObjectType, content: Any, *, is_bl: bool, strictness: Strictness
     """The body as it may be stored; Rejected with every fault, or Forbidden for a shape of the other role."""
     if not isinstance(content, dict):
         raise Rejected([Fault("$", "must be a JSON object")])
-    model, not_its_own = _shape(kind, content, is_bl=is_bl)
+    model, not_its_own = _shape(kind, content, is_bl=is_bl, ownerless=strictness.ownerless)
     if strictness.lenient_descriptors:
         _fill_descriptors(kind, content)
     seen: dict[str, bool] = {}
     faults = _schema_faults(model, content, seen, strict_null=strictness.strict_null)
     if kind is ObjectType.SUBSCRIPTION and not faults:
-        faults = list(_callback_faults(content, allow_loopback=strictness.allow_loopback_callbacks))
+        faults = list(_callback_faults(content, strictness))
     if faults:
         raise Rejected(faults)
     if SPELLS_NOW in seen:
@@ -95,10 +104,13 @@ def admit(kind: ObjectType, content: Any, *, is_bl: bool, strictness: Strictness
     return {key: value for key, value in content.items() if key not in not_its_own}
 
 
-def _shape(kind: ObjectType, content: Mapping[str, Any], *, is_bl: bool) -> tuple[type[WireModel], frozenset[str]]:
+def _shape(
+    kind: ObjectType, content: Mapping[str, Any], *, is_bl: bool, ownerless: bool
+) -> tuple[type[WireModel], frozenset[str]]:
     if kind in SHAPES:
         return SHAPES[kind], SERVER_OWNED
-    own, other = (BL_VARIANTS, VEN_VARIANTS) if is_bl else (VEN_VARIANTS, BL_VARIANTS)
+    of_bl = OWNERLESS_VARIANTS if ownerless else BL_VARIANTS
+    own, other = (of_bl, VEN_VARIANTS) if is_bl else (VEN_VARIANTS, of_bl)
     constant = content.get("objectType")
     if constant == other[kind].constant and not is_bl:
         raise Forbidden(f"a VEN client writes {own[kind].constant}, not {other[kind].constant}")
@@ -126,7 +138,7 @@ def _schema_faults(
             break
         for location in nulls:
             _remove(content, _steps(content, location))
-    return [_fault(content, problem["loc"], problem["type"], problem["msg"]) for problem in problems]
+    return [_fault(content, problem["loc"], problem["type"], problem["msg"]) for problem in problems[:MOST_FAULTS]]
 
 
 def _steps(content: Any, location: tuple[int | str, ...]) -> list[int | str]:
@@ -160,8 +172,8 @@ def _fault(content: Any, location: tuple[int | str, ...], kind: str, message: st
     return Fault(f"${path}", rule)
 
 
-def _callback_faults(content: Mapping[str, Any], *, allow_loopback: bool) -> Iterable[Fault]:
-    """A callback URL is https (SUB-15); http to this machine only where the operator opened it for development."""
+def _callback_faults(content: Mapping[str, Any], strictness: Strictness) -> Iterable[Fault]:
+    """A callback URL is https (SUB-15); http only where the operator opened it: for development, or for old clients."""
     for position, entry in enumerate(content["objectOperations"]):
         path = f"$.objectOperations[{position}].callbackUrl"
         try:
@@ -170,8 +182,8 @@ def _callback_faults(content: Mapping[str, Any], *, allow_loopback: bool) -> Ite
         except ValueError:
             yield Fault(path, "must be a well-formed URL")
             continue
-        local = allow_loopback and url.scheme == "http" and host in LOOPBACK_HOSTS
-        if not host or (url.scheme != "https" and not local):
+        plain = strictness.http_callbacks or (strictness.allow_loopback_callbacks and host in LOOPBACK_HOSTS)
+        if not host or (url.scheme != "https" and not (url.scheme == "http" and plain)):
             yield Fault(path, "must be an https URL with a host")
 
 

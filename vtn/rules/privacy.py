@@ -26,13 +26,15 @@ class Match(enum.StrEnum):
 class Viewer:
     """Who looks: Business Logic sees everything; a VEN its own objects and what its grants reach.
 
-    With `through_programs` an event is seen only inside a program that is seen (TR-04).
+    With `through_programs` an event is seen only inside a program that is seen (TR-04). On OpenADR 3.0.1 Business Logic
+    `sees_ownerless` vens too, those of no client yet, which 3.1 has no way to show.
     """
 
     client_id: str
     is_bl: bool
     grants: frozenset[str] = NO_TARGETS
     through_programs: bool = True
+    sees_ownerless: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ def targets_visible(targets: Collection[str], viewer: Viewer, lens: Lens = EVERY
 
 def owned_visible(client_id: str | None, viewer: Viewer) -> bool:
     """Whether a report, subscription, ven or resource of this owner may be seen (VEN-19, RPT-08, SUB-07, RES-17)."""
+    if client_id is None:
+        return viewer.is_bl and viewer.sees_ownerless
     return viewer.is_bl or client_id == viewer.client_id
 
 

@@ -22,7 +22,8 @@ class State:
     """An object at one moment, and what decides who sees it.
 
     `program_id` is the program that it belongs to: itself for a program, the event's for a report. `program_targets`
-    are those of an event's program; None when that program is unknown, which hides the event from every VEN.
+    are those of an event's program; None when that program is unknown, which hides the event from every VEN. `side` is
+    what is remembered of it for OpenADR 3.0.1.
     """
 
     kind: ObjectType
@@ -32,6 +33,7 @@ class State:
     program_id: str | None = None
     ven_id: str | None = None
     program_targets: tuple[str, ...] | None = ()
+    side: str | None = None
 
     @property
     def targets(self) -> Sequence[str]:
@@ -66,12 +68,16 @@ class Wish:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Subscriber:
-    """A subscription as this module sees it: who owns it, how it narrows, and what it wishes for, entry by entry."""
+    """A subscription as this module sees it: who owns it, how it narrows, and what it wishes for, entry by entry.
+
+    Its program does not narrow the kinds `anywhere`.
+    """
 
     viewer: Viewer
     lens: Lens
     program_id: str | None
     wishes: tuple[Wish, ...]
+    anywhere: frozenset[ObjectType] = frozenset()
 
 
 def subscriber(content: Mapping[str, Any], viewer: Viewer, match: Match = Match.ANY) -> Subscriber:
@@ -119,7 +125,7 @@ def _asked_for(state: State, lens: Lens) -> bool:
 def concerns(state: State, who: Subscriber) -> bool:
     """Whether a subscription covers the state: its program (NOTIF-07) and what its owner may see (NOTIF-08..11)."""
     in_program = who.program_id is None or state.program_id == who.program_id
-    return in_program and visible(state, who.viewer, who.lens)
+    return (in_program or state.kind in who.anywhere) and visible(state, who.viewer, who.lens)
 
 
 def answers(happening: Happening, who: Subscriber) -> Iterator[tuple[int, Told]]:
@@ -133,6 +139,16 @@ def answers(happening: Happening, who: Subscriber) -> Iterator[tuple[int, Told]]
         for position in wanted:
             if answer.operation in who.wishes[position].operations:
                 yield position, answer
+
+
+def hears_reads_of(reader: str, who: Subscriber) -> bool:
+    """Whether a subscriber may be told of what a client reads (NOTIF-13, NOTIF-14, TR-70).
+
+    Business Logic hears of everybody else; of itself it would, when its callback reads again, hear without end. A VEN
+    hears of itself only: what others read is none of its business.
+    """
+    own = who.viewer.client_id == reader
+    return not own if who.viewer.is_bl else own
 
 
 def notification(answer: Told, viewer: Viewer, lens: Lens = EVERYTHING) -> dict[str, Any]:

@@ -21,17 +21,22 @@ OTHER_SPELLINGS = {
 STANDARD_SCOPES = frozenset({*BL_SCOPES, *VEN_SCOPES})
 
 BL_READS_ALL = frozenset({"read_targets", "read_ven_objects", "read_bl"})
+VEN_READS = frozenset({"read_targets", "read_ven_objects"})
 BL_ONLY = frozenset({"read_bl", "write_programs", "write_events"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation: its name in the specification, its route, and the scope it takes (None: any client)."""
+    """One operation: its name in the specification, its route, and the scope it takes (None: any client).
+
+    `or_scope` opens it too: OpenADR 3.0.1 reads with `read_all`, whoever the client is.
+    """
 
     name: str
     method: str
     path: str
     scope: str | None
+    or_scope: str | None = None
 
 
 def _crud(collection: str, item: str, names: tuple[str, str, str, str, str], read: str, write: str) -> list[Operation]:
@@ -121,6 +126,11 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
+def is_public_read(operation: Operation) -> bool:
+    """Whether it may be called without a token where a VTN has public data only (AUTH-26)."""
+    return operation.method == "GET" and operation.scope == "read_targets"
+
+
 def standard_scope(scope: str) -> str:
     """A scope in the standard's spelling."""
     return OTHER_SPELLINGS.get(scope, scope)
@@ -132,7 +142,7 @@ def permits(operation: Operation, *, is_bl: bool, scopes: Collection[str]) -> bo
         return True
     if operation.scope in BL_ONLY and not is_bl:
         return False
-    if operation.scope in scopes:
+    if operation.scope in scopes or operation.or_scope in scopes:
         return True
     return is_bl and "read_all" in scopes and operation.scope in BL_READS_ALL
 
@@ -141,6 +151,15 @@ def require(operation: Operation, *, is_bl: bool, scopes: Collection[str]) -> No
     """Raise Forbidden unless the client may call the operation."""
     if not permits(operation, is_bl=is_bl, scopes=scopes):
         raise Forbidden(f"this operation needs the scope {operation.scope}")
+
+
+def askable(scopes: Collection[str]) -> frozenset[str]:
+    """The scopes that a client may ask for: its own, and `read_all` if it may read all that VENs have to read.
+
+    Clients written for 3.0.1, and the examples of some written for 3.1, ask for `read_all` as VENs. In a VEN's token it
+    opens nothing on 3.1 (SCO-12), and on 3.0.1 the view of a VEN.
+    """
+    return frozenset(scopes) | ({"read_all"} if VEN_READS.issubset(scopes) else set())
 
 
 def grantable(requested: Iterable[str], allowed: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

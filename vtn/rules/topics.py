@@ -15,6 +15,7 @@ from vtn.wire.enumerations import ObjectType, Operation
 EVERYONE = Viewer("", is_bl=False)
 BUSINESS_LOGIC = Viewer("", is_bl=True)
 PUBLISHED = (Operation.CREATE, Operation.UPDATE, Operation.DELETE)
+WILDCARDS = frozenset("+#")
 DELIVERIES = "$MQTT.sub.>"
 
 Patterns = Mapping[ObjectType, tuple[str, ...]]
@@ -97,15 +98,45 @@ def operations(
     """
     names = ENDPOINTS[endpoint]
     pattern = names.bl if is_bl else ((names.ven if own_ven_id else None) or names.shared or names.bl)
-    base = pattern.format(own=own_ven_id, programID=program_id, venID=ven_id)
+    return _operations(names, pattern.format(own=own_ven_id, programID=program_id, venID=ven_id))
+
+
+def shared_operations(endpoint: str, *, program_id: str = "") -> dict[str, str] | None:
+    """The same for clients that the broker does not tell apart; None when they are told nothing of it (MQTT-07)."""
+    names = ENDPOINTS[endpoint]
+    return _operations(names, names.shared.format(programID=program_id)) if names.shared else None
+
+
+def _operations(names: Names, base: str) -> dict[str, str]:
     told_apart = [operation for operation in PUBLISHED if not (names.single and operation is Operation.CREATE)]
     return {**{str(operation): f"{base}/{operation.lower()}" for operation in told_apart}, "ALL": f"{base}/+"}
 
 
+def roots(*, is_bl: bool, ven_id: str | None) -> list[str]:
+    """The topics at and below which a client may listen: shared ones, and its own (MQTT-13)."""
+    return ["programs", *(["bl", "vens"] if is_bl else [f"vens/{ven_id}"] if ven_id else [])]
+
+
 def permissions(*, is_bl: bool, ven_id: str | None) -> list[str]:
-    """The subjects a client may subscribe to: its own topics and the broker's delivery subjects (MQTT-13)."""
-    roots = ["programs", *(["bl", "vens"] if is_bl else [f"vens.{ven_id}"] if ven_id else [])]
-    return [*(subject for root in roots for subject in (root, f"{root}.>")), DELIVERIES]
+    """The NATS subjects a client may subscribe to: its own topics and the broker's delivery subjects (MQTT-13)."""
+    subjects = [root.replace("/", ".") for root in roots(is_bl=is_bl, ven_id=ven_id)]
+    return [*(subject for root in subjects for subject in (root, f"{root}.>")), DELIVERIES]
+
+
+def may_listen(topic_filter: str, *, is_bl: bool, ven_id: str | None) -> bool:
+    """Whether an MQTT topic, or a filter with wildcards, lies at or below one of the client's roots."""
+    return any(_below(root, topic_filter) for root in roots(is_bl=is_bl, ven_id=ven_id))
+
+
+def is_ours(topic: str) -> bool:
+    """Whether the VTN publishes on topics like this one; never on a filter."""
+    return WILDCARDS.isdisjoint(topic) and may_listen(topic, is_bl=True, ven_id=None)
+
+
+def _below(root: str, topic_filter: str) -> bool:
+    """Level by level; a wildcard among the root's own levels would reach beyond them."""
+    own = root.split("/")
+    return topic_filter.split("/")[: len(own)] == own
 
 
 def messages(happening: Happening, vens: Iterable[VenAudience]) -> Iterator[Message]:

@@ -1,7 +1,7 @@
 """What every use case needs, in one value, and the object's life from request body to record and back."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from vtn.auth.sealing import Seal
@@ -29,9 +29,17 @@ COLUMNS: Mapping[ObjectType, Mapping[str, str]] = {
 }
 
 
+def _told_to_nobody(_kind: ObjectType, _client_id: str, _bodies: Sequence[bytes]) -> None:
+    """Nobody hears of reads."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Core:
-    """The parts that use cases share. `new_id` makes an id that was never used; `challenge` echoes a callback URL."""
+    """The parts that use cases share. `new_id` makes an id that was never used; `challenge` echoes a callback URL.
+
+    `note_read` takes what a client was shown, for those who subscribe to reads; see `shown`. `sees_ownerless` shows
+    Business Logic vens that no client owns yet.
+    """
 
     store: Store
     model: ReadModel
@@ -41,6 +49,8 @@ class Core:
     challenge: Callable[[str, str | None], Awaitable[str | None]]
     strictness: Strictness = STANDARD
     cascade: bool = True
+    note_read: Callable[[ObjectType, str, Sequence[bytes]], None] = _told_to_nobody
+    sees_ownerless: bool = False
 
     def now_text(self) -> str:
         """The present instant as objects carry it."""
@@ -48,7 +58,13 @@ class Core:
 
     def viewer(self, principal: Principal) -> Viewer:
         """The client as the privacy rules see it now."""
-        return self.model.viewer(principal.client_id, is_bl=principal.is_bl)
+        viewer = self.model.viewer(principal.client_id, is_bl=principal.is_bl)
+        return dataclasses.replace(viewer, sees_ownerless=True) if self.sees_ownerless else viewer
+
+    def shown(self, kind: ObjectType, principal: Principal, bodies: Sequence[bytes]) -> None:
+        """A client was just shown these objects; it costs nothing while nobody listens to reads of the kind."""
+        if kind in self.model.read_by:
+            self.note_read(kind, principal.client_id, bodies)
 
     async def write(self, command: Command, principal: Principal, at: str) -> tuple[Change, ...]:
         """Make a command durable in this client's name, as of an instant."""
@@ -65,8 +81,8 @@ def new_record(
 def revised_record(
     held: Record, at: str, content: Mapping[str, Any], owner: str | None, *, index: Index = NO_INDEX
 ) -> Record:
-    """The record that replaces `held`: same identity and birth, later modification (GEN-08, GEN-09)."""
-    blank = Record(held.kind, held.id, held.created, max(at, held.modified), b"", owner)
+    """The record that replaces `held`: same identity and birth, later modification (GEN-08, GEN-09), same side data."""
+    blank = Record(held.kind, held.id, held.created, max(at, held.modified), b"", owner, side=held.side)
     return _record(blank, content, index)
 
 
@@ -83,4 +99,6 @@ def _record(blank: Record, content: Mapping[str, Any], index: Index) -> Record:
     body = document.render({**metadata, **{key: value for key, value in content.items() if key not in metadata}})
     columns = {column: content.get(name) for column, name in COLUMNS[blank.kind].items()}
     found_by = {**columns, **index}
-    return Record(blank.kind, blank.id, blank.created, blank.modified, body, blank.client_id, **found_by)
+    return Record(
+        blank.kind, blank.id, blank.created, blank.modified, body, blank.client_id, side=blank.side, **found_by
+    )

@@ -13,6 +13,7 @@ from vtn.auth.tokens import Principal
 from vtn.errors import NotFound
 from vtn.rules import privacy
 from vtn.rules.admission import admit
+from vtn.rules.compat30 import side
 from vtn.rules.privacy import Lens
 from vtn.service.core import NO_INDEX, Core, Index, Json, new_record, revised_record
 from vtn.storage.ports import Create, Delete, Record, Replace
@@ -20,7 +21,8 @@ from vtn.storage.readmodel import Filter
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 
-OWNED = frozenset({ObjectType.REPORT, ObjectType.SUBSCRIPTION, ObjectType.VEN, ObjectType.RESOURCE})
+NAMED_BY_BL = frozenset({ObjectType.VEN, ObjectType.RESOURCE})
+OWNED = NAMED_BY_BL | {ObjectType.REPORT, ObjectType.SUBSCRIPTION}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,13 +51,19 @@ def _by_its_own_content(_core: Core, _content: Json) -> Index:
     return NO_INDEX
 
 
+def _what_still_applies(draft: Draft, held: str | None) -> str | None:
+    """A 3.1 write keeps the types of the targets that stay; it can give none itself."""
+    return None if held is None else side.write(side.still_applying(side.read(held), draft.content))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
     """How one kind of object differs from the others.
 
     `check` refuses a draft whose references do not hold; `prepare` gives the content to store; `keep` names the fields
     that this writer's PUT leaves as they are; `index` adds what the record is found by beside its own content; `show`
-    makes stored bytes fit for this client; `follow` carries children.
+    makes stored bytes fit for this client; `follow` carries children. `side` says what is remembered beside the final
+    content, given what was remembered before.
     """
 
     type: ObjectType
@@ -65,6 +73,7 @@ class Kind:
     index: Callable[[Core, Json], Index] = _by_its_own_content
     show: Callable[[Core, Principal, bytes], bytes] = _as_it_is
     follow: Callable[[Record, Record], Record] | None = None
+    side: Callable[[Draft, str | None], str | None] = _what_still_applies
 
 
 def not_found(kind: ObjectType) -> NotFound:
@@ -75,30 +84,66 @@ def not_found(kind: ObjectType) -> NotFound:
 async def create(core: Core, kind: Kind, principal: Principal, body: Any) -> bytes:
     """Store a new object and return it; durable when this returns."""
     content = admit(kind.type, body, is_bl=principal.is_bl, strictness=core.strictness)
+    return kind.show(core, principal, (await added(core, kind, principal, content)).body)
+
+
+async def added(core: Core, kind: Kind, principal: Principal, content: Json) -> Record:
+    """Store a new object of admitted content."""
     draft = Draft(core, principal, content, None)
     await kind.check(draft)
-    owner = _owner(kind, draft)
-    stored, at = kind.prepare(content, draft), core.now_text()
-    record = new_record(kind.type, core.new_id(), at, stored, owner, index=kind.index(core, stored))
+    at = core.now_text()
+    record = born(kind, draft, at)
     await core.write(Create(record), principal, at)
-    return kind.show(core, principal, record.body)
+    return record
+
+
+def born(kind: Kind, draft: Draft, at: str) -> Record:
+    """The record of a new object."""
+    core, stored = draft.core, kind.prepare(draft.content, draft)
+    record = new_record(kind.type, core.new_id(), at, stored, _owner(kind, draft), index=kind.index(core, stored))
+    return _beside(kind, draft, stored, record)
+
+
+def _beside(kind: Kind, draft: Draft, stored: Json, record: Record) -> Record:
+    """A record with what is to be remembered beside its content."""
+    beside = kind.side(dataclasses.replace(draft, content=stored), record.side)
+    return record if beside == record.side else dataclasses.replace(record, side=beside)
 
 
 def _owner(kind: Kind, draft: Draft) -> str | None:
-    """Who owns the object: nobody for programs and events; else as Business Logic says, or the writer itself."""
+    """Who owns the object: nobody for programs and events; else as Business Logic says, or the writer itself.
+
+    Only on OpenADR 3.0.1 can Business Logic leave it unsaid: such a ven is nobody's until somebody says.
+    """
     if kind.type not in OWNED:
         return None
-    if draft.held is not None and "clientID" not in draft.content:
-        return str(draft.held["clientID"])
-    return str(draft.content.get("clientID", draft.principal.client_id))
+    if "clientID" in draft.content:
+        return str(draft.content["clientID"])
+    if draft.held is not None:
+        return draft.held.get("clientID")
+    return None if draft.principal.is_bl and kind.type in NAMED_BY_BL else draft.principal.client_id
 
 
 async def replace(core: Core, kind: Kind, principal: Principal, object_id: str, body: Any) -> bytes:
     """Replace an object whole, but for the fields that this writer may not write, and return it."""
     content = admit(kind.type, body, is_bl=principal.is_bl, strictness=core.strictness)
-    held = await find(core, kind, principal, object_id)
+    return kind.show(core, principal, (await exchanged(core, kind, principal, object_id, content)).body)
+
+
+async def exchanged(core: Core, kind: Kind, principal: Principal, object_id: str, content: Json) -> Record:
+    """Put admitted content in an object's place.
+
+    What nobody owns is in sight here: a PUT of Business Logic is how it gets an owner.
+    """
+    held = await find(dataclasses.replace(core, sees_ownerless=True), kind, principal, object_id)
     await kind.check(Draft(core, principal, content, document.parse(held.body)))
     at = core.now_text()
+    changes = await core.write(replacement(core, kind, principal, object_id, content, at), principal, at)
+    return next(change.record for change in changes if change.record.id == object_id)
+
+
+def replacement(core: Core, kind: Kind, principal: Principal, object_id: str, content: Json, at: str) -> Replace:
+    """The command that puts admitted content in an object's place."""
 
     def revise(stored: Record) -> Record:
         _own(kind, principal, stored)
@@ -106,18 +151,27 @@ async def replace(core: Core, kind: Kind, principal: Principal, object_id: str, 
         draft = Draft(core, principal, content, before)
         kept = {key: before[key] for key in kind.keep(principal) if key in before}
         fresh = {**kind.prepare(content, draft), **kept}
-        return revised_record(stored, at, fresh, _owner(kind, draft), index=kind.index(core, fresh))
+        record = revised_record(stored, at, fresh, _owner(kind, draft), index=kind.index(core, fresh))
+        return _beside(kind, draft, fresh, record)
 
-    changes = await core.write(Replace(kind.type, object_id, revise, kind.follow), principal, at)
-    return kind.show(core, principal, next(c.record.body for c in changes if c.record.id == object_id))
+    return Replace(kind.type, object_id, revise, kind.follow)
 
 
 async def delete(core: Core, kind: Kind, principal: Principal, object_id: str) -> bytes:
     """Delete an object and what hangs on it, and return what it was."""
+    return kind.show(core, principal, (await deleted(core, kind, principal, object_id)).body)
+
+
+async def deleted(core: Core, kind: Kind, principal: Principal, object_id: str) -> Record:
+    """The same, as a record."""
     await find(core, kind, principal, object_id)
-    command = Delete(kind.type, object_id, lambda stored: _own(kind, principal, stored), core.cascade)
-    changes = await core.write(command, principal, core.now_text())
-    return kind.show(core, principal, next(c.record.body for c in changes if c.record.id == object_id))
+    changes = await core.write(removal(core, kind, principal, object_id), principal, core.now_text())
+    return next(change.record for change in changes if change.record.id == object_id)
+
+
+def removal(core: Core, kind: Kind, principal: Principal, object_id: str) -> Delete:
+    """The command that takes an object away."""
+    return Delete(kind.type, object_id, lambda stored: _own(kind, principal, stored), core.cascade)
 
 
 async def find(core: Core, kind: Kind, principal: Principal, object_id: str) -> Record:
@@ -142,16 +196,19 @@ def _own(kind: Kind, principal: Principal, stored: Record) -> None:
 async def read(core: Core, kind: Kind, principal: Principal, object_id: str) -> bytes:
     """An object as this client may read it."""
     if kind.type is ObjectType.REPORT:
-        return (await find(core, kind, principal, object_id)).body
-    body = core.model.read(kind.type, object_id, core.viewer(principal))
+        body: bytes | None = (await find(core, kind, principal, object_id)).body
+    else:
+        body = core.model.read(kind.type, object_id, core.viewer(principal))
     if body is None:
         raise not_found(kind.type)
+    core.shown(kind.type, principal, [body])
     return kind.show(core, principal, body)
 
 
 def search(core: Core, kind: Kind, principal: Principal, lens: Lens, narrow: Filter) -> bytes:
     """A page of objects as a JSON list."""
     bodies = core.model.search(kind.type, core.viewer(principal), lens, narrow)
+    core.shown(kind.type, principal, bodies)
     return json_list([kind.show(core, principal, body) for body in bodies])
 
 

@@ -29,7 +29,9 @@ async def search_reports(core: Core, principal: Principal, query: ReportQuery) -
     """A page of reports as a JSON list: a VEN's own, or all for Business Logic."""
     owner = None if principal.is_bl else principal.client_id
     found = await core.store.reports(dataclasses.replace(query, client_id=owner))
-    return json_list([record.body for record in found])
+    bodies = [record.body for record in found]
+    core.shown(ObjectType.REPORT, principal, bodies)
+    return json_list(bodies)
 
 
 REPORTS = Kind(ObjectType.REPORT, check=_writes_what_it_may, index=_under_its_program)

@@ -12,7 +12,7 @@ async def _hangs_on_a_ven(draft: Draft) -> None:
     ven = draft.core.model.get(ObjectType.VEN, draft.content["venID"])
     if ven is None or not draft.core.model.visible(ObjectType.VEN, ven.id, viewer):
         raise NotFound("no ven with this venID")
-    if draft.principal.is_bl and draft.content["clientID"] != ven.client_id:
+    if draft.principal.is_bl and draft.content.get("clientID") != ven.client_id:
         raise Rejected([Fault("$.clientID", "must be the clientID of the ven")])
 
 

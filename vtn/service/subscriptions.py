@@ -1,15 +1,21 @@
 """Subscriptions: nothing is accepted that will not be delivered, and callback tokens are sealed at rest.
 
-Every new callback URL is challenged before the subscription is stored (SUB-17..21). The owner reads its own tokens;
-nobody else does (SUB-23).
+Every new callback URL is challenged before the subscription is stored (SUB-17..21), and one that had been marked broken
+is challenged again, which mends it. The owner reads its own tokens; nobody else does (SUB-23).
 """
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from vtn.auth.tokens import Principal
 from vtn.errors import Conflict, Fault, Rejected
+from vtn.rules.compat30 import side
+from vtn.rules.compat30.side import Side
+from vtn.service.broken import url_digest, without_notice
 from vtn.service.core import Core, Json
 from vtn.service.objects import Draft, Kind
+from vtn.storage.ports import BrokenCallback
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 
@@ -21,7 +27,8 @@ async def _can_be_delivered(draft: Draft) -> None:
     program_id = draft.content.get("programID")
     if program_id is not None and not draft.core.model.visible(ObjectType.PROGRAM, program_id, viewer):
         raise Conflict("$.programID: no program with this id")
-    proven = {entry["callbackUrl"] for entry in draft.held["objectOperations"]} if draft.held else set()
+    broken = await draft.core.store.broken_callbacks(draft.held["id"]) if draft.held else ()
+    proven = _proven(draft.held, broken) if draft.held else set()
     faults: list[Fault] = []
     for position, entry in enumerate(draft.content["objectOperations"]):
         url = entry["callbackUrl"]
@@ -32,10 +39,20 @@ async def _can_be_delivered(draft: Draft) -> None:
             proven.add(url)
     if faults:
         raise Rejected(faults)
+    if draft.held:  # whatever broke meanwhile too: the new content does not say it
+        await draft.core.store.mend(draft.held["id"])
+
+
+def _proven(held: Json, broken: Sequence[BrokenCallback]) -> set[str]:
+    """The callback URLs of a stored subscription that need not be challenged again."""
+    failed = {callback.url_digest for callback in broken}
+    urls = {entry["callbackUrl"] for entry in held["objectOperations"]}
+    return {url for url in urls if url_digest(url) not in failed}
 
 
 def _sealed(content: Json, draft: Draft) -> Json:
-    return _with_tokens(content, draft.core.seal.close)
+    own = [without_notice(entry) for entry in content["objectOperations"]]
+    return _with_tokens({**content, "objectOperations": own}, draft.core.seal.close)
 
 
 def _opened(core: Core, principal: Principal, body: bytes) -> bytes:
@@ -55,4 +72,17 @@ def _with_tokens(content: Json, change: Any) -> Json:
     return {**content, "objectOperations": entries}
 
 
-SUBSCRIPTIONS = Kind(ObjectType.SUBSCRIPTION, check=_can_be_delivered, prepare=_sealed, show=_opened)
+def spoken_by(draft: Draft, given: Side, held: str | None) -> str | None:
+    """A subscriber hears the version that it last wrote in itself; a write of somebody else's does not change that."""
+    before = side.read(held)
+    mine = draft.held is None or draft.held["clientID"] == draft.principal.client_id
+    types = {**before.types, **given.types}
+    now = dataclasses.replace(given if mine else before, types=types)
+    return side.write(side.still_applying(now, draft.content))
+
+
+def _heard_on_31(draft: Draft, held: str | None) -> str | None:
+    return None if held is None else spoken_by(draft, side.NOTHING, held)
+
+
+SUBSCRIPTIONS = Kind(ObjectType.SUBSCRIPTION, check=_can_be_delivered, prepare=_sealed, show=_opened, side=_heard_on_31)

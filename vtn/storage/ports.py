@@ -7,9 +7,11 @@ numbers rise in commit order without gaps, so a reader that has seen number n ha
 import dataclasses
 import enum
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from vtn.wire.enumerations import ObjectType, Operation
+from vtn.wire.interval import parse_date_time
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,7 +84,14 @@ class Delete:
     cascade: bool = True
 
 
-Command = Create | Replace | Delete
+@dataclasses.dataclass(frozen=True, slots=True)
+class All:
+    """Do these commands in order, each seeing what those before it did: all of them or, when one fails, none."""
+
+    commands: tuple[Create | Replace | Delete, ...]
+
+
+Command = Create | Replace | Delete | All
 
 
 class Role(enum.StrEnum):
@@ -118,10 +127,11 @@ class ReportQuery:
 
 
 class DeliveryState(enum.StrEnum):
-    """A webhook delivery waits, or was given up after its last try."""
+    """A webhook delivery waits, was given up, or was given up and is to be taken up again by whoever delivers."""
 
     PENDING = "PENDING"
     DEAD = "DEAD"
+    REPLAYED = "REPLAYED"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -140,6 +150,35 @@ class Delivery:
     attempts: int = 0
     next_at_s: float = 0.0
     last_error: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BrokenCallback:
+    """A callback that failed `failures` times in a row and is no longer called: which, since when, and why at last.
+
+    `entry` is the position in the subscription's objectOperations; `url_digest` tells whether it still names the URL
+    that failed.
+    """
+
+    subscription_id: str
+    entry: int
+    url_digest: str
+    since: str
+    failures: int
+    last_error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many deliveries wait and how many were given up; `oldest_at` is when the oldest waiting change was made."""
+
+    pending: int = 0
+    dead: int = 0
+    oldest_at: str | None = None
+
+    def oldest_s(self, now: datetime) -> float:
+        """The age of what has waited longest, in seconds."""
+        return max(0.0, (now - parse_date_time(self.oldest_at)).total_seconds()) if self.oldest_at else 0.0
 
 
 class Store(Protocol):
@@ -201,12 +240,32 @@ class Store(Protocol):
         """Deliveries in a state, in log order."""
         ...
 
-    async def put_delivery(self, delivery: Delivery) -> None:
-        """Remember another try, or the end of trying."""
+    async def backlog(self) -> Backlog:
+        """How much is owed and how much was given up, as numbers."""
+        ...
+
+    async def put_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Remember other tries, or the end of trying; what was settled meanwhile stays settled."""
         ...
 
     async def settle(self, done: Sequence[Delivery]) -> None:
         """Forget deliveries that the receiver took."""
+        ...
+
+    async def replay(self, subscription_id: str | None = None) -> int:
+        """Turn the dead deliveries of one subscription, or of all, into replayed ones; how many they were."""
+        ...
+
+    async def broken_callbacks(self, subscription_id: str | None = None) -> Sequence[BrokenCallback]:
+        """The broken callbacks of one subscription, or of all; none of a subscription that is gone."""
+        ...
+
+    async def put_broken(self, callback: BrokenCallback) -> None:
+        """Mark a callback as broken."""
+        ...
+
+    async def mend(self, subscription_id: str) -> None:
+        """Take back every mark on a subscription's callbacks."""
         ...
 
     async def prune(self, before: str) -> int:

@@ -9,7 +9,7 @@ import bisect
 import dataclasses
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -42,13 +42,14 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Filter:
-    """What a list request narrows by, beside targets; None means any."""
+    """What a list request narrows by, beside targets; None means any. `admits` narrows by whatever else there is."""
 
     program_id: str | None = None
     ven_id: str | None = None
     name: str | None = None
     client_name: str | None = None
     objects: frozenset[str] = frozenset()
+    admits: Callable[[Record], bool] | None = None
     active_at: datetime | None = None
     skip: int = 0
     limit: int = 50
@@ -57,7 +58,8 @@ class Filter:
 class ReadModel:
     """The objects of one top node. Only `apply` and `load` change it; both run between two awaits.
 
-    `seq` is the newest log number taken, `catalogue` counts the changes that a list could show.
+    `seq` is the newest log number taken, `catalogue` counts the changes that a list could show, and `read_by` names the
+    subscriptions that wish to hear of reads, for each kind of object that has any.
     """
 
     def __init__(self, *, through_programs: bool = True) -> None:
@@ -76,6 +78,7 @@ class ReadModel:
         self._resources_of_ven: dict[str, set[str]] = defaultdict(set)
         self._grants: dict[str, frozenset[str]] = {}
         self._subscribed: dict[str, int] = {}
+        self.read_by: dict[str, set[str]] = {}
 
     # --- keeping current -----------------------------------------------------------------------------------------
 
@@ -131,6 +134,9 @@ class ReadModel:
             bisect.insort(self._order[record.kind][target], key)
         if record.kind is ObjectType.EVENT and record.program_id:
             bisect.insort(self._by_program[record.program_id], key)
+        if record.kind is ObjectType.SUBSCRIPTION:
+            for name in _kinds_to_hear_read(content):
+                self.read_by.setdefault(name, set()).add(record.id)
         self._index_grants(record, present=True)
 
     def _remove(self, kind: ObjectType, object_id: str) -> None:
@@ -142,6 +148,8 @@ class ReadModel:
             _discard(self._order[kind][target], entry.key)
         if kind is ObjectType.EVENT and entry.record.program_id:
             _discard(self._by_program[entry.record.program_id], entry.key)
+        if kind is ObjectType.SUBSCRIPTION:
+            self.read_by = {name: left for name, ids in self.read_by.items() if (left := ids - {object_id})}
         self._index_grants(entry.record, present=False)
 
     def _index_grants(self, record: Record, *, present: bool) -> None:
@@ -181,6 +189,12 @@ class ReadModel:
         """The ven of a client, if it has one."""
         ven_id = self._ven_of_client.get(client_id)
         return self.get(ObjectType.VEN, ven_id) if ven_id else None
+
+    def resources_of(self, ven_id: str) -> list[Record]:
+        """The resources of a ven, oldest first, whole."""
+        entries = self._entries[ObjectType.RESOURCE]
+        mine = (entries[resource_id] for resource_id in self._resources_of_ven.get(ven_id, ()))
+        return [entry.record for entry in sorted(mine, key=lambda entry: entry.key)]
 
     def visible(self, kind: ObjectType, object_id: str, viewer: Viewer) -> bool:
         """Whether this client may see the object (which must exist to be seen)."""
@@ -254,6 +268,8 @@ class ReadModel:
         )
         if any(wanted is not None and wanted != held for wanted, held in pairs):
             return False
+        if narrow.admits is not None and not narrow.admits(record):
+            return False
         if narrow.active_at is not None and self._transpired(entry, narrow.active_at):
             return False
         return not narrow.objects or narrow.objects <= _subscribed_kinds(record)
@@ -312,6 +328,11 @@ def _asked_for(targets: Sequence[str], lens: Lens) -> bool:
         return True
     wanted = lens.asked
     return wanted.issubset(targets) if lens.match is privacy.Match.ALL else not wanted.isdisjoint(targets)
+
+
+def _kinds_to_hear_read(content: dict[str, Any]) -> frozenset[str]:
+    entries = content.get("objectOperations") or ()
+    return frozenset(kind for entry in entries if Operation.READ in entry["operations"] for kind in entry["objects"])
 
 
 def _subscribed_kinds(record: Record) -> frozenset[str]:

@@ -4,16 +4,19 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, select, update
 
-from vtn.storage.ports import Delivery, DeliveryState
-from vtn.storage.tables import CURSORS, DELIVERIES, HEAD, LOG
+from vtn.storage.ports import Backlog, BrokenCallback, Delivery, DeliveryState
+from vtn.storage.tables import BROKEN_CALLBACKS, CURSORS, DELIVERIES, HEAD, LOG, OBJECTS
 from vtn.storage.upsert import upsert
-from vtn.wire.enumerations import Operation
+from vtn.wire.enumerations import ObjectType, Operation
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Delivery))
 KEY = tuple(column.name for column in DELIVERIES.primary_key)
 THIS_ONE = and_(*(DELIVERIES.c[name] == bindparam(f"its_{name}") for name in KEY))
+REST: dict[str, Any] = {name: bindparam(f"new_{name}") for name in FIELDS if name not in KEY}
+MARKS = tuple(field.name for field in dataclasses.fields(BrokenCallback))
+SUBSCRIPTIONS = OBJECTS[ObjectType.SUBSCRIPTION]
 LARGEST_PRUNE = 10_000
 
 
@@ -36,17 +39,61 @@ def deliveries(connection: Connection, state: DeliveryState, limit: int) -> Sequ
     return [_delivery(row) for row in connection.execute(ordered)]
 
 
-def put(connection: Connection, delivery: Delivery) -> None:
-    """Overwrite a delivery; one that was settled meanwhile stays settled."""
-    values = _values(delivery)
-    rest = {name: value for name, value in values.items() if name not in KEY}
-    connection.execute(update(DELIVERIES).where(THIS_ONE).values(rest), _key(values))
+def backlog(connection: Connection) -> Backlog:
+    """What waits and what was given up, counted."""
+    counted = select(DELIVERIES.c.state, func.count(), func.min(DELIVERIES.c.seq)).group_by(DELIVERIES.c.state)
+    found = {DeliveryState(state): (number, oldest) for state, number, oldest in connection.execute(counted)}
+    dead, _ = found.pop(DeliveryState.DEAD, (0, None))
+    if not found:
+        return Backlog(0, dead)
+    oldest = select(LOG.c.at).where(LOG.c.seq == min(seq for _, seq in found.values()))
+    return Backlog(sum(number for number, _ in found.values()), dead, connection.execute(oldest).scalar())
+
+
+def put(connection: Connection, deliveries: Sequence[Delivery]) -> None:
+    """Overwrite deliveries; those that were settled meanwhile stay settled."""
+    rows = [_values(delivery) for delivery in deliveries]
+    if rows:
+        values = [{**_key(row), **{f"new_{name}": row[name] for name in REST}} for row in rows]
+        connection.execute(update(DELIVERIES).where(THIS_ONE).values(REST), values)
 
 
 def settle(connection: Connection, done: Sequence[Delivery]) -> None:
     """Forget deliveries."""
     if done:
         connection.execute(delete(DELIVERIES).where(THIS_ONE), [_key(_values(delivery)) for delivery in done])
+
+
+def replay(connection: Connection, subscription_id: str | None) -> int:
+    """Dead deliveries become replayed ones, as if they had never been tried; how many."""
+    dead = DELIVERIES.c.state == DeliveryState.DEAD.value
+    whose = dead if subscription_id is None else and_(dead, DELIVERIES.c.subscription_id == subscription_id)
+    fresh = {"state": DeliveryState.REPLAYED.value, "attempts": 0, "next_at_s": 0.0}
+    return connection.execute(update(DELIVERIES).where(whose).values(fresh)).rowcount
+
+
+def broken(connection: Connection, subscription_id: str | None) -> Sequence[BrokenCallback]:
+    """Marks on callbacks of subscriptions that stand, longest broken first."""
+    query = select(*(BROKEN_CALLBACKS.c[name] for name in MARKS)).where(_stands())
+    if subscription_id is not None:
+        query = query.where(BROKEN_CALLBACKS.c.subscription_id == subscription_id)
+    ordered = query.order_by(*(BROKEN_CALLBACKS.c[name] for name in ("since", "subscription_id", "entry")))
+    return [BrokenCallback(*row) for row in connection.execute(ordered)]
+
+
+def put_broken(connection: Connection, callback: BrokenCallback) -> None:
+    """Mark a callback, and sweep out the marks of subscriptions that are gone."""
+    connection.execute(delete(BROKEN_CALLBACKS).where(~_stands()))
+    upsert(connection, BROKEN_CALLBACKS, [dataclasses.asdict(callback)])
+
+
+def mend(connection: Connection, subscription_id: str) -> None:
+    """Take a subscription's marks away."""
+    connection.execute(delete(BROKEN_CALLBACKS).where(BROKEN_CALLBACKS.c.subscription_id == subscription_id))
+
+
+def _stands() -> ColumnElement[bool]:
+    return select(SUBSCRIPTIONS.c.id).where(SUBSCRIPTIONS.c.id == BROKEN_CALLBACKS.c.subscription_id).exists()
 
 
 def prune(connection: Connection, before: str) -> int:

@@ -10,6 +10,8 @@ from vtn.storage.address import open_database
 from vtn.storage.database import Database
 from vtn.storage.head import CLIENTS, SEQ, SharedHead
 from vtn.storage.ports import (
+    Backlog,
+    BrokenCallback,
     Change,
     Client,
     Command,
@@ -130,13 +132,33 @@ class SqlStore:
         """See `Store`."""
         return await self._database.read(partial(relay_state.deliveries, state=state, limit=limit))
 
-    async def put_delivery(self, delivery: Delivery) -> None:
+    async def backlog(self) -> Backlog:
         """See `Store`."""
-        await self._database.write(partial(relay_state.put, delivery=delivery))
+        return await self._database.read(relay_state.backlog)
+
+    async def put_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """See `Store`."""
+        await self._database.write(partial(relay_state.put, deliveries=deliveries))
 
     async def settle(self, done: Sequence[Delivery]) -> None:
         """See `Store`."""
         await self._database.write(partial(relay_state.settle, done=done))
+
+    async def replay(self, subscription_id: str | None = None) -> int:
+        """See `Store`."""
+        return await self._database.write(partial(relay_state.replay, subscription_id=subscription_id))
+
+    async def broken_callbacks(self, subscription_id: str | None = None) -> Sequence[BrokenCallback]:
+        """See `Store`."""
+        return await self._database.read(partial(relay_state.broken, subscription_id=subscription_id))
+
+    async def put_broken(self, callback: BrokenCallback) -> None:
+        """See `Store`."""
+        await self._database.write(partial(relay_state.put_broken, callback=callback))
+
+    async def mend(self, subscription_id: str) -> None:
+        """See `Store`."""
+        await self._database.write(partial(relay_state.mend, subscription_id=subscription_id))
 
     async def prune(self, before: str) -> int:
         """See `Store`; in parts, so that writers need not wait for all of it."""

@@ -2,7 +2,8 @@
 
 First hopefully: runs of new objects go in together, and there are no savepoints. When the database refuses any of it,
 everything is rolled back and done again carefully, each command in a savepoint, so that only the guilty one fails.
-What refuses in Python does so before its command has written anything.
+What refuses in Python does so before its command has written anything; commands that belong together have a savepoint
+around them for that.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from vtn.errors import Conflict
 from vtn.storage import inserts
 from vtn.storage.conflicts import conflict
 from vtn.storage.database import OUT_OF_REACH, REFUSED, Creation
-from vtn.storage.ports import Change, Command, Create, Delete, Record, Replace
+from vtn.storage.ports import All, Change, Command, Create, Delete, Record, Replace
 from vtn.storage.records import (
     ARCHIVED,
     COLUMNS,
@@ -90,7 +91,22 @@ def apply(connection: Connection, jobs: Sequence[Job], *, careful: bool) -> list
     return outcomes
 
 
+def _together(connection: Connection, job: Job, commands: Sequence[Command]) -> Outcome:
+    """Commands that belong together; each has a savepoint too, so that the reason of a refusal can be asked for."""
+    changes: list[Change] = []
+    with connection.begin_nested() as savepoint:
+        for command in commands:
+            outcome = _alone(connection, dataclasses.replace(job, command=command), careful=True)
+            if isinstance(outcome, Exception):
+                savepoint.rollback()
+                return outcome
+            changes += outcome
+    return tuple(changes)
+
+
 def _alone(connection: Connection, job: Job, *, careful: bool) -> Outcome:
+    if isinstance(job.command, All):
+        return _together(connection, job, job.command.commands)
     try:
         drafts = _drafts(connection, job.command)
     except OUT_OF_REACH:
@@ -112,11 +128,14 @@ def _alone(connection: Connection, job: Job, *, careful: bool) -> Outcome:
 def _drafts(connection: Connection, command: Command) -> list[Draft]:
     match command:
         case Create(record):
+            row_of(record)
             return [Draft(Operation.CREATE, record)]
         case Replace():
             return _replacements(connection, command)
         case Delete():
             return _deletions(connection, command)
+        case All():
+            raise TypeError("commands that belong together are taken apart first")
 
 
 def _replacements(connection: Connection, command: Replace) -> list[Draft]:

@@ -4,6 +4,7 @@ There is no timed window, so a lone command waits for nobody. This module knows 
 """
 
 import asyncio
+import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -41,7 +42,7 @@ class Writer:
         future: asyncio.Future[tuple[Change, ...]] = asyncio.get_running_loop().create_future()
         self._queue.append((Job(command, at, actor, row), future))
         if self._draining is None:
-            self._draining = asyncio.create_task(self._drain())
+            self._draining = asyncio.create_task(self._drain(), context=contextvars.Context())
         return await future
 
     async def close(self) -> None:

@@ -24,7 +24,12 @@ DURATION = re.compile(
 DATE_TIME = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
-URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+", re.ASCII)
+_CHAR = r"(?:%[0-9A-Fa-f]{2}|[A-Za-z0-9._~!$&'()*+,;=:@-])"
+_AUTHORITY = rf"//(?:\[[0-9A-Fa-f:.]+\](?::\d*)?|{_CHAR}*)(?=[/?#]|$)"
+URI = re.compile(
+    rf"[A-Za-z][A-Za-z0-9+.-]*:(?=.)(?:{_AUTHORITY})?(?:/|{_CHAR})*(?:\?(?:[/?]|{_CHAR})*)?(?:#(?:[/?]|{_CHAR})*)?",
+    re.ASCII,
+)
 
 NOW = "0001-01-01T00:00:00Z"
 NOW_LITERALS = frozenset({"0001-01-01", "0001-01-01T00:00:00", NOW})

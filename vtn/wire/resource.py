@@ -17,15 +17,20 @@ class VenResourceRequest(WireModel):
     attributes: Many[ValuesMap] | None = None
 
 
-class BlResourceRequest(WireModel):
-    """A resource as Business Logic writes it."""
+class OwnerlessResourceRequest(WireModel):
+    """A resource as Business Logic writes it on OpenADR 3.0.1, which knows no clientID."""
 
     object_type: Literal["BL_RESOURCE_REQUEST"] = pydantic.Field(alias="objectType")
-    client_id: Name = pydantic.Field(alias="clientID")
     resource_name: Name = pydantic.Field(alias="resourceName")
     ven_id: ObjectId = pydantic.Field(alias="venID")
     targets: Many[Name] | None = None
     attributes: Many[ValuesMap] | None = None
+
+
+class BlResourceRequest(OwnerlessResourceRequest):
+    """A resource as Business Logic writes it."""
+
+    client_id: Name = pydantic.Field(alias="clientID")
 
 
 class Resource(Metadata):

@@ -16,14 +16,19 @@ class VenVenRequest(WireModel):
     attributes: Many[ValuesMap] | None = None
 
 
-class BlVenRequest(WireModel):
-    """A ven as Business Logic writes it."""
+class OwnerlessVenRequest(WireModel):
+    """A ven as Business Logic writes it on OpenADR 3.0.1, which knows no clientID."""
 
     object_type: Literal["BL_VEN_REQUEST"] = pydantic.Field(alias="objectType")
-    client_id: Name = pydantic.Field(alias="clientID")
     ven_name: Name = pydantic.Field(alias="venName")
     targets: Many[Name] | None = None
     attributes: Many[ValuesMap] | None = None
+
+
+class BlVenRequest(OwnerlessVenRequest):
+    """A ven as Business Logic writes it."""
+
+    client_id: Name = pydantic.Field(alias="clientID")
 
 
 class Ven(Metadata):

@@ -1,0 +1,202 @@
+"""What an external broker is told about sessions whose token has died, and about identifiers that two clients want."""
+
+import base64
+import re
+import types
+from pathlib import Path
+
+import pytest
+
+from vtn.config import Mqtt, Server
+from vtn.endpoints.brokerhooks import MOST_SESSIONS, REFUSED, Connections, Gatekeeper, broker_hooks
+from vtn.errors import Unauthenticated
+from vtn.notifiers.brokerkeys import payload_bytes
+from vtn.storage.ports import Client, Role
+
+NOW_S = 1_000.0
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+class Now:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.s = NOW_S
+
+    def __call__(self) -> float:
+        return self.s
+
+
+class Hall:
+    """As much of the hall as the hooks look at: `token-CLIENT` is a token, and it dies a minute from the start."""
+
+    def __init__(self) -> None:
+        self.held = {name: Client(name, role, (), "", "", 0.0) for name, role in (("bl", Role.BL), ("c1", Role.VEN))}
+        self.vens = {"c1": types.SimpleNamespace(id="V1")}
+        self.desk = types.SimpleNamespace(admit=self.admit)
+        self.registry = types.SimpleNamespace(current=self.nothing, standing=self.held.get)
+        self.core = types.SimpleNamespace(
+            store=None, model=types.SimpleNamespace(current=self.nothing, ven_of=self.vens.get)
+        )
+
+    async def nothing(self, *_):
+        """Nothing to catch up with."""
+
+    async def admit(self, token):
+        name = token.removeprefix("token-")
+        if name == token or name not in self.held:
+            raise Unauthenticated("no such token")
+        return types.SimpleNamespace(client_id=name, expires_at_s=NOW_S + 60)
+
+
+@pytest.fixture
+def hall():
+    return Hall()
+
+
+@pytest.fixture
+def now():
+    return Now()
+
+
+@pytest.fixture
+def keeper(hall, now):
+    return Gatekeeper(hall, Mqtt(mode="external", url="mqtts://b", username="evtn", password="own"), now)
+
+
+def login(name, mqtt_id, token=None):
+    return {"username": name, "password": token or f"token-{name}", "clientid": mqtt_id}
+
+
+async def listens(keeper, name, mqtt_id, topic="programs/create"):
+    return (await keeper.topic({"username": name, "clientid": mqtt_id, "topic": topic, "acc": "1"})).allowed
+
+
+async def test_a_session_loses_its_topics_when_its_token_dies(keeper, now):
+    verdict = await keeper.user(login("c1", "a"))
+    assert (verdict.allowed, verdict.until_s) == (True, NOW_S + 60)
+    assert await listens(keeper, "c1", "a")
+    now.s += 60
+    assert not await listens(keeper, "c1", "a")
+
+
+async def test_a_session_that_this_process_never_let_in_is_judged_by_its_client_alone(keeper, now):
+    """After a restart of the VTN, or when another of its processes was asked."""
+    now.s += 3600
+    assert await listens(keeper, "c1", "unknown")
+    assert not await listens(keeper, "nobody", "unknown")
+
+
+async def test_topics_follow_from_what_the_client_is_at_the_time_of_the_question(keeper, hall):
+    assert await listens(keeper, "c1", "a", "vens/V1/events/create")
+    assert not await listens(keeper, "c1", "a", "bl/events/create")
+    hall.vens.clear()
+    assert not await listens(keeper, "c1", "a", "vens/V1/events/create")
+    hall.held.clear()
+    assert not await listens(keeper, "c1", "a")
+
+
+async def test_an_identifier_is_its_clients_until_the_token_dies(keeper, now):
+    assert (await keeper.user(login("c1", "charger"))).allowed
+    assert not (await keeper.user(login("bl", "charger"))).allowed
+    assert (await keeper.user(login("c1", "charger"))).allowed
+    now.s += 60
+    assert (await keeper.user(login("bl", "charger"))).allowed
+
+
+@pytest.mark.parametrize(
+    ("name", "token"), [("c1", "token-bl"), ("", "token-c1"), ("evtn", "guess"), ("evtn", "token-c1")]
+)
+async def test_a_name_that_is_not_the_tokens_is_refused(keeper, name, token):
+    assert await keeper.user(login(name, "a", token)) == REFUSED
+
+
+async def test_a_token_that_is_none_is_an_error_in_words(keeper):
+    with pytest.raises(Unauthenticated):
+        await keeper.user(login("c1", "a", "nonsense"))
+
+
+async def test_without_a_password_of_its_own_nobody_is_the_vtn(hall, now):
+    keeper = Gatekeeper(hall, Mqtt(mode="external", url="mqtts://b", username="evtn"), now)
+    assert await keeper.user({"username": "evtn", "password": ""}) == REFUSED
+
+
+async def test_anonymously_everyone_may_listen_to_shared_topics_and_only_the_vtn_publish(hall, now):
+    settings = Mqtt(mode="external", url="mqtts://b", username="evtn", password="own", authentication="ANONYMOUS")
+    keeper = Gatekeeper(hall, settings, now)
+    assert (await keeper.user({})).allowed
+    assert not (await keeper.user(login("evtn", "a", "guess"))).allowed
+    assert await listens(keeper, "", "a")
+    assert not await listens(keeper, "bl", "a", "bl/events/create")
+    assert not await listens(keeper, "c1", "a", "vens/V1/events/create")
+    assert not (await keeper.topic({"topic": "programs/create", "action": "publish"})).allowed
+    assert (await keeper.topic({"username": "evtn", "topic": "programs/create", "action": "publish"})).allowed
+
+
+@pytest.mark.parametrize("acc", ["0", "3", "16", "all", "", "LISTEN"])
+async def test_a_question_about_anything_else_is_refused(keeper, acc):
+    for name in ("c1", "evtn"):
+        question = {"username": name, "topic": "programs/create", "acc": acc}
+        assert await keeper.topic(question) == REFUSED
+
+
+def test_what_is_remembered_of_a_client_is_bounded_and_costs_no_other_client():
+    known = Connections()
+    known.note("c1", "kept", NOW_S)
+    for number in range(10 * MOST_SESSIONS):
+        known.note("c2", f"id-{number}", NOW_S)
+    assert known.expired("c1", "kept", NOW_S)
+    assert sum(known.expired("c2", f"id-{number}", NOW_S) for number in range(10 * MOST_SESSIONS)) == MOST_SESSIONS
+    assert not known.taken("c1", "id-0", NOW_S - 1)
+    assert known.taken("c1", f"id-{10 * MOST_SESSIONS - 1}", NOW_S - 1)
+
+
+def test_an_identifier_that_changed_hands_is_forgotten_by_its_last_holder_only():
+    known = Connections()
+    known.note("c1", "shared", NOW_S)
+    known.note("c2", "shared", NOW_S + 60)
+    for number in range(MOST_SESSIONS):
+        known.note("c1", f"id-{number}", NOW_S)
+    assert known.taken("c1", "shared", NOW_S)
+
+
+def test_hooks_exist_only_with_a_password(hall):
+    assert broker_hooks(hall, Mqtt()) == {}
+    assert len(broker_hooks(hall, Mqtt(hook_password="word"))) == 5
+
+
+@pytest.mark.parametrize(("name", "broker"), [("mosquitto.example.conf", "mosquitto"), ("emqx.example.hocon", "emqx")])
+def test_the_example_configurations_ask_where_the_vtn_answers(hall, name, broker):
+    text = (CONFIG / name).read_text()
+    answered = broker_hooks(hall, Mqtt(hook_password="word"))
+    assert set(re.findall(r"/mqtt/[a-z/]+", text)) == {path for path in answered if f"/{broker}/" in path}
+
+
+def test_the_example_of_emqx_shows_the_password_as_http_basic():
+    shown = set(re.findall(r'"Basic ([^"]+)"', (CONFIG / "emqx.example.hocon").read_text()))
+    assert {base64.b64decode(one) for one in shown} == {b"broker:HOOK_PASSWORD"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("mosquitto.example.conf", "max_packet_size 8388608"), ("emqx.example.hocon", "= 8MB")]
+)
+def test_the_example_configurations_take_the_largest_notification(name, said):
+    assert payload_bytes(Server().max_body_bytes) == 8 * 1024 * 1024
+    assert said in (CONFIG / name).read_text()
+
+
+async def test_a_broker_that_tells_no_identifiers_lets_every_client_in(keeper, now):
+    """EMQX sends them only when its settings say so; no identifier is nobody's."""
+    for name in ("c1", "bl"):
+        assert (await keeper.user({"username": name, "password": f"token-{name}"})).allowed
+        assert (await keeper.topic({"username": name, "topic": "programs/create", "acc": "1"})).allowed
+    now.s += 60
+    assert not (await keeper.topic({"username": "c1", "topic": "programs/create", "acc": "1"})).allowed
+
+
+async def test_of_sessions_without_identifiers_the_youngest_token_counts():
+    connections = Connections()
+    connections.note("c1", "", NOW_S + 60)
+    connections.note("c1", "", NOW_S + 5)
+    assert not connections.expired("c1", "", NOW_S + 10)
+    assert connections.expired("c1", "", NOW_S + 60)

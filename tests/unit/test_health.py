@@ -1,0 +1,205 @@
+"""Health: each part is looked at, one that is needed and missing is 503, and asking often costs nothing."""
+
+import asyncio
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from vtn.clock import parse_clock
+from vtn.endpoints import health
+from vtn.endpoints.health import Checkup, Finding, Progress, State, worst
+from vtn.errors import Unavailable
+from vtn.storage.ports import Backlog
+from vtn.wire import document
+
+UP = Finding(State.UP, "fine")
+
+
+@dataclasses.dataclass
+class Figures:
+    broker: bool | None = True
+    sessions: int | None = 0
+    published: int = 0
+    attempts: dict = dataclasses.field(default_factory=dict)
+    positions: dict | None = dataclasses.field(default_factory=lambda: {"mqtt": 5, "webhooks": 5})
+
+
+class Store:
+    """A store whose database and log are as a test says."""
+
+    def __init__(self) -> None:
+        self.log = 5
+        self.broken = None
+
+    async def ping(self):
+        if self.broken:
+            raise self.broken
+
+    async def head(self):
+        return self.log
+
+    def shared_head(self):
+        return self.log
+
+    async def backlog(self):
+        await self.ping()
+        return Backlog(2, 1, "2026-07-15T16:00:00.000000Z")
+
+
+class Model:
+    """A read model that catches up, unless it is told not to."""
+
+    def __init__(self) -> None:
+        self.seq = 5
+        self.stuck = False
+
+    async def current(self, store):
+        if not self.stuck:
+            self.seq = store.shared_head()
+
+
+class Watch:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def watch():
+    return Watch()
+
+
+@pytest.fixture
+def core():
+    clock = parse_clock("2026-07-15T16:10:00Z@0*1")
+    return SimpleNamespace(store=Store(), model=Model(), clock=clock)
+
+
+@pytest.fixture
+def checked(core, watch, tmp_path):
+    figures = Figures()
+
+    async def check(**changes):
+        for name, value in changes.items():
+            setattr(figures, name, value)
+        looks = check.looks = check.looks or health.looks(core, tmp_path, lambda: figures, watch)
+        return await Checkup(looks, watch).findings()
+
+    check.looks = None
+    return check
+
+
+def states(findings):
+    return {name: found.state for name, found in findings.items() if found.state is not State.UP}
+
+
+async def test_a_server_at_work_is_up_in_every_part(checked):
+    findings = await checked()
+    assert findings.keys() == {"database", "read_model", "disk", "broker", "relay", "webhooks"}
+    assert states(findings) == {}
+
+
+@pytest.mark.parametrize("failure", [Unavailable("postgresql://secret@host"), TimeoutError()])
+async def test_a_database_out_of_reach_is_down_and_its_address_is_not_told(core, checked, failure):
+    core.store.broken = failure
+    findings = await checked()
+    assert states(findings) == {"database": State.DOWN, "webhooks": State.DOWN}
+    assert "secret" not in str(findings)
+
+
+async def test_a_look_that_takes_too_long_is_down(monkeypatch, core, checked):
+    monkeypatch.setattr(health, "LOOK_S", 0.01)
+    core.store.ping = asyncio.Event().wait
+    assert (await checked())["database"].state is State.DOWN
+
+
+async def test_a_read_model_that_catches_up_is_up(core, checked):
+    core.store.log = 9
+    assert states(await checked()) == {}
+    assert core.model.seq == 9
+
+
+async def test_a_read_model_that_does_not_catch_up_is_down(core, checked):
+    core.store.log, core.model.stuck = 9, True
+    findings = await checked()
+    assert states(findings) == {"read_model": State.DOWN}
+    assert findings["read_model"].figures == {"applied": 5, "behind": 4}
+
+
+async def test_a_folder_that_takes_no_files_is_down_and_one_that_does_is_left_clean(core, watch, tmp_path):
+    found = await Checkup(health.looks(core, tmp_path / "gone", Figures, watch), watch).findings()
+    assert states(found) == {"disk": State.DOWN}
+    assert states(await Checkup(health.looks(core, tmp_path, Figures, watch), watch).findings()) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_broker_that_is_gone_makes_things_late_and_no_more(checked):
+    findings = await checked(broker=False)
+    assert states(findings) == {"broker": State.LATE}
+    assert worst(list(findings.values())) is State.LATE
+
+
+async def test_a_server_without_mqtt_lacks_nothing(checked):
+    assert states(findings := await checked(broker=None)) == {"broker": State.OFF}
+    assert worst(list(findings.values())) is State.UP
+
+
+async def test_a_process_that_does_not_relay_is_up(checked):
+    assert states(await checked(positions=None, broker=False)) == {}
+
+
+async def test_a_relay_that_stands_still_with_something_to_do_is_late(core, checked, watch):
+    core.store.log = core.model.seq = 9
+    assert states(await checked()) == {}
+    watch.now_s += health.STUCK_S + 1
+    findings = await checked(positions={"mqtt": 5, "webhooks": 9})
+    assert states(findings) == {"relay": State.LATE}
+    assert findings["relay"].words == "stands still: mqtt"
+    assert findings["relay"].figures == {"mqtt": 4, "webhooks": 0}
+    assert states(await checked(positions={"mqtt": 6, "webhooks": 9})) == {}
+
+
+async def test_the_age_of_what_is_owed_is_told(checked):
+    figures = (await checked())["webhooks"].figures
+    assert (figures["pending"], figures["dead"]) == (2, 1)
+    assert figures["oldest_s"] >= 600
+
+
+def test_who_has_nothing_to_do_never_stands_still(watch):
+    progress = Progress(watch)
+    assert progress.still_s("mqtt", 5, 5) == 0
+    watch.now_s += 1000
+    assert progress.still_s("mqtt", 5, 5) == 0
+    assert progress.still_s("mqtt", 5, 6) == 0
+
+
+async def test_who_asks_often_is_told_what_was_found_before(watch):
+    looked = []
+
+    async def look():
+        looked.append(1)
+        return UP
+
+    checkup = Checkup({"x": look}, watch)
+    await asyncio.gather(*(checkup.findings() for _ in range(100)))
+    assert len(looked) == 1
+    watch.now_s += health.FRESH_S + 0.1
+    await checkup.findings()
+    assert len(looked) == 2
+
+
+@pytest.mark.parametrize(("state", "status"), [(State.UP, 200), (State.OFF, 200), (State.LATE, 200), (State.DOWN, 503)])
+async def test_only_what_the_api_needs_makes_it_unavailable(watch, state, status):
+    async def look():
+        return Finding(state, "so it is")
+
+    answer = await health.health(Checkup({"x": look, "y": look}, watch), "1.2")(None)
+    said = document.parse(answer.body)
+    assert answer.status == status
+    assert said["status"] == ("up" if state is State.OFF else str(state))
+    assert said["checks"]["x"] == {"state": str(state), "words": "so it is", "figures": {}}

@@ -1,0 +1,69 @@
+"""The id of a request: ours, one for each, and the caller's own only where it is harmless."""
+
+import asyncio
+import logging
+import uuid
+from http import HTTPStatus
+
+import pytest
+
+from vtn.endpoints import requestid
+from vtn.endpoints.problems import problem
+from vtn.wire import document
+
+
+def given(headers=requestid.NOBODY):
+    requestid.begin(headers)
+    return requestid.current()
+
+
+async def test_an_id_is_a_uuid_and_never_given_twice():
+    ids = [given() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert all(str(uuid.UUID(one)) == one and uuid.UUID(one).version == 4 for one in ids)
+
+
+async def test_requests_that_run_side_by_side_keep_their_own_ids():
+    async def request():
+        mine = given()
+        await asyncio.sleep(0)
+        assert requestid.current() == mine
+        return mine
+
+    assert len(set(await asyncio.gather(*(request() for _ in range(50))))) == 50
+
+
+async def test_a_problem_is_named_by_the_request_that_had_it():
+    mine = given()
+    answer = problem(HTTPStatus.NOT_FOUND, "nothing here")
+    assert document.parse(answer.body)["instance"] == f"urn:uuid:{mine}"
+    assert answer.headers["X-Request-Id"] == mine
+
+
+async def test_outside_of_requests_nothing_is_marked():
+    assert requestid.mark() == ""
+
+
+async def test_a_log_line_carries_the_id_also_from_another_thread():
+    lines = []
+
+    class Keep(logging.Handler):
+        def emit(self, record):
+            lines.append(self.format(record))
+
+    keep = Keep()
+    keep.setFormatter(logging.Formatter("%(request)s%(message)s"))
+    keep.addFilter(requestid.Marked())
+    log = logging.getLogger("test_request_ids")
+    log.addHandler(keep)
+    mine = given({"X-Request-Id": "theirs-1"})
+    log.warning("here")
+    await asyncio.to_thread(log.warning, "there")
+    log.removeHandler(keep)
+    assert lines == [f"[{mine} theirs-1] here", f"[{mine} theirs-1] there"]
+
+
+@pytest.mark.parametrize("theirs", ["", "x" * 65, "a b", "a\nINFO forged", "ä", "Bearer secret", "1;2"])
+async def test_an_id_of_a_caller_that_is_not_plain_does_not_reach_the_log(theirs):
+    mine = given({"X-Request-Id": theirs})
+    assert requestid.mark() == f"[{mine}] "

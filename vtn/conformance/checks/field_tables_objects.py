@@ -1,0 +1,96 @@
+"""The fields of programs, reports, vens and resources, a row each: PROG-F, RPT-F, VEN-F, RES-F."""
+
+from vtn.conformance.fieldwork import VALID, Field, Fresh, Presence, Rule
+from vtn.conformance.forms import (
+    BL_RESOURCE,
+    BL_VEN,
+    LONG_CLIENT_RESOURCE,
+    PROGRAM,
+    PROGRAM_DESCRIPTION,
+    REPORT,
+    REPORT_RESOURCE,
+    VEN_RESOURCE,
+    VEN_VEN,
+)
+from vtn.conformance.scalars import (
+    EVENT_DESCRIPTOR,
+    FREE_TEXT,
+    INTERVAL,
+    INTERVALS,
+    LONGEST_NAME,
+    NAME,
+    NEW_NAME,
+    NO_NAMES,
+    OBJECT_ID,
+    OWN_NAME,
+    PERIOD,
+    REPORT_DESCRIPTOR,
+    TARGETS,
+    URI,
+    VALUES_MAPS,
+    list_of,
+)
+
+NEEDED, NULLABLE, OMITTABLE = Presence.REQUIRED, Presence.NULLABLE, Presence.OMITTABLE
+LINKS = list_of({"URL": "https://example.org/x"}, bad=({}, {"URL": 7}, 7, None))
+DESCRIPTORS = list_of(EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, bad=({}, {"payloadType": "PRICE"}, 7, None))
+REPORT_DESCRIPTORS = list_of(REPORT_DESCRIPTOR, bad=({}, {"payloadType": "USAGE"}, EVENT_DESCRIPTOR, 7, None))
+REPORTED = list_of(
+    {"resourceName": "x", "intervals": [INTERVAL]},
+    bad=({}, {"resourceName": "x"}, {"intervals": []}, 7, None),
+)
+NO_CONSTANT = ("FOO", "VEN", "RESOURCE", 7)
+
+_PROG, _LINK = (PROGRAM,), (PROGRAM_DESCRIPTION,)
+PROGRAM_FIELDS = (
+    Field("PROG-F01", "programRequest", "programName", _PROG, NEEDED, NEW_NAME),
+    Field("PROG-F02", "programRequest", "intervalPeriod", _PROG, OMITTABLE, PERIOD),
+    Field("PROG-F03", "programRequest", "programDescriptions", _PROG, NULLABLE, LINKS),
+    Field("PROG-F04", "programRequest", "payloadDescriptors", _PROG, NULLABLE, DESCRIPTORS),
+    Field("PROG-F05", "programRequest", "attributes", _PROG, NULLABLE, VALUES_MAPS),
+    Field("PROG-F06", "programRequest", "targets", _PROG, NULLABLE, TARGETS, also=("TYP-05",)),
+    Field("PROG-F07", "programRequest.programDescriptions[]", "URL", _LINK, NEEDED, URI),
+)
+
+_RPT, _DATA = (REPORT,), (REPORT_RESOURCE,)
+REPORT_FIELDS = (
+    Field("RPT-F01", "reportRequest", "eventID", _RPT, NEEDED, OBJECT_ID),
+    Field("RPT-F02", "reportRequest", "clientName", _RPT, NEEDED, NAME, also=("TYP-04",)),
+    Field("RPT-F03", "reportRequest", "reportName", _RPT, NULLABLE, FREE_TEXT),
+    Field("RPT-F04", "reportRequest", "payloadDescriptors", _RPT, NULLABLE, REPORT_DESCRIPTORS),
+    Field("RPT-F05", "reportRequest", "resources", _RPT, NEEDED, REPORTED),
+    Field("RPT-F06", "reportRequest.resources[]", "resourceName", _DATA, NEEDED, NAME),
+    Field("RPT-F07", "reportRequest.resources[]", "intervalPeriod", _DATA, OMITTABLE, PERIOD),
+    Field("RPT-F08", "reportRequest.resources[]", "intervals", _DATA, NEEDED, INTERVALS),
+)
+
+_BL, _VEN = (BL_VEN,), (VEN_VEN,)
+OWNER = Rule((VALID, Fresh(), Fresh(LONGEST_NAME)), NO_NAMES)
+VARIANT = Rule((VALID,), NO_CONSTANT)
+VEN_FIELDS = (
+    Field("VEN-F01", "BlVenRequest", "objectType", _BL, NEEDED, VARIANT, shown="VEN"),
+    Field("VEN-F02", "BlVenRequest", "clientID", _BL, NEEDED, OWNER, also=("TYP-02",)),
+    Field("VEN-F03", "BlVenRequest", "targets", _BL, NULLABLE, TARGETS),
+    Field("VEN-F04", "BlVenRequest", "venName", _BL, NEEDED, NEW_NAME, also=("TYP-03",)),
+    Field("VEN-F05", "BlVenRequest", "attributes", _BL, NULLABLE, VALUES_MAPS),
+    Field("VEN-F06", "VenVenRequest", "objectType", _VEN, NEEDED, VARIANT, shown="VEN"),
+    Field("VEN-F07", "VenVenRequest", "venName", _VEN, NEEDED, NEW_NAME),
+    Field("VEN-F08", "VenVenRequest", "attributes", _VEN, NULLABLE, VALUES_MAPS),
+)
+
+_BL_RES, _VEN_RES = (BL_RESOURCE,), (VEN_RESOURCE,)
+_BL_RESOURCE, _VEN_RESOURCE = "BlResourceRequest", "VenResourceRequest"
+RESOURCE_FIELDS = (
+    Field("RES-F01", _BL_RESOURCE, "objectType", _BL_RES, NEEDED, VARIANT, shown="RESOURCE"),
+    Field("RES-F02", _BL_RESOURCE, "clientID", (BL_RESOURCE, LONG_CLIENT_RESOURCE), NEEDED, OWN_NAME),
+    Field("RES-F03", _BL_RESOURCE, "targets", _BL_RES, NULLABLE, TARGETS),
+    Field("RES-F04", _BL_RESOURCE, "resourceName", _BL_RES, NEEDED, NEW_NAME, also=("TYP-06",)),
+    Field("RES-F05", _BL_RESOURCE, "venID", _BL_RES, NEEDED, OBJECT_ID),
+    Field("RES-F06", _BL_RESOURCE, "attributes", _BL_RES, NULLABLE, VALUES_MAPS),
+    Field("RES-F07", _VEN_RESOURCE, "objectType", _VEN_RES, NEEDED, VARIANT, shown="RESOURCE"),
+    Field("RES-F08", _VEN_RESOURCE, "resourceName", _VEN_RES, NEEDED, NEW_NAME),
+    Field("RES-F09", _VEN_RESOURCE, "venID", _VEN_RES, NEEDED, OBJECT_ID),
+    Field("RES-F10", _VEN_RESOURCE, "attributes", _VEN_RES, NULLABLE, VALUES_MAPS),
+)
+
+FIELDS = (*PROGRAM_FIELDS, *REPORT_FIELDS, *VEN_FIELDS, *RESOURCE_FIELDS)

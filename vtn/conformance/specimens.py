@@ -1,0 +1,74 @@
+"""One object of each of the six kinds, for claims that hold for all of them; and what their schemas allow to be absent.
+
+A specimen is minimal: it has the required properties only, except that a program has a target of its own, by which it
+is found in its list.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+from vtn.conformance.exchange import Json, Party
+from vtn.conformance.kit import Kit
+
+METADATA = ("id", "createdDateTime", "modificationDateTime", "objectType")
+
+NULLABLE: Mapping[str, tuple[str, ...]] = {
+    "PROGRAM": ("programDescriptions", "payloadDescriptors", "attributes", "targets"),
+    "EVENT": ("eventName", "priority", "targets", "reportDescriptors", "payloadDescriptors"),
+    "REPORT": ("reportName", "payloadDescriptors"),
+    "SUBSCRIPTION": ("targets",),
+    "VEN": ("targets", "attributes"),
+    "RESOURCE": ("targets", "attributes"),
+}
+NEVER_NULL: Mapping[str, tuple[str, ...]] = {
+    "PROGRAM": ("intervalPeriod",),
+    "EVENT": ("duration", "intervalPeriod", "intervals"),
+    "REPORT": (),
+    "SUBSCRIPTION": ("programID",),
+    "VEN": (),
+    "RESOURCE": (),
+}
+"""Optional properties that may be absent but not null."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Specimen:
+    """An object of one kind: who writes it, where it lives, what was posted and what came back."""
+
+    kind: str
+    party: Party
+    path: str
+    request: Json
+    content: Json
+
+    @property
+    def place(self) -> str:
+        """Where it is read by id."""
+        return f"{self.path}/{self.content['id']}"
+
+    @property
+    def said(self) -> Json:
+        """What was posted, but for objectType, which a ven or resource answers with its kind."""
+        return {name: value for name, value in self.request.items() if name != "objectType"}
+
+
+async def specimen(kit: Kit, kind: str, party: Party, path: str, request: Json) -> Specimen:
+    """Create one."""
+    return Specimen(kind, party, path, request, await kit.made(party, path, request))
+
+
+async def one_of_each(kit: Kit) -> list[Specimen]:
+    """A new object of each kind: the program, the event's program and the ven are three different objects."""
+    event = await kit.event(await kit.program())
+    owner = kit.ven.client_id
+    own_ven = {"objectType": "BL_VEN_REQUEST", "clientID": owner, "venName": kit.name("ven")}
+    ven = await specimen(kit, "VEN", kit.bl, "/vens", own_ven)
+    own = {"objectType": "BL_RESOURCE_REQUEST", "clientID": owner, "venID": ven.content["id"]}
+    rows: tuple[tuple[str, Party, str, Json], ...] = (
+        ("PROGRAM", kit.bl, "/programs", {"programName": kit.name("program"), "targets": [kit.name("target")]}),
+        ("EVENT", kit.bl, "/events", {"programID": event["programID"]}),
+        ("REPORT", kit.ven, "/reports", {"eventID": event["id"], "clientName": kit.name("client"), "resources": []}),
+        ("SUBSCRIPTION", kit.ven, "/subscriptions", {"clientName": kit.name("client"), "objectOperations": []}),
+        ("RESOURCE", kit.bl, "/resources", {**own, "resourceName": kit.name("resource")}),
+    )
+    return [ven, *[await specimen(kit, *row) for row in rows]]

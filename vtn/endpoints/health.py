@@ -1,0 +1,224 @@
+"""`/health`: whether this server can do its work, part by part, each looked at and not assumed.
+
+The API needs its database, an up-to-date read model and a folder that takes files: without one of them the answer is
+503. A broker that is gone or a relay that stands still makes notifications late and loses none, so the API stays up.
+A look has its time; what was found counts for a second, so that asking often costs the database nothing. No answer
+holds an address, a name or a secret.
+"""
+
+import asyncio
+import dataclasses
+import enum
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from vtn.endpoints.door import AiohttpHandler
+from vtn.errors import Unavailable
+from vtn.service.core import Core
+from vtn.wire import document
+
+LOOK_S = 2.0
+FRESH_S = 1.0
+STUCK_S = 30.0
+SERVICE_UNAVAILABLE = 503
+
+
+class State(enum.StrEnum):
+    """How a part is: at work, not wanted, at work but behind, or not to be had."""
+
+    UP = "up"
+    OFF = "off"
+    LATE = "late"
+    DOWN = "down"
+
+
+ORDER = tuple(State)
+
+
+class NotifierFigures(Protocol):
+    """What the notifiers of this process tell about themselves; `notifiers.figures.Figures` does.
+
+    `broker` is None without MQTT; `positions` gives how far each outlet has read the change log, and is None while
+    another process relays.
+    """
+
+    @property
+    def broker(self) -> bool | None: ...  # noqa: D102 - see above
+
+    @property
+    def sessions(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def published(self) -> int: ...  # noqa: D102
+
+    @property
+    def attempts(self) -> Mapping[str, int]: ...  # noqa: D102
+
+    @property
+    def positions(self) -> Mapping[str, int] | None: ...  # noqa: D102
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """What a look came to."""
+
+    state: State
+    words: str
+    figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+Look = Callable[[], Awaitable[Finding]]
+
+
+class Checkup:
+    """All looks together. `now_s` is a monotonic clock."""
+
+    def __init__(self, looks: Mapping[str, Look], now_s: Callable[[], float]) -> None:
+        self._looks = looks
+        self._now_s = now_s
+        self._turn = asyncio.Lock()
+        self._held: Mapping[str, Finding] = {}
+        self._held_at_s = float("-inf")
+
+    async def findings(self) -> Mapping[str, Finding]:
+        """What each look found, at most a second ago."""
+        async with self._turn:
+            if self._now_s() - self._held_at_s > FRESH_S:
+                found = await asyncio.gather(*(_in_time(look) for look in self._looks.values()))
+                self._held = dict(zip(self._looks, found, strict=True))
+                self._held_at_s = self._now_s()
+            return self._held
+
+
+async def _in_time(look: Look) -> Finding:
+    try:
+        async with asyncio.timeout(LOOK_S):
+            return await look()
+    except TimeoutError:
+        return Finding(State.DOWN, f"gave no answer within {LOOK_S:g} s")
+    except Unavailable:
+        return Finding(State.DOWN, "the database is out of reach")
+
+
+def worst(findings: Sequence[Finding]) -> State:
+    """The state of the whole; what is not wanted is not missed."""
+    return max(
+        (finding.state for finding in findings if finding.state is not State.OFF), key=ORDER.index, default=State.UP
+    )
+
+
+def looks(
+    core: Core, var: Path, notifiers: Callable[[], NotifierFigures], now_s: Callable[[], float]
+) -> dict[str, Look]:
+    """What is looked at, by name."""
+    progress = Progress(now_s)
+    return {
+        "database": lambda: _database(core),
+        "read_model": lambda: _read_model(core),
+        "disk": lambda: _disk(var),
+        "broker": lambda: _broker(notifiers()),
+        "relay": lambda: _relay(core, notifiers(), progress),
+        "webhooks": lambda: _webhooks(core),
+    }
+
+
+async def _database(core: Core) -> Finding:
+    await core.store.ping()
+    return Finding(State.UP, "answers", {"change_log": await core.store.head()})
+
+
+async def _read_model(core: Core) -> Finding:
+    """Behind only for as long as it takes to read on: a request would do the same before it is answered."""
+    behind = core.store.shared_head() - core.model.seq
+    await core.model.current(core.store)
+    left = core.store.shared_head() - core.model.seq
+    figures = {"applied": core.model.seq, "behind": left}
+    if left > 0 and left >= behind:
+        return Finding(State.DOWN, "does not catch up with the change log", figures)
+    return Finding(State.UP, "holds what has been committed", figures)
+
+
+async def _disk(var: Path) -> Finding:
+    try:
+        await asyncio.to_thread(_write_and_remove, var / f".health-{secrets.token_hex(8)}")
+    except OSError as error:
+        return Finding(State.DOWN, f"takes no files: {error.strerror}")
+    return Finding(State.UP, "takes files")
+
+
+def _write_and_remove(path: Path) -> None:
+    try:
+        path.write_bytes(b"x" * 4096)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+async def _broker(notifiers: NotifierFigures) -> Finding:
+    if notifiers.broker is None:
+        return Finding(State.OFF, "no MQTT is offered")
+    if notifiers.positions is None:
+        return Finding(State.UP, "another process publishes")
+    figures = {"published": notifiers.published}
+    if notifiers.broker:
+        return Finding(State.UP, "connected", figures)
+    return Finding(State.LATE, "not connected; what is to be published waits", figures)
+
+
+class Progress:
+    """Since when something that is behind has not moved, over several looks."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def still_s(self, name: str, position: int, head: int) -> float:
+        """For how many seconds it has stood at this position with something left to do."""
+        held = self._seen.get(name)
+        if held is None or held[0] != position or position >= head:
+            held = self._seen[name] = (position, self._now_s())
+        return self._now_s() - held[1]
+
+
+async def _relay(core: Core, notifiers: NotifierFigures, progress: Progress) -> Finding:
+    if notifiers.positions is None:
+        return Finding(State.UP, "another process relays, or one is about to")
+    head = core.store.shared_head()
+    behind = {name: max(0, head - position) for name, position in notifiers.positions.items()}
+    still_s = {name: progress.still_s(name, position, head) for name, position in notifiers.positions.items()}
+    stuck = sorted(name for name, seconds in still_s.items() if seconds > STUCK_S)
+    if stuck:
+        return Finding(State.LATE, f"stands still: {', '.join(stuck)}", behind)
+    return Finding(State.UP, "tells of every change", behind)
+
+
+async def _webhooks(core: Core) -> Finding:
+    backlog = await core.store.backlog()
+    figures = {"pending": backlog.pending, "dead": backlog.dead, "oldest_s": backlog.oldest_s(core.clock.now())}
+    return Finding(State.UP, "deliveries are owed and retried" if backlog.pending else "nothing is owed", figures)
+
+
+def health(checkup: Checkup, version: str) -> AiohttpHandler:
+    """The endpoint."""
+
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        findings = await checkup.findings()
+        state = worst(list(findings.values()))
+        status = SERVICE_UNAVAILABLE if state is State.DOWN else 200
+        return web.Response(status=status, body=_rendered(findings, state, version), headers=HEADERS)
+
+    return handle
+
+
+HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+
+
+def _rendered(findings: Mapping[str, Finding], state: State, version: str) -> bytes:
+    checks: dict[str, Any] = {
+        name: {"state": str(found.state), "words": found.words, "figures": dict(found.figures)}
+        for name, found in findings.items()
+    }
+    return document.render({"status": str(state), "version": version, "checks": checks})

@@ -1,0 +1,76 @@
+"""The circuit breaker of callbacks: who has failed too often in a row, and who is therefore not called (HOOK-04).
+
+Failures in a row are counted in memory (a delivery's own tries survive a restart, and count); that a callback is broken
+stands in the database, because somebody else mends it: the owner by a PUT, or the operator by a replay.
+"""
+
+import logging
+from collections.abc import Callable
+
+from vtn.notifiers.audience import Callback
+from vtn.notifiers.recent import Recent
+from vtn.service import broken
+from vtn.service.broken import url_digest
+from vtn.storage.ports import BrokenCallback, Store
+
+MOST_COUNTED = 100_000
+BROKEN = "the callback is marked broken and is not called"
+
+Place = tuple[str, int]
+
+_log = logging.getLogger(__name__)
+
+
+class Breaker:
+    """The breakers of one installation; a place is a subscription and a position in its objectOperations."""
+
+    def __init__(self, store: Store, broken_after: int, now_text: Callable[[], str]) -> None:
+        self._store = store
+        self._broken_after = broken_after
+        self._now_text = now_text
+        self._broken: dict[Place, str] = {}
+        self._counts: Recent[Place, tuple[str, int]] = Recent(MOST_COUNTED, MOST_COUNTED)
+
+    async def load(self) -> None:
+        """Read which callbacks are broken."""
+        marks = await self._store.broken_callbacks()
+        self._broken = {(mark.subscription_id, mark.entry): mark.url_digest for mark in marks}
+
+    async def resume(self) -> None:
+        """Read which callbacks are broken, and tell what a crash has kept their owners from hearing."""
+        await self.load()
+        for mark in await self._store.broken_callbacks():
+            await broken.tell(self._store, mark)
+
+    def suspects(self, place: Place) -> bool:
+        """Whether a place was broken when last heard of; False costs nothing and is sure."""
+        return place in self._broken
+
+    async def holds(self, place: Place, url: str) -> bool:
+        """Whether this URL may not be called at this place, as the database knows it now."""
+        if self.suspects(place):
+            await self.load()
+        return self._broken.get(place) == url_digest(url)
+
+    async def note(self, callback: Callback, failure: str | None, tried: int = 0) -> None:
+        """Count an outcome; `tried` is how often this delivery had failed before, perhaps in another process."""
+        place = callback.subscription_id, callback.entry
+        if failure is None:
+            self._counts.drop(place)
+            return
+        digest = url_digest(callback.url)
+        counted, failures = self._counts.get(place) or (digest, tried)
+        failures = failures + 1 if counted == digest else 1
+        self._counts.keep(place, (digest, failures), 1)
+        if failures >= self._broken_after:
+            await self._open(callback, digest, failures, failure)
+
+    async def _open(self, callback: Callback, digest: str, failures: int, failure: str) -> None:
+        place = callback.subscription_id, callback.entry
+        await broken.mark(self._store, BrokenCallback(*place, digest, self._now_text(), failures, failure))
+        self._broken[place] = digest
+        self._counts.drop(place)
+        _log.warning(
+            "subscription %s of %s: callback %d is marked broken after %d failures in a row: %s",
+            *(*place[:1], callback.client_id, place[1], failures, failure),
+        )

@@ -1,0 +1,176 @@
+"""A ven and its resources, which OpenADR 3.0.1 writes as one: all of it is stored, or nothing.
+
+A list of `resources` replaces those that the ven has, matched by id, else by name; no list leaves them alone, because
+a client that keeps them at `/vens/{venID}/resources` does not mean to lose them with every PUT of its ven.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from vtn.auth.tokens import Principal
+from vtn.errors import Fault, Rejected
+from vtn.service import compat30, objects
+from vtn.service.compat30 import KINDS, Face, Judged
+from vtn.service.core import Json
+from vtn.service.objects import Draft, not_found
+from vtn.storage.ports import All, Create, Delete, Record, Replace
+from vtn.wire.enumerations import ObjectType
+
+log = logging.getLogger("vtn.compat30")
+VEN, RESOURCE = ObjectType.VEN, ObjectType.RESOURCE
+UNBORN = "unborn"
+MOST_MEMBERS = 500
+"""Resources that one request may change: they are written one by one, and other writers wait until all are."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Household:
+    """What a client wrote: the ven, and its resources with the ids it gave them; None when it named no resources."""
+
+    ven: Judged
+    resources: Sequence[tuple[Any, Judged]] | None
+
+
+def _household(face: Face, principal: Principal, body: Any, ven_id: str) -> Household:
+    """A body, judged whole; Rejected with the faults of the ven and of every resource."""
+    faults: list[Fault] = []
+    ven = compat30.judge(face.core, VEN, principal, body, faults)
+    given = body.get("resources") if isinstance(body, dict) else None
+    if given is not None and not isinstance(given, list):
+        faults.append(Fault("$.resources", "must be a list"))
+        given = None
+    _few(given or ())
+    resources = None if given is None else list(_members(face, principal, given, ven_id, faults))
+    if faults:
+        raise Rejected(faults)
+    return Household(ven, resources)
+
+
+def _few(changed: Sequence[Any]) -> None:
+    if len(changed) > MOST_MEMBERS:
+        raise Rejected([Fault("$.resources", f"would change more than {MOST_MEMBERS} resources at once")])
+
+
+def _members(
+    face: Face, principal: Principal, given: Sequence[Any], ven_id: str, faults: list[Fault]
+) -> Iterator[tuple[Any, Judged]]:
+    for position, one in enumerate(given):
+        homed = {**one, "venID": ven_id} if isinstance(one, dict) else one
+        judged = compat30.judge(face.core, RESOURCE, principal, homed, faults, f"$.resources[{position}]")
+        yield one.get("id") if isinstance(one, dict) else None, judged
+
+
+async def create(face: Face, principal: Principal, body: Any) -> bytes:
+    """Store a ven with its resources and return it."""
+    core, household, at = face.core, _household(face, principal, body, UNBORN), face.core.now_text()
+    content = _owned(face, principal, household.ven.content)
+    ven = objects.born(household.ven.kind, Draft(core, principal, content, None), at)
+    members = household.resources or ()
+    ordered = _in_order(face, len(members))
+    births = [Create(_born(ordered, principal, ven.id, ven.client_id, one, at)) for _, one in members]
+    await core.write(All((Create(ven), *births)) if births else Create(ven), principal, at)
+    if ven.client_id is None:
+        log.warning("ven %s is nobody's: name its client in protocol.ven_clients, or by a PUT on 3.1", ven.id)
+    await core.model.current(core.store)
+    return compat30.rendered(face, principal, ven)
+
+
+def _owned(face: Face, principal: Principal, content: Json, owner: str | None = None) -> Json:
+    """A ven's content with its owner, where Business Logic cannot say it and the settings can."""
+    if not principal.is_bl or owner is not None:
+        return content
+    named = face.ven_clients.get(content["venName"])
+    return content if named is None else {**content, "clientID": named}
+
+
+def _in_order(face: Face, count: int) -> Face:
+    """The face with ids for so many objects of one instant that sort as they are given out, for lists to show so."""
+    ids = iter(sorted(face.core.new_id() for _ in range(count)))
+    return dataclasses.replace(face, core=dataclasses.replace(face.core, new_id=lambda: next(ids)))
+
+
+def _born(face: Face, principal: Principal, ven_id: str, owner: str | None, judged: Judged, at: str) -> Record:
+    content = {**judged.content, "venID": ven_id, **_owner(principal, owner)}
+    return objects.born(judged.kind, Draft(face.core, principal, content, None), at)
+
+
+def _owner(principal: Principal, owner: str | None) -> Json:
+    """What Business Logic says of a resource on 3.1: that it belongs to the client of its ven."""
+    return {"clientID": owner} if principal.is_bl and owner is not None else {}
+
+
+async def replace(face: Face, principal: Principal, ven_id: str, body: Any) -> bytes:
+    """Replace a ven, and its resources if it names any, and return it."""
+    core, household, at = face.core, _household(face, principal, body, ven_id), face.core.now_text()
+    held = await objects.find(core, KINDS[VEN], principal, ven_id)
+    content = _owned(face, principal, household.ven.content, held.client_id)
+    owner = content.get("clientID", held.client_id)
+    first = objects.replacement(core, household.ven.kind, principal, ven_id, content, at)
+    given = household.resources
+    rest = [] if given is None else _exchange(face, principal, ven_id, owner, given, at)
+    _few(rest)
+    changes = await core.write(All((first, *rest)) if rest else first, principal, at)
+    await core.model.current(core.store)
+    return compat30.rendered(face, principal, next(one.record for one in changes if one.record.id == ven_id))
+
+
+def _exchange(
+    face: Face, principal: Principal, ven_id: str, owner: str | None, given: Sequence[tuple[Any, Judged]], at: str
+) -> list[Create | Replace | Delete]:
+    """The commands that put these resources in place of a ven's: removals first, so that their names are free."""
+    core = face.core
+    held = {record.id: record for record in core.model.resources_of(ven_id)}
+    meant = {given_id for given_id, _ in given if isinstance(given_id, str)}
+    named = {record.name: record for record in held.values() if record.id not in meant}
+    written: list[Create | Replace | Delete] = []
+    ordered = _in_order(face, len(given))
+    for given_id, judged in given:
+        match = held.get(given_id) if isinstance(given_id, str) else None
+        match = match or named.get(judged.content["resourceName"])
+        if match is not None and match.id in held:
+            del held[match.id]
+            written.append(objects.replacement(core, judged.kind, principal, match.id, judged.content, at))
+        else:
+            written.append(Create(_born(ordered, principal, ven_id, owner, judged, at)))
+    return [*(objects.removal(core, KINDS[RESOURCE], principal, gone) for gone in held), *written]
+
+
+# --- resources by themselves ---------------------------------------------------------------------------------------
+
+
+async def ven_of(face: Face, principal: Principal, ven_id: str) -> Record:
+    """The ven of a path; NotFound when this client sees none."""
+    return await objects.find(face.core, KINDS[VEN], principal, ven_id)
+
+
+async def resource_of(face: Face, principal: Principal, ven_id: str, resource_id: str) -> Record:
+    """The resource of a path; NotFound when it is not that ven's."""
+    record = await objects.find(face.core, KINDS[RESOURCE], principal, resource_id)
+    if record.ven_id != ven_id:
+        raise not_found(RESOURCE)
+    return record
+
+
+async def create_resource(face: Face, principal: Principal, ven_id: str, body: Any) -> bytes:
+    """Store a new resource of a ven and return it."""
+    judged = _homed(face, principal, ven_id, body)
+    ven = await ven_of(face, principal, ven_id)
+    content = {**judged.content, **_owner(principal, ven.client_id)}
+    return compat30.rendered(face, principal, await objects.added(face.core, judged.kind, principal, content))
+
+
+async def replace_resource(face: Face, principal: Principal, ven_id: str, resource_id: str, body: Any) -> bytes:
+    """Replace a resource of a ven and return it."""
+    judged = _homed(face, principal, ven_id, body)
+    ven = await ven_of(face, principal, ven_id)
+    await resource_of(face, principal, ven_id, resource_id)
+    content = {**judged.content, **_owner(principal, ven.client_id)}
+    record = await objects.exchanged(face.core, judged.kind, principal, resource_id, content)
+    return compat30.rendered(face, principal, record)
+
+
+def _homed(face: Face, principal: Principal, ven_id: str, body: Any) -> Judged:
+    homed = {**body, "venID": ven_id} if isinstance(body, dict) else body
+    return compat30.sound(face.core, RESOURCE, principal, homed)
