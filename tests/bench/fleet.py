@@ -111,9 +111,8 @@ def _remarks(adapter: Mapping[str, Any], plans: Mapping[str, Any]) -> str:
     return (
         f"a cycle takes as long as {cycle_s / adapter['sort_s']:.0f} sorts of as many numbers; "
         f"the day as {plans['day_s'] / plans['day_sort_s']:.0f}\n"
-        f"a directive costs {adapter['cpu_us']:.0f} us of the adapter's core and {adapter['backend_us']:.0f} us of "
-        f"the backend's; {adapter['refused']:,} of {adapter['refused'] + adapter['accepted']:,} were refused by cars "
-        f"and drivers\n"
+        f"an accepted directive costs {adapter['adapter_us']:.0f} us of the adapter's core and "
+        f"{adapter['backend_us']:.0f} us of the backend's; how they stood: {adapter['states']}\n"
         f"enrolling took {adapter['enrol_s']:.1f} s, a first reading of every car {adapter['ingest_s']:.1f} s; "
         f"{adapter['fleet_mb']:.0f} MB before the event, {adapter['imports_mb']:.0f} MB without cars\n"
         f"with levels told in whole percent the discharge holds {whole['least']:.1%}, in the mean {whole['mean']:.1%}"

@@ -7,7 +7,7 @@ service. Prints one JSON object.
 
 import asyncio
 import contextlib
-import gc
+import dataclasses
 import itertools
 import json
 import os
@@ -27,7 +27,7 @@ from stages import Place, Stages
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import Capability, DirectiveState, Snapshot
 from ven_adapters.transport.codec import load, loads
-from ven_adapters.ven import orders, planning, roster, steering
+from ven_adapters.ven import memory, orders, planning, roster, steering
 from ven_adapters.ven.agent import Agent
 from ven_adapters.ven.enrolment import eligible, read_enrolments
 from ven_adapters.ven.fleet import Fleet
@@ -168,34 +168,49 @@ def cycles(agent: Agent, clock: Clock) -> dict[str, Any]:
     return {"cycle_s": plain_s, "sort_s": sort_s, "cycle_shares": stages.shares(watched_s)}
 
 
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """How far sending had come at an instant."""
+
+    at_s: float
+    accepted: int
+    adapter_s: float
+    backend_s: float
+
+    @classmethod
+    def now(cls, agent: Agent, backend_pid: int) -> "Mark":
+        accepted = agent.garage.roster.by_state[DirectiveState.ACCEPTED]
+        return cls(time.perf_counter(), accepted, time.process_time(), cpu_s(backend_pid))
+
+
+async def stretch(agent: Agent, seconds: float, backend_pid: int) -> tuple[Mark, Mark]:
+    """Let the loops run for a while, or until nobody is left to be told."""
+    first = Mark.now(agent, backend_pid)
+    while time.perf_counter() < first.at_s + seconds and len(agent.backlog):  # noqa: ASYNC110 - watched from outside
+        await asyncio.sleep(0.05)
+    return first, Mark.now(agent, backend_pid)
+
+
 async def send(agent: Agent, seconds: float, backend_pid: int) -> dict[str, Any]:
-    """Let the adapter's own loops carry the event out; directives accepted per second, and where the time went."""
-    stages, roster_of = Stages(), agent.garage.roster
-    loops = [agent._steer, agent._carry_out, agent._remember]
+    """Let the adapter's own loops carry the event out: directives accepted per second, then where the time goes."""
+    stages, by_state = Stages(), agent.garage.roster.by_state
+    tasks = [asyncio.create_task(loop()) for loop in (agent._steer, agent._carry_out, agent._remember)]
+    while not by_state[DirectiveState.ACCEPTED]:  # noqa: ASYNC110 - watched from outside
+        await asyncio.sleep(0.01)
+    first, last = await stretch(agent, seconds, backend_pid)
     with stages.watching(SEND):
-        tasks = [asyncio.create_task(loop()) for loop in loops]
-        while not roster_of.by_state[DirectiveState.ACCEPTED]:  # noqa: ASYNC110 - watched from outside
-            await asyncio.sleep(0.01)
-        stages.seconds.clear()
-        backend_s = cpu_s(backend_pid)
-        accepted, began, busy_s = roster_of.by_state[DirectiveState.ACCEPTED], time.perf_counter(), time.process_time()
-        until = began + seconds
-        while time.perf_counter() < until and len(agent.backlog):  # noqa: ASYNC110 - watched from outside
-            await asyncio.sleep(0.05)
-        spent_s, busy_s = time.perf_counter() - began, time.process_time() - busy_s
-        accepted = roster_of.by_state[DirectiveState.ACCEPTED] - accepted
+        watched = await stretch(agent, seconds / 4, backend_pid)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    states = {state.value: count for state, count in roster_of.by_state.items() if count}
+    accepted = max(1, last.accepted - first.accepted)
     return {
         "accepted": accepted,
-        "refused": sum(states.get(name, 0) for name in ("REJECTED", "FAILED", "OVERRIDDEN")),
-        "backend_us": (cpu_s(backend_pid) - backend_s) / max(accepted, 1) * 1e6,
-        "accepted_per_s": accepted / spent_s,
-        "cpu_us": busy_s / max(accepted, 1) * 1e6,
-        "send_shares": stages.shares(busy_s),
-        "states": states,
+        "accepted_per_s": accepted / (last.at_s - first.at_s),
+        "adapter_us": (last.adapter_s - first.adapter_s) / accepted * 1e6,
+        "backend_us": (last.backend_s - first.backend_s) / accepted * 1e6,
+        "send_shares": stages.shares(max(watched[1].adapter_s - watched[0].adapter_s, 1e-9)),
+        "states": {state.value: count for state, count in by_state.items() if count},
     }
 
 
@@ -209,7 +224,7 @@ async def main(job: dict[str, Any]) -> dict[str, Any]:
     while rows := agent.garage.drain():
         agent._doors.store.note(rows)
         await agent._doors.store.flush()
-    gc.collect()
+    memory.settle()
     told |= {"cars": len(agent.garage.fleet), "fleet_mb": resident_mb()} | cycles(agent, clock)
     told |= await send(agent, job["seconds"], job["backend_pid"]) | {"resident_mb": resident_mb()}
     told["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import BackendError, BackendEvent, DriverChose, VehicleBackend
 from ven_adapters.enrolling.book import Book
-from ven_adapters.ven import arrivals
+from ven_adapters.ven import arrivals, memory
 from ven_adapters.ven.account import Account
 from ven_adapters.ven.agreements import Agreements
 from ven_adapters.ven.backlog import Backlog
@@ -163,6 +163,7 @@ class Agent:
         """Learn what cars can do, look at those that stay silent, and notice when the enrolments change."""
         patient_until_s = time.monotonic() + SILENT_FOR_S
         failures, missing = 0, await self._learn()
+        memory.settle()
         while True:
             failures = failures + 1 if missing else 0
             wait_s = back_off_s(failures, self._settings.wake, self._dice.random()) if missing else WATCH_EVERY_S

@@ -121,7 +121,7 @@ def kwh_above(view: FleetView, floor_pct: Floats, settings: PlanSettings) -> Flo
 
 
 def _from_pct(full_pct: Floats, to_pct: Floats, settings: PlanSettings) -> Floats:
-    """The inverse of the above: the level from which charging to `to_pct` takes as long as `full_pct` at full power."""
+    """The inverse of `_at_full_power_pct`: the level from which charging to `to_pct` takes as long."""
     knee, loss = settings.taper_from_pct, 1.0 - settings.taper_end_share
     width = 100.0 - knee
     if width <= 0 or loss <= 0:

@@ -43,6 +43,7 @@ _DECODE: Mapping[str, Callable[[float], Any]] = {
     "phases": int,
     **{name: functools.partial(_member, members) for name, members in _CODED.items()},
 }
+_DECODERS = tuple(_DECODE.get(name, float) for name in FIELDS)
 _CODES = {validity: code for code, validity in enumerate(VALIDITIES)}
 
 
@@ -116,6 +117,7 @@ class Readings(MutableMapping[str, Snapshot]):
         self._row_of = row_of
         self._ref_of = ref_of
         self._sources: dict[str, int] = {}
+        self._names: list[str] = []
         self._heard: Bools = np.zeros(0, dtype=np.bool_)
         # Per car: value, when observed, when received; validity, source.
         self._numbers: Floats = np.zeros((0, 3, len(FIELDS)))
@@ -139,10 +141,16 @@ class Readings(MutableMapping[str, Snapshot]):
         row = rows[car]
         for place, column in enumerate((batch.value, batch.observed_s, batch.received_s)):
             self._numbers[row, place, field] = column[car, field]
-        names = np.array([self._sources.setdefault(name, len(self._sources)) for name in batch.sources] or [0])
+        names = np.array([self._source(name) for name in batch.sources] or [0])
         self._codes[row, 0, field] = batch.validity[car, field]
         self._codes[row, 1, field] = names[batch.source[car, field]]
         self._heard[rows] = True
+
+    def _source(self, name: str) -> int:
+        if name not in self._sources:
+            self._sources[name] = len(self._names)
+            self._names.append(name)
+        return self._sources[name]
 
     def __contains__(self, ref: object) -> bool:
         row = self._row_of(str(ref))
@@ -159,18 +167,17 @@ class Readings(MutableMapping[str, Snapshot]):
         if row is None or not self._heard[row]:
             return Snapshot(ref)
         (value, observed_s, received_s), (validity, source) = self._numbers[row].tolist(), self._codes[row].tolist()
-        sources, told = tuple(self._sources), dict[str, Reading[Any]]()
-        for name in names:
-            place = PLACE[name]
+        told: list[Any] = [None] * len(FIELDS)
+        for place in map(PLACE.__getitem__, names):
             if observed_s[place] > NEVER_S:
-                told[name] = Reading(
-                    _DECODE[name](value[place]) if name in _DECODE else value[place],
+                told[place] = Reading(
+                    _DECODERS[place](value[place]),
                     instant(observed_s[place]),
                     instant(received_s[place]),
-                    sources[source[place]],
+                    self._names[source[place]],
                     VALIDITIES[validity[place]],
                 )
-        return Snapshot(ref, **told)
+        return Snapshot(ref, *told)
 
     def __setitem__(self, ref: str, snapshot: Snapshot) -> None:
         for batch in batches((snapshot,), lambda _: self._row_of(ref)):
