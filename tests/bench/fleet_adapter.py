@@ -103,10 +103,10 @@ def take_in(agent: Agent, folder: Path, clock: Clock) -> dict[str, float]:
     began = time.perf_counter()
     agent.garage.enrol(eligible(read_enrolments([folder / "cars.jsonl"])), clock.now())
     enrolled = time.perf_counter()
-    refs = iter(map(agent.garage.fleet.ref, range(len(agent.garage.fleet))))
-    for lot in in_lots(folder / "capabilities.jsonl"):
+    for first, lot in enumerate(in_lots(folder / "capabilities.jsonl")):
+        refs = map(agent.garage.fleet.ref, range(first * AT_ONCE, first * AT_ONCE + len(lot)))
         found = [load(Capability, loads(line), received_at=clock.now()) for line in lot]
-        agent.garage.learn(dict(zip(refs, found, strict=False)))
+        agent.garage.learn(dict(zip(refs, found, strict=True)))
     learnt = time.perf_counter()
     ingest_s = 0.0
     for lot in in_lots(folder / "readings.jsonl"):

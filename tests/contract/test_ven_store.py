@@ -5,8 +5,8 @@ import sqlalchemy
 from directive_store_cases import T0, choice, held, read_event
 
 from ven_adapters.contract import DirectiveState
-from ven_adapters.ven.roster import held_of, row_of
-from ven_adapters.ven.store import EnergyRow, ExportRow, ReportRow, Store, parse_at, print_at
+from ven_adapters.ven.roster import held_of, row_of, values_of
+from ven_adapters.ven.store import DirectiveRow, EnergyRow, ExportRow, ReportRow, Store, Values, parse_at, print_at
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -58,6 +58,14 @@ async def test_what_was_flushed_is_there_after_a_restart(opened):
     assert again.reports == {"e-1/1"}
     assert [(row.zone, row.bucket) for row in again.energy] == [("bay", 495_000)]
     assert again.exports[0].year_wh == 10.5
+
+
+async def test_plain_values_are_stored_as_their_row_would_be_and_the_newest_wins(opened):
+    store = await opened()
+    older = {**values_of(held("d-1")), "state": "REQUESTED"}
+    store.note([Values(DirectiveRow, older), Values(DirectiveRow, values_of(held("d-1")))])
+    assert await store.flush() == 1
+    assert [held_of(row) for row in (await (await opened()).load()).directives] == [held("d-1")]
 
 
 async def test_nothing_is_written_before_the_flush(opened):

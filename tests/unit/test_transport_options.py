@@ -50,7 +50,7 @@ async def test_every_brand_is_found_and_makes_a_backend(name):
 
 
 def test_an_unknown_brand_lists_the_known():
-    with pytest.raises(registry.UnknownOem, match=r"'trabant' is not .* known are bmw, ford, honda, nissan"):
+    with pytest.raises(registry.UnknownOem, match=r"'trabant' is not .* known are bmw, .*ford, honda, nissan"):
         registry.factory("trabant")
 
 

@@ -193,10 +193,11 @@ class Agent:
         return bool(missing)
 
     async def _look_at_silent(self) -> None:
-        silent = {ref for ref in self.garage.capabilities if ref not in self.garage.snapshots}
-        found, _ = await arrivals.readings(self._doors.backend, silent)
-        if self.garage.observe(found.values(), self._clock.now()):
-            self.bell.ring()
+        silent = [ref for ref in self.garage.capabilities if ref not in self.garage.snapshots]
+        for first in range(0, len(silent), CARS_AT_ONCE):
+            found, _ = await arrivals.readings(self._doors.backend, silent[first : first + CARS_AT_ONCE])
+            if self.garage.observe(found.values(), self._clock.now()):
+                self.bell.ring()
 
     # --- the VTN ----------------------------------------------------------------------------------------------------
 
