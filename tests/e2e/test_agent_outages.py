@@ -119,7 +119,8 @@ async def told_of(agent, event_id):
 
 
 async def test_cars_that_sleep_and_a_backend_that_refuses_at_times_are_told_in_the_end(launch, tmp_path):
-    faults = {"asleep": 0.3, "rate_limited": 0.2}
+    # Which calls are refused depends on the minute: at one in two, no evening's dozen of cars goes without.
+    faults = {"asleep": 0.3, "rate_limited": 0.5}
     async with rigged(launch, tmp_path, faults=faults) as rig:
         agent = await rig.start()
         await stopped_by(rig, agent)

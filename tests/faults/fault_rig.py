@@ -40,13 +40,14 @@ class Cloud:
     def truth(self):
         return self.cloud.ledger.summary()
 
-    def cars(self, *, charging=True, home=True):
-        """Cars that are plugged in at home, charge, and have hours to spare."""
+    def cars(self, *, charging=True, home=True, pausable=False):
+        """Cars that are plugged in at home, charge, and have hours to spare; if asked, those that can be paused."""
         world = self.cloud.world
         return [
             car
             for car in range(len(self.cloud.fleet.refs))
             if (not home or (world.plugged[car] and world.home[car]))
+            and (not pausable or self.cloud.capability(car).can_stop)
             and (not charging or (world.power_w[car] > 3_000 and world.soc_wh[car] < world.target_wh[car] - 9_000))
         ]
 
