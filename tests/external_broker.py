@@ -58,12 +58,18 @@ def knowing(folder: Path, **users: str) -> dict[str, object]:
 class ExternalBroker:
     """One amqtt process; `start` and `stop` may be repeated, on the same port."""
 
-    def __init__(self, folder: Path, plugins: dict[str, object], port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, plugins: dict[str, object], port: int | None = None, tls: tuple[Path, Path] | None = None
+    ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        listeners = {"default": {"type": "tcp", "bind": f"{HOST}:{self.port}"}}
+        listener: dict[str, object] = {"type": "tcp", "bind": f"{HOST}:{self.port}"}
+        if tls is not None:
+            listener |= {"ssl": True, "certfile": str(tls[0]), "keyfile": str(tls[1])}
+        self._scheme = "mqtt" if tls is None else "mqtts"
+        listeners = {"default": listener}
         (folder / "amqtt.json").write_text(json.dumps({"listeners": listeners, "plugins": plugins}))
 
     def __enter__(self) -> Self:
@@ -75,7 +81,7 @@ class ExternalBroker:
     @property
     def url(self) -> str:
         """Where clients reach it."""
-        return f"mqtt://{HOST}:{self.port}"
+        return f"{self._scheme}://{HOST}:{self.port}"
 
     def start(self) -> Self:
         """Start, and return when it listens."""

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ven_adapters.linking.command import link
 from ven_adapters.ven.enrol_commands import app as enrol_app
 from vtn.clock import parse_clock
 from vtn.errors import ConfigError
@@ -35,6 +36,7 @@ HEADLINES = (
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="VENs that charge and discharge automakers' cars.")
 app.add_typer(enrol_app, name="enrol")
+app.command(epilog="Example: ven-adapters link tesla --account owner-1 --config config/tesla.example.toml")(link)
 
 
 def main() -> None:

@@ -1,13 +1,16 @@
 """Find automakers' files: entry points of the group `ven_adapters.oems`, ours and anybody else's."""
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
 from ven_adapters.contract import VehicleBackend
+from ven_adapters.transport.consent import Consent
 
 GROUP = "ven_adapters.oems"
 Factory = Callable[[Mapping[str, Any]], VehicleBackend]
+ConsentFactory = Callable[[Mapping[str, Any], str], Consent]
 
 
 class UnknownOem(LookupError):
@@ -27,6 +30,16 @@ def factory(name: str) -> Factory:
     if len({point.value for point in points}) > 1:
         raise UnknownOem(f"{name!r} is brought by several packages: {', '.join(sorted(p.value for p in points))}")
     return _load(points[0])
+
+
+def consent(name: str) -> ConsentFactory:
+    """How owners let an automaker's file in: its module's `consent`; UnknownOem when it has none or is not known."""
+    factory(name)
+    point = next(point for point in entry_points(group=GROUP) if point.name == name)
+    made = getattr(import_module(point.module), "consent", None)
+    if not callable(made):
+        raise UnknownOem(f"{name!r} needs no owner's consent: its backend knows its cars")
+    return cast("ConsentFactory", made)
 
 
 def _load(point: EntryPoint) -> Factory:

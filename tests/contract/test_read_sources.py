@@ -4,6 +4,8 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from public_rigs import consented, usual
 from recorded import EVENING, ReadOnlyCloud, hurried, recording
 
@@ -11,6 +13,7 @@ from ven_adapters.contract import BackendError, ChargeState, ErrorCode, Known, R
 from ven_adapters.oems import bmw, ford
 from ven_adapters.oems.bmw_cardata import CarData, judge, sighted
 from ven_adapters.oems.ford_query import FordQuery
+from ven_adapters.transport.quota import DayQuota
 from ven_adapters.transport.sources import WithSource, newest
 from ven_adapters.transport.vendor import Refusal
 
@@ -63,12 +66,68 @@ async def read_without_memory(source, times):
         await source.read("car-1")
 
 
-async def test_our_own_budget_keeps_an_account_below_fifty_calls_in_any_day(tmp_path):
+async def test_our_own_budget_keeps_an_account_below_fifty_calls_in_any_day_over_restarts_too(tmp_path):
+    for _ in range(2):
+        async with source_of(CarData, "bmw", tmp_path, "SYNTHETICVIN00004") as (source, cloud):
+            with pytest.raises(BackendError) as caught:
+                await read_without_memory(source, 60)
+            asked, cloud.requests = len(cloud.requests), []
+        assert caught.value.code in {ErrorCode.QUOTA_EXHAUSTED, ErrorCode.INVALID_REQUEST}
+        assert asked in {40, 0}
+    assert asked == 0
+
+
+async def test_after_a_refusal_for_quota_nothing_is_asked_again(tmp_path):
     async with source_of(CarData, "bmw", tmp_path, "SYNTHETICVIN00004") as (source, cloud):
+        cloud.fail("telematicData", "quota_403")
+        for _ in range(3):
+            with pytest.raises(BackendError) as caught:
+                await source.read("car-1")
+            assert caught.value.code is ErrorCode.QUOTA_EXHAUSTED
+        assert [path.rsplit("/", 1)[1] for _, path in cloud.requests] == ["mappings", "telematicData"]
+
+
+@given(st.lists(st.integers(0, 40_000), max_size=60), st.integers(1, 9))
+def test_no_day_sees_more_calls_than_the_quota_whenever_they_are_asked_for(gaps_s, most):
+    now, quota, taken = EVENING, DayQuota(most, None, EVENING), []
+    for gap_s in gaps_s:
+        now += timedelta(seconds=gap_s)
+        if sum(now - at < timedelta(days=1) for at in taken) < most:
+            quota.pay(now)
+            taken.append(now)
+            continue
         with pytest.raises(BackendError) as caught:
-            await read_without_memory(source, 60)
-        assert caught.value.code is ErrorCode.RATE_LIMITED
-        assert len(cloud.requests) == 25
+            quota.pay(now)
+        assert caught.value.retry_after_s == pytest.approx((taken[-most] + timedelta(days=1) - now).total_seconds())
+
+
+def test_a_quota_that_cannot_be_read_counts_as_spent(tmp_path):
+    file = tmp_path / "quota.json"
+    file.write_bytes(b"{")
+    quota = DayQuota(3, file, EVENING)
+    with pytest.raises(BackendError):
+        quota.pay(EVENING)
+    quota.pay(EVENING + timedelta(days=1))
+
+
+async def test_an_owner_whose_grant_fails_hides_his_own_cars_only_and_is_asked_again(tmp_path):
+    async with source_of(CarData, "bmw", tmp_path, "SYNTHETICVIN00004") as (source, cloud):
+        consented(tmp_path, "owner-0")
+        cloud.fail("mappings", "forbidden_403")
+        assert (await source.read("car-1")).soc_pct.value == 61
+        cloud.failures.clear()
+        with pytest.raises(BackendError):
+            await source.read("car-2")
+        assert [path.rsplit("/", 1)[1] for _, path in cloud.requests].count("mappings") == 3
+
+
+def test_a_reading_older_than_a_day_is_marked_old_and_one_that_cannot_be_is_a_sentinel():
+    told = recording("bmw", "telematic_data")["body"]["telematicData"]
+    told["vehicle.body.chargingPort.status"]["timestamp"] = "2026-06-30T03:50:00Z"
+    told["vehicle.drivetrain.batteryManagement.header"]["value"] = "255"
+    found = sighted("car-1", told, EVENING)
+    assert (found.plugged.validity, found.soc_pct.validity) == (Validity.STALE, Validity.SENTINEL)
+    assert found.power_w.validity is Validity.OK
 
 
 def test_the_quota_of_cardata_is_no_loss_of_consent():
@@ -114,7 +173,7 @@ async def test_the_newer_of_two_readings_counts_value_by_value():
 
 async def test_a_source_that_fails_changes_nothing_and_one_that_reads_helps_a_silent_backend(tmp_path):
     async with source_of(CarData, "bmw", tmp_path, "SYNTHETICVIN00004") as (source, cloud):
-        cloud.fail("telematicData", "quota_403")
+        cloud.fail("telematicData", "forbidden_403")
         bare = Snapshot("car-1")
         assert await WithSource(Stub(bare), source).snapshot("car-1") == bare
         silent = Stub(BackendError(ErrorCode.UNREACHABLE, "x"))

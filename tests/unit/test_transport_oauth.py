@@ -101,6 +101,13 @@ def test_the_device_flow_shows_the_code_and_slows_down_when_told():
     assert grant.access_token == "a-1"
 
 
+def test_a_device_code_is_not_asked_for_after_its_end():
+    asked = said(200, device_code="d", user_code="A", verification_uri="http://x", expires_in=60)
+    late = oauth.Answer(400, b'{"error": "authorization_pending"}', NOON + timedelta(seconds=61))
+    _, error = ended(oauth.device_code(CLIENT, scope="x", verifier=VERIFIER), asked, None, late)
+    assert (error.code, "begin again" in error.detail) == (ErrorCode.REAUTH_REQUIRED, True)
+
+
 def test_a_driver_who_says_no_ends_the_device_flow():
     flow = oauth.device_code(CLIENT, scope="x", verifier=VERIFIER)
     _, error = ended(
@@ -208,7 +215,34 @@ def test_a_grant_is_for_our_eyes_only_and_replaced_whole(file):
     assert sorted(path.name for path in file.parent.iterdir()) == ["owner.json"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"{"])
+def test_a_grant_is_sealed_where_it_lies_under_a_key_that_lies_apart(file):
+    store(file, Grant("a-secret", NOON, "r-secret", "i-secret"))
+    assert not [word for word in (b"a-secret", b"r-secret", b"i-secret") if word in file.read_bytes()]
+    assert fetch(file).refresh_token == "r-secret"
+    key = file.parent.with_name("grants.key")
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert len(key.read_bytes()) == 32
+
+
+def test_a_sealed_grant_opens_under_its_own_name_and_key_only(file):
+    other = file.with_name("another.json")
+    other.write_bytes(file.read_bytes())
+    with pytest.raises(BackendError, match="damaged, or the key is another"):
+        fetch(other)
+    file.parent.with_name("grants.key").unlink()
+    with pytest.raises(BackendError, match=r"key grants.key is missing; `ven-adapters link`"):
+        fetch(file)
+
+
+def test_a_grant_from_before_grants_were_sealed_is_read_and_sealed_at_its_next_renewal(file):
+    plain = {"access_token": "a-0", "expires_at": NOON.isoformat(), "refresh_token": "r-0"}
+    write_private(file, json.dumps(plain).encode())
+    assert fetch(file).refresh_token == "r-0"
+    store(file, fetch(file))
+    assert b"r-0" not in file.read_bytes()
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"{", b'{"sealed": 1}', b'{"sealed": "AAAA"}'])
 def test_a_damaged_grant_needs_the_driver(file, body):
     write_private(file, body)
     with pytest.raises(BackendError) as caught:

@@ -22,10 +22,11 @@ from ven_adapters.contract import (
     Snapshot,
     VehicleBackend,
 )
-from ven_adapters.oems.bmw_cardata import CarData
+from ven_adapters.oems import bmw_cardata
 from ven_adapters.transport import ladder
 from ven_adapters.transport.backend import HttpVehicleBackend
-from ven_adapters.transport.options import backend_settings
+from ven_adapters.transport.consent import Consent
+from ven_adapters.transport.options import backend_settings, table
 from ven_adapters.transport.sources import WithSource
 
 
@@ -34,7 +35,14 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
     given = dict(settings)
     cardata = given.pop("cardata", None)
     made = HttpVehicleBackend(backend_settings(given), achieve)
-    return made if cardata is None else WithSource(made, CarData({"clock": given.get("clock"), **cardata}))
+    if cardata is None:
+        return made
+    return WithSource(made, bmw_cardata.CarData({"clock": given.get("clock"), **cardata}))
+
+
+def consent(settings: Mapping[str, Any], name: str) -> Consent:
+    """An owner lets us read his car through CarData; BMW has no consent to commands that others may ask for."""
+    return bmw_cardata.consent(table(settings, "cardata"), name)
 
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:

@@ -1,22 +1,39 @@
 """BMW CarData, which only reads: a second source of readings for BMW's backend.
 
-Its quota is fifty calls in any 24 hours for each account, shared with the owner's own portal, and is told as 403 with
-the code CU-429. Half of it is our burst and half our daily refill, so no 24 hours see more than fifty; a reading is
-kept for an hour. The grant comes from the device flow and has no secret.
+The car's own stream (MQTT, `stream` in the settings) is the first source: cars send when they please, so a reading may
+be hours old. REST only fills the gaps, within a quota of fifty calls in any 24 hours for each account, shared with the
+owner's own portal and told as 403 with the code CU-429: we take forty at most and remember them over restarts. The
+grant comes from the device flow and has no secret. A reading older than a day is STALE: it says nothing of tonight.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
-from ven_adapters.contract import BackendError, ChargeState, ErrorCode, Known, Snapshot
+import orjson
+
+from ven_adapters.contract import (
+    BackendError,
+    BackendEvent,
+    ChargeState,
+    ErrorCode,
+    Known,
+    Snapshot,
+    SnapshotsSeen,
+)
+from ven_adapters.transport.codec import dumps
+from ven_adapters.transport.consent import Consent, DeviceConsent, Options, account, options
 from ven_adapters.transport.session import Call, Limits
-from ven_adapters.transport.sightings import instant, pick, snapshot_of
-from ven_adapters.transport.sources import Owners
+from ven_adapters.transport.sightings import aged, instant, pick, snapshot_of
+from ven_adapters.transport.sources import Owners, Reader, newest
+from ven_adapters.transport.stream import Pauses, Stream, broker_of
 from ven_adapters.transport.vendor import Dialect, Refusal, VendorSession, by_status, vendor_settings
 
-LIMITS = Limits(app_burst=25, app_per_hour=25 / 24)
+CALLS_OF_A_DAY = 40
+LIMITS = Limits(answer_s=30.0, vehicle_burst=CALLS_OF_A_DAY)
 KEEP_S = 3_600.0
+GAP_S = 3 * 3_600.0
+OLD = timedelta(days=1)
 HEADERS = {"x-version": "v1"}
 STATUSES = {401: ErrorCode.REAUTH_REQUIRED, 403: ErrorCode.NOT_PERMITTED, 429: ErrorCode.QUOTA_EXHAUSTED}
 CHARGING = {
@@ -45,36 +62,107 @@ def judge(refusal: Refusal) -> BackendError:
 
 
 class CarData:
-    """Every BMW whose owner let us read it."""
+    """Every BMW whose owner let us read it; `stream` and `stream_ca` are the broker and who vouches for it."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._settings = vendor_settings("bmw", settings, LIMITS)
-        self._owners = Owners(self._settings, Dialect(judge), _vins)
+    def __init__(self, settings: Mapping[str, Any], pauses: Pauses | None = None) -> None:
+        given = dict(settings)
+        url, ca = given.pop("stream", None), given.pop("stream_ca", None)
+        self._settings = vendor_settings("bmw", given, LIMITS)
+        self._owners = Owners(self._settings, READER)
         self._last: dict[str, Snapshot] = {}
+        self._heard: dict[str, datetime] = {}
         self._asked: dict[str, datetime] = {}
+        self.stream = None
+        if url is not None:
+            broker, client = broker_of(str(url), ca), self._settings.client
+            self.stream = Stream(
+                broker, client, self._owners.folder, self._sent, pauses=pauses, seed=self._settings.seed
+            )
 
     async def read(self, ref: str) -> Snapshot:
-        """The last reading for an hour, then a new one while the quota lasts."""
+        """What the stream told lately; else the last reading for an hour, then a new one while the quota lasts."""
         now = self._settings.clock.now()
-        last, asked = self._last.get(ref), self._asked.get(ref)
-        if last is not None and asked is not None and (now - asked).total_seconds() < KEEP_S:
-            return last
+        if _within(self._heard.get(ref), now, GAP_S) or _within(self._asked.get(ref), now, KEEP_S):
+            return self._last[ref]
         session = await self._owners.session(ref)
         path = f"/customers/vehicles/{self._settings.names.native(ref)}/telematicData"
         call = Call("GET", path, headers=HEADERS, query={"containerId": self._settings.container}, vehicle=ref)
-        found = sighted(ref, pick(await session.json(call), "telematicData"), now)
-        self._last[ref], self._asked[ref] = found, now
-        return found
+        told = pick(await session.json(call), "telematicData")
+        self._asked[ref] = now
+        return self._keep(sighted(ref, told, now))
+
+    async def pushes(self) -> AsyncIterator[BackendEvent]:
+        """What cars send; nothing without a stream."""
+        if self.stream is not None:
+            async for snapshot in self.stream.snapshots():
+                yield SnapshotsSeen((snapshot,))
 
     async def close(self) -> None:
         """Let go of connections."""
         await self._owners.close()
+
+    def _sent(self, body: bytes) -> Snapshot | None:
+        """What a body of the stream says; None for one that is not of the documented shape."""
+        now = self._settings.clock.now()
+        try:
+            raw = orjson.loads(body)
+            ref = self._settings.names.ref(str(pick(raw, "vin")))
+            found = sighted(ref, pick(raw, "data"), now)
+        except (orjson.JSONDecodeError, BackendError, AttributeError):
+            return None
+        self._heard[ref] = now
+        self._keep(found)
+        return found
+
+    def _keep(self, found: Snapshot) -> Snapshot:
+        """Value by value the newest: a message tells some values only, and may come late."""
+        last = self._last.get(found.vehicle_ref)
+        self._last[found.vehicle_ref] = found if last is None else newest(last, found)
+        return self._last[found.vehicle_ref]
+
+
+def _within(at: datetime | None, now: datetime, seconds: float) -> bool:
+    return at is not None and (now - at).total_seconds() < seconds
 
 
 async def _vins(session: VendorSession) -> list[str]:
     """The cars of one account that it is the main user of."""
     raw = await session.json(Call("GET", "/customers/vehicles/mappings", headers=HEADERS))
     return [str(pick(car, "vin")) for car in raw if pick(car, "mappingType") == "PRIMARY"]
+
+
+READER = Reader(Dialect(judge), _vins, CALLS_OF_A_DAY)
+USUAL = Options(
+    device_url="https://customer.bmwgroup.com/gcdm/oauth/device/code",
+    scope="authenticate_user openid cardata:api:read cardata:streaming:read",
+)
+
+
+def consent(settings: Mapping[str, Any], name: str) -> Consent:
+    """An owner lets us read his BMW; a container of readings is made for whoever has none."""
+    given = {key: value for key, value in settings.items() if key not in {"stream", "stream_ca"}}
+    asked = options(given.get("consent", {}), USUAL)
+    read = vendor_settings("bmw", given, LIMITS)
+    owners = Owners(read, READER)
+
+    async def cars() -> list[str]:
+        refs = await owners.cars(name)
+        if refs and not read.container:
+            made.afterwards = (
+                f'put this into the settings: container = "{await _container(await owners.session(refs[0]))}"'
+            )
+        return refs
+
+    made = DeviceConsent(account(read, name), asked, cars, owners.close)
+    return made
+
+
+async def _container(session: VendorSession) -> str:
+    """Choose the readings that we use, once for each account."""
+    wanted = sorted({descriptor for descriptor, _ in NUMBERS.values()} | {STATUS, PLUG})
+    body = dumps({"name": "evtn", "purpose": "managed charging", "technicalDescriptors": wanted})
+    call = Call("POST", "/customers/containers", body=body, headers=HEADERS, writes=True)
+    return str(pick(await session.json(call), "containerId"))
 
 
 def sighted(ref: str, told: Mapping[str, Any], now: datetime) -> Snapshot:
@@ -87,7 +175,7 @@ def sighted(ref: str, told: Mapping[str, Any], now: datetime) -> Snapshot:
     seen["charge_state"] = (CHARGING.get(str(status), ChargeState.UNKNOWN), at)
     plug, at = _told(told, PLUG)
     seen["plugged"] = (PLUGS.get(str(plug), Known.UNKNOWN), at)
-    return snapshot_of(ref, seen, "cardata", now)
+    return aged(snapshot_of(ref, seen, "cardata", now), now - OLD)
 
 
 def _told(told: Mapping[str, Any], descriptor: str) -> tuple[Any, datetime | None]:

@@ -23,10 +23,11 @@ from ven_adapters.contract import (
     Snapshot,
     VehicleBackend,
 )
-from ven_adapters.oems.ford_query import FordQuery
+from ven_adapters.oems import ford_query
 from ven_adapters.transport import ladder
 from ven_adapters.transport.backend import HttpVehicleBackend
-from ven_adapters.transport.options import backend_settings
+from ven_adapters.transport.consent import Consent
+from ven_adapters.transport.options import backend_settings, table
 from ven_adapters.transport.sources import WithSource
 
 LEAST_A = 6
@@ -37,7 +38,12 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
     given = dict(settings)
     query = given.pop("query", None)
     made = HttpVehicleBackend(backend_settings(given), achieve)
-    return made if query is None else WithSource(made, FordQuery({"clock": given.get("clock"), **query}))
+    return made if query is None else WithSource(made, ford_query.FordQuery({"clock": given.get("clock"), **query}))
+
+
+def consent(settings: Mapping[str, Any], name: str) -> Consent:
+    """An owner lets us read his car through FordConnect Query; there is no consent to commands to be asked for."""
+    return ford_query.consent(table(settings, "query"), name)
 
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:

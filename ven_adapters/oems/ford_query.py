@@ -3,14 +3,15 @@
 One grant sees one car. There is no push and no published quota; a minute between two readings is the field's custom.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from ven_adapters.contract import BackendError, ChargeState, ErrorCode, Known, Snapshot
+from ven_adapters.contract import BackendError, BackendEvent, ChargeState, ErrorCode, Known, Snapshot
+from ven_adapters.transport.consent import CodeConsent, Consent, Options, account, options
 from ven_adapters.transport.session import Call
 from ven_adapters.transport.sightings import instant, number, pick, snapshot_of
-from ven_adapters.transport.sources import Owners
+from ven_adapters.transport.sources import Owners, Reader
 from ven_adapters.transport.vendor import Dialect, Refusal, VendorSession, by_status, vendor_settings
 
 KEEP_S = 60.0
@@ -32,7 +33,7 @@ class FordQuery:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = vendor_settings("ford", settings)
-        self._owners = Owners(self._settings, Dialect(judge), _vins)
+        self._owners = Owners(self._settings, READER)
         self._last: dict[str, Snapshot] = {}
         self._asked: dict[str, datetime] = {}
 
@@ -47,6 +48,12 @@ class FordQuery:
         self._last[ref], self._asked[ref] = sighted(ref, pick(raw, "metrics"), now), now
         return self._last[ref]
 
+    async def pushes(self) -> AsyncIterator[BackendEvent]:
+        """None: Ford's interface is only asked."""
+        nothing: tuple[BackendEvent, ...] = ()
+        for event in nothing:
+            yield event
+
     async def close(self) -> None:
         """Let go of connections."""
         await self._owners.close()
@@ -54,6 +61,19 @@ class FordQuery:
 
 async def _vins(session: VendorSession) -> list[str]:
     return [str(pick(await session.json(Call("GET", "/v1/garage")), "VIN"))]
+
+
+READER = Reader(Dialect(judge), _vins)
+USUAL = Options(authorize_url="https://api.vehicle.ford.com/fcon-public/v1/auth/init", scope="openid offline_access")
+
+
+def consent(settings: Mapping[str, Any], name: str) -> Consent:
+    """An owner lets us read his Ford."""
+    given = dict(settings)
+    asked = options(given.get("consent", {}), USUAL)
+    read = vendor_settings("ford", given)
+    owners = Owners(read, READER)
+    return CodeConsent(account(read, name), asked, lambda: owners.cars(name), owners.close)
 
 
 def sighted(ref: str, metrics: Mapping[str, Any], now: datetime) -> Snapshot:

@@ -12,6 +12,7 @@ One grant of our own serves every car; the driver's consent shows in the header 
 """
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -43,8 +44,10 @@ from ven_adapters.oems.smartcar_shapes import (
     signals_of,
 )
 from ven_adapters.transport.codec import dumps, loads
+from ven_adapters.transport.consent import Consent, HostedConsent, Options, options
 from ven_adapters.transport.grants import AppTokens
 from ven_adapters.transport.keeper import KeptBackend
+from ven_adapters.transport.oauth import consent_url
 from ven_adapters.transport.pushes import Meaning, Pushes, keyed_digest, same
 from ven_adapters.transport.session import Call, Limits
 from ven_adapters.transport.sightings import age_s, pick
@@ -58,6 +61,29 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
     """Smartcar's backend; `webhook_secret` is the Application Management Token."""
     read = vendor_settings("smartcar", settings, LIMITS)
     return KeptBackend(Smartcars(read), read.clock, read.journal(), read.pace)
+
+
+USUAL = Options(
+    authorize_url="https://connect.smartcar.com/oauth/authorize",
+    scope="read_vehicle_info read_battery read_charge read_location required:control_charge",
+)
+
+
+def consent(settings: Mapping[str, Any], name: str) -> Consent:
+    """An owner connects his car to our application; Smartcar keeps his grant, and `name` is his name there."""
+    read = vendor_settings("smartcar", settings, LIMITS)
+    asked = options(settings.get("consent", {}), USUAL)
+    cars, known = Smartcars(read), set[str]()
+
+    async def page(state: str) -> str:
+        known.update([car.ref async for car in cars.refs()])
+        client = dataclasses.replace(read.client, authorize_url=asked.authorize_url, redirect_uri=asked.redirect_uri)
+        return consent_url(client, scope=asked.scope, state=state, more={"mode": asked.mode, "user": name})
+
+    async def came() -> list[str]:
+        return [car.ref async for car in cars.refs() if car.ref not in known]
+
+    return HostedConsent(asked, page, came, cars.close)
 
 
 class Smartcars:

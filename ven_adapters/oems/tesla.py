@@ -43,6 +43,7 @@ from ven_adapters.oems.tesla_shapes import (
     price,
     sighted,
 )
+from ven_adapters.transport.consent import CodeConsent, Consent, Options, account, options
 from ven_adapters.transport.grants import Folder, OwnerTokens
 from ven_adapters.transport.keeper import KeptBackend
 from ven_adapters.transport.session import Call
@@ -62,6 +63,24 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
     return KeptBackend(Teslas(read, Folder(read.state / "grants")), read.clock, read.journal(), read.pace)
 
 
+USUAL = Options(
+    authorize_url="https://auth.tesla.com/oauth2/v3/authorize",
+    scope="openid offline_access vehicle_device_data vehicle_location vehicle_cmds vehicle_charging_cmds",
+)
+PAIR = "the owner adds our key at https://tesla.com/_ak/YOUR-DOMAIN: without it cars newer than 2021 take no command"
+
+
+def consent(settings: Mapping[str, Any], name: str) -> Consent:
+    """An owner lets us into his Teslas."""
+    read = vendor_settings("tesla", settings)
+    asked = options(settings.get("consent", {}), USUAL)
+    whose = account(read, name)
+    teslas = Teslas(read, whose.folder)
+    made = CodeConsent(whose, asked, lambda: teslas.refs_of(name), teslas.close, audience=read.url)
+    made.afterwards = PAIR
+    return made
+
+
 class Teslas:
     """Every car of every owner who consented."""
 
@@ -77,12 +96,17 @@ class Teslas:
         """Every car; an owner whose grant fails hides his own cars only."""
         for name in self._grants.names():
             try:
-                for vin in await self._vins(session := self._account(name)):
-                    ref = self._names.ref(vin)
-                    self._account_of[ref] = session
+                for ref in await self.refs_of(name):
                     yield VehicleRef(ref)
             except BackendError as error:
                 _log.warning("an owner's cars could not be listed: %s", error.code)
+
+    async def refs_of(self, name: str) -> list[str]:
+        """One owner's cars."""
+        session = self._account(name)
+        refs = [self._names.ref(vin) for vin in await self._vins(session)]
+        self._account_of |= dict.fromkeys(refs, session)
+        return refs
 
     async def capability(self, ref: str) -> Capability:
         """What the car says of itself; a car asleep since the start is woken for it, once."""

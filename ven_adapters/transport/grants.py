@@ -1,4 +1,4 @@
-"""Keep grants and renew them: one file per grant, mode 0600, and one writer per refresh token.
+"""Keep grants and renew them: one sealed file per grant, mode 0600, and one writer per refresh token.
 
 A refresh token may be good for one use only, and a server that sees it twice may end the whole grant (Tesla). So the
 file is locked, read again under the lock, marked as spending before the token leaves, and replaced whole. When the
@@ -20,9 +20,11 @@ from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport import oauth
 from ven_adapters.transport.oauth import Answer, Ask, Client, Flow, Grant
 from ven_adapters.transport.private import only_writer, write_private
+from ven_adapters.transport.sealing import Unopened, seal, unseal
 
 MARGIN = timedelta(seconds=60)
 ANSWER_S = 30.0
+AGAIN = "`ven-adapters link` gets another"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -57,19 +59,27 @@ class Folder:
         """Erase a grant that an owner took back."""
         self.file(name).unlink(missing_ok=True)
 
+    def holds(self, name: str) -> bool:
+        """Whether there is a grant of this account."""
+        return self.file(name).exists()
+
 
 def store(file: Path, grant: Grant) -> None:
-    """Write a grant, whole and private."""
-    write_private(file, orjson.dumps(grant, option=orjson.OPT_UTC_Z))
+    """Write a grant, whole, sealed and private."""
+    write_private(file, seal(file, orjson.dumps(grant, option=orjson.OPT_UTC_Z)))
 
 
 def fetch(file: Path) -> Grant:
     """Read a grant; REAUTH_REQUIRED when there is none that can be read."""
     try:
-        raw = orjson.loads(file.read_bytes())
+        raw = orjson.loads(unseal(file, file.read_bytes()))
         return Grant(**(raw | {"expires_at": datetime.fromisoformat(raw["expires_at"])}))
+    except Unopened as error:
+        raise BackendError(ErrorCode.REAUTH_REQUIRED, f"the grant of this account {error}; {AGAIN}") from None
     except (OSError, ValueError, TypeError, KeyError):
-        raise BackendError(ErrorCode.REAUTH_REQUIRED, "the grant of this account is missing or damaged") from None
+        raise BackendError(
+            ErrorCode.REAUTH_REQUIRED, f"the grant of this account is missing or damaged; {AGAIN}"
+        ) from None
 
 
 class OwnerTokens:
@@ -82,13 +92,18 @@ class OwnerTokens:
 
     async def access(self, after: str | None) -> tuple[str, float]:
         """The stored token while it is good, else a renewed one."""
+        grant = await self.grant(after)
+        return grant.access_token, (grant.expires_at - self._now()).total_seconds()
+
+    async def grant(self, after: str | None) -> Grant:
+        """The stored grant while its access token is good and not `after`, else a renewed one."""
         grant = fetch(self._file)
         if not self._good(grant, after):
             async with only_writer(self._file):
                 grant = fetch(self._file)
                 if not self._good(grant, after):
                     grant = await self._renewed(grant)
-        return grant.access_token, (grant.expires_at - self._now()).total_seconds()
+        return grant
 
     def _good(self, grant: Grant, after: str | None) -> bool:
         return grant.access_token != after and grant.expires_at - MARGIN > self._now()

@@ -8,6 +8,7 @@ lifetime does not hurry with a demonstration's clock.
 import base64
 import dataclasses
 import hashlib
+import re
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,8 +21,10 @@ from ven_adapters.contract import BackendError, ErrorCode
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 USUAL_LIFETIME_S = 3600.0
 USUAL_INTERVAL_S = 5.0
+USUAL_CODE_S = 900.0
 SLOW_DOWN_S = 5.0
 OK = 200
+_WORD = re.compile(r"[a-z_]{1,40}")
 SERVER_ERROR = 500
 
 
@@ -90,23 +93,28 @@ def challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-def consent_url(client: Client, *, scope: str, state: str, verifier: str) -> str:
-    """Where to send the driver's browser. `state` and `verifier` are chosen by the caller and kept for the return."""
+def consent_url(
+    client: Client, *, scope: str, state: str, verifier: str | None = None, more: Mapping[str, str] | None = None
+) -> str:
+    """Where to send the driver's browser. `state` and `verifier` are chosen by the caller and kept for the return.
+
+    Without a verifier the address carries no challenge: not every vendor knows PKCE. `more` are a vendor's own fields.
+    """
     query = {
         "response_type": "code",
         "client_id": client.client_id,
         "redirect_uri": client.redirect_uri or "",
         "scope": scope,
         "state": state,
-        "code_challenge": challenge(verifier),
-        "code_challenge_method": "S256",
     }
-    return f"{client.authorize_url}?{urlencode(query)}"
+    query |= {} if verifier is None else {"code_challenge": challenge(verifier), "code_challenge_method": "S256"}
+    return f"{client.authorize_url}?{urlencode(query | dict(more or {}))}"
 
 
-def redeem_code(client: Client, code: str, verifier: str) -> Flow:
+def redeem_code(client: Client, code: str, verifier: str | None = None) -> Flow:
     """Authorization code to grant."""
-    form = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier}
+    form = {"grant_type": "authorization_code", "code": code}
+    form |= {} if verifier is None else {"code_verifier": verifier}
     form |= {"redirect_uri": client.redirect_uri} if client.redirect_uri else {}
     return _grant((yield _ask(client, form)), None)
 
@@ -137,11 +145,14 @@ def device_code(client: Client, *, scope: str, verifier: str) -> DeviceFlow:
     yield Prompt(str(told["user_code"]), str(told.get("verification_uri_complete") or told["verification_uri"]))
     form = {"grant_type": DEVICE_GRANT, "device_code": str(told["device_code"]), "code_verifier": verifier}
     wait_s = float(told.get("interval", USUAL_INTERVAL_S))
+    until = asked.at + timedelta(seconds=float(told.get("expires_in", USUAL_CODE_S)))
     while True:
         answer = _heard((yield dataclasses.replace(_ask(client, form), wait_s=wait_s)))
         error = _document(answer).get("error")
         if error not in ("authorization_pending", "slow_down"):
             return _grant(answer, None)
+        if answer.at >= until:
+            raise _expired()
         wait_s += SLOW_DOWN_S if error == "slow_down" else 0.0
 
 
@@ -190,6 +201,13 @@ def _refused(answer: Answer, told: Mapping[str, Any]) -> BackendError:
     if answer.status >= SERVER_ERROR:
         return BackendError(ErrorCode.BACKEND_TRANSIENT, f"the authorisation server answered {answer.status}")
     error = _text(told, "error")
+    if error == "expired_token":
+        return _expired()
     if error in ("invalid_grant", "access_denied"):
         return BackendError(ErrorCode.CONSENT_REVOKED, f"{error}: the driver must consent again")
-    return BackendError(ErrorCode.REAUTH_REQUIRED, f"the authorisation server answered {answer.status}, no token")
+    said = f" ({error})" if error is not None and _WORD.fullmatch(error) else ""
+    return BackendError(ErrorCode.REAUTH_REQUIRED, f"the authorisation server answered {answer.status}{said}, no token")
+
+
+def _expired() -> BackendError:
+    return BackendError(ErrorCode.REAUTH_REQUIRED, "the code was not confirmed in time; begin again")

@@ -63,6 +63,14 @@ def backend_settings(settings: Mapping[str, Any]) -> BackendSettings:
     )
 
 
+def table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A table inside the settings; INVALID_REQUEST when it is not there."""
+    found = settings.get(name)
+    if not isinstance(found, Mapping):
+        raise _wrong(name, "is required: the table that says how owners' cars are read")
+    return found
+
+
 def _credentials(given: Mapping[str, Any]) -> Credentials:
     if "token" in given:
         return Credentials(token=given["token"])

@@ -3,12 +3,13 @@
 Sentinels (255 %, 1970, a time in the future) are judged by the codec, as for every other backend.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ven_adapters.contract import BackendError, ErrorCode, Known, Snapshot
+from ven_adapters.contract import BackendError, ErrorCode, Known, Reading, Snapshot, Validity
 from ven_adapters.transport.codec import load
 
 EARTH_M = 6_371_000.0
@@ -28,6 +29,18 @@ def snapshot_of(ref: str, seen: Seen, source: str, now: datetime) -> Snapshot:
         return load(Snapshot, raw, received_at=now)
     except BackendError as error:
         raise BackendError(ErrorCode.BACKEND_TRANSIENT, f"the vendor's reading: {error.detail}") from None
+
+
+def aged(snapshot: Snapshot, oldest: datetime) -> Snapshot:
+    """The snapshot with every reading from before `oldest` marked STALE."""
+    old: dict[str, Any] = {
+        field.name: dataclasses.replace(reading, validity=Validity.STALE)
+        for field in dataclasses.fields(snapshot)
+        if isinstance(reading := getattr(snapshot, field.name), Reading)
+        and reading.validity is Validity.OK
+        and reading.observed_at < oldest
+    }
+    return dataclasses.replace(snapshot, **old)
 
 
 def instant(raw: Any) -> datetime | None:

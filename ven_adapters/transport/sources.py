@@ -1,12 +1,14 @@
 """Second sources of readings: a public interface that only reads, beside the backend that commands.
 
 Each value of a snapshot is the newer of the two; a source that fails or has spent its quota changes nothing. Every
-owner has a grant, a session and a call budget of his own.
+owner has a grant, a session and a call budget of his own. What a source pushes comes beside what the backend pushes.
 """
 
+import asyncio
+import contextlib
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 from ven_adapters.contract import (
@@ -23,10 +25,13 @@ from ven_adapters.contract import (
     VehicleBackend,
     VehicleRef,
 )
-from ven_adapters.transport.grants import Folder, OwnerTokens
+from ven_adapters.transport.grants import Folder, OwnerTokens, Tokens
+from ven_adapters.transport.quota import DayQuota
+from ven_adapters.transport.session import Call
 from ven_adapters.transport.vendor import Dialect, VendorSession, VendorSettings
 
 _log = logging.getLogger(__name__)
+QUEUED = 1_000
 Natives = Callable[[VendorSession], Awaitable[list[str]]]
 
 
@@ -36,38 +41,92 @@ class Source(Protocol):
     async def read(self, ref: str) -> Snapshot:
         """The newest reading; BackendError when there is none to be had."""
 
+    def pushes(self) -> AsyncIterator[BackendEvent]:
+        """Readings as they are pushed; may end, and never raises."""
+
     async def close(self) -> None:
         """Let go of connections."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reader:
+    """How one vendor's cars are read: its refusals, an owner's cars, its calls of 24 hours (None: no quota)."""
+
+    dialect: Dialect
+    natives: Natives
+    calls_of_a_day: int | None = None
 
 
 class Owners:
     """One session for each grant in `state`/grants, and which owner a car belongs to."""
 
-    def __init__(self, settings: VendorSettings, dialect: Dialect, natives: Natives) -> None:
+    def __init__(self, settings: VendorSettings, reader: Reader) -> None:
         if settings.state is None:
             raise BackendError(ErrorCode.INVALID_REQUEST, "settings.state: is required, for the owners' grants")
-        self._settings, self._dialect, self._natives = settings, dialect, natives
-        self._folder = Folder(settings.state / "grants")
+        self._settings, self._reader, self._state = settings, reader, settings.state
+        self.folder = Folder(settings.state / "grants")
         self._sessions: dict[str, VendorSession] = {}
+        self._asked: set[str] = set()
         self._of: dict[str, VendorSession] = {}
 
     async def session(self, ref: str) -> VendorSession:
         """The session that reads a car; each owner is asked for his cars once."""
-        for name in self._folder.names():
-            if ref not in self._of and name not in self._sessions:
-                tokens = OwnerTokens(self._settings.client, self._folder.file(name))
-                session = VendorSession(self._settings, self._settings.url, tokens, self._dialect)
-                self._sessions[name] = session
-                for native in await self._natives(session):
-                    self._of[self._settings.names.ref(native)] = session
+        for name in self.folder.names():
+            if ref not in self._of and name not in self._asked:
+                await self._ask(name)
         if ref not in self._of:
             raise BackendError(ErrorCode.INVALID_REQUEST, "vehicle_ref: no owner's grant covers it")
         return self._of[ref]
+
+    async def cars(self, name: str) -> list[str]:
+        """The refs of one owner's cars, asked for anew."""
+        session = self._session(name)
+        refs = [self._settings.names.ref(native) for native in await self._reader.natives(session)]
+        self._of |= dict.fromkeys(refs, session)
+        self._asked.add(name)
+        return refs
+
+    async def _ask(self, name: str) -> None:
+        try:
+            await self.cars(name)
+        except BackendError as error:
+            _log.warning("an owner's cars could not be listed: %s", error.code)
+
+    def _session(self, name: str) -> VendorSession:
+        if name not in self._sessions:
+            tokens = OwnerTokens(self._settings.client, self.folder.file(name))
+            self._sessions[name] = self._made(name, tokens)
+        return self._sessions[name]
+
+    def _made(self, name: str, tokens: Tokens) -> VendorSession:
+        settings, calls = self._settings, self._reader.calls_of_a_day
+        if calls is None:
+            return VendorSession(settings, settings.url, tokens, self._reader.dialect)
+        quota = DayQuota(calls, self._state / "quota" / f"{name}.json", settings.clock.now())
+        return Rationed(settings, tokens, self._reader.dialect, quota)
 
     async def close(self) -> None:
         """Let go of every owner's connections."""
         for session in self._sessions.values():
             await session.close()
+
+
+class Rationed(VendorSession):
+    """Calls with one grant, within an account's quota of 24 hours."""
+
+    def __init__(self, settings: VendorSettings, tokens: Tokens, dialect: Dialect, quota: DayQuota) -> None:
+        super().__init__(settings, settings.url, tokens, dialect)
+        self._quota = quota
+
+    def _pay(self, call: Call) -> None:
+        super()._pay(call)
+        self._quota.pay(self._clock.now())
+
+    def _refusal(self, status: int, body: bytes, retry_after: str | None, call: Call) -> BackendError:
+        error = super()._refusal(status, body, retry_after, call)
+        if error.code is ErrorCode.QUOTA_EXHAUSTED:
+            self._quota.refused(self._clock.now())
+        return error
 
 
 class WithSource:
@@ -111,14 +170,41 @@ class WithSource:
         """As the backend says."""
         return await self._backend.status(vehicle_ref, directive_id)
 
-    def events(self) -> AsyncIterator[BackendEvent]:
-        """As the backend says."""
-        return self._backend.events()
+    async def events(self) -> AsyncIterator[BackendEvent]:
+        """What the backend pushes, and what the source does; a backend that pushes nothing leaves the source alone."""
+        queue: asyncio.Queue[BackendEvent | BackendError] = asyncio.Queue(QUEUED)
+        pumps = [
+            asyncio.create_task(_pump(events, queue)) for events in (self._backend.events(), self._source.pushes())
+        ]
+        try:
+            while True:
+                event = await queue.get()
+                if isinstance(event, BackendError):
+                    raise event
+                yield event
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
 
     async def close(self) -> None:
         """Let go of both."""
         await self._source.close()
         await self._backend.close()
+
+
+async def _pump(events: AsyncIterator[BackendEvent], queue: asyncio.Queue[BackendEvent | BackendError]) -> None:
+    """Carry events into the queue; the error that ends them too, unless it says that none are to be had."""
+    try:
+        async for event in events:
+            await queue.put(event)
+    except BackendError as error:
+        if error.code is not ErrorCode.INVALID_REQUEST:
+            await queue.put(error)
+    finally:
+        if isinstance(events, AsyncGenerator):
+            with contextlib.suppress(RuntimeError):
+                await events.aclose()
 
 
 def newest(one: Snapshot, other: Snapshot) -> Snapshot:

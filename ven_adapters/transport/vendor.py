@@ -1,9 +1,10 @@
 """What the files of public vendors share: their settings, and a session that speaks a vendor's own refusals and prices.
 
 Settings: `url`, `token_url`, `client_id`, `pseudonym_secret` (required); `client_secret` (BMW gives none); `state`, the
-private folder of grants, windows and money; `container`, BMW's name for a choice of readings; `vehicles` (the vendor's
-name of a car to the ref that we give it); `webhook_secret`, `webhook_host`, `webhook_port`; `monthly_usd`; `anywhere`;
-`homes` (ref to latitude and longitude); `answer_s`; `clock`; `seed`.
+private folder of grants, windows and money; `consent`, how owners let us in (`transport.consent`); `container`, BMW's
+name for a choice of readings; `vehicles` (the vendor's name of a car to the ref that we give it); `webhook_secret`,
+`webhook_host`, `webhook_port`; `monthly_usd`; `anywhere`; `homes` (ref to latitude and longitude); `answer_s`; `clock`;
+`seed`.
 """
 
 import dataclasses
@@ -52,6 +53,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "answer_s": (int, float),
     "seed": (int,),
     "container": (str,),
+    "consent": (dict,),
 }
 _REQUIRED = ("url", "token_url", "client_id", "pseudonym_secret")
 

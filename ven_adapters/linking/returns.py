@@ -1,0 +1,74 @@
+"""Catch the browser that comes back from a vendor's consent page: on this machine's own page, or as a pasted address.
+
+Only a return that carries the state of the consent that was begun is taken; any other is answered and forgotten, so
+that nobody's browser can end, or take over, somebody else's consent. Nothing that came back is shown or logged.
+"""
+
+import asyncio
+import contextlib
+import hmac
+from collections.abc import AsyncIterator, Mapping
+from urllib.parse import parse_qsl, urlsplit
+
+from aiohttp import web
+
+from ven_adapters.contract import BackendError, ErrorCode
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+MOST_QUERY = 8_192
+HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+PAGE = "<!doctype html><meta charset=utf-8><title>{title}</title><h1>{title}</h1><p>{text}"
+DONE = PAGE.format(title="Thank you", text="You may close this page; the adapter goes on in its terminal.")
+NOT_OURS = PAGE.format(title="Not this one", text="This return does not belong to the consent that was begun here.")
+
+
+def matches(returned: Mapping[str, str], state: str) -> bool:
+    """Whether a return carries the state, compared in constant time."""
+    return hmac.compare_digest(returned.get("state", "").encode(), state.encode())
+
+
+def pasted(text: str, state: str) -> dict[str, str]:
+    """What a pasted address brought back; INVALID_REQUEST when it is none, or of another consent."""
+    query = urlsplit(text.strip()).query
+    if not query or len(query) > MOST_QUERY:
+        raise BackendError(ErrorCode.INVALID_REQUEST, "address: paste the whole address that the browser shows, with ?")
+    returned = dict(parse_qsl(query, keep_blank_values=True))
+    if not matches(returned, state):
+        raise BackendError(ErrorCode.INVALID_REQUEST, "state: this address is of another consent; begin again")
+    return returned
+
+
+@contextlib.asynccontextmanager
+async def listening(address: str, state: str) -> AsyncIterator["asyncio.Future[dict[str, str]]"]:
+    """Listen at a loopback address of this machine; the future gets what the right browser brings back."""
+    parts = urlsplit(address)
+    came: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
+
+    async def back(request: web.Request) -> web.Response:
+        returned = dict(request.query)
+        if len(request.query_string) > MOST_QUERY or not matches(returned, state):
+            return web.Response(status=400, text=NOT_OURS, content_type="text/html", headers=HEADERS)
+        if not came.done():
+            came.set_result(returned)
+        return web.Response(text=DONE, content_type="text/html", headers=HEADERS)
+
+    app = web.Application()
+    app.router.add_get(parts.path or "/", back)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        await _listen(runner, parts.hostname or "", parts.port or 80)
+        yield came
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    if host not in LOOPBACK:
+        detail = "consent.redirect_uri: is not an address of this machine; use --paste and paste the returned address"
+        raise BackendError(ErrorCode.INVALID_REQUEST, detail)
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        detail = f"consent.redirect_uri: port {port} cannot be used ({error.strerror}): is another link under way?"
+        raise BackendError(ErrorCode.INVALID_REQUEST, detail) from None
