@@ -72,13 +72,15 @@ class ContactKind(enum.StrEnum):
 class Contact:
     """One call that reached the cloud: when (stage clock), for which car (None: for none), and the status answered.
 
-    `status` is 0 for a connection that was cut, and 200 for a message of a websocket that was answered well.
+    `status` is 0 for a connection that was cut, and 200 for a message of a websocket that was answered well. `at_once`
+    is how many calls were being answered when this one came, itself included.
     """
 
     at: datetime
     kind: ContactKind
     ref: str | None
     status: int
+    at_once: int = 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

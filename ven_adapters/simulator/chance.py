@@ -64,6 +64,10 @@ class Chance:
         low, high = bounds
         return low + (high - low) * draw(self.seed, f"{name}/value", what)
 
+    def form(self, name: str, what: str, forms: int) -> int:
+        """Which of its `forms` a fault takes, from 0."""
+        return int(forms * draw(self.seed, f"{name}/form", what))
+
     def latency_s(self, what: str) -> float:
         """Simulated seconds from the answer to the car's obedience: lognormal, or minutes for a delayed success."""
         if self.delayed(what):

@@ -7,7 +7,7 @@ asked although the caller cannot know it.
 import dataclasses
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.simulator.chance import Chance, draw, minute_of
+from ven_adapters.simulator.chance import Chance, minute_of
 from ven_adapters.simulator.physics import HOUR_S
 from ven_adapters.transport.problems import CONTENT_TYPE, print_problem
 
@@ -37,6 +37,9 @@ class Answer:
     retry_after_s: float | None = None
     executes: bool = False
     cut: bool = False
+
+
+LOST = (Answer(), Answer(executes=True), Answer(executes=True, cut=True))
 
 
 def token_revoked(chance: Chance, visit: Visit) -> Answer | None:
@@ -73,8 +76,7 @@ def lost_answer(chance: Chance, visit: Visit) -> Answer | None:
     """A write whose answer is lost: a bare 500 before or after it was done, or a connection cut after it was done."""
     if visit.method not in WRITES:
         return None
-    form = int(3.0 * draw(chance.seed, "lost_answer/form", minute_of(visit.ref, visit.at_s)))
-    return (Answer(), Answer(executes=True), Answer(executes=True, cut=True))[form]
+    return LOST[chance.form("lost_answer", minute_of(visit.ref, visit.at_s), len(LOST))]
 
 
 def _told(error: BackendError) -> Answer:

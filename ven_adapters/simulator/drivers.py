@@ -68,6 +68,11 @@ class Drivers:
         ):
             self._at(now_s + wait_s, car, functools.partial(deed, car, now_s + wait_s))
 
+    def calm(self, car: int) -> None:
+        """The driver has decided nothing, and nothing held the car back yet."""
+        self._provoked[car] = False
+        self.busy_until_s[car] = -math.inf
+
     def _schedule(self) -> None:
         fleet = self._world.fleet
         for night in range(fleet.arrive_s.shape[0]):
@@ -128,16 +133,17 @@ class Drivers:
             self._reachable_wh[car] = world.reachable_wh(car, left_s)
 
     def _charge_now(self, car: int, at_s: float) -> None:
-        if self._choose(car, DriverChoice.BOOST, at_s, self.departs_s(car)):
+        if self.choose(car, DriverChoice.BOOST, at_s, self.departs_s(car)):
             self._ledger.met("override", car)
 
     def _opt_out(self, car: int, at_s: float) -> None:
         until_s = min(at_s + OPT_OUT_S, self.departs_s(car))
-        if self._choose(car, DriverChoice.OPT_OUT, at_s, until_s):
+        if self.choose(car, DriverChoice.OPT_OUT, at_s, until_s):
             self._ledger.met("opt_out", car)
             self._ledger.opt_outs[car] = OptOut(car, at_s, until_s)
 
-    def _choose(self, car: int, choice: DriverChoice, at_s: float, until_s: float) -> bool:
+    def choose(self, car: int, choice: DriverChoice, at_s: float, until_s: float) -> bool:
+        """The driver takes the car over until `until_s`; False when there is nothing to take over."""
         world = self._world
         if not world.plugged[car] or self.busy(car, at_s):
             return False

@@ -19,8 +19,6 @@ from ven_adapters.simulator.misreadings import Sight
 from ven_adapters.simulator.physics import HOUR_S
 from ven_adapters.simulator.truth import Ledger
 
-HALF = 0.5
-
 
 class Frailty:
     """The faults of one backend's cars."""
@@ -110,7 +108,7 @@ class Frailty:
         """What the car says it can do."""
         if self.once[car]:
             self._ledger.met("cannot_resume", car)
-            stops = draw(self._chance.seed, "cannot_resume/form", self._fleet.refs[car]) < HALF
+            stops = self._chance.form("cannot_resume", self._fleet.refs[car], 2) == 0
             sound = dataclasses.replace(sound, can_stop=sound.can_stop and stops, can_resume_after_stop=False)
         if self._twice[car] and sound.current is not None:
             sound = dataclasses.replace(sound, current=dataclasses.replace(sound.current, resets_on_replug=True))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ven_adapters.contract import ChargeState, Known, Reading, Snapshot
-from ven_adapters.simulator.chance import Chance, draw, minute_of
+from ven_adapters.simulator.chance import Chance, minute_of
 
 COARSE_W = 1_000.0
 PHASES = 3
@@ -29,7 +29,7 @@ class Sight:
 
 def sentinel(chance: Chance, sight: Sight, snapshot: Snapshot) -> Snapshot:
     """255 % charge, or a date in 1970, or no level at all."""
-    form = int(3.0 * draw(chance.seed, "sentinel/form", minute_of(snapshot.vehicle_ref, sight.at_s)))
+    form = chance.form("sentinel", minute_of(snapshot.vehicle_ref, sight.at_s), 3)
     level = snapshot.soc_pct
     if level is None or form == 0:
         return dataclasses.replace(snapshot, soc_pct=None)
@@ -44,8 +44,7 @@ def plug_flaps(_: Chance, __: Sight, snapshot: Snapshot) -> Snapshot:
 
 def wrong_location(chance: Chance, _: Sight, snapshot: Snapshot) -> Snapshot:
     """The car says that it is elsewhere, or does not say where it is."""
-    lost = draw(chance.seed, "wrong_location/form", snapshot.vehicle_ref) < 0.5  # noqa: PLR2004 - a half of them
-    return _with(snapshot, at_site=Known.UNKNOWN if lost else Known.NO)
+    return _with(snapshot, at_site=(Known.UNKNOWN, Known.NO)[chance.form("wrong_location", snapshot.vehicle_ref, 2)])
 
 
 def coarse_power(_: Chance, sight: Sight, snapshot: Snapshot) -> Snapshot:
@@ -73,7 +72,7 @@ def meter_disagrees(_: Chance, sight: Sight, snapshot: Snapshot) -> Snapshot:
 
 def clock_skew(chance: Chance, _: Sight, snapshot: Snapshot) -> Snapshot:
     """Every instant is off by a time zone, or by the minutes that the car's clock runs ahead."""
-    skew = SKEWS[int(len(SKEWS) * draw(chance.seed, "clock_skew/by", snapshot.vehicle_ref))]
+    skew = SKEWS[chance.form("clock_skew", snapshot.vehicle_ref, len(SKEWS))]
     moved = {
         name: dataclasses.replace(reading, observed_at=reading.observed_at + skew)
         for name in _READINGS

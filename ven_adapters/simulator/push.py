@@ -5,6 +5,7 @@ is then sent every car anew, so its picture becomes whole again.
 """
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import secrets
@@ -58,10 +59,19 @@ class Pusher:
         for line in self._lines.values():
             line.offer(events)
 
+    async def forget(self) -> None:
+        """Lose every subscriber, as a restart would."""
+        lines, self._lines = list(self._lines.values()), {}
+        for line in lines:
+            await line.close()
+
+    async def repeat(self) -> bool:
+        """Deliver each subscriber's last batch once more, byte for byte; False when nobody was sent one."""
+        return any([await line.repeat() for line in self._lines.values()])
+
     async def close(self) -> None:
         """Stop pushing."""
-        for line in self._lines.values():
-            await line.close()
+        await self.forget()
         if self._http is not None:
             await self._http.close()
 
@@ -76,6 +86,7 @@ class _Line:
         self._pending: list[BackendEvent] = []
         self._weight = 0
         self._wake = asyncio.Event()
+        self._last: bytes | None = None
         self._task = asyncio.create_task(self._run())
 
     def offer(self, events: Sequence[BackendEvent]) -> None:
@@ -98,7 +109,15 @@ class _Line:
             if events and not await self._deliver(dump_delivery(Delivery(str(uuid.uuid4()), events))):
                 self._lose()
 
+    async def repeat(self) -> bool:
+        if self._last is None:
+            return False
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+            await _post(self._http, self.subscriber, self._last)
+        return True
+
     async def _deliver(self, body: bytes) -> bool:
+        self._last = body
         for attempt in range(ATTEMPTS):
             try:
                 status, _ = await _post(self._http, self.subscriber, body)

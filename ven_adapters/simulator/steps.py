@@ -8,7 +8,7 @@ import asyncio
 import time
 from datetime import datetime, timedelta
 
-NAP_S = 0.01
+NAP_S = 0.004
 STEP_S = 60.0
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from ven_adapters.contract import BackendError, ErrorCode
+from ven_adapters.transport.discretion import discreet
 
 CONTENT_TYPE = "application/problem+json"
 UNPROCESSABLE = 422
@@ -71,7 +72,7 @@ def parse_problem(status: int, body: bytes, *, retry_after: str | None = None, w
     wait = _seconds(document.get("retry_after_s"))
     return BackendError(
         code,
-        detail if isinstance(detail, str) else f"the backend answered {status}",
+        discreet(detail) if isinstance(detail, str) else f"the backend answered {status}",
         retry_after_s=wait if wait is not None else _seconds(retry_after),
     )
 

@@ -1,0 +1,32 @@
+"""What a backend says of a car or a person is blotted out of its refusals before anybody can log them."""
+
+import orjson
+import pytest
+
+from ven_adapters.transport.discretion import MOST_CHARACTERS, discreet
+from ven_adapters.transport.problems import parse_problem
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("vehicle 1ZZZZ9ZZ9Z1000042 sleeps", "vehicle [VIN] sleeps"),
+        ("at 37.774931,-122.419416", "at [place],[place]"),
+        ("ask jo.doe+ev@mail.example.org", "ask [address]"),
+        ("power_w: must be 0..11500, is 7.5", "power_w: must be 0..11500, is 7.5"),
+        ("setting.current_a: 6 A is the least", "setting.current_a: 6 A is the least"),
+        ("THIRD_PARTY_INTERFERENCE", "THIRD_PARTY_INTERFERENCE"),
+        ("request 12345678901234567", "request 12345678901234567"),
+    ],
+)
+def test_vins_places_and_addresses_go_and_the_rest_stays(said, kept):
+    assert discreet(said) == kept
+
+
+def test_a_text_from_outside_is_bounded():
+    assert len(discreet("x" * 10_000)) == MOST_CHARACTERS
+
+
+def test_a_problem_document_is_told_discreetly():
+    body = orjson.dumps({"code": "ASLEEP", "detail": "1ZZZZ9ZZ9Z1000042 sleeps"})
+    assert parse_problem(409, body).detail == "[VIN] sleeps"
