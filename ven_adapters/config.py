@@ -4,8 +4,10 @@ The `[backend]` table is handed to the automaker's file as it stands: only that 
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import pydantic
 
@@ -16,6 +18,7 @@ Seconds = Annotated[float, pydantic.Field(gt=0)]
 Name = Annotated[str, pydantic.Field(min_length=1, max_length=128)]
 
 PREFIX = "VEN_ADAPTER"
+EXECUTOR_PREFIX = "VEN_EXECUTOR"
 
 
 class VtnSettings(Section):
@@ -92,13 +95,59 @@ class EnrollingSettings(Section):
         return self
 
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+ServerUrl = Annotated[str, pydantic.Field(pattern=r"^(nats|tls|ws|wss)://[^@,\s]+(,(nats|tls|ws|wss)://[^@,\s]+)*$")]
+
+
+class QueueSettings(Section):
+    """NATS JetStream between planners and executors; the same on all of them, but for credentials and `at_once`.
+
+    `ack_wait_s` bounds a call and is how long a car waits for an executor that died; `at_once` are the calls of one
+    executor, `all_at_once` those of all together.
+    """
+
+    url: ServerUrl
+    stream: Name = "EVTN"
+    user: str | None = None
+    password: str | None = pydantic.Field(None, repr=False)
+    credentials: Path | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    allow_plain: bool = False
+    replicas: Annotated[int, pydantic.Field(ge=1, le=5)] = 1
+    ack_wait_s: Annotated[float, pydantic.Field(ge=1, le=600)] = 30.0
+    at_once: Annotated[int, pydantic.Field(ge=1, le=1000)] = 64
+    all_at_once: Annotated[int, pydantic.Field(ge=1, le=100_000)] = 1000
+
+    @pydantic.model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.certificate is None) is not (self.key is None):
+            raise ValueError("certificate and key: are given together")
+        if (self.user is None) is not (self.password is None):
+            raise ValueError("user and password: are given together")
+        away = any(urlsplit(url).hostname not in LOOPBACK for url in self.url.split(","))
+        if away and not (self.secure or self.allow_plain):
+            raise ValueError(
+                "url: needs tls:// or wss:// beyond this machine, or `ca`, or allow_plain in a closed network"
+            )
+        return self
+
+    @property
+    def secure(self) -> bool:
+        """Whether nothing may be said without TLS."""
+        return self.ca is not None or self.url.startswith(("tls://", "wss://"))
+
+
 class AdapterSettings(Section):
     """All of it. `cycle_s`, `margin_s` and `lead_s` count in the clock's seconds, which may be fast."""
 
     oem: Name
     client_name: Name
     vtn: VtnSettings
-    backend: dict[str, Any] = pydantic.Field(repr=False)
+    backend: dict[str, Any] = pydantic.Field(default_factory=dict, repr=False)
+    queue: QueueSettings | None = None
+    shard: tuple[Name, ...] = ()
     enrolments: tuple[Path, ...] = ()
     enrolling: EnrollingSettings | None = None
     zones: dict[Name, ZoneSettings] = pydantic.Field(default_factory=dict)
@@ -134,10 +183,26 @@ class AdapterSettings(Section):
             raise ValueError("enrolments: name a file, or add the section [enrolling]")
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _calls_go_somewhere(self) -> Self:
+        if self.queue is None and "backend" not in self.model_fields_set:
+            raise ValueError("backend: is required, or name executors in the section [queue]")
+        unknown = sorted(set(self.shard) - self.zones.keys()) if self.zones else []
+        if unknown:
+            raise ValueError(f"shard: {unknown[0]!r} is not a zone of this file")
+        return self
+
     @property
     def folder(self) -> Path:
-        """Where this adapter keeps its own files."""
-        return self.var / self.oem
+        """Where this adapter keeps its own files; each shard has its own."""
+        return self.var / self.oem / self.part if self.shard else self.var / self.oem
+
+    @property
+    def part(self) -> str:
+        """This shard's name, made of its zones; "all" without a shard."""
+        return (
+            f"shard-{sha256(chr(10).join(sorted(set(self.shard))).encode()).hexdigest()[:12]}" if self.shard else "all"
+        )
 
     def store(self) -> str:
         """The store's SQLAlchemy URL: as set, or SQLite in our folder."""
@@ -147,11 +212,36 @@ class AdapterSettings(Section):
         """The enrolment store's SQLAlchemy URL, apart from the engine's own; None without a section [enrolling]."""
         if self.enrolling is None:
             return None
-        return self.enrolling.store_url or f"sqlite+aiosqlite:///{self.folder / 'enrolments.sqlite'}"
+        return self.enrolling.store_url or f"sqlite+aiosqlite:///{self.var / self.oem / 'enrolments.sqlite'}"
 
     def shared_clock(self) -> Clock:
         """The clock that the settings name."""
         return parse_clock(self.clock)
+
+
+class ExecutorSettings(Section):
+    """What one executor needs: the automaker's backend and the queue. It knows no VTN, no driver and no plan."""
+
+    oem: Name
+    backend: dict[str, Any] = pydantic.Field(repr=False)
+    queue: QueueSettings
+    seed: int = 0
+    clock: str = "real"
+
+    @pydantic.field_validator("clock")
+    @classmethod
+    def _clock_is_readable(cls, text: str) -> str:
+        parse_clock(text)
+        return text
+
+    def shared_clock(self) -> Clock:
+        """The clock that the settings name."""
+        return parse_clock(self.clock)
+
+
+def read_executor_settings(path: Path | None, environ: Mapping[str, str]) -> ExecutorSettings:
+    """An executor's settings file, overridden by VEN_EXECUTOR_... variables; ConfigError says what is wrong."""
+    return load(ExecutorSettings, path, prefix=EXECUTOR_PREFIX, environ=environ)
 
 
 def read_settings(path: Path | None, environ: Mapping[str, str]) -> AdapterSettings:

@@ -1,0 +1,272 @@
+"""The executor's side: take commands as room allows, call the automaker's backend, put the outcome on record.
+
+It decides nothing about directives: errors go back as they are, and the planner's life cycle judges them. The rules by
+which a command may be begun are `messages.next_for`; their order here is what the package promises.
+"""
+
+import asyncio
+import collections
+import logging
+import secrets
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from nats.aio.client import Client as Connection
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+
+from ven_adapters.contract import (
+    FINAL_STATES,
+    Ack,
+    BackendError,
+    DirectiveState,
+    DirectiveStatus,
+    ErrorCode,
+    VehicleBackend,
+)
+from ven_adapters.ven.queue.answering import Desk
+from ven_adapters.ven.queue.facts import Listener
+from ven_adapters.ven.queue.link import EXECUTORS, Away, Link, Overtaken
+from ven_adapters.ven.queue.messages import (
+    Act,
+    Command,
+    Kept,
+    Next,
+    Outcome,
+    Record,
+    Refusal,
+    next_for,
+    read_command,
+    write,
+)
+from vtn.clock import Clock
+
+FETCHED = 100
+FETCH_S = 1.0
+AGAIN_S = 0.25
+CALL_SHARE = 0.7
+LEASE_SHARE = 0.9
+STOP_WITHIN_S = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class Executor:
+    """Carries out commands with one backend until `stop`."""
+
+    def __init__(self, backend: VehicleBackend, link: Link, clock: Clock) -> None:
+        wait_s = link.settings.ack_wait_s
+        self.name = secrets.token_hex(8)
+        self._backend = backend
+        self._link = link
+        self._clock = clock
+        self._call_s, self._lease_s = CALL_SHARE * wait_s, LEASE_SHARE * wait_s
+        self._room = asyncio.Semaphore(link.settings.at_once)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._turns: JetStreamContext.PullSubscription | None = None
+        self._on: Connection | None = None
+        self._desk = Desk(backend, link, clock)
+        self.listener = Listener(backend, link, self.name)
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    def stop(self) -> None:
+        """Take nothing more, finish what is begun, and return from `run`."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until `stop`, whether the queue is there or not."""
+        self._link.start()
+        await self._link.when_found(self._desk.open)
+        turns, listening = asyncio.create_task(self._take_turns()), asyncio.create_task(self.listener.run())
+        try:
+            await self._stopping.wait()
+        finally:
+            listening.cancel()
+            await asyncio.wait([turns], timeout=2 * FETCH_S)  # what was on its way to us is carried out, not left
+            turns.cancel()
+            await asyncio.gather(turns, listening, return_exceptions=True)
+            await self._finish()
+            await self._link.close()
+            await self._backend.close()
+
+    async def _finish(self) -> None:
+        """Let calls end; what takes longer is taken over by another executor, or by us after the next start."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=min(STOP_WITHIN_S, self._call_s))
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _take_turns(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._link.ready()
+                await self._fetch()
+            except TimeoutError:
+                continue
+            except (Away, NatsError, OSError) as error:
+                _log.warning("no commands can be taken: %s", type(error).__name__)
+                await asyncio.sleep(AGAIN_S)
+
+    async def _fetch(self) -> None:
+        """Take as many commands as there is room for; none waits here while another executor could have it."""
+        if self._turns is None or self._on is not self._link.connection:
+            self._on = self._link.connection
+            names = self._link.names
+            self._turns = await self._link.streams.pull_subscribe_bind(durable=EXECUTORS, stream=names.stream)
+        await self._room.acquire()
+        self._room.release()
+        free = self._link.settings.at_once - len(self._tasks)
+        for message in await self._turns.fetch(max(1, min(FETCHED, free)), timeout=FETCH_S):
+            await self._room.acquire()
+            self._spawn(self._guarded(message))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, message: Msg) -> None:
+        """One command; what cannot be finished stays in the stream and comes again."""
+        try:
+            await self._turn(message)
+        except (Away, NatsError, OSError, TimeoutError):
+            self.counts["left_in_the_queue"] += 1
+        except Exception:  # noqa: BLE001 - one command's failure, of whatever kind, must not stop the others
+            _log.exception("a command failed in a way that none may fail")
+        finally:
+            self._room.release()
+
+    async def _turn(self, message: Msg) -> None:
+        seq = message.metadata.sequence.stream
+        try:
+            command = read_command(message.data, self._clock.now())
+        except BackendError as error:
+            _log.warning("a command cannot be read and is dropped: %s", error.detail)
+            self.counts["unreadable"] += 1
+            await message.term()
+            return
+        car = message.subject.rpartition(".")[2]
+        kept = await self._link.last(car)
+        step = next_for(seq, kept)
+        if step is Next.WAIT:
+            step = next_for(seq, kept, await self._link.server_time())
+        self.counts[step.name.lower()] += 1
+        if step is Next.WAIT:
+            await message.nak(delay=AGAIN_S)
+        elif step is Next.DROP:
+            await message.ack()
+        elif step is Next.REPEAT and kept is not None:
+            await self._tell(command, kept.record)
+            await message.ack()
+        else:
+            await self._begin(message, command, kept, car)
+
+    async def _begin(self, message: Msg, command: Command, kept: Kept | None, car: str) -> None:
+        """Claim the car, call, put the outcome on record; each step only as the successor of the one before."""
+        seq, begun_s = message.metadata.sequence.stream, time.monotonic()
+        begun = Record(command.id, seq, self.name, self._lease_s)
+        interrupted = kept is not None and kept.record.outcome is None
+        try:
+            mark = await self._link.record(car, begun, after=kept.mark if kept is not None else 0)
+        except Overtaken:
+            self.counts["claims_lost"] += 1
+            await message.nak(delay=AGAIN_S)
+            return
+        outcome = await self._bounded(command, begun_s + self._call_s, interrupted=interrupted)
+        done = Record(command.id, seq, self.name, self._lease_s, outcome)
+        if await self._put_down(car, done, mark):
+            await self._tell(command, done)
+            await message.ack()
+
+    async def _put_down(self, car: str, done: Record, mark: int) -> bool:
+        """Put an outcome on record, for as long as the line needs; False when the car was taken over meanwhile."""
+        while True:
+            try:
+                await self._link.record(car, done, after=mark)
+            except Overtaken:
+                kept = await self._link.last(car)
+                if kept is not None and kept.record == done:
+                    return True  # stored, though its receipt was lost
+                self.counts["taken_from_us"] += 1
+                _log.error("a call outlasted its lease; its outcome is left to whoever took the car over")
+                return False
+            except Away:
+                await asyncio.sleep(AGAIN_S)
+                await self._link.ready()
+            else:
+                return True
+
+    async def _tell(self, command: Command, done: Record) -> None:
+        """Tell the planner, if it is there; the record stays for one that is not."""
+        if command.answer_to.rpartition(".")[0] == self._link.names.answers("*").rpartition(".")[0]:
+            await self._link.connection.publish(command.answer_to, write(done))
+
+    # --- the call -------------------------------------------------------------------------------------------------
+
+    async def _bounded(self, command: Command, until_s: float, *, interrupted: bool) -> Outcome:
+        """The outcome of a call that ends within the lease; what is not known by then is OUTCOME_UNKNOWN."""
+        try:
+            async with asyncio.timeout(until_s - time.monotonic()):
+                outcome = await self._call(command, until_s, interrupted=interrupted)
+        except TimeoutError:
+            outcome = _refusal(BackendError(ErrorCode.OUTCOME_UNKNOWN, "the backend did not answer in time"))
+        except BackendError as error:
+            outcome = _refusal(error)
+        except Exception:  # noqa: BLE001 - a defect of an automaker's file must not keep a car waiting
+            _log.exception("a backend failed in a way that none may fail")
+            outcome = _refusal(BackendError(ErrorCode.OUTCOME_UNKNOWN, "the backend's file failed"))
+        if outcome.refusal is not None:
+            self.counts[f"refused {outcome.refusal.code}"] += 1
+        return outcome
+
+    async def _call(self, command: Command, until_s: float, *, interrupted: bool) -> Outcome:
+        if command.act is Act.STATUS:
+            return Outcome(status=await self._backend.status(command.vehicle_ref, command.directive_id))
+        if command.act is Act.CANCEL:
+            _require_before(until_s)
+            self.counts["cancels"] += 1
+            return Outcome(ack=await self._backend.cancel(command.vehicle_ref, command.directive_id))
+        if interrupted and (known := await self._known(command)) is not None:
+            self.counts["found_done"] += 1
+            return _outcome_of(known)
+        return await self._submit(command, until_s)
+
+    async def _submit(self, command: Command, until_s: float) -> Outcome:
+        directive, capability, snapshot = command.directive, command.capability, command.snapshot
+        if directive is None or capability is None or snapshot is None:
+            raise BackendError(ErrorCode.INVALID_REQUEST, "directive, capability, snapshot: are required to submit")
+        if self._clock.now() > directive.not_after:
+            raise BackendError(ErrorCode.EXPIRED, "not_after: has passed")
+        _require_before(until_s)
+        self.counts["submits"] += 1
+        return Outcome(ack=await self._backend.submit(directive, capability, snapshot))
+
+    async def _known(self, command: Command) -> DirectiveStatus | None:
+        """What the backend knows of a directive that another executor may have submitted; None when nothing."""
+        try:
+            return await self._backend.status(command.vehicle_ref, command.directive_id)
+        except BackendError as error:
+            if error.code is ErrorCode.INVALID_REQUEST:
+                return None
+            raise BackendError(ErrorCode.OUTCOME_UNKNOWN, f"the backend could not say: {error.code}") from None
+
+
+def _require_before(until_s: float) -> None:
+    """A process that slept past the time for its call makes it no more."""
+    if time.monotonic() >= until_s:
+        raise TimeoutError
+
+
+def _refusal(error: BackendError) -> Outcome:
+    return Outcome(refusal=Refusal(error.code, error.detail[:500], error.retry_after_s))
+
+
+def _outcome_of(known: DirectiveStatus) -> Outcome:
+    """A submit that another executor made: taken, or ended in a way that the planner shall read for itself."""
+    if known.state in FINAL_STATES:
+        return _refusal(BackendError(ErrorCode.OUTCOME_UNKNOWN, "it was submitted, and has ended"))
+    return Outcome(ack=Ack(known.directive_id, DirectiveState.ACCEPTED))
