@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -19,6 +20,13 @@ from vtn.clock import parse_clock
 from vtn.errors import ConfigError
 
 T = TypeVar("T")
+EXECUTORS_HELP = (
+    "Plan only; `ven-adapters execute` calls the cars. NATS: nats://HOST:PORT here, tls:// beyond this machine."
+)
+SHARD_HELP = (
+    "Steer the cars of these zones only; other processes steer the rest. Shards of one automaker may be one client and "
+    "one ven of the VTN: each registers and reports its own zones. Give a zone to one shard."
+)
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
 HEADLINES = (
@@ -76,15 +84,43 @@ def list_adapters() -> None:
 def run(
     config: Annotated[Path, typer.Option("--config", "-c", help="The adapter's settings file.")],
     name: Annotated[str | None, typer.Argument(help="The automaker, as a check on the file's `oem`.")] = None,
+    executors: Annotated[str | None, typer.Option(metavar="URL", help=EXECUTORS_HELP)] = None,
+    shard: Annotated[list[str] | None, typer.Option(metavar="ZONE,...", help=SHARD_HELP)] = None,
 ) -> None:
     """Run one automaker's VEN: read events, steer its enrolled cars, report."""
-    from ven_adapters.config import read_settings
+    from ven_adapters.config import PREFIX, read_settings
     from ven_adapters.ven.run import run as run_until_stopped
 
-    settings = read_settings(config, os.environ)
-    if name not in {None, settings.oem}:
-        raise ConfigError(f"{config}: oem: is {settings.oem!r}, not {name!r} as the command line says")
+    zones = [zone.strip() for given in shard or () for zone in given.split(",") if zone.strip()]
+    flags = {f"{PREFIX}_QUEUE__URL": executors, f"{PREFIX}_SHARD": json.dumps(zones) if zones else None}
+    settings = read_settings(config, _environment(flags))
+    _require_oem(config, settings.oem, name)
     _run(run_until_stopped(settings, settings.shared_clock()))
+
+
+@app.command(epilog="Example: ven-adapters execute bmw --config config/ven-executor.example.toml")
+def execute(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The executor's settings file.")],
+    name: Annotated[str | None, typer.Argument(help="The automaker, as a check on the file's `oem`.")] = None,
+    executors: Annotated[str | None, typer.Option(metavar="URL", help="NATS, as for `run`.")] = None,
+) -> None:
+    """Carry out what planners hand in: call the automaker's backend. Start as many as its budget of calls allows."""
+    from ven_adapters.config import EXECUTOR_PREFIX, read_executor_settings
+    from ven_adapters.ven.queue.serve import execute as execute_until_stopped
+
+    settings = read_executor_settings(config, _environment({f"{EXECUTOR_PREFIX}_QUEUE__URL": executors}))
+    _require_oem(config, settings.oem, name)
+    _run(execute_until_stopped(settings, settings.shared_clock()))
+
+
+def _environment(flags: Mapping[str, str | None]) -> dict[str, str]:
+    """What the command line says, before what the environment says."""
+    return {**os.environ, **{name: value for name, value in flags.items() if value is not None}}
+
+
+def _require_oem(config: Path, oem: str, name: str | None) -> None:
+    if name not in {None, oem}:
+        raise ConfigError(f"{config}: oem: is {oem!r}, not {name!r} as the command line says")
 
 
 @app.command(epilog="Example: VEN_SIMULATOR_TOKEN=secret ven-adapters simulate nissan --cars 500 --port 9001")

@@ -1,4 +1,7 @@
-"""One behaviour suite for the vehicle port: every brand's file against a real simulated backend over real HTTP."""
+"""One behaviour suite for the vehicle port: every brand's file against a real simulated backend over real HTTP.
+
+In process, and through the queue: a planner's end, a real NATS server, and an executor that holds the brand's file.
+"""
 
 import asyncio
 import contextlib
@@ -8,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
+from queue_parts import executing, nats_server, planning, queue_settings
 
 from ven_adapters import registry
 from ven_adapters.contract import (
@@ -88,10 +92,29 @@ async def rig_of(brand, faults=NO_FAULTS, **more):
             await backend.close()
 
 
-@pytest.fixture(params=BRANDS)
+@pytest.fixture(scope="module")
+def nats(tmp_path_factory):
+    with nats_server(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def through_the_queue(rig, server):
+    """The same rig, its backend held by an executor at the other end of a queue."""
+    settings = queue_settings(server)
+    async with executing(rig.backend, settings, rig.clock), planning(settings, rig.clock) as remote:
+        yield dataclasses.replace(rig, backend=remote)
+
+
+@pytest.fixture(params=[*BRANDS, "bmw through the queue"])
 async def rig(request):
-    async with rig_of(request.param) as made:
-        yield made
+    brand, _, queued = request.param.partition(" ")
+    async with rig_of(brand) as made:
+        if not queued:
+            yield made
+            return
+        async with through_the_queue(made, request.getfixturevalue("nats")) as remote:
+            yield remote
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,7 @@ opt-outs, and per event when it was read and when directives for it were sent. `
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Account:
         self.reports_refused = 0
         self.choices: collections.Counter[str] = collections.Counter()
         self.cycles = 0
+        self.queue: Callable[[], Mapping[str, Any]] | None = None
         self._zones: Mapping[str, Sample] = {}
 
     def read(self, event_id: str, revision: str, real_s: float) -> None:
@@ -90,9 +91,13 @@ class Account:
             "directives_by_state": _counted(by_state),
             "opted_out": sum(sample.opted_out for sample in zones.values()),
             "events": {event_id: event.plain() for event_id, event in self.events.items() if event.sent},
+            **self._of_queue(),
         }
         self._lines.write(orjson.dumps(line, option=orjson.OPT_UTC_Z) + b"\n")
         self._lines.flush()
+
+    def _of_queue(self) -> dict[str, Any]:
+        return {} if self.queue is None else {"queue": dict(self.queue())}
 
     def close(
         self,
@@ -121,6 +126,7 @@ class Account:
                 event_id: event.plain() | {"directive_times_s": event.times_s}
                 for event_id, event in self.events.items()
             },
+            **self._of_queue(),
         }
         part = self._summary.with_suffix(".part")
         part.write_bytes(orjson.dumps(summary, option=orjson.OPT_UTC_Z | orjson.OPT_INDENT_2))

@@ -33,6 +33,7 @@ from ven_adapters.ven.garage import Garage, Stir
 from ven_adapters.ven.mirror import Mirror, News, version
 from ven_adapters.ven.mobility import PlanSettings
 from ven_adapters.ven.orders import Orders
+from ven_adapters.ven.queue.remote import RemoteBackend
 from ven_adapters.ven.reconcile import Do, reconcile
 from ven_adapters.ven.registration import Capacity, Registered, register
 from ven_adapters.ven.reporter import Names, Reporter
@@ -81,9 +82,10 @@ class Agent:
         self.backlog, self._work = Backlog(), asyncio.Event()
         self.registered: Registered | None = None
         self.account = Account(settings.folder)
+        self.account.queue = doors.backend.health if isinstance(doors.backend, RemoteBackend) else None
         parents = {name: zone.parent for name, zone in settings.zones.items()}
         self.garage = Garage(clock.now().timestamp(), parents, settings.smallest_group)
-        agreements = Agreements(settings.enrolments, doors.book)
+        agreements = Agreements(settings.enrolments, doors.book, settings.shard)
         self.follower = Follower(agreements, self.garage, clock, self._take, self._follow)
         self.mirror = Mirror(doors.vtn, self._first_read.get)
         seed = f"{settings.oem}/{settings.seed}"
@@ -281,7 +283,7 @@ class Agent:
 
     def _take(self, event: BackendEvent) -> None:
         stir = self.garage.take(event, self._clock.now())
-        if isinstance(event, DriverChose):
+        if isinstance(event, DriverChose) and event.vehicle_ref in self.garage.fleet:
             self.account.choices[event.choice.value] += 1
         self._follow(stir)
 

@@ -7,7 +7,7 @@ read here.
 
 import dataclasses
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -50,11 +50,15 @@ class _Known:
 
 
 class Agreements:
-    """The store and the files of one adapter; without a store, the files alone."""
+    """The store and the files of one adapter; without a store, the files alone.
 
-    def __init__(self, files: Sequence[Path], book: Book | None = None) -> None:
+    `shard`: only the cars of these zones are ours, of all zones when it is empty. A car that moves away has left.
+    """
+
+    def __init__(self, files: Sequence[Path], book: Book | None = None, shard: Collection[str] = ()) -> None:
         self._files = files
         self._book = book
+        self._shard = frozenset(shard)
         self._seq = 0
         self._turns: list[tuple[float, str]] = []
 
@@ -75,10 +79,11 @@ class Agreements:
 
     async def read(self, now: datetime) -> tuple[list[Enrolment], News]:
         """Every car that is ours, and the choices that hold. Raises Unreadable for files that cannot be used."""
-        found = {one.vehicle_ref: one for one in eligible(read_enrolments(self._files))}
+        listed = eligible(read_enrolments(self._files))
+        found = {one.vehicle_ref: one for one in listed if self._ours(one)}
         if self._book is None:
             return list(found.values()), News()
-        batch = await self._book.since(0, now, lambda agreement: _known(agreement, now))
+        batch = await self._book.since(0, now, lambda agreement: self._known(agreement, now))
         for known in batch.agreements:
             found.pop(known.ref, None)
             if known.enrolment is not None:
@@ -92,16 +97,25 @@ class Agreements:
         """What changed since it was last asked, in the store or by the clock."""
         if self._book is None:
             return News()
-        batch = await self._book.since(self._seq, now, lambda agreement: _known(agreement, now))
+        batch = await self._book.since(self._seq, now, lambda agreement: self._known(agreement, now))
         due = self._due(now)
         turned = await self._book.some(due) if due else []
-        known = {one.ref: one for one in (*batch.agreements, *(_known(agreement, now) for agreement in turned))}
+        known = {one.ref: one for one in (*batch.agreements, *(self._known(agreement, now) for agreement in turned))}
         self._forget_due(now)
         self._seq = batch.seq
         for one in known.values():
             if one.turns_at is not None:
                 heapq.heappush(self._turns, (one.turns_at.timestamp(), one.ref))
         return _news(known.values(), batch.chosen)
+
+    def _ours(self, enrolment: Enrolment | None) -> bool:
+        return enrolment is not None and (not self._shard or enrolment.zone in self._shard)
+
+    def _known(self, agreement: Agreement, now: datetime) -> _Known:
+        enrolment = enrolment_of(agreement, now)
+        ours = self._ours(enrolment)
+        turns = turns_at(agreement, now) if ours else None
+        return _Known(agreement.vehicle_ref, enrolment if ours else None, turns)
 
     def _due(self, now: datetime) -> list[str]:
         if not self._turns or self._turns[0][0] > now.timestamp():
@@ -132,11 +146,6 @@ def _left_out(chosen: Iterable[Chosen]) -> Iterator[LeftOut]:
     for one in chosen:
         if one.choice.event_id is not None and one.choice.until is not None:
             yield LeftOut(one.vehicle_ref, one.choice.event_id, one.choice.until)
-
-
-def _known(agreement: Agreement, now: datetime) -> _Known:
-    enrolment = enrolment_of(agreement, now)
-    return _Known(agreement.vehicle_ref, enrolment, None if enrolment is None else turns_at(agreement, now))
 
 
 def enrolment_of(agreement: Agreement, now: datetime) -> Enrolment | None:

@@ -7,11 +7,13 @@ import ssl
 import sys
 
 from ven_adapters.config import AdapterSettings
-from ven_adapters.contract import BackendError
+from ven_adapters.contract import BackendError, VehicleBackend
 from ven_adapters.enrolling.book import Book
 from ven_adapters.registry import UnknownOem, factory
 from ven_adapters.ven.agent import Agent, Doors
 from ven_adapters.ven.enrolment import Unreadable
+from ven_adapters.ven.queue.link import Link
+from ven_adapters.ven.queue.remote import RemoteBackend
 from ven_adapters.ven.store import Store
 from vtn.client import Client
 from vtn.clock import Clock
@@ -38,13 +40,21 @@ def doors(settings: AdapterSettings) -> Doors:
     """The outside of an adapter, as its settings say; nothing is called yet."""
     vtn = settings.vtn
     tls = ssl.create_default_context(cafile=vtn.ca) if vtn.ca is not None else True
-    try:
-        backend = factory(settings.oem)(settings.backend)
-    except (UnknownOem, BackendError) as error:
-        raise ConfigError(f"backend: {error}") from None
+    backend = _backend(settings)
     return Doors(
         Client(vtn.url, vtn.client_id, vtn.client_secret, scope=vtn.scope, tls=tls),
         backend,
         Store(settings.store()),
         Book(enrolments) if (enrolments := settings.enrolment_store()) is not None else None,
     )
+
+
+def _backend(settings: AdapterSettings) -> VehicleBackend:
+    """The automaker's own backend; or, with a section [queue], executors that hold it."""
+    if settings.queue is not None:
+        link = Link(settings.queue, settings.oem)
+        return RemoteBackend(link, settings.shared_clock(), f"{settings.client_name}/{settings.part}")
+    try:
+        return factory(settings.oem)(settings.backend)
+    except (UnknownOem, BackendError) as error:
+        raise ConfigError(f"backend: {error}") from None

@@ -44,7 +44,7 @@ from ven_adapters.ven.queue.messages import (
 from vtn.clock import Clock
 
 FETCHED = 100
-FETCH_S = 1.0
+FETCH_S = 0.5
 AGAIN_S = 0.25
 CALL_SHARE = 0.7
 LEASE_SHARE = 0.9

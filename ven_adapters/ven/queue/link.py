@@ -188,9 +188,10 @@ class Link:
             await _have(self._streams, stream)
         if self._executes:
             await self._streams.add_consumer(self.names.stream, _turns(self.names, self.settings))
-        self._ready.set()
         for prepare in self._found:
             await prepare()
+        await self._connection.flush(timeout=int(WITHIN_S))
+        self._ready.set()
 
     @property
     def connection(self) -> Connection:

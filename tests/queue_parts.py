@@ -1,0 +1,203 @@
+"""A real NATS server with JetStream for tests of the queue, and a real HTTP cloud that notices overlapping calls."""
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import itertools
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiohttp import web
+
+from ven_adapters import registry
+from ven_adapters.config import QueueSettings
+from ven_adapters.simulator.endpoints import application
+from ven_adapters.simulator.serve import build
+from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
+from ven_adapters.ven.queue.executor import Executor
+from ven_adapters.ven.queue.link import Link
+from ven_adapters.ven.queue.remote import RemoteBackend
+from vtn.clock import SimulatedClock
+from vtn.notifiers.broker import server_program
+
+EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
+PATIENCE_S = 15.0
+TOKEN = "a-token"
+_numbers = itertools.count(1)
+
+
+class NatsServer:
+    """One server on one port; `kill` and `start` again find the same store, as after a crash."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [str(server_program()), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self._folder)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        patient_until_s = time.monotonic() + PATIENCE_S
+        while not self._answers():
+            assert self._process.poll() is None
+            assert time.monotonic() < patient_until_s
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2) as line:
+            return line.recv(4) == b"INFO"
+        return False
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@contextlib.contextmanager
+def nats_server(folder: Path):
+    server = NatsServer(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def queue_settings(server: NatsServer, **more) -> QueueSettings:
+    """A queue of its own on the server, with short waits."""
+    given = {"url": server.url, "stream": f"T{next(_numbers)}", "ack_wait_s": 4.0}
+    return QueueSettings(**(given | more))
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call for a directive that reached the cloud."""
+
+    ref: str
+    method: str
+    directive_id: str
+    began_s: float
+    ended_s: float
+    status: int
+
+
+class Ledger:
+    """What reached the cloud, in order; `held` keeps calls at its door until it is set."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.busy: collections.Counter[str] = collections.Counter()
+        self.overlaps: list[str] = []
+        self.arrived = asyncio.Event()
+        self.held: asyncio.Event | None = None
+        self.takes_s = 0.0
+
+    def of(self, ref: str, *methods: str) -> list[Call]:
+        return [call for call in self.calls if call.ref == ref and (not methods or call.method in methods)]
+
+    @web.middleware
+    async def watch(self, request: web.Request, handler) -> web.StreamResponse:
+        directive_id = request.match_info.get("directive_id")
+        if directive_id is None:
+            return await handler(request)
+        ref, began_s = request.match_info["ref"], time.monotonic()
+        self.busy[ref] += 1
+        if self.busy[ref] > 1:
+            self.overlaps.append(ref)
+        self.arrived.set()
+        status = 0
+        try:
+            answer = await handler(request)
+            status = answer.status
+            if self.held is not None:
+                await self.held.wait()
+            await asyncio.sleep(self.takes_s)
+            return answer
+        finally:
+            self.busy[ref] -= 1
+            self.calls.append(Call(ref, request.method, directive_id, began_s, time.monotonic(), status))
+
+
+@dataclasses.dataclass
+class CloudRig:
+    """A running cloud: where it is, its cars, what reached it."""
+
+    url: str
+    cloud: object
+    ledger: Ledger
+    clock: SimulatedClock
+
+
+@contextlib.asynccontextmanager
+async def watched_cloud(cars: int, *, clock=None, brand="bmw") -> AsyncIterator[CloudRig]:
+    """The simulated cloud behind a ledger. Its cars stand still: no loop moves them, only calls do."""
+    clock = clock or SimulatedClock(EVENING, time.time(), 1.0)
+    settings = SimulatorSettings(brand, cars, 7, clock.now(), TOKEN, faults=NO_FAULTS, opted_out_probability=0.0)
+    backend, ledger = build(settings, clock), Ledger()
+    app = application(backend)
+    app.middlewares.append(ledger.watch)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield CloudRig(f"http://127.0.0.1:{runner.addresses[0][1]}", backend.cloud, ledger, clock)
+    finally:
+        if ledger.held is not None:
+            ledger.held.set()
+        await backend.pusher.close()
+        await runner.cleanup()
+
+
+def backend_of(url: str, clock, brand="bmw", **more):
+    given = {"url": url, "token": TOKEN, "webhook_secret": "hush", "clock": clock, "seed": 1}
+    return registry.factory(brand)(given | more)
+
+
+@contextlib.asynccontextmanager
+async def executing(backend, settings: QueueSettings, clock, oem="bmw") -> AsyncIterator[Executor]:
+    """An executor at work in this process; stopped as SIGTERM would."""
+    link = Link(settings, oem, executes=True)
+    executor = Executor(backend, link, clock)
+    task = asyncio.create_task(executor.run())
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await link.ready()
+        yield executor
+    finally:
+        executor.stop()
+        async with asyncio.timeout(PATIENCE_S):
+            await task
+
+
+@contextlib.asynccontextmanager
+async def planning(settings: QueueSettings, clock, oem="bmw", name="planner") -> AsyncIterator[RemoteBackend]:
+    """A planner's end of the queue, connected."""
+    link = Link(settings, oem)
+    remote = RemoteBackend(link, clock, name)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await link.ready()
+        yield remote
+    finally:
+        await remote.close()
+
+
+async def eventually(holds, within_s: float = PATIENCE_S):
+    """Wait until a condition holds, looking again and again."""
+    async with asyncio.timeout(within_s):
+        while not (found := holds()):
+            await asyncio.sleep(0.02)
+    return found
