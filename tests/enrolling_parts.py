@@ -68,7 +68,7 @@ def car(ref="bmw-9001", **more):
         "preferences": dict.fromkeys(DAYS, DAY),
         "consents": [consent(), consent("discharge")],
         "permissions": papers(),
-        "discharge_budget": {"max_event_wh": 12_000, "max_year_wh": 600_000},
+        "discharge_budget": {"max_event_wh": 12_000, "max_year_wh": 600_000, "max_year_cycles": 50},
     }
     return json.loads(json.dumps({**given, **more}))
 

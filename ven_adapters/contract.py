@@ -293,7 +293,11 @@ class Reading(Generic[T]):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One reading of a car, units fixed: percent 0..100, watts (+ into the car), watt-hours, seconds."""
+    """One reading of a car, units fixed: percent 0..100, watts (+ into the car), watt-hours, seconds.
+
+    `der_alarm`: whether an alarm of the inverter that feeds the grid stands, in the car or at its charging point. While
+    one stands nothing is discharged.
+    """
 
     vehicle_ref: str
     soc_pct: Reading[float] | None = None
@@ -310,6 +314,7 @@ class Snapshot:
     energy_exported_wh: Reading[float] | None = None
     time_to_complete_s: Reading[float] | None = None
     reachability: Reading[Reachability] | None = None
+    der_alarm: Reading[Known] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -170,6 +170,7 @@ async def test_a_der_alarm_stops_a_discharge_and_forbids_another(rig):
     await rig.peer.do("alarm")
     status = await rig.reaches(directive, S.FAILED)
     assert (status.error, "UnderVoltage" in status.detail) == (ErrorCode.NOT_PERMITTED, True)
+    assert (await rig.backend.snapshot(CAR)).der_alarm.value is Known.YES
     await rig.measures(lambda power_w: power_w >= 0, since=status.observed_at)
     assert (await refused(rig.submit(rig.discharge()))).code is ErrorCode.NOT_PERMITTED
 

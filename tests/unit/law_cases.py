@@ -13,8 +13,9 @@ from planning_cases import HOUR, NOW_S, SETTINGS, cars
 from ven_adapters.ven import guardrails as g
 from ven_adapters.ven.columns import Charge, Control, FleetView, Tri
 from ven_adapters.ven.enforcement import Draft, Kind, enforce
-from ven_adapters.ven.guardrails import GUARDS, Situation, narrow
+from ven_adapters.ven.guardrails import GUARDS, narrow
 from ven_adapters.ven.mobility import needs_of
+from ven_adapters.ven.situation import Situation
 
 USUAL_EXAMPLES = 100
 PLANNED = {}
@@ -43,14 +44,16 @@ def anything(seed, count=200):
     soc_pct = r.uniform(15, 95, count)
     charging = (r.random(count) < 0.6) & (soc_pct < 90)
     max_kw = r.choice([3.3, 7.0, 11.0], count)
-    state = np.where(charging, int(Charge.CHARGING), mostly(Charge.STOPPED, Charge.FAULT, Charge.NO_POWER))
+    giving = ~charging & (r.random(count) < 0.3)
+    idle = np.where(giving, int(Charge.DISCHARGING), mostly(Charge.STOPPED, Charge.FAULT, Charge.NO_POWER))
+    state = np.where(charging, int(Charge.CHARGING), idle)
     return cars(
         count,
         u=r.random(count),
         soc_pct=np.where(r.random(count) < 0.05, np.nan, soc_pct),
         usable_kwh=mostly(60.0, np.nan, 40.0, share=0.8),
         max_charge_kw=max_kw,
-        power_kw=np.where(charging, max_kw, 0.0),
+        power_kw=np.where(charging, max_kw, np.where(giving, -3.0, 0.0)),
         charge_state=state,
         departure_s=NOW_S + HOUR * mostly(r.uniform(0.5, 30, count), np.inf, share=0.9),
         target_pct=r.choice([40.0, 80.0, 100.0], count),
@@ -83,6 +86,9 @@ def anything(seed, count=200):
         year_budget_kwh=mostly(600.0, 0.0, 3.0),
         year_exported_kwh=r.choice([0.0, 2.0], count),
         soc_at_s=mostly(NOW_S - 60, NOW_S - 901),
+        exported_at_s=mostly(NOW_S - 60, NOW_S - 901, -np.inf),
+        cycle_budget=mostly(100.0, 0.0, 0.1),
+        der_alarm=mostly(Tri.NO, Tri.YES, Tri.UNKNOWN),
         burden_kwh=r.uniform(0, 30, count),
     )
 
@@ -153,19 +159,28 @@ def late(o):
 
 def unpermitted_discharge(o):
     view = o.view
-    papers = view.discharge_consent & view.interconnected & view.inverter_listed & (view.permission_until_s > o.now_s)
-    allowed = papers & (view.event_budget_kwh > 0) & (view.year_budget_kwh > 0)
-    seen_s = np.minimum(np.minimum(view.soc_at_s, view.plugged_at_s), view.at_home_at_s)
-    fresh = o.now_s - seen_s <= SETTINGS.reading_age_s
+    papers = view.discharge_consent & view.interconnected & view.inverter_listed & (view.permission_until_s >= o.end_s)
+    wishes = ~np.isnan(view.reserve_pct) & ~np.isnan(view.target_pct) & np.isfinite(view.departure_s)
+    allowed = papers & wishes & (view.event_budget_kwh > 0) & (view.year_budget_kwh > 0) & (view.cycle_budget > 0)
+    seen_s = np.minimum.reduce([view.soc_at_s, view.plugged_at_s, view.at_home_at_s, view.exported_at_s])
+    fresh = (o.now_s - seen_s <= SETTINGS.reading_age_s) & (view.der_alarm != Tri.YES)
     return o.gives & (~allowed | ~fresh | (-o.kw > view.export_limit_kw + WIDE_W))
 
 
 def over_budget(o):
     view = o.view
-    left_kwh = np.minimum(
-        view.event_budget_kwh - view.event_exported_kwh, view.year_budget_kwh - view.year_exported_kwh
+    since_h = np.clip(o.now_s - view.exported_at_s, 0, SETTINGS.reading_age_s) / HOUR
+    given_kwh = np.maximum(-view.power_kw, 0) * since_h
+    cycles_kwh = view.cycle_budget * view.usable_kwh * SETTINGS.discharge_efficiency
+    event_kwh, year_kwh = view.event_exported_kwh + given_kwh, view.year_exported_kwh + given_kwh
+    left_kwh = np.fmin(
+        view.event_budget_kwh - event_kwh, np.fmin(view.year_budget_kwh - year_kwh, cycles_kwh - year_kwh)
     )
     return o.gives & (o.given_kwh > np.maximum(left_kwh, 0.0) + WIDE_W)
+
+
+def outlives_silence(o):
+    return o.gives & (o.end_s > o.start_s + SETTINGS.dead_man_s + 1)
 
 
 def below_floor(o):
@@ -210,6 +225,7 @@ LAWS = {
     g.ready_by_departure: late,
     g.discharge_is_permitted: unpermitted_discharge,
     g.budget_is_kept: over_budget,
+    g.discharge_ends_by_itself: outlives_silence,
     g.reserve_is_kept: below_floor,
     g.departure_keeps_energy: cannot_be_put_back,
     g.power_is_limited: beyond_its_power,

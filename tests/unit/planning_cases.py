@@ -6,8 +6,9 @@ import numpy as np
 
 from ven_adapters.ven.asks import Ask, Ruling, Steps, ZoneAsks
 from ven_adapters.ven.columns import Charge, Control, FleetView, blank
-from ven_adapters.ven.guardrails import GUARDS, Situation, narrow
+from ven_adapters.ven.guardrails import GUARDS, narrow
 from ven_adapters.ven.mobility import PlanSettings, needs_of
+from ven_adapters.ven.situation import Situation
 
 NOW_S = 1_784_000_700.0 - 1_784_000_700.0 % 900
 HOUR = 3600.0
@@ -21,7 +22,9 @@ PERMITTED = {
     "export_limit_kw": 7.0,
     "event_budget_kwh": 12.0,
     "year_budget_kwh": 600.0,
+    "cycle_budget": 100.0,
 }
+READ_AT = ("soc_at_s", "plugged_at_s", "at_home_at_s", "power_at_s", "charge_state_at_s", "exported_at_s")
 ORDINARY = {
     "enrolled": True,
     "charging_consent": True,
@@ -39,7 +42,7 @@ ORDINARY = {
     "power_kw": 7.0,
     "charge_state": Charge.CHARGING,
     "plugged_since_s": NOW_S - 2 * HOUR,
-    **dict.fromkeys(("soc_at_s", "plugged_at_s", "at_home_at_s", "power_at_s", "charge_state_at_s"), NOW_S - 60),
+    **dict.fromkeys(READ_AT, NOW_S - 60),
 }
 IDLE = {"charge_state": Charge.STOPPED, "power_kw": 0.0}
 AMPS = {"control": Control.STEPS, "floor_kw": 1.4, "step_kw": 0.25}

@@ -40,6 +40,7 @@ from ven_adapters.ven.garage import Garage
 from ven_adapters.ven.meter import Sample
 from ven_adapters.ven.mirror import Read
 from ven_adapters.ven.mobility import PlanSettings
+from ven_adapters.ven.permits import Refusal
 from ven_adapters.ven.planning import plan
 from ven_adapters.ven.reconcile import Do, reconcile
 from ven_adapters.ven.registration import Capacity
@@ -69,7 +70,7 @@ def enrolment(ref="car", **more):
         "charging_consent": True,
         "discharge_consent": True,
         "permission": Permission("i", 7000, T0 + timedelta(days=30), "UL1741-SB"),
-        "discharge_budget": DischargeBudget(10_000, 500_000),
+        "discharge_budget": DischargeBudget(10_000, 500_000, 50.0),
     }
     return Enrolment(ref, **given | more)
 
@@ -196,8 +197,25 @@ def test_a_battery_at_its_limit_does_not_count_as_discharging():
     assert refused.state is not DirectiveState.IN_FORCE
 
 
+@pytest.mark.parametrize("until_s", [60, 3600])
+def test_an_alarm_of_the_inverter_stops_a_discharge_at_once_and_until_it_is_over(until_s):
+    """Also in the minutes before the set-point changes, when plans are made for what is to come."""
+    cars_of = garage(ready_by=(time(7),) * 7)
+    cars_of.observe([snapshot(T0, soc_pct=75.0, power_w=-5000.0, state=ChargeState.DISCHARGING)], T0)
+    hold(cars_of, DirectiveKind.SETPOINT, -5000, end_s=until_s)
+    asks = [event("DISPATCH_SETPOINT", [-5], start=T0.isoformat(), duration=f"PT{until_s}S")]
+    assert cars_of.observe([Snapshot("car", der_alarm=Reading(Known.YES, at(1), at(1)))], at(1))
+    orders = Steering(cars_of, COURSE).steer("bay", asks, at(1))
+    (step,) = [step for _, step in orders.steps]
+    assert step.do is Do.CANCEL if until_s < COURSE.lead_s else step.target.directive.kind is DirectiveKind.CURTAIL
+    assert orders.plan.refusal.tolist() == [Refusal.DER_ALARM]
+    assert orders.sample.alarmed == 1
+    assert not cars_of.observe([Snapshot("car", der_alarm=Reading(Known.NO, at(2), at(2)))], at(2))
+    assert Steering(cars_of, COURSE).steer("bay", asks, at(2)).plan.refusal.tolist() == [Refusal.NONE]
+
+
 def test_a_battery_that_used_its_event_budget_may_give_for_the_next_event():
-    cars_of = garage()
+    cars_of = garage(ready_by=(time(7),) * 7)
     cars_of.observe([snapshot(T0, soc_pct=75.0, energy_exported_wh=0.0)], T0)
     cars_of.begin_export("car", "yesterday", T0)
     cars_of.observe([snapshot(at(60), soc_pct=75.0, energy_exported_wh=10_000.0)], at(60))

@@ -26,7 +26,7 @@ CAR = {
         "inverter_listing": "UL1741-SB",
     },
     "preferences": {"ready_by": {"mon": "07:30", "sun": "09:00"}, "target_soc_pct": 80.0, "reserve_soc_pct": 30},
-    "discharge_budget": {"max_event_wh": 12000, "max_year_wh": 600000},
+    "discharge_budget": {"max_event_wh": 12000, "max_year_wh": 600000, "max_year_cycles": 50},
     "opted_out": False,
 }
 
@@ -63,7 +63,7 @@ def test_every_field_of_a_line_is_read(tmp_path):
     assert (car.target_soc_pct, car.reserve_soc_pct, car.opted_out) == (80.0, 30.0, False)
     assert (car.charging_consent, car.discharge_consent) == (True, True)
     assert car.permission == Permission("IC-1", 7000, datetime(2027, 1, 1, tzinfo=UTC), "UL1741-SB")
-    assert car.discharge_budget == DischargeBudget(12000, 600000)
+    assert car.discharge_budget == DischargeBudget(12000, 600000, 50.0)
 
 
 @pytest.mark.parametrize("field", ["discharge_consent", "permission", "discharge_budget", "charging_consent"])

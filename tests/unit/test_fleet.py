@@ -100,6 +100,46 @@ def test_plugged_since_is_when_the_plug_was_first_seen():
     assert one(made)["plugged_since_s"] == (NOW + timedelta(minutes=15)).timestamp()
 
 
+def plug(made, minute, known, **more):
+    """One reading of the cable, and whether it counts as in."""
+    made.observe([Snapshot("a", plugged=reading(known, at=NOW + timedelta(minutes=minute)), **more)])
+    return one(made)["plugged"]
+
+
+def test_a_plug_flag_that_flickers_once_is_no_departure():
+    made = fleet()
+    assert plug(made, 0, Known.YES) == Tri.YES
+    assert plug(made, 1, Known.NO) == Tri.YES
+    assert plug(made, 2, Known.YES) == Tri.YES
+    made.refresh(NOW + timedelta(minutes=30))
+    assert (one(made)["plugged"], one(made)["plugged_since_s"]) == (Tri.YES, NOW.timestamp())
+
+
+def test_a_cable_that_is_out_in_two_readings_a_minute_apart_is_out():
+    made = fleet()
+    plug(made, 0, Known.YES)
+    assert plug(made, 1, Known.NO) == Tri.YES
+    assert plug(made, 1.5, Known.NO) == Tri.YES
+    assert plug(made, 2, Known.NO) == Tri.NO
+
+
+def test_a_cable_that_the_charge_state_says_is_out_is_out_at_once():
+    made = fleet()
+    plug(made, 0, Known.YES)
+    state = reading(ChargeState.UNPLUGGED, at=NOW + timedelta(minutes=1))
+    assert plug(made, 1, Known.NO, charge_state=state) == Tri.NO
+
+
+def test_a_cable_seen_out_by_a_car_that_fell_silent_is_out_after_five_minutes():
+    made = fleet()
+    plug(made, 0, Known.YES)
+    plug(made, 1, Known.NO)
+    made.refresh(NOW + timedelta(minutes=5))
+    assert one(made)["plugged"] == Tri.YES
+    made.refresh(NOW + timedelta(minutes=6))
+    assert one(made)["plugged"] == Tri.NO
+
+
 def test_every_charge_state_has_a_number():
     made = fleet()
     for minute, state in enumerate(ChargeState):
@@ -183,7 +223,7 @@ def test_drivers_choices_are_applied_until_they_end():
 
 def test_exports_and_toggles_are_noted():
     made = fleet()
-    made.note_export(np.array([0]), np.array([3.5]), np.array([40.0]))
+    made.note_export(np.array([0]), np.array([3.5]), np.array([40.0]), np.array([5.0]))
     made.note_toggle(0, NOW, on=True)
     row = one(made)
     assert (row["event_exported_kwh"], row["year_exported_kwh"]) == (3.5, 40.0)
@@ -215,26 +255,26 @@ def test_a_wall_time_that_comes_twice_is_the_first_and_one_that_is_skipped_is_st
 
 def test_a_driver_without_departures_has_none():
     made = fleet(enrolment(ready_by=(None,) * 7))
-    made.refresh_departures(NOW)
+    made.refresh(NOW)
     assert one(made)["departure_s"] == math.inf
 
 
 def test_departures_move_on_when_they_have_passed():
     made = fleet(enrolment("a"), enrolment("b", timezone="America/New_York"))
-    made.refresh_departures(NOW)
+    made.refresh(NOW)
     assert made.view().departure_s.tolist() == [
         datetime(2026, 7, 16, 14, 30, tzinfo=UTC).timestamp(),
         datetime(2026, 7, 16, 11, 30, tzinfo=UTC).timestamp(),
     ]
-    made.refresh_departures(datetime(2026, 7, 16, 12, tzinfo=UTC))
+    made.refresh(datetime(2026, 7, 16, 12, tzinfo=UTC))
     assert made.view().departure_s[1] == datetime(2026, 7, 17, 11, 30, tzinfo=UTC).timestamp()
 
 
 def test_a_changed_rhythm_takes_effect():
     made = fleet()
-    made.refresh_departures(NOW)
+    made.refresh(NOW)
     made.enrol([enrolment(ready_by=(time(6),) * 7)])
-    made.refresh_departures(NOW)
+    made.refresh(NOW)
     assert one(made)["departure_s"] == datetime(2026, 7, 16, 13, tzinfo=UTC).timestamp()
 
 

@@ -4,12 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from planning_cases import AMPS, HOUR, IDLE, NOW_S, ORDINARY, PERMITTED, cars, limits, situation
+from planning_cases import AMPS, HOUR, IDLE, NOW_S, ORDINARY, PERMITTED, SETTINGS, cars, limits, situation
 
 from ven_adapters.ven import guardrails as g
 from ven_adapters.ven.columns import Charge, Control, Tri
 from ven_adapters.ven.enforcement import Draft, Kind, achieved_kw, enforce
-from ven_adapters.ven.guardrails import GUARDS, Reason, Refusal, narrow, refusals
+from ven_adapters.ven.guardrails import GUARDS, Reason, narrow
+from ven_adapters.ven.mobility import PlanSettings
+from ven_adapters.ven.permits import ITEMS, Refusal, refusals
 
 
 def proposal(view, kind, kw, end_h=2.0):
@@ -18,13 +20,18 @@ def proposal(view, kind, kw, end_h=2.0):
     return Draft(np.full(count, int(kind)), np.full(count, kw), now_s, now_s + end_h * HOUR, np.zeros(count, np.int64))
 
 
-def held(view, kind, kw, *, without=None, end_h=2.0):
+def held(view, kind, kw, *, without=None, end_h=2.0, settings=SETTINGS):
     """What becomes of a proposal, with all guards or without one."""
-    place = situation(view, end_h=end_h)
+    place = situation(view, end_h=end_h, settings=settings)
     kept = narrow(place, [guard for guard in GUARDS if guard is not without])
     return enforce(proposal(view, kind, kw, end_h), kept, place)
 
 
+def given_kwh(final):
+    return float(-final.kw[0] * (final.end_s[0] - final.start_s[0]) / HOUR)
+
+
+PATIENT = PlanSettings(dead_man_s=2 * HOUR)
 PAUSE, GIVE, GO = (Kind.CURTAIL, 0.0), (Kind.SETPOINT, -50.0), (Kind.CHARGE, 7.0)
 V2G = PERMITTED | {"soc_pct": 79.0}
 UNTOUCHED = {
@@ -83,46 +90,107 @@ def test_no_window_outlasts_the_latest_safe_start(proposed):
         (g.reserve_is_kept, {"soc_pct": 30.0, "reserve_pct": 5.0, "target_pct": 10.0}, 60 * 0.10 * 0.92),
         (g.budget_is_kept, {"event_exported_kwh": 9.0}, 3.0),
         (g.budget_is_kept, {"year_exported_kwh": 598.0}, 2.0),
+        (g.budget_is_kept, {"cycle_budget": 2.0, "year_exported_kwh": 2 * 60 * 0.92 - 2.5}, 2.5),
+        (g.budget_is_kept, {"event_budget_kwh": 4.0, "power_kw": -6.0, "exported_at_s": NOW_S - 600}, 3.0),
         (g.departure_keeps_energy, {"soc_pct": 80.0, "departure_s": NOW_S + 3.5 * HOUR}, 7 * 0.9 * 0.92),
     ],
 )
 def test_a_battery_gives_no_more_energy_than_it_may(guard, state, most_kwh):
     view = cars(1, **V2G | IDLE | state)
-    final = held(view, *GIVE)
+    final = held(view, *GIVE, settings=PATIENT)
     assert final.kind[0] == Kind.SETPOINT
-    assert -final.kw[0] * 2 == pytest.approx(most_kwh, abs=0.002)
-    assert -held(view, *GIVE, without=guard).kw[0] * 2 > most_kwh + 0.5
+    assert given_kwh(final) == pytest.approx(most_kwh, abs=0.002)
+    assert given_kwh(held(view, *GIVE, without=guard, settings=PATIENT)) > most_kwh + 0.5
+
+
+def test_a_discharge_that_nobody_renews_is_over_within_the_dead_mans_time():
+    view = cars(1, **V2G)
+    assert held(view, *GIVE).end_s[0] == NOW_S + SETTINGS.dead_man_s
+    assert held(view, *GIVE, without=g.discharge_ends_by_itself).end_s[0] == NOW_S + 2 * HOUR
 
 
 def test_a_battery_at_its_floor_is_only_paused():
     assert held(cars(1, **V2G | {"soc_pct": 30.0}), *GIVE).kind[0] == Kind.CURTAIL
 
 
-MISSING = {
-    Refusal.NOT_BIDIRECTIONAL: {"max_discharge_kw": 0.0},
-    Refusal.CONSENT: {"discharge_consent": False},
-    Refusal.INTERCONNECTION: {"interconnected": False},
-    Refusal.INVERTER_LISTING: {"inverter_listed": False},
-    Refusal.PERMISSION_EXPIRED: {"permission_until_s": NOW_S},
-    Refusal.EXPORT_LIMIT: {"export_limit_kw": 0.0},
-    Refusal.EVENT_BUDGET: {"event_budget_kwh": 0.0},
-    Refusal.YEAR_BUDGET: {"year_budget_kwh": 0.0},
-    Refusal.OPTED_OUT: {"opted_out": True},
-    Refusal.NOT_PLUGGED: {"plugged": Tri.UNKNOWN},
-    Refusal.NOT_AT_HOME: {"at_home": Tri.NO},
-    Refusal.LEVEL_UNKNOWN: {"usable_kwh": np.nan},
-    Refusal.READING_TOO_OLD: {"soc_at_s": NOW_S - 901},
+# Per item what it looks like when it was never given, when it is old or over, and when it says no.
+OLD, OVER = NOW_S - 901, NOW_S
+LACKS = {
+    Refusal.NOT_BIDIRECTIONAL: {"absent": {"max_discharge_kw": 0.0}},
+    Refusal.CONSENT: {"absent": {"discharge_consent": False}},
+    Refusal.INTERCONNECTION: {"absent": {"interconnected": False}},
+    Refusal.INVERTER_LISTING: {"absent": {"inverter_listed": False}},
+    Refusal.PERMISSION_EXPIRED: {"absent": {"permission_until_s": -np.inf}, "over": {"permission_until_s": OVER}},
+    Refusal.EXPORT_LIMIT: {"absent": {"export_limit_kw": 0.0}},
+    Refusal.EVENT_BUDGET: {"absent": {"event_budget_kwh": 0.0}},
+    Refusal.YEAR_BUDGET: {"absent": {"year_budget_kwh": 0.0}},
+    Refusal.CYCLE_BUDGET: {"absent": {"cycle_budget": 0.0}},
+    Refusal.RESERVE_UNKNOWN: {"absent": {"reserve_pct": np.nan}},
+    Refusal.READY_BY: {
+        "absent": {"departure_s": np.inf},
+        "no level": {"target_pct": np.nan},
+        "over": {"departure_s": OVER},
+    },
+    Refusal.OPTED_OUT: {"for good": {"opted_out": True}, "for now": {"opted_out_until_s": NOW_S + 60}},
+    Refusal.NOT_PLUGGED: {"absent": {"plugged": Tri.UNKNOWN}, "out": {"plugged": Tri.NO}},
+    Refusal.NOT_AT_HOME: {"absent": {"at_home": Tri.UNKNOWN}, "elsewhere": {"at_home": Tri.NO}},
+    Refusal.LEVEL_UNKNOWN: {
+        "no level": {"soc_pct": np.nan},
+        "no size": {"usable_kwh": np.nan},
+        "no power": {"max_charge_kw": 0.0},
+    },
+    Refusal.READING_TOO_OLD: {
+        "level": {"soc_at_s": OLD},
+        "cable": {"plugged_at_s": OLD},
+        "place": {"at_home_at_s": OLD},
+    },
+    Refusal.EXPORT_UNCOUNTED: {"absent": {"exported_at_s": -np.inf}, "old": {"exported_at_s": OLD}},
+    Refusal.DER_ALARM: {"stands": {"der_alarm": Tri.YES}},
+}
+CASES = {f"{item.name}-{how}": (item, state) for item, states in LACKS.items() for how, state in states.items()}
+USED_UP = {
+    Refusal.EVENT_BUDGET: {"event_exported_kwh": 12.0},
+    Refusal.YEAR_BUDGET: {"year_exported_kwh": 600.0},
+    Refusal.CYCLE_BUDGET: {"cycle_budget": 1.0, "year_exported_kwh": 56.0},
+    Refusal.RESERVE: {"soc_pct": 30.0},
+    Refusal.DEPARTURE: {"soc_pct": 79.0, "departure_s": NOW_S + 0.8 * HOUR},
 }
 
 
-@pytest.mark.parametrize(("item", "state"), MISSING.items(), ids=[item.name for item in MISSING])
+def beside_one_that_lacks(state):
+    """Two cars with everything, but that the first lacks something."""
+    complete = ORDINARY | V2G | {"opted_out": False, "opted_out_until_s": -np.inf, "der_alarm": Tri.NO}
+    complete |= {"event_exported_kwh": 0.0, "year_exported_kwh": 0.0}
+    return cars(2, **V2G | {name: [value, complete[name]] for name, value in state.items()})
+
+
+def test_every_item_of_a_discharge_has_its_row():
+    assert [item.refusal for item in ITEMS] == list(LACKS)
+
+
+@pytest.mark.parametrize(("item", "state"), CASES.values(), ids=CASES)
 def test_a_missing_item_refuses_discharge_and_is_named(item, state):
-    complete = ORDINARY | V2G | {"opted_out": False}
-    view = cars(2, **V2G | {name: [value, complete[name]] for name, value in state.items()})
+    view = beside_one_that_lacks(state)
     assert refusals(situation(view)).tolist() == [item, Refusal.NONE]
     assert limits(view).refusal.tolist() == [item, Refusal.NONE]
     assert held(view, *GIVE).kind[0] != Kind.SETPOINT
     assert held(view, *GIVE).kind[1] == Kind.SETPOINT
+
+
+@pytest.mark.parametrize(("item", "state"), USED_UP.items(), ids=[item.name for item in USED_UP])
+def test_what_is_used_up_refuses_discharge_and_is_named(item, state):
+    view = beside_one_that_lacks(state)
+    assert limits(view, end_h=0.25).refusal.tolist() == [item, Refusal.NONE]
+    assert held(view, *GIVE, end_h=0.25).kind.tolist()[1] == Kind.SETPOINT
+    assert held(view, *GIVE, end_h=0.25).kind[0] != Kind.SETPOINT
+
+
+@pytest.mark.parametrize("row", ITEMS, ids=[row.refusal.name for row in ITEMS])
+def test_without_its_row_an_item_is_missed_by_its_own_cases_and_no_other(row):
+    kept = [item for item in ITEMS if item is not row]
+    for item, state in CASES.values():
+        named = refusals(situation(beside_one_that_lacks(state)), kept)
+        assert named.tolist() == [Refusal.NONE if item is row.refusal else item, Refusal.NONE]
 
 
 def test_without_the_permission_guard_an_unpermitted_car_would_discharge():
@@ -143,7 +211,7 @@ def test_powers_stay_inside_what_the_car_can():
 
 
 def test_a_car_that_gives_no_less_than_a_minimum_is_paused_below_it():
-    view = cars(1, **V2G | {"min_discharge_kw": 2.0, "event_budget_kwh": 3.0})
+    view = cars(1, **V2G | {"min_discharge_kw": 2.0, "event_budget_kwh": 0.9})
     assert held(view, *GIVE).kind[0] == Kind.CURTAIL
 
 

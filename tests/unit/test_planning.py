@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from planning_cases import AMPS, HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, asked, cars, hourly, joined
+from planning_cases import AMPS, HOUR, IDLE, NOW_S, PERMITTED, READ_AT, SETTINGS, ask, asked, cars, hourly, joined
 
 from ven_adapters.ven.asks import Ruling
 from ven_adapters.ven.columns import Control
@@ -113,7 +113,7 @@ def test_below_zero_the_permitted_cars_give_with_equal_time_to_go():
     energy_kwh = 60 * 0.92 * np.array([0.2, 0.4])
     assert made.expected_kw[:2] == pytest.approx(-6 * energy_kwh / energy_kwh.sum(), abs=0.002)
     assert made.power_w[:2].tolist() == [-2000, -4000]
-    assert (made.end_s[:2] == NOW_S + 2 * HOUR).all()
+    assert (made.end_s[:2] == NOW_S + SETTINGS.dead_man_s).all()
 
 
 def test_discharge_reaches_exactly_what_can_be_held_to_the_end():
@@ -142,7 +142,7 @@ def test_the_set_points_of_the_next_cycle_are_the_same():
     view = cars(4, **V2G | {"soc_pct": [45.0, 55.0, 65.0, 75.0]})
     first = planned(view, dispatch_kw=ask(-10))
     soc_pct = view.soc_pct + first.expected_kw * 0.5 / 0.92 / 60 * 100
-    fresh = dict.fromkeys(("soc_at_s", "plugged_at_s", "at_home_at_s"), np.full(4, NOW_S + HOUR / 2))
+    fresh = dict.fromkeys(READ_AT, np.full(4, NOW_S + HOUR / 2))
     after = dataclasses.replace(view, soc_pct=soc_pct, **fresh)
     later = plan(after, asked(dispatch_kw=ask(-10)), NOW_S + HOUR / 2)
     assert later.expected_kw == pytest.approx(first.expected_kw, abs=0.003)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from law_cases import PLANNED, anything, law, planned, violations
-from planning_cases import HOUR, NOW_S, SETTINGS, ask, asked, cars, hourly
+from planning_cases import HOUR, NOW_S, READ_AT, SETTINGS, ask, asked, cars, hourly
 
 from ven_adapters.ven.columns import Charge, Control, FleetView, Tri
 from ven_adapters.ven.guardrails import GUARDS, below_reserve_charges, ready_by_departure, reserve_is_kept
@@ -46,6 +46,7 @@ def fleet(seed, count=40, *, spoiled=True):
         "export_limit_kw": r.choice([5.0, 7.0], count),
         "event_budget_kwh": r.choice([0.0, 12.0, 100.0], count),
         "year_budget_kwh": 600.0,
+        "cycle_budget": 100.0,
         "max_discharge_kw": np.where(v2g, 7.0, 0.0),
     }
     if spoiled:
@@ -244,8 +245,7 @@ class Drive:
         return self
 
     def _fresh(self, now_s):
-        names = ("soc_at_s", "plugged_at_s", "at_home_at_s", "charge_state_at_s", "power_at_s")
-        return dict.fromkeys(names, np.full(len(self.view), now_s))
+        return dict.fromkeys(READ_AT, np.full(len(self.view), now_s))
 
     def _note(self, now_s, told, held):
         starts = np.isin(held.kind, (Kind.CHARGE, Kind.CAP)) & told

@@ -13,7 +13,11 @@ from ven_adapters.ven.readings import FIELDS, Readings, batches
 T0 = datetime(2026, 7, 15, 23, tzinfo=UTC)
 ROWS = {"a": 0, "b": 1}
 NAMES = ["a", "b"]
-ENUMERATED = {"plugged": Known, "at_site": Known, "charge_state": ChargeState, "reachability": Reachability}
+ENUMERATED = {
+    **dict.fromkeys(("plugged", "at_site", "der_alarm"), Known),
+    "charge_state": ChargeState,
+    "reachability": Reachability,
+}
 
 
 def held():

@@ -283,3 +283,9 @@ def test_no_energy_is_lost_or_made_however_a_day_is_cut_at_its_minutes(steps, cu
     parts = [energy(meter, start_s, end_s) for start_s, end_s in pairwise(edges)]
     assert sum(part.imported_kwh for part in parts) == pytest.approx(added / 1000, abs=1e-6)
     assert sum(part.exported_kwh for part in parts) == pytest.approx(exported / 1000, abs=1e-6)
+
+
+def test_an_alarm_of_an_inverter_is_told_beside_the_state():
+    alarmed = dataclasses.replace(FIGURES, sample=dataclasses.replace(FULL, alarmed=1))
+    made = told(wanted("OPERATING_STATE"), figures=alarmed)
+    assert values(made, "bay", "OPERATING_STATE") == ["RUNNING_CURTAILED", "SGD_ERROR_CONDITION"]

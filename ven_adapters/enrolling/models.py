@@ -44,6 +44,7 @@ Instant = Annotated[pydantic.AwareDatetime, pydantic.AfterValidator(_utc)]
 Percent = Annotated[float, pydantic.Field(ge=0, le=100)]
 Watts = Annotated[int, pydantic.Field(ge=0, le=10_000_000)]
 WattHours = Annotated[int, pydantic.Field(ge=0, le=1_000_000_000)]
+Cycles = Annotated[float, pydantic.Field(ge=0, le=10_000)]
 ClockFace = Annotated[str, pydantic.Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 TimeZone = Annotated[str, pydantic.Field(max_length=64), pydantic.AfterValidator(_zone_name)]
 
@@ -117,10 +118,14 @@ class Permissions(Model):
 
 
 class Budget(Model):
-    """What the battery may give, per event and per year, AC side."""
+    """What the battery may give: per event and per year (AC side), and full equivalent cycles per year.
+
+    Without a budget of cycles nothing is discharged.
+    """
 
     max_event_wh: WattHours
     max_year_wh: WattHours
+    max_year_cycles: Cycles | None = None
 
 
 class Day(Model):

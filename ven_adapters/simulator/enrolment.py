@@ -20,7 +20,9 @@ VALID_UNTIL = "2030-01-01T00:00:00Z"
 LAPSED_AT = "2026-01-31T00:00:00Z"
 MAX_EVENT_WH = 12_000
 MAX_YEAR_WH = 600_000
+MAX_YEAR_CYCLES = 50
 
+_BUDGET = {"max_event_wh": MAX_EVENT_WH, "max_year_wh": MAX_YEAR_WH, "max_year_cycles": MAX_YEAR_CYCLES}
 _LACKS = {
     NO_CONSENT: "discharge_consent",
     NO_PERMISSION: "permission",
@@ -63,9 +65,7 @@ def _record(fleet: Fleet, car: int) -> dict[str, Any]:
             "target_soc_pct": float(fleet.target_pct[car]),
             "reserve_soc_pct": float(fleet.reserve_pct[car]),
         },
-        "discharge_budget": {"max_event_wh": MAX_EVENT_WH, "max_year_wh": MAX_YEAR_WH}
-        if two_way and papers != NO_BUDGET
-        else None,
+        "discharge_budget": dict(_BUDGET) if two_way and papers != NO_BUDGET else None,
         "opted_out": bool(fleet.opted_out[car]),
     }
 

@@ -148,4 +148,5 @@ def _figures(sample: Sample) -> dict[str, Any]:
         "discharging": sample.discharging,
         "held_back": sample.held_back,
         "opted_out": sample.opted_out,
+        "alarmed": sample.alarmed,
     }

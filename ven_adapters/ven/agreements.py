@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from ven_adapters.contract import DriverChoice, DriverChose
 from ven_adapters.enrolling.book import Book, Chosen
-from ven_adapters.enrolling.models import Agreement, Day, Kept, Permissions, Preferences, Scope, Status
+from ven_adapters.enrolling.models import Agreement, Budget, Day, Kept, Permissions, Preferences, Scope, Status
 from ven_adapters.ven.enrolment import eligible, read_enrolments
 from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Permission, next_departure
 
@@ -165,8 +165,12 @@ def enrolment_of(agreement: Agreement, now: datetime) -> Enrolment | None:
         charging_consent=True,
         discharge_consent=agreement.discharge_program and _holds(consents.get(Scope.DISCHARGE), now),
         permission=permission_of(agreement.permissions, now),
-        discharge_budget=None if budget is None else DischargeBudget(budget.max_event_wh, budget.max_year_wh),
+        discharge_budget=None if budget is None else _budget(budget),
     )
+
+
+def _budget(budget: Budget) -> DischargeBudget:
+    return DischargeBudget(budget.max_event_wh, budget.max_year_wh, budget.max_year_cycles)
 
 
 def _holds(consent: Kept | None, now: datetime) -> bool:

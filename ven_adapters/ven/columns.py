@@ -58,7 +58,8 @@ class FleetView:
 
     `row` is the car's place in the `Fleet` that the view was taken from; `u` is a number in [0, 1) fixed by the car's
     name, by which ties are broken, so that the order of rows never matters. `burden_kwh`: what events withheld from the
-    car and took out of it this season, by which loads are shared fairly.
+    car and took out of it this season, by which loads are shared fairly. `exported_at_s`: up to when it is counted what
+    the battery gave. `cycle_budget`: full equivalent cycles per year. `der_alarm`: whether one of the inverter stands.
     """
 
     row: Ints
@@ -79,6 +80,8 @@ class FleetView:
     year_budget_kwh: Floats
     event_exported_kwh: Floats
     year_exported_kwh: Floats
+    exported_at_s: Floats
+    cycle_budget: Floats
     burden_kwh: Floats
     target_pct: Floats
     reserve_pct: Floats
@@ -108,6 +111,8 @@ class FleetView:
     power_at_s: Floats
     charge_state: Ints
     charge_state_at_s: Floats
+    der_alarm: Ints
+    der_alarm_at_s: Floats
     last_toggle_s: Floats
     told_on: Bools
 
@@ -156,6 +161,9 @@ _DEFAULTS = {
     "at_home_at_s": NEVER_S,
     "power_at_s": NEVER_S,
     "charge_state_at_s": NEVER_S,
+    "exported_at_s": NEVER_S,
+    "der_alarm": Tri.UNKNOWN,
+    "der_alarm_at_s": NEVER_S,
     "last_toggle_s": NEVER_S,
     "target_pct": np.nan,
     "reserve_pct": np.nan,

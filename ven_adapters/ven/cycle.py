@@ -13,9 +13,10 @@ import numpy as np
 from ven_adapters.ven.asks import Ask, Ruling, ZoneAsks
 from ven_adapters.ven.columns import Bools, FleetView, Floats, Tri
 from ven_adapters.ven.enforcement import takes_kw
-from ven_adapters.ven.guardrails import Guard, Limits, Reason, Situation, narrow
+from ven_adapters.ven.guardrails import Guard, Limits, Reason, narrow
 from ven_adapters.ven.meanings import LEVEL_SHARE
 from ven_adapters.ven.mobility import Needs, PlanSettings, needs_of, together
+from ven_adapters.ven.situation import Situation
 from ven_adapters.ven.wish import Wish, wish_of
 
 

@@ -9,7 +9,8 @@ import enum
 import numpy as np
 
 from ven_adapters.ven.columns import Bools, Control, FleetView, Floats, Ints
-from ven_adapters.ven.guardrails import Limits, Reason, Situation
+from ven_adapters.ven.guardrails import Limits, Reason
+from ven_adapters.ven.situation import Situation
 
 LONGEST_S = 86400.0
 EPSILON = 1e-9
@@ -90,8 +91,7 @@ def whole_w(kw: Floats) -> Floats:
 
 def _discharge_within(draft: Draft, limits: Limits, situation: Situation) -> Draft:
     gives = (draft.kind == Kind.SETPOINT) & (draft.kw < 0)
-    permitted_s = np.minimum(draft.end_s, situation.view.permission_until_s)
-    draft = dataclasses.replace(draft, end_s=np.where(gives, permitted_s, draft.end_s))
+    draft = dataclasses.replace(draft, end_s=np.where(gives, np.minimum(draft.end_s, limits.give_until_s), draft.end_s))
     hours = np.maximum(np.minimum(draft.end_s, limits.until_s) - draft.start_s, 1.0) / 3600
     most_kw = whole_w(np.minimum(limits.discharge_kw, limits.discharge_kwh / hours))
     most_kw = np.where(most_kw < situation.view.min_discharge_kw, 0.0, most_kw)

@@ -4,6 +4,7 @@ A missing permission or budget is a refusal and never a default. Refs are the au
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, time
@@ -153,10 +154,12 @@ def _permission(line: _Line) -> Permission:
 
 
 def _budget(line: _Line) -> DischargeBudget:
+    """Without a budget of cycles nothing is discharged, so a file may leave it out."""
     rule = "must be a whole number of watt-hours, 0 or more"
     return DischargeBudget(
         max_event_wh=line.take("discharge_budget.max_event_wh", _count, rule),
         max_year_wh=line.take("discharge_budget.max_year_wh", _count, rule),
+        max_year_cycles=line.take("discharge_budget.max_year_cycles", _cycles, "must be a number, 0 or more, or null"),
     )
 
 
@@ -186,6 +189,14 @@ def _count(value: Any) -> int:
     if type(value) is not int or value < 0:
         raise ValueError
     return value
+
+
+def _cycles(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not 0 <= value < math.inf:
+        raise ValueError
+    return float(value)
 
 
 def _truth(value: Any) -> bool:

@@ -7,21 +7,25 @@ Readings older than the ones held, or not OK, change nothing. Knows nothing of O
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
 from ven_adapters.contract import Capability, ChargeState, DriverChoice, Known, Snapshot
+from ven_adapters.ven.agreed import (
+    DischargeBudget,
+    Enrolment,
+    Permission,
+    capability_columns,
+    enrolment_columns,
+)
 from ven_adapters.ven.columns import (
     ALWAYS_S,
-    LEVELS,
     NEVER_S,
     Bools,
     Charge,
-    Control,
     FleetView,
     Floats,
     Ints,
@@ -29,47 +33,14 @@ from ven_adapters.ven.columns import (
     blank,
     grown,
 )
+from ven_adapters.ven.departures import Rhythm, departure_s, next_departure
 from ven_adapters.ven.readings import Batch, batches
 
+__all__ = ["DischargeBudget", "Enrolment", "Fleet", "Permission", "next_departure", "unit_hash"]
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Permission:
-    """The agreement under which a home may feed the grid."""
-
-    interconnection_id: str
-    export_limit_w: int
-    valid_until: datetime
-    inverter_listing: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DischargeBudget:
-    """How much a battery may give, per event and per year, AC side."""
-
-    max_event_wh: int
-    max_year_wh: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Enrolment:
-    """What a driver agreed to. `ready_by` has one local time per weekday, Monday first; None means no departure."""
-
-    vehicle_ref: str
-    zone: str
-    site_id: str
-    timezone: str
-    ready_by: tuple[time | None, ...]
-    target_soc_pct: float
-    reserve_soc_pct: float
-    charging_consent: bool = False
-    discharge_consent: bool = False
-    permission: Permission | None = None
-    discharge_budget: DischargeBudget | None = None
-    opted_out: bool = False
-
-
-Rhythm = tuple[str, tuple[time | None, ...]]
-"""A time zone and the weekly departures in it: many cars share one."""
+# A cable that was seen out once is out when it still is a minute later, or when nothing else was told for so long.
+UNPLUG_DEBOUNCE_S = 60.0
+UNPLUG_BELIEVED_S = 300.0
 
 
 class Fleet:
@@ -86,6 +57,8 @@ class Fleet:
         self._rhythm: Ints = np.zeros(0, dtype=np.int64)
         self._edition_of: Ints = np.zeros(0, dtype=np.int64)
         self._due_s = NEVER_S
+        self._out_since_s: Floats = np.zeros(0)
+        self._doubted = False
         self._enrolments: dict[str, Enrolment] = {}
         self._columns: dict[str, npt.NDArray[Any]] = blank(0)
         self.edition = 0
@@ -178,14 +151,37 @@ class Fleet:
             newer = valid & (observed_s > columns[at_column][rows])
             columns[column][rows[newer]] = convert(value[newer])
             columns[at_column][rows[newer]] = observed_s[newer]
+        news = columns["plugged_at_s"][rows] > out_s
+        was_plugged = np.where(self._out_for_s(rows) >= UNPLUG_BELIEVED_S, int(Tri.NO), was_plugged)
+        self._doubt_plugs(rows[news], was_plugged[news] == Tri.YES)
         arrived = (columns["plugged"][rows] == Tri.YES) & (was_plugged != Tri.YES)
         columns["plugged_since_s"][rows[arrived]] = columns["plugged_at_s"][rows[arrived]]
         # A level read before the drive says nothing of what is left.
         drove = arrived & (was_plugged == Tri.NO) & (columns["soc_at_s"][rows] < out_s)
         columns["soc_pct"][rows[drove]] = np.nan
 
-    def note_export(self, rows: Ints, event_kwh: Floats, year_kwh: Floats) -> None:
-        """Record what batteries gave in the running event and in the running year (AC side, absolute totals)."""
+    def _doubt_plugs(self, rows: Ints, was_in: Bools) -> None:
+        """Of cars with a new plug flag: one that falls once is a flicker (fault 9).
+
+        The cable is out when the car says so otherwise too, or when it is still out a minute later.
+        """
+        columns, since_s, at_s = self._columns, self._out_since_s, self._columns["plugged_at_s"][rows]
+        out = columns["plugged"][rows] == Tri.NO
+        since_s[rows] = np.where(out, np.where(since_s[rows] > NEVER_S, since_s[rows], at_s), NEVER_S)
+        sure = (columns["charge_state"][rows] == Charge.UNPLUGGED) | (self._out_for_s(rows) >= UNPLUG_DEBOUNCE_S)
+        doubted = rows[out & was_in & ~sure]
+        columns["plugged"][doubted] = Tri.YES
+        self._doubted |= bool(len(doubted))
+
+    def _out_for_s(self, rows: Ints) -> Floats:
+        """How long the newest plug flag came after the one that first said that the cable is out; 0 where none did."""
+        since_s = self._out_since_s[rows]
+        told = since_s > NEVER_S
+        return np.where(told, self._columns["plugged_at_s"][rows] - np.where(told, since_s, 0.0), 0.0)
+
+    def note_export(self, rows: Ints, event_kwh: Floats, year_kwh: Floats, until_s: Floats) -> None:
+        """Record what batteries gave in the running event and in the running year (AC side, totals until `until_s`)."""
+        self._columns["exported_at_s"][rows] = until_s
         self._columns["event_exported_kwh"][rows] = event_kwh
         self._columns["year_exported_kwh"][rows] = year_kwh
 
@@ -201,18 +197,27 @@ class Fleet:
         """Every car starts the season with nothing borne."""
         self._columns["burden_kwh"][:] = 0.0
 
-    def refresh_departures(self, now: datetime) -> None:
-        """Bring `departure_s` to the first departure after `now`; cheap when none has passed."""
+    def refresh(self, now: datetime) -> None:
+        """Let time pass: cables seen out a while ago are out, departures move on; cheap when there is nothing."""
+        if self._doubted:
+            doubted = (self._columns["plugged"] == Tri.YES) & (self._out_since_s > NEVER_S)
+            lasted = doubted & (now.timestamp() - self._out_since_s >= UNPLUG_BELIEVED_S)
+            self._columns["plugged"][lasted] = Tri.NO
+            self._doubted = bool((doubted & ~lasted).any())
+        self._refresh_departures(now)
+
+    def _refresh_departures(self, now: datetime) -> None:
+        """Bring `departure_s` to the first departure after `now`."""
         if now.timestamp() < self._due_s or not self._refs:
             return
-        departures_s = np.array([_departure_s(rhythm, now) for rhythm in self._rhythms])
+        departures_s = np.array([departure_s(rhythm, now) for rhythm in self._rhythms])
         self._columns["departure_s"][: len(self)] = departures_s[self._rhythm[: len(self)]]
         self._due_s = float(departures_s.min())
 
     # --- what plans read ----------------------------------------------------------------------------------------------
 
     def view(self, rows: Ints | Bools | None = None) -> FleetView:
-        """The chosen rows, copied; every car when None. Call `refresh_departures` first."""
+        """The chosen rows, copied; every car when None. Call `refresh` first."""
         chosen = np.arange(len(self)) if rows is None else rows
         return FleetView(**{name: column[: len(self)][chosen] for name, column in self._columns.items()})
 
@@ -268,6 +273,7 @@ class Fleet:
         self._columns = {name: grown(column, count, fill=blanks[name][0]) for name, column in self._columns.items()}
         self._rhythm = grown(self._rhythm, count, fill=0)
         self._edition_of = grown(self._edition_of, count, fill=0)
+        self._out_since_s = grown(self._out_since_s, count, fill=NEVER_S)
 
     def _intern_rhythm(self, enrolment: Enrolment) -> int:
         """The number of a weekly rhythm; the enrolment that is kept shares the rhythm's own objects."""
@@ -281,82 +287,6 @@ class Fleet:
 def unit_hash(text: str) -> float:
     """A number in [0, 1) fixed by a name, uniform over names."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest(), "big") / 2**48
-
-
-def enrolment_columns(enrolment: Enrolment) -> dict[str, Any]:
-    """What an enrolment says, as column values; what is missing is a refusal, never a default permission."""
-    permission, budget = enrolment.permission, enrolment.discharge_budget
-    return {
-        "enrolled": True,
-        "opted_out": enrolment.opted_out,
-        "charging_consent": enrolment.charging_consent,
-        "discharge_consent": enrolment.discharge_consent,
-        "interconnected": permission is not None and bool(permission.interconnection_id),
-        "inverter_listed": permission is not None and bool(permission.inverter_listing),
-        "permission_until_s": permission.valid_until.timestamp() if permission else NEVER_S,
-        "export_limit_kw": permission.export_limit_w / 1000 if permission else 0.0,
-        "event_budget_kwh": budget.max_event_wh / 1000 if budget else 0.0,
-        "year_budget_kwh": budget.max_year_wh / 1000 if budget else 0.0,
-        "target_pct": enrolment.target_soc_pct,
-        "reserve_pct": enrolment.reserve_soc_pct,
-    }
-
-
-def capability_columns(capability: Capability) -> dict[str, Any]:
-    """What a car can do, as column values."""
-    discharge, limit = capability.discharge, capability.limit_soc
-    by_target = limit is not None and not capability.can_stop
-    return {
-        "usable_kwh": capability.usable_wh / 1000,
-        "max_charge_kw": capability.max_charge_w / 1000,
-        "max_discharge_kw": discharge.max_discharge_w / 1000 if discharge else 0.0,
-        "min_discharge_kw": discharge.min_discharge_w / 1000 if discharge else 0.0,
-        "level_floor_pct": max(limit.min_pct, limit.applies_from_pct) if limit else 0.0,
-        "can_start": capability.can_start or limit is not None,
-        "can_stop": capability.can_stop or by_target,
-        "can_resume": capability.can_resume_after_stop or by_target,
-        **_control_columns(capability, by_target=by_target),
-    }
-
-
-def _control_columns(capability: Capability, *, by_target: bool) -> dict[str, Any]:
-    kw_per_a = capability.voltage_v * capability.phases / 1000
-    current = capability.current
-    levels_kw = np.full(LEVELS, np.nan)
-    control, floor_kw, step_kw = Control.TARGET_LEVEL if by_target else Control.ON_OFF, 0.0, 0.0
-    if current is not None and current.choices_a:
-        control = Control.LEVELS
-        choices_kw = sorted(amps * kw_per_a for amps in current.choices_a)[-LEVELS:]
-        levels_kw[: len(choices_kw)] = choices_kw
-        floor_kw = choices_kw[0]
-    elif current is not None:
-        control, floor_kw, step_kw = Control.STEPS, current.min_a * kw_per_a, current.step_a * kw_per_a
-    elif capability.can_set_power:
-        control, step_kw = Control.STEPS, 0.001
-    return {"control": control, "floor_kw": floor_kw, "step_kw": step_kw, "levels_kw": levels_kw}
-
-
-def next_departure(timezone: str, ready_by: Sequence[time | None], now: datetime) -> datetime | None:
-    """The first departure after `now` (UTC), or None when the week has none.
-
-    Local wall time: a time that a clock change skips is read with the offset before the change, one that comes twice is
-    the first of the two, because too early is the safe side.
-    """
-    zone = ZoneInfo(timezone)
-    today = now.astimezone(zone).date()
-    for days in range(-1, 9):
-        day = today + timedelta(days=days)
-        ready = ready_by[day.weekday()]
-        if ready is not None:
-            departure = datetime.combine(day, ready, zone).astimezone(UTC)
-            if departure > now:
-                return departure
-    return None
-
-
-def _departure_s(rhythm: Rhythm, now: datetime) -> float:
-    departure = next_departure(rhythm[0], rhythm[1], now)
-    return ALWAYS_S if departure is None else departure.timestamp()
 
 
 def _intern(names: list[Any], ids: dict[Any, int], name: Any) -> int:
@@ -375,6 +305,7 @@ _READINGS: tuple[tuple[str, str, str, Callable[[Floats], Any]], ...] = (
     ("at_site", "at_home", "at_home_at_s", lambda codes: _KNOWN[codes.astype(np.int64)]),
     ("power_w", "power_kw", "power_at_s", lambda watts: watts / 1000),
     ("charge_state", "charge_state", "charge_state_at_s", lambda codes: _CHARGE[codes.astype(np.int64)]),
+    ("der_alarm", "der_alarm", "der_alarm_at_s", lambda codes: _KNOWN[codes.astype(np.int64)]),
 )
 _CHOICES: Mapping[DriverChoice, Any] = {
     DriverChoice.OPT_OUT: lambda until_s: {"opted_out_until_s": until_s},

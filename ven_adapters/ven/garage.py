@@ -6,6 +6,7 @@ decided elsewhere.
 
 import dataclasses
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
@@ -54,6 +55,8 @@ class Stir:
 _OUT_OR_IN = (DriverChoice.OPT_OUT, DriverChoice.OPT_IN)
 _LEAVES = frozenset({DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN})
 ENROLMENTS_AT_ONCE = 2_000
+
+_log = logging.getLogger(__name__)
 
 
 class Garage:
@@ -196,18 +199,21 @@ class Garage:
         return self._chose(event)
 
     def observe(self, snapshots: Iterable[Snapshot], now: datetime) -> bool:
-        """Take readings; whether one of them should change the plan: a cable that went in."""
+        """Take readings; whether one of them should change the plan: a cable that went in, an alarm of an inverter."""
         matters = [self._observe(batch, now) for batch in batches(snapshots, self.fleet.find)]
         return any(matters)
 
     def _observe(self, batch: Batch, now: datetime) -> bool:
         rows = batch.rows
-        was_in = self.fleet.read("plugged", rows) == Tri.YES
+        was_in, stood = (self.fleet.read(name, rows) == Tri.YES for name in ("plugged", "der_alarm"))
         for columns in (self.fleet, self.meter, self.snapshots):
             columns.take(batch)
         self.exports.take(batch, now)
         plugged_in = (self.fleet.read("plugged", rows) == Tri.YES) & ~was_in
-        matters = bool(plugged_in.any())
+        alarmed = (self.fleet.read("der_alarm", rows) == Tri.YES) & ~stood
+        if alarmed.any():
+            _log.warning("an alarm of the inverter stands at %d more cars: they discharge no more", alarmed.sum())
+        matters = bool((plugged_in | alarmed).any())
         for place in np.flatnonzero(plugged_in).tolist():
             self.roster.replugged(batch.snapshots[place].vehicle_ref, now)
         for place in np.flatnonzero(self.told.holding(rows)).tolist():
@@ -273,6 +279,7 @@ class Garage:
             discharging=int((view.charge_state == Charge.DISCHARGING).sum()),
             held_back=self.told.held_back(view.row, now_s),
             opted_out=int(out.sum()),
+            alarmed=int((view.der_alarm == Tri.YES).sum()),
             power_kw=_total(view.power_kw[at_plug]),
             stored_kwh=_total(view.soc_pct[known] / 100 * usable_kwh),
             usable_kwh=_total(usable_kwh),

@@ -12,29 +12,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ven_adapters.ven.columns import Bools, Charge, Control, FleetView, Floats, Ints, Tri
-from ven_adapters.ven.mobility import Needs, PlanSettings, kwh_above, kwh_to_spare
-
-
-class Refusal(enum.IntEnum):
-    """The item that is missing before a car may discharge; the first missing one is named."""
-
-    NONE = 0
-    NOT_BIDIRECTIONAL = 1
-    CONSENT = 2
-    INTERCONNECTION = 3
-    PERMISSION_EXPIRED = 4
-    EXPORT_LIMIT = 5
-    EVENT_BUDGET = 6
-    YEAR_BUDGET = 7
-    NOT_PLUGGED = 8
-    NOT_AT_HOME = 9
-    LEVEL_UNKNOWN = 10
-    READING_TOO_OLD = 11
-    OPTED_OUT = 12
-    RESERVE = 13
-    DEPARTURE = 14
-    INVERTER_LISTING = 15
+from ven_adapters.ven.columns import Bools, Charge, Control, Floats, Ints, Tri
+from ven_adapters.ven.mobility import kwh_above, kwh_to_spare
+from ven_adapters.ven.permits import Refusal, refusals
+from ven_adapters.ven.situation import Situation
 
 
 class Reason(enum.IntEnum):
@@ -80,34 +61,9 @@ class Limits:
     discharge_kw: Floats
     discharge_kwh: Floats
     until_s: Floats
+    give_until_s: Floats
     why: Ints
     refusal: Ints
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Situation:
-    """What guards look at: the cars, what drivers need, the time, and when the window asked for ends."""
-
-    view: FleetView
-    needs: Needs
-    now_s: float
-    window_end_s: float
-    settings: PlanSettings
-
-    @property
-    def resting(self) -> Bools:
-        """True where the car was told to start or stop less than the minimum dwell ago."""
-        return np.asarray(self.now_s - self.view.last_toggle_s < self.settings.min_dwell_s)
-
-    @property
-    def charging(self) -> Bools:
-        """True where the car takes power, or was just told to: telemetry lags behind a command."""
-        return np.where(self.resting, self.view.told_on, self.view.charge_state == Charge.CHARGING)
-
-    @property
-    def floor_pct(self) -> Floats:
-        """The level below which no battery is discharged: the driver's reserve or the programme's, the larger."""
-        return np.maximum(self.view.reserve_pct, self.settings.programme_floor_pct)
 
 
 Guard = Callable[[Limits, Situation], Limits]
@@ -129,7 +85,7 @@ def without_consent_untouched(limits: Limits, situation: Situation) -> Limits:
 def opted_out_untouched(limits: Limits, situation: Situation) -> Limits:
     """An opt-out leaves the car to its driver until it ends; so does a boost."""
     view, now_s = situation.view, situation.now_s
-    limits = _untouched(limits, view.opted_out | (view.opted_out_until_s > now_s), Reason.OPTED_OUT)
+    limits = _untouched(limits, situation.out, Reason.OPTED_OUT)
     return _untouched(limits, view.boost_until_s > now_s, Reason.BOOST)
 
 
@@ -176,18 +132,31 @@ def reserve_is_kept(limits: Limits, situation: Situation) -> Limits:
 
 
 def discharge_is_permitted(limits: Limits, situation: Situation) -> Limits:
-    """No discharge unless every item of the permission is there, valid and fresh; refuse closed, naming the item."""
-    refusal = refusals(situation)
+    """No discharge unless every item of `permits` is there, valid and fresh; refuse closed, naming the item."""
+    view, refusal = situation.view, refusals(situation)
     refused = refusal != Refusal.NONE
-    discharge_kw = np.where(refused, 0.0, np.minimum(limits.discharge_kw, situation.view.export_limit_kw))
-    return dataclasses.replace(limits, discharge_kw=discharge_kw, refusal=np.where(refused, refusal, limits.refusal))
+    return dataclasses.replace(
+        limits,
+        discharge_kw=np.where(refused, 0.0, np.minimum(limits.discharge_kw, view.export_limit_kw)),
+        give_until_s=np.minimum(limits.give_until_s, view.permission_until_s),
+        refusal=np.where(refused, refusal, limits.refusal),
+    )
 
 
 def budget_is_kept(limits: Limits, situation: Situation) -> Limits:
-    """A battery gives no more than was agreed per event and per year; no budget, no discharge."""
-    view = situation.view
-    limits = _energy(limits, view.event_budget_kwh - view.event_exported_kwh, Refusal.EVENT_BUDGET)
-    return _energy(limits, view.year_budget_kwh - view.year_exported_kwh, Refusal.YEAR_BUDGET)
+    """A battery gives no more than was agreed per event, per year and in cycles; what is not counted yet is given."""
+    view, uncounted_kwh = situation.view, situation.uncounted_kwh
+    event_kwh, year_kwh = view.event_exported_kwh + uncounted_kwh, view.year_exported_kwh + uncounted_kwh
+    cycle_kwh = view.usable_kwh * situation.settings.discharge_efficiency
+    limits = _energy(limits, view.event_budget_kwh - event_kwh, Refusal.EVENT_BUDGET)
+    limits = _energy(limits, view.year_budget_kwh - year_kwh, Refusal.YEAR_BUDGET)
+    return _energy(limits, np.nan_to_num(view.cycle_budget * cycle_kwh - year_kwh), Refusal.CYCLE_BUDGET)
+
+
+def discharge_ends_by_itself(limits: Limits, situation: Situation) -> Limits:
+    """The dead-man: a discharge that nobody renews is over soon, whoever fell silent on the way to the car."""
+    until_s = situation.now_s + situation.settings.dead_man_s
+    return dataclasses.replace(limits, give_until_s=np.minimum(limits.give_until_s, until_s))
 
 
 def power_is_limited(limits: Limits, situation: Situation) -> Limits:
@@ -232,6 +201,7 @@ GUARDS: tuple[Guard, ...] = (
     ready_by_departure,
     discharge_is_permitted,
     budget_is_kept,
+    discharge_ends_by_itself,
     reserve_is_kept,
     departure_keeps_energy,
     power_is_limited,
@@ -241,32 +211,10 @@ GUARDS: tuple[Guard, ...] = (
 )
 
 
-def refusals(situation: Situation) -> Ints:
-    """Per car the first item missing for discharge, as `Refusal`; NONE where all are there."""
-    view, now_s = situation.view, situation.now_s
-    oldest_s = np.minimum(np.minimum(view.soc_at_s, view.plugged_at_s), view.at_home_at_s)
-    missing = (
-        (~(view.max_discharge_kw > 0), Refusal.NOT_BIDIRECTIONAL),
-        (~(view.discharge_consent & view.charging_consent & view.enrolled), Refusal.CONSENT),
-        (~view.interconnected, Refusal.INTERCONNECTION),
-        (~view.inverter_listed, Refusal.INVERTER_LISTING),
-        (~(view.permission_until_s > now_s), Refusal.PERMISSION_EXPIRED),
-        (~(view.export_limit_kw > 0), Refusal.EXPORT_LIMIT),
-        (~(view.event_budget_kwh > 0), Refusal.EVENT_BUDGET),
-        (~(view.year_budget_kwh > 0), Refusal.YEAR_BUDGET),
-        (view.opted_out | (view.opted_out_until_s > now_s), Refusal.OPTED_OUT),
-        (view.plugged != Tri.YES, Refusal.NOT_PLUGGED),
-        (view.at_home != Tri.YES, Refusal.NOT_AT_HOME),
-        (np.isnan(situation.needs.hours), Refusal.LEVEL_UNKNOWN),
-        (~(now_s - oldest_s <= situation.settings.reading_age_s), Refusal.READING_TOO_OLD),
-    )
-    return np.select([mask for mask, _ in missing], [int(item) for _, item in missing], default=0).astype(np.int64)
-
-
 def _wide_open(count: int) -> Limits:
     yes, no = np.ones(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
     endless, codes = np.full(count, np.inf), np.zeros(count, dtype=np.int64)
-    return Limits(yes, no, yes, yes, endless, endless, endless, endless, codes, codes)
+    return Limits(yes, no, yes, yes, endless, endless, endless, endless, endless, codes, codes)
 
 
 def _untouched(limits: Limits, mask: Bools, why: Reason) -> Limits:

@@ -136,4 +136,4 @@ def _permissions(car: Enrolment, line: Mapping[str, Any]) -> Permissions:
 
 def _budget(car: Enrolment) -> Budget | None:
     given = car.discharge_budget
-    return None if given is None else Budget(max_event_wh=given.max_event_wh, max_year_wh=given.max_year_wh)
+    return None if given is None else Budget(**dataclasses.asdict(given))

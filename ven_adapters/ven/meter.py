@@ -34,7 +34,10 @@ class Energy:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """A zone at an instant (epoch seconds). `cars` counts those with usable readings, out of `members`."""
+    """A zone at an instant (epoch seconds). `cars` counts those with usable readings, out of `members`.
+
+    `alarmed`: those at which an alarm of the inverter stands.
+    """
 
     at_s: float
     members: int = 0
@@ -44,6 +47,7 @@ class Sample:
     discharging: int = 0
     held_back: int = 0
     opted_out: int = 0
+    alarmed: int = 0
     power_kw: float = 0.0
     stored_kwh: float = 0.0
     usable_kwh: float = 0.0

@@ -26,7 +26,7 @@ class PlanSettings:
     `hysteresis_s`: how much less laxity a waiting car needs before it takes a charging car's place.
     `ghg_cost_per_kg`: money per kg of CO2, in the price's currency. `recovery_s`: the longest delay of a restart.
     `power_tolerance_w`, `end_tolerance_s`: smaller changes are not worth a command. `renew_s`: a window that runs out
-    sooner than this is extended.
+    sooner than this is extended. `dead_man_s`: the longest discharge that is asked for at once; it is renewed.
     """
 
     charge_efficiency: float = 0.9
@@ -45,6 +45,7 @@ class PlanSettings:
     power_tolerance_w: int = 150
     end_tolerance_s: float = 120.0
     renew_s: float = 300.0
+    dead_man_s: float = 1800.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 from ven_adapters.contract import Capability, DirectiveKind, Origin
 from ven_adapters.ven.asks import Ask, ZoneAsks
 from ven_adapters.ven.car import Car, direction
-from ven_adapters.ven.columns import Charge, FleetView, Ints
+from ven_adapters.ven.columns import Charge, FleetView, Ints, Tri
 from ven_adapters.ven.enforcement import Kind
 from ven_adapters.ven.garage import Garage
 from ven_adapters.ven.guardrails import Reason
@@ -87,6 +87,7 @@ class Hand:
         self._garage = garage
         self._floor_pct = settings.programme_floor_pct
         self._departure_s, self._reserve_pct = view.departure_s, view.reserve_pct
+        self._alarm = view.der_alarm == Tri.YES
         self.decision = decision
         self.places = _places(garage, decision, view, settings)
         self._origins = tuple(map(_origin, decision.plan.origins))
@@ -104,7 +105,8 @@ class Hand:
         car = garage.roster.present(ref, now)
         reason = decision.plan.reason[place]
         desire, willing = self._desire(ref, place), reason not in _UNWILLING
-        if decision.leads and not decision.gives_on and _gives(car, now):
+        stays_on = decision.gives_on and not self._alarm[place]
+        if decision.leads and not stays_on and _gives(car, now):
             desire, willing = None, False
         early = decision.leads and reason not in _OUT_OF_REACH
         if desire is None and willing and (early or not garage.knows(ref)):

@@ -27,6 +27,7 @@ OK, SENTINEL = VALIDITIES.index(Validity.OK), VALIDITIES.index(Validity.SENTINEL
 _CODED: Mapping[str, tuple[Enum, ...]] = {
     "plugged": tuple(Known),
     "at_site": tuple(Known),
+    "der_alarm": tuple(Known),
     "charge_state": tuple(ChargeState),
     "reachability": tuple(Reachability),
 }

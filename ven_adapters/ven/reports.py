@@ -94,11 +94,16 @@ def _charge_level(sample: Sample) -> Values:
 
 
 def operating_states(sample: Sample) -> Values:
-    """The state of a zone, and beside it that members opted out; a list, because a zone is many cars (TR-84)."""
+    """The state of a zone, and beside it that members opted out or that an inverter alarm stands.
+
+    A list, because a zone is many cars (TR-84).
+    """
     running = abs(sample.power_kw) > IDLE_KW
     states = _RUNNING if running else _IDLE
     told = [states["curtailed" if sample.held_back else "normal"]]
-    return [state.value for state in (*told, *([states["opted out"]] if sample.opted_out else []))]
+    told += [states["opted out"]] if sample.opted_out else []
+    told += [OperatingState.SGD_ERROR_CONDITION] if sample.alarmed else []
+    return [state.value for state in told]
 
 
 _RUNNING: Mapping[str, OperatingState] = {

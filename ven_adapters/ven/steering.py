@@ -49,7 +49,7 @@ class Steering:
     def steer(self, zone: str, heard: Sequence[Heard], now: datetime) -> Orders:
         """One cycle of a zone."""
         garage, now_s = self._garage, now.timestamp()
-        garage.fleet.refresh_departures(now)
+        garage.fleet.refresh(now)
         self._book_burden(zone, now)
         asks = self._asks(zone, heard, now)
         leads = now_s < asks.next_change_s <= now_s + self._course.lead_s
@@ -67,7 +67,7 @@ class Steering:
 
     def outlook(self, zone: str, heard: Sequence[Heard], now: datetime) -> Outlook:
         """The zone's coming day, as things stand."""
-        self._garage.fleet.refresh_departures(now)
+        self._garage.fleet.refresh(now)
         asks = self._read(zone, heard, now)
         return outlook(self._garage.fleet.zone(zone), asks, now.timestamp(), self._course.settings)
 

@@ -85,7 +85,7 @@ class EnergyRow(SQLModel, table=True):
 
 
 class ExportRow(SQLModel, table=True):
-    """What a battery has given this year and in the event that it last gave for, Wh."""
+    """What a battery has given this year and in the event that it last gave for, Wh; None without a counter."""
 
     __tablename__ = "car_export"
     vehicle_ref: str = Field(primary_key=True)
@@ -93,7 +93,7 @@ class ExportRow(SQLModel, table=True):
     year_wh: float
     event_id: str
     event_wh: float
-    counter_wh: float
+    counter_wh: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

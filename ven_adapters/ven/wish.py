@@ -13,8 +13,8 @@ import numpy as np
 from ven_adapters.ven.asks import LOOK_BACK, Steps, ZoneAsks
 from ven_adapters.ven.blocks import choose
 from ven_adapters.ven.columns import Bools, Floats
-from ven_adapters.ven.guardrails import Situation
 from ven_adapters.ven.mobility import HOUR_S, Needs
+from ven_adapters.ven.situation import Situation
 
 GOLDEN = 0.6180339887498949
 DAY_S = 86400.0

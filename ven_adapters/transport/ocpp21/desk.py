@@ -121,7 +121,8 @@ class Desk:
         station = self.register.station(self.name)
         name = frozenset({str(message.get("gridEventFault", message["controlType"]))})
         alarms = station.alarms - name if message.get("alarmEnded") else station.alarms | name
-        self.register.put_station(self.name, dataclasses.replace(station, alarms=alarms))
+        now = self.register.clock.now()
+        self.register.put_station(self.name, dataclasses.replace(station, alarms=alarms, alarmed_at=now))
         return {}
 
     def _report(self, message: Payload) -> Payload:

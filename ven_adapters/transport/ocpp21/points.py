@@ -82,7 +82,10 @@ class Point:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Station:
-    """A station now: connected or not, what it can do (None until asked), and which alarms of its inverter stand."""
+    """A station now: connected or not, what it can do (None until asked), and which alarms of its inverter stand.
+
+    `alarmed_at`: when the newest alarm, or the end of one, was told.
+    """
 
     connected: bool = False
     v2x: bool | None = None
@@ -90,6 +93,7 @@ class Station:
     transfers: tuple[str, ...] = ()
     highest_level: int | None = None
     alarms: frozenset[str] = frozenset()
+    alarmed_at: datetime | None = None
 
 
 def new_point(place: Place) -> Point:

@@ -20,6 +20,8 @@ from ven_adapters.contract import (
     DriverChoice,
     DriverChose,
     ErrorCode,
+    Known,
+    Reading,
     Rung,
     Setting,
     Snapshot,
@@ -31,7 +33,7 @@ from ven_adapters.transport.ocpp21.charging import Window, profile_id
 from ven_adapters.transport.ocpp21.frames import Payload
 from ven_adapters.transport.ocpp21.options import CentralSettings
 from ven_adapters.transport.ocpp21.outbox import Outbox
-from ven_adapters.transport.ocpp21.points import Point, Station
+from ven_adapters.transport.ocpp21.points import SOURCE, Point, Station
 from vtn.clock import sleep_until
 
 S = DirectiveState
@@ -61,7 +63,8 @@ class Steward:
 
     def snapshot(self, ref: str) -> Snapshot:
         """The newest reading; a car that its station holds back in our name is paused by a directive."""
-        held = self.at(ref)[0].snapshot
+        point, station = self.at(ref)
+        held = dataclasses.replace(point.snapshot, der_alarm=_alarm(station))
         state = held.charge_state
         ours = any(record.state in (S.ACCEPTED, S.IN_FORCE) for record in self.book.live(ref))
         if state is None or state.value is not ChargeState.NO_POWER or not ours:
@@ -294,6 +297,12 @@ class Steward:
 def gives_back(setting: Setting) -> bool:
     """Whether a setting asks nothing of the car."""
     return setting.rung is Rung.RESUME
+
+
+def _alarm(station: Station) -> Reading[Known] | None:
+    """Whether an alarm of the station's inverter stands; None from one that never told of any."""
+    at = station.alarmed_at
+    return None if at is None else Reading(Known.YES if station.alarms else Known.NO, at, at, SOURCE)
 
 
 def _clear(record: Record) -> Payload:

@@ -1,0 +1,87 @@
+"""What batteries gave: by their counters, between counters by their power, and by power alone where there is none."""
+
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from ven_adapters.contract import Capability, DischargeControl, Reading, Snapshot
+from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Permission
+from ven_adapters.ven.garage import Garage
+from ven_adapters.ven.store import Remembered
+
+NOW = datetime(2026, 7, 15, 20, tzinfo=UTC)
+PAPERS = {
+    "charging_consent": True,
+    "discharge_consent": True,
+    "permission": Permission("i", 7000, NOW + timedelta(days=30), "UL1741-SB"),
+    "discharge_budget": DischargeBudget(12_000, 500_000, 50.0),
+}
+
+
+def garage():
+    made = Garage(NOW.timestamp(), {}, 1)
+    made.enrol([Enrolment("car", "bay", "s", "UTC", (time(7),) * 7, 80.0, 30.0, **PAPERS)], NOW)
+    made.learn({"car": Capability("m", 60_000, 7_000, discharge=DischargeControl("EVSE", 7000))})
+    return made
+
+
+def sees(made, minute, power_w=None, counter_wh=None):
+    """A reading of power or counter; what now counts as given in the event, Wh."""
+    at = NOW + timedelta(minutes=minute)
+    given = {"power_w": power_w, "energy_exported_wh": counter_wh}
+    told = {name: Reading(float(value), at, at) for name, value in given.items() if value is not None}
+    made.observe([Snapshot("car", **told)], at)
+    return float(made.fleet.view().event_exported_kwh[0]) * 1000
+
+
+def test_a_counter_is_believed():
+    made = garage()
+    assert sees(made, 0, counter_wh=5_000) == 0
+    assert sees(made, 5, counter_wh=5_400) == pytest.approx(400)
+
+
+def test_between_two_counters_the_larger_power_of_both_ends_counts_until_the_counter_says_better():
+    made = garage()
+    sees(made, 0, power_w=0, counter_wh=5_000)
+    assert sees(made, 30, power_w=-6_000) == pytest.approx(3_000)
+    assert sees(made, 60, power_w=0) == pytest.approx(6_000)
+    assert sees(made, 60.5, counter_wh=7_500) == pytest.approx(2_500)
+
+
+def test_without_a_counter_the_power_is_integrated_rather_too_much_than_too_little():
+    made = garage()
+    assert sees(made, 0, power_w=0) == 0
+    assert sees(made, 10, power_w=-6_000) == pytest.approx(1_000)
+    assert sees(made, 20, power_w=-3_000) == pytest.approx(2_000)
+    assert sees(made, 30, power_w=7_000) == pytest.approx(2_500)
+    assert sees(made, 60, power_w=7_000) == pytest.approx(2_500)
+
+
+def test_what_is_counted_is_as_fresh_as_the_newest_of_power_and_counter():
+    made = garage()
+    assert made.fleet.view().exported_at_s[0] == float("-inf")
+    sees(made, 3, power_w=0)
+    assert made.fleet.view().exported_at_s[0] == (NOW + timedelta(minutes=3)).timestamp()
+    sees(made, 4, counter_wh=1)
+    assert made.fleet.view().exported_at_s[0] == (NOW + timedelta(minutes=4)).timestamp()
+
+
+@pytest.mark.parametrize("counters", [(5_000, 5_400), (None, None)])
+def test_a_restart_goes_on_from_what_was_counted(counters):
+    made, again = garage(), garage()
+    sees(made, 0, power_w=-2_400, counter_wh=counters[0])
+    before_wh = sees(made, 10, power_w=-2_400, counter_wh=counters[1])
+    (row,) = made.exports.drain()
+    assert row.counter_wh == counters[1]
+    again.restore(Remembered(exports=(row,)), NOW)
+    assert float(again.fleet.view().event_exported_kwh[0]) * 1000 == pytest.approx(before_wh)
+    assert before_wh == pytest.approx(400)
+
+
+def test_another_event_finds_its_budget_whole():
+    made = garage()
+    sees(made, 0, power_w=-6_000)
+    sees(made, 10, power_w=-6_000)
+    made.begin_export("car", "another", NOW)
+    view = made.fleet.view()
+    assert (view.event_exported_kwh[0], view.year_exported_kwh[0]) == (0.0, pytest.approx(1.0))
