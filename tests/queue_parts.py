@@ -8,6 +8,7 @@ import itertools
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from ven_adapters.ven.queue.executor import Executor
 from ven_adapters.ven.queue.link import Link
 from ven_adapters.ven.queue.remote import RemoteBackend
-from vtn.clock import SimulatedClock
+from vtn.clock import SimulatedClock, print_clock
 from vtn.notifiers.broker import server_program
 
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
@@ -198,6 +199,34 @@ async def planning(settings: QueueSettings, clock, oem="bmw", name="planner") ->
 async def eventually(holds, within_s: float = PATIENCE_S):
     """Wait until a condition holds, looking again and again."""
     async with asyncio.timeout(within_s):
-        while not (found := holds()):
+        while not (found := holds()):  # noqa: ASYNC110 - looks at many things, none of them an event
             await asyncio.sleep(0.02)
     return found
+
+
+@contextlib.contextmanager
+def executor_process(folder: Path, url: str, settings: QueueSettings, clock):
+    """`ven-adapters execute` as a program of its own; killed at the end if the test has not done so."""
+    told = print_clock(clock)
+    lines = [
+        'oem = "bmw"',
+        f'clock = "{told}"',
+        "[backend]",
+        f'url = "{url}"',
+        f'token = "{TOKEN}"',
+        'webhook_secret = "hush"',
+        f'clock = "{told}"',
+        "[queue]",
+        f'stream = "{settings.stream}"',
+        f"ack_wait_s = {settings.ack_wait_s}",
+    ]
+    config = folder / f"executor-{next(_numbers)}.toml"
+    config.write_text("\n".join(lines))
+    command = [sys.executable, "-m", "ven_adapters", "execute", "bmw", "--config", str(config)]
+    with (folder / "executor.log").open("ab") as log:
+        process = subprocess.Popen([*command, "--executors", settings.url], stderr=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

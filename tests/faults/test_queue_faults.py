@@ -1,0 +1,219 @@
+"""Killed planners, executors and brokers: nothing is lost, and each directive has exactly one effect on its car."""
+
+import asyncio
+import itertools
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+from queue_parts import (
+    PATIENCE_S,
+    backend_of,
+    eventually,
+    executing,
+    executor_process,
+    nats_server,
+    planning,
+    queue_settings,
+    watched_cloud,
+)
+
+from ven_adapters.contract import BackendError, Directive, DirectiveKind, DirectiveState, ErrorCode, Snapshot
+from ven_adapters.ven.queue.messages import Record, place
+from vtn.clock import print_clock
+
+CHILD = Path(__file__).parent / "queue_planner_child.py"
+STARTS_WITHIN_S = 40.0
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def server(tmp_path):
+    with nats_server(tmp_path / "nats") as made:
+        yield made
+
+
+@pytest.fixture
+async def cloud():
+    async with watched_cloud(cars=60) as made:
+        yield made
+
+
+def directive(cloud):
+    """A directive for the first car that is at its plug."""
+    world, number, now = cloud.cloud.world, next(_numbers), cloud.clock.now()
+    ref = next(ref for car, ref in enumerate(cloud.cloud.fleet.refs) if world.home[car] and world.plugged[car])
+    return Directive(
+        directive_id=f"d-{number}",
+        key=f"k-{number}",
+        vehicle_ref=ref,
+        kind=DirectiveKind.RELEASE,
+        start=now,
+        end=now + timedelta(hours=2),
+        not_after=now + timedelta(hours=1),
+    )
+
+
+def capability(cloud, asked):
+    return cloud.cloud.capability(cloud.cloud.car(asked.vehicle_ref))
+
+
+def submit(remote, cloud, asked):
+    return asyncio.create_task(remote.submit(asked, capability(cloud, asked), Snapshot(asked.vehicle_ref)))
+
+
+def methods(cloud, asked):
+    return [call.method for call in cloud.ledger.of(asked.vehicle_ref)]
+
+
+def effects(cloud):
+    """How many directives the cloud was asked for, repetitions of a key left out."""
+    return sum(cloud.cloud.ledger.summary()["directives_asked"].values())
+
+
+async def test_an_executor_killed_in_mid_call_is_succeeded_by_one_that_asks_before_it_calls(cloud, server, tmp_path):
+    """The car was told; the answer, and whoever waited for it, is gone."""
+    settings, asked = queue_settings(server), directive(cloud)
+    cloud.ledger.held = asyncio.Event()
+    async with planning(settings, cloud.clock) as remote:
+        call = submit(remote, cloud, asked)
+        with executor_process(tmp_path, cloud.url, settings, cloud.clock) as process:
+            await asyncio.wait_for(cloud.ledger.arrived.wait(), STARTS_WITHIN_S)
+            process.kill()
+            process.wait()
+        cloud.ledger.held.set()
+        async with executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock) as successor:
+            ack = await asyncio.wait_for(call, PATIENCE_S)
+    assert (ack.directive_id, ack.state) == (asked.directive_id, DirectiveState.ACCEPTED)
+    assert (successor.counts["take_over"], successor.counts["found_done"], successor.counts["submits"]) == (1, 1, 0)
+    assert methods(cloud, asked) == ["PUT", "GET"]
+    assert effects(cloud) == 1
+
+
+async def test_an_executor_killed_between_its_claim_and_its_call_loses_nothing(cloud, server):
+    settings, asked = queue_settings(server, ack_wait_s=1.0), directive(cloud)
+    async with planning(settings, cloud.clock) as remote:
+        call = submit(remote, cloud, asked)
+        waiting = await eventually(lambda: next((one for one in remote._waiting.values() if one.seq), None))
+        claim = Record(waiting.command.id, waiting.seq, "the one that died", 1.0)
+        await remote._link.record(place(asked.vehicle_ref), claim, after=0)
+        async with executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock) as successor:
+            ack = await asyncio.wait_for(call, PATIENCE_S)
+    assert ack.state is DirectiveState.ACCEPTED
+    assert (successor.counts["take_over"], successor.counts["submits"]) == (1, 1)
+    assert methods(cloud, asked) == ["GET", "PUT"]
+    assert effects(cloud) == 1
+
+
+async def test_an_executor_killed_after_its_call_and_before_its_receipt_has_its_outcome_told_again(cloud, server):
+    """The outcome is on record and the command still in the stream: it is told, not carried out."""
+    settings, asked = queue_settings(server, ack_wait_s=1.0), directive(cloud)
+    async with planning(settings, cloud.clock) as remote:
+        async with executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock) as first:
+            first._tell = _dies
+            call = submit(remote, cloud, asked)
+            await eventually(lambda: first.counts["submits"] and first.counts["left_in_the_queue"])
+        async with executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock) as successor:
+            ack = await asyncio.wait_for(call, PATIENCE_S)
+            await eventually(lambda: remote.counts["found_later"] or successor.counts["repeat"])
+    assert ack.setting is not None
+    assert successor.counts["submits"] == 0
+    assert methods(cloud, asked) == ["PUT"]
+
+
+async def _dies(*_):
+    raise OSError
+
+
+async def test_a_planner_killed_while_it_waits_loses_nothing_and_its_successor_reads_the_truth(cloud, server):
+    settings, asked = queue_settings(server), directive(cloud)
+    job = {
+        "queue": settings.model_dump(mode="json", exclude_none=True),
+        "clock": print_clock(cloud.clock),
+        "directive": asked,
+        "capability": capability(cloud, asked),
+    }
+    command = [sys.executable, str(CHILD), orjson.dumps(job).decode()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as planner:  # noqa: ASYNC220 - starting takes no time
+        try:
+            assert await asyncio.to_thread(planner.stdout.readline) == b"in line\n"
+        finally:
+            planner.kill()
+    async with (
+        executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock),
+        planning(settings, cloud.clock) as remote,
+    ):
+        await eventually(lambda: "PUT" in methods(cloud, asked))
+        async with asyncio.timeout(PATIENCE_S):
+            status = await remote.status(asked.vehicle_ref, asked.directive_id)
+    assert status.state in (DirectiveState.ACCEPTED, DirectiveState.IN_FORCE)
+    assert methods(cloud, asked) == ["PUT", "GET"]
+    assert effects(cloud) == 1
+
+
+async def test_a_broker_killed_in_mid_call_comes_back_with_the_command_and_the_outcome_is_heard(cloud, server):
+    settings, asked = queue_settings(server), directive(cloud)
+    cloud.ledger.held = asyncio.Event()
+    async with (
+        executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock) as executor,
+        planning(settings, cloud.clock) as remote,
+    ):
+        call = submit(remote, cloud, asked)
+        await asyncio.wait_for(cloud.ledger.arrived.wait(), PATIENCE_S)
+        server.kill()
+        await eventually(lambda: not remote.health()["up"])
+        cloud.ledger.held.set()
+        server.start()
+        ack = await asyncio.wait_for(call, PATIENCE_S)
+    assert ack.setting is not None
+    assert executor.counts["submits"] == 1
+    assert methods(cloud, asked) == ["PUT"]
+
+
+async def test_a_broker_killed_while_commands_wait_in_line_keeps_them(cloud, server):
+    settings, asked = queue_settings(server), directive(cloud)
+    async with planning(settings, cloud.clock) as remote:
+        call = submit(remote, cloud, asked)
+        await eventually(lambda: remote.counts["handed_in"])
+        server.kill()
+        await eventually(lambda: not remote.health()["up"])
+        server.start()
+        async with executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock):
+            ack = await asyncio.wait_for(call, PATIENCE_S)
+    assert ack.state is DirectiveState.ACCEPTED
+    assert methods(cloud, asked) == ["PUT"]
+
+
+async def test_a_broker_that_lost_its_disk_is_put_in_order_again(cloud, server, tmp_path):
+    settings, asked = queue_settings(server, ack_wait_s=1.0), directive(cloud)
+    async with (
+        executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock),
+        planning(settings, cloud.clock) as remote,
+    ):
+        server.kill()
+        await eventually(lambda: not remote.health()["up"])
+        server._folder = tmp_path / "another disk"
+        server.start()
+        await eventually(lambda: remote.health()["up"])
+        ack = await asyncio.wait_for(submit(remote, cloud, asked), PATIENCE_S)
+    assert ack.state is DirectiveState.ACCEPTED
+
+
+async def test_a_call_that_outlasts_its_lease_ends_as_unknown_and_is_read(cloud, server):
+    settings, asked = queue_settings(server, ack_wait_s=1.0), directive(cloud)
+    cloud.ledger.held = asyncio.Event()
+    async with (
+        executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock),
+        planning(settings, cloud.clock) as remote,
+    ):
+        with pytest.raises(BackendError) as caught:
+            await asyncio.wait_for(submit(remote, cloud, asked), PATIENCE_S)
+        assert caught.value.code is ErrorCode.OUTCOME_UNKNOWN
+        cloud.ledger.held.set()
+        async with asyncio.timeout(PATIENCE_S):
+            status = await remote.status(asked.vehicle_ref, asked.directive_id)
+    assert status.directive_id == asked.directive_id
+    assert effects(cloud) == 1
