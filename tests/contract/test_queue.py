@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import random
 from datetime import timedelta
 
 import nats
@@ -174,31 +175,60 @@ async def test_the_executors_own_clock_decides_what_is_late(cloud, settings):
     assert cloud.ledger.calls == []
 
 
+async def wishing(remote, cloud, wishes, gaps_s):
+    """Hand in one car's wishes with gaps between them, each while the one before may be in line or under way."""
+    calls = []
+    for wish, gap_s in zip(wishes, gaps_s, strict=True):
+        await asyncio.sleep(gap_s)
+        calls.append(asyncio.create_task(submitted(remote, cloud, wish)))
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
 async def test_competing_executors_never_overlap_on_a_car_and_leave_the_newest_wish_on_each(server):
-    """Three wishes for each of many cars, thrown in without waiting; two executors; the cloud keeps the ledger."""
+    """Four wishes for each of 200 cars, some of which overtake others; two executors; the cloud keeps the ledger."""
     async with watched_cloud(cars=420) as cloud:
-        settings, refs = queue_settings(server, at_once=32), plugged(cloud)[:200]
-        cloud.ledger.takes_s = 0.01
-        wishes = {ref: [directive(cloud, ref) for _ in range(3)] for ref in refs}
+        settings, refs, dice = queue_settings(server, at_once=64), plugged(cloud)[:200], random.Random(7)
+        cloud.ledger.takes_s = 0.05
+        wishes = {ref: [directive(cloud, ref) for _ in range(4)] for ref in refs}
         async with (
             executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock) as one,
             executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock) as two,
             planning(settings, cloud.clock) as remote,
+            asyncio.timeout(PATIENCE_S),
         ):
-            calls = [
-                asyncio.create_task(submitted(remote, cloud, wishes[ref][turn])) for turn in range(3) for ref in refs
-            ]
-            async with asyncio.timeout(PATIENCE_S):
-                outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        assert len(refs) == 200
-        assert cloud.ledger.overlaps == []
-        assert min(one.counts["submits"], two.counts["submits"]) > 0
-        assert all(getattr(outcome, "state", None) is DirectiveState.ACCEPTED for outcome in outcomes[-200:])
-        for ref, asked in wishes.items():
-            arrived = [call.directive_id for call in cloud.ledger.of(ref)]
-            order = [wish.directive_id for wish in asked]
-            assert arrived == [wish for wish in order if wish in arrived]
-            assert arrived[-1] == order[-1]
+            of_cars = [wishing(remote, cloud, wishes[ref], [0.4 * dice.random() for _ in range(4)]) for ref in refs]
+            outcomes = await asyncio.gather(*of_cars)
+    assert len(refs) == 200
+    assert cloud.ledger.overlaps == []
+    assert one.counts["wait"] + two.counts["wait"] > 0
+    assert min(one.counts["submits"], two.counts["submits"]) > 0
+    assert [last.state for *_, last in outcomes] == [DirectiveState.ACCEPTED] * 200
+    for ref, asked in wishes.items():
+        arrived = [call.directive_id for call in cloud.ledger.of(ref)]
+        order = [wish.directive_id for wish in asked]
+        assert arrived == [wish for wish in order if wish in arrived]
+        assert arrived[-1] == order[-1]
+
+
+async def test_an_executor_that_read_the_record_too_early_loses_the_claim_and_calls_nobody(cloud, settings):
+    asked = directive(cloud, plugged(cloud)[0])
+    async with (
+        planning(settings, cloud.clock) as remote,
+        executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock) as executor,
+    ):
+        link, last = executor._link, executor._link.last
+
+        async def last_just_before_another_claims(car):
+            kept = await last(car)
+            if kept is None:
+                await link.record(car, Record("somebody-1", 1, "somebody", 1.0), after=0)
+            return kept
+
+        link.last = last_just_before_another_claims
+        ack = await asyncio.wait_for(submitted(remote, cloud, asked), PATIENCE_S)
+    assert ack.state is DirectiveState.ACCEPTED
+    assert (executor.counts["claims_lost"], executor.counts["take_over"]) == (1, 1)
+    assert [call.method for call in cloud.ledger.of(asked.vehicle_ref)] == ["GET", "PUT"]
 
 
 async def test_an_outcome_that_nobody_asked_for_is_counted_and_ignored(cloud, settings):
