@@ -14,6 +14,7 @@ from enrolling_parts import (
     DAYS,
     HOLDER,
     PERSONAL,
+    PROGRAMS,
     VIN,
     WEBHOOK_SECRET,
     App,
@@ -29,8 +30,11 @@ from enrolling_parts import (
 from openapi_schema_validator import OAS31Validator
 
 from ven_adapters.enrolling.book import Book
-from ven_adapters.enrolling.serve import opened
+from ven_adapters.enrolling.judging import Judged
+from ven_adapters.enrolling.serve import desk_of, judged, opened
 from ven_adapters.transport import signatures
+from ven_adapters.ven.agreements import Agreements
+from vtn.clock import RealClock
 
 PATIENCE_S = 20.0
 
@@ -150,6 +154,65 @@ async def test_programmes_and_accounts_have_room_for_so_many_cars(app):
     assert "account" in (await app.post("/v1/cars", other(3, "A")))[1]["detail"]
     assert (await app.post("/v1/cars", other(3, "B")))[0] == 201
     assert "full" in (await app.post("/v1/cars", other(4, "C")))[1]["detail"]
+
+
+async def test_a_programme_that_is_joined_later_must_have_room_too(app):
+    def other(number, account, programs):
+        given = {"account_id": account, "utility": "pge", "tariff": "E-1"}
+        return car(f"bmw-{number}", vin=vin(number), account=given, programs=programs, consents=[consent()])
+
+    for number, account in ((1, "A"), (2, "A"), (3, "B")):
+        await app.post("/v1/cars", other(number, account, ["evening", "give-back"]))
+    await app.post("/v1/cars", other(4, "C", ["evening"]))
+    status, answer = await app.post("/v1/cars/bmw-4/programs", {"programs": ["evening", "give-back"]})
+    assert (status, [*rules(answer)]) == (409, ["$.programs[1]"])
+    assert (await app.post("/v1/cars/bmw-1/programs", {"programs": ["give-back"]}))[0] == 200
+
+
+# --- rules that change --------------------------------------------------------------------------------------------------
+
+TEXAS = {"kind": "V1G", "regions": ["TX"]}
+
+
+def ruled(tmp_path, url, **programs):
+    return settings(tmp_path, url, programs={**PROGRAMS, **programs})
+
+
+async def test_rules_that_change_are_applied_to_cars_already_enrolled_and_it_is_said_what_happened(tmp_path, url):
+    async with served(ruled(tmp_path, url)) as app:
+        await app.enrol()
+        await app.enrol("bmw-9002", vin=vin(2), programs=["evening"], consents=[consent()])
+    async with served(ruled(tmp_path, url, evening=TEXAS)) as app:
+        one, two = [(await app.get(f"/v1/cars/{ref}"))[1]["agreement"] for ref in ("bmw-9001", "bmw-9002")]
+        assert (one["status"], one["programs"]) == ("ENROLLED", ["give-back"])
+        assert (two["status"], two["programs"]) == ("SUSPENDED", [])
+        said = (await app.get("/v1/cars/bmw-9002/changes"))[1]["changes"]
+        assert [change["type"] for change in said] == ["enrolled", "suspended"]
+        assert said[-1]["detail"] == "evening: region: must match one of TX"
+
+
+async def test_a_suspended_car_is_left_alone_until_its_driver_joins_another_programme(tmp_path, url):
+    async with served(ruled(tmp_path, url)) as app:
+        await app.enrol(programs=["evening"], consents=[consent()])
+    given = ruled(tmp_path, url, evening=TEXAS)
+    async with served(given) as app, opened(given) as book:
+        agreements = Agreements((), book)
+        assert (await agreements.read(datetime.now(UTC)))[0] == []
+        assert (await app.act("programs", {"programs": ["morning"]}))["status"] == "ENROLLED"
+        assert [one.vehicle_ref for one in (await agreements.news(datetime.now(UTC))).changed] == ["bmw-9001"]
+        await app.act("withdrawal")
+
+
+async def test_the_same_rules_judge_nobody_twice(tmp_path, url):
+    given = ruled(tmp_path, url)
+    async with served(given) as app:
+        await app.enrol()
+    async with opened(given) as book:
+        assert await judged(book, desk_of(given), RealClock()) is None
+    other = ruled(tmp_path, url, evening=TEXAS)
+    async with opened(other) as book:
+        assert await judged(book, desk_of(other), RealClock()) == Judged(1, 0)
+        assert await judged(book, desk_of(other), RealClock()) is None
 
 
 async def test_the_history_of_consents_says_what_was_agreed_and_when_and_is_only_added_to(app):
@@ -408,6 +471,36 @@ async def test_the_app_is_told_every_change_in_order_signed_and_again_until_it_t
     assert [one["type"] for one in heard] == ["enrolled", "boost", "withdrawn"]
     assert [one["number"] for one in heard] == sorted(one["number"] for one in heard)
     assert not [secret for secret in PERSONAL if secret in json.dumps(heard)]
+
+
+async def test_a_webhook_that_is_played_again_with_another_stamp_or_body_acts_once(app):
+    await app.enrol()
+    body = told("e-7", "boost", until=instant(hours=1))
+    assert (await app.send("POST", "/v1/webhooks", raw=body, **signed(body)))[0] == 200
+    assert (await app.send("POST", "/v1/webhooks", raw=body, **signed(body, at_s=int(time.time()) + 60)))[0] == 200
+    other = told("e-7", "withdrawal")
+    assert (await app.send("POST", "/v1/webhooks", raw=other, **signed(other)))[0] == 409
+    said = (await app.get("/v1/cars/bmw-9001/changes"))[1]["changes"]
+    assert [one["type"] for one in said] == ["enrolled", "boost"]
+
+
+async def test_what_happened_to_a_car_comes_in_pages_and_for_enrolled_cars_only(app):
+    await app.enrol()
+    await app.act("opt-out", {"event_id": "e-1", "until": instant(hours=1)})
+    status, first = await app.get("/v1/cars/bmw-9001/changes?limit=1")
+    assert (status, [one["type"] for one in first["changes"]]) == (200, ["enrolled"])
+    rest = (await app.get(f"/v1/cars/bmw-9001/changes?after={first['next']}"))[1]
+    assert [(one["type"], one["detail"]) for one in rest["changes"]] == [("opt_out", "e-1")]
+    assert rest["next"] is None
+    assert (await app.get("/v1/cars/nobody/changes"))[0] == 404
+    assert (await app.get("/v1/cars/bmw-9001/changes?after=-1"))[0] == 400
+
+
+async def test_an_app_that_asks_too_often_is_told_when_to_come_back(tmp_path, url):
+    async with served(settings(tmp_path, url, requests_per_s=0.1)) as app:
+        assert (await app.get("/v1/cars"))[0] == 200
+        async with app._http.get(f"{app.url}/v1/cars", headers=app.headers) as answer:
+            assert (answer.status, int(answer.headers["Retry-After"]) in range(1, 11)) == (429, True)
 
 
 async def test_no_log_says_whose_car_it_is(app, caplog):

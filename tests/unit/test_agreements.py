@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ven_adapters.contract import DriverChoice
 from ven_adapters.enrolling.book import Book
+from ven_adapters.enrolling.bulk import take_in
 from ven_adapters.enrolling.desk import Desk
 from ven_adapters.enrolling.models import (
     Agreement,
@@ -169,7 +170,7 @@ async def book(tmp_path):
 
 async def put(book, *cars, now=NOW):
     async with book.write(now) as write:
-        await Desk({}).take_in(write, [car.model_copy(update={"programs": ()}) for car in cars])
+        await take_in(write, {}, [car.model_copy(update={"programs": ()}) for car in cars])
 
 
 async def test_news_come_once_and_by_the_clock_too(book):

@@ -119,7 +119,7 @@ def config(tmp_path):
     return str(path)
 
 
-@pytest.mark.parametrize("command", ["serve", "import", "list", "erase", "key"])
+@pytest.mark.parametrize("command", ["serve", "import", "judge", "list", "erase", "key"])
 def test_every_command_shows_an_example(command):
     assert f"Example: ven-adapters enrol {command}" in CliRunner().invoke(app, ["enrol", command, "--help"]).output
 
@@ -141,6 +141,8 @@ def test_the_command_line_takes_in_lists_erases_and_hands_out_keys(tmp_path, fil
     ref = read_enrolments([file])[0].vehicle_ref
     assert f"{CARS} cars taken in" in said("import", str(file), "--program", "evening")
     assert f"{ref}\tENROLLED\t" in said("list")
+    assert "0 cars left a programme" in said("judge")
+    assert "judged by last" in said("judge")
     assert f"{ref} is erased" in said("erase", ref)
     assert f"{ref}\tWITHDRAWN\t" in said("list")
     key = said("key", "ios").strip()

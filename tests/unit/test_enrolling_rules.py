@@ -1,5 +1,7 @@
 """Who may join, and what can be set for the enrolment API: pure judgements."""
 
+from datetime import timedelta
+
 import numpy as np
 import pydantic
 import pytest
@@ -9,9 +11,13 @@ from hypothesis import strategies as st
 from test_agent_guarantees import T0, enrolment, garage, snapshot
 
 from ven_adapters.config import ProgramRules
-from ven_adapters.enrolling.eligibility import discharges, joining, verdicts
+from ven_adapters.contract import DriverChoice, DriverChose
+from ven_adapters.enrolling.eligibility import discharges, joining, remaining, verdicts
 from ven_adapters.enrolling.models import Question
+from ven_adapters.enrolling.pace import Pace
+from ven_adapters.enrolling.problems import Refused
 from ven_adapters.ven.garage import Stir
+from ven_adapters.ven.store import Remembered
 
 RULES = {name: ProgramRules(**given_) for name, given_ in PROGRAMS.items()}
 words = st.sampled_from(["i4 M50", "iX1", "330e", "CA", "TX", "NV", "pge", "sce", "E-TOU", "A-1"])
@@ -24,6 +30,33 @@ def test_joining_is_free_of_faults_exactly_when_every_programme_is_known_eligibl
     kinds = [RULES[name].kind for name in wanted if name in RULES]
     good = set(wanted) <= eligible and len(set(kinds)) == len(kinds)
     assert (list(joining(RULES, wanted, car)) == []) is good
+
+
+@given(questions, st.lists(st.sampled_from([*RULES, "nowhere"]), unique=True, max_size=4))
+def test_a_car_stays_in_exactly_those_of_its_programmes_that_it_could_join_together(car, joined):
+    kept, why = remaining(RULES, joined, car)
+    assert list(joining(RULES, kept, car)) == []
+    assert (set(kept) == set(joined)) is (not why)
+    assert all(name in why for name in set(joined) - set(kept))
+
+
+def test_whom_an_operator_vouched_for_leaves_only_what_is_gone_or_doubled():
+    assert remaining(RULES, ["evening", "give-back"], None)[0] == ("evening", "give-back")
+    kept, why = remaining(RULES, ["evening", "nowhere", "morning"], None)
+    assert kept == ("evening",)
+    assert "nowhere: is no programme any more" in why
+    assert "morning: another programme of kind V1G stays" in why
+
+
+def test_a_caller_who_asks_too_often_waits_and_slows_nobody_else():
+    pace = Pace(2.0)
+    for _ in range(20):
+        pace.pay("ios", T0)
+    with pytest.raises(Refused) as caught:
+        pace.pay("ios", T0)
+    assert (caught.value.status, caught.value.retry_after_s) == (429, 0.5)
+    pace.pay("android", T0)
+    pace.pay("ios", T0 + timedelta(seconds=0.5))
 
 
 def test_only_a_programme_that_says_so_takes_discharge():
@@ -80,3 +113,64 @@ def test_leaving_one_event_out_stirs_the_car_and_an_unknown_car_stirs_nothing():
     cars = garage()
     assert cars.leave_out("car", "e-1", T0) == Stir(plan=True)
     assert cars.leave_out("nobody", "e-1", T0) == Stir()
+
+
+# --- a consent that ended, and one that was given again ---------------------------------------------------------------
+
+HOUR = timedelta(hours=1)
+
+
+def agreed(charging_h, discharge_h=None):
+    """A car whose driver agreed so many hours after T0."""
+    discharge = {} if discharge_h is None else {"discharge_consented_s": (T0 + discharge_h * HOUR).timestamp()}
+    return enrolment(
+        charging_consent=True,
+        discharge_consent=discharge_h is not None,
+        consented_s=(T0 + charging_h * HOUR).timestamp(),
+        **discharge,
+    )
+
+
+def consents(cars):
+    row = np.array([cars.fleet.row("car")])
+    return bool(cars.fleet.read("charging_consent", row)[0]), bool(cars.fleet.read("discharge_consent", row)[0])
+
+
+def withdrawn(cars, at_h):
+    return cars.take(DriverChose("car", DriverChoice.CONSENT_WITHDRAWN, T0 + at_h * HOUR), T0 + at_h * HOUR)
+
+
+def test_a_withdrawal_ends_every_consent_and_gives_the_car_back():
+    cars = garage()
+    cars.enrol([agreed(-2, -2)], T0)
+    assert withdrawn(cars, 0) == Stir(plan=True, release=("car",))
+    assert consents(cars) == (False, False)
+
+
+def test_a_consent_that_is_given_again_counts_and_an_older_one_still_does_not():
+    cars = garage()
+    cars.enrol([agreed(-2, -2)], T0)
+    withdrawn(cars, 0)
+    cars.amend([agreed(1, -2)], [], T0 + HOUR)
+    assert consents(cars) == (True, False)
+    cars.amend([agreed(1, 2)], [], T0 + 2 * HOUR)
+    assert consents(cars) == (True, True)
+
+
+def test_a_withdrawal_that_comes_late_does_not_end_what_was_agreed_after_it():
+    cars = garage()
+    cars.enrol([agreed(1, 1)], T0)
+    assert withdrawn(cars, 0) == Stir()
+    assert consents(cars) == (True, True)
+
+
+def test_a_withdrawal_is_remembered_over_a_restart_and_so_is_what_was_agreed_after_it():
+    before = garage()
+    before.enrol([agreed(-2, -2)], T0)
+    withdrawn(before, 0)
+    choices = tuple(row for row in before.drain() if type(row).__name__ == "ChoiceRow")
+    for given_, holds in ((agreed(-2, -2), (False, False)), (agreed(1, 1), (True, True))):
+        after = garage()
+        after.enrol([given_], T0)
+        after.restore(Remembered(choices=choices), T0)
+        assert consents(after) == holds

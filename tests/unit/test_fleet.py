@@ -217,8 +217,6 @@ def test_drivers_choices_are_applied_until_they_end():
     assert (one(made)["opted_out_until_s"], one(made)["boost_until_s"]) == (until.timestamp(), math.inf)
     made.choose("a", DriverChoice.OPT_IN, until=None)
     assert one(made)["opted_out_until_s"] == -math.inf
-    made.choose("a", DriverChoice.CONSENT_WITHDRAWN, until=None)
-    assert not one(made)["charging_consent"]
 
 
 def test_exports_and_toggles_are_noted():

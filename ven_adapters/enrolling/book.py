@@ -63,26 +63,53 @@ class Batch(Generic[T]):
 class Write:
     """One transaction. Whatever raises inside it leaves nothing behind."""
 
-    def __init__(self, session: AsyncSession, head: HeadRow, now: datetime) -> None:
+    def __init__(self, session: AsyncSession, seq: int, now: datetime) -> None:
         self.session = session
         self.now = now
-        self._head = head
+        self.seq = seq
 
     def number(self) -> int:
         """The next number."""
-        self._head.seq += 1
-        return self._head.seq
+        self.seq += 1
+        return self.seq
+
+    def car_values(self, agreement: Agreement) -> dict[str, Any]:
+        """What counts for a car from now on, as the values of its row."""
+        status, body = agreement.status.value, agreement.model_dump_json()
+        return {"vehicle_ref": agreement.vehicle_ref, "status": status, "seq": self.number(), "document": body}
+
+    def change_values(self, ref: str, what: str, detail: str = "") -> dict[str, Any]:
+        """A line of the journal, as the values of its row."""
+        return {"seq": self.number(), "vehicle_ref": ref, "what": what, "at": print_at(self.now), "detail": detail}
+
+    async def add(self, model: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Many new rows of one table at once."""
+        if rows:
+            await self.session.execute(sqlalchemy.insert(SQLModel.metadata.tables[str(model.__tablename__)]), rows)
+
+    async def chosen(self, refs: Sequence[str], choice: str) -> set[str]:
+        """Which of these cars' drivers hold a choice about all events."""
+        query = select(ChosenRow.vehicle_ref).where(col(ChosenRow.vehicle_ref).in_(refs), ChosenRow.choice == choice)
+        return set((await self.session.execute(query.where(ChosenRow.event_id == ""))).scalars())
+
+    async def forget(self, refs: Sequence[str], choice: str) -> None:
+        """A choice about all events that another one ended."""
+        table = SQLModel.metadata.tables["enrol_choice"]
+        these = table.c.vehicle_ref.in_(refs) & (table.c.choice == choice) & (table.c.event_id == "")
+        await self.session.execute(sqlalchemy.delete(table).where(these))
 
     def put_car(self, row: CarRow | None, agreement: Agreement) -> None:
         """What counts for a car from now on."""
-        row = row or CarRow(vehicle_ref=agreement.vehicle_ref, status="", seq=0, document="")
-        row.status, row.seq, row.document = agreement.status.value, self.number(), agreement.model_dump_json()
-        self.session.add(row)
+        values = self.car_values(agreement)
+        if row is None:
+            self.session.add(CarRow(**values))
+            return
+        for name, value in values.items():
+            setattr(row, name, value)
 
     def journal(self, ref: str, what: str, detail: str = "") -> None:
         """Say in the journal what happened; `detail` holds nothing personal."""
-        row = ChangeRow(seq=self.number(), vehicle_ref=ref, what=what, at=print_at(self.now), detail=detail)
-        self.session.add(row)
+        self.session.add(ChangeRow(**self.change_values(ref, what, detail)))
 
     async def clear(self, model: type[SQLModel], *refs: str) -> None:
         """Delete these cars' rows of one table."""
@@ -157,8 +184,10 @@ class Book:
         head = SQLModel.metadata.tables["enrol_head"]
         async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
             await session.execute(sqlalchemy.update(head).values(seq=head.c.seq))
-            row = await session.get_one(HeadRow, 1)
-            yield Write(session, row, now)
+            seq = (await session.execute(sqlalchemy.select(head.c.seq))).scalar_one()
+            write = Write(session, seq, now)
+            yield write
+            await session.execute(sqlalchemy.update(head).values(seq=write.seq))
 
     async def scrub(self) -> None:
         """After an erasure: what was deleted leaves the files too, as soon as no reader needs them as they were."""
@@ -198,6 +227,12 @@ class Book:
         query = query.where(ConsentRow.vehicle_ref == ref).order_by(col(ConsentRow.seq))
         async with self._session() as session:
             return [_entry(consent, terms) for consent, terms in (await session.execute(query)).all()]
+
+    async def changes(self, ref: str, after: int, limit: int) -> list[ChangeRow]:
+        """A car's journal after a number, oldest first."""
+        query = select(ChangeRow).where(ChangeRow.vehicle_ref == ref, col(ChangeRow.seq) > after)
+        async with self._session() as session:
+            return list((await session.execute(query.order_by(col(ChangeRow.seq)).limit(limit))).scalars())
 
     async def choices(self, ref: str, now: datetime) -> list[Choice]:
         """A driver's choices that still hold."""

@@ -14,6 +14,7 @@ import orjson
 
 from ven_adapters.enrolling import eligibility
 from ven_adapters.enrolling.book import Write, agreement_of, digest, print_at
+from ven_adapters.enrolling.bulk import answer_values, memberships
 from ven_adapters.enrolling.models import (
     Account,
     Agreement,
@@ -45,6 +46,7 @@ from ven_adapters.enrolling.tables import (
 
 LONGEST_CHOICE = timedelta(days=62)
 MOST_CHOICES = 100
+LIVE = frozenset({Status.ENROLLED.value, Status.SUSPENDED.value})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,12 +59,13 @@ class Desk:
     async def enrol(self, write: Write, body: Enrol) -> Agreement:
         """Enrol a car; 409 for a car, a VIN or an account that is enrolled as far as it may be."""
         row = await write.session.get(CarRow, body.vehicle_ref)
-        if row is not None and row.status == Status.ENROLLED:
+        if row is not None and row.status in LIVE:
             raise conflict("vehicle_ref: is enrolled already", Fault(path="$.vehicle_ref", rule="is enrolled already"))
         if await write.count(PersonRow, vin=body.vin):
             raise conflict("vin: is enrolled under another ref", Fault(path="$.vin", rule="is enrolled already"))
         self._judge(body, write.now)
-        await self._room(write, body)
+        account = {"utility": body.account.utility, "account_id": body.account.account_id}
+        await self._room(write, body.programs, body.programs, await write.count(PersonRow, **account))
         await write.clear(MembershipRow, body.vehicle_ref)
         agreement = self._first(body, write.now)
         write.put_car(row, agreement)
@@ -96,15 +99,15 @@ class Desk:
         known = not self.zones or zone in self.zones
         return [] if known else [Fault(path=f"{path}.zone", rule=f"{zone!r} is not a zone of this adapter")]
 
-    async def _room(self, write: Write, body: Enrol) -> None:
-        """Whether programmes have room, and the account may enrol another car."""
-        account = {"utility": body.account.utility, "account_id": body.account.account_id}
-        cars = await write.count(PersonRow, **account)
-        for place, name in enumerate(body.programs):
+    async def _room(self, write: Write, named: Sequence[str], joined: Sequence[str], others: int) -> None:
+        """Whether programmes that are joined have room, and the account, with `others` of its cars, may add one."""
+        for place, name in enumerate(named):
+            if name not in joined:
+                continue
             rules, path = self.programs[name], f"$.programs[{place}]"
             if rules.most_cars is not None and await write.count(MembershipRow, program=name) >= rules.most_cars:
                 raise conflict(f"{name}: is full", Fault(path=path, rule=f"{name} has no room for another car"))
-            if rules.cars_per_account is not None and cars >= rules.cars_per_account:
+            if rules.cars_per_account is not None and others >= rules.cars_per_account:
                 raise conflict(
                     f"{name}: the account has its cars", Fault(path=path, rule="cars_per_account: is reached")
                 )
@@ -130,31 +133,8 @@ class Desk:
         )
 
     def _join(self, write: Write, agreement: Agreement) -> None:
-        for name in agreement.programs:
-            ref, kind = agreement.vehicle_ref, self.programs[name].kind
-            write.session.add(MembershipRow(vehicle_ref=ref, kind=kind, program=name, since=print_at(write.now)))
-
-    async def take_in(self, write: Write, cars: Sequence[Agreement]) -> int:
-        """Take up cars from a file; how many. Whose driver left after agreeing to what the file says stays out."""
-        refs = [car.vehicle_ref for car in cars]
-        rows = await write.cars(refs)
-        taken = [car for car in cars if not _left_since(rows.get(car.vehicle_ref), car)]
-        await write.clear(MembershipRow, *(car.vehicle_ref for car in taken))
-        for car in taken:
-            self._take_in(write, rows.get(car.vehicle_ref), car)
-        return len(taken)
-
-    def _take_in(self, write: Write, row: CarRow | None, car: Agreement) -> None:
-        before = None if row is None else agreement_of(row)
-        if before is not None and before.ended_at is None:
-            known = {name: getattr(before, name) for name in ("model", "region", "utility", "tariff", "enrolled_at")}
-            car = car.model_copy(update=known)
-        self._join(write, car)
-        for scope, kept in car.consents.items():
-            if before is None or before.consents.get(scope) != kept:
-                _record(write, car.vehicle_ref, Scope(scope), kept)
-        write.put_car(row, car)
-        write.journal(car.vehicle_ref, "imported")
+        for values in memberships(self.programs, agreement, print_at(write.now)):
+            write.session.add(MembershipRow(**values))
 
     async def consent(self, write: Write, ref: str, body: Consent) -> Agreement:
         """Add a line to the history; the newest answer of a scope counts."""
@@ -182,9 +162,11 @@ class Desk:
         question = Question(model=car.model, region=car.region, utility=car.utility, tariff=car.tariff)
         if faults := list(eligibility.joining(self.programs, body.programs, question)):
             raise rejected(faults)
+        joined = [name for name in body.programs if name not in car.programs]
+        await self._room(write, body.programs, joined, await _others(write, ref))
         await write.clear(MembershipRow, ref)
-        discharge = eligibility.discharges(self.programs, body.programs)
-        after = _change(write, row, car, "programs", programs=body.programs, discharge_program=discharge)
+        changed = {"programs": body.programs, "discharge_program": eligibility.discharges(self.programs, body.programs)}
+        after = _change(write, row, car, "programs", status=Status.ENROLLED, **changed)
         self._join(write, after)
         return after
 
@@ -227,14 +209,14 @@ class Desk:
         car = (await _enrolled(write, ref))[1]
         _still_to_come(body.until, write.now, LONGEST_CHOICE if body.event_id is not None else None)
         if body.event_id is None:
-            await _forget(write, ref, "OPT_IN")
+            await write.forget([ref], "OPT_IN")
         await _choose(write, ref, "OPT_OUT", body.until, body.event_id or "")
         return car
 
     async def opt_in(self, write: Write, ref: str, _nothing: Nothing | None = None) -> Agreement:
         """Take part again."""
         car = (await _enrolled(write, ref))[1]
-        await _forget(write, ref, "OPT_OUT")
+        await write.forget([ref], "OPT_OUT")
         await _choose(write, ref, "OPT_IN", None)
         return car
 
@@ -246,9 +228,17 @@ class Desk:
         return car
 
 
+async def _others(write: Write, ref: str) -> int:
+    """How many other cars the account of a car has; none where a file brought the car, which names no account."""
+    person = await write.session.get(PersonRow, ref)
+    if person is None:
+        return 0
+    return await write.count(PersonRow, utility=person.utility, account_id=person.account_id) - 1
+
+
 async def _enrolled(write: Write, ref: str) -> tuple[CarRow, Agreement]:
     row = await write.session.get(CarRow, ref)
-    if row is None or row.status != Status.ENROLLED:
+    if row is None or row.status not in LIVE:
         raise unknown_car(ref)
     return row, agreement_of(row)
 
@@ -274,11 +264,6 @@ def _kept(one: Consent) -> Kept:
     return Kept(version=one.version, agreed=one.agreed, at=one.at, valid_until=one.valid_until)
 
 
-def _left_since(row: CarRow | None, car: Agreement) -> bool:
-    ended_at = None if row is None else agreement_of(row).ended_at
-    return ended_at is not None and all(kept.at <= ended_at for kept in car.consents.values())
-
-
 async def _shown(write: Write, terms: str) -> str:
     """Keep a text that was shown, once, whoever saw it; its digest."""
     sha256 = digest(terms.encode())
@@ -290,18 +275,7 @@ async def _shown(write: Write, terms: str) -> str:
 
 def _record(write: Write, ref: str, scope: Scope, kept: Kept, terms_sha256: str = "") -> None:
     """One more line of the history."""
-    row = ConsentRow(
-        seq=write.number(),
-        vehicle_ref=ref,
-        scope=scope.value,
-        version=kept.version,
-        agreed=kept.agreed,
-        at=print_at(kept.at),
-        recorded_at=print_at(write.now),
-        terms_sha256=terms_sha256,
-        valid_until=None if kept.valid_until is None else print_at(kept.valid_until),
-    )
-    write.session.add(row)
+    write.session.add(ConsentRow(**answer_values(write, ref, scope, kept, terms_sha256)))
 
 
 async def _choose(write: Write, ref: str, choice: str, until: datetime | None, event_id: str = "") -> None:
@@ -312,13 +286,6 @@ async def _choose(write: Write, ref: str, choice: str, until: datetime | None, e
     row.at, row.until, row.seq = print_at(write.now), None if until is None else print_at(until), write.number()
     write.session.add(row)
     write.journal(ref, choice.lower(), event_id)
-
-
-async def _forget(write: Write, ref: str, choice: str) -> None:
-    """A choice about all events that another one ended."""
-    row = await write.session.get(ChosenRow, (ref, choice, ""))
-    if row is not None:
-        await write.session.delete(row)
 
 
 def _still_to_come(until: datetime | None, now: datetime, longest: timedelta | None) -> None:

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from ven_adapters.config import ProgramRules
 from ven_adapters.enrolling.models import Fault, Question, Verdict
 
+LONGEST_WHY = 1_000
 Rules = Mapping[str, ProgramRules]
 _FIELDS = (("model", "models"), ("region", "regions"), ("utility", "utilities"), ("tariff", "tariffs"))
 
@@ -42,6 +43,30 @@ def joining(programs: Rules, wanted: Iterable[str], car: Question) -> Iterator[F
         if rules.kind in kinds:
             yield Fault(path=path, rule=f"one programme of a kind: {kinds[rules.kind]!r} is of kind {rules.kind} too")
         kinds.setdefault(rules.kind, name)
+
+
+def remaining(programs: Rules, joined: Iterable[str], car: Question | None) -> tuple[tuple[str, ...], str]:
+    """Of the programmes that a car is in, those that it may stay in, and why not in the others; None: any car may.
+
+    A programme that is gone is left; of two that are now of one kind, the one that was named first stays.
+    """
+    kept: list[str] = []
+    left: list[str] = []
+    kinds: set[str] = set()
+    for name in joined:
+        rules = programs.get(name)
+        why = ("is no programme any more",) if rules is None else () if car is None else reasons(rules, car)
+        if rules is not None and rules.kind in kinds:
+            why = (
+                *why,
+                f"another programme of kind {rules.kind} stays",
+            )
+        if why:
+            left.append(f"{name}: {'; '.join(why)}")
+        elif rules is not None:
+            kept.append(name)
+            kinds.add(rules.kind)
+    return tuple(kept), " | ".join(left)[:LONGEST_WHY]
 
 
 def discharges(programs: Rules, names: Iterable[str]) -> bool:

@@ -7,6 +7,7 @@ refs and keys are never logged.
 import asyncio
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -15,12 +16,26 @@ import orjson
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
+from ven_adapters.config import EnrollingSettings
 from ven_adapters.enrolling import eligibility
 from ven_adapters.enrolling.acts import ACTS, BY_NAME, Act, parse
-from ven_adapters.enrolling.book import Book, Write, digest
+from ven_adapters.enrolling.book import Book, Write, digest, parse_at
 from ven_adapters.enrolling.desk import Desk
-from ven_adapters.enrolling.models import CarPage, CarView, Enrol, History, Model, Problem, Question, Told, Verdicts
+from ven_adapters.enrolling.models import (
+    CarPage,
+    CarView,
+    Change,
+    Changes,
+    Enrol,
+    History,
+    Model,
+    Problem,
+    Question,
+    Told,
+    Verdicts,
+)
 from ven_adapters.enrolling.openapi import document
+from ven_adapters.enrolling.pace import Pace
 from ven_adapters.enrolling.problems import Refused, unknown_car
 from ven_adapters.enrolling.tables import AnsweredRow
 from ven_adapters.transport import signatures
@@ -30,6 +45,7 @@ MAX_BODY_BYTES = 64 * 1024
 MOST_CARS = 500
 ANSWERS_KEPT_S = 7 * 86_400
 LONGEST_KEY = 128
+LONGEST_NUMBER = 20
 IDEMPOTENCY = "Idempotency-Key"
 APP = web.RequestKey("app", str)
 
@@ -49,11 +65,12 @@ class Once:
 class Counter:
     """The handlers over one book and one desk."""
 
-    def __init__(self, book: Book, desk: Desk, clock: Clock, app_secret: str | None) -> None:
+    def __init__(self, book: Book, desk: Desk, clock: Clock, enrolling: EnrollingSettings) -> None:
         self._book = book
         self._desk = desk
         self._clock = clock
-        self._app_secret = app_secret
+        self._app_secret = enrolling.app_secret
+        self._pace = Pace(enrolling.requests_per_s)
         self.changed = asyncio.Event()
 
     def application(self) -> web.Application:
@@ -66,6 +83,7 @@ class Counter:
         app.router.add_get("/v1/cars", self._page)
         app.router.add_get("/v1/cars/{vehicle_ref}", self._car)
         app.router.add_get("/v1/cars/{vehicle_ref}/consents", self._history)
+        app.router.add_get("/v1/cars/{vehicle_ref}/changes", self._changes)
         for act in ACTS:
             app.router.add_post(f"/v1/cars/{{vehicle_ref}}/{act.path}", self._handler(act))
         return app
@@ -78,6 +96,7 @@ class Counter:
             name = await self._book.key_name(key) if scheme.lower() == "bearer" and key else None
             if name is None:
                 raise Refused(HTTPStatus.UNAUTHORIZED, "a bearer key of this adapter is required")
+            self._pace.pay(f"app/{name}")
             request[APP] = name
         return await handler(request)
 
@@ -91,11 +110,9 @@ class Counter:
         return _said(Verdicts(verdicts=eligibility.verdicts(self._desk.programs, question)))
 
     async def _page(self, request: web.Request) -> web.Response:
-        limit = request.query.get("limit", "100")
-        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MOST_CARS):
-            raise Refused(HTTPStatus.BAD_REQUEST, f"limit: must be a whole number from 1 to {MOST_CARS}")
-        cars = await self._book.page(request.query.get("after", ""), int(limit))
-        return _said(CarPage(cars=tuple(cars), next=cars[-1].vehicle_ref if len(cars) == int(limit) else None))
+        limit = _count(request, "limit", "100", least=1, most=MOST_CARS)
+        cars = await self._book.page(request.query.get("after", ""), limit)
+        return _said(CarPage(cars=tuple(cars), next=cars[-1].vehicle_ref if len(cars) == limit else None))
 
     async def _car(self, request: web.Request) -> web.Response:
         ref = request.match_info["vehicle_ref"]
@@ -110,6 +127,16 @@ class Counter:
         if await self._book.agreement(ref) is None:
             raise unknown_car(ref)
         return _said(History(consents=tuple(await self._book.history(ref))))
+
+    async def _changes(self, request: web.Request) -> web.Response:
+        ref = request.match_info["vehicle_ref"]
+        after = _count(request, "after", "0", least=0, most=2**62)
+        limit = _count(request, "limit", "100", least=1, most=MOST_CARS)
+        if await self._book.agreement(ref) is None:
+            raise unknown_car(ref)
+        rows = await self._book.changes(ref, after, limit)
+        told = [Change(number=row.seq, type=row.what, at=parse_at(row.at), detail=row.detail) for row in rows]
+        return _said(Changes(changes=tuple(told), next=told[-1].number if len(told) == limit else None))
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -160,6 +187,7 @@ class Counter:
         wrong = signatures.verify(self._app_secret, stamp, signature, raw, now_s=time.time())
         if wrong is not None:
             raise Refused(HTTPStatus.UNAUTHORIZED, wrong)
+        self._pace.pay("webhook")
         told: Told = parse(Told, raw)
         once = Once(f"webhook/{told.event_id}", digest(raw), int(time.time()))
         act = BY_NAME[told.type]
@@ -183,12 +211,21 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
 def _problem(error: Refused) -> web.Response:
     told = Problem(title=error.status.phrase, status=error.status, detail=error.detail, errors=error.faults)
     headers = {"WWW-Authenticate": "Bearer"} if error.status is HTTPStatus.UNAUTHORIZED else {}
+    headers |= {} if error.retry_after_s is None else {"Retry-After": str(math.ceil(error.retry_after_s))}
     body = told.model_dump_json().encode()
     return web.Response(status=error.status, body=body, content_type="application/problem+json", headers=headers)
 
 
 def _said(answer: Model) -> web.Response:
     return web.Response(body=answer.model_dump_json().encode(), content_type="application/json")
+
+
+def _count(request: web.Request, name: str, usual: str, *, least: int, most: int) -> int:
+    """A whole number of the query."""
+    given = request.query.get(name, usual)
+    if given.isascii() and given.isdigit() and len(given) < LONGEST_NUMBER and least <= int(given) <= most:
+        return int(given)
+    raise Refused(HTTPStatus.BAD_REQUEST, f"{name}: must be a whole number from {least} to {most}")
 
 
 def _once(request: web.Request, raw: bytes) -> Once | None:

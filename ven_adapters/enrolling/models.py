@@ -14,6 +14,7 @@ import pydantic
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST_PROGRAMS = 8
+UNKNOWN = "unknown"
 MOST_TERMS = 20_000
 VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
@@ -67,9 +68,10 @@ class Scope(enum.StrEnum):
 
 
 class Status(enum.StrEnum):
-    """Where an enrolment stands."""
+    """Where an enrolment stands; SUSPENDED: the rules changed, it is in no programme and is left alone."""
 
     ENROLLED = "ENROLLED"
+    SUSPENDED = "SUSPENDED"
     WITHDRAWN = "WITHDRAWN"
     SOLD = "SOLD"
 
@@ -187,7 +189,7 @@ class Account(Model):
 
     account_id: Text
     utility: Text
-    tariff: Text = "unknown"
+    tariff: Text = UNKNOWN
     holder: Text | None = None
 
 
@@ -261,7 +263,7 @@ class Question(Model):
     model: Text
     region: Text
     utility: Text
-    tariff: Text = "unknown"
+    tariff: Text = UNKNOWN
     program: Text | None = None
 
 
@@ -373,10 +375,23 @@ class Told(Model):
     data: dict[str, Any] = pydantic.Field(default_factory=dict)
 
 
-class News(Model):
-    """A signed webhook to the automaker: something changed; the number orders them and never repeats."""
+class Change(Model):
+    """One line of a car's journal; `detail` names the event of an opt-out, or why the car left a programme."""
 
     number: int
     type: str
-    vehicle_ref: str
     at: Instant
+    detail: str = ""
+
+
+class Changes(Model):
+    """What happened to one car, oldest first; `next` goes into `after` for more."""
+
+    changes: tuple[Change, ...]
+    next: int | None = None
+
+
+class News(Change):
+    """A signed webhook to the automaker: something changed; the number orders them and never repeats."""
+
+    vehicle_ref: str

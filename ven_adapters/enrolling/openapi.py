@@ -10,6 +10,7 @@ from ven_adapters.enrolling.models import (
     Agreement,
     CarPage,
     CarView,
+    Changes,
     Enrol,
     History,
     Model,
@@ -23,8 +24,9 @@ from ven_adapters.enrolling.models import (
 Json = dict[str, Any]
 REF = "#/components/schemas/{model}"
 _INPUT = (Enrol, Question, Told, *(act.body for act in ACTS if act.body is not None))
-_OUTPUT = (Agreement, CarPage, CarView, History, News, Problem, Verdicts)
+_OUTPUT = (Agreement, CarPage, CarView, Changes, History, News, Problem, Verdicts)
 _REFUSALS = {"400": "Faults, all of them", "401": "No bearer key", "404": "No such car", "409": "Conflict"}
+_REFUSALS |= {"410": "Answered before, and erased since", "413": "Too large", "429": "Too many requests"}
 _PATH = {"name": "vehicle_ref", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 120}}
 _ONCE = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 128}}
 _SIGNED = [
@@ -35,6 +37,7 @@ _PAGE = [
     {"name": "after", "in": "query", "schema": {"type": "string"}},
     {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 500, "default": 100}},
 ]
+_NUMBERED = [{"name": "after", "in": "query", "schema": {"type": "integer", "minimum": 0}}, _PAGE[1]]
 
 
 @functools.cache
@@ -67,6 +70,9 @@ def _paths() -> Json:
             "get": _operation("cars", "Some cars", None, CarPage, _PAGE),
         },
         "/v1/cars/{vehicle_ref}": {"get": _operation("car", "One car", None, CarView, [_PATH])},
+        "/v1/cars/{vehicle_ref}/changes": {
+            "get": _operation("changes", "What happened to a car, oldest first", None, Changes, [_PATH, *_NUMBERED])
+        },
         "/v1/cars/{vehicle_ref}/consents": {
             "get": _operation("consents", "A car's consents, oldest first", None, History, [_PATH])
         },

@@ -62,7 +62,8 @@ async def _tell_some(http: aiohttp.ClientSession, book: Book, url: str, secret: 
 
 
 def _news(change: ChangeRow) -> bytes:
-    news = News(number=change.seq, type=change.what, vehicle_ref=change.vehicle_ref, at=parse_at(change.at))
+    at, ref = parse_at(change.at), change.vehicle_ref
+    news = News(number=change.seq, type=change.what, vehicle_ref=ref, at=at, detail=change.detail)
     return news.model_dump_json().encode()
 
 

@@ -14,11 +14,14 @@ MOST_FAULTS = 50
 class Refused(Exception):
     """A request that is refused on purpose: the HTTP status that says so, one sentence, and every fault."""
 
-    def __init__(self, status: HTTPStatus, detail: str, faults: Iterable[Fault] = ()) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, faults: Iterable[Fault] = (), *, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.faults = tuple(faults)[:MOST_FAULTS]
+        self.retry_after_s = retry_after_s
 
 
 def unknown_car(ref: str) -> Refused:

@@ -14,10 +14,12 @@ from ven_adapters.config import AdapterSettings, EnrollingSettings
 from ven_adapters.enrolling.book import Book
 from ven_adapters.enrolling.desk import Desk
 from ven_adapters.enrolling.endpoints import Counter
+from ven_adapters.enrolling.judging import Judged, judge_again
 from ven_adapters.enrolling.outbound import tell
 from vtn.clock import Clock
 from vtn.errors import ConfigError
 
+_log = logging.getLogger(__name__)
 READY = "enrolment is ready at "
 
 
@@ -45,12 +47,25 @@ async def opened(settings: AdapterSettings) -> AsyncIterator[Book]:
         await book.close()
 
 
+async def judged(book: Book, desk: Desk, clock: Clock) -> Judged | None:
+    """Judge enrolled cars again, if the rules of programmes are others than when it was last done."""
+    async with book.write(clock.now()) as write:
+        return await judge_again(write, desk.programs)
+
+
+def _tell(done: Judged | None) -> None:
+    if done is not None:
+        _log.info("the rules of programmes are new: %d cars left one, %d are in none", done.left, done.suspended)
+
+
 @contextlib.asynccontextmanager
 async def running(settings: AdapterSettings, clock: Clock) -> AsyncIterator[str]:
     """The API, listening; yields its address."""
     enrolling, _ = enrolling_of(settings)
     async with opened(settings) as book, asyncio.TaskGroup() as group:
-        counter = Counter(book, desk_of(settings), clock, enrolling.app_secret)
+        desk = desk_of(settings)
+        _tell(await judged(book, desk, clock))
+        counter = Counter(book, desk, clock, enrolling)
         runner = web.AppRunner(counter.application(), access_log=None, handle_signals=False)
         await runner.setup()
         tasks = []

@@ -90,6 +90,15 @@ class ChangeRow(SQLModel, table=True):
     detail: str = ""
 
 
+class RulesRow(SQLModel, table=True):
+    """The rules of programmes, each set that was ever in force, and since when: enrolled cars were judged by it."""
+
+    __tablename__ = "enrol_rules"
+    seq: int = Field(primary_key=True, sa_type=sqlalchemy.BigInteger)
+    at: str
+    document: str
+
+
 class KeyRow(SQLModel, table=True):
     """A bearer key of the automaker's app, as its SHA-256: 256 random bits need no slow hash."""
 
@@ -122,4 +131,5 @@ TABLES: tuple[type[SQLModel], ...] = (
     ChangeRow,
     KeyRow,
     AnsweredRow,
+    RulesRow,
 )

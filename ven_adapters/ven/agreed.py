@@ -34,7 +34,11 @@ class DischargeBudget:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What a driver agreed to. `ready_by` has one local time per weekday, Monday first; None means no departure."""
+    """What a driver agreed to. `ready_by` has one local time per weekday, Monday first; None means no departure.
+
+    `consented_s` and `discharge_consented_s` are when the driver agreed (Unix time), so that a withdrawal ends what was
+    agreed before it and nothing that is agreed after it.
+    """
 
     vehicle_ref: str
     zone: str
@@ -48,6 +52,8 @@ class Enrolment:
     permission: Permission | None = None
     discharge_budget: DischargeBudget | None = None
     opted_out: bool = False
+    consented_s: float = NEVER_S
+    discharge_consented_s: float = NEVER_S
 
 
 def enrolment_columns(enrolment: Enrolment) -> dict[str, Any]:

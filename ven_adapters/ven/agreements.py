@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from ven_adapters.contract import DriverChoice, DriverChose
 from ven_adapters.enrolling.book import Book, Chosen
 from ven_adapters.enrolling.models import Agreement, Budget, Day, Kept, Permissions, Preferences, Scope, Status
+from ven_adapters.ven.columns import NEVER_S
 from ven_adapters.ven.enrolment import eligible, read_enrolments
 from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Permission, next_departure
 
@@ -164,6 +165,8 @@ def enrolment_of(agreement: Agreement, now: datetime) -> Enrolment | None:
         reserve_soc_pct=day.reserve_soc_pct,
         charging_consent=True,
         discharge_consent=agreement.discharge_program and _holds(consents.get(Scope.DISCHARGE), now),
+        consented_s=_given_s(consents.get(Scope.CHARGING)),
+        discharge_consented_s=_given_s(consents.get(Scope.DISCHARGE)),
         permission=permission_of(agreement.permissions, now),
         discharge_budget=None if budget is None else _budget(budget),
     )
@@ -175,6 +178,10 @@ def _budget(budget: Budget) -> DischargeBudget:
 
 def _holds(consent: Kept | None, now: datetime) -> bool:
     return consent is not None and consent.agreed and (consent.valid_until is None or consent.valid_until > now)
+
+
+def _given_s(consent: Kept | None) -> float:
+    return NEVER_S if consent is None else consent.at.timestamp()
 
 
 def permission_of(papers: Permissions, now: datetime) -> Permission | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 from vtn.errors import ConfigError
 
 PAGE = 500
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 Config = Annotated[
     Path, typer.Option("--config", "-c", help="The adapter's settings file, with a section [enrolling].")
 ]
@@ -52,6 +54,26 @@ def import_(
     except Unreadable as error:
         raise ConfigError(str(error)) from None
     typer.echo(f"{done.taken} cars taken in, {done.left} left alone because their drivers had left")
+
+
+@app.command(epilog="Example: ven-adapters enrol judge --config adapter.toml")
+def judge(config: Config) -> None:
+    """Judge enrolled cars by the programmes' rules as they are now; `serve` does it too when it starts."""
+    from ven_adapters.config import read_settings
+    from ven_adapters.enrolling.judging import Judged
+    from ven_adapters.enrolling.serve import desk_of, judged, opened
+
+    settings = read_settings(config, os.environ)
+
+    async def again() -> Judged | None:
+        async with opened(settings) as book:
+            return await judged(book, desk_of(settings), settings.shared_clock())
+
+    done = asyncio.run(again())
+    if done is None:
+        typer.echo("the rules are those that cars were judged by last")
+    else:
+        typer.echo(f"{done.left} cars left a programme, {done.suspended} of them are in none any more")
 
 
 @app.command("list", epilog="Example: ven-adapters enrol list --config adapter.toml")
@@ -105,6 +127,8 @@ def key(
     revoke: Annotated[bool, typer.Option("--revoke", help="Take the key away.")] = False,
 ) -> None:
     """Make a bearer key for the automaker's app, in place of the one of the same name; it is shown once."""
+    if not NAME.fullmatch(name) or name == "webhook":
+        raise ConfigError("name: must be 1 to 64 letters, digits, ., - or _, and not `webhook`")
     from ven_adapters.config import read_settings
     from ven_adapters.enrolling.serve import opened
 

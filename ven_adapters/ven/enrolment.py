@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
+from ven_adapters.ven.columns import NEVER_S
 from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Permission
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -119,6 +120,7 @@ def parse_line(text: bytes, place: str, faults: list[str]) -> Enrolment | None:
 
 
 def _read(line: _Line) -> Enrolment:
+    charging_s, discharge_s = _consent(line, "charging_consent"), _consent(line, "discharge_consent")
     return Enrolment(
         vehicle_ref=line.take("vehicle_ref", _pseudonym, "must be a pseudonym of 1 to 128 characters, never a VIN"),
         zone=line.take("zone", _text, "must be a text of 1 to 120 characters"),
@@ -127,21 +129,23 @@ def _read(line: _Line) -> Enrolment:
         ready_by=line.take("preferences.ready_by", _ready_by, "must map mon..sun to HH:MM or null"),
         target_soc_pct=line.take("preferences.target_soc_pct", _percent, "must be a number from 0 to 100"),
         reserve_soc_pct=line.take("preferences.reserve_soc_pct", _percent, "must be a number from 0 to 100"),
-        charging_consent=_consent(line, "charging_consent"),
-        discharge_consent=_consent(line, "discharge_consent"),
+        charging_consent=charging_s is not None,
+        discharge_consent=discharge_s is not None,
+        consented_s=NEVER_S if charging_s is None else charging_s,
+        discharge_consented_s=NEVER_S if discharge_s is None else discharge_s,
         permission=_permission(line) if line.part("permission") else None,
         discharge_budget=_budget(line) if line.part("discharge_budget") else None,
         opted_out=line.take("opted_out", _truth, "must be true or false"),
     )
 
 
-def _consent(line: _Line, field: str) -> bool:
-    """A consent counts when its version and the instant at which it was given are on file."""
+def _consent(line: _Line, field: str) -> float | None:
+    """When a consent was given; it counts when its version and that instant are on file."""
     if not line.part(field):
-        return False
+        return None
     line.take(f"{field}.version", _text, "must be a text of 1 to 120 characters")
-    line.take(f"{field}.agreed_at", _instant, "must be a date-time with an offset")
-    return True
+    at = line.take(f"{field}.agreed_at", _instant, "must be a date-time with an offset")
+    return NEVER_S if at is None else float(at.timestamp())
 
 
 def _permission(line: _Line) -> Permission:

@@ -126,7 +126,10 @@ class Fleet:
                 self._columns[name][rows] = value
 
     def choose(self, ref: str, choice: DriverChoice, *, until: datetime | None) -> None:
-        """Record a driver's choice; `until` None means until further notice."""
+        """Record an opt-out, opt-in or boost; `until` None means until further notice.
+
+        A withdrawn consent is no choice that is recorded here: it changes what the car's enrolment says.
+        """
         until_s = ALWAYS_S if until is None else until.timestamp()
         self._set(self._rows[ref], _CHOICES[choice](until_s))
         self._changed([self._rows[ref]])
@@ -311,5 +314,4 @@ _CHOICES: Mapping[DriverChoice, Any] = {
     DriverChoice.OPT_OUT: lambda until_s: {"opted_out_until_s": until_s},
     DriverChoice.OPT_IN: lambda _: {"opted_out": False, "opted_out_until_s": NEVER_S},
     DriverChoice.BOOST: lambda until_s: {"boost_until_s": until_s},
-    DriverChoice.CONSENT_WITHDRAWN: lambda _: {"charging_consent": False, "discharge_consent": False},
 }

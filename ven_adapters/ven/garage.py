@@ -53,6 +53,9 @@ class Stir:
 
 
 _OUT_OR_IN = (DriverChoice.OPT_OUT, DriverChoice.OPT_IN)
+_OVERTAKERS = dict.fromkeys(_OUT_OR_IN, _OUT_OR_IN) | {
+    DriverChoice.CONSENT_WITHDRAWN: (DriverChoice.CONSENT_WITHDRAWN,)
+}
 _LEAVES = frozenset({DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN})
 ENROLMENTS_AT_ONCE = 2_000
 
@@ -95,7 +98,7 @@ class Garage:
         for enrolment in mine.values():
             cars[enrolment.zone] = cars.get(enrolment.zone, 0) + 1
         self.groups = merge_zones(cars, self._parents, self._smallest_group)
-        placed = [dataclasses.replace(one, zone=self.groups.get(one.zone, one.zone)) for one in mine.values()]
+        placed = [self._binding(one, self.groups.get(one.zone, one.zone)) for one in mine.values()]
         left = tuple(ref for ref in self.capabilities if ref not in mine)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
@@ -116,7 +119,7 @@ class Garage:
         mine = list(changed)
         if any(one.zone not in self.groups for one in mine):
             return None
-        placed = [dataclasses.replace(one, zone=self.groups[one.zone]) for one in mine]
+        placed = [self._binding(one, self.groups[one.zone]) for one in mine]
         left = tuple(ref for ref in gone if self.fleet.enrolled(ref) is not None)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
@@ -130,6 +133,19 @@ class Garage:
                 if choice is not None:
                     self._apply(choice)
         return left
+
+    def _binding(self, enrolment: Enrolment, zone: str) -> Enrolment:
+        """The agreement as it binds: a withdrawal ends every consent given before it, and none given after it."""
+        row = self._choices.get((enrolment.vehicle_ref, DriverChoice.CONSENT_WITHDRAWN.value))
+        if row is None:
+            return dataclasses.replace(enrolment, zone=zone)
+        at_s = parse_at(row.at).timestamp()
+        return dataclasses.replace(
+            enrolment,
+            zone=zone,
+            charging_consent=enrolment.charging_consent and enrolment.consented_s > at_s,
+            discharge_consent=enrolment.discharge_consent and enrolment.discharge_consented_s > at_s,
+        )
 
     def leave_out(self, ref: str, event_id: str, until: datetime) -> Stir:
         """A driver takes no part in one event."""
@@ -234,10 +250,13 @@ class Garage:
         return Stir(plan=True, release=(ref,) if event.choice in _LEAVES else ())
 
     def _overtaken(self, event: DriverChose) -> bool:
-        """Whether a newer opt-out or opt-in is known: pushes may come late and out of order."""
-        if event.choice not in _OUT_OR_IN:
-            return False
-        known = (self._choices.get((event.vehicle_ref, choice.value)) for choice in _OUT_OR_IN)
+        """Whether a newer word on the same matter is known: pushes may come late and out of order."""
+        held = self.fleet.enrolled(event.vehicle_ref)
+        if event.choice is DriverChoice.CONSENT_WITHDRAWN and held is not None and held.charging_consent:
+            agreed_s = [held.consented_s, *([held.discharge_consented_s] if held.discharge_consent else [])]
+            if min(agreed_s) > event.at.timestamp():
+                return True
+        known = (self._choices.get((event.vehicle_ref, choice.value)) for choice in _OVERTAKERS.get(event.choice, ()))
         return any(row is not None and parse_at(row.at) > event.at for row in known)
 
     def _over(self, ref: str, choice: DriverChoice, at: datetime) -> ChoiceRow:
@@ -246,9 +265,13 @@ class Garage:
         return ChoiceRow(vehicle_ref=ref, choice=choice.value, at=print_at(at), until=print_at(at))
 
     def _apply(self, row: ChoiceRow) -> None:
-        if row.vehicle_ref in self.fleet:
-            until = None if row.until is None else parse_at(row.until)
-            self.fleet.choose(row.vehicle_ref, DriverChoice(row.choice), until=until)
+        choice, held = DriverChoice(row.choice), self.fleet.enrolled(row.vehicle_ref)
+        if choice is DriverChoice.CONSENT_WITHDRAWN:
+            bound = None if held is None else self._binding(held, held.zone)
+            if bound is not None and bound != held:
+                self.fleet.enrol([bound])
+        elif row.vehicle_ref in self.fleet:
+            self.fleet.choose(row.vehicle_ref, choice, until=None if row.until is None else parse_at(row.until))
 
     # --- what batteries gave ------------------------------------------------------------------------------------------
 

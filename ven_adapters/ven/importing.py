@@ -5,17 +5,20 @@ an older file. All lines are good, or nothing is taken in.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from ven_adapters.enrolling import eligibility
-from ven_adapters.enrolling.book import CHUNK, Book, Write
+from ven_adapters.enrolling.book import CHUNK, Book
+from ven_adapters.enrolling.bulk import opt_out, take_in
 from ven_adapters.enrolling.desk import Desk
 from ven_adapters.enrolling.models import (
+    UNKNOWN,
     Agreement,
     Budget,
     Day,
@@ -23,7 +26,6 @@ from ven_adapters.enrolling.models import (
     Interconnection,
     InverterListing,
     Kept,
-    OptOut,
     Permissions,
     Preferences,
     Status,
@@ -31,7 +33,6 @@ from ven_adapters.enrolling.models import (
 from ven_adapters.ven.enrolment import DAYS, Unreadable, read_enrolments
 from ven_adapters.ven.fleet import Enrolment
 
-UNKNOWN = "unknown"
 A_DAY = timedelta(days=1)
 
 
@@ -53,17 +54,12 @@ async def import_file(book: Book, desk: Desk, path: Path, programs: Sequence[str
     async with book.write(now) as write:
         for start in range(0, len(pairs), CHUNK):
             chunk = pairs[start : start + CHUNK]
-            agreements = [_agreement(car, line, desk.programs, programs, now) for car, line in chunk]
-            taken += await desk.take_in(write, agreements)
-            await _opt_out(write, desk, [car.vehicle_ref for car, _ in chunk if car.opted_out])
+            refs = await take_in(
+                write, desk.programs, [_agreement(car, line, desk.programs, programs, now) for car, line in chunk]
+            )
+            await opt_out(write, sorted({car.vehicle_ref for car, _ in chunk if car.opted_out}.intersection(refs)))
+            taken += len(refs)
     return Imported(taken, len(pairs) - taken)
-
-
-async def _opt_out(write: Write, desk: Desk, refs: Sequence[str]) -> None:
-    rows = await write.cars(refs)
-    for ref in refs:
-        if rows[ref].status == Status.ENROLLED:
-            await desk.opt_out(write, ref, OptOut())
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -106,9 +102,15 @@ def _agreement(
 
 
 def _preferences(car: Enrolment) -> Preferences:
-    wishes = {"target_soc_pct": car.target_soc_pct, "reserve_soc_pct": car.reserve_soc_pct}
-    faces = [None if at is None else at.strftime("%H:%M") for at in car.ready_by]
-    return Preferences(**{day: Day(ready_by=face, **wishes) for day, face in zip(DAYS, faces, strict=True)})
+    days = [_day(at, car.target_soc_pct, car.reserve_soc_pct) for at in car.ready_by]
+    return Preferences(**dict(zip(DAYS, days, strict=True)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _day(at: time | None, target_soc_pct: float, reserve_soc_pct: float) -> Day:
+    """Many drivers have the same wishes."""
+    face = None if at is None else at.strftime("%H:%M")
+    return Day(ready_by=face, target_soc_pct=target_soc_pct, reserve_soc_pct=reserve_soc_pct)
 
 
 def _consents(line: Mapping[str, Any]) -> dict[str, Kept]:
