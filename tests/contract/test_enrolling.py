@@ -169,7 +169,7 @@ async def test_a_programme_that_is_joined_later_must_have_room_too(app):
     assert (await app.post("/v1/cars/bmw-1/programs", {"programs": ["give-back"]}))[0] == 200
 
 
-# --- rules that change --------------------------------------------------------------------------------------------------
+# --- rules that change ------------------------------------------------------------------------------------------------
 
 TEXAS = {"kind": "V1G", "regions": ["TX"]}
 
