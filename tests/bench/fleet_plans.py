@@ -53,7 +53,7 @@ def day(job: dict[str, Any]) -> dict[str, float]:
 def batteries(count: int) -> FleetView:
     """Cars with every paper, home for the night."""
     r, columns = np.random.default_rng(2), blank(count)
-    told = dict.fromkeys(("soc_at_s", "plugged_at_s", "at_home_at_s", "charge_state_at_s", "power_at_s"), START_S)
+    told = dict.fromkeys(("soc_at_s", "plugged_at_s", "at_home_at_s", "charge_state_at_s", "power_at_s", "exported_at_s"), START_S)
     state: dict[str, Any] = {
         "row": np.arange(count),
         "u": np.sort(r.random(count)),
@@ -67,6 +67,7 @@ def batteries(count: int) -> FleetView:
         "export_limit_kw": r.choice([5.0, 7.0, 10.0], count),
         "event_budget_kwh": r.choice([12.0, 20.0, 40.0], count),
         "year_budget_kwh": 600.0,
+        "cycle_budget": 50.0,
         "permission_until_s": START_S + 1e7,
         "departure_s": START_S + HOUR_S * np.clip(r.normal(13.5, 1.2, count), 10.0, 17.0),
         "plugged": Tri.YES,

@@ -33,6 +33,16 @@ def law(examples):
     return mark
 
 
+def names(*guards):
+    """Of a test: the guards without which it must fail, and no others. A parameter called `guard` says so too."""
+
+    def mark(test):
+        test.guards = guards
+        return test
+
+    return mark
+
+
 def anything(seed, count=200):
     """Cars in every state that readings, papers and drivers can bring about, most of them fit to be moved."""
     r = np.random.default_rng(seed)
@@ -161,10 +171,9 @@ def unpermitted_discharge(o):
     view = o.view
     papers = view.discharge_consent & view.interconnected & view.inverter_listed & (view.permission_until_s >= o.end_s)
     wishes = ~np.isnan(view.reserve_pct) & ~np.isnan(view.target_pct) & np.isfinite(view.departure_s)
-    allowed = papers & wishes & (view.event_budget_kwh > 0) & (view.year_budget_kwh > 0) & (view.cycle_budget > 0)
     seen_s = np.minimum.reduce([view.soc_at_s, view.plugged_at_s, view.at_home_at_s, view.exported_at_s])
     fresh = (o.now_s - seen_s <= SETTINGS.reading_age_s) & (view.der_alarm != Tri.YES)
-    return o.gives & (~allowed | ~fresh | (-o.kw > view.export_limit_kw + WIDE_W))
+    return o.gives & (~(papers & wishes) | ~fresh | (-o.kw > view.export_limit_kw + WIDE_W))
 
 
 def over_budget(o):

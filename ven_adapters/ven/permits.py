@@ -6,7 +6,7 @@ one is named (reference B.3). How much may be given is narrowed by the guards. P
 
 import dataclasses
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -40,12 +40,36 @@ class Refusal(enum.IntEnum):
     DER_ALARM = 20
 
 
+WORDS: Mapping[Refusal, str] = {
+    Refusal.NOT_BIDIRECTIONAL: "a car and a charging point that give power",
+    Refusal.CONSENT: "the driver's consent to discharge, beside the one to charging",
+    Refusal.INTERCONNECTION: "an interconnection agreement",
+    Refusal.INVERTER_LISTING: "the listing of the inverter",
+    Refusal.PERMISSION_EXPIRED: "papers that have not lapsed",
+    Refusal.EXPORT_LIMIT: "the export limit of the home",
+    Refusal.EVENT_BUDGET: "energy left in the budget of the event",
+    Refusal.YEAR_BUDGET: "energy left in the budget of the year",
+    Refusal.CYCLE_BUDGET: "battery cycles left in the budget of the year",
+    Refusal.RESERVE_UNKNOWN: "the driver's reserve",
+    Refusal.READY_BY: "the departure, and the level wanted by then",
+    Refusal.OPTED_OUT: "a driver who takes part",
+    Refusal.NOT_PLUGGED: "a cable that is in",
+    Refusal.NOT_AT_HOME: "a car at its own home",
+    Refusal.LEVEL_UNKNOWN: "level, battery size and charging power",
+    Refusal.READING_TOO_OLD: "a fresh reading of level, cable and place",
+    Refusal.EXPORT_UNCOUNTED: "a fresh count of what was given, or of the power",
+    Refusal.DER_ALARM: "an inverter without alarm",
+    Refusal.RESERVE: "charge above the reserve",
+    Refusal.DEPARTURE: "time to put the charge back before departure",
+}
+"""What each refusal says is missing, for whoever is to mend it."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that a discharge needs: the refusal that names it, what it is in words, and where it is missing."""
+    """One thing that a discharge needs: the refusal that names it, and where it is missing."""
 
     refusal: Refusal
-    words: str
     missing: Callable[[Situation], Bools]
 
 
@@ -67,29 +91,23 @@ def _no_departure(at: Situation) -> Bools:
 
 
 ITEMS: tuple[Item, ...] = (
-    Item(Refusal.NOT_BIDIRECTIONAL, "a car that gives power", lambda at: ~(at.view.max_discharge_kw > 0)),
-    Item(
-        Refusal.CONSENT,
-        "the driver's consent to discharge, beside the one to charging",
-        lambda at: ~(at.view.discharge_consent & at.view.charging_consent & at.view.enrolled),
-    ),
-    Item(Refusal.INTERCONNECTION, "an interconnection agreement", lambda at: ~at.view.interconnected),
-    Item(Refusal.INVERTER_LISTING, "the listing of the inverter", lambda at: ~at.view.inverter_listed),
-    Item(Refusal.PERMISSION_EXPIRED, "papers that have not lapsed", _permission_over),
-    Item(Refusal.EXPORT_LIMIT, "the home's export limit", lambda at: ~(at.view.export_limit_kw > 0)),
-    Item(Refusal.EVENT_BUDGET, "an energy budget per event", lambda at: ~(at.view.event_budget_kwh > 0)),
-    Item(Refusal.YEAR_BUDGET, "an energy budget per year", lambda at: ~(at.view.year_budget_kwh > 0)),
-    Item(Refusal.CYCLE_BUDGET, "a budget of battery cycles per year", lambda at: ~(at.view.cycle_budget > 0)),
-    Item(Refusal.RESERVE_UNKNOWN, "the driver's reserve", lambda at: np.isnan(at.view.reserve_pct)),
-    Item(Refusal.READY_BY, "the departure and the level wanted by then", _no_departure),
-    Item(Refusal.OPTED_OUT, "a driver who takes part", lambda at: at.out),
-    Item(Refusal.NOT_PLUGGED, "a cable that is in", lambda at: at.view.plugged != Tri.YES),
-    Item(Refusal.NOT_AT_HOME, "a car at its own home", lambda at: at.view.at_home != Tri.YES),
-    Item(Refusal.LEVEL_UNKNOWN, "level, battery size and charging power", lambda at: np.isnan(at.needs.hours)),
-    Item(Refusal.READING_TOO_OLD, "a fresh reading of level, cable and place", _old),
-    Item(Refusal.EXPORT_UNCOUNTED, "a fresh count of what was given, or of the power", _uncounted),
-    Item(Refusal.DER_ALARM, "an inverter without alarm", lambda at: at.view.der_alarm == Tri.YES),
+    Item(Refusal.NOT_BIDIRECTIONAL, lambda at: ~(at.view.max_discharge_kw > 0)),
+    Item(Refusal.CONSENT, lambda at: ~(at.view.discharge_consent & at.view.charging_consent & at.view.enrolled)),
+    Item(Refusal.INTERCONNECTION, lambda at: ~at.view.interconnected),
+    Item(Refusal.INVERTER_LISTING, lambda at: ~at.view.inverter_listed),
+    Item(Refusal.PERMISSION_EXPIRED, _permission_over),
+    Item(Refusal.EXPORT_LIMIT, lambda at: ~(at.view.export_limit_kw > 0)),
+    Item(Refusal.RESERVE_UNKNOWN, lambda at: np.isnan(at.view.reserve_pct)),
+    Item(Refusal.READY_BY, _no_departure),
+    Item(Refusal.OPTED_OUT, lambda at: at.out),
+    Item(Refusal.NOT_PLUGGED, lambda at: at.view.plugged != Tri.YES),
+    Item(Refusal.NOT_AT_HOME, lambda at: at.view.at_home != Tri.YES),
+    Item(Refusal.LEVEL_UNKNOWN, lambda at: np.isnan(at.needs.hours)),
+    Item(Refusal.READING_TOO_OLD, _old),
+    Item(Refusal.EXPORT_UNCOUNTED, _uncounted),
+    Item(Refusal.DER_ALARM, lambda at: at.view.der_alarm == Tri.YES),
 )
+"""Budgets are not among them: one that was never agreed is nought, and `guardrails.budget_is_kept` says so."""
 
 
 def refusals(situation: Situation, items: Sequence[Item] | None = None) -> Ints:
