@@ -115,7 +115,8 @@ def _remarks(adapter: Mapping[str, Any], plans: Mapping[str, Any]) -> str:
         f"{adapter['backend_us']:.0f} us of the backend's; how they stood: {adapter['states']}\n"
         f"enrolling took {adapter['enrol_s']:.1f} s, a first reading of every car {adapter['ingest_s']:.1f} s; "
         f"{adapter['fleet_mb']:.0f} MB before the event, {adapter['imports_mb']:.0f} MB without cars\n"
-        f"with levels told in whole percent the discharge holds {whole['least']:.1%}, in the mean {whole['mean']:.1%}"
+        f"with levels told in whole percent the discharge holds {whole['least']:.1%}, in the mean {whole['mean']:.1%}; "
+        f"such levels let nobody promise more than {whole['sure_kw'] / whole['bound_kw']:.1%}"
     )
 
 

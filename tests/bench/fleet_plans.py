@@ -15,7 +15,7 @@ from ven_adapters.ven.asks import Ask, Ruling, ZoneAsks
 from ven_adapters.ven.columns import Charge, FleetView, Tri, blank
 from ven_adapters.ven.dayplan import SLOTS, fill_valleys, stays_of
 from ven_adapters.ven.enforcement import Kind
-from ven_adapters.ven.mobility import HOUR_S, PlanSettings
+from ven_adapters.ven.mobility import HOUR_S, PlanSettings, doubt_of
 from ven_adapters.ven.planning import plan
 
 ZONES = 20
@@ -23,6 +23,7 @@ POWERS_KW, SHARES = (1.4, 3.6, 7.2, 7.7, 9.6, 11.5), (0.10, 0.05, 0.20, 0.25, 0.
 HOLD_H, CYCLE_S = 3.0, 300.0
 START_S = 1_784_000_700.0
 SETTINGS = PlanSettings()
+READ_AT = ("soc_at_s", "plugged_at_s", "at_home_at_s", "exported_at_s")
 
 
 def day(job: dict[str, Any]) -> dict[str, float]:
@@ -53,7 +54,7 @@ def day(job: dict[str, Any]) -> dict[str, float]:
 def batteries(count: int) -> FleetView:
     """Cars with every paper, home for the night."""
     r, columns = np.random.default_rng(2), blank(count)
-    told = dict.fromkeys(("soc_at_s", "plugged_at_s", "at_home_at_s", "charge_state_at_s", "power_at_s", "exported_at_s"), START_S)
+    told = dict.fromkeys((*READ_AT, "charge_state_at_s", "power_at_s"), START_S)
     state: dict[str, Any] = {
         "row": np.arange(count),
         "u": np.sort(r.random(count)),
@@ -97,7 +98,7 @@ def obeyed(view: FleetView, kw: np.ndarray, now_s: float) -> FleetView:
     given_kwh = np.maximum(0.0, -kw) * hours
     stored_kwh = np.where(kw > 0, kw * SETTINGS.charge_efficiency, kw / SETTINGS.discharge_efficiency) * hours
     state = np.select([kw > 0, kw < 0], [int(Charge.CHARGING), int(Charge.DISCHARGING)], int(Charge.STOPPED))
-    fresh = dict.fromkeys(("soc_at_s", "plugged_at_s", "at_home_at_s"), np.full(len(view), now_s))
+    fresh = dict.fromkeys(READ_AT, np.full(len(view), now_s))
     return dataclasses.replace(
         view,
         soc_pct=view.soc_pct + stored_kwh / view.usable_kwh * 100,
@@ -109,28 +110,38 @@ def obeyed(view: FleetView, kw: np.ndarray, now_s: float) -> FleetView:
     )
 
 
+def _told_pct(view: FleetView, step_pct: float) -> np.ndarray:
+    return np.floor(view.soc_pct / step_pct) * step_pct if step_pct else view.soc_pct
+
+
 def hold(count: int, *, step_pct: float) -> dict[str, float]:
     """Ask for the bound, and hold it cycle by cycle: the least and the mean share of it that was delivered.
 
-    `step_pct`: how finely cars tell their level, rounded down; 0 for exactly.
+    `step_pct`: how finely cars tell their level, rounded down; 0 for exactly. `sure_kw`: the bound by the levels that
+    were told, beyond which nobody can promise.
     """
     view = batteries(count)
     most_kw, floor_pct = bound_kw(view), np.maximum(view.reserve_pct, SETTINGS.programme_floor_pct)
+    sure_kw = bound_kw(dataclasses.replace(view, soc_pct=_told_pct(view, step_pct)))
     dispatch = Ask(-most_kw, START_S, START_S + HOLD_H * HOUR_S, "p", "bench", 0)
-    shares, plan_s = [], 0.0
+    shares, plan_s, sure_pct, spent_pct = [], 0.0, _told_pct(view, step_pct), np.zeros(count)
     for now_s in np.arange(START_S, dispatch.end_s, CYCLE_S):
         began = time.process_time()
-        level_pct = np.floor(view.soc_pct / step_pct) * step_pct if step_pct else view.soc_pct
-        told = dataclasses.replace(view, soc_pct=level_pct)
+        told_pct = _told_pct(view, step_pct)
+        doubt_pct = doubt_of(told_pct, sure_pct, spent_pct) if step_pct else 0.0 * told_pct
+        told = dataclasses.replace(view, soc_pct=told_pct, doubt_pct=doubt_pct)
         made = plan(told, ZoneAsks("z", now_s, dispatch_kw=dispatch, ruling=Ruling.DISPATCH), now_s, SETTINGS)
         plan_s += time.process_time() - began
         kw = np.where(made.kind == Kind.SETPOINT, made.power_w / 1000, 0.0)
         kw = np.where(made.kind == Kind.CHARGE, made.expected_kw, kw)
         shares.append(float(-kw.sum()) / most_kw)
+        sure_pct = told_pct - doubt_pct
+        spent_pct = np.maximum(0.0, -kw) * CYCLE_S / HOUR_S / SETTINGS.discharge_efficiency / view.usable_kwh * 100
         view = obeyed(view, kw, now_s + CYCLE_S)
     below = view.soc_pct < floor_pct - 0.01
     return {
         "bound_kw": most_kw,
+        "sure_kw": sure_kw,
         "least": min(shares),
         "mean": float(np.mean(shares)),
         "below_reserve": float(below.sum()),

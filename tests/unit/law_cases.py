@@ -95,6 +95,7 @@ def anything(seed, count=200):
         event_exported_kwh=r.choice([0.0, 1.0], count),
         year_budget_kwh=mostly(600.0, 0.0, 3.0),
         year_exported_kwh=r.choice([0.0, 2.0], count),
+        doubt_pct=r.choice([0.0, 0.0, 0.7], count),
         soc_at_s=mostly(NOW_S - 60, NOW_S - 901),
         exported_at_s=mostly(NOW_S - 60, NOW_S - 901, -np.inf),
         cycle_budget=mostly(100.0, 0.0, 0.1),
@@ -194,7 +195,9 @@ def outlives_silence(o):
 
 def below_floor(o):
     floor_pct = np.maximum(o.view.reserve_pct, SETTINGS.programme_floor_pct)
-    spent_pct = o.given_kwh / SETTINGS.discharge_efficiency / o.view.usable_kwh * 100
+    since_h = np.clip(o.now_s - o.view.soc_at_s, 0, SETTINGS.reading_age_s) / HOUR
+    given_kwh = o.given_kwh + np.maximum(-o.view.power_kw, 0) * since_h
+    spent_pct = given_kwh / SETTINGS.discharge_efficiency / o.view.usable_kwh * 100 + o.view.doubt_pct
     return o.gives & (o.view.soc_pct - spent_pct < floor_pct - WIDE_W)
 
 

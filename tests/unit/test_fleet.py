@@ -100,6 +100,24 @@ def test_plugged_since_is_when_the_plug_was_first_seen():
     assert one(made)["plugged_since_s"] == (NOW + timedelta(minutes=15)).timestamp()
 
 
+def test_a_level_in_whole_percent_is_followed_between_its_steps_while_the_battery_gives():
+    made = fleet()
+    made.learn({"a": CAR})
+    doubts = []
+    for minute, level, watts in (
+        (0, 70.0, -3_000.0),
+        (1, 70.0, -3_000.0),
+        (9, 70.0, 0.0),
+        (10, 69.5, 0.0),
+        (20, 69.0, 0.0),
+    ):
+        at = NOW + timedelta(minutes=minute)
+        made.observe([Snapshot("a", soc_pct=reading(level, at=at), power_w=reading(watts, at=at))])
+        doubts.append(float(one(made)["doubt_pct"]))
+    spent_pct = 3 / 60 / 0.92 / 39 * 100
+    assert doubts == pytest.approx([0.0, spent_pct, 0.2, 0.0, 0.0])
+
+
 def plug(made, minute, known, **more):
     """One reading of the cable, and whether it counts as in."""
     made.observe([Snapshot("a", plugged=reading(known, at=NOW + timedelta(minutes=minute)), **more)])

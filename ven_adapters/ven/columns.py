@@ -59,7 +59,8 @@ class FleetView:
     `row` is the car's place in the `Fleet` that the view was taken from; `u` is a number in [0, 1) fixed by the car's
     name, by which ties are broken, so that the order of rows never matters. `burden_kwh`: what events withheld from the
     car and took out of it this season, by which loads are shared fairly. `exported_at_s`: up to when it is counted what
-    the battery gave. `cycle_budget`: full equivalent cycles per year. `der_alarm`: whether one of the inverter stands.
+    the battery gave. `cycle_budget`: full equivalent cycles per year. `doubt_pct`: how far the level is taken to be
+    below `soc_pct`, where that comes in whole percent. `der_alarm`: whether one of the inverter stands.
     """
 
     row: Ints
@@ -102,6 +103,7 @@ class FleetView:
 
     soc_pct: Floats
     soc_at_s: Floats
+    doubt_pct: Floats
     plugged: Ints
     plugged_at_s: Floats
     plugged_since_s: Floats

@@ -34,6 +34,7 @@ from ven_adapters.ven.columns import (
     grown,
 )
 from ven_adapters.ven.departures import Rhythm, departure_s, next_departure
+from ven_adapters.ven.mobility import DISCHARGE_EFFICIENCY, HOUR_S, doubt_of
 from ven_adapters.ven.readings import Batch, batches
 
 __all__ = ["DischargeBudget", "Enrolment", "Fleet", "Permission", "next_departure", "unit_hash"]
@@ -149,11 +150,13 @@ class Fleet:
         """Record the readings of a batch whose rows are ours."""
         rows, columns = batch.rows, self._columns
         was_plugged, out_s = columns["plugged"][rows], columns["plugged_at_s"][rows]
+        before = {name: columns[name][rows] for name in ("soc_pct", "soc_at_s", "power_kw", "doubt_pct")}
         for field, column, at_column, convert in _READINGS:
             value, observed_s, valid = batch.told(field)
             newer = valid & (observed_s > columns[at_column][rows])
             columns[column][rows[newer]] = convert(value[newer])
             columns[at_column][rows[newer]] = observed_s[newer]
+        self._doubt_levels(rows, before)
         news = columns["plugged_at_s"][rows] > out_s
         was_plugged = np.where(self._out_for_s(rows) >= UNPLUG_BELIEVED_S, int(Tri.NO), was_plugged)
         self._doubt_plugs(rows[news], was_plugged[news] == Tri.YES)
@@ -162,6 +165,19 @@ class Fleet:
         # A level read before the drive says nothing of what is left.
         drove = arrived & (was_plugged == Tri.NO) & (columns["soc_at_s"][rows] < out_s)
         columns["soc_pct"][rows[drove]] = np.nan
+
+    def _doubt_levels(self, rows: Ints, before: Mapping[str, Floats]) -> None:
+        """While a battery gives, its level is followed between the whole percents that it tells."""
+        columns = self._columns
+        news = columns["soc_at_s"][rows] > before["soc_at_s"]
+        columns["doubt_pct"][rows[news]] = 0.0
+        gave = news & (before["power_kw"] < 0) & (before["soc_at_s"] > NEVER_S)
+        rows = rows[gave]
+        lasted_h = (columns["soc_at_s"][rows] - before["soc_at_s"][gave]) / HOUR_S
+        spent_kwh = -before["power_kw"][gave] * lasted_h / DISCHARGE_EFFICIENCY
+        sure_pct = before["soc_pct"][gave] - before["doubt_pct"][gave]
+        spent_pct = spent_kwh / columns["usable_kwh"][rows] * 100
+        columns["doubt_pct"][rows] = doubt_of(columns["soc_pct"][rows], sure_pct, spent_pct)
 
     def _doubt_plugs(self, rows: Ints, was_in: Bools) -> None:
         """Of cars with a new plug flag: one that falls once is a flicker (fault 9).

@@ -127,8 +127,9 @@ def departure_keeps_energy(limits: Limits, situation: Situation) -> Limits:
 
 
 def reserve_is_kept(limits: Limits, situation: Situation) -> Limits:
-    """No battery is discharged below the driver's reserve or the programme's floor."""
-    return _energy(limits, kwh_above(situation.view, situation.floor_pct, situation.settings), Refusal.RESERVE)
+    """No battery is discharged below the driver's reserve or the programme's floor; what it gave since counts."""
+    kwh = kwh_above(situation.view, situation.floor_pct, situation.settings)
+    return _energy(limits, kwh - situation.given_kwh(situation.view.soc_at_s), Refusal.RESERVE)
 
 
 def discharge_is_permitted(limits: Limits, situation: Situation) -> Limits:
@@ -145,7 +146,8 @@ def discharge_is_permitted(limits: Limits, situation: Situation) -> Limits:
 
 def budget_is_kept(limits: Limits, situation: Situation) -> Limits:
     """A battery gives no more than was agreed per event, per year and in cycles; what is not counted yet is given."""
-    view, uncounted_kwh = situation.view, situation.uncounted_kwh
+    view = situation.view
+    uncounted_kwh = situation.given_kwh(view.exported_at_s)
     event_kwh, year_kwh = view.event_exported_kwh + uncounted_kwh, view.year_exported_kwh + uncounted_kwh
     cycle_kwh = view.usable_kwh * situation.settings.discharge_efficiency
     limits = _energy(limits, view.event_budget_kwh - event_kwh, Refusal.EVENT_BUDGET)

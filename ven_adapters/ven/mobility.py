@@ -11,6 +11,8 @@ import numpy as np
 from ven_adapters.ven.columns import Bools, Charge, FleetView, Floats
 
 HOUR_S = 3600.0
+DISCHARGE_EFFICIENCY = 0.92
+MOST_DOUBT_PCT = 0.2
 LEAST_NEED_KWH = 0.05
 COMPLETE_WITHIN_PCT = 3.0
 ENDLESS_H = 1e4
@@ -30,7 +32,7 @@ class PlanSettings:
     """
 
     charge_efficiency: float = 0.9
-    discharge_efficiency: float = 0.92
+    discharge_efficiency: float = DISCHARGE_EFFICIENCY
     taper_from_pct: float = 80.0
     taper_end_share: float = 0.2
     margin_s: float = 1800.0
@@ -115,9 +117,20 @@ def together(first: Needs, second: Needs) -> Needs:
     )
 
 
+def doubt_of(told_pct: Floats, before_pct: Floats, spent_pct: Floats) -> Floats:
+    """How far below a level told in whole percent a battery that gives is taken to be: 0 to MOST_DOUBT_PCT.
+
+    A step of a whole percent is kilowatt-hours: who plans by it gives too much before the step and too little after it.
+    So between steps the energy given is counted down from `before_pct`; what is told is never exceeded, and a
+    fall that is deeper than this is left to the next step.
+    """
+    whole = told_pct == np.floor(told_pct)
+    return np.where(whole, np.clip(np.nan_to_num(told_pct - before_pct + spent_pct), 0.0, MOST_DOUBT_PCT), 0.0)
+
+
 def kwh_above(view: FleetView, floor_pct: Floats, settings: PlanSettings) -> Floats:
     """What a battery can give before it is down to a level, at the charging point; 0 where unknown."""
-    kwh = (view.soc_pct - floor_pct) / 100 * view.usable_kwh * settings.discharge_efficiency
+    kwh = (view.soc_pct - view.doubt_pct - floor_pct) / 100 * view.usable_kwh * settings.discharge_efficiency
     return np.nan_to_num(np.maximum(0.0, kwh))
 
 

@@ -41,9 +41,8 @@ class Situation:
         """The level below which no battery is discharged: the driver's reserve or the programme's, the larger."""
         return np.maximum(self.view.reserve_pct, self.settings.programme_floor_pct)
 
-    @property
-    def uncounted_kwh(self) -> Floats:
-        """What a battery may have given since it was last counted, at the power it was last seen to give; 0 or more."""
-        since_s = np.maximum(0.0, self.now_s - self.view.exported_at_s)
+    def given_kwh(self, since_s: Floats) -> Floats:
+        """What a battery may have given since an instant, at the power that it was last seen to give; 0 or more."""
+        since_s = np.maximum(0.0, self.now_s - since_s)
         giving = self.view.power_kw < 0
         return np.where(giving, -self.view.power_kw * np.where(giving, since_s, 0.0) / HOUR_S, 0.0)
