@@ -141,7 +141,10 @@ class QueueSettings(Section):
 
 
 class AdapterSettings(Section):
-    """All of it. `cycle_s`, `margin_s` and `lead_s` count in the clock's seconds, which may be fast."""
+    """All of it. `cycle_s`, `margin_s` and `lead_s` count in the clock's seconds, which may be fast.
+
+    `keep_days`: how long what is over can be explained; older directives, histories and figures are deleted.
+    """
 
     oem: Name
     client_name: Name
@@ -158,6 +161,7 @@ class AdapterSettings(Section):
     margin_s: Annotated[float, pydantic.Field(ge=0)] = 1800.0
     lead_s: Annotated[float, pydantic.Field(ge=0)] = 300.0
     plans_per_s: Annotated[float, pydantic.Field(gt=0, le=50)] = 4.0
+    keep_days: Annotated[float, pydantic.Field(ge=2)] = 35.0
     calls_at_once: Annotated[int, pydantic.Field(ge=1, le=1000)] = 256
     seed: int = 0
     clock: str = "real"

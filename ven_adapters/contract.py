@@ -16,6 +16,9 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 
+# The `source` of a reading that a meter at the charging point took: the only one that makes an effect METERED.
+METER = "meter"
+
 
 class DirectiveKind(enum.StrEnum):
     """What the window asks: pause; at most a power; prefer charging; a signed power; give control back."""
@@ -79,7 +82,10 @@ FINAL_STATES = frozenset(
 
 
 class Certainty(enum.IntEnum):
-    """How a directive's effect is known; settlement quotes it and never rounds it up."""
+    """How a directive's effect is known; settlement quotes it and never rounds it up.
+
+    What an automaker's cloud says of a directive is BACKEND_REPORTED at most; METERED takes a reading of a meter.
+    """
 
     NONE = 0
     ACCEPTED = 1

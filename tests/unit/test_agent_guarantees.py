@@ -322,6 +322,7 @@ async def test_one_car_that_cannot_be_met_keeps_no_other_from_being_registered(t
 
 async def test_consent_withdrawn_ends_what_was_replaced_as_well(tmp_path):
     made = agent(tmp_path)
+    await made._doors.store.open()
     older = accepted(DirectiveKind.SETPOINT, -5000, vehicle_ref="car", directive_id="gives", key="k1")
     newer = accepted(vehicle_ref="car", start_s=1200, directive_id="later", key="k2")
     made.garage.roster.put("car", Car(newer, (older,)))
@@ -331,17 +332,22 @@ async def test_consent_withdrawn_ends_what_was_replaced_as_well(tmp_path):
             while made.garage.roster.car("car").held is not None:  # noqa: ASYNC110 - the adapter's own state
                 await asyncio.sleep(0.01)
     assert made._doors.backend.cancelled == ["later", "gives"]
+    await made.scribe.close()
+    await made._doors.store.close()
     made.account.close(T0, 0.0, {}, 0, ())
 
 
 async def test_nothing_is_sent_to_a_car_whose_driver_left_while_it_waited_in_line(tmp_path):
     made = agent(tmp_path)
+    await made._doors.store.open()
     made.garage.observe([snapshot(T0)], T0)
     wanted = desire(end_s=3600)
     made.dispatcher.start("car", reconcile(wanted, made.garage.roster.car("car"), None, T0))
     made._take(DriverChose("car", DriverChoice.OPT_OUT, T0))
     await made.dispatcher.settle(2)
     assert made._doors.backend.submitted == []
+    await made.scribe.close()
+    await made._doors.store.close()
     made.account.close(T0, 0.0, {}, 0, ())
 
 

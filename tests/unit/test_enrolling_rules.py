@@ -111,8 +111,8 @@ def test_a_zone_that_is_new_makes_all_groups_anew():
 
 def test_leaving_one_event_out_stirs_the_car_and_an_unknown_car_stirs_nothing():
     cars = garage()
-    assert cars.leave_out("car", "e-1", T0) == Stir(plan=True)
-    assert cars.leave_out("nobody", "e-1", T0) == Stir()
+    assert cars.leave_out("car", "e-1", T0, T0) == Stir(plan=True)
+    assert cars.leave_out("nobody", "e-1", T0, T0) == Stir()
 
 
 # --- a consent that ended, and one that was given again ---------------------------------------------------------------

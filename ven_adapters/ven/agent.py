@@ -17,8 +17,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import BackendError, BackendEvent, DriverChose, VehicleBackend
 from ven_adapters.enrolling.book import Book
@@ -29,6 +27,7 @@ from ven_adapters.ven.backlog import Backlog
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.dispatch import Dispatcher, Line
 from ven_adapters.ven.following import Follower
+from ven_adapters.ven.forgetting import forget
 from ven_adapters.ven.garage import Garage, Stir
 from ven_adapters.ven.mirror import Mirror, News, version
 from ven_adapters.ven.mobility import PlanSettings
@@ -37,6 +36,7 @@ from ven_adapters.ven.queue.remote import RemoteBackend
 from ven_adapters.ven.reconcile import Do, reconcile
 from ven_adapters.ven.registration import Capacity, Registered, register
 from ven_adapters.ven.reporter import Names, Reporter
+from ven_adapters.ven.scribe import Scribe
 from ven_adapters.ven.steering import Course, Steering
 from ven_adapters.ven.store import EventRow, Store, print_at
 from ven_adapters.ven.wake import Bell, Listener, back_off_s, listen
@@ -90,6 +90,7 @@ class Agent:
         self.mirror = Mirror(doors.vtn, self._first_read.get)
         seed = f"{settings.oem}/{settings.seed}"
         self.steering = Steering(self.garage, Course(PlanSettings(margin_s=settings.margin_s), seed, settings.lead_s))
+        self.scribe = Scribe(doors.store, self.garage.pressing, self.bell.ring)
         self.dispatcher = Dispatcher(self._line())
         names = Names(settings.client_name, seed)
         self.reporter = Reporter(doors.vtn, self.garage, self.mirror, self.steering, names)
@@ -106,6 +107,7 @@ class Agent:
             sent=self._sent,
             settled=self._call_settled,
             leaving=self._leaving.__contains__,
+            written=self.scribe.written,
         )
 
     def stop(self) -> None:
@@ -118,7 +120,8 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as group:
                 follow_vtn = functools.partial(self._follow_vtn, group)
-                own = (self._meet_cars, self._take_facts, self._steer, self._carry_out, self._report, self._remember)
+                facts = (self._meet_cars, self._take_facts, self._catch_up, self._report)
+                own = (*facts, self._steer, self._carry_out, self._remember, self._forget)
                 loops = (*own, self.follower.run) if self.follower.agreements.followed else own
                 self._tasks = [group.create_task(self._again_and_again(loop)) for loop in (follow_vtn, *loops)]
                 await self._stopping.wait()
@@ -150,6 +153,7 @@ class Agent:
         self._first_read.update(remembered.events)
 
     async def _close(self) -> None:
+        await self.scribe.close()
         await self.dispatcher.settle(STOP_WITHIN_S)
         roster = self.garage.roster
         self.account.close(self._clock.now(), time.time(), roster.by_state, roster.confirmed, self.vtn_bell.heard)
@@ -349,6 +353,7 @@ class Agent:
         self.backlog.put(orders.hand)
         self._work.set()
         self.garage.meter.note(zone, orders.sample)
+        self.garage.decisions.take(orders.asks, orders.plan, now)
         for puzzle in orders.asks.unknown:
             self.account.puzzled(puzzle.event_id, puzzle.interval_id, puzzle.payload_type)
         return orders
@@ -369,17 +374,30 @@ class Agent:
                 if turns % CARS_AT_ONCE == 0:
                     await asyncio.sleep(0)
 
+    async def _catch_up(self) -> None:
+        """After a start: ask what became of everything that was under way, before anything else is sent to its car."""
+        while waiting := self.garage.roster.unread():
+            for ref in waiting:
+                await self.dispatcher.room()
+                self.dispatcher.start(ref, reconcile(None, self.garage.roster.car(ref), None, self._clock.now()))
+            await asyncio.sleep(self._settings.wake.first_retry_s)
+        for ref in self.garage.strangers():
+            self._release(ref)
+        await asyncio.Event().wait()
+
     def _next(self, all_orders: Sequence[Orders], now: datetime) -> datetime:
         cycle_s = now.timestamp() + self._settings.cycle_s
         next_s = min((orders.look_again_s for orders in all_orders), default=cycle_s)
         return max(now + timedelta(seconds=1), datetime.fromtimestamp(min(next_s, cycle_s), UTC))
 
     async def _remember(self) -> None:
-        """Store what changed, in one transaction; a store that is away is tried again and nothing is forgotten."""
+        """Store what changed; a store that is away is tried again and nothing is forgotten."""
         while True:
             await asyncio.sleep(FLUSH_EVERY_S)
             self._doors.store.note(self.garage.drain())
-            try:
-                await self._doors.store.flush()
-            except (SQLAlchemyError, OSError) as error:
-                _log.warning("the store is out of reach: %s", type(error).__name__)
+            await self.scribe.flush()
+
+    async def _forget(self) -> None:
+        """Until the VTN was read, any event may still count; what an event that counts rests on is kept."""
+        kept, mirror = timedelta(days=self._settings.keep_days), self.mirror
+        await forget(self._doors.store, self._clock, kept, lambda: mirror.events if mirror.polled else None)

@@ -5,10 +5,11 @@ until then the backend may still act on it.
 """
 
 import dataclasses
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from ven_adapters.contract import DirectiveKind, DirectiveState, ErrorCode, Origin
-from ven_adapters.ven.directives import Held, move, passed
+from ven_adapters.ven.directives import Held, Left, move, passed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Block:
 class Car:
     """One car as the reconciler sees it. `older`, oldest first: what the backend may hold until `held` replaces it.
 
-    `stops`: how often its charging was interrupted since it was last plugged in.
+    `stops`: how often its charging was interrupted since it was last plugged in. `left`: how its driver had set it
+    before we last held it, and when we let go; a reading older than that shows our own doing.
     """
 
     held: Held | None = None
@@ -36,6 +38,7 @@ class Car:
     flipped_at: datetime | None = None
     stops: int = 0
     calling: bool = False
+    left: Left | None = None
 
 
 def direction(kind: DirectiveKind, power_w: int | None) -> int:
@@ -93,6 +96,19 @@ def unblocked(car: Car, now: datetime, *, replugged: bool = False) -> Car:
     return car if len(kept) == len(car.blocks) else dataclasses.replace(car, blocks=kept)
 
 
+def worn(car: Car, flipped_at: datetime | None, stops: int) -> Car:
+    """The car with what an earlier life of this process knew of its wear."""
+    return dataclasses.replace(car, flipped_at=flipped_at, stops=stops)
+
+
+def let_go(car: Car, ended: Iterable[Held], now: datetime) -> Car:
+    """Remember how the driver had set a car that we no longer hold."""
+    if car.held is not None:
+        return car
+    before = next((one.before for one in ended if one.before is not None and one.sent_at is not None), None)
+    return car if before is None else dataclasses.replace(car, left=Left(before, now))
+
+
 def settled(car: Car, outcome: Held, now: datetime) -> tuple[Car, tuple[Held, ...]]:
     """A call came back with `outcome`: the car that follows, and every directive that changed with it.
 
@@ -124,7 +140,8 @@ def replaced(car: Car, held: Held) -> Car:
     """The car with a newer view of the directive that it holds; one that ended leaves its block behind."""
     if not held.final:
         return dataclasses.replace(car, held=held)
-    return block_after(fall_back(car), held)
+    after = block_after(fall_back(car), held)
+    return let_go(after, (held,), held.changed_at or held.directive.end)
 
 
 def aged(car: Car, now: datetime) -> tuple[Car, tuple[Held, ...]]:
@@ -148,4 +165,4 @@ def cancelled(car: Car, target: Held, now: datetime) -> tuple[Car, tuple[Held, .
     if car.held is None or car.held.directive.directive_id != target.directive.directive_id:
         return car, ()
     ended = car.held if car.held.final else move(car.held, DirectiveState.CANCELLED, now)
-    return fall_back(car), (ended,)
+    return let_go(fall_back(car), (ended,), now), (ended,)

@@ -1,31 +1,42 @@
 """Carry steps out: call the automaker's backend, a bounded number at once and one per car, and book what comes back.
 
-One failure never stops another; every answer or silence ends as a fact about one directive.
+Nothing leaves before it is written down that it will, so that whatever happens to this process its next life knows what
+may have reached a car. One failure never stops another; every answer or silence ends as a fact about one directive.
 """
 
 import asyncio
+import contextlib
 import dataclasses
+import functools
 import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
-from ven_adapters.contract import BackendError, Capability, ErrorCode, Snapshot, VehicleBackend
+from ven_adapters.contract import BackendError, Capability, Snapshot, VehicleBackend
 from ven_adapters.ven import directives
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.reconcile import Do, Step
 from ven_adapters.ven.roster import Roster, lost
+from ven_adapters.ven.scribe import NotWritten
 from vtn.clock import Clock
 
 FRESH_S = 60
-WAITING_FOR_EACH = 2
+WAITING_FOR_EACH = 4
 
 _log = logging.getLogger(__name__)
 
 
+async def _kept_in_memory() -> None:
+    """For whoever keeps no store: nothing is waited for."""
+
+
 @dataclasses.dataclass(slots=True)
 class Line:
-    """What it takes to call: the backend, what its cars can do and were last seen to do, and how many calls at once."""
+    """What it takes to call: the backend, what its cars can do and were last seen to do, and how many calls at once.
+
+    `written` returns when everything that was booked is durable, and raises NotWritten when it could not be made so.
+    """
 
     backend: VehicleBackend
     clock: Clock
@@ -37,6 +48,7 @@ class Line:
     sent: Callable[[Held, float], None]
     settled: Callable[[str], None]
     leaving: Callable[[str], bool]
+    written: Callable[[], Awaitable[None]] = _kept_in_memory
 
 
 class Dispatcher:
@@ -88,12 +100,11 @@ class Dispatcher:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _guarded(self, call: Callable[[str, Held], Awaitable[None]], ref: str, target: Held) -> None:
-        async with self._gate:
-            try:
-                await call(ref, target)
-            except Exception:  # noqa: BLE001 - one car's failure, of whatever kind, must not stop the fleet
-                _log.exception("a call failed in a way that no backend may fail")
-                self._line.roster.call_failed(ref)
+        try:
+            await call(ref, target)
+        except Exception:  # noqa: BLE001 - one car's failure, of whatever kind, must not stop the fleet
+            _log.exception("a call failed in a way that no backend may fail")
+            self._line.roster.call_failed(ref)
         self._line.settled(ref)
 
     async def _submit(self, ref: str, target: Held) -> None:
@@ -102,24 +113,46 @@ class Dispatcher:
             line.roster.call_failed(ref)
             return
         out = line.roster.taken_up(ref, target, line.clock.now())
-        directive = out.directive
+        try:
+            await line.written()
+        except NotWritten:
+            line.roster.unsent(ref, target, line.clock.now())
+            return
+        async with self._gate:
+            if line.leaving(ref) or line.clock.now() > out.directive.not_after:
+                line.roster.unsent(ref, target, line.clock.now())
+                line.roster.present(ref, line.clock.now())
+                return
+            sleeping = await self._send(ref, out)
+        if sleeping:
+            await self._wake(ref, out.directive.directive_id)
+
+    async def _send(self, ref: str, out: Held) -> bool:
+        """The call itself; whether its car sleeps and is worth waking."""
+        line, directive = self._line, out.directive
         snapshot = line.snapshots.get(ref) or Snapshot(ref)
+        left_at, chance = line.clock.now(), self._dice.random()
         line.sent(out, time.time())
         try:
             ack = await line.backend.submit(directive, line.capabilities[ref], snapshot)
+            now = line.clock.now()
+            step = functools.partial(directives.acknowledged, ack=ack, now=now, left_at=left_at)
         except BackendError as error:
-            await self._refused(ref, directive.directive_id, error)
-            return
-        now = line.clock.now()
-        line.roster.outcome(ref, directive.directive_id, lambda held: directives.acknowledged(held, ack, now), now)
+            now = line.clock.now()
+            step = functools.partial(directives.refused, error=error, now=now, chance=chance, left_at=left_at)
+        held = line.roster.outcome(ref, directive.directive_id, step, now)
+        return held is not None and directives.worth_waking(held, line.capabilities[ref])
 
-    async def _refused(self, ref: str, directive_id: str, error: BackendError) -> None:
-        """Book a refusal. A sleeping car is looked at once, which is what wakes it where the backend can."""
-        line, chance = self._line, self._dice.random()
-        now = line.clock.now()
-        held = line.roster.outcome(ref, directive_id, lambda held: directives.refused(held, error, now, chance), now)
-        if error.code is ErrorCode.ASLEEP and held is not None and held.attempts == 1 and not held.final:
-            await self._look(ref)
+    async def _wake(self, ref: str, directive_id: str) -> None:
+        """Look at a sleeping car, which is what wakes it where its backend can: once per directive.
+
+        That it was woken is written down before it is, so that no later life of this process wakes it for this again.
+        """
+        self._line.roster.woken(ref, directive_id, self._line.clock.now())
+        with contextlib.suppress(NotWritten):
+            await self._line.written()
+            async with self._gate:
+                await self._look(ref)
 
     async def _look(self, ref: str) -> None:
         try:
@@ -128,27 +161,32 @@ class Dispatcher:
             _log.debug("a sleeping car could not be looked at: %s", error.code)
 
     async def _cancel(self, ref: str, target: Held) -> None:
+        """Give a car back. That it will be is written down first, but a store that is away keeps nobody's car."""
         line = self._line
-        try:
-            await line.backend.cancel(ref, target.directive.directive_id)
-        except BackendError as error:
-            if not lost(error):
-                _log.warning("a directive could not be cancelled yet: %s", error.code)
-                line.roster.call_failed(ref)
-                return
+        line.roster.ending(ref, target, line.clock.now())
+        with contextlib.suppress(NotWritten):
+            await line.written()
+        async with self._gate:
+            try:
+                await line.backend.cancel(ref, target.directive.directive_id)
+            except BackendError as error:
+                if not lost(error):
+                    _log.warning("a directive could not be cancelled yet: %s", error.code)
+                    line.roster.call_failed(ref)
+                    return
         line.roster.cancelled(ref, target, line.clock.now())
 
     async def _read(self, ref: str, target: Held) -> None:
-        """Find out whether a command that was in doubt arrived."""
+        """Find out what became of a command that was in doubt, or that an earlier life of this process sent."""
         line, directive_id, chance = self._line, target.directive.directive_id, self._dice.random()
-        try:
-            status = await line.backend.status(ref, directive_id)
-        except BackendError as caught:
-            now, error = line.clock.now(), caught
-            if lost(error):
-                line.roster.outcome(ref, directive_id, lambda held: directives.never_arrived(held, now), now)
-            else:
-                line.roster.outcome(ref, directive_id, lambda held: directives.doubted(held, error, now, chance), now)
-            return
-        now = line.clock.now()
-        line.roster.outcome(ref, directive_id, lambda held: directives.told(held, status, now), now)
+        async with self._gate:
+            try:
+                status = await line.backend.status(ref, directive_id)
+                now = line.clock.now()
+                step = functools.partial(directives.told, status=status, now=now)
+            except BackendError as error:
+                now = line.clock.now()
+                step = functools.partial(directives.doubted, error=error, now=now, chance=chance)
+                if lost(error):
+                    step = functools.partial(directives.never_arrived, now=now)
+        line.roster.outcome(ref, directive_id, step, now)

@@ -9,7 +9,7 @@ import math
 from datetime import datetime, timedelta
 from typing import Self, TypeVar
 
-from ven_adapters.contract import ChargeState, Directive, DirectiveKind, Reading, Setting, Snapshot, Validity
+from ven_adapters.contract import METER, ChargeState, Directive, DirectiveKind, Reading, Setting, Snapshot, Validity
 
 T = TypeVar("T")
 
@@ -31,10 +31,12 @@ _IDLE = frozenset(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Proof:
-    """One observation that shows the effect: what, and when the car saw it."""
+    """One observation that shows the effect: what, when it was seen, who says so, and whether a meter took it."""
 
     text: str
     observed_at: datetime
+    source: str = "backend"
+    metered: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,10 +105,11 @@ def shows_effect(effect: Effect, snapshot: Snapshot, since: datetime) -> Proof |
     power, charge = snapshot.power_w, snapshot.charge_state
     power_w, state = power_seen_w(snapshot, since), newer(charge, since)
     if power is not None and power_w is not None and effect.fits_power(power_w):
-        return Proof(f"power_w={power_w:.0f}", power.observed_at)
+        return Proof(f"power_w={power_w:.0f}", power.observed_at, power.source, power.source == METER)
     told = power_w is None or state is ChargeState.COMPLETE
     if charge is not None and state is not None and told and effect.fits_state(state):
-        return Proof(f"charge_state={state}", charge.observed_at)
+        # A state is no measurement, whoever tells it: it proves what a car does, not how much it draws.
+        return Proof(f"charge_state={state}", charge.observed_at, charge.source)
     return None
 
 

@@ -71,7 +71,7 @@ class Follower:
         for chose in news.chose:
             self.take(chose)
         for one in news.left_out:
-            self.follow(self.garage.leave_out(one.vehicle_ref, one.event_id, one.until))
+            self.follow(self.garage.leave_out(one.vehicle_ref, one.event_id, one.until, self.clock.now()))
 
     def met(self) -> bool:
         """Whether strangers came since this was last asked."""

@@ -22,8 +22,10 @@ from ven_adapters.contract import (
     Snapshot,
     SnapshotsSeen,
 )
+from ven_adapters.ven import evidence
 from ven_adapters.ven.car import Car, current_direction
 from ven_adapters.ven.columns import Charge, FleetView, Floats, Tri
+from ven_adapters.ven.decisions import Decisions
 from ven_adapters.ven.exports import Exports
 from ven_adapters.ven.fleet import Enrolment, Fleet
 from ven_adapters.ven.meter import Meter, Sample
@@ -73,13 +75,14 @@ class Garage:
         self.capabilities: dict[str, Capability] = {}
         self.snapshots = Readings(self.fleet.find, self.fleet.ref)
         self.exports = Exports(self.fleet)
+        self.decisions = Decisions(self.fleet)
         self.groups: dict[str, str] = {}
         self._parents = parents
         self._smallest_group = smallest_group
         self._alike: dict[Capability, Capability] = {}
         self._choices: dict[tuple[str, str], ChoiceRow] = {}
         self._unstored: dict[str, datetime] = {}
-        self._rows: list[Row] = []
+        self._rows: list[Row | Values] = []
 
     def _mirror(self, ref: str, car: Car) -> None:
         row = self.fleet.find(ref)
@@ -102,7 +105,7 @@ class Garage:
         left = tuple(ref for ref in self.capabilities if ref not in mine)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
-        for columns in (self.told, self.snapshots, self.exports):
+        for columns in (self.told, self.snapshots, self.exports, self.decisions):
             columns.grow(len(self.fleet))
         rows = np.array([self.fleet.row(one.vehicle_ref) for one in placed], dtype=np.int64)
         self.meter.enrol(rows, [one.zone for one in placed])
@@ -123,7 +126,7 @@ class Garage:
         left = tuple(ref for ref in gone if self.fleet.enrolled(ref) is not None)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
-        for columns in (self.told, self.snapshots, self.exports):
+        for columns in (self.told, self.snapshots, self.exports, self.decisions):
             columns.grow(len(self.fleet))
         rows = np.array([self.fleet.row(one.vehicle_ref) for one in placed], dtype=np.int64)
         self.meter.amend(rows, [one.zone for one in placed], np.array(list(map(self.fleet.row, left)), dtype=np.int64))
@@ -147,16 +150,20 @@ class Garage:
             discharge_consent=enrolment.discharge_consent and enrolment.discharge_consented_s > at_s,
         )
 
-    def leave_out(self, ref: str, event_id: str, until: datetime) -> Stir:
+    def leave_out(self, ref: str, event_id: str, until: datetime, now: datetime) -> Stir:
         """A driver takes no part in one event."""
         if ref not in self.fleet:
             return Stir()
-        held = self.roster.leave_out(ref, event_id, until)
+        held = self.roster.leave_out(ref, event_id, until, now)
         return Stir(plan=True, release=(ref,) if held else ())
 
     def enrolled(self) -> list[str]:
         """The cars that are ours."""
         return [ref for zone in self.fleet.zones for ref in map(self.fleet.ref, self.fleet.zone_rows(zone).tolist())]
+
+    def strangers(self) -> list[str]:
+        """Cars that hold something and are not ours any more."""
+        return [ref for ref, car in self.roster if car.held is not None and self.fleet.enrolled(ref) is None]
 
     @property
     def restless(self) -> bool:
@@ -202,7 +209,7 @@ class Garage:
             told = json.loads(row.document)
             self.meter.restore(row.zone, row.bucket, told["imported_wh"], told["exported_wh"])
         self.exports.restore(remembered.exports, now)
-        self.roster.restore(remembered.directives)
+        self.roster.restore(remembered.directives, remembered.wear, now)
         self.roster.leave_alone(remembered.overridden, now)
 
     def take(self, event: BackendEvent, now: datetime) -> Stir:
@@ -232,6 +239,9 @@ class Garage:
         matters = bool((plugged_in | alarmed).any())
         for place in np.flatnonzero(plugged_in).tolist():
             self.roster.replugged(batch.snapshots[place].vehicle_ref, now)
+        if self.roster.given_back:
+            for snapshot in batch.snapshots:
+                self.roster.seen_after(snapshot, now)
         for place in np.flatnonzero(self.told.holding(rows)).tolist():
             matters |= self.roster.observe(batch.snapshots[place], now) is DirectiveState.INTERRUPTED
         return matters
@@ -243,6 +253,8 @@ class Garage:
         until = None if event.until is None else print_at(event.until)
         row = ChoiceRow(vehicle_ref=ref, choice=event.choice.value, at=print_at(event.at), until=until)
         self._rows.append(row)
+        if self._choices.get((ref, row.choice)) != row:
+            self._rows.append(evidence.of_car(ref, evidence.CHOICE, event.at, {"choice": row.choice, "until": until}))
         if event.choice is DriverChoice.OPT_IN:
             self._rows += [self._over(ref, DriverChoice.OPT_OUT, event.at)]
         self._choices[(ref, row.choice)] = row
@@ -310,15 +322,21 @@ class Garage:
             max_discharge_kw=_total(view.max_discharge_kw[at_plug]),
         )
 
-    def drain(self) -> list[Row | Values]:
-        """Rows for the store: everything that changed since the last drain."""
+    def pressing(self) -> list[Row | Values]:
+        """Rows for the store that somebody waits for: what drivers chose, and directives."""
         rows, self._rows = self._rows, []
+        return [*rows, *self.roster.drain()]
+
+    def drain(self) -> list[Row | Values]:
+        """Rows for the store: everything that changed since the last drain; of what is much, a part."""
+        rows = self.pressing()
         rows += self._enrolment_rows()
+        rows += self.decisions.drain()
         energy = [
             EnergyRow(zone=zone, bucket=hour, document=document({"imported_wh": drawn, "exported_wh": fed}))
             for zone, hour, drawn, fed in self.meter.drain()
         ]
-        return [*rows, *energy, *self.exports.drain(), *self.roster.drain()]
+        return [*rows, *energy, *self.exports.drain()]
 
     def _enrolment_rows(self) -> Iterator[EnrolmentRow]:
         """A part of what is to be stored of enrolments: rows are large, and a fleet of them at once is larger."""

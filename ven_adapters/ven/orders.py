@@ -36,6 +36,7 @@ _KINDS = {
     int(Kind.SETPOINT): DirectiveKind.SETPOINT,
 }
 _LAST = 3
+_REASONS = tuple(reason.name for reason in Reason)
 # What the driver had set: all that a step needs of a reading.
 DRIVERS_OWN = ("limit_soc_pct", "limit_current_a", "charge_state")
 
@@ -86,7 +87,7 @@ class Hand:
     def __init__(self, garage: Garage, decision: Decision, view: FleetView, settings: PlanSettings) -> None:
         self._garage = garage
         self._floor_pct = settings.programme_floor_pct
-        self._departure_s, self._reserve_pct = view.departure_s, view.reserve_pct
+        self._departure_s, self._reserve_pct, self._soc_pct = view.departure_s, view.reserve_pct, view.soc_pct
         self._alarm = view.der_alarm == Tri.YES
         self.decision = decision
         self.places = _places(garage, decision, view, settings)
@@ -136,6 +137,8 @@ class Hand:
             target_soc_pct=_target_pct(float(plan.target_pct[place]), capability),
             ready_by=instant(departure_s) if math.isfinite(departure_s) else None,
             max_energy_wh=int(plan.energy_wh[place]) if exports else None,
+            why=_REASONS[plan.reason[place]],
+            level_pct=_known(float(self._soc_pct[place])),
         )
 
     def _origin_of(self, place: int) -> Origin | None:
@@ -169,6 +172,10 @@ def _gives(car: Car, now: datetime) -> bool:
 def _remembered(car: Car) -> bool:
     """Whether the driver's own settings are known from before we first touched the car."""
     return any(one is not None and one.before is not None for one in (*car.older, car.held))
+
+
+def _known(level_pct: float) -> float | None:
+    return None if math.isnan(level_pct) else round(level_pct, 1)
 
 
 def _target_pct(target_pct: float, capability: Capability) -> float | None:

@@ -18,8 +18,8 @@ from ven_adapters.ven.directives import (
     MAX_SENDS_AGAIN,
     SEND_MARGIN,
     Held,
-    driver_settings,
     move,
+    settings_before,
 )
 
 MIN_DWELL_S = 300
@@ -37,7 +37,10 @@ CONTRARY_FOR = timedelta(seconds=300)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Desire:
-    """What the plan wants of one car; `urgent` lets mobility pass the dwell. Levels in percent of usable capacity."""
+    """What the plan wants of one car; `urgent` lets mobility pass the dwell. Levels in percent of usable capacity.
+
+    `why`: the name of the `guardrails.Reason` that decided, `level_pct` the battery's level as it was looked at.
+    """
 
     vehicle_ref: str
     zone: str
@@ -52,6 +55,8 @@ class Desire:
     target_soc_pct: float | None = None
     ready_by: datetime | None = None
     max_energy_wh: int | None = None
+    why: str = ""
+    level_pct: float | None = None
 
 
 class Do(enum.Enum):
@@ -90,8 +95,10 @@ def reconcile(
     held = car.held
     if car.calling:
         return Step(Do.NOTHING, car)
-    if held is not None and held.in_doubt:
+    if held is not None and (held.in_doubt or held.unread):
         return _read(car, held, now)
+    if held is not None and held.ending_at is not None:
+        return Step(Do.CANCEL, dataclasses.replace(car, calling=True), held)
     if desire is None or _blocked(desire, car.blocks, now):
         waits = willing and desire is None and held is not None and held.state is DirectiveState.INTERRUPTED
         return Step(Do.NOTHING, car) if waits else _give_back(car, now)
@@ -211,9 +218,18 @@ def _submit(desire: Desire, car: Car, snapshot: Snapshot | None, now: datetime, 
         older = (*older, car.held)
     before = next((one.before for one in older if one.before is not None), None)
     if before is None and snapshot is not None:
-        before = driver_settings(snapshot)
+        before = settings_before(snapshot, car.left)
     directive = _directive(desire, not_after, older[-1] if older else None, _revision(car, now))
-    fresh = Held(directive, desire.zone, desire.urgent, sends_again=sends_again, before=before, changed_at=now)
+    fresh = Held(
+        directive,
+        desire.zone,
+        desire.urgent,
+        sends_again=sends_again,
+        before=before,
+        changed_at=now,
+        why=desire.why,
+        level_pct=desire.level_pct,
+    )
     return Step(Do.SUBMIT, _calling(dataclasses.replace(car, older=older), fresh, now), fresh, ended)
 
 

@@ -7,7 +7,7 @@ import collections
 import dataclasses
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -28,12 +28,14 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
-from ven_adapters.ven import directives
-from ven_adapters.ven.car import Block, Car, aged, block_after, cancelled, event_of, replaced, settled, unblocked
+from ven_adapters.ven import directives, evidence
+from ven_adapters.ven.car import Block, Car, aged, block_after, cancelled, event_of, replaced, settled, unblocked, worn
 from ven_adapters.ven.directives import DriverSettings, Held
-from ven_adapters.ven.store import DirectiveRow, Values, parse_at, print_at
+from ven_adapters.ven.store import DirectiveRow, Values, WearRow, parse_at, print_at
 
 NOBODY = Car()
+WATCHED_FOR = timedelta(hours=2)
+_GIVEN_BACK = frozenset({DirectiveState.RELEASED, DirectiveState.CANCELLED})
 
 
 class Roster:
@@ -44,8 +46,12 @@ class Roster:
         self._mirror = mirror
         self._due: dict[int, dict[str, None]] = {}
         self._seconds: list[int] = []
-        self._states: dict[str, DirectiveState] = {}
+        self._marks: dict[str, int] = {}
         self._noted: dict[str, Held] = {}
+        self._history: list[Values] = []
+        self._worn: dict[str, Car] = {}
+        self._unread: set[str] = set()
+        self.given_back: dict[str, Held] = {}
         self.by_state: collections.Counter[DirectiveState] = collections.Counter()
         self.confirmed = 0
 
@@ -64,7 +70,9 @@ class Roster:
 
     def _keep(self, ref: str, car: Car) -> None:
         """The one write of a car: its columns follow, and it is looked at again when time will change something."""
-        self._cars[ref] = car
+        before, self._cars[ref] = self._cars.get(ref, NOBODY), car
+        if car.flipped_at is not before.flipped_at or car.stops != before.stops:
+            self._worn[ref] = car
         self._mirror(ref, car)
         due = next_change(car)
         if due is not None:
@@ -77,24 +85,67 @@ class Roster:
         self._due[second][ref] = None
 
     def _note(self, held: Held) -> None:
-        key = held.directive.directive_id
-        before = self._states.get(key)
+        """Have a directive stored as it is now, and its step added to the history when it is one."""
+        key, mark = held.directive.directive_id, evidence.mark_of(held)
+        known = self._marks.get(key)
+        before = None if known is None else evidence.state_of(known)
         if before is not held.state:
             if before is not None:
                 self.by_state[before] -= 1
             self.by_state[held.state] += 1
             self.confirmed += held.state is DirectiveState.IN_FORCE and before is not DirectiveState.INTERRUPTED
         self._noted[key] = held
+        if known != mark and (held.sent_at is not None or held.final):
+            self._history.append(evidence.step(held, before))
         if held.final:
-            self._states.pop(key, None)
+            self._marks.pop(key, None)
+            self._watch(held)
         else:
-            self._states[key] = held.state
+            self._marks[key] = mark
+
+    def _watch(self, held: Held) -> None:
+        """See whether a car that was given back is set again as its driver had it."""
+        if held.state in _GIVEN_BACK and held.before is not None and held.sent_at is not None:
+            self.given_back[held.ref] = held
 
     def taken_up(self, ref: str, held: Held, now: datetime) -> Held:
         """The directive as it goes out; from here on only newer observations count."""
         out = directives.sent(held, now)
         self.put(ref, dataclasses.replace(self.car(ref), held=out), (out,))
         return out
+
+    def unsent(self, ref: str, target: Held, now: datetime) -> None:
+        """What was taken up did not leave: all is as before, and the next cycle decides anew."""
+        car = self.car(ref)
+        if car.held is None or car.held.directive.directive_id != target.directive.directive_id:
+            self.call_failed(ref)
+            return
+        self._marks[target.directive.directive_id] = evidence.mark_of(target)
+        self._history.append(evidence.unsent(target, now))
+        self.put(ref, dataclasses.replace(car, held=target, sends=car.sends[:-1], calling=False), (target,))
+
+    def woken(self, ref: str, directive_id: str, now: datetime) -> None:
+        """The car is called out of its sleep for a directive."""
+        car = self.car(ref)
+        if car.held is not None and car.held.directive.directive_id == directive_id:
+            held = dataclasses.replace(car.held, woken_at=now)
+            self._history.append(evidence.woken(held, now))
+            self.put(ref, dataclasses.replace(car, held=held), (held,))
+
+    def ending(self, ref: str, target: Held, now: datetime) -> None:
+        """It was decided to cancel a directive: whatever happens to us, it will be."""
+        car = self.car(ref)
+        held = car.held
+        if held is None or held.directive.directive_id != target.directive.directive_id or held.ending_at is not None:
+            return
+        held = dataclasses.replace(held, ending_at=now)
+        self._history.append(evidence.ending(held, now))
+        self.put(ref, dataclasses.replace(car, held=held), (held,))
+
+    def unread(self) -> list[str]:
+        """Cars that an earlier life left with something of which nobody has asked the backend yet."""
+        self._unread = {ref for ref in self._unread if (held := self.car(ref).held) is not None and held.unread}
+        return sorted(self._unread)
 
     def outcome(self, ref: str, directive_id: str, step: Callable[[Held], Held], now: datetime) -> Held | None:
         """A call for the car's directive came back; None when the directive ended meanwhile."""
@@ -123,11 +174,22 @@ class Roster:
         held = directives.observed(car.held, snapshot, now)
         if held is car.held:
             return None
-        changed = held.state is not car.held.state
-        if changed or held.certainty is not car.held.certainty:
+        if evidence.mark_of(held) != self._marks.get(held.directive.directive_id):
             self._note(held)
         self._keep(snapshot.vehicle_ref, replaced(car, held))
-        return held.state if changed else None
+        return held.state if held.state is not car.held.state else None
+
+    def seen_after(self, snapshot: Snapshot, now: datetime) -> None:
+        """A reading of a car that was given back: once it is newer, how the car is set goes to the history."""
+        held = self.given_back.get(snapshot.vehicle_ref)
+        if held is None:
+            return
+        since = held.changed_at or held.directive.end
+        after = directives.settings_since(snapshot, since)
+        if after is not None:
+            self._history.append(evidence.restored(held, after, now))
+        if after is not None or now - since > WATCHED_FOR or self.car(snapshot.vehicle_ref).held is not None:
+            del self.given_back[snapshot.vehicle_ref]
 
     def told(self, status: DirectiveStatus, now: datetime) -> DirectiveState | None:
         """The backend's view of a directive; the new state when it changed."""
@@ -170,36 +232,52 @@ class Roster:
         return after
 
     def drain(self) -> list[Values]:
-        """Rows for the store: every directive that changed since the last drain."""
+        """Rows for the store: every directive that changed since the last drain, its steps, and what wore cars."""
         noted, self._noted = self._noted, {}
-        return [Values(DirectiveRow, values_of(held)) for held in noted.values()]
+        worn, self._worn = self._worn, {}
+        history, self._history = self._history, []
+        rows = [Values(DirectiveRow, values_of(held)) for held in noted.values()]
+        return [*rows, *history, *(Values(WearRow, _wear_of(ref, car)) for ref, car in worn.items())]
 
     def leave_alone(self, rows: Iterable[DirectiveRow], now: datetime) -> None:
-        """Take up the overrides of an earlier run: a restart is no reason to ask a driver again."""
+        """Take up the overrides and refusals of an earlier run: a restart is no reason to ask again."""
         for held in map(held_of, rows):
             self._keep(held.ref, unblocked(block_after(self.car(held.ref), held), now))
 
-    def leave_out(self, ref: str, event_id: str, until: datetime) -> bool:
+    def leave_out(self, ref: str, event_id: str, until: datetime, now: datetime) -> bool:
         """A driver takes no part in one event; whether the car is held for it now."""
         car = self.car(ref)
         if not any(block.event_id == event_id and block.until >= until for block in car.blocks):
             block = Block(event_id, DirectiveState.OVERRIDDEN, until)
+            told = {"event": event_id, "until": until}
+            self._history.append(evidence.of_car(ref, evidence.LEFT_OUT, now, told))
             self._keep(ref, dataclasses.replace(car, blocks=(*car.blocks, block)))
         held = (*car.older, car.held)
         return any(one is not None and event_of(one.directive.origin) == event_id for one in held)
 
-    def restore(self, rows: Iterable[DirectiveRow]) -> None:
-        """Take up the live directives of an earlier run. What may have been under way is read before anything else."""
-        for row in sorted(rows, key=lambda row: row.ends_at):
-            held = held_of(row)
-            if held.state is DirectiveState.REQUESTED and held.sent_at is not None:
-                held = dataclasses.replace(held, in_doubt=True, retry_at=None)
+    def restore(self, rows: Iterable[DirectiveRow], wear: Iterable[WearRow], now: datetime) -> None:
+        """Take up the live directives of an earlier run. What may have been under way is read before anything else.
+
+        A command whose answer that run did not live to see may have left at any time until now, so that only what is
+        observed from now on can show its effect.
+        """
+        for held in sorted(map(held_of, rows), key=lambda held: held.directive.revision):
             car = self.car(held.ref)
+            if held.state is DirectiveState.REQUESTED and held.sent_at is not None:
+                held = dataclasses.replace(held, in_doubt=True, sent_at=now, retry_at=None)  # noqa: PLW2901 - as it is now
             older = car.older if car.held is None else (*car.older, car.held)
             self._keep(held.ref, dataclasses.replace(car, held=held, older=older))
-            self._states[held.directive.directive_id] = held.state
+            self._marks[held.directive.directive_id] = evidence.mark_of(held)
             self.by_state[held.state] += 1
             self.confirmed += held.confirmed_once
+        for row in wear:
+            flipped_at = None if row.flipped_at is None else parse_at(row.flipped_at)
+            self._keep(row.vehicle_ref, worn(self.car(row.vehicle_ref), flipped_at, row.stops))
+        self._worn = {}
+        for ref, car in list(self._cars.items()):
+            if car.held is not None and car.held.sent_at is not None:
+                self._unread.add(ref)
+                self._keep(ref, dataclasses.replace(car, held=dataclasses.replace(car.held, unread=True)))
 
 
 def next_change(car: Car) -> datetime | None:
@@ -208,12 +286,17 @@ def next_change(car: Car) -> datetime | None:
     instants = [block.until for block in car.blocks]
     instants += [one.directive.end for one in car.older]
     if held is not None:
-        instants.append(held.directive.end)
+        instants.append(held.over_at)
         if held.state is DirectiveState.REQUESTED:
             instants.append(held.directive.not_after)
         if car.older:
             instants.append(held.directive.start)
     return min(instants, default=None)
+
+
+def _wear_of(ref: str, car: Car) -> dict[str, Any]:
+    flipped_at = None if car.flipped_at is None else print_at(car.flipped_at)
+    return {"vehicle_ref": ref, "flipped_at": flipped_at, "stops": car.stops}
 
 
 def lost(error: BackendError) -> bool:
@@ -233,7 +316,7 @@ def values_of(held: Held) -> dict[str, Any]:
         "final": held.final,
         "confirmed": held.confirmed_once,
         "ends_at": print_at(directive.end),
-        "document": orjson.dumps(held, option=orjson.OPT_SORT_KEYS).decode(),
+        "document": orjson.dumps(held).decode(),
     }
 
 
@@ -272,6 +355,7 @@ _HELD: Mapping[str, Callable[[Any], Any]] = {
     "certainty": Certainty,
     "error": ErrorCode,
     **dict.fromkeys(("changed_at", "sent_at", "retry_at", "confirmed_at", "contradicted_at", "unplugged_at"), parse_at),
+    **dict.fromkeys(("woken_at", "ending_at"), parse_at),
 }
 
 

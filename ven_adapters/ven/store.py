@@ -1,15 +1,17 @@
-"""What an adapter must still know after a restart: driver choices, directives, first-read instants, reports sent.
+"""What an adapter must still know after a restart, and what it must be able to explain later.
 
-Writes are gathered while the engine works and committed once per cycle in one transaction, off the hot path. SQLite by
-default, PostgreSQL by URL. Only this module of the engine speaks SQL. It knows nothing of OpenADR or of cars.
+Writes are gathered while the engine works; one commit takes all that were gathered. SQLite by default, PostgreSQL by
+URL. Only this module and `tables` speak SQL. It knows nothing of OpenADR or of cars.
 """
 
 import asyncio
 import dataclasses
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+import operator
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,83 +19,45 @@ import sqlalchemy
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlmodel import Field, SQLModel
+from sqlmodel import SQLModel
+
+from ven_adapters.ven.tables import (
+    ChoiceRow,
+    DirectiveRow,
+    EnergyRow,
+    EnrolmentRow,
+    EventRow,
+    ExportRow,
+    HistoryRow,
+    ReportRow,
+    WearRow,
+    ZoneRow,
+)
+
+__all__ = [
+    "ChoiceRow",
+    "DirectiveRow",
+    "EnergyRow",
+    "EnrolmentRow",
+    "EventRow",
+    "ExportRow",
+    "Facts",
+    "HistoryRow",
+    "Remembered",
+    "ReportRow",
+    "Row",
+    "Store",
+    "Values",
+    "WearRow",
+    "ZoneRow",
+    "document",
+    "parse_at",
+    "print_at",
+]
 
 CHUNK = 500
-
-
-class EnrolmentRow(SQLModel, table=True):
-    """A car as it was enrolled, the line of the file as it stood."""
-
-    __tablename__ = "enrolment"
-    vehicle_ref: str = Field(primary_key=True)
-    zone: str
-    document: str
-    at: str
-
-
-class ChoiceRow(SQLModel, table=True):
-    """What a driver decided last, and until when."""
-
-    __tablename__ = "driver_choice"
-    vehicle_ref: str = Field(primary_key=True)
-    choice: str = Field(primary_key=True)
-    at: str
-    until: str | None = None
-
-
-class DirectiveRow(SQLModel, table=True):
-    """A directive, its state and its evidence; `document` is the whole of it as JSON."""
-
-    __tablename__ = "directive"
-    directive_id: str = Field(primary_key=True)
-    vehicle_ref: str = Field(index=True)
-    event_id: str | None = Field(default=None, index=True)
-    state: str
-    certainty: int
-    final: bool = Field(index=True)
-    confirmed: bool
-    ends_at: str = Field(index=True)
-    document: str
-
-
-class EventRow(SQLModel, table=True):
-    """When we first read this version of an event: the instant that `0001-01-01` means for it."""
-
-    __tablename__ = "event_read"
-    version: str = Field(primary_key=True)
-    read_at: str
-
-
-class ReportRow(SQLModel, table=True):
-    """A report that the VTN has."""
-
-    __tablename__ = "report_sent"
-    key: str = Field(primary_key=True)
-    event_id: str
-    report_id: str
-    at: str
-
-
-class EnergyRow(SQLModel, table=True):
-    """What one zone drew and fed in one bucket of time, so that a report survives a restart."""
-
-    __tablename__ = "zone_energy"
-    zone: str = Field(primary_key=True)
-    bucket: int = Field(primary_key=True, sa_type=sqlalchemy.BigInteger)
-    document: str
-
-
-class ExportRow(SQLModel, table=True):
-    """What a battery has given this year and in the event that it last gave for, Wh; None without a counter."""
-
-    __tablename__ = "car_export"
-    vehicle_ref: str = Field(primary_key=True)
-    year: int
-    year_wh: float
-    event_id: str
-    event_wh: float
-    counter_wh: float | None = None
+SLICE = 2_000
+HOUR = timedelta(hours=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,8 +68,36 @@ class Values:
     values: Mapping[str, Any]
 
 
-Row = EnrolmentRow | ChoiceRow | DirectiveRow | EventRow | ReportRow | EnergyRow | ExportRow
-TABLES: tuple[type[Row], ...] = (EnrolmentRow, ChoiceRow, DirectiveRow, EventRow, ReportRow, EnergyRow, ExportRow)
+Row = (
+    EnrolmentRow
+    | ChoiceRow
+    | DirectiveRow
+    | EventRow
+    | ReportRow
+    | EnergyRow
+    | ExportRow
+    | HistoryRow
+    | ZoneRow
+    | WearRow
+)
+KEYED: tuple[type[Row], ...] = (
+    EnrolmentRow,
+    ChoiceRow,
+    DirectiveRow,
+    EventRow,
+    ReportRow,
+    EnergyRow,
+    ExportRow,
+    WearRow,
+)
+ADDED: tuple[type[Row], ...] = (HistoryRow, ZoneRow)
+TABLES = (*KEYED, *ADDED)
+# What never changes under a key need not be written again, which spares its indexes.
+_FIXED: Mapping[type[SQLModel], frozenset[str]] = {DirectiveRow: frozenset({"vehicle_ref", "event_id", "ends_at"})}
+_COUNTED = {"seq"}
+_LEFT_ALONE = ("OVERRIDDEN", "REJECTED", "FAILED")
+# Keys of what is kept per event start with its id: `ID@version` and `ID/instant/...`.
+_EVENT_ID = re.compile("[@/]")
 _INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -120,6 +112,17 @@ class Remembered:
     reports: frozenset[str] = frozenset()
     energy: tuple[EnergyRow, ...] = ()
     exports: tuple[ExportRow, ...] = ()
+    wear: tuple[WearRow, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is stored of one car, oldest first."""
+
+    history: tuple[HistoryRow, ...]
+    directives: tuple[DirectiveRow, ...]
+    zones: tuple[ZoneRow, ...]
+    enrolment: EnrolmentRow | None
 
 
 class Store:
@@ -129,6 +132,7 @@ class Store:
         self._url = url
         self._engine: AsyncEngine = create_async_engine(url)
         self._noted: dict[tuple[type[SQLModel], tuple[Any, ...]], Values] = {}
+        self._added: list[Values] = []
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
@@ -152,13 +156,14 @@ class Store:
     async def load(self, *, overridden_since: datetime | None = None) -> Remembered:
         """Everything a restarted engine needs: live directives, choices, first-read instants, reports sent.
 
-        `overridden_since`: also the directives that drivers overrode and that would have ended after this instant.
+        `overridden_since`: also the directives that drivers overrode, or that were refused, and that would have ended
+        after this instant.
         """
         async with self._engine.connect() as connection:
             table = _table(DirectiveRow)
             live = sqlalchemy.select(table).where(table.c.final.is_(False))
             late = print_at(overridden_since) if overridden_since is not None else "~"
-            overridden = sqlalchemy.select(table).where(table.c.state == "OVERRIDDEN", table.c.ends_at >= late)
+            overridden = sqlalchemy.select(table).where(table.c.state.in_(_LEFT_ALONE), table.c.ends_at >= late)
             return Remembered(
                 choices=tuple(await _rows(connection, ChoiceRow)),
                 directives=tuple(DirectiveRow(**row) for row in (await connection.execute(live)).mappings()),
@@ -167,7 +172,19 @@ class Store:
                 reports=frozenset(row.key for row in await _rows(connection, ReportRow)),
                 energy=tuple(await _rows(connection, EnergyRow)),
                 exports=tuple(await _rows(connection, ExportRow)),
+                wear=tuple(await _rows(connection, WearRow)),
             )
+
+    async def facts(self, ref: str) -> Facts:
+        """What is stored of one car, and of the zones that it was ever steered or left alone in."""
+        async with self._engine.connect() as connection:
+            history = await _rows(connection, HistoryRow, vehicle_ref=ref)
+            directives = await _rows(connection, DirectiveRow, vehicle_ref=ref)
+            enrolment = next(iter(await _rows(connection, EnrolmentRow, vehicle_ref=ref)), None)
+            zones = await _rows(connection, ZoneRow, zone=enrolment.zone) if enrolment is not None else []
+        history.sort(key=lambda row: row.seq)
+        zones.sort(key=lambda row: row.seq)
+        return Facts(tuple(history), tuple(directives), tuple(zones), enrolment)
 
     async def totals(self) -> Mapping[str, int]:
         """How many directives ended or stand in each state, and under `confirmed` how many were ever in force."""
@@ -183,25 +200,47 @@ class Store:
         return totals
 
     def note(self, rows: Iterable[Row | Values]) -> None:
-        """Remember rows at the next flush; a newer row with the same key replaces the older."""
+        """Remember rows at the next flush; a newer row with the same key replaces the older, histories grow."""
         for row in rows:
-            known = row if isinstance(row, Values) else Values(type(row), row.model_dump())
-            self._noted[(known.model, tuple([known.values[name] for name in _keys(known.model)]))] = known
+            known = row if isinstance(row, Values) else Values(type(row), row.model_dump(exclude=_COUNTED))
+            if known.model in ADDED:
+                self._added.append(known)
+            else:
+                self._noted[(known.model, tuple([known.values[name] for name in _keys(known.model)]))] = known
 
     async def flush(self) -> int:
         """Commit everything noted in one transaction and say how many rows; on failure all of it stays noted."""
         async with self._lock:
             batch, self._noted = self._noted, {}
-            if not batch:
+            added, self._added = self._added, []
+            if not batch and not added:
                 return 0
             try:
                 async with self._engine.begin() as connection:
-                    for model in TABLES:
-                        await _upsert(connection, model, [row.values for row in batch.values() if row.model is model])
+                    for model, rows in _by_model([*batch.values(), *added]).items():
+                        await _write(connection, model, rows)
             except BaseException:
                 self._noted = batch | self._noted
+                self._added = added + self._added
                 raise
-            return len(batch)
+            return len(batch) + len(added)
+
+    # --- what is let go -------------------------------------------------------------------------------------------
+
+    async def forget(self, before: datetime, live_events: Collection[str]) -> int:
+        """Delete a slice of what is older than an instant; how many rows it was, 0 when nothing is left to delete.
+
+        Live directives stay, and so does what is known of `live_events` (their ids): when an event that still counts
+        was first read, and which of its reports were sent.
+        """
+        cutoff = print_at(before)
+        hours = _table(EnergyRow).c.bucket < int(before.timestamp() // HOUR.total_seconds())
+        over = _table(DirectiveRow).c.final.is_(True) & (_table(DirectiveRow).c.ends_at < cutoff)
+        async with self._lock, self._engine.begin() as connection:
+            gone = [await _forget_oldest(connection, model, cutoff) for model in ADDED]
+            gone += [await _forget_some(connection, model, at, cutoff, live_events) for model, at in _BY_EVENT]
+            gone += [await _delete(connection, DirectiveRow, over), await _delete(connection, EnergyRow, hours)]
+        return sum(gone)
 
 
 def print_at(at: datetime) -> str:
@@ -229,14 +268,74 @@ def _keys(model: type[SQLModel]) -> tuple[str, ...]:
     return tuple(column.name for column in _table(model).primary_key.columns)
 
 
-async def _rows(connection: AsyncConnection, model: type[Any]) -> list[Any]:
-    return [model(**row) for row in (await connection.execute(sqlalchemy.select(_table(model)))).mappings()]
+def _by_model(noted: Iterable[Values]) -> Mapping[type[Any], list[Mapping[str, Any]]]:
+    """Rows by table, always in the same order of tables, so that two writers cannot wait for each other."""
+    found: dict[type[Any], list[Mapping[str, Any]]] = {model: [] for model in TABLES}
+    for one in noted:
+        found[one.model].append(one.values)
+    return found
 
 
-async def _upsert(connection: AsyncConnection, model: type[Row], rows: Sequence[Mapping[str, Any]]) -> None:
+async def _rows(connection: AsyncConnection, model: type[Any], **equal: Any) -> list[Any]:
+    table = _table(model)
+    query = sqlalchemy.select(table).where(*(table.c[name] == value for name, value in equal.items()))
+    return [model(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def _write(connection: AsyncConnection, model: type[Row], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put rows into a table: under keys the newest counts, histories grow.
+
+    The statement is prepared once and given plain tuples: thousands of rows a second leave no time for more.
+    """
+    if rows:
+        statement, names = _statement(model, connection.dialect)
+        of = operator.itemgetter(*names)
+        for start in range(0, len(rows), CHUNK):
+            await connection.exec_driver_sql(statement, [of(row) for row in rows[start : start + CHUNK]])
+
+
+@functools.cache
+def _statement(model: type[Row], dialect: sqlalchemy.Dialect) -> tuple[str, tuple[str, ...]]:
+    """The text of a table's insert for one make of database, and the columns in the order of its parameters."""
     table, keys = _table(model), _keys(model)
-    insert = _INSERTS[connection.dialect.name](table)
-    rest = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
-    statement = insert.on_conflict_do_update(index_elements=list(keys), set_=rest)
-    for start in range(0, len(rows), CHUNK):
-        await connection.execute(statement, list(rows[start : start + CHUNK]))
+    fixed = {*keys, *_FIXED.get(model, ())}
+    insert = _INSERTS[dialect.name](table)
+    if model not in ADDED:
+        rest = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in fixed}
+        insert = insert.on_conflict_do_update(index_elements=list(keys), set_=rest)
+    given = [column.name for column in table.columns if column.name not in _COUNTED]
+    compiled = insert.compile(dialect=dialect, column_keys=given)
+    return str(compiled), tuple(compiled.positiontup or given)
+
+
+async def _delete(connection: AsyncConnection, model: type[Row], where: Any) -> int:
+    """A slice of the rows for which something holds."""
+    table, keys = _table(model), [_table(model).c[name] for name in _keys(model)]
+    some = sqlalchemy.select(*keys).where(where).limit(SLICE)
+    deleted = await connection.execute(sqlalchemy.delete(table).where(sqlalchemy.tuple_(*keys).in_(some)))
+    return deleted.rowcount
+
+
+async def _forget_oldest(connection: AsyncConnection, model: type[Row], cutoff: str) -> int:
+    """A slice of a history from its beginning: what was written first is oldest, so no more is looked at."""
+    table = _table(model)
+    first = sqlalchemy.select(table.c.seq, table.c.at).order_by(table.c.seq).limit(SLICE)
+    old = [seq for seq, at in await connection.execute(first) if at < cutoff]
+    if not old:
+        return 0
+    return (await connection.execute(sqlalchemy.delete(table).where(table.c.seq <= old[-1]))).rowcount
+
+
+_BY_EVENT: tuple[tuple[type[Row], str], ...] = ((EventRow, "read_at"), (ReportRow, "at"))
+
+
+async def _forget_some(
+    connection: AsyncConnection, model: type[Row], at: str, cutoff: str, live_events: Collection[str]
+) -> int:
+    """What is old, but for what an event that still counts rests on; the key starts with the event's id."""
+    table, (name,) = _table(model), _keys(model)
+    keys = (await connection.execute(sqlalchemy.select(table.c[name]).where(table.c[at] < cutoff))).scalars()
+    old = [key for key in keys if _EVENT_ID.split(key, 1)[0] not in live_events][:SLICE]
+    for start in range(0, len(old), CHUNK):
+        await connection.execute(sqlalchemy.delete(table).where(table.c[name].in_(old[start : start + CHUNK])))
+    return len(old)

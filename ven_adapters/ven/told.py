@@ -28,8 +28,9 @@ _CAR = np.dtype(
 
 
 def unsettled(held: Held) -> bool:
-    """Whether a directive was not taken yet, or is not followed: time alone may call for a step."""
-    return held.state is DirectiveState.REQUESTED or held.contradicted_at is not None
+    """Whether a directive was not taken yet, is not followed, or is being cancelled: time alone may call for a step."""
+    taken = held.state is not DirectiveState.REQUESTED and not held.unread
+    return not taken or held.contradicted_at is not None or held.ending_at is not None
 
 
 class Told:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from ven_adapters.contract import ChargeState, Known, Reachability, Reading, Snapshot, Validity
+from ven_adapters.contract import METER, ChargeState, Known, Reachability, Reading, Snapshot, Validity
 from ven_adapters.transport.ocpp21.meter import Measured, instant, measured
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ T = TypeVar("T")
 IDLE_W = 50.0
 OLDEST_BELIEVABLE_YEAR = 2000
 CLOCK_ERROR = timedelta(minutes=10)
-SOURCE = "meter"
+SOURCE = METER
 
 _STATES: Mapping[str, ChargeState] = {
     "Charging": ChargeState.CHARGING,

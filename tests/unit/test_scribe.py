@@ -1,0 +1,241 @@
+"""Written down before anything leaves: who waits shares a commit, and nobody acts on what the store did not take."""
+
+import asyncio
+import contextlib
+
+import pytest
+from directive_cases import accepted, at, desire
+from sqlalchemy.exc import OperationalError
+
+from ven_adapters.contract import Ack, BackendError, Capability, DirectiveState, ErrorCode, Snapshot
+from ven_adapters.ven.car import Car
+from ven_adapters.ven.dispatch import Dispatcher, Line
+from ven_adapters.ven.reconcile import Do, reconcile
+from ven_adapters.ven.roster import Roster, held_of
+from ven_adapters.ven.scribe import NotWritten, Scribe
+from ven_adapters.ven.store import DirectiveRow
+
+PATIENCE_S = 5.0
+
+
+class Stored:
+    """A store that keeps what it is told, one commit after another, each when it may."""
+
+    def __init__(self) -> None:
+        self.noted, self.commits, self.failures = [], [], []
+        self.may = asyncio.Event()
+        self.may.set()
+
+    def note(self, rows):
+        self.noted += rows
+
+    async def flush(self):
+        await self.may.wait()
+        if self.failures:
+            raise self.failures.pop()
+        self.commits.append(self.noted)
+        self.noted = []
+
+
+def full():
+    return OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+
+class Book:
+    """A backend that writes down, with each call, how much the store had committed by then."""
+
+    def __init__(self, stored, *answers) -> None:
+        self.stored, self.answers, self.calls = stored, list(answers), []
+
+    def called(self, what, directive_id):
+        rows = [row.values for commit in self.stored.commits for row in commit if row.model is DirectiveRow]
+        known = [row for row in rows if row["directive_id"] == directive_id]
+        self.calls.append((what, held_of(DirectiveRow(**known[-1])) if known else None))
+
+    async def submit(self, directive, _capability, _snapshot):
+        self.called("submit", directive.directive_id)
+        if self.answers and (answer := self.answers.pop(0)) is not None:
+            raise answer
+        return Ack(directive.directive_id, DirectiveState.ACCEPTED)
+
+    async def cancel(self, _ref, directive_id):
+        self.called("cancel", directive_id)
+        return Ack(directive_id, DirectiveState.CANCELLED)
+
+    async def snapshot(self, ref, *, max_age_s):
+        self.calls.append(("snapshot", max_age_s))
+        return Snapshot(ref)
+
+
+class Now:
+    """A clock that stands where it is put."""
+
+    def __init__(self) -> None:
+        self.at_s = 0
+
+    def now(self):
+        return at(self.at_s)
+
+
+@pytest.fixture
+async def parts():
+    stored, roster, clock = Stored(), Roster(), Now()
+    recovered = []
+    scribe = Scribe(stored, roster.drain, lambda: recovered.append(True))
+    backend = Book(stored)
+    given = {"at_once": 4, "seed": 1, "sent": lambda _held, _at: None, "settled": lambda _ref: None}
+    line = Line(
+        backend,
+        clock,
+        roster,
+        {f"car-{n}": Capability("m", 1, 1) for n in range(9)} | {"car": Capability("m", 1, 1)},
+        {},
+        leaving=lambda _ref: False,
+        written=scribe.written,
+        **given,
+    )
+    yield line, Dispatcher(line), scribe, stored
+    await scribe.close()
+
+
+def ask(line, dispatcher, ref="car", **more):
+    step = reconcile(desire(**more), line.roster.car(ref), None, line.clock.now())
+    dispatcher.start(ref, step)
+    return step.target
+
+
+async def test_a_directive_and_its_plan_of_calls_are_durable_before_it_is_sent(parts):
+    line, dispatcher, _, stored = parts
+    stored.may.clear()
+    target = ask(line, dispatcher)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert line.backend.calls == []
+    stored.may.set()
+    await dispatcher.settle(PATIENCE_S)
+    (what, known) = line.backend.calls[0]
+    assert what == "submit"
+    assert (known.state, known.attempts, known.sent_at) == (DirectiveState.REQUESTED, 1, at(0))
+    assert known.directive == target.directive
+
+
+async def test_all_who_wait_share_one_commit(parts):
+    line, dispatcher, _, stored = parts
+    stored.may.clear()
+    for number in range(9):
+        ask(line, dispatcher, f"car-{number}")
+        await asyncio.sleep(0)
+    stored.may.set()
+    await dispatcher.settle(PATIENCE_S)
+    assert len(line.backend.calls) == 9
+    assert all(known is not None for _, known in line.backend.calls)
+    assert len([commit for commit in stored.commits if commit]) <= 3
+
+
+async def test_without_the_store_nothing_is_sent_and_all_is_as_before(parts, caplog):
+    line, dispatcher, scribe, stored = parts
+    stored.failures = [full()]
+    before = ask(line, dispatcher)
+    await dispatcher.settle(PATIENCE_S)
+    car = line.roster.car("car")
+    assert line.backend.calls == []
+    assert (car.held.attempts, car.held.sent_at, car.calling, car.sends) == (0, None, False, ())
+    assert "disk is full" in caplog.text
+    assert scribe.failing
+    again = reconcile(desire(), car, None, at(0))
+    assert (again.do, again.target.directive.key) == (Do.SUBMIT, before.directive.key)
+    dispatcher.start("car", again)
+    await dispatcher.settle(PATIENCE_S)
+    assert [what for what, _ in line.backend.calls] == ["submit"]
+    assert not scribe.failing
+
+
+async def test_a_store_that_is_away_keeps_no_car_from_being_given_back(parts):
+    line, dispatcher, _, stored = parts
+    line.roster.put("car", Car(accepted()))
+    stored.failures = [full()]
+    dispatcher.start("car", reconcile(None, line.roster.car("car"), None, at(5)))
+    await dispatcher.settle(PATIENCE_S)
+    assert [what for what, _ in line.backend.calls] == ["cancel"]
+    assert line.roster.car("car").held is None
+
+
+async def test_a_cancel_is_written_down_before_it_is_sent_and_made_again_until_it_is_taken(parts):
+    line, dispatcher, _, _ = parts
+    line.roster.put("car", Car(accepted()))
+    dispatcher.start("car", reconcile(None, line.roster.car("car"), None, at(5)))
+    await dispatcher.settle(PATIENCE_S)
+    ((what, known),) = line.backend.calls
+    assert (what, known.ending_at) == ("cancel", at(0))
+    wanted_again = reconcile(desire(), Car(known), None, at(9))
+    assert (wanted_again.do, wanted_again.target) == (Do.CANCEL, known)
+
+
+async def test_what_waited_for_the_store_until_it_was_too_late_is_not_sent(parts):
+    line, dispatcher, _, stored = parts
+    stored.may.clear()
+    target = ask(line, dispatcher)
+    await asyncio.sleep(0)
+    line.clock.at_s = 3541
+    stored.may.set()
+    await dispatcher.settle(PATIENCE_S)
+    assert line.backend.calls == []
+    assert line.roster.car("car").held is None
+    last = [row.values for row in line.roster.drain() if row.model is DirectiveRow][-1]
+    assert (last["directive_id"], last["state"]) == (target.directive.directive_id, "EXPIRED")
+
+
+async def test_only_what_is_observed_after_the_call_left_can_show_its_effect(parts):
+    line, dispatcher, _, stored = parts
+    stored.may.clear()
+    ask(line, dispatcher)
+    await asyncio.sleep(0)
+    line.clock.at_s = 30
+    stored.may.set()
+    await dispatcher.settle(PATIENCE_S)
+    assert line.roster.car("car").held.sent_at == at(30)
+
+
+async def test_a_sleeping_car_is_woken_once_for_a_directive_and_that_is_durable_before(parts):
+    line, dispatcher, _, stored = parts
+    line.backend.answers = [BackendError(ErrorCode.ASLEEP, "x", retry_after_s=10.0)] * 2
+    ask(line, dispatcher)
+    await dispatcher.settle(PATIENCE_S)
+    assert [what for what, _ in line.backend.calls] == ["submit", "snapshot"]
+    stored_now = held_of(
+        DirectiveRow(**[row.values for commit in stored.commits for row in commit if row.model is DirectiveRow][-1])
+    )
+    assert stored_now.woken_at == at(0)
+    line.clock.at_s = 400
+    reborn = Roster()
+    reborn.restore([DirectiveRow(**values) for values in [_row(stored_now)]], (), at(400))
+    held = reborn.car("car").held
+    assert held.woken_at == at(0)
+    ask(line, dispatcher)
+    await dispatcher.settle(PATIENCE_S)
+    assert [what for what, _ in line.backend.calls] == ["submit", "snapshot", "submit"]
+
+
+def _row(held):
+    from ven_adapters.ven.roster import values_of
+
+    return values_of(held)
+
+
+async def test_a_car_is_not_woken_when_it_could_not_obey_in_time(parts):
+    line, dispatcher, _, _ = parts
+    line.backend.answers = [BackendError(ErrorCode.ASLEEP, "x", retry_after_s=3600.0)]
+    ask(line, dispatcher)
+    await dispatcher.settle(PATIENCE_S)
+    assert [what for what, _ in line.backend.calls] == ["submit"]
+
+
+async def test_after_the_end_nobody_waits_and_nothing_is_sent(parts):
+    line, dispatcher, scribe, _ = parts
+    await scribe.close()
+    with pytest.raises(NotWritten):
+        await scribe.written()
+    ask(line, dispatcher)
+    with contextlib.suppress(TimeoutError):
+        await dispatcher.settle(PATIENCE_S)
+    assert line.backend.calls == []

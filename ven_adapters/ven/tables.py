@@ -1,0 +1,120 @@
+"""The tables of the adapter's own store, and nothing else. Instants are ISO 8601 in UTC; `document` columns are JSON.
+
+A store of an earlier version gains the tables that it lacks when it is opened, and no table ever gains a column.
+"""
+
+import sqlalchemy
+from sqlmodel import Field, SQLModel
+
+# Counts up by itself on SQLite and on PostgreSQL.
+NUMBER = sqlalchemy.BigInteger().with_variant(sqlalchemy.Integer, "sqlite")
+
+
+class EnrolmentRow(SQLModel, table=True):
+    """A car as it was enrolled, the line of the file as it stood."""
+
+    __tablename__ = "enrolment"
+    vehicle_ref: str = Field(primary_key=True)
+    zone: str
+    document: str
+    at: str
+
+
+class ChoiceRow(SQLModel, table=True):
+    """What a driver decided last, and until when."""
+
+    __tablename__ = "driver_choice"
+    vehicle_ref: str = Field(primary_key=True)
+    choice: str = Field(primary_key=True)
+    at: str
+    until: str | None = None
+
+
+class DirectiveRow(SQLModel, table=True):
+    """A directive, its state and its evidence; `document` is the whole of it as JSON."""
+
+    __tablename__ = "directive"
+    directive_id: str = Field(primary_key=True)
+    vehicle_ref: str = Field(index=True)
+    event_id: str | None = Field(default=None, index=True)
+    state: str
+    certainty: int
+    final: bool = Field(index=True)
+    confirmed: bool
+    ends_at: str = Field(index=True)
+    document: str
+
+
+class EventRow(SQLModel, table=True):
+    """When we first read this version of an event: the instant that `0001-01-01` means for it."""
+
+    __tablename__ = "event_read"
+    version: str = Field(primary_key=True)
+    read_at: str
+
+
+class ReportRow(SQLModel, table=True):
+    """A report that the VTN has."""
+
+    __tablename__ = "report_sent"
+    key: str = Field(primary_key=True)
+    event_id: str
+    report_id: str
+    at: str
+
+
+class EnergyRow(SQLModel, table=True):
+    """What one zone drew and fed in one bucket of time, so that a report survives a restart."""
+
+    __tablename__ = "zone_energy"
+    zone: str = Field(primary_key=True)
+    bucket: int = Field(primary_key=True, sa_type=sqlalchemy.BigInteger)
+    document: str
+
+
+class ExportRow(SQLModel, table=True):
+    """What a battery has given this year and in the event that it last gave for, Wh; None without a counter."""
+
+    __tablename__ = "car_export"
+    vehicle_ref: str = Field(primary_key=True)
+    year: int
+    year_wh: float
+    event_id: str
+    event_wh: float
+    counter_wh: float | None = None
+
+
+class HistoryRow(SQLModel, table=True):
+    """One thing that happened to a car, never changed: a directive's step, a driver's choice, why it was left alone.
+
+    `state` and `certainty` are those that a directive's step led to.
+    """
+
+    __tablename__ = "car_history"
+    seq: int | None = Field(default=None, primary_key=True, sa_type=NUMBER)
+    vehicle_ref: str = Field(index=True)
+    at: str
+    what: str
+    directive_id: str | None = None
+    state: str | None = None
+    certainty: int | None = None
+    document: str
+
+
+class ZoneRow(SQLModel, table=True):
+    """What a zone was asked from an instant on, one row per change."""
+
+    __tablename__ = "zone_history"
+    seq: int | None = Field(default=None, primary_key=True, sa_type=NUMBER)
+    zone: str = Field(index=True)
+    at: str
+    document: str
+
+
+class WearRow(SQLModel, table=True):
+    """When a car was last started or stopped by us, and how often it was stopped since it was plugged in."""
+
+    __tablename__ = "car_wear"
+    vehicle_ref: str = Field(primary_key=True)
+    flipped_at: str | None = None
+    stops: int
