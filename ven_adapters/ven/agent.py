@@ -24,6 +24,7 @@ from ven_adapters.ven import arrivals, memory
 from ven_adapters.ven.account import Account
 from ven_adapters.ven.agreements import Agreements
 from ven_adapters.ven.backlog import Backlog
+from ven_adapters.ven.catching_up import catch_up
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.dispatch import Dispatcher, Line
 from ven_adapters.ven.following import Follower
@@ -375,12 +376,8 @@ class Agent:
                     await asyncio.sleep(0)
 
     async def _catch_up(self) -> None:
-        """After a start: ask what became of everything that was under way, before anything else is sent to its car."""
-        while waiting := self.garage.roster.unread():
-            for ref in waiting:
-                await self.dispatcher.room()
-                self.dispatcher.start(ref, reconcile(None, self.garage.roster.car(ref), None, self._clock.now()))
-            await asyncio.sleep(self._settings.wake.first_retry_s)
+        """What is still held for cars that are no longer ours is given back, once it is known what became of it."""
+        await catch_up(self.garage.roster, self.dispatcher, self._clock, self._settings.wake.first_retry_s)
         for ref in self.garage.strangers():
             self._release(ref)
         await asyncio.Event().wait()

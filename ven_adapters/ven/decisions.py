@@ -17,7 +17,8 @@ from ven_adapters.ven.asks import Ask, Ruling, Steps, ZoneAsks
 from ven_adapters.ven.columns import Ints, grown
 from ven_adapters.ven.enforcement import Kind
 from ven_adapters.ven.fleet import Fleet
-from ven_adapters.ven.guardrails import Reason, Refusal
+from ven_adapters.ven.guardrails import Reason
+from ven_adapters.ven.permits import Refusal
 from ven_adapters.ven.store import Values, ZoneRow, document, print_at
 from ven_adapters.ven.zoneplan import ZonePlan
 
