@@ -429,6 +429,9 @@ class VehicleBackend(Protocol):
     Guarantees: `submit` with a key it has seen returns the first result; nothing is executed after `not_after`;
     OUTCOME_UNKNOWN is a legal answer and success is never invented; the backend enforces reserve and warranty limits
     of its own and may answer NOT_PERMITTED. Every method raises `BackendError` and nothing else.
+
+    A backend whose calls rest on what it keeps on its own machine (a journal, open lines to cars) says so by an
+    attribute `works_alone = True`: of several executors only one then works, and the others stand by.
     """
 
     def vehicles(self) -> AsyncIterator[VehicleRef]:

@@ -30,6 +30,9 @@ from ven_adapters.contract import (
     Snapshot,
     SnapshotsSeen,
 )
+from ven_adapters.oems.ocpp import OcppBackend
+from ven_adapters.transport.keeper import KeptBackend
+from ven_adapters.ven.queue.executor import Executor
 from ven_adapters.ven.queue.facts import Listener, parts
 from ven_adapters.ven.queue.link import Link
 from ven_adapters.ven.queue.messages import Outcome, Record, Refusal, place, write
@@ -342,3 +345,51 @@ async def test_one_executor_listens_to_the_backend_and_another_takes_its_place(c
             assert not two.listener.listening
             await first.aclose()
             await eventually(lambda: two.listener.listening)
+
+
+async def test_a_backend_that_keeps_things_on_its_machine_has_one_executor_and_others_stand_by(cloud, settings):
+    short = settings.model_copy(update={"ack_wait_s": 1.0})
+    asked = [directive(cloud, ref) for ref in plugged(cloud)[:10]]
+    backends = [backend_of(cloud.url, cloud.clock) for _ in range(2)]
+    for backend in backends:
+        backend.works_alone = True
+    async with contextlib.AsyncExitStack() as first, planning(short, cloud.clock) as remote:
+        one = await first.enter_async_context(executing(backends[0], short, cloud.clock))
+        await eventually(lambda: one.listener.listening)
+        async with executing(backends[1], short, cloud.clock) as two:
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.gather(*(submitted(remote, cloud, wish) for wish in asked[:5]))
+            assert (one.counts["submits"], two.counts["submits"]) == (5, 0)
+            await first.aclose()
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.gather(*(submitted(remote, cloud, wish) for wish in asked[5:]))
+            assert (one.counts["submits"], two.counts["submits"]) == (5, 5)
+
+
+@pytest.mark.parametrize("backend", [OcppBackend, KeptBackend])
+def test_the_shipped_backends_that_keep_windows_or_lines_say_that_they_work_alone(backend):
+    assert backend.works_alone
+
+
+async def test_an_executor_that_loses_the_right_to_work_alone_ends(cloud, settings):
+    short = settings.model_copy(update={"ack_wait_s": 1.0})
+    backend = backend_of(cloud.url, cloud.clock)
+    backend.works_alone = True
+    link = Link(short, "bmw", executes=True)
+    executor = Executor(backend, link, cloud.clock)
+    task = asyncio.create_task(executor.run())
+    await eventually(lambda: executor.listener.listening)
+    kept = await link.last("the-only-executor")
+    await link.record("the-only-executor", dataclasses.replace(kept.record, executor="another"), after=kept.mark)
+    async with asyncio.timeout(PATIENCE_S):
+        await task
+
+
+async def test_nothing_is_said_to_a_server_without_tls_where_tls_is_demanded(server, caplog):
+    settings = queue_settings(server, url=server.url.replace("nats://", "tls://"), user="planner", password="hush-hush")
+    link = Link(settings, "bmw")
+    link.start()
+    await eventually(lambda: "offers no TLS" in caplog.text)
+    assert not link.up
+    assert "hush-hush" not in caplog.text
+    await link.close()

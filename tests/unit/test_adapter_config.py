@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ven_adapters.config import AdapterSettings, read_settings
+from ven_adapters.config import AdapterSettings, read_executor_settings, read_settings
 from vtn.clock import RealClock, SimulatedClock
 from vtn.errors import ConfigError
 
@@ -41,6 +41,56 @@ def test_the_store_is_sqlite_in_the_adapters_folder_unless_a_url_is_set(tmp_path
 def test_a_variable_overrides_the_file():
     settings = read_settings(EXAMPLE, {"VEN_ADAPTER_VTN__CLIENT_SECRET": "other", "VEN_ADAPTER_WAKE__MODE": "timer"})
     assert (settings.vtn.client_secret, settings.wake.mode) == ("other", "timer")
+
+
+def test_the_executors_example_loads_and_holds_no_word_of_the_vtn():
+    settings = read_executor_settings(EXAMPLE.with_name("ven-executor.example.toml"), {})
+    assert (settings.oem, settings.queue.url) == ("bmw", "nats://127.0.0.1:4222")
+    assert settings.queue.at_once <= settings.queue.all_at_once
+    assert not hasattr(settings, "vtn")
+
+
+def test_a_planner_with_executors_needs_no_backend_of_its_own(tmp_path):
+    text = EXAMPLE.read_text().replace("[backend]", "[unused]")
+    path = written(tmp_path, text.split("[unused]")[0])
+    with pytest.raises(ConfigError, match="backend: is required, or name executors"):
+        read_settings(path, {})
+    settings = read_settings(path, {"VEN_ADAPTER_QUEUE__URL": "nats://127.0.0.1:4222"})
+    assert (settings.queue.stream, settings.backend) == ("EVTN", {})
+
+
+def test_shards_share_the_enrolments_and_nothing_else(tmp_path):
+    text = EXAMPLE.read_text() + '\n[enrolling]\napp_secret = "at-least-16-characters"\n'
+    path = written(tmp_path, text)
+    whole = read_settings(path, {})
+    bay, rest = (read_settings(path, {"VEN_ADAPTER_SHARD": f'["{zone}"]'}) for zone in ("bay", "norcal"))
+    assert len({whole.folder, bay.folder, rest.folder}) == len({whole.store(), bay.store(), rest.store()}) == 3
+    assert whole.enrolment_store() == bay.enrolment_store() == rest.enrolment_store()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"QUEUE__URL": "mqtt://127.0.0.1"}, "pattern"),
+        ({"QUEUE__URL": "nats://user:word@127.0.0.1:4222"}, "pattern"),
+        ({"QUEUE__URL": "nats://nats.example:4222"}, "needs tls://"),
+        ({"QUEUE__URL": "nats://127.0.0.1:4222", "QUEUE__USER": "planner"}, "user and password"),
+        ({"QUEUE__URL": "nats://127.0.0.1:4222", "QUEUE__KEY": "k.pem"}, "certificate and key"),
+        ({"QUEUE__URL": "nats://127.0.0.1:4222", "QUEUE__SPEED": "9"}, "is not a setting"),
+        ({"QUEUE__URL": "nats://127.0.0.1:4222", "QUEUE__ACK_WAIT_S": "0"}, "greater than or equal to 1"),
+        ({"SHARD": '["nowhere"]'}, "'nowhere' is not a zone"),
+    ],
+)
+def test_a_queue_or_a_shard_that_cannot_be_used_is_named(given, says):
+    with pytest.raises(ConfigError) as refused:
+        read_settings(EXAMPLE, {f"VEN_ADAPTER_{key}": value for key, value in given.items()})
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["tls://nats.example:4222", "nats://127.0.0.1:1,nats://localhost:2", "wss://n.example"])
+def test_a_queue_beyond_this_machine_is_reached_over_tls(url):
+    settings = read_settings(EXAMPLE, {"VEN_ADAPTER_QUEUE__URL": url})
+    assert settings.queue.secure is not url.startswith("nats://")
 
 
 def test_a_simulated_clock_is_read():

@@ -55,6 +55,8 @@ def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) ->
 class OcppBackend:
     """The port over a central system, which listens from the first call on. `events` has one consumer."""
 
+    works_alone = True
+
     def __init__(self, settings: CentralSettings) -> None:
         self._settings = settings
         self._steward = Steward(settings)

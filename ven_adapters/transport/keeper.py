@@ -33,6 +33,8 @@ from vtn.clock import Clock
 class KeptBackend:
     """The port over `Cars`. `events` has one consumer; the other calls may run side by side."""
 
+    works_alone = True
+
     def __init__(self, cars: Cars, clock: Clock, journal: Journal, pace: Pace | None = None) -> None:
         self._cars, self._clock, self._pace = cars, clock, pace or Pace()
         self._book = Book(journal)

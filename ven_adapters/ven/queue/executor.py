@@ -28,6 +28,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.ven.queue.answering import Desk
 from ven_adapters.ven.queue.facts import Listener
+from ven_adapters.ven.queue.lease import Lease
 from ven_adapters.ven.queue.link import EXECUTORS, Away, Link, Overtaken
 from ven_adapters.ven.queue.messages import (
     Act,
@@ -79,18 +80,42 @@ class Executor:
     async def run(self) -> None:
         """Work until `stop`, whether the queue is there or not."""
         self._link.start()
-        await self._link.when_found(self._desk.open)
-        turns, listening = asyncio.create_task(self._take_turns()), asyncio.create_task(self.listener.run())
+        stopping = asyncio.create_task(self._stopping.wait())
+        working = asyncio.create_task(self._alone() if getattr(self._backend, "works_alone", False) else self._work())
         try:
-            await self._stopping.wait()
+            await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            listening.cancel()
-            await asyncio.wait([turns], timeout=2 * FETCH_S)  # what was on its way to us is carried out, not left
-            turns.cancel()
-            await asyncio.gather(turns, listening, return_exceptions=True)
+            self._stopping.set()
+            await asyncio.wait({working}, timeout=3 * FETCH_S)  # what was on its way to us is carried out, not left
+            working.cancel()
+            await asyncio.gather(stopping, working, return_exceptions=True)
             await self._finish()
             await self._link.close()
             await self._backend.close()
+
+    async def _alone(self) -> None:
+        """A backend that remembers things on this machine has one executor; others stand by."""
+        lease = Lease(self._link, "the-only-executor", self.name)
+        await lease.won()
+        working, losing = asyncio.create_task(self._work()), asyncio.create_task(lease.lost())
+        try:
+            done, _ = await asyncio.wait({working, losing}, return_when=asyncio.FIRST_COMPLETED)
+            if losing in done:
+                _log.error("another executor may have taken this one's place; it ends")
+        finally:
+            self._stopping.set()
+            losing.cancel()
+            await asyncio.gather(working, losing, return_exceptions=True)
+
+    async def _work(self) -> None:
+        """Answer questions, listen to the backend, take commands; until `stop`."""
+        await self._link.when_found(self._desk.open)
+        listening = asyncio.create_task(self.listener.run())
+        try:
+            await self._take_turns()
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
     async def _finish(self) -> None:
         """Let calls end; what takes longer is taken over by another executor, or by us after the next start."""

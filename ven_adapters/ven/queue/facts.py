@@ -1,7 +1,7 @@
 """What the backend pushes, on its way from one executor to every planner: kept for an hour, heard at least once.
 
 One executor at a time listens to the backend, so that planners do not hear everything as often as there are executors:
-it holds a lease, as an executor holds a car's, and renews it.
+it holds a lease and renews it.
 """
 
 import asyncio
@@ -11,22 +11,20 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Iterator
 
-from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from ven_adapters.contract import BackendError, BackendEvent, DirectivesChanged, SnapshotsSeen, VehicleBackend
 from ven_adapters.transport.codec import Delivery, dump_delivery, load_delivery
-from ven_adapters.ven.queue.link import LARGEST_FACT_BYTES, Away, Link, Overtaken
-from ven_adapters.ven.queue.messages import Next, Record, next_for, token
+from ven_adapters.ven.queue.lease import Lease
+from ven_adapters.ven.queue.link import LARGEST_FACT_BYTES, Away, Link
+from ven_adapters.ven.queue.messages import token
 from vtn.clock import Clock
 
 AT_ONCE = 200
 FETCHED = 50
 FETCH_S = 5.0
 FORGOTTEN_AFTER_S = 7 * 86_400.0
-LISTENER = "listener"
-RENEWALS = 3
 AGAIN_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -72,7 +70,8 @@ class Listener:
     def __init__(self, backend: VehicleBackend, link: Link, executor: str) -> None:
         self._backend = backend
         self._link = link
-        self._lease = Record(LISTENER, 0, executor, link.settings.ack_wait_s)
+        self._executor = executor
+        self._lease = Lease(link, "listener", executor)
         self._numbers = itertools.count(1)
         self.listening = False
         self.passed_on = 0
@@ -80,36 +79,15 @@ class Listener:
     async def run(self) -> None:
         """Listen, or wait for the turn, until cancelled."""
         while True:
+            await self._lease.won()
+            self.listening = True
+            passing = asyncio.create_task(self._pass_on())
             try:
-                await self._link.ready()
-                mark = await self._turn()
-                await self._listen(mark)
-            except (Away, Overtaken, NatsError, OSError, TimeoutError) as error:
-                _log.info("another executor listens to the backend, or the queue is away: %s", type(error).__name__)
-            await asyncio.sleep(AGAIN_S)
-
-    async def _turn(self) -> int:
-        """Return with the lease once nobody else has it."""
-        while True:
-            kept = await self._link.last(LISTENER)
-            now = None if kept is None else await self._link.server_time()
-            if next_for(0, kept, now) is not Next.WAIT:
-                return await self._link.record(LISTENER, self._lease, after=kept.mark if kept is not None else 0)
-            await asyncio.sleep(self._lease.lease_s / RENEWALS)
-
-    async def _listen(self, mark: int) -> None:
-        """Pass facts on until the lease is lost; giving up is in time, because a renewal ends before the lease does."""
-        self.listening = True
-        passing = asyncio.create_task(self._pass_on())
-        try:
-            while True:
-                await asyncio.sleep(self._lease.lease_s / RENEWALS)
-                async with asyncio.timeout(self._lease.lease_s / RENEWALS):
-                    mark = await self._link.record(LISTENER, self._lease, after=mark)
-        finally:
-            self.listening = False
-            passing.cancel()
-            await asyncio.gather(passing, return_exceptions=True)
+                await self._lease.lost()
+            finally:
+                self.listening = False
+                passing.cancel()
+                await asyncio.gather(passing, return_exceptions=True)
 
     async def _pass_on(self) -> None:
         while True:
@@ -126,7 +104,7 @@ class Listener:
     async def _publish(self, event: BackendEvent) -> None:
         """Store a fact; while the queue is away the backend is left waiting, as its own buffer is the bounded one."""
         for part in parts(event):
-            delivery = Delivery(f"{self._lease.executor}-{next(self._numbers)}", (part,))
+            delivery = Delivery(f"{self._executor}-{next(self._numbers)}", (part,))
             body = dump_delivery(delivery)
             if len(body) > LARGEST_FACT_BYTES:
                 _log.warning("a fact of %d bytes is not passed on", len(body))
