@@ -325,12 +325,16 @@ class Snapshot:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LimitSocControl:
-    """The charge-level targets a car takes, in percent; below `applies_from_pct` a lower target cannot pause it."""
+    """The charge-level targets a car takes, in percent: a range with a step, or a list of choices.
+
+    Below `applies_from_pct` a lower target cannot pause the car.
+    """
 
     min_pct: float
     max_pct: float
     step_pct: float
     applies_from_pct: float = 0.0
+    choices_pct: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

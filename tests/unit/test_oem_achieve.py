@@ -23,7 +23,8 @@ from ven_adapters.contract import (
     Validity,
 )
 from ven_adapters.oems import bmw, ford, honda, nissan
-from ven_adapters.transport.ladder import amps_at_most, whole_hours
+from ven_adapters.simulator.models import CONTROLS
+from ven_adapters.transport.ladder import amps_at_most, target_at_least, whole_hours
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 CURTAIL, CAP, CHARGE, SETPOINT, RELEASE = DirectiveKind
@@ -31,10 +32,14 @@ CURTAIL, CAP, CHARGE, SETPOINT, RELEASE = DirectiveKind
 I4 = Capability("i4", 81_000, 10_800, current=CurrentControl(6, 45, choices_a=(6, 10, 16, 32)))
 I4_NO_LIST = dataclasses.replace(I4, current=None)
 OLD_BMW = dataclasses.replace(I4_NO_LIST, can_start=False, can_stop=False)
+OLD_BMW_TARGET = dataclasses.replace(OLD_BMW, limit_soc=LimitSocControl(20.0, 100.0, 5.0))
 MACH_E = Capability("Mach-E", 91_000, 10_560, current=CurrentControl(6, 44))
 MACH_E_TIMES = Capability(
     "Mach-E", 91_000, 10_560, can_start=False, can_stop=False, schedule=ScheduleControl(whole_hours=True)
 )
+FORD_TARGETS = LimitSocControl(50.0, 100.0, 1.0, choices_pct=(50.0, 60.0, 70.0, *map(float, range(80, 101))))
+MACH_E_TARGET = dataclasses.replace(MACH_E_TIMES, schedule=None, limit_soc=FORD_TARGETS)
+MACH_E_FIVE = dataclasses.replace(MACH_E, current=CurrentControl(5, 44))
 THREE_PHASE = dataclasses.replace(MACH_E, phases=3, voltage_v=230, max_charge_w=11_040, current=CurrentControl(6, 16))
 PROLOGUE = Capability(
     "Prologue", 85_000, 11_520, can_start=False, can_stop=False, limit_soc=LimitSocControl(50.0, 100.0, 10.0, 50.0)
@@ -73,6 +78,14 @@ TABLE = [
     (bmw, ask(SETPOINT, -1_000, on_comm_loss=STOP), I4, HALF, NOT_SUPPORTED),
     (bmw, ask(CURTAIL), OLD_BMW, HALF, NOT_SUPPORTED),
     (bmw, ask(CHARGE), OLD_BMW, HALF, NOT_SUPPORTED),
+    (bmw, ask(CURTAIL), OLD_BMW_TARGET, level(21.0), Setting(Rung.TARGET_LEVEL, 0, limit_soc_pct=20.0)),
+    (bmw, ask(CURTAIL), OLD_BMW_TARGET, level(19.0), NOT_SUPPORTED),
+    (bmw, ask(CHARGE, target=82.0), OLD_BMW_TARGET, HALF, Setting(Rung.TARGET_LEVEL, 10_800, limit_soc_pct=85.0)),
+    (ford, ask(CURTAIL), MACH_E_TARGET, level(55.0), Setting(Rung.TARGET_LEVEL, 0, limit_soc_pct=50.0)),
+    (ford, ask(CHARGE, target=62.0), MACH_E_TARGET, HALF, Setting(Rung.TARGET_LEVEL, 10_560, limit_soc_pct=70.0)),
+    (ford, ask(CHARGE, target=75.0), MACH_E_TARGET, HALF, Setting(Rung.TARGET_LEVEL, 10_560, limit_soc_pct=80.0)),
+    (ford, ask(CHARGE, target=83.0), MACH_E_TARGET, HALF, Setting(Rung.TARGET_LEVEL, 10_560, limit_soc_pct=83.0)),
+    (ford, ask(CAP, 1_300), MACH_E_FIVE, HALF, PAUSE),
     (ford, ask(CURTAIL), MACH_E, HALF, PAUSE),
     (ford, ask(CAP, 3_599), MACH_E, HALF, Setting(Rung.CURRENT, 3_360, 14)),
     (ford, ask(CAP, 1_439), MACH_E, HALF, PAUSE),
@@ -160,3 +173,15 @@ def test_whole_hours_lie_inside_the_window(after_min, long_min):
     else:
         assert start <= found[0] < found[1] <= end
         assert {instant.minute for instant in found} == {0}
+
+
+@given(st.sampled_from(sorted(name for name, one in CONTROLS.items() if one.limit_soc)), st.floats(0, 100))
+def test_a_target_is_one_that_the_car_takes_and_not_below_the_drivers(name, level_pct):
+    control = CONTROLS[name].limit_soc
+    target_pct = target_at_least(level_pct, control)
+    assert control.min_pct <= target_pct <= control.max_pct
+    assert target_pct >= level_pct
+    if control.choices_pct:
+        assert target_pct in control.choices_pct
+    else:
+        assert (target_pct - control.min_pct) % control.step_pct == 0

@@ -131,7 +131,11 @@ class Budget(Model):
 
 
 class Day(Model):
-    """One weekday's wishes; `ready_by` null means no departure on that day."""
+    """One weekday's wishes; `ready_by` is local time, null means no departure on that day.
+
+    On the day that clocks are put forward, a time that is skipped is read an hour later: 02:30 as 03:30. On the day
+    that they are put back, a time that comes twice is the first of the two.
+    """
 
     ready_by: ClockFace | None
     target_soc_pct: Percent

@@ -4,12 +4,15 @@ BMW publishes no interface that controls charging. CarData, its public interface
 app's own interface is closed to third parties. This file therefore speaks the project's reference HTTP contract to a
 backend that BMW itself runs; what it knows of BMW is how its cars take a command:
 
-- start and stop;
-- an AC current limit chosen from a list that the car gives, so a power becomes the greatest listed current at or below
-  it, and a pause when there is none;
+- start and stop, from OS 8 on. A remote command ends EXECUTED, ERROR or IGNORED; IGNORED means that the car was so
+  already, so its backend tells it as ALREADY_IN_STATE, which is a success;
+- an AC current limit chosen from a list that the car gives (`acLimitValue`), so a power becomes the greatest listed
+  current at or below it, and a pause when there is none;
+- a charging target of 20 to 100 % in steps of 5, which holds a car that can be held by nothing else;
 - no discharge in North America.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +20,6 @@ from ven_adapters.contract import (
     BackendError,
     Capability,
     Directive,
-    ErrorCode,
     Setting,
     Snapshot,
     VehicleBackend,
@@ -46,18 +48,6 @@ def consent(settings: Mapping[str, Any], name: str) -> Consent:
 
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
-    """The greatest listed current not above the asked power, else a pause."""
-    del snapshot
-    asked_w = ladder.asked_w(directive, capability)
-    if asked_w is None:
-        return ladder.resume(capability) if capability.can_start else _unable("can_start")
-    if asked_w < 0:
-        return ladder.no_discharge()
+    """The greatest listed current not above the asked power, else a pause, else the charging target."""
     listed = capability.current is not None and capability.current.choices_a
-    if listed and (setting := ladder.current(asked_w, capability)):
-        return setting
-    return ladder.pause() if capability.can_stop else _unable("can_stop")
-
-
-def _unable(what: str) -> BackendError:
-    return BackendError(ErrorCode.NOT_SUPPORTED, f"{what}: this car has no remote start and stop (OS 8 is the first)")
+    return ladder.climb(directive, capability if listed else dataclasses.replace(capability, current=None), snapshot)

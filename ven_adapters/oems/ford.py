@@ -6,11 +6,13 @@ what it knows of Ford is how its cars take a command:
 
 - start and stop;
 - a current limit in whole amperes, 6 A the least;
+- a charging target of 50, 60, 70 or 80 % and more, nothing between;
 - preferred charge times that begin and end on the hour, local time, for cars that can do no more than that. A start
   while such a schedule stands would charge to 100 %, so a car with a schedule alone is handed back by clearing it;
 - no remote discharge: Intelligent Backup Power is commanded by the home system.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +20,6 @@ from ven_adapters.contract import (
     BackendError,
     Capability,
     Directive,
-    Rung,
     Setting,
     Snapshot,
     VehicleBackend,
@@ -47,22 +48,8 @@ def consent(settings: Mapping[str, Any], name: str) -> Consent:
 
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
-    """Whole amperes, else a pause, else the whole hours of a schedule."""
-    del snapshot
-    asked_w = ladder.asked_w(directive, capability)
-    if asked_w is None:
-        return _hand_back(capability)
-    if asked_w < 0:
-        return ladder.no_discharge()
-    setting = ladder.current(asked_w, capability)
-    if setting is not None and (setting.current_a or 0) >= LEAST_A:
-        return setting
-    if capability.can_stop:
-        return ladder.pause()
-    return ladder.pause_by_schedule(directive, capability)
-
-
-def _hand_back(capability: Capability) -> Setting:
-    if capability.can_start:
-        return ladder.resume(capability)
-    return Setting(Rung.SCHEDULE, capability.max_charge_w)
+    """Whole amperes from 6 A, else a pause, else a charging target or the whole hours of a schedule."""
+    current = capability.current
+    if current is not None and current.min_a < LEAST_A:
+        capability = dataclasses.replace(capability, current=dataclasses.replace(current, min_a=LEAST_A))
+    return ladder.climb(directive, capability, snapshot)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ven_adapters.contract import BackendError, BackendEvent, ChargeState, ErrorCode, Known, Snapshot
 from ven_adapters.transport.consent import CodeConsent, Consent, Options, account, options
+from ven_adapters.transport.conversions import month_first
 from ven_adapters.transport.session import Call
 from ven_adapters.transport.sightings import instant, number, pick, snapshot_of
 from ven_adapters.transport.sources import Owners, Reader
@@ -93,5 +94,7 @@ def sighted(ref: str, metrics: Mapping[str, Any], now: datetime) -> Snapshot:
 
 
 def _told(metrics: Mapping[str, Any], name: str) -> tuple[Any, datetime | None]:
+    """A metric and its instant, in either of the two ways in which Ford has written instants."""
     one = metrics.get(name) or {}
-    return one.get("value"), instant(one.get("updateTime"))
+    at = one.get("updateTime")
+    return one.get("value"), instant(at) or month_first(at)

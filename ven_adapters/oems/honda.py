@@ -6,7 +6,8 @@ backend that Honda itself runs; what it knows of Honda is how a Prologue or ZDX 
 - a target charge level of 50 to 100 %, and nothing else: no start, no stop, no current, no discharge;
 - so charging pauses by lowering the target to 50 %, which works only when the car already holds 50 % or more. Below
   that the answer is NOT_SUPPORTED, and the planner must leave the car alone;
-- charging resumes by giving back the driver's target.
+- charging resumes by giving back the driver's target;
+- the end of charging is told as a weekday's name and a local time (`transport.conversions.finish_at`).
 """
 
 from collections.abc import Mapping
@@ -32,9 +33,4 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
     """The driver's target to charge, the least target to pause; any power below the car's most is a pause."""
-    asked_w = ladder.asked_w(directive, capability)
-    if asked_w is None:
-        return ladder.target_for_driver(directive, capability)
-    if asked_w < 0:
-        return ladder.no_discharge()
-    return ladder.pause_by_target(capability, snapshot)
+    return ladder.climb(directive, capability, snapshot)

@@ -8,7 +8,9 @@ points that it has approved behind it; what it knows of Nissan is how its cars t
   capability (`can_stop`, `current`, `can_set_power`), and only then it is paused or capped;
 - a LEAF at a bidirectional charging point can feed the grid: a set-point below zero, with STOP on a dead line;
 - an Ariya can be stopped once and then not be started until somebody replugs it (`can_resume_after_stop` is false), so
-  an Ariya that still needs energy is never stopped: NOT_PERMITTED.
+  an Ariya that still needs energy is never stopped: NOT_PERMITTED;
+- an Ariya's readings are stamped half an hour to seven hours back. They keep that stamp: a reading from before a
+  directive was sent can never confirm it, and what is not confirmed is not reported.
 """
 
 from collections.abc import Mapping
@@ -43,9 +45,7 @@ def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) ->
         return ladder.discharge(directive, capability)
     if asked_w > 0 and capability.can_set_power:
         return Setting(Rung.POWER, asked_w)
-    if asked_w > 0 and (setting := ladder.current(asked_w, capability)):
-        return setting
-    return _pause(directive, capability, snapshot)
+    return ladder.current(asked_w, capability) or _pause(directive, capability, snapshot)
 
 
 def _pause(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:

@@ -46,9 +46,12 @@ class Control:
     discharges: bool = False
 
 
+BMW_TARGETS = LimitSocControl(20.0, 100.0, 5.0)
+FORD_TARGETS = LimitSocControl(50.0, 100.0, 1.0, choices_pct=(50.0, 60.0, 70.0, *map(float, range(80, 101))))
+
 CONTROLS: Mapping[str, Control] = {
-    "amp_list": Control(amps="list"),
-    "amp_range": Control(amps="range"),
+    "amp_list": Control(amps="list", limit_soc=BMW_TARGETS),
+    "amp_range": Control(amps="range", limit_soc=FORD_TARGETS),
     "schedule_only": Control(can_start=False, can_stop=False, schedule=ScheduleControl(whole_hours=True, max_slots=2)),
     "target_only": Control(can_start=False, can_stop=False, limit_soc=LimitSocControl(50.0, 100.0, 1.0, 50.0)),
     "start_only": Control(can_stop=False),

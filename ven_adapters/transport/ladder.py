@@ -13,6 +13,7 @@ from ven_adapters.contract import (
     Directive,
     DirectiveKind,
     ErrorCode,
+    LimitSocControl,
     OnCommLoss,
     Rung,
     Setting,
@@ -77,7 +78,7 @@ def pause_by_target(capability: Capability, snapshot: Snapshot) -> Setting | Bac
     control = capability.limit_soc
     if control is None:
         return BackendError(ErrorCode.NOT_SUPPORTED, "limit_soc: the car takes no charge-level target")
-    floor_pct = max(control.min_pct, control.applies_from_pct)
+    floor_pct = target_at_least(max(control.min_pct, control.applies_from_pct), control)
     soc_pct = known_soc_pct(snapshot)
     if soc_pct is None or soc_pct < floor_pct:
         return BackendError(ErrorCode.NOT_SUPPORTED, f"soc_pct: a target of {floor_pct:g} % pauses only at or above it")
@@ -89,9 +90,16 @@ def target_for_driver(directive: Directive, capability: Capability) -> Setting:
     control = capability.limit_soc
     if control is None or directive.target_soc_pct is None:
         return resume(capability)
-    steps = math.ceil((directive.target_soc_pct - control.min_pct) / control.step_pct)
-    target_pct = min(control.max_pct, max(control.min_pct, control.min_pct + steps * control.step_pct))
+    target_pct = target_at_least(directive.target_soc_pct, control)
     return Setting(Rung.TARGET_LEVEL, capability.max_charge_w, limit_soc_pct=target_pct)
+
+
+def target_at_least(level_pct: float, control: LimitSocControl) -> float:
+    """The lowest target that the car takes and that is not below a level; its highest when there is none."""
+    if control.choices_pct:
+        return min((choice for choice in control.choices_pct if choice >= level_pct), default=max(control.choices_pct))
+    steps = math.ceil((level_pct - control.min_pct) / control.step_pct)
+    return min(control.max_pct, max(control.min_pct, control.min_pct + steps * control.step_pct))
 
 
 def whole_hours(start: datetime, end: datetime) -> tuple[datetime, datetime] | None:
@@ -125,6 +133,38 @@ def discharge(directive: Directive, capability: Capability) -> Setting | Backend
     if asked < control.min_discharge_w:
         return pause()
     return Setting(Rung.POWER, -min(asked, control.max_discharge_w))
+
+
+def hand_back(directive: Directive, capability: Capability) -> Setting | BackendError:
+    """Let the car charge as its driver set it: by a start, else by his target, else by clearing the schedule."""
+    if capability.can_start:
+        return resume(capability)
+    if capability.limit_soc is not None:
+        return target_for_driver(directive, capability)
+    if capability.schedule is not None:
+        return Setting(Rung.SCHEDULE, capability.max_charge_w)
+    return BackendError(ErrorCode.NOT_SUPPORTED, "can_start: the car takes no remote start, no target and no schedule")
+
+
+def hold(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
+    """Keep the car from charging: by a stop, else by a target that it has reached, else by its schedule."""
+    if capability.can_stop:
+        return pause()
+    if capability.limit_soc is not None:
+        return pause_by_target(capability, snapshot)
+    if capability.schedule is not None:
+        return pause_by_schedule(directive, capability)
+    return BackendError(ErrorCode.NOT_SUPPORTED, "can_stop: the car takes no remote stop, no target and no schedule")
+
+
+def climb(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
+    """The whole ladder for a car that cannot feed the grid: a current, else what holds it (vehicle-apis C.4)."""
+    power_w = asked_w(directive, capability)
+    if power_w is None:
+        return hand_back(directive, capability)
+    if power_w < 0:
+        return no_discharge()
+    return current(power_w, capability) or hold(directive, capability, snapshot)
 
 
 def no_discharge() -> BackendError:
