@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint bench conformance fuzz faults format clean
+.PHONY: install demo test lint bench conformance fuzz laws faults format clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -35,6 +35,9 @@ conformance: $(READY)
 
 fuzz: $(READY)
 	@$(BIN)/python tests/interop/fuzz.py --requests 24000 $(ARGS)
+
+laws: $(READY)
+	@$(BIN)/python -m pytest tests/unit -q -n 2 -k laws --hypothesis-profile laws $(ARGS)
 
 faults: $(READY)
 	@$(BIN)/python tests/faults/night.py $(ARGS)

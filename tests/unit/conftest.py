@@ -1,6 +1,42 @@
-"""How many examples hypothesis tries: few in the everyday run, many with `--hypothesis-profile laws`."""
+"""How many examples hypothesis tries: few every day, many with `--hypothesis-profile laws`; and how many it tried."""
 
+import collections
+
+import pytest
 from hypothesis import settings
 
 # Thirty times the default of a hundred: the laws of planning then see more than 20,000 examples.
 settings.register_profile("laws", max_examples=3_000, deadline=None)
+
+TRIED = pytest.StashKey[collections.Counter]()
+
+
+def pytest_configure(config):
+    config.stash[TRIED] = collections.Counter()
+
+
+@pytest.fixture(autouse=True)
+def _count_examples(request):
+    """Every example that a law tried, by the law's name (`law_cases.law` counts them)."""
+    count = getattr(request.function, "tried", None)
+    before = count.total() if count is not None else 0
+    yield
+    if count is not None:
+        request.config.stash[TRIED][request.function.__name__] += count.total() - before
+
+
+def pytest_sessionfinish(session):
+    """A process that tests were handed to tells what it tried to the one that handed them out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tried"] = dict(session.config.stash[TRIED])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    node.config.stash[TRIED].update(getattr(node, "workeroutput", {}).get("tried", {}))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    tried = config.stash[TRIED]
+    if tried:
+        terminalreporter.write_line(f"laws: {tried.total():,} examples of {len(tried)} laws")

@@ -4,7 +4,9 @@ A law knows a proposal's outcome and the car's columns and nothing of how guards
 only agree by both being right. `violations` holds any outcome against all laws.
 """
 
+import collections
 import dataclasses
+import functools
 
 import numpy as np
 from hypothesis import settings
@@ -23,12 +25,25 @@ WIDE_W = 1e-6
 
 
 def law(examples):
-    """A law's number of examples, multiplied by the profile: `--hypothesis-profile laws` tries thirty times as many."""
+    """A law's number of examples, multiplied by the profile: `--hypothesis-profile laws` tries thirty times as many.
+
+    Its attribute `tried` counts the examples that it has seen, for the line at the end of a run.
+    """
 
     def mark(test):
         PLANNED[test.__name__] = examples
         times = max(1, settings.default.max_examples // USUAL_EXAMPLES)
-        return settings(max_examples=examples * times, deadline=None)(test)
+        inner, tried = test.hypothesis.inner_test, collections.Counter()
+
+        @functools.wraps(inner)
+        def counted(*values, **named):
+            tried[test.__name__] += 1
+            return inner(*values, **named)
+
+        test.hypothesis.inner_test = counted
+        law_of_all = settings(max_examples=examples * times, deadline=None)(test)
+        law_of_all.tried = tried
+        return law_of_all
 
     return mark
 

@@ -226,6 +226,7 @@ class Drive:
     dead_after_h: float = np.inf
     lowest_pct: np.ndarray = None
     at_departure_pct: np.ndarray = None
+    last: object = None
 
     def __post_init__(self) -> None:
         self.lowest_pct = self.view.soc_pct.copy()
@@ -238,7 +239,7 @@ class Drive:
             self.view = dataclasses.replace(self.view, plugged=np.where(here, 1, 0), **self._fresh(now_s))
             if (now_s - NOW_S) / HOUR < self.dead_after_h:
                 made = plan(self.view, dataclasses.replace(asks_at(now_s), now_s=now_s), now_s, guards=self.guards)
-                told = changed(held, made, now_s, SETTINGS)
+                self.last, told = made, changed(held, made, now_s, SETTINGS)
                 held = carried(held, made, told)
                 self._note(now_s, told, held)
             self._step(now_s, held)
@@ -333,6 +334,7 @@ def test_nobody_who_can_be_ready_is_late_whatever_is_asked_and_whenever_the_adap
     view = fleet(seed, 12, spoiled=False)
     feasible = needs_of(view, NOW_S, SETTINGS).slack_s >= 0
     driven = Drive(view, dead_after_h=dead_after_h, step_s=900.0).run(evening(kw, first_h, first_h + hours))
+    assert (driven.view.event_exported_kwh <= np.maximum(view.event_budget_kwh, 0) + 0.1).all()
     assert (driven.at_departure_pct >= view.target_pct - 0.5)[feasible].all()
     floor_pct = np.maximum(view.reserve_pct, SETTINGS.programme_floor_pct)
     assert (driven.lowest_pct >= np.minimum(floor_pct, view.soc_pct) - 0.1).all()
