@@ -1,9 +1,10 @@
 """The fault drill: 2,000 cars, every field fault at its rate at once, one night; judged by the simulators' own truth.
 
 `python tests/faults/night.py` plays the demonstration's evening with every fault, holds each claim of the adapters
-against what the cars really did, and writes `var/faults/night.json` and a table fault by fault. The exit code is 0
-when no driver was late that need not be, no battery went below its reserve or gave without permission, and nothing was
-reported in force that the physics contradicts.
+against what the cars really did, and writes `var/faults/night.json` and a table fault by fault; `details.json` beside
+it has every figure of the night and the claims that were false. The exit code is 0 when no driver was late that need
+not be, no battery went below its reserve or gave without permission, and nothing was reported in force that the physics
+contradicts.
 """
 
 import argparse
@@ -34,6 +35,7 @@ CLOUD = ("--fault", "all", "--power")
 HEAD_START_S = 45.0
 WIDTH = 180
 PROMISES = ("feasible_late_departures", "reserve_violations", "unauthorised_discharges", "false_in_force")
+KEYS = ("cars", "faults", *PROMISES, "directives", "by_fault")
 # Faults that only an adapter meets that reads without need, or stops a car again and again.
 EARNED = frozenset({"polling_drain", "blocks_after_stops"})
 AROUND_MINUTES = (-1, 0, 1)
@@ -182,10 +184,11 @@ def judge(options: Options, summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def drill(cars: int, speed: float, seed: int, folder: Path, **more: Any) -> dict[str, Any]:
-    """Play the night and judge it; the result is also in `night.json`."""
+    """Play the night and judge it; the result is also in `night.json`, all that it rests on in `details.json`."""
     options = Options(cars, speed, seed, folder / "night", **{"adapter": ADAPTER, "cloud": CLOUD, **more})
     result = judge(options, asyncio.run(play(options)))
-    (folder / "night.json").write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))
+    for name, told in (("night", {key: result[key] for key in KEYS}), ("details", result)):
+        (folder / f"{name}.json").write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
     return result
 
 

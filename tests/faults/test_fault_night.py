@@ -2,12 +2,11 @@
 
 import orjson
 import pytest
-from night import CLOUD, PROMISES, contradicted, drill, read_claims, read_night
+from night import CLOUD, KEYS, PROMISES, contradicted, drill, read_claims, read_night
 
 from ven_adapters.contract import FINAL_STATES
 from ven_adapters.simulator.faults import BY_NAME
 
-KEYS = {"cars", "faults", *PROMISES, "directives", "by_fault"}
 OEMS = ("ford", "nissan")
 SPEED = 1_800.0
 MARGIN_S = 5_400.0
@@ -23,8 +22,9 @@ def played(tmp_path_factory):
 def test_the_result_is_written_with_every_promise_and_every_fault(played):
     folder, result = played
     written = orjson.loads((folder / "night.json").read_bytes())
-    assert written.keys() >= KEYS
-    assert written == orjson.loads(orjson.dumps(result))
+    assert written.keys() == set(KEYS)
+    assert orjson.loads((folder / "details.json").read_bytes()) == orjson.loads(orjson.dumps(result))
+    assert {key: result[key] for key in written} == written
     assert written["by_fault"].keys() == BY_NAME.keys()
 
 

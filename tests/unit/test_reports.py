@@ -123,22 +123,33 @@ def test_what_we_cannot_report_is_called_missing_and_not_passed_over(payload_typ
 
 
 def test_a_forecast_of_which_nothing_is_known_is_missing():
-    for payload_type in (*FORECASTS, "DEMAND"):
+    for payload_type in FORECASTS:
         made = told(wanted(payload_type, historical=False))
         assert values(made, "bay", "DATA_QUALITY") == ["MISSING"]
 
 
 def test_what_is_still_to_come_is_answered_by_the_forecast_and_not_by_the_past():
-    ahead = dataclasses.replace(FIGURES, ahead=Ahead(40.0, 12.0, 5.0, 30.0))
-    asked = ("USAGE", "USAGE_FORECAST", "LOAD_SHED_DELTA_AVAILABLE", "GENERATION_DELTA_AVAILABLE")
-    for payload_type, value in zip((*asked, "STORAGE_DISPATCH_FORECAST"), (40.0, 40.0, 12.0, 5.0, 30.0), strict=True):
+    ahead = dataclasses.replace(FIGURES, ahead=Ahead(40.0, 20.0, 12.0, 5.0, 30.0))
+    expected = {
+        "USAGE": 40.0, "DEMAND": 20.0, "USAGE_FORECAST": 40.0, "LOAD_SHED_DELTA_AVAILABLE": 12.0,
+        "GENERATION_DELTA_AVAILABLE": 5.0, "STORAGE_DISPATCH_FORECAST": 30.0,
+    }
+    assert set(expected) == set(FORECASTS)
+    for payload_type, value in expected.items():
         made = told(wanted(payload_type, historical=False), figures=ahead)
         assert values(made, "bay", payload_type) == [value]
         assert made["payloadDescriptors"][0]["readingType"] == "FORECAST"
 
 
+@pytest.mark.parametrize("payload_type", sorted(set(FORECASTS) - set(KINDS)))
+def test_what_can_only_be_forecast_is_so_although_nobody_said_that_it_is_no_history(payload_type):
+    ahead = dataclasses.replace(FIGURES, ahead=Ahead(40.0, 20.0, 12.0, 5.0, 30.0))
+    made = told(wanted(payload_type), figures=ahead)
+    assert values(made, "bay", payload_type)[0] > 0
+
+
 def test_forecasts_of_zones_add_up():
-    ahead = dataclasses.replace(FIGURES, ahead=Ahead(40.0, 12.0, 5.0, 30.0))
+    ahead = dataclasses.replace(FIGURES, ahead=Ahead(40.0, 20.0, 12.0, 5.0, 30.0))
     made = told(wanted("USAGE_FORECAST", historical=False, aggregate=True), figures=ahead)
     assert values(made, "AGGREGATED_REPORT", "USAGE_FORECAST") == [80.0]
 

@@ -25,9 +25,13 @@ MOST_KWH = 1e6
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ahead:
-    """A window to come: energy that will be drawn, load that could be shed, power and energy that could be fed back."""
+    """A window to come: energy that will be drawn, load that could be shed, power and energy that could be fed back.
+
+    `mean_kw`: the power at which the energy is drawn, over what is left of the window.
+    """
 
     usage_kwh: float
+    mean_kw: float
     shed_kw: float
     generation_kw: float
     stored_kwh: float
@@ -56,7 +60,9 @@ class Outlook:
         power_kw = np.where(limits.touch & ~limits.must_charge, limits.discharge_kw, 0.0)
         energy_kwh = np.where(power_kw > 0, np.minimum(limits.discharge_kwh, MOST_KWH), 0.0)
         give_kw = float(sustained_kw(power_kw, energy_kwh, hours).sum())
-        return Ahead(usage_kwh, max(0.0, usage_kwh - must_kwh) / hours, give_kw, float(energy_kwh.sum()))
+        return Ahead(
+            usage_kwh, usage_kwh / hours, max(0.0, usage_kwh - must_kwh) / hours, give_kw, float(energy_kwh.sum())
+        )
 
 
 def outlook(view: FleetView, asks: ZoneAsks, now_s: float, settings: PlanSettings) -> Outlook:

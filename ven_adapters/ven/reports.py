@@ -138,6 +138,7 @@ KINDS: Mapping[str, Kind] = {
 
 FORECASTS: Mapping[str, Kind] = {
     P.USAGE: Kind(_of_ahead(lambda ahead: ahead.usage_kwh), "FORECAST", "KWH"),
+    P.DEMAND: Kind(_of_ahead(lambda ahead: ahead.mean_kw), "FORECAST", "KW"),
     P.USAGE_FORECAST: Kind(_of_ahead(lambda ahead: ahead.usage_kwh), "FORECAST", "KWH"),
     P.STORAGE_DISPATCH_FORECAST: Kind(_of_ahead(lambda ahead: ahead.stored_kwh), "FORECAST", "KWH"),
     P.LOAD_SHED_DELTA_AVAILABLE: Kind(_of_ahead(lambda ahead: ahead.shed_kw), "FORECAST", "KW"),
@@ -190,7 +191,9 @@ def _intervals(request: Request, wanted: Wanted, window: Window, figures_of: Fig
 
 
 def _kind(descriptor: ReportDescriptor) -> Kind | None:
-    return (FORECASTS if descriptor.historical is False else KINDS).get(descriptor.payload_type)
+    """How a type is filled. What can only be forecast is, also where nobody said that it is not history."""
+    first, second = (FORECASTS, {}) if descriptor.historical is False else (KINDS, FORECASTS)
+    return first.get(descriptor.payload_type) or second.get(descriptor.payload_type)
 
 
 def _large_enough(known: Figures, smallest: int) -> Figures:
