@@ -76,7 +76,7 @@ def consent(settings: Mapping[str, Any], name: str) -> Consent:
     asked = options(settings.get("consent", {}), USUAL)
     whose = account(read, name)
     teslas = Teslas(read, whose.folder)
-    made = CodeConsent(whose, asked, lambda: teslas.refs_of(name), teslas.close, audience=read.url)
+    made = CodeConsent(whose, asked, lambda: teslas.refs_of(name), teslas.close, audience=asked.audience or read.url)
     made.afterwards = PAIR
     return made
 

@@ -23,7 +23,7 @@ STATE_BYTES, VERIFIER_BYTES = 24, 48
 POLL_AGAIN_S = 5.0
 PENDING = 400
 LONGEST_WORD = 40
-_TEXTS = ("authorize_url", "device_url", "redirect_uri", "scope", "mode", "language", "vendor")
+_TEXTS = ("authorize_url", "device_url", "redirect_uri", "scope", "audience", "mode", "language", "vendor")
 
 Cars = Callable[[], Coroutine[Any, Any, list[str]]]
 Close = Callable[[], Coroutine[Any, Any, None]]
@@ -71,6 +71,7 @@ class Options:
     device_url: str = ""
     redirect_uri: str = USUAL_RETURN
     scope: str = ""
+    audience: str = ""
     mode: str = "live"
     language: str = "en-US"
     vendor: str = ""
