@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ven_adapters.kit.command import CHECK_EXAMPLE, RECORD_EXAMPLE, check, record
 from ven_adapters.linking.command import link
 from ven_adapters.ven.enrol_commands import app as enrol_app
 from vtn.clock import parse_clock
@@ -45,6 +46,8 @@ HEADLINES = (
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="VENs that charge and discharge automakers' cars.")
 app.add_typer(enrol_app, name="enrol")
 app.command(epilog="Example: ven-adapters link tesla --account owner-1 --config config/tesla.example.toml")(link)
+app.command(epilog=CHECK_EXAMPLE)(check)
+app.command(epilog=RECORD_EXAMPLE)(record)
 
 
 def main() -> None:

@@ -64,19 +64,21 @@ class Bench:
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
-    async def call(self, work: Awaitable[T], *, within_s: float = STUCK_S) -> T:
+    async def call(self, work: Awaitable[T], *, within_s: float | None = None) -> T:
         """What the port answers; Failed for a call that hangs, or raises anything but BackendError."""
-        task = asyncio.ensure_future(work)
-        until_s = time.monotonic() + within_s
-        await asyncio.wait({task}, timeout=LOOK_S)
-        while not task.done() and time.monotonic() < until_s:
-            if self._stage is not None:
-                await self._stage.advance(STEP_S)
-            await asyncio.wait({task}, timeout=LOOK_S / 10)
-        if not task.done():
+        within_s = STUCK_S if within_s is None else within_s
+        task, until_s = asyncio.ensure_future(work), time.monotonic() + within_s
+        try:
+            await asyncio.wait({task}, timeout=LOOK_S)
+            while not task.done() and time.monotonic() < until_s:
+                if self._stage is not None:
+                    await self._stage.advance(STEP_S)
+                await asyncio.wait({task}, timeout=LOOK_S / 10)
+            if not task.done():
+                raise Failed(f"a call did not come back within {within_s:g} s")
+        finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            raise Failed(f"a call did not come back within {within_s:g} s")
         return self._outcome(task)
 
     def _outcome(self, task: "asyncio.Future[T]") -> T:

@@ -100,11 +100,9 @@ async def a_revoked_grant_is_told_as_such(bench: Bench) -> None:
     """A grant that was revoked is REAUTH_REQUIRED or CONSENT_REVOKED for every call, and not retryable."""
     ref = await bench.pausable()
     bench.stage.arm("token_revoked", ref)
-    for what, work in (
-        ("a reading", bench.snapshot(ref)),
-        ("a directive", bench.submit(bench.directive(ref))),
-    ):
-        error = await bench.refused(work, f"{what} without a grant")
+    directive = bench.directive(ref)
+    for what, ask in (("a reading", lambda: bench.snapshot(ref)), ("a directive", lambda: bench.submit(directive))):
+        error = await bench.refused(ask(), f"{what} without a grant")
         granted = {ErrorCode.REAUTH_REQUIRED, ErrorCode.CONSENT_REVOKED}
         expect(error.code in granted, f"{what}: {error.code}, not REAUTH_REQUIRED")
 

@@ -11,7 +11,7 @@ OLD = timedelta(minutes=5)
 AHEAD = timedelta(minutes=10)
 OLDEST_YEAR = 2000
 COARSE_W = 600.0
-CLOSE = 0.08
+CLOSE = 0.03
 READS = 4
 
 

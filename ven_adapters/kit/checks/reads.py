@@ -1,6 +1,7 @@
 """Reads: cars, capabilities and snapshots, their units and their instants."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -181,12 +182,12 @@ async def energy_counters_follow_the_car(bench: Bench) -> None:
 @check(Group.READS, "C.5 INVALID_REQUEST", staged=False)
 async def an_unknown_car_is_an_invalid_request(bench: Bench) -> None:
     """capabilities(), snapshot() and status() of a car that is not enrolled are INVALID_REQUEST and not retryable."""
-    for what, work in (
-        ("capabilities", bench.adapter.capabilities("nobody-0000")),
-        ("snapshot", bench.adapter.snapshot("nobody-0000")),
-        ("status", bench.adapter.status("nobody-0000", "kit-none")),
+    for what, ask in (
+        ("capabilities", bench.adapter.capabilities),
+        ("snapshot", bench.adapter.snapshot),
+        ("status", functools.partial(bench.adapter.status, directive_id="kit-none")),
     ):
-        error = await bench.refused(work, f"{what} of an unknown car")
+        error = await bench.refused(ask("nobody-0000"), f"{what} of an unknown car")
         expect(error.code is ErrorCode.INVALID_REQUEST, f"{what}: {error.code}, not INVALID_REQUEST")
 
 
@@ -194,9 +195,6 @@ async def an_unknown_car_is_an_invalid_request(bench: Bench) -> None:
 async def an_unknown_directive_is_an_invalid_request(bench: Bench) -> None:
     """status() and cancel() of a directive that was never submitted are INVALID_REQUEST."""
     ref = (await bench.refs())[0]
-    for what, work in (
-        ("status", bench.adapter.status(ref, "kit-none")),
-        ("cancel", bench.adapter.cancel(ref, "kit-none")),
-    ):
-        error = await bench.refused(work, f"{what} of an unknown directive")
+    for what, ask in (("status", bench.adapter.status), ("cancel", bench.adapter.cancel)):
+        error = await bench.refused(ask(ref, "kit-none"), f"{what} of an unknown directive")
         expect(error.code is ErrorCode.INVALID_REQUEST, f"{what}: {error.code}, not INVALID_REQUEST")

@@ -1,0 +1,46 @@
+"""The adapter kit is judged by broken adapters: the check that is aimed at what is wrong notices."""
+
+import functools
+import inspect
+
+import pytest
+import pytest_asyncio
+from adapters_broken import BROKEN
+
+from ven_adapters.kit import runner
+from ven_adapters.kit.check import CHECKS, every
+from ven_adapters.kit.overheard import overhearing
+from ven_adapters.kit.runner import Outcome
+from ven_adapters.kit.stages.vehicle_backend import stage_for
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+every()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage():
+    async with stage_for("nissan")(7) as opened:
+        yield opened
+
+
+def maker(name, patch):
+    make = BROKEN[name].make
+    wants = len(inspect.signature(make).parameters)
+    return functools.partial(make, patch=patch) if wants > 1 else make
+
+
+@pytest.mark.parametrize("name", sorted(BROKEN))
+async def test_the_check_that_is_aimed_at_it_fails(name, stage, monkeypatch):
+    with overhearing() as heard:
+        check = CHECKS[BROKEN[name].check]
+        result = await runner.judge(check, maker(name, monkeypatch), stage.settings, stage, heard)
+    assert result.outcome is Outcome.FAILED, (BROKEN[name].words, result.outcome, result.reason)
+    assert "makes no sense to this check" not in result.reason, result.reason
+
+
+async def test_many_adapters_are_broken_in_many_ways():
+    aimed = {one.check for one in BROKEN.values()}
+    assert len(BROKEN) >= 50
+    assert len(aimed) >= 40
+    assert len({CHECKS[name].group for name in aimed}) == 6
+    assert len({one.words for one in BROKEN.values()}) == len(BROKEN)
