@@ -82,6 +82,24 @@ async def stopped(rig):
     return [folder / "summary.json" for folder in folders]
 
 
+async def test_while_the_queue_is_away_nothing_is_sent_or_given_up_and_then_the_newest_wish_is(rig, server):
+    settings = queue_settings(server)
+    async with executor(rig, settings) as carried_out:
+        rig.change(queue=queued(settings))
+        agent = await rig.start()
+        await eventually(lambda: len(agent.garage.snapshots) and agent.garage.capabilities)
+        server.kill()
+        await eventually(lambda: not agent.account.queue()["up"])
+        await rig.event("SIMPLE", 3)
+        cycles = agent.account.cycles
+        await eventually(lambda: agent.account.cycles > cycles + 3)
+        assert not any(held(agent).values())
+        assert carried_out.counts["submits"] == 0
+        server.start()
+        await eventually(lambda: sum(one.state is S.IN_FORCE for one in held(agent).values()) >= 5)
+        assert {one.attempts for one in held(agent).values() if one.state in TAKEN} == {1}
+
+
 def toml_of(settings):
     """Settings as the file that an adapter reads."""
     given = json.loads(settings.model_dump_json(exclude_none=True, exclude={"backend", "queue", "zones", "enrolling"}))

@@ -83,7 +83,8 @@ class Agent:
         self.backlog, self._work = Backlog(), asyncio.Event()
         self.registered: Registered | None = None
         self.account = Account(settings.folder)
-        self.account.queue = doors.backend.health if isinstance(doors.backend, RemoteBackend) else None
+        self._queue = doors.backend if isinstance(doors.backend, RemoteBackend) else None
+        self.account.queue = self._queue.health if self._queue is not None else None
         parents = {name: zone.parent for name, zone in settings.zones.items()}
         self.garage = Garage(clock.now().timestamp(), parents, settings.smallest_group)
         agreements = Agreements(settings.enrolments, doors.book, settings.shard)
@@ -366,6 +367,8 @@ class Agent:
             self._work.clear()
             for turns in itertools.count(1):
                 await self.dispatcher.room()
+                if self._queue is not None:
+                    await self._queue.ready()
                 turn = self.backlog.take()
                 if turn is None:
                     break

@@ -74,6 +74,7 @@ class Link:
         self.names = Names(settings.stream, oem)
         self.settings = settings
         self.reconnects = 0
+        self._trouble = ""
         self._executes = executes
         self._connection: Connection = Connection()
         self._streams: JetStreamContext | None = None
@@ -161,7 +162,10 @@ class Link:
         return tls
 
     async def _troubled(self, error: Exception) -> None:
-        _log.warning("the queue: %s", _words(error))
+        """Say what is wrong, once; nats-py comes here at each of its attempts."""
+        if (words := _words(error)) != self._trouble:
+            self._trouble = words
+            _log.warning("the queue: %s", words)
 
     async def _lost(self) -> None:
         self._ready.clear()
@@ -179,6 +183,7 @@ class Link:
             except (NatsError, OSError, TimeoutError) as error:
                 _log.error("the queue is back and cannot be used yet: %s", _words(error))
                 await asyncio.sleep(AGAIN_S)
+        self._trouble = ""
         _log.warning("the queue is back")
 
     async def _settle(self) -> None:

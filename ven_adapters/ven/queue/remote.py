@@ -112,8 +112,13 @@ class RemoteBackend:
     async def close(self) -> None:
         """Stop waiting and let go of the queue."""
         for waiting in self._waiting.values():
-            waiting.outcome.cancel()
+            if not waiting.outcome.done():
+                waiting.outcome.set_exception(BackendError(ErrorCode.OUTCOME_UNKNOWN, "this planner is ending"))
         await self._link.close()
+
+    async def ready(self) -> None:
+        """Return once commands can be handed in; who waits here spends no attempt while the queue is away."""
+        await self._link.ready()
 
     def health(self) -> Mapping[str, Any]:
         """For the adapter's account."""
