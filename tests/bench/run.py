@@ -7,9 +7,11 @@ and PostgreSQL another. All are started here, on loopback, and ended again; what
 
 import argparse
 import contextlib
+import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -162,7 +164,7 @@ def _pgbench(bench: Bench, server: Postgres) -> float:
 def measure(options: argparse.Namespace, folder: Path) -> list[Figure]:
     """Everything that was asked for of the top node."""
     found: list[Figure] = []
-    if options.only == "fleet":
+    if options.only in {"fleet", "queue"}:
         return found
     with contextlib.ExitStack() as stack:
         bench = Bench(options, folder, stack)
@@ -181,10 +183,32 @@ def measure(options: argparse.Namespace, folder: Path) -> list[Figure]:
 
 def measure_fleet(options: argparse.Namespace, folder: Path) -> list[Figure]:
     """What was asked for of an adapter, once the top node is gone."""
-    if options.only in {"polls", "reports"}:
+    if options.only in {"polls", "reports", "queue"}:
         return []
     (folder / "fleet").mkdir()
     return fleet.measure(options, folder / "fleet", fleet.two_cores() if options.pin else (None, None))
+
+
+def measure_queue(options: argparse.Namespace) -> list[Figure]:
+    """What goes through the queue between a planner and one executor, each a process, beside the same calls made here."""
+    if options.only not in {None, "queue"}:
+        return []
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, str(Path(__file__).with_name("queue_rate.py"))],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode:
+        raise CannotMeasureError(f"queue_rate.py: {done.stderr[-800:]}")
+    told = json.loads(done.stdout)
+    through, here = told["through_the_queue_per_s"], told["in_process_per_s"]
+    limit = "the same calls in process, to a backend that costs nothing"
+    found = [Figure("commands through the queue", through, "commands/s", limit, here, through / here, None, None)]
+    console.print(table(found))
+    return found
 
 
 def parse() -> argparse.Namespace:
@@ -192,7 +216,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], epilog=EXAMPLE)
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each comparison (default 7)")
     parser.add_argument("--seconds", type=float, default=1.5, help="length of one measurement (default 1.5)")
-    parser.add_argument("--only", choices=("polls", "reports", "fleet"), help="one part of the bench")
+    parser.add_argument("--only", choices=("polls", "reports", "fleet", "queue"), help="one part of the bench")
     parser.add_argument("--out", type=Path, default=Path("var/bench/bench.json"), help="where the figures go")
     parser.add_argument("--no-pin", dest="pin", action="store_false", help="leave processes on whichever core")
     fleet.add_options(parser)
@@ -207,7 +231,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=root))
     folder.chmod(0o755)
     try:
-        figures = [*measure(options, folder), *measure_fleet(options, folder)]
+        figures = [*measure(options, folder), *measure_fleet(options, folder), *measure_queue(options)]
     except CannotMeasureError as reason:
         console.print(f"the bench failed: {reason}", style="bold red", markup=False)
         return 1

@@ -291,6 +291,18 @@ async def test_a_message_that_cannot_be_read_is_dropped_and_the_car_is_served_al
         assert (await asyncio.wait_for(submitted(remote, cloud, asked), PATIENCE_S)).state is DirectiveState.ACCEPTED
 
 
+async def test_a_command_that_breaks_the_contract_is_refused_at_once_as_a_backend_would(cloud, settings):
+    asked = directive(cloud, plugged(cloud)[0])
+    backwards = dataclasses.replace(asked, end=asked.start)
+    async with (
+        executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock),
+        planning(settings, cloud.clock) as remote,
+    ):
+        error = await refused(submitted(remote, cloud, backwards))
+    assert (error.code, error.detail) == (ErrorCode.INVALID_REQUEST, "directive.end: must be after start")
+    assert cloud.ledger.calls == []
+
+
 async def test_no_pseudonym_of_a_car_stands_in_a_subject_or_in_the_log(cloud, settings, caplog):
     caplog.set_level(logging.DEBUG)
     asked = directive(cloud, plugged(cloud)[0])

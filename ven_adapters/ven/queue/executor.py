@@ -6,6 +6,7 @@ which a command may be begun are `messages.next_for`; their order here is what t
 
 import asyncio
 import collections
+import contextlib
 import logging
 import secrets
 import time
@@ -38,7 +39,9 @@ from ven_adapters.ven.queue.messages import (
     Outcome,
     Record,
     Refusal,
+    Sender,
     next_for,
+    read,
     read_command,
     write,
 )
@@ -170,9 +173,7 @@ class Executor:
         try:
             command = read_command(message.data, self._clock.now())
         except BackendError as error:
-            _log.warning("a command cannot be read and is dropped: %s", error.detail)
-            self.counts["unreadable"] += 1
-            await message.term()
+            await self._refuse(message, error)
             return
         car = message.subject.rpartition(".")[2]
         kept = await self._link.last(car)
@@ -189,6 +190,16 @@ class Executor:
             await message.ack()
         else:
             await self._begin(message, command, kept, car)
+
+    async def _refuse(self, message: Msg, error: BackendError) -> None:
+        """Drop a command that breaks the contract, and tell whoever sent it, if that can be read."""
+        _log.warning("a command cannot be read and is dropped: %s", error.detail)
+        self.counts["unreadable"] += 1
+        with contextlib.suppress(BackendError):
+            sender = read(Sender, message.data, self._clock.now())
+            refused = Record(sender.id, message.metadata.sequence.stream, self.name, self._lease_s, _refusal(error))
+            await self._tell(sender, refused)
+        await message.term()
 
     async def _begin(self, message: Msg, command: Command, kept: Kept | None, car: str) -> None:
         """Claim the car, call, put the outcome on record; each step only as the successor of the one before."""
@@ -225,7 +236,7 @@ class Executor:
             else:
                 return True
 
-    async def _tell(self, command: Command, done: Record) -> None:
+    async def _tell(self, command: Command | Sender, done: Record) -> None:
         """Tell the planner, if it is there; the record stays for one that is not."""
         if command.answer_to.rpartition(".")[0] == self._link.names.answers("*").rpartition(".")[0]:
             await self._link.connection.publish(command.answer_to, write(done))

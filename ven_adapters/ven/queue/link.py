@@ -75,6 +75,7 @@ class Link:
         self.settings = settings
         self.reconnects = 0
         self._trouble = ""
+        self._closing = False
         self._executes = executes
         self._connection: Connection = Connection()
         self._streams: JetStreamContext | None = None
@@ -92,6 +93,7 @@ class Link:
 
     async def close(self) -> None:
         """Send what is buffered and let go."""
+        self._closing = True
         trying = [task for task in (self._starting, self._settling) if task is not None]
         for task in trying:
             task.cancel()
@@ -168,6 +170,8 @@ class Link:
             _log.warning("the queue: %s", words)
 
     async def _lost(self) -> None:
+        if self._closing:
+            return
         self._ready.clear()
         _log.error("the queue is out of reach; what is held is kept")
 

@@ -55,6 +55,14 @@ class Command:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Sender:
+    """Of a command that cannot be carried out as it stands: who waits for word of it."""
+
+    id: str
+    answer_to: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Refusal:
     """A `BackendError`, as it travels."""
 
