@@ -131,8 +131,12 @@ def test_a_forecast_of_which_nothing_is_known_is_missing():
 def test_what_is_still_to_come_is_answered_by_the_forecast_and_not_by_the_past():
     ahead = dataclasses.replace(FIGURES, ahead=Ahead(40.0, 20.0, 12.0, 5.0, 30.0))
     expected = {
-        "USAGE": 40.0, "DEMAND": 20.0, "USAGE_FORECAST": 40.0, "LOAD_SHED_DELTA_AVAILABLE": 12.0,
-        "GENERATION_DELTA_AVAILABLE": 5.0, "STORAGE_DISPATCH_FORECAST": 30.0,
+        "USAGE": 40.0,
+        "DEMAND": 20.0,
+        "USAGE_FORECAST": 40.0,
+        "LOAD_SHED_DELTA_AVAILABLE": 12.0,
+        "GENERATION_DELTA_AVAILABLE": 5.0,
+        "STORAGE_DISPATCH_FORECAST": 30.0,
     }
     assert set(expected) == set(FORECASTS)
     for payload_type, value in expected.items():
