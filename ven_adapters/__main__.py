@@ -126,6 +126,20 @@ def _require_oem(config: Path, oem: str, name: str | None) -> None:
         raise ConfigError(f"{config}: oem: is {oem!r}, not {name!r} as the command line says")
 
 
+@app.command(epilog="Example: ven-adapters explain bmw-0001 --at 2026-07-02T04:10:00Z --config adapter.toml")
+def explain(
+    vehicle: Annotated[str, typer.Argument(help="The car's pseudonym, as in the enrolments.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="The adapter's settings file.")],
+    at: Annotated[str | None, typer.Option(help="The instant, RFC 3339 with an offset; default now.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="The facts behind the paragraph, too.")] = False,
+) -> None:
+    """Say in one paragraph why a car did what it did, from what the adapter wrote down at the time."""
+    from ven_adapters.ven.explain_command import explain as explain_car
+
+    explain_car(vehicle, at, config, as_json=as_json)
+
+
 @app.command(epilog="Example: VEN_SIMULATOR_TOKEN=secret ven-adapters simulate nissan --cars 500 --port 9001")
 def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     brand: Annotated[str, typer.Argument(help="bmw, ford, honda or nissan.")],

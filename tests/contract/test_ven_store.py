@@ -1,12 +1,34 @@
 """The adapter's store on every database it may stand on: what was flushed is there, what failed is not forgotten."""
 
+import asyncio
+import dataclasses
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 import sqlalchemy
 from directive_store_cases import T0, choice, held, read_event
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from ven_adapters.contract import DirectiveState
+from ven_adapters.ven import evidence
 from ven_adapters.ven.roster import held_of, row_of, values_of
-from ven_adapters.ven.store import DirectiveRow, EnergyRow, ExportRow, ReportRow, Store, Values, parse_at, print_at
+from ven_adapters.ven.store import (
+    SLICE,
+    DirectiveRow,
+    EnergyRow,
+    ExportRow,
+    ReportRow,
+    Store,
+    Values,
+    WearRow,
+    ZoneRow,
+    parse_at,
+    print_at,
+)
+
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -120,3 +142,117 @@ async def test_instants_come_back_to_the_microsecond(opened):
     await store.flush()
     assert (await store.load()).events["e-1@1"] == at
     assert parse_at(print_at(at)) == at
+
+
+# --- histories, and what is let go ------------------------------------------------------------------------------------
+
+
+def step(directive_id, at_, ref="car-1"):
+    named = held(directive_id, changed_at=at_)
+    return evidence.step(
+        dataclasses.replace(named, directive=dataclasses.replace(named.directive, vehicle_ref=ref)), None
+    )
+
+
+async def test_histories_grow_in_the_order_of_what_happened(opened):
+    store = await opened()
+    store.note([step("d-1", T0), step("d-1", T0 + HOUR), step("d-2", T0, ref="car-2")])
+    assert await store.flush() == 3
+    store.note([step("d-1", T0 + 2 * HOUR), ZoneRow(zone="bay", at=print_at(T0), document="{}")])
+    await store.flush()
+    facts = await store.facts("car-1")
+    assert [parse_at(row.at) for row in facts.history] == [T0, T0 + HOUR, T0 + 2 * HOUR]
+    assert [row.zone for row in await store.asked("bay")] == ["bay"]
+    assert (await store.facts("nobody")).history == ()
+
+
+async def test_a_history_that_could_not_be_written_is_written_once_later(opened):
+    store = await opened()
+    bad = read_event("e-1@1")
+    bad.read_at = None
+    store.note([step("d-1", T0), bad])
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        await store.flush()
+    store.note([read_event("e-1@1")])
+    assert await store.flush() == 2
+    assert len((await store.facts("car-1")).history) == 1
+
+
+async def test_what_was_refused_is_taken_up_again_while_its_window_lasts(opened):
+    store = await opened()
+    states = (DirectiveState.REJECTED, DirectiveState.FAILED, DirectiveState.OVERRIDDEN, DirectiveState.RELEASED)
+    store.note([row_of(held(f"d-{state}", state=state)) for state in states])
+    await store.flush()
+    known = (await store.load(overridden_since=T0)).overridden
+    assert {row.state for row in known} == {"REJECTED", "FAILED", "OVERRIDDEN"}
+    assert (await store.load(overridden_since=T0 + 2 * HOUR)).overridden == ()
+
+
+async def test_what_is_old_is_let_go_and_what_still_counts_is_kept(opened):
+    store = await opened()
+    hour = int(T0.timestamp() // 3600)
+    store.note(
+        [
+            row_of(held("old", state=DirectiveState.RELEASED)),
+            row_of(held("live")),
+            read_event("over@1"),
+            read_event("lasts@1"),
+            read_event("new@1", T0 + 9 * HOUR),
+            ReportRow(key="over/1", event_id="over", report_id="r", at=print_at(T0)),
+            ReportRow(key="lasts/1", event_id="lasts", report_id="r", at=print_at(T0)),
+            *(EnergyRow(zone="bay", bucket=hour + k, document="{}") for k in (0, 9)),
+            step("old", T0),
+            step("live", T0 + 9 * HOUR),
+            *(ZoneRow(zone="bay", at=print_at(T0 + k * HOUR), document="{}") for k in (0, 9)),
+        ]
+    )
+    await store.flush()
+    gone = 0
+    while more := await store.forget(T0 + 5 * HOUR, {"lasts"}):
+        gone += more
+    assert gone == 6
+    known = await store.load()
+    assert (set(known.events), known.reports) == ({"lasts@1", "new@1"}, {"lasts/1"})
+    assert [row.bucket for row in known.energy] == [hour + 9]
+    assert [row.directive_id for row in (await store.facts("car-1")).directives] == ["live"]
+    assert [row.directive_id for row in (await store.facts("car-1")).history] == ["live"]
+    assert len(await store.asked("bay")) == 1
+
+
+async def test_what_is_let_go_goes_in_slices(opened):
+    store = await opened()
+    store.note([step(f"d-{number}", T0) for number in range(SLICE + 5)])
+    await store.flush()
+    assert [await store.forget(T0 + HOUR, ()) for _ in range(3)] == [SLICE, 5, 0]
+
+
+async def test_the_wear_of_cars_is_remembered(opened):
+    store = await opened()
+    store.note([WearRow(vehicle_ref="car-1", flipped_at=print_at(T0), stops=3)])
+    await store.flush()
+    assert [(row.vehicle_ref, row.stops) for row in (await store.load()).wear] == [("car-1", 3)]
+
+
+async def test_a_store_of_an_earlier_version_is_taken_over_with_what_it_holds(url, opened):
+    engine = create_async_engine(url)
+    if url.startswith("sqlite"):
+        await asyncio.to_thread(make_url(url).database and Path(make_url(url).database).parent.mkdir, parents=True)
+    async with engine.begin() as connection:
+        for statement in EARLIER:
+            await connection.execute(sqlalchemy.text(statement))
+    await engine.dispose()
+    store = await opened()
+    assert (await store.load()).exports[0].counter_wh == 99.0
+    counted = {"vehicle_ref": "car-2", "year": 2026, "year_wh": 1.0, "event_id": "e", "event_wh": 1.0}
+    store.note([step("d-1", T0), row_of(held("d-1")), ExportRow(**counted, counter_wh=None)])
+    await store.flush()
+    assert len((await store.load()).exports) == 2
+
+
+EARLIER = (
+    (
+        "CREATE TABLE car_export (vehicle_ref VARCHAR NOT NULL PRIMARY KEY, year INTEGER NOT NULL, "
+        "year_wh FLOAT NOT NULL, event_id VARCHAR NOT NULL, event_wh FLOAT NOT NULL, counter_wh FLOAT NOT NULL)"
+    ),
+    "INSERT INTO car_export VALUES ('car-1', 2026, 10.5, 'e-1', 2.5, 99.0)",
+)

@@ -1,5 +1,7 @@
 """The life of one directive: which steps exist, what confirms, what fails, what ends it."""
 
+import dataclasses
+
 import pytest
 from directive_cases import accepted, at, directive, paused, seen, sent, unplugged
 from hypothesis import given, settings
@@ -7,7 +9,9 @@ from hypothesis import strategies as st
 
 from ven_adapters.contract import (
     FINAL_STATES,
+    METER,
     BackendError,
+    Capability,
     Certainty,
     ChargeState,
     DirectiveKind,
@@ -232,3 +236,85 @@ def test_in_force_never_rests_on_telemetry_older_than_send_or_start(readings, ki
         held = directives.observed(held, seen(observed_s, power_w=power_w, plugged=plugged, state=state), at(5000))
         if held.confirmed_once:
             assert held.confirmed_at > max(held.sent_at, held.directive.start)
+
+
+# --- how sure an effect is, wakes, conflicts, restarts ----------------------------------------------------------------
+
+
+def metered(at_s, power_w):
+    return Snapshot("car", power_w=Reading(power_w, at(at_s), at(at_s), METER))
+
+
+def test_a_meters_reading_makes_an_effect_metered_and_no_lesser_reading_takes_that_back():
+    held = directives.observed(accepted(), metered(20, 0.0), at(21))
+    assert (held.state, held.certainty, held.source) == (S.IN_FORCE, Certainty.METERED, METER)
+    later = directives.observed(held, seen(60, power_w=0.0), at(61))
+    assert (later.certainty, later.confirmed_at, later.source) == (Certainty.METERED, at(20), METER)
+
+
+def test_an_observed_effect_becomes_metered_with_the_first_meter_reading():
+    held = directives.observed(accepted(), seen(20, power_w=0.0), at(21))
+    held = directives.observed(held, metered(30, 0.0), at(31))
+    assert (held.certainty, held.confirmed_at) == (Certainty.METERED, at(30))
+
+
+def test_a_state_told_by_a_meter_is_no_measurement():
+    told = Snapshot("car", charge_state=Reading(ChargeState.STOPPED, at(20), at(20), METER))
+    assert directives.observed(accepted(), told, at(21)).certainty is Certainty.VEHICLE_OBSERVED
+
+
+@pytest.mark.parametrize(
+    ("observed_s", "state", "certainty"),
+    [(20, S.IN_FORCE, Certainty.METERED), (0, S.ACCEPTED, Certainty.BACKEND_REPORTED)],
+)
+def test_a_metered_status_is_proof_only_when_the_meter_was_read_after_the_send(observed_s, state, certainty):
+    status = DirectiveStatus("d-1", "car", S.IN_FORCE, Certainty.METERED, at(observed_s))
+    held = directives.told(accepted(at_s=10), status, at(21))
+    assert (held.state, held.certainty) == (state, certainty)
+
+
+@pytest.mark.parametrize("claimed", [Certainty.ACCEPTED, Certainty.BACKEND_REPORTED, Certainty.VEHICLE_OBSERVED])
+def test_a_clouds_word_never_counts_for_more_than_a_report(claimed):
+    held = directives.told(accepted(), DirectiveStatus("d-1", "car", S.IN_FORCE, claimed, at(20)), at(21))
+    assert (held.state, held.certainty) == (S.ACCEPTED, min(claimed, Certainty.BACKEND_REPORTED))
+
+
+ASLEEP = BackendError(ErrorCode.ASLEEP, "x", retry_after_s=30.0)
+WAKES, SLEEPS_ON = Capability("m", 1, 1), Capability("m", 1, 1, wake_supported=False)
+
+
+def test_a_car_is_worth_waking_once_and_only_where_that_is_possible_and_in_time():
+    held = directives.refused(sent(), ASLEEP, at(1), 0.0)
+    assert directives.worth_waking(held, WAKES)
+    assert not directives.worth_waking(held, SLEEPS_ON)
+    assert not directives.worth_waking(dataclasses.replace(held, woken_at=at(1)), WAKES)
+    assert not directives.worth_waking(dataclasses.replace(held, retry_at=at(3541)), WAKES)
+    other = directives.refused(sent(), BackendError(ErrorCode.RATE_LIMITED, "x"), at(1), 0.0)
+    assert not directives.worth_waking(other, WAKES)
+
+
+def test_a_key_that_conflicts_when_sent_again_is_read_before_it_is_given_up():
+    conflict = BackendError(ErrorCode.INVALID_REQUEST, "key: was used with another body")
+    assert directives.refused(sent(), conflict, at(1), 0.5).state is S.REJECTED
+    again = directives.sent(directives.refused(sent(), ASLEEP, at(1), 0.0), at(60))
+    doubted = directives.refused(again, conflict, at(61), 0.5)
+    assert (doubted.state, doubted.in_doubt) == (S.REQUESTED, True)
+
+
+def test_what_an_earlier_life_left_waits_past_its_end_for_its_backends_word():
+    unread = dataclasses.replace(directives.observed(accepted(), seen(20, power_w=0.0), at(21)), unread=True)
+    assert directives.passed(unread, at(3700)) is unread
+    status = DirectiveStatus("d-1", "car", S.OVERRIDDEN, Certainty.BACKEND_REPORTED, at(900), ErrorCode.USER_OVERRIDE)
+    assert directives.told(unread, status, at(3700)).state is S.OVERRIDDEN
+    silent = directives.never_arrived(unread, at(3700))
+    assert directives.passed(silent, at(3700)).state is S.RELEASED
+    assert directives.passed(unread, at(3600 + 900)).state is S.RELEASED
+
+
+def test_settings_that_a_reading_shows_from_while_we_held_the_car_are_not_its_drivers():
+    ours = Snapshot("car", limit_soc_pct=Reading(50.0, at(3500), at(3500)))
+    drivers = Snapshot("car", limit_soc_pct=Reading(70.0, at(3700), at(3700)))
+    left = directives.Left(directives.DriverSettings(80.0, 16.0, ChargeState.CHARGING), at(3600))
+    assert directives.settings_before(ours, left) == left.before
+    assert directives.settings_before(drivers, left) == directives.DriverSettings(70.0, 16.0, ChargeState.CHARGING)
+    assert directives.settings_before(ours).limit_soc_pct == 50.0

@@ -285,6 +285,12 @@ class Book:
             row = (await session.execute(query)).scalar_one_or_none()
         return None if row is None else row.name
 
+    async def ref_of_vin(self, vin: str) -> str | None:
+        """The pseudonym of the car that its automaker knows by this VIN."""
+        async with self._session() as session:
+            query = select(PersonRow.vehicle_ref).where(PersonRow.vin == vin)
+            return (await session.execute(query)).scalar_one_or_none()
+
     async def personal(self, ref: str) -> PersonRow | None:
         """Whose car it is: for tests and for a driver who asks what is on file."""
         async with self._session() as session:

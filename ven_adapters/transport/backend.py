@@ -16,7 +16,9 @@ from ven_adapters.contract import (
     BackendError,
     BackendEvent,
     Capability,
+    Certainty,
     Directive,
+    DirectivesChanged,
     DirectiveStatus,
     ErrorCode,
     Setting,
@@ -123,8 +125,8 @@ class HttpVehicleBackend:
         return self._load(Ack, await self._session.call(Call("DELETE", path, writes=True)))
 
     async def status(self, vehicle_ref: str, directive_id: str) -> DirectiveStatus:
-        """The backend's own view of a directive."""
-        return await self._read(DirectiveStatus, _directive(vehicle_ref, directive_id))
+        """The backend's own view of a directive, for no more than an automaker's word is worth."""
+        return _by_report(await self._read(DirectiveStatus, _directive(vehicle_ref, directive_id)))
 
     async def events(self) -> AsyncIterator[BackendEvent]:
         """What the backend pushes. Subscribes first, and again whenever the line has been quiet for long."""
@@ -141,7 +143,7 @@ class HttpVehicleBackend:
                 if not batch:
                     await self._renew(address, webhook.secret)
                 for event in batch:
-                    yield event
+                    yield _by_reports(event)
         finally:
             await receiver.stop()
 
@@ -170,6 +172,19 @@ class HttpVehicleBackend:
             return load(of, loads(body), received_at=self._clock.now())
         except BackendError as error:
             raise BackendError(ErrorCode.BACKEND_TRANSIENT, f"the backend's answer: {error.detail}") from None
+
+
+def _by_report(status: DirectiveStatus) -> DirectiveStatus:
+    """A cloud reads no meter at the charging point: whatever it claims of a directive is its report."""
+    if status.certainty <= Certainty.BACKEND_REPORTED:
+        return status
+    return dataclasses.replace(status, certainty=Certainty.BACKEND_REPORTED)
+
+
+def _by_reports(event: BackendEvent) -> BackendEvent:
+    if not isinstance(event, DirectivesChanged):
+        return event
+    return dataclasses.replace(event, statuses=tuple(map(_by_report, event.statuses)))
 
 
 def _vehicle(ref: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from ven_adapters.contract import DirectiveState
+from ven_adapters.contract import DirectiveState, ErrorCode
 from ven_adapters.ven.directives import DriverSettings, Held
 from ven_adapters.ven.store import HistoryRow, Values, print_at
 
@@ -17,15 +17,16 @@ STEP, UNSENT, WOKEN, ENDING, RESTORED = "step", "unsent", "woken", "ending", "re
 CHOICE, LEFT_OUT, LEFT_ALONE = "choice", "left out", "left alone"
 STATES = tuple(DirectiveState)
 _CODES = {state: code for code, state in enumerate(STATES)}
+_ERRORS = {error: code for code, error in enumerate((None, *ErrorCode))}
 # What a step may bring, beside the state it led to.
 _FACTS = ("evidence", "source", "error", "action", "in_doubt", "unread")
 _INSTANTS = ("sent_at", "confirmed_at", "contradicted_at", "unplugged_at", "retry_at")
 
 
 def mark_of(held: Held) -> int:
-    """What makes a step worth a row, packed into a number: state, certainty, sends, doubt, contradiction."""
+    """What makes a step worth a row, packed into a number: state, certainty, doubt, contradiction, sends, error."""
     doubts = held.in_doubt + 2 * (held.contradicted_at is not None) + 4 * held.unread
-    return _CODES[held.state] + 16 * held.certainty + 256 * doubts + 4096 * held.attempts
+    return _CODES[held.state] + 16 * (held.certainty + 16 * (doubts + 16 * (held.attempts + 16 * _ERRORS[held.error])))
 
 
 def state_of(mark: int) -> DirectiveState:

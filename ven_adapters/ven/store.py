@@ -117,11 +117,10 @@ class Remembered:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
-    """All that is stored of one car, oldest first."""
+    """All that is stored of one car, its history oldest first."""
 
     history: tuple[HistoryRow, ...]
     directives: tuple[DirectiveRow, ...]
-    zones: tuple[ZoneRow, ...]
     enrolment: EnrolmentRow | None
 
 
@@ -143,8 +142,7 @@ class Store:
         async with self._engine.begin() as connection:
             if connection.dialect.name == "sqlite":
                 await connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
-            tables = [_table(model) for model in TABLES]
-            await connection.run_sync(lambda sync: SQLModel.metadata.create_all(sync, tables=tables))
+            await connection.run_sync(_create)
 
     async def close(self) -> None:
         """Commit what is noted and let go of the database."""
@@ -176,15 +174,18 @@ class Store:
             )
 
     async def facts(self, ref: str) -> Facts:
-        """What is stored of one car, and of the zones that it was ever steered or left alone in."""
+        """What is stored of one car."""
         async with self._engine.connect() as connection:
             history = await _rows(connection, HistoryRow, vehicle_ref=ref)
             directives = await _rows(connection, DirectiveRow, vehicle_ref=ref)
             enrolment = next(iter(await _rows(connection, EnrolmentRow, vehicle_ref=ref)), None)
-            zones = await _rows(connection, ZoneRow, zone=enrolment.zone) if enrolment is not None else []
-        history.sort(key=lambda row: row.seq)
-        zones.sort(key=lambda row: row.seq)
-        return Facts(tuple(history), tuple(directives), tuple(zones), enrolment)
+        return Facts(tuple(sorted(history, key=lambda row: row.seq or 0)), tuple(directives), enrolment)
+
+    async def asked(self, zone: str) -> list[ZoneRow]:
+        """What a zone was asked, oldest first."""
+        async with self._engine.connect() as connection:
+            rows = await _rows(connection, ZoneRow, zone=zone)
+        return sorted(rows, key=lambda row: row.seq or 0)
 
     async def totals(self) -> Mapping[str, int]:
         """How many directives ended or stand in each state, and under `confirmed` how many were ever in force."""
@@ -256,6 +257,21 @@ def parse_at(text: str) -> datetime:
 def document(content: Mapping[str, Any]) -> str:
     """A JSON column."""
     return json.dumps(content, separators=(",", ":"), sort_keys=True)
+
+
+def _create(connection: sqlalchemy.Connection) -> None:
+    """Make the tables that are missing; one of an earlier version that was stricter than it is now is made anew."""
+    tables, found = [_table(model) for model in TABLES], sqlalchemy.inspect(connection)
+    exports, strict = _table(ExportRow), "car_export_strict"
+    known = found.get_columns(exports.name) if found.has_table(exports.name) else ()
+    old = [column["name"] for column in known] if any(not one["nullable"] for one in known[-1:]) else []
+    if old:
+        connection.execute(sqlalchemy.text(f"ALTER TABLE {exports.name} RENAME TO {strict}"))
+    SQLModel.metadata.create_all(connection, tables=tables)
+    if old:
+        names = ", ".join(old)
+        connection.execute(sqlalchemy.text(f"INSERT INTO {exports.name} ({names}) SELECT {names} FROM {strict}"))  # noqa: S608 - names of our own
+        connection.execute(sqlalchemy.text(f"DROP TABLE {strict}"))
 
 
 def _table(model: type[SQLModel]) -> sqlalchemy.Table:

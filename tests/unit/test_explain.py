@@ -1,0 +1,236 @@
+"""One paragraph that says why a car did what it did, from nothing but what was written down at the time."""
+
+import pytest
+from directive_cases import at, desire, paused, reading, seen
+
+from ven_adapters.contract import (
+    Ack,
+    BackendError,
+    Certainty,
+    ChargeState,
+    DirectiveKind,
+    DirectiveState,
+    DirectiveStatus,
+    DriverChoice,
+    ErrorCode,
+    Rung,
+    Snapshot,
+)
+from ven_adapters.ven import directives, evidence, words
+from ven_adapters.ven.car import Car
+from ven_adapters.ven.explain import Unexplained, explanation, plain, zone_of
+from ven_adapters.ven.guardrails import Reason
+from ven_adapters.ven.permits import WORDS, Refusal
+from ven_adapters.ven.reconcile import reconcile
+from ven_adapters.ven.roster import Roster
+from ven_adapters.ven.store import DirectiveRow, EnrolmentRow, Facts, HistoryRow, ZoneRow, document, print_at
+from ven_adapters.ven.telling import paragraph
+
+S = DirectiveState
+ASKED = {
+    "ruling": "SIMPLE",
+    "asked_kw": 120.0,
+    "planned_kw": 118.5,
+    "asks": [
+        {
+            "what": "simple",
+            "value": 3.0,
+            "type": "SIMPLE",
+            "program": "program",
+            "event": "event",
+            "interval": 0,
+            "priority": 1,
+            "start": print_at(at(0)),
+            "end": print_at(at(3600)),
+            "currency": None,
+        }
+    ],
+}
+
+
+class Life:
+    """A roster whose rows are kept as a store would, and the steps that a dispatcher would take."""
+
+    def __init__(self) -> None:
+        self.roster, self.extra, self.rows = Roster(), [], []
+
+    def submit(self, at_s, error=None, **wanted):
+        given = {"why": "SIMPLE_LEVEL", "level_pct": 52.0, "target_soc_pct": 80.0, "ready_by": at(36_000)} | wanted
+        before = Snapshot("car", limit_soc_pct=reading(80.0, -9), charge_state=reading(ChargeState.CHARGING, -9))
+        step = reconcile(desire(**given), self.roster.car("car"), before, at(at_s))
+        self.roster.put("car", step.car, step.ended)
+        self.roster.taken_up("car", step.target, at(at_s))
+        name = step.target.directive.directive_id
+        answer = Ack(name, S.ACCEPTED, paused(), "act-7")
+        self.roster.outcome(
+            "car",
+            name,
+            lambda held: (
+                directives.acknowledged(held, answer, at(at_s + 1))
+                if error is None
+                else directives.refused(held, error, at(at_s + 1), 0.5)
+            ),
+            at(at_s + 1),
+        )
+        return name
+
+    def observe(self, snapshot, at_s):
+        self.roster.observe(snapshot, at(at_s))
+        self.roster.seen_after(snapshot, at(at_s))
+
+    def happened(self, what, at_s, **facts):
+        self.extra.append(evidence.of_car("car", what, at(at_s), facts))
+
+    def facts(self):
+        self.rows += [*self.extra, *self.roster.drain()]
+        self.extra = []
+        history = [row.values for row in self.rows if row.model is HistoryRow]
+        newest = {row.values["directive_id"]: row.values for row in self.rows if row.model is DirectiveRow}
+        enrolled = EnrolmentRow(vehicle_ref="car", zone="bay", document="{}", at=print_at(at(0)))
+        numbered = [HistoryRow(**values, seq=number) for number, values in enumerate(history)]
+        ordered = tuple(sorted(numbered, key=lambda row: row.at))
+        return Facts(ordered, tuple(DirectiveRow(**values) for values in newest.values()), enrolled)
+
+    def explained(self, at_s, asks=ASKED):
+        zones = [] if asks is None else [ZoneRow(seq=1, zone="bay", at=print_at(at(0)), document=document(asks))]
+        return explanation("car", self.facts(), zones, at(at_s))
+
+    def said(self, at_s, asks=ASKED):
+        return paragraph(self.explained(at_s, asks))
+
+
+@pytest.fixture
+def life():
+    return Life()
+
+
+def test_a_directive_that_was_followed_is_told_from_the_event_to_the_proof(life):
+    name = life.submit(5)
+    life.observe(seen(60, power_w=0.0), 61)
+    life.roster.age(at(3600))
+    life.observe(
+        Snapshot("car", limit_soc_pct=reading(80.0, 3660), charge_state=reading(ChargeState.CHARGING, 3660)), 3661
+    )
+    told = life.said(900)
+    for words_ in (
+        "At 2026-07-15 23:15:00Z car car was in zone bay",
+        "event event of programme program (interval 0, priority 1) asked SIMPLE 3 until 2026-07-16 00:00:00Z",
+        "the plan aimed at 120.0 kW for the zone and expected 118.5 kW",
+        f"Directive {name}, for event event (interval 0), told it to pause",
+        "because the zone's SIMPLE level asked for it (SIMPLE_LEVEL); battery at 52 %, target 80 %",
+        "It was written down and sent at 2026-07-15 23:00:05Z (call 1).",
+        "Its backend took it at 2026-07-15 23:00:06Z as act-7, to be kept by stopping the charge.",
+        "in force from 2026-07-15 23:01:01Z, shown by power_w=0, observed at 2026-07-15 23:01:00Z (source: backend)",
+        "So at that instant it stood as IN_FORCE, certainty VEHICLE_OBSERVED",
+        "Later: At 2026-07-16 00:00:00Z it ended in time and the car was released (RELEASED).",
+    ):
+        assert words_ in told
+    assert "\n" not in told
+    afterwards = life.said(3700)
+    assert (
+        "the car was seen given back to its driver's settings (limit_soc_pct 80.0, charge_state CHARGING)" in afterwards
+    )
+    assert "nothing was asked of the car, which did as its driver had set it" in afterwards
+
+
+def test_settings_that_were_not_given_back_are_said_aloud(life):
+    life.submit(5)
+    life.observe(seen(60, power_w=0.0), 61)
+    life.roster.age(at(3600))
+    life.observe(
+        Snapshot("car", limit_soc_pct=reading(50.0, 3660), charge_state=reading(ChargeState.STOPPED, 3660)), 3661
+    )
+    assert "seen NOT to be set as its driver had it: limit_soc_pct 50 instead of 80" in life.said(3700)
+
+
+def test_what_is_not_known_yet_at_the_instant_is_not_said_of_it(life):
+    life.submit(5)
+    life.observe(seen(60, power_w=0.0), 61)
+    told = life.said(30)
+    assert "stood as ACCEPTED, certainty ACCEPTED" in told
+    assert "in force" not in told
+
+
+def test_doubts_retries_and_wakes_are_told(life):
+    name = life.submit(0, BackendError(ErrorCode.ASLEEP, "x", retry_after_s=30.0))
+    life.roster.woken("car", name, at(1))
+    told = life.said(10)
+    assert "By 2026-07-15 23:00:01Z it had not been taken, because the car was asleep (ASLEEP)" in told
+    assert "the sleeping car was called, once" in told
+    life.submit(400, BackendError(ErrorCode.OUTCOME_UNKNOWN, "x"))
+    told = life.said(500)
+    assert "(call 2)" in told
+    assert "the answer was lost" in told
+    assert "what became of it was to be read before anything else" in told
+
+
+def test_an_override_and_a_drivers_choice_are_told(life):
+    name = life.submit(0)
+    status = DirectiveStatus(name, "car", S.OVERRIDDEN, Certainty.BACKEND_REPORTED, at(300), ErrorCode.USER_OVERRIDE)
+    life.roster.told(status, at(301))
+    life.happened(evidence.CHOICE, 302, choice="BOOST", until=print_at(at(4000)))
+    told = life.said(600)
+    assert "it was overridden by the driver, who is left alone for it, because the driver took over" in told
+    assert "The driver had asked to charge now at 2026-07-15 23:05:02Z until 2026-07-16 00:06:40Z." in told
+
+
+def test_a_choice_that_is_over_or_undone_is_not_in_force(life):
+    life.happened(evidence.CHOICE, 0, choice="OPT_OUT", until=None)
+    life.happened(evidence.CHOICE, 10, choice="OPT_IN", until=None)
+    life.happened(evidence.CHOICE, 20, choice="BOOST", until=print_at(at(60)))
+    life.happened(evidence.LEFT_OUT, 30, event="event", until=print_at(at(3600)))
+    told = life.said(100)
+    assert "opted" not in told
+    assert "charge now" not in told
+    assert "The driver took no part in event event until" in told
+
+
+def test_why_nothing_was_asked_is_told(life):
+    life.happened(evidence.LEFT_ALONE, 5, zone="bay", reason="AWAY", refusal="INTERCONNECTION")
+    told = life.said(600)
+    assert "the car was left alone, because it was not known to be plugged in at its own site (AWAY)" in told
+    assert "no discharge was asked for want of an interconnection agreement (INTERCONNECTION)" in told
+    assert "of which no event asked anything" in life.said(600, None)
+
+
+def test_a_call_that_was_held_back_is_told(life):
+    step = reconcile(desire(why="SIMPLE_LEVEL"), Car(), None, at(5))
+    life.roster.put("car", step.car)
+    life.roster.taken_up("car", step.target, at(5))
+    life.roster.unsent("car", step.target, at(6))
+    assert "At 2026-07-15 23:00:06Z it was held back unsent" in life.said(60)
+
+
+def test_an_unknown_car_and_an_instant_before_everything_are_refused_in_a_sentence(life):
+    with pytest.raises(Unexplained, match="nothing is stored of 'WBA0'"):
+        zone_of("WBA0", Facts((), (), None), at(0))
+    life.submit(50)
+    with pytest.raises(Unexplained, match="from before 2026-07-15T23:00:50"):
+        life.explained(10)
+
+
+def test_a_program_reads_the_facts_behind_the_words(life):
+    name = life.submit(5)
+    life.observe(seen(60, power_w=0.0), 61)
+    found = plain(life.explained(900))
+    assert found["directive"]["directive"].directive_id == name
+    assert [step["state"] for step in found["directive"]["steps"]] == [S.REQUESTED, S.ACCEPTED, S.IN_FORCE]
+    assert found["directive"]["steps"][2]["facts"]["evidence"] == "power_w=0"
+    assert found["asked"]["asks"][0]["event"] == "event"
+
+
+@pytest.mark.parametrize(
+    ("codes", "table"),
+    [
+        (Reason, words.BECAUSE),
+        (DirectiveKind, words.DOES),
+        (Rung, words.BY),
+        (Certainty, words.SURE),
+        (DriverChoice, words.CHOSE),
+        (ErrorCode, words.FAILED),
+        (directives.FINAL_STATES, words.ENDED),
+        ([one for one in Refusal if one], WORDS),
+    ],
+)
+def test_every_code_has_words(codes, table):
+    assert set(codes) == set(table)
