@@ -211,7 +211,7 @@ async def test_an_account_that_is_linked_while_we_run_gets_its_line_and_one_that
     await rig.up("owner-2")
     await rig.publish(("63", 0), gcid="other-gcid")
     assert (await rig.next()).soc_pct.value == 63
-    Folder(tmp_path / "state" / "grants").forget("owner-2")
+    await Folder(tmp_path / "state" / "grants").forget("owner-2")
     await rig.up("owner-2", standing=False)
     assert "owner-1" in rig.source.stream.up
 
@@ -243,6 +243,7 @@ async def test_readings_of_the_stream_come_beside_what_the_backend_pushes(rig, g
             raise BackendError(ErrorCode.INVALID_REQUEST, "webhook_secret: is required to receive events")
 
     guard.good.add("id_token-0")
+    await rig.up()
     events = WithSource(Backend(), rig.source).events()
     assert (await anext(events)) == SnapshotsSeen(())
     await events.aclose()

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from ven_adapters.__main__ import app
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.linking.link import Ways, link
+from ven_adapters.linking.link import Ways, link, unlink
 from ven_adapters.transport import consent
 from ven_adapters.transport.grants import Folder, fetch
 from vtn.errors import ConfigError
@@ -92,6 +92,9 @@ class Bmw(Consents, ReadOnlyCloud):
 class Smartcar(Consents, SmartcarCloud):
     """A car comes when its owner has agreed on the page."""
 
+    def answer(self, request, body):
+        return (204, {}, None) if request.method == "DELETE" else super().answer(request, body)
+
     def page(self, query):
         assert (query["mode"], query["user"], query["client_id"]) == ("live", "owner-1", "us")
         self.cars["veh-synthetic-3"] = self.cars["veh-synthetic-1"]
@@ -100,6 +103,8 @@ class Smartcar(Consents, SmartcarCloud):
 
 class Enode(Consents, EnodeCloud):
     def answer(self, request, body):
+        if request.method == "DELETE":
+            return 204, {}, None
         if request.path == "/users/owner-1/link":
             self.session = body
             query = {"redirect_uri": body["redirectUri"].partition("?")[0]}
@@ -325,6 +330,23 @@ async def test_a_wrong_setting_is_named(stage, key, value):
     stage.settings["consent"][key] = value
     error = await stage.fails(stage.link())
     assert f"settings.consent.{key}" in error.detail
+
+
+async def test_what_an_owner_granted_can_be_erased(stage, tmp_path):
+    await stage.linked()
+    await unlink("tesla", stage.settings, "owner-1")
+    assert Folder(tmp_path / "grants").names() == ()
+    assert "has no grant" in (await stage.fails(unlink("tesla", stage.settings, "owner-1"))).detail
+
+
+@pytest.mark.parametrize(
+    ("oem", "cloud", "path"),
+    [("enode", "Enode", "/users/owner-1/authorization"), ("smartcar", "Smartcar", "/users/owner-1")],
+)
+async def test_a_grant_that_the_vendor_keeps_is_ended_there(oem, cloud, path, tmp_path):
+    async for stage in staged(oem, globals()[cloud], tmp_path):
+        await unlink(oem, stage.settings, "owner-1")
+        assert ("DELETE", path) in stage.cloud.requests
 
 
 # --- device codes -----------------------------------------------------------------------------------------------------

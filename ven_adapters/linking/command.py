@@ -18,12 +18,13 @@ def link(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     again: Annotated[bool, typer.Option("--again", help="Replace the account's grant.")] = False,  # noqa: FBT002 - a switch
     paste: Annotated[bool, typer.Option("--paste", help="Ask for the returned address.")] = False,  # noqa: FBT002 - a switch
     browse: Annotated[bool, typer.Option("--open", help="Open the page here.")] = False,  # noqa: FBT002 - a switch
+    forget: Annotated[bool, typer.Option("--forget", help="Erase what this owner granted.")] = False,  # noqa: FBT002 - a switch
     patience_s: Annotated[float, typer.Option(min=1, help="How long to wait for the owner.")] = 600.0,
 ) -> None:
     """Let an owner open his cars to this adapter: print the consent page, keep what he grants, name his cars."""
     from ven_adapters.config import read_settings
     from ven_adapters.contract import BackendError
-    from ven_adapters.linking.link import Ways
+    from ven_adapters.linking.link import Ways, unlink
     from ven_adapters.linking.link import link as link_account
     from ven_adapters.registry import UnknownOem
 
@@ -32,7 +33,11 @@ def link(  # noqa: PLR0913, PLR0917 - each option is one of the user's
         raise ConfigError(f"{config}: oem: is {settings.oem!r}, not {name!r} as the command line says")
     ways = Ways(typer.echo, _asked if paste else None, _opened if browse else None, patience_s)
     try:
-        asyncio.run(link_account(name, settings.backend, account, ways, again=again))
+        if forget:
+            asyncio.run(unlink(name, settings.backend, account))
+            typer.echo(f"{account}: what was granted is erased; the owner may end it at the vendor, too")
+        else:
+            asyncio.run(link_account(name, settings.backend, account, ways, again=again))
     except (BackendError, UnknownOem) as error:
         raise ConfigError(str(error)) from None
 

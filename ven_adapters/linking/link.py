@@ -49,6 +49,16 @@ async def link(oem: str, settings: Mapping[str, Any], name: str, ways: Ways, *, 
         await asked.close()
 
 
+async def unlink(oem: str, settings: Mapping[str, Any], name: str) -> None:
+    """Erase what an owner granted. Raises BackendError with what to do next, UnknownOem."""
+    asked = consent(oem)(settings, name)
+    try:
+        async with _alone(settings, oem, name):
+            await asked.forget()
+    finally:
+        await asked.close()
+
+
 @contextlib.asynccontextmanager
 async def _alone(settings: Mapping[str, Any], oem: str, name: str) -> AsyncIterator[None]:
     """The right to link this account, which one process has at a time."""

@@ -15,7 +15,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from ven_adapters.contract import (
     BackendError,
@@ -38,7 +37,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport import ladder
 from ven_adapters.transport.codec import dumps
-from ven_adapters.transport.consent import Consent, HostedConsent, Options, options
+from ven_adapters.transport.consent import Consent
 from ven_adapters.transport.grants import AppTokens
 from ven_adapters.transport.keeper import KeptBackend
 from ven_adapters.transport.pushes import Meaning, Pushes, keyed_digest, same
@@ -114,14 +113,11 @@ def judge(refusal: Refusal) -> BackendError:
     return by_status(refusal, STATUSES, f"Enode answered {refusal.status}")
 
 
-USUAL = Options(scope="vehicle:read:data vehicle:read:location vehicle:control:charging")
-
-
 def consent(settings: Mapping[str, Any], name: str) -> Consent:
-    """An owner links his car to our client by Enode's page; Enode keeps his grant, and `name` is his user id there."""
-    read, asked = vendor_settings("enode", settings), options(settings.get("consent", {}), USUAL)
-    cars = Enodes(read)
-    return HostedConsent(asked, lambda state: cars.link(name, asked, state), lambda: cars.refs_of(name), cars.close)
+    """An owner links his car to our client by Enode's page; see `oems.enode_link`."""
+    from ven_adapters.oems.enode_link import consent as made
+
+    return made(settings, name)
 
 
 class Enodes:
@@ -144,20 +140,6 @@ class Enodes:
             if after is None:
                 return
             query = {"after": str(after)}
-
-    async def refs_of(self, user: str) -> list[str]:
-        """One owner's cars."""
-        raw = await self._session.json(Call("GET", f"/users/{quote(user, safe='')}/vehicles"))
-        return [self._known(car) for car in pick(raw, "data")]
-
-    async def link(self, user: str, asked: Options, state: str) -> str:
-        """The page where an owner links his car; he comes back with our state."""
-        wanted = {"vendor": asked.vendor} if asked.vendor else {}
-        back = f"{asked.redirect_uri}?{urlencode({'state': state})}"
-        session = {"vendorType": "vehicle", "scopes": asked.scope.split(), "language": asked.language}
-        body = dumps({**wanted, **session, "redirectUri": back})
-        call = Call("POST", f"/users/{quote(user, safe='')}/link", body=body, writes=True)
-        return str(pick(await self._session.json(call), "linkUrl"))
 
     async def capability(self, ref: str) -> Capability:
         """What Enode says that the car is capable of."""

@@ -16,6 +16,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from ven_adapters.contract import (
     BackendError,
@@ -83,7 +84,7 @@ def consent(settings: Mapping[str, Any], name: str) -> Consent:
     async def came() -> list[str]:
         return [car.ref async for car in cars.refs() if car.ref not in known]
 
-    return HostedConsent(asked, page, came, cars.close)
+    return HostedConsent(asked, page, came, cars.close, lambda: cars.forget(name))
 
 
 class Smartcars:
@@ -107,6 +108,10 @@ class Smartcars:
                 self._users[ref] = user
                 yield VehicleRef(ref)
             page, full = page + 1, len(found) == PAGE
+
+    async def forget(self, user: str) -> None:
+        """End every connection of an owner."""
+        await self._session.call(Call("DELETE", f"/users/{quote(user, safe='')}", writes=True))
 
     async def capability(self, ref: str) -> Capability:
         """What the car's signals tell of it."""

@@ -59,6 +59,9 @@ class Consent(Protocol):
     async def cars(self) -> list[str]:
         """The cars that this owner opened to us, by our refs."""
 
+    async def forget(self) -> None:
+        """Erase what the owner granted, here or at the vendor who keeps it."""
+
     async def close(self) -> None:
         """Let go of connections."""
 
@@ -106,6 +109,12 @@ class Account:
         """Whether its grant is kept already."""
         return self.folder.holds(self.name)
 
+    async def forget(self) -> None:
+        """Erase its grant; INVALID_REQUEST when there is none."""
+        if not self.held():
+            raise BackendError(ErrorCode.INVALID_REQUEST, f"{self.name}: has no grant here")
+        await self.folder.forget(self.name)
+
 
 def account(settings: VendorSettings, name: str) -> Account:
     """The account; INVALID_REQUEST without a folder for its grant, or for a name that is no plain word."""
@@ -150,6 +159,10 @@ class CodeConsent:
         """Whether a grant of this account is kept already."""
         return self._account.held()
 
+    async def forget(self) -> None:
+        """Erase the grant."""
+        await self._account.forget()
+
     async def begin(self) -> Begun:
         """The vendor's consent page."""
         state = secrets.token_urlsafe(STATE_BYTES)
@@ -186,6 +199,10 @@ class DeviceConsent:
     def held(self) -> bool:
         """Whether a grant of this account is kept already."""
         return self._account.held()
+
+    async def forget(self) -> None:
+        """Erase the grant."""
+        await self._account.forget()
 
     async def begin(self) -> Begun:
         """The page where the owner confirms, and the code."""
@@ -225,8 +242,10 @@ class DeviceConsent:
 class HostedConsent:
     """A vendor's own page that keeps the owner's grant itself: nothing comes back but the owner."""
 
-    def __init__(self, options: Options, page: Callable[[str], Awaitable[str]], cars: Cars, close: Close) -> None:
-        self._page, self.cars, self.close, self.afterwards = page, cars, close, ""
+    def __init__(
+        self, options: Options, page: Callable[[str], Awaitable[str]], cars: Cars, close: Close, forget: Close
+    ) -> None:
+        self._page, self.cars, self.close, self.forget, self.afterwards = page, cars, close, forget, ""
         self.redirect_uri: str | None = options.redirect_uri
 
     def held(self) -> bool:

@@ -55,9 +55,10 @@ class Folder:
         """Keep a grant that an owner has just given."""
         store(self.file(name), grant)
 
-    def forget(self, name: str) -> None:
-        """Erase a grant that an owner took back."""
-        self.file(name).unlink(missing_ok=True)
+    async def forget(self, name: str) -> None:
+        """Erase a grant that an owner took back; a renewal that is under way cannot bring it back."""
+        async with only_writer(self.file(name)):
+            self.file(name).unlink(missing_ok=True)
 
     def holds(self, name: str) -> bool:
         """Whether there is a grant of this account."""

@@ -143,15 +143,14 @@ class Stream:
         user, password = _credentials(grant)
         left_s = (grant.expires_at - datetime.now(UTC)).total_seconds() - RENEW_BEFORE_S
         try:
-            async with asyncio.timeout(max(SHORTEST_S, left_s)) as until, self._line(user, password) as line:
+            async with self._line(user, password) as line:
                 worn.token = None
                 await line.subscribe(f"{user}/+", qos=QOS)
                 self.up.add(name)
-                async for message in line.messages:
-                    await self._take(message.payload)
-        except TimeoutError:
-            if not until.expired():
-                raise
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(max(SHORTEST_S, left_s)):
+                        async for message in line.messages:
+                            await self._take(message.payload)
             worn.token = grant.access_token
         except aiomqtt.MqttCodeError as error:
             worn.token = grant.access_token if _refused(error) else worn.token
