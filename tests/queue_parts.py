@@ -36,7 +36,8 @@ _numbers = itertools.count(1)
 class NatsServer:
     """One server on one port; `kill` and `start` again find the same store, as after a crash."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: Path | None = None) -> None:
+        self._config = config
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -48,7 +49,8 @@ class NatsServer:
         return f"nats://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [str(server_program()), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self._folder)]
+        command = [str(server_program()), "-a", "127.0.0.1", "-p", str(self.port)]
+        command += ["-c", str(self._config)] if self._config is not None else ["-js", "-sd", str(self._folder)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         patient_until_s = time.monotonic() + PATIENCE_S
         while not self._answers():
@@ -68,8 +70,8 @@ class NatsServer:
 
 
 @contextlib.contextmanager
-def nats_server(folder: Path):
-    server = NatsServer(folder)
+def nats_server(folder: Path, config: Path | None = None):
+    server = NatsServer(folder, config)
     server.start()
     try:
         yield server

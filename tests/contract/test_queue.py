@@ -6,7 +6,8 @@ import dataclasses
 import itertools
 import logging
 import random
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import nats
 import pytest
@@ -36,6 +37,7 @@ from ven_adapters.ven.queue.executor import Executor
 from ven_adapters.ven.queue.facts import Listener, parts
 from ven_adapters.ven.queue.link import Link
 from ven_adapters.ven.queue.messages import Outcome, Record, Refusal, place, write
+from vtn.auth.pki import make_development_certificates
 
 _numbers = itertools.count(1)
 
@@ -404,4 +406,55 @@ async def test_nothing_is_said_to_a_server_without_tls_where_tls_is_demanded(ser
     await eventually(lambda: "offers no TLS" in caplog.text)
     assert not link.up
     assert "hush-hush" not in caplog.text
+    await link.close()
+
+
+EXAMPLE = Path(__file__).parents[2] / "config" / "nats.example.conf"
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """A server that runs the example's configuration, and the settings of its two users."""
+    make_development_certificates(tmp_path, ["localhost"], datetime.now(UTC))
+    config = tmp_path / "nats.conf"
+    config.write_text(EXAMPLE.read_text().replace("certs/", f"{tmp_path}/").replace("var/nats", f"{tmp_path}/nats"))
+    with nats_server(tmp_path / "nats", config) as server:
+        common = {"url": f"tls://localhost:{server.port}", "stream": "EVTN", "ca": tmp_path / "ca.pem"}
+        yield [
+            queue_settings(server, **common, user=user, password=f"change-me-{number}")
+            for number, user in ((1, "planner"), (2, "executor"))
+        ]
+
+
+async def test_the_examples_users_may_do_their_part_over_tls_and_a_planner_cannot_make_up_outcomes(
+    cloud, guarded, caplog
+):
+    of_planner, of_executor = guarded
+    asked = directive(cloud, plugged(cloud)[0])
+    async with (
+        executing(backend_of(cloud.url, cloud.clock), of_executor, cloud.clock) as executor,
+        planning(of_planner, cloud.clock) as remote,
+    ):
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await submitted(remote, cloud, asked)).state is DirectiveState.ACCEPTED
+            assert (await remote.snapshot(asked.vehicle_ref)).vehicle_ref == asked.vehicle_ref
+        await eventually(lambda: executor.listener.listening)
+        await Listener(None, executor._link, "x")._publish(SnapshotsSeen((Snapshot(asked.vehicle_ref),)))
+        async with asyncio.timeout(PATIENCE_S), contextlib.aclosing(remote.events()) as events:
+            assert (await anext(events)).snapshots[0].vehicle_ref == asked.vehicle_ref
+        assert "violation" not in caplog.text.lower()
+        for subject in (remote._link.names.record(place(asked.vehicle_ref)), remote._link.names.answers("x")):
+            caplog.clear()
+            await remote._link.connection.publish(subject, b"{}")
+            await eventually(lambda: "permissions violation" in caplog.text.lower())
+    assert "change-me" not in caplog.text
+
+
+async def test_wrong_credentials_are_said_loudly_and_never_shown(guarded, caplog):
+    settings = guarded[0].model_copy(update={"password": "not-the-password"})
+    link = Link(settings, "bmw")
+    link.start()
+    await eventually(lambda: "authorization" in caplog.text.lower())
+    assert not link.up
+    assert "not-the-password" not in caplog.text
     await link.close()
