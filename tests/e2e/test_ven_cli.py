@@ -16,7 +16,7 @@ def said(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "simulate", "demo", "list"])
+@pytest.mark.parametrize("command", ["run", "execute", "simulate", "demo", "list"])
 def test_help_shows_an_example(command):
     code, out, _ = said(command, "--help")
     assert code == 0
@@ -36,6 +36,12 @@ def test_the_four_automakers_are_listed():
         (("demo", "--cars", "3"), "--cars"),
         (("run", "--config", "nowhere.toml"), "nowhere.toml: cannot be read"),
         (("run", "ford", "--config", "config/ven-adapter.example.toml"), "oem: is 'bmw'"),
+        (("execute", "ford", "--config", "config/ven-executor.example.toml"), "oem: is 'bmw'"),
+        (
+            ("run", "--config", "config/ven-adapter.example.toml", "--executors", "nats://nats.example:4222"),
+            "needs tls://",
+        ),
+        (("run", "--config", "config/ven-adapter.example.toml", "--shard", "bay,nowhere"), "'nowhere' is not a zone"),
     ],
 )
 def test_a_wrong_word_is_named_and_ends_with_code_2(arguments, word):
