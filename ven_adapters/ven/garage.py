@@ -193,7 +193,8 @@ class Garage:
     def capacity(self, zone: str) -> Capacity:
         """What a group can do together; export only as far as agreements and permissions reach."""
         view = self.fleet.zone(zone)
-        papers = view.discharge_consent & view.interconnected & (view.event_budget_kwh > 0)
+        papers = view.discharge_consent & view.interconnected & view.inverter_listed & (view.cycle_budget > 0)
+        papers &= (view.event_budget_kwh > 0) & (view.year_budget_kwh > 0)
         export_kw = np.where(papers, np.minimum(view.max_discharge_kw, view.export_limit_kw), 0.0)
         return Capacity(float(np.nansum(view.max_charge_kw)), float(export_kw.sum()))
 
