@@ -16,7 +16,7 @@ def said(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "execute", "simulate", "demo", "list"])
+@pytest.mark.parametrize("command", ["run", "execute", "simulate", "demo", "list", "check", "record"])
 def test_help_shows_an_example(command):
     code, out, _ = said(command, "--help")
     assert code == 0
@@ -31,6 +31,11 @@ def test_the_four_automakers_are_listed():
     ("arguments", "word"),
     [
         (("simulate", "edsel"), "edsel"),
+        (("check", "edsel"), "'edsel' is not an automaker that is installed; known are bmw"),
+        (("check",), "NAME is needed, one of bmw"),
+        (("check", "bmw", "--config", "nowhere.toml"), "nowhere.toml: cannot be read"),
+        (("check", "bmw", "--backend", "http://127.0.0.1:9", "--token", "t"), "cannot be asked for its cars"),
+        (("record", "edsel", "--out", "nowhere"), "edsel"),
         (("simulate", "bmw", "--clock", "fast"), "START@REAL_START_S*SPEED"),
         (("simulate", "bmw", "--starts-at", "noon"), "noon"),
         (("demo", "--cars", "3"), "--cars"),
