@@ -124,10 +124,10 @@ class App:
 
 
 @contextlib.asynccontextmanager
-async def served(given, clock=None):
+async def served(given, clock=None, explain=None):
     """The API at work, and its app."""
     now = clock or RealClock()
     async with opened(given) as book, book.write(now.now()) as write:
         await write.put_key("app", KEY)
-    async with running(given, now) as url, aiohttp.ClientSession() as http:
+    async with running(given, now, explain) as url, aiohttp.ClientSession() as http:
         yield App(http, url)

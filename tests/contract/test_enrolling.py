@@ -496,6 +496,35 @@ async def test_what_happened_to_a_car_comes_in_pages_and_for_enrolled_cars_only(
     assert (await app.get("/v1/cars/bmw-9001/changes?after=-1"))[0] == 400
 
 
+async def test_the_next_driver_of_a_car_reads_nothing_of_the_one_before(app):
+    await app.enrol()
+    await app.act("opt-out", {})
+    await app.act("sale")
+    await app.enrol()
+    said = (await app.get("/v1/cars/bmw-9001/changes"))[1]["changes"]
+    assert [one["type"] for one in said] == ["enrolled", "opt_in"]
+
+
+async def test_a_driver_is_told_why_his_car_did_what_it_did_and_not_anothers_story(tmp_path, url):
+    asked = []
+
+    async def explain(ref, at):
+        asked.append((ref, at))
+        return None if len(asked) > 1 else "No event asked anything."
+
+    async with served(settings(tmp_path, url), explain=explain) as app:
+        await app.enrol()
+        now = datetime.now(UTC)
+        status, answer = await app.get(f"/v1/cars/bmw-9001/why?at={now.isoformat().replace('+', '%2B')}")
+        assert (status, answer["why"]) == (200, "No event asked anything.")
+        assert asked == [("bmw-9001", now)]
+        assert (await app.get("/v1/cars/bmw-9001/why"))[0] == 404
+        for at in (instant(days=-1), instant(days=1), "noon", "2026-07-01T12:00:00"):
+            assert (await app.get(f"/v1/cars/bmw-9001/why?at={at.replace('+', '%2B')}"))[0] == 400
+        assert (await app.get("/v1/cars/nobody/why"))[0] == 404
+    assert len(asked) == 2
+
+
 async def test_an_app_that_asks_too_often_is_told_when_to_come_back(tmp_path, url):
     async with served(settings(tmp_path, url, requests_per_s=0.1)) as app:
         assert (await app.get("/v1/cars"))[0] == 200

@@ -19,7 +19,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlmodel import SQLModel, col, select
 
-from ven_adapters.enrolling.models import Agreement, Choice, ConsentEntry
+from ven_adapters.enrolling.answers import ConsentEntry
+from ven_adapters.enrolling.models import Agreement, Choice
 from ven_adapters.enrolling.tables import (
     TABLES,
     AnsweredRow,
@@ -228,9 +229,10 @@ class Book:
         async with self._session() as session:
             return [_entry(consent, terms) for consent, terms in (await session.execute(query)).all()]
 
-    async def changes(self, ref: str, after: int, limit: int) -> list[ChangeRow]:
-        """A car's journal after a number, oldest first."""
+    async def changes(self, ref: str, after: int, limit: int, since: datetime) -> list[ChangeRow]:
+        """A car's journal after a number and from an instant on, oldest first."""
         query = select(ChangeRow).where(ChangeRow.vehicle_ref == ref, col(ChangeRow.seq) > after)
+        query = query.where(col(ChangeRow.at) >= print_at(since))
         async with self._session() as session:
             return list((await session.execute(query.order_by(col(ChangeRow.seq)).limit(limit))).scalars())
 

@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 import orjson
@@ -19,21 +20,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from ven_adapters.config import EnrollingSettings
 from ven_adapters.enrolling import eligibility
 from ven_adapters.enrolling.acts import ACTS, BY_NAME, Act, parse
+from ven_adapters.enrolling.answers import CarPage, CarView, Change, Changes, History, Why
 from ven_adapters.enrolling.book import Book, Write, digest, parse_at
 from ven_adapters.enrolling.desk import Desk
-from ven_adapters.enrolling.models import (
-    CarPage,
-    CarView,
-    Change,
-    Changes,
-    Enrol,
-    History,
-    Model,
-    Problem,
-    Question,
-    Told,
-    Verdicts,
-)
+from ven_adapters.enrolling.models import Enrol, Model, Problem, Question, Told, Verdicts
 from ven_adapters.enrolling.openapi import document
 from ven_adapters.enrolling.pace import Pace
 from ven_adapters.enrolling.problems import Refused, unknown_car
@@ -50,6 +40,7 @@ IDEMPOTENCY = "Idempotency-Key"
 APP = web.RequestKey("app", str)
 
 _log = logging.getLogger(__name__)
+Explain = Callable[[str, datetime], Awaitable[str | None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -65,11 +56,14 @@ class Once:
 class Counter:
     """The handlers over one book and one desk."""
 
-    def __init__(self, book: Book, desk: Desk, clock: Clock, enrolling: EnrollingSettings) -> None:
+    def __init__(
+        self, book: Book, desk: Desk, clock: Clock, enrolling: EnrollingSettings, explain: Explain | None = None
+    ) -> None:
         self._book = book
         self._desk = desk
         self._clock = clock
         self._app_secret = enrolling.app_secret
+        self._explain = explain
         self._pace = Pace(enrolling.requests_per_s)
         self.changed = asyncio.Event()
 
@@ -84,6 +78,7 @@ class Counter:
         app.router.add_get("/v1/cars/{vehicle_ref}", self._car)
         app.router.add_get("/v1/cars/{vehicle_ref}/consents", self._history)
         app.router.add_get("/v1/cars/{vehicle_ref}/changes", self._changes)
+        app.router.add_get("/v1/cars/{vehicle_ref}/why", self._why)
         for act in ACTS:
             app.router.add_post(f"/v1/cars/{{vehicle_ref}}/{act.path}", self._handler(act))
         return app
@@ -132,11 +127,27 @@ class Counter:
         ref = request.match_info["vehicle_ref"]
         after = _count(request, "after", "0", least=0, most=2**62)
         limit = _count(request, "limit", "100", least=1, most=MOST_CARS)
-        if await self._book.agreement(ref) is None:
-            raise unknown_car(ref)
-        rows = await self._book.changes(ref, after, limit)
+        since = await self._since(ref)
+        rows = await self._book.changes(ref, after, limit, since)
         told = [Change(number=row.seq, type=row.what, at=parse_at(row.at), detail=row.detail) for row in rows]
         return _said(Changes(changes=tuple(told), next=told[-1].number if len(told) == limit else None))
+
+    async def _why(self, request: web.Request) -> web.Response:
+        ref, now = request.match_info["vehicle_ref"], self._clock.now()
+        at = _instant(request, "at", now)
+        if not await self._since(ref) <= at <= now:
+            raise Refused(HTTPStatus.BAD_REQUEST, "at: must not be before the enrolment, and not to come")
+        why = None if self._explain is None else await self._explain(ref, at)
+        if why is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "at: nothing is stored that could explain it")
+        return _said(Why(vehicle_ref=ref, at=at, why=why))
+
+    async def _since(self, ref: str) -> datetime:
+        """From when on a car's story is its present driver's; what was before is another's."""
+        agreement = await self._book.agreement(ref)
+        if agreement is None:
+            raise unknown_car(ref)
+        return agreement.enrolled_at
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -226,6 +237,18 @@ def _count(request: web.Request, name: str, usual: str, *, least: int, most: int
     if given.isascii() and given.isdigit() and len(given) < LONGEST_NUMBER and least <= int(given) <= most:
         return int(given)
     raise Refused(HTTPStatus.BAD_REQUEST, f"{name}: must be a whole number from {least} to {most}")
+
+
+def _instant(request: web.Request, name: str, usual: datetime) -> datetime:
+    """An instant of the query, with its offset."""
+    given = request.query.get(name)
+    try:
+        at = usual if given is None else datetime.fromisoformat(given.replace(" ", "+"))
+    except ValueError:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"{name}: must be an RFC 3339 date-time") from None
+    if at.tzinfo is None:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"{name}: needs an offset, such as Z for UTC")
+    return at.astimezone(UTC)
 
 
 def _once(request: web.Request, raw: bytes) -> Once | None:

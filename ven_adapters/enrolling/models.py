@@ -317,40 +317,6 @@ class Agreement(Model):
     ended_at: Instant | None = None
 
 
-class CarView(Model):
-    """A car as its automaker's app sees it."""
-
-    agreement: Agreement
-    choices: tuple[Choice, ...] = ()
-
-
-class CarPage(Model):
-    """Some cars, in the order of their refs; `next` goes into `after` for more."""
-
-    cars: tuple[Agreement, ...]
-    next: str | None = None
-
-
-class ConsentEntry(Model):
-    """One line of a car's consent history, which is never rewritten."""
-
-    number: int
-    scope: Annotated[Scope, pydantic.Field(strict=False)]
-    version: str
-    agreed: bool
-    at: Instant
-    recorded_at: Instant
-    terms_sha256: str
-    terms: str | None
-    valid_until: Instant | None = None
-
-
-class History(Model):
-    """A car's consents, oldest first."""
-
-    consents: tuple[ConsentEntry, ...]
-
-
 class Fault(Model):
     """One thing wrong with a request: where, as a JSON path, and the rule."""
 
@@ -377,25 +343,3 @@ class Told(Model):
     ]
     vehicle_ref: Ref
     data: dict[str, Any] = pydantic.Field(default_factory=dict)
-
-
-class Change(Model):
-    """One line of a car's journal; `detail` names the event of an opt-out, or why the car left a programme."""
-
-    number: int
-    type: str
-    at: Instant
-    detail: str = ""
-
-
-class Changes(Model):
-    """What happened to one car, oldest first; `next` goes into `after` for more."""
-
-    changes: tuple[Change, ...]
-    next: int | None = None
-
-
-class News(Change):
-    """A signed webhook to the automaker: something changed; the number orders them and never repeats."""
-
-    vehicle_ref: str

@@ -6,25 +6,13 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from ven_adapters.enrolling.acts import ACTS
-from ven_adapters.enrolling.models import (
-    Agreement,
-    CarPage,
-    CarView,
-    Changes,
-    Enrol,
-    History,
-    Model,
-    News,
-    Problem,
-    Question,
-    Told,
-    Verdicts,
-)
+from ven_adapters.enrolling.answers import CarPage, CarView, Changes, History, News, Why
+from ven_adapters.enrolling.models import Agreement, Enrol, Model, Problem, Question, Told, Verdicts
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{model}"
 _INPUT = (Enrol, Question, Told, *(act.body for act in ACTS if act.body is not None))
-_OUTPUT = (Agreement, CarPage, CarView, Changes, History, News, Problem, Verdicts)
+_OUTPUT = (Agreement, CarPage, CarView, Changes, History, News, Problem, Verdicts, Why)
 _REFUSALS = {"400": "Faults, all of them", "401": "No bearer key", "404": "No such car", "409": "Conflict"}
 _REFUSALS |= {"410": "Answered before, and erased since", "413": "Too large", "429": "Too many requests"}
 _PATH = {"name": "vehicle_ref", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 120}}
@@ -38,6 +26,7 @@ _PAGE = [
     {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 500, "default": 100}},
 ]
 _NUMBERED = [{"name": "after", "in": "query", "schema": {"type": "integer", "minimum": 0}}, _PAGE[1]]
+_AT = {"name": "at", "in": "query", "schema": {"type": "string", "format": "date-time"}}
 
 
 @functools.cache
@@ -73,6 +62,7 @@ def _paths() -> Json:
         "/v1/cars/{vehicle_ref}/changes": {
             "get": _operation("changes", "What happened to a car, oldest first", None, Changes, [_PATH, *_NUMBERED])
         },
+        "/v1/cars/{vehicle_ref}/why": {"get": _operation("why", "Why a car did what it did", None, Why, [_PATH, _AT])},
         "/v1/cars/{vehicle_ref}/consents": {
             "get": _operation("consents", "A car's consents, oldest first", None, History, [_PATH])
         },

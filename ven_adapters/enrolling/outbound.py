@@ -12,8 +12,8 @@ from http import HTTPStatus
 import aiohttp
 from sqlalchemy.exc import SQLAlchemyError
 
+from ven_adapters.enrolling.answers import News
 from ven_adapters.enrolling.book import Book, parse_at
-from ven_adapters.enrolling.models import News
 from ven_adapters.enrolling.tables import ChangeRow
 from ven_adapters.transport import signatures
 

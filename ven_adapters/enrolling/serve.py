@@ -13,7 +13,7 @@ from aiohttp import web
 from ven_adapters.config import AdapterSettings, EnrollingSettings
 from ven_adapters.enrolling.book import Book
 from ven_adapters.enrolling.desk import Desk
-from ven_adapters.enrolling.endpoints import Counter
+from ven_adapters.enrolling.endpoints import Counter, Explain
 from ven_adapters.enrolling.judging import Judged, judge_again
 from ven_adapters.enrolling.outbound import tell
 from vtn.clock import Clock
@@ -59,13 +59,13 @@ def _tell(done: Judged | None) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: AdapterSettings, clock: Clock) -> AsyncIterator[str]:
-    """The API, listening; yields its address."""
+async def running(settings: AdapterSettings, clock: Clock, explain: Explain | None = None) -> AsyncIterator[str]:
+    """The API, listening; yields its address. `explain` tells why a car did what it did."""
     enrolling, _ = enrolling_of(settings)
     async with opened(settings) as book, asyncio.TaskGroup() as group:
         desk = desk_of(settings)
         _tell(await judged(book, desk, clock))
-        counter = Counter(book, desk, clock, enrolling)
+        counter = Counter(book, desk, clock, enrolling, explain)
         runner = web.AppRunner(counter.application(), access_log=None, handle_signals=False)
         await runner.setup()
         tasks = []
@@ -89,13 +89,13 @@ def _tls(enrolling: EnrollingSettings) -> ssl.SSLContext | None:
     return context
 
 
-async def serve(settings: AdapterSettings, clock: Clock) -> None:
+async def serve(settings: AdapterSettings, clock: Clock, explain: Explain | None = None) -> None:
     """Serve until told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with running(settings, clock) as address:
+    async with running(settings, clock, explain) as address:
         sys.stdout.write(f"{READY}{address}\n")
         sys.stdout.flush()
         await stopping.wait()

@@ -1,6 +1,7 @@
 """The command line `ven-adapters enrol`: serve the enrolment API, take in files, list, erase, hand out keys."""
 
 import asyncio
+import functools
 import os
 import re
 import secrets
@@ -25,9 +26,10 @@ def serve(config: Config) -> None:
     """Serve the enrolment API for the automaker's app until SIGTERM or SIGINT."""
     from ven_adapters.config import read_settings
     from ven_adapters.enrolling.serve import serve as serve_until_stopped
+    from ven_adapters.ven.explain_command import why
 
     settings = read_settings(config, os.environ)
-    asyncio.run(serve_until_stopped(settings, settings.shared_clock()))
+    asyncio.run(serve_until_stopped(settings, settings.shared_clock(), functools.partial(why, settings)))
 
 
 @app.command("import", epilog="Example: ven-adapters enrol import cars.jsonl --program evening -c adapter.toml")

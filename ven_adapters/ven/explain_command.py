@@ -57,6 +57,14 @@ async def _explained(settings: AdapterSettings, vehicle: str, at: datetime) -> E
         await store.close()
 
 
+async def why(settings: AdapterSettings, ref: str, at: datetime) -> str | None:
+    """The paragraph for one car and instant, for who asks by HTTP; None when nothing is stored that could tell."""
+    try:
+        return paragraph(await _explained(settings, ref, at))
+    except Unexplained:
+        return None
+
+
 async def _ref_of(settings: AdapterSettings, vehicle: str) -> str:
     """The car's own name; the automaker's for it only where the enrolment store knows whose that is."""
     url = settings.enrolment_store()
