@@ -104,6 +104,7 @@ class Ledger:
         self.calls: list[Call] = []
         self.busy: collections.Counter[str] = collections.Counter()
         self.overlaps: list[str] = []
+        self.most_at_once = 0
         self.arrived = asyncio.Event()
         self.held: asyncio.Event | None = None
         self.takes_s = 0.0
@@ -118,6 +119,7 @@ class Ledger:
             return await handler(request)
         ref, began_s = request.match_info["ref"], time.monotonic()
         self.busy[ref] += 1
+        self.most_at_once = max(self.most_at_once, self.busy.total())
         if self.busy[ref] > 1:
             self.overlaps.append(ref)
         self.arrived.set()
@@ -204,6 +206,16 @@ async def eventually(holds, within_s: float = PATIENCE_S):
         while not (found := holds()):  # noqa: ASYNC110 - looks at many things, none of them an event
             await asyncio.sleep(0.02)
     return found
+
+
+class NobodyComes:
+    """An executor's place in the queue while it takes no commands."""
+
+    asked = 0
+
+    async def fetch(self, *_, **__):
+        self.asked += 1
+        raise OSError
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import nats
 import pytest
 from queue_parts import (
     PATIENCE_S,
+    NobodyComes,
     backend_of,
     eventually,
     executing,
@@ -234,6 +235,47 @@ async def test_an_executor_that_read_the_record_too_early_loses_the_claim_and_ca
     assert ack.state is DirectiveState.ACCEPTED
     assert (executor.counts["claims_lost"], executor.counts["take_over"]) == (1, 1)
     assert [call.method for call in cloud.ledger.of(asked.vehicle_ref)] == ["GET", "PUT"]
+
+
+async def test_an_executor_that_slept_past_its_lease_between_claim_and_call_calls_no_more(cloud, settings):
+    short, asked = settings.model_copy(update={"ack_wait_s": 1.0}), directive(cloud, plugged(cloud)[0])
+    async with (
+        planning(settings, cloud.clock) as remote,
+        executing(backend_of(cloud.url, cloud.clock), short, cloud.clock) as sleeper,
+    ):
+        link, record, awake = sleeper._link, sleeper._link.record, asyncio.Event()
+
+        async def slowly(car, written, *, after):
+            mark = await record(car, written, after=after)
+            if written.outcome is None and written.of:
+                await awake.wait()
+            return mark
+
+        link.record = slowly
+        call = asyncio.create_task(submitted(remote, cloud, asked))
+        await eventually(lambda: sleeper.counts["carry_out"])
+        sleeper._turns = NobodyComes()
+        await eventually(lambda: sleeper._turns.asked)
+        async with executing(backend_of(cloud.url, cloud.clock), short, cloud.clock) as successor:
+            assert (await asyncio.wait_for(call, PATIENCE_S)).state is DirectiveState.ACCEPTED
+            awake.set()
+            await eventually(lambda: sleeper.counts["taken_from_us"])
+    assert (successor.counts["submits"], sleeper.counts["submits"]) == (1, 0)
+    assert [call.method for call in cloud.ledger.of(asked.vehicle_ref)] == ["GET", "PUT"]
+
+
+async def test_all_executors_together_make_no_more_calls_at_once_than_is_set(cloud, settings):
+    few = settings.model_copy(update={"all_at_once": 3, "at_once": 8})
+    cloud.ledger.takes_s = 0.02
+    async with (
+        executing(backend_of(cloud.url, cloud.clock), few, cloud.clock) as one,
+        executing(backend_of(cloud.url, cloud.clock), few, cloud.clock) as two,
+        planning(few, cloud.clock) as remote,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await asyncio.gather(*(submitted(remote, cloud, directive(cloud, ref)) for ref in plugged(cloud)[:24]))
+    assert one.counts["submits"] + two.counts["submits"] == 24
+    assert cloud.ledger.most_at_once <= 3
 
 
 async def test_an_outcome_that_nobody_asked_for_is_counted_and_ignored(cloud, settings):

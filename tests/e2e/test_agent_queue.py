@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from agent_rig import eventually, eventually_reads, rigged
-from queue_parts import executing, nats_server, queue_settings
+from queue_parts import NobodyComes, executing, nats_server, queue_settings
 
 from ven_adapters.contract import DirectiveState
 from ven_adapters.oems import bmw
@@ -165,13 +165,3 @@ async def test_a_planner_killed_with_commands_in_line_finds_them_carried_out_and
 def known(agent, directive_id, ref):
     one = agent.garage.roster.car(ref).held
     return one is None or one.directive.directive_id != directive_id or not one.in_doubt
-
-
-class NobodyComes:
-    """An executor's place in the queue while it takes no commands."""
-
-    asked = 0
-
-    async def fetch(self, *_, **__):
-        self.asked += 1
-        raise OSError

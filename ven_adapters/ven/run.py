@@ -19,10 +19,14 @@ from vtn.client import Client
 from vtn.clock import Clock
 from vtn.errors import ConfigError
 
+_log = logging.getLogger(__name__)
+
 
 async def run(settings: AdapterSettings, clock: Clock) -> None:
     """One adapter, until it is told to stop; ConfigError when settings or enrolments cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    if settings.shard:
+        _log.info("steers the zones %s; its own files are in %s", ", ".join(settings.shard), settings.folder)
     agent = Agent(settings, clock, doors(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

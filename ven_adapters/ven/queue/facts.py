@@ -26,6 +26,7 @@ FETCHED = 50
 FETCH_S = 5.0
 FORGOTTEN_AFTER_S = 7 * 86_400.0
 AGAIN_S = 1.0
+LONGEST_S = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +91,9 @@ class Listener:
                 await asyncio.gather(passing, return_exceptions=True)
 
     async def _pass_on(self) -> None:
-        while True:
+        """Pass on what comes, and listen again when it ends: soon, then ever later."""
+        for failures in itertools.count():
+            passed_on = self.passed_on
             try:
                 async with contextlib.aclosing(self._backend.events()) as events:  # type: ignore[type-var]
                     async for event in events:
@@ -99,7 +102,7 @@ class Listener:
                 _log.warning("the backend's facts are interrupted: %s", error.code)
             except Exception:  # noqa: BLE001 - logged whole; a backend's defect must not stop the calls to cars
                 _log.exception("the backend's facts failed in a way that no backend may fail")
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(AGAIN_S if self.passed_on > passed_on else min(LONGEST_S, AGAIN_S * 2.0**failures))
 
     async def _publish(self, event: BackendEvent) -> None:
         """Store a fact; while the queue is away the backend is left waiting, as its own buffer is the bounded one."""
