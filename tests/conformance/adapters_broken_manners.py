@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import logging
+from datetime import timedelta
 
 import aiohttp
 from adapters_breaking import BackendError, ErrorCode, Errors, Whole, broken
@@ -123,8 +124,6 @@ class PollsForEver(Whole):
             yield vehicle
 
     async def poll(self):
-        from datetime import timedelta
-
         while True:
             await sleep_until(self.settings["clock"], self.now + timedelta(seconds=60))
             async for vehicle in self.inner.vehicles():

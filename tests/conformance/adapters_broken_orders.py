@@ -5,6 +5,7 @@
 import asyncio
 import dataclasses
 import itertools
+from datetime import timedelta
 
 from adapters_breaking import BackendError, ErrorCode, Errors, Orders, Stands, Whole, broken, other
 
@@ -18,6 +19,7 @@ from ven_adapters.contract import (
     Setting,
 )
 from ven_adapters.oems import nissan
+from ven_adapters.transport.session import Call
 
 NUMBERS = itertools.count()
 
@@ -71,8 +73,6 @@ class Hammers(Whole):
         raise last
 
     def _call(self, directive):
-        from ven_adapters.transport.session import Call
-
         path = f"/v1/vehicles/{directive.vehicle_ref}/directives/{directive.directive_id}"
         return Call("PUT", path, body=b"{}", writes=True)
 
@@ -153,8 +153,6 @@ class EndsEarly(Orders):
     """A directive ends after ten minutes."""
 
     def change(self, directive):
-        from datetime import timedelta
-
         return dataclasses.replace(directive, end=min(directive.end, directive.start + timedelta(minutes=10)))
 
 
@@ -163,8 +161,6 @@ class EndsLate(Orders):
     """A directive goes on for an hour."""
 
     def change(self, directive):
-        from datetime import timedelta
-
         return dataclasses.replace(directive, end=directive.end + timedelta(hours=1))
 
 

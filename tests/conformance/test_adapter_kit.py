@@ -6,10 +6,12 @@ import time
 
 import aiohttp
 import pytest
+from adapters_broken import BROKEN
 
 from ven_adapters import registry
 from ven_adapters.kit import report, runner
-from ven_adapters.kit.check import CHECKS, Group, every
+from ven_adapters.kit.check import CHECKS, Check, Failed, Group, every
+from ven_adapters.kit.overheard import Overheard
 from ven_adapters.kit.runner import CannotRun, Outcome, Plan
 from ven_adapters.kit.stage import Stage
 from ven_adapters.kit.staging import stage_of
@@ -124,8 +126,6 @@ async def test_reports_hold_the_whole_scorecard_and_no_secret():
 
 
 async def test_a_failure_is_red_in_every_report_and_ends_with_1():
-    from adapters_broken import BROKEN
-
     make = BROKEN["TellsKilowatts"].make
     run = await runner.run(dataclasses.replace(plan("nissan", only=("readings_agree",)), make=make))
     assert run.exit_code == 1
@@ -136,7 +136,6 @@ async def test_a_failure_is_red_in_every_report_and_ends_with_1():
 
 async def test_an_adapter_that_hangs_is_one_failed_check():
     begun = time.monotonic()
-    from ven_adapters.kit.check import Check, Failed
 
     async def hangs(bench):
         await bench.call(bench.adapter.close(), within_s=0.1)
@@ -144,8 +143,6 @@ async def test_an_adapter_that_hangs_is_one_failed_check():
 
     async with stage_of("ford")(7) as stage:
         one = Check("hangs", "hangs", Group.READS, "-", staged=True, fault=None, run=hangs)
-        from ven_adapters.kit.overheard import Overheard
-
         result = await runner.judge(one, registry.factory("ford"), stage.settings, stage, Overheard())
     assert (result.outcome, result.reason) == (Outcome.FAILED, "hung")
     assert time.monotonic() - begun < 5.0

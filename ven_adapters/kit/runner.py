@@ -4,11 +4,9 @@ import asyncio
 import contextlib
 import dataclasses
 import enum
-import gc
 import time
 import uuid
-import warnings
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from ven_adapters.contract import BackendError
@@ -181,9 +179,3 @@ def _secrets(stage: Stage | None, settings: Mapping[str, Any]) -> tuple[str, ...
 
 
 SECRET_KEYS = ("token", "client_secret", "webhook_secret", "pseudonym_secret", "password")
-
-
-def unclosed(work: Iterable[warnings.WarningMessage]) -> list[str]:
-    """The warnings of things that were not closed."""
-    gc.collect()
-    return [str(one.message) for one in work if issubclass(one.category, ResourceWarning)]
