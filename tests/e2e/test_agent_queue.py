@@ -144,7 +144,8 @@ async def test_a_planner_killed_with_commands_in_line_finds_them_carried_out_and
     async with executor(rig, settings) as answering:
         with planner_process(tmp_path, rig, settings) as planner:
             await eventually_reads(lambda: rig.utility.search(ObjectType.RESOURCE), 40.0)
-            answering._turns = nobody = NobodyComes()
+            turns, answering._turns = answering._turns, NobodyComes()
+            nobody = answering._turns
             await eventually(lambda: nobody.asked)
             await rig.event("SIMPLE", 3)
             await eventually(lambda: len(stored(rig)) >= 5)
@@ -152,7 +153,7 @@ async def test_a_planner_killed_with_commands_in_line_finds_them_carried_out_and
             planner.wait()
         in_line = stored(rig)
         assert answering.counts["submits"] == 0
-        answering._turns = None
+        answering._turns = turns
         await eventually(lambda: answering.counts["submits"] >= len(in_line))
         rig.change(queue=queued(settings))
         agent = await rig.start()

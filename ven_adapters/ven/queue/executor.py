@@ -13,10 +13,8 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
 
 from ven_adapters.contract import (
     FINAL_STATES,
@@ -30,7 +28,7 @@ from ven_adapters.contract import (
 from ven_adapters.ven.queue.answering import Desk
 from ven_adapters.ven.queue.facts import Listener
 from ven_adapters.ven.queue.lease import Lease
-from ven_adapters.ven.queue.link import EXECUTORS, Away, Link, Overtaken
+from ven_adapters.ven.queue.link import Away, Link, Overtaken
 from ven_adapters.ven.queue.messages import (
     Act,
     Command,
@@ -45,10 +43,9 @@ from ven_adapters.ven.queue.messages import (
     read_command,
     write,
 )
+from ven_adapters.ven.queue.turns import FETCH_S, Turns
 from vtn.clock import Clock
 
-FETCHED = 100
-FETCH_S = 0.5
 AGAIN_S = 0.25
 CALL_SHARE = 0.7
 LEASE_SHARE = 0.9
@@ -70,8 +67,7 @@ class Executor:
         self._room = asyncio.Semaphore(link.settings.at_once)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
-        self._turns: JetStreamContext.PullSubscription | None = None
-        self._on: Connection | None = None
+        self._turns = Turns(link)
         self._desk = Desk(backend, link, clock)
         self.listener = Listener(backend, link, self.name)
         self.counts: collections.Counter[str] = collections.Counter()
@@ -141,14 +137,9 @@ class Executor:
 
     async def _fetch(self) -> None:
         """Take as many commands as there is room for; none waits here while another executor could have it."""
-        if self._turns is None or self._on is not self._link.connection:
-            self._on = self._link.connection
-            names = self._link.names
-            self._turns = await self._link.streams.pull_subscribe_bind(durable=EXECUTORS, stream=names.stream)
         await self._room.acquire()
         self._room.release()
-        free = self._link.settings.at_once - len(self._tasks)
-        for message in await self._turns.fetch(max(1, min(FETCHED, free)), timeout=FETCH_S):
+        async for message in self._turns.some(max(1, self._link.settings.at_once - len(self._tasks))):
             await self._room.acquire()
             self._spawn(self._guarded(message))
 
