@@ -233,6 +233,7 @@ class SmartcarCloud(Cloud):
         now, seen = self.stamp(), (self.observed or self.now()).isoformat()
         values = {"charge-ischarging": car.charging, "charge-ischargingcableconnected": car.plugged}
         values |= {"location-isathome": car.home, "connectivitystatus-isasleep": car.asleep}
+        values |= {"charge-wattage": 7_100 if car.charging else 0}
         values |= {"charge-detailedchargingstatus": "CHARGING" if car.charging else "NOT_CHARGING"}
         for one in body["data"]:
             code = one["attributes"]["code"]

@@ -129,6 +129,9 @@ def test_every_kind_of_control_occurs_where_it_belongs():
         "ford": {"amp_range", "schedule_only"},
         "honda": {"target_only"},
         "nissan": {"start_only", "charger", "bidirectional", "stop_once"},
+        "tesla": {"amp_range"},
+        "smartcar": {"charger"},
+        "enode": {"charger"},
     }
 
 

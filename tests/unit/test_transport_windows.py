@@ -108,7 +108,7 @@ def test_a_car_is_left_as_it_is_when_the_directive_says_so():
 
 
 def test_a_car_that_was_unplugged_is_not_started():
-    assert restoration(window(state=DirectiveState.INTERRUPTED)) == ()
+    assert restoration(window(state=DirectiveState.INTERRUPTED, error=ErrorCode.NOT_PLUGGED)) == ()
 
 
 @pytest.mark.parametrize(

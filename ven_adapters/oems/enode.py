@@ -257,6 +257,7 @@ def capability_of(car: Any) -> Capability:
         voltage_v=VOLTS,
         can_start=capable.get("startCharging", False),
         can_stop=capable.get("stopCharging", False),
+        can_resume_after_stop=capable.get("startCharging", False),
         current=CurrentControl(LEAST_A, MOST_A) if takes_current else None,
         wake_supported=False,
         latency_typical_s=30.0,

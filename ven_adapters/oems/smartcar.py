@@ -54,7 +54,8 @@ from ven_adapters.transport.session import Call, Limits
 from ven_adapters.transport.sightings import age_s, pick
 from ven_adapters.transport.vendor import Dialect, VendorSession, VendorSettings, vendor_settings
 
-LIMITS = Limits(answer_s=310.0, vehicle_burst=120, vehicle_per_hour=120.0)
+# Half of what Smartcar allows one car at once: the driver's own app, and a restart of ours, need the rest.
+LIMITS = Limits(answer_s=310.0, vehicle_burst=60, vehicle_per_hour=120.0)
 PAGE = 100
 
 

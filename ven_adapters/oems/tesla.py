@@ -12,6 +12,7 @@ Each owner consents and has a grant of his own in `state`/grants; cars newer tha
 - no discharge: Powershare is reported, never commanded.
 """
 
+import dataclasses
 import logging
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
@@ -91,14 +92,17 @@ class Teslas:
         self._last: dict[str, Snapshot] = {}
         self._woken: dict[str, datetime] = {}
         self._taken_over: set[str] = set()
+        self._unlisted: BackendError | None = None
 
     async def refs(self) -> AsyncIterator[VehicleRef]:
         """Every car; an owner whose grant fails hides his own cars only."""
+        self._unlisted = None
         for name in self._grants.names():
             try:
                 for ref in await self.refs_of(name):
                     yield VehicleRef(ref)
             except BackendError as error:
+                self._unlisted = error
                 _log.warning("an owner's cars could not be listed: %s", error.code)
 
     async def refs_of(self, name: str) -> list[str]:
@@ -120,10 +124,15 @@ class Teslas:
         try:
             raw = await self._vehicle_data(ref, wake=max_age_s is not None)
         except BackendError as error:
-            if error.code is not ErrorCode.ASLEEP or max_age_s is not None:
+            if error.code is not ErrorCode.ASLEEP:
                 raise
             now = self._now()
-            return Snapshot(ref, reachability=Reading(Reachability.ASLEEP, now, now, "tesla"))
+            asleep = Reading(Reachability.ASLEEP, now, now, "tesla")
+            if last is not None:
+                self._last[ref] = dataclasses.replace(last, reachability=asleep)
+            if max_age_s is not None:
+                raise
+            return Snapshot(ref, reachability=asleep)
         return self._keep(ref, raw)
 
     def achieve(self, directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
@@ -183,6 +192,8 @@ class Teslas:
         if not self._names.knows(ref):
             async for _ in self.refs():
                 pass
+        if not self._names.knows(ref) and self._unlisted is not None:
+            raise self._unlisted  # it may be one of the cars that could not be listed
         vin = self._names.native(ref)
         call = Call(method, f"/api/1/vehicles/{vin}{path}", vehicle=ref, **more)
         return await self._json(self._account_of[ref], call)

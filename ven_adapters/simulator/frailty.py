@@ -56,12 +56,17 @@ class Frailty:
 
     def met(self, car: int, visit: Visit) -> Answer | None:
         """What a call meets instead of the cloud's own answer."""
+        found = self.meets(car, visit)
+        return None if found is None else found[1]
+
+    def meets(self, car: int, visit: Visit) -> tuple[str, Answer] | None:
+        """The same with the fault's name, for whoever tells it in words of his own."""
         for fault in self._calls:
             if fault.call is not None and faults.befalls(fault, self._chance, visit.ref, visit.at_s):
                 answer = fault.call(self._chance, visit)
                 if answer is not None:
                     self._ledger.met(fault.name, car)
-                    return answer
+                    return fault.name, answer
         return None
 
     def silent(self, car: int, at_s: float) -> bool:

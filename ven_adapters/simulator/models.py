@@ -88,6 +88,19 @@ MODELS: Mapping[str, tuple[Model, ...]] = {
         Model("Ariya 63", 63_000, 30, 0.20, "stop_once"),
         Model("Ariya 87", 87_000, 30, 0.20, "stop_once"),
     ),
+    "tesla": (
+        Model("model3", 79_000, 48, 0.40, "amp_range"),
+        Model("modely", 79_000, 48, 0.50, "amp_range"),
+        Model("models", 98_000, 48, 0.10, "amp_range"),
+    ),
+    "smartcar": (
+        Model("Synthetic One", 77_000, 40, 0.60, "charger"),
+        Model("Synthetic Two", 58_000, 32, 0.40, "charger"),
+    ),
+    "enode": (
+        Model("Synthetic One", 75_000, 48, 0.60, "charger"),
+        Model("Synthetic Two", 60_000, 32, 0.40, "charger"),
+    ),
 }
 
 

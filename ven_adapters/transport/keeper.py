@@ -5,6 +5,7 @@ the car's return are kept here, on disk, through restarts.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from ven_adapters.contract import (
@@ -28,6 +29,11 @@ from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.keeping import Keeping
 from ven_adapters.transport.windows import Window
 from vtn.clock import Clock
+
+# How old the evidence may be on which a directive is told to be in force to whoever asks.
+RECENT_S = 10
+_NEED_POWER = frozenset({DirectiveKind.CAP, DirectiveKind.SETPOINT})
+_GIVES_BACK = frozenset({DirectiveKind.RELEASE, DirectiveKind.CHARGE})
 
 
 class KeptBackend:
@@ -92,10 +98,13 @@ class KeptBackend:
         return window.ack()
 
     async def status(self, vehicle_ref: str, directive_id: str) -> DirectiveStatus:
-        """Where a directive stands; one whose call was lost is looked at first."""
+        """Where a directive stands; one whose call was lost, and one in force, is looked at first."""
         window = self._window(vehicle_ref, directive_id)
         if window.sent_at is not None and not window.told and not window.final:
             await self.snapshot(vehicle_ref, max_age_s=0)
+        elif window.state is DirectiveState.IN_FORCE:
+            with contextlib.suppress(BackendError):
+                await self.snapshot(vehicle_ref, max_age_s=RECENT_S)
         return self._window(vehicle_ref, directive_id).status()
 
     async def events(self) -> AsyncIterator[BackendEvent]:
@@ -125,6 +134,8 @@ class KeptBackend:
     def _permit(self, directive: Directive, snapshot: Snapshot) -> None:
         """The port's own refusals, before any call."""
         now = self._clock.now()
+        if directive.power_w is None and directive.kind in _NEED_POWER:
+            raise BackendError(ErrorCode.INVALID_REQUEST, f"power_w: is required by a {directive.kind}")
         if now > directive.not_after or now >= directive.end:
             raise BackendError(ErrorCode.EXPIRED, "not_after: has passed")
         if snapshot.plugged is not None and snapshot.plugged.value is Known.NO:
@@ -133,6 +144,8 @@ class KeptBackend:
         unsure = at_site is Known.UNKNOWN and not self._pace.anywhere and directive.kind is not DirectiveKind.RELEASE
         if at_site is Known.NO or unsure:
             raise BackendError(ErrorCode.NOT_AT_SITE, "the car is not known to be at its home")
+        if self._cars.overridden(directive.vehicle_ref) and directive.kind not in _GIVES_BACK:
+            raise BackendError(ErrorCode.USER_OVERRIDE, "the driver has taken the car over")
 
     async def _take(self, window: Window, snapshot: Snapshot) -> None:
         async with self._keeping.lock(window.directive.vehicle_ref):

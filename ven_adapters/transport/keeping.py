@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import logging
 from datetime import timedelta
+from typing import Any
 
 from ven_adapters.contract import (
     BackendError,
@@ -27,6 +28,9 @@ from vtn.clock import Clock, sleep_until
 
 # Success by another name: the car already is as asked.
 DONE = frozenset({ErrorCode.ALREADY_IN_STATE, ErrorCode.LIMIT_REACHED})
+
+DOUBT = "the car was seen not to do as it was told"
+TOO_LATE = "the car had not obeyed by not_after"
 
 _log = logging.getLogger(__name__)
 
@@ -113,14 +117,21 @@ class Keeping:
         )
 
     def _contradicted(self, window: Window) -> None:
-        """Told again at most twice; a car that obeyed before and does not any more has been taken over."""
-        if window.state is DirectiveState.INTERRUPTED:  # plugged in again, which resets some cars
+        """Told again at most twice; a car that obeyed before and does not any more has been taken over.
+
+        One that had not obeyed by `not_after` may still do so, and is given back before it does.
+        """
+        if not window.been_in_force and self._clock.now() > window.directive.not_after:
+            self._book.keep(dataclasses.replace(window, ending=DirectiveState.EXPIRED, detail=TOO_LATE))
+            return
+        if window.off_its_plug:  # plugged in again, which resets some cars
             window = dataclasses.replace(window, sends=1)
         if window.sends < self._pace.sends:
-            doubt = "the car was seen not to do as it was told"
-            self._book.keep(
-                dataclasses.replace(window, unplugged_at=None, error=ErrorCode.REJECTED_BY_VEHICLE, detail=doubt)
-            )
+            told: dict[str, Any] = {"unplugged_at": None, "error": ErrorCode.REJECTED_BY_VEHICLE, "detail": DOUBT}
+            if window.state is DirectiveState.IN_FORCE:  # what was true is not any more, and nobody may be told so
+                self._book.move(window, DirectiveState.INTERRUPTED, **told)
+            else:
+                self._book.keep(dataclasses.replace(window, **told))
         elif window.been_in_force:
             self._overridden(window)
         else:
@@ -230,7 +241,9 @@ class Keeping:
         action = None
         for setting in steps(window, older):
             action = await self._tell(window.directive.vehicle_ref, setting) or action
-        self._book.keep(dataclasses.replace(sent, told=True, action=action))
+        late = self._clock.now() > window.directive.not_after  # an answer may take minutes, and so does the car
+        ending, detail = (DirectiveState.EXPIRED, TOO_LATE) if late else (sent.ending, sent.detail)
+        self._book.keep(dataclasses.replace(sent, told=True, action=action, ending=ending, detail=detail))
 
     async def _tell(self, ref: str, setting: Setting) -> str | None:
         try:

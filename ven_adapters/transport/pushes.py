@@ -36,7 +36,7 @@ class Door:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a body means: events for the backend, or an answer to a challenge; `once` names it for repeats."""
+    """What a body means: events for the backend, or an answer to a challenge; `once` (else its bytes) tells repeats."""
 
     events: tuple[BackendEvent, ...] = ()
     answer: Mapping[str, Any] | None = None
@@ -91,7 +91,9 @@ class Pushes:
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             _log.warning("a webhook body was refused: it is not of the documented shape")
             return web.Response(status=400, text="body: is not of the documented shape")
-        return web.Response(status=401, text="signature does not match") if meaning is None else self._take(meaning)
+        return (
+            web.Response(status=401, text="signature does not match") if meaning is None else self._take(meaning, body)
+        )
 
     def _meaning(self, headers: Mapping[str, str], body: bytes) -> Meaning | None:
         """None for a body that is not genuine. A vendor's challenge comes unsigned: its answer proves us, not them."""
@@ -99,18 +101,18 @@ class Pushes:
             return self._read(orjson.loads(body))
         return None if self._challenged is None else self._challenged(body)
 
-    def _take(self, meaning: Meaning) -> web.Response:
+    def _take(self, meaning: Meaning, body: bytes) -> web.Response:
         if meaning.answer is not None:
             return web.Response(body=orjson.dumps(meaning.answer), content_type="application/json")
-        if meaning.once is not None and meaning.once in self._seen:
+        once = meaning.once or hashlib.sha256(body).hexdigest()
+        if once in self._seen:
             return web.Response(status=200)
         if meaning.events:
             try:
                 self._queue.put_nowait(meaning.events)
             except asyncio.QueueFull:
                 return web.Response(status=503, headers={"Retry-After": "1"})
-        if meaning.once is not None:
-            self._seen[meaning.once] = None
-            if len(self._seen) > REMEMBERED:
-                self._seen.popitem(last=False)
+        self._seen[once] = None
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
         return web.Response(status=200)

@@ -36,6 +36,9 @@ DRAWING = frozenset({ChargeState.CHARGING})
 RESTARTED = frozenset({ChargeState.CHARGING, ChargeState.UNKNOWN, None})
 WAITED = frozenset({ChargeState.STOPPED, ChargeState.WAITING_SCHEDULE})
 SWITCHES = frozenset({Rung.PAUSE, Rung.RESUME})
+# Above it power flows, whatever the state says; an overdraw is more than a tenth and this much above what was told.
+FLOWS_W, IDLE_W = 250.0, 50.0
+OVERDRAW = 1.1
 SAYS_NOTHING = frozenset({ChargeState.UNKNOWN, ChargeState.UNPLUGGED})
 
 
@@ -68,6 +71,11 @@ class Window:
     def final(self) -> bool:
         """True when nothing more will happen."""
         return self.state in FINAL_STATES
+
+    @property
+    def off_its_plug(self) -> bool:
+        """True when the cable was seen to come out."""
+        return self.state is DirectiveState.INTERRUPTED and self.error is ErrorCode.NOT_PLUGGED
 
     def ack(self) -> Ack:
         """The answer to whoever submitted it."""
@@ -110,10 +118,11 @@ def judge(window: Window, snapshot: Snapshot) -> tuple[Verdict, datetime | None]
 
 
 def _held(window: Window, snapshot: Snapshot) -> tuple[bool | None, datetime | None]:
+    """Whether the car does as it was told, and since when that is known; power that flows wins over what is said."""
     sent_at, setting = window.sent_at or window.directive.start, window.setting
+    power = _newer(snapshot.power_w, sent_at)
     if setting.rung is Rung.CURRENT:
-        limit = _newer(snapshot.limit_current_a, sent_at)
-        return (None, None) if limit is None else (limit.value == setting.current_a, limit.observed_at)
+        return _limited(setting, _newer(snapshot.limit_current_a, sent_at), power)
     if setting.rung is Rung.TARGET_LEVEL:
         target = _newer(snapshot.limit_soc_pct, sent_at)
         return (None, None) if target is None else (target.value == setting.limit_soc_pct, target.observed_at)
@@ -122,9 +131,24 @@ def _held(window: Window, snapshot: Snapshot) -> tuple[bool | None, datetime | N
         return None, None
     if window.directive.kind is DirectiveKind.RELEASE:
         return True, charge.observed_at
-    drawing = charge.value in DRAWING
-    full = charge.value is ChargeState.COMPLETE
-    return (not drawing if setting.rung is Rung.PAUSE else drawing or full), charge.observed_at
+    return _switched(setting, charge.value, power), charge.observed_at
+
+
+def _limited(
+    setting: Setting, limit: Reading[float] | None, power: Reading[float] | None
+) -> tuple[bool | None, datetime | None]:
+    if limit is None:
+        return None, None
+    most_w = float("inf") if setting.power_w is None else OVERDRAW * setting.power_w + FLOWS_W
+    overdrawn = power is not None and power.value > most_w
+    return limit.value == setting.current_a and not overdrawn, limit.observed_at
+
+
+def _switched(setting: Setting, state: ChargeState, power: Reading[float] | None) -> bool:
+    if setting.rung is Rung.PAUSE:
+        return state not in DRAWING and (power is None or power.value <= FLOWS_W)
+    drawing = state in DRAWING and (power is None or power.value > IDLE_W)
+    return drawing or state is ChargeState.COMPLETE
 
 
 def _newer(reading: Reading[T] | None, sent_at: datetime) -> Reading[T] | None:
@@ -148,8 +172,8 @@ def restoration(window: Window) -> tuple[Setting, ...]:
         return () if target is None else (Setting(Rung.TARGET_LEVEL, limit_soc_pct=target.value),)
     was = None if before.charge_state is None else before.charge_state.value
     if window.setting.rung is Rung.PAUSE:
-        gone = window.state is DirectiveState.INTERRUPTED  # a car that is plugged in again starts by itself
-        return (Setting(Rung.RESUME),) if was in RESTARTED and not gone else ()
+        # A car that is plugged in again starts by itself.
+        return (Setting(Rung.RESUME),) if was in RESTARTED and not window.off_its_plug else ()
     return (Setting(Rung.PAUSE, 0),) if was in WAITED else ()
 
 

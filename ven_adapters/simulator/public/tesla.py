@@ -1,0 +1,235 @@
+"""Tesla's Fleet API over simulated cars: data in one document, commands answered by result and reason, 408 asleep.
+
+Shapes are those of the public documentation (survey A.5) and of this project's recordings. The car obeys a little later
+than the answer says; whether it did is told by its next data only.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+
+from ven_adapters.contract import ChargeState, Known, Snapshot
+from ven_adapters.simulator.public.commands import IDLE_W, Wish
+from ven_adapters.simulator.public.face import AWAY_DEGREES, HOME, Deal, Face, Reply, Route, Why, body_of
+
+LEAST_A = 5
+LEAST_PCT, MOST_PCT = 50, 100
+NO_VOLTS = 2
+KM_PER_MILE = 1.609
+RANGE_KM_PER_KWH = 6.0
+FIRMWARE = "2026.20.3"
+
+STATES: Mapping[ChargeState, str] = {
+    ChargeState.CHARGING: "Charging",
+    ChargeState.COMPLETE: "Complete",
+    ChargeState.NO_POWER: "NoPower",
+    ChargeState.UNPLUGGED: "Disconnected",
+}
+REFUSALS: Mapping[str, tuple[int, str]] = {
+    Why.NO_TOKEN: (401, "token expired (401)"),
+    Why.NO_CAR: (404, "not_found"),
+    Why.LOST: (500, "internal server error"),
+    "token_revoked": (401, "invalid bearer token: the owner revoked the grant"),
+    "rate_limited": (429, "Too many requests"),
+    "asleep": (408, "vehicle unavailable: vehicle is offline or asleep"),
+}
+
+
+class FleetApi:
+    """The manners of Tesla's cloud."""
+
+    def __init__(self, face: Face) -> None:
+        self._face, self._cloud = face, face.cloud
+        self._commands: Mapping[str, Callable[[int, Mapping[str, Any]], Wish | str]] = {
+            "charge_start": self._start,
+            "charge_stop": self._stop,
+            "set_charging_amps": self._amps,
+            "set_charge_limit": self._limit,
+        }
+
+    def routes(self) -> Sequence[Route]:
+        """The documented paths that an energy programme needs."""
+        car = "/api/1/vehicles/{native}"
+        return (
+            Route("GET", "/api/1/vehicles", Deal.READ, self._vehicles),
+            Route("GET", "/api/1/users/region", Deal.READ, self._region),
+            Route("POST", "/api/1/vehicles/fleet_status", Deal.READ, self._fleet_status),
+            Route("GET", f"{car}/vehicle_data", Deal.READ, self._data),
+            Route("POST", f"{car}/wake_up", Deal.WAKE, self._wake),
+            Route("POST", f"{car}/command/{{name}}", Deal.COMMAND, self._command),
+            Route("GET", car, Deal.READ, self._vehicle),
+        )
+
+    def refusal(self, why: str, retry_after_s: float | None) -> Reply:
+        """A refusal as the Fleet API tells it; the token end point's own is an OAuth error."""
+        if why == "invalid_grant":
+            told = {"error": why, "error_description": "the refresh token is invalid or was used"}
+            return Reply(401, told)
+        status, error = REFUSALS[why]
+        headers = {} if retry_after_s is None else _rates(round(retry_after_s))
+        return Reply(status, {"response": None, "error": error, "error_description": ""}, headers)
+
+    def pushes(self, snapshots: Sequence[Snapshot], now: datetime) -> Sequence[Any]:
+        """Nothing: Tesla's cars stream over a line of their own."""
+        del snapshots, now
+        return ()
+
+    async def _vehicles(self, request: web.Request, _: int) -> Reply:
+        mine = self._mine(request)
+        cars = [self._summary(car) for car in mine]
+        pages = {"previous": None, "next": None, "current": 1, "per_page": 100, "count": len(cars), "pages": 1}
+        return Reply(200, {"response": cars, "pagination": pages, "count": len(cars)})
+
+    def _mine(self, request: web.Request) -> list[int]:
+        owner = self._face.grants.owner(request.headers.get("Authorization", ""))
+        return [car for car in range(len(self._face.natives)) if self._face.owner(car) == owner]
+
+    async def _region(self, request: web.Request, _: int) -> Reply:
+        base = f"{request.scheme}://{request.host}"
+        return Reply(200, {"response": {"region": "na", "fleet_api_base_url": base}})
+
+    async def _fleet_status(self, request: web.Request, _: int) -> Reply:
+        asked = (await body_of(request)).get("vins", [])
+        known = [vin for vin in asked if vin in self._face.natives]
+        told = {"firmware_version": FIRMWARE, "vehicle_command_protocol_required": False, "total_number_of_keys": 1}
+        rest = {"key_paired_vins": known, "unpaired_vins": [vin for vin in asked if vin not in known]}
+        return Reply(200, {"response": {**rest, "vehicle_info": dict.fromkeys(known, told)}})
+
+    async def _vehicle(self, _: web.Request, car: int) -> Reply:
+        self._face.now()
+        return Reply(200, {"response": self._summary(car)})
+
+    async def _wake(self, _: web.Request, car: int) -> Reply:
+        now = self._face.now()
+        if self._face.away(car):
+            self._cloud.wake(car, now)
+        return Reply(200, {"response": self._summary(car)})
+
+    def _summary(self, car: int) -> dict[str, Any]:
+        return {
+            "id": car + 1,
+            "vehicle_id": car + 1,
+            "vin": self._face.natives[car],
+            "display_name": f"car {car + 1}",
+            "state": "asleep" if self._face.away(car) else "online",
+            "in_service": False,
+            "api_version": 70,
+        }
+
+    async def _data(self, _: web.Request, car: int) -> Reply:
+        self._face.now()
+        if self._face.away(car):
+            return self.refusal("asleep", None)
+        told = self._face.snapshot(car)
+        if self._face.away(car):  # this very reading was one too many
+            return self.refusal("asleep", None)
+        charge = self._charge(car, told)
+        config = {"car_type": self._cloud.capability(car).model, "eu_vehicle": False, "timestamp": charge["timestamp"]}
+        body = {"charge_state": charge, "drive_state": _place(told, charge["timestamp"]), "vehicle_config": config}
+        return Reply(200, {"response": {**self._summary(car), **body}})
+
+    def _charge(self, car: int, told: Snapshot) -> dict[str, Any]:
+        fleet, power_w = self._cloud.fleet, 0.0 if told.power_w is None else told.power_w.value
+        flows = power_w > IDLE_W
+        seen = told.soc_pct or told.charge_state
+        level = None if told.soc_pct is None else round(told.soc_pct.value)
+        kwh = (level or 0) / 100.0 * float(fleet.usable_wh[car]) / 1000.0
+        current_a = 0 if told.current_a is None or not flows else round(told.current_a.value)
+        asked_a = self._cloud.current_a(car)
+        return {
+            "battery_level": level,
+            "usable_battery_level": level,
+            "battery_range": round(kwh * RANGE_KM_PER_KWH / KM_PER_MILE, 1),
+            "charge_limit_soc": round(told.limit_soc_pct.value) if told.limit_soc_pct else MOST_PCT,
+            "charge_limit_soc_min": LEAST_PCT,
+            "charge_limit_soc_max": MOST_PCT,
+            "charging_state": _state(told),
+            "charge_amps": asked_a,
+            "charge_current_request": asked_a,
+            "charge_current_request_max": int(fleet.max_a[car]),
+            "charger_actual_current": current_a,
+            "charger_pilot_current": int(fleet.max_a[car]),
+            "charger_voltage": int(fleet.voltage_v[car]) if flows else NO_VOLTS,
+            "charger_phases": (told.phases.value if told.phases else 1) if flows else None,
+            "charger_power": round(power_w / 1000.0),
+            "charge_energy_added": round(told.energy_added_wh.value / 1000.0, 2) if told.energy_added_wh else 0.0,
+            "minutes_to_full_charge": self._minutes_left(car, power_w),
+            "fast_charger_present": False,
+            "scheduled_charging_pending": False,
+            "managed_charging_active": False,
+            "managed_charging_user_canceled": self._cloud.drivers.busy(car, self._cloud.world.now_s),
+            "charge_limit_reason": "ChargeLimitReasonNone",
+            "timestamp": 0 if seen is None else round(seen.observed_at.timestamp() * 1000),
+        }
+
+    def _minutes_left(self, car: int, power_w: float) -> int:
+        world = self._cloud.world
+        short_wh = max(0.0, float(world.ceiling_wh[car] - world.soc_wh[car]))
+        return round(60.0 * short_wh / power_w) if power_w > IDLE_W else 0
+
+    async def _command(self, request: web.Request, car: int) -> Reply:
+        now = self._face.now()
+        if self._face.away(car):
+            return self.refusal("asleep", None)
+        name, body = request.match_info["name"], await body_of(request)
+        if name not in self._commands:
+            return Reply(404, {"response": None, "error": "not_found", "error_description": ""})
+        found = self._commands[name](car, body)
+        if isinstance(found, Wish):
+            self._cloud.tell(car, found, now)
+            return Reply(200, {"response": {"result": True, "reason": ""}})
+        return Reply(200, {"response": {"result": False, "reason": found}})
+
+    def _start(self, car: int, _: Mapping[str, Any]) -> Wish | str:
+        if not self._cloud.world.plugged[car]:
+            return "disconnected"
+        if self._cloud.drawing(car):
+            return "is_charging"
+        return "complete" if self._cloud.full(car) else dataclasses.replace(self._cloud.wish(car), stopped=False)
+
+    def _stop(self, car: int, _: Mapping[str, Any]) -> Wish | str:
+        if not self._cloud.drawing(car):
+            return "not_charging"
+        return dataclasses.replace(self._cloud.wish(car), stopped=True)
+
+    def _amps(self, car: int, body: Mapping[str, Any]) -> Wish | str:
+        most_a = int(self._cloud.fleet.max_a[car])
+        asked_a = body.get("charging_amps")
+        if not isinstance(asked_a, int):
+            return "invalid_command"
+        return dataclasses.replace(self._cloud.wish(car), current_a=max(LEAST_A, min(asked_a, most_a)))
+
+    def _limit(self, car: int, body: Mapping[str, Any]) -> Wish | str:
+        percent = body.get("percent")
+        if not isinstance(percent, int) or not LEAST_PCT <= percent <= MOST_PCT:
+            return "invalid_command"
+        if percent == self._cloud.wish(car).limit_pct:
+            return "already_set"
+        return dataclasses.replace(self._cloud.wish(car), limit_pct=float(percent))
+
+
+def _rates(wait_s: int) -> dict[str, str]:
+    wait = str(wait_s)
+    return {"Retry-After": wait, "RateLimit-Limit": "60", "RateLimit-Remaining": "0", "RateLimit-Reset": wait}
+
+
+def _state(told: Snapshot) -> str:
+    out = told.plugged is not None and told.plugged.value is Known.NO
+    if out or told.charge_state is None:
+        return STATES[ChargeState.UNPLUGGED]
+    return STATES.get(told.charge_state.value, "Stopped")
+
+
+def _place(told: Snapshot, timestamp: int) -> dict[str, Any]:
+    at_site = Known.UNKNOWN if told.at_site is None else told.at_site.value
+    latitude, longitude = HOME if at_site is Known.YES else (HOME[0] + AWAY_DEGREES, HOME[1])
+    known = at_site is not Known.UNKNOWN
+    return {
+        "latitude": latitude if known else None,
+        "longitude": longitude if known else None,
+        "gps_as_of": timestamp // 1000,
+        "timestamp": timestamp,
+    }
