@@ -8,7 +8,7 @@ from recorded import EnodeCloud, SmartcarCloud, TeslaCloud, hurried
 
 from ven_adapters.contract import Directive, DirectiveKind
 from ven_adapters.oems import enode, smartcar, tesla
-from ven_adapters.transport.grants import Folder
+from ven_adapters.transport.grants import Folder, store
 from ven_adapters.transport.oauth import Grant
 
 PATIENCE_S = 15.0
@@ -59,7 +59,7 @@ def usual(cloud, clock, state):
 def consented(state, name="owner-1", *, lives_s=0):
     """An owner's grant, worn out unless told otherwise, so that the first call renews it."""
     expires_at = datetime.now(UTC) + timedelta(seconds=lives_s)
-    Folder(state / "grants").put(name, Grant("old", expires_at, "refresh_token-0"))
+    store(Folder(state / "grants").file(name), Grant("old", expires_at, "refresh_token-0"))
 
 
 @contextlib.asynccontextmanager

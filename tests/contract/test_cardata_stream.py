@@ -17,7 +17,7 @@ from recorded import ReadOnlyCloud, hurried
 from ven_adapters.contract import BackendError, ErrorCode, SnapshotsSeen, Validity
 from ven_adapters.oems.bmw_cardata import CarData
 from ven_adapters.transport import stream
-from ven_adapters.transport.grants import Folder
+from ven_adapters.transport.grants import Folder, store
 from ven_adapters.transport.oauth import Grant
 from ven_adapters.transport.sources import WithSource
 from ven_adapters.transport.stream import Pauses, broker_of
@@ -75,8 +75,9 @@ def broker(tmp_path, guard, authority):
 
 def granted(state, name="owner-1", *, number=0, lives_s=3600.0, gcid=GCID):
     until = datetime.now(UTC) + timedelta(seconds=lives_s)
-    Folder(state / "grants").put(
-        name, Grant(f"access_token-{number}", until, f"refresh_token-{number}", f"id_token-{number}", None, gcid)
+    store(
+        Folder(state / "grants").file(name),
+        Grant(f"access_token-{number}", until, f"refresh_token-{number}", f"id_token-{number}", None, gcid),
     )
 
 

@@ -4,12 +4,14 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from enrolling_parts import PROGRAMS, settings
+from enrolling_parts import PROGRAMS, consent, settings
+from enrolling_parts import car as given_car
 from typer.testing import CliRunner
 
 from ven_adapters.__main__ import app
 from ven_adapters.enrolling.book import Book
 from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.models import Enrol
 from ven_adapters.simulator.enrolment import enrolments
 from ven_adapters.simulator.fleets import plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
@@ -98,6 +100,17 @@ async def test_a_car_in_no_programme_that_takes_discharge_is_not_discharged(book
     await import_file(book, Desk(RULES), file, ["evening"], NOW)
     cars, _ = await Agreements((), book).read(NOW)
     assert not any(car.discharge_consent for car in cars)
+
+
+async def test_a_file_does_not_bring_a_car_into_a_programme_that_the_app_has_shown_it_must_not_join(book, file):
+    ref = read_enrolments([file])[0].vehicle_ref
+    async with book.write(NOW) as write:
+        body = {**given_car(ref, programs=["morning"], consents=[consent(at=NOW.isoformat())]), "model": "330e"}
+        await Desk(RULES).enrol(write, Enrol.model_validate_json(json.dumps(body)))
+    await import_file(book, Desk(RULES), file, ["evening"], NOW)
+    known, stranger = await book.agreement(ref), await book.agreement(read_enrolments([file])[1].vehicle_ref)
+    assert (known.programs, known.model) == (("morning",), "330e")
+    assert (stranger.programs, stranger.model) == (("evening",), "unknown")
 
 
 async def test_a_file_with_a_fault_takes_nothing_in(book, file):

@@ -133,6 +133,7 @@ class Server:
     def __init__(self) -> None:
         self.spent = []
         self.how = "answers"
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
 
     async def post(self, request):
         token = (await request.post()).get("refresh_token")
@@ -140,6 +141,9 @@ class Server:
         if self.how == "silent":
             request.transport.close()
             raise ConnectionResetError
+        if self.how == "waits":
+            self.asked.set()
+            await self.go.wait()
         if self.how == "refuses":
             return web.json_response({"error": "temporarily_unavailable"}, status=503)
         number = len(self.spent)
@@ -198,6 +202,19 @@ async def test_a_server_that_cannot_be_reached_spends_nothing(file):
         await OwnerTokens(client, file).access(None)
     assert caught.value.code is ErrorCode.BACKEND_TRANSIENT
     assert not fetch(file).spending
+
+
+async def test_a_grant_that_is_given_anew_outlives_a_renewal_of_the_old_one(server, file):
+    server.how = "waits"
+    renewing = asyncio.create_task(OwnerTokens(server.client, file).access(None))
+    await server.asked.wait()
+    keeping = asyncio.create_task(Folder(file.parent).keep("owner", Grant("a-new", NOON, "r-new")))
+    forgetting = asyncio.create_task(Folder(file.parent).forget("nobody"))
+    await forgetting
+    server.go.set()
+    assert (await renewing)[0] == "a-1"
+    await keeping
+    assert fetch(file).refresh_token == "r-new"
 
 
 async def test_a_refused_token_is_renewed_although_it_had_not_ended(server, file):

@@ -18,7 +18,8 @@ async def take_in(write: Write, rules: eligibility.Rules, cars: Sequence[Agreeme
     """Take up cars from a file; those taken. Whose driver left after agreeing to what the file says stays out."""
     rows = await write.cars([car.vehicle_ref for car in cars])
     before = {ref: agreement_of(row) for ref, row in rows.items()}
-    taken = [_as_known(car, before.get(car.vehicle_ref)) for car in cars if not _left(before.get(car.vehicle_ref), car)]
+    known = ((car, before.get(car.vehicle_ref)) for car in cars)
+    taken = [_as_known(rules, car, then) for car, then in known if not _left(then, car)]
     refs = [car.vehicle_ref for car in taken]
     for table in (MembershipRow, CarRow):
         await write.clear(table, *refs)
@@ -63,11 +64,18 @@ def answer_values(write: Write, ref: str, scope: Scope, kept: Kept, terms_sha256
     }
 
 
-def _as_known(car: Agreement, before: Agreement | None) -> Agreement:
-    """A file does not know a car's model, region or account; what the app said of them stays."""
+def _as_known(rules: eligibility.Rules, car: Agreement, before: Agreement | None) -> Agreement:
+    """A file does not know a car's model, region or account; what the app said of them stays, and judges the car."""
     if before is None or before.ended_at is not None:
         return car
-    return car.model_copy(update={name: getattr(before, name) for name in KNOWN})
+    same = car.model_copy(update={name: getattr(before, name) for name in KNOWN})
+    kept, why = eligibility.remaining(rules, same.programs, eligibility.question_of(same))
+    if not why:
+        return same
+    programs = kept or before.programs
+    status = before.status if not kept else same.status
+    discharge = eligibility.discharges(rules, programs)
+    return same.model_copy(update={"programs": programs, "discharge_program": discharge, "status": status})
 
 
 def _answers(write: Write, car: Agreement, before: Agreement | None) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from ven_adapters.config import ProgramRules
-from ven_adapters.enrolling.models import Fault, Question, Verdict
+from ven_adapters.enrolling.models import UNKNOWN, Agreement, Fault, Question, Verdict
 
 LONGEST_WHY = 1_000
 Rules = Mapping[str, ProgramRules]
@@ -43,6 +43,13 @@ def joining(programs: Rules, wanted: Iterable[str], car: Question) -> Iterator[F
         if rules.kind in kinds:
             yield Fault(path=path, rule=f"one programme of a kind: {kinds[rules.kind]!r} is of kind {rules.kind} too")
         kinds.setdefault(rules.kind, name)
+
+
+def question_of(car: Agreement) -> Question | None:
+    """What an agreement says of a car; None for a car of a file: whoever took it in vouched for it."""
+    if {car.model, car.region, car.utility} == {UNKNOWN}:
+        return None
+    return Question(model=car.model, region=car.region, utility=car.utility, tariff=car.tariff)
 
 
 def remaining(programs: Rules, joined: Iterable[str], car: Question | None) -> tuple[tuple[str, ...], str]:

@@ -14,7 +14,7 @@ from sqlmodel import col, select
 from ven_adapters.enrolling import eligibility
 from ven_adapters.enrolling.book import CHUNK, Write, agreement_of, print_at
 from ven_adapters.enrolling.bulk import memberships
-from ven_adapters.enrolling.models import UNKNOWN, Agreement, Question, Status
+from ven_adapters.enrolling.models import Agreement, Status
 from ven_adapters.enrolling.tables import CarRow, ChangeRow, MembershipRow, RulesRow
 
 
@@ -66,10 +66,7 @@ async def _judge(write: Write, rules: eligibility.Rules, cars: list[Agreement], 
 
 def _still(rules: eligibility.Rules, car: Agreement) -> tuple[Agreement, str]:
     """The car as the rules leave it, and why it left what it left."""
-    question = Question(model=car.model, region=car.region, utility=car.utility, tariff=car.tariff)
-    # A file says nothing of a car but its programmes: whoever took it in vouched for the rest.
-    vouched = {car.model, car.region, car.utility} == {UNKNOWN}
-    kept, why = eligibility.remaining(rules, car.programs, None if vouched else question)
+    kept, why = eligibility.remaining(rules, car.programs, eligibility.question_of(car))
     if kept == car.programs and eligibility.discharges(rules, kept) == car.discharge_program:
         return car, ""
     status = Status.ENROLLED if kept else Status.SUSPENDED

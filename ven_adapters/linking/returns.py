@@ -6,6 +6,7 @@ that nobody's browser can end, or take over, somebody else's consent. Nothing th
 
 import asyncio
 import contextlib
+import errno
 import hmac
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import parse_qsl, urlsplit
@@ -67,8 +68,15 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     if host not in LOOPBACK:
         detail = "consent.redirect_uri: is not an address of this machine; use --paste and paste the returned address"
         raise BackendError(ErrorCode.INVALID_REQUEST, detail)
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        detail = f"consent.redirect_uri: port {port} cannot be used ({error.strerror}): is another link under way?"
-        raise BackendError(ErrorCode.INVALID_REQUEST, detail) from None
+    refused: list[OSError] = []
+    for one in ("127.0.0.1", "::1") if host == "localhost" else (host,):
+        try:
+            await web.TCPSite(runner, one, port).start()
+        except OSError as error:
+            refused.append(error)
+    # A machine may lack one of the two; a port that somebody has is another matter.
+    taken = next((error for error in refused if error.errno == errno.EADDRINUSE), None)
+    if taken is not None or not runner.sites:
+        why = (taken or refused[0]).strerror
+        detail = f"consent.redirect_uri: port {port} cannot be used ({why}): is another link under way?"
+        raise BackendError(ErrorCode.INVALID_REQUEST, detail)

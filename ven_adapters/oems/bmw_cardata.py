@@ -84,6 +84,9 @@ class CarData:
         now = self._settings.clock.now()
         if _within(self._heard.get(ref), now, GAP_S) or _within(self._asked.get(ref), now, KEEP_S):
             return self._last[ref]
+        if not self._settings.container:
+            detail = "settings.container: is required for readings by REST; `ven-adapters link` makes one"
+            raise BackendError(ErrorCode.INVALID_REQUEST, detail)
         session = await self._owners.session(ref)
         path = f"/customers/vehicles/{self._settings.names.native(ref)}/telematicData"
         call = Call("GET", path, headers=HEADERS, query={"containerId": self._settings.container}, vehicle=ref)

@@ -179,7 +179,7 @@ class CodeConsent:
                 raise
             detail = "code: was refused; it lasts a few minutes and is good once. Begin again"
             raise BackendError(ErrorCode.REAUTH_REQUIRED, detail) from None
-        self._account.folder.put(self._account.name, grant)
+        await self._account.folder.keep(self._account.name, grant)
 
 
 class DeviceConsent:
@@ -222,7 +222,7 @@ class DeviceConsent:
             while True:
                 ask = self._flow.send(await self._answer(ask))
         except StopIteration as done:
-            self._account.folder.put(self._account.name, done.value)
+            await self._account.folder.keep(self._account.name, done.value)
 
     async def _answer(self, ask: Ask | Prompt) -> oauth.Answer:
         if not isinstance(ask, Ask):

@@ -51,9 +51,10 @@ class Folder:
             raise BackendError(ErrorCode.INVALID_REQUEST, "account: must be letters, digits, - and _, at most 64")
         return self._path / f"{name}.json"
 
-    def put(self, name: str, grant: Grant) -> None:
-        """Keep a grant that an owner has just given."""
-        store(self.file(name), grant)
+    async def keep(self, name: str, grant: Grant) -> None:
+        """Keep a grant that an owner has just given; a renewal of the old one that is under way ends before."""
+        async with only_writer(self.file(name)):
+            store(self.file(name), grant)
 
     async def forget(self, name: str) -> None:
         """Erase a grant that an owner took back; a renewal that is under way cannot bring it back."""
