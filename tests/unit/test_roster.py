@@ -1,0 +1,120 @@
+"""What a roster takes up from an earlier life, and what it hands to the store."""
+
+import dataclasses
+
+from directive_cases import accepted, at, desire, reading, seen, sent
+
+from ven_adapters.contract import ChargeState, DirectiveKind, DirectiveState, Snapshot
+from ven_adapters.ven.car import Car, cancelled
+from ven_adapters.ven.directives import DriverSettings, Left
+from ven_adapters.ven.reconcile import MAX_STOPS, MIN_DWELL_S, Do, reconcile
+from ven_adapters.ven.roster import Roster, held_of, row_of
+from ven_adapters.ven.store import DirectiveRow, HistoryRow, WearRow, print_at
+
+S = DirectiveState
+
+
+def restored(*held, wear=(), at_s=600):
+    roster = Roster()
+    roster.restore([row_of(one) for one in held], wear, at(at_s))
+    return roster
+
+
+def revised(revision, **more):
+    return accepted(directive_id=f"d-{revision}", key=f"k-{revision}", revision=revision, **more)
+
+
+def test_the_newest_revision_is_held_after_a_restart_however_early_it_ends():
+    older, newer = revised(1, end_s=7200), revised(2, end_s=1800)
+    car = restored(newer, older).car("car")
+    assert car.held.directive.revision == 2
+    assert [one.directive.revision for one in car.older] == [1]
+
+
+def test_everything_that_was_sent_is_read_after_a_restart_before_anything_else():
+    for held in (accepted(), sent()):
+        roster = restored(held)
+        assert roster.unread() == ["car"]
+        for wanted in (desire(), desire(DirectiveKind.CHARGE), None):
+            assert reconcile(wanted, roster.car("car"), None, at(600)).do is Do.READ
+
+
+def test_what_never_left_is_not_read():
+    roster = restored(dataclasses.replace(sent(), sent_at=None, attempts=0))
+    assert roster.unread() == []
+    assert reconcile(desire(), roster.car("car"), None, at(600)).do is Do.SUBMIT
+
+
+def test_only_what_is_seen_after_the_restart_proves_a_command_whose_answer_was_lost():
+    assert restored(sent(at_s=0), at_s=600).car("car").held.sent_at == at(600)
+    assert restored(accepted(at_s=0), at_s=600).car("car").held.sent_at == at(0)
+
+
+def test_dwell_and_stops_survive_a_restart():
+    row = WearRow(vehicle_ref="car", flipped_at=print_at(at(500)), stops=MAX_STOPS)
+    car = restored(wear=[row]).car("car")
+    assert reconcile(desire(), car, None, at(500 + MIN_DWELL_S - 1)).do is Do.NOTHING
+    assert reconcile(desire(), car, None, at(500 + MIN_DWELL_S)).do is Do.NOTHING, "it was stopped too often"
+    rested = restored(wear=[row.model_copy(update={"stops": 0})]).car("car")
+    assert reconcile(desire(), rested, None, at(500 + MIN_DWELL_S)).do is Do.SUBMIT
+
+
+def test_wear_is_handed_to_the_store_when_it_changes():
+    roster = Roster()
+    roster.put("car", Car(accepted(), flipped_at=at(1), stops=2))
+    roster.put("car", Car(accepted(), flipped_at=at(1), stops=2))
+    (wear,) = [row.values for row in roster.drain() if row.model is WearRow]
+    assert wear == {"vehicle_ref": "car", "flipped_at": print_at(at(1)), "stops": 2}
+    assert [row for row in roster.drain() if row.model is WearRow] == []
+
+
+def test_a_refusal_for_good_is_not_repeated_after_a_restart():
+    refused = dataclasses.replace(sent(), state=S.REJECTED)
+    roster = Roster()
+    roster.leave_alone([row_of(refused)], at(600))
+    assert reconcile(desire(), roster.car("car"), None, at(600)).do is Do.NOTHING
+    assert reconcile(desire(DirectiveKind.CHARGE), roster.car("car"), None, at(600)).do is Do.SUBMIT
+
+
+def test_a_cancel_that_was_decided_is_made_after_a_restart_whatever_is_wanted_then():
+    roster = restored(dataclasses.replace(accepted(), ending_at=at(100)))
+    (ref,) = roster.unread()
+    car = roster.car(ref)
+    read = dataclasses.replace(car, held=dataclasses.replace(car.held, unread=False))
+    assert reconcile(desire(), read, None, at(600)).do is Do.CANCEL
+
+
+def test_every_state_of_a_directive_is_one_row_of_history():
+    roster = Roster()
+    roster.put("car", Car(sent()))
+    roster.taken_up("car", sent(), at(1))
+    roster.put("car", Car(accepted()), (accepted(),))
+    for at_s in (20, 80, 140):
+        roster.observe(seen(at_s, power_w=0.0), at(at_s))
+    roster.age(at(3600))
+    states = [row.values["state"] for row in roster.drain() if row.model is HistoryRow]
+    assert states == ["REQUESTED", "ACCEPTED", "IN_FORCE", "RELEASED"]
+
+
+def test_a_car_that_is_given_back_keeps_its_drivers_settings_for_the_next_time():
+    before = DriverSettings(80.0, None, ChargeState.CHARGING)
+    held = dataclasses.replace(accepted(), before=before)
+    car, _ = cancelled(Car(held), held, at(900))
+    assert car.left == Left(before, at(900))
+    ours = Snapshot("car", limit_soc_pct=reading(50.0, 890), charge_state=reading(ChargeState.STOPPED, 890))
+    again = reconcile(desire(end_s=7200), car, ours, at(900 + MIN_DWELL_S))
+    assert again.target.before == before
+
+
+def test_all_that_is_known_of_a_directive_comes_back_from_the_store():
+    full = dataclasses.replace(
+        accepted(),
+        why="SIMPLE_LEVEL",
+        level_pct=51.5,
+        action="act-1",
+        source="meter",
+        woken_at=at(3),
+        ending_at=at(4),
+        unread=True,
+    )
+    assert held_of(DirectiveRow(**row_of(full).model_dump())) == full
