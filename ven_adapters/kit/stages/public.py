@@ -27,7 +27,7 @@ from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.staged import still_fleet
 from ven_adapters.simulator.steps import STEP_S, SteppedClock
 from ven_adapters.simulator.truth import Ledger
-from ven_adapters.transport.grants import Folder
+from ven_adapters.transport.grants import Folder, store
 from ven_adapters.transport.oauth import Grant
 
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
@@ -92,7 +92,7 @@ class PublicStage:
         for owner in self.cloud.owners:
             token = self.cloud.grants.refresh_token(owner)
             long_ago = datetime.now(UTC) - timedelta(hours=1)
-            Folder(folder / "grants").put(owner, Grant(f"{MARK}-worn-out", long_ago, token))
+            store(Folder(folder / "grants").file(owner), Grant(f"{MARK}-worn-out", long_ago, token))
 
     @property
     def settings(self) -> Mapping[str, Any]:
