@@ -191,6 +191,35 @@ async def test_rules_that_change_are_applied_to_cars_already_enrolled_and_it_is_
         assert said[-1]["detail"] == "evening: region: must match one of TX"
 
 
+async def test_a_rule_that_is_mended_brings_back_whom_it_had_excluded(tmp_path, url):
+    async with served(ruled(tmp_path, url)) as app:
+        before = await app.enrol()
+    async with served(ruled(tmp_path, url, evening=TEXAS, **{"give-back": {**TEXAS, "kind": "V2G"}})) as app:
+        assert (await app.get("/v1/cars/bmw-9001"))[1]["agreement"]["status"] == "SUSPENDED"
+    async with served(ruled(tmp_path, url)) as app:
+        after = (await app.get("/v1/cars/bmw-9001"))[1]["agreement"]
+        said = (await app.get("/v1/cars/bmw-9001/changes"))[1]["changes"]
+    assert after == before
+    assert [one["type"] for one in said] == ["enrolled", "suspended", "resumed"]
+    assert "evening: is allowed again" in said[-1]["detail"]
+
+
+async def test_a_rule_that_is_mended_does_not_undo_what_a_driver_chose_meanwhile(tmp_path, url):
+    async with served(ruled(tmp_path, url)) as app:
+        await app.enrol(programs=["evening"], consents=[consent()])
+    async with served(ruled(tmp_path, url, evening=TEXAS)) as app:
+        await app.act("programs", {"programs": ["morning"]})
+    async with served(ruled(tmp_path, url)) as app:
+        assert (await app.get("/v1/cars/bmw-9001"))[1]["agreement"]["programs"] == ["morning"]
+
+
+async def test_settings_without_programmes_judge_nobody(tmp_path, url):
+    async with served(ruled(tmp_path, url)) as app:
+        await app.enrol()
+    async with served(settings(tmp_path, url, programs={})) as app:
+        assert (await app.get("/v1/cars/bmw-9001"))[1]["agreement"]["status"] == "ENROLLED"
+
+
 async def test_a_suspended_car_is_left_alone_until_its_driver_joins_another_programme(tmp_path, url):
     async with served(ruled(tmp_path, url)) as app:
         await app.enrol(programs=["evening"], consents=[consent()])

@@ -165,7 +165,11 @@ class Desk:
         joined = [name for name in body.programs if name not in car.programs]
         await self._room(write, body.programs, joined, await _others(write, ref))
         await write.clear(MembershipRow, ref)
-        changed = {"programs": body.programs, "discharge_program": eligibility.discharges(self.programs, body.programs)}
+        changed = {
+            "left_by_rule": (),
+            "programs": body.programs,
+            "discharge_program": eligibility.discharges(self.programs, body.programs),
+        }
         after = _change(write, row, car, "programs", status=Status.ENROLLED, **changed)
         self._join(write, after)
         return after

@@ -1,9 +1,10 @@
 """Judge enrolled cars again when the rules of programmes have changed.
 
 The rules in force are kept with the instant at which they came, so it can be shown later by which of them a car was in
-or out. A car that a rule excludes leaves that programme; one that is in none any more is SUSPENDED: its agreement stays
-on file, nothing is done to the car, and its driver may join another programme. What happened is in the journal with the
-reason, and the automaker's app is told. Room (`most_cars`, `cars_per_account`) is judged at joining and never again.
+or out. A car that a rule excludes leaves that programme, and comes back when a later rule allows it, unless its driver
+has joined another meanwhile. One that is in none is SUSPENDED: its agreement stays on file and nothing is done to the
+car. What happened is in the journal with the reason, and the automaker's app is told. Room (`most_cars`,
+`cars_per_account`) is judged at joining and never again. Without any rules nobody is judged.
 """
 
 import dataclasses
@@ -20,10 +21,11 @@ from ven_adapters.enrolling.tables import CarRow, ChangeRow, MembershipRow, Rule
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Judged:
-    """How many cars left a programme, and how many of them are in none any more."""
+    """How many cars left a programme, how many of them are in none any more, how many are in one again."""
 
     left: int = 0
     suspended: int = 0
+    back: int = 0
 
 
 async def judge_again(write: Write, rules: eligibility.Rules) -> Judged | None:
@@ -33,7 +35,7 @@ async def judge_again(write: Write, rules: eligibility.Rules) -> Judged | None:
     ).decode()
     newest = select(RulesRow).order_by(col(RulesRow.seq).desc()).limit(1)
     last = (await write.session.execute(newest)).scalar_one_or_none()
-    if (last is None and not rules) or (last is not None and last.document == document):
+    if not rules or (last is not None and last.document == document):
         return None
     write.session.add(RulesRow(seq=write.number(), at=print_at(write.now), document=document))
     done, after = Judged(), ""
@@ -43,32 +45,47 @@ async def judge_again(write: Write, rules: eligibility.Rules) -> Judged | None:
 
 
 async def _page(write: Write, after: str) -> list[Agreement]:
-    """The next enrolled cars; read as plain values, for they are written the same way."""
-    query = select(CarRow).where(col(CarRow.vehicle_ref) > after, col(CarRow.status) == Status.ENROLLED.value)
+    """The next cars; read as plain values, for they are written the same way."""
+    live = (Status.ENROLLED.value, Status.SUSPENDED.value)
+    query = select(CarRow).where(col(CarRow.vehicle_ref) > after, col(CarRow.status).in_(live))
     found = await write.session.execute(query.order_by(col(CarRow.vehicle_ref)).limit(CHUNK))
     return [agreement_of(row) for row in found.scalars()]
 
 
 async def _judge(write: Write, rules: eligibility.Rules, cars: list[Agreement], done: Judged) -> Judged:
-    pairs = [(car, *_still(rules, car)) for car in cars if car.programs]
-    changed = [(after, why) for car, after, why in pairs if after != car]
-    refs = [after.vehicle_ref for after, _ in changed]
+    pairs = [(car, *_still(rules, car)) for car in cars if car.programs or car.left_by_rule]
+    changed = [(car, after, why) for car, after, why in pairs if after != car]
+    refs = [after.vehicle_ref for _, after, _ in changed]
     at = print_at(write.now)
     for table in (MembershipRow, CarRow):
         await write.clear(table, *refs)
-    await write.add(CarRow, [write.car_values(after) for after, _ in changed])
-    await write.add(MembershipRow, [row for after, _ in changed for row in memberships(rules, after, at)])
-    told = [(after, why, "suspended" if after.status is Status.SUSPENDED else "rejudged") for after, why in changed]
-    await write.add(ChangeRow, [write.change_values(one.vehicle_ref, what, why) for one, why, what in told])
+    await write.add(CarRow, [write.car_values(after) for _, after, _ in changed])
+    await write.add(MembershipRow, [row for _, after, _ in changed for row in memberships(rules, after, at)])
+    told = [(after.vehicle_ref, _what(car, after), why) for car, after, why in changed]
+    await write.add(ChangeRow, [write.change_values(*one) for one in told])
     write.session.expunge_all()
-    return Judged(done.left + len(changed), done.suspended + sum(what == "suspended" for *_, what in told))
+    left = sum(len(after.left_by_rule) > len(car.left_by_rule) for car, after, _ in changed)
+    back = sum(len(after.left_by_rule) < len(car.left_by_rule) for car, after, _ in changed)
+    return Judged(done.left + left, done.suspended + sum(what == "suspended" for _, what, _ in told), done.back + back)
+
+
+def _what(car: Agreement, after: Agreement) -> str:
+    if car.status is after.status:
+        return "rejudged"
+    return "suspended" if after.status is Status.SUSPENDED else "resumed"
 
 
 def _still(rules: eligibility.Rules, car: Agreement) -> tuple[Agreement, str]:
-    """The car as the rules leave it, and why it left what it left."""
-    kept, why = eligibility.remaining(rules, car.programs, eligibility.question_of(car))
-    if kept == car.programs and eligibility.discharges(rules, kept) == car.discharge_program:
-        return car, ""
-    status = Status.ENROLLED if kept else Status.SUSPENDED
-    discharge = eligibility.discharges(rules, kept)
-    return car.model_copy(update={"programs": kept, "discharge_program": discharge, "status": status}), why
+    """The car as the rules leave it, and why: what it left and what it is in again."""
+    wanted = (*car.programs, *car.left_by_rule)
+    kept, why = eligibility.remaining(rules, wanted, eligibility.question_of(car))
+    after = car.model_copy(
+        update={
+            "programs": kept,
+            "left_by_rule": tuple(name for name in wanted if name not in kept),
+            "discharge_program": eligibility.discharges(rules, kept),
+            "status": Status.ENROLLED if kept else Status.SUSPENDED,
+        }
+    )
+    back = [f"{name}: is allowed again" for name in kept if name not in car.programs]
+    return after, " | ".join([*back, *([why] if why else [])])

@@ -309,6 +309,7 @@ class Agreement(Model):
     tariff: str
     programs: Annotated[tuple[str, ...], pydantic.Field(strict=False)]
     discharge_program: bool
+    left_by_rule: Annotated[tuple[str, ...], pydantic.Field(strict=False)] = ()
     preferences: Preferences | None
     consents: Mapping[str, Kept]
     permissions: Permissions

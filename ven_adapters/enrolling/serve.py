@@ -55,7 +55,8 @@ async def judged(book: Book, desk: Desk, clock: Clock) -> Judged | None:
 
 def _tell(done: Judged | None) -> None:
     if done is not None:
-        _log.info("the rules of programmes are new: %d cars left one, %d are in none", done.left, done.suspended)
+        told = (done.left, done.suspended, done.back)
+        _log.info("the rules of programmes are new: %d cars left one, %d are in none, %d are in one again", *told)
 
 
 @contextlib.asynccontextmanager

@@ -73,9 +73,10 @@ def judge(config: Config) -> None:
 
     done = asyncio.run(again())
     if done is None:
-        typer.echo("the rules are those that cars were judged by last")
+        typer.echo("nothing to judge: the rules are those that cars were judged by last, or there are none")
     else:
-        typer.echo(f"{done.left} cars left a programme, {done.suspended} of them are in none any more")
+        told = f"{done.left} cars left a programme, {done.suspended} of them are in none any more"
+        typer.echo(f"{told}, {done.back} are in one again")
 
 
 @app.command("list", epilog="Example: ven-adapters enrol list --config adapter.toml")
