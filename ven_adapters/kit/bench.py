@@ -56,6 +56,11 @@ class Bench:
         self._numbers, self._run = itertools.count(1), run
 
     @property
+    def staged(self) -> bool:
+        """Whether there is a stage; without one nothing may be left behind at somebody's real backend."""
+        return self._stage is not None
+
+    @property
     def stage(self) -> Stage:
         """The stage; only checks that are `staged` ask."""
         if self._stage is None:

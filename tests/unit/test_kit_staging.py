@@ -1,0 +1,37 @@
+"""The stage of an adapter: its package's own by entry point, ours by name, else the vehicle-backend contract's."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from ven_adapters.kit import staging
+from ven_adapters.kit.stages import public
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Entry points that some package brings."""
+    found = []
+    monkeypatch.setattr(staging, "entry_points", lambda group: found if group == "ven_adapters.stages" else [])
+    return found
+
+
+def test_a_packages_own_stage_comes_first(installed):
+    installed.append(EntryPoint("tesla", "ven_adapters.kit.stages.public:enode", staging.GROUP))
+    assert staging.stage_of("tesla") is public.enode
+
+
+def test_a_shipped_adapter_has_its_stage(installed):
+    assert staging.stage_of("tesla") is public.tesla
+
+
+def test_a_stage_that_cannot_be_loaded_is_named(installed):
+    installed.append(EntryPoint("mine", "nowhere_at_all:stage", staging.GROUP))
+    with pytest.raises(LookupError, match=r"the stage of 'mine' \(nowhere_at_all:stage\) cannot be loaded"):
+        staging.stage_of("mine")
+
+
+async def test_whoever_is_not_named_speaks_the_vehicle_backend_contract(installed):
+    async with staging.stage_of("mine")(7) as stage:
+        assert stage.settings["url"].startswith("http://127.0.0.1:")
+        assert len(stage.refs) == 3
