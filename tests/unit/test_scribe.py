@@ -5,15 +5,16 @@ import contextlib
 
 import pytest
 from directive_cases import accepted, at, desire
+from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from ven_adapters.contract import Ack, BackendError, Capability, DirectiveState, ErrorCode, Snapshot
 from ven_adapters.ven.car import Car
 from ven_adapters.ven.dispatch import Dispatcher, Line
 from ven_adapters.ven.reconcile import Do, reconcile
-from ven_adapters.ven.roster import Roster, held_of
+from ven_adapters.ven.roster import Roster, held_of, values_of
 from ven_adapters.ven.scribe import NotWritten, Scribe
-from ven_adapters.ven.store import DirectiveRow
+from ven_adapters.ven.store import DirectiveRow, Store, Values
 
 PATIENCE_S = 5.0
 
@@ -208,18 +209,12 @@ async def test_a_sleeping_car_is_woken_once_for_a_directive_and_that_is_durable_
     assert stored_now.woken_at == at(0)
     line.clock.at_s = 400
     reborn = Roster()
-    reborn.restore([DirectiveRow(**values) for values in [_row(stored_now)]], (), at(400))
+    reborn.restore([DirectiveRow(**values) for values in [values_of(stored_now)]], (), at(400))
     held = reborn.car("car").held
     assert held.woken_at == at(0)
     ask(line, dispatcher)
     await dispatcher.settle(PATIENCE_S)
     assert [what for what, _ in line.backend.calls] == ["submit", "snapshot", "submit"]
-
-
-def _row(held):
-    from ven_adapters.ven.roster import values_of
-
-    return values_of(held)
 
 
 async def test_a_car_is_not_woken_when_it_could_not_obey_in_time(parts):
@@ -239,3 +234,31 @@ async def test_after_the_end_nobody_waits_and_nothing_is_sent(parts):
     with contextlib.suppress(TimeoutError):
         await dispatcher.settle(PATIENCE_S)
     assert line.backend.calls == []
+
+
+async def test_a_full_disk_and_a_database_that_is_away_are_told_and_got_over(tmp_path, caplog):
+    store = Store(f"sqlite+aiosqlite:///{tmp_path}/x.sqlite")
+    await store.open()
+    limit = "PRAGMA max_page_count = 1"
+    event.listen(store._engine.sync_engine, "connect", lambda connection, _: connection.execute(limit))
+    await store._engine.dispose()
+    rows = [[Values(DirectiveRow, values_of(accepted(directive_id=f"d-{n}"))) for n in range(200)]]
+    scribe = Scribe(store, lambda: rows.pop() if rows else [], lambda: None)
+    with pytest.raises(NotWritten):
+        await scribe.written()
+    assert "disk is full" in caplog.text
+    limit = "PRAGMA max_page_count = 100000"
+    await store._engine.dispose()
+    await scribe.written()
+    assert len((await store.load()).directives) == 200
+    await scribe.close()
+    await store.close()
+
+
+async def test_a_database_that_refuses_connections_lets_nobody_send():
+    store = Store("postgresql+asyncpg://nobody@127.0.0.1:1/none")
+    scribe = Scribe(store, lambda: [Values(DirectiveRow, values_of(accepted()))], lambda: None)
+    with pytest.raises(NotWritten):
+        await scribe.written()
+    await scribe.close()
+    await store._engine.dispose()

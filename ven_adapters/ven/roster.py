@@ -105,7 +105,8 @@ class Roster:
 
     def _watch(self, held: Held) -> None:
         """See whether a car that was given back is set again as its driver had it."""
-        if held.state in _GIVEN_BACK and held.before is not None and held.sent_at is not None:
+        restores = held.directive.on_end is OnEnd.RESTORE and held.before is not None
+        if restores and held.state in _GIVEN_BACK and held.sent_at is not None:
             self.given_back[held.ref] = held
 
     def taken_up(self, ref: str, held: Held, now: datetime) -> Held:
