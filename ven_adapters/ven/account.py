@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from ven_adapters.contract import DirectiveState
+from ven_adapters.ven.achieved import Achieved
 from ven_adapters.ven.meter import Sample
 from ven_adapters.ven.wake import Heard
 
@@ -41,10 +42,11 @@ class EventAccount:
 class Account:
     """Counts, and two files in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, achieved: Achieved) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._summary = folder / "summary.json"
         self._lines = (folder / "progress.jsonl").open("ab")
+        self._achieved = achieved
         self.events: dict[str, EventAccount] = {}
         self.unknown: collections.Counter[str] = collections.Counter()
         self._unknown_seen: set[tuple[str, int, str]] = set()
@@ -89,6 +91,7 @@ class Account:
             "real_s": real_s,
             "zones": {name: _figures(sample) for name, sample in zones.items()},
             "directives_by_state": _counted(by_state),
+            "powers_by_rung": self._achieved.plain(),
             "opted_out": sum(sample.opted_out for sample in zones.values()),
             "events": {event_id: event.plain() for event_id, event in self.events.items() if event.sent},
             **self._of_queue(),
@@ -116,6 +119,7 @@ class Account:
             "cycles": self.cycles,
             "directives_by_state": _counted(by_state),
             "directives_confirmed": confirmed,
+            "powers_by_rung": self._achieved.plain(),
             "reports_sent": self.reports_sent,
             "reports_refused": self.reports_refused,
             "unknown_payload_types": dict(self.unknown),

@@ -82,11 +82,11 @@ class Agent:
         self.vtn_bell, self.bell = Bell(), Bell()
         self.backlog, self._work = Backlog(), asyncio.Event()
         self.registered: Registered | None = None
-        self.account = Account(settings.folder)
         self._queue = doors.backend if isinstance(doors.backend, RemoteBackend) else None
-        self.account.queue = self._queue.health if self._queue is not None else None
         parents = {name: zone.parent for name, zone in settings.zones.items()}
         self.garage = Garage(clock.now().timestamp(), parents, settings.smallest_group)
+        self.account = Account(settings.folder, self.garage.roster.achieved)
+        self.account.queue = self._queue.health if self._queue is not None else None
         agreements = Agreements(settings.enrolments, doors.book, settings.shard)
         self.follower = Follower(agreements, self.garage, clock, self._take, self._follow)
         self.mirror = Mirror(doors.vtn, self._first_read.get)

@@ -29,6 +29,7 @@ from ven_adapters.contract import (
     Snapshot,
 )
 from ven_adapters.ven import directives, evidence
+from ven_adapters.ven.achieved import Achieved
 from ven_adapters.ven.car import Block, Car, aged, block_after, cancelled, event_of, replaced, settled, unblocked, worn
 from ven_adapters.ven.directives import DriverSettings, Held
 from ven_adapters.ven.store import DirectiveRow, Values, WearRow, parse_at, print_at
@@ -54,6 +55,7 @@ class Roster:
         self.given_back: dict[str, Held] = {}
         self.by_state: collections.Counter[DirectiveState] = collections.Counter()
         self.confirmed = 0
+        self.achieved = Achieved()
 
     def car(self, ref: str) -> Car:
         """A car; one that was never commanded holds nothing."""
@@ -94,6 +96,8 @@ class Roster:
                 self.by_state[before] -= 1
             self.by_state[held.state] += 1
             self.confirmed += held.state is DirectiveState.IN_FORCE and before is not DirectiveState.INTERRUPTED
+            if before is DirectiveState.REQUESTED:
+                self.achieved.take(held)
         self._noted[key] = held
         if known != mark and (held.sent_at is not None or held.final):
             self._history.append(evidence.step(held, before))
