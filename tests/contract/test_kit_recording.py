@@ -38,6 +38,17 @@ async def test_nothing_that_names_a_car_a_place_or_a_secret_is_written(tmp_path)
     assert "SYNTHETICVIN" in text
 
 
+@pytest.mark.parametrize("name", ["tesla", "smartcar", "enode"])
+async def test_a_public_clouds_answers_are_recorded_without_what_it_knows_of_its_owners(name, tmp_path):
+    async with stage_of(name)(7) as stage:
+        planted = (*stage.secrets, *stage.refs)
+    done = await record_answers(Take(plan(name), tmp_path, commands=True))
+    assert done.problems == ()
+    assert len(done.written) >= 2
+    text = b"".join(path.read_bytes() for path in done.written).decode()
+    assert [word for word in planted if word in text] == []
+
+
 async def test_without_commands_nothing_is_commanded(tmp_path):
     done = await record_answers(Take(plan("ford"), tmp_path))
     assert {path.stem for path in done.written} == READS

@@ -73,7 +73,9 @@ def record(  # noqa: PLR0913 - a command line has as many options as it has
     backend: BackendUrl = None,
     token: Token = None,
     config: Config = None,
-    commands: Annotated[bool, typer.Option(help="Submit a RELEASE for one car, too, and cancel it.")] = False,
+    commands: Annotated[
+        bool, typer.Option(help="Send one car a command that changes nothing, too, and cancel it.")
+    ] = False,
     keep: Annotated[list[str] | None, typer.Option(help="A key whose value is safe to keep; repeat for more.")] = None,
 ) -> None:
     """Write a backend's real answers as fixtures, with everything that identifies a car or a person replaced.

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import aiohttp
 from aiohttp import web
 
-from ven_adapters.contract import BackendError, DirectiveKind, Known
+from ven_adapters.contract import BackendError, ChargeState, DirectiveKind, Known
 from ven_adapters.kit.bench import Bench
 from ven_adapters.kit.check import Failed
 from ven_adapters.kit.overheard import Overheard, blot
@@ -116,11 +116,13 @@ def _noting(problems: list[str], settings: Mapping[str, Any]) -> Any:
 
 
 async def _commanded(bench: Bench, refs: list[str]) -> None:
-    """A RELEASE, which leaves a car as its driver set it, its status, and its end."""
+    """A command that changes nothing (CHARGE for a car that charges, else RELEASE), its status, and its end."""
     for ref in refs:
-        plugged = (await bench.snapshot(ref, None)).plugged
-        if plugged is not None and plugged.value is Known.YES:
-            directive = bench.directive(ref, DirectiveKind.RELEASE, minutes=5)
+        snapshot = await bench.snapshot(ref, None)
+        if snapshot.plugged is not None and snapshot.plugged.value is Known.YES:
+            charges = snapshot.charge_state is not None and snapshot.charge_state.value is ChargeState.CHARGING
+            kind = DirectiveKind.CHARGE if charges else DirectiveKind.RELEASE
+            directive = bench.directive(ref, kind, minutes=5)
             await bench.submit(directive)
             await bench.status(directive)
             await bench.cancel(directive)

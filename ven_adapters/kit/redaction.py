@@ -3,7 +3,8 @@
 The rule is an allow-list. A number is kept under a key that names a measurement; a word under a key that names a state,
 and only when it looks like one; instants, truth values and nulls are kept. Every other text or number becomes a made-up
 one, always the same for the same, so that references still fit together. Under a key that speaks of a place or a
-person nothing is kept at all. In the end the whole is searched once more for everything that was replaced.
+person nothing is kept at all, unless the author names that very key. In the end the whole is searched once more for
+everything that was replaced.
 """
 
 import re
@@ -35,7 +36,8 @@ POINTING = frozenset({"id", "ids", "ref", "refs", "key", "uuid"})
 # Keys that hold a value for the key above them.
 TRANSPARENT = frozenset({"value", "values", "body", "data", "attributes"})
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)")
-WORD = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
+WORD = re.compile(r"[A-Za-z][A-Za-z_:-]{0,59}")
+PLAIN = re.compile(r"[A-Za-z_]+")
 NUMBER_WORD = re.compile(r"-?\d{1,6}(\.\d{1,2})?")
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,80}")
 UUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -62,7 +64,7 @@ class Redactor:
         """
         if text not in self._names:
             self._names[text] = _made_up(text, len(self._names) + 1)
-        if len(text) >= SHORTEST_SOUGHT and (private or not WORD.fullmatch(text)):
+        if len(text) >= SHORTEST_SOUGHT and (private or not PLAIN.fullmatch(text)):
             self._sought.add(text)
         return self._names[text]
 
@@ -106,9 +108,9 @@ class Redactor:
             return True
         if naming.lower() in self._keep:
             return VIN.search(str(raw)) is None
-        words = _words(naming)
-        if _private(path) or POINTING & words:
+        if _private(path):
             return False
+        words = _words(naming)
         if isinstance(raw, str):
             stated = bool(STATED & words) and WORD.fullmatch(raw) is not None
             return stated or (bool(MEASURED & words) and NUMBER_WORD.fullmatch(raw) is not None)
@@ -130,7 +132,8 @@ def printed(redactor: Redactor, recorded: dict[str, Any]) -> bytes:
 
 
 def _private(path: tuple[str, ...]) -> bool:
-    return any(PRIVATE & _words(key) for key in path)
+    """Whether a value tells of a place or a person, or points at something."""
+    return any(PRIVATE & _words(key) for key in path) or bool(POINTING & _words(_naming(path)))
 
 
 def _naming(path: tuple[str, ...]) -> str:
