@@ -12,7 +12,7 @@ from aiohttp import web
 from authority import Authority
 from external_broker import ExternalBroker, asking
 from public_rigs import usual
-from recorded import ReadOnlyCloud, hurried
+from recorded import ReadOnlyCloud, hurried, recording
 
 from ven_adapters.contract import BackendError, ErrorCode, SnapshotsSeen, Validity
 from ven_adapters.oems.bmw_cardata import CarData
@@ -94,8 +94,8 @@ class Rig:
         ) as client:
             for value, age_h in values or ((None, 0),):
                 at = (self.clock.now() - timedelta(hours=age_h)).isoformat()
-                data = {SOC: {"value": value, "unit": "%", "timestamp": at}}
-                body = {"vin": vin, "entityId": "e", "topic": "t", "timestamp": at, "data": data}
+                body = recording("bmw", "stream_message")["body"] | {"vin": vin, "timestamp": at}
+                body["data"][SOC] |= {"value": value, "timestamp": at}
                 await client.publish(f"{gcid}/{vin}", json.dumps(body) if raw is None else raw, qos=1)
 
     async def listen(self):
@@ -158,6 +158,24 @@ async def test_old_values_and_sentinels_are_marked_and_a_late_message_changes_no
     came = {one.soc_pct.value: one.soc_pct.validity for one in [await rig.next() for _ in range(4)]}
     assert came == {61: Validity.OK, 58: Validity.OK, 255: Validity.SENTINEL, 57: Validity.STALE}
     assert (await rig.source.read("car-1")).soc_pct.value == 61
+
+
+async def test_no_log_says_whose_car_it_is(rig, guard, caplog):
+    caplog.set_level("DEBUG")
+    guard.good.add("id_token-1")
+    await rig.up()
+    await rig.publish(("61", 0))
+    await rig.publish(raw="{")
+    await rig.publish(("62", 0))
+    await rig.next()
+    assert not [secret for secret in (GCID, VIN, "id_token-", "refresh_token-") if secret in ours(caplog)]
+
+
+def ours(caplog):
+    """What was logged, but for the cars' own client in this test."""
+    return "\n".join(
+        record.getMessage() for record in caplog.records if record.name.startswith(("ven_adapters", "mqtt"))
+    )
 
 
 @pytest.mark.parametrize("raw", ["", "[]", "{", '{"vin": "x"}', '{"vin": "x", "data": 3}', "x" * 300_000])

@@ -216,6 +216,11 @@ async def test_the_address_carries_what_the_vendor_wants_and_no_secret(stage):
     assert "code_challenge" not in query
 
 
+async def test_a_return_to_localhost_is_caught_on_every_address_that_this_machine_has_for_it(stage):
+    stage.settings["consent"]["redirect_uri"] = f"http://localhost:{stage.port}/back"
+    assert await stage.linked() == ["car-0", "car-1"]
+
+
 async def test_pkce_is_used_where_the_vendor_has_it(stage):
     stage.settings["consent"]["pkce"] = True
     assert await stage.linked() == ["car-0", "car-1"]
