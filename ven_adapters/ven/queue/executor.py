@@ -41,6 +41,7 @@ from ven_adapters.ven.queue.messages import (
     next_for,
     read,
     read_command,
+    token,
     write,
 )
 from ven_adapters.ven.queue.turns import FETCH_S, Turns
@@ -229,7 +230,8 @@ class Executor:
 
     async def _tell(self, command: Command | Sender, done: Record) -> None:
         """Tell the planner, if it is there; the record stays for one that is not."""
-        if command.answer_to.rpartition(".")[0] == self._link.names.answers("*").rpartition(".")[0]:
+        planner = command.answer_to.rpartition(".")[2]
+        if command.answer_to == self._link.names.answers(token(planner)):
             await self._link.connection.publish(command.answer_to, write(done))
 
     # --- the call -------------------------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
-"""What the backend pushes, on its way from one executor to every planner: kept for an hour, heard at least once.
+"""What the backend pushes, on its way from one executor to every planner, heard at least once.
+
+An hour of it is kept, at most 256 MB, for a planner that is away; what is lost beyond that, a planner asks for.
 
 One executor at a time listens to the backend, so that planners do not hear everything as often as there are executors:
 it holds a lease and renews it.

@@ -101,7 +101,7 @@ class RemoteBackend:
             more = page.more and bool(page.vehicles)
 
     async def events(self) -> AsyncIterator[BackendEvent]:
-        """What the backend pushed, since this planner last heard; an hour of it is kept for a planner that is away."""
+        """What the backend pushed since this planner last heard, as far as `queue.facts` keeps it."""
         self._link.start()
         try:
             async for event in heard(self._link, self._planner, self._clock):
