@@ -81,7 +81,7 @@ def nats_server(folder: Path, config: Path | None = None):
 
 def queue_settings(server: NatsServer, **more) -> QueueSettings:
     """A queue of its own on the server, with short waits."""
-    given = {"url": server.url, "stream": f"T{next(_numbers)}", "ack_wait_s": 4.0}
+    given = {"url": server.url, "stream": f"T{next(_numbers)}", "ack_wait_s": 4.0, "call_s": 6.0}
     return QueueSettings(**(given | more))
 
 
@@ -235,6 +235,7 @@ def executor_process(folder: Path, url: str, settings: QueueSettings, clock):
         "[queue]",
         f'stream = "{settings.stream}"',
         f"ack_wait_s = {settings.ack_wait_s}",
+        f"call_s = {settings.call_s}",
     ]
     config = folder / f"executor-{next(_numbers)}.toml"
     config.write_text("\n".join(lines))

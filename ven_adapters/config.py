@@ -103,8 +103,8 @@ ServerUrl = Annotated[str, pydantic.Field(pattern=r"^(nats|tls|ws|wss)://[^@,\s]
 class QueueSettings(Section):
     """NATS JetStream between planners and executors; the same on all of them, but for credentials and `at_once`.
 
-    `ack_wait_s` bounds a call and is how long a car waits for an executor that died; `at_once` are the calls of one
-    executor, `all_at_once` those of all together.
+    `ack_wait_s` is how long a car waits for an executor that died, `call_s` the longest that one call may take, its
+    retries included. `at_once` are the calls of one executor (and as many questions), `all_at_once` those of all.
     """
 
     url: ServerUrl
@@ -117,7 +117,8 @@ class QueueSettings(Section):
     key: Path | None = None
     allow_plain: bool = False
     replicas: Annotated[int, pydantic.Field(ge=1, le=5)] = 1
-    ack_wait_s: Annotated[float, pydantic.Field(ge=1, le=600)] = 30.0
+    ack_wait_s: Annotated[float, pydantic.Field(ge=1, le=600)] = 15.0
+    call_s: Annotated[float, pydantic.Field(gt=0, le=600)] = 120.0
     at_once: Annotated[int, pydantic.Field(ge=1, le=1000)] = 64
     all_at_once: Annotated[int, pydantic.Field(ge=1, le=100_000)] = 1000
 

@@ -291,7 +291,7 @@ async def test_an_outcome_that_nobody_asked_for_is_counted_and_ignored(cloud, se
 
 async def test_an_outcome_that_was_not_heard_is_found_on_record(cloud, settings):
     asked = directive(cloud, plugged(cloud)[0])
-    short = settings.model_copy(update={"ack_wait_s": 1.0})
+    short = settings.model_copy(update={"ack_wait_s": 1.0, "call_s": 1.0})
     async with (
         executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock),
         planning(short, cloud.clock) as remote,
@@ -302,7 +302,7 @@ async def test_an_outcome_that_was_not_heard_is_found_on_record(cloud, settings)
 
 
 async def test_without_an_executor_the_outcome_is_unknown_and_a_question_is_to_be_asked_again(cloud, settings):
-    short = settings.model_copy(update={"ack_wait_s": 1.0})
+    short = settings.model_copy(update={"ack_wait_s": 1.0, "call_s": 1.0})
     async with planning(short, cloud.clock) as remote:
         asked = directive(cloud, "a-car")
         capability = cloud.cloud.capability(0)

@@ -1,6 +1,7 @@
 """Killed planners, executors and brokers: nothing is lost, and each directive has exactly one effect on its car."""
 
 import asyncio
+import dataclasses
 import itertools
 import subprocess
 import sys
@@ -202,8 +203,8 @@ async def test_a_broker_that_lost_its_disk_is_put_in_order_again(cloud, server, 
     assert ack.state is DirectiveState.ACCEPTED
 
 
-async def test_a_call_that_outlasts_its_lease_ends_as_unknown_and_is_read(cloud, server):
-    settings, asked = queue_settings(server, ack_wait_s=1.0), directive(cloud)
+async def test_a_call_that_takes_longer_than_is_set_ends_as_unknown_and_is_read(cloud, server):
+    settings, asked = queue_settings(server, ack_wait_s=1.0, call_s=0.5), directive(cloud)
     cloud.ledger.held = asyncio.Event()
     async with (
         executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock),
@@ -217,3 +218,36 @@ async def test_a_call_that_outlasts_its_lease_ends_as_unknown_and_is_read(cloud,
             status = await remote.status(asked.vehicle_ref, asked.directive_id)
     assert status.directive_id == asked.directive_id
     assert effects(cloud) == 1
+
+
+async def test_a_call_that_takes_many_leases_is_not_taken_over_while_its_executor_lives(cloud, server):
+    settings, asked = queue_settings(server, ack_wait_s=1.0), directive(cloud)
+    cloud.ledger.held = asyncio.Event()
+    async with (
+        executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock) as one,
+        executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock) as two,
+        planning(settings, cloud.clock) as remote,
+    ):
+        call = submit(remote, cloud, asked)
+        await asyncio.wait_for(cloud.ledger.arrived.wait(), PATIENCE_S)
+        until = cloud.clock.now() + timedelta(seconds=3.5)
+        await eventually(lambda: cloud.clock.now() > until)
+        cloud.ledger.held.set()
+        assert (await asyncio.wait_for(call, PATIENCE_S)).setting is not None
+    assert one.counts["submits"] + two.counts["submits"] == 1
+    assert one.counts["take_over"] + two.counts["take_over"] == 0
+    assert methods(cloud, asked) == ["PUT"]
+
+
+async def test_a_call_goes_on_no_longer_than_its_directive_may_be_sent(cloud, server):
+    settings, asked = queue_settings(server), directive(cloud)
+    asked = dataclasses.replace(asked, not_after=cloud.clock.now() + timedelta(seconds=1.0))
+    cloud.ledger.held = asyncio.Event()
+    async with (
+        executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock),
+        planning(settings, cloud.clock) as remote,
+    ):
+        with pytest.raises(BackendError) as caught:
+            await asyncio.wait_for(submit(remote, cloud, asked), PATIENCE_S)
+        assert cloud.clock.now() < asked.not_after + timedelta(seconds=2)
+        assert caught.value.code is ErrorCode.OUTCOME_UNKNOWN

@@ -7,9 +7,9 @@ which a command may be begun are `messages.next_for`; their order here is what t
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import logging
 import secrets
-import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -27,7 +27,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.ven.queue.answering import Desk
 from ven_adapters.ven.queue.facts import Listener
-from ven_adapters.ven.queue.lease import Lease
+from ven_adapters.ven.queue.lease import LEASE_SHARE, Lease, right
 from ven_adapters.ven.queue.link import Away, Link, Overtaken
 from ven_adapters.ven.queue.messages import (
     Act,
@@ -48,8 +48,6 @@ from ven_adapters.ven.queue.turns import FETCH_S, Turns
 from vtn.clock import Clock
 
 AGAIN_S = 0.25
-CALL_SHARE = 0.7
-LEASE_SHARE = 0.9
 STOP_WITHIN_S = 30.0
 
 _log = logging.getLogger(__name__)
@@ -59,12 +57,11 @@ class Executor:
     """Carries out commands with one backend until `stop`."""
 
     def __init__(self, backend: VehicleBackend, link: Link, clock: Clock) -> None:
-        wait_s = link.settings.ack_wait_s
         self.name = secrets.token_hex(8)
         self._backend = backend
         self._link = link
         self._clock = clock
-        self._call_s, self._lease_s = CALL_SHARE * wait_s, LEASE_SHARE * wait_s
+        self._lease_s = LEASE_SHARE * link.settings.ack_wait_s
         self._room = asyncio.Semaphore(link.settings.at_once)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -95,7 +92,7 @@ class Executor:
 
     async def _alone(self) -> None:
         """A backend that remembers things on this machine has one executor; others stand by."""
-        lease = Lease(self._link, "the-only-executor", self.name)
+        lease = right(self._link, "the-only-executor", self.name)
         await lease.won()
         working, losing = asyncio.create_task(self._work()), asyncio.create_task(lease.lost())
         try:
@@ -120,7 +117,7 @@ class Executor:
     async def _finish(self) -> None:
         """Let calls end; what takes longer is taken over by another executor, or by us after the next start."""
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=min(STOP_WITHIN_S, self._call_s))
+            _, late = await asyncio.wait(self._tasks, timeout=STOP_WITHIN_S)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -195,33 +192,34 @@ class Executor:
 
     async def _begin(self, message: Msg, command: Command, kept: Kept | None, car: str) -> None:
         """Claim the car, call, put the outcome on record; each step only as the successor of the one before."""
-        seq, begun_s = message.metadata.sequence.stream, time.monotonic()
-        begun = Record(command.id, seq, self.name, self._lease_s)
+        seq = message.metadata.sequence.stream
+        lease = Lease(self._link, car, Record(command.id, seq, self.name, self._lease_s), message.in_progress)
         interrupted = kept is not None and kept.record.outcome is None
         try:
-            mark = await self._link.record(car, begun, after=kept.mark if kept is not None else 0)
+            await lease.take(after=kept.mark if kept is not None else 0)
         except Overtaken:
             self.counts["claims_lost"] += 1
             await message.nak(delay=AGAIN_S)
             return
-        outcome = await self._bounded(command, begun_s + self._call_s, interrupted=interrupted)
-        done = Record(command.id, seq, self.name, self._lease_s, outcome)
-        if await self._put_down(car, done, mark):
+        outcome = await self._bounded(command, lease, interrupted=interrupted)
+        done = dataclasses.replace(lease.record, outcome=outcome)
+        if await self._put_down(car, done, lease):
             await self._tell(command, done)
             await message.ack()
 
-    async def _put_down(self, car: str, done: Record, mark: int) -> bool:
+    async def _put_down(self, car: str, done: Record, lease: Lease) -> bool:
         """Put an outcome on record, for as long as the line needs; False when the car was taken over meanwhile."""
         while True:
             try:
-                await self._link.record(car, done, after=mark)
+                await self._link.record(car, done, after=lease.mark)
             except Overtaken:
                 kept = await self._link.last(car)
                 if kept is not None and kept.record == done:
                     return True  # stored, though its receipt was lost
-                self.counts["taken_from_us"] += 1
-                _log.error("a call outlasted its lease; its outcome is left to whoever took the car over")
-                return False
+                if not await lease.catch_up():
+                    self.counts["taken_from_us"] += 1
+                    _log.error("a call outlasted its lease; its outcome is left to whoever took the car over")
+                    return False
             except Away:
                 await asyncio.sleep(AGAIN_S)
                 await self._link.ready()
@@ -236,11 +234,11 @@ class Executor:
 
     # --- the call -------------------------------------------------------------------------------------------------
 
-    async def _bounded(self, command: Command, until_s: float, *, interrupted: bool) -> Outcome:
-        """The outcome of a call that ends within the lease; what is not known by then is OUTCOME_UNKNOWN."""
+    async def _bounded(self, command: Command, lease: Lease, *, interrupted: bool) -> Outcome:
+        """The outcome of a call that ends while the car is ours; what is not known by then is OUTCOME_UNKNOWN."""
         try:
-            async with asyncio.timeout(until_s - time.monotonic()):
-                outcome = await self._call(command, until_s, interrupted=interrupted)
+            async with lease.kept(self._longest_s(command)):
+                outcome = await self._call(command, lease, interrupted=interrupted)
         except TimeoutError:
             outcome = _refusal(BackendError(ErrorCode.OUTCOME_UNKNOWN, "the backend did not answer in time"))
         except BackendError as error:
@@ -252,25 +250,32 @@ class Executor:
             self.counts[f"refused {outcome.refusal.code}"] += 1
         return outcome
 
-    async def _call(self, command: Command, until_s: float, *, interrupted: bool) -> Outcome:
+    def _longest_s(self, command: Command) -> float:
+        """A call, its retries included, goes on no longer than is set, nor past the directive's `not_after`."""
+        call_s = self._link.settings.call_s
+        if command.not_after is None or self._clock.now() > command.not_after:
+            return call_s  # what is late is refused, and what was interrupted is read first
+        return min(call_s, self._clock.real_seconds_until(command.not_after))
+
+    async def _call(self, command: Command, lease: Lease, *, interrupted: bool) -> Outcome:
         if command.act is Act.STATUS:
             return Outcome(status=await self._backend.status(command.vehicle_ref, command.directive_id))
         if command.act is Act.CANCEL:
-            _require_before(until_s)
+            _require(lease)
             self.counts["cancels"] += 1
             return Outcome(ack=await self._backend.cancel(command.vehicle_ref, command.directive_id))
         if interrupted and (known := await self._known(command)) is not None:
             self.counts["found_done"] += 1
             return _outcome_of(known)
-        return await self._submit(command, until_s)
+        return await self._submit(command, lease)
 
-    async def _submit(self, command: Command, until_s: float) -> Outcome:
+    async def _submit(self, command: Command, lease: Lease) -> Outcome:
         directive, capability, snapshot = command.directive, command.capability, command.snapshot
         if directive is None or capability is None or snapshot is None:
             raise BackendError(ErrorCode.INVALID_REQUEST, "directive, capability, snapshot: are required to submit")
         if self._clock.now() > directive.not_after:
             raise BackendError(ErrorCode.EXPIRED, "not_after: has passed")
-        _require_before(until_s)
+        _require(lease)
         self.counts["submits"] += 1
         return Outcome(ack=await self._backend.submit(directive, capability, snapshot))
 
@@ -284,9 +289,9 @@ class Executor:
             raise BackendError(ErrorCode.OUTCOME_UNKNOWN, f"the backend could not say: {error.code}") from None
 
 
-def _require_before(until_s: float) -> None:
+def _require(lease: Lease) -> None:
     """A process that slept past the time for its call makes it no more."""
-    if time.monotonic() >= until_s:
+    if not lease.ours:
         raise TimeoutError
 
 

@@ -18,7 +18,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from ven_adapters.contract import BackendError, BackendEvent, DirectivesChanged, SnapshotsSeen, VehicleBackend
 from ven_adapters.transport.codec import Delivery, dump_delivery, load_delivery
-from ven_adapters.ven.queue.lease import Lease
+from ven_adapters.ven.queue.lease import right
 from ven_adapters.ven.queue.link import LARGEST_FACT_BYTES, Away, Link
 from ven_adapters.ven.queue.messages import token
 from vtn.clock import Clock
@@ -74,7 +74,7 @@ class Listener:
         self._backend = backend
         self._link = link
         self._executor = executor
-        self._lease = Lease(link, "listener", executor)
+        self._lease = right(link, "listener", executor)
         self._numbers = itertools.count(1)
         self.listening = False
         self.passed_on = 0

@@ -33,7 +33,6 @@ from vtn.clock import Clock
 
 T = TypeVar("T")
 Told = TypeVar("Told", Ack, DirectiveStatus)
-PATIENCE = 2.0
 TRIES_AGAIN_S = 5.0
 KEPT_PAST_S = 60.0
 CANCELS_KEPT_S = 3_600.0
@@ -62,7 +61,7 @@ class RemoteBackend:
         self._waiting: dict[str, _Waiting] = {}
         self._of_car: dict[str, list[_Waiting]] = {}
         self._listening: Any = None
-        self._within_s = PATIENCE * link.settings.ack_wait_s
+        self._within_s = link.settings.call_s + link.settings.ack_wait_s
         self.counts = dict.fromkeys(("handed_in", "answered", "found_later", "without_answer", "unasked_outcomes"), 0)
 
     async def submit(self, directive: Directive, capability: Capability, snapshot: Snapshot) -> Ack:
