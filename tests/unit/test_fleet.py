@@ -75,6 +75,23 @@ def test_permission_and_budget_become_columns():
     assert row["permission_until_s"] == (NOW + timedelta(days=9)).timestamp()
 
 
+def test_cars_of_one_interconnection_agreement_share_its_export_limit():
+    papers = {
+        "discharge_consent": True,
+        "permission": Permission("IC-1", 7000, NOW + timedelta(days=9)),
+        "discharge_budget": DischargeBudget(12_000, 600_000, 50.0),
+    }
+    alone = enrolment("c", **papers | {"permission": Permission("IC-2", 5000, NOW + timedelta(days=9))})
+    made = fleet(enrolment("a", **papers), enrolment("b", **papers), alone, enrolment("d"))
+    assert made.view().export_limit_kw.tolist() == [3.5, 3.5, 5.0, 0.0]
+    made.retire(["b"])
+    assert made.view().export_limit_kw[0] == 7.0
+    made.enrol([enrolment("b", **papers | {"discharge_consent": False})])
+    assert made.view().export_limit_kw[0] == 7.0
+    made.enrol([enrolment("b", **papers)])
+    assert made.view().export_limit_kw.tolist() == [3.5, 3.5, 5.0, 0.0]
+
+
 def test_what_was_permitted_and_is_no_more_is_gone():
     made = fleet(enrolment(permission=Permission("IC-1", 7000, NOW), discharge_consent=True))
     made.enrol([enrolment()])

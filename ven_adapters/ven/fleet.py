@@ -42,6 +42,7 @@ __all__ = ["DischargeBudget", "Enrolment", "Fleet", "Permission", "next_departur
 # A cable that was seen out once is out when it still is a minute later, or when nothing else was told for so long.
 UNPLUG_DEBOUNCE_S = 60.0
 UNPLUG_BELIEVED_S = 300.0
+_NO_PAPERS = -1
 
 
 class Fleet:
@@ -58,6 +59,9 @@ class Fleet:
         self._rhythm: Ints = np.zeros(0, dtype=np.int64)
         self._edition_of: Ints = np.zeros(0, dtype=np.int64)
         self._due_s = NEVER_S
+        self._paper_ids: dict[str, int] = {}
+        self._papers: Ints = np.zeros(0, dtype=np.int64)
+        self._own_export_kw: Floats = np.zeros(0)
         self._out_since_s: Floats = np.zeros(0)
         self._doubted = False
         self._enrolments: dict[str, Enrolment] = {}
@@ -104,7 +108,10 @@ class Fleet:
         for row, enrolment in zip(rows.tolist(), given, strict=True):
             self._rhythm[row] = self._intern_rhythm(enrolment)
             self._columns["zone"][row] = _intern(self._zones, self._zone_ids, enrolment.zone)
+            self._papers[row] = self._intern_papers(enrolment.permission)
         self._put(rows, [enrolment_columns(enrolment) for enrolment in given])
+        self._own_export_kw[rows] = self._columns["export_limit_kw"][rows]
+        self._share_exports()
         self._changed(rows)
         self._zone_rows, self._due_s = None, NEVER_S
 
@@ -114,8 +121,16 @@ class Fleet:
         for row in rows:
             self._enrolments.pop(self._refs[row], None)
         self._columns["enrolled"][rows] = False
+        self._share_exports()
         self._changed(rows)
         self._zone_rows = None
+
+    def _share_exports(self) -> None:
+        """An agreement's export limit is that of the home: cars that share one share it, each with an equal part."""
+        columns = self._columns
+        shares = columns["enrolled"] & columns["discharge_consent"] & (self._papers != _NO_PAPERS)
+        cars = np.bincount(self._papers[shares], minlength=len(self._paper_ids) + 1)
+        columns["export_limit_kw"][:] = self._own_export_kw / np.maximum(1, cars[self._papers])
 
     def learn(self, capabilities: Mapping[str, Capability]) -> None:
         """Record what cars can do, as their backends said."""
@@ -292,7 +307,14 @@ class Fleet:
         self._columns = {name: grown(column, count, fill=blanks[name][0]) for name, column in self._columns.items()}
         self._rhythm = grown(self._rhythm, count, fill=0)
         self._edition_of = grown(self._edition_of, count, fill=0)
+        self._papers = grown(self._papers, count, fill=_NO_PAPERS)
+        self._own_export_kw = grown(self._own_export_kw, count, fill=0.0)
         self._out_since_s = grown(self._out_since_s, count, fill=NEVER_S)
+
+    def _intern_papers(self, permission: Permission | None) -> int:
+        if permission is None:
+            return _NO_PAPERS
+        return self._paper_ids.setdefault(permission.interconnection_id, len(self._paper_ids))
 
     def _intern_rhythm(self, enrolment: Enrolment) -> int:
         """The number of a weekly rhythm; the enrolment that is kept shares the rhythm's own objects."""
