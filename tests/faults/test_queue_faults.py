@@ -1,6 +1,7 @@
 """Killed planners, executors and brokers: nothing is lost, and each directive has exactly one effect on its car."""
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from nats.js.errors import NotFoundError
 from queue_parts import (
     PATIENCE_S,
     backend_of,
@@ -23,6 +25,7 @@ from queue_parts import (
 )
 
 from ven_adapters.contract import BackendError, Directive, DirectiveKind, DirectiveState, ErrorCode, Snapshot
+from ven_adapters.ven.queue.link import EXECUTORS
 from ven_adapters.ven.queue.messages import Record, place
 from vtn.clock import print_clock
 
@@ -43,14 +46,19 @@ async def cloud():
         yield made
 
 
-def directive(cloud):
-    """A directive for the first car that is at its plug."""
-    world, number, now = cloud.cloud.world, next(_numbers), cloud.clock.now()
-    ref = next(ref for car, ref in enumerate(cloud.cloud.fleet.refs) if world.home[car] and world.plugged[car])
+def plugged(cloud):
+    """The cars that are at their plug."""
+    world = cloud.cloud.world
+    return [ref for car, ref in enumerate(cloud.cloud.fleet.refs) if world.home[car] and world.plugged[car]]
+
+
+def directive(cloud, ref=None):
+    """A directive for a car that is at its plug, the first one if none is named."""
+    number, now = next(_numbers), cloud.clock.now()
     return Directive(
         directive_id=f"d-{number}",
         key=f"k-{number}",
-        vehicle_ref=ref,
+        vehicle_ref=ref or plugged(cloud)[0],
         kind=DirectiveKind.RELEASE,
         start=now,
         end=now + timedelta(hours=2),
@@ -251,3 +259,39 @@ async def test_a_call_goes_on_no_longer_than_its_directive_may_be_sent(cloud, se
             await asyncio.wait_for(submit(remote, cloud, asked), PATIENCE_S)
         assert cloud.clock.now() < asked.not_after + timedelta(seconds=2)
         assert caught.value.code is ErrorCode.OUTCOME_UNKNOWN
+
+
+async def test_one_of_two_executors_killed_among_two_hundred_calls_costs_no_car_its_directive(server, tmp_path):
+    """Each car gets one directive, once; what the dead executor had begun is taken over; the other ends in peace."""
+    settings = queue_settings(server, ack_wait_s=2.0, call_s=20.0)
+    async with watched_cloud(cars=420) as cloud, planning(settings, cloud.clock) as remote:
+        cloud.ledger.takes_s = 0.05
+        wishes = [directive(cloud, ref) for ref in plugged(cloud)[:200]]
+        with (
+            executor_process(tmp_path, cloud.url, settings, cloud.clock) as doomed,
+            executor_process(tmp_path, cloud.url, settings, cloud.clock) as other,
+        ):
+            await listening(remote, 2)
+            calls = [submit(remote, cloud, wish) for wish in wishes]
+            await eventually(lambda: len(cloud.ledger.calls) >= 20)
+            doomed.kill()
+            doomed.wait()
+            async with asyncio.timeout(STARTS_WITHIN_S):
+                acks = await asyncio.gather(*calls)
+            other.terminate()
+            assert await asyncio.to_thread(other.wait, PATIENCE_S) == 0
+    assert [ack.directive_id for ack in acks] == [wish.directive_id for wish in wishes]
+    assert {ack.state for ack in acks} == {DirectiveState.ACCEPTED}
+    assert cloud.ledger.overlaps == []
+    assert effects(cloud) == len(wishes) == 200
+
+
+async def listening(remote, executors):
+    """Return when so many executors wait for commands."""
+    stream = remote._link.names.stream
+    async with asyncio.timeout(STARTS_WITHIN_S):
+        while True:
+            with contextlib.suppress(NotFoundError):
+                if (await remote._link.streams.consumer_info(stream, EXECUTORS)).num_waiting >= executors:
+                    return
+            await asyncio.sleep(0.05)
