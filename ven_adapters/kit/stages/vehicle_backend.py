@@ -31,7 +31,7 @@ VIN, LATITUDE, LONGITUDE = "1ZZZZ9ZZ9Z1000042", "37.774931", "-122.419416"
 TOLD = f"vehicle {VIN} at {LATITUDE},{LONGITUDE}"
 SETTLE_S = 2.0
 TICK_S = 0.05
-THINKING_S = 0.001
+THINKING_S, IN_COMPANY_S = 0.001, 0.02
 HOURS = 72.0
 CLOSING_S = 0.5
 
@@ -212,7 +212,8 @@ class BackendStage:
             kind, ref = _kind(request), request.match_info.get("ref")
             self._contacts.append(Contact(self.clock.now(), kind, ref, 0, at_once))
             try:
-                await asyncio.sleep(THINKING_S)  # so that calls made side by side are seen side by side
+                # Longer in company, so that calls made side by side are seen side by side.
+                await asyncio.sleep(THINKING_S if at_once == 1 else IN_COMPANY_S)
                 answer = await handler(request)
                 gone = request.transport is None or request.transport.is_closing()
                 status = 0 if gone else answer.status
