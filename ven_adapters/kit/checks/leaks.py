@@ -1,5 +1,7 @@
 """Leaks: no token, secret, VIN or place in a log line, an error or a printed object."""
 
+from collections.abc import Mapping
+
 from ven_adapters.kit.bench import Bench
 from ven_adapters.kit.check import Group, Skipped, check, expect
 from ven_adapters.kit.runner import SECRET_KEYS
@@ -25,10 +27,11 @@ def expect_none(bench: Bench, first: int, words: list[str]) -> None:
 
 @check(Group.LEAKS, "C.6", staged=False)
 async def a_printed_adapter_tells_no_secret(bench: Bench) -> None:
-    """repr() and str() of the adapter, and of what hangs on it, hold no secret."""
+    """repr() and str() of the adapter, and of the objects that hang on it, hold no secret."""
     first = len(bench.heard.lines)
     for name, value in {"adapter": bench.adapter, **getattr(bench.adapter, "__dict__", {})}.items():
-        bench.heard.note(f"repr of {name}", f"{value!r} {value}")
+        if not isinstance(value, (str, bytes, Mapping)):  # what holds a secret plainly says so by its name
+            bench.heard.note(f"repr of {name}", f"{value!r} {value}")
     expect_none(bench, first, secrets(bench, staged=False))
 
 
