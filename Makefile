@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint bench conformance fuzz laws faults format clean
+.PHONY: install demo test lint bench conformance adapters fuzz laws faults format clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -32,6 +32,12 @@ lint: $(READY)
 
 conformance: $(READY)
 	@$(BIN)/python tests/conformance/run.py $(ARGS)
+
+adapters: $(READY)
+	@for name in bmw enode ford honda nissan ocpp smartcar tesla; do \
+	  $(BIN)/ven-adapters check $$name --html var/adapters/$$name.html --json var/adapters/$$name.json || exit 1; \
+	done
+	@$(BIN)/python -m pytest tests/conformance/test_adapters_broken.py -q $(ARGS)
 
 fuzz: $(READY)
 	@$(BIN)/python tests/interop/fuzz.py --requests 24000 $(ARGS)
