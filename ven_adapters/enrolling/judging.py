@@ -10,10 +10,11 @@ car. What happened is in the journal with the reason, and the automaker's app is
 import dataclasses
 
 import orjson
+import sqlalchemy
 from sqlmodel import col, select
 
 from ven_adapters.enrolling import eligibility
-from ven_adapters.enrolling.book import CHUNK, Write, agreement_of, print_at
+from ven_adapters.enrolling.book import CHUNK, Write, print_at
 from ven_adapters.enrolling.bulk import memberships
 from ven_adapters.enrolling.models import Agreement, Status
 from ven_adapters.enrolling.tables import CarRow, ChangeRow, MembershipRow, RulesRow
@@ -45,15 +46,14 @@ async def judge_again(write: Write, rules: eligibility.Rules) -> Judged | None:
 
 
 async def _page(write: Write, after: str) -> list[Agreement]:
-    """The next cars; read as plain values, for they are written the same way."""
-    live = (Status.ENROLLED.value, Status.SUSPENDED.value)
-    query = select(CarRow).where(col(CarRow.vehicle_ref) > after, col(CarRow.status).in_(live))
+    """The next cars of any status, by the primary key alone: a condition on the status would scan them all."""
+    query = sqlalchemy.select(col(CarRow.document)).where(col(CarRow.vehicle_ref) > after)
     found = await write.session.execute(query.order_by(col(CarRow.vehicle_ref)).limit(CHUNK))
-    return [agreement_of(row) for row in found.scalars()]
+    return [Agreement.model_validate_json(document) for document in found.scalars()]
 
 
 async def _judge(write: Write, rules: eligibility.Rules, cars: list[Agreement], done: Judged) -> Judged:
-    pairs = [(car, *_still(rules, car)) for car in cars if car.programs or car.left_by_rule]
+    pairs = [(car, *_still(rules, car)) for car in cars if car.ended_at is None and _joined(car)]
     changed = [(car, after, why) for car, after, why in pairs if after != car]
     refs = [after.vehicle_ref for _, after, _ in changed]
     at = print_at(write.now)
@@ -63,10 +63,13 @@ async def _judge(write: Write, rules: eligibility.Rules, cars: list[Agreement], 
     await write.add(MembershipRow, [row for _, after, _ in changed for row in memberships(rules, after, at)])
     told = [(after.vehicle_ref, _what(car, after), why) for car, after, why in changed]
     await write.add(ChangeRow, [write.change_values(*one) for one in told])
-    write.session.expunge_all()
     left = sum(len(after.left_by_rule) > len(car.left_by_rule) for car, after, _ in changed)
     back = sum(len(after.left_by_rule) < len(car.left_by_rule) for car, after, _ in changed)
     return Judged(done.left + left, done.suspended + sum(what == "suspended" for _, what, _ in told), done.back + back)
+
+
+def _joined(car: Agreement) -> bool:
+    return bool(car.programs or car.left_by_rule)
 
 
 def _what(car: Agreement, after: Agreement) -> str:
@@ -79,6 +82,8 @@ def _still(rules: eligibility.Rules, car: Agreement) -> tuple[Agreement, str]:
     """The car as the rules leave it, and why: what it left and what it is in again."""
     wanted = (*car.programs, *car.left_by_rule)
     kept, why = eligibility.remaining(rules, wanted, eligibility.question_of(car))
+    if kept == wanted and eligibility.discharges(rules, kept) == car.discharge_program and not car.left_by_rule:
+        return car, ""
     after = car.model_copy(
         update={
             "programs": kept,
