@@ -211,6 +211,24 @@ async def test_a_broker_that_lost_its_disk_is_put_in_order_again(cloud, server, 
     assert ack.state is DirectiveState.ACCEPTED
 
 
+async def test_an_executor_that_works_alone_goes_on_after_nats_was_away_for_longer_than_its_right(cloud, server):
+    settings, asked = queue_settings(server, ack_wait_s=1.0), directive(cloud)
+    backend = backend_of(cloud.url, cloud.clock)
+    backend.works_alone = True
+    async with (
+        executing(backend, settings, cloud.clock) as executor,
+        planning(settings, cloud.clock) as remote,
+    ):
+        await eventually(lambda: executor.listener.listening)
+        server.kill()
+        await eventually(lambda: not executor.listener.listening)
+        server.start()
+        await eventually(lambda: remote.health()["up"])
+        ack = await asyncio.wait_for(submit(remote, cloud, asked), PATIENCE_S)
+    assert ack.state is DirectiveState.ACCEPTED
+    assert executor.counts["submits"] == 1
+
+
 async def test_a_call_that_takes_longer_than_is_set_ends_as_unknown_and_is_read(cloud, server):
     settings, asked = queue_settings(server, ack_wait_s=1.0, call_s=0.5), directive(cloud)
     cloud.ledger.held = asyncio.Event()

@@ -47,6 +47,7 @@ from ven_adapters.ven.queue.messages import (
 from ven_adapters.ven.queue.turns import FETCH_S, Turns
 from vtn.clock import Clock
 
+ONLY = "the-only-executor"
 AGAIN_S = 0.25
 STOP_WITHIN_S = 30.0
 
@@ -91,18 +92,32 @@ class Executor:
             await self._backend.close()
 
     async def _alone(self) -> None:
-        """A backend that remembers things on this machine has one executor; others stand by."""
-        lease = right(self._link, "the-only-executor", self.name)
-        await lease.won()
-        working, losing = asyncio.create_task(self._work()), asyncio.create_task(lease.lost())
-        try:
-            done, _ = await asyncio.wait({working, losing}, return_when=asyncio.FIRST_COMPLETED)
-            if losing in done:
-                _log.error("another executor may have taken this one's place; it ends")
-        finally:
-            self._stopping.set()
-            losing.cancel()
-            await asyncio.gather(working, losing, return_exceptions=True)
+        """A backend that remembers things on this machine has one executor; others stand by.
+
+        While NATS is away nobody can take its place: the backend then goes on with what it has begun.
+        """
+        lease = right(self._link, ONLY, self.name)
+        while not self._stopping.is_set():
+            await lease.won()
+            working, losing = asyncio.create_task(self._work()), asyncio.create_task(lease.lost())
+            try:
+                await asyncio.wait({working, losing}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                working.cancel()
+                losing.cancel()
+                await asyncio.gather(working, losing, return_exceptions=True)
+            if not self._stopping.is_set() and await self._replaced():
+                _log.error("another executor has taken this one's place; it ends")
+                return
+
+    async def _replaced(self) -> bool:
+        """Whether somebody else works alone now; waits until that can be known."""
+        while True:
+            await self._link.ready()
+            with contextlib.suppress(Away):
+                kept = await self._link.last(ONLY)
+                return kept is not None and kept.record.executor != self.name
+            await asyncio.sleep(AGAIN_S)
 
     async def _work(self) -> None:
         """Answer questions, listen to the backend, take commands; until `stop`."""

@@ -117,7 +117,8 @@ class Link:
 
     async def when_found(self, prepare: Callable[[], Awaitable[None]]) -> None:
         """Do something now if the queue is up, and each time that it is found again."""
-        self._found.append(prepare)
+        if prepare not in self._found:
+            self._found.append(prepare)
         if self.up:
             await prepare()
 
