@@ -10,7 +10,7 @@ from public_rigs import consented, usual
 from recorded import EVENING, ReadOnlyCloud, hurried, recording
 
 from ven_adapters.contract import BackendError, ChargeState, ErrorCode, Known, Reading, Snapshot, Validity
-from ven_adapters.oems import bmw, ford
+from ven_adapters.oems import bmw, ford, ford_query
 from ven_adapters.oems.bmw_cardata import CarData, judge, sighted
 from ven_adapters.oems.ford_query import FordQuery
 from ven_adapters.transport.quota import DayQuota
@@ -142,6 +142,42 @@ def test_what_is_no_number_is_left_out():
     told = recording("bmw", "telematic_data")["body"]["telematicData"]
     told["vehicle.drivetrain.batteryManagement.header"]["value"] = "unknown"
     assert sighted("car-1", told, EVENING).soc_pct is None
+
+
+SOC, DISPLAYED = (
+    "vehicle.drivetrain.batteryManagement.header",
+    "vehicle.powertrain.electric.battery.stateOfCharge.displayed",
+)
+
+
+@pytest.mark.parametrize(("header_min", "displayed_min", "expected"), [(5, 0, 61), (0, 5, 64)])
+def test_the_level_of_charge_that_the_car_saw_last_counts(header_min, displayed_min, expected):
+    def at(minutes, value):
+        return {"value": value, "unit": "%", "timestamp": (SEEN + timedelta(minutes=minutes)).isoformat()}
+
+    told = {SOC: at(header_min, "61"), DISPLAYED: at(displayed_min, 64)}
+    assert sighted("car-1", told, EVENING).soc_pct.value == expected
+
+
+@pytest.mark.parametrize(("raw", "phases"), [("3-PHASES", 3), (1, 1), ("2", 2), ("OTHER", None), (None, None)])
+def test_phases_are_read_however_they_are_written(raw, phases):
+    told = {"vehicle.drivetrain.electricEngine.charging.phaseNumber": {"value": raw, "timestamp": SEEN.isoformat()}}
+    found = sighted("car-1", told, EVENING).phases
+    assert (None if found is None else found.value) == phases
+
+
+@pytest.mark.parametrize("raw", ["NaN", "inf", True, None, [], "full"])
+def test_what_only_looks_like_a_number_is_left_out(raw):
+    assert sighted("car-1", {SOC: {"value": raw, "timestamp": SEEN.isoformat()}}, EVENING).soc_pct is None
+
+
+@pytest.mark.parametrize("told", [[], 3, None, {SOC: 3}, {SOC: "x"}])
+def test_a_reading_of_another_shape_is_the_vendors_trouble_and_no_crash(told):
+    for read in (sighted, ford_query.sighted):
+        shown = told if not isinstance(told, dict) else told | {"xevBatteryStateOfCharge": told[SOC]}
+        with pytest.raises(BackendError) as caught:
+            read("car-1", shown, EVENING)
+        assert caught.value.code is ErrorCode.BACKEND_TRANSIENT
 
 
 async def test_a_car_that_somebody_else_mainly_uses_is_not_read(tmp_path):

@@ -6,6 +6,7 @@ owner's own portal and told as 403 with the code CU-429: we take forty at most a
 grant comes from the device flow and has no secret. A reading older than a day is STALE: it says nothing of tonight.
 """
 
+import math
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from ven_adapters.contract import (
 from ven_adapters.transport.codec import dumps
 from ven_adapters.transport.consent import Consent, DeviceConsent, Options, account, options
 from ven_adapters.transport.session import Call, Limits
-from ven_adapters.transport.sightings import aged, instant, pick, snapshot_of
+from ven_adapters.transport.sightings import aged, instant, member, pick, snapshot_of
 from ven_adapters.transport.sources import Owners, Reader, newest
 from ven_adapters.transport.stream import Pauses, Stream, broker_of
 from ven_adapters.transport.vendor import Dialect, Refusal, VendorSession, by_status, vendor_settings
@@ -44,13 +45,21 @@ CHARGING = {
     "CHARGINGENDED": ChargeState.COMPLETE,
 }
 PLUGS = {"CONNECTED": Known.YES, "DISCONNECTED": Known.NO}
-# What is read: the descriptor and what its numbers are multiplied by; values come as text.
+# What is read: the descriptors of which the newest counts, and what their numbers are multiplied by. Values come as
+# text or as numbers; which of the two levels of charge moves while a car charges depends on the car.
 NUMBERS = {
-    "soc_pct": ("vehicle.drivetrain.batteryManagement.header", 1.0),
-    "limit_soc_pct": ("vehicle.powertrain.electric.battery.stateOfCharge.target", 1.0),
-    "power_w": ("vehicle.powertrain.electric.battery.charging.power", 1.0),
-    "time_to_complete_s": ("vehicle.drivetrain.electricEngine.charging.timeRemaining", 60.0),
+    "soc_pct": (
+        ("vehicle.drivetrain.batteryManagement.header", "vehicle.powertrain.electric.battery.stateOfCharge.displayed"),
+        1.0,
+    ),
+    "limit_soc_pct": (("vehicle.powertrain.electric.battery.stateOfCharge.target",), 1.0),
+    "power_w": (("vehicle.powertrain.electric.battery.charging.power",), 1.0),
+    "current_a": (("vehicle.drivetrain.electricEngine.charging.acAmpere",), 1.0),
+    "voltage_v": (("vehicle.drivetrain.electricEngine.charging.acVoltage",), 1.0),
+    "limit_current_a": (("vehicle.powertrain.electric.battery.charging.acLimit.selected",), 1.0),
+    "time_to_complete_s": (("vehicle.drivetrain.electricEngine.charging.timeRemaining",), 60.0),
 }
+PHASES = "vehicle.drivetrain.electricEngine.charging.phaseNumber"
 STATUS, PLUG = "vehicle.drivetrain.electricEngine.charging.status", "vehicle.body.chargingPort.status"
 
 
@@ -111,7 +120,7 @@ class CarData:
             raw = orjson.loads(body)
             ref = self._settings.names.ref(str(pick(raw, "vin")))
             found = sighted(ref, pick(raw, "data"), now)
-        except (orjson.JSONDecodeError, BackendError, AttributeError):
+        except (orjson.JSONDecodeError, BackendError):
             return None
         self._heard[ref] = now
         self._keep(found)
@@ -162,7 +171,7 @@ def consent(settings: Mapping[str, Any], name: str) -> Consent:
 
 async def _container(session: VendorSession) -> str:
     """Choose the readings that we use, once for each account."""
-    wanted = sorted({descriptor for descriptor, _ in NUMBERS.values()} | {STATUS, PLUG})
+    wanted = sorted({*(one for descriptors, _ in NUMBERS.values() for one in descriptors), PHASES, STATUS, PLUG})
     body = dumps({"name": "evtn", "purpose": "managed charging", "technicalDescriptors": wanted})
     call = Call("POST", "/customers/containers", body=body, headers=HEADERS, writes=True)
     return str(pick(await session.json(call), "containerId"))
@@ -170,10 +179,9 @@ async def _container(session: VendorSession) -> str:
 
 def sighted(ref: str, told: Mapping[str, Any], now: datetime) -> Snapshot:
     """CarData's descriptors as a snapshot, each with its own instant; what is no number is left out."""
-    seen: dict[str, tuple[Any, datetime | None]] = {}
-    for name, (descriptor, scale) in NUMBERS.items():
-        value, at = _told(told, descriptor)
-        seen[name] = (_number(value, scale), at)
+    seen = {name: _newest(told, descriptors, scale) for name, (descriptors, scale) in NUMBERS.items()}
+    phases, at = _told(told, PHASES)
+    seen["phases"] = (_phases(phases), at)
     status, at = _told(told, STATUS)
     seen["charge_state"] = (CHARGING.get(str(status), ChargeState.UNKNOWN), at)
     plug, at = _told(told, PLUG)
@@ -182,12 +190,26 @@ def sighted(ref: str, told: Mapping[str, Any], now: datetime) -> Snapshot:
 
 
 def _told(told: Mapping[str, Any], descriptor: str) -> tuple[Any, datetime | None]:
-    one = told.get(descriptor) or {}
+    one = member(told, descriptor)
     return one.get("value"), instant(one.get("timestamp"))
+
+
+def _newest(told: Mapping[str, Any], descriptors: tuple[str, ...], scale: float) -> tuple[Any, datetime | None]:
+    """Of several descriptors of one thing, the number that the car saw last."""
+    found = [(_number(value, scale), at) for value, at in (_told(told, one) for one in descriptors)]
+    dated = [(value, at) for value, at in found if value is not None and at is not None]
+    return max(dated, key=lambda one: one[1], default=(None, None))
 
 
 def _number(raw: Any, scale: float) -> float | None:
     try:
-        return float(raw) * scale
+        value = math.nan if isinstance(raw, bool) else float(raw) * scale
     except (TypeError, ValueError):
         return None
+    return value if math.isfinite(value) else None
+
+
+def _phases(raw: Any) -> int | None:
+    """BMW writes 3, "3" or "3-PHASES"."""
+    first = str(raw)[:1]
+    return int(first) if first in {"1", "2", "3"} else None

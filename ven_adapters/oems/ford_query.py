@@ -11,7 +11,7 @@ from ven_adapters.contract import BackendError, BackendEvent, ChargeState, Error
 from ven_adapters.transport.consent import CodeConsent, Consent, Options, account, options
 from ven_adapters.transport.conversions import month_first
 from ven_adapters.transport.session import Call
-from ven_adapters.transport.sightings import instant, number, pick, snapshot_of
+from ven_adapters.transport.sightings import instant, member, number, pick, snapshot_of
 from ven_adapters.transport.sources import Owners, Reader
 from ven_adapters.transport.vendor import Dialect, Refusal, VendorSession, by_status, vendor_settings
 
@@ -95,6 +95,6 @@ def sighted(ref: str, metrics: Mapping[str, Any], now: datetime) -> Snapshot:
 
 def _told(metrics: Mapping[str, Any], name: str) -> tuple[Any, datetime | None]:
     """A metric and its instant, in either of the two ways in which Ford has written instants."""
-    one = metrics.get(name) or {}
+    one = member(metrics, name)
     at = one.get("updateTime")
     return one.get("value"), instant(at) or month_first(at)

@@ -75,6 +75,14 @@ def age_s(snapshot: Snapshot | None, now: datetime) -> float:
     return float("inf") if reading is None else (now - reading.observed_at).total_seconds()
 
 
+def member(raw: Any, name: str) -> Mapping[str, Any]:
+    """An object among a vendor's readings, empty when it is not there; BACKEND_TRANSIENT when it is something else."""
+    found = (raw.get(name) or {}) if isinstance(raw, dict) else None
+    if not isinstance(found, dict):
+        raise BackendError(ErrorCode.BACKEND_TRANSIENT, f"the vendor's reading: {name} is not of the documented shape")
+    return found
+
+
 def pick(raw: Any, *path: str, code: ErrorCode = ErrorCode.BACKEND_TRANSIENT) -> Any:
     """A member deep in a vendor's answer; BackendError `code` names the path when it is not there."""
     for depth, name in enumerate(path, 1):
