@@ -7,7 +7,7 @@ import pytest
 from ven_adapters.contract import Capability, DischargeControl, Reading, Snapshot
 from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Permission
 from ven_adapters.ven.garage import Garage
-from ven_adapters.ven.store import Remembered
+from ven_adapters.ven.store import ExportRow, Remembered
 
 NOW = datetime(2026, 7, 15, 20, tzinfo=UTC)
 PAPERS = {
@@ -71,9 +71,9 @@ def test_a_restart_goes_on_from_what_was_counted(counters):
     made, again = garage(), garage()
     sees(made, 0, power_w=-2_400, counter_wh=counters[0])
     before_wh = sees(made, 10, power_w=-2_400, counter_wh=counters[1])
-    (row,) = made.exports.drain()
-    assert row.counter_wh == counters[1]
-    again.restore(Remembered(exports=(row,)), NOW)
+    (noted,) = made.exports.drain()
+    assert noted.values["counter_wh"] == counters[1]
+    again.restore(Remembered(exports=(ExportRow(**noted.values),)), NOW)
     assert float(again.fleet.view().event_exported_kwh[0]) * 1000 == pytest.approx(before_wh)
     assert before_wh == pytest.approx(400)
 

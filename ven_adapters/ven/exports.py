@@ -6,8 +6,10 @@ agreed to discharge is anything stored: of the others the counter is followed in
 later starts from the right count.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from ven_adapters.ven.columns import NEVER_S, Bools, Floats, Ints, grown
 from ven_adapters.ven.fleet import Fleet
 from ven_adapters.ven.mobility import HOUR_S
 from ven_adapters.ven.readings import Batch
-from ven_adapters.ven.store import ExportRow
+from ven_adapters.ven.store import ExportRow, Values
 
 NO_EVENT = 0
 
@@ -110,32 +112,33 @@ class Exports:
         self._unstored[fresh] = True
         self._tell(fresh, now)
 
-    def drain(self) -> list[ExportRow]:
+    def drain(self) -> list[Values]:
         """Rows for the store: what changed since the last drain, of cars whose drivers agreed."""
         rows = np.flatnonzero(self._unstored)
         rows = rows[self._fleet.read("discharge_consent", rows)]
         self._unstored[rows] = False
-        return list(self._rows(rows))
+        return [Values(ExportRow, known) for known in self._totals(rows)]
 
     def values(self) -> list[ExportRow]:
         """What is known of every car whose counter or power was ever read."""
-        return list(self._rows(np.flatnonzero(self._known(np.arange(len(self._counter_wh))))))
+        rows = np.flatnonzero(self._known(np.arange(len(self._counter_wh))))
+        return [ExportRow(**known) for known in self._totals(rows)]
 
     def _known(self, rows: Ints) -> Bools:
         return np.asarray(~np.isnan(self._counter_wh[rows]) | (self._power_at_s[rows] > NEVER_S))
 
-    def _rows(self, rows: Ints) -> Iterator[ExportRow]:
+    def _totals(self, rows: Ints) -> Iterator[dict[str, Any]]:
         events = list(self._events)
         for row in rows.tolist():
             counter_wh = float(self._counter_wh[row])
-            yield ExportRow(
-                vehicle_ref=self._fleet.ref(row),
-                year=int(self._year[row]),
-                year_wh=float(self._year_wh[row]),
-                event_id=events[self._event[row]],
-                event_wh=float(self._event_wh[row]),
-                counter_wh=None if np.isnan(counter_wh) else counter_wh,
-            )
+            yield {
+                "vehicle_ref": self._fleet.ref(row),
+                "year": int(self._year[row]),
+                "year_wh": float(self._year_wh[row]),
+                "event_id": events[self._event[row]],
+                "event_wh": float(self._event_wh[row]),
+                "counter_wh": None if math.isnan(counter_wh) else counter_wh,
+            }
 
     def _number(self, event_id: str) -> int:
         return self._events.setdefault(event_id, len(self._events))

@@ -5,6 +5,7 @@ decided elsewhere.
 """
 
 import dataclasses
+import itertools
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -339,20 +340,19 @@ class Garage:
         ]
         return [*rows, *energy, *self.exports.drain()]
 
-    def _enrolment_rows(self) -> Iterator[EnrolmentRow]:
+    def _enrolment_rows(self) -> Iterator[Values]:
         """A part of what is to be stored of enrolments: rows are large, and a fleet of them at once is larger."""
-        for ref in list(self._unstored)[:ENROLMENTS_AT_ONCE]:
+        for ref in tuple(itertools.islice(self._unstored, ENROLMENTS_AT_ONCE)):
             at = self._unstored.pop(ref)
             if (enrolment := self.fleet.enrolled(ref)) is not None:
-                yield _enrolment_row(enrolment, at)
+                yield Values(EnrolmentRow, _enrolment_values(enrolment, at))
 
 
 def _total(values: Floats) -> float:
     return float(np.nansum(values))
 
 
-def _enrolment_row(enrolment: Enrolment, now: datetime) -> EnrolmentRow:
+def _enrolment_values(enrolment: Enrolment, now: datetime) -> dict[str, str]:
     consent = {"charging": enrolment.charging_consent, "discharge": enrolment.discharge_consent}
-    return EnrolmentRow(
-        vehicle_ref=enrolment.vehicle_ref, zone=enrolment.zone, document=document(consent), at=print_at(now)
-    )
+    named = {"vehicle_ref": enrolment.vehicle_ref, "zone": enrolment.zone}
+    return named | {"document": document(consent), "at": print_at(now)}
