@@ -65,7 +65,7 @@ def differences(recorded, told, where="body"):
 class Caller:
     """Whoever calls a stage's cloud with a token of its own."""
 
-    def __init__(self, stage, http):
+    def __init__(self, stage, http) -> None:
         self.stage, self.http, self.token = stage, http, ""
         self.native = stage.cloud.face.natives[0]
 

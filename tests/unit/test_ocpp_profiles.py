@@ -20,6 +20,7 @@ from ven_adapters.contract import (
     Snapshot,
     Validity,
 )
+from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.ocpp21 import charging, frames, meter, points, v2x
 from ven_adapters.transport.ocpp21.book import KEPT_PER_CAR, Book, Record, advance
 from ven_adapters.transport.ocpp21.charging import Window
@@ -279,7 +280,7 @@ def test_what_is_in_doubt_is_no_better_known_for_a_meter_value():
 
 
 def test_a_book_forgets_final_directives_first_and_live_ones_never():
-    book, live = Book(), record()
+    book, live = Book(Journal(None, Record)), record()
     book.add(live)
     for number in range(200):
         over = record(dataclasses.replace(directive(), directive_id=f"n-{number}", key=f"n-{number}"))

@@ -143,7 +143,7 @@ def reopened(tmp_path):
     opened = []
 
     def once():
-        opened.append(Book(Journal(tmp_path / "windows.jsonl")))
+        opened.append(Book(Journal(tmp_path / "windows.jsonl", Window)))
         return opened[-1], opened[-1].open(NOON)
 
     yield once

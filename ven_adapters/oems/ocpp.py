@@ -7,6 +7,8 @@ station that loses us goes on for the offline limit and then stops by itself. Fo
 """
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -29,10 +31,12 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport import ladder
 from ven_adapters.transport.ocpp21 import charging, v2x
+from ven_adapters.transport.ocpp21.book import Record
 from ven_adapters.transport.ocpp21.options import CentralSettings, central_settings
 from ven_adapters.transport.ocpp21.points import Point, Station
 from ven_adapters.transport.ocpp21.steward import Steward
 
+_NEED_POWER = (DirectiveKind.CAP, DirectiveKind.SETPOINT)
 _GIVE_BACK = (DirectiveKind.CHARGE, DirectiveKind.RELEASE)
 
 
@@ -62,6 +66,7 @@ class OcppBackend:
         self._steward = Steward(settings)
         self._opening = asyncio.Lock()
         self._port: int | None = None
+        self._patient_until_s = 0.0
 
     async def port(self) -> int:
         """Listen, if we do not yet; the port that stations connect to."""
@@ -69,9 +74,20 @@ class OcppBackend:
             if self._port is None:
                 try:
                     self._port = await self._steward.central.open()
+                    self._steward.open()
                 except OSError as error:
                     raise BackendError(ErrorCode.BACKEND_TRANSIENT, f"settings.port: {error.strerror}") from None
+                self._patient_until_s = time.monotonic() + self._settings.answer_s
             return self._port
+
+    async def _introduced(self, ref: str) -> None:
+        """Stations take a moment to find us after our start: until then, wait for the first words of this car's."""
+        await self.port()
+        left_s = self._patient_until_s - time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, left_s)):
+                while not self._steward.knows(ref):
+                    await self._steward.news(ref)
 
     async def vehicles(self) -> AsyncIterator[VehicleRef]:
         """Every registered car."""
@@ -81,7 +97,7 @@ class OcppBackend:
 
     async def capabilities(self, ref: str) -> Capability:
         """What car and charging point can do; BACKEND_TRANSIENT until the station has said it."""
-        await self.port()
+        await self._introduced(ref)
         point, station = self._steward.at(ref)
         if station.v2x is None:
             raise BackendError(ErrorCode.BACKEND_TRANSIENT, "station: has not yet said what it can do")
@@ -89,7 +105,7 @@ class OcppBackend:
 
     async def snapshot(self, ref: str, *, max_age_s: int | None = None) -> Snapshot:
         """The newest reading, asked for anew when older than `max_age_s`; UNREACHABLE when none can be had."""
-        await self.port()
+        await self._introduced(ref)
         if max_age_s is not None and self._old(ref, max_age_s):
             await self._refresh(ref, max_age_s)
         return self._steward.snapshot(ref)
@@ -97,9 +113,8 @@ class OcppBackend:
     async def submit(self, directive: Directive, capability: Capability, snapshot: Snapshot) -> Ack:
         """Set a charging profile, or take all away; idempotent on `directive.key`, and read before it is sent again."""
         del capability
-        await self.port()
+        await self._introduced(directive.vehicle_ref)
         steward = self._steward
-        point, station = steward.at(directive.vehicle_ref)
         async with steward.turn(directive.vehicle_ref):
             seen = steward.book.seen(directive)
             if seen is not None and (not seen.in_doubt or await steward.settle(seen)):
@@ -112,9 +127,8 @@ class OcppBackend:
 
     async def cancel(self, vehicle_ref: str, directive_id: str) -> Ack:
         """Take a directive's profile away; one that an earlier life of this program sent is found at the station."""
-        await self.port()
+        await self._introduced(vehicle_ref)
         steward = self._steward
-        steward.at(vehicle_ref)
         async with steward.turn(vehicle_ref):
             record = steward.book.get(vehicle_ref, directive_id)
             if record is not None:
@@ -127,17 +141,23 @@ class OcppBackend:
 
     async def status(self, vehicle_ref: str, directive_id: str) -> DirectiveStatus:
         """Where a directive stands; what is in doubt, or was sent by an earlier life, is read from the station."""
-        await self.port()
+        await self._introduced(vehicle_ref)
         steward = self._steward
-        steward.at(vehicle_ref)
         async with steward.turn(vehicle_ref):
             record = steward.book.get(vehicle_ref, directive_id)
-            if record is not None and (not record.in_doubt or await steward.settle(record)):
+            if record is not None and await self._settled(record):
                 return record.status()
             known = () if record is not None else await steward.central.profiles(vehicle_ref)
         if charging.profile_id(directive_id) not in known:
             raise _unknown()
         return DirectiveStatus(directive_id, vehicle_ref, DirectiveState.ACCEPTED, Certainty.ACCEPTED)
+
+    async def _settled(self, record: Record) -> bool:
+        """Whether a record stands; one that is in doubt stays so while its station cannot be asked."""
+        try:
+            return not record.in_doubt or await self._steward.settle(record)
+        except BackendError:
+            return True
 
     async def events(self) -> AsyncIterator[BackendEvent]:
         """Readings, directive changes and drivers' choices, as the stations tell."""
@@ -148,11 +168,13 @@ class OcppBackend:
 
     async def close(self) -> None:
         """Hang up on every station."""
-        await self._steward.central.close()
+        await self._steward.close()
         self._port = None
 
     def _setting(self, directive: Directive, point: Point, station: Station, snapshot: Snapshot) -> Setting:
         """What the station will be told; raises the reason why it will not be."""
+        if directive.power_w is None and directive.kind in _NEED_POWER:
+            raise BackendError(ErrorCode.INVALID_REQUEST, f"power_w: is required by a {directive.kind}")
         if self._steward.clock.now() > directive.not_after:
             raise BackendError(ErrorCode.EXPIRED, "not_after: has passed")
         if point.transaction is None:
@@ -183,7 +205,7 @@ class OcppBackend:
                 while self._old(ref, max_age_s) and self._steward.at(ref)[0].snapshot.power_w == before:
                     await self._steward.news(ref)
         except TimeoutError:
-            raise BackendError(ErrorCode.UNREACHABLE, "no reading came") from None
+            raise BackendError(ErrorCode.STALE_TELEMETRY, "no newer reading came, though it was asked for") from None
         except BackendError as error:
             raise BackendError(ErrorCode.UNREACHABLE, error.detail) from None
 

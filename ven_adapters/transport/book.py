@@ -24,7 +24,7 @@ QUEUED = 10_000
 class Book:
     """Windows by directive, keys seen, and which window holds which car."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal[Window]) -> None:
         self._journal = journal
         self._windows: dict[str, Window] = {}
         self._keys: dict[str, str] = {}

@@ -8,45 +8,58 @@ import os
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, Generic, Protocol, TypeVar
 
 import orjson
 
-from ven_adapters.contract import BackendError
+from ven_adapters.contract import BackendError, Directive
 from ven_adapters.transport.codec import dumps, load
 from ven_adapters.transport.private import write_private
-from ven_adapters.transport.windows import Window
 
+
+class Kept(Protocol):
+    """What a journal holds: something about one directive, which is over at some time."""
+
+    @property
+    def directive(self) -> Directive:
+        """The directive."""
+
+    @property
+    def final(self) -> bool:
+        """True when nothing more will happen."""
+
+
+K = TypeVar("K", bound=Kept)
 LINES = 50_000
 KEPT = timedelta(days=1)
 
 
-class Journal:
-    """An append-only file of windows, rewritten short when it is opened and when it has grown long."""
+class Journal(Generic[K]):
+    """An append-only file of windows of one kind, rewritten short when it is opened and when it has grown long."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, path: Path | None, kind: type[K]) -> None:
+        self._path, self._kind = path, kind
         self._file: IO[bytes] | None = None
         self._lines = 0
 
-    def open(self, now: datetime) -> dict[str, Window]:
+    def open(self, now: datetime) -> dict[str, K]:
         """Every window that is not final or was lately, by directive; the file is left holding just these."""
         if self._path is None:
             return {}
-        found: dict[str, Window] = {}
+        found: dict[str, K] = {}
         if self._path.exists():
             for line in self._path.read_bytes().splitlines():
-                _take(line, now, found)
+                self._take(line, now, found)
         kept = {name: window for name, window in found.items() if not window.final or window.directive.end > now - KEPT}
         self._rewrite(kept.values())
         return kept
 
-    def shorten(self, windows: Iterable[Window]) -> None:
+    def shorten(self, windows: Iterable[K]) -> None:
         """Rewrite the file with these windows when it has grown long."""
         if self._lines > LINES:
             self._rewrite(windows)
 
-    def note(self, window: Window) -> None:
+    def note(self, window: K) -> None:
         """Write one change down; it is on disk when this returns."""
         self._append(dumps(window))
 
@@ -60,7 +73,7 @@ class Journal:
             self._file.close()
             self._file = None
 
-    def _rewrite(self, windows: Iterable[Window]) -> None:
+    def _rewrite(self, windows: Iterable[K]) -> None:
         if self._path is None:
             return
         self.close()
@@ -75,14 +88,13 @@ class Journal:
             self._file.flush()
             os.fsync(self._file.fileno())
 
-
-def _take(line: bytes, now: datetime, found: dict[str, Window]) -> None:
-    try:
-        raw = orjson.loads(line)
-        if "forget" in raw:
-            found.pop(raw["forget"], None)
+    def _take(self, line: bytes, now: datetime, found: dict[str, K]) -> None:
+        try:
+            raw = orjson.loads(line)
+            if "forget" in raw:
+                found.pop(raw["forget"], None)
+                return
+            window = load(self._kind, raw, received_at=now)
+        except (orjson.JSONDecodeError, BackendError, TypeError):
             return
-        window = load(Window, raw, received_at=now)
-    except (orjson.JSONDecodeError, BackendError, TypeError):
-        return
-    found[window.directive.directive_id] = window
+        found[window.directive.directive_id] = window

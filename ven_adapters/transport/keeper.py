@@ -41,7 +41,7 @@ class KeptBackend:
 
     works_alone = True
 
-    def __init__(self, cars: Cars, clock: Clock, journal: Journal, pace: Pace | None = None) -> None:
+    def __init__(self, cars: Cars, clock: Clock, journal: Journal[Window], pace: Pace | None = None) -> None:
         self._cars, self._clock, self._pace = cars, clock, pace or Pace()
         self._book = Book(journal)
         self._keeping = Keeping(cars, self._book, clock, self._pace)

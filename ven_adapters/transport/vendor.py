@@ -34,6 +34,7 @@ from ven_adapters.transport.session import (
     Limits,
     Session,
 )
+from ven_adapters.transport.windows import Window
 from vtn.clock import Clock, sleep_until
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -79,9 +80,9 @@ class VendorSettings:
     seed: int
     container: str = ""
 
-    def journal(self) -> Journal:
+    def journal(self) -> Journal[Window]:
         """Where windows are written down."""
-        return Journal(None if self.state is None else self.state / "windows.jsonl")
+        return Journal(None if self.state is None else self.state / "windows.jsonl", Window)
 
     async def wait(self, wait_s: float) -> None:
         """Let so many seconds pass on the shared clock."""

@@ -19,7 +19,12 @@ from ven_adapters.kit.checks.reads import usable
 ASKED_W = -4_000
 SLACK_W = 250.0
 ENERGY_WH = 500
-REFUSALS = {ErrorCode.NOT_PERMITTED, ErrorCode.INVALID_REQUEST, ErrorCode.NOT_SUPPORTED}
+REFUSALS = {
+    ErrorCode.NOT_PERMITTED,
+    ErrorCode.INVALID_REQUEST,
+    ErrorCode.NOT_SUPPORTED,
+    ErrorCode.LIMIT_REACHED,
+}
 
 
 def discharges(capability: Capability) -> bool:

@@ -1,5 +1,6 @@
-"""What the stages over simulated cars share: the truth of one car, and how long a stage may last."""
+"""What the stages over simulated cars share: the truth of one car, a free port, and how long a stage may last."""
 
+import socket
 from datetime import datetime
 
 from ven_adapters.kit.stage import Truth
@@ -25,3 +26,10 @@ def truth_of(cloud: StagedCloud, ref: str, now: datetime) -> Truth:
         charged_wh=float(world.added_wh[car]),
         discharged_wh=float(world.exported_wh[car]),
     )
+
+
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

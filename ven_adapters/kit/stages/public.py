@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import dataclasses
 import math
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,10 +14,10 @@ import numpy as np
 from aiohttp import web
 
 from ven_adapters.kit.stage import LOST_ANSWERS, Contact, ContactKind, Effect, Truth
-from ven_adapters.kit.stages.cars import HOURS, truth_of
+from ven_adapters.kit.stages.cars import HOURS, free_port, truth_of
+from ven_adapters.simulator.absent import ABSENT
 from ven_adapters.simulator.faults import BY_NAME
 from ven_adapters.simulator.fleets import Fleet
-from ven_adapters.simulator.public.absent import ABSENT
 from ven_adapters.simulator.public.commands import StagedCommands
 from ven_adapters.simulator.public.face import HOME, living
 from ven_adapters.simulator.public.grants import MARK
@@ -82,7 +81,7 @@ class PublicStage:
     def __init__(self, name: str, seed: int, folder: Path) -> None:
         self.clock = SteppedClock(EVENING)
         self.url, self._folder = "", folder
-        self.webhook_port = _free_port()
+        self.webhook_port = free_port()
         fleet = _fleet(name, seed)
         self._cars = StagedCommands(
             fleet, seed, Ledger(fleet, (EVENING - fleet.midnight).total_seconds(), HOURS), lambda _: None
@@ -184,9 +183,3 @@ def _fleet(name: str, seed: int) -> Fleet:
     return dataclasses.replace(
         fleet, max_a=np.full(cars, THREE_PHASE_A), voltage_v=np.full(cars, PHASE_V), max_charge_w=most_w
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

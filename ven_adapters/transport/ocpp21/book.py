@@ -14,6 +14,7 @@ from ven_adapters.contract import (
     BackendError,
     Certainty,
     Directive,
+    DirectiveKind,
     DirectiveState,
     DirectiveStatus,
     ErrorCode,
@@ -21,8 +22,9 @@ from ven_adapters.contract import (
     Setting,
     Validity,
 )
+from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.ocpp21.charging import profile_id
-from ven_adapters.transport.ocpp21.points import Point, Station
+from ven_adapters.transport.ocpp21.points import IDLE_W, Point, Station
 
 KEPT_PER_CAR = 64
 TOLERANCE_W = 250.0
@@ -85,10 +87,30 @@ class Record:
 
 
 class Book:
-    """Every directive that was sent, per car; a car's oldest final ones go."""
+    """Every directive that was sent, per car; a car's oldest final ones go. What is not final is on disk, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal[Record]) -> None:
         self._by_car: collections.defaultdict[str, list[Record]] = collections.defaultdict(list)
+        self._journal = journal
+
+    def open(self, now: datetime) -> list[Record]:
+        """Take up what an earlier life left; whether a station still holds a profile is in doubt until it was read."""
+        found = list(self._journal.open(now).values())
+        for record in found:
+            record.clearing = False
+            record.in_doubt = record.to_clear and not record.final
+            self._by_car[record.directive.vehicle_ref].append(record)
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._journal.close()
+
+    def note(self, record: Record) -> None:
+        """Write down how a record stands."""
+        self._journal.note(record)
+        if record.final:
+            self._journal.shorten([one for mine in self._by_car.values() for one in mine])
 
     def of(self, ref: str) -> tuple[Record, ...]:
         """A car's records, oldest first."""
@@ -117,6 +139,7 @@ class Book:
         """Keep a new record."""
         mine = self._by_car[record.directive.vehicle_ref]
         mine.append(record)
+        self._journal.note(record)
         finals = [one for one in mine if one.final]
         for one in finals[: max(0, len(mine) - KEPT_PER_CAR)]:
             mine.remove(one)
@@ -124,6 +147,7 @@ class Book:
     def drop(self, record: Record) -> None:
         """Forget a record of which the station knows nothing."""
         self._by_car[record.directive.vehicle_ref].remove(record)
+        self._journal.forget(record.directive.directive_id)
 
 
 def advance(record: Record, point: Point, station: Station, now: datetime) -> bool:
@@ -165,6 +189,8 @@ def _obeyed_at(record: Record, point: Point) -> datetime | None:
         return None
     if power.observed_at <= max(record.sent_at, record.directive.start):
         return None
+    if record.directive.kind is DirectiveKind.CHARGE and record.setting.rung is Rung.RESUME:
+        return power.observed_at if power.value > IDLE_W else None
     return power.observed_at if _fits(record.setting, power.value) else None
 
 

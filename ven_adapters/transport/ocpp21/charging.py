@@ -18,6 +18,7 @@ from ven_adapters.transport.ocpp21.points import Place
 LOWEST_LEVEL = 1
 USUAL_HIGHEST_LEVEL = 9
 HOUR_S = 3600.0
+AGAIN_S = 60.0
 
 _REASONS: Mapping[str, ErrorCode] = {
     "TxNotFound": ErrorCode.NOT_PLUGGED,
@@ -114,7 +115,9 @@ def refusal(answer: Payload) -> BackendError | None:
         return None
     info = answer.get("statusInfo", {})
     reason = str(info.get("reasonCode", "none given"))
-    return BackendError(_REASONS.get(reason, ErrorCode.REJECTED_BY_VEHICLE), f"SetChargingProfile: {reason}")
+    code = _REASONS.get(reason, ErrorCode.REJECTED_BY_VEHICLE)
+    wait_s = AGAIN_S if code is ErrorCode.RATE_LIMITED else None  # no station says how long
+    return BackendError(code, f"SetChargingProfile: {reason}", retry_after_s=wait_s)
 
 
 def stamp(at: datetime) -> str:

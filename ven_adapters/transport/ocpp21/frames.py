@@ -8,8 +8,8 @@ program names are ever looked up: a schema is a file, and a peer must not choose
 from collections.abc import Mapping
 from typing import Any
 
-from ocpp.exceptions import OCPPError  # type: ignore[import-untyped]
-from ocpp.messages import Call, CallError, CallResult, get_validator, unpack  # type: ignore[import-untyped]
+from ocpp.exceptions import OCPPError
+from ocpp.messages import Call, CallError, CallResult, get_validator, unpack
 
 VERSION = "2.1"
 SUBPROTOCOL = "ocpp2.1"

@@ -1,9 +1,10 @@
 """The settings of a central system, as the `[backend]` table gives them, read strictly.
 
 `host`, `port`, `security_profile` (1, 2 or 3), `certificate`, `private_key`, `client_ca` (files), `offline_limit_s`,
-`heartbeat_s`, `answer_s`, `ping_s`, `connections`, `frame_bytes`, `clock`; `stations.ID.password`; and per car
-`vehicles.REF` with `station`, `evse`, `usable_wh`, `max_charge_w`, `max_discharge_w`, `min_discharge_w`, `phases`,
-`voltage_v`, `model`, `id_token`. A wrong one is named, its value never is.
+`heartbeat_s`, `answer_s`, `ping_s`, `connections`, `frame_bytes`, `clock`; `state`, the private folder where directives
+survive a restart; `stations.ID.password`; and per car `vehicles.REF` with `station`, `evse`, `usable_wh`,
+`max_charge_w`, `max_discharge_w`, `min_discharge_w`, `phases`, `voltage_v`, `model`, `id_token`. A wrong one is named,
+its value never is.
 """
 
 import dataclasses
@@ -39,6 +40,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "ping_s": (int, float),
     "connections": (int,),
     "frame_bytes": (int,),
+    "state": (str, Path),
     "stations": (dict,),
     "vehicles": (dict,),
 }
@@ -64,6 +66,7 @@ class CentralSettings:
     offline_limit_s: int = 300
     heartbeat_s: int = 300
     answer_s: float = 20.0
+    state: Path | None = None
 
 
 def central_settings(settings: Mapping[str, Any]) -> CentralSettings:
@@ -73,7 +76,8 @@ def central_settings(settings: Mapping[str, Any]) -> CentralSettings:
     _typed(given, _KINDS, "")
     door = _door(given)
     times: dict[str, Any] = {key: given[key] for key in ("offline_limit_s", "heartbeat_s", "answer_s") if key in given}
-    return CentralSettings(door, _places(given, door), clock, **times)
+    state = Path(given["state"]) if "state" in given else None
+    return CentralSettings(door, _places(given, door), clock, state=state, **times)
 
 
 def _typed(given: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], under: str) -> None:

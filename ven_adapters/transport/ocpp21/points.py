@@ -119,6 +119,10 @@ def connector(point: Point, message: Mapping[str, Any], heard: datetime) -> Poin
     at, status = instant(message["timestamp"]), message["connectorStatus"]
     if point.changed_at is not None and at < point.changed_at:
         return point
+    if (
+        status == "Available" and point.transaction is not None
+    ):  # connectors flap; a transaction's end is told by itself
+        return _with(point, plugged=reading(Known.NO, at, heard))
     if status == "Available":
         return _unplugged(point, at, heard)
     if status == "Faulted":

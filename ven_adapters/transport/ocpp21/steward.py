@@ -26,6 +26,7 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
+from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.ocpp21 import charging, v2x
 from ven_adapters.transport.ocpp21.book import Book, Record, advance
 from ven_adapters.transport.ocpp21.central import CentralSystem
@@ -34,9 +35,12 @@ from ven_adapters.transport.ocpp21.frames import Payload
 from ven_adapters.transport.ocpp21.options import CentralSettings
 from ven_adapters.transport.ocpp21.outbox import Outbox
 from ven_adapters.transport.ocpp21.points import SOURCE, Point, Station
+from ven_adapters.transport.retry import Bucket, full_bucket, take
 from vtn.clock import sleep_until
 
 S = DirectiveState
+# Profiles for one car: so many at once, then one each fifteen seconds.
+BURST, PER_S = 20.0, 1.0 / 15.0
 
 
 class Steward:
@@ -46,8 +50,9 @@ class Steward:
         self._settings = settings
         self.clock = settings.clock
         self.central = CentralSystem(settings, self)
-        self.book = Book()
+        self.book = Book(Journal(settings.state / "profiles.jsonl" if settings.state else None, Record))
         self.outbox = Outbox()
+        self._budgets: dict[str, Bucket] = {}
         self._strays: dict[str, dict[int, int]] = {}
         self._turns: collections.defaultdict[str, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
         self._news: collections.defaultdict[str, asyncio.Event] = collections.defaultdict(asyncio.Event)
@@ -56,6 +61,23 @@ class Steward:
         """A car's charging point and its station; INVALID_REQUEST for a car that is not registered."""
         point = self.central.register.point(ref)
         return point, self.central.register.station(point.place.station)
+
+    def open(self) -> None:
+        """Take up the directives of an earlier life; each is read from its station when that is back."""
+        for record in self.book.open(self.clock.now()):
+            if not record.final:
+                self.central.beside(self._accompany(record))
+
+    async def close(self) -> None:
+        """Hang up on every station."""
+        await self.central.close()
+        self.book.close()
+
+    def knows(self, ref: str) -> bool:
+        """Whether a station has said what it can do and how its car stands; INVALID_REQUEST for no car of ours."""
+        point, station = self.at(ref)
+        told = point.needs is not None or not (station.v2x and point.place.max_discharge_w) or not point.transaction
+        return station.v2x is not None and point.changed_at is not None and told
 
     def turn(self, ref: str) -> asyncio.Lock:
         """A car's turn: whoever holds it is the only one to call."""
@@ -84,6 +106,7 @@ class Steward:
         point, station = self.at(ref)
         for record in self.book.live(ref):
             if advance(record, point, station, self.clock.now()):
+                self.book.note(record)
                 self.outbox.status(record.status())
             self._watch(record, point, station)
         self._sweep(ref, station)
@@ -131,12 +154,20 @@ class Steward:
         window = Window(
             directive, setting, point.place, record.transaction, level, self._settings.offline_limit_s, spare_wh
         )
+        self._pay(ref)
         answer = await self._send(record, "SetChargingProfile", charging.set_profile(window, now))
         if (refusal := charging.refusal(answer)) is not None:
             self.book.drop(record)
             raise refusal
         self.accept(record)
         return record
+
+    def _pay(self, ref: str) -> None:
+        """One profile from the car's budget; what takes profiles away is free."""
+        now = self.clock.now()
+        self._budgets[ref], wait_s = take(self._budgets.get(ref) or full_bucket(BURST, PER_S, now), now)
+        if wait_s:
+            raise BackendError(ErrorCode.RATE_LIMITED, "our own budget for this car is spent", retry_after_s=wait_s)
 
     async def hand_back(self, directive: Directive, setting: Setting) -> Record:
         """Take every transaction profile of a car away: its driver's settings hold again."""
@@ -155,9 +186,13 @@ class Steward:
         numbers = await self.central.profiles(record.directive.vehicle_ref)
         if profile_id(record.directive.directive_id) in numbers if record.to_clear else not numbers:
             self.accept(record)
+            self.changed(record.directive.vehicle_ref)
             return True
-        self.book.drop(record)
-        return False
+        if record.state is S.REQUESTED:
+            self.book.drop(record)
+            return False
+        self._let_go(record)
+        return True
 
     async def cancel(self, record: Record) -> Ack:
         """End a directive now."""
@@ -171,6 +206,7 @@ class Steward:
     def accept(self, record: Record) -> None:
         """The station took it: from its start on the older ones are over, and its end is watched."""
         record.move(S.ACCEPTED)
+        self.book.note(record)
         self.outbox.status(record.status())
         if record.directive.start <= self.clock.now():
             self._supersede(record)
@@ -212,6 +248,11 @@ class Steward:
         self._strays[ref] = {}
         return charging.LOWEST_LEVEL
 
+    def _let_go(self, record: Record) -> None:
+        record.to_clear = False
+        if not record.final:
+            self._push(record, S.FAILED, ErrorCode.UNREACHABLE, "the station let go of it while it was away")
+
     async def _look(self, ref: str) -> Mapping[int, int]:
         """The profiles that a station holds for a car; those of an earlier life of this program are strays."""
         numbers = await self.central.profiles(ref)
@@ -224,7 +265,7 @@ class Steward:
         ref = record.directive.vehicle_ref
         if record.directive.start > self.clock.now():
             await sleep_until(self.clock, record.directive.start)
-            if not record.final:
+            if not record.final and not record.in_doubt:
                 self._supersede(record)
         await sleep_until(self.clock, record.directive.end)
         self.changed(ref)
@@ -258,6 +299,7 @@ class Steward:
         self, record: Record, state: DirectiveState, error: ErrorCode | None = None, detail: str | None = None
     ) -> None:
         record.move(state, error, detail)
+        self.book.note(record)
         self.outbox.status(record.status())
 
     def _sweep(self, ref: str, station: Station) -> None:
@@ -286,11 +328,11 @@ class Steward:
             numbers = await self._look(ref)
         for record in self.book.of(ref):
             held = profile_id(record.directive.directive_id) in numbers
-            if held or record.in_doubt or not record.to_clear:
+            if held and record.in_doubt and record.state is not S.REQUESTED:  # an earlier life was sure of it
+                self.accept(record)
+            if held or (record.in_doubt and record.state is S.REQUESTED) or not record.to_clear:
                 continue
-            record.to_clear = False
-            if not record.final:
-                self._push(record, S.FAILED, ErrorCode.UNREACHABLE, "the station let go of it while it was away")
+            self._let_go(record)
         self._sweep(ref, self.at(ref)[1])
 
 
