@@ -243,6 +243,27 @@ def test_a_reading_from_the_future_is_no_reading():
     assert load(Snapshot, told, received_at=T0).soc_pct.validity is Validity.SENTINEL
 
 
+def test_a_clock_that_ran_ahead_hides_no_alarm_that_comes_after():
+    cars_of = garage()
+    cars_of.observe([Snapshot("car", der_alarm=Reading(Known.NO, at(540), T0))], T0)
+    assert cars_of.observe([Snapshot("car", der_alarm=Reading(Known.YES, at(60), at(60)))], at(60))
+
+
+def test_a_level_from_a_clock_that_ran_ahead_grows_old_like_any_other():
+    cars_of = garage()
+    cars_of.observe([Snapshot("car", soc_pct=Reading(80.0, at(172_800), T0))], T0)
+    assert cars_of.fleet.view().soc_at_s.tolist() == [T0.timestamp()]
+    cars_of.observe([Snapshot("car", soc_pct=Reading(35.0, at(3600), at(3600)))], at(3600))
+    assert cars_of.fleet.view().soc_pct.tolist() == [35.0]
+
+
+def test_who_leaves_before_it_is_known_what_his_car_can_do_has_left():
+    cars_of = Garage(T0.timestamp(), {}, 1)
+    cars_of.enrol([enrolment(), enrolment("unmet")], T0)
+    assert cars_of.enrol([enrolment()], T0) == ("unmet",)
+    assert cars_of.enrolled() == ["car"]
+
+
 def test_a_level_known_of_too_few_cars_is_not_told():
     sample = Sample(T0.timestamp(), members=12, cars=1, stored_kwh=30.0, usable_kwh=60.0)
     figures = Figures(12, None, sample, 1.0)

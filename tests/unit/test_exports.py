@@ -1,10 +1,12 @@
 """What batteries gave: by their counters, between counters by their power, and by power alone where there is none."""
 
+import math
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
 from ven_adapters.contract import Capability, DischargeControl, Reading, Snapshot
+from ven_adapters.ven.exports import EVENTS_KEPT
 from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Permission
 from ven_adapters.ven.garage import Garage
 from ven_adapters.ven.store import ExportRow, Remembered
@@ -85,3 +87,30 @@ def test_another_event_finds_its_budget_whole():
     made.begin_export("car", "another", NOW)
     view = made.fleet.view()
     assert (view.event_exported_kwh[0], view.year_exported_kwh[0]) == (0.0, pytest.approx(1.0))
+
+
+def test_what_was_given_for_an_event_counts_again_when_the_event_goes_on_after_another_one():
+    made = garage()
+    sees(made, 0, counter_wh=0)
+    made.next_event("bay", "long", NOW)
+    assert sees(made, 10, counter_wh=9_000) == pytest.approx(9_000)
+    made.next_event("bay", "short", NOW)
+    assert sees(made, 20, counter_wh=9_500) == pytest.approx(500)
+    made.next_event("bay", "long", NOW)
+    assert sees(made, 30, counter_wh=10_000) == pytest.approx(9_500)
+
+
+def test_events_without_end_take_no_memory_without_end():
+    made = garage()
+    sees(made, 0, counter_wh=0)
+    for number in range(100):
+        made.next_event("bay", f"e{number}", NOW)
+    assert len(made.exports._before) <= EVENTS_KEPT
+
+
+def test_a_count_that_is_no_number_changes_no_budget():
+    made = garage()
+    sees(made, 0, counter_wh=4_000)
+    sees(made, 5, counter_wh=math.nan, power_w=math.inf)
+    assert sees(made, 10, counter_wh=5_000) == pytest.approx(1_000)
+    assert [known.year_wh for known in made.exports.values()] == [pytest.approx(1_000)]

@@ -1,6 +1,7 @@
 """Readings as columns: nothing is lost, the newest observation counts, sentinels displace nothing."""
 
 import dataclasses
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ven_adapters.contract import ChargeState, Known, Reachability, Reading, Snapshot, Validity
+from ven_adapters.ven.effects import newer, usable
 from ven_adapters.ven.readings import FIELDS, Readings, batches
 
 T0 = datetime(2026, 7, 15, 23, tzinfo=UTC)
@@ -106,3 +108,12 @@ def test_a_batch_holds_no_car_twice_and_keeps_their_order():
     found = [[one.soc_pct.value for one in batch.snapshots] for batch in batches(told, ROWS.get)]
     assert found == [[1, 2], [3]]
     assert [batch.rows.tolist() for batch in batches(told, ROWS.get)] == [[0, 1], [0]]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_takes_no_readings_place_and_proves_nothing(value):
+    made = held()
+    made["a"] = Snapshot("a", power_w=reading(7000.0), phases=reading(3))
+    made["a"] = Snapshot("a", power_w=reading(value, 60), phases=reading(value, 60))
+    assert (made["a"].power_w.value, made["a"].phases.value) == (7000.0, 3)
+    assert newer(reading(value, 60), T0) is usable(reading(value, 60)) is None

@@ -75,8 +75,14 @@ class Effect:
 
 
 def usable(reading: Reading[T] | None) -> T | None:
-    """A reading's value unless it is missing or a sentinel."""
-    return reading.value if reading is not None and reading.validity is not Validity.SENTINEL else None
+    """A reading's value unless it is missing, a sentinel or no number."""
+    if reading is None or reading.validity is Validity.SENTINEL or _odd(reading.value):
+        return None
+    return reading.value
+
+
+def _odd(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def newer(reading: Reading[T] | None, since: datetime) -> T | None:
@@ -84,7 +90,7 @@ def newer(reading: Reading[T] | None, since: datetime) -> T | None:
 
     A car whose clock runs ahead seems to answer a command before it came, so its instants prove nothing (fault 26).
     """
-    if reading is None or reading.validity is not Validity.OK or reading.observed_at <= since:
+    if reading is None or reading.validity is not Validity.OK or reading.observed_at <= since or _odd(reading.value):
         return None
     return None if reading.observed_at > reading.received_at + CLOCKS_AGREE else reading.value
 

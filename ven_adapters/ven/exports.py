@@ -20,12 +20,15 @@ from ven_adapters.ven.readings import Batch
 from ven_adapters.ven.store import ExportRow, Values
 
 NO_EVENT = 0
+# So many events are remembered beside the one that each battery gives for: one may break into another.
+EVENTS_KEPT = 8
 
 
 class Exports:
     """By the fleet's rows; what changes is told to the fleet's budget columns and noted for the store.
 
-    `_pending_wh`: integrated since the last counter, which its next one replaces.
+    `_pending_wh`: integrated since the last counter, which its next one replaces. `_before`: by event, what was given
+    for it before another one came between.
     """
 
     def __init__(self, fleet: Fleet) -> None:
@@ -40,6 +43,7 @@ class Exports:
         self._year_wh: Floats = np.zeros(0)
         self._event: Ints = np.zeros(0, dtype=np.int64)
         self._event_wh: Floats = np.zeros(0)
+        self._before: dict[int, Floats] = {}
         self._unstored: Bools = np.zeros(0, dtype=np.bool_)
 
     def grow(self, count: int) -> None:
@@ -105,12 +109,25 @@ class Exports:
         self._unstored[rows] = True
 
     def begin(self, rows: Ints, event_id: str, now: datetime) -> None:
-        """Batteries are asked to give for an event: for another one than before, their event budget is whole again."""
+        """Batteries are asked to give for an event: its budget is whole, but for what they gave for it before."""
         number = self._number(event_id)
         fresh = rows[self._known(rows) & (self._event[rows] != number)]
-        self._event[fresh], self._event_wh[fresh] = number, 0.0
-        self._unstored[fresh] = True
-        self._tell(fresh, now)
+        if len(fresh):
+            self._put_by(fresh)
+            given_wh = self._before.get(number, np.zeros(0))
+            self._event[fresh], self._event_wh[fresh] = number, grown(given_wh, len(self._event), fill=0.0)[fresh]
+            self._unstored[fresh] = True
+            self._tell(fresh, now)
+
+    def _put_by(self, rows: Ints) -> None:
+        """Remember what batteries gave for the event that they leave; the events left longest ago are forgotten."""
+        for number in np.unique(self._event[rows]).tolist():
+            mine = rows[self._event[rows] == number]
+            given_wh = grown(self._before.pop(number, np.zeros(0)), len(self._event), fill=0.0)
+            given_wh[mine] = self._event_wh[mine]
+            self._before[number] = given_wh
+        while len(self._before) > EVENTS_KEPT:
+            del self._before[next(iter(self._before))]
 
     def drain(self) -> list[Values]:
         """Rows for the store: what changed since the last drain, of cars whose drivers agreed."""

@@ -91,6 +91,11 @@ class Fleet:
         """The row of a car, or None."""
         return self._rows.get(ref)
 
+    @property
+    def enrolments(self) -> Mapping[str, Enrolment]:
+        """Every present enrolment by its car."""
+        return self._enrolments
+
     def enrolment(self, ref: str) -> Enrolment:
         """The car's present enrolment; KeyError when it has none."""
         return self._enrolments[ref]

@@ -103,7 +103,7 @@ class Garage:
             cars[enrolment.zone] = cars.get(enrolment.zone, 0) + 1
         self.groups = merge_zones(cars, self._parents, self._smallest_group)
         placed = [self._binding(one, self.groups.get(one.zone, one.zone)) for one in mine.values()]
-        left = tuple(ref for ref in self.capabilities if ref not in mine)
+        left = tuple(ref for ref in self.fleet.enrolments if ref not in mine)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
         for columns in (self.told, self.snapshots, self.exports, self.decisions):

@@ -65,11 +65,19 @@ class Batch:
     source: npt.NDArray[np.int16]
     sources: tuple[str, ...]
 
+    @property
+    def seen_s(self) -> Floats:
+        """When each value was seen, by our own clock at the latest.
+
+        What a car whose clock runs ahead says of the future must not keep out what it says when its clock is right.
+        """
+        return np.minimum(self.observed_s, self.received_s)
+
     def told(self, name: str) -> tuple[Floats, Floats, Bools]:
-        """One field of every car: values, when they were observed, and where they are valid."""
+        """One field of every car: values, when they were seen, and where they are valid."""
         place = PLACE[name]
-        observed_s = self.observed_s[:, place]
-        return self.value[:, place], observed_s, (observed_s > NEVER_S) & (self.validity[:, place] == OK)
+        seen_s = np.minimum(self.observed_s[:, place], self.received_s[:, place])
+        return self.value[:, place], seen_s, (seen_s > NEVER_S) & (self.validity[:, place] == OK)
 
 
 def batches(snapshots: Iterable[Snapshot], row_of: Callable[[str], int | None]) -> Iterator[Batch]:
@@ -98,6 +106,9 @@ def _batch(snapshots: Sequence[Snapshot], rows: Ints) -> Batch:
         received_s[told, place] = [reading.received_at.timestamp() for reading in readings]
         validity[told, place] = [_CODES[reading.validity] for reading in readings]
         source[told, place] = [sources.setdefault(reading.source, len(sources)) for reading in readings]
+    # No number is no reading: one that got into a sum would stop a whole zone, or a whole store.
+    odd = ~np.isfinite(value)
+    value[odd], validity[odd] = 0.0, SENTINEL
     return Batch(snapshots, rows, value, observed_s, received_s, validity, source, tuple(sources))
 
 
@@ -133,10 +144,10 @@ class Readings(MutableMapping[str, Snapshot]):
     def take(self, batch: Batch) -> None:
         """Keep what is newer than what is held."""
         rows = batch.rows
-        held_s = self._numbers[rows, 1]
+        held_s = np.minimum(self._numbers[rows, 1], self._numbers[rows, 2])
         held_well = (held_s > NEVER_S) & (self._codes[rows, 0] != SENTINEL)
         bad = batch.validity == SENTINEL
-        better = (batch.observed_s > held_s) | (~bad & ~held_well)
+        better = (batch.seen_s > held_s) | (~bad & ~held_well)
         taken = (batch.observed_s > NEVER_S) & better & ~(bad & held_well)
         car, field = np.nonzero(taken)
         row = rows[car]
