@@ -8,7 +8,19 @@ from directive_cases import accepted, at, desire
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from ven_adapters.contract import Ack, BackendError, Capability, DirectiveState, ErrorCode, Snapshot
+from ven_adapters.contract import (
+    Ack,
+    BackendError,
+    Capability,
+    Certainty,
+    DirectiveKind,
+    DirectiveState,
+    DirectiveStatus,
+    ErrorCode,
+    Known,
+    Reading,
+    Snapshot,
+)
 from ven_adapters.ven.car import Car
 from ven_adapters.ven.dispatch import Dispatcher, Line
 from ven_adapters.ven.reconcile import Do, reconcile
@@ -262,3 +274,46 @@ async def test_a_database_that_refuses_connections_lets_nobody_send():
         await scribe.written()
     await scribe.close()
     await store._engine.dispose()
+
+
+async def test_a_call_that_fails_as_no_backend_may_fail_is_read_before_anything_else(parts):
+    line, dispatcher, _, _ = parts
+    line.backend.answers = [KeyError("state")]
+    ask(line, dispatcher)
+    await dispatcher.settle(PATIENCE_S)
+    car = line.roster.car("car")
+    assert car.held.in_doubt
+    assert reconcile(None, car, None, at(600)).do is Do.READ
+
+
+async def in_line(line, dispatcher):
+    """A directive that is written down and waits for its turn, and what lets it go on."""
+    calls = [dispatcher._gate.acquire() for _ in range(line.at_once)]
+    await asyncio.gather(*calls)
+    ask(line, dispatcher, kind=DirectiveKind.SETPOINT, power_w=-5000)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert line.backend.calls == []
+    return dispatcher._gate.release
+
+
+async def test_what_the_backend_calls_overridden_while_it_waits_in_line_is_not_sent(parts):
+    line, dispatcher, _, _ = parts
+    go_on = await in_line(line, dispatcher)
+    directive_id = line.roster.car("car").held.directive.directive_id
+    overridden = DirectiveStatus(directive_id, "car", DirectiveState.OVERRIDDEN, Certainty.BACKEND_REPORTED)
+    line.roster.told(overridden, at(1))
+    go_on()
+    await dispatcher.settle(PATIENCE_S)
+    assert line.backend.calls == []
+    assert not line.roster.car("car").calling
+
+
+async def test_no_discharge_leaves_after_an_alarm_of_the_inverter(parts):
+    line, dispatcher, _, _ = parts
+    go_on = await in_line(line, dispatcher)
+    line.snapshots["car"] = Snapshot("car", der_alarm=Reading(Known.YES, at(1), at(1)))
+    go_on()
+    await dispatcher.settle(PATIENCE_S)
+    assert line.backend.calls == []
+    assert not line.roster.car("car").calling

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
-from ven_adapters.contract import BackendError, Capability, Snapshot, VehicleBackend
+from ven_adapters.contract import BackendError, Capability, ErrorCode, Known, Snapshot, Validity, VehicleBackend
 from ven_adapters.ven import directives
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.reconcile import Do, Step
@@ -119,7 +119,7 @@ class Dispatcher:
             line.roster.unsent(ref, target, line.clock.now())
             return
         async with self._gate:
-            if line.leaving(ref) or line.clock.now() > out.directive.not_after:
+            if self._called_off(ref, out):
                 line.roster.unsent(ref, target, line.clock.now())
                 line.roster.present(ref, line.clock.now())
                 return
@@ -127,21 +127,32 @@ class Dispatcher:
         if sleeping:
             await self._wake(ref, out.directive.directive_id)
 
+    def _called_off(self, ref: str, out: Held) -> bool:
+        """Whether it may not leave any more: its driver left, it is late or over, or an alarm forbids to discharge."""
+        line, directive = self._line, out.directive
+        held = line.roster.car(ref).held
+        over = held is None or held.directive.directive_id != directive.directive_id
+        if over or line.leaving(ref) or line.clock.now() > directive.not_after:
+            return True
+        snapshot = line.snapshots.get(ref) if (directive.power_w or 0) < 0 else None
+        alarm = None if snapshot is None else snapshot.der_alarm
+        return alarm is not None and alarm.validity is Validity.OK and alarm.value is Known.YES
+
     async def _send(self, ref: str, out: Held) -> bool:
         """The call itself; whether its car sleeps and is worth waking."""
         line, directive = self._line, out.directive
-        snapshot = line.snapshots.get(ref) or Snapshot(ref)
+        snapshot, capability = line.snapshots.get(ref) or Snapshot(ref), line.capabilities[ref]
         left_at, chance = line.clock.now(), self._dice.random()
         line.sent(out, time.time())
         try:
-            ack = await line.backend.submit(directive, line.capabilities[ref], snapshot)
+            ack = await line.backend.submit(directive, capability, snapshot)
             now = line.clock.now()
             step = functools.partial(directives.acknowledged, ack=ack, now=now, left_at=left_at)
-        except BackendError as error:
-            now = line.clock.now()
+        except Exception as failure:  # noqa: BLE001 - whatever went wrong, the car may have been told
+            now, error = line.clock.now(), _as_told(failure)
             step = functools.partial(directives.refused, error=error, now=now, chance=chance, left_at=left_at)
         held = line.roster.outcome(ref, directive.directive_id, step, now)
-        return held is not None and directives.worth_waking(held, line.capabilities[ref])
+        return held is not None and directives.worth_waking(held, capability)
 
     async def _wake(self, ref: str, directive_id: str) -> None:
         """Look at a sleeping car, which is what wakes it where its backend can: once per directive.
@@ -190,3 +201,11 @@ class Dispatcher:
                 if lost(error):
                     step = functools.partial(directives.never_arrived, now=now)
         line.roster.outcome(ref, directive_id, step, now)
+
+
+def _as_told(failure: Exception) -> BackendError:
+    """A failure in the contract's words; of one that the contract does not know, nobody can say what it did."""
+    if isinstance(failure, BackendError):
+        return failure
+    _log.error("a call failed in a way that no backend may fail", exc_info=failure)
+    return BackendError(ErrorCode.OUTCOME_UNKNOWN, "the backend's file failed")
