@@ -17,7 +17,7 @@ from ven_adapters.ven.agent import Agent
 from ven_adapters.ven.run import doors
 from ven_adapters.ven.store import DirectiveRow
 
-AFTER = 3
+AFTER = 2
 
 
 def die(*_):

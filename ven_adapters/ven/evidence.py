@@ -3,6 +3,7 @@
 A row holds only what its step brought; what was asked stands with the directive itself. Pure.
 """
 
+import operator
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -19,8 +20,9 @@ STATES = tuple(DirectiveState)
 _CODES = {state: code for code, state in enumerate(STATES)}
 _ERRORS = {error: code for code, error in enumerate((None, *ErrorCode))}
 # What a step may bring, beside the state it led to.
-_FACTS = ("evidence", "source", "error", "action", "in_doubt", "unread")
 _INSTANTS = ("sent_at", "confirmed_at", "contradicted_at", "unplugged_at", "retry_at")
+_FACTS = ("attempts", "evidence", "source", "error", "action", "in_doubt", "unread", *_INSTANTS)
+_values = operator.attrgetter(*_FACTS)
 
 
 def mark_of(held: Held) -> int:
@@ -36,9 +38,7 @@ def state_of(mark: int) -> DirectiveState:
 
 def step(held: Held, before: DirectiveState | None) -> Values:
     """A directive's step from a state, or its beginning, with the instant of its newest change."""
-    facts: dict[str, Any] = {name: getattr(held, name) for name in _FACTS if getattr(held, name)}
-    facts |= {name: at for name in _INSTANTS if (at := getattr(held, name)) is not None}
-    facts["attempts"] = held.attempts
+    facts: dict[str, Any] = {name: value for name, value in zip(_FACTS, _values(held), strict=True) if value}
     if before is not None and before is not held.state:
         facts["from"] = before
     return _row(held, STEP, held.changed_at or held.directive.start, facts)

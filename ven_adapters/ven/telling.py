@@ -146,7 +146,7 @@ def _sent(one: Step, before: Step | None) -> str:
     """It went out, or its call came back without having been taken."""
     when, facts = _print(one.at), one.facts
     sends = before.facts.get("attempts", 0) if before is not None else 0
-    if facts["attempts"] > sends:
+    if facts.get("attempts", 0) > sends:
         return f"It was written down and sent at {when} (call {facts['attempts']})."
     doubt = "; what became of it was to be read before anything else" if facts.get("in_doubt") else ""
     again = f"; it was to be tried again from {_print(parse_at(facts['retry_at']))}" if facts.get("retry_at") else ""
