@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 
 import pytest
 from directive_cases import accepted, at, desire
@@ -58,7 +59,7 @@ class Book:
     """A backend that writes down, with each call, how much the store had committed by then."""
 
     def __init__(self, stored, *answers) -> None:
-        self.stored, self.answers, self.calls = stored, list(answers), []
+        self.stored, self.answers, self.calls, self.cancelled = stored, list(answers), [], []
 
     def called(self, what, directive_id):
         rows = [row.values for commit in self.stored.commits for row in commit if row.model is DirectiveRow]
@@ -73,6 +74,7 @@ class Book:
 
     async def cancel(self, _ref, directive_id):
         self.called("cancel", directive_id)
+        self.cancelled.append(directive_id)
         return Ack(directive_id, DirectiveState.CANCELLED)
 
     async def snapshot(self, ref, *, max_age_s):
@@ -182,6 +184,21 @@ async def test_a_cancel_is_written_down_before_it_is_sent_and_made_again_until_i
     assert (what, known.ending_at) == ("cancel", at(0))
     wanted_again = reconcile(desire(), Car(known), None, at(9))
     assert (wanted_again.do, wanted_again.target) == (Do.CANCEL, known)
+
+
+async def test_what_an_unproven_replacement_was_to_replace_is_cancelled_with_it(parts):
+    line, dispatcher, _, _ = parts
+    newer = accepted(directive_id="newer", key="k-2", supersedes="older")
+    for held, older, ids in (
+        (newer, (), ["newer", "older"]),
+        (dataclasses.replace(newer, confirmed_once=True), (), ["newer"]),
+        (newer, (accepted(directive_id="older"),), ["newer"]),
+    ):
+        line.backend.cancelled = []
+        line.roster.put("car", Car(held, older))
+        dispatcher.start("car", reconcile(None, line.roster.car("car"), None, at(5)))
+        await dispatcher.settle(PATIENCE_S)
+        assert line.backend.cancelled == ids
 
 
 async def test_what_waited_for_the_store_until_it_was_too_late_is_not_sent(parts):

@@ -165,8 +165,6 @@ class Agent:
         await self._doors.backend.close()
         await self._doors.vtn.close()
 
-    # --- cars -----------------------------------------------------------------------------------------------------
-
     async def _meet_cars(self) -> None:
         """Learn what cars can do, look at those that stay silent, and notice when the enrolments change."""
         patient_until_s = time.monotonic() + SILENT_FOR_S
@@ -206,8 +204,6 @@ class Agent:
             found, _ = await arrivals.readings(self._doors.backend, silent[first : first + CARS_AT_ONCE])
             if self.garage.observe(found.values(), self._clock.now()):
                 self.bell.ring()
-
-    # --- the VTN ----------------------------------------------------------------------------------------------------
 
     async def _follow_vtn(self, group: asyncio.TaskGroup) -> None:
         failures, wake = 0, self._settings.wake
@@ -272,8 +268,6 @@ class Agent:
             self._doors.store.note(rows)
             self.account.reports_sent += len(rows)
             self.account.reports_refused += refused
-
-    # --- facts and steps ----------------------------------------------------------------------------------------------
 
     async def _take_facts(self) -> None:
         failures, wake = 0, self._settings.wake

@@ -178,14 +178,23 @@ class Dispatcher:
         with contextlib.suppress(NotWritten):
             await line.written()
         async with self._gate:
-            try:
-                await line.backend.cancel(ref, target.directive.directive_id)
-            except BackendError as error:
-                if not lost(error):
-                    _log.warning("a directive could not be cancelled yet: %s", error.code)
-                    line.roster.call_failed(ref)
-                    return
+            for directive_id in self._to_cancel(ref, target):
+                try:
+                    await line.backend.cancel(ref, directive_id)
+                except BackendError as error:
+                    if not lost(error):
+                        _log.warning("a directive could not be cancelled yet: %s", error.code)
+                        line.roster.call_failed(ref)
+                        return
         line.roster.cancelled(ref, target, line.clock.now())
+
+    def _to_cancel(self, ref: str, target: Held) -> tuple[str, ...]:
+        """A replacement that was never seen to work may have left what it replaced in force: that is cancelled too."""
+        named, kept = target.directive, self._line.roster.car(ref).older
+        replaced = named.supersedes
+        if target.confirmed_once or replaced is None or any(one.directive.directive_id == replaced for one in kept):
+            return (named.directive_id,)
+        return (named.directive_id, replaced)
 
     async def _read(self, ref: str, target: Held) -> None:
         """Find out what became of a command that was in doubt, or that an earlier life of this process sent."""
