@@ -450,3 +450,10 @@ def test_a_link_that_cannot_begin_is_one_sentence(tmp_path, oem, name, says):
     done = CliRunner().invoke(app, ["link", name, "--account", "owner-1", "--config", config(tmp_path, oem)])
     assert isinstance(done.exception, ConfigError)
     assert says in str(done.exception)
+
+
+def test_an_executors_settings_file_serves_as_well(tmp_path):
+    path = tmp_path / "executor.toml"
+    path.write_text('oem = "honda"\n[queue]\nurl = "nats://127.0.0.1:4222"\n[backend]\n')
+    done = CliRunner().invoke(app, ["link", "honda", "--account", "owner-1", "--config", str(path)])
+    assert "needs no owner's consent" in str(done.exception)
