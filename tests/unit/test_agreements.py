@@ -204,6 +204,18 @@ async def test_a_car_that_left_is_news_and_so_is_what_drivers_chose(book):
     assert (choices.chose, choices.left_out) == (news.chose, news.left_out)
 
 
+async def test_a_consent_that_a_backend_says_has_ended_is_told_to_the_app_of_enrolled_cars(book):
+    await put(book, agreement("a"), agreement("b"))
+    async with book.write(NOW) as write:
+        await Desk({}).withdrawal(write, "b")
+    agreements = Agreements((), book)
+    await agreements.read(NOW)
+    await agreements.tell_lost(["a", "b", "nobody"], NOW)
+    told = [(row.vehicle_ref, row.what) for row in await book.untold(9)]
+    assert told[-2:] == [("b", "withdrawn"), ("a", "consent_lost")]
+    assert (await agreements.news(NOW)).changed == ()
+
+
 async def test_without_a_store_there_is_no_news():
     agreements = Agreements(())
     assert (await agreements.read(NOW))[0] == []

@@ -144,6 +144,7 @@ def test_a_withdrawal_ends_every_consent_and_gives_the_car_back():
     cars = garage()
     cars.enrol([agreed(-2, -2)], T0)
     assert withdrawn(cars, 0) == Stir(plan=True, release=("car",))
+    assert list(cars.withdrawn) == ["car"]
     assert consents(cars) == (False, False)
 
 

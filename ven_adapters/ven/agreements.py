@@ -109,6 +109,15 @@ class Agreements:
                 heapq.heappush(self._turns, (one.turns_at.timestamp(), one.ref))
         return _news(known.values(), batch.chosen)
 
+    async def tell_lost(self, refs: Sequence[str], now: datetime) -> None:
+        """Say in the store that backends told of consents that ended, so that the app can ask those drivers again."""
+        if self._book is None:
+            return
+        async with self._book.write(now) as write:
+            for ref, row in (await write.cars(refs)).items():
+                if row.status == Status.ENROLLED:
+                    write.journal(ref, "consent_lost")
+
     def _ours(self, enrolment: Enrolment | None) -> bool:
         return enrolment is not None and (not self._shard or enrolment.zone in self._shard)
 

@@ -53,8 +53,16 @@ class Follower:
             await asyncio.sleep(FOLLOW_EVERY_S)
             try:
                 await self.take_up(await self.agreements.news(self.clock.now()))
+                await self._tell_lost()
             except (SQLAlchemyError, OSError) as error:
                 _log.warning("the enrolment store is out of reach: %s", type(error).__name__)
+
+    async def _tell_lost(self) -> None:
+        """What backends told of consents that ended; what cannot be said now is said next time."""
+        if lost := list(self.garage.withdrawn):
+            await self.agreements.tell_lost(lost, self.clock.now())
+            for _ in lost:
+                self.garage.withdrawn.popleft()
 
     async def take_up(self, news: News) -> None:
         """Agreements first, then choices."""

@@ -4,6 +4,7 @@ Facts come in, columns and figures go out. No I/O: what must be stored is handed
 decided elsewhere.
 """
 
+import collections
 import dataclasses
 import itertools
 import json
@@ -61,6 +62,7 @@ _OVERTAKERS = dict.fromkeys(_OUT_OR_IN, _OUT_OR_IN) | {
 }
 _LEAVES = frozenset({DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN})
 ENROLMENTS_AT_ONCE = 2_000
+MOST_UNTOLD = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class Garage:
         self._choices: dict[tuple[str, str], ChoiceRow] = {}
         self._unstored: dict[str, datetime] = {}
         self._rows: list[Row | Values] = []
+        self.withdrawn: collections.deque[str] = collections.deque(maxlen=MOST_UNTOLD)
 
     def _mirror(self, ref: str, car: Car) -> None:
         row = self.fleet.find(ref)
@@ -261,6 +264,8 @@ class Garage:
             self._rows += [self._over(ref, DriverChoice.OPT_OUT, event.at)]
         self._choices[(ref, row.choice)] = row
         self._apply(row)
+        if event.choice is DriverChoice.CONSENT_WITHDRAWN:
+            self.withdrawn.append(ref)
         return Stir(plan=True, release=(ref,) if event.choice in _LEAVES else ())
 
     def _overtaken(self, event: DriverChose) -> bool:
