@@ -1,7 +1,7 @@
 """A charging station as a client of its central system: it connects by itself, says what happens, and never forgets.
 
 Messages queue while there is no link and go out in order when there is one again. The link is watched by pings: one
-that carries nothing any more is given up, and from then on the station counts as offline.
+that carries nothing any more is given up, and the station counts as offline since it last heard anything.
 """
 
 import asyncio
@@ -68,6 +68,7 @@ class Station:
         self._filled = asyncio.Event()
         self._metered_at, self._metered_w = clock.now(), 0.0
         self._free = False
+        self._alive_at = clock.now()
         self.point.offline_since = clock.now()
 
     @property
@@ -102,7 +103,7 @@ class Station:
                 await self._connection()
             self._line = self._socket = None
             self.online.clear()
-            self.point.offline_since = self.point.offline_since or self.clock.now()
+            self.point.offline_since = self.point.offline_since or self._alive_at
             await asyncio.sleep(RETRY_S)
 
     def plugged(self) -> None:
@@ -179,19 +180,29 @@ class Station:
             f"{access.url}/{self.name}",
             subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
             additional_headers={"Authorization": f"Basic {pair}"},
-            ping_interval=access.ping_s,
-            ping_timeout=access.ping_s,
+            ping_interval=None,
             open_timeout=access.handshake_s,
             close_timeout=access.handshake_s,
         ) as socket:
             self._line, self._socket = Line(self, socket), socket
-            both = [asyncio.ensure_future(self._line.start()), asyncio.ensure_future(self._talk(self._line))]
+            work = (self._line.start(), self._talk(self._line), self._watch(socket))
+            tasks = [asyncio.ensure_future(one) for one in work]
             try:
-                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in both:
+                for task in tasks:
                     task.cancel()
-                await asyncio.gather(*both, return_exceptions=True)
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self, socket: websockets.ClientConnection) -> None:
+        """Return when the line carries nothing any more; what is silent is broken off, not closed politely."""
+        with contextlib.suppress(TimeoutError, websockets.WebSocketException):
+            while True:
+                self._alive_at = self.clock.now()
+                async with asyncio.timeout(self._access.ping_s):
+                    await (await socket.ping())
+                await asyncio.sleep(self._access.ping_s)
+        socket.transport.abort()
 
     async def _talk(self, line: Line) -> None:
         """Boot once, then say what there is, oldest first; what was not answered is said again on the next line."""

@@ -1,7 +1,8 @@
 """Directives as the central system keeps them: one record each, found by id, by key and by car, and how they go on.
 
 IN_FORCE rests on a meter value observed after sending and after the start, and on nothing else; it is METERED. A cut
-line or a pulled cable interrupts; the end releases what was in force and expires what never was. Knows no sockets.
+line or a pulled cable interrupts, and what was observed during the absence proves nothing of now. The end releases what
+was in force and expires what never was. Knows no sockets.
 """
 
 import collections
@@ -24,7 +25,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.ocpp21.charging import profile_id
-from ven_adapters.transport.ocpp21.points import IDLE_W, Point, Station
+from ven_adapters.transport.ocpp21.points import IDLE_W, Needs, Point, Station
 
 KEPT_PER_CAR = 64
 TOLERANCE_W = 250.0
@@ -37,6 +38,7 @@ S = DirectiveState
 class Record:
     """One directive: `in_doubt` while nobody knows whether the station took it, `to_clear` while its profile may stand.
 
+    `needs` is what the car had said of itself by then, for it says it once in a session.
     A directive that only gives the car back has no profile: it is never `to_clear`.
     """
 
@@ -53,6 +55,7 @@ class Record:
     observed_at: datetime | None = None
     error: ErrorCode | None = None
     detail: str | None = None
+    needs: Needs | None = None
 
     @property
     def final(self) -> bool:
@@ -168,7 +171,7 @@ def _step(record: Record, point: Point, station: Station, now: datetime) -> None
     elif not station.connected:
         if now >= record.directive.start:
             record.move(S.INTERRUPTED, ErrorCode.UNREACHABLE, "the station is offline")
-    elif (at := _obeyed_at(record, point)) is not None:
+    elif (at := _obeyed_at(record, point, station)) is not None:
         record.move(S.IN_FORCE)
         record.certainty, record.observed_at = Certainty.METERED, at
 
@@ -182,12 +185,12 @@ def _transaction_over(record: Record, point: Point) -> None:
         record.move(S.FAILED, ErrorCode.NOT_PLUGGED, "the profile ended with its transaction")
 
 
-def _obeyed_at(record: Record, point: Point) -> datetime | None:
-    """When the meter showed the power asked for, after sending and start."""
+def _obeyed_at(record: Record, point: Point, station: Station) -> datetime | None:
+    """When the meter showed the power asked for, after sending and start, and while there was a line."""
     power = point.snapshot.power_w
     if power is None or power.validity is not Validity.OK:
         return None
-    if power.observed_at <= max(record.sent_at, record.directive.start):
+    if power.observed_at <= max(record.sent_at, record.directive.start, station.connected_at or record.sent_at):
         return None
     if record.directive.kind is DirectiveKind.CHARGE and record.setting.rung is Rung.RESUME:
         return power.observed_at if power.value > IDLE_W else None

@@ -129,6 +129,7 @@ class Door:
             open_timeout=HANDSHAKE_S,
             ping_interval=settings.ping_s,
             ping_timeout=settings.ping_s,
+            close_timeout=min(HANDSHAKE_S, settings.ping_s),
             max_size=settings.frame_bytes,
             max_queue=QUEUED_FRAMES,
             logger=_wire,

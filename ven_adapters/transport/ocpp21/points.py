@@ -88,6 +88,7 @@ class Station:
     """
 
     connected: bool = False
+    connected_at: datetime | None = None
     v2x: bool | None = None
     modes: frozenset[str] = frozenset()
     transfers: tuple[str, ...] = ()

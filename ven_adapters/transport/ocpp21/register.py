@@ -81,6 +81,7 @@ class Register:
 
     def reach(self, name: str, *, connected: bool) -> None:
         """A station came or went."""
-        self._stations[name] = dataclasses.replace(self._stations[name], connected=connected)
+        since = self.clock.now() if connected else None
+        self._stations[name] = dataclasses.replace(self._stations[name], connected=connected, connected_at=since)
         for ref in self.refs(name):
             self.put(points.reached(self._points[ref], self.clock.now(), connected=connected))

@@ -150,7 +150,7 @@ class Steward:
         level = await self._level(ref)
         point, _ = self.at(ref)
         now = self.clock.now()
-        record = Record(directive, setting, point.transaction or "", level, now)
+        record = Record(directive, setting, point.transaction or "", level, now, needs=point.needs)
         window = Window(
             directive, setting, point.place, record.transaction, level, self._settings.offline_limit_s, spare_wh
         )
@@ -205,12 +205,19 @@ class Steward:
 
     def accept(self, record: Record) -> None:
         """The station took it: from its start on the older ones are over, and its end is watched."""
+        self._recall(record)
         record.move(S.ACCEPTED)
         self.book.note(record)
         self.outbox.status(record.status())
         if record.directive.start <= self.clock.now():
             self._supersede(record)
         self.central.beside(self._accompany(record))
+
+    def _recall(self, record: Record) -> None:
+        """What the car said of itself to an earlier life of this program holds for its session."""
+        point, _ = self.at(record.directive.vehicle_ref)
+        if point.needs is None and record.needs is not None and point.transaction == record.transaction:
+            self.central.register.put(dataclasses.replace(point, needs=record.needs))
 
     # How it is done.
 
