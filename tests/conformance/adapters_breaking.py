@@ -17,14 +17,15 @@ class Broken:
     words: str
     check: str
     make: Callable
+    brand: str
 
 
-def broken(check):
+def broken(check, brand="nissan"):
     """Register `make(settings, patch)`, or a class made of settings; its docstring says what is wrong."""
 
     def add(make):
         words = " ".join((make.__doc__ or "").split())
-        BROKEN[make.__name__] = Broken(make.__name__, words, check, make)
+        BROKEN[make.__name__] = Broken(make.__name__, words, check, make, brand)
         return make
 
     return add
@@ -33,9 +34,11 @@ def broken(check):
 class Whole:
     """A sound adapter, call by call; its heirs break one of them."""
 
+    oem = nissan
+
     def __init__(self, settings, patch=None) -> None:
         self.settings, self.patch = settings, patch
-        self.inner = nissan.backend(settings)
+        self.inner = self.oem.backend(settings)
 
     @property
     def now(self):

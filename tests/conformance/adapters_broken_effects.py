@@ -16,6 +16,7 @@ from ven_adapters.contract import (
     Known,
     VehicleRef,
 )
+from ven_adapters.oems import ford
 
 # ruff: noqa: ARG002 - the arguments are the port's
 
@@ -121,6 +122,18 @@ class NeverLetsGo(Whole):
 
     async def submit(self, directive, capability, snapshot):
         if directive.kind is DirectiveKind.RELEASE:
+            return Ack(directive.directive_id, TAKEN)
+        return await self.inner.submit(directive, capability, snapshot)
+
+
+@broken("a_car_that_only_keeps_windows_is_held_by_one", brand="ford")
+class KeepsWindowsToItself(Whole):
+    """A window is accepted and never put into the car."""
+
+    oem = ford
+
+    async def submit(self, directive, capability, snapshot):
+        if capability.schedule is not None:
             return Ack(directive.directive_id, TAKEN)
         return await self.inner.submit(directive, capability, snapshot)
 

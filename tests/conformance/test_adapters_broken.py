@@ -18,9 +18,9 @@ every()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage():
-    async with stage_for("nissan")(7) as opened:
-        yield opened
+async def stages():
+    async with stage_for("nissan")(7) as nissan, stage_for("ford")(7) as ford:
+        yield {"nissan": nissan, "ford": ford}
 
 
 def maker(name, patch):
@@ -30,7 +30,8 @@ def maker(name, patch):
 
 
 @pytest.mark.parametrize("name", sorted(BROKEN))
-async def test_the_check_that_is_aimed_at_it_fails(name, stage, monkeypatch):
+async def test_the_check_that_is_aimed_at_it_fails(name, stages, monkeypatch):
+    stage = stages[BROKEN[name].brand]
     with overhearing() as heard:
         check = CHECKS[BROKEN[name].check]
         result = await runner.judge(check, maker(name, monkeypatch), stage.settings, stage, heard)

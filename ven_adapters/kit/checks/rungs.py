@@ -1,9 +1,12 @@
 """The fallback ladder: a cap is kept or refused, never exceeded, and the rung that was taken is told truthfully."""
 
+from datetime import timedelta
+
 from ven_adapters.contract import Ack, BackendError, Capability, Directive, DirectiveKind, ErrorCode, Rung
-from ven_adapters.kit.bench import LATENCY_S, Bench
+from ven_adapters.kit.bench import LATENCY_S, Bench, copy_of
 from ven_adapters.kit.check import Group, Skipped, check, expect
 
+HOUR = timedelta(hours=1)
 CAP_W = 3_500
 TINY_W = 900
 SLACK = 1.02
@@ -95,6 +98,27 @@ async def a_car_that_cannot_be_paused_is_not_promised(bench: Bench) -> None:
     error = await bench.refused(bench.submit(bench.directive(ref)), "a pause of a car that cannot stop")
     expect(error.code in {ErrorCode.NOT_SUPPORTED, ErrorCode.NOT_PERMITTED}, f"{error.code}, not NOT_SUPPORTED")
     expect(len(bench.stage.ledger(ref)) == told, "the car was told all the same")
+
+
+@check(Group.V1G, "C.4 can_schedule")
+async def a_car_that_only_keeps_windows_is_held_by_one(bench: Bench) -> None:
+    """A car that has nothing but a schedule is held in the whole hours of a directive, and charges after them."""
+    ref, _ = await bench.car(_keeps_windows_only, "has nothing but a schedule")
+    hour = bench.clock.now().replace(minute=0, second=0, microsecond=0) + HOUR
+    until = hour + 2 * HOUR
+    directive = copy_of(bench.directive(ref, minutes=240), start=hour, end=until, not_after=until - HOUR)
+    ack = await bench.submit(directive)
+    expect(ack.setting is None or ack.setting.rung is Rung.SCHEDULE, "the rung that is told is no schedule")
+    await bench.stage.advance((hour - bench.clock.now()).total_seconds() + HOUR.total_seconds())
+    power_w = bench.stage.truth(ref).power_w
+    expect(abs(power_w) <= SLACK_W, f"within its window the car draws {power_w:.0f} W")
+    await bench.stage.advance(HOUR.total_seconds() + 2 * LATENCY_S)
+    expect(bench.stage.truth(ref).power_w > SLACK_W, "after its window the car does not charge")
+
+
+def _keeps_windows_only(capability: Capability) -> bool:
+    others = (capability.can_stop, capability.can_set_power, capability.limit_soc, capability.current)
+    return capability.schedule is not None and not any(others)
 
 
 def _helpless(capability: Capability) -> bool:
