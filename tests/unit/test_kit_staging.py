@@ -5,6 +5,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from ven_adapters.kit import staging
+from ven_adapters.kit.command import _shown
 from ven_adapters.kit.stages import public
 
 
@@ -35,3 +36,14 @@ async def test_whoever_is_not_named_speaks_the_vehicle_backend_contract(installe
     async with staging.stage_of("mine")(7) as stage:
         assert stage.settings["url"].startswith("http://127.0.0.1:")
         assert len(stage.refs) == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:hush@ev.example:8443/api", "https://ev.example:8443/api"),
+        ("http://127.0.0.1:9001", "http://127.0.0.1:9001"),
+    ],
+)
+def test_a_report_shows_no_credentials_of_a_url(url, shown):
+    assert _shown(url) == shown

@@ -143,9 +143,15 @@ def _plan(name: str, settings: Mapping[str, Any], only: tuple[str, ...], seed: i
 
     make = factory(name)
     if settings:
-        where = str(settings.get("url") or "the backend of its settings")
+        where = _shown(str(settings.get("url") or "the backend of its settings"))
         return Plan(name, make, settings=settings, where=where, only=only, seed=seed)
     return Plan(name, make, stage_of(name), only=only, seed=seed)
+
+
+def _shown(url: str) -> str:
+    """A URL without the credentials that some people put into one."""
+    scheme, slashes, rest = url.partition("://")
+    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
 
 
 def _judged(plan: "Plan", checks: int) -> "Run":
