@@ -163,6 +163,32 @@ def test_a_discharge_whose_event_is_gone_ends_although_prices_change_every_five_
     assert [step.do for _, step in orders.steps] == [Do.CANCEL]
 
 
+PRICES = event("PRICE", [0.2] * 24, start=T0.isoformat(), duration="PT5M", key="prices")
+
+
+def test_an_emergency_is_followed_at_once_although_prices_change_every_five_minutes():
+    cars_of = garage(ready_by=(time(7),) * 7)
+    cars_of.observe([snapshot(T0)], T0)
+    steering = Steering(cars_of, COURSE)
+    assert list(steering.steer("bay", [PRICES], at(1)).steps) == []
+    asks = [PRICES, event("SIMPLE", [3], start=at(5).isoformat(), key="emergency")]
+    ((_, step),) = steering.steer("bay", asks, at(10)).steps
+    assert (step.target.directive.kind, step.target.directive.start) == (DirectiveKind.CURTAIL, at(10))
+    assert list(steering.steer("bay", asks, at(40)).steps)
+    assert steering.steer("bay", asks, at(80)).hand.decision.at == at(300)
+
+
+def test_what_a_car_was_told_for_later_stays_when_something_else_comes_that_does_not_concern_it():
+    cars_of = garage(ready_by=(time(7),) * 7)
+    cars_of.observe([snapshot(T0)], T0)
+    steering, later = Steering(cars_of, COURSE), event("SIMPLE", [3], start=at(280).isoformat(), key="later")
+    steering.steer("bay", [later], at(1))
+    cars_of.roster.put("car", Car(accepted(start_s=280, vehicle_ref="car")))
+    cap = event("IMPORT_CAPACITY_LIMIT", [500], start=at(5).isoformat(), key="wide")
+    assert list(steering.steer("bay", [later, cap], at(10)).steps) == []
+    assert not list(steering.steer("bay", [later, cap], at(80)).steps)
+
+
 def test_a_discharge_never_outlasts_its_permission():
     view = cars(1, **PERMITTED | {"permission_until_s": NOW_S + 0.5 * HOUR}, **IDLE, soc_pct=75.0)
     decided = plan(view, asked(dispatch_kw=ask(-5.0, end_h=2.0)), NOW_S, SETTINGS)

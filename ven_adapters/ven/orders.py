@@ -22,7 +22,7 @@ from ven_adapters.ven.guardrails import Reason
 from ven_adapters.ven.meter import Sample
 from ven_adapters.ven.mobility import PlanSettings
 from ven_adapters.ven.readings import instant
-from ven_adapters.ven.reconcile import Desire, Do, Step, reconcile
+from ven_adapters.ven.reconcile import Desire, Do, Step, reconcile, serves
 from ven_adapters.ven.zoneplan import ZonePlan, changed
 
 _URGENT = frozenset({Reason.BELOW_RESERVE, Reason.READY_BY})
@@ -45,7 +45,8 @@ DRIVERS_OWN = ("limit_soc_pct", "limit_current_a", "charge_state")
 class Decision:
     """A plan of a zone, made at `now` for `at`; `gives_on` while a set-point is in force now.
 
-    `edition` is the fleet's when the cars were looked at.
+    `edition` is the fleet's when the cars were looked at. `interrupts`: something new counts at once although cars may
+    have been told already what comes next.
     """
 
     zone: str
@@ -54,6 +55,7 @@ class Decision:
     at: datetime
     edition: int
     gives_on: bool
+    interrupts: bool = False
 
     @property
     def leads(self) -> bool:
@@ -112,6 +114,8 @@ class Hand:
         early = decision.leads and reason not in _OUT_OF_REACH
         if desire is None and willing and (early or not garage.knows(ref)):
             return None
+        if decision.interrupts and willing and _already(desire, car, now):
+            return None
         snapshot = None if _remembered(car) else garage.snapshots.some(ref, DRIVERS_OWN)
         step = reconcile(desire, car, snapshot, now, willing=willing)
         return (ref, step) if step.do is not Do.NOTHING or step.car is not car else None
@@ -167,6 +171,15 @@ def _gives(car: Car, now: datetime) -> bool:
     """Whether a directive that has started makes the car discharge; it does not wait for what is planned ahead."""
     known = (one.directive for one in (*car.older, car.held) if one is not None)
     return any(direction(one.kind, one.power_w) < 0 and one.start <= now for one in known)
+
+
+def _already(desire: Desire | None, car: Car, now: datetime) -> bool:
+    """Whether a car that was told what comes next does until then what is wanted now, or wants no hurry."""
+    if car.held is None or car.held.directive.start <= now:
+        return False
+    if desire is None or not car.older:
+        return not car.older and (desire is None or (desire.kind is DirectiveKind.CHARGE and not desire.urgent))
+    return serves(car.older[-1], desire, now)
 
 
 def _remembered(car: Car) -> bool:

@@ -102,7 +102,7 @@ def reconcile(
     if desire is None or _blocked(desire, car.blocks, now):
         waits = willing and desire is None and held is not None and held.state is DirectiveState.INTERRUPTED
         return Step(Do.NOTHING, car) if waits else _give_back(car, now)
-    if held is not None and _serves(held, desire, now):
+    if held is not None and serves(held, desire, now):
         return _keep(desire, car, held, snapshot, now)
     return _submit(desire, car, snapshot, now)
 
@@ -125,7 +125,7 @@ def _give_back(car: Car, now: datetime) -> Step:
     return Step(Do.CANCEL, dataclasses.replace(car, calling=True), car.held, ended)
 
 
-def _serves(held: Held, desire: Desire, now: datetime) -> bool:
+def serves(held: Held, desire: Desire, now: datetime) -> bool:
     """Whether what the car holds is as good as what is wanted."""
     directive = held.directive
     if direction(directive.kind, directive.power_w) != direction(desire.kind, desire.power_w):

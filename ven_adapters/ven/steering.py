@@ -5,6 +5,7 @@ moves when the event says and not when the last of a thousand calls has come thr
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -22,6 +23,7 @@ from ven_adapters.ven.readings import instant
 from ven_adapters.ven.zoneplan import ZonePlan
 
 LONGEST_BORNE_S = 3600.0
+FRESH_FOR_S = 60.0
 SUMMER = (5, 10)
 
 
@@ -44,6 +46,8 @@ class Steering:
         self._released: dict[str, datetime] = {}
         self._exports_for: dict[str, str] = {}
         self._bearing: dict[str, tuple[ZonePlan, float]] = {}
+        self._planned: dict[str, tuple[object, ...]] = {}
+        self._fresh_since_s: dict[str, float] = {}
         self._season = ""
 
     def steer(self, zone: str, heard: Sequence[Heard], now: datetime) -> Orders:
@@ -52,18 +56,30 @@ class Steering:
         garage.fleet.refresh(now)
         self._book_burden(zone, now)
         asks = self._asks(zone, heard, now)
-        leads = now_s < asks.next_change_s <= now_s + self._course.lead_s
+        nears = now_s < asks.next_change_s <= now_s + self._course.lead_s
+        fresh_until_s = self._fresh_until_s(zone, asks, now_s)
+        leads = nears and now_s >= fresh_until_s
         at = instant(asks.next_change_s) if leads else now
         ahead = self._read(zone, heard, at) if leads else asks
+        self._planned[zone] = (_in_force(asks), _in_force(ahead))
         self._begin_exports(zone, asks, ahead, now)
         view, edition = garage.fleet.zone(zone), garage.fleet.edition
         planned = _as_chosen_now(view, now_s, at.timestamp()) if leads else view
         decided = plan(planned, ahead, at.timestamp(), self._course.settings)
         if not leads:
             self._bearing[zone] = (decided, now_s)
-        decision = Decision(zone, decided, now, at, edition, gives_on=_dispatched(asks) is not None)
+        gives_on = _dispatched(asks) is not None
+        decision = Decision(zone, decided, now, at, edition, gives_on=gives_on, interrupts=nears and not leads)
         hand = Hand(garage, decision, view, self._course.settings)
-        return Orders(zone, asks, decided, self._sample(view, asks, decided, now_s), self._next_s(asks, now_s), hand)
+        again_s = fresh_until_s if decision.interrupts else self._next_s(asks, now_s)
+        return Orders(zone, asks, decided, self._sample(view, asks, decided, now_s), again_s, hand)
+
+    def _fresh_until_s(self, zone: str, asks: ZoneAsks, now_s: float) -> float:
+        """Until when what governs is news, that cars are told before they are told what comes next."""
+        governs = _in_force(asks)
+        if governs not in self._planned.get(zone, (governs,)):
+            self._fresh_since_s[zone] = now_s
+        return self._fresh_since_s.get(zone, -math.inf) + FRESH_FOR_S
 
     def outlook(self, zone: str, heard: Sequence[Heard], now: datetime) -> Outlook:
         """The zone's coming day, as things stand."""
@@ -117,6 +133,14 @@ class Steering:
             planned_kw=decided.planned_kw,
             simple_level=int(asks.simple.value) if asks.simple is not None else None,
         )
+
+
+def _in_force(asks: ZoneAsks) -> tuple[object, ...]:
+    """What governs now: when something else does than was planned for, that does not wait for the next change."""
+    money = (None if steps is None else steps.at(asks.now_s) for steps in (asks.price, asks.ghg))
+    loads = (asks.dispatch_kw, asks.relative_kw, asks.relative_share, asks.simple, asks.alert, asks.pre_charge)
+    levels = (*asks.charge_states, *asks.charge_energy_kwh)
+    return asks.ruling, *loads, asks.import_cap_kw, asks.export_cap_kw, levels, *money
 
 
 def _dispatched(asks: ZoneAsks) -> Ask | None:
