@@ -106,6 +106,12 @@ def test_the_effect_is_what_the_chosen_rung_can_achieve(kind, power_w, setting, 
     assert (held.contradicted_at is not None) is not confirms
 
 
+@pytest.mark.parametrize(("kind", "asked_w"), [(DirectiveKind.CURTAIL, None), (DirectiveKind.CAP, 2000)])
+def test_a_car_that_calls_itself_full_while_power_flows_obeys_nothing(kind, asked_w):
+    held = directives.observed(accepted(kind, asked_w), seen(30, power_w=7000.0, state=ChargeState.COMPLETE), at(31))
+    assert (held.state, held.contradicted_at) == (DirectiveState.ACCEPTED, at(30))
+
+
 def test_a_full_car_obeys_a_pause_and_a_start_alike():
     for kind in (DirectiveKind.CURTAIL, DirectiveKind.CHARGE):
         held = directives.observed(accepted(kind), seen(30, power_w=0.0, state=ChargeState.COMPLETE), at(31))

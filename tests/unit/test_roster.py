@@ -4,7 +4,7 @@ import dataclasses
 
 from directive_cases import accepted, at, desire, reading, seen, sent
 
-from ven_adapters.contract import ChargeState, DirectiveKind, DirectiveState, Snapshot
+from ven_adapters.contract import Certainty, ChargeState, DirectiveKind, DirectiveState, DirectiveStatus, Snapshot
 from ven_adapters.ven.car import Car, cancelled
 from ven_adapters.ven.directives import DriverSettings, Left
 from ven_adapters.ven.reconcile import MAX_STOPS, MIN_DWELL_S, Do, reconcile
@@ -118,3 +118,11 @@ def test_all_that_is_known_of_a_directive_comes_back_from_the_store():
         unread=True,
     )
     assert held_of(DirectiveRow(**row_of(full).model_dump())) == full
+
+
+def test_what_the_backend_pushes_of_a_doubtful_command_wears_the_car_like_any_answer():
+    roster, held = Roster(), dataclasses.replace(sent(vehicle_ref="car"), in_doubt=True)
+    roster.put("car", Car(held), (held,))
+    taken = DirectiveStatus(held.directive.directive_id, "car", DirectiveState.ACCEPTED, Certainty.ACCEPTED)
+    assert roster.told(taken, at(5)) is DirectiveState.ACCEPTED
+    assert (roster.car("car").flipped_at, roster.car("car").stops) == (at(5), 1)

@@ -119,12 +119,18 @@ def settled(car: Car, outcome: Held, now: datetime) -> tuple[Car, tuple[Held, ..
         return car, ()
     if outcome.final:
         return replaced(car, outcome), (outcome,)
-    if outcome.state is not DirectiveState.REQUESTED and car.held.state is DirectiveState.REQUESTED:
-        before, after = current_direction(car), direction(outcome.directive.kind, outcome.directive.power_w)
-        flipped_at = car.flipped_at if before == after else now
-        car = dataclasses.replace(car, flipped_at=flipped_at, stops=car.stops + (after < 1 == before))
-    car, ended = started(dataclasses.replace(car, held=outcome), now)
+    car, ended = started(dataclasses.replace(turned(car, outcome, now), held=outcome), now)
     return car, (outcome, *ended)
+
+
+def turned(car: Car, taken: Held, now: datetime) -> Car:
+    """The car with what wears it counted: a directive that was taken just now may turn it the other way."""
+    was_asked = car.held is not None and car.held.state is DirectiveState.REQUESTED
+    if not was_asked or taken.final or taken.state is DirectiveState.REQUESTED:
+        return car
+    before, after = current_direction(car), direction(taken.directive.kind, taken.directive.power_w)
+    flipped_at = car.flipped_at if before == after else now
+    return dataclasses.replace(car, flipped_at=flipped_at, stops=car.stops + (after < 1 == before))
 
 
 def started(car: Car, now: datetime) -> tuple[Car, tuple[Held, ...]]:

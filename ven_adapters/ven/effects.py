@@ -112,7 +112,7 @@ def shows_effect(effect: Effect, snapshot: Snapshot, since: datetime) -> Proof |
     power_w, state = power_seen_w(snapshot, since), newer(charge, since)
     if power is not None and power_w is not None and effect.fits_power(power_w):
         return Proof(f"power_w={power_w:.0f}", power.observed_at, power.source, power.source == METER)
-    told = power_w is None or state is ChargeState.COMPLETE
+    told = power_w is None or (state is ChargeState.COMPLETE and abs(power_w) <= TOLERANCE_W)
     if charge is not None and state is not None and told and effect.fits_state(state):
         # A state is no measurement, whoever tells it: it proves what a car does, not how much it draws.
         return Proof(f"charge_state={state}", charge.observed_at, charge.source)

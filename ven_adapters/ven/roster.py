@@ -30,7 +30,19 @@ from ven_adapters.contract import (
 )
 from ven_adapters.ven import directives, evidence
 from ven_adapters.ven.achieved import Achieved
-from ven_adapters.ven.car import Block, Car, aged, block_after, cancelled, event_of, replaced, settled, unblocked, worn
+from ven_adapters.ven.car import (
+    Block,
+    Car,
+    aged,
+    block_after,
+    cancelled,
+    event_of,
+    replaced,
+    settled,
+    turned,
+    unblocked,
+    worn,
+)
 from ven_adapters.ven.directives import DriverSettings, Held
 from ven_adapters.ven.store import DirectiveRow, Values, WearRow, parse_at, print_at
 
@@ -204,7 +216,7 @@ class Roster:
         held = directives.told(car.held, status, now)
         if held is car.held:
             return None
-        self.put(status.vehicle_ref, replaced(car, held), (held,))
+        self.put(status.vehicle_ref, replaced(turned(car, held, now), held), (held,))
         return held.state
 
     def replugged(self, ref: str, now: datetime) -> None:
