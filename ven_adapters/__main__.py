@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import sys
 from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -20,6 +21,10 @@ from ven_adapters.ven.enrol_commands import app as enrol_app
 from vtn.clock import parse_clock
 from vtn.errors import ConfigError
 
+if TYPE_CHECKING:
+    from ven_adapters.simulator.settings import SimulatorSettings
+    from vtn.clock import Clock
+
 T = TypeVar("T")
 EXECUTORS_HELP = (
     "Plan only; `ven-adapters execute` calls the cars. NATS: nats://HOST:PORT here, tls:// beyond this machine."
@@ -28,6 +33,9 @@ SHARD_HELP = (
     "Steer the cars of these zones only; other processes steer the rest. Shards of one automaker may be one client and "
     "one ven of the VTN: each registers and reports its own zones. Give a zone to one shard."
 )
+PRESENTED_HELP = "What callers must present: a bearer token, a client secret, or (ocpp) the stations' own password."
+STATE_HELP = "tesla, smartcar, enode: the adapter's private folder; grants and backend.toml are put there."
+CENTRAL = "ws://127.0.0.1:9310"
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
 HEADLINES = (
@@ -142,8 +150,8 @@ def explain(
 
 @app.command(epilog="Example: VEN_SIMULATOR_TOKEN=secret ven-adapters simulate nissan --cars 500 --port 9001")
 def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
-    brand: Annotated[str, typer.Argument(help="bmw, ford, honda or nissan.")],
-    token: Annotated[str, typer.Option(envvar="VEN_SIMULATOR_TOKEN", help="What callers must present.")],
+    brand: Annotated[str, typer.Argument(help="bmw, ford, honda, nissan, tesla, smartcar, enode or ocpp.")],
+    token: Annotated[str, typer.Option(envvar="VEN_SIMULATOR_TOKEN", help=PRESENTED_HELP)],
     cars: Annotated[int, typer.Option(min=1, max=100_000)] = 500,
     seed: int = 7,
     port: int = 0,
@@ -153,33 +161,43 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     truth: Annotated[Path | None, typer.Option(help="Folder for the ground truth, written at the end.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE, or NAME or 'all' at the field rate.")] = None,
     power: Annotated[bool, typer.Option(help="Write every car's power by the minute, too.")] = False,  # noqa: FBT002 - a switch
+    state: Annotated[Path, typer.Option(help=STATE_HELP)] = Path("var/simulated"),
+    webhook_port: Annotated[int | None, typer.Option(help="smartcar, enode: where the adapter takes webhooks.")] = None,
+    url: Annotated[str, typer.Option(help="ocpp: the central system that the stations connect to.")] = CENTRAL,
 ) -> None:
-    """Be an automaker's backend with real car physics, drivers and faults."""
+    """Be an automaker's backend, a public cloud or charging stations, with real car physics, drivers and faults.
+
+    tesla, smartcar and enode speak those vendors' own interfaces; --state gets the `backend` table that points
+    `ven-adapters run` at them. ocpp is one charging station per car, which call the central system themselves.
+    """
+    from ven_adapters.simulator.command import Options, simulated
+
+    rates = tuple(fault or ())
+    settings, shared = _simulated((brand, cars, seed, token), rates, clock, starts_at)
+    settings = dataclasses.replace(settings, port=port, nights=nights, truth_dir=truth, keeps_power=power)
+    try:
+        _run(simulated(brand, settings, shared, Options(state, webhook_port, url)))
+    except OSError as error:
+        _fail(f"cannot listen on {settings.host}:{port}: {error.strerror}", EXIT_FAILED)
+
+
+def _simulated(
+    who: tuple[str, int, int, str], faults: tuple[str, ...], clock: str, starts_at: str | None
+) -> "tuple[SimulatorSettings, Clock]":
+    from ven_adapters.simulator.command import known, models_of
     from ven_adapters.simulator.faults import parse_faults
-    from ven_adapters.simulator.models import MODELS
-    from ven_adapters.simulator.serve import serve
     from ven_adapters.simulator.settings import USUAL_RATES, SimulatorSettings
 
-    if brand not in MODELS:
-        raise typer.BadParameter(f"{brand!r} has no car models; known are {', '.join(MODELS)}", param_hint="BRAND")
+    brand, cars, seed, token = who
+    if brand not in known():
+        raise typer.BadParameter(f"{brand!r} has no car models; known are {', '.join(known())}", param_hint="BRAND")
     try:
         shared = parse_clock(clock)
         first = datetime.fromisoformat(starts_at).astimezone(UTC) if starts_at else shared.now()
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--clock or --starts-at") from None
-    rates = parse_faults(fault) if fault else USUAL_RATES
-    settings = SimulatorSettings(
-        *(brand, cars, seed, first, token),
-        port=port,
-        nights=nights,
-        truth_dir=truth,
-        faults=rates,
-        keeps_power=power,
-    )
-    try:
-        _run(serve(settings, shared))
-    except OSError as error:
-        _fail(f"cannot listen on {settings.host}:{port}: {error.strerror}", EXIT_FAILED)
+    rates = parse_faults(faults) if faults else USUAL_RATES
+    return SimulatorSettings(models_of(brand), cars, seed, first, token, faults=rates), shared
 
 
 @app.command(epilog="Example: ven-adapters demo --cars 2000 --seed 7")

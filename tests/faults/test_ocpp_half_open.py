@@ -80,7 +80,9 @@ class Plug:
 
     async def live(self):
         while True:
-            self.station.tick()
+            now = self.clock.now()
+            self.points.live(now)
+            self.station.tick(now)
             await asyncio.sleep(TICK_S)
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from ven_adapters.contract import SnapshotsSeen
 from ven_adapters.simulator.cloud import Cloud
 from ven_adapters.simulator.endpoints import Backend, application
-from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.fleets import Fleet, plan_fleet
 from ven_adapters.simulator.push import Pusher
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.truth import Ledger
@@ -40,7 +40,7 @@ async def serve(settings: SimulatorSettings, clock: Clock, *, say: Callable[[str
         say(f"ready brand={settings.brand} cars={settings.cars} url=http://{settings.host}:{live.port}")
         told = asyncio.create_task(stop.wait())
         try:
-            with _signals(stop):
+            with signals(stop):
                 await asyncio.wait({told, live.cars}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             told.cancel()
@@ -69,12 +69,17 @@ async def running(settings: SimulatorSettings, clock: Clock) -> AsyncIterator[Li
 def build(settings: SimulatorSettings, clock: Clock) -> Backend:
     """The parts of a backend, its cars brought to the present."""
     fleet = plan_fleet(settings)
-    starts_s = (settings.starts_at - fleet.midnight).total_seconds()
-    ledger = Ledger(fleet, starts_s, 24.0 * settings.nights + SPARE_HOURS, keeps_power=settings.keeps_power)
+    ledger = ledger_of(settings, fleet)
     cloud = Cloud(fleet, settings.seed, settings.faults, ledger)
     cloud.advance(clock.now())
     views = Views(cloud)
     return Backend(settings, clock, cloud, views, Pusher(views.forget))
+
+
+def ledger_of(settings: SimulatorSettings, fleet: Fleet) -> Ledger:
+    """The ground truth of a fleet for all its nights."""
+    starts_s = (settings.starts_at - fleet.midnight).total_seconds()
+    return Ledger(fleet, starts_s, 24.0 * settings.nights + SPARE_HOURS, keeps_power=settings.keeps_power)
 
 
 def _conclude(backend: Backend) -> None:
@@ -84,11 +89,15 @@ def _conclude(backend: Backend) -> None:
 
 
 async def _live(backend: Backend) -> None:
+    await ticking(backend.clock, lambda: tick(backend))
+
+
+async def ticking(clock: Clock, act: Callable[[], None]) -> None:
     """A tick each simulated minute or 50 ms, whichever is longer; a late tick catches up in steps of its own."""
     while True:
-        wait_s = backend.clock.real_seconds_until(backend.clock.now() + timedelta(seconds=STEP_S))
+        wait_s = clock.real_seconds_until(clock.now() + timedelta(seconds=STEP_S))
         await asyncio.sleep(max(SHORTEST_TICK_S, wait_s))
-        tick(backend)
+        act()
 
 
 def tick(backend: Backend) -> None:
@@ -103,7 +112,8 @@ def tick(backend: Backend) -> None:
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
+def signals(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` at SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

@@ -163,9 +163,10 @@ class StationStage:
             self._say()
 
     def _say(self) -> None:
-        self._points.live(self.clock.now())
+        now = self.clock.now()
+        self._points.live(now)
         for station in self.stations:
-            station.tick()
+            station.tick(now)
 
     async def _tick(self, seconds: float) -> None:
         await self.clock.advance(seconds)

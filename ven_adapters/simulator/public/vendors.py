@@ -39,14 +39,14 @@ VENDORS: Mapping[str, Vendor] = {
 class PublicCloud:
     """A vendor's cloud, ready to be served: its face, its manners and what an adapter needs to know of it."""
 
-    def __init__(self, name: str, cloud: Commands, clock: Clock) -> None:
+    def __init__(self, name: str, cloud: Commands, clock: Clock, app: App = APP) -> None:
         self.name, self.vendor = name, VENDORS[name]
         cloud.phases = self.vendor.phases
         refs = cloud.fleet.refs
         natives = [self.vendor.native.format(number) for number in range(1, len(refs) + 1)]
         owners = [f"owner-{number}" for number in range(1, len(refs) + 1)] if self.vendor.owners else []
         self.owners: Sequence[str] = owners
-        self.grants = Grants(APP, owners)
+        self._app, self.grants = app, Grants(app, owners)
         self.face = Face(cloud, clock, natives, self.grants)
         self.manners = self.vendor.manners(self.face)
 
@@ -70,8 +70,8 @@ class PublicCloud:
         given: dict[str, Any] = {
             "url": url,
             "token_url": f"{url}{TOKEN_PATH}",
-            "client_id": APP.client_id,
-            "client_secret": APP.client_secret,
+            "client_id": self._app.client_id,
+            "client_secret": self._app.client_secret,
             "pseudonym_secret": NAMES_SECRET,
             "vehicles": dict(zip(self.face.natives, refs, strict=True)),
         }

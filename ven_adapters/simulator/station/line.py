@@ -129,6 +129,7 @@ class Line(ChargePoint):  # type: ignore[misc]  # the library has no types
     async def triggered(self, **_: Any) -> None:
         """It follows by itself."""
         if self._station.point.transaction:
+            self._station.points.live(self._station.clock.now())
             self._station.report("Updated", "Trigger")
 
     @on(Action.notify_allowed_energy_transfer)  # type: ignore[untyped-decorator]

@@ -79,9 +79,8 @@ class ChargingPoints(StagedCloud):
             self.taken.append(Told(now, "ClearChargingProfile", car))
         self._obey_profiles(car, now)
 
-    def told(self, car: int, now: datetime) -> Snapshot:
-        """What the point's meter and its car tell now."""
-        self.live(now)
+    def told(self, car: int) -> Snapshot:
+        """What the point's meter and its car tell, as of the instant until which the cars have lived."""
         return self.views.snapshot(car, fresh=True)
 
     def held(self, car: int) -> bool:
@@ -134,9 +133,9 @@ class ChargingPoints(StagedCloud):
             self.drivers.held_back(car)
 
     def _tell_choices(self) -> None:
-        """A driver who charges now presses the station's button: his priority voids every profile."""
+        """A driver who takes over presses the station's one button: his priority voids every profile."""
         for event in self.outbox:
-            if isinstance(event, DriverChose) and event.choice is DriverChoice.BOOST:
+            if isinstance(event, DriverChose) and event.choice in {DriverChoice.BOOST, DriverChoice.OPT_OUT}:
                 car = self.car(event.vehicle_ref)
                 self.points[car].priority = True
                 self._obey_profiles(car, event.at)

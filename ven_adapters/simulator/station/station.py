@@ -127,10 +127,8 @@ class Station:
         if self._socket is not None:
             self._socket.transport.abort()
 
-    def tick(self) -> None:
-        """Say what is due: a power that changed, a minute that passed, a connector that seems free."""
-        now = self.clock.now()
-        self.points.live(now)
+    def tick(self, now: datetime) -> None:
+        """Say what is due by `now`, until which the cars have lived: another power, a minute that passed."""
         power_w = float(self.points.world.power_w[self.car])
         due = now - self._metered_at >= METER_EVERY or abs(power_w - self._metered_w) > CHANGE_W
         if self.point.transaction is not None and due and self._booted:
@@ -140,7 +138,7 @@ class Station:
     def report(self, kind: str, reason: str, **more: Any) -> None:
         """Queue a transaction event with the meter as it stands."""
         now, point = self.clock.now(), self.point
-        told = self.points.told(self.car, now)
+        told = self.points.told(self.car)
         seen = now if told.power_w is None else told.power_w.observed_at
         info = {"transaction_id": point.transaction, "charging_state": words.charging_state(told), **more}
         event = call.TransactionEvent(

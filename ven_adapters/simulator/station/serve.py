@@ -1,0 +1,60 @@
+"""Run simulated charging stations that connect to a central system, until they are told to stop."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ven_adapters.simulator.absent import ABSENT
+from ven_adapters.simulator.chance import draw
+from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.serve import ledger_of, signals, ticking
+from ven_adapters.simulator.settings import SimulatorSettings
+from ven_adapters.simulator.station.points import ChargingPoints
+from ven_adapters.simulator.station.station import Access, Station
+from vtn.clock import Clock
+
+BRAND = "nissan"  # the only cars here of which some feed the grid
+LIVED = frozenset({"unplugged", "override", "opt_out", "asleep"})  # faults that come with the fleet's own fates
+
+
+async def serve(settings: SimulatorSettings, clock: Clock, url: str, *, say: Callable[[str], None] = print) -> None:
+    """Connect stations CP-1, CP-2 ... to `url`, the settings' token being their password, until told to stop."""
+    points, stations = made(settings, clock, url)
+    stop = asyncio.Event()
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(station.run()) for station in stations]
+    tasks.append(asyncio.create_task(ticking(clock, lambda: _tick(points, stations, clock))))
+    tasks.append(asyncio.create_task(stop.wait()))
+    try:
+        say(f"ready stations={len(stations)} url={url}")
+        with signals(stop):
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if settings.truth_dir is not None:
+            points.ledger.write(settings.truth_dir)
+
+
+def made(settings: SimulatorSettings, clock: Clock, url: str) -> tuple[ChargingPoints, list[Station]]:
+    """Cars at their stations, brought to the present, with the faults that were drawn for them."""
+    fleet = plan_fleet(settings)
+    points = ChargingPoints(fleet, settings.seed, ledger_of(settings, fleet))
+    points.live(clock.now())
+    points.advance(clock.now())
+    for name, rate in settings.faults.items():
+        if name not in LIVED and name not in ABSENT["ocpp"]:
+            struck = [ref for ref in fleet.refs if draw(settings.seed, name, ref) < rate]
+            points.arm(name, struck)
+    access = Access(url, settings.token)
+    stations = [Station(f"CP-{car + 1}", points, car, clock, access) for car in range(len(fleet.refs))]
+    points.plug_moved = lambda car: stations[car].plugged()
+    points.chose = lambda car, on: stations[car].pressed(on=on)
+    return points, stations
+
+
+def _tick(points: ChargingPoints, stations: list[Station], clock: Clock) -> None:
+    now = clock.now()
+    points.live(now)
+    for station in stations:
+        station.tick(now)
