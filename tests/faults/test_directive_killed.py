@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from vtn_process import Vtn, add_client
 
-from ven_adapters.contract import DirectiveKind, DriverChoice, DriverChose
+from ven_adapters.contract import Certainty, DirectiveKind, DriverChoice, DriverChose
 from ven_adapters.simulator.enrolment import write_enrolment
 from ven_adapters.simulator.fleets import plan_fleet
 from ven_adapters.simulator.serve import running
@@ -31,7 +31,10 @@ EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)  # 21:00 on a Wednesday in Cali
 SPEED = 120.0
 CARS = 40
 LEAST = 2
-BOUND_S = 90.0
+# What an adapter says and its cloud says otherwise, and both are right: the end overtook a cancel on its way; nobody
+# saw the effect before the end; a replacement that was taken back took what it replaced with it.
+AS_TRUE = {("CANCELLED", "RELEASED"), ("EXPIRED", "RELEASED"), ("SUPERSEDED", "CANCELLED"), ("SUPERSEDED", "RELEASED")}
+BOUND_S = 150.0
 TOKEN, SECRET = "cloud-token", "webhook-secret"
 CHILD = "tests.faults.directive_child"
 ROOT = Path(__file__).parents[2]
@@ -301,14 +304,13 @@ def test_every_directive_ends_in_the_state_that_its_backend_knows(lives, name):
     records = {record.order.directive.directive_id: record for record in records_of(case)}
     written = case.written()
     assert len(written) >= LEAST
-    for directive_id, (state, _) in written.items():
+    for directive_id, (state, document) in written.items():
         record = records.get(directive_id)
         if record is None:
             assert state in {"CANCELLED", "EXPIRED", "SUPERSEDED"}, "never sent"
         elif state != record.state.value:
-            # A cancel on its way to the car was overtaken by the end.
-            assert (state, record.state.value) == ("CANCELLED", "RELEASED"), case.life_of(directive_id)
-            assert any((call.what, call.directive_id) == ("cancel", directive_id) for call in case.calls)
+            assert (state, record.state.value) in AS_TRUE, case.life_of(directive_id)
+            assert state != "EXPIRED" or (document["certainty"] <= Certainty.BACKEND_REPORTED)
     assert set(records) <= set(written)
 
 

@@ -22,7 +22,7 @@ from ven_adapters.ven.scribe import NotWritten
 from vtn.clock import Clock
 
 FRESH_S = 60
-WAITING_FOR_EACH = 4
+WAITING_FOR_EACH = 2
 
 _log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ URL. Only this module and `tables` speak SQL. It knows nothing of OpenADR or of 
 import asyncio
 import dataclasses
 import functools
+import itertools
 import json
 import operator
 import re
@@ -56,6 +57,7 @@ __all__ = [
 ]
 
 CHUNK = 500
+BLOCKS = (128, 32, 8)
 SLICE = 2_000
 HOUR = timedelta(hours=1)
 
@@ -301,13 +303,28 @@ async def _rows(connection: AsyncConnection, model: type[Any], **equal: Any) -> 
 async def _write(connection: AsyncConnection, model: type[Row], rows: Sequence[Mapping[str, Any]]) -> None:
     """Put rows into a table: under keys the newest counts, histories grow.
 
-    The statement is prepared once and given plain tuples: thousands of rows a second leave no time for more.
+    Statements are prepared once and given plain tuples: thousands of rows a second leave no time for more. SQLite takes
+    many rows in one statement, because between two its thread would have to wait for the engine's own.
     """
-    if rows:
-        statement, names = _statement(model, connection.dialect)
-        of = operator.itemgetter(*names)
-        for start in range(0, len(rows), CHUNK):
-            await connection.exec_driver_sql(statement, [of(row) for row in rows[start : start + CHUNK]])
+    if not rows:
+        return
+    statement, names = _statement(model, connection.dialect)
+    given = list(map(operator.itemgetter(*names), rows))
+    for size in BLOCKS if connection.dialect.name == "sqlite" else ():
+        text = _for_many(statement, len(names), size)
+        while len(given) >= size:
+            block, given = given[:size], given[size:]
+            await connection.exec_driver_sql(text, tuple(itertools.chain.from_iterable(block)))
+    for start in range(0, len(given), CHUNK):
+        await connection.exec_driver_sql(statement, given[start : start + CHUNK])
+
+
+@functools.cache
+def _for_many(statement: str, columns: int, rows: int) -> str:
+    """The same insert for so many rows at once."""
+    one = f"({', '.join('?' * columns)})"
+    head, _, tail = statement.partition(one)
+    return f"{head}{', '.join([one] * rows)}{tail}"
 
 
 @functools.cache
