@@ -234,3 +234,22 @@ def test_a_program_reads_the_facts_behind_the_words(life):
 )
 def test_every_code_has_words(codes, table):
     assert set(codes) == set(table)
+
+
+def test_what_was_held_back_is_not_told_as_sent(life):
+    step = reconcile(desire(why="SIMPLE_LEVEL"), life.roster.car("car"), Snapshot("car"), at(5))
+    life.roster.put("car", step.car, step.ended)
+    life.roster.taken_up("car", step.target, at(5))
+    life.roster.unsent("car", step.target, at(6))
+    told = life.said(60)
+    assert "it was held back unsent" in told
+    assert "written down and sent" not in told
+
+
+def test_a_car_that_was_last_seen_doing_something_else_is_told_so_where_its_directive_stands(life):
+    life.submit(5)
+    life.observe(seen(60, power_w=0.0), 61)
+    life.observe(seen(90, power_w=7000.0), 91)
+    assert "it stood as IN_FORCE, although the car was last seen doing something else" in life.said(1000)
+    life.observe(seen(1200, power_w=0.0), 1201)
+    assert "it stood as IN_FORCE, certainty" in life.said(1300)

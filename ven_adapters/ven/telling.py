@@ -1,5 +1,6 @@
 """An explanation in one paragraph of plain English. Pure; every sentence rests on one stored fact, instants in UTC."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -102,10 +103,13 @@ def _need(held: Held) -> str:
 
 
 def _went(story: Story) -> Iterator[str]:
-    """Every step until the instant, one sentence each; repetitions are passed over."""
+    """Every step until the instant, one sentence each; repetitions are passed over, and sends that were held back."""
     last = ""
     before: Step | None = None
-    for one in story.until:
+    known = (*story.until, *story.after)
+    for one, then in itertools.zip_longest(story.until, known[1 : len(story.until) + 1]):
+        if one.state is DirectiveState.REQUESTED and then is not None and then.what == evidence.UNSENT:
+            continue
         sentence = _happened(one, before, story.held)
         if sentence and sentence != last:
             yield sentence
@@ -195,7 +199,10 @@ def _restored(one: Step) -> str:
 
 def _stood(story: Story) -> str:
     sure = f"certainty {story.certainty.name}: {words.SURE[story.certainty]}"
-    return f"So at that instant it stood as {story.state}, {sure}."
+    last = next((one for one in reversed(story.until) if one.what == evidence.STEP), None)
+    otherwise = story.live and last is not None and "contradicted_at" in last.facts
+    but = ", although the car was last seen doing something else" if otherwise else ""
+    return f"So at that instant it stood as {story.state}{but}, {sure}."
 
 
 def _later(story: Story) -> Iterator[str]:
