@@ -112,3 +112,11 @@ def test_profile_3_needs_an_authority_of_stations(authority):
     del given["client_ca"]
     with pytest.raises(BackendError, match="client_ca: is required by security profile 3"):
         ocpp.backend(settings(**given))
+
+
+async def test_who_guesses_too_often_is_turned_away_unheard():
+    async with central() as rig, station(rig.url, rig.clock, password="wrong-wrong-wrong") as peer:
+        while await peer.heard("refused") == 401:
+            continue
+        assert peer.said[-1]["refused"] == 429
+        assert len([one for one in peer.said if one.get("refused") == 401]) == 10

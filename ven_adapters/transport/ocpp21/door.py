@@ -2,7 +2,7 @@
 
 Security profiles of OCPP: 1 is basic authentication in the clear, here on loopback only; 2 is basic authentication
 inside TLS; 3 is TLS with the station's own certificate, whose common name is the station's identity. An unknown station
-and a wrong password get the same answer in the same time. Knows no frames.
+and a wrong password get the same answer in the same time, and who guesses too often is not heard. Knows no frames.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import hmac
 import http
 import ipaddress
 import logging
+import math
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from websockets.headers import parse_authorization_basic
 from websockets.http11 import Request, Response
 
 from ven_adapters.transport.ocpp21.frames import SUBPROTOCOL
+from ven_adapters.transport.ocpp21.guesses import Guesses
 
 HANDSHAKE_S = 10.0
 QUEUED_FRAMES = 16
@@ -104,6 +106,7 @@ class Door:
     def __init__(self, settings: DoorSettings, welcome: Callable[[str, ServerConnection], Awaitable[None]]) -> None:
         self._settings = settings
         self._welcome = welcome
+        self._guesses = Guesses()
         self._server: Server | None = None
 
     async def open(self) -> int:
@@ -147,9 +150,15 @@ class Door:
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         station = station_of(request.path)
+        who = str(connection.remote_address[0]), station if station in self._settings.passwords else ""
+        wait_s = self._guesses.wait_s(who)
+        if wait_s:
+            again = Headers({"Retry-After": str(math.ceil(wait_s)), "Content-Length": "0", "Connection": "close"})
+            return Response(http.HTTPStatus.TOO_MANY_REQUESTS, "Too Many Requests", again)
         if self._fits(connection, station, request):
             connection.username = station
             return None
+        self._guesses.wrong(who)
         headers = Headers({"WWW-Authenticate": 'Basic realm="ocpp"', "Content-Length": "0", "Connection": "close"})
         return Response(http.HTTPStatus.UNAUTHORIZED, "Unauthorized", headers)
 
