@@ -38,7 +38,7 @@ from ven_adapters.ven.enforcement import Kind
 from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Permission
 from ven_adapters.ven.garage import Garage
 from ven_adapters.ven.meter import Sample
-from ven_adapters.ven.mirror import Read
+from ven_adapters.ven.mirror import Mirror, Read
 from ven_adapters.ven.mobility import PlanSettings
 from ven_adapters.ven.permits import Refusal
 from ven_adapters.ven.planning import plan
@@ -52,6 +52,7 @@ from ven_adapters.ven.store import Remembered, Store
 from vtn.client import VtnUnreachable
 from vtn.clock import SimulatedClock
 from vtn.rules.timeline import DueReport, Window
+from vtn.wire.enumerations import ObjectType
 from vtn.wire.event import Event
 from vtn.wire.values import ReportDescriptor
 
@@ -365,6 +366,28 @@ async def test_one_car_that_cannot_be_met_keeps_no_other_from_being_registered(t
         meeting.cancel()
     assert made._capacities == {"bay": Capacity(7.0, 0.0)}
     made.account.close(T0, 0.0, {}, 0, ())
+
+
+class Lists:
+    """A VTN that lists the events it is given."""
+
+    def __init__(self, *events) -> None:
+        self.events = events
+
+    async def search(self, kind, **_):
+        return self.events if kind is ObjectType.EVENT else []
+
+
+async def test_an_event_whose_new_version_cannot_be_read_is_not_followed_as_it_was():
+    raw = event("SIMPLE", [3]).event.model_dump(mode="json", by_alias=True, exclude_none=True)
+    vtn = Lists(raw)
+    mirror = Mirror(vtn, lambda _: None)
+    await mirror.poll(None, T0, 0.0)
+    assert len(mirror.heard("bay")) == 1
+    vtn.events = [raw | {"modificationDateTime": "2026-07-15T23:00:00Z", "intervals": None}]
+    assert await mirror.poll(None, at(60), 0.0)
+    assert mirror.heard("bay") == []
+    assert not await mirror.poll(None, at(90), 0.0)
 
 
 async def test_consent_withdrawn_ends_what_was_replaced_as_well(tmp_path):

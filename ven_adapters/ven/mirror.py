@@ -75,12 +75,12 @@ class Mirror:
         moved = grants != (self.ven_targets, self.resource_targets) or described != self._descriptors
         self._descriptors = described
         self.ven_targets, self.resource_targets = grants
-        fresh = tuple(self._take(listed, now, real_s))
+        fresh, unreadable = self._take(listed, now, real_s)
         for found in deleted:
             self._forget(found.event.id)
         self._drop_old(listed, now)
         self.polled = True
-        return News(fresh, deleted, moved)
+        return News(tuple(fresh), (*deleted, *unreadable), moved)
 
     async def _grants(self, ven_id: str) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
         ven = await self._vtn.read(ObjectType.VEN, ven_id)
@@ -102,8 +102,9 @@ class Mirror:
         self._raw.pop(event_id, None)
         return True
 
-    def _take(self, listed: Mapping[str, Json], now: datetime, real_s: float) -> list[Read]:
-        fresh = []
+    def _take(self, listed: Mapping[str, Json], now: datetime, real_s: float) -> tuple[list[Read], list[Read]]:
+        """What is new, and what was replaced by a version that cannot be read: what it asked is asked no more."""
+        fresh, unreadable = [], []
         for key, raw in listed.items():
             if self._raw.get(key) == raw:
                 continue
@@ -112,10 +113,11 @@ class Mirror:
                 event = Event.model_validate(raw)
             except pydantic.ValidationError as error:
                 _log.warning("event %s cannot be read: %s", key, error.errors(include_url=False)[0]["msg"])
+                unreadable += [self.events.pop(key)] if key in self.events else []
                 continue
             self.events[key] = Read(event, self._first_read(version(event)) or now, real_s)
             fresh.append(self.events[key])
-        return fresh
+        return fresh, unreadable
 
     def _forget(self, event_id: str) -> None:
         self._raw.pop(event_id, None)
