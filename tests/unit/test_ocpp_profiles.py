@@ -202,6 +202,44 @@ def test_a_transaction_that_anothers_token_began_is_no_car_of_ours():
     assert third.transaction == "tx-2"
 
 
+def token(name):
+    return {"idToken": {"idToken": name, "type": "ISO14443"}}
+
+
+def with_a_stranger():
+    """A charging point of ours at which another car charges."""
+    mine = points.new_point(dataclasses.replace(PLACE, id_token="mine"))
+    return points.transaction(mine, event(NOW, "Started", **token("theirs")), NOW)
+
+
+def test_what_anothers_car_shows_is_no_reading_of_ours():
+    sample = [{"value": 90, "measurand": "SoC"}]
+    after = points.metered(with_a_stranger(), [{"timestamp": charging.stamp(NOW), "sampledValue": sample}], NOW)
+    assert after.snapshot.soc_pct is None
+    begun = event(NOW + timedelta(seconds=1), "Started", "tx-2", meterValue=values(5_000, NOW), **token("mine"))
+    assert points.transaction(after, begun, NOW).snapshot.power_w.value == 5_000
+
+
+def test_what_anothers_car_lets_out_is_not_what_ours_does():
+    told = {"evseId": 1, "chargingNeeds": {"requestedEnergyTransfer": "AC_BPT", "v2xChargingParameters": {}}}
+    asked = points.needs(with_a_stranger(), told, NOW)
+    gone = points.transaction(asked, event(NOW + timedelta(seconds=1), "Ended"), NOW)
+    begun = event(NOW + timedelta(seconds=2), "Started", "tx-2", **token("mine"))
+    assert points.transaction(gone, begun, NOW).needs is None
+
+
+def test_a_late_word_of_anothers_car_does_not_end_what_ours_does_now():
+    begun = points.transaction(with_a_stranger(), event(NOW, "Started", "tx-2", **token("mine")), NOW)
+    late = event(NOW - timedelta(seconds=5), "Ended", "tx-1", **token("theirs"))
+    assert points.transaction(begun, late, NOW).transaction == "tx-2"
+
+
+def test_a_clock_that_was_once_ahead_hides_no_end():
+    begun = points.transaction(point(), event(NOW + timedelta(days=9_000), "Started", "tx-2"), NOW)
+    after = points.transaction(begun, event(NOW + timedelta(hours=1), "Ended", "tx-2"), NOW + timedelta(hours=1))
+    assert after.transaction is None
+
+
 def test_needs_are_forgotten_with_the_transaction_that_they_belong_to():
     told = {"evseId": 1, "timestamp": charging.stamp(NOW), "chargingNeeds": {"requestedEnergyTransfer": "AC_BPT"}}
     asked = points.needs(point(needs=None), told | {"chargingNeeds": told["chargingNeeds"]}, NOW)

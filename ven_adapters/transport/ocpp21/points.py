@@ -135,12 +135,14 @@ def transaction(point: Point, event: Mapping[str, Any], heard: datetime) -> Poin
     """A TransactionEvent with its meter values; another car's is as good as no car."""
     at, info = instant(event["timestamp"]), event["transactionInfo"]
     token = event.get("idToken", {}).get("idToken", point.place.id_token)
+    late = point.changed_at is not None and at < point.changed_at
     if point.place.id_token not in (None, token):
-        return dataclasses.replace(_unplugged(point, at, heard), stranger=info["transactionId"])
-    if info["transactionId"] == point.stranger:
-        return point
-    point = metered(point, event.get("meterValue", ()), heard)
-    if point.changed_at is not None and at < point.changed_at:
+        point = point if late else _unplugged(point, at, heard)
+        return dataclasses.replace(point, stranger=info["transactionId"])
+    if info["transactionId"] == point.stranger:  # what that car said of itself goes with it
+        return point if point.transaction is not None else dataclasses.replace(point, needs=None)
+    point = _metered(point, event.get("meterValue", ()), heard)
+    if late:
         return point
     if event["eventType"] == "Ended" or info.get("stoppedReason") == "EVDisconnected":
         return _unplugged(point, at, heard) if _cable_out(event) else _stopped(point, at, heard)
@@ -150,7 +152,7 @@ def transaction(point: Point, event: Mapping[str, Any], heard: datetime) -> Poin
         transaction=info["transactionId"],
         needs=None if fresh and point.transaction is not None else point.needs,
         prior=point.prior and not fresh,
-        changed_at=at,
+        changed_at=min(at, heard),  # a clock ahead of ours hides nothing later
     )
     state = _state(info.get("chargingState"), point.snapshot, at)
     more = {} if state is None else {"charge_state": reading(state, at, heard)}
@@ -160,7 +162,13 @@ def transaction(point: Point, event: Mapping[str, Any], heard: datetime) -> Poin
 
 
 def metered(point: Point, meter_values: Iterable[Mapping[str, Any]], heard: datetime) -> Point:
-    """Meter values, oldest first; each quantity moves only to a newer instant."""
+    """Meter values of a charging point; while another car charges there they are none of ours."""
+    elsewhere = point.transaction is None and point.stranger is not None
+    return point if elsewhere else _metered(point, meter_values, heard)
+
+
+def _metered(point: Point, meter_values: Iterable[Mapping[str, Any]], heard: datetime) -> Point:
+    """Oldest first; each quantity moves only to a newer instant."""
     for one in measured(meter_values):
         point = dataclasses.replace(point, snapshot=_folded(point.snapshot, one, heard))
     return point
@@ -227,7 +235,7 @@ def _unplugged(point: Point, at: datetime, heard: datetime) -> Point:
 
 
 def _stopped(point: Point, at: datetime, heard: datetime) -> Point:
-    point = dataclasses.replace(point, transaction=None, needs=None, prior=False, changed_at=at)
+    point = dataclasses.replace(point, transaction=None, needs=None, prior=False, changed_at=min(at, heard))
     return _with(
         point, charge_state=reading(ChargeState.STOPPED, at, heard), power_w=reading(0.0, at, heard, "transaction")
     )
