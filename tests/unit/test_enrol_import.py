@@ -1,7 +1,7 @@
 """Enrolment files taken into the store, and the command line that does it."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from enrolling_parts import PROGRAMS, consent, settings
@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from ven_adapters.__main__ import app
 from ven_adapters.enrolling.book import Book
 from ven_adapters.enrolling.desk import Desk
-from ven_adapters.enrolling.models import Enrol
+from ven_adapters.enrolling.models import Consent, Enrol
 from ven_adapters.simulator.enrolment import enrolments
 from ven_adapters.simulator.fleets import plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
@@ -80,6 +80,34 @@ async def test_a_driver_who_left_is_not_enrolled_again_by_an_older_file(book, fi
     assert (done.taken, done.left) == (CARS - 1, 1)
     cars, _ = await Agreements([file], book).read(NOW)
     assert ref not in {car.vehicle_ref for car in cars}
+
+
+async def test_an_older_file_does_not_give_back_a_consent_that_the_driver_withdrew(book, file):
+    await import_file(book, Desk({}), file, [], NOW)
+    ref = next(car.vehicle_ref for car in read_enrolments([file]) if car.discharge_consent and car.charging_consent)
+    async with book.write(NOW) as write:
+        said = {**consent("discharge", at=NOW.isoformat()), "agreed": False}
+        await Desk({}).consent(write, ref, Consent.model_validate_json(json.dumps(said)))
+    await import_file(book, Desk({}), file, [], NOW)
+    cars, _ = await Agreements((), book).read(NOW)
+    assert not next(car for car in cars if car.vehicle_ref == ref).discharge_consent
+    assert (await book.history(ref))[-1].agreed is False
+
+
+async def test_an_earlier_drivers_consent_does_not_come_back_with_the_next_drivers(book, file):
+    await import_file(book, Desk({}), file, [], NOW)
+    ref = next(car.vehicle_ref for car in read_enrolments([file]) if car.discharge_consent and car.charging_consent)
+    async with book.write(NOW) as write:
+        await Desk({}).sale(write, ref)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in lines:
+        if line["vehicle_ref"] == ref:
+            line["charging_consent"]["agreed_at"] = (NOW + timedelta(minutes=1)).isoformat()
+    file.write_text("\n".join(map(json.dumps, lines)))
+    await import_file(book, Desk({}), file, [], NOW + timedelta(hours=1))
+    cars, _ = await Agreements((), book).read(NOW + timedelta(hours=1))
+    (car,) = [car for car in cars if car.vehicle_ref == ref]
+    assert (car.charging_consent, car.discharge_consent) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,12 @@ def answer_values(write: Write, ref: str, scope: Scope, kept: Kept, terms_sha256
 
 def _as_known(rules: eligibility.Rules, car: Agreement, before: Agreement | None) -> Agreement:
     """A file does not know a car's model, region or account; what the app said of them stays, and judges the car."""
-    if before is None or before.ended_at is not None:
+    if before is None:
         return car
-    same = car.model_copy(update={name: getattr(before, name) for name in KNOWN})
+    consents = _consents(before, car)
+    if before.ended_at is not None:
+        return car.model_copy(update={"consents": consents})
+    same = car.model_copy(update={"consents": consents, **{name: getattr(before, name) for name in KNOWN}})
     kept, why = eligibility.remaining(rules, same.programs, eligibility.question_of(same))
     if not why:
         return same
@@ -76,6 +79,17 @@ def _as_known(rules: eligibility.Rules, car: Agreement, before: Agreement | None
     status = before.status if not kept else same.status
     discharge = eligibility.discharges(rules, programs)
     return same.model_copy(update={"programs": programs, "discharge_program": discharge, "status": status})
+
+
+def _consents(before: Agreement, car: Agreement) -> dict[str, Kept]:
+    """A file's consents, except those that an answer given since, or the end of the enrolment, has overtaken."""
+    ended_at = before.ended_at
+    fresh = {scope: kept for scope, kept in car.consents.items() if ended_at is None or kept.at > ended_at}
+    for scope, known in before.consents.items():
+        given = fresh.get(scope)
+        if not known.agreed if given is None else known.at >= given.at:
+            fresh[scope] = known
+    return fresh
 
 
 def _answers(write: Write, car: Agreement, before: Agreement | None) -> list[dict[str, Any]]:
