@@ -276,3 +276,28 @@ async def test_nothing_of_a_car_or_a_secret_is_logged(rig, caplog):
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("ven_adapters")]
     secrets = [*rig.cloud.cars, "hush", *rig.cloud.good, "refresh_token-"]
     assert [(line, word) for line in ours for word in secrets if word in line] == []
+
+
+async def test_a_car_that_charges_again_by_itself_is_not_told_to_be_paused(rig):
+    directive = rig.directive(rig.refs[0], minutes=120)
+    async with pushes(rig) as wait:
+        await rig.submit(directive)
+        await wait(directive, DirectiveState.IN_FORCE)
+        rig.car().charging = True
+        await wait(directive, DirectiveState.INTERRUPTED)
+        await wait(directive, DirectiveState.IN_FORCE)
+
+
+async def test_a_car_that_had_not_obeyed_by_its_not_after_is_given_back(rig):
+    rig.car().obeys = False
+    soon = rig.clock.now() + timedelta(seconds=90)
+    directive = rig.directive(rig.refs[0], minutes=120, not_after=soon)
+    async with pushes(rig) as wait:
+        await rig.submit(directive)
+        await wait(directive, DirectiveState.EXPIRED)
+    assert rig.car().charging
+
+
+async def test_a_power_that_is_missing_is_an_invalid_request(rig):
+    error = await refused(rig.submit(rig.directive(rig.refs[0], DirectiveKind.CAP)))
+    assert (error.code, error.detail.partition(":")[0]) == (ErrorCode.INVALID_REQUEST, "power_w")

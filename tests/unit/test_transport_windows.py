@@ -67,6 +67,11 @@ def test_nothing_older_than_the_send_says_anything(age_s, state, plugged):
         (LOW, seen(limit_current_a=32.0), 600, Verdict.CONTRADICTED),
         (LOW, seen(STOPPED), 600, Verdict.NOTHING),
         (PAUSE, seen(STOPPED, plugged=Known.NO), 1, Verdict.MAYBE_UNPLUGGED),
+        (PAUSE, seen(STOPPED, power_w=7_000.0), 60, Verdict.CONTRADICTED),
+        (PAUSE, seen(STOPPED, power_w=0.0), 1, Verdict.CONFIRMED),
+        (RESUME, seen(CHARGING, power_w=0.0), 60, Verdict.CONTRADICTED),
+        (LOW, seen(limit_current_a=10.0, power_w=7_140.0), 60, Verdict.CONTRADICTED),
+        (LOW, seen(limit_current_a=10.0, power_w=2_500.0), 1, Verdict.CONFIRMED),
     ],
 )
 def test_a_newer_reading_is_judged_by_what_was_asked(setting, reading, after_s, verdict):
