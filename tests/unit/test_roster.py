@@ -126,3 +126,34 @@ def test_what_the_backend_pushes_of_a_doubtful_command_wears_the_car_like_any_an
     taken = DirectiveStatus(held.directive.directive_id, "car", DirectiveState.ACCEPTED, Certainty.ACCEPTED)
     assert roster.told(taken, at(5)) is DirectiveState.ACCEPTED
     assert (roster.car("car").flipped_at, roster.car("car").stops) == (at(5), 1)
+
+
+def states_written(rows):
+    return [row.values["state"] for row in rows if row.model is DirectiveRow]
+
+
+def test_what_is_sent_and_what_is_over_is_written_at_once_and_the_rest_may_wait():
+    roster = Roster()
+    roster.taken_up("car", accepted(), at(1))
+    roster.put("car", Car(sent()), (sent(),))
+    assert states_written(roster.drain(most=0)) == ["REQUESTED"]
+    roster.put("car", Car(accepted()), (accepted(),))
+    assert states_written(roster.drain(most=0)) == []
+    roster.observe(seen(20, power_w=0.0), at(20))
+    assert states_written(roster.drain(most=1)) == ["IN_FORCE"]
+    assert states_written(roster.drain()) == []
+    roster.put("car", Car(accepted()), (accepted(),))
+    roster.age(at(3600))
+    assert states_written(roster.drain(most=0)) == ["EXPIRED"]
+    assert states_written(roster.drain()) == []
+
+
+def test_a_stop_that_was_not_written_down_before_the_end_counts_after_the_restart():
+    row = WearRow(vehicle_ref="car", flipped_at=print_at(at(-900)), stops=2)
+    car = restored(accepted(at_s=5), wear=[row]).car("car")
+    assert (car.flipped_at, car.stops) == (at(5), 3)
+    known = row.model_copy(update={"flipped_at": print_at(at(6)), "stops": 3})
+    car = restored(accepted(at_s=5), wear=[known]).car("car")
+    assert (car.flipped_at, car.stops) == (at(6), 3)
+    charging = restored(accepted(DirectiveKind.CHARGE, at_s=5), wear=[row]).car("car")
+    assert (charging.flipped_at, charging.stops) == (at(-900), 2)

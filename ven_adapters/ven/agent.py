@@ -159,7 +159,8 @@ class Agent:
         await self.dispatcher.settle(STOP_WITHIN_S)
         roster = self.garage.roster
         self.account.close(self._clock.now(), time.time(), roster.by_state, roster.confirmed, self.vtn_bell.heard)
-        self._doors.store.note(self.garage.drain())
+        while rows := self.garage.drain():
+            self._doors.store.note(rows)
         await self._doors.store.close()
         await self.follower.agreements.close()
         await self._doors.backend.close()

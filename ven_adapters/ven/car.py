@@ -101,6 +101,18 @@ def worn(car: Car, flipped_at: datetime | None, stops: int) -> Car:
     return dataclasses.replace(car, flipped_at=flipped_at, stops=stops)
 
 
+def worn_since(car: Car) -> Car:
+    """The car with the wear of what it holds, when that was not written down before an earlier life ended."""
+    held = car.held
+    if held is None or held.sent_at is None or direction(held.directive.kind, held.directive.power_w) == 1:
+        return car
+    if held.directive.supersedes is not None:  # more of the same, most often
+        return car
+    if car.flipped_at is not None and car.flipped_at >= held.sent_at:
+        return car
+    return dataclasses.replace(car, flipped_at=held.sent_at, stops=car.stops + 1)
+
+
 def let_go(car: Car, ended: Iterable[Held], now: datetime) -> Car:
     """Remember how the driver had set a car that we no longer hold."""
     if car.held is not None:

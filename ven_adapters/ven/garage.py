@@ -62,6 +62,7 @@ _OVERTAKERS = dict.fromkeys(_OUT_OR_IN, _OUT_OR_IN) | {
 }
 _LEAVES = frozenset({DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN})
 ENROLMENTS_AT_ONCE = 2_000
+STEPS_AT_ONCE = 500
 MOST_UNTOLD = 10_000
 
 _log = logging.getLogger(__name__)
@@ -332,11 +333,11 @@ class Garage:
     def pressing(self) -> list[Row | Values]:
         """Rows for the store that somebody waits for: what drivers chose, and directives."""
         rows, self._rows = self._rows, []
-        return [*rows, *self.roster.drain()]
+        return [*rows, *self.roster.drain(most=0)]
 
     def drain(self) -> list[Row | Values]:
         """Rows for the store: everything that changed since the last drain; of what is much, a part."""
-        rows = self.pressing()
+        rows = [*self.pressing(), *self.roster.drain(STEPS_AT_ONCE)]
         rows += self._enrolment_rows()
         rows += self.decisions.drain()
         energy = [

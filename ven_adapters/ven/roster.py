@@ -6,9 +6,10 @@ The one mutable place between the pure rules of `reconcile` and the shells that 
 import collections
 import dataclasses
 import heapq
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -42,9 +43,12 @@ from ven_adapters.ven.car import (
     turned,
     unblocked,
     worn,
+    worn_since,
 )
 from ven_adapters.ven.directives import DriverSettings, Held
 from ven_adapters.ven.store import DirectiveRow, Values, WearRow, parse_at, print_at
+
+T = TypeVar("T")
 
 NOBODY = Car()
 WATCHED_FOR = timedelta(hours=2)
@@ -60,9 +64,10 @@ class Roster:
         self._due: dict[int, dict[str, None]] = {}
         self._seconds: list[int] = []
         self._marks: dict[str, int] = {}
-        self._noted: dict[str, Held] = {}
+        self._pressing: dict[str, Held] = {}
+        self._later: dict[str, Held] = {}
         self._history: list[Values] = []
-        self._worn: dict[str, Car] = {}
+        self._worn: dict[str, str] = {}
         self._unread: set[str] = set()
         self.given_back: dict[str, Held] = {}
         self.by_state: collections.Counter[DirectiveState] = collections.Counter()
@@ -86,7 +91,7 @@ class Roster:
         """The one write of a car: its columns follow, and it is looked at again when time will change something."""
         before, self._cars[ref] = self._cars.get(ref, NOBODY), car
         if car.flipped_at is not before.flipped_at or car.stops != before.stops:
-            self._worn[ref] = car
+            self._worn[ref] = ref
         self._mirror(ref, car)
         due = next_change(car)
         if due is not None:
@@ -110,7 +115,7 @@ class Roster:
             self.confirmed += held.state is DirectiveState.IN_FORCE and before is not DirectiveState.INTERRUPTED
             if before is DirectiveState.REQUESTED:
                 self.achieved.take(held)
-        self._noted[key] = held
+        self._noted_of(held)[key] = held
         if known != mark and (held.sent_at is not None or held.final):
             self._history.append(evidence.step(held, before))
         if held.final:
@@ -118,6 +123,14 @@ class Roster:
             self._watch(held)
         else:
             self._marks[key] = mark
+
+    def _noted_of(self, held: Held) -> dict[str, Held]:
+        """Where a directive waits for the store: what was taken may wait, for whoever starts anew reads its backend."""
+        key = held.directive.directive_id
+        if key in self._pressing or held.final or held.state is DirectiveState.REQUESTED:
+            self._later.pop(key, None)
+            return self._pressing
+        return self._later
 
     def _watch(self, held: Held) -> None:
         """See whether a car that was given back is set again as its driver had it."""
@@ -248,13 +261,14 @@ class Roster:
             self._look_again(ref, max(int(due.timestamp()), int(now.timestamp()) + 1))
         return after
 
-    def drain(self) -> list[Values]:
-        """Rows for the store: every directive that changed since the last drain, its steps, and what wore cars."""
-        noted, self._noted = self._noted, {}
-        worn, self._worn = self._worn, {}
+    def drain(self, most: int | None = None) -> list[Values]:
+        """Rows for the store: what changed since the last drain; of what may wait, at most so many of a kind."""
+        pressing, self._pressing = self._pressing, {}
         history, self._history = self._history, []
-        rows = [Values(DirectiveRow, values_of(held)) for held in noted.values()]
-        return [*rows, *history, *(Values(WearRow, _wear_of(ref, car)) for ref, car in worn.items())]
+        noted = [*pressing.values(), *_first(self._later, most)]
+        wear = [_wear_of(ref, self.car(ref)) for ref in _first(self._worn, most)]
+        rows = [Values(DirectiveRow, values_of(held)) for held in noted]
+        return [*rows, *history, *(Values(WearRow, values) for values in wear)]
 
     def leave_alone(self, rows: Iterable[DirectiveRow], now: datetime) -> None:
         """Take up the overrides and refusals of an earlier run: a restart is no reason to ask again."""
@@ -290,11 +304,12 @@ class Roster:
         for row in wear:
             flipped_at = None if row.flipped_at is None else parse_at(row.flipped_at)
             self._keep(row.vehicle_ref, worn(self.car(row.vehicle_ref), flipped_at, row.stops))
-        self._worn = {}
         for ref, car in list(self._cars.items()):
             if car.held is not None and car.held.sent_at is not None:
                 self._unread.add(ref)
-                self._keep(ref, dataclasses.replace(car, held=dataclasses.replace(car.held, unread=True)))
+                held = dataclasses.replace(car.held, unread=True)
+                self._keep(ref, dataclasses.replace(worn_since(car), held=held))
+        self._worn = {}
 
 
 def next_change(car: Car) -> datetime | None:
@@ -309,6 +324,11 @@ def next_change(car: Car) -> datetime | None:
         if car.older:
             instants.append(held.directive.start)
     return min(instants, default=None)
+
+
+def _first(waiting: dict[str, T], most: int | None) -> list[T]:
+    """The first of what waits, taken out."""
+    return [waiting.pop(key) for key in list(itertools.islice(waiting, most))]
 
 
 def _wear_of(ref: str, car: Car) -> dict[str, Any]:
