@@ -219,6 +219,14 @@ async def test_what_is_old_is_let_go_and_what_still_counts_is_kept(opened):
     assert len(await store.asked("bay")) == 1
 
 
+async def test_what_is_told_late_takes_nothing_newer_with_it_when_it_is_let_go(opened):
+    store = await opened()
+    store.note([step("new", T0 + 9 * HOUR), step("told-late", T0), step("newest", T0 + 9 * HOUR)])
+    await store.flush()
+    assert await store.forget(T0 + 5 * HOUR, ()) == 1
+    assert [row.directive_id for row in (await store.facts("car-1")).history] == ["new", "newest"]
+
+
 async def test_what_is_let_go_goes_in_slices(opened):
     store = await opened()
     store.note([step(f"d-{number}", T0) for number in range(SLICE + 5)])

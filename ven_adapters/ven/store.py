@@ -350,13 +350,17 @@ async def _delete(connection: AsyncConnection, model: type[Row], where: Any) -> 
 
 
 async def _forget_oldest(connection: AsyncConnection, model: type[Row], cutoff: str) -> int:
-    """A slice of a history from its beginning: what was written first is oldest, so no more is looked at."""
+    """A slice of a history from its beginning: what was written first is oldest, so no more is looked at.
+
+    What was told late bears an old instant among new ones, and takes none of those with it.
+    """
     table = _table(model)
     first = sqlalchemy.select(table.c.seq, table.c.at).order_by(table.c.seq).limit(SLICE)
     old = [seq for seq, at in await connection.execute(first) if at < cutoff]
     if not old:
         return 0
-    return (await connection.execute(sqlalchemy.delete(table).where(table.c.seq <= old[-1]))).rowcount
+    gone = sqlalchemy.delete(table).where(table.c.seq <= old[-1], table.c.at < cutoff)
+    return (await connection.execute(gone)).rowcount
 
 
 _BY_EVENT: tuple[tuple[type[Row], str], ...] = ((EventRow, "read_at"), (ReportRow, "at"))
