@@ -34,7 +34,7 @@ SHARD_HELP = (
     "one ven of the VTN: each registers and reports its own zones. Give a zone to one shard."
 )
 PRESENTED_HELP = "What callers must present: a bearer token, a client secret, or (ocpp) the stations' own password."
-STATE_HELP = "tesla, smartcar, enode: the adapter's private folder; grants and backend.toml are put there."
+STATE_HELP = "All but automakers': the adapter's private folder; backend.toml and owners' grants are put there."
 CENTRAL = "ws://127.0.0.1:9310"
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -167,8 +167,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
 ) -> None:
     """Be an automaker's backend, a public cloud or charging stations, with real car physics, drivers and faults.
 
-    tesla, smartcar and enode speak those vendors' own interfaces; --state gets the `backend` table that points
-    `ven-adapters run` at them. ocpp is one charging station per car, which call the central system themselves.
+    tesla, smartcar and enode speak those vendors' own interfaces; ocpp is one charging station per car, which call
+    their central system. --state gets the `backend` table with which `ven-adapters run` finds them.
     """
     from ven_adapters.simulator.command import Options, simulated
 

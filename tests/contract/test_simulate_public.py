@@ -14,6 +14,7 @@ from ven_adapters.simulator.command import Options, known, models_of, simulated
 from ven_adapters.simulator.public import serve as clouds
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.station import serve as stations
+from ven_adapters.transport.ocpp21.options import central_settings
 from vtn.clock import SimulatedClock
 
 MAKERS = {"enode": enode.backend, "smartcar": smartcar.backend, "tesla": tesla.backend}
@@ -59,16 +60,18 @@ async def test_an_adapter_finds_every_car_with_the_table_that_was_written(name, 
             await backend.close()
 
 
-async def test_stations_connect_to_their_central_system_and_tell_of_their_cars():
+async def test_stations_connect_to_their_central_system_and_tell_of_their_cars(tmp_path):
     clock = SimulatedClock(EVENING, time.time(), SPEED)
     async with central(clock, vehicles={CAR: place()}) as rig:
         made = dataclasses.replace(settings_for("ocpp"), token=PASSWORD)
         ready = asyncio.Event()
-        task = asyncio.ensure_future(stations.serve(made, clock, rig.url, say=lambda _: ready.set()))
+        task = asyncio.ensure_future(stations.serve(made, clock, rig.url, tmp_path, say=lambda _: ready.set()))
         try:
             snapshot = await rig.until(lambda one: getattr(one, "reachability", None) is not None)
             assert snapshot.vehicle_ref == CAR
             assert ready.is_set()
+            table = tomllib.loads((tmp_path / "backend.toml").read_text())["backend"]
+            assert len(central_settings(table).places) == CARS
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

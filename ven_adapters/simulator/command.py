@@ -36,7 +36,7 @@ def models_of(name: str) -> str:
 async def simulated(name: str, settings: SimulatorSettings, clock: Clock, options: Options) -> None:
     """Run it until told to stop. OSError when it cannot listen."""
     if name == STATIONS:
-        await stations.serve(settings, clock, options.url)
+        await stations.serve(settings, clock, options.url, options.state)
     elif name in VENDORS:
         await clouds.serve(settings, clock, clouds.Neighbour(options.state, options.webhook_port))
     else:

@@ -1,31 +1,42 @@
-"""Run simulated charging stations that connect to a central system, until they are told to stop."""
+"""Run simulated charging stations that connect to a central system, until they are told to stop.
+
+`state` gets `backend.toml`, the table with which the adapter is their central system.
+"""
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ven_adapters.simulator.absent import ABSENT
 from ven_adapters.simulator.chance import draw
 from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.public.serve import toml
 from ven_adapters.simulator.serve import ledger_of, signals, ticking
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.station.points import ChargingPoints
 from ven_adapters.simulator.station.station import Access, Station
+from ven_adapters.transport.private import write_private
 from vtn.clock import Clock
 
 BRAND = "nissan"  # the only cars here of which some feed the grid
 LIVED = frozenset({"unplugged", "override", "opt_out", "asleep"})  # faults that come with the fleet's own fates
 
 
-async def serve(settings: SimulatorSettings, clock: Clock, url: str, *, say: Callable[[str], None] = print) -> None:
+async def serve(
+    settings: SimulatorSettings, clock: Clock, url: str, state: Path, *, say: Callable[[str], None] = print
+) -> None:
     """Connect stations CP-1, CP-2 ... to `url`, the settings' token being their password, until told to stop."""
     points, stations = made(settings, clock, url)
+    table = _table(points, stations, settings, url) | {"state": str(state)}
+    write_private(state / "backend.toml", toml("backend", table).encode())
     stop = asyncio.Event()
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(station.run()) for station in stations]
     tasks.append(asyncio.create_task(ticking(clock, lambda: _tick(points, stations, clock))))
     tasks.append(asyncio.create_task(stop.wait()))
     try:
-        say(f"ready stations={len(stations)} url={url}")
+        say(f"ready stations={len(stations)} url={url} settings={state / 'backend.toml'}")
         with signals(stop):
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -58,3 +69,20 @@ def _tick(points: ChargingPoints, stations: list[Station], clock: Clock) -> None
     points.live(now)
     for station in stations:
         station.tick(now)
+
+
+def _table(points: ChargingPoints, stations: list[Station], settings: SimulatorSettings, url: str) -> dict[str, Any]:
+    """The `[backend]` table of the adapter for these stations and their cars."""
+    fleet, address = points.fleet, urlsplit(url)
+    cars = {
+        ref: {
+            "station": stations[car].name,
+            "usable_wh": int(fleet.usable_wh[car]),
+            "max_charge_w": int(fleet.max_charge_w[car]),
+            "max_discharge_w": int(fleet.max_discharge_w[car]),
+            "voltage_v": int(fleet.voltage_v[car]),
+        }
+        for car, ref in enumerate(fleet.refs)
+    }
+    passwords = {station.name: {"password": settings.token} for station in stations}
+    return {"host": address.hostname, "port": address.port or 9310, "stations": passwords, "vehicles": cars}
