@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vtn.rules.timeline import lifespan_end, next_transition, transpired, windows
@@ -271,6 +271,12 @@ def period_of(parts, start):
     return parts | ({"start": start} if start else {})
 
 
+CENTURIES_BESIDE = [({}, None, 0), ({}, "0002-01-01T00:00:00Z", 2)]
+NO_LENGTH_FOR_EVER = [({"duration": "PT0.000001S"}, "9999-12-31T23:59:59Z", 3), ({}, stamp(DAY), 2)]
+
+
+@example(CENTURIES_BESIDE, {"duration": "PT1H"}, None, "P99999999W")
+@example(NO_LENGTH_FOR_EVER, {"duration": "PT0S"}, None, "P99999999W")
 @settings(max_examples=150, deadline=1000)
 @given(
     st.lists(st.tuples(ODD_PERIODS, ODD_STARTS, st.integers(0, 3)), max_size=3),

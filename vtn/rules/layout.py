@@ -8,6 +8,7 @@ Clauses: User Guide 7.3 and 7.4; INT-03..INT-12, TR-95, TR-97, TR-98.
 import dataclasses
 import functools
 import hashlib
+import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from vtn.wire.interval import (
 
 MOST_LAPS = 2**52
 MOST_POSITIONS = 2**60
+FEW_LAPS = 1_000
 NO_TIME = Span()
 
 span = functools.lru_cache(maxsize=4096)(parse_duration)
@@ -87,12 +89,24 @@ class Layout:
 
     def positions(self, since: datetime, until: datetime) -> Iterator[int]:
         """Every position whose interval may touch [since, until), ascending."""
-        first = bisect_right(range(self.laps), since, key=lambda lap: self.lap_start(lap + 1)) if self.laps > 1 else 0
+        count, laps = len(self.placed), range(self.laps)
+        first = bisect_right(laps, since, key=lambda lap: self.lap_start(lap + 1)) if self.laps > 1 else 0
         horizon = Span(exact=self.lead).after(until)
-        for lap in range(first, self.laps):
-            if lap and self.lap_start(lap) >= horizon:
-                return
-            yield from range(lap * len(self.placed), (lap + 1) * len(self.placed))
+        last = bisect_left(laps, horizon, lo=max(first, 1), key=self.lap_start) if self.laps > 1 else 1
+        if last - first <= FEW_LAPS:
+            return iter(range(first * count, last * count))
+        # An interval that lies centuries beside the others touches in other laps than they.
+        return heapq.merge(*(self._touching(index, since, until) for index in range(count)))
+
+    def _touching(self, index: int, since: datetime, until: datetime) -> range:
+        """The positions of one interval of the set, lap by lap, that touch [since, until); none without length."""
+        one = self.placed[index]
+        if one.begin == one.finish:
+            return range(0)
+        row = range(index, self.laps * len(self.placed), len(self.placed))
+        first = bisect_right(row, since, key=lambda position: self.extent(position)[1])
+        last = bisect_left(row, until, key=lambda position: self.extent(position)[0])
+        return row[first:last]
 
     def last_position(self) -> int:
         """The last position that starts before the event ends; -1 when none does."""
