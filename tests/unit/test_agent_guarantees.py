@@ -30,7 +30,7 @@ from ven_adapters.contract import (
     Validity,
 )
 from ven_adapters.transport.codec import load
-from ven_adapters.ven import directives
+from ven_adapters.ven import arrivals, directives
 from ven_adapters.ven.agent import Agent, Doors
 from ven_adapters.ven.asks import Heard
 from ven_adapters.ven.car import Car
@@ -388,6 +388,17 @@ async def test_an_event_whose_new_version_cannot_be_read_is_not_followed_as_it_w
     assert await mirror.poll(None, at(60), 0.0)
     assert mirror.heard("bay") == []
     assert not await mirror.poll(None, at(90), 0.0)
+
+
+@pytest.mark.parametrize("failure", [BackendError(ErrorCode.UNREACHABLE, "x"), KeyError("model")])
+async def test_whatever_one_car_fails_with_all_others_are_met(failure):
+    class Cars:
+        async def capabilities(self, ref):
+            if ref == "odd":
+                raise failure
+            return ref
+
+    assert await arrivals.capabilities(Cars(), ["a", "odd", "b"]) == ({"a": "a", "b": "b"}, {"odd"})
 
 
 async def test_consent_withdrawn_ends_what_was_replaced_as_well(tmp_path):

@@ -22,6 +22,7 @@ from ven_adapters.contract import (
     Reading,
     Snapshot,
 )
+from ven_adapters.ven import dispatch
 from ven_adapters.ven.car import Car
 from ven_adapters.ven.dispatch import Dispatcher, Line
 from ven_adapters.ven.reconcile import Do, reconcile
@@ -334,3 +335,18 @@ async def test_no_discharge_leaves_after_an_alarm_of_the_inverter(parts):
     await dispatcher.settle(PATIENCE_S)
     assert line.backend.calls == []
     assert not line.roster.car("car").calling
+
+
+async def test_a_call_that_hangs_keeps_neither_its_car_nor_its_place_for_ever(parts, monkeypatch):
+    monkeypatch.setattr(dispatch, "LONGEST_CALL_S", 0.01)
+    line, dispatcher, _, _ = parts
+    monkeypatch.setattr(line.backend, "submit", lambda *_: asyncio.Event().wait())
+    ask(line, dispatcher)
+    await dispatcher.settle(PATIENCE_S)
+    car = line.roster.car("car")
+    assert (car.calling, car.held.in_doubt, dispatcher.calling) == (False, True, 0)
+    monkeypatch.setattr(line.backend, "cancel", lambda *_: asyncio.Event().wait(), raising=False)
+    line.roster.put("car", Car(accepted()))
+    dispatcher.start("car", reconcile(None, line.roster.car("car"), None, at(5)))
+    await dispatcher.settle(PATIENCE_S)
+    assert (line.roster.car("car").calling, line.roster.car("car").held.ending_at) == (False, at(0))

@@ -40,6 +40,9 @@ async def _each(ask: Callable[[str], Awaitable[T]], refs: Iterable[str]) -> tupl
                     again.add(ref)
                 else:
                     _log.warning("a car is left out: %s", error.code)
+            except Exception:  # noqa: BLE001 - one car's failure, of whatever kind, must not keep the others from us
+                _log.exception("a car could not be asked in a way that no backend may fail")
+                again.add(ref)
 
     await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
     return found, again

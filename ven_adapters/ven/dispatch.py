@@ -22,6 +22,8 @@ from ven_adapters.ven.scribe import NotWritten
 from vtn.clock import Clock
 
 FRESH_S = 60
+# Some clouds tell late how a command went; what is not told by then never will be.
+LONGEST_CALL_S = 600.0
 WAITING_FOR_EACH = 2
 
 _log = logging.getLogger(__name__)
@@ -145,7 +147,8 @@ class Dispatcher:
         left_at, chance = line.clock.now(), self._dice.random()
         line.sent(out, time.time())
         try:
-            ack = await line.backend.submit(directive, capability, snapshot)
+            async with asyncio.timeout(LONGEST_CALL_S):
+                ack = await line.backend.submit(directive, capability, snapshot)
             now = line.clock.now()
             step = functools.partial(directives.acknowledged, ack=ack, now=now, left_at=left_at)
         except Exception as failure:  # noqa: BLE001 - whatever went wrong, the car may have been told
@@ -167,7 +170,8 @@ class Dispatcher:
 
     async def _look(self, ref: str) -> None:
         try:
-            self._line.snapshots[ref] = await self._line.backend.snapshot(ref, max_age_s=FRESH_S)
+            async with asyncio.timeout(LONGEST_CALL_S):
+                self._line.snapshots[ref] = await self._line.backend.snapshot(ref, max_age_s=FRESH_S)
         except BackendError as error:
             _log.debug("a sleeping car could not be looked at: %s", error.code)
 
@@ -180,7 +184,8 @@ class Dispatcher:
         async with self._gate:
             for directive_id in self._to_cancel(ref, target):
                 try:
-                    await line.backend.cancel(ref, directive_id)
+                    async with asyncio.timeout(LONGEST_CALL_S):
+                        await line.backend.cancel(ref, directive_id)
                 except BackendError as error:
                     if not lost(error):
                         _log.warning("a directive could not be cancelled yet: %s", error.code)
@@ -201,7 +206,8 @@ class Dispatcher:
         line, directive_id, chance = self._line, target.directive.directive_id, self._dice.random()
         async with self._gate:
             try:
-                status = await line.backend.status(ref, directive_id)
+                async with asyncio.timeout(LONGEST_CALL_S):
+                    status = await line.backend.status(ref, directive_id)
                 now = line.clock.now()
                 step = functools.partial(directives.told, status=status, now=now)
             except BackendError as error:
