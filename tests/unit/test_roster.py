@@ -157,3 +157,11 @@ def test_a_stop_that_was_not_written_down_before_the_end_counts_after_the_restar
     assert (car.flipped_at, car.stops) == (at(6), 3)
     charging = restored(accepted(DirectiveKind.CHARGE, at_s=5), wear=[row]).car("car")
     assert (charging.flipped_at, charging.stops) == (at(-900), 2)
+
+
+def test_that_a_directive_is_to_be_taken_back_is_written_before_what_may_wait():
+    roster, held = Roster(), accepted(vehicle_ref="car")
+    roster.put("car", Car(held), (held,))
+    roster.ending("car", held, at(5))
+    (row,) = [row.values for row in roster.drain(most=0) if row.model is DirectiveRow]
+    assert held_of(DirectiveRow(**row)).ending_at == at(5)

@@ -125,9 +125,12 @@ class Roster:
             self._marks[key] = mark
 
     def _noted_of(self, held: Held) -> dict[str, Held]:
-        """Where a directive waits for the store: what was taken may wait, for whoever starts anew reads its backend."""
-        key = held.directive.directive_id
-        if key in self._pressing or held.final or held.state is DirectiveState.REQUESTED:
+        """Where a directive waits for the store: what was taken may wait, for whoever starts anew reads its backend.
+
+        That it is to be taken back may not: no backend knows that before it is told.
+        """
+        key, ending = held.directive.directive_id, held.ending_at is not None
+        if key in self._pressing or held.final or ending or held.state is DirectiveState.REQUESTED:
             self._later.pop(key, None)
             return self._pressing
         return self._later
