@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -13,6 +14,7 @@ from enrolling_parts import (
     DAY,
     DAYS,
     HOLDER,
+    KEY,
     PERSONAL,
     PROGRAMS,
     VIN,
@@ -106,6 +108,18 @@ async def test_every_fault_of_a_body_is_named_at_once_with_its_path_and_no_value
 async def test_a_vin_is_no_pseudonym(app):
     status, answer = await app.post("/v1/cars", car(VIN))
     assert (status, rules(answer)) == (400, {"$.vehicle_ref": "must be a pseudonym, never a VIN"})
+
+
+@pytest.mark.parametrize("ref", [VIN.lower(), f"bmw-{VIN}", f"bmw-{VIN.lower()}"])
+async def test_a_vin_is_no_pseudonym_however_it_is_written(app, ref):
+    assert (await app.post("/v1/cars", car(ref)))[0] == 400
+
+
+@pytest.mark.parametrize("place", ["model", "zone"])
+async def test_a_vin_stands_in_no_field_that_leaves_the_store(app, place):
+    given = car(model=f"i4 {VIN}") if place == "model" else car(home=home(zone=VIN))
+    status, answer = await app.post("/v1/cars", given)
+    assert (status, VIN in json.dumps(answer)) == (400, False)
 
 
 async def test_eligibility_is_judged_by_model_region_account_and_programme(app):
@@ -425,6 +439,46 @@ async def test_input_is_bounded(app):
     assert (await app.send("POST", "/v1/cars", raw=b"{"))[0] == 400
     assert (await app.get("/v1/cars?limit=9999"))[0] == 400
     assert (await app.post("/v1/cars/x/sale", Idempotency_Key="k" * 200))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status"),
+    [
+        ("GET", "/v1/cars/%00", {}, None, 400),
+        ("GET", "/v1/cars?after=%00", {}, None, 400),
+        ("GET", "/v1/cars?after=%FF", {}, None, 200),
+        ("GET", "/v1/cars/bmw-9001/why?at=0001-01-01T00:00:00%2B14:00", {}, None, 400),
+        ("POST", "/v1/cars/bmw-9001/boost", {}, {"until": "0001-01-01T00:00:00+14:00"}, 400),
+        ("POST", "/v1/cars/bmw-9001/consents", {}, consent(terms="a\0b"), 400),
+        ("POST", "/v1/cars/bmw-9001/opt-out", {}, {"event_id": "\0", "until": instant(hours=1)}, 400),
+        ("POST", "/v1/cars/%00/boost", {}, {"until": instant(hours=1)}, 400),
+        ("POST", "/v1/webhooks", {"X-Timestamp": "9" * 5_000, "X-Signature": "v1=0"}, {}, 401),
+    ],
+    ids=["ref", "page", "page-bytes", "why", "instant", "terms", "event", "act", "stamp"],
+)
+async def test_what_nobody_sends_in_earnest_is_refused_like_anything_else(app, method, path, headers, body, status):
+    await app.enrol()
+    found, answer = await app.send(method, path, body, **headers)
+    assert (found, answer.get("status", 200)) == (status, status)
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "status"),
+    [
+        ("cars", b"Authorization: Bearer ", 401),
+        ("cars/bmw-9001/opt-in", f"Authorization: Bearer {KEY}\r\nIdempotency-Key: ".encode(), 400),
+        ("webhooks", b"X-Timestamp: %d\r\nX-Signature: " % time.time(), 401),
+    ],
+    ids=["key", "idempotency", "signature"],
+)
+async def test_a_header_that_is_no_text_is_refused_like_any_other(app, path, header, status):
+    where = urlsplit(app.url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    line = f"POST /v1/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n"
+    writer.write(line.encode() + header + b"\xff\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
+    writer.close()
+    assert answer.split()[1] == str(status).encode()
 
 
 async def test_cars_come_in_pages(app):

@@ -283,7 +283,7 @@ class Book:
     async def key_name(self, key: str) -> str | None:
         """Whose bearer key this is."""
         async with self._session() as session:
-            query = select(KeyRow).where(KeyRow.sha256 == digest(key.encode()))
+            query = select(KeyRow).where(KeyRow.sha256 == digest(key.encode("utf-8", "surrogateescape")))
             row = (await session.execute(query)).scalar_one_or_none()
         return None if row is None else row.name
 

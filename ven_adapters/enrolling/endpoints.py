@@ -208,6 +208,8 @@ class Counter:
 @web.middleware
 async def _explained(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every refusal is a problem document."""
+    if "\0" in f"{request.path}{request.query_string}":
+        return _problem(Refused(HTTPStatus.BAD_REQUEST, "the address must not contain the character 0"))
     try:
         return await handler(request)
     except Refused as error:
@@ -244,11 +246,11 @@ def _instant(request: web.Request, name: str, usual: datetime) -> datetime:
     given = request.query.get(name)
     try:
         at = usual if given is None else datetime.fromisoformat(given.replace(" ", "+"))
-    except ValueError:
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Refused(HTTPStatus.BAD_REQUEST, f"{name}: must be an RFC 3339 date-time") from None
-    if at.tzinfo is None:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"{name}: needs an offset, such as Z for UTC")
-    return at.astimezone(UTC)
+    raise Refused(HTTPStatus.BAD_REQUEST, f"{name}: needs an offset, such as Z for UTC")
 
 
 def _once(request: web.Request, raw: bytes) -> Once | None:
@@ -256,8 +258,8 @@ def _once(request: web.Request, raw: bytes) -> Once | None:
     key = request.headers.get(IDEMPOTENCY)
     if key is None:
         return None
-    if not 1 <= len(key) <= LONGEST_KEY:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"{IDEMPOTENCY}: must have 1 to {LONGEST_KEY} characters")
+    if not (1 <= len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise Refused(HTTPStatus.BAD_REQUEST, f"{IDEMPOTENCY}: must have 1 to {LONGEST_KEY} printable ASCII characters")
     return Once(f"{request[APP]}/{key}", digest(request.path.encode() + b"\0" + raw), int(time.time()))
 
 

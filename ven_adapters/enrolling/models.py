@@ -20,13 +20,22 @@ VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
 
 def _pseudonym(text: str) -> str:
-    if VIN.fullmatch(text):
+    if VIN.fullmatch(text.upper()):
         raise ValueError("must be a pseudonym, never a VIN")
     return text
 
 
 def _utc(at: datetime) -> datetime:
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be an instant of the years 1 to 9999 in UTC") from None
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain the character 0, which not every database stores")
+    return text
 
 
 def _zone_name(text: str) -> str:
@@ -39,8 +48,9 @@ def _zone_name(text: str) -> str:
 
 
 Ref = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9._~-]{1,120}$"), pydantic.AfterValidator(_pseudonym)]
-Text = Annotated[str, pydantic.Field(min_length=1, max_length=120)]
+Text = Annotated[str, pydantic.Field(min_length=1, max_length=120), pydantic.AfterValidator(_storable)]
 LongText = Annotated[str, pydantic.Field(min_length=1, max_length=400)]
+Terms = Annotated[str, pydantic.Field(min_length=1, max_length=MOST_TERMS), pydantic.AfterValidator(_storable)]
 Instant = Annotated[pydantic.AwareDatetime, pydantic.AfterValidator(_utc)]
 Percent = Annotated[float, pydantic.Field(ge=0, le=100)]
 Watts = Annotated[int, pydantic.Field(ge=0, le=10_000_000)]
@@ -175,7 +185,7 @@ class Consent(Model):
     version: Text
     agreed: bool
     at: Instant
-    terms: Annotated[str, pydantic.Field(min_length=1, max_length=MOST_TERMS)]
+    terms: Terms
     valid_until: Instant | None = None
 
 
@@ -227,6 +237,14 @@ class Enrol(Model):
     consents: Annotated[tuple[Consent, ...], pydantic.Field(min_length=1, max_length=8, strict=False)]
     permissions: Permissions = Permissions()
     discharge_budget: Budget | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _the_vin_stands_nowhere_else(self) -> Self:
+        """What leaves this store is made of these fields."""
+        leaves = (self.vehicle_ref, self.model, self.account.utility, self.account.tariff, self.home.zone)
+        if any(self.vin in text.upper() for text in (*leaves, self.home.region, *self.programs)):
+            raise ValueError("vin: must stand in no other field, vehicle_ref among them")
+        return self
 
 
 class Programs(Model):

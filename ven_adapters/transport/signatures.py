@@ -6,6 +6,7 @@ import hmac
 SIGNATURE_HEADER = "X-Signature"
 TIMESTAMP_HEADER = "X-Timestamp"
 WINDOW_S = 300
+LONGEST_TIMESTAMP = 12
 
 
 def sign(secret: str, timestamp_s: int, body: bytes) -> str:
@@ -22,12 +23,12 @@ def verify(secret: str, timestamp: str | None, signature: str | None, body: byte
     """None when the body is genuine and fresh, otherwise what is wrong with it."""
     if not timestamp or not signature:
         return "signature or timestamp is missing"
-    if not (timestamp.isascii() and timestamp.isdigit()):
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= LONGEST_TIMESTAMP):
         return "timestamp is not a number of seconds"
     if abs(now_s - int(timestamp)) > WINDOW_S:
         return f"timestamp is more than {WINDOW_S} s away"
     expected = sign(secret, int(timestamp), body)
-    if not hmac.compare_digest(expected.encode(), signature.encode()):
+    if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape")):
         return "signature does not match"
     return None
 
