@@ -1,9 +1,13 @@
 """What a backend says of a car or a person is blotted out of its refusals before anybody can log them."""
 
+import asyncio
+
 import orjson
 import pytest
+from aiohttp import web
 
 from ven_adapters.transport.discretion import MOST_CHARACTERS, discreet
+from ven_adapters.transport.listening import runner_of
 from ven_adapters.transport.problems import parse_problem
 
 
@@ -11,6 +15,8 @@ from ven_adapters.transport.problems import parse_problem
     ("said", "kept"),
     [
         ("vehicle 1ZZZZ9ZZ9Z1000042 sleeps", "vehicle [VIN] sleeps"),
+        ("vehicle 1zzzz9zz9z1000042 sleeps", "vehicle [VIN] sleeps"),
+        ("vin_1ZZZZ9ZZ9Z1000042_sleeps", "vin_[VIN]_sleeps"),
         ("at 37.774931,-122.419416", "at [place],[place]"),
         ("ask jo.doe+ev@mail.example.org", "ask [address]"),
         ("power_w: must be 0..11500, is 7.5", "power_w: must be 0..11500, is 7.5"),
@@ -30,3 +36,18 @@ def test_a_text_from_outside_is_bounded():
 def test_a_problem_document_is_told_discreetly():
     body = orjson.dumps({"code": "ASLEEP", "detail": "1ZZZZ9ZZ9Z1000042 sleeps"})
     assert parse_problem(409, body).detail == "[VIN] sleeps"
+
+
+async def test_what_is_no_http_leaves_none_of_its_bytes_in_a_log(caplog):
+    running = runner_of(web.Application())
+    await running.setup()
+    await web.TCPSite(running, "127.0.0.1", 0).start()
+    try:
+        reader, writer = await asyncio.open_connection(*running.addresses[0])
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer hush\r\n\r\n")
+        await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+    finally:
+        await running.cleanup()
+    assert "no HTTP" in caplog.text
+    assert "hush" not in caplog.text

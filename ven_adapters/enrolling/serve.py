@@ -16,6 +16,7 @@ from ven_adapters.enrolling.desk import Desk
 from ven_adapters.enrolling.endpoints import Counter, Explain
 from ven_adapters.enrolling.judging import Judged, judge_again
 from ven_adapters.enrolling.outbound import tell
+from ven_adapters.transport.listening import runner_of
 from vtn.clock import Clock
 from vtn.errors import ConfigError
 
@@ -67,7 +68,7 @@ async def running(settings: AdapterSettings, clock: Clock, explain: Explain | No
         desk = desk_of(settings)
         _tell(await judged(book, desk, clock))
         counter = Counter(book, desk, clock, enrolling, explain)
-        runner = web.AppRunner(counter.application(), access_log=None, handle_signals=False)
+        runner = runner_of(counter.application())
         await runner.setup()
         tasks = []
         if enrolling.webhook_url is not None and enrolling.webhook_secret is not None:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from aiohttp import web
 
 from ven_adapters.contract import BackendError, ErrorCode
+from ven_adapters.transport.listening import runner_of
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 MOST_QUERY = 8_192
@@ -55,7 +56,7 @@ async def listening(address: str, state: str) -> AsyncIterator["asyncio.Future[d
 
     app = web.Application()
     app.router.add_get(parts.path or "/", back)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    runner = runner_of(app)
     await runner.setup()
     try:
         await _listen(runner, parts.hostname or "", parts.port or 80)

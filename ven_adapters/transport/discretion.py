@@ -9,7 +9,7 @@ import re
 MOST_CHARACTERS = 300
 
 # A vehicle identification number: seventeen letters and digits, never I, O or Q, at least one of each kind.
-VIN = re.compile(r"\b(?=[A-Z]*\d)(?=\d*[A-Z])[A-HJ-NPR-Z0-9]{17}\b")
+VIN = re.compile(r"(?i)(?<![A-Z0-9])(?=[A-Z]*\d)(?=\d*[A-Z])[A-HJ-NPR-Z0-9]{17}(?![A-Z0-9])")
 _PLACE = re.compile(r"-?\b\d{1,3}\.\d{3,}\b")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _RULES = ((VIN, "[VIN]"), (_ADDRESS, "[address]"), (_PLACE, "[place]"))

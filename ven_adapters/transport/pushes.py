@@ -17,6 +17,7 @@ import orjson
 from aiohttp import web
 
 from ven_adapters.contract import BackendError, BackendEvent
+from ven_adapters.transport.listening import runner_of
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 REMEMBERED = 10_000
@@ -71,7 +72,7 @@ class Pushes:
         """Listen until closed; what comes, in order."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/", self._post)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = runner_of(app)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._door.host, self._door.port).start()

@@ -16,6 +16,7 @@ from aiohttp import web
 from ven_adapters.contract import BackendError, BackendEvent
 from ven_adapters.transport import signatures
 from ven_adapters.transport.codec import load_delivery
+from ven_adapters.transport.listening import runner_of
 from vtn.clock import Clock
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -42,7 +43,7 @@ class Receiver:
         """Listen; the port that was given, or the free one that port 0 found."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/", self._post)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = runner_of(app)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)
         await site.start()
