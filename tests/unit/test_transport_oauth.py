@@ -108,6 +108,44 @@ def test_a_device_code_is_not_asked_for_after_its_end():
     assert (error.code, "begin again" in error.detail) == (ErrorCode.REAUTH_REQUIRED, True)
 
 
+@pytest.mark.parametrize(
+    "lifetime", [1e300, -1e15, 10**400, "nan", "1e400", None, [], {}], ids=lambda given: f"{given!r:.9}"
+)
+def test_no_lifetime_that_a_server_claims_breaks_a_renewal(lifetime):
+    answer = Answer(200, json.dumps({**TOLD, "expires_in": lifetime}).encode(), NOON)
+    _, grant = ended(oauth.refresh(CLIENT, Grant("a", NOON, "r")), answer)
+    assert grant.access_token == "a-1" if isinstance(grant, Grant) else grant.code is ErrorCode.REAUTH_REQUIRED
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"user_code": None},
+        {"verification_uri": None},
+        {"verification_uri": "file:///etc/passwd"},
+        {"user_code": "\x1b[2J"},
+        {"device_code": 7},
+    ],
+    ids=str,
+)
+def test_a_device_code_that_cannot_be_shown_is_none(wrong):
+    told = {"device_code": "d", "user_code": "A", "verification_uri": "http://x", **wrong}
+    _, error = ended(oauth.device_code(CLIENT, scope="x", verifier=VERIFIER), said(200, **told))
+    assert error.code is ErrorCode.REAUTH_REQUIRED
+
+
+@pytest.mark.parametrize(("interval", "wait_s"), [(None, 5.0), ("3", 3.0), (1e300, 300.0), (-1, 0.0), ("nan", 5.0)])
+def test_the_pause_between_two_questions_is_bounded(interval, wait_s):
+    told = {"device_code": "d", "user_code": "A", "verification_uri": "http://x", "interval": interval}
+    asked, _ = ended(oauth.device_code(CLIENT, scope="x", verifier=VERIFIER), said(200, **told), None)
+    assert asked[-1].wait_s == wait_s
+
+
+def test_a_token_that_cannot_stand_in_a_header_is_none():
+    _, error = ended(oauth.refresh(CLIENT, Grant("a", NOON, "r")), said(200, access_token="a\r\nX: y"))
+    assert error.code is ErrorCode.REAUTH_REQUIRED
+
+
 def test_a_driver_who_says_no_ends_the_device_flow():
     flow = oauth.device_code(CLIENT, scope="x", verifier=VERIFIER)
     _, error = ended(
@@ -144,6 +182,8 @@ class Server:
         if self.how == "waits":
             self.asked.set()
             await self.go.wait()
+        if self.how == "babbles":
+            return web.Response(body=b" " * (9 * 1024 * 1024), content_type="application/json")
         if self.how == "refuses":
             return web.json_response({"error": "temporarily_unavailable"}, status=503)
         number = len(self.spent)
@@ -194,6 +234,13 @@ async def test_a_token_that_was_refused_by_a_server_in_trouble_is_tried_again(se
     server.how = "answers"
     assert caught.value.code is ErrorCode.BACKEND_TRANSIENT
     assert (await OwnerTokens(server.client, file).access(None))[0] == "a-2"
+
+
+async def test_an_answer_beyond_all_measure_is_not_read(server, file):
+    server.how = "babbles"
+    with pytest.raises(BackendError) as caught:
+        await OwnerTokens(server.client, file).access(None)
+    assert caught.value.code is ErrorCode.OUTCOME_UNKNOWN
 
 
 async def test_a_server_that_cannot_be_reached_spends_nothing(file):

@@ -21,6 +21,7 @@ from ven_adapters.transport import oauth
 from ven_adapters.transport.oauth import Answer, Ask, Client, Flow, Grant
 from ven_adapters.transport.private import only_writer, write_private
 from ven_adapters.transport.sealing import Unopened, seal, unseal
+from ven_adapters.transport.session import bounded
 
 MARGIN = timedelta(seconds=60)
 ANSWER_S = 30.0
@@ -175,7 +176,7 @@ async def post(ask: Ask) -> Answer:
             aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http,
             http.post(ask.url, data=dict(ask.form), allow_redirects=False) as response,
         ):
-            return Answer(response.status, await response.read())
+            return Answer(response.status, await bounded(response))
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
         raise NeverSent(ErrorCode.BACKEND_TRANSIENT, f"no token: {type(error).__name__}") from None
     except (TimeoutError, aiohttp.ClientError, OSError) as error:

@@ -8,6 +8,7 @@ lifetime does not hurry with a demonstration's clock.
 import base64
 import dataclasses
 import hashlib
+import math
 import re
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,8 @@ USUAL_LIFETIME_S = 3600.0
 USUAL_INTERVAL_S = 5.0
 USUAL_CODE_S = 900.0
 SLOW_DOWN_S = 5.0
+LONGEST_INTERVAL_S = 300.0
+LONGEST_LIFETIME_S = 10 * 365 * 86_400.0
 OK = 200
 _WORD = re.compile(r"[a-z_]{1,40}")
 SERVER_ERROR = 500
@@ -140,12 +143,14 @@ def device_code(client: Client, *, scope: str, verifier: str) -> DeviceFlow:
     form |= {"code_challenge": challenge(verifier), "code_challenge_method": "S256"}
     asked = _heard((yield Ask(client.device_url or "", form)))
     told = _document(asked)
-    if asked.status != OK or "device_code" not in told:
+    code, user_code = _text(told, "device_code"), _text(told, "user_code")
+    uri = _text(told, "verification_uri_complete") or _text(told, "verification_uri")
+    if asked.status != OK or code is None or user_code is None or not _is_page(uri):
         raise _refused(asked, told)
-    yield Prompt(str(told["user_code"]), str(told.get("verification_uri_complete") or told["verification_uri"]))
-    form = {"grant_type": DEVICE_GRANT, "device_code": str(told["device_code"]), "code_verifier": verifier}
-    wait_s = float(told.get("interval", USUAL_INTERVAL_S))
-    until = asked.at + timedelta(seconds=float(told.get("expires_in", USUAL_CODE_S)))
+    yield Prompt(user_code, str(uri))
+    form = {"grant_type": DEVICE_GRANT, "device_code": code, "code_verifier": verifier}
+    wait_s = _seconds(told, "interval", USUAL_INTERVAL_S, LONGEST_INTERVAL_S)
+    until = asked.at + timedelta(seconds=_seconds(told, "expires_in", USUAL_CODE_S, LONGEST_LIFETIME_S))
     while True:
         answer = _heard((yield dataclasses.replace(_ask(client, form), wait_s=wait_s)))
         error = _document(answer).get("error")
@@ -169,13 +174,12 @@ def _heard(answer: Answer | None) -> Answer:
 
 def _grant(answer: Answer, old: Grant | None) -> Grant:
     told = _document(answer)
-    token = told.get("access_token")
-    if answer.status != OK or not isinstance(token, str) or not token:
+    token = _text(told, "access_token")
+    if answer.status != OK or token is None:
         raise _refused(answer, told)
-    lifetime = told.get("expires_in", USUAL_LIFETIME_S)
     return Grant(
         token,
-        answer.at + timedelta(seconds=float(lifetime) if isinstance(lifetime, int | float) else USUAL_LIFETIME_S),
+        answer.at + timedelta(seconds=_seconds(told, "expires_in", USUAL_LIFETIME_S, LONGEST_LIFETIME_S)),
         _text(told, "refresh_token") or (old.refresh_token if old else None),
         _text(told, "id_token") or (old.id_token if old else None),
         _text(told, "scope") or (old.scope if old else None),
@@ -192,8 +196,22 @@ def _document(answer: Answer) -> dict[str, Any]:
 
 
 def _text(told: Mapping[str, Any], name: str) -> str | None:
+    """A text that can stand in a header and on a terminal."""
     value = told.get(name)
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value and value.isascii() and value.isprintable() else None
+
+
+def _seconds(told: Mapping[str, Any], name: str, usual: float, most: float) -> float:
+    """A span of time, bounded; the usual one for what is no number."""
+    try:
+        given = float(told.get(name, usual))
+    except (TypeError, ValueError):
+        return usual
+    return min(most, max(0.0, given)) if math.isfinite(given) else usual
+
+
+def _is_page(uri: str | None) -> bool:
+    return uri is not None and uri.startswith(("https://", "http://"))
 
 
 def _refused(answer: Answer, told: Mapping[str, Any]) -> BackendError:

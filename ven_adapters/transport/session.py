@@ -171,7 +171,7 @@ class Session:
                     allow_redirects=False,
                 ) as response,
             ):
-                return response.status, await _bounded(response), response.headers.get("Retry-After")
+                return response.status, await bounded(response), response.headers.get("Retry-After")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             raise BackendError(ErrorCode.BACKEND_TRANSIENT, f"no connection: {type(error).__name__}") from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -202,7 +202,7 @@ class Session:
         form |= {"scope": asked.scope} if asked.scope else {}
         try:
             async with self._open().post(asked.token_url, data=form, allow_redirects=False) as response:
-                status, body = response.status, await _bounded(response)
+                status, body = response.status, await bounded(response)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise BackendError(ErrorCode.BACKEND_TRANSIENT, f"no token: {type(error).__name__}") from None
         return _token(status, body)
@@ -216,10 +216,13 @@ def _token(status: int, body: bytes) -> tuple[str, float]:
         token, lifetime_s = str(answer["access_token"]), float(answer.get("expires_in", 3600))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         raise BackendError(ErrorCode.REAUTH_REQUIRED, f"the token end point answered {status}, no token") from None
+    if not (token.isascii() and token.isprintable()):
+        raise BackendError(ErrorCode.REAUTH_REQUIRED, "the token end point's token cannot stand in a header")
     return token, time.monotonic() + max(lifetime_s, TOKEN_MARGIN_S + 1.0)
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+async def bounded(response: aiohttp.ClientResponse) -> bytes:
+    """The body of an answer; ClientPayloadError when it is larger than any answer should be."""
     body = bytearray()
     async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
         body += chunk
