@@ -1,5 +1,6 @@
 """What the engine takes from an agreement at an instant: consents, papers and wishes that begin, lapse and change."""
 
+import threading
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -23,6 +24,7 @@ from ven_adapters.enrolling.models import (
     Preferences,
     Status,
 )
+from ven_adapters.ven import agreements
 from ven_adapters.ven.agreements import Agreements, enrolment_of, permission_of, turns_at
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)  # a Wednesday, five in the morning in California
@@ -221,3 +223,10 @@ async def test_without_a_store_there_is_no_news():
     assert (await agreements.read(NOW))[0] == []
     assert not agreements.followed
     assert (await agreements.news(NOW)).changed == ()
+
+
+async def test_a_large_file_is_read_beside_the_loop_that_cars_are_called_from(monkeypatch):
+    readers = []
+    monkeypatch.setattr(agreements, "read_enrolments", lambda _: readers.append(threading.current_thread()) or [])
+    assert await Agreements([]).read(NOW) == ([], agreements.News())
+    assert readers != [threading.main_thread()]

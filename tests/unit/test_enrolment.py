@@ -82,6 +82,7 @@ FAULTS = [
     ("vehicle_ref", "WBA3A5C50CF256789", "vehicle_ref: must be a pseudonym"),
     ("vehicle_ref", "", "vehicle_ref: must be a pseudonym"),
     ("zone", 7, "zone: must be a text"),
+    ("vehicle_ref", "1hgcm82633a004352", "vehicle_ref: must be a pseudonym"),
     ("timezone", "Mars/Olympus", "timezone: must be an IANA time zone"),
     ("charging_consent.agreed_at", "2026-01-05", "charging_consent.agreed_at: must be a date-time"),
     ("charging_consent.version", ..., "charging_consent.version: must be a text"),

@@ -16,7 +16,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST_PROGRAMS = 8
 UNKNOWN = "unknown"
 MOST_TERMS = 20_000
-VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
+VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}", re.IGNORECASE)
 
 
 def _pseudonym(text: str) -> str:

@@ -5,6 +5,7 @@ paper begins or lapses, another weekday's target counts); such turns come as new
 read here.
 """
 
+import asyncio
 import dataclasses
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -80,7 +81,7 @@ class Agreements:
 
     async def read(self, now: datetime) -> tuple[list[Enrolment], News]:
         """Every car that is ours, and the choices that hold. Raises Unreadable for files that cannot be used."""
-        listed = eligible(read_enrolments(self._files))
+        listed = await asyncio.to_thread(lambda: eligible(read_enrolments(self._files)))  # seconds for a large fleet
         found = {one.vehicle_ref: one for one in listed if self._ours(one)}
         if self._book is None:
             return list(found.values()), News()

@@ -19,7 +19,7 @@ from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Permission
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST_FAULTS = 50
-_VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
+_VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}", re.IGNORECASE)
 _CLOCK_FACE = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _KEYS = frozenset(
     {
