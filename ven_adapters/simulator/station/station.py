@@ -109,6 +109,7 @@ class Station:
     def plugged(self) -> None:
         """The cable went in or out."""
         point, plugged = self.point, bool(self.points.world.plugged[self.car])
+        self._tell_connector(self.clock.now(), free=not plugged)
         if point.transaction is not None:
             self.report("Ended", "EVDeparted", stopped_reason="EVDisconnected")
             point.transaction = None
@@ -155,11 +156,22 @@ class Station:
         self._say(event)
         self._flap(free=words.flapping(told) and kind == "Updated", now=now)
 
+    def _stand(self) -> None:
+        """How everything stands, on a new line: a central system that is new has heard none of it."""
+        self._queued = collections.deque((one for one in self._queued if not _fleeting(one)), QUEUED)
+        self._tell_connector(self.clock.now(), free=self.point.transaction is None)
+        if self.point.transaction is not None:
+            self.points.live(self.clock.now())
+            self._tell_needs()
+            self.report("Updated", "MeterValuePeriodic")
+
     def _flap(self, *, free: bool, now: datetime) -> None:
         if free is not self._free:
-            self._free = free
-            status = "Available" if free else "Occupied"
-            self._say(call.StatusNotification(1, status, EVSE, words.stamp(now)))
+            self._tell_connector(now, free=free)
+
+    def _tell_connector(self, now: datetime, *, free: bool) -> None:
+        self._free = free
+        self._say(call.StatusNotification(1, "Available" if free else "Occupied", EVSE, words.stamp(now)))
 
     def _tell_needs(self) -> None:
         if self.bidirectional:
@@ -209,9 +221,7 @@ class Station:
             self._booted = answer is not None and answer.status == "Accepted"
             self.plugged()
         else:
-            self._queued = collections.deque((one for one in self._queued if not _fleeting(one)), QUEUED)
-            self._tell_needs()  # a central system that is new has not heard them
-            self.report("Updated", "MeterValuePeriodic")
+            self._stand()
         self.point.offline_since = None
         self.online.set()
         while True:

@@ -76,8 +76,11 @@ class Steward:
     def knows(self, ref: str) -> bool:
         """Whether a station has said what it can do and how its car stands; INVALID_REQUEST for no car of ours."""
         point, station = self.at(ref)
-        told = point.needs is not None or not (station.v2x and point.place.max_discharge_w) or not point.transaction
-        return station.v2x is not None and point.changed_at is not None and told
+        if station.v2x is None or point.changed_at is None or point.transaction is None:
+            return station.v2x is not None and point.changed_at is not None
+        power, since = point.snapshot.power_w, station.connected_at
+        fresh = power is not None and (since is None or power.observed_at > since)
+        return fresh and (point.needs is not None or not (station.v2x and point.place.max_discharge_w))
 
     def turn(self, ref: str) -> asyncio.Lock:
         """A car's turn: whoever holds it is the only one to call."""
@@ -340,7 +343,7 @@ class Steward:
             if held or (record.in_doubt and record.state is S.REQUESTED) or not record.to_clear:
                 continue
             self._let_go(record)
-        self._sweep(ref, self.at(ref)[1])
+        self.changed(ref)
 
 
 def gives_back(setting: Setting) -> bool:
