@@ -324,3 +324,10 @@ def test_settings_that_a_reading_shows_from_while_we_held_the_car_are_not_its_dr
     assert directives.settings_before(ours, left) == left.before
     assert directives.settings_before(drivers, left) == directives.DriverSettings(70.0, 16.0, ChargeState.CHARGING)
     assert directives.settings_before(ours).limit_soc_pct == 50.0
+
+
+@pytest.mark.parametrize(("seen_s", "ends"), [(90, DirectiveState.FAILED), (3500, DirectiveState.RELEASED)])
+def test_a_pause_that_a_car_had_long_left_at_its_end_did_not_end_well(seen_s, ends):
+    held = directives.observed(accepted(), seen(60, power_w=0.0), at(61))
+    held = directives.observed(held, seen(seen_s, power_w=7000.0), at(seen_s))
+    assert directives.passed(held, at(3600)).state is ends

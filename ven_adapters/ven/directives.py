@@ -19,6 +19,7 @@ from ven_adapters.contract import (
     Certainty,
     ChargeState,
     Directive,
+    DirectiveKind,
     DirectiveState,
     DirectiveStatus,
     ErrorCode,
@@ -45,6 +46,8 @@ SEND_MARGIN = timedelta(seconds=60)
 UNPLUG_DEBOUNCE = timedelta(seconds=60)
 # How long past its end the backend is asked what became of a directive that an earlier life of this process sent.
 READ_WITHIN = timedelta(minutes=15)
+# So long a car may be seen to do otherwise before that counts as more than a moment.
+CONTRARY_FOR = timedelta(seconds=300)
 MAX_ATTEMPTS = 5
 MAX_SENDS_AGAIN = 2
 FIRST_RETRY_S = 15.0
@@ -368,11 +371,16 @@ def passed(held: Held, now: datetime) -> Held:
         return move(held, S.EXPIRED, now, error=held.error or ErrorCode.EXPIRED)
     if now < held.over_at:
         return held
-    return move(held, S.RELEASED if held.confirmed_once and held.state in _ENDS_WELL else _too_late(held), now)
+    return move(held, _at_the_end(held), now)
+
+
+def _at_the_end(held: Held) -> DirectiveState:
+    """How its end finds it. What was last seen, and for long, to draw or give otherwise was not kept to its end."""
+    if held.confirmed_once and held.state in _ENDS_WELL:
+        contrary = held.contradicted_at is not None and held.directive.end - held.contradicted_at >= CONTRARY_FOR
+        return S.FAILED if contrary and held.directive.kind in _BINDS else S.RELEASED
+    return S.FAILED if held.state is S.INTERRUPTED else S.EXPIRED
 
 
 _ENDS_WELL = frozenset({S.IN_FORCE, S.INTERRUPTED})
-
-
-def _too_late(held: Held) -> DirectiveState:
-    return S.FAILED if held.state is S.INTERRUPTED else S.EXPIRED
+_BINDS = frozenset({DirectiveKind.CURTAIL, DirectiveKind.CAP, DirectiveKind.SETPOINT})

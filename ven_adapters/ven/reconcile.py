@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from ven_adapters.contract import Directive, DirectiveKind, DirectiveState, OnCommLoss, Origin, Snapshot
 from ven_adapters.ven.car import Block, Car, block_after, current_direction, direction, event_of, fall_back
 from ven_adapters.ven.directives import (
+    CONTRARY_FOR,
     MAX_ATTEMPTS,
     MAX_SENDS_AGAIN,
     SEND_MARGIN,
@@ -32,7 +33,6 @@ RENEW_BEFORE = timedelta(seconds=300)
 WORTH_SENDING = timedelta(seconds=120)
 WORTH_EXTENDING = timedelta(seconds=60)
 UNCONFIRMED_FOR = timedelta(seconds=900)
-CONTRARY_FOR = timedelta(seconds=300)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
