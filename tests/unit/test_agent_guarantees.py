@@ -291,6 +291,13 @@ def test_who_leaves_before_it_is_known_what_his_car_can_do_has_left():
     assert cars_of.enrolled() == ["car"]
 
 
+def test_a_counter_that_leaps_is_not_told_as_energy():
+    cars_of = garage()
+    cars_of.observe([snapshot(T0, energy_added_wh=1_000.0)], T0)
+    cars_of.observe([snapshot(at(60), energy_added_wh=2.0**32)], at(60))
+    assert cars_of.meter.energy("bay", T0.timestamp(), at(60).timestamp()).imported_kwh == pytest.approx(7 / 60)
+
+
 def test_a_level_known_of_too_few_cars_is_not_told():
     sample = Sample(T0.timestamp(), members=12, cars=1, stored_kwh=30.0, usable_kwh=60.0)
     figures = Figures(12, None, sample, 1.0)

@@ -114,3 +114,11 @@ def test_a_count_that_is_no_number_changes_no_budget():
     sees(made, 5, counter_wh=math.nan, power_w=math.inf)
     assert sees(made, 10, counter_wh=5_000) == pytest.approx(1_000)
     assert [known.year_wh for known in made.exports.values()] == [pytest.approx(1_000)]
+
+
+def test_a_counter_that_leaps_takes_no_years_budget_with_it():
+    made = garage()
+    sees(made, 0, counter_wh=5_000)
+    assert sees(made, 10, counter_wh=2**32 - 1, power_w=0) == 0
+    sees(made, 20, counter_wh=5_100)
+    assert sees(made, 30, counter_wh=5_500) == pytest.approx(400)

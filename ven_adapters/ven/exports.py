@@ -15,6 +15,7 @@ import numpy as np
 
 from ven_adapters.ven.columns import NEVER_S, Bools, Floats, Ints, grown
 from ven_adapters.ven.fleet import Fleet
+from ven_adapters.ven.meter import COARSEST_WH, MOST_W
 from ven_adapters.ven.mobility import HOUR_S
 from ven_adapters.ven.readings import Batch
 from ven_adapters.ven.store import ExportRow, Values
@@ -94,12 +95,15 @@ class Exports:
         rows = batch.rows
         fresh = valid & ((at_s > self._counter_at_s[rows]) | (counter_wh != self._counter_wh[rows]))
         rows, counter_wh, at_s = rows[fresh], counter_wh[fresh], at_s[fresh]
-        held_wh = self._counter_wh[rows]
+        held_wh, pending_wh = self._counter_wh[rows], self._pending_wh[rows]
+        most_wh = COARSEST_WH + MOST_W * np.maximum(0.0, at_s - self._counter_at_s[rows]) / HOUR_S
         self._pending_wh[rows] = self._given_w[rows] * np.maximum(0.0, self._power_at_s[rows] - at_s) / HOUR_S
         self._counter_wh[rows], self._counter_at_s[rows] = counter_wh, at_s
+        counted_wh = np.where(np.isnan(held_wh), 0.0, np.maximum(0.0, counter_wh - held_wh))
+        # A counter that leaps further than any battery gives is at fault: what its power says counts instead.
+        given_wh = np.where(counted_wh <= most_wh, counted_wh, pending_wh)
         moved = counter_wh != held_wh
-        rows, counter_wh, held_wh = rows[moved], counter_wh[moved], held_wh[moved]
-        self._book(rows, np.where(np.isnan(held_wh), 0.0, np.maximum(0.0, counter_wh - held_wh)), now)
+        self._book(rows[moved], given_wh[moved], now)
 
     def _book(self, rows: Ints, given_wh: Floats, now: datetime) -> None:
         this_year = self._year[rows] == now.year

@@ -22,6 +22,9 @@ KEPT_BUCKETS = 3 * 24 * 60
 LONGEST_HELD_S = 3600.0
 MOST_SAMPLES = 1_500
 TINY = 1e-9
+# No charging point draws more, and no counter tells in steps of more than a battery; what leaps further is at fault.
+MOST_W = 1_000_000.0
+COARSEST_WH = 100_000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -122,12 +125,14 @@ class Meter:
             self._cars[name][rows] = column
 
     def _book(self, held: Mapping[str, Floats], fresh: Mapping[str, Floats]) -> None:
-        """Counters tell how much; one that was reset or is missing leaves the power that was held."""
+        """Counters tell how much; one that was reset, leaps or is missing leaves the power that was held."""
         known = ~np.isnan(held["at_s"])
+        most_wh = COARSEST_WH + MOST_W * (fresh["at_s"] - held["at_s"]) / HOUR_S
         held_wh = held["power_w"] * np.minimum(fresh["at_s"] - held["at_s"], LONGEST_HELD_S) / HOUR_S
         for way, (counter, sign) in enumerate((("added_wh", 1.0), ("exported_wh", -1.0))):
             counted_wh = fresh[counter] - held[counter]
-            wh = np.where(counted_wh >= 0, counted_wh, np.maximum(0.0, sign * held_wh))
+            believed = (counted_wh >= 0) & (counted_wh <= most_wh)
+            wh = np.where(believed, counted_wh, np.maximum(0.0, sign * held_wh))
             stretch = _Stretch(held["zone"].astype(np.int64), held["at_s"], fresh["at_s"], wh)
             self._spread(way, stretch.where(known & (wh > 0)))
 
