@@ -39,6 +39,7 @@ KEYS = ("cars", "faults", *PROMISES, "directives", "by_fault")
 # Faults that only an adapter meets that reads without need, or stops a car again and again.
 EARNED = frozenset({"polling_drain", "blocks_after_stops"})
 AROUND_MINUTES = (-1, 0, 1)
+AROUND_S = 60.0
 
 # What a directive's end tells the driver, in the app's words; a code says why.
 TO_DRIVER: Mapping[str, str] = {
@@ -56,13 +57,17 @@ Claim = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Night:
-    """One automaker's cars as they were: least and most watts (minutes, cars), and the cars that met each fault."""
+    """One automaker's cars as they were: least and most watts (minutes, cars), and the cars that met each fault.
+
+    `turns`: a car's column, seconds, watts wherever its power became another; in one minute there may be many.
+    """
 
     midnight: datetime
     first_s: float
     column: Mapping[str, int]
     least_w: np.ndarray
     most_w: np.ndarray
+    turns: np.ndarray
     met: Mapping[str, frozenset[str]]
 
 
@@ -82,6 +87,7 @@ def read_night(folder: Path, oem: str) -> Night:
             {ref: car for car, ref in enumerate(refs)},
             arrays["least_w"],
             arrays["most_w"],
+            arrays["turns"],
             met,
         )
 
@@ -107,6 +113,8 @@ def powers_w(claim: Claim, night: Night) -> list[float]:
     minute, car = int((at_s - night.first_s) // 60.0), night.column[claim["ref"]]
     minutes = [minute + more for more in AROUND_MINUTES if 0 <= minute + more < len(night.least_w)]
     powers = [float(side[one, car]) for one in minutes for side in (night.least_w, night.most_w)]
+    mine = night.turns[night.turns[:, 0] == car]
+    powers += mine[np.abs(mine[:, 1] - at_s) <= AROUND_S, 2].tolist()
     return [power for power in powers if not math.isnan(power)]
 
 

@@ -23,6 +23,7 @@ SLACK_PCT = 0.5
 DUST_WH = 0.01
 EXPORT_SLACK_W = 1.0
 NEWS_GRACE_S = 900.0  # a driver's act is news to the world outside only after a while; younger acts count for nothing
+TURN_W = 50.0
 QUANTILES = (5, 25, 50, 75, 95)
 ROWS = ("night", "car", "departed_s", "soc_pct", "asked_soc_pct", "target_pct", "late", "feasible")
 
@@ -64,6 +65,8 @@ class Ledger:
         minutes = int(hours * 60.0) if keeps_power else 0
         self._least_w = np.full((minutes, cars), np.nan, np.float32)
         self._most_w = np.full((minutes, cars), np.nan, np.float32)
+        self._now_w = np.zeros(cars, np.float32)
+        self._turns: list[tuple[int, float, float]] = []
         self._met: dict[str, collections.Counter[int]] = {}
 
     def energy(self, cars: NDArray[np.int64], to_s: Floats, grid_wh: Floats, asked_wh: Floats) -> None:
@@ -77,7 +80,7 @@ class Ledger:
         self._asked_wh += np.bincount(place, asked_wh[counted], size)
 
     def flow(self, cars: NDArray[np.int64], to_s: Floats, grid_wh: Floats, dt_s: Floats) -> None:
-        """The least and the most power of each car in each minute, where that is kept."""
+        """Where that is kept: each car's least and most power in each minute, and each turn to another (car, s, W)."""
         if not len(self._least_w):
             return
         minute = np.ceil(to_s / 60.0).astype(np.int64) - 1 - int(self._first_bin * BIN_S / 60.0)
@@ -87,6 +90,10 @@ class Ledger:
             power_w = (grid_wh[kept] * 3_600.0 / dt_s[kept]).astype(np.float32)
             self._least_w[place] = np.fmin(self._least_w[place], power_w)
             self._most_w[place] = np.fmax(self._most_w[place], power_w)
+            turned = np.abs(power_w - self._now_w[cars[kept]]) > TURN_W
+            turns = [column[turned].tolist() for column in (cars[kept], to_s[kept], power_w)]
+            self._turns += zip(*turns, strict=True)
+            self._now_w[cars[kept]] = power_w
 
     def met(self, fault: str, car: int) -> None:
         """A fault showed itself."""
@@ -210,6 +217,7 @@ class Ledger:
         """What every car drew, minute by minute, and which faults it met: enough to check any claim about a car."""
         met = {f"fault_{name}": np.array(sorted(cars)) for name, cars in self._met.items()}
         columns = {"least_w": self._least_w, "most_w": self._most_w, "refs": np.array(self._fleet.refs), **met}
+        columns["turns"] = np.array(self._turns).reshape(-1, 3)
         first_s = np.array(self._first_bin * BIN_S)
         np.savez_compressed(path, first_s=first_s, **columns)  # type: ignore[arg-type]  # NumPy's stub, as above
 
