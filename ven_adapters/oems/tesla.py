@@ -144,7 +144,10 @@ class Teslas:
         name, body = command(setting)
         await self._command(ref, name, body)
         if setting.rung is Rung.CURRENT and (setting.current_a or 0) <= TWICE_UP_TO_A:
-            await self._command(ref, name, body)
+            try:
+                await self._command(ref, name, body)
+            except BackendError as error:  # the first one was taken, so nothing was refused
+                _log.info("a low current could not be told twice: %s", error.code)
 
     def overridden(self, ref: str) -> bool:
         """True when the car says that its driver cancelled managed charging."""

@@ -193,9 +193,14 @@ class Keeping:
             self.observe(await self._cars.read(ref, int(wait_s / 2)))
         async with self.lock(ref):
             window = self._book.window(directive_id)
-            if window.error is not ErrorCode.REJECTED_BY_VEHICLE or window.final or window.ending is not None:
+            if window.final or window.ending is not None:
                 return
             try:
+                if window.owes:
+                    await self._settle(window)
+                if window.error is not ErrorCode.REJECTED_BY_VEHICLE:
+                    return
+                window = self._book.window(directive_id)
                 self._in_time(window)
                 await self._send(window, None)
             except BackendError as error:
@@ -238,12 +243,30 @@ class Keeping:
         """Written down, then sent; nothing is sent when the car already stands so, or was never touched."""
         sent = dataclasses.replace(window, sent_at=self._clock.now(), sends=window.sends + 1, error=None, detail=None)
         self._book.keep(sent)
-        action = None
-        for setting in steps(window, older):
-            action = await self._tell(window.directive.vehicle_ref, setting) or action
+        action = await self._tell_all(sent, steps(window, older))
         late = self._clock.now() > window.directive.not_after  # an answer may take minutes, and so does the car
         ending, detail = (DirectiveState.EXPIRED, TOO_LATE) if late else (sent.ending, sent.detail)
         self._book.keep(dataclasses.replace(sent, told=True, action=action, ending=ending, detail=detail))
+
+    async def _tell_all(self, sent: Window, wanted: tuple[Setting, ...]) -> str | None:
+        """One after the other; when a part was taken and the rest was not, the rest is owed, and nothing is refused."""
+        action = None
+        for done, setting in enumerate(wanted):
+            try:
+                action = await self._tell(sent.directive.vehicle_ref, setting) or action
+            except BackendError as error:
+                if not done:
+                    raise
+                self._book.keep(dataclasses.replace(sent, owes=wanted[done:]))
+                detail = f"a part was taken, the rest is tried again: {error.detail}"
+                raise BackendError(ErrorCode.OUTCOME_UNKNOWN, detail) from None
+        return action
+
+    async def _settle(self, window: Window) -> None:
+        """What is owed is told; giving back is never too late."""
+        for setting in window.owes:
+            await self._tell(window.directive.vehicle_ref, setting)
+        self._book.keep(dataclasses.replace(self._book.window(window.directive.directive_id), owes=()))
 
     async def _tell(self, ref: str, setting: Setting) -> str | None:
         try:

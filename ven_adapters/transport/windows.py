@@ -48,7 +48,7 @@ class Window:
 
     `sent_at` is set before a call leaves; `told` once it was answered; `sends` counts calls for this window;
     `unplugged_at` is a first sign that the cable is out, believed when a second sign follows; `ending` is the state
-    that it gets as soon as the car has been given back.
+    that it gets as soon as the car has been given back; `owes` is what it was still to be told after a part was taken.
     """
 
     directive: Directive
@@ -66,6 +66,7 @@ class Window:
     observed_at: datetime | None = None
     error: ErrorCode | None = None
     detail: str | None = None
+    owes: tuple[Setting, ...] = ()
 
     @property
     def final(self) -> bool:
@@ -159,6 +160,13 @@ def _newer(reading: Reading[T] | None, sent_at: datetime) -> Reading[T] | None:
 
 def restoration(window: Window) -> tuple[Setting, ...]:
     """What gives the car back to its driver as found; empty when there is nothing to give back."""
+    replugged = window.off_its_plug  # a car that is plugged in again starts by itself
+    owed = (one for one in window.owes if not (replugged and one.rung is Rung.RESUME))
+    return (*_undone(window), *owed)
+
+
+def _undone(window: Window) -> tuple[Setting, ...]:
+    """What takes back the window's own setting."""
     before = window.before
     if window.directive.on_end is OnEnd.LEAVE or window.sent_at is None or before is None:
         return ()
@@ -185,7 +193,7 @@ def steps(window: Window, older: Window | None) -> tuple[Setting, ...]:
     undo = () if older is None else restoration(older)
     if window.directive.kind is DirectiveKind.RELEASE:
         return undo
-    if older is not None and older.been_in_force and older.setting == window.setting:
+    if older is not None and older.been_in_force and older.setting == window.setting and not older.owes:
         return ()
     both_switch = window.setting.rung in SWITCHES
     kept = (one for one in undo if one.rung is not window.setting.rung and not (both_switch and one.rung in SWITCHES))

@@ -1,0 +1,111 @@
+"""A car that takes a part of what it is told: nothing of it is forgotten, and it is its driver's again at the end."""
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ven_adapters.contract import (
+    BackendError,
+    Capability,
+    ChargeState,
+    Directive,
+    DirectiveKind,
+    DirectiveState,
+    ErrorCode,
+    Known,
+    Reading,
+    Rung,
+    Setting,
+    Snapshot,
+)
+from ven_adapters.transport.journal import Journal
+from ven_adapters.transport.keeper import KeptBackend
+from ven_adapters.transport.windows import Window
+
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+CAPABILITY = Capability("a car", 60_000, 11_000)
+
+
+class Standing:
+    """A clock that stands."""
+
+    def now(self):
+        return NOON
+
+    def real_seconds_until(self, _at):
+        return 3600.0
+
+
+class Cars:
+    """One car that charges at 32 A, and refuses what it is told to refuse."""
+
+    def __init__(self) -> None:
+        self.told, self.refuses = [], {}
+
+    async def read(self, _ref, _max_age_s):
+        return found()
+
+    def achieve(self, directive, _capability, _snapshot):
+        if directive.kind is DirectiveKind.CURTAIL:
+            return Setting(Rung.PAUSE, 0)
+        return Setting(Rung.CURRENT, directive.power_w, current_a=6)
+
+    async def tell(self, _ref, setting):
+        if (code := self.refuses.get(setting.rung)) is not None:
+            raise BackendError(code, "not now")
+        self.told.append((setting.rung, setting.current_a))
+
+    def overridden(self, _ref):
+        return False
+
+    async def close(self):
+        pass
+
+
+def found():
+    def seen(value):
+        return Reading(value, NOON, NOON, "car")
+
+    return Snapshot(
+        "car-1",
+        plugged=seen(Known.YES),
+        at_site=seen(Known.YES),
+        charge_state=seen(ChargeState.CHARGING),
+        limit_current_a=seen(32.0),
+    )
+
+
+def order(name, kind, power_w=None):
+    until, latest = NOON + timedelta(hours=1), NOON + timedelta(minutes=9)
+    return Directive(name, name, "car-1", kind, NOON, until, latest, power_w)
+
+
+async def test_what_a_car_took_before_it_refused_the_rest_is_given_back_at_the_end(tmp_path):
+    cars = Cars()
+    kept = KeptBackend(cars, Standing(), Journal(tmp_path / "windows.jsonl", Window))
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    cars.refuses = {Rung.RESUME: ErrorCode.RATE_LIMITED}
+    with pytest.raises(BackendError, match=ErrorCode.OUTCOME_UNKNOWN):
+        await kept.submit(order("d-2", DirectiveKind.CAP, 4_000), CAPABILITY, found())
+    assert cars.told == [(Rung.PAUSE, None), (Rung.CURRENT, 6)]
+    await kept.close()
+
+    cars.refuses = {}
+    again = KeptBackend(cars, Standing(), Journal(tmp_path / "windows.jsonl", Window))
+    assert (await again.cancel("car-1", "d-2")).state is DirectiveState.CANCELLED
+    await again.close()
+    assert set(cars.told[2:]) == {(Rung.CURRENT, 32), (Rung.RESUME, None)}
+
+
+async def test_what_a_car_still_owes_is_told_to_it_by_the_next_window_too():
+    cars = Cars()
+    kept = KeptBackend(cars, Standing(), Journal(None, Window))
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    cars.refuses = {Rung.RESUME: ErrorCode.RATE_LIMITED}
+    with contextlib.suppress(BackendError):
+        await kept.submit(order("d-2", DirectiveKind.CAP, 4_000), CAPABILITY, found())
+    cars.refuses = {}
+    await kept.submit(order("d-3", DirectiveKind.CAP, 4_000), CAPABILITY, found())
+    await kept.close()
+    assert cars.told[2:] == [(Rung.CURRENT, 6), (Rung.RESUME, None)]
