@@ -9,6 +9,7 @@ import base64
 import collections
 import contextlib
 import dataclasses
+import logging
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -27,6 +28,9 @@ RETRY_S = 0.05
 QUEUED = 200
 METER_EVERY = timedelta(seconds=60)
 CHANGE_W = 1.0
+
+_wire = logging.getLogger(f"{__name__}.wire")  # handshakes with their headers: never to be printed
+_wire.setLevel(logging.CRITICAL)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -191,6 +195,7 @@ class Station:
             subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
             additional_headers={"Authorization": f"Basic {pair}"},
             ping_interval=None,
+            logger=_wire,
             open_timeout=access.handshake_s,
             close_timeout=access.handshake_s,
         ) as socket:
