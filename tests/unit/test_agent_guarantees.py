@@ -425,6 +425,16 @@ async def test_consent_withdrawn_ends_what_was_replaced_as_well(tmp_path):
     made.account.close(T0, 0.0, {}, 0, ())
 
 
+async def test_a_zone_that_cannot_be_planned_leaves_no_other_unplanned(tmp_path, monkeypatch):
+    made = agent(tmp_path)
+    made.garage.enrol([enrolment("car"), enrolment("other", zone="cove")], T0)
+    steer = made.steering.steer
+    monkeypatch.setattr(made.steering, "steer", lambda zone, *more: steer(zone, *more) if zone == "cove" else 1 / 0)
+    await made._cycle()
+    assert made.garage.meter.sample("cove", at(3600).timestamp()) is not None
+    made.account.close(T0, 0.0, {}, 0, ())
+
+
 async def test_nothing_is_sent_to_a_car_whose_driver_left_while_it_waited_in_line(tmp_path):
     made = agent(tmp_path)
     await made._doors.store.open()

@@ -338,11 +338,13 @@ class Agent:
             await asyncio.sleep(0)
         all_orders = []
         for zone in self.garage.zones:
-            all_orders.append(self._order(zone, now))
+            try:
+                all_orders.append(self._order(zone, now))
+            except Exception:  # noqa: BLE001 - logged whole; one zone's failure must not leave the others unplanned
+                _log.exception("zone %s could not be planned", zone)
             await asyncio.sleep(0)
         self.account.cycles += 1
-        samples = {orders.zone: orders.sample for orders in all_orders}
-        self.account.line(now, time.time(), samples, self.garage.roster.by_state)
+        self.account.line(now, time.time(), {one.zone: one.sample for one in all_orders}, self.garage.roster.by_state)
         return self._next(all_orders, now)
 
     def _order(self, zone: str, now: datetime) -> Orders:
