@@ -1,11 +1,14 @@
 """A car that takes a part of what it is told: nothing of it is forgotten, and it is its driver's again at the end."""
 
+import asyncio
 import contextlib
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ven_adapters.contract import (
+    FINAL_STATES,
     BackendError,
     Capability,
     ChargeState,
@@ -59,6 +62,10 @@ class Cars:
     def overridden(self, _ref):
         return False
 
+    async def pushes(self):
+        for event in ():
+            yield event
+
     async def close(self):
         pass
 
@@ -109,3 +116,42 @@ async def test_what_a_car_still_owes_is_told_to_it_by_the_next_window_too():
     await kept.submit(order("d-3", DirectiveKind.CAP, 4_000), CAPABILITY, found())
     await kept.close()
     assert cars.told[2:] == [(Rung.CURRENT, 6), (Rung.RESUME, None)]
+
+
+class Running(Standing):
+    """A clock that goes on by twenty seconds whenever it is read."""
+
+    def __init__(self) -> None:
+        self.at = NOON
+
+    def now(self):
+        self.at += timedelta(seconds=20)
+        return self.at
+
+    def real_seconds_until(self, _at):
+        return 0.0
+
+
+async def test_a_car_whose_vendor_answers_in_another_shape_is_given_back_all_the_same():
+    class Strange(Cars):
+        async def read(self, _ref, _max_age_s):
+            return json.loads("null")["charge_state"]
+
+    cars = Strange()
+    kept = KeptBackend(cars, Running(), Journal(None, Window))
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    async with asyncio.timeout(20):
+        await anext(event async for event in kept.events() if event.statuses[0].state in FINAL_STATES)
+    await kept.close()
+    assert cars.told == [(Rung.PAUSE, None), (Rung.RESUME, None)]
+
+
+async def test_an_answer_to_a_command_in_another_shape_says_nothing_of_the_car():
+    class Strange(Cars):
+        async def tell(self, _ref, _setting):
+            return json.loads("[]")["result"]
+
+    kept = KeptBackend(Strange(), Standing(), Journal(None, Window))
+    with pytest.raises(BackendError, match=ErrorCode.OUTCOME_UNKNOWN):
+        await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    await kept.close()

@@ -1,10 +1,26 @@
 """What an automaker's file implements when the vendor takes single commands: cars to read and to tell, no windows."""
 
 import dataclasses
-from collections.abc import AsyncIterator
-from typing import Protocol
+import logging
+from collections.abc import AsyncIterator, Awaitable
+from typing import Protocol, TypeVar
 
-from ven_adapters.contract import BackendError, BackendEvent, Capability, Directive, Setting, Snapshot, VehicleRef
+from ven_adapters.contract import (
+    BackendError,
+    BackendEvent,
+    Capability,
+    Directive,
+    ErrorCode,
+    Setting,
+    Snapshot,
+    VehicleRef,
+)
+
+T = TypeVar("T")
+# What reading an answer of another shape raises.
+OTHER_SHAPES = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError)
+
+_log = logging.getLogger(__name__)
 
 
 class Cars(Protocol):
@@ -49,3 +65,51 @@ class Pace:
     give_back_s: float = 6 * 3600.0
     sends: int = 3
     anywhere: bool = False
+
+
+class Careful:
+    """`Cars` whose vendor may answer anything: an answer of another shape is the vendor's trouble, as a BackendError.
+
+    After a command it says nothing of the car: OUTCOME_UNKNOWN.
+    """
+
+    def __init__(self, cars: Cars) -> None:
+        self._cars = cars
+        self.achieve, self.overridden, self.pushes, self.close = cars.achieve, cars.overridden, cars.pushes, cars.close
+
+    async def refs(self) -> AsyncIterator[VehicleRef]:
+        """Every enrolled car."""
+        try:
+            async for ref in self._cars.refs():
+                yield ref
+        except OTHER_SHAPES as error:
+            raise _misshapen(error, ErrorCode.BACKEND_TRANSIENT) from None
+
+    async def capability(self, ref: str) -> Capability:
+        """What the car can do."""
+        return await _heard(self._cars.capability(ref), ErrorCode.BACKEND_TRANSIENT)
+
+    async def read(self, ref: str, max_age_s: int | None) -> Snapshot:
+        """The newest reading."""
+        return await _heard(self._cars.read(ref, max_age_s), ErrorCode.BACKEND_TRANSIENT)
+
+    async def tell(self, ref: str, setting: Setting) -> str | None:
+        """Tell the car one setting."""
+        return await _heard(self._cars.tell(ref, setting), ErrorCode.OUTCOME_UNKNOWN)
+
+
+async def _heard(asked: Awaitable[T], code: ErrorCode) -> T:
+    try:
+        return await asked
+    except OTHER_SHAPES as error:
+        raise _misshapen(error, code) from None
+
+
+def _misshapen(error: Exception, code: ErrorCode) -> BackendError:
+    """Where it was found goes to the log; what was said stays out of it, for it may be a place or a name."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" in {trace.tb_frame.f_code.co_name}:{trace.tb_lineno}"
+    _log.warning("a vendor's answer is of another shape: %s%s", type(error).__name__, where)
+    return BackendError(code, f"the vendor's answer is of another shape: {type(error).__name__}")

@@ -24,7 +24,7 @@ from ven_adapters.contract import (
     VehicleRef,
 )
 from ven_adapters.transport.book import Book
-from ven_adapters.transport.cars import Cars, Pace
+from ven_adapters.transport.cars import Careful, Cars, Pace
 from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.keeping import Keeping
 from ven_adapters.transport.windows import Window
@@ -42,9 +42,9 @@ class KeptBackend:
     works_alone = True
 
     def __init__(self, cars: Cars, clock: Clock, journal: Journal[Window], pace: Pace | None = None) -> None:
-        self._cars, self._clock, self._pace = cars, clock, pace or Pace()
+        self._cars, self._clock, self._pace = Careful(cars), clock, pace or Pace()
         self._book = Book(journal)
-        self._keeping = Keeping(cars, self._book, clock, self._pace)
+        self._keeping = Keeping(self._cars, self._book, clock, self._pace)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def vehicles(self) -> AsyncIterator[VehicleRef]:
