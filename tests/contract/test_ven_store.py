@@ -16,6 +16,7 @@ from ven_adapters.ven import evidence
 from ven_adapters.ven.roster import held_of, row_of, values_of
 from ven_adapters.ven.store import (
     SLICE,
+    BurdenRow,
     DirectiveRow,
     EnergyRow,
     ExportRow,
@@ -239,6 +240,13 @@ async def test_the_wear_of_cars_is_remembered(opened):
     store.note([WearRow(vehicle_ref="car-1", flipped_at=print_at(T0), stops=3)])
     await store.flush()
     assert [(row.vehicle_ref, row.stops) for row in (await store.load()).wear] == [("car-1", 3)]
+
+
+async def test_what_cars_bore_is_remembered(opened):
+    store = await opened()
+    store.note([BurdenRow(vehicle_ref="car-1", season="2026 summer", kwh=7.5)])
+    await store.flush()
+    assert [(row.vehicle_ref, row.kwh) for row in (await store.load()).burdens] == [("car-1", 7.5)]
 
 
 async def test_a_store_of_an_earlier_version_is_taken_over_with_what_it_holds(url, opened):

@@ -9,10 +9,12 @@ from test_agent_guarantees import COURSE, enrolment, event, snapshot
 
 from ven_adapters.contract import Capability, ChargeState, DirectiveKind, DirectiveState, DriverChoice
 from ven_adapters.ven.backlog import Backlog
+from ven_adapters.ven.burdens import season_of
 from ven_adapters.ven.car import Car
 from ven_adapters.ven.garage import Garage
 from ven_adapters.ven.reconcile import Do
-from ven_adapters.ven.steering import Steering, season_of
+from ven_adapters.ven.steering import Steering
+from ven_adapters.ven.store import BurdenRow, Remembered
 
 REFS = ("one", "two", "three")
 
@@ -101,6 +103,20 @@ def test_what_an_event_withholds_is_borne_and_a_new_season_begins_with_nothing()
     steering.steer("bay", [], T0 + timedelta(hours=2))
     steering.steer("bay", [], T0 + timedelta(days=120))
     assert cars.fleet.view().burden_kwh.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_what_was_borne_this_season_is_known_after_a_restart_and_what_was_borne_before_it_is_not():
+    cars = garage()
+    steering = Steering(cars, COURSE)
+    for minutes in (0, 30, 60):
+        steering.steer("bay", [pause()], T0 + timedelta(minutes=minutes))
+    rows = [BurdenRow(**row.values) for row in cars.drain() if getattr(row, "model", None) is BurdenRow]
+    assert sorted((row.vehicle_ref, row.kwh) for row in rows) == [(ref, 7.0) for ref in sorted(REFS)]
+    assert not [row for row in cars.drain() if getattr(row, "model", None) is BurdenRow]
+    for later, borne in ((timedelta(days=1), 7.0), (timedelta(days=120), 0.0)):
+        again = garage()
+        again.restore(Remembered(burdens=tuple(rows)), T0 + later)
+        assert again.fleet.view().burden_kwh.tolist() == [borne] * 3
 
 
 def test_seasons_are_summer_and_winter():

@@ -25,6 +25,7 @@ from ven_adapters.contract import (
     SnapshotsSeen,
 )
 from ven_adapters.ven import evidence
+from ven_adapters.ven.burdens import Burdens
 from ven_adapters.ven.car import Car, current_direction
 from ven_adapters.ven.columns import Charge, FleetView, Floats, Tri
 from ven_adapters.ven.decisions import Decisions
@@ -80,6 +81,7 @@ class Garage:
         self.snapshots = Readings(self.fleet.find, self.fleet.ref)
         self.exports = Exports(self.fleet)
         self.decisions = Decisions(self.fleet)
+        self.burdens = Burdens(self.fleet)
         self.groups: dict[str, str] = {}
         self._parents = parents
         self._smallest_group = smallest_group
@@ -110,7 +112,7 @@ class Garage:
         left = tuple(ref for ref in self.fleet.enrolments if ref not in mine)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
-        for columns in (self.told, self.snapshots, self.exports, self.decisions):
+        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens):
             columns.grow(len(self.fleet))
         rows = np.array([self.fleet.row(one.vehicle_ref) for one in placed], dtype=np.int64)
         self.meter.enrol(rows, [one.zone for one in placed])
@@ -131,7 +133,7 @@ class Garage:
         left = tuple(ref for ref in gone if self.fleet.enrolled(ref) is not None)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
-        for columns in (self.told, self.snapshots, self.exports, self.decisions):
+        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens):
             columns.grow(len(self.fleet))
         rows = np.array([self.fleet.row(one.vehicle_ref) for one in placed], dtype=np.int64)
         self.meter.amend(rows, [one.zone for one in placed], np.array(list(map(self.fleet.row, left)), dtype=np.int64))
@@ -215,6 +217,7 @@ class Garage:
             told = json.loads(row.document)
             self.meter.restore(row.zone, row.bucket, told["imported_wh"], told["exported_wh"])
         self.exports.restore(remembered.exports, now)
+        self.burdens.restore(remembered.burdens, now)
         self.roster.restore(remembered.directives, remembered.wear, now)
         self.roster.leave_alone(remembered.overridden, now)
 
@@ -344,7 +347,7 @@ class Garage:
             EnergyRow(zone=zone, bucket=hour, document=document({"imported_wh": drawn, "exported_wh": fed}))
             for zone, hour, drawn, fed in self.meter.drain()
         ]
-        return [*rows, *energy, *self.exports.drain()]
+        return [*rows, *energy, *self.exports.drain(), *self.burdens.drain()]
 
     def _enrolment_rows(self) -> Iterator[Values]:
         """A part of what is to be stored of enrolments: rows are large, and a fleet of them at once is larger."""

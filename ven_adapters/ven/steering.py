@@ -24,7 +24,6 @@ from ven_adapters.ven.zoneplan import ZonePlan
 
 LONGEST_BORNE_S = 3600.0
 FRESH_FOR_S = 60.0
-SUMMER = (5, 10)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,7 +47,6 @@ class Steering:
         self._bearing: dict[str, tuple[ZonePlan, float]] = {}
         self._planned: dict[str, tuple[object, ...]] = {}
         self._fresh_since_s: dict[str, float] = {}
-        self._season = ""
 
     def steer(self, zone: str, heard: Sequence[Heard], now: datetime) -> Orders:
         """One cycle of a zone."""
@@ -89,10 +87,8 @@ class Steering:
 
     def _book_burden(self, zone: str, now: datetime) -> None:
         """What the plan in force has withheld from cars, or taken out of them, since it was last booked."""
-        now_s, season = now.timestamp(), season_of(now)
-        if self._season not in ("", season):
-            self._garage.fleet.new_season()
-        self._season = season
+        now_s = now.timestamp()
+        self._garage.burdens.begin(now)
         borne, since_s = self._bearing.get(zone, (None, now_s))
         hours = max(0.0, min(now_s - since_s, LONGEST_BORNE_S)) / HOUR_S
         if borne is not None and borne.burden_kw.any():
@@ -155,11 +151,4 @@ def _as_chosen_now(view: FleetView, now_s: float, at_s: float) -> FleetView:
         view,
         opted_out_until_s=np.where(out_s > now_s, np.maximum(out_s, at_s + 1.0), out_s),
         boost_until_s=np.where(boost_s > now_s, np.maximum(boost_s, at_s + 1.0), boost_s),
-    )
-
-
-def season_of(now: datetime) -> str:
-    """The half year over which burdens are shared: summers from May to October, as tariffs have them."""
-    return (
-        f"{now.year} summer" if SUMMER[0] <= now.month <= SUMMER[1] else f"{now.year - (now.month < SUMMER[0])} winter"
     )

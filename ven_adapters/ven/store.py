@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlmodel import SQLModel
 
 from ven_adapters.ven.tables import (
+    BurdenRow,
     ChoiceRow,
     DirectiveRow,
     EnergyRow,
@@ -36,6 +37,7 @@ from ven_adapters.ven.tables import (
 )
 
 __all__ = [
+    "BurdenRow",
     "ChoiceRow",
     "DirectiveRow",
     "EnergyRow",
@@ -81,6 +83,7 @@ Row = (
     | HistoryRow
     | ZoneRow
     | WearRow
+    | BurdenRow
 )
 KEYED: tuple[type[Row], ...] = (
     EnrolmentRow,
@@ -91,6 +94,7 @@ KEYED: tuple[type[Row], ...] = (
     EnergyRow,
     ExportRow,
     WearRow,
+    BurdenRow,
 )
 ADDED: tuple[type[Row], ...] = (HistoryRow, ZoneRow)
 TABLES = (*KEYED, *ADDED)
@@ -115,6 +119,7 @@ class Remembered:
     energy: tuple[EnergyRow, ...] = ()
     exports: tuple[ExportRow, ...] = ()
     wear: tuple[WearRow, ...] = ()
+    burdens: tuple[BurdenRow, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -173,6 +178,7 @@ class Store:
                 energy=tuple(await _rows(connection, EnergyRow)),
                 exports=tuple(await _rows(connection, ExportRow)),
                 wear=tuple(await _rows(connection, WearRow)),
+                burdens=tuple(await _rows(connection, BurdenRow)),
             )
 
     async def facts(self, ref: str) -> Facts:

@@ -84,6 +84,15 @@ class ExportRow(SQLModel, table=True):
     counter_wh: float | None = None
 
 
+class BurdenRow(SQLModel, table=True):
+    """What a season's events have cost a car, kWh withheld from it or taken out of it."""
+
+    __tablename__ = "car_burden"
+    vehicle_ref: str = Field(primary_key=True)
+    season: str
+    kwh: float
+
+
 class HistoryRow(SQLModel, table=True):
     """One thing that happened to a car, never changed: a directive's step, a driver's choice, why it was left alone.
 
