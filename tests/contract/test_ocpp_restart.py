@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from ocpp_rig import CAR, central, station
 
-from ven_adapters.contract import BackendError, Certainty, DirectiveKind, DirectiveState
+from ven_adapters.contract import BackendError, Certainty, DirectiveKind, DirectiveState, Known
 
 S = DirectiveState
 LONG_S = 36_000  # longer than a restart takes on the hurried clock
@@ -74,6 +74,20 @@ async def test_a_directive_that_was_over_stays_over(tmp_path, unused_tcp_port):
         await rig.backend.cancel(CAR, directive.directive_id)
         newer = await again()
         assert (await newer.backend.status(CAR, directive.directive_id)).state is S.CANCELLED
+
+
+async def test_an_alarm_that_stands_forbids_a_discharge_in_the_next_life_too(tmp_path, unused_tcp_port):
+    async with lives(tmp_path, unused_tcp_port, offline_limit_s=LONG_S) as (rig, again):
+        directive = rig.discharge(minutes=120)
+        await rig.submit(directive)
+        await rig.reaches(directive, S.IN_FORCE)
+        await rig.peer.do("alarm")
+        await rig.reaches(directive, S.FAILED)
+        newer = await again()
+        await newer.peer.heard("online")
+        assert (await newer.backend.snapshot(CAR)).der_alarm.value is Known.YES
+        with pytest.raises(BackendError, match="der_alarm"):
+            await newer.submit(rig.discharge())
 
 
 async def test_without_a_folder_nothing_is_remembered(unused_tcp_port):

@@ -22,6 +22,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.ocpp21 import charging, frames, meter, points, v2x
+from ven_adapters.transport.ocpp21.alarms import Alarms
 from ven_adapters.transport.ocpp21.book import KEPT_PER_CAR, Book, Record, advance
 from ven_adapters.transport.ocpp21.charging import Window
 from ven_adapters.transport.ocpp21.points import Needs, Place, Point, Station
@@ -200,6 +201,25 @@ def test_a_transaction_that_anothers_token_began_is_no_car_of_ours():
     token = {"idToken": {"idToken": "mine", "type": "ISO14443"}}
     third = points.transaction(later, event(NOW + timedelta(seconds=2), "Started", "tx-2", **token), NOW)
     assert third.transaction == "tx-2"
+
+
+def test_an_alarm_is_remembered_until_its_station_takes_it_back(tmp_path):
+    first = Alarms(tmp_path / "alarms.json")
+    first.note("st-1", Station(alarms=frozenset({"UnderVoltage"}), alarmed_at=NOW))
+    first.note("st-2", Station(alarms=frozenset({"UnderVoltage"}), alarmed_at=NOW))
+    first.note("st-2", Station(alarms=frozenset(), alarmed_at=NOW))
+    later = Alarms(tmp_path / "alarms.json")
+    later.read({"st-1": None, "st-2": None, "st-3": None}, NOW)
+    assert [later.station(name, NOW).alarms for name in ("st-1", "st-2", "st-3")] == [{"UnderVoltage"}, set(), set()]
+    assert later.station("st-3", NOW).alarmed_at is None
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'[["st-1", [["x"], "noon"]]]'])
+def test_a_record_of_alarms_that_cannot_be_read_is_an_alarm(tmp_path, body):
+    (tmp_path / "alarms.json").write_bytes(body)
+    alarms = Alarms(tmp_path / "alarms.json")
+    alarms.read({"st-1": None}, NOW)
+    assert alarms.station("st-1", NOW).alarms
 
 
 def token(name):

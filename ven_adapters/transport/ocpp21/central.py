@@ -16,6 +16,7 @@ from websockets.asyncio.server import ServerConnection
 
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.ocpp21 import points
+from ven_adapters.transport.ocpp21.alarms import Alarms
 from ven_adapters.transport.ocpp21.desk import Desk, Listing
 from ven_adapters.transport.ocpp21.door import Door
 from ven_adapters.transport.ocpp21.frames import Payload
@@ -41,7 +42,9 @@ class CentralSystem:
 
     def __init__(self, settings: CentralSettings, owner: Owner) -> None:
         self._settings = settings
-        self.register = Register(settings.door.passwords, settings.places, settings.clock, owner)
+        alarms = Alarms(settings.state / "alarms.json" if settings.state else None)
+        alarms.read(settings.door.passwords, settings.clock.now())
+        self.register = Register(settings.door.passwords, settings.places, settings.clock, owner, alarms)
         self._door = Door(settings.door, self._welcome)
         self._lines: dict[str, Line] = {}
         self._listings: dict[tuple[str, int], Listing] = {}

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.ocpp21 import points
+from ven_adapters.transport.ocpp21.alarms import Alarms
 from ven_adapters.transport.ocpp21.frames import Payload
 from ven_adapters.transport.ocpp21.points import Place, Point, Station
 from vtn.clock import Clock
@@ -30,10 +31,13 @@ class Owner(Protocol):
 class Register:
     """One value per station and per charging point; `put` replaces a value and tells the owner."""
 
-    def __init__(self, stations: Iterable[str], places: Iterable[Place], clock: Clock, owner: Owner) -> None:
+    def __init__(
+        self, stations: Iterable[str], places: Iterable[Place], clock: Clock, owner: Owner, alarms: Alarms
+    ) -> None:
         self.clock = clock
         self.owner = owner
-        self._stations = {station: Station() for station in stations}
+        self._alarms = alarms
+        self._stations = {station: alarms.station(station, clock.now()) for station in stations}
         self._points = {place.ref: points.new_point(place) for place in places}
         self._refs: dict[str, dict[int, str]] = {station: {} for station in self._stations}
         for ref, point in self._points.items():
@@ -74,7 +78,8 @@ class Register:
         self.owner.changed(point.place.ref)
 
     def put_station(self, name: str, station: Station) -> None:
-        """A station changed, and with it every point of it."""
+        """A station changed, and with it every point of it; what it tells of alarms is kept."""
+        self._alarms.note(name, station)
         self._stations[name] = station
         for ref in self.refs(name):
             self.owner.changed(ref)
