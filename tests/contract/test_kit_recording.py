@@ -1,11 +1,15 @@
 """`ven-adapters record`: what a backend really answers becomes fixtures in which nothing planted is left."""
 
+import asyncio
 import json
 
+import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from ven_adapters import registry
-from ven_adapters.kit.recording import Heard, Take, name_of, record_answers
+from ven_adapters.kit.recording import Heard, Take, _listening, name_of, record_answers
 from ven_adapters.kit.runner import CannotRun, Plan
 from ven_adapters.kit.staging import stage_of
 
@@ -52,6 +56,24 @@ async def test_a_public_clouds_answers_are_recorded_without_what_it_knows_of_its
 async def test_without_commands_nothing_is_commanded(tmp_path):
     done = await record_answers(Take(plan("ford"), tmp_path))
     assert {path.stem for path in done.written} == READS
+
+
+async def test_an_answer_that_comes_in_pieces_is_handed_on_whole():
+    async def slow(request):
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for piece in (b'{"data": ', b'"whole"}'):
+            await answer.write(piece)
+            await asyncio.sleep(0.05)
+        return answer
+
+    backend = web.Application()
+    backend.router.add_get("/", slow)
+    async with TestServer(backend) as server, aiohttp.ClientSession() as http:
+        heard = []
+        async with _listening(str(server.make_url("/")), heard) as url, http.get(url) as came:
+            assert await came.json(content_type=None) == {"data": "whole"}
+    assert json.loads(heard[0].body) == {"data": "whole"}
 
 
 async def test_what_speaks_no_http_cannot_be_recorded(tmp_path):

@@ -147,7 +147,7 @@ async def _listening(url: str, heard: list[Heard]) -> AsyncIterator[str]:
                 headers=headers,
                 allow_redirects=False,
             ) as came:
-                body = await came.content.read(MOST_BYTES)
+                body = await _whole(came)
                 if len(heard) < MOST_ANSWERS:
                     heard.append(Heard(request.method, request.path, came.status, dict(came.headers), body))
                 back = {name: came.headers[name] for name in PASSED_BACK if name in came.headers}
@@ -162,6 +162,16 @@ async def _listening(url: str, heard: list[Heard]) -> AsyncIterator[str]:
             yield f"http://127.0.0.1:{runner.addresses[0][1]}"
         finally:
             await runner.cleanup()
+
+
+async def _whole(came: aiohttp.ClientResponse) -> bytes:
+    """The body, up to a bound; one read brings no more than what has arrived by then."""
+    body = bytearray()
+    async for chunk in came.content.iter_any():
+        body += chunk
+        if len(body) >= MOST_BYTES:
+            break
+    return bytes(body[:MOST_BYTES])
 
 
 def _written(take: Take, heard: list[Heard], refs: list[str], problems: list[str], settings: Mapping[str, Any]) -> Done:
