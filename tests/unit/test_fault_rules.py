@@ -9,7 +9,7 @@ from ven_adapters.contract import Ack, ChargeState, DirectiveKind, DirectiveStat
 from ven_adapters.transport.problems import parse_problem
 from ven_adapters.ven.car import Car, aged, settled, unblocked
 from ven_adapters.ven.directives import acknowledged, observed, sent
-from ven_adapters.ven.effects import Effect, power_seen_w, shows_contrary, shows_effect
+from ven_adapters.ven.effects import Effect, newer, power_seen_w, shows_contrary, shows_effect
 from ven_adapters.ven.reconcile import MAX_STOPS, Desire, Do, reconcile
 
 NOW = datetime(2026, 7, 2, 4, tzinfo=UTC)
@@ -108,3 +108,9 @@ def test_the_evidence_is_that_of_the_newest_confirmation():
         "charge_state=COMPLETE",
         full_at,
     )
+
+
+@pytest.mark.parametrize(("late_h", "counts"), [(0.0, True), (0.9, True), (1.0, False), (7.0, False)])
+def test_news_that_came_as_late_as_a_wrong_time_zone_proves_nothing(late_h, counts):
+    heard = NOW + timedelta(hours=late_h)
+    assert (newer(Reading(0.0, NOW, heard), NOW - timedelta(minutes=1)) == 0.0) is counts

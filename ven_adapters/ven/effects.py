@@ -17,6 +17,7 @@ TOLERANCE_W = 250.0
 TOLERANCE_SHARE = 0.08
 COARSE_W = 1_000.0
 CLOCKS_AGREE = timedelta(seconds=60)
+LATEST_NEWS = timedelta(minutes=55)
 
 _IDLE = frozenset(
     {
@@ -88,11 +89,13 @@ def _odd(value: object) -> bool:
 def newer(reading: Reading[T] | None, since: datetime) -> T | None:
     """A reading's value when it is valid and was observed after `since`.
 
-    A car whose clock runs ahead seems to answer a command before it came, so its instants prove nothing (fault 26).
+    A car whose clock runs ahead seems to answer a command before it came, so its instants prove nothing (fault 26); nor
+    do those that came about an hour late or more, for a clock of another time zone looks just so.
     """
     if reading is None or reading.validity is not Validity.OK or reading.observed_at <= since or _odd(reading.value):
         return None
-    return None if reading.observed_at > reading.received_at + CLOCKS_AGREE else reading.value
+    late = reading.received_at - reading.observed_at
+    return reading.value if -CLOCKS_AGREE <= late <= LATEST_NEWS else None
 
 
 def power_seen_w(snapshot: Snapshot, since: datetime) -> float | None:
