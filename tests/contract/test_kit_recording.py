@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from ven_adapters import registry
 from ven_adapters.kit.recording import Heard, Take, _listening, name_of, record_answers
+from ven_adapters.kit.redaction import Redactor
 from ven_adapters.kit.runner import CannotRun, Plan
 from ven_adapters.kit.staging import stage_of
 
@@ -94,3 +95,10 @@ async def test_what_speaks_no_http_cannot_be_recorded(tmp_path):
 def test_a_fixture_is_named_after_the_path_and_never_after_a_car(heard, name):
     method, path, status = heard
     assert name_of(Heard(method, path, status, {}, b""), ["anna"]) == name
+
+
+def test_a_fixture_is_not_named_after_an_owner_either():
+    redactor = Redactor()
+    redactor.value({"vehicles": [{"userId": "johndoe"}]})
+    heard = Heard("GET", "/v1/users/johndoe/vehicles", 200, {}, b"")
+    assert name_of(heard, [], redactor.hides) == "users_vehicles"

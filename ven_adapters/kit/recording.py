@@ -7,7 +7,7 @@ We listen on loopback, hand every call on to the backend as it is, and keep the 
 import contextlib
 import dataclasses
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -180,8 +180,9 @@ def _written(take: Take, heard: list[Heard], refs: list[str], problems: list[str
     for ref in refs:
         redactor.pseudonym(ref)
     recorded: dict[str, dict[str, Any]] = {}
-    for one in heard:
-        recorded.setdefault(name_of(one, refs), answer(redactor, one.status, one.headers, one.body))
+    answers = [answer(redactor, one.status, one.headers, one.body) for one in heard]
+    for one, kept in zip(heard, answers, strict=True):
+        recorded.setdefault(name_of(one, refs, redactor.hides), kept)
     written, forbidden = [], [*refs, *_secrets(settings)]
     for name, kept in recorded.items():
         body = printed(redactor, kept)
@@ -201,10 +202,14 @@ def _put(path: Path, body: bytes) -> Path:
     return path
 
 
-def name_of(heard: Heard, refs: list[str]) -> str:
-    """A fixture's name: the words of the path, the method unless it is GET, the status unless it is a success."""
+def name_of(heard: Heard, refs: list[str], hides: Callable[[str], bool] = lambda _: False) -> str:
+    """A fixture's name: the words of the path, the method unless it is GET, the status unless it is a success.
+
+    `hides` tells which words stand for somebody; they stay out, as the names of cars do.
+    """
     segments = [unquote(segment) for segment in heard.path.split("/")]
     words = [one for one in segments if SEGMENT.fullmatch(one) and one not in refs and one not in NOT_NAMED]
+    words = [one for one in words if not hides(one)]
     words += [] if heard.method == "GET" else [heard.method.lower()]
     words += [] if heard.status in SUCCESSES else [str(heard.status)]
     return "_".join(words or ["root"]).replace("-", "_")

@@ -68,6 +68,10 @@ class Redactor:
             self._sought.add(text)
         return self._names[text]
 
+    def hides(self, text: str) -> bool:
+        """Whether this text was replaced because it names or points at somebody or something."""
+        return text in self._sought
+
     def value(self, raw: Any, path: tuple[str, ...] = ()) -> Any:
         """A JSON value with everything that is not known to be harmless replaced."""
         if isinstance(raw, dict):
