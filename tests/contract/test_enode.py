@@ -145,3 +145,11 @@ def test_a_withdrawn_consent_is_told_for_each_of_the_drivers_cars():
     (chose,) = cars._meaning(recording("enode", "webhook_invalidated")["body"]).events
     assert (chose.vehicle_ref, chose.choice) == (seen.snapshots[0].vehicle_ref, DriverChoice.CONSENT_WITHDRAWN)
     assert chose.vehicle_ref.startswith("enode-")
+
+
+async def test_a_lost_consent_that_is_told_again_is_as_old_as_it_was(rig):
+    cars = rig.backend._cars._cars
+    cars._users["e-0"] = "user-1"
+    (told,) = recording("enode", "webhook_invalidated")["body"]
+    (chose,) = cars._meaning([{**told, "createdAt": "2020-01-01T00:00:00Z"}]).events
+    assert chose.at.year == 2020

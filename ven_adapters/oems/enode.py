@@ -229,8 +229,9 @@ class Enodes:
                 events.append(SnapshotsSeen((self._keep(one["vehicle"]),)))
             if one["event"] == "user:credentials:invalidated":
                 user, now = str(one["user"]["id"]), self._now()
+                at = min(instant(one.get("createdAt")) or now, now)  # told again later, it ends no newer consent
                 cars = sorted(ref for ref, owner in self._users.items() if owner == user)
-                events += [DriverChose(ref, DriverChoice.CONSENT_WITHDRAWN, now) for ref in cars]
+                events += [DriverChose(ref, DriverChoice.CONSENT_WITHDRAWN, at) for ref in cars]
         return Meaning(tuple(events))
 
 
