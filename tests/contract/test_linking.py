@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from ven_adapters.__main__ import app
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.linking.link import Ways, link, unlink
+from ven_adapters.linking.returns import pasted
 from ven_adapters.transport import consent
 from ven_adapters.transport.grants import Folder, fetch
 from vtn.errors import ConfigError
@@ -457,3 +458,9 @@ def test_an_executors_settings_file_serves_as_well(tmp_path):
     path.write_text('oem = "honda"\n[queue]\nurl = "nats://127.0.0.1:4222"\n[backend]\n')
     done = CliRunner().invoke(app, ["link", "honda", "--account", "owner-1", "--config", str(path)])
     assert "needs no owner's consent" in str(done.exception)
+
+
+@pytest.mark.parametrize("text", ["http://[::1/?state=s", "http://localhost/?state=\udcff"])
+def test_a_pasted_text_that_is_no_address_is_one_sentence(text):
+    with pytest.raises(BackendError):
+        pasted(text, "s")

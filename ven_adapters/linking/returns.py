@@ -26,12 +26,15 @@ NOT_OURS = PAGE.format(title="Not this one", text="This return does not belong t
 
 def matches(returned: Mapping[str, str], state: str) -> bool:
     """Whether a return carries the state, compared in constant time."""
-    return hmac.compare_digest(returned.get("state", "").encode(), state.encode())
+    return hmac.compare_digest(returned.get("state", "").encode("utf-8", "replace"), state.encode())
 
 
 def pasted(text: str, state: str) -> dict[str, str]:
     """What a pasted address brought back; INVALID_REQUEST when it is none, or of another consent."""
-    query = urlsplit(text.strip()).query
+    try:
+        query = urlsplit(text.strip()).query
+    except ValueError:
+        query = ""
     if not query or len(query) > MOST_QUERY:
         raise BackendError(ErrorCode.INVALID_REQUEST, "address: paste the whole address that the browser shows, with ?")
     returned = dict(parse_qsl(query, keep_blank_values=True))
