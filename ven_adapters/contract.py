@@ -423,7 +423,15 @@ class DriverChose:
     until: datetime | None = None
 
 
-BackendEvent = SnapshotsSeen | DirectivesChanged | DriverChose
+@dataclasses.dataclass(frozen=True, slots=True)
+class WriteDown:
+    """Drivers' choices came, and their push is not answered yet: it is once the next event is asked for.
+
+    So whoever asks for it has written down what came before, and no choice that was acknowledged is forgotten.
+    """
+
+
+BackendEvent = SnapshotsSeen | DirectivesChanged | DriverChose | WriteDown
 
 
 @runtime_checkable
@@ -457,7 +465,7 @@ class VehicleBackend(Protocol):
         """The backend's own view of a directive."""
 
     def events(self) -> AsyncIterator[BackendEvent]:
-        """Readings, directive changes and drivers' choices as the backend pushes them."""
+        """Readings, directive changes and drivers' choices as the backend pushes them; see `WriteDown`."""
 
     async def close(self) -> None:
         """Let go of connections."""

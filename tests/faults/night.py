@@ -36,8 +36,8 @@ HEAD_START_S = 45.0
 WIDTH = 180
 PROMISES = ("feasible_late_departures", "reserve_violations", "unauthorised_discharges", "false_in_force")
 KEYS = ("cars", "faults", *PROMISES, "directives", "by_fault")
-# Faults that only an adapter meets that reads without need, or stops a car again and again.
-EARNED = frozenset({"polling_drain", "blocks_after_stops"})
+# Faults that only an adapter meets that reads without need, stops a car again and again, or asks it for a low current.
+EARNED = frozenset({"polling_drain", "blocks_after_stops", "amps_need_two_sends"})
 AROUND_MINUTES = (-1, 0, 1)
 AROUND_S = 60.0
 

@@ -1,9 +1,10 @@
+import asyncio
 import contextlib
 from datetime import UTC, datetime
 
 import aiohttp
 
-from ven_adapters.contract import DriverChoice, DriverChose
+from ven_adapters.contract import DriverChoice, DriverChose, SnapshotsSeen, WriteDown
 from ven_adapters.transport.codec import Delivery, dump_delivery
 from ven_adapters.transport.signatures import answer, sign
 from ven_adapters.transport.webhook import Receiver
@@ -11,7 +12,8 @@ from vtn.clock import RealClock
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 NOW_S = 1_782_900_000
-EVENT = DriverChose("v", DriverChoice.BOOST, NOON)
+EVENT = SnapshotsSeen(())
+CHOICE = DriverChose("v", DriverChoice.OPT_OUT, NOON)
 
 
 @contextlib.asynccontextmanager
@@ -62,3 +64,24 @@ async def test_a_full_queue_refuses_and_takes_the_same_batch_later():
         await one.batch(5.0)
         assert (await post(second))[0] == 200
         assert await one.batch(5.0) == (EVENT,)
+
+
+async def test_a_drivers_choice_is_answered_for_once_its_taker_asks_for_what_follows():
+    async with receiver() as (one, post):
+        body = dump_delivery(Delivery("e-1", (CHOICE,)))
+        answers = [asyncio.create_task(post(body)) for _ in range(2)]
+        assert await one.batch(5.0) == (CHOICE, WriteDown())
+        assert not any(answer.done() for answer in answers)
+        assert await one.batch(0.1) == ()
+        assert [(await answer)[0] for answer in answers] == [200, 200]
+        assert (await post(body))[0] == 200
+        assert await one.batch(0.0) == ()
+
+
+async def test_a_drivers_choice_that_nobody_writes_down_is_refused_and_not_told_twice():
+    async with receiver(patience_s=0.05) as (one, post):
+        body = dump_delivery(Delivery("e-1", (CHOICE,)))
+        assert [(await post(body))[0] for _ in range(2)] == [503, 503]
+        assert await one.batch(5.0) == (CHOICE, WriteDown())
+        assert await one.batch(0.0) == ()
+        assert (await post(body))[0] == 200

@@ -24,6 +24,7 @@ from ven_adapters.contract import (
     Validity,
     VehicleBackend,
     VehicleRef,
+    WriteDown,
 )
 from ven_adapters.transport.grants import Folder, OwnerTokens, Tokens
 from ven_adapters.transport.quota import DayQuota
@@ -182,6 +183,7 @@ class WithSource:
                 if isinstance(event, BackendError):
                     raise event
                 yield event
+                queue.task_done()
         finally:
             for pump in pumps:
                 pump.cancel()
@@ -198,6 +200,8 @@ async def _pump(events: AsyncIterator[BackendEvent], queue: asyncio.Queue[Backen
     try:
         async for event in events:
             await queue.put(event)
+            if isinstance(event, WriteDown):
+                await queue.join()  # it is answered for once the next event is asked for, and not before
     except BackendError as error:
         if error.code is not ErrorCode.INVALID_REQUEST:
             await queue.put(error)

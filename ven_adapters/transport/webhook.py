@@ -1,14 +1,13 @@
-"""Receive a backend's pushes: signed bodies over HTTP into one bounded queue, each batch once.
+"""Receive a backend's pushes: signed bodies over HTTP into one bounded line (`intake`), each batch once.
 
-A body that is not genuine is refused before it is read. A full queue answers 503, so the backend keeps the batch and
-delivers it again: under pressure nothing is lost and nothing grows.
+A body that is not genuine is refused before it is read. What the line does not answer for is answered 503, so the
+backend keeps the batch and delivers it again.
 """
 
 import asyncio
-import collections
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 from aiohttp import web
@@ -16,12 +15,11 @@ from aiohttp import web
 from ven_adapters.contract import BackendError, BackendEvent
 from ven_adapters.transport import signatures
 from ven_adapters.transport.codec import load_delivery
+from ven_adapters.transport.intake import IN_LINE, PATIENCE_S, Intake
 from ven_adapters.transport.listening import runner_of
 from vtn.clock import Clock
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
-REMEMBERED_BATCHES = 10_000
-QUEUED_BATCHES = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -30,13 +28,18 @@ class Receiver:
     """An HTTP listener for one backend's webhooks."""
 
     def __init__(
-        self, secret: str, clock: Clock, *, queued: int = QUEUED_BATCHES, unix_s: Callable[[], float] = time.time
+        self,
+        secret: str,
+        clock: Clock,
+        *,
+        queued: int = IN_LINE,
+        patience_s: float = PATIENCE_S,
+        unix_s: Callable[[], float] = time.time,
     ) -> None:
         self._secret = secret
         self._clock = clock
         self._unix_s = unix_s
-        self._seen: collections.OrderedDict[str, None] = collections.OrderedDict()
-        self._queue: asyncio.Queue[tuple[BackendEvent, ...]] = asyncio.Queue(queued)
+        self._intake = Intake(queued, patience_s)
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -55,11 +58,11 @@ class Receiver:
             await self._runner.cleanup()
             self._runner = None
 
-    async def batch(self, quiet_s: float) -> tuple[BackendEvent, ...]:
+    async def batch(self, quiet_s: float) -> Sequence[BackendEvent]:
         """The next batch; empty when nothing came for `quiet_s` real seconds."""
         try:
             async with asyncio.timeout(quiet_s):
-                return await self._queue.get()
+                return await self._intake.batch()
         except TimeoutError:
             return ()
 
@@ -75,9 +78,9 @@ class Receiver:
         )
         if wrong is not None:
             return web.Response(status=401, text=wrong)
-        return self._take(body)
+        return await self._take(body)
 
-    def _take(self, body: bytes) -> web.Response:
+    async def _take(self, body: bytes) -> web.Response:
         try:
             delivery = load_delivery(body, received_at=self._clock.now())
         except BackendError as error:
@@ -86,16 +89,6 @@ class Receiver:
         if delivery.challenge is not None:
             answer = {"answer": signatures.answer(self._secret, delivery.challenge)}
             return web.Response(body=orjson.dumps(answer), content_type="application/json")
-        if delivery.event_id in self._seen:
+        if await self._intake.offer(delivery.event_id, delivery.events):
             return web.Response(status=200)
-        try:
-            self._queue.put_nowait(delivery.events)
-        except asyncio.QueueFull:
-            return web.Response(status=503, headers={"Retry-After": "1"})
-        self._remember(delivery.event_id)
-        return web.Response(status=200)
-
-    def _remember(self, event_id: str) -> None:
-        self._seen[event_id] = None
-        if len(self._seen) > REMEMBERED_BATCHES:
-            self._seen.popitem(last=False)
+        return web.Response(status=503, headers={"Retry-After": "1"})

@@ -37,7 +37,7 @@ from ven_adapters.ven.queue.remote import RemoteBackend
 from ven_adapters.ven.reconcile import Do, reconcile
 from ven_adapters.ven.registration import Capacity, Registered, register
 from ven_adapters.ven.reporter import Names, Reporter
-from ven_adapters.ven.scribe import Scribe
+from ven_adapters.ven.scribe import NotWritten, Scribe
 from ven_adapters.ven.steering import Course, Steering
 from ven_adapters.ven.store import EventRow, Store, print_at
 from ven_adapters.ven.wake import Bell, Listener, back_off_s, listen
@@ -75,6 +75,7 @@ class Agent:
         self._doors = doors
         self._dice = random.Random(settings.seed)  # noqa: S311 - spreads retries, guards nothing
         self._stopping = asyncio.Event()
+        self._deaf = 0
         self._first_read: dict[str, datetime] = {}
         self._files: dict[Path, float] = {}
         self._capacities: dict[str, Capacity] | None = None
@@ -271,18 +272,16 @@ class Agent:
             self.account.reports_refused += refused
 
     async def _take_facts(self) -> None:
-        failures, wake = 0, self._settings.wake
         while True:
             try:
-                async for event in self._doors.backend.events():
-                    failures = 0
-                    self._take(event)
-            except BackendError as error:
-                failures += 1
-                _log.warning("the backend's facts are interrupted: %s", error)
-            await asyncio.sleep(back_off_s(max(1, failures), wake, self._dice.random()))
+                await arrivals.hear(self._doors.backend, self._take, self.scribe.written)
+            except (BackendError, NotWritten) as error:
+                self._deaf += 1
+                _log.warning("the backend's facts are interrupted: %s", error or type(error).__name__)
+            await asyncio.sleep(back_off_s(max(1, self._deaf), self._settings.wake, self._dice.random()))
 
     def _take(self, event: BackendEvent) -> None:
+        self._deaf = 0
         stir = self.garage.take(event, self._clock.now())
         if isinstance(event, DriverChose) and event.vehicle_ref in self.garage.fleet:
             self.account.choices[event.choice.value] += 1

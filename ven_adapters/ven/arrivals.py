@@ -2,10 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable
 from typing import TypeVar
 
-from ven_adapters.contract import BackendError, Capability, ErrorCode, Snapshot, VehicleBackend
+from ven_adapters.contract import (
+    BackendError,
+    BackendEvent,
+    Capability,
+    ErrorCode,
+    Snapshot,
+    VehicleBackend,
+    WriteDown,
+)
 
 T = TypeVar("T")
 AT_ONCE = 32
@@ -24,6 +32,22 @@ async def capabilities(backend: VehicleBackend, refs: Collection[str]) -> tuple[
 async def readings(backend: VehicleBackend, refs: Collection[str]) -> tuple[dict[str, Snapshot], set[str]]:
     """The newest reading of cars, and the cars to ask again later."""
     return await _each(backend.snapshot, refs)
+
+
+async def hear(
+    backend: VehicleBackend, take: Callable[[BackendEvent], None], written: Callable[[], Awaitable[None]]
+) -> None:
+    """Take in what a backend pushes until it ends; drivers' choices are `written` before they are answered for."""
+    events = backend.events()
+    try:
+        async for event in events:
+            if isinstance(event, WriteDown):
+                await written()
+            else:
+                take(event)
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()
 
 
 async def _each(ask: Callable[[str], Awaitable[T]], refs: Iterable[str]) -> tuple[dict[str, T], set[str]]:

@@ -24,7 +24,7 @@ from vtn.clock import Clock
 FRESH_S = 60
 # Some clouds tell late how a command went; what is not told by then never will be.
 LONGEST_CALL_S = 600.0
-WAITING_FOR_EACH = 2
+WAITING_FOR_EACH = 4
 
 _log = logging.getLogger(__name__)
 

@@ -228,7 +228,7 @@ class Garage:
         if isinstance(event, DirectivesChanged):
             states = [self.roster.told(status, now) for status in event.statuses]
             return Stir(plan=any(state in (DirectiveState.OVERRIDDEN, DirectiveState.FAILED) for state in states))
-        return self._chose(event)
+        return self._chose(event) if isinstance(event, DriverChose) else Stir()
 
     def observe(self, snapshots: Iterable[Snapshot], now: datetime) -> bool:
         """Take readings; whether one of them should change the plan: a cable that went in, an alarm of an inverter."""

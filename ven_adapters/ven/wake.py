@@ -28,6 +28,7 @@ import pydantic
 from aiohttp import web
 
 from ven_adapters.config import WakeSettings
+from ven_adapters.transport.listening import runner_of
 from vtn.client import Client, VtnRefused, VtnUnreachable
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.notification import Notification
@@ -219,7 +220,7 @@ async def find_broker(vtn: Client) -> Broker:
 async def _webhook_session(ven: Listener, settings: WakeSettings, bell: Bell) -> None:
     """Listen, answer the echo challenge, subscribe, and stay until cancelled; the subscription goes when we go."""
     bearer = secrets.token_urlsafe(24)
-    runner = web.AppRunner(_receiver(bell, bearer), access_log=None, handle_signals=False)
+    runner = runner_of(_receiver(bell, bearer))
     await runner.setup()
     subscription: Mapping[str, Any] | None = None
     try:

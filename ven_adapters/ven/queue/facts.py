@@ -16,7 +16,14 @@ from collections.abc import AsyncIterator, Iterator
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from ven_adapters.contract import BackendError, BackendEvent, DirectivesChanged, SnapshotsSeen, VehicleBackend
+from ven_adapters.contract import (
+    BackendError,
+    BackendEvent,
+    DirectivesChanged,
+    SnapshotsSeen,
+    VehicleBackend,
+    WriteDown,
+)
 from ven_adapters.transport.codec import Delivery, dump_delivery, load_delivery
 from ven_adapters.ven.queue.lease import right
 from ven_adapters.ven.queue.link import LARGEST_FACT_BYTES, Away, Link
@@ -132,5 +139,5 @@ def parts(event: BackendEvent) -> Iterator[BackendEvent]:
     elif isinstance(event, DirectivesChanged):
         for first in range(0, len(event.statuses), AT_ONCE):
             yield dataclasses.replace(event, statuses=event.statuses[first : first + AT_ONCE])
-    else:
+    elif not isinstance(event, WriteDown):  # each is stored before the next is asked for
         yield event
