@@ -9,7 +9,7 @@ from datetime import timedelta, timezone
 from adapters_breaking import BackendError, ErrorCode, Errors, Readings, Whole, broken
 
 from ven_adapters.contract import ChargeState, DriverChose, Known, Reachability, Reading, Snapshot, Validity
-from ven_adapters.transport.webhook import Receiver
+from ven_adapters.transport.intake import Intake
 
 
 @broken("no_car_is_missing")
@@ -204,7 +204,7 @@ def never_subscribes_again(settings, patch):
 @broken("a_push_that_comes_twice_is_told_once")
 def forgets_what_was_pushed(settings, patch):
     """Deliveries are not remembered."""
-    patch.setattr(Receiver, "_remember", lambda _self, _event_id: None)
+    patch.setattr(Intake, "_remember", lambda _self, _name: None)
     return Whole(settings)
 
 
