@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ from ven_adapters.enrolling.tables import (
 
 T = TypeVar("T")
 CHUNK = 500
+OPENING_TRIES, OPENING_WAIT_S = 100, 0.1
 SWEEPS, SWEEP_AGAIN_S = 20, 0.05
 ONE_CREATES = "SELECT pg_advisory_xact_lock(4715)"
 _log = logging.getLogger(__name__)
@@ -171,9 +173,24 @@ class Book:
             path = Path(self._url.database)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)  # noqa: ASYNC240 - once, at the start
+        if self._lite:
+            await self._write_ahead()
         async with self._engine.begin() as connection:
             await connection.execute(sqlalchemy.text("BEGIN IMMEDIATE" if self._lite else ONE_CREATES))
             await connection.run_sync(_create)
+
+    async def _write_ahead(self) -> None:
+        """Keep the file in WAL mode from now on; SQLite refuses at once, without its usual wait, while others begin."""
+        for tries in itertools.count(1):
+            try:
+                async with self._engine.connect() as connection:
+                    await connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
+            except sqlalchemy.exc.OperationalError:
+                if tries == OPENING_TRIES:
+                    raise
+                await asyncio.sleep(OPENING_WAIT_S)
+            else:
+                return
 
     async def close(self) -> None:
         """Let go of the database."""
@@ -343,5 +360,5 @@ def digest(content: bytes) -> str:
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "secure_delete=ON", "synchronous=FULL"):
+    for pragma in ("busy_timeout=10000", "secure_delete=ON", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
