@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from ven_adapters.contract import DirectiveState
 from ven_adapters.ven import evidence
-from ven_adapters.ven.roster import held_of, row_of, values_of
+from ven_adapters.ven.rows import held_of, row_of, values_of
 from ven_adapters.ven.store import (
     SLICE,
     BurdenRow,

@@ -58,6 +58,28 @@ def names(*guards):
     return mark
 
 
+def papers(r, mostly, count):
+    """What stands on file for discharge, mostly in order, and what was used up of it."""
+    return {
+        "discharge_consent": mostly(True, False),
+        "interconnected": mostly(True, False),
+        "inverter_listed": mostly(True, False),
+        "permission_until_s": mostly(NOW_S + 1e7, NOW_S + 600, NOW_S - 60),
+        "export_limit_kw": mostly(5.0, 0.0, 2.0),
+        "max_discharge_kw": mostly(7.0, 0.0, 3.0),
+        "min_discharge_kw": r.choice([0.0, 0.5], count),
+        "event_budget_kwh": mostly(100.0, 0.0, 2.0, share=0.8),
+        "event_exported_kwh": r.choice([0.0, 1.0], count),
+        "year_budget_kwh": mostly(600.0, 0.0, 3.0),
+        "year_exported_kwh": r.choice([0.0, 2.0], count),
+        "doubt_pct": r.choice([0.0, 0.0, 0.7], count),
+        "soc_at_s": mostly(NOW_S - 60, NOW_S - 901),
+        "exported_at_s": mostly(NOW_S - 60, NOW_S - 901, -np.inf),
+        "cycle_budget": mostly(100.0, 0.0, 0.1),
+        "der_alarm": mostly(Tri.NO, Tri.YES, Tri.UNKNOWN),
+    }
+
+
 def anything(seed, count=200):
     """Cars in every state that readings, papers and drivers can bring about, most of them fit to be moved."""
     r = np.random.default_rng(seed)
@@ -99,22 +121,7 @@ def anything(seed, count=200):
         level_floor_pct=50.0,
         last_toggle_s=np.where(resting, NOW_S - r.uniform(1, 299, count), NOW_S - 3000),
         told_on=r.random(count) < 0.5,
-        discharge_consent=mostly(True, False),
-        interconnected=mostly(True, False),
-        inverter_listed=mostly(True, False),
-        permission_until_s=mostly(NOW_S + 1e7, NOW_S + 600, NOW_S - 60),
-        export_limit_kw=mostly(5.0, 0.0, 2.0),
-        max_discharge_kw=mostly(7.0, 0.0, 3.0),
-        min_discharge_kw=r.choice([0.0, 0.5], count),
-        event_budget_kwh=mostly(100.0, 0.0, 2.0, share=0.8),
-        event_exported_kwh=r.choice([0.0, 1.0], count),
-        year_budget_kwh=mostly(600.0, 0.0, 3.0),
-        year_exported_kwh=r.choice([0.0, 2.0], count),
-        doubt_pct=r.choice([0.0, 0.0, 0.7], count),
-        soc_at_s=mostly(NOW_S - 60, NOW_S - 901),
-        exported_at_s=mostly(NOW_S - 60, NOW_S - 901, -np.inf),
-        cycle_budget=mostly(100.0, 0.0, 0.1),
-        der_alarm=mostly(Tri.NO, Tri.YES, Tri.UNKNOWN),
+        **papers(r, mostly, count),
         burden_kwh=r.uniform(0, 30, count),
     )
 

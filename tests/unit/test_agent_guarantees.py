@@ -46,7 +46,7 @@ from ven_adapters.ven.reconcile import Do, reconcile
 from ven_adapters.ven.registration import Capacity
 from ven_adapters.ven.reporter import Owed
 from ven_adapters.ven.reports import Figures, Request, Wanted, body
-from ven_adapters.ven.roster import row_of
+from ven_adapters.ven.rows import row_of
 from ven_adapters.ven.steering import Course, Steering
 from ven_adapters.ven.store import Remembered, Store
 from vtn.client import VtnUnreachable

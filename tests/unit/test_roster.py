@@ -8,7 +8,8 @@ from ven_adapters.contract import Certainty, ChargeState, DirectiveKind, Directi
 from ven_adapters.ven.car import Car, cancelled
 from ven_adapters.ven.directives import DriverSettings, Left
 from ven_adapters.ven.reconcile import MAX_STOPS, MIN_DWELL_S, Do, reconcile
-from ven_adapters.ven.roster import Roster, held_of, row_of
+from ven_adapters.ven.roster import Roster
+from ven_adapters.ven.rows import held_of, row_of
 from ven_adapters.ven.store import DirectiveRow, HistoryRow, WearRow, print_at
 
 S = DirectiveState

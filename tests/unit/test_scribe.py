@@ -26,7 +26,8 @@ from ven_adapters.ven import dispatch
 from ven_adapters.ven.car import Car
 from ven_adapters.ven.dispatch import Dispatcher, Line
 from ven_adapters.ven.reconcile import Do, reconcile
-from ven_adapters.ven.roster import Roster, held_of, values_of
+from ven_adapters.ven.roster import Roster
+from ven_adapters.ven.rows import held_of, values_of
 from ven_adapters.ven.scribe import NotWritten, Scribe
 from ven_adapters.ven.store import DirectiveRow, Store, Values
 

@@ -91,7 +91,7 @@ class Counter:
             name = await self._book.key_name(key) if scheme.lower() == "bearer" and key else None
             if name is None:
                 raise Refused(HTTPStatus.UNAUTHORIZED, "a bearer key of this adapter is required")
-            self._pace.pay(f"app/{name}")
+            self._pace.pay(f"app/{name}", datetime.now(UTC))
             request[APP] = name
         return await handler(request)
 
@@ -198,7 +198,7 @@ class Counter:
         wrong = signatures.verify(self._app_secret, stamp, signature, raw, now_s=time.time())
         if wrong is not None:
             raise Refused(HTTPStatus.UNAUTHORIZED, wrong)
-        self._pace.pay("webhook")
+        self._pace.pay("webhook", datetime.now(UTC))
         told: Told = parse(Told, raw)
         once = Once(f"webhook/{told.event_id}", digest(raw), int(time.time()))
         act = BY_NAME[told.type]

@@ -1,7 +1,7 @@
 """How often a caller may ask: one bucket for each, in bounded memory. A flood from one app slows nobody else."""
 
 import collections
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 
 from ven_adapters.enrolling.problems import Refused
@@ -12,17 +12,16 @@ REMEMBERED = 1_000
 
 
 class Pace:
-    """At most `per_s` requests a second of each caller, ten seconds' worth at once; real time."""
+    """At most `per_s` requests a second of each caller, ten seconds' worth at once."""
 
     def __init__(self, per_s: float) -> None:
         self._per_s = per_s
         self._buckets: collections.OrderedDict[str, Bucket] = collections.OrderedDict()
 
-    def pay(self, caller: str, now: datetime | None = None) -> None:
+    def pay(self, caller: str, now: datetime) -> None:
         """Book a request; 429 with the seconds to wait when the caller has none left."""
-        at = now or datetime.now(UTC)
-        bucket = self._buckets.get(caller) or full_bucket(max(1.0, BURST_S * self._per_s), self._per_s, at)
-        self._buckets[caller], wait_s = take(bucket, at)
+        bucket = self._buckets.get(caller) or full_bucket(max(1.0, BURST_S * self._per_s), self._per_s, now)
+        self._buckets[caller], wait_s = take(bucket, now)
         self._buckets.move_to_end(caller)
         if len(self._buckets) > REMEMBERED:
             self._buckets.popitem(last=False)

@@ -103,6 +103,7 @@ class Book:
         """Queue an event; when nobody listens the oldest gives way, for `status` tells the same."""
         if self.queue.full():
             self.queue.get_nowait()
+            self.queue.task_done()
         self.queue.put_nowait(event)
 
     def _retire(self, window: Window) -> None:

@@ -16,6 +16,7 @@ from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport import oauth
 from ven_adapters.transport.grants import Folder, post, run
 from ven_adapters.transport.oauth import Ask, Client, Prompt
+from ven_adapters.transport.options import wrong
 from ven_adapters.transport.vendor import VendorSettings
 
 USUAL_RETURN = "http://localhost:9190/"
@@ -94,7 +95,7 @@ def options(given: Mapping[str, Any], usual: Options) -> Options:
 
 
 def _wrong(key: str, rule: str) -> BackendError:
-    return BackendError(ErrorCode.INVALID_REQUEST, f"settings.consent.{key}: {rule}")
+    return wrong(f"consent.{key}", rule)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ven_adapters.contract import (
     Snapshot,
     SnapshotsSeen,
     VehicleRef,
+    WriteDown,
 )
 from ven_adapters.transport.book import Book
 from ven_adapters.transport.cars import Careful, Cars, Pace
@@ -113,7 +114,11 @@ class KeptBackend:
         pushes = asyncio.create_task(self._take_pushes())
         try:
             while True:
-                yield await self._next(pushes)
+                event = await self._next(pushes)
+                try:
+                    yield event
+                finally:
+                    self._book.queue.task_done()
         finally:
             pushes.cancel()
             await asyncio.gather(pushes, return_exceptions=True)
@@ -182,6 +187,8 @@ class KeptBackend:
             for snapshot in event.snapshots if isinstance(event, SnapshotsSeen) else ():
                 self._keeping.observe(snapshot)
             self._book.say(event)
+            if isinstance(event, WriteDown):
+                await self._book.queue.join()  # it is answered for once the next event is asked for, and not before
 
     async def _next(self, pushes: asyncio.Task[None]) -> BackendEvent:
         """The next event; a push line that broke raises, so that the caller listens anew."""

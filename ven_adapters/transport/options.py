@@ -39,13 +39,9 @@ def backend_settings(settings: Mapping[str, Any]) -> BackendSettings:
     """The settings of one backend; BackendError INVALID_REQUEST names the key that is wrong, never its value."""
     given = {key: value for key, value in settings.items() if value is not None}
     clock = clock_of(given.pop("clock", None))
-    for key, value in given.items():
-        if key not in _KINDS:
-            raise _wrong(key, f"is not a setting; known are {', '.join(sorted((*_KINDS, 'clock')))}")
-        if not isinstance(value, _KINDS[key]) or isinstance(value, bool):
-            raise _wrong(key, f"must be {' or '.join(kind.__name__ for kind in _KINDS[key])}")
+    typed(given, _KINDS)
     if not str(given.get("url", "")).startswith(("http://", "https://")):
-        raise _wrong("url", "must begin with http:// or https://")
+        raise wrong("url", "must begin with http:// or https://")
     usual = Limits()
     return BackendSettings(
         url=given["url"],
@@ -67,7 +63,7 @@ def table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A table inside the settings; INVALID_REQUEST when it is not there."""
     found = settings.get(name)
     if not isinstance(found, Mapping):
-        raise _wrong(name, "is required: the table that says how owners' cars are read")
+        raise wrong(name, "is required: the table that says how owners' cars are read")
     return found
 
 
@@ -76,7 +72,7 @@ def _credentials(given: Mapping[str, Any]) -> Credentials:
         return Credentials(token=given["token"])
     missing = [key for key in _CLIENT if key not in given]
     if missing:
-        raise _wrong(missing[0], "is required when there is no token")
+        raise wrong(missing[0], "is required when there is no token")
     return Credentials(
         token_url=given["token_url"],
         client_id=given["client_id"],
@@ -106,8 +102,19 @@ def clock_of(given: Any) -> Clock:
     try:
         return parse_clock(str(given))
     except ValueError as error:
-        raise _wrong("clock", str(error)) from None
+        raise wrong("clock", str(error)) from None
 
 
-def _wrong(key: str, rule: str) -> BackendError:
+def typed(given: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], under: str = "") -> None:
+    """Refuse a key that is not among `kinds`, and a value of another kind; `under`: the table, with its dot."""
+    known = kinds if under else (*kinds, "clock")
+    for key, value in given.items():
+        if key not in kinds:
+            raise wrong(f"{under}{key}", f"is not a setting; known are {', '.join(sorted(known))}")
+        if not isinstance(value, kinds[key]) or (isinstance(value, bool) and bool not in kinds[key]):
+            raise wrong(f"{under}{key}", f"must be {' or '.join(kind.__name__ for kind in kinds[key])}")
+
+
+def wrong(key: str, rule: str) -> BackendError:
+    """What to raise for a setting: its name and the rule, never its value."""
     return BackendError(ErrorCode.INVALID_REQUEST, f"settings.{key}: {rule}")

@@ -1,11 +1,9 @@
 """Listen for a vendor's webhooks: any signature, any body; what is genuine goes to one bounded queue, each once.
 
 The automaker's file says whether a body is genuine and what it means. A body that is not genuine is answered 401 before
-it is read. A full queue answers 503, so the vendor delivers it again.
+it is read. What the line (`intake`) does not answer for is answered 503, so the vendor delivers it again.
 """
 
-import asyncio
-import collections
 import dataclasses
 import hashlib
 import hmac
@@ -17,11 +15,10 @@ import orjson
 from aiohttp import web
 
 from ven_adapters.contract import BackendError, BackendEvent
+from ven_adapters.transport.intake import Intake
 from ven_adapters.transport.listening import runner_of
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
-REMEMBERED = 10_000
-QUEUED = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -64,8 +61,7 @@ class Pushes:
 
     def __init__(self, door: Door, genuine: Genuine, read: Read, challenged: Challenged | None = None) -> None:
         self._door, self._genuine, self._read, self._challenged = door, genuine, read, challenged
-        self._queue: asyncio.Queue[tuple[BackendEvent, ...]] = asyncio.Queue(QUEUED)
-        self._seen: collections.OrderedDict[str, None] = collections.OrderedDict()
+        self._intake = Intake()
         self.port = door.port
 
     async def events(self) -> AsyncIterator[BackendEvent]:
@@ -78,7 +74,7 @@ class Pushes:
             await web.TCPSite(runner, self._door.host, self._door.port).start()
             self.port = int(runner.addresses[0][1])
             while True:
-                for event in await self._queue.get():
+                for event in await self._intake.batch():
                     yield event
         finally:
             await runner.cleanup()
@@ -92,9 +88,9 @@ class Pushes:
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             _log.warning("a webhook body was refused: it is not of the documented shape")
             return web.Response(status=400, text="body: is not of the documented shape")
-        return (
-            web.Response(status=401, text="signature does not match") if meaning is None else self._take(meaning, body)
-        )
+        if meaning is None:
+            return web.Response(status=401, text="signature does not match")
+        return await self._take(meaning, body)
 
     def _meaning(self, headers: Mapping[str, str], body: bytes) -> Meaning | None:
         """None for a body that is not genuine. A vendor's challenge comes unsigned: its answer proves us, not them."""
@@ -102,18 +98,9 @@ class Pushes:
             return self._read(orjson.loads(body))
         return None if self._challenged is None else self._challenged(body)
 
-    def _take(self, meaning: Meaning, body: bytes) -> web.Response:
+    async def _take(self, meaning: Meaning, body: bytes) -> web.Response:
         if meaning.answer is not None:
             return web.Response(body=orjson.dumps(meaning.answer), content_type="application/json")
-        once = meaning.once or hashlib.sha256(body).hexdigest()
-        if once in self._seen:
+        if await self._intake.offer(meaning.once or hashlib.sha256(body).hexdigest(), meaning.events):
             return web.Response(status=200)
-        if meaning.events:
-            try:
-                self._queue.put_nowait(meaning.events)
-            except asyncio.QueueFull:
-                return web.Response(status=503, headers={"Retry-After": "1"})
-        self._seen[once] = None
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-        return web.Response(status=200)
+        return web.Response(status=503, headers={"Retry-After": "1"})

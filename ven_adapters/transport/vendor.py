@@ -22,7 +22,7 @@ from ven_adapters.transport.cars import Pace
 from ven_adapters.transport.grants import Tokens
 from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.oauth import Client
-from ven_adapters.transport.options import clock_of
+from ven_adapters.transport.options import clock_of, typed, wrong
 from ven_adapters.transport.pseudonyms import Pseudonyms
 from ven_adapters.transport.purse import Purse
 from ven_adapters.transport.pushes import Door
@@ -94,11 +94,13 @@ def vendor_settings(name: str, settings: Mapping[str, Any], usual: Limits | None
     usual = usual or Limits(answer_s=30.0)
     given = {key: value for key, value in settings.items() if value is not None}
     clock = clock_of(given.pop("clock", None))
-    for key, value in given.items():
-        _check(key, value)
+    typed(given, _KINDS)
     for key in _REQUIRED:
         if not given.get(key):
-            raise _wrong(key, "is required")
+            raise wrong(key, "is required")
+    for key in ("url", "token_url"):
+        if not given[key].startswith(("http://", "https://")):
+            raise wrong(key, "must begin with http:// or https://")
     state = Path(given["state"]) if "state" in given else None
     secret = given.get("webhook_secret")
     return VendorSettings(
@@ -119,26 +121,12 @@ def vendor_settings(name: str, settings: Mapping[str, Any], usual: Limits | None
     )
 
 
-def _check(key: str, value: Any) -> None:
-    kinds = _KINDS.get(key)
-    if kinds is None:
-        raise _wrong(key, f"is not a setting; known are {', '.join(sorted((*_KINDS, 'clock')))}")
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise _wrong(key, f"must be {' or '.join(kind.__name__ for kind in kinds)}")
-    if key in ("url", "token_url") and not str(value).startswith(("http://", "https://")):
-        raise _wrong(key, "must begin with http:// or https://")
-
-
 def _place(ref: str, place: Any) -> tuple[float, float]:
     try:
         latitude, longitude = place
         return float(latitude), float(longitude)
     except (TypeError, ValueError):
-        raise _wrong(f"homes.{ref}", "must be [latitude, longitude]") from None
-
-
-def _wrong(key: str, rule: str) -> BackendError:
-    return BackendError(ErrorCode.INVALID_REQUEST, f"settings.{key}: {rule}")
+        raise wrong(f"homes.{ref}", "must be [latitude, longitude]") from None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import orjson
 from ven_adapters.contract import FINAL_STATES, Certainty, DirectiveState, DriverChoice
 from ven_adapters.ven import evidence
 from ven_adapters.ven.directives import Held
-from ven_adapters.ven.roster import held_of
+from ven_adapters.ven.rows import held_of
 from ven_adapters.ven.store import Facts, HistoryRow, ZoneRow, parse_at
 
 LOOKS_BACK = timedelta(hours=12)

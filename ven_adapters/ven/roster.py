@@ -7,26 +7,16 @@ import collections
 import dataclasses
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-import orjson
-
 from ven_adapters.contract import (
     BackendError,
-    Certainty,
-    Directive,
-    DirectiveKind,
     DirectiveState,
     DirectiveStatus,
     ErrorCode,
-    OnCommLoss,
     OnEnd,
-    OptOut,
-    Origin,
-    Rung,
-    Setting,
     Snapshot,
 )
 from ven_adapters.ven import directives, evidence
@@ -45,7 +35,8 @@ from ven_adapters.ven.car import (
     worn,
     worn_since,
 )
-from ven_adapters.ven.directives import DriverSettings, Held
+from ven_adapters.ven.directives import Held
+from ven_adapters.ven.rows import held_of, values_of
 from ven_adapters.ven.store import DirectiveRow, Values, WearRow, parse_at, print_at
 
 T = TypeVar("T")
@@ -342,62 +333,3 @@ def _wear_of(ref: str, car: Car) -> dict[str, Any]:
 def lost(error: BackendError) -> bool:
     """Whether the backend says that it does not know the directive asked about."""
     return error.code is ErrorCode.INVALID_REQUEST
-
-
-def values_of(held: Held) -> dict[str, Any]:
-    """A held directive as the store keeps it, the values of a `DirectiveRow`."""
-    directive = held.directive
-    return {
-        "directive_id": directive.directive_id,
-        "vehicle_ref": directive.vehicle_ref,
-        "event_id": directive.origin.event_id if directive.origin else None,
-        "state": held.state.value,
-        "certainty": int(held.certainty),
-        "final": held.final,
-        "confirmed": held.confirmed_once,
-        "ends_at": print_at(directive.end),
-        "document": orjson.dumps(held).decode(),
-    }
-
-
-def row_of(held: Held) -> DirectiveRow:
-    """A held directive as the store gives it back."""
-    return DirectiveRow(**values_of(held))
-
-
-def held_of(row: DirectiveRow) -> Held:
-    """A stored directive, live again."""
-    raw = orjson.loads(row.document)
-    told = raw.pop("directive")
-    origin = told.pop("origin")
-    directive = Directive(**{**_typed(told, _DIRECTIVE), "origin": Origin(**origin) if origin else None})
-    setting, before = raw.pop("setting"), raw.pop("before")
-    return Held(
-        directive,
-        **_typed(raw, _HELD),
-        setting=Setting(**_typed(setting, {"rung": Rung})) if setting else None,
-        before=DriverSettings(**before) if before else None,
-    )
-
-
-_DIRECTIVE: Mapping[str, Callable[[Any], Any]] = {
-    "kind": DirectiveKind,
-    "start": parse_at,
-    "end": parse_at,
-    "not_after": parse_at,
-    "ready_by": parse_at,
-    "on_end": OnEnd,
-    "on_comm_loss": OnCommLoss,
-    "opt_out": OptOut,
-}
-_HELD: Mapping[str, Callable[[Any], Any]] = {
-    "state": DirectiveState,
-    "certainty": Certainty,
-    "error": ErrorCode,
-    **dict.fromkeys(("changed_at", "sent_at", "retry_at", "confirmed_at", "contradicted_at", "unplugged_at"), parse_at),
-    **dict.fromkeys(("woken_at", "ending_at"), parse_at),
-}
-
-
-def _typed(raw: Mapping[str, Any], types: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
-    return {name: types[name](value) if name in types and value is not None else value for name, value in raw.items()}

@@ -13,7 +13,6 @@ LEAST_WAIT_S = 10.0
 MOST_SENDS = 5
 MOST_TRIES = 4
 MOST_ON_A_CUT = 2
-NO_EFFECT = {DirectiveState.REQUESTED, DirectiveState.ACCEPTED}
 
 
 @check(Group.FAULTS, "D 4", fault="rate_limited")

@@ -15,6 +15,7 @@ import orjson
 from aiohttp import web
 
 from ven_adapters.kit.stage import LOST_ANSWERS, Contact, ContactKind, Effect, StageFactory, Truth
+from ven_adapters.kit.stages.cars import truth_of
 from ven_adapters.simulator.endpoints import Backend, application
 from ven_adapters.simulator.faults import BY_NAME
 from ven_adapters.simulator.push import Pusher
@@ -124,22 +125,7 @@ class BackendStage:
 
     def truth(self, ref: str) -> Truth:
         """What the physics says of a car now."""
-        cloud = self._cloud
-        cloud.advance(self.clock.now())
-        car, world = cloud.car(ref), cloud.world
-        usable_wh = float(world.packs.usable_wh[car])
-        return Truth(
-            power_w=float(world.power_w[car]),
-            soc_pct=100.0 * float(world.soc_wh[car]) / usable_wh,
-            plugged=bool(world.plugged[car]),
-            at_home=bool(world.home[car]),
-            asleep=bool(cloud.asleep[car] or cloud.frailty.unheard[car]),
-            as_driver_set=cloud.as_driver_set(car),
-            target_soc_pct=100.0 * float(world.target_wh[car]) / usable_wh,
-            reserve_soc_pct=100.0 * float(world.reserve_wh[car]) / usable_wh,
-            charged_wh=float(world.added_wh[car]),
-            discharged_wh=float(world.exported_wh[car]),
-        )
+        return truth_of(self._cloud, ref, self.clock.now())
 
     def ledger(self, ref: str) -> Sequence[Effect]:
         """Every directive that was taken for a car."""

@@ -15,6 +15,7 @@ import logging
 import math
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -151,14 +152,15 @@ class Door:
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         station = station_of(request.path)
         who = str(connection.remote_address[0]), station if station in self._settings.passwords else ""
-        wait_s = self._guesses.wait_s(who)
+        now = datetime.now(UTC)
+        wait_s = self._guesses.wait_s(who, now)
         if wait_s:
             again = Headers({"Retry-After": str(math.ceil(wait_s)), "Content-Length": "0", "Connection": "close"})
             return Response(http.HTTPStatus.TOO_MANY_REQUESTS, "Too Many Requests", again)
         if self._fits(connection, station, request):
             connection.username = station
             return None
-        self._guesses.wrong(who)
+        self._guesses.wrong(who, now)
         headers = Headers({"WWW-Authenticate": 'Basic realm="ocpp"', "Content-Length": "0", "Connection": "close"})
         return Response(http.HTTPStatus.UNAUTHORIZED, "Unauthorized", headers)
 

@@ -5,7 +5,7 @@ address, and another station behind the same one, are not touched. What is remem
 """
 
 import collections
-from datetime import UTC, datetime
+from datetime import datetime
 
 from ven_adapters.transport.retry import Bucket, full_bucket, take
 
@@ -21,14 +21,13 @@ class Guesses:
     def __init__(self) -> None:
         self._left: collections.OrderedDict[Who, Bucket] = collections.OrderedDict()
 
-    def wait_s(self, who: Who, now: datetime | None = None) -> float:
+    def wait_s(self, who: Who, now: datetime) -> float:
         """How long this one has to wait before he is heard again; 0.0 for most."""
         left = self._left.get(who)
-        return 0.0 if left is None else take(left, now or datetime.now(UTC))[1]
+        return 0.0 if left is None else take(left, now)[1]
 
-    def wrong(self, who: Who, now: datetime | None = None) -> None:
+    def wrong(self, who: Who, now: datetime) -> None:
         """A guess was wrong."""
-        now = now or datetime.now(UTC)
         left = self._left.pop(who, None) or full_bucket(AT_ONCE, 1.0 / EVERY_S, now)
         self._left[who] = take(left, now)[0]
         if len(self._left) > REMEMBERED:

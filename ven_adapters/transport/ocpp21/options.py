@@ -11,9 +11,8 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.ocpp21.door import (
     BASIC_IN_CLEAR,
     CLIENT_CERTIFICATE,
@@ -22,7 +21,8 @@ from ven_adapters.transport.ocpp21.door import (
     tls_of,
 )
 from ven_adapters.transport.ocpp21.points import Place
-from vtn.clock import Clock, RealClock, parse_clock
+from ven_adapters.transport.options import clock_of, typed, wrong
+from vtn.clock import Clock
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 64  # OCPP 2.1, BasicAuthPassword
 _IDENTITY = re.compile(r"[A-Za-z0-9*\-_=:+|@.]{1,48}")  # OCPP 2.1, identifierString
@@ -72,7 +72,7 @@ class CentralSettings:
 def central_settings(settings: Mapping[str, Any]) -> CentralSettings:
     """The settings of one central system; BackendError INVALID_REQUEST names the key that is wrong."""
     given = {key: value for key, value in settings.items() if value is not None}
-    clock = _clock(given.pop("clock", None))
+    clock = clock_of(given.pop("clock", None))
     _typed(given, _KINDS, "")
     door = _door(given)
     times: dict[str, Any] = {key: given[key] for key in ("offline_limit_s", "heartbeat_s", "answer_s") if key in given}
@@ -81,32 +81,29 @@ def central_settings(settings: Mapping[str, Any]) -> CentralSettings:
 
 
 def _typed(given: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], under: str) -> None:
+    typed(given, kinds, under)
     for key, value in given.items():
-        if key not in kinds:
-            raise _wrong(f"{under}{key}", f"is not a setting; known are {', '.join(sorted(kinds))}")
-        if not isinstance(value, kinds[key]) or isinstance(value, bool):
-            raise _wrong(f"{under}{key}", f"must be {' or '.join(kind.__name__ for kind in kinds[key])}")
         if isinstance(value, (int, float)) and (value < 0 or (value == 0 and key not in _MAY_BE_ZERO)):
-            raise _wrong(f"{under}{key}", "must be above zero")
+            raise wrong(f"{under}{key}", "must be above zero")
 
 
 def _door(given: Mapping[str, Any]) -> DoorSettings:
     profile = given.get("security_profile", BASIC_IN_CLEAR)
     if profile not in range(BASIC_IN_CLEAR, CLIENT_CERTIFICATE + 1):
-        raise _wrong("security_profile", "must be 1, 2 or 3")
+        raise wrong("security_profile", "must be 1, 2 or 3")
     host = given.get("host", "127.0.0.1")
     if profile == BASIC_IN_CLEAR and not is_loopback(host):
-        raise _wrong("security_profile", "1 sends passwords in the clear and is for loopback addresses only")
+        raise wrong("security_profile", "1 sends passwords in the clear and is for loopback addresses only")
     needed = ("certificate", "private_key", "client_ca")[: {1: 0, 2: 2, 3: 3}[profile]]
     files: dict[str, Any] = {key: Path(given[key]) for key in needed if key in given}
     if len(files) < len(needed):
-        raise _wrong(next(key for key in needed if key not in files), f"is required by security profile {profile}")
+        raise wrong(next(key for key in needed if key not in files), f"is required by security profile {profile}")
     bounds: dict[str, Any] = {key: given[key] for key in ("connections", "frame_bytes", "ping_s") if key in given}
     door = DoorSettings(host, given.get("port", 9310), profile, _passwords(given, profile), **files, **bounds)
     try:
         tls_of(door)
     except OSError as error:
-        raise _wrong(" or ".join(needed), f"cannot be used: {error.strerror or type(error).__name__}") from None
+        raise wrong(" or ".join(needed), f"cannot be used: {error.strerror or type(error).__name__}") from None
     return door
 
 
@@ -115,11 +112,11 @@ def _passwords(given: Mapping[str, Any], profile: int) -> dict[str, str | None]:
     for station, row in given.get("stations", {}).items():
         where = f"stations.{station}"
         if not isinstance(row, dict) or not _IDENTITY.fullmatch(station):
-            raise _wrong(where, "must be a table under an identity of 1 to 48 characters a-z A-Z 0-9 *-_=:+|@.")
+            raise wrong(where, "must be a table under an identity of 1 to 48 characters a-z A-Z 0-9 *-_=:+|@.")
         _typed(row, {"password": (str,)}, f"{where}.")
         out[station] = row.get("password")
         if profile != CLIENT_CERTIFICATE and not SHORTEST_PASSWORD <= len(out[station] or "") <= LONGEST_PASSWORD:
-            raise _wrong(f"{where}.password", f"must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
+            raise wrong(f"{where}.password", f"must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
     return out
 
 
@@ -128,29 +125,14 @@ def _places(given: Mapping[str, Any], door: DoorSettings) -> tuple[Place, ...]:
     for ref, row in given.get("vehicles", {}).items():
         where = f"vehicles.{ref}."
         if not isinstance(row, dict):
-            raise _wrong(f"vehicles.{ref}", "must be a table")
+            raise wrong(f"vehicles.{ref}", "must be a table")
         _typed(row, _PLACE, where)
         missing = [key for key in _NEEDED if key not in row]
         if missing:
-            raise _wrong(where + missing[0], "is required")
+            raise wrong(where + missing[0], "is required")
         place = Place(ref, **row)
         if place.station not in door.passwords:
-            raise _wrong(f"{where}station", "is not one of stations")
+            raise wrong(f"{where}station", "is not one of stations")
         if places.setdefault((place.station, place.evse), place) is not place:
-            raise _wrong(f"{where}evse", "is taken by another car")
+            raise wrong(f"{where}evse", "is taken by another car")
     return tuple(places.values())
-
-
-def _clock(given: Any) -> Clock:
-    if given is None:
-        return RealClock()
-    if hasattr(given, "now"):
-        return cast("Clock", given)
-    try:
-        return parse_clock(str(given))
-    except ValueError as error:
-        raise _wrong("clock", str(error)) from None
-
-
-def _wrong(key: str, rule: str) -> BackendError:
-    return BackendError(ErrorCode.INVALID_REQUEST, f"settings.{key}: {rule}")

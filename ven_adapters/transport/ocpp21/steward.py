@@ -22,7 +22,6 @@ from ven_adapters.contract import (
     ErrorCode,
     Known,
     Reading,
-    Rung,
     Setting,
     Snapshot,
 )
@@ -344,11 +343,6 @@ class Steward:
                 continue
             self._let_go(record)
         self.changed(ref)
-
-
-def gives_back(setting: Setting) -> bool:
-    """Whether a setting asks nothing of the car."""
-    return setting.rung is Rung.RESUME
 
 
 def _alarm(station: Station) -> Reading[Known] | None:
