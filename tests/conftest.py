@@ -7,6 +7,13 @@ import warnings
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How slow a machine is says nothing about a claim: a loaded one fails no test.
+settings.register_profile("everyday", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Thirty times the default of a hundred: the laws of planning then see more than 20,000 examples.
+settings.register_profile("laws", settings.get_profile("everyday"), max_examples=3_000)
+settings.load_profile("everyday")
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,8 @@
-"""How many examples hypothesis tries: few every day, many with `--hypothesis-profile laws`; and how many it tried."""
+"""How many examples of the laws hypothesis tried; `tests/conftest.py` says how many it tries."""
 
 import collections
 
 import pytest
-from hypothesis import settings
-
-# Thirty times the default of a hundred: the laws of planning then see more than 20,000 examples.
-settings.register_profile("laws", max_examples=3_000, deadline=None)
 
 TRIED = pytest.StashKey[collections.Counter]()
 

@@ -41,7 +41,7 @@ def law(examples):
             return inner(*values, **named)
 
         test.hypothesis.inner_test = counted
-        law_of_all = settings(max_examples=examples * times, deadline=None)(test)
+        law_of_all = settings(max_examples=examples * times)(test)
         law_of_all.tried = tried
         return law_of_all
 

@@ -322,7 +322,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(ObjectType), JSON, st.booleans())
 def test_no_body_breaks_the_translation(kind, body, is_bl):
     body = {**NEEDED, **body} if isinstance(body, dict) else body

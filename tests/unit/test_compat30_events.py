@@ -247,7 +247,7 @@ EVENTS = st.builds(
 INSTANTS = st.sampled_from([LATER, parse_date_time(AT), parse_date_time(NOW), datetime(9999, 12, 31, tzinfo=UTC)])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(EVENTS, INSTANTS)
 def test_every_event_can_be_shown_whole_and_bounded(content, now):
     found = show(content, now=now)
@@ -259,7 +259,7 @@ def test_every_event_can_be_shown_whole_and_bounded(content, now):
             assert not parse_duration(one["intervalPeriod"]["duration"]).infinite
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(EVENTS, INSTANTS)
 def test_the_same_interval_has_the_same_id_at_every_reading(content, now):
     written = unrolled(content)
@@ -270,7 +270,7 @@ def test_the_same_interval_has_the_same_id_at_every_reading(content, now):
     assert all(first[number] == second[number] for number in first.keys() & second.keys())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(EVENTS, INSTANTS)
 def test_an_event_that_comes_back_as_it_was_shown_keeps_its_timing(content, now):
     held = content

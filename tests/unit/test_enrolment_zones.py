@@ -36,7 +36,7 @@ def test_too_few_cars_in_all_form_no_group():
     st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("abcdef"), max_size=6),
     st.integers(1, 25),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_group_is_ever_smaller_than_agreed_whatever_the_parents(cars, parents, smallest):
     group = merge_zones(cars, parents, smallest)
     sizes = {name: sum(cars[zone] for zone in cars if group.get(zone) == name) for name in group.values()}

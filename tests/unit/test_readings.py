@@ -52,7 +52,7 @@ SNAPSHOTS = st.fixed_dictionaries({name: readings_of(name) for name in FIELDS})
 
 
 @given(SNAPSHOTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_snapshot_comes_back_as_it_was_told(fields):
     made, told = held(), Snapshot("a", **fields)
     made["a"] = told

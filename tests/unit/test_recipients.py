@@ -228,7 +228,7 @@ def may_see(state, viewer, asked):
     return inside and (not state.targets or bool(shared))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(events, events, viewers, st.none() | labels.filter(bool), st.none() | programs)
 def test_a_ven_never_hears_of_what_it_may_not_see(before, after, viewer, asked, program):
     saw, sees = (program in {None, state.program_id} and may_see(state, viewer, asked) for state in (before, after))
@@ -243,7 +243,7 @@ def test_a_ven_never_hears_of_what_it_may_not_see(before, after, viewer, asked, 
         assert set(notification(Told(Op.UPDATE, state), viewer)["object"]["targets"]) <= viewer.grants
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(events, viewers, viewers, st.none() | labels)
 def test_equal_view_keys_mean_equal_messages(state, one, other, asked):
     lens = Lens(frozenset(asked) if asked else None)

@@ -292,7 +292,7 @@ outcomes = st.sampled_from([None, None, ErrorCode.RATE_LIMITED, ErrorCode.OUTCOM
 
 
 @given(st.lists(st.tuples(desires, outcomes, st.integers(1, 900), st.booleans()), max_size=20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_two_commands_are_ever_in_flight_and_no_flip_beats_the_dwell(moves):
     """Whatever is wanted, whatever comes back and however late: one call at a time, and rest between flips."""
     car, now_s, in_flight, flips = Car(), 0, None, []

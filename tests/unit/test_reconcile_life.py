@@ -235,7 +235,7 @@ def test_what_never_left_expires_at_its_last_instant_and_what_is_in_doubt_does_n
     st.integers(0, 2000),
     st.integers(-500, 2000),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_in_force_never_rests_on_telemetry_older_than_send_or_start(readings, kind, sent_s, start_s):
     held = accepted(kind, at_s=sent_s, start_s=start_s)
     for observed_s, power_w, plugged, state in readings:

@@ -286,7 +286,7 @@ def test_a_sample_is_the_last_at_or_before_its_instant():
     st.lists(st.tuples(st.integers(1, 4000), st.floats(0, 11000), st.floats(0, 7000)), min_size=1, max_size=20),
     st.lists(st.integers(0, 1300), max_size=6),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_energy_is_lost_or_made_however_a_day_is_cut_at_its_minutes(steps, cuts):
     at_s, added, exported = 0, 0.0, 0.0
     snapshots = [seen("a", 0, 0.0, 0.0, 0.0)]

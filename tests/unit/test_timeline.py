@@ -277,7 +277,7 @@ NO_LENGTH_FOR_EVER = [({"duration": "PT0.000001S"}, "9999-12-31T23:59:59Z", 3), 
 
 @example(CENTURIES_BESIDE, {"duration": "PT1H"}, None, "P99999999W")
 @example(NO_LENGTH_FOR_EVER, {"duration": "PT0S"}, None, "P99999999W")
-@settings(max_examples=150, deadline=1000)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(ODD_PERIODS, ODD_STARTS, st.integers(0, 3)), max_size=3),
     ODD_PERIODS,

@@ -115,7 +115,7 @@ def test_the_ven_chooses_when_there_is_nothing_to_count(one, frequency, ad_hoc):
 NUMBERS = st.none() | st.sampled_from([-1, 0, 1, 2, 3, 2**31 - 1])
 
 
-@settings(max_examples=100, deadline=1000)
+@settings(max_examples=100)
 @given(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.booleans(), st.sampled_from([FOUR, LOOP, event(period=AT_DAY)]))
 def test_any_legal_descriptor_is_scheduled_in_order(first, count, frequency, repeat, historical, one):
     numbers = {"startInterval": first, "numIntervals": count, "frequency": frequency, "repeat": repeat}
