@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pydantic
 
+from vtn.bounds import Bounds
 from vtn.clock import parse_clock
 from vtn.rules.privacy import Match
 from vtn.settings import Section
@@ -201,6 +202,7 @@ class Settings(Section):
     webhooks: Webhooks = Webhooks()
     auth: Auth = Auth()
     discovery: Discovery = Discovery()
+    bounds: Bounds = Bounds()
     protocol: Protocol = Protocol()
 
     @pydantic.field_validator("auth")

@@ -7,7 +7,7 @@ import pytest
 
 from vtn.config import Settings
 from vtn.errors import ConfigError
-from vtn.settings import load
+from vtn.settings import Section, load
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "vtn.example.toml"
 
@@ -27,10 +27,19 @@ def test_the_example_file_says_what_the_defaults_are():
     assert load(Settings, EXAMPLE, prefix="EVTN", environ={}) == Settings()
 
 
+def names_of(section, under):
+    """Every setting of a section and of the tables inside it, as (table, key)."""
+    for key, value in section:
+        if isinstance(value, Section):
+            yield from names_of(value, f"{under}{key}.")
+        else:
+            yield under.rstrip("."), key
+
+
 def test_the_example_file_names_every_setting():
     text = EXAMPLE.read_text()
-    every = {f"{section}.{key}" for section, values in Settings() for key, _ in values}
-    lines = {name: rf"^(# )?(\[+{name.partition('.')[0]}\.)?{name.partition('.')[2]}(\]| =)" for name in every}
+    every = set(names_of(Settings(), ""))
+    lines = {name: rf"^(# )?(\[+{re.escape(name[0])}\.)?{name[1]}(\]| =)" for name in every}
     assert {name for name, line in lines.items() if re.search(line, text, re.MULTILINE)} == every
 
 
