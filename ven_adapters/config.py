@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pydantic
 
-from vtn.clock import Clock, SimulatedClock, parse_clock
+from vtn.clock import Clock, parse_clock
 from vtn.settings import Section, load
 
 Seconds = Annotated[float, pydantic.Field(gt=0)]
@@ -51,7 +51,7 @@ class WakeSettings(Section):
 
     def paced(self, clock: Clock) -> Self:
         """The same, in real seconds."""
-        speed = clock.speed if isinstance(clock, SimulatedClock) else 1.0
+        speed = float(getattr(clock, "speed", 1.0))
 
         def real_s(seconds: float) -> float:
             return max(seconds / speed, min(seconds, SHORTEST_PACED_S))

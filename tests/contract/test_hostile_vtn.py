@@ -21,12 +21,6 @@ VEN = {"id": "v1", "objectType": "VEN", "clientID": "c", "venName": "x", **AT}
 RESOURCE = {"id": "r1", "objectType": "RESOURCE", "clientID": "c", "resourceName": "bay", "venID": "v1", **AT}
 PROGRAM = {"id": "p1", "objectType": "PROGRAM", "programName": "p", **AT}
 SUBSCRIPTION = {"id": "s1", "objectType": "SUBSCRIPTION", "clientID": "c", "clientName": "x", **AT}
-    "id": "s1",
-    "objectType": "SUBSCRIPTION",
-    "clientID": "c",
-    "clientName": "x",
-    "objectOperations": [],
-} | AT
 EVENT = {
     "id": "e1",
     "objectType": "EVENT",
