@@ -170,7 +170,7 @@ async def adapter(hostile, folder, mode):
         await asyncio.wait_for(task, 20)
 
 
-async def until(holds, task, within_s=20.0):
+async def until(holds, task, within_s=90.0):
     """Wait until something holds; the adapter may not end meanwhile."""
     deadline = time.monotonic() + within_s
     while not holds():
