@@ -33,6 +33,11 @@ USUAL = {
     "meter_s": 60.0,
     "plugged": True,
     "highest_level": "9",
+    "rate_unit": "A,W",
+    "taken_units": ["A", "W"],
+    "phases": 3,
+    "voltage_v": 230,
+    "clock_ahead_s": 0,
     "evse": 1,
 }
 TRANSFERS = ["AC_BPT", "AC_three_phase"]
@@ -162,6 +167,7 @@ class Line(ChargePoint):
             "SupportedOperationModes": "ChargingOnly,CentralSetpoint,Idle",
             "SupportedEnergyTransferModes": ",".join(TRANSFERS),
             "ProfileStackLevel": given["highest_level"],
+            "RateUnit": given["rate_unit"],
         }
         return call_result.GetVariables(
             [
@@ -177,6 +183,8 @@ class Line(ChargePoint):
             return call_result.SetChargingProfile("Rejected", status_info={"reason_code": station.refusals.popleft()})
         if charging_profile["transaction_id"] != station.car.transaction or evse_id != station.given["evse"]:
             return call_result.SetChargingProfile("Rejected", status_info={"reason_code": "TxNotFound"})
+        if charging_profile["charging_schedule"][0]["charging_rate_unit"] not in station.given["taken_units"]:
+            return call_result.SetChargingProfile("Rejected", status_info={"reason_code": "UnsupportedRateUnit"})
         station.car.profiles[charging_profile["id"]] = charging_profile
         station.sets.append(charging_profile)
         return call_result.SetChargingProfile("Accepted")
@@ -319,7 +327,7 @@ class Station:
             stamp(self.clock.now()),
             info | more,
             reason,
-            evse={"id": self.given["evse"]},
+            evse={"id": self.given["evse"]} if kind == "Started" else None,  # E01.FR.16: once is enough
             meter_value=[self.car.meter()],
             offline=self.line is None,
         )
