@@ -350,11 +350,10 @@ def _folded(snapshot: Snapshot, one: Measured, heard: datetime, *, late: bool) -
         "voltage_v": one.voltage_v,
     }
     fresh: dict[str, Any] = {}
+    at = min(one.at, heard)  # as it is kept
     for name, value in names.items():
         held = getattr(snapshot, name)
-        if value is not None and (
-            held is None or held.observed_at < one.at or (held.observed_at == one.at and not late)
-        ):
-            source = DERIVED if one.derived and name == "power_w" else SOURCE
-            fresh[name] = reading(value, one.at, heard, source)
+        newer = held is None or held.observed_at < at or (held.observed_at == at and not late)
+        if value is not None and newer:
+            fresh[name] = reading(value, one.at, heard, DERIVED if one.derived and name == "power_w" else SOURCE)
     return dataclasses.replace(snapshot, **fresh)
