@@ -21,6 +21,7 @@ from ven_adapters.contract import (
     OnCommLoss,
     Reachability,
     Rung,
+    Validity,
 )
 from ven_adapters.oems import ocpp
 
@@ -297,6 +298,38 @@ async def test_a_rejection_is_told_in_the_contracts_words(rig, reason, code):
         await rig.peer.do("refuse", reason=reason)
     await rig.peer.state()
     assert (await refused(rig.submit(rig.directive(power_w=3_000)))).code is code
+
+
+@pytest.mark.parametrize("said", ["A", "A,W"], ids=["says-it", "refuses-watts"])
+async def test_a_station_that_takes_amperes_alone_is_capped_and_paused_in_them(said):
+    async with plugged_in(rate_unit=said, taken_units=["A"]) as rig:
+        cap = rig.directive(power_w=5_000)
+        ack = await rig.submit(cap)
+        assert (ack.setting.rung, ack.setting.current_a, ack.setting.power_w) == (Rung.CURRENT, 7, 4_830)
+        assert (await rig.reaches(cap, S.IN_FORCE)).certainty is Certainty.METERED
+        await rig.measures(lambda power_w: power_w == 4_830)
+        capability = await rig.backend.capabilities(CAR)
+        assert (capability.can_set_power, capability.current.max_a) == (False, 15)
+        pause = rig.directive(DirectiveKind.CURTAIL)
+        await rig.submit(pause)
+        await rig.reaches(pause, S.IN_FORCE)
+        schedules = [one["charging_schedule"][0] for one in (await rig.peer.state())["sets"]]
+        told = [(one["charging_rate_unit"], one["charging_schedule_period"][0]["limit"]) for one in schedules]
+        assert told == [("A", 7.0), ("A", 0.0)]
+
+
+async def test_a_station_whose_clock_is_out_is_told_of_and_proves_nothing_until_it_is_right(rig):
+    await rig.peer.do("clock", ahead_s=7_200)
+    await rig.peer.state()
+    await rig.until(lambda one: getattr(one, "power_w", None) is not None and one.power_w.validity is not Validity.OK)
+    directive = rig.directive(DirectiveKind.CURTAIL)
+    await rig.submit(directive)
+    await rig.until(lambda one: getattr(one, "power_w", None) is not None and one.power_w.value == 0)
+    status = await rig.backend.status(CAR, directive.directive_id)
+    assert (status.state, status.certainty) == (S.ACCEPTED, Certainty.ACCEPTED)
+    assert status.detail == "the station's clock is 2 h ahead"
+    await rig.peer.do("clock", ahead_s=0)
+    assert (await rig.reaches(directive, S.IN_FORCE)).certainty is Certainty.METERED
 
 
 async def test_a_release_takes_every_profile_away_and_the_car_charges_again(rig):
