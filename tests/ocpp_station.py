@@ -38,6 +38,7 @@ USUAL = {
     "phases": 3,
     "voltage_v": 230,
     "clock_ahead_s": 0,
+    "v2x_by_evse": False,
     "evse": 1,
 }
 TRANSFERS = ["AC_BPT", "AC_three_phase"]
@@ -180,12 +181,15 @@ class Line(ChargePoint):
             "ProfileStackLevel": given["highest_level"],
             "RateUnit": given["rate_unit"],
         }
-        return call_result.GetVariables(
-            [
-                {**one, "attribute_status": "Accepted", "attribute_value": known[one["variable"]["name"]]}
-                for one in get_variable_data
-            ]
-        )
+        rows = []
+        for one in get_variable_data:
+            whole = not (given["v2x_by_evse"] and one["component"]["name"] == "V2XChargingCtrlr")
+            if whole or one["component"].get("evse", {}).get("id") == given["evse"]:
+                told = {"attribute_status": "Accepted", "attribute_value": known[one["variable"]["name"]]}
+            else:
+                told = {"attribute_status": "UnknownComponent"}
+            rows.append({**one, **told})
+        return call_result.GetVariables(rows)
 
     @on(Action.set_charging_profile)
     def set_profile(self, evse_id, charging_profile):

@@ -164,6 +164,14 @@ async def test_a_station_without_v2x_has_no_discharge():
         assert (await refused(rig.submit(rig.discharge()))).code is ErrorCode.NOT_SUPPORTED
 
 
+async def test_an_evse_that_speaks_for_itself_has_its_discharge():
+    async with plugged_in({"vehicles": {CAR: place(evse=2)}}, v2x_by_evse=True, evse=2) as rig:
+        assert (await rig.backend.capabilities(CAR)).discharge is not None
+        directive = rig.discharge()
+        await rig.submit(directive)
+        await rig.reaches(directive, S.IN_FORCE)
+
+
 async def test_a_der_alarm_stops_a_discharge_and_forbids_another(rig):
     directive = rig.discharge()
     await rig.submit(directive)

@@ -347,6 +347,39 @@ def test_a_clock_a_few_minutes_ahead_is_to_be_used_and_proves_nothing():
     assert (power.value, power.validity, power.observed_at) == (4_000, Validity.STALE, NOW)
 
 
+def test_whoever_asks_the_time_is_told_ours():
+    counter = Counter()
+    assert counter.call("Heartbeat", {})["currentTime"] == stamp(NOW)
+    boot = {"reason": "PowerUp", "chargingStation": {"model": "m", "vendorName": "v"}}
+    assert counter.call("BootNotification", boot)["currentTime"] == stamp(NOW)
+
+
+# Alarms.
+
+
+@pytest.mark.parametrize(
+    ("ends", "left"),
+    [
+        ([("LVMustTrip", "UnderVoltage")], 1),
+        ([("LVMustTrip", None)], 1),
+        ([("LVMustTrip", None), ("LVMomCess", "UnderVoltage")], 0),
+        ([("HVMustTrip", "UnderVoltage")], 2),
+    ],
+)
+def test_an_alarm_stands_until_its_own_end(ends, left):
+    counter = Counter()
+
+    def tell(kind, fault, **more):
+        named = {} if fault is None else {"gridEventFault": fault}
+        counter.call("NotifyDERAlarm", {"controlType": kind, "timestamp": stamp(NOW)} | named | more)
+
+    for kind in ("LVMustTrip", "LVMomCess"):
+        tell(kind, "UnderVoltage")
+    for end in ends:
+        tell(*end, alarmEnded=True)
+    assert len(counter.register.station("CP-1").alarms) == left
+
+
 # What is taken and not used.
 
 

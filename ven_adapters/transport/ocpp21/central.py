@@ -10,7 +10,7 @@ import contextlib
 import functools
 import itertools
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
@@ -28,16 +28,21 @@ from ven_adapters.transport.ocpp21.transactions import TransactionLog
 
 _log = logging.getLogger(__name__)
 
+_V2X = "V2XChargingCtrlr"
 _ASKED = (
-    ("V2XChargingCtrlr", "Enabled"),
-    ("V2XChargingCtrlr", "SupportedOperationModes"),
-    ("V2XChargingCtrlr", "SupportedEnergyTransferModes"),
+    (_V2X, "Enabled"),
+    (_V2X, "SupportedOperationModes"),
+    (_V2X, "SupportedEnergyTransferModes"),
     ("SmartChargingCtrlr", "ProfileStackLevel"),
     ("SmartChargingCtrlr", "RateUnit"),
 )
-_VARIABLES: Payload = {
-    "getVariableData": [{"component": {"name": name}, "variable": {"name": variable}} for name, variable in _ASKED]
-}
+
+
+def _variables(asked: Iterable[tuple[str, str]], evse: int | None = None) -> Payload:
+    """The payload of GetVariables, of the station as a whole or of one EVSE."""
+    where = {} if evse is None else {"evse": {"id": evse}}
+    rows = [{"component": {"name": name} | where, "variable": {"name": variable}} for name, variable in asked]
+    return {"getVariableData": rows}
 
 
 class CentralSystem:
@@ -128,7 +133,7 @@ class CentralSystem:
     async def allow(self, ref: str) -> None:
         """Let the car's energy transfer be bidirectional, where its owner and its station have it (use case Q01)."""
         point = self.register.point(ref)
-        station = self.register.station(point.place.station)
+        station = points.at_evse(self.register.station(point.place.station), point.place.evse)
         if point.transaction is None or not (station.v2x and station.transfers and point.place.max_discharge_w):
             return
         allowed = {"transactionId": point.transaction, "allowedEnergyTransfer": list(station.transfers)}
@@ -171,13 +176,23 @@ class CentralSystem:
             begun=lambda ref: self.beside(self.allow(ref)),
         )
 
+    async def _asked(self, refs: list[str]) -> list[Payload]:
+        """What the station says of its variables; of V2X where it does not say it as a whole, EVSE by EVSE."""
+        if not refs:
+            return []
+        rows = list((await self.ask(refs[0], "GetVariables", _variables(_ASKED)))["getVariableResult"])
+        whole = any(one["component"]["name"] == _V2X and one["attributeStatus"] == "Accepted" for one in rows)
+        for ref in () if whole else refs:
+            evse, wanted = self.register.point(ref).place.evse, [one for one in _ASKED if one[0] == _V2X]
+            rows += (await self.ask(ref, "GetVariables", _variables(wanted, evse)))["getVariableResult"]
+        return rows
+
     async def _greet(self, station: str) -> None:
         """Once per connection: what the station can do, and where its transactions stand."""
         refs = self.register.refs(station)
         with contextlib.suppress(BackendError):
-            answer = await self.ask(refs[0], "GetVariables", _VARIABLES) if refs else {"getVariableResult": ()}
-            known = points.variables(self.register.station(station), answer["getVariableResult"])
-            self.register.put_station(station, known)
+            rows = await self._asked(refs)
+            self.register.put_station(station, points.variables(self.register.station(station), rows))
         for ref in refs:
             with contextlib.suppress(BackendError):
                 await self.allow(ref)

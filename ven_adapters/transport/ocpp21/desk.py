@@ -154,8 +154,10 @@ class Desk:
 
     def _alarm(self, message: Payload) -> Payload:
         station = self.register.station(self.name)
-        name = frozenset({str(message.get("gridEventFault", message["controlType"]))})
-        alarms = station.alarms - name if message.get("alarmEnded") else station.alarms | name
+        kind, fault = str(message["controlType"]), message.get("gridEventFault")
+        name = kind if fault is None else f"{kind}: {fault}"
+        over = frozenset(one for one in station.alarms if one in (kind, name, fault) or _is_of(one, kind, fault))
+        alarms = station.alarms - over if message.get("alarmEnded") else station.alarms | {name}
         now = self.register.clock.now()
         self.register.put_station(self.name, dataclasses.replace(station, alarms=alarms, alarmed_at=now))
         return {}
@@ -178,6 +180,11 @@ class Desk:
             if not message.get("tbc") and not listing.done.done():
                 listing.done.set_result(None)
         return {}
+
+
+def _is_of(alarm: str, kind: str, fault: str | None) -> bool:
+    """Whether an end that names no fault is that of an alarm which did."""
+    return fault is None and alarm.startswith(f"{kind}: ")
 
 
 def _stamps(event: Mapping[str, Any]) -> list[str]:

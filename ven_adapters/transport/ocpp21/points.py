@@ -103,7 +103,8 @@ class Station:
 
     `alarmed_at`: when the newest alarm, or the end of one, was told. `rate_units`: of schedules, empty until told;
     `refused_units`: those that it refused all the same. `clock_offset_s`: how far its clock is ahead, 0 while it is
-    right. `unplaced`: how many events of transactions came that no charging point could be found for.
+    right. `unplaced`: how many events of transactions came that no charging point could be found for. `by_evse`: facts
+    that it told of one EVSE alone; see `at_evse`.
     """
 
     connected: bool = False
@@ -118,6 +119,7 @@ class Station:
     refused_units: frozenset[str] = frozenset()
     clock_offset_s: float = 0.0
     unplaced: int = 0
+    by_evse: Mapping[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 def new_point(place: Place) -> Point:
@@ -280,13 +282,24 @@ def _of_all_phases(told: Mapping[str, Any], name: str) -> float | None:
 
 
 def variables(station: Station, results: Iterable[Mapping[str, Any]]) -> Station:
-    """The rows of a GetVariables answer or of a NotifyReport; what they do not name stays as it was known."""
+    """The rows of a GetVariables answer or of a NotifyReport; what they do not name stays as it was known.
+
+    A component of one EVSE speaks for that EVSE.
+    """
     facts: dict[str, Any] = {}
+    by_evse = {evse: dict(known) for evse, known in station.by_evse.items()}
     for one in results:
         fact = _FACTS.get((one["component"]["name"], one["variable"]["name"]))
         if fact is not None and "attributeValue" in one and one.get("attributeStatus", "Accepted") == "Accepted":
-            facts[fact[0]] = fact[1](str(one["attributeValue"]))
-    return dataclasses.replace(station, v2x=facts.pop("v2x", bool(station.v2x)), **facts)
+            evse = one["component"].get("evse", {}).get("id")
+            known = facts if evse is None else by_evse.setdefault(evse, {})
+            known[fact[0]] = fact[1](str(one["attributeValue"]))
+    return dataclasses.replace(station, v2x=facts.pop("v2x", bool(station.v2x)), by_evse=by_evse, **facts)
+
+
+def at_evse(station: Station, evse: int) -> Station:
+    """A station as it is for one of its EVSEs."""
+    return dataclasses.replace(station, **station.by_evse.get(evse, {}))
 
 
 def _listed(text: str) -> tuple[str, ...]:

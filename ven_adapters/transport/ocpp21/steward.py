@@ -35,7 +35,7 @@ from ven_adapters.transport.ocpp21.frames import Payload
 from ven_adapters.transport.ocpp21.notices import clock_text
 from ven_adapters.transport.ocpp21.options import CentralSettings
 from ven_adapters.transport.ocpp21.outbox import Outbox
-from ven_adapters.transport.ocpp21.points import SOURCE, Point, Station
+from ven_adapters.transport.ocpp21.points import SOURCE, Point, Station, at_evse
 from ven_adapters.transport.retry import Bucket, full_bucket, take
 from vtn.clock import sleep_until
 
@@ -61,7 +61,7 @@ class Steward:
     def at(self, ref: str) -> tuple[Point, Station]:
         """A car's charging point and its station; INVALID_REQUEST for a car that is not registered."""
         point = self.central.register.point(ref)
-        return point, self.central.register.station(point.place.station)
+        return point, at_evse(self.central.register.station(point.place.station), point.place.evse)
 
     def open(self) -> None:
         """Take up the directives of an earlier life; each is read from its station when that is back."""

@@ -114,7 +114,7 @@ def is_end(event: Mapping[str, Any]) -> bool:
 def made_now(event: Mapping[str, Any]) -> bool:
     """Whether a TransactionEvent was surely made just now: it answers our TriggerMessage, or tells a live beginning."""
     fresh = event["triggerReason"] == "Trigger" or event["eventType"] == "Started"
-    return fresh and not event.get("offline", False)
+    return bool(fresh and not event.get("offline", False))
 
 
 class PendingTriggers:
