@@ -108,7 +108,8 @@ def _line(station: str, transaction: str, record: TransactionRecord) -> bytes:
 
 def is_end(event: Mapping[str, Any]) -> bool:
     """Whether a TransactionEvent is the last of its transaction; a cable that is out ends it whatever the type says."""
-    return event["eventType"] == "Ended" or event["transactionInfo"].get("stoppedReason") == "EVDisconnected"
+    reason = event["transactionInfo"].get("stoppedReason")
+    return bool(event["eventType"] == "Ended" or reason == "EVDisconnected")
 
 
 def made_now(event: Mapping[str, Any]) -> bool:
