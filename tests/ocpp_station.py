@@ -33,6 +33,12 @@ USUAL = {
     "meter_s": 60.0,
     "plugged": True,
     "highest_level": "9",
+    "rate_unit": "A,W",
+    "taken_units": ["A", "W"],
+    "phases": 3,
+    "voltage_v": 230,
+    "clock_ahead_s": 0,
+    "v2x_by_evse": False,
     "evse": 1,
 }
 TRANSFERS = ["AC_BPT", "AC_three_phase"]
@@ -99,7 +105,7 @@ class Car:
             return 0.0
         if mode == "CentralSetpoint" and period["setpoint"] < 0:
             return max(period["setpoint"], period.get("discharge_limit", 0.0)) if self.wh > 0 else 0.0
-        return 0.0 if full else min(self.given["max_w"], period.get("limit", self.given["max_w"]))
+        return 0.0 if full else min(self.given["max_w"], period.get("limit_w", self.given["max_w"]))
 
     def period(self):
         """The period of the highest profile that is valid now, or of none."""
@@ -108,13 +114,24 @@ class Car:
             schedule = profile["charging_schedule"][0]
             into_s = (self.at - datetime.fromisoformat(schedule["start_schedule"])).total_seconds()
             if 0 <= into_s < schedule["duration"]:
-                return [one for one in schedule["charging_schedule_period"] if one["start_period"] <= into_s][-1]
+                found = [one for one in schedule["charging_schedule_period"] if one["start_period"] <= into_s][-1]
+                return found | self.watts(schedule["charging_rate_unit"], found)
         return {}
+
+    def wrong_clock(self, at):
+        """An instant as this station writes it: without an offset once its clock is not that of UTC."""
+        ahead_s = self.given["clock_ahead_s"]
+        return stamp(at) if not ahead_s else stamp(at + timedelta(seconds=ahead_s)).removesuffix("Z")
+
+    def watts(self, unit, period):
+        """A period's limit in watts of all phases; amperes are those of one, and there are three if none are named."""
+        per_unit = 1 if unit == "W" else self.given["voltage_v"] * period.get("number_phases", 3)
+        return {"limit_w": period["limit"] * per_unit} if "limit" in period else {}
 
     def meter(self):
         watts = {"unit_of_measure": {"unit": "W"}}
         return {
-            "timestamp": stamp(self.at),
+            "timestamp": self.wrong_clock(self.at),
             "sampled_value": [
                 {"measurand": "Power.Active.Import", "value": max(0.0, self.power_w), **watts},
                 {"measurand": "Power.Active.Export", "value": max(0.0, -self.power_w), **watts},
@@ -162,13 +179,17 @@ class Line(ChargePoint):
             "SupportedOperationModes": "ChargingOnly,CentralSetpoint,Idle",
             "SupportedEnergyTransferModes": ",".join(TRANSFERS),
             "ProfileStackLevel": given["highest_level"],
+            "RateUnit": given["rate_unit"],
         }
-        return call_result.GetVariables(
-            [
-                {**one, "attribute_status": "Accepted", "attribute_value": known[one["variable"]["name"]]}
-                for one in get_variable_data
-            ]
-        )
+        rows = []
+        for one in get_variable_data:
+            whole = not (given["v2x_by_evse"] and one["component"]["name"] == "V2XChargingCtrlr")
+            if whole or one["component"].get("evse", {}).get("id") == given["evse"]:
+                told = {"attribute_status": "Accepted", "attribute_value": known[one["variable"]["name"]]}
+            else:
+                told = {"attribute_status": "UnknownComponent"}
+            rows.append({**one, **told})
+        return call_result.GetVariables(rows)
 
     @on(Action.set_charging_profile)
     def set_profile(self, evse_id, charging_profile):
@@ -177,6 +198,8 @@ class Line(ChargePoint):
             return call_result.SetChargingProfile("Rejected", status_info={"reason_code": station.refusals.popleft()})
         if charging_profile["transaction_id"] != station.car.transaction or evse_id != station.given["evse"]:
             return call_result.SetChargingProfile("Rejected", status_info={"reason_code": "TxNotFound"})
+        if charging_profile["charging_schedule"][0]["charging_rate_unit"] not in station.given["taken_units"]:
+            return call_result.SetChargingProfile("Rejected", status_info={"reason_code": "UnsupportedRateUnit"})
         station.car.profiles[charging_profile["id"]] = charging_profile
         station.sets.append(charging_profile)
         return call_result.SetChargingProfile("Accepted")
@@ -316,10 +339,10 @@ class Station:
         event = call.TransactionEvent(
             kind,
             self.number,
-            stamp(self.clock.now()),
+            self.car.wrong_clock(self.clock.now()),
             info | more,
             reason,
-            evse={"id": self.given["evse"]},
+            evse={"id": self.given["evse"]} if kind == "Started" else None,  # E01.FR.16: once is enough
             meter_value=[self.car.meter()],
             offline=self.line is None,
         )
@@ -389,6 +412,9 @@ class Station:
     async def do_alarm(self, *, ended=False):
         at = stamp(self.clock.now())
         self.tell(call.NotifyDERAlarm("LVMustTrip", at, ended, grid_event_fault="UnderVoltage"))
+
+    async def do_clock(self, *, ahead_s):
+        self.given["clock_ahead_s"] = ahead_s
 
     async def do_raw(self, text):
         await self.line._connection.send(text)

@@ -25,6 +25,7 @@ from ven_adapters.transport.ocpp21 import charging, frames, meter, points, v2x
 from ven_adapters.transport.ocpp21.alarms import Alarms
 from ven_adapters.transport.ocpp21.book import KEPT_PER_CAR, Book, Record, advance
 from ven_adapters.transport.ocpp21.charging import Window
+from ven_adapters.transport.ocpp21.meter import Circuit
 from ven_adapters.transport.ocpp21.points import Needs, Place, Point, Station
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
@@ -138,7 +139,14 @@ def test_the_profiles_number_follows_from_the_directives_id():
     [
         ([{"value": 7.2, "measurand": "Power.Active.Import", "unitOfMeasure": {"unit": "kW"}}], 7_200),
         ([{"value": 72, "measurand": "Power.Active.Import", "unitOfMeasure": {"unit": "W", "multiplier": 2}}], 7_200),
-        ([{"value": 7_000, "measurand": "Power.Active.Export"}], -7_000),
+        ([{"value": 7_000, "measurand": "Power.Active.Export"}], None),
+        (
+            [
+                {"value": 7_000, "measurand": "Power.Active.Export"},
+                {"value": 0, "measurand": "Power.Active.Import"},
+            ],
+            -7_000,
+        ),
         ([{"value": 1_000, "measurand": "Power.Active.Import", "phase": f"L{n}"} for n in (1, 2, 3)], 3_000),
         (
             [
@@ -150,17 +158,17 @@ def test_the_profiles_number_follows_from_the_directives_id():
         ([{"value": math.inf, "measurand": "Power.Active.Import"}], None),
         ([{"value": 5}], None),
     ],
-    ids=["kilowatts", "multiplier", "export", "phases", "total-wins", "infinite", "energy-by-default"],
+    ids=["kilowatts", "multiplier", "export-alone", "export", "phases", "total-wins", "infinite", "energy-by-default"],
 )
 def test_meter_values_have_one_unit_and_one_sign(sample, watts):
-    (found,) = meter.measured([{"timestamp": "2026-09-01T21:00:00Z", "sampledValue": sample}])
+    (found,), _ = meter.read([{"timestamp": "2026-09-01T21:00:00Z", "sampledValue": sample}], Circuit())
     assert found.power_w == watts
 
 
 @pytest.mark.parametrize("soc", [255, -1, math.nan])
 def test_a_charge_level_out_of_range_is_none(soc):
     sample = [{"value": soc, "measurand": "SoC"}]
-    (found,) = meter.measured([{"timestamp": "2026-09-01T21:00:00Z", "sampledValue": sample}])
+    (found,), _ = meter.read([{"timestamp": "2026-09-01T21:00:00Z", "sampledValue": sample}], Circuit())
     assert found.soc_pct is None
 
 

@@ -1,7 +1,8 @@
 """Charging points that speak OCPP 2.1: this program is their central system, and a car is what is plugged in there.
 
-No automaker's cloud stands between: a cap is a charging profile in whole watts, a pause is a cap of 0 W, a discharge is
-a negative set-point, and every effect is read off the charging point's own meter. All of it carries a dead-man: a
+No automaker's cloud stands between: a cap is a charging profile in whole watts, or in whole amperes where the station
+takes no watts; a pause is a cap of 0, a discharge is a negative set-point, and every effect is read off the charging
+point's own meter. All of it carries a dead-man: a
 station that loses us goes on for the offline limit and then stops by itself. For the settings see
 `transport.ocpp21.options`; security profiles 1 (loopback only), 2 and 3.
 """
@@ -32,6 +33,7 @@ from ven_adapters.contract import (
 from ven_adapters.transport import ladder
 from ven_adapters.transport.ocpp21 import charging, v2x
 from ven_adapters.transport.ocpp21.book import Record
+from ven_adapters.transport.ocpp21.notices import clock_text
 from ven_adapters.transport.ocpp21.options import CentralSettings, central_settings
 from ven_adapters.transport.ocpp21.points import Point, Station
 from ven_adapters.transport.ocpp21.steward import Steward
@@ -46,14 +48,18 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
 
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
-    """A signed power where the charging point can, whole watts at most; nothing to do for what gives the car back."""
+    """A signed power, else a current rounded down, else a pause; nothing to do for what gives the car back."""
     del snapshot
     asked_w = ladder.asked_w(directive, capability)
     if asked_w is None:
         return ladder.resume(capability)
     if asked_w < 0:
         return ladder.discharge(directive, capability)
-    return Setting(Rung.POWER, asked_w) if asked_w > 0 else ladder.pause()
+    if asked_w > 0 and capability.can_set_power:
+        return Setting(Rung.POWER, asked_w)
+    if not capability.can_stop:
+        return BackendError(ErrorCode.NOT_SUPPORTED, "chargingRateUnit: the station takes neither watts nor amperes")
+    return ladder.current(asked_w, capability) or ladder.pause()
 
 
 class OcppBackend:
@@ -119,11 +125,21 @@ class OcppBackend:
             seen = steward.book.seen(directive)
             if seen is not None and (not seen.in_doubt or await steward.settle(seen)):
                 return seen.ack()
+            return (await self._obtained(directive, snapshot)).ack()
+
+    async def _obtained(self, directive: Directive, snapshot: Snapshot) -> Record:
+        """Have a directive installed, or handed back; a station that refuses the unit is asked in the other once."""
+        steward = self._steward
+        while True:
             point, station = steward.at(directive.vehicle_ref)
-            setting = self._setting(directive, point, station, snapshot)
+            setting, unit = self._setting(directive, point, station, snapshot), v2x.rate_unit(station)
             if setting.rung is Rung.RESUME and directive.start <= steward.clock.now():
-                return (await steward.hand_back(directive, setting)).ack()
-            return (await steward.install(directive, setting, v2x.spare_wh(directive, point))).ack()
+                return await steward.hand_back(directive, setting)
+            try:
+                return await steward.install(directive, setting, v2x.spare_wh(directive, point))
+            except BackendError:
+                if v2x.rate_unit(steward.at(directive.vehicle_ref)[1]) in (None, unit):
+                    raise
 
     async def cancel(self, vehicle_ref: str, directive_id: str) -> Ack:
         """Take a directive's profile away; one that an earlier life of this program sent is found at the station."""
@@ -146,7 +162,7 @@ class OcppBackend:
         async with steward.turn(vehicle_ref):
             record = steward.book.get(vehicle_ref, directive_id)
             if record is not None and await self._settled(record):
-                return record.status()
+                return steward.status(record)
             known = () if record is not None else await steward.central.profiles(vehicle_ref)
         if charging.profile_id(directive_id) not in known:
             raise _unknown()
@@ -178,7 +194,8 @@ class OcppBackend:
         if self._steward.clock.now() > directive.not_after:
             raise BackendError(ErrorCode.EXPIRED, "not_after: has passed")
         if point.transaction is None:
-            raise BackendError(ErrorCode.NOT_PLUGGED, "transaction: none runs at the charging point")
+            lost = f"; {station.unplaced} events of the station could not be placed" if station.unplaced else ""
+            raise BackendError(ErrorCode.NOT_PLUGGED, f"transaction: none runs at the charging point{lost}")
         if point.prior and directive.kind not in _GIVE_BACK:
             raise BackendError(ErrorCode.USER_OVERRIDE, "priority charging: the driver asked for it")
         setting = achieve(directive, v2x.capability(point, station), snapshot)
@@ -205,7 +222,9 @@ class OcppBackend:
                 while self._old(ref, max_age_s) and self._steward.at(ref)[0].snapshot.power_w == before:
                     await self._steward.news(ref)
         except TimeoutError:
-            raise BackendError(ErrorCode.STALE_TELEMETRY, "no newer reading came, though it was asked for") from None
+            why = clock_text(self._steward.at(ref)[1].clock_offset_s)
+            detail = "no newer reading came, though it was asked for" + (f": {why}" if why else "")
+            raise BackendError(ErrorCode.STALE_TELEMETRY, detail) from None
         except BackendError as error:
             raise BackendError(ErrorCode.UNREACHABLE, error.detail) from None
 

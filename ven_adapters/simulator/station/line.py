@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CALL = 2
 EVSE = 1
 HIGHEST_LEVEL = "9"
+RATE_UNIT = "W"
 ANSWER_S = 10
 COMMANDS = frozenset({"SetChargingProfile", "ClearChargingProfile"})
 MODES = "ChargingOnly,CentralSetpoint,Idle"
@@ -78,6 +79,7 @@ class Line(ChargePoint):  # type: ignore[misc]  # the library has no types
             "SupportedOperationModes": MODES,
             "SupportedEnergyTransferModes": ",".join(TRANSFERS),
             "ProfileStackLevel": HIGHEST_LEVEL,
+            "RateUnit": RATE_UNIT,
         }
         rows = []
         for one in get_variable_data:
@@ -94,6 +96,8 @@ class Line(ChargePoint):  # type: ignore[misc]  # the library has no types
             return _rejected("RateLimitExceeded")
         if evse_id != EVSE or charging_profile.get("transaction_id") != station.point.transaction:
             return _rejected("TxNotFound")
+        if any(one["charging_rate_unit"] != RATE_UNIT for one in charging_profile["charging_schedule"]):
+            return _rejected("UnsupportedRateUnit")
         station.points.set_profile(station.car, charging_profile, station.clock.now())
         return call_result.SetChargingProfile("Accepted")
 

@@ -152,7 +152,7 @@ class Station:
             timestamp=words.stamp(seen),
             transaction_info=info,
             trigger_reason=reason,
-            evse={"id": EVSE},
+            evse={"id": EVSE} if kind == "Started" else None,  # once for each transaction, and never again (E01.FR.16)
             meter_value=words.meter_values(told),
             offline=self._line is None,
         )

@@ -1,8 +1,9 @@
 """Directives as the central system keeps them: one record each, found by id, by key and by car, and how they go on.
 
-IN_FORCE rests on a meter value observed after sending and after the start, and on nothing else; it is METERED. A cut
-line or a pulled cable interrupts, and what was observed during the absence proves nothing of now. The end releases what
-was in force and expires what never was. Knows no sockets.
+IN_FORCE rests on a meter value observed after sending and after the start, and on nothing else; it is METERED, or
+VEHICLE_OBSERVED where the power is our own sum of currents and voltages. A cut line or a pulled cable interrupts, and
+what was observed during the absence proves nothing of now. The end releases what was in force and expires what never
+was. Knows no sockets.
 """
 
 import collections
@@ -19,13 +20,15 @@ from ven_adapters.contract import (
     DirectiveState,
     DirectiveStatus,
     ErrorCode,
+    Reading,
     Rung,
     Setting,
     Validity,
 )
 from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.ocpp21.charging import profile_id
-from ven_adapters.transport.ocpp21.points import IDLE_W, Needs, Point, Station
+from ven_adapters.transport.ocpp21.meter import IDLE_W
+from ven_adapters.transport.ocpp21.points import SOURCE, Needs, Point, Station
 
 KEPT_PER_CAR = 64
 TOLERANCE_W = 250.0
@@ -76,10 +79,11 @@ class Record:
         number = str(profile_id(self.directive.directive_id))
         return Ack(self.directive.directive_id, self.state, self.setting, number)
 
-    def status(self) -> DirectiveStatus:
-        """Where it stands, with no more certainty than there is."""
+    def status(self, note: str | None = None) -> DirectiveStatus:
+        """Where it stands, with no more certainty than there is; `note` is said where there is no other detail."""
         ids = (self.directive.directive_id, self.directive.vehicle_ref)
-        return DirectiveStatus(*ids, self.state, self.certainty, self.observed_at, self.error, self.detail)
+        detail = note if self.detail is None and not self.final else self.detail
+        return DirectiveStatus(*ids, self.state, self.certainty, self.observed_at, self.error, detail)
 
     def move(self, state: DirectiveState, error: ErrorCode | None = None, detail: str | None = None) -> None:
         """Go on to a state."""
@@ -164,16 +168,17 @@ def advance(record: Record, point: Point, station: Station, now: datetime) -> bo
 
 def _step(record: Record, point: Point, station: Station, now: datetime) -> None:
     if now >= record.directive.end:
-        record.move(S.RELEASED if record.certainty is Certainty.METERED else S.EXPIRED)
+        record.move(S.RELEASED if record.certainty >= Certainty.VEHICLE_OBSERVED else S.EXPIRED)
         record.to_clear = False
     elif point.transaction != record.transaction:
         _transaction_over(record, point)
     elif not station.connected:
         if now >= record.directive.start:
             record.move(S.INTERRUPTED, ErrorCode.UNREACHABLE, "the station is offline")
-    elif (at := _obeyed_at(record, point, station)) is not None:
+    elif (proof := _obeyed(record, point, station)) is not None:
         record.move(S.IN_FORCE)
-        record.certainty, record.observed_at = Certainty.METERED, at
+        seen = Certainty.METERED if proof.source == SOURCE else Certainty.VEHICLE_OBSERVED
+        record.certainty, record.observed_at = max(record.certainty, seen), proof.observed_at
 
 
 def _transaction_over(record: Record, point: Point) -> None:
@@ -185,16 +190,16 @@ def _transaction_over(record: Record, point: Point) -> None:
         record.move(S.FAILED, ErrorCode.NOT_PLUGGED, "the profile ended with its transaction")
 
 
-def _obeyed_at(record: Record, point: Point, station: Station) -> datetime | None:
-    """When the meter showed the power asked for, after sending and start, and while there was a line."""
+def _obeyed(record: Record, point: Point, station: Station) -> Reading[float] | None:
+    """The reading that showed the power asked for, after sending and start, and while there was a line."""
     power = point.snapshot.power_w
     if power is None or power.validity is not Validity.OK:
         return None
     if power.observed_at <= max(record.sent_at, record.directive.start, station.connected_at or record.sent_at):
         return None
     if record.directive.kind is DirectiveKind.CHARGE and record.setting.rung is Rung.RESUME:
-        return power.observed_at if power.value > IDLE_W else None
-    return power.observed_at if _fits(record.setting, power.value) else None
+        return power if power.value > IDLE_W else None
+    return power if _fits(record.setting, power.value) else None
 
 
 def _fits(setting: Setting, power_w: float) -> bool:

@@ -5,11 +5,12 @@ affair. A station that connects again replaces its older line.
 """
 
 import asyncio
+import collections
 import contextlib
 import functools
 import itertools
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
@@ -23,18 +24,25 @@ from ven_adapters.transport.ocpp21.frames import Payload
 from ven_adapters.transport.ocpp21.line import CLOSED, Line
 from ven_adapters.transport.ocpp21.options import CentralSettings
 from ven_adapters.transport.ocpp21.register import Owner, Register
+from ven_adapters.transport.ocpp21.transactions import TransactionLog
 
 _log = logging.getLogger(__name__)
 
+_V2X = "V2XChargingCtrlr"
 _ASKED = (
-    ("V2XChargingCtrlr", "Enabled"),
-    ("V2XChargingCtrlr", "SupportedOperationModes"),
-    ("V2XChargingCtrlr", "SupportedEnergyTransferModes"),
+    (_V2X, "Enabled"),
+    (_V2X, "SupportedOperationModes"),
+    (_V2X, "SupportedEnergyTransferModes"),
     ("SmartChargingCtrlr", "ProfileStackLevel"),
+    ("SmartChargingCtrlr", "RateUnit"),
 )
-_VARIABLES: Payload = {
-    "getVariableData": [{"component": {"name": name}, "variable": {"name": variable}} for name, variable in _ASKED]
-}
+
+
+def _variables(asked: Iterable[tuple[str, str]], evse: int | None = None) -> Payload:
+    """The payload of GetVariables, of the station as a whole or of one EVSE."""
+    where = {} if evse is None else {"evse": {"id": evse}}
+    rows = [{"component": {"name": name} | where, "variable": {"name": variable}} for name, variable in asked]
+    return {"getVariableData": rows}
 
 
 class CentralSystem:
@@ -44,17 +52,21 @@ class CentralSystem:
         self._settings = settings
         alarms = Alarms(settings.state / "alarms.json" if settings.state else None)
         alarms.read(settings.door.passwords, settings.clock.now())
-        self.register = Register(settings.door.passwords, settings.places, settings.clock, owner, alarms)
+        self._transactions = TransactionLog(settings.state / "transactions.jsonl" if settings.state else None)
+        given = (settings.door.passwords, settings.places, settings.clock, owner, alarms, self._transactions)
+        self.register = Register(*given)
         self._door = Door(settings.door, self._welcome)
         self._lines: dict[str, Line] = {}
         self._listings: dict[tuple[str, int], Listing] = {}
         self._numbers = itertools.count(1)
+        self._triggering: collections.defaultdict[str, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def open(self) -> int:
         """Listen; the port."""
         self._closed = False
+        self._transactions.open(self._settings.door.passwords)
         return await self._door.open()
 
     async def close(self) -> None:
@@ -64,6 +76,7 @@ class CentralSystem:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._transactions.close()
 
     async def ask(
         self, ref: str, action: str, payload: Payload, *, ready: Callable[[], None] = lambda: None
@@ -75,9 +88,29 @@ class CentralSystem:
         return await line.ask(action, payload, ready=ready)
 
     async def refresh(self, ref: str) -> None:
-        """Ask for a transaction event now; its meter values arrive on their own."""
-        evse = {"id": self.register.point(ref).place.evse}
-        await self.ask(ref, "TriggerMessage", {"requestedMessage": "TransactionEvent", "evse": evse})
+        """Ask for a transaction event now; its meter values arrive on their own.
+
+        At a station with several cars one is asked after the other, because an answer need not name its EVSE.
+        """
+        place, triggers = self.register.point(ref).place, self.register.triggers
+        wanted = {"requestedMessage": "TransactionEvent", "evse": {"id": place.evse}}
+        alone = len(self.register.refs(place.station)) == 1
+        async with self._triggering[place.station]:
+            answered = triggers.begin(place.station, place.evse)
+            lost = True
+            try:
+                answer = await self.ask(ref, "TriggerMessage", wanted)
+                lost = answer["status"] == "Accepted"
+                if lost and not alone:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._settings.answer_s):
+                            await answered.wait()
+            except BackendError as error:
+                lost = error.may_have_happened
+                raise
+            finally:
+                if not alone:
+                    triggers.end(place.station, lost=lost and not answered.is_set())
 
     async def profiles(self, ref: str) -> Mapping[int, int]:
         """The levels of the transaction profiles that the station holds for a car, by their numbers."""
@@ -100,7 +133,7 @@ class CentralSystem:
     async def allow(self, ref: str) -> None:
         """Let the car's energy transfer be bidirectional, where its owner and its station have it (use case Q01)."""
         point = self.register.point(ref)
-        station = self.register.station(point.place.station)
+        station = points.at_evse(self.register.station(point.place.station), point.place.evse)
         if point.transaction is None or not (station.v2x and station.transfers and point.place.max_discharge_w):
             return
         allowed = {"transactionId": point.transaction, "allowedEnergyTransfer": list(station.transfers)}
@@ -118,7 +151,9 @@ class CentralSystem:
 
     async def _welcome(self, station: str, socket: ServerConnection) -> None:
         late = functools.partial(self.register.owner.late, station)
-        line = Line(socket, self._desk(station).handlers(), answer_s=self._settings.answer_s, late=late)
+        passed_over = functools.partial(self.register.notices.count, station)
+        handlers = self._desk(station).handlers()
+        line = Line(socket, handlers, answer_s=self._settings.answer_s, late=late, passed_over=passed_over)
         older, self._lines[station] = self._lines.get(station), line
         if older is not None:
             older.end()
@@ -141,13 +176,23 @@ class CentralSystem:
             begun=lambda ref: self.beside(self.allow(ref)),
         )
 
+    async def _asked(self, refs: list[str]) -> list[Payload]:
+        """What the station says of its variables; of V2X where it does not say it as a whole, EVSE by EVSE."""
+        if not refs:
+            return []
+        rows = list((await self.ask(refs[0], "GetVariables", _variables(_ASKED)))["getVariableResult"])
+        whole = any(one["component"]["name"] == _V2X and one["attributeStatus"] == "Accepted" for one in rows)
+        for ref in () if whole else refs:
+            evse, wanted = self.register.point(ref).place.evse, [one for one in _ASKED if one[0] == _V2X]
+            rows += (await self.ask(ref, "GetVariables", _variables(wanted, evse)))["getVariableResult"]
+        return rows
+
     async def _greet(self, station: str) -> None:
         """Once per connection: what the station can do, and where its transactions stand."""
         refs = self.register.refs(station)
         with contextlib.suppress(BackendError):
-            answer = await self.ask(refs[0], "GetVariables", _VARIABLES) if refs else {"getVariableResult": ()}
-            known = points.variables(self.register.station(station), answer["getVariableResult"])
-            self.register.put_station(station, known)
+            rows = await self._asked(refs)
+            self.register.put_station(station, points.variables(self.register.station(station), rows))
         for ref in refs:
             with contextlib.suppress(BackendError):
                 await self.allow(ref)

@@ -1,13 +1,15 @@
 """Charging profiles: from a directive and its setting to the payload of SetChargingProfile. Pure.
 
-A window is one `TxProfile`, `Absolute`, in total watts, with the three dead-man fields: how long the station may be
-offline before the profile is void, the schedule's duration, and `validTo`. A discharge ends in `Idle` as soon as the
+A window is one `TxProfile`, `Absolute`, in total watts, or in amperes per phase at a station that takes no watts, with
+the three dead-man fields: how long the station may be offline before the profile is void, the schedule's duration, and
+`validTo`. A discharge ends in `Idle` as soon as the
 energy that it may take is gone, so that the reserve holds even if nobody is left to watch. The profile's number follows
 from the directive's id: sent twice it is one profile, and a program that has forgotten everything can name it again.
 """
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -19,6 +21,7 @@ LOWEST_LEVEL = 1
 USUAL_HIGHEST_LEVEL = 9
 HOUR_S = 3600.0
 AGAIN_S = 60.0
+FINEST_PER_A, ROUNDING = 10.0, 1e-9
 
 _REASONS: Mapping[str, ErrorCode] = {
     "TxNotFound": ErrorCode.NOT_PLUGGED,
@@ -42,7 +45,10 @@ _REASONS: Mapping[str, ErrorCode] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Window:
-    """What a profile is made of; `spare_wh` bounds a discharge."""
+    """What a profile is made of; `spare_wh` bounds a discharge.
+
+    `unit`: "W", or "A" with the wiring `phases` and `voltage_v`; `phases` None is direct current.
+    """
 
     directive: Directive
     setting: Setting
@@ -51,6 +57,9 @@ class Window:
     level: int
     offline_limit_s: int
     spare_wh: float = 0.0
+    unit: str = "W"
+    phases: int | None = None
+    voltage_v: int = 0
 
 
 def profile_id(directive_id: str) -> int:
@@ -78,7 +87,7 @@ def set_profile(window: Window, now: datetime) -> Payload:
             "chargingSchedule": [
                 {
                     "id": 1,
-                    "chargingRateUnit": "W",
+                    "chargingRateUnit": window.unit,
                     "startSchedule": stamp(start),
                     "duration": duration_s,
                     "chargingSchedulePeriod": _periods(window, duration_s),
@@ -89,19 +98,34 @@ def set_profile(window: Window, now: datetime) -> Payload:
 
 
 def _periods(window: Window, duration_s: int) -> list[Payload]:
+    """One period; for a discharge that may not last, an idle one after it. Every rate is rounded towards nothing."""
     power_w = float(window.setting.power_w or 0)
     if window.setting.rung is Rung.PAUSE or power_w >= 0:
-        return [{"startPeriod": 0, "operationMode": "ChargingOnly", "limit": power_w}]
+        return [{"startPeriod": 0, "operationMode": "ChargingOnly", "limit": _rate(power_w, window), **_phases(window)}]
     place = window.place
     give: Payload = {
         "startPeriod": 0,
         "operationMode": "CentralSetpoint",
-        "setpoint": power_w,
-        "dischargeLimit": -float(place.max_discharge_w),
-        "limit": float(place.max_charge_w),
+        "setpoint": _rate(power_w, window),
+        "dischargeLimit": _rate(-float(place.max_discharge_w), window),
+        "limit": _rate(float(place.max_charge_w), window),
+        **_phases(window),
     }
     lasts_s = int(window.spare_wh / -power_w * HOUR_S)
     return [give] if lasts_s >= duration_s else [give, {"startPeriod": lasts_s, "operationMode": "Idle"}]
+
+
+def _rate(power_w: float, window: Window) -> float:
+    """A power in the schedule's unit: watts of all phases, or amperes of each, of which a tenth is the finest step."""
+    if window.unit == "W":
+        return power_w
+    amps = abs(power_w) / (window.voltage_v * (window.phases or 1))
+    return math.copysign(math.floor(amps * FINEST_PER_A + ROUNDING) / FINEST_PER_A, power_w) if amps else 0.0
+
+
+def _phases(window: Window) -> Payload:
+    """Amperes mean three phases where no number is given."""
+    return {"numberPhases": window.phases} if window.unit == "A" and window.phases is not None else {}
 
 
 def clear_profile(directive_id: str) -> Payload:
@@ -118,6 +142,11 @@ def refusal(answer: Payload) -> BackendError | None:
     code = _REASONS.get(reason, ErrorCode.REJECTED_BY_VEHICLE)
     wait_s = AGAIN_S if code is ErrorCode.RATE_LIMITED else None  # no station says how long
     return BackendError(code, f"SetChargingProfile: {reason}", retry_after_s=wait_s)
+
+
+def refused_unit(answer: Payload) -> bool:
+    """Whether a SetChargingProfile was rejected for the unit of its schedule."""
+    return answer["status"] != "Accepted" and "unit" in str(answer.get("statusInfo", {}).get("reasonCode", "")).lower()
 
 
 def stamp(at: datetime) -> str:

@@ -2,14 +2,18 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import datetime
+from typing import Any
 
 from ven_adapters.transport.ocpp21 import points
 from ven_adapters.transport.ocpp21.charging import stamp
 from ven_adapters.transport.ocpp21.frames import Payload
 from ven_adapters.transport.ocpp21.line import Handlers
+from ven_adapters.transport.ocpp21.meter import instant
 from ven_adapters.transport.ocpp21.points import Point
 from ven_adapters.transport.ocpp21.register import Register
+from ven_adapters.transport.ocpp21.transactions import made_now
 
 MOST_PROFILES = 100
 
@@ -23,6 +27,15 @@ class Listing:
 
 
 Listings = MutableMapping[tuple[str, int], Listing]
+
+
+_PASSED_OVER: Mapping[str, Payload] = {
+    "NotifyEVChargingSchedule": {"status": "Accepted"},
+    "SecurityEventNotification": {},
+    "NotifyEvent": {},
+    "NotifyChargingLimit": {},
+    "ClearedChargingLimit": {},
+}
 
 
 @dataclasses.dataclass(slots=True)
@@ -51,13 +64,18 @@ class Desk:
             "NotifyReport": self._report,
             "ReportChargingProfiles": self._profiles,
             "Authorize": self._authorise,
-            "NotifyEVChargingSchedule": lambda _: {"status": "Accepted"},
-            **dict.fromkeys(
-                ("SecurityEventNotification", "NotifyEvent", "NotifyChargingLimit", "ClearedChargingLimit"),
-                lambda _: {},
-            ),
+            **{action: self._passed_over(action) for action in _PASSED_OVER},
         }
         return {action: self._then_greet(handler) for action, handler in table.items()}
+
+    def _passed_over(self, action: str) -> Callable[[Payload], Payload]:
+        """A message that is taken and not used."""
+
+        def handle(_: Payload) -> Payload:
+            self.register.notices.count(self.name, f"{action} is taken and not used")
+            return dict(_PASSED_OVER[action])
+
+        return handle
 
     def _then_greet(self, handler: Callable[[Payload], Payload]) -> Callable[[Payload], Payload]:
         """A station that has not rebooted sends no boot notification, so any first message will do."""
@@ -80,27 +98,44 @@ class Desk:
         return {"idTokenInfo": {"status": "Accepted" if welcome else "Unknown"}}
 
     def _connector(self, message: Payload) -> Payload:
+        self.register.saw_evse(self.name, message["evseId"])
+        out = self._clock_is_out([message["timestamp"]])
         if (point := self.register.at(self.name, message["evseId"])) is not None:
-            self.register.put(points.connector(point, message, self.register.clock.now()))
+            now = self.register.clock.now()
+            self._put(points.connector(point, message, now), now, out=out)
         return {}
 
     def _transaction(self, event: Payload) -> Payload:
-        if (point := self._of(event)) is not None:
-            after = points.transaction(point, event, self.register.clock.now())
-            self.register.put(after)
-            if after.transaction not in (None, point.transaction):
+        """The place is on disk before the answer; the transaction that ran there before is over when one begins."""
+        now = self.register.clock.now()
+        out = self._clock_is_out(_stamps(event), live=made_now(event), queued=event.get("offline", False))
+        placed = self.register.place_event(self.name, event)
+        point = None if placed is None else self.register.at(self.name, placed[0])
+        if placed is not None and point is not None:
+            after = points.transaction(point, event, now, placed[1])
+            begun = after.transaction not in (None, point.transaction)
+            if begun and point.transaction is not None and event["eventType"] == "Started":
+                self.register.end_transaction(self.name, point.transaction)
+            self._put(after, now, out=out)
+            if begun:
                 self.begun(after.place.ref)
         return self._authorise(event) if "idToken" in event else {}
 
-    def _of(self, event: Payload) -> Point | None:
-        """The EVSE is named once per transaction at least; later events may name the transaction alone."""
-        if "evse" in event:
-            return self.register.at(self.name, event["evse"]["id"])
-        return self.register.with_transaction(self.name, event["transactionInfo"]["transactionId"])
+    def _clock_is_out(self, stamps: list[str], *, live: bool = False, queued: bool = False) -> bool:
+        """Whether the station's clock is out, by the newest of a message's instants."""
+        newest = max(stamps, key=instant)
+        offset = datetime.fromisoformat(newest).tzinfo is not None
+        return self.register.saw_time(self.name, instant(newest), live=live, queued=queued, has_offset=offset)
+
+    def _put(self, point: Point, heard: datetime, *, out: bool) -> None:
+        self.register.put(points.distrusted(point, heard) if out else point)
 
     def _meter_values(self, message: Payload) -> Payload:
+        self.register.saw_evse(self.name, message["evseId"])
+        now = self.register.clock.now()
+        out = self._clock_is_out([one["timestamp"] for one in message["meterValue"]], queued=True)
         if (point := self.register.at(self.name, message["evseId"])) is not None:
-            self.register.put(points.metered(point, message["meterValue"], self.register.clock.now()))
+            self._put(points.metered(point, message["meterValue"], now), now, out=out)
         return {}
 
     def _needs(self, message: Payload) -> Payload:
@@ -119,8 +154,10 @@ class Desk:
 
     def _alarm(self, message: Payload) -> Payload:
         station = self.register.station(self.name)
-        name = frozenset({str(message.get("gridEventFault", message["controlType"]))})
-        alarms = station.alarms - name if message.get("alarmEnded") else station.alarms | name
+        kind, fault = str(message["controlType"]), message.get("gridEventFault")
+        name = kind if fault is None else f"{kind}: {fault}"
+        over = frozenset(one for one in station.alarms if one in (kind, name, fault) or _is_of(one, kind, fault))
+        alarms = station.alarms - over if message.get("alarmEnded") else station.alarms | {name}
         now = self.register.clock.now()
         self.register.put_station(self.name, dataclasses.replace(station, alarms=alarms, alarmed_at=now))
         return {}
@@ -143,3 +180,13 @@ class Desk:
             if not message.get("tbc") and not listing.done.done():
                 listing.done.set_result(None)
         return {}
+
+
+def _is_of(alarm: str, kind: str, fault: str | None) -> bool:
+    """Whether an end that names no fault is that of an alarm which did."""
+    return fault is None and alarm.startswith(f"{kind}: ")
+
+
+def _stamps(event: Mapping[str, Any]) -> list[str]:
+    """Every instant that a TransactionEvent names."""
+    return [event["timestamp"], *(one["timestamp"] for one in event.get("meterValue", ()))]

@@ -5,22 +5,42 @@ schedules (`limitL2` for `limit_L2`), and its routing hands payloads on with ren
 program names are ever looked up: a schema is a file, and a peer must not choose file names. Knows no socket.
 """
 
+import dataclasses
+import json
+import math
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
-from ocpp.exceptions import OCPPError
-from ocpp.messages import Call, CallError, CallResult, get_validator, unpack
+from ocpp.messages import Call, CallError, CallResult, get_validator
 
 VERSION = "2.1"
 SUBPROTOCOL = "ocpp2.1"
 LONGEST_ID = 36
-CALL, RESULT = 2, 3
+NO_ID = "-1"  # OCPP-J: the message id of an answer to a call whose own cannot be read
+CALL, RESULT, ERROR = 2, 3, 4
+CALL_PARTS, RESULT_PARTS, LEAST_ERROR_PARTS = 4, 3, 3
+LONGEST_WHOLE = 20
 
 Payload = dict[str, Any]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frame:
+    """A CALL, CALLRESULT or CALLERROR: `name` is the action of the first and the error code of the last."""
+
+    kind: int
+    unique_id: str
+    payload: Any = None
+    name: str = ""
+
+
 class BadFrame(Exception):
-    """A frame that cannot even be answered."""
+    """What is no frame that we read. `answer`: the CALLERROR that it gets, None for what is passed over; text: why."""
+
+    def __init__(self, text: str, answer: str | None = None) -> None:
+        super().__init__(text)
+        self.answer = answer
 
 
 class BadPayload(Exception):
@@ -50,19 +70,67 @@ def check(kind: int, action: str, payload: Any) -> None:
         )
 
 
-def parse(raw: str | bytes) -> Call | CallResult | CallError:
-    """One frame; BadFrame when it is no frame that could be answered."""
+def parse(raw: str | bytes) -> Frame:
+    """One frame; BadFrame for what is none, for what nobody asked us to know, and for a call that cannot be read."""
     if isinstance(raw, bytes):
-        raise BadFrame("a frame is text")
+        raise BadFrame("a frame of bytes is passed over")
     try:
-        frame = unpack(raw)
-    except (OCPPError, TypeError, ValueError, RecursionError):
-        raise BadFrame("not a CALL, CALLRESULT or CALLERROR") from None
-    if not isinstance(frame.unique_id, str) or not 0 < len(frame.unique_id) <= LONGEST_ID:
-        raise BadFrame("messageId: must be a text of 1 to 36 characters")
-    if isinstance(frame, Call) and not isinstance(frame.action, str):
-        raise BadFrame("action: must be a text")
-    return frame
+        parts = json.loads(raw, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError):
+        head = _CALL_HEAD.match(raw)
+        if head is None:
+            raise BadFrame("a text that is no frame is passed over") from None
+        raise _refused(json.loads(head[1] or "null"), "FormatViolation", "not JSON as a program can keep it") from None
+    kind = parts[0] if isinstance(parts, list) and parts else None
+    if isinstance(kind, bool) or kind not in (CALL, RESULT, ERROR):
+        raise BadFrame("a frame of a type that this program does not know is passed over")
+    unique_id = parts[1] if len(parts) > 1 else None
+    if kind == CALL:
+        if not _is_id(unique_id) or len(parts) != CALL_PARTS or not isinstance(parts[2], str):
+            raise _refused(unique_id, "RpcFrameworkError", "a call is [2, messageId, action, payload]")
+        if not _is_writable(parts):
+            raise _refused(unique_id, "FormatViolation", "half a surrogate pair, or nested too deeply")
+        return Frame(CALL, unique_id, parts[3], parts[2])
+    if _is_id(unique_id) and kind == RESULT and len(parts) == RESULT_PARTS and _is_writable(parts):
+        return Frame(RESULT, unique_id, parts[2])
+    if _is_id(unique_id) and kind == ERROR and len(parts) >= LEAST_ERROR_PARTS:
+        return Frame(ERROR, unique_id, name=str(parts[2])[:50])
+    raise BadFrame("an answer that is none is passed over")
+
+
+# A call whose JSON is broken, too deep or too large in its numbers still says by its first words whom to answer.
+_CALL_HEAD = re.compile(r'\s*\[\s*2\s*,\s*("(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"(?=\s*[,\]]))?')
+
+
+def _refused(unique_id: Any, code: str, why: str) -> BadFrame:
+    text = error(unique_id if _is_id(unique_id) else NO_ID, code, why)
+    return BadFrame("a call that is none is refused", text)
+
+
+def _is_id(unique_id: Any) -> TypeGuard[str]:
+    return isinstance(unique_id, str) and 0 < len(unique_id) <= LONGEST_ID
+
+
+def _is_writable(parts: Any) -> bool:
+    """Whether every text can be written to a file: JSON can escape half a surrogate pair, and UTF-8 cannot."""
+    try:
+        json.dumps(parts, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
+
+
+def _whole(text: str) -> int | float:
+    """A whole number; one of absurd length is judged as a fraction, in time that does not grow with its square."""
+    return int(text) if len(text) <= LONGEST_WHOLE else _finite(text)
+
+
+def _finite(text: str) -> float:
+    """A number; ValueError for infinities and what is none, which JSON does not have."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def call(unique_id: str, action: str, payload: Payload) -> str:

@@ -6,19 +6,22 @@ goes to `late`, so that what was done too late can be undone. Knows frames; know
 
 import asyncio
 import collections
+import logging
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.ocpp21 import frames
-from ven_adapters.transport.ocpp21.frames import Payload
+from ven_adapters.transport.ocpp21.frames import Frame, Payload
 
 REMEMBERED_CALLS = 16
 CLOSED = "station: is not connected"
 
 Handlers = Mapping[str, Callable[[Payload], Payload]]
 Late = Callable[[str, Payload, Payload], None]
+
+_log = logging.getLogger(__name__)
 
 _REFUSALS: Mapping[str, ErrorCode] = {
     "NotImplemented": ErrorCode.NOT_SUPPORTED,
@@ -52,25 +55,38 @@ class Gone(Exception):
 class Line:
     """A station while it is connected. `serve` reads until the socket ends; `ask` may run beside it."""
 
-    def __init__(self, socket: Socket, handlers: Handlers, *, answer_s: float, late: Late) -> None:
+    def __init__(
+        self,
+        socket: Socket,
+        handlers: Handlers,
+        *,
+        answer_s: float,
+        late: Late,
+        passed_over: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._socket = socket
         self._handlers = handlers
         self._answer_s = answer_s
         self._late = late
+        self._passed_over = passed_over
         self._turn = asyncio.Lock()
         self._waiting: tuple[str, asyncio.Future[Payload]] | None = None
         self._given_up: collections.OrderedDict[str, tuple[str, Payload]] = collections.OrderedDict()
         self.open = True
 
     async def serve(self) -> None:
-        """Read until the socket ends, raising what ended it; a peer that sends no frames of OCPP is hung up on."""
+        """Read until the socket ends, raising what ended it; nothing that a frame says ends the line."""
         try:
             while True:
                 raw = await self._socket.recv()
                 try:
-                    await self._take(frames.parse(raw))
+                    frame = frames.parse(raw)
                 except frames.BadFrame as bad:
-                    await self._socket.close(1002, str(bad))
+                    self._passed_over(str(bad))
+                    if bad.answer is not None:
+                        await self._socket.send(bad.answer)
+                else:
+                    await self._take(frame)
         finally:
             self.end()
 
@@ -128,11 +144,11 @@ class Line:
         if len(self._given_up) > REMEMBERED_CALLS:
             self._given_up.popitem(last=False)
 
-    async def _take(self, frame: Any) -> None:
-        if frame.message_type_id == frames.CALL:
-            await self._socket.send(self._reply(frame.unique_id, frame.action, frame.payload))
+    async def _take(self, frame: Frame) -> None:
+        if frame.kind == frames.CALL:
+            await self._socket.send(self._reply(frame.unique_id, frame.name, frame.payload))
             return
-        answer = frame.payload if frame.message_type_id == frames.RESULT else _refusal(frame.error_code)
+        answer = frame.payload if frame.kind == frames.RESULT else _refusal(frame.name)
         if self._waiting is not None and self._waiting[0] == frame.unique_id:
             self._settle(self._waiting[1], answer)
         elif frame.unique_id in self._given_up and isinstance(answer, dict):
@@ -150,6 +166,7 @@ class Line:
     def _reply(self, unique_id: str, action: str, payload: Any) -> str:
         handler = self._handlers.get(action)
         if handler is None:
+            self._passed_over(f"{action[:50]!r} is an action that this program does not take")
             return frames.error(unique_id, "NotImplemented", "this central system does not take this action")
         try:
             frames.check(frames.CALL, action, payload)
@@ -160,8 +177,11 @@ class Line:
             return frames.error(unique_id, "PropertyConstraintViolation", f"{action}: not a date-time")
         except RecursionError:
             return frames.error(unique_id, "FormatViolation", f"{action}: nested too deeply")
+        except Exception:  # noqa: BLE001 - a full disk, or a defect of ours: the station keeps its message and its line
+            _log.exception("a station's %s could not be taken", action)
+            return frames.error(unique_id, "InternalError", f"{action}: could not be taken")
 
 
-def _refusal(code: Any) -> BackendError:
+def _refusal(code: str) -> BackendError:
     """A CALLERROR in the contract's words: whatever is not listed says that our request was at fault."""
-    return BackendError(_REFUSALS.get(str(code), ErrorCode.INVALID_REQUEST), f"CALLERROR {str(code)[:50]}")
+    return BackendError(_REFUSALS.get(code, ErrorCode.INVALID_REQUEST), f"CALLERROR {code}")

@@ -17,6 +17,7 @@ from ven_adapters.contract import (
     ChargeState,
     Directive,
     DirectiveState,
+    DirectiveStatus,
     DriverChoice,
     DriverChose,
     ErrorCode,
@@ -31,9 +32,10 @@ from ven_adapters.transport.ocpp21.book import Book, Record, advance
 from ven_adapters.transport.ocpp21.central import CentralSystem
 from ven_adapters.transport.ocpp21.charging import Window, profile_id
 from ven_adapters.transport.ocpp21.frames import Payload
+from ven_adapters.transport.ocpp21.notices import clock_text
 from ven_adapters.transport.ocpp21.options import CentralSettings
 from ven_adapters.transport.ocpp21.outbox import Outbox
-from ven_adapters.transport.ocpp21.points import SOURCE, Point, Station
+from ven_adapters.transport.ocpp21.points import SOURCE, Point, Station, at_evse
 from ven_adapters.transport.retry import Bucket, full_bucket, take
 from vtn.clock import sleep_until
 
@@ -59,7 +61,7 @@ class Steward:
     def at(self, ref: str) -> tuple[Point, Station]:
         """A car's charging point and its station; INVALID_REQUEST for a car that is not registered."""
         point = self.central.register.point(ref)
-        return point, self.central.register.station(point.place.station)
+        return point, at_evse(self.central.register.station(point.place.station), point.place.evse)
 
     def open(self) -> None:
         """Take up the directives of an earlier life; each is read from its station when that is back."""
@@ -95,6 +97,11 @@ class Steward:
             return held
         return dataclasses.replace(held, charge_state=dataclasses.replace(state, value=ChargeState.PAUSED_BY_DIRECTIVE))
 
+    def status(self, record: Record) -> DirectiveStatus:
+        """Where a directive stands; a station whose clock is out, so that nothing proves it, is told as well."""
+        _, station = self.at(record.directive.vehicle_ref)
+        return record.status(clock_text(station.clock_offset_s))
+
     async def news(self, ref: str) -> None:
         """Return when something changed at a car's charging point."""
         self._news[ref].clear()
@@ -109,7 +116,7 @@ class Steward:
         for record in self.book.live(ref):
             if advance(record, point, station, self.clock.now()):
                 self.book.note(record)
-                self.outbox.status(record.status())
+                self.outbox.status(self.status(record))
             self._watch(record, point, station)
         self._sweep(ref, station)
         self.outbox.snapshot(self.snapshot(ref))
@@ -150,16 +157,19 @@ class Steward:
         """Put a profile above all others; a directive that begins now takes the others away."""
         ref = directive.vehicle_ref
         level = await self._level(ref)
-        point, _ = self.at(ref)
+        point, station = self.at(ref)
         now = self.clock.now()
         record = Record(directive, setting, point.transaction or "", level, now, needs=point.needs)
-        window = Window(
-            directive, setting, point.place, record.transaction, level, self._settings.offline_limit_s, spare_wh
-        )
+        unit, (phases, voltage_v) = v2x.rate_unit(station) or v2x.UNITS[0], v2x.wiring(point)
+        limit_s = self._settings.offline_limit_s
+        window = Window(directive, setting, point.place, record.transaction, level, limit_s, spare_wh)
+        window = dataclasses.replace(window, unit=unit, phases=phases, voltage_v=voltage_v)
         self._pay(ref)
         answer = await self._send(record, "SetChargingProfile", charging.set_profile(window, now))
         if (refusal := charging.refusal(answer)) is not None:
             self.book.drop(record)
+            if charging.refused_unit(answer):
+                self.central.register.refused_unit(point.place.station, unit)
             raise refusal
         self.accept(record)
         return record
@@ -210,7 +220,7 @@ class Steward:
         self._recall(record)
         record.move(S.ACCEPTED)
         self.book.note(record)
-        self.outbox.status(record.status())
+        self.outbox.status(self.status(record))
         if record.directive.start <= self.clock.now():
             self._supersede(record)
         self.central.beside(self._accompany(record))
@@ -309,7 +319,7 @@ class Steward:
     ) -> None:
         record.move(state, error, detail)
         self.book.note(record)
-        self.outbox.status(record.status())
+        self.outbox.status(self.status(record))
 
     def _sweep(self, ref: str, station: Station) -> None:
         """Take away what is over; what a lost answer leaves uncertain is taken away again at the next change."""

@@ -1,30 +1,72 @@
-"""Whether a car may feed the grid through its charging point, and how much: refused closed, naming what is missing.
+"""What a car can be told at its charging point, and whether it may feed the grid: refused closed, naming what lacks.
 
 Wanted: a station that follows set-points, a car that said in this very session what it lets out and that leaves the
 schedule to us, a charge level newer than a quarter of an hour above the driver's reserve, and no alarm. Pure.
 """
 
+import math
 from datetime import datetime, timedelta
 
-from ven_adapters.contract import BackendError, Capability, Directive, DischargeControl, ErrorCode, Validity
+from ven_adapters.contract import (
+    BackendError,
+    Capability,
+    CurrentControl,
+    Directive,
+    DischargeControl,
+    ErrorCode,
+    Validity,
+)
 from ven_adapters.transport.ocpp21.points import Place, Point, Station
 
 FRESH = timedelta(minutes=15)
 MODE = "CentralSetpoint"
 FULL_PCT = 100.0
+UNITS = ("W", "A")
+LEAST_A = 6  # IEC 61851: no charging point offers a car less and lets it charge
+
+
+def rate_unit(station: Station) -> str | None:
+    """The unit of schedules for a station: watts where it takes them, else amperes; None when it has refused both.
+
+    What it said is tried first, and the other where it then refuses what it said.
+    """
+    wanted = sorted(UNITS, key=lambda unit: bool(station.rate_units) and unit not in station.rate_units)
+    return next((unit for unit in wanted if unit not in station.refused_units), None)
+
+
+def wiring(point: Point) -> tuple[int | None, int]:
+    """Phases and voltage by which watts become amperes, so that no more watts flow than were meant.
+
+    The most phases that the owner, the station or its meter ever spoke of, and the higher of the nominal and the
+    measured voltage. Direct current has no phases (None).
+    """
+    lines = {phase for _, phase, _ in point.meter.known if phase in ("L1", "L2", "L3")}
+    measured = point.snapshot.voltage_v
+    told_v = math.ceil(measured.value) if measured is not None and measured.validity is Validity.OK else 0
+    direct = point.needs is not None and point.needs.direct_current
+    phases = None if direct else max(point.place.phases, point.phases_used or 1, len(lines))
+    return phases, max(point.place.voltage_v, told_v)
 
 
 def capability(point: Point, station: Station) -> Capability:
-    """What a car can do at its charging point: any power in watts, and discharge where station and owner allow it."""
-    place = point.place
-    gives = place.max_discharge_w > 0 and bool(station.v2x) and MODE in station.modes
+    """What a car can do at its charging point: any power in watts, or a whole current, and discharge where it may be.
+
+    A set-point in amperes is read as that of one phase by some stations and as that of all by others: one phase only.
+    """
+    place, unit = point.place, rate_unit(station)
+    phases, voltage_v = wiring(point) if unit == "A" else (place.phases, place.voltage_v)
+    most_a = place.max_charge_w // (voltage_v * (phases or 1))
+    able = unit == "W" or (unit == "A" and phases in (None, 1))
+    gives = able and place.max_discharge_w > 0 and bool(station.v2x) and MODE in station.modes
     return Capability(
         model=place.model,
         usable_wh=place.usable_wh,
         max_charge_w=place.max_charge_w,
-        phases=place.phases,
-        voltage_v=place.voltage_v,
-        can_set_power=True,
+        phases=phases or 1,
+        voltage_v=voltage_v,
+        can_set_power=unit == "W",
+        can_stop=unit is not None,
+        current=CurrentControl(LEAST_A, most_a) if unit == "A" and most_a >= LEAST_A else None,
         discharge=discharge_control(place, point) if gives else None,
         wake_supported=False,
         latency_typical_s=1.0,
@@ -94,12 +136,13 @@ def below_reserve(directive: Directive, point: Point) -> bool:
 
 
 def _let_out_wh(point: Point) -> float | None:
-    """What the car still lets out, less what it has given since it said so."""
+    """What the car still lets out, less what it has given since it said so; nothing where no register tells that."""
     needs, counter = point.needs, point.snapshot.energy_exported_wh
     if needs is None or needs.spare_wh is None:
         return None
-    given_wh = counter.value - needs.exported_wh if counter is not None and needs.exported_wh is not None else 0.0
-    return max(0.0, needs.spare_wh - max(0.0, given_wh))
+    if counter is None or needs.exported_wh is None:
+        return 0.0
+    return max(0.0, needs.spare_wh - max(0.0, counter.value - needs.exported_wh))
 
 
 def _no(detail: str) -> BackendError:
