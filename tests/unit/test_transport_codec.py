@@ -89,7 +89,7 @@ WHOLE = [
 BATCHES = [
     Delivery("e-1", (SnapshotsSeen((SNAPSHOT,)), DirectivesChanged((STATUS,)))),
     Delivery("e-2", (DriverChose("v", DriverChoice.OPT_OUT, NOON, LATER), DriverChose("v", DriverChoice.BOOST, NOON))),
-    Delivery("e-3", challenge="prove it"),
+    Delivery("e-3", challenge="prove-it"),
 ]
 
 

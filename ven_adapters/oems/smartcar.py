@@ -44,6 +44,7 @@ from ven_adapters.oems.smartcar_shapes import (
     signals_in,
     signals_of,
 )
+from ven_adapters.transport.challenges import ChallengeAnswers
 from ven_adapters.transport.codec import dumps, loads
 from ven_adapters.transport.consent import Consent, HostedConsent, Options, options
 from ven_adapters.transport.grants import AppTokens
@@ -96,6 +97,10 @@ class Smartcars:
         self._session = VendorSession(settings, settings.url, AppTokens(settings.client), Dialect(judge))
         self._users: dict[str, str] = {}
         self._last: dict[str, Snapshot] = {}
+        secret = "" if settings.door is None else settings.door.secret
+        self._answers = ChallengeAnswers(
+            lambda challenge: keyed_digest(secret, challenge.encode(), "sha256"), settings.clock, settings.verify_until
+        )
 
     async def refs(self) -> AsyncIterator[VehicleRef]:
         """Every car, page by page until a page is not full."""
@@ -158,7 +163,7 @@ class Smartcars:
             self._settings.door,
             lambda headers, body: same(headers.get("SC-Signature"), keyed_digest(secret, body, "sha256")),
             self._meaning,
-            lambda body: challenged(secret, body),
+            self._challenged,
         )
         async for event in listener.events():
             yield event
@@ -189,10 +194,10 @@ class Smartcars:
         snapshot = self._keep(self._names.ref(raw["data"]["vehicle"]["id"]), signals_in(raw["data"]["signals"]))
         return Meaning((SnapshotsSeen((snapshot,)),), once=raw["eventId"])
 
-
-def challenged(secret: str, body: bytes) -> Meaning | None:
-    """The answer to a VERIFY event, which comes unsigned."""
-    raw = loads(body)
-    if not isinstance(raw, dict) or raw.get("eventType") != "VERIFY":
-        return None
-    return Meaning(answer={"challenge": keyed_digest(secret, str(pick(raw, "data", "challenge")).encode(), "sha256")})
+    def _challenged(self, body: bytes) -> Meaning | None:
+        """The answer to a VERIFY event, which comes unsigned, while it may be given."""
+        raw = loads(body)
+        if not isinstance(raw, dict) or raw.get("eventType") != "VERIFY":
+            return None
+        answer = self._answers.answer(pick(raw, "data", "challenge"))
+        return None if answer is None else Meaning(answer={"challenge": answer})

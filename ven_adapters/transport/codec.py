@@ -33,6 +33,7 @@ from ven_adapters.contract import (
     Validity,
     VehicleRef,
 )
+from ven_adapters.transport.challenges import CHALLENGE_RULE, is_challenge
 
 T = TypeVar("T")
 Decode = Callable[[Any, datetime], Any]
@@ -146,7 +147,7 @@ def _delivery(raw: Any, heard: datetime) -> Delivery:
         raise _Bad("must be an object")
     event_id = _member(raw, "event_id", _text, heard)
     if raw.get("type") == "backend.challenge":
-        return Delivery(event_id, challenge=_member(raw, "challenge", _text, heard))
+        return Delivery(event_id, challenge=_member(raw, "challenge", _challenge, heard))
     return Delivery(event_id, events=_member(raw, "events", _many(_event), heard))
 
 
@@ -170,6 +171,12 @@ def _text(raw: Any, _: datetime) -> str:
     if type(raw) is not str or not raw:
         raise _Bad("must be a text that is not empty")
     return raw
+
+
+def _challenge(raw: Any, _: datetime) -> str:
+    if not is_challenge(raw):
+        raise _Bad(CHALLENGE_RULE)
+    return str(raw)
 
 
 def _whole(raw: Any, _: datetime) -> int:

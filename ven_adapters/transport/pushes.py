@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from ven_adapters.contract import BackendError, BackendEvent
+from ven_adapters.contract import BackendError, BackendEvent, ErrorCode
 from ven_adapters.transport.intake import Intake
 from ven_adapters.transport.listening import runner_of
 
@@ -84,7 +84,7 @@ class Pushes:
         try:
             meaning = self._meaning(request.headers, body)
         except BackendError as error:
-            return web.Response(status=400, text=error.detail)
+            return web.Response(status=429 if error.code is ErrorCode.RATE_LIMITED else 400, text=error.detail)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             _log.warning("a webhook body was refused: it is not of the documented shape")
             return web.Response(status=400, text="body: is not of the documented shape")
