@@ -32,6 +32,7 @@ from ven_adapters.ven.columns import (
     Tri,
     blank,
     grown,
+    widened,
 )
 from ven_adapters.ven.departures import Rhythm, departure_s, next_departure
 from ven_adapters.ven.mobility import DISCHARGE_EFFICIENCY, HOUR_S, doubt_of
@@ -143,7 +144,11 @@ class Fleet:
         for ref, capability in capabilities.items():
             alike.setdefault(capability, []).append(self._rows[ref])
         for capability, rows in alike.items():
-            for name, value in capability_columns(capability).items():
+            values = capability_columns(capability)
+            self._columns["levels_kw"] = widened(self._columns["levels_kw"], len(values["levels_kw"]))
+            width = self._columns["levels_kw"].shape[1]
+            values["levels_kw"] = widened(values["levels_kw"][None, :], width)[0]
+            for name, value in values.items():
                 self._columns[name][rows] = value
 
     def choose(self, ref: str, choice: DriverChoice, *, until: datetime | None) -> None:
