@@ -235,7 +235,8 @@ def understood(shape, raw):
     try:
         return readings(shape.read(raw))
     except BackendError as error:
-        assert error.code in (ErrorCode.BACKEND_TRANSIENT, ErrorCode.INVALID_REQUEST)
+        if error.code not in (ErrorCode.BACKEND_TRANSIENT, ErrorCode.INVALID_REQUEST):
+            raise
         return {}
 
 
