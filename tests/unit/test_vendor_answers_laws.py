@@ -361,6 +361,23 @@ def test_a_cap_of_any_car_uses_the_phases_that_its_readings_show():
         assert achieve(cap, capability, Snapshot("v")).current_a == 17
 
 
+@pytest.mark.parametrize(
+    ("most_a", "volts", "phases", "most_w"),
+    [
+        (32, 240, 1, 7_680),
+        (16, 230, 3, 11_040),
+        (16, 230, None, 11_040),
+        (32, 240, None, 11_040),
+        (80, 240, None, 19_200),
+    ],
+)
+def test_phases_that_are_not_told_are_not_one(most_a, volts, phases, most_w):
+    told = {"amperagemax": most_a, "voltage": volts, "chargerphases": phases, "amperage": None, "wattage": None}
+    signals = {code: (one["body"], AT) for code, one in smartcar_answer().items()}
+    signals |= {f"charge-{name}": ({"value": value}, AT) for name, value in told.items()}
+    assert smartcar_shapes.capability_of(signals).max_charge_w == most_w
+
+
 # --- words and units --------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ One grant of our own serves every car. What the file knows:
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -42,7 +43,7 @@ from ven_adapters.transport.grants import AppTokens
 from ven_adapters.transport.keeper import KeptBackend
 from ven_adapters.transport.pushes import Meaning, Pushes, keyed_digest, same
 from ven_adapters.transport.session import Call
-from ven_adapters.transport.sightings import age_s, instant, near, number, pick, snapshot_of
+from ven_adapters.transport.sightings import age_s, fresher, instant, near, number, pick, snapshot_of
 from ven_adapters.transport.vendor import (
     Dialect,
     Refusal,
@@ -132,16 +133,18 @@ class Enodes:
         self._session = VendorSession(settings, settings.url, AppTokens(settings.client), Dialect(judge))
         self._users: dict[str, str] = {}
         self._last: dict[str, Snapshot] = {}
+        self._listed = False
 
     async def refs(self) -> AsyncIterator[VehicleRef]:
         """Every car, page by page."""
-        query: dict[str, str] = {}
+        self._listed, query = False, dict[str, str]()
         while True:
             raw = await self._session.json(Call("GET", "/vehicles", query=query))
             for car in pick(raw, "data"):
                 yield VehicleRef(self._known(car))
             after = (raw.get("pagination") or {}).get("after")
             if after is None:
+                self._listed = True
                 return
             query = {"after": str(after)}
 
@@ -190,6 +193,11 @@ class Enodes:
         if self._settings.door is None:
             return
         secret = self._settings.door.secret
+        with contextlib.suppress(
+            BackendError
+        ):  # whose cars end when a consent does; what is not known yet is asked again
+            async for _ in self.refs():
+                await asyncio.sleep(0)
         listener = Pushes(
             self._settings.door,
             lambda headers, body: same(headers.get("x-enode-signature"), f"sha1={keyed_digest(secret, body, 'sha1')}"),
@@ -220,8 +228,9 @@ class Enodes:
 
     def _keep(self, car: Any) -> Snapshot:
         ref = self._known(car)
-        self._last[ref] = sighted(ref, car, self._settings.homes.get(ref), self._now())
-        return self._last[ref]
+        found = sighted(ref, car, self._settings.homes.get(ref), self._now())
+        self._last[ref] = fresher(self._last.get(ref), found)
+        return found
 
     def _meaning(self, raw: Any) -> Meaning:
         """A signed webhook body is a list of events."""
@@ -233,6 +242,8 @@ class Enodes:
                 user, now = str(one["user"]["id"]), self._now()
                 at = min(instant(one.get("createdAt")) or now, now)  # told again later, it ends no newer consent
                 cars = sorted(ref for ref, owner in self._users.items() if owner == user)
+                if not cars and not self._listed:
+                    raise BackendError(ErrorCode.BACKEND_TRANSIENT, "user: the cars of this user are not known yet")
                 events += [DriverChose(ref, DriverChoice.CONSENT_WITHDRAWN, at) for ref in cars]
         return Meaning(tuple(events))
 

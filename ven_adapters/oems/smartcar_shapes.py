@@ -24,7 +24,7 @@ from ven_adapters.transport.vocabulary import measured, word
 
 ASLEEP_AGAIN_S = 900.0
 BAD_GATEWAY = 502
-USUAL_W, USUAL_WH = 7_200, 75_000
+USUAL_W, USUAL_THREE_PHASE_W, USUAL_WH = 7_200, 11_040, 75_000
 WATTAGE_SLACK_W = 250.0
 SOURCE = "smartcar"
 
@@ -164,10 +164,7 @@ def truth(signals: Signals, code: str) -> tuple[Known | None, datetime | None]:
 
 
 def capability_of(signals: Signals) -> Capability:
-    """What a car can do; a size or power that its make does not tell is taken to be a usual one.
-
-    A count of phases that is not told is no count of one: the most power is then that of three.
-    """
+    """What a car can do; a size or power that its make does not tell is taken to be a usual one."""
     kwh = number(signals.get("tractionbattery-nominalcapacity", ({}, None))[0].get("capacity"))
     most_a, amps = (figure(signals, f"charge-{what}", vocabulary.AMPERES)[0] for what in ("amperagemax", "amperage"))
     volts = figure(signals, "charge-voltage", vocabulary.VOLTS)[0]
@@ -178,7 +175,7 @@ def capability_of(signals: Signals) -> Capability:
     return Capability(
         model="Smartcar",
         usable_wh=USUAL_WH if not kwh else round(1000.0 * kwh),
-        max_charge_w=round(most_a * volts * (phases or MOST_PHASES)) if most_a and volts else USUAL_W,
+        max_charge_w=_most_w(most_a, volts, phases),
         phases=phases or 1,
         limit_soc=LimitSocControl(50.0, 100.0, 1.0, applies_from_pct=50.0),
         wake_supported=False,
@@ -186,6 +183,15 @@ def capability_of(signals: Signals) -> Capability:
         latency_p99_s=300.0,
         telemetry_floor_s=1800,
     )
+
+
+def _most_w(amps: float | None, volts: float | None, phases: int | None) -> int:
+    """The most that a car draws. A count of phases that is not told is no count of one: three, on a usual charger."""
+    if not amps or not volts:
+        return USUAL_W
+    if phases is not None:
+        return round(amps * volts * phases)
+    return round(max(amps * volts, min(amps * volts * MOST_PHASES, USUAL_THREE_PHASE_W)))
 
 
 def sighted(ref: str, signals: Signals, now: datetime) -> Snapshot:

@@ -120,7 +120,7 @@ def command(setting: Setting) -> tuple[str, bytes | None]:
     if setting.rung is Rung.CURRENT:
         return "set_charging_amps", dumps({"charging_amps": setting.current_a})
     if setting.rung is Rung.TARGET_LEVEL:
-        return "set_charge_limit", dumps({"percent": round(setting.limit_soc_pct or 100)})
+        return "set_charge_limit", dumps({"percent": ladder.whole_pct(setting)})
     return ("charge_stop" if setting.rung is Rung.PAUSE else "charge_start"), None
 
 

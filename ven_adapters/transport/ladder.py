@@ -59,6 +59,13 @@ def current(power_w: int, capability: Capability, snapshot: Snapshot | None = No
     return Setting(Rung.CURRENT, amps * capability.voltage_v * phases_in_use(capability, snapshot), current_a=amps)
 
 
+def whole_pct(setting: Setting) -> int:
+    """The charge-level target of a setting in whole percent. Raises INVALID_REQUEST when the setting has none."""
+    if setting.limit_soc_pct is None:
+        raise BackendError(ErrorCode.INVALID_REQUEST, "setting.limit_soc_pct: is required for a charge-level target")
+    return round(setting.limit_soc_pct)
+
+
 def pause() -> Setting:
     """Stop charging."""
     return Setting(Rung.PAUSE, 0)

@@ -96,6 +96,14 @@ def newer(reading: Reading[T] | None, since: datetime) -> Reading[T] | None:
     return reading if -CLOCKS_AGREE <= late <= LATEST_NEWS else None
 
 
+def fresher(held: Snapshot | None, found: Snapshot) -> Snapshot:
+    """Of two snapshots of a car the one with the newer charge state: what is pushed may come late."""
+    now, then = found.charge_state, None if held is None else held.charge_state
+    if held is None or then is None or then.validity is not Validity.OK:
+        return found
+    return held if now is None or now.validity is not Validity.OK or now.seen_at < then.seen_at else found
+
+
 def member(raw: Any, name: str) -> Mapping[str, Any]:
     """An object among a vendor's readings, empty when it is not there; BACKEND_TRANSIENT when it is something else."""
     found = (raw.get(name) or {}) if isinstance(raw, dict) else None
