@@ -1,7 +1,7 @@
 """A driver's last word is in force, in whatever order and with whatever clocks it is told."""
 
 import dataclasses
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -73,6 +73,13 @@ def test_a_choice_stored_with_an_instant_to_come_keeps_nothing_out_after_a_resta
     cars = garage()
     cars.restore(Remembered(choices=(row,)), T0)
     tell(cars, OUT, told=1, heard=1)
+    assert is_out(cars)
+
+
+def test_an_opt_out_of_a_sender_without_a_clock_counts_from_when_it_came():
+    cars = garage()
+    tell(cars, IN, told=1, heard=1)
+    cars.take(DriverChose("car", OUT, datetime(1970, 1, 1, tzinfo=UTC)), T0 + 2 * MINUTE)
     assert is_out(cars)
 
 

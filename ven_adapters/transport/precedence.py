@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from ven_adapters.contract import DriverChoice
+from ven_adapters.transport.codec import OLDEST_BELIEVABLE_YEAR
 
 _OUT_OR_IN = (DriverChoice.OPT_OUT, DriverChoice.OPT_IN)
 _OVERTAKERS: Mapping[DriverChoice, tuple[DriverChoice, ...]] = {
@@ -38,8 +39,8 @@ SIGNED_WITHIN = timedelta(seconds=1)
 
 
 def decided_at(told_at: datetime, heard_at: datetime) -> datetime:
-    """The instant by which a decision is ordered."""
-    return min(told_at, heard_at)
+    """The instant by which a decision is ordered. A date in 1970 is what a sender without a clock says: it is none."""
+    return heard_at if told_at.year < OLDEST_BELIEVABLE_YEAR else min(told_at, heard_at)
 
 
 def signed_at(timestamp_s: int, real_now_s: float, heard_at: datetime) -> datetime:
