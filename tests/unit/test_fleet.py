@@ -226,16 +226,16 @@ def test_every_current_that_a_car_lists_is_used_however_many_there_are_and_whoev
     made = fleet(enrolment("a"), enrolment("b"), enrolment("c"))
     made.learn({"b": Capability("B", 60_000, 7_200, current=CurrentControl(8, 30, choices_a=(30, 8, 16)))})
     made.learn({"a": Capability("A", 60_000, 7_680, current=CurrentControl(6, 32, choices_a=listed_a))})
-    made.enrol([enrolment("d")])
+    made.enrol([enrolment("d"), *(enrolment(f"more-{number}") for number in range(100))])
     made.learn({"d": Capability("B", 60_000, 7_200, current=CurrentControl(8, 30, choices_a=(30, 8, 16)))})
     view = made.view()
-    for ref, amps in (("a", listed_a), ("b", (8, 16, 30)), ("c", ()), ("d", (8, 16, 30))):
+    for ref, amps in (("a", listed_a), ("b", (8, 16, 30)), ("c", ()), ("d", (8, 16, 30)), ("more-99", ())):
         levels_kw = view.levels_kw[made.row(ref)]
         assert levels_kw[~np.isnan(levels_kw)] == pytest.approx([0.24 * one for one in amps])
     assert view.floor_kw[made.row("a")] == pytest.approx(1.44)
-    drawn_kw = achieved_kw(view, np.full(4, 2.0), view.max_charge_kw)
+    drawn_kw = achieved_kw(view, np.full(len(view), 2.0), view.max_charge_kw)
     assert drawn_kw[[made.row(ref) for ref in "abd"]] == pytest.approx([1.92, 1.92, 1.92])
-    drawn_kw = achieved_kw(view, np.full(4, 1.5), view.max_charge_kw)
+    drawn_kw = achieved_kw(view, np.full(len(view), 1.5), view.max_charge_kw)
     assert drawn_kw[[made.row(ref) for ref in "abd"]] == pytest.approx([1.44, 0.0, 0.0])
 
 

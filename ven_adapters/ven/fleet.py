@@ -314,7 +314,9 @@ class Fleet:
 
     def _grow(self, count: int) -> None:
         blanks = blank(1)
-        self._columns = {name: grown(column, count, fill=blanks[name][0]) for name, column in self._columns.items()}
+        self._columns = {
+            name: grown(column, count, fill=blanks[name].flat[0]) for name, column in self._columns.items()
+        }
         self._rhythm = grown(self._rhythm, count, fill=0)
         self._edition_of = grown(self._edition_of, count, fill=0)
         self._papers = grown(self._papers, count, fill=_NO_PAPERS)
