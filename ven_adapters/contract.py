@@ -296,6 +296,14 @@ class Reading(Generic[T]):
     source: str = "backend"
     validity: Validity = Validity.OK
 
+    @property
+    def seen_at(self) -> datetime:
+        """The instant by which readings are ordered and aged: what the car says, and no later than we heard of it.
+
+        So a car whose clock runs ahead keeps out nothing that it says once its clock is right.
+        """
+        return min(self.observed_at, self.received_at)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Snapshot:

@@ -1,8 +1,10 @@
 """What is Enode's own: actions that are not yet done, plans that own a car, currents, signed webhooks."""
 
+import asyncio
 import hashlib
 import hmac
 import json
+from datetime import timedelta
 
 import pytest
 from public_rigs import enode_rig
@@ -145,6 +147,28 @@ def test_a_withdrawn_consent_is_told_for_each_of_the_drivers_cars():
     (chose,) = cars._meaning(recording("enode", "webhook_invalidated")["body"]).events
     assert (chose.vehicle_ref, chose.choice) == (seen.snapshots[0].vehicle_ref, DriverChoice.CONSENT_WITHDRAWN)
     assert chose.vehicle_ref.startswith("enode-")
+
+
+async def test_a_lost_consent_of_cars_that_are_not_known_yet_is_taken_when_it_is_told_again(rig):
+    cars = Enodes(vendor_settings("enode", rig.settings))
+    lost = recording("enode", "webhook_invalidated")["body"]
+    error = await refused(asyncio.to_thread(cars._meaning, lost))
+    assert error.code is ErrorCode.BACKEND_TRANSIENT
+    assert [car.ref async for car in cars.refs()] == ["e-0", "e-1"]
+    lost[0]["user"]["id"] = next(iter(cars._users.values()))
+    assert {one.choice for one in cars._meaning(lost).events} == {DriverChoice.CONSENT_WITHDRAWN}
+    await cars.close()
+
+
+async def test_a_push_that_comes_late_does_not_take_the_place_of_a_newer_reading(rig):
+    cars, now = Enodes(vendor_settings("enode", rig.settings)), rig.clock.now()
+    updated = recording("enode", "webhook_updated")["body"]
+    for minutes, level in ((1, 60), (30, 50)):
+        updated[0]["vehicle"] = vehicle(now - timedelta(minutes=minutes), batteryLevel=level)
+        (seen,) = cars._meaning(updated).events
+        assert seen.snapshots[0].soc_pct.value == level
+    assert (await cars.read(seen.snapshots[0].vehicle_ref, 24 * 3600)).soc_pct.value == 60
+    await cars.close()
 
 
 async def test_a_lost_consent_that_is_told_again_is_as_old_as_it_was(rig):

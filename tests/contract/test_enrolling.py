@@ -509,6 +509,120 @@ async def test_a_signed_webhook_acts_once(app):
     assert [one["choice"] for one in choices] == ["OPT_IN"]
 
 
+async def tell(app, event_id, kind, *, ago_s=0, at=None, **data):
+    """A decision signed so many seconds ago, and delivered now; `at`: when its body says that it was made."""
+    raw = json.loads(told(event_id, kind, **data)) | ({} if at is None else {"at": at})
+    body = json.dumps(raw).encode()
+    return await app.send("POST", "/v1/webhooks", raw=body, **signed(body, at_s=int(time.time()) - ago_s))
+
+
+async def chosen(app):
+    return [one["choice"] for one in (await app.get("/v1/cars/bmw-9001"))[1]["choices"]]
+
+
+class Shifted:
+    """Our clock, which can be put forward."""
+
+    def __init__(self, shift) -> None:
+        self.shift = shift
+
+    def now(self):
+        return datetime.now(UTC) + self.shift
+
+    def sleep_for(self, seconds):
+        return asyncio.sleep(seconds)
+
+
+@pytest.fixture
+async def settled(given):
+    """The API, in which a car was enrolled ten minutes ago."""
+    clock = Shifted(-timedelta(minutes=10))
+    async with served(given, clock) as made:
+        await made.enrol()
+        clock.shift = timedelta()
+        made.clock = clock
+        yield made
+
+
+async def test_a_signed_decision_that_comes_late_does_not_undo_a_newer_one_and_is_noted(settled):
+    assert (await tell(settled, "e-1", "opt_out"))[0] == 200
+    assert (await tell(settled, "e-2", "opt_in", ago_s=120))[0] == 200
+    assert await chosen(settled) == ["OPT_OUT"]
+    _, journal = await settled.get("/v1/cars/bmw-9001/changes")
+    assert [(one["type"], one["detail"]) for one in journal["changes"]][-2:] == [
+        ("opt_out", ""),
+        ("overtaken", "opt_in"),
+    ]
+    assert (await tell(settled, "e-3", "opt_in"))[0] == 200
+    assert await chosen(settled) == ["OPT_IN"]
+
+
+async def test_a_decision_signed_late_is_ordered_by_the_instant_in_its_body(settled):
+    await settled.act("opt-out", {})
+    assert (await tell(settled, "e-1", "opt_in", at=(datetime.now(UTC) - timedelta(minutes=5)).isoformat()))[0] == 200
+    assert await chosen(settled) == ["OPT_OUT"]
+
+
+async def test_no_instant_that_a_sender_names_keeps_out_what_is_decided_later(settled):
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    assert (await tell(settled, "e-1", "opt_in", ago_s=-120, at=ahead))[0] == 200
+    await settled.act("opt-out", {})
+    assert await chosen(settled) == ["OPT_OUT"]
+    assert (await tell(settled, "e-2", "opt_in"))[0] == 200
+    assert await chosen(settled) == ["OPT_IN"]
+
+
+async def test_an_opt_out_that_is_over_still_overtakes_what_was_decided_before_it(settled):
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    await settled.act("opt-out", {"until": instant(hours=1)})
+    settled.clock.shift = timedelta(hours=2)
+    assert (await tell(settled, "e-1", "opt_out", at=before.isoformat()))[0] == 200
+    assert await chosen(settled) == []
+
+
+async def test_late_wishes_papers_and_boosts_leave_the_newer_ones_in_place(settled):
+    until = {"until": instant(hours=3)}
+    await settled.act("boost", until)
+    assert (await tell(settled, "e-1", "boost", ago_s=120, until=instant(hours=1)))[0] == 200
+    await settled.act("preferences", dict.fromkeys(DAYS, DAY | {"target_soc_pct": 90.0}))
+    assert (await tell(settled, "e-2", "preferences", ago_s=120, **dict.fromkeys(DAYS, DAY)))[0] == 200
+    await settled.act("programs", {"programs": ["give-back"]})
+    assert (await tell(settled, "e-3", "programs", ago_s=120, programs=["evening"]))[0] == 200
+    _, found = await settled.get("/v1/cars/bmw-9001")
+    assert datetime.fromisoformat(found["choices"][0]["until"]) == datetime.fromisoformat(until["until"])
+    assert found["agreement"]["preferences"]["mon"]["target_soc_pct"] == 90.0
+    assert found["agreement"]["programs"] == ["give-back"]
+
+
+async def at_home(app):
+    agreement = (await app.get("/v1/cars/bmw-9001"))[1]["agreement"]
+    return agreement["zone"], agreement["permissions"]["interconnection"] is not None
+
+
+async def test_papers_of_before_a_move_do_not_count_at_the_new_home_however_late_they_are_told(settled):
+    await settled.act("home", home(zone="valley"))
+    assert (await tell(settled, "e-1", "permissions", ago_s=120, permissions=papers()))[0] == 200
+    assert await at_home(settled) == ("valley", False)
+
+
+async def test_a_move_that_is_told_late_leaves_the_papers_that_were_handed_in_after_it(settled):
+    await settled.act("permissions", {"permissions": papers()})
+    assert (await tell(settled, "e-1", "home", ago_s=120, **home(zone="valley")))[0] == 200
+    assert await at_home(settled) == ("valley", True)
+
+
+async def test_what_was_decided_before_an_enrolment_does_not_bind_the_next_driver(app):
+    await app.enrol()
+    await app.act("sale")
+    await app.enrol()
+    for number, kind in enumerate(("opt_out", "withdrawal", "sale")):
+        assert (await tell(app, f"e-{number}", kind, ago_s=60))[0] == 200
+    _, found = await app.get("/v1/cars/bmw-9001")
+    assert (found["agreement"]["status"], [one["choice"] for one in found["choices"]]) == ("ENROLLED", ["OPT_IN"])
+    assert (await tell(app, "e-9", "opt_out"))[0] == 200
+    assert await chosen(app) == ["OPT_OUT"]
+
+
 async def test_a_webhook_that_is_forged_or_old_is_refused_before_it_is_read(app):
     await app.enrol()
     body = told("e-1", "withdrawal")

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
@@ -152,8 +153,9 @@ def state_of(rig, **meta):
 
 
 @pytest.fixture
-async def listening(tmp_path, unused_tcp_port):
-    async with smartcar_rig(tmp_path, webhook_secret="hush-hook", webhook_port=unused_tcp_port) as rig:
+async def listening(tmp_path, unused_tcp_port, request):
+    more = getattr(request, "param", {})
+    async with smartcar_rig(tmp_path, webhook_secret="hush-hook", webhook_port=unused_tcp_port, **more) as rig:
         seen, source = [], rig.backend.events()
 
         async def listen():
@@ -207,12 +209,44 @@ async def test_a_try_out_from_the_dashboard_is_passed_over(listening):
     assert seen == []
 
 
-async def test_the_challenge_is_answered_though_it_comes_unsigned(listening):
+def verify_of(challenge):
+    return json.dumps({"eventType": "VERIFY", "data": {"challenge": challenge}}).encode()
+
+
+@pytest.mark.parametrize("listening", [{"webhook_verify_until": datetime(2100, 1, 1, tzinfo=UTC)}], indirect=True)
+async def test_the_challenge_is_answered_though_it_comes_unsigned_while_the_operator_allows_it(listening):
     _, port, _ = listening
     body = json.dumps(recording("smartcar", "webhook_verify")["body"]).encode()
     status, answer = await post(port, body, {})
     expected = hmac.new(b"hush-hook", b"a-challenge", hashlib.sha256).hexdigest()
     assert (status, json.loads(answer)) == (200, {"challenge": expected})
+
+
+@pytest.mark.parametrize("listening", [{}, {"webhook_verify_until": "2000-01-01T00:00:00Z"}], indirect=True)
+async def test_no_challenge_is_answered_unless_the_operator_allows_it_for_now(listening, caplog):
+    _, port, _ = listening
+    status, answer = await post(port, verify_of("a-challenge"), {})
+    assert (status, b"challenge" in answer) == (401, False)
+    assert "webhook_verify_until" in caplog.text
+
+
+@pytest.mark.parametrize("listening", [{"webhook_verify_until": "2100-01-01T00:00:00Z"}], indirect=True)
+async def test_a_forged_body_is_no_challenge_so_nobody_gets_it_signed(listening):
+    rig, port, seen = listening
+    forged = state_of(rig).decode()
+    for challenge in (forged, '{"eventType":"VEHICLE_STATE"}', "short", "a" * 129, "", 12345678, None, ["a-challenge"]):
+        status, answer = await post(port, verify_of(challenge), {})
+        assert (status, b"challenge" in answer and b"{" in answer) == (400, False), challenge
+    signature = hmac.new(b"hush-hook", forged.encode(), hashlib.sha256).hexdigest()
+    assert signature not in (await post(port, verify_of(forged), {}))[1].decode()
+    assert seen == []
+
+
+@pytest.mark.parametrize("listening", [{"speed": 1.0, "webhook_verify_until": "2100-01-01T00:00:00Z"}], indirect=True)
+async def test_few_challenges_are_answered_in_a_minute(listening):
+    _, port, _ = listening
+    statuses = [(await post(port, verify_of(f"challenge-{number}"), {}))[0] for number in range(8)]
+    assert statuses == [200] * 5 + [429] * 3
 
 
 async def test_a_signed_body_of_another_shape_is_refused_without_harm(listening):

@@ -3,12 +3,22 @@
 import asyncio
 
 import pytest
-from public_rigs import consented, tesla_rig
+from public_rigs import PATIENCE_S, consented, tesla_rig
 from recorded import EVENING, recording
 
-from ven_adapters.contract import BackendError, ChargeState, DirectiveKind, DirectiveState, ErrorCode, Known, Rung
+from ven_adapters.contract import (
+    BackendError,
+    ChargeState,
+    DirectiveKind,
+    DirectiveState,
+    DriverChoice,
+    DriverChose,
+    ErrorCode,
+    Known,
+    Rung,
+)
 from ven_adapters.oems import tesla
-from ven_adapters.oems.tesla_shapes import capability_of, judge, sighted
+from ven_adapters.oems.tesla_shapes import achieve, capability_of, judge, sighted
 from ven_adapters.transport.grants import Folder, fetch
 from ven_adapters.transport.vendor import Refusal
 
@@ -142,6 +152,30 @@ async def test_a_driver_who_cancels_managed_charging_is_left_alone(rig):
     status = await rig.backend.status("t-0", directive.directive_id)
     assert (status.state, status.error) == (DirectiveState.OVERRIDDEN, ErrorCode.USER_OVERRIDE)
     assert len(rig.cloud.commands()) == 1
+
+
+async def test_a_driver_who_takes_over_has_the_car_for_the_window_and_not_for_ever(rig):
+    directive = rig.directive("t-0")
+    await rig.submit(directive)
+    rig.cloud.override, rig.car().charging = True, True
+    await asyncio.sleep(0.1)
+    await rig.backend.snapshot("t-0", max_age_s=0)
+    events = rig.backend.events()
+    async with asyncio.timeout(PATIENCE_S):
+        chose = await anext(event async for event in events if isinstance(event, DriverChose))
+    await events.aclose()
+    assert (chose.vehicle_ref, chose.choice, chose.until) == ("t-0", DriverChoice.BOOST, directive.end)
+
+
+async def test_a_cap_on_a_car_that_tells_two_phases_draws_no_more_than_asked(rig):
+    raw = recording("tesla", "vehicle_data")["body"]["response"]
+    raw["charge_state"] |= {"charger_phases": 2, "charger_voltage": 230, "charger_actual_current": 16}
+    raw["charge_state"] |= {"charger_power": 11, "charge_current_request_max": 16, "timestamp": 1_782_964_800_000}
+    snapshot = sighted("t-0", raw, None, rig.clock.now())
+    assert (snapshot.power_w.value, snapshot.phases.value) == (11_040.0, 3)
+    cap = rig.directive("t-0", CAP, power_w=4_000)
+    setting = achieve(cap, capability_of(raw), snapshot)
+    assert (setting.current_a, setting.power_w) == (5, 3_450)
 
 
 async def test_a_car_at_a_fast_charger_is_not_at_home(rig):

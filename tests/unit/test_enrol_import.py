@@ -15,7 +15,7 @@ from ven_adapters.enrolling.models import Consent, Enrol
 from ven_adapters.simulator.enrolment import enrolments
 from ven_adapters.simulator.fleets import plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
-from ven_adapters.ven.agreements import Agreements
+from ven_adapters.ven.agreements import Agreements, News
 from ven_adapters.ven.enrolment import Unreadable, read_enrolments
 from ven_adapters.ven.importing import import_file
 from vtn.errors import ConfigError
@@ -190,3 +190,12 @@ def test_the_command_line_takes_in_lists_erases_and_hands_out_keys(tmp_path, fil
     assert len(key) == 43
     assert key.encode() not in (tmp_path / "bmw" / "enrolments.sqlite").read_bytes()
     assert "no key any more" in said("key", "ios", "--revoke")
+
+
+async def test_a_consent_dated_in_the_future_is_refused_and_nothing_is_taken_in(book, file):
+    first = json.loads(file.read_text().splitlines()[0])
+    late = {"version": "1", "agreed_at": (NOW + timedelta(hours=1)).isoformat()}
+    file.write_text(json.dumps(first | {"charging_consent": late}) + "\n")
+    with pytest.raises(Unreadable, match=f"{first['vehicle_ref']}: charging_consent.agreed_at: must not lie in the"):
+        await import_file(book, Desk({}), file, [], NOW)
+    assert await Agreements((), book).read(NOW) == ([], News())

@@ -136,8 +136,9 @@ def consents(cars):
     return bool(cars.fleet.read("charging_consent", row)[0]), bool(cars.fleet.read("discharge_consent", row)[0])
 
 
-def withdrawn(cars, at_h):
-    return cars.take(DriverChose("car", DriverChoice.CONSENT_WITHDRAWN, T0 + at_h * HOUR), T0 + at_h * HOUR)
+def withdrawn(cars, at_h, heard_h=None):
+    heard_at = T0 + (at_h if heard_h is None else heard_h) * HOUR
+    return cars.take(DriverChose("car", DriverChoice.CONSENT_WITHDRAWN, T0 + at_h * HOUR), heard_at)
 
 
 def test_a_withdrawal_ends_every_consent_and_gives_the_car_back():
@@ -160,8 +161,26 @@ def test_a_consent_that_is_given_again_counts_and_an_older_one_still_does_not():
 
 def test_a_withdrawal_that_comes_late_does_not_end_what_was_agreed_after_it():
     cars = garage()
+    cars.enrol([agreed(1, 1)], T0 + HOUR)
+    assert withdrawn(cars, 0, heard_h=2) == Stir()
+    assert consents(cars) == (True, True)
+
+
+def test_a_consent_dated_in_the_future_is_not_taken_to_follow_a_withdrawal():
+    cars = garage()
     cars.enrol([agreed(1, 1)], T0)
-    assert withdrawn(cars, 0) == Stir()
+    assert withdrawn(cars, 0) == Stir(plan=True, release=("car",))
+    cars.amend([agreed(1, 1)], [], T0 + HOUR / 2)
+    assert consents(cars) == (False, False)
+    cars.amend([agreed(1, 1)], [], T0 + HOUR)
+    assert consents(cars) == (True, True)
+
+
+def test_a_withdrawal_dated_in_the_future_does_not_end_what_is_agreed_after_it_came():
+    cars = garage()
+    cars.enrol([agreed(-2, -2)], T0)
+    withdrawn(cars, 24, heard_h=0)
+    cars.amend([agreed(1, 1)], [], T0 + HOUR)
     assert consents(cars) == (True, True)
 
 
@@ -172,6 +191,6 @@ def test_a_withdrawal_is_remembered_over_a_restart_and_so_is_what_was_agreed_aft
     choices = tuple(row for row in before.drain() if type(row).__name__ == "ChoiceRow")
     for given_, holds in ((agreed(-2, -2), (False, False)), (agreed(1, 1), (True, True))):
         after = garage()
-        after.enrol([given_], T0)
-        after.restore(Remembered(choices=choices), T0)
+        after.enrol([given_], T0 + HOUR)
+        after.restore(Remembered(choices=choices), T0 + HOUR)
         assert consents(after) == holds

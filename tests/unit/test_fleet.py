@@ -19,6 +19,7 @@ from ven_adapters.contract import (
     Validity,
 )
 from ven_adapters.ven.columns import Charge, Control, Tri
+from ven_adapters.ven.enforcement import achieved_kw
 from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Fleet, Permission, next_departure, unit_hash
 
 NOW = datetime(2026, 7, 15, 20, tzinfo=UTC)
@@ -218,6 +219,30 @@ def test_listed_currents_are_listed_powers():
     made.learn({"a": Capability("A", 60_000, 7_200, current=CurrentControl(8, 30, choices_a=(30, 8, 16)))})
     levels_kw = made.view().levels_kw[0]
     assert levels_kw[~np.isnan(levels_kw)] == pytest.approx([1.92, 3.84, 7.2])
+
+
+def test_every_current_that_a_car_lists_is_used_however_many_there_are_and_whoever_else_lists_fewer():
+    listed_a = (6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 32)
+    made = fleet(enrolment("a"), enrolment("b"), enrolment("c"))
+    made.learn({"b": Capability("B", 60_000, 7_200, current=CurrentControl(8, 30, choices_a=(30, 8, 16)))})
+    made.learn({"a": Capability("A", 60_000, 7_680, current=CurrentControl(6, 32, choices_a=listed_a))})
+    made.enrol([enrolment("d"), *(enrolment(f"more-{number}") for number in range(100))])
+    made.learn({"d": Capability("B", 60_000, 7_200, current=CurrentControl(8, 30, choices_a=(30, 8, 16)))})
+    view = made.view()
+    for ref, amps in (("a", listed_a), ("b", (8, 16, 30)), ("c", ()), ("d", (8, 16, 30)), ("more-99", ())):
+        levels_kw = view.levels_kw[made.row(ref)]
+        assert levels_kw[~np.isnan(levels_kw)] == pytest.approx([0.24 * one for one in amps])
+    assert view.floor_kw[made.row("a")] == pytest.approx(1.44)
+    drawn_kw = achieved_kw(view, np.full(len(view), 2.0), view.max_charge_kw)
+    assert drawn_kw[[made.row(ref) for ref in "abd"]] == pytest.approx([1.92, 1.92, 1.92])
+    drawn_kw = achieved_kw(view, np.full(len(view), 1.5), view.max_charge_kw)
+    assert drawn_kw[[made.row(ref) for ref in "abd"]] == pytest.approx([1.44, 0.0, 0.0])
+
+
+def test_a_list_without_a_current_that_charges_leaves_a_start_and_a_stop():
+    made = fleet()
+    made.learn({"a": Capability("A", 60_000, 7_200, current=CurrentControl(6, 30, choices_a=(0, 40)))})
+    assert one(made)["control"] == Control.ON_OFF
 
 
 def test_rows_are_stable_while_the_fleet_grows():

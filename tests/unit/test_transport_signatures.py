@@ -1,4 +1,9 @@
+import hashlib
+import hmac
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ven_adapters.transport.signatures import answer, sign, verify
 
@@ -36,4 +41,20 @@ def test_a_stale_or_forged_body_is_refused(timestamp, signature, body, now_s, co
 
 
 def test_a_challenge_is_answered_only_with_the_same_secret():
-    assert answer("a", "prove it") != answer("b", "prove it")
+    assert answer("a", "prove-it") != answer("b", "prove-it")
+
+
+def test_an_answer_is_the_digest_of_its_own_domain():
+    assert answer("secret", "prove-it") == hmac.new(b"secret", b"challenge:prove-it", hashlib.sha256).hexdigest()
+
+
+@given(
+    st.one_of(st.text(), st.binary().map(lambda body: f"{NOW_S}.{body.decode('latin-1')}"), st.just(f"{NOW_S}.{{}}"))
+)
+def test_no_answer_to_any_challenge_is_the_signature_of_a_body(challenge):
+    given_out = answer("s", challenge.encode("utf-8", "replace").decode())
+    timestamp, _, body = challenge.partition(".")
+    for stamp in {timestamp, str(NOW_S)}:
+        for told in (body, challenge):
+            raw = told.encode("utf-8", "replace")
+            assert verify("s", stamp, f"v1={given_out}", raw, now_s=NOW_S) is not None

@@ -52,8 +52,15 @@ async def test_a_forged_or_stale_batch_is_refused_unread():
 
 async def test_a_challenge_is_answered_with_the_secret():
     async with receiver() as (_, post):
-        status, body = await post(dump_delivery(Delivery("e", challenge="prove it")))
-        assert (status, answer("hush", "prove it") in body.decode()) == (200, True)
+        status, body = await post(dump_delivery(Delivery("e", challenge="prove-it")))
+        assert (status, answer("hush", "prove-it") in body.decode()) == (200, True)
+
+
+async def test_a_challenge_that_could_be_a_body_is_refused():
+    async with receiver() as (_, post):
+        for text in (f'{NOW_S}.{{"event_id":"e"}}', "prove it", "short", "a" * 129, "prove-it\n"):
+            status, body = await post(dump_delivery(Delivery("e", challenge=text)))
+            assert (status, b"challenge: must be 8 to 128" in body) == (400, True)
 
 
 async def test_a_full_queue_refuses_and_takes_the_same_batch_later():

@@ -76,7 +76,7 @@ def test_nothing_older_than_the_send_says_anything(age_s, state, plugged):
 )
 def test_a_newer_reading_is_judged_by_what_was_asked(setting, reading, after_s, verdict):
     moved = {
-        field.name: dataclasses.replace(value, observed_at=NOON + timedelta(seconds=after_s))
+        field.name: Reading(value.value, at := NOON + timedelta(seconds=after_s), at)
         for field in dataclasses.fields(reading)
         if isinstance(value := getattr(reading, field.name), Reading)
     }

@@ -29,11 +29,13 @@ from ven_adapters.enrolling.tables import (
     ChangeRow,
     ChosenRow,
     ConsentRow,
+    DecisionRow,
     HeadRow,
     KeyRow,
     PersonRow,
     TermsRow,
 )
+from ven_adapters.transport import precedence
 
 T = TypeVar("T")
 CHUNK = 500
@@ -64,11 +66,15 @@ class Batch(Generic[T]):
 
 
 class Write:
-    """One transaction. Whatever raises inside it leaves nothing behind."""
+    """One transaction. Whatever raises inside it leaves nothing behind.
 
-    def __init__(self, session: AsyncSession, seq: int, now: datetime) -> None:
+    `now` is our clock, `decided_at` the instant by which what is written is ordered (`transport.precedence`).
+    """
+
+    def __init__(self, session: AsyncSession, seq: int, now: datetime, told_at: datetime | None = None) -> None:
         self.session = session
         self.now = now
+        self.decided_at = precedence.decided_at(told_at or now, now)
         self.seq = seq
 
     def number(self) -> int:
@@ -128,6 +134,20 @@ class Write:
         """Answers about a car are blanked; their keys stay, so that a late retry does not act again."""
         table = SQLModel.metadata.tables["enrol_answered"]
         await self.session.execute(sqlalchemy.update(table).where(table.c.vehicle_ref == ref).values(body=""))
+
+    async def decisions(self, ref: str) -> dict[str, datetime]:
+        """When a car's driver last decided, by the name of the act."""
+        noted = select(DecisionRow.act, DecisionRow.at).where(DecisionRow.vehicle_ref == ref)
+        chosen = select(ChosenRow.choice, ChosenRow.at).where(ChosenRow.vehicle_ref == ref, ChosenRow.event_id == "")
+        found: dict[str, datetime] = {}
+        for query in (noted, chosen):
+            for act, at in (await self.session.execute(query)).all():
+                found[act.lower()] = max(parse_at(at), found.get(act.lower(), parse_at(at)))
+        return found
+
+    async def note_decision(self, ref: str, act: str) -> None:
+        """What is written is the newest decision of its kind."""
+        await self.session.merge(DecisionRow(vehicle_ref=ref, act=act, at=print_at(self.decided_at)))
 
     async def live_choices(self, ref: str) -> int:
         """How many choices hold for a car; those that are over are let go."""
@@ -197,13 +217,16 @@ class Book:
         await self._engine.dispose()
 
     @contextlib.asynccontextmanager
-    async def write(self, now: datetime) -> AsyncIterator[Write]:
-        """A transaction that no other write runs beside; committed when the block ends well."""
+    async def write(self, now: datetime, told_at: datetime | None = None) -> AsyncIterator[Write]:
+        """A transaction that no other write runs beside; committed when the block ends well.
+
+        `told_at`: when the sender says that it was decided; without it, now.
+        """
         head = SQLModel.metadata.tables["enrol_head"]
         async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
             await session.execute(sqlalchemy.update(head).values(seq=head.c.seq))
             seq = (await session.execute(sqlalchemy.select(head.c.seq))).scalar_one()
-            write = Write(session, seq, now)
+            write = Write(session, seq, now, told_at)
             yield write
             await session.execute(sqlalchemy.update(head).values(seq=write.seq))
 

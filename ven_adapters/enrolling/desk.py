@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from ven_adapters.enrolling import eligibility
-from ven_adapters.enrolling.book import Write, agreement_of, digest, print_at
+from ven_adapters.enrolling.book import Write, agreement_of, digest, parse_at, print_at
 from ven_adapters.enrolling.bulk import answer_values, memberships
 from ven_adapters.enrolling.models import (
     Account,
@@ -39,10 +39,12 @@ from ven_adapters.enrolling.tables import (
     CarRow,
     ChosenRow,
     ConsentRow,
+    DecisionRow,
     MembershipRow,
     PersonRow,
     TermsRow,
 )
+from ven_adapters.transport.precedence import is_overtaken
 
 LONGEST_CHOICE = timedelta(days=62)
 MOST_CHOICES = 100
@@ -126,7 +128,7 @@ class Desk:
             programs=body.programs,
             discharge_program=eligibility.discharges(self.programs, body.programs),
             preferences=body.preferences,
-            consents=_newest({}, body.consents),
+            consents=_newest({}, body.consents, now),
             permissions=body.permissions,
             discharge_budget=body.discharge_budget,
             enrolled_at=now,
@@ -138,27 +140,27 @@ class Desk:
 
     async def consent(self, write: Write, ref: str, body: Consent) -> Agreement:
         """Add a line to the history; the newest answer of a scope counts."""
-        row, car = await _enrolled(write, ref)
+        row, car = await enrolled(write, ref)
         if body.at > write.now:
             raise rejected([Fault(path="$.at", rule="must not lie in the future")])
         if body.agreed and body.scope is Scope.DISCHARGE and not car.discharge_program:
             raise rejected([Fault(path="$.scope", rule="none of the car's programmes takes discharge")])
         _record(write, ref, body.scope, _kept(body), await _shown(write, body.terms))
-        return _change(write, row, car, "consent", consents=_newest(car.consents, [body]))
+        return _change(write, row, car, "consent", consents=_newest(car.consents, [body], write.now))
 
     async def preferences(self, write: Write, ref: str, body: Preferences) -> Agreement:
         """Replace the driver's week."""
-        return _change(write, *await _enrolled(write, ref), "preferences", preferences=body)
+        return _change(write, *await enrolled(write, ref), "preferences", preferences=body)
 
     async def permissions(self, write: Write, ref: str, body: Papers) -> Agreement:
         """Replace the discharge papers."""
-        row, car = await _enrolled(write, ref)
+        row, car = await enrolled(write, ref)
         papers = {"permissions": body.permissions, "discharge_budget": body.discharge_budget}
         return _change(write, row, car, "permissions", **papers)
 
     async def change_programs(self, write: Write, ref: str, body: Programs) -> Agreement:
         """Leave the programmes that are not named, join those that are."""
-        row, car = await _enrolled(write, ref)
+        row, car = await enrolled(write, ref)
         question = Question(model=car.model, region=car.region, utility=car.utility, tariff=car.tariff)
         if faults := list(eligibility.joining(self.programs, body.programs, question)):
             raise rejected(faults)
@@ -175,8 +177,11 @@ class Desk:
         return after
 
     async def home(self, write: Write, ref: str, body: Home) -> Agreement:
-        """The driver moved: another site, and papers that belonged to the old house no longer count."""
-        row, car = await _enrolled(write, ref)
+        """The driver moved: another site, and papers that belonged to the old house no longer count.
+
+        Papers that were handed in after the move, and told before it, are the new house's.
+        """
+        row, car = await enrolled(write, ref)
         question = Question(model=car.model, region=body.region, utility=car.utility, tariff=car.tariff)
         faults = [*eligibility.joining(self.programs, car.programs, question), *self._zone(body.zone, "$")]
         if faults:
@@ -185,7 +190,9 @@ class Desk:
         if person is not None:
             person.document = _document({**orjson.loads(person.document), "place": body.place.model_dump()})
         place = {"zone": body.zone, "region": body.region, "timezone": body.timezone, "site_id": new_site()}
-        return _change(write, row, car, "home", **place, permissions=Permissions())
+        papers_at = (await write.decisions(ref)).get("permissions")
+        papers = car.permissions if is_overtaken(write.decided_at, [papers_at], write.now) else Permissions()
+        return _change(write, row, car, "home", **place, permissions=papers)
 
     async def sale(self, write: Write, ref: str, _nothing: Nothing | None = None) -> Agreement:
         """The car is another's: nothing that its driver agreed to binds the next one."""
@@ -196,8 +203,8 @@ class Desk:
         return await self._end(write, ref, Status.WITHDRAWN)
 
     async def _end(self, write: Write, ref: str, status: Status) -> Agreement:
-        row, car = await _enrolled(write, ref)
-        for table in (PersonRow, ChosenRow, MembershipRow):
+        row, car = await enrolled(write, ref)
+        for table in (PersonRow, ChosenRow, DecisionRow, MembershipRow):
             await write.clear(table, ref)
         await write.forget_answers(ref)
         gone: dict[str, Any] = {
@@ -210,7 +217,7 @@ class Desk:
 
     async def opt_out(self, write: Write, ref: str, body: OptOut) -> Agreement:
         """Leave one event, or all of them."""
-        car = (await _enrolled(write, ref))[1]
+        car = (await enrolled(write, ref))[1]
         _still_to_come(body.until, write.now, LONGEST_CHOICE if body.event_id is not None else None)
         if body.event_id is None:
             await write.forget([ref], "OPT_IN")
@@ -219,14 +226,14 @@ class Desk:
 
     async def opt_in(self, write: Write, ref: str, _nothing: Nothing | None = None) -> Agreement:
         """Take part again."""
-        car = (await _enrolled(write, ref))[1]
+        car = (await enrolled(write, ref))[1]
         await write.forget([ref], "OPT_OUT")
         await _choose(write, ref, "OPT_IN", None)
         return car
 
     async def boost(self, write: Write, ref: str, body: Boost) -> Agreement:
         """Charge now."""
-        car = (await _enrolled(write, ref))[1]
+        car = (await enrolled(write, ref))[1]
         _still_to_come(body.until, write.now, LONGEST_CHOICE)
         await _choose(write, ref, "BOOST", body.until)
         return car
@@ -240,7 +247,8 @@ async def _others(write: Write, ref: str) -> int:
     return await write.count(PersonRow, utility=person.utility, account_id=person.account_id) - 1
 
 
-async def _enrolled(write: Write, ref: str) -> tuple[CarRow, Agreement]:
+async def enrolled(write: Write, ref: str) -> tuple[CarRow, Agreement]:
+    """What is on file for a car that is enrolled; 404 for any other."""
     row = await write.session.get(CarRow, ref)
     if row is None or row.status not in LIVE:
         raise unknown_car(ref)
@@ -254,12 +262,12 @@ def _change(write: Write, row: CarRow, car: Agreement, what: str, **values: Any)
     return after
 
 
-def _newest(known: Mapping[str, Kept], given: Iterable[Consent]) -> dict[str, Kept]:
+def _newest(known: Mapping[str, Kept], given: Iterable[Consent], now: datetime) -> dict[str, Kept]:
     """Per scope the answer that was given last, whenever we hear of it."""
     kept = dict(known)
     for one in given:
         before = kept.get(one.scope)
-        if before is None or one.at >= before.at:
+        if before is None or not is_overtaken(one.at, [before.at], now):
             kept[one.scope.value] = _kept(one)
     return kept
 
@@ -286,8 +294,11 @@ async def _choose(write: Write, ref: str, choice: str, until: datetime | None, e
     if await write.live_choices(ref) >= MOST_CHOICES:
         raise conflict(f"no more than {MOST_CHOICES} choices are kept for a car at a time")
     known = await write.session.get(ChosenRow, (ref, choice, event_id))
+    if known is not None and is_overtaken(write.decided_at, [parse_at(known.at)], write.now):
+        return  # about one event: a newer word on it stands
     row = known or ChosenRow(vehicle_ref=ref, choice=choice, event_id=event_id, at="", seq=0)
-    row.at, row.until, row.seq = print_at(write.now), None if until is None else print_at(until), write.number()
+    row.at, row.until = print_at(write.decided_at), None if until is None else print_at(until)
+    row.seq = write.number()
     write.session.add(row)
     write.journal(ref, choice.lower(), event_id)
 

@@ -6,6 +6,7 @@ refs and keys are never logged.
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import math
 import time
@@ -19,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ven_adapters.config import EnrollingSettings
 from ven_adapters.enrolling import eligibility
-from ven_adapters.enrolling.acts import ACTS, BY_NAME, Act, parse
+from ven_adapters.enrolling.acts import ACTS, BY_NAME, Act, parse, perform
 from ven_adapters.enrolling.answers import CarPage, CarView, Change, Changes, History, Why
 from ven_adapters.enrolling.book import Book, Write, digest, parse_at
 from ven_adapters.enrolling.desk import Desk
@@ -28,7 +29,7 @@ from ven_adapters.enrolling.openapi import document
 from ven_adapters.enrolling.pace import Pace
 from ven_adapters.enrolling.problems import Refused, unknown_car
 from ven_adapters.enrolling.tables import AnsweredRow
-from ven_adapters.transport import signatures
+from ven_adapters.transport import precedence, signatures
 from vtn.clock import Clock
 
 MAX_BODY_BYTES = 64 * 1024
@@ -166,17 +167,25 @@ class Counter:
 
         return handle
 
-    async def _act(self, act: Act, ref: str, raw: bytes, once: Once | None) -> web.Response:
+    async def _act(
+        self, act: Act, ref: str, raw: bytes, once: Once | None, told_at: datetime | None = None
+    ) -> web.Response:
         body = parse(act.body, raw)
-        answer = await self._write(once, ref, lambda write: act.work(self._desk, write, ref, body), act.status)
+        work = functools.partial(perform, act, self._desk, ref=ref, body=body)
+        answer = await self._write(once, ref, work, act.status, told_at)
         if act.erases:
             await self._book.scrub()
         return answer
 
     async def _write(
-        self, once: Once | None, ref: str, work: Callable[[Write], Awaitable[Model]], status: HTTPStatus
+        self,
+        once: Once | None,
+        ref: str,
+        work: Callable[[Write], Awaitable[Model]],
+        status: HTTPStatus,
+        told_at: datetime | None = None,
     ) -> web.Response:
-        async with self._book.write(self._clock.now()) as write:
+        async with self._book.write(self._clock.now(), told_at) as write:
             known = await write.session.get(AnsweredRow, once.key) if once is not None else None
             if known is not None and once is not None:
                 return _again(known, once)
@@ -190,19 +199,21 @@ class Counter:
         return web.Response(status=status, body=body.encode(), content_type="application/json")
 
     async def _webhook(self, request: web.Request) -> web.Response:
-        """A signed decision of the automaker's backend; its event id makes it happen once."""
+        """A signed decision of the automaker's backend; its event id makes it happen once, its instant orders it."""
         raw, headers = await request.read(), request.headers
         if self._app_secret is None:
             raise Refused(HTTPStatus.NOT_FOUND, "app_secret: is not set, so no webhook is taken")
         stamp, signature = headers.get(signatures.TIMESTAMP_HEADER), headers.get(signatures.SIGNATURE_HEADER)
-        wrong = signatures.verify(self._app_secret, stamp, signature, raw, now_s=time.time())
+        real_now_s = time.time()
+        wrong = signatures.verify(self._app_secret, stamp, signature, raw, now_s=real_now_s)
         if wrong is not None:
             raise Refused(HTTPStatus.UNAUTHORIZED, wrong)
         self._pace.pay("webhook", datetime.now(UTC))
         told: Told = parse(Told, raw)
-        once = Once(f"webhook/{told.event_id}", digest(raw), int(time.time()))
-        act = BY_NAME[told.type]
-        return await self._act(act, told.vehicle_ref, orjson.dumps(told.data), once)
+        once = Once(f"webhook/{told.event_id}", digest(raw), int(real_now_s))
+        signed_at = precedence.signed_at(int(stamp or 0), real_now_s, self._clock.now())
+        decided_at = precedence.decided_at(told.at or signed_at, signed_at)
+        return await self._act(BY_NAME[told.type], told.vehicle_ref, orjson.dumps(told.data), once, decided_at)
 
 
 @web.middleware

@@ -354,9 +354,13 @@ class Problem(Model):
 
 
 class Told(Model):
-    """A signed webhook from the automaker: one decision about one car; `data` as the matching request has it."""
+    """A signed webhook from the automaker: one decision about one car; `data` as the matching request has it.
+
+    `at` says when the driver decided, where that is not the instant of signing, as for a webhook that is sent again.
+    """
 
     event_id: Text
+    at: Instant | None = None
     type: Literal[
         "opt_out", "opt_in", "boost", "consent", "preferences", "permissions", "programs", "home", "sale", "withdrawal"
     ]

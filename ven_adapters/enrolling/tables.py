@@ -79,6 +79,15 @@ class ChosenRow(SQLModel, table=True):
     seq: int = Field(index=True, sa_type=sqlalchemy.BigInteger)
 
 
+class DecisionRow(SQLModel, table=True):
+    """When a driver last decided on one matter, by the name of the act: what is told late is ordered by it."""
+
+    __tablename__ = "enrol_decided"
+    vehicle_ref: str = Field(primary_key=True)
+    act: str = Field(primary_key=True)
+    at: str
+
+
 class ChangeRow(SQLModel, table=True):
     """The journal: what happened to which pseudonym and when. The engine and the webhooks follow it."""
 
@@ -128,6 +137,7 @@ TABLES: tuple[type[SQLModel], ...] = (
     ConsentRow,
     TermsRow,
     ChosenRow,
+    DecisionRow,
     ChangeRow,
     KeyRow,
     AnsweredRow,

@@ -6,6 +6,7 @@ owner's own portal and told as 403 with the code CU-429: we take forty at most a
 grant comes from the device flow and has no secret. A reading older than a day is STALE: it says nothing of tonight.
 """
 
+import dataclasses
 import math
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
@@ -19,22 +20,28 @@ from ven_adapters.contract import (
     ChargeState,
     ErrorCode,
     Known,
+    Reading,
     Snapshot,
     SnapshotsSeen,
 )
-from ven_adapters.transport.codec import dumps
+from ven_adapters.transport import vocabulary
+from ven_adapters.transport.codec import CLOCK_ERROR, dumps
 from ven_adapters.transport.consent import Consent, DeviceConsent, Options, account, options
+from ven_adapters.transport.figures import phases_shown
 from ven_adapters.transport.session import Call, Limits
 from ven_adapters.transport.sightings import aged, instant, member, pick, snapshot_of
 from ven_adapters.transport.sources import Owners, Reader, newest
 from ven_adapters.transport.stream import Pauses, Stream, broker_of
 from ven_adapters.transport.vendor import Dialect, Refusal, VendorSession, by_status, vendor_settings
+from ven_adapters.transport.vocabulary import measured, note, word
 
 CALLS_OF_A_DAY = 40
 LIMITS = Limits(answer_s=30.0, vehicle_burst=CALLS_OF_A_DAY)
 KEEP_S = 3_600.0
 GAP_S = 3 * 3_600.0
 OLD = timedelta(days=1)
+SOURCE = "cardata"
+POWER_SLACK_W = 500.0
 HEADERS = {"x-version": "v1"}
 STATUSES = {401: ErrorCode.REAUTH_REQUIRED, 403: ErrorCode.NOT_PERMITTED, 429: ErrorCode.QUOTA_EXHAUSTED}
 CHARGING = {
@@ -45,19 +52,19 @@ CHARGING = {
     "CHARGINGENDED": ChargeState.COMPLETE,
 }
 PLUGS = {"CONNECTED": Known.YES, "DISCONNECTED": Known.NO}
-# What is read: the descriptors of which the newest counts, and what their numbers are multiplied by. Values come as
-# text or as numbers; which of the two levels of charge moves while a car charges depends on the car.
-NUMBERS = {
+# What is read: the descriptors of which the newest counts, and the units of their numbers. Values come as text or as
+# numbers; which of the two levels of charge moves while a car charges depends on the car.
+NUMBERS: Mapping[str, tuple[tuple[str, ...], Mapping[str, float]]] = {
     "soc_pct": (
         ("vehicle.drivetrain.batteryManagement.header", "vehicle.powertrain.electric.battery.stateOfCharge.displayed"),
-        1.0,
+        vocabulary.PERCENT,
     ),
-    "limit_soc_pct": (("vehicle.powertrain.electric.battery.stateOfCharge.target",), 1.0),
-    "power_w": (("vehicle.powertrain.electric.battery.charging.power",), 1.0),
-    "current_a": (("vehicle.drivetrain.electricEngine.charging.acAmpere",), 1.0),
-    "voltage_v": (("vehicle.drivetrain.electricEngine.charging.acVoltage",), 1.0),
-    "limit_current_a": (("vehicle.powertrain.electric.battery.charging.acLimit.selected",), 1.0),
-    "time_to_complete_s": (("vehicle.drivetrain.electricEngine.charging.timeRemaining",), 60.0),
+    "limit_soc_pct": (("vehicle.powertrain.electric.battery.stateOfCharge.target",), vocabulary.PERCENT),
+    "power_w": (("vehicle.powertrain.electric.battery.charging.power",), vocabulary.WATTS),
+    "current_a": (("vehicle.drivetrain.electricEngine.charging.acAmpere",), vocabulary.AMPERES),
+    "voltage_v": (("vehicle.drivetrain.electricEngine.charging.acVoltage",), vocabulary.VOLTS),
+    "limit_current_a": (("vehicle.powertrain.electric.battery.charging.acLimit.selected",), vocabulary.AMPERES),
+    "time_to_complete_s": (("vehicle.drivetrain.electricEngine.charging.timeRemaining",), vocabulary.SECONDS),
 }
 PHASES = "vehicle.drivetrain.electricEngine.charging.phaseNumber"
 STATUS, PLUG = "vehicle.drivetrain.electricEngine.charging.status", "vehicle.body.chargingPort.status"
@@ -121,9 +128,11 @@ class CarData:
             ref = self._settings.names.ref(str(pick(raw, "vin")))
             found = sighted(ref, pick(raw, "data"), now)
         except (orjson.JSONDecodeError, BackendError):
+            note(SOURCE, "a message of the stream is not of the documented shape")
             return None
-        self._heard[ref] = now
         self._keep(found)
+        if any(isinstance(getattr(found, field.name), Reading) for field in dataclasses.fields(found)):
+            self._heard[ref] = now  # what says nothing of charging does not stand in for a reading
         return found
 
     def _keep(self, found: Snapshot) -> Snapshot:
@@ -179,14 +188,21 @@ async def _container(session: VendorSession) -> str:
 
 def sighted(ref: str, told: Mapping[str, Any], now: datetime) -> Snapshot:
     """CarData's descriptors as a snapshot, each with its own instant; what is no number is left out."""
-    seen = {name: _newest(told, descriptors, scale) for name, (descriptors, scale) in NUMBERS.items()}
+    seen: dict[str, tuple[Any, datetime | None]] = {
+        name: _newest(told, name, descriptors, units, now) for name, (descriptors, units) in NUMBERS.items()
+    }
     phases, at = _told(told, PHASES)
-    seen["phases"] = (_phases(phases), at)
+    (amps, amps_at), (volts, volts_at), (power_w, power_at) = (
+        seen[one] for one in ("current_a", "voltage_v", "power_w")
+    )
+    together = at == amps_at == volts_at == power_at
+    shown = phases_shown(_phases(phases), amps, volts, power_w, POWER_SLACK_W) if together else _phases(phases)
+    seen["phases"] = (shown, at)
     status, at = _told(told, STATUS)
-    seen["charge_state"] = (CHARGING.get(str(status), ChargeState.UNKNOWN), at)
+    seen["charge_state"] = (word(SOURCE, STATUS, CHARGING, status) or ChargeState.UNKNOWN, at)
     plug, at = _told(told, PLUG)
-    seen["plugged"] = (PLUGS.get(str(plug), Known.UNKNOWN), at)
-    return aged(snapshot_of(ref, seen, "cardata", now), now - OLD)
+    seen["plugged"] = (word(SOURCE, PLUG, PLUGS, plug) or Known.UNKNOWN, at)
+    return aged(snapshot_of(ref, seen, SOURCE, now), now - OLD)
 
 
 def _told(told: Mapping[str, Any], descriptor: str) -> tuple[Any, datetime | None]:
@@ -194,16 +210,23 @@ def _told(told: Mapping[str, Any], descriptor: str) -> tuple[Any, datetime | Non
     return one.get("value"), instant(one.get("timestamp"))
 
 
-def _newest(told: Mapping[str, Any], descriptors: tuple[str, ...], scale: float) -> tuple[Any, datetime | None]:
-    """Of several descriptors of one thing, the number that the car saw last."""
-    found = [(_number(value, scale), at) for value, at in (_told(told, one) for one in descriptors)]
-    dated = [(value, at) for value, at in found if value is not None and at is not None]
-    return max(dated, key=lambda one: one[1], default=(None, None))
+def _newest(
+    told: Mapping[str, Any], name: str, descriptors: tuple[str, ...], units: Mapping[str, float], now: datetime
+) -> tuple[float | None, datetime | None]:
+    """Of several descriptors of one thing, the number that the car saw last; one from the future is as new as now."""
+    dated: list[tuple[datetime, float, datetime]] = []
+    for descriptor in descriptors:
+        raw, at = _told(told, descriptor)
+        value = measured(SOURCE, name, _number(raw), member(told, descriptor).get("unit"), units)
+        if value is not None and at is not None and at <= now + CLOCK_ERROR:
+            dated.append((min(at, now), value, at))
+    newest_at = max((seen_at for seen_at, _, _ in dated), default=None)
+    return next(((value, at) for seen_at, value, at in dated if seen_at == newest_at), (None, None))
 
 
-def _number(raw: Any, scale: float) -> float | None:
+def _number(raw: Any) -> float | None:
     try:
-        value = math.nan if isinstance(raw, bool) else float(raw) * scale
+        value = math.nan if isinstance(raw, bool) else float(raw)
     except (TypeError, ValueError):
         return None
     return value if math.isfinite(value) else None

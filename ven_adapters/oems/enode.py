@@ -12,6 +12,7 @@ One grant of our own serves every car. What the file knows:
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -42,7 +43,7 @@ from ven_adapters.transport.grants import AppTokens
 from ven_adapters.transport.keeper import KeptBackend
 from ven_adapters.transport.pushes import Meaning, Pushes, keyed_digest, same
 from ven_adapters.transport.session import Call
-from ven_adapters.transport.sightings import age_s, instant, near, number, pick, snapshot_of
+from ven_adapters.transport.sightings import age_s, fresher, instant, near, number, pick, snapshot_of
 from ven_adapters.transport.vendor import (
     Dialect,
     Refusal,
@@ -52,6 +53,7 @@ from ven_adapters.transport.vendor import (
     parsed,
     vendor_settings,
 )
+from ven_adapters.transport.vocabulary import word
 
 LEAST_A, MOST_A = 5, 48
 PHASES, VOLTS = 3, 230
@@ -68,7 +70,11 @@ STATES = {
     "PLUGGED_IN:NO_POWER": ChargeState.NO_POWER,
     "PLUGGED_IN:FAULT": ChargeState.FAULT,
     "PLUGGED_IN:DISCHARGING": ChargeState.DISCHARGING,
+    "UNKNOWN": ChargeState.UNKNOWN,
 }
+TRUTHS = {True: Known.YES, False: Known.NO}
+REACHES = {True: Reachability.ONLINE, False: Reachability.ASLEEP}
+SOURCE = "enode"
 FAILURES = {
     "NO_RESPONSE": ErrorCode.UNREACHABLE,
     "FAILED_PRECONDITION": ErrorCode.REJECTED_BY_VEHICLE,
@@ -93,13 +99,12 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
     """A current where the car takes one, else a pause."""
-    del snapshot
     asked_w = ladder.asked_w(directive, capability)
     if asked_w is None:
         return ladder.resume(capability) if capability.can_start else _unable("startCharging")
     if asked_w < 0:
         return ladder.no_discharge()
-    if (setting := ladder.current(asked_w, capability)) is not None:
+    if (setting := ladder.current(asked_w, capability, snapshot)) is not None:
         return setting
     return ladder.pause() if capability.can_stop else _unable("stopCharging")
 
@@ -128,16 +133,18 @@ class Enodes:
         self._session = VendorSession(settings, settings.url, AppTokens(settings.client), Dialect(judge))
         self._users: dict[str, str] = {}
         self._last: dict[str, Snapshot] = {}
+        self._listed = False
 
     async def refs(self) -> AsyncIterator[VehicleRef]:
         """Every car, page by page."""
-        query: dict[str, str] = {}
+        self._listed, query = False, dict[str, str]()
         while True:
             raw = await self._session.json(Call("GET", "/vehicles", query=query))
             for car in pick(raw, "data"):
                 yield VehicleRef(self._known(car))
             after = (raw.get("pagination") or {}).get("after")
             if after is None:
+                self._listed = True
                 return
             query = {"after": str(after)}
 
@@ -158,9 +165,7 @@ class Enodes:
         for _ in range(LOOKS):
             await self._settings.wait(LOOK_S)
             found = self._keep(await self._of(ref, "GET"))
-            if found.charge_state is not None and (
-                before is None or found.charge_state.observed_at > before.observed_at
-            ):
+            if found.charge_state is not None and (before is None or found.charge_state.seen_at > before.seen_at):
                 return found
         if found.reachability is not None and found.reachability.value is Reachability.ASLEEP:
             raise BackendError(ErrorCode.ASLEEP, "isReachable: is false", retry_after_s=AWAY_AGAIN_S)
@@ -188,6 +193,11 @@ class Enodes:
         if self._settings.door is None:
             return
         secret = self._settings.door.secret
+        with contextlib.suppress(
+            BackendError
+        ):  # whose cars end when a consent does; what is not known yet is asked again
+            async for _ in self.refs():
+                await asyncio.sleep(0)
         listener = Pushes(
             self._settings.door,
             lambda headers, body: same(headers.get("x-enode-signature"), f"sha1={keyed_digest(secret, body, 'sha1')}"),
@@ -218,8 +228,9 @@ class Enodes:
 
     def _keep(self, car: Any) -> Snapshot:
         ref = self._known(car)
-        self._last[ref] = sighted(ref, car, self._settings.homes.get(ref), self._now())
-        return self._last[ref]
+        found = sighted(ref, car, self._settings.homes.get(ref), self._now())
+        self._last[ref] = fresher(self._last.get(ref), found)
+        return found
 
     def _meaning(self, raw: Any) -> Meaning:
         """A signed webhook body is a list of events."""
@@ -231,6 +242,8 @@ class Enodes:
                 user, now = str(one["user"]["id"]), self._now()
                 at = min(instant(one.get("createdAt")) or now, now)  # told again later, it ends no newer consent
                 cars = sorted(ref for ref, owner in self._users.items() if owner == user)
+                if not cars and not self._listed:
+                    raise BackendError(ErrorCode.BACKEND_TRANSIENT, "user: the cars of this user are not known yet")
                 events += [DriverChose(ref, DriverChoice.CONSENT_WITHDRAWN, at) for ref in cars]
         return Meaning(tuple(events))
 
@@ -269,24 +282,30 @@ def capability_of(car: Any) -> Capability:
 def sighted(ref: str, car: Any, home: tuple[float, float] | None, now: datetime) -> Snapshot:
     """The car's state as a snapshot; every charging value is as old as `chargeState.lastUpdated`."""
     charge, place = pick(car, "chargeState"), car.get("location") or {}
-    at, state = (
-        instant(charge.get("lastUpdated")),
-        STATES.get(str(charge.get("powerDeliveryState")), ChargeState.UNKNOWN),
-    )
-    rate_kw, left_min = number(charge.get("chargeRate")), number(charge.get("chargeTimeRemaining"))
-    sign = -1.0 if state is ChargeState.DISCHARGING else 1.0
-    plugged = {True: Known.YES, False: Known.NO}.get(charge.get("isPluggedIn"), Known.UNKNOWN)
+    at = instant(charge.get("lastUpdated"))
+    state = word(SOURCE, "powerDeliveryState", STATES, charge.get("powerDeliveryState"))
+    left_min = number(charge.get("chargeTimeRemaining"))
+    plugged = word(SOURCE, "isPluggedIn", TRUTHS, charge.get("isPluggedIn"))
     values = {
         "soc_pct": charge.get("batteryLevel"),
-        "plugged": plugged,
-        "charge_state": state,
-        "power_w": None if rate_kw is None else sign * 1000.0 * abs(rate_kw),
+        "plugged": plugged or Known.UNKNOWN,
+        "charge_state": state or ChargeState.UNKNOWN,
+        "power_w": _power_w(charge, state),
         "limit_soc_pct": charge.get("chargeLimit"),
         "limit_current_a": charge.get("maxCurrent"),
         "time_to_complete_s": None if left_min is None else 60.0 * left_min,
     }
-    seen = {name: (value, at) for name, value in values.items()}
+    seen: dict[str, tuple[Any, datetime | None]] = {name: (value, at) for name, value in values.items()}
     seen["at_site"] = (near((place.get("latitude"), place.get("longitude")), home), instant(place.get("lastUpdated")))
-    reach = Reachability.ONLINE if car.get("isReachable") is True else Reachability.ASLEEP
+    reach = word(SOURCE, "isReachable", REACHES, car.get("isReachable"))
     seen["reachability"] = (reach, instant(car.get("lastSeen")) or at)
-    return snapshot_of(ref, seen, "enode", now)
+    return snapshot_of(ref, seen, SOURCE, now)
+
+
+def _power_w(charge: Mapping[str, Any], state: ChargeState | None) -> float | None:
+    """`chargeRate` is a magnitude: which way it flows is told by the state, and not known without one."""
+    rate_kw = number(charge.get("chargeRate"))
+    way = -1.0 if state is ChargeState.DISCHARGING else 1.0
+    if rate_kw is None or (state in (None, ChargeState.UNKNOWN) and charge.get("isCharging") is not True):
+        return None
+    return way * 1000.0 * abs(rate_kw)

@@ -14,8 +14,10 @@ from ven_adapters.transport.session import Call
 from ven_adapters.transport.sightings import instant, member, number, pick, snapshot_of
 from ven_adapters.transport.sources import Owners, Reader
 from ven_adapters.transport.vendor import Dialect, Refusal, VendorSession, by_status, vendor_settings
+from ven_adapters.transport.vocabulary import word
 
 KEEP_S = 60.0
+SOURCE = "ford_query"
 STATUSES = {401: ErrorCode.REAUTH_REQUIRED, 403: ErrorCode.NOT_PERMITTED, 429: ErrorCode.RATE_LIMITED}
 PLUGS = {
     "CONNECTED": (Known.YES, ChargeState.STOPPED),
@@ -82,15 +84,15 @@ def sighted(ref: str, metrics: Mapping[str, Any], now: datetime) -> Snapshot:
     soc, soc_at = _told(metrics, "xevBatteryStateOfCharge")
     left_min, left_at = _told(metrics, "xevBatteryTimeToFullCharge")
     status, at = _told(metrics, "xevPlugChargerStatus")
-    plugged, state = PLUGS.get(str(status), (Known.UNKNOWN, ChargeState.UNKNOWN))
+    plugged, state = word(SOURCE, "xevPlugChargerStatus", PLUGS, status) or (Known.UNKNOWN, ChargeState.UNKNOWN)
     minutes = number(left_min)
     seen = {
-        "soc_pct": (number(soc), soc_at),
+        "soc_pct": (soc, soc_at),
         "time_to_complete_s": (None if minutes is None else 60.0 * minutes, left_at),
         "plugged": (plugged, at),
         "charge_state": (state, at),
     }
-    return snapshot_of(ref, seen, "ford_query", now)
+    return snapshot_of(ref, seen, SOURCE, now)
 
 
 def _told(metrics: Mapping[str, Any], name: str) -> tuple[Any, datetime | None]:

@@ -45,7 +45,7 @@ def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) ->
         return ladder.discharge(directive, capability)
     if asked_w > 0 and capability.can_set_power:
         return Setting(Rung.POWER, asked_w)
-    return ladder.current(asked_w, capability) or _pause(directive, capability, snapshot)
+    return ladder.current(asked_w, capability, snapshot) or _pause(directive, capability, snapshot)
 
 
 def _pause(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:

@@ -44,6 +44,8 @@ from ven_adapters.oems.smartcar_shapes import (
     signals_in,
     signals_of,
 )
+from ven_adapters.transport import ladder
+from ven_adapters.transport.challenges import ChallengeAnswers
 from ven_adapters.transport.codec import dumps, loads
 from ven_adapters.transport.consent import Consent, HostedConsent, Options, options
 from ven_adapters.transport.grants import AppTokens
@@ -51,7 +53,7 @@ from ven_adapters.transport.keeper import KeptBackend
 from ven_adapters.transport.oauth import consent_url
 from ven_adapters.transport.pushes import Meaning, Pushes, keyed_digest, same
 from ven_adapters.transport.session import Call, Limits
-from ven_adapters.transport.sightings import age_s, pick
+from ven_adapters.transport.sightings import age_s, fresher, pick
 from ven_adapters.transport.vendor import Dialect, VendorSession, VendorSettings, vendor_settings
 
 # Half of what Smartcar allows one car at once: the driver's own app, and a restart of ours, need the rest.
@@ -96,6 +98,10 @@ class Smartcars:
         self._session = VendorSession(settings, settings.url, AppTokens(settings.client), Dialect(judge))
         self._users: dict[str, str] = {}
         self._last: dict[str, Snapshot] = {}
+        secret = "" if settings.door is None else settings.door.secret
+        self._answers = ChallengeAnswers(
+            lambda challenge: keyed_digest(secret, challenge.encode(), "sha256"), settings.clock, settings.verify_until
+        )
 
     async def refs(self) -> AsyncIterator[VehicleRef]:
         """Every car, page by page until a page is not full."""
@@ -137,7 +143,7 @@ class Smartcars:
     async def tell(self, ref: str, setting: Setting) -> str | None:
         """One command; its outcome is in the body, whatever the status was."""
         if setting.rung is Rung.TARGET_LEVEL:
-            body = dumps({"data": {"attributes": {"percent": round(setting.limit_soc_pct or 100)}}})
+            body = dumps({"data": {"attributes": {"percent": ladder.whole_pct(setting)}}})
             raw = await self._of(ref, "POST", "/commands/charge/set-limit", body=body, writes=True)
         else:
             verb = "stop" if setting.rung is Rung.PAUSE else "start"
@@ -158,7 +164,7 @@ class Smartcars:
             self._settings.door,
             lambda headers, body: same(headers.get("SC-Signature"), keyed_digest(secret, body, "sha256")),
             self._meaning,
-            lambda body: challenged(secret, body),
+            self._challenged,
         )
         async for event in listener.events():
             yield event
@@ -178,7 +184,7 @@ class Smartcars:
         return await self._session.json(Call(method, f"/vehicles/{car}{path}", headers=headers, vehicle=ref, **more))
 
     def _keep(self, ref: str, signals: Signals) -> Snapshot:
-        self._last[ref] = sighted(ref, signals, self._now())
+        self._last[ref] = fresher(self._last.get(ref), sighted(ref, signals, self._now()))
         return self._last[ref]
 
     def _meaning(self, raw: Any) -> Meaning:
@@ -186,13 +192,14 @@ class Smartcars:
         ours = raw["eventType"] == "VEHICLE_STATE" and raw["meta"].get("mode") != "TEST"
         if not ours:
             return Meaning()
-        snapshot = self._keep(self._names.ref(raw["data"]["vehicle"]["id"]), signals_in(raw["data"]["signals"]))
-        return Meaning((SnapshotsSeen((snapshot,)),), once=raw["eventId"])
+        ref, signals = self._names.ref(raw["data"]["vehicle"]["id"]), signals_in(raw["data"]["signals"])
+        self._keep(ref, signals)
+        return Meaning((SnapshotsSeen((sighted(ref, signals, self._now()),)),), once=raw["eventId"])
 
-
-def challenged(secret: str, body: bytes) -> Meaning | None:
-    """The answer to a VERIFY event, which comes unsigned."""
-    raw = loads(body)
-    if not isinstance(raw, dict) or raw.get("eventType") != "VERIFY":
-        return None
-    return Meaning(answer={"challenge": keyed_digest(secret, str(pick(raw, "data", "challenge")).encode(), "sha256")})
+    def _challenged(self, body: bytes) -> Meaning | None:
+        """The answer to a VERIFY event, which comes unsigned, while it may be given."""
+        raw = loads(body)
+        if not isinstance(raw, dict) or raw.get("eventType") != "VERIFY":
+            return None
+        answer = self._answers.answer(pick(raw, "data", "challenge"))
+        return None if answer is None else Meaning(answer={"challenge": answer})

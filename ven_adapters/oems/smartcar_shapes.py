@@ -16,14 +16,17 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
-from ven_adapters.transport import ladder
+from ven_adapters.transport import ladder, vocabulary
+from ven_adapters.transport.figures import MOST_PHASES, phases_shown
 from ven_adapters.transport.sightings import instant, number, pick, snapshot_of
 from ven_adapters.transport.vendor import Refusal, by_status
+from ven_adapters.transport.vocabulary import measured, word
 
 ASLEEP_AGAIN_S = 900.0
 BAD_GATEWAY = 502
-USUAL_W, USUAL_WH = 7_200, 75_000
-SCALES = {"kilowatts": 1000.0, "kilowatthours": 1000.0, "kwh": 1000.0, "kw": 1000.0, "minutes": 60.0}
+USUAL_W, USUAL_THREE_PHASE_W, USUAL_WH = 7_200, 11_040, 75_000
+WATTAGE_SLACK_W = 250.0
+SOURCE = "smartcar"
 
 CODES = {
     "ASLEEP": ErrorCode.ASLEEP,
@@ -62,16 +65,23 @@ STATUSES = {
     430: ErrorCode.QUOTA_EXHAUSTED,
     501: ErrorCode.NOT_SUPPORTED,
 }
-# Signals that are taken as they are, but for their unit.
-PLAIN = {
-    "soc_pct": "tractionbattery-stateofcharge",
-    "power_w": "charge-wattage",
-    "voltage_v": "charge-voltage",
-    "current_a": "charge-amperage",
-    "limit_current_a": "charge-amperagerequested",
-    "energy_added_wh": "charge-energyadded",
-    "time_to_complete_s": "charge-timetocomplete",
+# Signals that are numbers, and their units; the first is that of a number without one.
+NUMBERS: Mapping[str, tuple[str, Mapping[str, float]]] = {
+    "soc_pct": ("tractionbattery-stateofcharge", vocabulary.PERCENT),
+    "power_w": ("charge-wattage", vocabulary.WATTS),
+    "voltage_v": ("charge-voltage", vocabulary.VOLTS),
+    "current_a": ("charge-amperage", vocabulary.AMPERES),
+    "limit_current_a": ("charge-amperagerequested", vocabulary.AMPERES),
+    "energy_added_wh": ("charge-energyadded", vocabulary.WATT_HOURS),
+    "time_to_complete_s": ("charge-timetocomplete", vocabulary.SECONDS),
 }
+# What the state of charging says beyond yes and no: a full car stopped by itself.
+STATUS_WORDS = {
+    "CHARGING": ChargeState.CHARGING,
+    "NOT_CHARGING": ChargeState.STOPPED,
+    "FULLY_CHARGED": ChargeState.COMPLETE,
+}
+TRUTHS = {True: Known.YES, False: Known.NO}
 Signals = Mapping[str, tuple[Mapping[str, Any], datetime]]
 
 
@@ -135,24 +145,38 @@ def signals_in(found: Any) -> Signals:
     return out
 
 
-def value(signals: Signals, code: str) -> tuple[Any, datetime | None]:
-    """A signal's value in the contract's units, with its instant."""
+def told(signals: Signals, code: str) -> tuple[Any, datetime | None]:
+    """A signal's bare value, with its instant; (None, None) when it was not told."""
     body, at = signals.get(code, ({}, None))
-    raw: Any = body.get("value")
-    scale = SCALES.get(str(body.get("unit")).lower().replace("_", ""), 1.0)
-    return (raw if number(raw) is None else raw * scale), at
+    return body.get("value"), at
+
+
+def figure(signals: Signals, code: str, units: Mapping[str, float]) -> tuple[float | None, datetime | None]:
+    """A signal's number in the contract's unit, with its instant."""
+    body, at = signals.get(code, ({}, None))
+    return measured(SOURCE, code, body.get("value"), body.get("unit"), units), at
+
+
+def truth(signals: Signals, code: str) -> tuple[Known | None, datetime | None]:
+    """A signal's yes or no, with its instant."""
+    raw, at = told(signals, code)
+    return word(SOURCE, code, TRUTHS, raw), at
 
 
 def capability_of(signals: Signals) -> Capability:
     """What a car can do; a size or power that its make does not tell is taken to be a usual one."""
     kwh = number(signals.get("tractionbattery-nominalcapacity", ({}, None))[0].get("capacity"))
-    amps, volts = (number(value(signals, f"charge-{what}")[0]) for what in ("amperagemax", "voltage"))
-    phases = int(number(value(signals, "charge-chargerphases")[0]) or 1)
+    most_a, amps = (figure(signals, f"charge-{what}", vocabulary.AMPERES)[0] for what in ("amperagemax", "amperage"))
+    volts = figure(signals, "charge-voltage", vocabulary.VOLTS)[0]
+    watts = figure(signals, "charge-wattage", vocabulary.WATTS)[0]
+    count = number(told(signals, "charge-chargerphases")[0])
+    count = None if count is None or count not in (1, 2, 3) else int(count)
+    phases = phases_shown(count, amps, volts, watts, WATTAGE_SLACK_W)
     return Capability(
         model="Smartcar",
         usable_wh=USUAL_WH if not kwh else round(1000.0 * kwh),
-        max_charge_w=round(amps * volts * phases) if amps and volts else USUAL_W,
-        phases=phases,
+        max_charge_w=_most_w(most_a, volts, phases),
+        phases=phases or 1,
         limit_soc=LimitSocControl(50.0, 100.0, 1.0, applies_from_pct=50.0),
         wake_supported=False,
         latency_typical_s=45.0,
@@ -161,24 +185,51 @@ def capability_of(signals: Signals) -> Capability:
     )
 
 
+def _most_w(amps: float | None, volts: float | None, phases: int | None) -> int:
+    """The most that a car draws. A count of phases that is not told is no count of one: three, on a usual charger."""
+    if not amps or not volts:
+        return USUAL_W
+    if phases is not None:
+        return round(amps * volts * phases)
+    return round(max(amps * volts, min(amps * volts * MOST_PHASES, USUAL_THREE_PHASE_W)))
+
+
 def sighted(ref: str, signals: Signals, now: datetime) -> Snapshot:
     """The car's signals as a snapshot."""
-    seen = {name: value(signals, code) for name, code in PLAIN.items()}
+    seen: dict[str, tuple[Any, datetime | None]] = {
+        name: figure(signals, code, units) for name, (code, units) in NUMBERS.items()
+    }
     limits, limits_at = signals.get("charge-chargelimits", ({}, None))
-    seen["limit_soc_pct"] = (number(limits.get("activeLimit")), limits_at)
-    cable, cable_at = value(signals, "charge-ischargingcableconnected")
-    seen["plugged"] = (known(cable), cable_at)
-    seen["at_site"] = (known(value(signals, "location-isathome")[0]), value(signals, "location-isathome")[1])
-    charging, at = value(signals, "charge-ischarging")
-    full = "FULL" in str(value(signals, "charge-detailedchargingstatus")[0]).upper()
-    idle = ChargeState.UNPLUGGED if cable is False else ChargeState.COMPLETE if full else ChargeState.STOPPED
-    states = {True: ChargeState.CHARGING, False: idle}
-    seen["charge_state"] = (states.get(charging, ChargeState.UNKNOWN), at)
-    asleep, asleep_at = value(signals, "connectivitystatus-isasleep")
-    seen["reachability"] = (Reachability.ASLEEP if asleep is True else Reachability.ONLINE, asleep_at)
-    return snapshot_of(ref, seen, "smartcar", now)
+    active_pct = measured(
+        SOURCE, "charge-chargelimits", limits.get("activeLimit"), limits.get("unit"), vocabulary.PERCENT
+    )
+    seen["limit_soc_pct"] = (active_pct, limits_at)
+    seen["plugged"] = truth(signals, "charge-ischargingcableconnected")
+    seen["at_site"] = truth(signals, "location-isathome")
+    charging, at = truth(signals, "charge-ischarging")
+    status = word(
+        SOURCE, "charge-detailedchargingstatus", STATUS_WORDS, told(signals, "charge-detailedchargingstatus")[0]
+    )
+    full = status is ChargeState.COMPLETE
+    idle = (
+        ChargeState.UNPLUGGED
+        if seen["plugged"][0] is Known.NO
+        else ChargeState.COMPLETE
+        if full
+        else ChargeState.STOPPED
+    )
+    states = {Known.YES: ChargeState.CHARGING, Known.NO: idle, None: ChargeState.UNKNOWN}
+    seen["charge_state"] = (states[charging], at)
+    seen["reachability"] = _reach(signals)
+    return snapshot_of(ref, seen, SOURCE, now)
 
 
-def known(raw: Any) -> Known:
-    """A yes or no that may not have been told."""
-    return {True: Known.YES, False: Known.NO}.get(raw, Known.UNKNOWN)
+def _reach(signals: Signals) -> tuple[Reachability | None, datetime | None]:
+    """Asleep, or else on line or not; what is not told is not known."""
+    asleep, asleep_at = truth(signals, "connectivitystatus-isasleep")
+    if asleep is Known.YES:
+        return Reachability.ASLEEP, asleep_at
+    online, online_at = truth(signals, "connectivitystatus-isonline")
+    if online is None:
+        return (None if asleep is None else Reachability.ONLINE), asleep_at
+    return (Reachability.ONLINE if online is Known.YES else Reachability.OFFLINE), online_at

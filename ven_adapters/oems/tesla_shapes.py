@@ -24,20 +24,26 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport import ladder
 from ven_adapters.transport.codec import dumps
+from ven_adapters.transport.figures import COARSE_W, LIVE_VOLTS, MOST_PHASES, phases_shown, power_shown_w
 from ven_adapters.transport.session import Call
 from ven_adapters.transport.sightings import instant, near, number, snapshot_of
 from ven_adapters.transport.vendor import Refusal, by_status
+from ven_adapters.transport.vocabulary import word
 
 LEAST_A = 5
 TWICE_UP_TO_A = 5
 ASLEEP_AGAIN_S = 120.0
 MISDIRECTED = 421
-LIVE_VOLTS = 90.0
 # Prices of 2026, in millionths of a US dollar: 50 wakes, 1000 commands or 500 readings for a dollar.
 WAKE_PRICE, COMMAND_PRICE, DATA_PRICE = 20_000, 1_000, 2_000
 # The interface does not tell a battery's size. The largest of each model errs towards charging early.
 USABLE_WH = {"model3": 79_000, "modely": 79_000, "models": 98_000, "modelx": 98_000, "cybertruck": 123_000}
 USABLE_WH_UNKNOWN = 100_000
+# What the on-board chargers of all models take, where a car does not tell its own most.
+USUAL_W = 11_520
+SOURCE = "tesla"
+# Phases and volts of a house by whether the car is European.
+MARKETS: Mapping[Any, tuple[int, int]] = {True: (3, 230), False: (1, 240)}
 
 CHARGING = {
     "Disconnected": ChargeState.UNPLUGGED,
@@ -76,13 +82,12 @@ class WrongRegion(BackendError):
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
     """Whole amperes from 5 A, else a pause."""
-    del snapshot
     asked_w = ladder.asked_w(directive, capability)
     if asked_w is None:
         return ladder.resume(capability)
     if asked_w < 0:
         return ladder.no_discharge()
-    return ladder.current(asked_w, capability) or ladder.pause()
+    return ladder.current(asked_w, capability, snapshot) or ladder.pause()
 
 
 def judge(refusal: Refusal) -> BackendError:
@@ -115,25 +120,43 @@ def command(setting: Setting) -> tuple[str, bytes | None]:
     if setting.rung is Rung.CURRENT:
         return "set_charging_amps", dumps({"charging_amps": setting.current_a})
     if setting.rung is Rung.TARGET_LEVEL:
-        return "set_charge_limit", dumps({"percent": round(setting.limit_soc_pct or 100)})
+        return "set_charge_limit", dumps({"percent": ladder.whole_pct(setting)})
     return ("charge_stop" if setting.rung is Rung.PAUSE else "charge_start"), None
 
 
+def phases_told(charge: Mapping[str, Any]) -> int | None:
+    """How many phases the car charges on, by its own figures; None when it does not tell.
+
+    `charger_phases` 2 is how a Tesla writes three; the power that it tells beside current and voltage settles it.
+    """
+    told = {1: 1, 2: 3, 3: 3}.get(charge.get("charger_phases") or 0)
+    amps, volts = number(charge.get("charger_actual_current")), number(charge.get("charger_voltage"))
+    return phases_shown(told, amps, volts, told_w(charge), COARSE_W)
+
+
+def told_w(charge: Mapping[str, Any]) -> float | None:
+    """The power that the car tells, in whole kilowatts."""
+    kw = number(charge.get("charger_power"))
+    return None if kw is None else 1000.0 * kw
+
+
 def lines(raw: Mapping[str, Any]) -> tuple[int, int]:
-    """Phases and volts (phase to neutral, rounded up), as seen while charging; else as the car's market has them."""
-    charge, european = raw["charge_state"], (raw.get("vehicle_config") or {}).get("eu_vehicle") is True
-    usual_phases, usual_volts = (3, 230) if european else (1, 240)
-    volts = number(charge.get("charger_voltage")) or 0.0
-    return int(number(charge.get("charger_phases")) or usual_phases), math.ceil(
-        volts if volts > LIVE_VOLTS else usual_volts
-    )
+    """Phases and volts (phase to neutral, rounded up), as seen while charging; else as the car's market has them.
+
+    A car that tells neither its phases nor its market is taken to have three, which errs towards less power.
+    """
+    charge, european = raw["charge_state"], (raw.get("vehicle_config") or {}).get("eu_vehicle")
+    usual_phases, usual_volts = MARKETS.get(european, (MOST_PHASES, 240))
+    volts = number(charge.get("charger_voltage"))
+    return phases_told(charge) or usual_phases, math.ceil(usual_volts if volts is None or volts < LIVE_VOLTS else volts)
 
 
 def capability_of(raw: Mapping[str, Any]) -> Capability:
     """What a car can do, from its own data."""
     charge, config = raw["charge_state"], raw.get("vehicle_config") or {}
     phases, volts = lines(raw)
-    most_a = int(number(charge.get("charge_current_request_max")) or LEAST_A)
+    told_a = number(charge.get("charge_current_request_max"))
+    most_a = int(told_a) if told_a is not None and told_a > 0 else max(LEAST_A, USUAL_W // (volts * phases))
     model = str(config.get("car_type") or "unknown")
     least, most = (number(charge.get(f"charge_limit_soc_{end}")) for end in ("min", "max"))
     return Capability(
@@ -142,27 +165,28 @@ def capability_of(raw: Mapping[str, Any]) -> Capability:
         max_charge_w=most_a * volts * phases,
         phases=phases,
         voltage_v=volts,
-        limit_soc=LimitSocControl(least or 50.0, most or 100.0, 1.0, applies_from_pct=50.0),
+        limit_soc=LimitSocControl(
+            50.0 if least is None else least, 100.0 if most is None else most, 1.0, applies_from_pct=50.0
+        ),
         current=CurrentControl(LEAST_A, max(most_a, LEAST_A), resets_on_replug=True),
     )
 
 
 def sighted(ref: str, raw: Mapping[str, Any], home: tuple[float, float] | None, now: datetime) -> Snapshot:
-    """The car's data in the contract's units, each with the instant that the car itself gave."""
+    """The car's data in the contract's units, each with the instant that the car itself gave; missing is no value."""
     charge, place = raw["charge_state"], raw.get("drive_state") or raw.get("location_data") or {}
-    at, named = instant(charge.get("timestamp")), CHARGING.get(str(charge.get("charging_state")))
+    at, named = instant(charge.get("timestamp")), word(SOURCE, "charging_state", CHARGING, charge.get("charging_state"))
     waits = named is ChargeState.STOPPED and charge.get("scheduled_charging_pending") is True
     plugged = Known.UNKNOWN if named is None else Known.NO if named is ChargeState.UNPLUGGED else Known.YES
     at_site = near((place.get("latitude"), place.get("longitude")), home)
     amps, volts = number(charge.get("charger_actual_current")), number(charge.get("charger_voltage"))
-    phases = lines(raw)[0]
-    drawn_w = (amps or 0.0) * (volts or 0.0) * phases or 1000.0 * (number(charge.get("charger_power")) or 0.0)
+    phases = phases_told(charge)
     added_kwh, left_min = number(charge.get("charge_energy_added")), number(charge.get("minutes_to_full_charge"))
     values = {
         "soc_pct": charge.get("battery_level"),
         "plugged": plugged,
         "charge_state": ChargeState.WAITING_SCHEDULE if waits else named or ChargeState.UNKNOWN,
-        "power_w": drawn_w,
+        "power_w": power_shown_w(amps, volts, phases, told_w(charge), COARSE_W),
         "current_a": amps,
         "voltage_v": volts,
         "phases": phases,
@@ -174,5 +198,5 @@ def sighted(ref: str, raw: Mapping[str, Any], home: tuple[float, float] | None, 
     }
     seen = {name: (value, at) for name, value in values.items()}
     fast = charge.get("fast_charger_present") is True  # no home has one
-    seen["at_site"] = (Known.NO if fast else at_site, instant(place.get("timestamp")) or at)
-    return snapshot_of(ref, seen, "tesla", now)
+    seen["at_site"] = (Known.NO, at) if fast else (at_site, instant(place.get("timestamp")))
+    return snapshot_of(ref, seen, SOURCE, now)

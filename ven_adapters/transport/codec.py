@@ -8,6 +8,7 @@ more than we do) and answers a bad value with INVALID_REQUEST and the path of th
 import dataclasses
 import enum
 import functools
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -20,11 +21,13 @@ from ven_adapters.contract import (
     BackendError,
     BackendEvent,
     Capability,
+    CurrentControl,
     Directive,
     DirectiveKind,
     DirectivesChanged,
     DriverChose,
     ErrorCode,
+    LimitSocControl,
     OnCommLoss,
     Reading,
     Setting,
@@ -33,6 +36,7 @@ from ven_adapters.contract import (
     Validity,
     VehicleRef,
 )
+from ven_adapters.transport.challenges import CHALLENGE_RULE, is_challenge
 
 T = TypeVar("T")
 Decode = Callable[[Any, datetime], Any]
@@ -41,6 +45,7 @@ OLDEST_BELIEVABLE_YEAR = 2000
 CLOCK_ERROR = timedelta(minutes=10)
 PERCENT_LIMIT = 100.0
 LARGEST_BELIEVABLE_W = 1_000_000.0
+MOST_CHOICES = 128
 
 EVENT_TYPES: Mapping[str, type[BackendEvent]] = {
     "snapshots_seen": SnapshotsSeen,
@@ -146,7 +151,7 @@ def _delivery(raw: Any, heard: datetime) -> Delivery:
         raise _Bad("must be an object")
     event_id = _member(raw, "event_id", _text, heard)
     if raw.get("type") == "backend.challenge":
-        return Delivery(event_id, challenge=_member(raw, "challenge", _text, heard))
+        return Delivery(event_id, challenge=_member(raw, "challenge", _challenge, heard))
     return Delivery(event_id, events=_member(raw, "events", _many(_event), heard))
 
 
@@ -172,6 +177,12 @@ def _text(raw: Any, _: datetime) -> str:
     return raw
 
 
+def _challenge(raw: Any, _: datetime) -> str:
+    if not is_challenge(raw):
+        raise _Bad(CHALLENGE_RULE)
+    return str(raw)
+
+
 def _whole(raw: Any, _: datetime) -> int:
     if type(raw) is not int:
         raise _Bad("must be a whole number")
@@ -181,6 +192,8 @@ def _whole(raw: Any, _: datetime) -> int:
 def _number(raw: Any, _: datetime) -> float:
     if type(raw) is not float and type(raw) is not int:
         raise _Bad("must be a number")
+    if not math.isfinite(raw):
+        raise _Bad("must be a number that is finite")
     return float(raw)
 
 
@@ -237,7 +250,7 @@ def _many(decode: Decode) -> Decode:
 
 def _record(of: type[Any]) -> Decode:
     hints = typing.get_type_hints(of)
-    rules = _RULES.get(of, ())
+    rules, beside = _RULES.get(of, ()), _BESIDE.get(of, {})
     fields = [
         (field.name, _member_decoder(of, field.name, hints[field.name]), field.default is dataclasses.MISSING)
         for field in dataclasses.fields(of)
@@ -256,6 +269,8 @@ def _record(of: type[Any]) -> Decode:
                     raise bad.under(name) from None
             elif required:
                 raise _Bad("is required", name)
+            elif raw.get(beside.get(name)) is not None:
+                raise _Bad(f"is required beside {beside[name]}", name)
         made = of(**values)
         for name, rule, keeps in rules:
             if not keeps(made):
@@ -301,12 +316,12 @@ def _reading(decode: Decode, is_sentinel: Callable[[Any], bool] | None) -> Decod
             raise _Bad("must be an object")
         value = _member(raw, "value", decode, heard)
         observed_at = _member(raw, "observed_at", _instant, heard)
-        received = raw.get("received_at")
+        received = heard if raw.get("received_at") is None else _member(raw, "received_at", _instant, heard)
         validity = raw.get("validity")
         return Reading(
             value,
             observed_at,
-            heard if received is None else _member(raw, "received_at", _instant, heard),
+            min(received, heard),
             "backend" if raw.get("source") is None else _member(raw, "source", _text, heard),
             Validity.SENTINEL
             if observed_at > heard + CLOCK_ERROR
@@ -355,6 +370,8 @@ def _percent_or_none(value: float | None) -> bool:
     return value is None or not _not_percent(value)
 
 
+# What has a usual value, but none that may be assumed where a power is reckoned by it.
+_BESIDE: Mapping[type[Any], Mapping[str, str]] = {Capability: {"phases": "current", "voltage_v": "current"}}
 _POWERED = (DirectiveKind.CAP, DirectiveKind.SETPOINT)
 
 _RULES: Mapping[type[Any], tuple[tuple[str, str, Callable[[Any], bool]], ...]] = {
@@ -372,6 +389,14 @@ _RULES: Mapping[type[Any], tuple[tuple[str, str, Callable[[Any], bool]], ...]] =
         ("max_energy_wh", "must not be negative", lambda d: (d.max_energy_wh or 0) >= 0),
     ),
     Setting: (("limit_soc_pct", "must be 0..100", lambda s: _percent_or_none(s.limit_soc_pct)),),
+    CurrentControl: (
+        ("step_a", "must be above 0", lambda c: c.step_a > 0),
+        ("choices_a", f"must have at most {MOST_CHOICES} entries", lambda c: len(c.choices_a) <= MOST_CHOICES),
+    ),
+    LimitSocControl: (
+        ("step_pct", "must be above 0", lambda c: c.step_pct > 0 or c.choices_pct),
+        ("choices_pct", f"must have at most {MOST_CHOICES} entries", lambda c: len(c.choices_pct) <= MOST_CHOICES),
+    ),
     Capability: (
         ("usable_wh", "must be above 0", lambda c: c.usable_wh > 0),
         ("phases", "must be above 0", lambda c: c.phases > 0),

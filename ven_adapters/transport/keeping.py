@@ -139,7 +139,8 @@ class Keeping:
 
     def _overridden(self, window: Window) -> None:
         self._book.move(window, DirectiveState.OVERRIDDEN, error=ErrorCode.USER_OVERRIDE)
-        self._book.say(DriverChose(window.directive.vehicle_ref, DriverChoice.BOOST, self._clock.now()))
+        chose = DriverChose(window.directive.vehicle_ref, DriverChoice.BOOST, self._clock.now(), window.directive.end)
+        self._book.say(chose)  # for as long as we would have held the car: nobody else would ever end it
 
     async def _begin(self, directive_id: str) -> None:
         """The first send of a window that was taken before its start; what may be tried again is, until `not_after`."""

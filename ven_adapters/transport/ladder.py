@@ -20,6 +20,7 @@ from ven_adapters.contract import (
     Snapshot,
     Validity,
 )
+from ven_adapters.transport.figures import phases_in_use
 
 _HOUR = timedelta(hours=1)
 
@@ -33,15 +34,16 @@ def asked_w(directive: Directive, capability: Capability) -> int | None:
     return None if directive.power_w >= capability.max_charge_w else directive.power_w
 
 
-def amps_at_most(power_w: int, capability: Capability) -> int | None:
+def amps_at_most(power_w: int, capability: Capability, snapshot: Snapshot | None = None) -> int | None:
     """The greatest current that the car takes and that stays at or below `power_w`; None when its least is too much.
 
-    I = floor(P / (U * phases)) with the phase-neutral voltage, then down to the car's own step or list.
+    I = floor(P / (U * phases)) with the phase-neutral voltage, then down to the car's own step or list. The phases are
+    the capability's, or more when the readings of `snapshot` show that more carry the current.
     """
     control = capability.current
     if control is None:
         return None
-    amps = min(power_w // (capability.voltage_v * capability.phases), control.max_a)
+    amps = min(power_w // (capability.voltage_v * phases_in_use(capability, snapshot)), control.max_a)
     if control.choices_a:
         return max((choice for choice in control.choices_a if choice <= amps), default=None)
     if amps < control.min_a:
@@ -49,12 +51,19 @@ def amps_at_most(power_w: int, capability: Capability) -> int | None:
     return control.min_a + (amps - control.min_a) // control.step_a * control.step_a
 
 
-def current(power_w: int, capability: Capability) -> Setting | None:
+def current(power_w: int, capability: Capability, snapshot: Snapshot | None = None) -> Setting | None:
     """The current rung with the power it achieves, or None when no current of the car is low enough."""
-    amps = amps_at_most(power_w, capability)
+    amps = amps_at_most(power_w, capability, snapshot)
     if not amps:
         return None
-    return Setting(Rung.CURRENT, amps * capability.voltage_v * capability.phases, current_a=amps)
+    return Setting(Rung.CURRENT, amps * capability.voltage_v * phases_in_use(capability, snapshot), current_a=amps)
+
+
+def whole_pct(setting: Setting) -> int:
+    """The charge-level target of a setting in whole percent. Raises INVALID_REQUEST when the setting has none."""
+    if setting.limit_soc_pct is None:
+        raise BackendError(ErrorCode.INVALID_REQUEST, "setting.limit_soc_pct: is required for a charge-level target")
+    return round(setting.limit_soc_pct)
 
 
 def pause() -> Setting:
@@ -164,7 +173,7 @@ def climb(directive: Directive, capability: Capability, snapshot: Snapshot) -> S
         return hand_back(directive, capability)
     if power_w < 0:
         return no_discharge()
-    return current(power_w, capability) or hold(directive, capability, snapshot)
+    return current(power_w, capability, snapshot) or hold(directive, capability, snapshot)
 
 
 def no_discharge() -> BackendError:

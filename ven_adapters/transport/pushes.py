@@ -14,10 +14,11 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from ven_adapters.contract import BackendError, BackendEvent
+from ven_adapters.contract import BackendError, BackendEvent, ErrorCode
 from ven_adapters.transport.intake import Intake
 from ven_adapters.transport.listening import runner_of
 
+REFUSALS = {ErrorCode.RATE_LIMITED: 429, ErrorCode.BACKEND_TRANSIENT: 503}
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class Pushes:
         try:
             meaning = self._meaning(request.headers, body)
         except BackendError as error:
-            return web.Response(status=400, text=error.detail)
+            return web.Response(status=REFUSALS.get(error.code, 400), text=error.detail)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             _log.warning("a webhook body was refused: it is not of the documented shape")
             return web.Response(status=400, text="body: is not of the documented shape")

@@ -6,15 +6,20 @@ Sentinels (255 %, 1970, a time in the future) are judged by the codec, as for ev
 import dataclasses
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from ven_adapters.contract import BackendError, ErrorCode, Known, Reading, Snapshot, Validity
+from ven_adapters.transport import vocabulary
 from ven_adapters.transport.codec import load
 
 EARTH_M = 6_371_000.0
 HOME_M = 200.0
 MILLI = 1000.0
+CLOCKS_AGREE = timedelta(seconds=60)
+LATEST_NEWS = timedelta(minutes=55)
+
+T = TypeVar("T")
 
 Seen = Mapping[str, tuple[Any, datetime | None]]
 
@@ -25,6 +30,8 @@ def snapshot_of(ref: str, seen: Seen, source: str, now: datetime) -> Snapshot:
     for name, (value, at) in seen.items():
         if value is not None and at is not None:
             raw[name] = {"value": value, "observed_at": at.isoformat(), "source": source}
+    if len(raw) == 1:
+        vocabulary.note(source, vocabulary.NOTHING)
     try:
         return load(Snapshot, raw, received_at=now)
     except BackendError as error:
@@ -72,7 +79,29 @@ def near(place: tuple[Any, Any], home: tuple[float, float] | None) -> str:
 def age_s(snapshot: Snapshot | None, now: datetime) -> float:
     """How old the charge state of a snapshot is; infinite when there is none."""
     reading = None if snapshot is None else snapshot.charge_state
-    return float("inf") if reading is None else (now - reading.observed_at).total_seconds()
+    return float("inf") if reading is None else (now - reading.seen_at).total_seconds()
+
+
+def newer(reading: Reading[T] | None, since: datetime) -> Reading[T] | None:
+    """A reading that is valid and was taken after `since`, or None.
+
+    A car whose clock runs ahead seems to answer a command before it came, so its instants prove nothing (fault 26); nor
+    do those that came about an hour late or more, for a clock of another time zone looks just so.
+    """
+    if reading is None or reading.validity is not Validity.OK or reading.observed_at <= since:
+        return None
+    if isinstance(reading.value, float) and not math.isfinite(reading.value):
+        return None
+    late = reading.received_at - reading.observed_at
+    return reading if -CLOCKS_AGREE <= late <= LATEST_NEWS else None
+
+
+def fresher(held: Snapshot | None, found: Snapshot) -> Snapshot:
+    """Of two snapshots of a car the one with the newer charge state: what is pushed may come late."""
+    now, then = found.charge_state, None if held is None else held.charge_state
+    if held is None or then is None or then.validity is not Validity.OK:
+        return found
+    return held if now is None or now.validity is not Validity.OK or now.seen_at < then.seen_at else found
 
 
 def member(raw: Any, name: str) -> Mapping[str, Any]:

@@ -1,4 +1,8 @@
-"""Sign and verify webhook bodies: `X-Signature: v1=<hex HMAC-SHA256(timestamp "." body)>` beside `X-Timestamp`."""
+"""Sign and verify webhook bodies: `X-Signature: v1=<hex HMAC-SHA256(timestamp "." body)>` beside `X-Timestamp`.
+
+A challenge is answered by `<hex HMAC-SHA256("challenge:" challenge)>`. What is digested for a body begins with a digit,
+so an answer never signs a body, whoever chose the challenge.
+"""
 
 import hashlib
 import hmac
@@ -7,6 +11,7 @@ SIGNATURE_HEADER = "X-Signature"
 TIMESTAMP_HEADER = "X-Timestamp"
 WINDOW_S = 300
 LONGEST_TIMESTAMP = 12
+CHALLENGE_DOMAIN = b"challenge:"
 
 
 def sign(secret: str, timestamp_s: int, body: bytes) -> str:
@@ -16,7 +21,7 @@ def sign(secret: str, timestamp_s: int, body: bytes) -> str:
 
 def answer(secret: str, challenge: str) -> str:
     """The answer to a `backend.challenge`: it proves that the receiver holds the secret."""
-    return _digest(secret, challenge.encode())
+    return _digest(secret, CHALLENGE_DOMAIN + challenge.encode())
 
 
 def verify(secret: str, timestamp: str | None, signature: str | None, body: bytes, *, now_s: float) -> str | None:

@@ -224,4 +224,4 @@ def newest(one: Snapshot, other: Snapshot) -> Snapshot:
 
 
 def _later(theirs: Reading[object], ours: Reading[object] | None) -> bool:
-    return ours is None or ours.validity is not Validity.OK or theirs.observed_at > ours.observed_at
+    return ours is None or ours.validity is not Validity.OK or theirs.seen_at > ours.seen_at

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import aiomqtt
 
 from ven_adapters.contract import BackendError, ErrorCode, Snapshot
+from ven_adapters.transport import vocabulary
 from ven_adapters.transport.grants import Folder, OwnerTokens
 from ven_adapters.transport.oauth import Client, Grant
 from ven_adapters.transport.private import only_writer
@@ -171,7 +172,10 @@ class Stream:
 
     async def _take(self, payload: object) -> None:
         body = payload if isinstance(payload, bytes) else b""
-        snapshot = self._read(body) if len(body) <= MAX_BODY_BYTES else None
+        if len(body) > MAX_BODY_BYTES:
+            vocabulary.note("stream", f"a message of more than {MAX_BODY_BYTES} bytes was passed over")
+            return
+        snapshot = self._read(body)
         if snapshot is not None:
             await self._queue.put(snapshot)
 

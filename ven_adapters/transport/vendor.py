@@ -3,15 +3,16 @@
 Settings: `url`, `token_url`, `client_id`, `pseudonym_secret` (required); `client_secret` (BMW gives none); `state`, the
 private folder of grants, windows and money; `consent`, how owners let us in (`transport.consent`); `container`, BMW's
 name for a choice of readings; `vehicles` (the vendor's name of a car to the ref that we give it); `webhook_secret`,
-`webhook_host`, `webhook_port`; `monthly_usd`; `anywhere`; `homes` (ref to latitude and longitude); `answer_s`; `clock`;
-`seed`.
+`webhook_host`, `webhook_port`, `webhook_verify_until` (an instant: before it a vendor's unsigned challenge is answered,
+which is needed while the webhook is made); `monthly_usd`; `anywhere`; `homes` (ref to latitude and longitude);
+`answer_s`; `clock`; `seed`.
 """
 
 import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "webhook_secret": (str,),
     "webhook_host": (str,),
     "webhook_port": (int,),
+    "webhook_verify_until": (str, datetime),
     "monthly_usd": (int, float),
     "anywhere": (bool,),
     "homes": (dict,),
@@ -79,6 +81,7 @@ class VendorSettings:
     limits: Limits
     seed: int
     container: str = ""
+    verify_until: datetime | None = None
 
     def journal(self) -> Journal[Window]:
         """Where windows are written down."""
@@ -118,7 +121,19 @@ def vendor_settings(name: str, settings: Mapping[str, Any], usual: Limits | None
         limits=dataclasses.replace(usual, answer_s=given.get("answer_s", usual.answer_s)),
         seed=given.get("seed", 0),
         container=given.get("container", ""),
+        verify_until=_instant("webhook_verify_until", given.get("webhook_verify_until")),
     )
+
+
+def _instant(key: str, given: str | datetime | None) -> datetime | None:
+    """An instant of the settings: TOML's own, or RFC 3339 text; both with an offset."""
+    try:
+        at = datetime.fromisoformat(given) if isinstance(given, str) else given
+    except ValueError:
+        raise wrong(key, "must be an RFC 3339 date-time with an offset") from None
+    if at is not None and at.tzinfo is None:
+        raise wrong(key, "must be an RFC 3339 date-time with an offset")
+    return None if at is None else at.astimezone(UTC)
 
 
 def _place(ref: str, place: Any) -> tuple[float, float]:

@@ -27,6 +27,7 @@ from ven_adapters.contract import (
     Snapshot,
     Validity,
 )
+from ven_adapters.transport.sightings import newer
 
 T = TypeVar("T")
 
@@ -104,7 +105,7 @@ def judge(window: Window, snapshot: Snapshot) -> tuple[Verdict, datetime | None]
     """What the reading says, and when the car saw it."""
     if window.sent_at is None:
         return Verdict.NOTHING, None
-    plugged = _newer(snapshot.plugged, window.sent_at)
+    plugged = newer(snapshot.plugged, window.sent_at)
     if plugged is not None and plugged.value is Known.NO:
         first = window.unplugged_at
         sure = first is not None and plugged.observed_at - first >= SETTLES
@@ -121,13 +122,13 @@ def judge(window: Window, snapshot: Snapshot) -> tuple[Verdict, datetime | None]
 def _held(window: Window, snapshot: Snapshot) -> tuple[bool | None, datetime | None]:
     """Whether the car does as it was told, and since when that is known; power that flows wins over what is said."""
     sent_at, setting = window.sent_at or window.directive.start, window.setting
-    power = _newer(snapshot.power_w, sent_at)
+    power = newer(snapshot.power_w, sent_at)
     if setting.rung is Rung.CURRENT:
-        return _limited(setting, _newer(snapshot.limit_current_a, sent_at), power)
+        return _limited(setting, newer(snapshot.limit_current_a, sent_at), power)
     if setting.rung is Rung.TARGET_LEVEL:
-        target = _newer(snapshot.limit_soc_pct, sent_at)
+        target = newer(snapshot.limit_soc_pct, sent_at)
         return (None, None) if target is None else (target.value == setting.limit_soc_pct, target.observed_at)
-    charge = _newer(snapshot.charge_state, sent_at)
+    charge = newer(snapshot.charge_state, sent_at)
     if charge is None or charge.value in SAYS_NOTHING:
         return None, None
     if window.directive.kind is DirectiveKind.RELEASE:
@@ -152,17 +153,16 @@ def _switched(setting: Setting, state: ChargeState, power: Reading[float] | None
     return drawing or state is ChargeState.COMPLETE
 
 
-def _newer(reading: Reading[T] | None, sent_at: datetime) -> Reading[T] | None:
-    if reading is None or reading.validity is not Validity.OK or reading.observed_at <= sent_at:
-        return None
-    return reading
-
-
 def restoration(window: Window) -> tuple[Setting, ...]:
     """What gives the car back to its driver as found; empty when there is nothing to give back."""
     replugged = window.off_its_plug  # a car that is plugged in again starts by itself
     owed = (one for one in window.owes if not (replugged and one.rung is Rung.RESUME))
     return (*_undone(window), *owed)
+
+
+def _believed(reading: Reading[T] | None) -> Reading[T] | None:
+    """A setting of the driver's that may be given back: 255 % was never one."""
+    return None if reading is None or reading.validity is Validity.SENTINEL else reading
 
 
 def _undone(window: Window) -> tuple[Setting, ...]:
@@ -173,10 +173,10 @@ def _undone(window: Window) -> tuple[Setting, ...]:
     if window.directive.kind is DirectiveKind.RELEASE:
         return ()
     if window.setting.rung is Rung.CURRENT:
-        limit = before.limit_current_a
+        limit = _believed(before.limit_current_a)
         return () if limit is None else (Setting(Rung.CURRENT, current_a=int(limit.value)),)
     if window.setting.rung is Rung.TARGET_LEVEL:
-        target = before.limit_soc_pct
+        target = _believed(before.limit_soc_pct)
         return () if target is None else (Setting(Rung.TARGET_LEVEL, limit_soc_pct=target.value),)
     was = None if before.charge_state is None else before.charge_state.value
     if window.setting.rung is Rung.PAUSE:

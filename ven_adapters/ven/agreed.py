@@ -97,13 +97,15 @@ def _control_columns(capability: Capability, *, by_target: bool) -> dict[str, An
     kw_per_a = capability.voltage_v * capability.phases / 1000
     current = capability.current
     levels_kw = np.full(LEVELS, np.nan)
+    listed = () if current is None else current.choices_a
+    choices_a = sorted({amps for amps in listed if current is not None and 0 < amps <= current.max_a})
     control, floor_kw, step_kw = Control.TARGET_LEVEL if by_target else Control.ON_OFF, 0.0, 0.0
-    if current is not None and current.choices_a:
+    if choices_a:
         control = Control.LEVELS
-        choices_kw = sorted(amps * kw_per_a for amps in current.choices_a)[-LEVELS:]
-        levels_kw[: len(choices_kw)] = choices_kw
-        floor_kw = choices_kw[0]
-    elif current is not None:
+        levels_kw = np.full(max(LEVELS, len(choices_a)), np.nan)
+        levels_kw[: len(choices_a)] = [amps * kw_per_a for amps in choices_a]
+        floor_kw = choices_a[0] * kw_per_a
+    elif current is not None and not listed:
         control, floor_kw, step_kw = Control.STEPS, current.min_a * kw_per_a, current.step_a * kw_per_a
     elif capability.can_set_power:
         control, step_kw = Control.STEPS, 0.001

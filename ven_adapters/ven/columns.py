@@ -17,7 +17,7 @@ Bools = npt.NDArray[np.bool_]
 
 NEVER_S = -np.inf
 ALWAYS_S = np.inf
-LEVELS = 8
+LEVELS = 8  # the currents of a car for which there is room at first; `widened` makes more
 
 
 class Control(enum.IntEnum):
@@ -143,6 +143,12 @@ def grown(column: npt.NDArray[Any], count: int, *, fill: Any) -> npt.NDArray[Any
     wider = np.full((max(count, len(column) * 5 // 4 + 16), *column.shape[1:]), fill, dtype=column.dtype)
     wider[: len(column)] = column
     return wider
+
+
+def widened(column: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
+    """A column of lists with room for `width` values in each, the new ones NaN; itself when it has the room."""
+    missing = width - column.shape[1]
+    return column if missing <= 0 else np.pad(column, ((0, 0), (0, missing)), constant_values=np.nan)
 
 
 def _blank_column(name: str, dtype: Any, count: int) -> npt.NDArray[Any]:

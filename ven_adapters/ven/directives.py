@@ -28,7 +28,8 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
-from ven_adapters.ven.effects import CLOCKS_AGREE, Effect, Proof, newer, shows_contrary, shows_effect, usable
+from ven_adapters.transport.sightings import CLOCKS_AGREE
+from ven_adapters.ven.effects import Effect, Proof, newer, shows_contrary, shows_effect, usable
 
 S = DirectiveState
 _ENDED_EARLY = frozenset({S.SUPERSEDED, S.CANCELLED})

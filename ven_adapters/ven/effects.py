@@ -6,18 +6,17 @@ rung of the fallback ladder can achieve, because a 3.5 kW request that became a 
 
 import dataclasses
 import math
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Self, TypeVar
 
 from ven_adapters.contract import METER, ChargeState, Directive, DirectiveKind, Reading, Setting, Snapshot, Validity
+from ven_adapters.transport import sightings
 
 T = TypeVar("T")
 
 TOLERANCE_W = 250.0
 TOLERANCE_SHARE = 0.08
 COARSE_W = 1_000.0
-CLOCKS_AGREE = timedelta(seconds=60)
-LATEST_NEWS = timedelta(minutes=55)
 
 _IDLE = frozenset(
     {
@@ -87,15 +86,9 @@ def _odd(value: object) -> bool:
 
 
 def newer(reading: Reading[T] | None, since: datetime) -> T | None:
-    """A reading's value when it is valid and was observed after `since`.
-
-    A car whose clock runs ahead seems to answer a command before it came, so its instants prove nothing (fault 26); nor
-    do those that came about an hour late or more, for a clock of another time zone looks just so.
-    """
-    if reading is None or reading.validity is not Validity.OK or reading.observed_at <= since or _odd(reading.value):
-        return None
-    late = reading.received_at - reading.observed_at
-    return reading.value if -CLOCKS_AGREE <= late <= LATEST_NEWS else None
+    """A reading's value when it is valid and was observed after `since`; see `transport.sightings.newer`."""
+    found = sightings.newer(reading, since)
+    return None if found is None else found.value
 
 
 def power_seen_w(snapshot: Snapshot, since: datetime) -> float | None:

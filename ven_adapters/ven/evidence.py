@@ -15,7 +15,7 @@ from ven_adapters.ven.directives import DriverSettings, Held
 from ven_adapters.ven.store import HistoryRow, Values, print_at
 
 STEP, UNSENT, WOKEN, ENDING, RESTORED = "step", "unsent", "woken", "ending", "restored"
-CHOICE, LEFT_OUT, LEFT_ALONE = "choice", "left out", "left alone"
+CHOICE, OVERTAKEN, LEFT_OUT, LEFT_ALONE = "choice", "overtaken", "left out", "left alone"
 STATES = tuple(DirectiveState)
 _CODES = {state: code for code, state in enumerate(STATES)}
 _ERRORS = {error: code for code, error in enumerate((None, *ErrorCode))}

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from ven_adapters.contract import FINAL_STATES, Certainty, DirectiveState, DriverChoice
+from ven_adapters.transport.precedence import ended_by_opt_in
 from ven_adapters.ven import evidence
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.rows import held_of
@@ -134,7 +135,8 @@ def _in_force(history: Sequence[Step], at: datetime) -> Iterator[Step]:
     back = newest.pop(DriverChoice.OPT_IN.value, None)
     for name, one in newest.items():
         until = one.facts.get("until")
-        undone = back is not None and name == DriverChoice.OPT_OUT.value and back.at >= one.at
+        chose = one.what == evidence.CHOICE and ended_by_opt_in(DriverChoice(name), ends=until is not None)
+        undone = chose and back is not None and back.at >= one.at
         if not undone and (until is None or parse_at(until) > at):
             yield one
 

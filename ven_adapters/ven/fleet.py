@@ -32,6 +32,7 @@ from ven_adapters.ven.columns import (
     Tri,
     blank,
     grown,
+    widened,
 )
 from ven_adapters.ven.departures import Rhythm, departure_s, next_departure
 from ven_adapters.ven.mobility import DISCHARGE_EFFICIENCY, HOUR_S, doubt_of
@@ -143,7 +144,11 @@ class Fleet:
         for ref, capability in capabilities.items():
             alike.setdefault(capability, []).append(self._rows[ref])
         for capability, rows in alike.items():
-            for name, value in capability_columns(capability).items():
+            values = capability_columns(capability)
+            self._columns["levels_kw"] = widened(self._columns["levels_kw"], len(values["levels_kw"]))
+            width = self._columns["levels_kw"].shape[1]
+            values["levels_kw"] = widened(values["levels_kw"][None, :], width)[0]
+            for name, value in values.items():
                 self._columns[name][rows] = value
 
     def choose(self, ref: str, choice: DriverChoice, *, until: datetime | None) -> None:
@@ -309,7 +314,9 @@ class Fleet:
 
     def _grow(self, count: int) -> None:
         blanks = blank(1)
-        self._columns = {name: grown(column, count, fill=blanks[name][0]) for name, column in self._columns.items()}
+        self._columns = {
+            name: grown(column, count, fill=blanks[name].flat[0]) for name, column in self._columns.items()
+        }
         self._rhythm = grown(self._rhythm, count, fill=0)
         self._edition_of = grown(self._edition_of, count, fill=0)
         self._papers = grown(self._papers, count, fill=_NO_PAPERS)

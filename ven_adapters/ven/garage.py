@@ -25,6 +25,7 @@ from ven_adapters.contract import (
     Snapshot,
     SnapshotsSeen,
 )
+from ven_adapters.transport.precedence import decided_at, ended_by_opt_in, is_overtaken, overtakers
 from ven_adapters.ven import evidence
 from ven_adapters.ven.burdens import Burdens
 from ven_adapters.ven.car import Car, current_direction
@@ -61,10 +62,8 @@ class Stir:
     release: tuple[str, ...] = ()
 
 
-_OUT_OR_IN = (DriverChoice.OPT_OUT, DriverChoice.OPT_IN)
-_OVERTAKERS = dict.fromkeys(_OUT_OR_IN, _OUT_OR_IN) | {
-    DriverChoice.CONSENT_WITHDRAWN: (DriverChoice.CONSENT_WITHDRAWN,)
-}
+# An opt-in comes first: an opt-out or a boost that stands beside it was chosen after it, or it would have ended them.
+_IN_ORDER = (DriverChoice.OPT_IN, DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN)
 _LEAVES = frozenset({DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN})
 ENROLMENTS_AT_ONCE = 2_000
 STEPS_AT_ONCE = 500
@@ -92,6 +91,7 @@ class Garage:
         self._smallest_group = smallest_group
         self._alike: dict[Capability, Capability] = {}
         self._choices: dict[tuple[str, str], ChoiceRow] = {}
+        self._decided: dict[tuple[str, str], datetime] = {}
         self._unstored: dict[str, datetime] = {}
         self._rows: list[Row | Values] = []
         self.withdrawn: collections.deque[str] = collections.deque(maxlen=MOST_UNTOLD)
@@ -113,7 +113,7 @@ class Garage:
         for enrolment in mine.values():
             cars[enrolment.zone] = cars.get(enrolment.zone, 0) + 1
         self.groups = merge_zones(cars, self._parents, self._smallest_group)
-        placed = [self._binding(one, self.groups.get(one.zone, one.zone)) for one in mine.values()]
+        placed = [self._binding(one, self.groups.get(one.zone, one.zone), now) for one in mine.values()]
         left = tuple(ref for ref in self.fleet.enrolments if ref not in mine)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
@@ -123,7 +123,7 @@ class Garage:
         self.meter.enrol(rows, [one.zone for one in placed])
         self._unstored |= dict.fromkeys(mine, now)
         for choice in self._choices.values():
-            self._apply(choice)
+            self._apply(choice, now)
         return left
 
     def amend(self, changed: Iterable[Enrolment], gone: Iterable[str], now: datetime) -> tuple[str, ...] | None:
@@ -134,7 +134,7 @@ class Garage:
         mine = list(changed)
         if any(one.zone not in self.groups for one in mine):
             return None
-        placed = [self._binding(one, self.groups[one.zone]) for one in mine]
+        placed = [self._binding(one, self.groups[one.zone], now) for one in mine]
         left = tuple(ref for ref in gone if self.fleet.enrolled(ref) is not None)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
@@ -144,22 +144,25 @@ class Garage:
         self.meter.amend(rows, [one.zone for one in placed], np.array(list(map(self.fleet.row, left)), dtype=np.int64))
         self._unstored |= dict.fromkeys([one.vehicle_ref for one in placed], now)
         for ref in (one.vehicle_ref for one in placed):
-            for choice in (self._choices.get((ref, choice.value)) for choice in DriverChoice):
+            for choice in (self._choices.get((ref, choice.value)) for choice in _IN_ORDER):
                 if choice is not None:
-                    self._apply(choice)
+                    self._apply(choice, now)
         return left
 
-    def _binding(self, enrolment: Enrolment, zone: str) -> Enrolment:
-        """The agreement as it binds: a withdrawal ends every consent given before it, and none given after it."""
+    def _binding(self, enrolment: Enrolment, zone: str, now: datetime) -> Enrolment:
+        """The agreement as it binds: a withdrawal ends every consent given before it, and none given after it.
+
+        A consent that is dated in the future was not given after a withdrawal that we know of.
+        """
         row = self._choices.get((enrolment.vehicle_ref, DriverChoice.CONSENT_WITHDRAWN.value))
         if row is None:
             return dataclasses.replace(enrolment, zone=zone)
-        at_s = parse_at(row.at).timestamp()
+        at_s, now_s = parse_at(row.at).timestamp(), now.timestamp()
         return dataclasses.replace(
             enrolment,
             zone=zone,
-            charging_consent=enrolment.charging_consent and enrolment.consented_s > at_s,
-            discharge_consent=enrolment.discharge_consent and enrolment.discharge_consented_s > at_s,
+            charging_consent=enrolment.charging_consent and at_s < enrolment.consented_s <= now_s,
+            discharge_consent=enrolment.discharge_consent and at_s < enrolment.discharge_consented_s <= now_s,
         )
 
     def leave_out(self, ref: str, event_id: str, until: datetime, now: datetime) -> Stir:
@@ -233,11 +236,7 @@ class Garage:
 
     def restore(self, remembered: Remembered, now: datetime) -> None:
         """Take up where an earlier run stopped; call after `enrol`."""
-        for choice in sorted(remembered.choices, key=lambda row: row.at):
-            with self.faults.only(choice.vehicle_ref):
-                if choice.until is None or parse_at(choice.until) > now:
-                    self._choices[(choice.vehicle_ref, choice.choice)] = choice
-                    self._apply(choice)
+        self._restore_choices(remembered.choices, now)
         for row in remembered.energy:
             told = json.loads(row.document)
             self.meter.restore(row.zone, row.bucket, told["imported_wh"], told["exported_wh"])
@@ -245,6 +244,28 @@ class Garage:
         self.burdens.restore(remembered.burdens, now)
         self.roster.restore(remembered.directives, remembered.wear, now)
         self.roster.leave_alone(remembered.overridden, now)
+
+    def _restore_choices(self, rows: Iterable[ChoiceRow], now: datetime) -> None:
+        """What drivers had chosen; what is over acts no more, and still orders what is told late."""
+        in_order = []
+        for row in rows:
+            with self.faults.only(row.vehicle_ref):
+                in_order.append((parse_at(row.at), _IN_ORDER.index(DriverChoice(row.choice)), row))
+        for _, _, row in sorted(in_order, key=lambda one: one[:2]):
+            with self.faults.only(row.vehicle_ref):
+                self._restore_choice(row, now)
+
+    def _restore_choice(self, row: ChoiceRow, now: datetime) -> None:
+        ref, at = row.vehicle_ref, decided_at(parse_at(row.at), now)
+        self._decided[(ref, row.choice)] = at
+        if row.until is not None and parse_at(row.until) <= now:
+            return
+        if row.choice == DriverChoice.OPT_IN:
+            for ended in self._ended(ref, at):
+                self._choices.pop((ref, ended.value), None)
+        held = ChoiceRow(vehicle_ref=ref, choice=row.choice, at=print_at(at), until=row.until)
+        self._choices[(ref, row.choice)] = held
+        self._apply(held, now)
 
     def take(self, event: BackendEvent, now: datetime) -> Stir:
         """A fact that the backend pushed."""
@@ -256,7 +277,7 @@ class Garage:
                 with self.faults.only(status.vehicle_ref):
                     states.append(self.roster.told(status, now))
             return Stir(plan=any(state in (DirectiveState.OVERRIDDEN, DirectiveState.FAILED) for state in states))
-        return self._chose(event) if isinstance(event, DriverChose) else Stir()
+        return self._chose(event, now) if isinstance(event, DriverChose) else Stir()
 
     def observe(self, snapshots: Iterable[Snapshot], now: datetime) -> bool:
         """Take readings; whether one of them should change the plan: a cable that went in, an alarm of an inverter."""
@@ -292,42 +313,57 @@ class Garage:
                 matters |= self.roster.observe(batch.snapshots[place], now) is DirectiveState.INTERRUPTED
         return matters
 
-    def _chose(self, event: DriverChose) -> Stir:
+    def _chose(self, event: DriverChose, now: datetime) -> Stir:
+        """A driver's choice; one that a newer word on the same matter has overtaken is recorded and does not act."""
         ref = event.vehicle_ref
-        if ref not in self.fleet or self._overtaken(event):
+        if ref not in self.fleet:
             return Stir()
-        until = None if event.until is None else print_at(event.until)
-        row = ChoiceRow(vehicle_ref=ref, choice=event.choice.value, at=print_at(event.at), until=until)
+        at, until = decided_at(event.at, now), None if event.until is None else print_at(event.until)
+        facts = {"choice": event.choice.value, "until": until}
+        if self._overtaken(event, at, now):
+            _log.info("a driver's %s came after a newer word on the matter, and does not act", event.choice)
+            self._rows.append(evidence.of_car(ref, evidence.OVERTAKEN, now, {**facts, "decided_at": print_at(at)}))
+            return Stir()
+        row = ChoiceRow(vehicle_ref=ref, choice=event.choice.value, at=print_at(at), until=until)
         self._rows.append(row)
         if self._choices.get((ref, row.choice)) != row:
-            self._rows.append(evidence.of_car(ref, evidence.CHOICE, event.at, {"choice": row.choice, "until": until}))
+            self._rows.append(evidence.of_car(ref, evidence.CHOICE, at, facts))
         if event.choice is DriverChoice.OPT_IN:
-            self._rows += [self._over(ref, DriverChoice.OPT_OUT, event.at)]
-        self._choices[(ref, row.choice)] = row
-        self._apply(row)
+            self._rows += [self._over(ref, ended, at) for ended in self._ended(ref, at)]
+        self._choices[(ref, row.choice)], self._decided[(ref, row.choice)] = row, at
+        self._apply(row, now)
         if event.choice is DriverChoice.CONSENT_WITHDRAWN:
             self.withdrawn.append(ref)
         return Stir(plan=True, release=(ref,) if event.choice in _LEAVES else ())
 
-    def _overtaken(self, event: DriverChose) -> bool:
+    def _overtaken(self, event: DriverChose, at: datetime, now: datetime) -> bool:
         """Whether a newer word on the same matter is known: pushes may come late and out of order."""
         held = self.fleet.enrolled(event.vehicle_ref)
         if event.choice is DriverChoice.CONSENT_WITHDRAWN and held is not None and held.charging_consent:
             agreed_s = [held.consented_s, *([held.discharge_consented_s] if held.discharge_consent else [])]
-            if min(agreed_s) > event.at.timestamp():
+            if min(*agreed_s, now.timestamp()) > at.timestamp():
                 return True
-        known = (self._choices.get((event.vehicle_ref, choice.value)) for choice in _OVERTAKERS.get(event.choice, ()))
-        return any(row is not None and parse_at(row.at) > event.at for row in known)
+        rivals = overtakers(event.choice, ends=event.until is not None)
+        return is_overtaken(at, [self._decided.get((event.vehicle_ref, rival.value)) for rival in rivals], now)
+
+    def _ended(self, ref: str, at: datetime) -> list[DriverChoice]:
+        """The choices that stand and that an opt-in made at an instant ends: those that were not made after it."""
+        held = [row for choice in _IN_ORDER if (row := self._choices.get((ref, choice.value))) is not None]
+        before = [row for row in held if self._decided[(ref, row.choice)] <= at]
+        choices = [(DriverChoice(row.choice), row.until is not None) for row in before]
+        return [choice for choice, ends in choices if ended_by_opt_in(choice, ends=ends)]
 
     def _over(self, ref: str, choice: DriverChoice, at: datetime) -> ChoiceRow:
         """An earlier choice that another one ended."""
         self._choices.pop((ref, choice.value), None)
+        if choice is DriverChoice.BOOST:
+            self.fleet.choose(ref, choice, until=at)
         return ChoiceRow(vehicle_ref=ref, choice=choice.value, at=print_at(at), until=print_at(at))
 
-    def _apply(self, row: ChoiceRow) -> None:
+    def _apply(self, row: ChoiceRow, now: datetime) -> None:
         choice, held = DriverChoice(row.choice), self.fleet.enrolled(row.vehicle_ref)
         if choice is DriverChoice.CONSENT_WITHDRAWN:
-            bound = None if held is None else self._binding(held, held.zone)
+            bound = None if held is None else self._binding(held, held.zone, now)
             if bound is not None and bound != held:
                 self.fleet.enrol([bound])
         elif row.vehicle_ref in self.fleet:

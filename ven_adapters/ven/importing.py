@@ -6,7 +6,7 @@ an older file. All lines are good, or nothing is taken in.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,9 @@ class Imported:
 async def import_file(book: Book, desk: Desk, path: Path, programs: Sequence[str], now: datetime) -> Imported:
     """Take in a file. Raises Unreadable with every fault of every line, or of the programmes named."""
     cars = read_enrolments([path])
-    if faults := list(_faults(desk.programs, programs)):
-        raise Unreadable(faults)
     pairs = list(zip(cars, _lines(path), strict=True))
+    if faults := [*_faults(desk.programs, programs), *_to_come(path, pairs, now)]:
+        raise Unreadable(faults)
     taken = 0
     async with book.write(now) as write:
         for start in range(0, len(pairs), CHUNK):
@@ -75,6 +75,14 @@ def _faults(rules: eligibility.Rules, programs: Sequence[str]) -> Iterator[str]:
     kinds = [rules[name].kind for name in programs if name in rules]
     if len(set(kinds)) < len(kinds):
         yield "--program: a car is in one programme of a kind"
+
+
+def _to_come(path: Path, pairs: Iterable[tuple[Enrolment, Mapping[str, Any]]], now: datetime) -> Iterator[str]:
+    """A consent dated in the future would stand before every answer that its driver gives until then."""
+    for car, line in pairs:
+        for scope, kept in _consents(line).items():
+            if kept.at > now:
+                yield f"{path}: {car.vehicle_ref}: {scope}_consent.agreed_at: must not lie in the future"
 
 
 def _agreement(

@@ -36,6 +36,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "schedule_clobbered": (422, "Vehicle is controlled by a schedule"),
     "invalid": (400, "Validation failed"),
 }
+TOLD = {Known.YES: True, Known.NO: False}
 STATES: Mapping[ChargeState, str] = {
     ChargeState.UNPLUGGED: "UNPLUGGED",
     ChargeState.CHARGING: "PLUGGED_IN:CHARGING",
@@ -270,12 +271,12 @@ class Actions:
         return {
             "batteryLevel": level,
             "range": round((level or 0.0) / 100.0 * usable_wh / 1000.0 * KM_PER_KWH),
-            "isPluggedIn": told.plugged is not None and told.plugged.value is Known.YES,
+            "isPluggedIn": None if told.plugged is None else TOLD.get(told.plugged.value),
             "isCharging": state is ChargeState.CHARGING,
             "isFullyCharged": state is ChargeState.COMPLETE,
             "batteryCapacity": round(usable_wh / 1000.0),
             "chargeLimit": told.limit_soc_pct.value if told.limit_soc_pct else None,
-            "chargeRate": round(power_w / 1000.0, 3),
+            "chargeRate": None if told.power_w is None else round(power_w / 1000.0, 3),
             "chargeTimeRemaining": round(60.0 * left_wh / power_w) if power_w > IDLE_W else None,
             "maxCurrent": self._cloud.current_a(car) if self._takes_current(car) else None,
             "powerDeliveryState": STATES.get(state, "PLUGGED_IN:STOPPED"),

@@ -207,7 +207,7 @@ class Signals:
         power_w = 0.0 if power is None else power.value
         charging = state is not None and state.value is ChargeState.CHARGING
         status = "FULLY_CHARGED" if state is not None and state.value is ChargeState.COMPLETE else "NOT_CHARGING"
-        limit_pct = told.limit_soc_pct.value if told.limit_soc_pct else float(MOST_PCT)
+        limit_pct = told.limit_soc_pct.value if told.limit_soc_pct else None
         left_wh = max(0.0, float(self._cloud.world.ceiling_wh[car] - self._cloud.world.soc_wh[car]))
         left_min = round(60.0 * left_wh / power_w) if power_w > IDLE_W else 0
         asleep = told.reachability is not None and told.reachability.value is Reachability.ASLEEP
@@ -225,7 +225,7 @@ class Signals:
             "charge-chargerphases": ({"value": told.phases.value if told.phases else 1}, state),
             "charge-energyadded": (_kwh(told.energy_added_wh), told.energy_added_wh),
             "charge-timetocomplete": ({"unit": "minutes", "value": left_min}, state),
-            "charge-chargelimits": (_limits(round(limit_pct)), told.limit_soc_pct),
+            "charge-chargelimits": (_limits(None if limit_pct is None else round(limit_pct)), told.limit_soc_pct),
             "location-isathome": ({"value": _yes(told.at_site)}, told.at_site),
             "connectivitystatus-isonline": ({"value": online and not asleep}, told.reachability),
             "connectivitystatus-isasleep": ({"value": asleep or not online}, told.reachability),
@@ -240,7 +240,7 @@ def _kwh(seen: Reading[float] | None) -> dict[str, Any]:
     return {"unit": "kilowatt_hours", "value": None if seen is None else round(seen.value / 1000.0, 3)}
 
 
-def _limits(percent: int) -> dict[str, Any]:
+def _limits(percent: int | None) -> dict[str, Any]:
     values = [{"type": "global", "limit": percent, "condition": None}]
     return {"unit": "percent", "activeLimit": percent, "values": values}
 

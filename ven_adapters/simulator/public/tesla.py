@@ -137,13 +137,13 @@ class FleetApi:
         seen = told.soc_pct or told.charge_state
         level = None if told.soc_pct is None else round(told.soc_pct.value)
         kwh = (level or 0) / 100.0 * float(fleet.usable_wh[car]) / 1000.0
-        current_a = 0 if told.current_a is None or not flows else round(told.current_a.value)
+        current_a = None if told.current_a is None else round(told.current_a.value) if flows else 0
         asked_a = self._cloud.current_a(car)
         return {
             "battery_level": level,
             "usable_battery_level": level,
             "battery_range": round(kwh * RANGE_KM_PER_KWH / KM_PER_MILE, 1),
-            "charge_limit_soc": round(told.limit_soc_pct.value) if told.limit_soc_pct else MOST_PCT,
+            "charge_limit_soc": round(told.limit_soc_pct.value) if told.limit_soc_pct else None,
             "charge_limit_soc_min": LEAST_PCT,
             "charge_limit_soc_max": MOST_PCT,
             "charging_state": _state(told),
@@ -154,8 +154,8 @@ class FleetApi:
             "charger_pilot_current": int(fleet.max_a[car]),
             "charger_voltage": int(fleet.voltage_v[car]) if flows else NO_VOLTS,
             "charger_phases": (told.phases.value if told.phases else 1) if flows else None,
-            "charger_power": round(power_w / 1000.0),
-            "charge_energy_added": round(told.energy_added_wh.value / 1000.0, 2) if told.energy_added_wh else 0.0,
+            "charger_power": None if told.power_w is None else round(power_w / 1000.0),
+            "charge_energy_added": round(told.energy_added_wh.value / 1000.0, 2) if told.energy_added_wh else None,
             "minutes_to_full_charge": self._minutes_left(car, power_w),
             "fast_charger_present": False,
             "scheduled_charging_pending": False,

@@ -1,0 +1,153 @@
+"""A driver's last word is in force, in whatever order and with whatever clocks it is told."""
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_agent_guarantees import T0, enrolment, garage
+
+from ven_adapters.contract import DriverChoice, DriverChose
+from ven_adapters.transport.precedence import decided_at, is_overtaken, signed_at
+from ven_adapters.ven import evidence
+from ven_adapters.ven.garage import Stir
+from ven_adapters.ven.store import ChoiceRow, Remembered, parse_at
+
+MINUTE = timedelta(minutes=1)
+OUT, IN, BOOST = DriverChoice.OPT_OUT, DriverChoice.OPT_IN, DriverChoice.BOOST
+LATER = T0 + 10_000 * MINUTE
+
+
+def tell(cars, choice, told, heard, until=None):
+    """A choice that its sender dates at minute `told` and that we hear of at minute `heard`."""
+    ends = None if until is None else T0 + until * MINUTE
+    return cars.take(DriverChose("car", choice, T0 + told * MINUTE, ends), T0 + heard * MINUTE)
+
+
+def is_out(cars, now=LATER):
+    view, row = cars.fleet.zone("bay"), 0
+    return bool(view.opted_out[row] or view.opted_out_until_s[row] > now.timestamp())
+
+
+def boosted(cars, now=LATER):
+    return bool(cars.fleet.read("boost_until_s", np.array([0]))[0] > now.timestamp())
+
+
+def restarted(cars, rows, now=LATER):
+    """The same cars in a new process, with what was stored: one row for each kind of choice."""
+    stored = {(row.vehicle_ref, row.choice): row for row in rows if isinstance(row, ChoiceRow)}
+    after = garage()
+    after.restore(Remembered(choices=tuple(stored.values())), now)
+    return after
+
+
+def test_an_opt_in_dated_half_an_hour_ahead_does_not_keep_out_the_opt_out_that_follows():
+    cars = garage()
+    tell(cars, IN, told=30, heard=0)
+    assert tell(cars, OUT, told=1, heard=1) == Stir(plan=True, release=("car",))
+    assert is_out(cars)
+
+
+def test_an_opt_in_that_comes_late_does_not_undo_a_newer_opt_out_and_is_recorded():
+    cars = garage()
+    tell(cars, OUT, told=10, heard=10)
+    cars.drain()
+    assert tell(cars, IN, told=8, heard=11) == Stir()
+    assert is_out(cars)
+    history = [row.values for row in cars.drain() if hasattr(row, "values")]
+    assert [row["what"] for row in history] == [evidence.OVERTAKEN]
+    assert parse_at(history[0]["at"]) == T0 + 11 * MINUTE
+
+
+def test_a_clock_of_ours_that_was_set_back_keeps_nothing_out():
+    cars = garage()
+    tell(cars, IN, told=60, heard=60)
+    tell(cars, OUT, told=0, heard=0)
+    assert is_out(cars)
+
+
+def test_a_choice_stored_with_an_instant_to_come_keeps_nothing_out_after_a_restart():
+    row = ChoiceRow(vehicle_ref="car", choice="OPT_IN", at=(T0 + 60 * MINUTE).isoformat(), until=None)
+    cars = garage()
+    cars.restore(Remembered(choices=(row,)), T0)
+    tell(cars, OUT, told=1, heard=1)
+    assert is_out(cars)
+
+
+def test_an_opt_out_of_a_sender_without_a_clock_counts_from_when_it_came():
+    cars = garage()
+    tell(cars, IN, told=1, heard=1)
+    cars.take(DriverChose("car", OUT, datetime(1970, 1, 1, tzinfo=UTC)), T0 + 2 * MINUTE)
+    assert is_out(cars)
+
+
+def test_a_late_boost_does_not_shorten_a_newer_one():
+    cars = garage()
+    tell(cars, BOOST, told=10, heard=10, until=120)
+    assert tell(cars, BOOST, told=5, heard=11, until=20) == Stir()
+    assert boosted(cars, T0 + 100 * MINUTE)
+
+
+def test_an_opt_in_ends_a_boost_until_further_notice_and_no_boost_with_an_end():
+    for until, stands in ((None, False), (500, True)):
+        cars = garage()
+        tell(cars, BOOST, told=1, heard=1, until=until)
+        tell(cars, IN, told=2, heard=2)
+        assert boosted(cars, T0 + 100 * MINUTE) is stands
+        assert boosted(restarted(cars, cars.drain(), T0 + 3 * MINUTE), T0 + 100 * MINUTE) is stands
+
+
+def test_an_opt_out_after_an_opt_in_stands_when_the_driver_changes_his_wishes():
+    cars = garage()
+    tell(cars, IN, told=1, heard=1)
+    tell(cars, OUT, told=2, heard=2)
+    cars.amend([dataclasses.replace(enrolment("car"), target_soc_pct=90.0)], [], T0 + 3 * MINUTE)
+    assert is_out(cars)
+
+
+delivered = st.tuples(st.sampled_from([OUT, IN]), st.integers(0, 12), st.booleans())
+
+
+@given(st.lists(delivered, min_size=1, max_size=8))
+def test_the_last_choice_that_was_made_is_in_force_in_whatever_order_choices_arrive(made):
+    """Whoever sends them, with a right clock: one choice a minute, each as late as it pleases, restarts between."""
+    arrivals = sorted((minute + late, minute, choice, anew) for minute, (choice, late, anew) in enumerate(made))
+    cars, rows = garage(), []
+    for heard, minute, choice, anew in arrivals:
+        tell(cars, choice, told=minute, heard=heard)
+        rows += list(cars.drain())
+        cars = restarted(cars, rows, T0 + heard * MINUTE) if anew else cars
+    assert is_out(cars) is (made[-1][0] is OUT)
+    assert is_out(restarted(cars, rows)) is (made[-1][0] is OUT)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([OUT, IN]), st.integers(-60, 600), st.integers(0, 60)), max_size=8),
+    st.sampled_from([OUT, IN]),
+)
+def test_no_instant_that_anybody_told_keeps_out_what_the_driver_chooses_next(told, last):
+    cars, rows, now = garage(), [], 0
+    for choice, at, pause in told:
+        now += pause
+        tell(cars, choice, told=at, heard=now)
+        rows += list(cars.drain())
+    tell(cars, last, told=now, heard=now)
+    rows += list(cars.drain())
+    assert is_out(cars) is (last is OUT)
+    assert is_out(restarted(cars, rows)) is (last is OUT)
+
+
+@given(st.integers(-600, 600), st.integers(0, 600))
+def test_a_decision_is_never_ordered_beyond_our_clock(told, heard):
+    at, now = T0 + told * MINUTE, T0 + heard * MINUTE
+    assert decided_at(at, now) <= now
+    assert not is_overtaken(now, [at, None], now)
+
+
+@pytest.mark.parametrize(
+    ("stamp_s", "real_s", "late_s"), [(1000, 1000.9, 0.0), (1000, 1120.0, 119.0), (1300, 1000.0, 0.0)]
+)
+def test_a_signed_decision_is_as_old_as_its_signature_and_no_older_than_the_second_it_names(stamp_s, real_s, late_s):
+    assert signed_at(stamp_s, real_s, T0) == T0 - timedelta(seconds=late_s)
