@@ -99,7 +99,9 @@ def parse(raw: str | bytes) -> Frame:
 
 
 # A call whose JSON is broken, too deep or too large in its numbers still says by its first words whom to answer.
-_CALL_HEAD = re.compile(r'\s*\[\s*2(?:\.0+)?\s*,\s*("(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"(?=\s*[,\]]))?')
+_CALL_HEAD = re.compile(
+    r'\s*\[\s*2(?:\.0+)?\s*,\s*("(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"(?=\s*[,\]]))?'
+)
 
 
 def _refused(unique_id: Any, code: str, why: str) -> BadFrame:
