@@ -8,7 +8,7 @@ import pytest
 from test_timeline import DAY, HOUR, event, stamp
 
 from ven_adapters.ven.asks import Heard, Ruling, read_asks
-from ven_adapters.ven.meanings import Dimension, Meaning, meaning
+from ven_adapters.ven.meanings import Described, Dimension, Meaning, meaning
 from vtn.wire.values import EventPayloadDescriptor
 
 NOW = DAY + HOUR
@@ -86,15 +86,15 @@ def test_an_upcoming_event_asks_nothing_yet_and_names_the_next_change():
     ],
 )
 def test_a_payload_means_one_thing(kind, value, units, expected):
-    assert meaning(kind, (value,), units) == expected
+    assert meaning(kind, (value,), Described(units)) == expected
 
 
 @pytest.mark.parametrize(
     ("kind", "values", "units"),
     [
-        ("DISPATCH_SETPOINT", (5,), "MW"),
+        ("DISPATCH_SETPOINT", (5,), "KWH"),
         ("DISPATCH_SETPOINT", (), "KW"),
-        ("DISPATCH_SETPOINT", ("5",), "KW"),
+        ("DISPATCH_SETPOINT", ("five",), "KW"),
         ("DISPATCH_SETPOINT", (True,), "KW"),
         ("DISPATCH_SETPOINT", (1, 2), "KW"),
         ("SIMPLE", (4,), None),
@@ -110,7 +110,7 @@ def test_a_payload_means_one_thing(kind, value, units, expected):
     ],
 )
 def test_what_is_not_understood_is_said_and_not_guessed(kind, values, units):
-    assert isinstance(meaning(kind, values, units), str)
+    assert isinstance(meaning(kind, values, Described(units)), str)
     asked = read(heard(kind, *values, units=units)) if len(values) < 2 else None
     if asked is not None:
         assert [(u.event_id, u.payload_type) for u in asked.unknown] == [("e1", kind)]

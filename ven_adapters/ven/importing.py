@@ -91,7 +91,7 @@ def _agreement(
         site_id=car.site_id,
         utility=UNKNOWN,
         tariff=UNKNOWN,
-        programs=tuple(programs),
+        programs=tuple(programs) or car.programs,
         discharge_program=not rules or eligibility.discharges(rules, programs),
         preferences=_preferences(car),
         consents=_consents(line),
