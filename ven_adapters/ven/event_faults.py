@@ -31,7 +31,10 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EventFault:
-    """One payload that is not understood: where, and the rule with its field before the colon."""
+    """One payload that is not understood: where, and the rule with its field before the colon.
+
+    Without a payload type it is the event as a whole that cannot be read.
+    """
 
     interval_id: int
     payload_type: str
@@ -39,7 +42,8 @@ class EventFault:
     binds: bool
 
     def __str__(self) -> str:
-        return f"interval {self.interval_id}, {self.payload_type}: {self.rule}"[:MOST_CHARACTERS]
+        place = f"interval {self.interval_id}, {self.payload_type}" if self.payload_type else "cannot be read"
+        return f"{place}: {self.rule}"[:MOST_CHARACTERS]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

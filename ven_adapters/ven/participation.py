@@ -58,7 +58,7 @@ class Participation:
             if read.event.id not in self.mirror.unreadable and not over(read.event, now):
                 self._judge(read.event, names, known.get(read.event.id))
         unreadable = [
-            EventFindings(event_id, told.version, (EventFault(0, "event", told.why, binds=True),))
+            EventFindings(event_id, told.version, (EventFault(0, "", told.why, binds=True),))
             for event_id, told in self.mirror.unreadable.items()
         ]
         return [*(one for _, one in self._known.values()), *unreadable]
