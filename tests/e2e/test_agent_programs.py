@@ -1,4 +1,4 @@
-"""A real adapter at a real VTN: which programs its cars follow, and what becomes of an event that it cannot understand."""
+"""A real adapter at a real VTN: which programs its cars follow, and what becomes of an event it cannot understand."""
 
 import asyncio
 import json

@@ -1,16 +1,22 @@
 """Cars of one zone in different programs: who is asked what, how a limit is shared, what stays when one is unread."""
 
 import dataclasses
+import itertools
+import json
 
 import pytest
 from directive_cases import T0, at
+from hypothesis import given
+from hypothesis import strategies as st
 from test_agent_guarantees import COURSE, enrolment, snapshot
 
+from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import Capability, DischargeControl
 from ven_adapters.ven.event_faults import EventFaults
 from ven_adapters.ven.garage import Garage
+from ven_adapters.ven.meanings import Dimension
 from ven_adapters.ven.mirror import Mirror
-from ven_adapters.ven.participation import Participation
+from ven_adapters.ven.participation import Participation, garage_of
 from ven_adapters.ven.programs import ProgramNames, ProgramSelection
 from ven_adapters.ven.steering import Steering
 from ven_adapters.ven.store import LimitRow
@@ -136,11 +142,77 @@ async def test_cars_that_no_one_enrolled_anywhere_do_not_follow_a_second_tariff(
     assert [one.event_id for one in told] == ["B-PRICE"]
 
 
-async def test_reports_count_the_cars_that_are_in_the_events_program():
+async def test_the_parts_of_a_zone_that_are_in_an_events_program_are_known():
     vtn = Listing([program("A"), program("B"), program("C")], [asks(name, "SIMPLE", 1) for name in "ABC"])
     part = await taking_part(cars(MIXED), vtn)
     by_program = {read.event.program_id: part.parts(read.event, "bay") for read in part.mirror.events.values()}
     assert by_program == {"id-A": ["bay [A]", "bay [A, B]"], "id-B": ["bay [A, B]"], "id-C": []}
+
+
+@pytest.mark.parametrize(
+    ("counts", "joined", "counted"),
+    [
+        ({"A": 20}, {"A"}, {"A"}),
+        ({"A": 20, "B": 20}, {"A"}, {"A"}),
+        ({"A": 20, "B": 20}, {"A", "B"}, {"A", "B"}),
+        ({"A": 20, "A B": 3}, {"A", "A B"}, {"A", "A B"}),
+        ({"A": 20, "A B": 3}, {"A B"}, set()),
+        ({"A": 20, "A B": 3}, {"A"}, set()),
+        ({"A": 6, "A B": 6}, {"A", "A B"}, {"A", "A B"}),
+        ({"A": 20, "A B": 3, "B": 20}, {"A", "A B"}, {"A"}),
+        ({"A": 20, "A B": 3, "B": 20}, {"A B", "B"}, {"A B", "B"}),
+        ({"A": 3}, {"A"}, {"A"}),
+    ],
+)
+def test_no_two_reports_differ_by_fewer_cars_than_the_smallest_group(counts, joined, counted):
+    garage = Garage(T0.timestamp(), {}, 10)
+    enrolled = [
+        enrolment(f"{name}-{n}", programs=tuple(name.split())) for name, many in counts.items() for n in range(many)
+    ]
+    garage.enrol(enrolled, T0)
+    named = {name: f"bay [{', '.join(name.split())}]" for name in counts}
+    assert set(garage.counted_in("bay", {named[name] for name in joined})) == {named[name] for name in counted}
+
+
+@given(st.dictionaries(st.sampled_from(["A", "B", "C", "A B", "B C", "A B C"]), st.integers(1, 15), min_size=1))
+def test_whatever_programs_cars_are_in_reports_differ_by_nobody_or_by_enough(counts):
+    garage = Garage(T0.timestamp(), {}, 10)
+    garage.enrol(
+        [enrolment(f"{name}-{n}", programs=tuple(name.split())) for name, many in counts.items() for n in range(many)],
+        T0,
+    )
+    cars = {part: len(garage.fleet.zone_rows(part)) for part in garage.zones}
+    told = [
+        set(garage.counted_in("bay", {part for part in cars if garage.parts[part].programs & {one}})) for one in "ABC"
+    ]
+    told = [parts for parts in told if sum(cars[part] for part in parts) >= 10]
+    for first, second in itertools.permutations(told, 2):
+        differ = sum(cars[part] for part in first - second)
+        assert differ == 0 or differ >= 10
+
+
+def test_what_settings_say_of_programs_and_limits_reaches_the_cars():
+    told = {
+        "oem": "bmw",
+        "client_name": "bmw",
+        "vtn": {"url": "http://127.0.0.1:9", "client_id": "c", "client_secret": "s"},
+        "backend": {},
+        "var": "var",
+        "programs": ["everywhere"],
+        "zones": {"bay": {"programs": ["ours"], "fallback_import_kw": 7}, "la": {}},
+        "enrolling": {"programs": {"evening": {"kind": "V1G", "openadr": ["summer-evenings"]}, "own": {"kind": "V2G"}}},
+    }
+    garage = garage_of(AdapterSettings.model_validate_json(json.dumps(told)), T0)
+    zones = {"one": ("bay", ()), "two": ("la", ()), "three": ("bay", ("evening", "own"))}
+    garage.enrol([enrolment(ref, zone=zone, programs=programs) for ref, (zone, programs) in zones.items()], T0)
+    assert garage.groups == {}
+    assert {part: set(one.programs) for part, one in garage.parts.items()} == {
+        "bay": {"ours"},
+        "la": {"everywhere"},
+        "bay [own, summer-evenings]": {"own", "summer-evenings"},
+    }
+    assert garage.limits.kept("bay", "bay")[("", Dimension.IMPORT_LIMIT_KW)] == 7
+    assert garage.limits.kept("la", "la") == {}
 
 
 async def test_names_that_no_program_of_the_vtn_has_are_told():

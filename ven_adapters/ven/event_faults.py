@@ -7,8 +7,9 @@ or gone, and a report to whoever sent it (`reporter`). No I/O beside the log.
 
 import collections
 import dataclasses
+import itertools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ NOT_UNDERSTOOD = "x-EVTN-NOT-UNDERSTOOD"
 """The private report payload type that says so; its values are texts that name a field and its rule."""
 
 MOST_FAULTS = 20
+MOST_JUDGED = 20_000
 MOST_EVENTS = 10_000
 MOST_CHARACTERS = 400
 
@@ -64,18 +66,25 @@ class EventFindings:
 def faults_of(
     event: Event, program: Sequence[EventPayloadDescriptor], unused: Mapping[str, str]
 ) -> tuple[EventFault, ...]:
-    """Every payload that is not understood, once per type and rule, at most MOST_FAULTS; not those that are unused."""
+    """Every payload that is not understood, once per type and rule, at most MOST_FAULTS; not those that are unused.
+
+    Of a very long event the beginning is judged here, and the rest by the cycles that come to it.
+    """
     found: dict[tuple[str, str], EventFault] = {}
     kinds = {payload.type for interval in event.intervals or () for payload in interval.payloads}
     contexts = {kind: described(kind, event.payload_descriptors or (), program) for kind in kinds}
+    for interval_id, kind, values in itertools.islice(_every_value(event, unused), MOST_JUDGED):
+        meant = meaning(kind, values, contexts[kind])
+        if not isinstance(meant, Meaning) and len(found) < MOST_FAULTS:
+            found.setdefault((kind, meant), EventFault(interval_id, kind, meant, binds(kind)))
+    return tuple(found.values())
+
+
+def _every_value(event: Event, unused: Container[str]) -> Iterator[tuple[int, str, Sequence[Any]]]:
     for interval in event.intervals or ():
         for payload in interval.payloads:
-            for values in _each(payload) if payload.type not in unused else ():
-                meant = meaning(payload.type, values, contexts[payload.type])
-                if not isinstance(meant, Meaning) and len(found) < MOST_FAULTS:
-                    fault = EventFault(interval.id, payload.type, meant, binds(payload.type))
-                    found.setdefault((payload.type, meant), fault)
-    return tuple(found.values())
+            if payload.type not in unused:
+                yield from ((interval.id, payload.type, values) for values in _each(payload))
 
 
 def _each(payload: ValuesMap) -> Iterable[Sequence[Any]]:

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -108,6 +108,7 @@ class Garage:
         self.limits = UnderstoodLimits()
         self.groups: dict[str, str] = {}
         self.parts: dict[str, ZonePart] = {}
+        self._parts_of: dict[str, list[str]] = {}
         self._names = names
         self._parents = parents
         self._smallest_group = smallest_group
@@ -175,7 +176,9 @@ class Garage:
         group = self.groups.get(enrolment.zone, enrolment.zone)
         part = ZonePart(group, self._names.of_car(enrolment.zone, enrolment.programs))
         named = part.named(self._names.of_zone(group))
-        self.parts[named] = part
+        if named not in self.parts:
+            self.parts[named] = part
+            self._parts_of.setdefault(group, []).append(named)
         return named
 
     def _binding(self, enrolment: Enrolment, zone: str) -> Enrolment:
@@ -232,7 +235,24 @@ class Garage:
 
     def parts_of(self, group: str) -> list[str]:
         """The parts of a group that have cars."""
-        return [zone for zone in self.zones if self.parts[zone].zone == group]
+        return [part for part in self._parts_of.get(group, ()) if len(self.fleet.zone_rows(part))]
+
+    def counted_in(self, group: str, joined: Collection[str]) -> list[str]:
+        """Of the parts that joined a program those that reports may count.
+
+        Parts that are too small are counted only together with others, in whatever report, so that no two reports
+        differ by fewer cars than the smallest group.
+        """
+        cars = {part: len(self.fleet.zone_rows(part)) for part in self.parts_of(group)}
+        nearest = {one: max((n for n in cars if n != one), key=self._alike_to(one), default=None) for one in cars}
+        together = merge_zones(cars, nearest, self._smallest_group)
+        parted = {together.get(one, one) for one in cars if one not in joined}
+        return [one for one in cars if one in joined and together.get(one, one) not in parted]
+
+    def _alike_to(self, part: str) -> Callable[[str], tuple[int, int, str]]:
+        """How near other parts are: by the programs in common, then by their cars."""
+        mine = self.parts[part].programs
+        return lambda one: (len(self.parts[one].programs & mine), len(self.fleet.zone_rows(one)), one)
 
     @property
     def reported(self) -> list[str]:

@@ -6,7 +6,7 @@ an older file. All lines are good, or nothing is taken in.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Imported:
 async def import_file(book: Book, desk: Desk, path: Path, programs: Sequence[str], now: datetime) -> Imported:
     """Take in a file. Raises Unreadable with every fault of every line, or of the programmes named."""
     cars = read_enrolments([path])
-    if faults := list(_faults(desk.programs, programs)):
+    if faults := [*_faults(desk.programs, programs), *_named_in_lines(path, cars)]:
         raise Unreadable(faults)
     pairs = list(zip(cars, _lines(path), strict=True))
     taken = 0
@@ -77,6 +77,13 @@ def _faults(rules: eligibility.Rules, programs: Sequence[str]) -> Iterator[str]:
         yield "--program: a car is in one programme of a kind"
 
 
+def _named_in_lines(path: Path, cars: Iterable[Enrolment]) -> Iterator[str]:
+    """The store knows programmes that have rules; what a line names otherwise would be lost."""
+    for car in cars:
+        if car.programs:
+            yield f"{path}: {car.vehicle_ref}: programs: an import takes them from --program, not from the line"
+
+
 def _agreement(
     car: Enrolment, line: Mapping[str, Any], rules: eligibility.Rules, programs: Sequence[str], now: datetime
 ) -> Agreement:
@@ -91,7 +98,7 @@ def _agreement(
         site_id=car.site_id,
         utility=UNKNOWN,
         tariff=UNKNOWN,
-        programs=tuple(programs) or car.programs,
+        programs=tuple(programs),
         discharge_program=not rules or eligibility.discharges(rules, programs),
         preferences=_preferences(car),
         consents=_consents(line),

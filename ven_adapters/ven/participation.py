@@ -47,7 +47,7 @@ class Participation:
         return found
 
     def parts(self, event: Event, zone: str) -> list[str]:
-        """The parts of a zone whose cars are in an event's program: those that reports on it count."""
+        """The parts of a zone whose cars are in an event's program."""
         return self._in_program(self.garage.parts_of(zone), event)
 
     def judged(self, now: datetime) -> list[EventFindings]:

@@ -72,6 +72,7 @@ class ProgramSelection:
     def __init__(self) -> None:
         self._listed: dict[str, ListedProgram] = {}
         self._asked: dict[str, frozenset[str]] = {}
+        self._judged: dict[tuple[frozenset[str], str, str], dict[str, str]] = {}
         self.first: dict[str, str] = {}
 
     def restore(self, first: Mapping[str, str]) -> None:
@@ -96,10 +97,18 @@ class ProgramSelection:
                 if self.first.get(kind) not in known and kind not in fresh:
                     fresh[kind] = program_id
         self.first |= fresh
+        self._judged.clear()
         return fresh
 
-    def unused(self, names: Collection[str], event: Event) -> dict[str, str]:
+    def unused(self, names: Collection[str], event: Event) -> Mapping[str, str]:
         """The payload types of an event that do not count for cars with these programs, and why, as they are spelt."""
+        key = frozenset(names), event.id, event.modification_date_time
+        known = self._judged.get(key)
+        if known is None:
+            known = self._judged[key] = self._judge(names, event)
+        return known
+
+    def _judge(self, names: Collection[str], event: Event) -> dict[str, str]:
         program = self._known(event.program_id)
         kinds = {one.type for interval in event.intervals or () for one in interval.payloads}
         kinds = {kind for kind in kinds if canonical(kind) not in ALERTS}

@@ -125,10 +125,11 @@ class Reporter:
         """What is reported; None to a program that none of the cars is in, of which nothing is said."""
         event = owed.read.event
         seen = self._mirror.zones_of(event.targets, self._garage.reported)
-        parts = {zone: self._participation.parts(event, zone) for zone in seen}
-        if seen and not any(parts.values()):
+        joined = {zone: self._participation.parts(event, zone) for zone in seen}
+        zones = [zone for zone in seen if joined[zone]]
+        if seen and not zones:
             return None
-        zones = [zone for zone in seen if parts[zone]]
+        parts = {zone: self._garage.counted_in(zone, joined[zone]) for zone in zones}
         exporting = frozenset(zone for zone in zones if self._garage.capacity(zone, parts[zone]).max_export_kw > 0)
         placed = [
             dataclasses.replace(one, zones=self._mirror.zones_of(one.descriptor.targets, zones)) for one in owed.wanted

@@ -72,7 +72,7 @@ def page() -> str:
         _HEAD,
         "## Payload types\n",
         _table(("type", "units", "without units", "binds"), [*types, levels, *alerts]),
-        "Older names: " + ", ".join(f"`{old}` is `{new}`" for old, new in ALIASES.items()) + ".\n",
+        _table(("older name", "is"), [(f"`{old}`", f"`{new}`") for old, new in ALIASES.items()]),
         "## Power\n",
         _units("kW", POWERS),
         "## Energy\n",
