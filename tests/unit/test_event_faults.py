@@ -12,7 +12,6 @@ from ven_adapters.ven.event_faults import (
     EventFaults,
     EventFindings,
     faults_of,
-    over,
     report_body,
     report_key,
 )
@@ -131,8 +130,3 @@ def test_an_event_that_cannot_be_read_at_all_is_told_as_that():
     assert (
         str(EventFault(0, "", "intervals: must be a list", binds=True)) == "cannot be read: intervals: must be a list"
     )
-
-
-def test_an_event_that_is_over_is_history():
-    assert over(limits(10), DAY + 500 * HOUR)
-    assert not over(limits(10), DAY)

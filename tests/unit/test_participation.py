@@ -303,6 +303,12 @@ async def _gone(*_):
     raise VtnRefused(404, {"title": "gone"})
 
 
+async def test_an_event_that_is_over_raises_no_alarm_any_more():
+    part = await taking_part(cars({"one": ()}), Listing([program("A")], [asks("A", LIMIT, "ten")]))
+    assert [len(one.faults) for one in part.judged(at(7199))] == [1]
+    assert part.judged(at(7201)) == []
+
+
 async def test_an_event_is_judged_again_when_its_version_or_its_programs_descriptors_change():
     vtn = Listing([program("A")], [asks("A", LIMIT, 5)])
     part = await taking_part(cars({"one": ()}), vtn)

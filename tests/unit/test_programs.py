@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_timeline import DAY, event, stamp
 
+from ven_adapters.demo import scenario
 from ven_adapters.ven.programs import ListedProgram, ProgramNames, ProgramSelection
+from vtn.wire.event import Event
 
 
 def program(number, name="", targets=()):
@@ -123,3 +125,23 @@ def test_a_cars_enrolment_says_more_than_its_zone_and_that_more_than_the_adapter
     assert names.of_car("la", ()) == names.of_zone("la") == {"all"}
     assert names.of_car("bay", ("evening", "own")) == {"x", "y", "own"}
     assert ProgramNames().of_car("bay", ()) == frozenset()
+
+
+def test_everything_that_the_demonstrations_utility_publishes_reaches_cars_that_name_no_program():
+    nomination = scenario.Nomination("bmw", "bay", 10, 0.5, 7.0)
+    made = [
+        scenario.tariff_event("p1"),
+        scenario.market_event("p2"),
+        scenario.evening_event("p3", nomination, (1.0,) * scenario.EVENING_HOURS),
+        scenario.alert_event("p1"),
+    ]
+    stamps = {"createdDateTime": stamp(DAY), "modificationDateTime": stamp(DAY)}
+    events = [Event.model_validate({"id": f"e{n}", **stamps, **one}) for n, one in enumerate(made)]
+    programs = [
+        program(1, scenario.TARIFF_PROGRAM),
+        program(2, scenario.MARKET_PROGRAM),
+        program(3, scenario.EVENING_PROGRAM, [scenario.EVENING_TARGET]),
+    ]
+    chosen = selection(programs, *events)
+    assert [chosen.unused((), one) for one in events] == [{}] * 4
+    assert all(chosen.takes_part((), one.program_id) for one in events)

@@ -10,12 +10,11 @@ import dataclasses
 import itertools
 import logging
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from ven_adapters.ven.asks import Unknown
 from ven_adapters.ven.meanings import Meaning, binds, described, meaning
-from vtn.rules.timeline import PACKED, lifespan_end
+from vtn.rules.timeline import PACKED
 from vtn.wire.enumerations import AGGREGATED_REPORT
 from vtn.wire.event import Event
 from vtn.wire.values import EventPayloadDescriptor, ValuesMap
@@ -177,8 +176,3 @@ def report_body(judged: EventFindings, client_name: str) -> dict[str, Any]:
         "payloadDescriptors": [{"objectType": "REPORT_PAYLOAD_DESCRIPTOR", "payloadType": NOT_UNDERSTOOD}],
         "resources": [{"resourceName": AGGREGATED_REPORT, "intervals": intervals}],
     }
-
-
-def over(event: Event, now: datetime) -> bool:
-    """Whether nothing of an event is still to come: what was not understood of it is history."""
-    return lifespan_end(event) <= now

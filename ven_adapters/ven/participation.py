@@ -12,11 +12,21 @@ from datetime import datetime
 
 from ven_adapters.config import AdapterSettings
 from ven_adapters.ven.asks import Heard
-from ven_adapters.ven.event_faults import EventFault, EventFindings, faults_of, over
+from ven_adapters.ven.event_faults import EventFault, EventFindings, faults_of
 from ven_adapters.ven.garage import Garage
 from ven_adapters.ven.mirror import Mirror, version
 from ven_adapters.ven.programs import ProgramNames, ProgramSelection
+from vtn.rules.timeline import lifespan_end
 from vtn.wire.event import Event
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Known:
+    """What was found in an event, on what it rests, and when the event is over."""
+
+    basis: tuple[object, ...]
+    end: datetime
+    findings: EventFindings
 
 
 @dataclasses.dataclass(slots=True)
@@ -26,7 +36,7 @@ class Participation:
     mirror: Mirror
     garage: Garage
     selection: ProgramSelection
-    _known: dict[str, tuple[object, EventFindings]] = dataclasses.field(default_factory=dict)
+    _known: dict[str, _Known] = dataclasses.field(default_factory=dict)
 
     def take(self) -> dict[str, str]:
         """Take up what a poll brought; the payload types that now count from another program, to be remembered."""
@@ -41,9 +51,11 @@ class Participation:
         found = []
         for one in self.mirror.heard(mine.zone):
             unused = self.selection.unused(mine.programs, one.event)
-            with_us = frozenset(self._in_program(beside, one.event)) | {part} if len(beside) > 1 else frozenset({part})
-            draws, feeds = shares_of(with_us)
-            found.append(dataclasses.replace(one, unused=unused, import_share=draws, export_share=feeds))
+            if len(beside) > 1:
+                draws, feeds = shares_of(frozenset(self._in_program(beside, one.event)) | {part})
+                found.append(dataclasses.replace(one, unused=unused, import_share=draws, export_share=feeds))
+            else:
+                found.append(dataclasses.replace(one, unused=unused) if unused else one)
         return found
 
     def parts(self, event: Event, zone: str) -> list[str]:
@@ -55,30 +67,29 @@ class Participation:
         known, self._known = self._known, {}
         names = {self.garage.parts[part].programs for part in self.garage.zones}
         for read in self.mirror.events.values():
-            if read.event.id not in self.mirror.unreadable and not over(read.event, now):
-                self._judge(read.event, names, known.get(read.event.id))
+            if read.event.id not in self.mirror.unreadable:
+                self._known[read.event.id] = self._judge(read.event, names, known.get(read.event.id))
         unreadable = [
             EventFindings(event_id, told.version, (EventFault(0, "", told.why, binds=True),))
             for event_id, told in self.mirror.unreadable.items()
         ]
-        return [*(one for _, one in self._known.values()), *unreadable]
+        return [*(one.findings for one in self._known.values() if one.end > now), *unreadable]
 
     def unmet(self) -> list[str]:
         """The program names that cars are enrolled in and no program of the VTN has."""
         names = {name for part in self.garage.zones for name in self.garage.parts[part].programs}
         return self.selection.unmet(names)
 
-    def _judge(
-        self, event: Event, names: Collection[frozenset[str]], known: tuple[object, EventFindings] | None
-    ) -> None:
+    def _judge(self, event: Event, names: Collection[frozenset[str]], known: _Known | None) -> _Known:
+        """What was found before, as long as nothing that it rests on has changed."""
         by_part = [self.selection.unused(one, event) for one in names] or [{}]
         unused = {kind: why for kind, why in by_part[0].items() if all(kind in one for one in by_part)}
         program = self.mirror.descriptors(event.program_id)
-        same = version(event), program, unused
-        if known is None or known[0] != same:
-            faults, reasons = faults_of(event, program, unused), tuple(dict.fromkeys(unused.values()))
-            known = same, EventFindings(event.id, version(event), faults, reasons)
-        self._known[event.id] = known
+        basis = version(event), program, unused
+        if known is not None and known.basis == basis:
+            return known
+        faults, reasons = faults_of(event, program, unused), tuple(dict.fromkeys(unused.values()))
+        return _Known(basis, lifespan_end(event), EventFindings(event.id, version(event), faults, reasons))
 
     def _in_program(self, parts: Sequence[str], event: Event) -> list[str]:
         return [part for part in parts if self.selection.takes_part(self.garage.parts[part].programs, event.program_id)]

@@ -8,6 +8,7 @@ Clauses: Definition, Unit Enumerations and Currency Enumerations; PAY-04, PAY-08
 
 import dataclasses
 import enum
+import functools
 import math
 import re
 import unicodedata
@@ -105,9 +106,12 @@ CURRENCIES = frozenset(_CODES.split())
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?")
 _MOST_CHARACTERS = 64
 _AMBIGUOUS = re.compile(r"(?<![A-Za-z])mW")
+# The same few texts come with every value of every event.
+_remembered = functools.lru_cache(maxsize=1024)
 _WITHOUT = re.compile(r"[\s_\-.\u00b7\u2010-\u2015]+")
 
 
+@_remembered
 def folded(text: str) -> str:
     """Text as it is compared: without case, spaces, underscores, hyphens and dots."""
     return _WITHOUT.sub("", unicodedata.normalize("NFKC", _WITHOUT.sub("", text)).casefold())
@@ -192,6 +196,7 @@ def price(value: float, units: str | None, currency: str | None) -> Price | str:
     return per_kwh if isinstance(per_kwh, str) else Price(per_kwh, quoted.currency)
 
 
+@_remembered
 def _quoted(before: Money, currency: str | None, units: str | None) -> Money | str:
     """What money a price is in, by what stands in its units and in its currency, which may not contradict."""
     if _unsaid(currency):
@@ -210,6 +215,7 @@ def _quoted(before: Money, currency: str | None, units: str | None) -> Money | s
     return Money(factor, next(iter(codes), None), ())
 
 
+@_remembered
 def _price_parts(name: str) -> tuple[Money, float] | None:
     """A price's unit as the money and the kWh of its energy: `ct/kWh`, `USD_PER_MWH`, or the energy alone."""
     if name in _ENERGY:
@@ -220,6 +226,7 @@ def _price_parts(name: str) -> tuple[Money, float] | None:
     return None
 
 
+@_remembered
 def _emission(name: str) -> float | None:
     """G per kWh of one such unit: a mass of CO2, or of what has its effect, per energy."""
     for before, energy in _quotients(name):
@@ -250,6 +257,7 @@ def _unsaid(text: str | None) -> bool:
     return text is None or not folded(text)
 
 
+@_remembered
 def _is_ambiguous(units: str | None) -> bool:
     return units is not None and _AMBIGUOUS.search(units) is not None
 
