@@ -55,7 +55,7 @@ def run_cli(
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=4 * PATIENCE_S,
         check=False,
     )
 

@@ -60,10 +60,21 @@ class WakeSettings(Section):
         return self.model_copy(update=paced)
 
 
+Kilowatts = Annotated[float, pydantic.Field(ge=0, le=1_000_000)]
+ProgramList = Annotated[tuple[Name, ...], pydantic.Field(max_length=64)]
+
+
 class ZoneSettings(Section):
-    """One zone; a zone with too few cars joins its parent, or without one the zone with the most cars."""
+    """One zone; a zone with too few cars joins its parent, or without one the zone with the most cars.
+
+    `programs`: the OpenADR programs that its cars are in. `fallback_import_kw`, `fallback_export_kw`: the limit that
+    counts while a limit is asked that is not understood, and none of its program was before.
+    """
 
     parent: str | None = None
+    programs: ProgramList = ()
+    fallback_import_kw: Kilowatts | None = None
+    fallback_export_kw: Kilowatts | None = None
 
 
 Patterns = Annotated[tuple[Name, ...], pydantic.Field(min_length=1)]
@@ -71,9 +82,13 @@ Secret = Annotated[str, pydantic.Field(min_length=16)]
 
 
 class ProgramRules(Section):
-    """Who may join a programme: patterns such as `i4*`. A car is in at most one programme of a `kind`."""
+    """Who may join a programme: patterns such as `i4*`. A car is in at most one programme of a `kind`.
+
+    `openadr`: the VTN's programs that it stands for, by id, programName or target; its own name without any.
+    """
 
     kind: Name
+    openadr: ProgramList = ()
     discharge: bool = False
     models: Patterns = ("*",)
     regions: Patterns = ("*",)
@@ -162,6 +177,8 @@ class AdapterSettings(Section):
     """All of it. `cycle_s`, `margin_s` and `lead_s` count in the clock's seconds, which may be fast.
 
     `keep_days`: how long what is over can be explained; older directives, histories and figures are deleted.
+    `programs`: the OpenADR programs that the cars are in, by id, programName or target, where neither their enrolments
+    nor their zones name any.
     """
 
     oem: Name
@@ -173,6 +190,7 @@ class AdapterSettings(Section):
     enrolments: tuple[Path, ...] = ()
     enrolling: EnrollingSettings | None = None
     zones: dict[Name, ZoneSettings] = pydantic.Field(default_factory=dict)
+    programs: ProgramList = ()
     wake: WakeSettings = WakeSettings()
     smallest_group: Annotated[int, pydantic.Field(ge=1)] = 10
     cycle_s: Annotated[float, pydantic.Field(ge=10)] = 300.0

@@ -150,7 +150,7 @@ def measured(work: Callable[[], Any], times: int) -> list[float]:
 def plan_all(agent: Agent, clock: Clock) -> int:
     """One planning cycle of every zone, from columns to the list of cars that need a step; how many those are."""
     now = clock.now()
-    made = [agent.steering.steer(zone, agent.mirror.heard(zone), now) for zone in agent.garage.zones]
+    made = [agent.steering.steer(zone, agent.participation.heard(zone), now) for zone in agent.garage.zones]
     return sum(len(one.hand.places) for one in made)
 
 

@@ -20,6 +20,8 @@ from ven_adapters.ven.store import (
     DirectiveRow,
     EnergyRow,
     ExportRow,
+    FirstProgramRow,
+    LimitRow,
     ReportRow,
     Store,
     Values,
@@ -272,3 +274,14 @@ EARLIER = (
     ),
     "INSERT INTO car_export VALUES ('car-1', 2026, 10.5, 'e-1', 2.5, 99.0)",
 )
+
+
+async def test_first_programs_and_understood_limits_are_there_after_a_restart_and_the_newest_counts(opened):
+    store = await opened()
+    for program_id, kw in (("p1", 5.0), ("p2", 6.0)):
+        store.note([FirstProgramRow(payload_type="PRICE", program_id=program_id, at=print_at(T0))])
+        store.note([LimitRow(zone="bay", program_id="p1", dimension="import limit", kw=kw, at=print_at(T0))])
+        await store.flush()
+    remembered = await (await opened()).load()
+    assert [(row.payload_type, row.program_id) for row in remembered.first_programs] == [("PRICE", "p2")]
+    assert [(row.zone, row.program_id, row.kw) for row in remembered.limits] == [("bay", "p1", 6.0)]

@@ -65,6 +65,7 @@ class Rig:
         self.utility = Client(vtn.url, "bl", vtn.secrets["bl"])
         self.agents: list[tuple[Agent, asyncio.Task]] = []
         self.settings = self._settings()
+        self._program_id: str | None = None
 
     def _settings(self, **changes) -> AdapterSettings:
         given = {
@@ -112,11 +113,16 @@ class Rig:
         made = await self.utility.create(ObjectType.PROGRAM, {"programName": f"p-{time.time_ns()}", **more})
         return made["id"]
 
+    async def usual_program(self) -> str:
+        """The one program that events belong to unless the test says otherwise."""
+        self._program_id = self._program_id or await self.program(programName="evening")
+        return self._program_id
+
     async def event(self, payload_type, value, *, minutes=240, starts_in_s=0.0, program_id=None, **more):
         """An event of one interval; `more` overrides its parts."""
         start = self.clock.now() + timedelta(seconds=starts_in_s)
         content = {
-            "programID": program_id or await self.program(),
+            "programID": program_id or await self.usual_program(),
             "intervalPeriod": {"start": start.isoformat(), "duration": f"PT{minutes}M"},
             "intervals": [{"id": 0, "payloads": [{"type": payload_type, "values": [value]}]}],
             **more,

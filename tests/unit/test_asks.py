@@ -1,5 +1,6 @@
 """From events to what a zone is asked: units, priorities, horizons, and what is not understood."""
 
+import dataclasses
 import math
 from datetime import timedelta
 
@@ -8,7 +9,7 @@ import pytest
 from test_timeline import DAY, HOUR, event, stamp
 
 from ven_adapters.ven.asks import Heard, Ruling, read_asks
-from ven_adapters.ven.meanings import Dimension, Meaning, meaning
+from ven_adapters.ven.meanings import Described, Dimension, Meaning, meaning
 from vtn.wire.values import EventPayloadDescriptor
 
 NOW = DAY + HOUR
@@ -86,15 +87,15 @@ def test_an_upcoming_event_asks_nothing_yet_and_names_the_next_change():
     ],
 )
 def test_a_payload_means_one_thing(kind, value, units, expected):
-    assert meaning(kind, (value,), units) == expected
+    assert meaning(kind, (value,), Described(units)) == expected
 
 
 @pytest.mark.parametrize(
     ("kind", "values", "units"),
     [
-        ("DISPATCH_SETPOINT", (5,), "MW"),
+        ("DISPATCH_SETPOINT", (5,), "KWH"),
         ("DISPATCH_SETPOINT", (), "KW"),
-        ("DISPATCH_SETPOINT", ("5",), "KW"),
+        ("DISPATCH_SETPOINT", ("five",), "KW"),
         ("DISPATCH_SETPOINT", (True,), "KW"),
         ("DISPATCH_SETPOINT", (1, 2), "KW"),
         ("SIMPLE", (4,), None),
@@ -110,7 +111,7 @@ def test_a_payload_means_one_thing(kind, value, units, expected):
     ],
 )
 def test_what_is_not_understood_is_said_and_not_guessed(kind, values, units):
-    assert isinstance(meaning(kind, values, units), str)
+    assert isinstance(meaning(kind, values, Described(units)), str)
     asked = read(heard(kind, *values, units=units)) if len(values) < 2 else None
     if asked is not None:
         assert [(u.event_id, u.payload_type) for u in asked.unknown] == [("e1", kind)]
@@ -276,3 +277,43 @@ def test_a_hostile_event_of_tiny_intervals_is_read_in_bounded_time():
         [{"type": "PRICE", "values": [1]}], period={"start": stamp(DAY), "duration": "PT0.001S"}, duration="P9999Y"
     )
     assert read(Heard(tiny, DAY)).price is not None
+
+
+def test_what_is_not_for_these_cars_asks_nothing_and_is_told_with_the_reason():
+    price, level = heard("PRICE", 0.5, event_id="p"), heard("SIMPLE", 3)
+    asked = read(dataclasses.replace(price, unused={"PRICE": "another program"}), level)
+    assert (asked.price, asked.simple.value) == (None, 3)
+    assert [(one.event_id, one.why) for one in asked.unused] == [("p", "another program")]
+    assert asked.unknown == ()
+
+
+def test_a_limit_that_is_not_understood_leaves_the_programs_last_in_force_and_a_setting_otherwise():
+    unread = heard("IMPORT_CAPACITY_LIMIT", 9000, units="kWh")
+    assert read(unread).import_cap_kw is None
+    kept = {("p1", Dimension.IMPORT_LIMIT_KW): 5.0, ("", Dimension.IMPORT_LIMIT_KW): 40.0}
+    asked = read(unread, kept=kept)
+    assert (asked.import_cap_kw.value, asked.import_cap_kw.event_id, asked.limits) == (5, "e1", ())
+    assert asked.unknown[0].why.endswith("5 kW, the last that was understood or what is set, stays in force")
+    shared = dataclasses.replace(unread, import_share=0.25)
+    assert read(shared, kept={("", Dimension.IMPORT_LIMIT_KW): 40.0}).import_cap_kw.value == 10
+    assert read(heard("SIMPLE", "x"), kept=kept).import_cap_kw is None
+
+
+def test_an_understood_limit_counts_beside_one_that_is_not():
+    unread, good = heard("IMPORT_CAPACITY_LIMIT", 9, units="kWh"), heard("IMPORT_CAPACITY_LIMIT", 3, event_id="b")
+    asked = read(unread, good, kept={("p1", Dimension.IMPORT_LIMIT_KW): 5.0})
+    assert asked.import_cap_kw.value == 3
+    assert [one.event_id for one in asked.limits] == ["b"]
+
+
+def test_kw_that_a_zone_is_asked_are_shared_by_sign_and_levels_are_not():
+    half = {"import_share": 0.5, "export_share": 0.25}
+    asked = read(
+        *(
+            dataclasses.replace(heard(kind, value, event_id=kind), **half)
+            for kind, value in (("DISPATCH_SETPOINT", -8), ("EXPORT_CAPACITY_LIMIT", 8), ("IMPORT_CAPACITY_LIMIT", 8))
+        ),
+        dataclasses.replace(heard("SIMPLE", 2), **half),
+    )
+    assert (asked.dispatch_kw.value, asked.export_cap_kw.value, asked.import_cap_kw.value) == (-2, 2, 4)
+    assert asked.simple.value == 2

@@ -71,6 +71,13 @@ async def test_the_same_file_again_changes_no_history(book, file):
     assert await book.history(ref) == before
 
 
+async def test_programs_that_a_line_names_are_refused_rather_than_lost(book, file):
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("\n".join(json.dumps(line | {"programs": ["CA-EV2A"]}) for line in lines[:1]))
+    with pytest.raises(Unreadable, match="programs: an import takes them from --program"):
+        await import_file(book, Desk({}), file, [], NOW)
+
+
 async def test_a_driver_who_left_is_not_enrolled_again_by_an_older_file(book, file):
     await import_file(book, Desk({}), file, [], NOW)
     ref = read_enrolments([file])[0].vehicle_ref

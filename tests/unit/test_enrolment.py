@@ -73,6 +73,18 @@ def test_what_is_not_on_file_is_refused_and_never_granted(tmp_path, field, value
     assert not getattr(car, field)
 
 
+def test_the_programs_that_a_line_names_are_read_and_none_where_it_names_none(tmp_path):
+    named = {**CAR, "vehicle_ref": "bmw-0002", "programs": ["CA-EV2A", "evening"]}
+    cars = read_enrolments([written(tmp_path, CAR, named, {**CAR, "vehicle_ref": "bmw-0003", "programs": None})])
+    assert [car.programs for car in cars] == [(), ("CA-EV2A", "evening"), ()]
+
+
+@pytest.mark.parametrize("value", [[], ["x"] * 9, "evening", [""], [7], {"a": 1}])
+def test_programs_that_are_no_list_of_names_are_refused(tmp_path, value):
+    with pytest.raises(Unreadable, match=r"cars\.jsonl:1: programs: must be a list of 1 to 8 names"):
+        read_enrolments([written(tmp_path, {**CAR, "programs": value})])
+
+
 def test_only_cars_whose_drivers_agreed_are_eligible(tmp_path):
     cars = read_enrolments([written(tmp_path, CAR, {**CAR, "vehicle_ref": "bmw-0002", "charging_consent": None})])
     assert [car.vehicle_ref for car in eligible(cars)] == ["bmw-0001"]

@@ -253,3 +253,15 @@ def test_a_car_that_was_last_seen_doing_something_else_is_told_so_where_its_dire
     assert "it stood as IN_FORCE, although the car was last seen doing something else" in life.said(1000)
     life.observe(seen(1200, power_w=0.0), 1201)
     assert "it stood as IN_FORCE, certainty" in life.said(1300)
+
+
+def test_what_moved_no_car_is_told_with_its_reason(life):
+    life.submit(5)
+    limit = {"event_id": "e2", "interval_id": 0, "program_id": "p", "payload_type": "IMPORT_CAPACITY_LIMIT"}
+    why = "units: 'kWh' measures an energy, not a power"
+    other = limit | {"event_id": "e3", "payload_type": "PRICE", "why": "program 'B' (p2) is none of those"}
+    asked = ASKED | {"not_understood": [limit | {"why": why}], "not_for_these_cars": [other]}
+    told = life.said(900, asked)
+    assert f"What event e2 asked as IMPORT_CAPACITY_LIMIT was not understood: {why}." in told
+    assert "What event e3 asked as PRICE was not for these cars: program 'B' (p2) is none of those." in told
+    assert "of which no event asked anything that was acted on." in life.said(900, asked | {"asks": []})

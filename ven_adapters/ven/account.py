@@ -1,7 +1,8 @@
 """The adapter's own account of what it does: one JSON line per cycle, and a summary at the end. No car is named.
 
 `progress.jsonl` has simulated and real time, per zone what was asked, planned and measured in kW, directives by state,
-opt-outs, and per event when it was read and when directives for it were sent. `summary.json` has the totals.
+opt-outs, and per event when it was read and when directives for it were sent; `alarms` are what stands and should be
+seen to. `summary.json` has the totals.
 """
 
 import collections
@@ -55,6 +56,7 @@ class Account:
         self.choices: collections.Counter[str] = collections.Counter()
         self.cycles = 0
         self.queue: Callable[[], Mapping[str, Any]] | None = None
+        self.faults: Callable[[], Mapping[str, Any]] | None = None
         self._zones: Mapping[str, Sample] = {}
 
     def read(self, event_id: str, revision: str, real_s: float) -> None:
@@ -94,13 +96,14 @@ class Account:
             "powers_by_rung": self._achieved.plain(),
             "opted_out": sum(sample.opted_out for sample in zones.values()),
             "events": {event_id: event.plain() for event_id, event in self.events.items() if event.sent},
-            **self._of_queue(),
+            **self._of_others(),
         }
         self._lines.write(orjson.dumps(line, option=orjson.OPT_UTC_Z) + b"\n")
         self._lines.flush()
 
-    def _of_queue(self) -> dict[str, Any]:
-        return {} if self.queue is None else {"queue": dict(self.queue())}
+    def _of_others(self) -> dict[str, Any]:
+        found = {} if self.queue is None else {"queue": dict(self.queue())}
+        return found if self.faults is None else found | dict(self.faults())
 
     def close(
         self,
@@ -130,7 +133,7 @@ class Account:
                 event_id: event.plain() | {"directive_times_s": event.times_s}
                 for event_id, event in self.events.items()
             },
-            **self._of_queue(),
+            **self._of_others(),
         }
         part = self._summary.with_suffix(".part")
         part.write_bytes(orjson.dumps(summary, option=orjson.OPT_UTC_Z | orjson.OPT_INDENT_2))

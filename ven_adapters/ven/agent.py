@@ -26,19 +26,22 @@ from ven_adapters.ven.backlog import Backlog
 from ven_adapters.ven.catching_up import catch_up
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.dispatch import Dispatcher, Line
+from ven_adapters.ven.event_faults import EventFaults
 from ven_adapters.ven.following import Follower
 from ven_adapters.ven.forgetting import forget
-from ven_adapters.ven.garage import Garage, Stir
+from ven_adapters.ven.garage import Stir
 from ven_adapters.ven.mirror import Mirror, News, version
 from ven_adapters.ven.mobility import PlanSettings
 from ven_adapters.ven.orders import Orders
+from ven_adapters.ven.participation import Participation, garage_of
+from ven_adapters.ven.programs import ProgramSelection
 from ven_adapters.ven.queue.remote import RemoteBackend
 from ven_adapters.ven.reconcile import Do, reconcile
 from ven_adapters.ven.registration import Capacity, Registered, register
 from ven_adapters.ven.reporter import Names, Reporter
 from ven_adapters.ven.scribe import NotWritten, Scribe
 from ven_adapters.ven.steering import Course, Steering
-from ven_adapters.ven.store import EventRow, Store, print_at
+from ven_adapters.ven.store import EventRow, FirstProgramRow, Store, print_at
 from ven_adapters.ven.wake import Bell, Listener, back_off_s, listen
 from vtn.client import Client, VtnRefused, VtnUnreachable
 from vtn.clock import Clock
@@ -87,19 +90,21 @@ class Agent:
         self.backlog, self._work = Backlog(), asyncio.Event()
         self.registered: Registered | None = None
         self._queue = doors.backend if isinstance(doors.backend, RemoteBackend) else None
-        parents = {name: zone.parent for name, zone in settings.zones.items()}
-        self.garage = Garage(clock.now().timestamp(), parents, settings.smallest_group)
+        self.garage = garage_of(settings, clock.now())
         self.account = Account(settings.folder, self.garage.roster.achieved)
         self.account.queue = self._queue.health if self._queue is not None else None
         agreements = Agreements(settings.enrolments, doors.book, settings.shard)
         self.follower = Follower(agreements, self.garage, clock, self._take, self._follow)
         self.mirror = Mirror(doors.vtn, self._first_read.get)
+        self.participation = Participation(self.mirror, self.garage, ProgramSelection())
+        self.faults = EventFaults()
+        self.account.faults = self.faults.plain
         seed = f"{settings.oem}/{settings.seed}"
         self.steering = Steering(self.garage, Course(PlanSettings(margin_s=settings.margin_s), seed, settings.lead_s))
         self.scribe = Scribe(doors.store, self.garage.pressing, self.bell.ring)
         self.dispatcher = Dispatcher(self._line())
         names = Names(settings.client_name, seed)
-        self.reporter = Reporter(doors.vtn, self.garage, self.mirror, self.steering, names)
+        self.reporter = Reporter(doors.vtn, self.participation, self.steering, names)
 
     def _line(self) -> Line:
         return Line(
@@ -180,6 +185,8 @@ class Agent:
         self.garage.restore(remembered, now)
         self.follower.heed(news)
         self.reporter.paid(remembered.reports)
+        first = {row.payload_type: row.program_id for row in remembered.first_programs}
+        self.participation.selection.restore(first)
         self._first_read.update(remembered.events)
 
     async def _close(self) -> None:
@@ -274,8 +281,15 @@ class Agent:
             self.account.read(event.id, event.modification_date_time, read.real_s)
             self._first_read[version(event)] = read.read_at
             self._doors.store.note([EventRow(version=version(event), read_at=print_at(read.read_at))])
+        now = self._clock.now()
+        first = self.participation.take().items()
+        self._doors.store.note(
+            FirstProgramRow(payload_type=kind, program_id=one, at=print_at(now)) for kind, one in first
+        )
+        self.faults.judge(self.participation.judged(now), self.participation.unmet())
+        self.reporter.tell(self.faults.reports())
         if news:
-            self.reporter.plan(self._clock.now())
+            self.reporter.plan(now)
             self.bell.ring()
 
     async def _report(self) -> None:
@@ -378,11 +392,12 @@ class Agent:
         return self._next(all_orders, now)
 
     def _order(self, zone: str, now: datetime) -> Orders:
-        orders = self.steering.steer(zone, self.mirror.heard(zone), now)
+        orders = self.steering.steer(zone, self.participation.heard(zone), now)
         self.backlog.put(orders.hand)
         self._work.set()
         self.garage.meter.note(zone, orders.sample)
         self.garage.decisions.take(orders.asks, orders.plan, now)
+        self.faults.unknown(orders.asks.unknown)
         for puzzle in orders.asks.unknown:
             self.account.puzzled(puzzle.event_id, puzzle.interval_id, puzzle.payload_type)
         return orders

@@ -37,7 +37,8 @@ class Enrolment:
     """What a driver agreed to. `ready_by` has one local time per weekday, Monday first; None means no departure.
 
     `consented_s` and `discharge_consented_s` are when the driver agreed (Unix time), so that a withdrawal ends what was
-    agreed before it and nothing that is agreed after it.
+    agreed before it and nothing that is agreed after it. `programs` names the programmes that the car is in; none where
+    nobody named any.
     """
 
     vehicle_ref: str
@@ -54,6 +55,7 @@ class Enrolment:
     opted_out: bool = False
     consented_s: float = NEVER_S
     discharge_consented_s: float = NEVER_S
+    programs: tuple[str, ...] = ()
 
 
 def enrolment_columns(enrolment: Enrolment) -> dict[str, Any]:

@@ -179,6 +179,7 @@ def enrolment_of(agreement: Agreement, now: datetime) -> Enrolment | None:
         discharge_consented_s=_given_s(consents.get(Scope.DISCHARGE)),
         permission=permission_of(agreement.permissions, now),
         discharge_budget=None if budget is None else _budget(budget),
+        programs=agreement.programs,
     )
 
 

@@ -1,7 +1,8 @@
 """From OpenADR windows to what is asked of one zone: now, and step by step over the horizon.
 
 Reads every event that the zone may see, settles conflicts by priority, and converts units. What it does not understand
-is collected in `unknown` and never guessed. Knows nothing of cars.
+is collected in `unknown` and never guessed; where that is a limit, the last one that was understood stays in force.
+What asks cars that are in other programs is collected in `unused`. Knows nothing of cars.
 
 Conflicts (User Guide 7.1: 0 is the highest priority, none the lowest). Same dimension: the lower number wins, then the
 later created event; between capacities the smaller. Across dimensions: capacities always bind; of alert, dispatch and
@@ -18,7 +19,7 @@ from itertools import islice
 import numpy as np
 
 from ven_adapters.ven.columns import Floats
-from ven_adapters.ven.meanings import LEVEL_SHARE, Dimension, Meaning, meaning
+from ven_adapters.ven.meanings import LEVEL_SHARE, Described, Dimension, Meaning, described, limit_of, meaning
 from vtn.rules.timeline import Window, windows
 from vtn.wire.event import Event
 from vtn.wire.interval import parse_date_time
@@ -33,19 +34,28 @@ MOST_WINDOWS = 4096
 class Heard:
     """An event as this VEN holds it: when it was first read ("now" means that instant), and the program's descriptors.
 
-    `program_descriptors` explain payload types that the event itself does not describe.
+    `program_descriptors` explain what the event itself leaves open. `unused`: the payload types that are not for these
+    cars, and why. `import_share`, `export_share`: what falls to these cars of the kW and kWh that a zone is asked.
     """
 
     event: Event
     read_at: datetime
     program_descriptors: tuple[EventPayloadDescriptor, ...] = ()
+    unused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    import_share: float = 1.0
+    export_share: float = 1.0
+
+    def described(self, payload_type: str) -> Described:
+        """What the descriptors say of a type."""
+        return described(payload_type, self.event.payload_descriptors or (), self.program_descriptors)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ask:
     """One thing asked from `start_s` to `end_s` (epoch seconds, half open), and by which event interval.
 
-    `value` is in the unit that its place in `ZoneAsks` names.
+    `value` is in the unit that its place in `ZoneAsks` names. `stands_in`: the limit itself was not understood, and an
+    earlier one counts.
     """
 
     value: float
@@ -58,6 +68,7 @@ class Ask:
     payload_type: str = ""
     created_s: float = 0.0
     currency: str | None = None
+    stands_in: bool = False
 
     @property
     def rank(self) -> float:
@@ -82,12 +93,13 @@ class Steps:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unknown:
-    """A payload that nobody acts on, and why; to be reported."""
+    """A payload that nobody acts on, and why: the field, a colon and the rule."""
 
     event_id: str
     interval_id: int
     payload_type: str
     why: str
+    program_id: str = ""
 
 
 class Ruling(enum.IntEnum):
@@ -108,7 +120,7 @@ class ZoneAsks:
     `alert` carry the level 0..3; `pre_charge`: charge now and do not discharge; `charge_states`: fraction 0..1 to be
     reached by each ask's end; `restriction`: share of load that windows of the horizon keep away (0 none, 1 all);
     `recovery_from_s`: when the last restriction ended, NaN when none did lately or one is in force; `next_change_s`:
-    when anything of this changes, infinite when nothing will.
+    when anything of this changes, infinite when nothing will; `limits`: every capacity in force that was understood.
     """
 
     zone: str
@@ -132,6 +144,8 @@ class ZoneAsks:
     recovery_from_s: float = math.nan
     next_change_s: float = math.inf
     unknown: tuple[Unknown, ...] = ()
+    unused: tuple[Unknown, ...] = ()
+    limits: tuple[Ask, ...] = ()
 
     @property
     def quiet(self) -> bool:
@@ -148,7 +162,17 @@ class ZoneAsks:
 
 
 Found = Mapping[Dimension, Sequence[Ask]]
+Kept = Mapping[tuple[str, Dimension], float]
 D = Dimension
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gathered:
+    """Every ask by dimension, and each payload that nobody acts on, once."""
+
+    asks: dict[Dimension, list[Ask]]
+    unknown: dict[tuple[str, str, str], Unknown] = dataclasses.field(default_factory=dict)
+    unused: dict[tuple[str, str, str], Unknown] = dataclasses.field(default_factory=dict)
 
 
 def read_asks(
@@ -157,16 +181,19 @@ def read_asks(
     *,
     now: datetime,
     seed: str,
-    horizon: timedelta = HORIZON,
     released_at: datetime | None = None,
+    kept: Kept | None = None,
 ) -> ZoneAsks:
-    """What the zone's visible events ask at `now` and until `now + horizon`.
+    """What the zone's visible events ask at `now` and until `now + HORIZON`.
 
     `seed` fixes this VEN's randomizeStart; `released_at` is when an event of the zone was last deleted or shortened
     while it restricted load, so that a cancelled event is followed by the same soft restart as one that ran out.
+    `kept`: by program ("" for any) and dimension the limit that counts in place of one that is not understood.
     """
-    found, unknown = _collect(heard, now, horizon, seed)
-    now_s = now.timestamp()
+    gathered = Gathered({dimension: [] for dimension in Dimension})
+    for one in heard:
+        _collect(gathered, one, _near(one, now, seed), now, kept or {})
+    found, now_s = gathered.asks, now.timestamp()
     load = {dimension: _in_force(found[dimension], now_s) for dimension in _LOAD}
     dispatch = _best(ask for d in _DISPATCH for ask in load[d])
     alert = _best([*load[D.ALERT_LEVEL], *load[D.PRE_CHARGE]])
@@ -191,40 +218,61 @@ def read_asks(
         ruling=_ruling(alert, dispatch, simple),
         recovery_from_s=_recovery_from_s(found, now_s, released_at),
         next_change_s=min(changes, default=math.inf),
-        unknown=(*unknown, *_foreign(found, now_s)),
+        unknown=(*gathered.unknown.values(), *_foreign(found, now_s)),
+        unused=tuple(gathered.unused.values()),
+        limits=tuple(ask for d in _LIMITS for ask in _in_force(found[d], now_s) if not ask.stands_in),
     )
 
 
-def _collect(
-    heard: Sequence[Heard], now: datetime, horizon: timedelta, seed: str
-) -> tuple[dict[Dimension, list[Ask]], list[Unknown]]:
-    """Every ask between now - LOOK_BACK and now + horizon by dimension, and each payload nobody acts on, once."""
-    found: dict[Dimension, list[Ask]] = {dimension: [] for dimension in Dimension}
-    unknown: dict[tuple[str, str, str], Unknown] = {}
-    for one in heard:
-        descriptors = {d.payload_type: d for d in (*one.program_descriptors, *(one.event.payload_descriptors or ()))}
-        created_s = parse_date_time(one.event.created_date_time).timestamp()
-        for window in _near(one, now, horizon, seed):
-            for payload in window.payloads:
-                descriptor = descriptors.get(payload.type)
-                meant = meaning(payload.type, payload.values, descriptor.units if descriptor else None)
-                if isinstance(meant, Meaning):
-                    currency = descriptor.currency if descriptor else None
-                    found[meant.dimension].append(_ask(window, meant, payload.type, created_s, currency))
-                elif window.end > now:
-                    what = Unknown(window.event_id, window.interval_id, payload.type, meant)
-                    unknown.setdefault((what.event_id, what.payload_type, what.why), what)
-    return found, list(unknown.values())
+def _collect(gathered: Gathered, one: Heard, near: Iterable[Window], now: datetime, kept: Kept) -> None:
+    """Sort one event's payloads into what is asked, what is not understood, and what is not for these cars."""
+    created_s = parse_date_time(one.event.created_date_time).timestamp()
+    described_as: dict[str, Described] = {}
+    for window in near:
+        for payload in window.payloads:
+            kind = payload.type
+            if kind in one.unused:
+                _note(gathered.unused, window, kind, one.unused[kind], now)
+                continue
+            context = described_as.get(kind) or described_as.setdefault(kind, one.described(kind))
+            meant = meaning(kind, payload.values, context)
+            if isinstance(meant, Meaning):
+                gathered.asks[meant.dimension].append(_ask(one, window, meant, kind, created_s))
+                continue
+            dimension = limit_of(kind)
+            stand_in = None if dimension is None else _stand_in(one, window, dimension, kept)
+            if dimension is not None and stand_in is not None:
+                ask = _ask(one, window, stand_in, kind, created_s)
+                gathered.asks[dimension].append(dataclasses.replace(ask, value=stand_in.value, stands_in=True))
+                meant = f"{meant}; {stand_in.value:g} kW, the last that was understood or what is set, stays in force"
+            _note(gathered.unknown, window, kind, meant, now)
 
 
-def _near(one: Heard, now: datetime, horizon: timedelta, seed: str) -> Iterator[Window]:
-    since, until = now - LOOK_BACK, now + horizon
+def _stand_in(one: Heard, window: Window, dimension: Dimension, kept: Kept) -> Meaning | None:
+    """The limit that counts in place of one that is not understood: the program's last, or one that settings name."""
+    last_kw, set_kw = kept.get((window.program_id, dimension)), kept.get(("", dimension))
+    if last_kw is not None:
+        return Meaning(dimension, last_kw)
+    return None if set_kw is None else Meaning(dimension, _part(one, Meaning(dimension, set_kw)))
+
+
+def _note(
+    told: dict[tuple[str, str, str], Unknown], window: Window, payload_type: str, why: str, now: datetime
+) -> None:
+    """Once per event, type and reason, and not after its end."""
+    if window.end > now:
+        what = Unknown(window.event_id, window.interval_id, payload_type, why, window.program_id)
+        told.setdefault((what.event_id, what.payload_type, what.why), what)
+
+
+def _near(one: Heard, now: datetime, seed: str) -> Iterator[Window]:
+    since, until = now - LOOK_BACK, now + HORIZON
     return islice(windows(one.event, read_at=one.read_at, since=since, until=until, seed=seed), MOST_WINDOWS)
 
 
-def _ask(window: Window, meant: Meaning, payload_type: str, created_s: float, currency: str | None) -> Ask:
+def _ask(one: Heard, window: Window, meant: Meaning, payload_type: str, created_s: float) -> Ask:
     return Ask(
-        meant.value,
+        _part(one, meant),
         window.start.timestamp(),
         window.end.timestamp(),
         window.program_id,
@@ -233,8 +281,16 @@ def _ask(window: Window, meant: Meaning, payload_type: str, created_s: float, cu
         window.priority,
         payload_type,
         created_s,
-        currency,
+        meant.currency,
     )
+
+
+def _part(one: Heard, meant: Meaning) -> float:
+    """What of a zone's kW or kWh falls to the cars that are asked; levels, shares and prices are the same for all."""
+    dimension, value = meant.dimension, meant.value
+    if dimension in _EXPORTS or (dimension is D.DISPATCH_KW and value < 0):
+        return value * one.export_share
+    return value * one.import_share if dimension in _IMPORTS else value
 
 
 def _in_force(asks: Iterable[Ask], now_s: float) -> list[Ask]:
@@ -280,8 +336,8 @@ def _foreign(found: Found, now_s: float) -> Iterator[Unknown]:
         best = _best(found[dimension])
         for ask in found[dimension]:
             if best is not None and ask.currency != best.currency and ask.end_s > now_s:
-                why = f"currency {ask.currency} is not {best.currency}, that of the preferred event"
-                yield Unknown(ask.event_id, ask.interval_id, ask.payload_type, why)
+                why = f"currency: {ask.currency} is not {best.currency}, that of the preferred event"
+                yield Unknown(ask.event_id, ask.interval_id, ask.payload_type, why, ask.program_id)
 
 
 def _restriction(found: Found) -> Steps | None:
@@ -330,3 +386,15 @@ def _recovery_from_s(found: Found, now_s: float, released_at: datetime | None) -
 
 _DISPATCH = {D.DISPATCH_KW: "dispatch_kw", D.RELATIVE_KW: "relative_kw", D.RELATIVE_SHARE: "relative_share"}
 _LOAD = (*_DISPATCH, D.SIMPLE_LEVEL, D.ALERT_LEVEL, D.PRE_CHARGE)
+_EXPORTS = frozenset({D.EXPORT_LIMIT_KW, D.EXPORT_SUBSCRIPTION_KW, D.EXPORT_RESERVATION_KW})
+_IMPORTS = frozenset(
+    {
+        D.DISPATCH_KW,
+        D.RELATIVE_KW,
+        D.IMPORT_LIMIT_KW,
+        D.IMPORT_SUBSCRIPTION_KW,
+        D.IMPORT_RESERVATION_KW,
+        D.CHARGE_ENERGY_KWH,
+    }
+)
+_LIMITS = (D.IMPORT_LIMIT_KW, D.IMPORT_SUBSCRIPTION_KW, D.EXPORT_LIMIT_KW, D.EXPORT_SUBSCRIPTION_KW)

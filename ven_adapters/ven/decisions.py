@@ -5,6 +5,7 @@ number per row of the fleet, so that a look at a hundred thousand cars costs not
 """
 
 import collections
+import dataclasses
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,7 @@ REFUSALS = 64
 TOLD = -1
 FREE = int(Reason.NONE) * REFUSALS
 AT_ONCE = 1_000
+MOST_TOLD = 20
 _ASKS = (
     "dispatch_kw",
     "relative_kw",
@@ -83,6 +85,8 @@ class Decisions:
 
     def _take_asks(self, asks: ZoneAsks, plan: ZonePlan, now: datetime) -> None:
         asked = {"ruling": asks.ruling.name, "asks": _asked(asks, now)}
+        for name, several in (("not_understood", asks.unknown), ("not_for_these_cars", asks.unused)):
+            asked |= {name: [dataclasses.asdict(one) for one in several[:MOST_TOLD]]} if several else {}
         known = document(asked)
         if self._asked.get(asks.zone, _NOTHING_ASKED) == known:
             return

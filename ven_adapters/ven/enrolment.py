@@ -33,8 +33,10 @@ _KEYS = frozenset(
         "preferences",
         "discharge_budget",
         "opted_out",
+        "programs",
     }
 )
+MOST_PROGRAMS = 8
 
 
 class Unreadable(Exception):
@@ -136,6 +138,7 @@ def _read(line: _Line) -> Enrolment:
         permission=_permission(line) if line.part("permission") else None,
         discharge_budget=_budget(line) if line.part("discharge_budget") else None,
         opted_out=line.take("opted_out", _truth, "must be true or false"),
+        programs=line.take("programs", _programs, "must be a list of 1 to 8 names of 1 to 120 characters, or null"),
     )
 
 
@@ -207,6 +210,14 @@ def _truth(value: Any) -> bool:
     if type(value) is not bool:
         raise ValueError
     return value
+
+
+def _programs(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not 1 <= len(value) <= MOST_PROGRAMS:
+        raise ValueError
+    return tuple(map(_text, value))
 
 
 def _instant(value: Any) -> datetime:

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -35,6 +35,7 @@ from ven_adapters.ven.decisions import Decisions
 from ven_adapters.ven.exports import Exports
 from ven_adapters.ven.fleet import Enrolment, Fleet
 from ven_adapters.ven.meter import Meter, Sample
+from ven_adapters.ven.programs import ProgramNames
 from ven_adapters.ven.readings import Batch, Readings, batches
 from ven_adapters.ven.registration import Capacity, merge_zones
 from ven_adapters.ven.roster import Roster
@@ -50,6 +51,7 @@ from ven_adapters.ven.store import (
     print_at,
 )
 from ven_adapters.ven.told import Told
+from ven_adapters.ven.understood import UnderstoodLimits
 
 T = TypeVar("T")
 
@@ -72,10 +74,31 @@ MOST_UNTOLD = 10_000
 _log = logging.getLogger(__name__)
 
 
-class Garage:
-    """One automaker's cars."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class ZonePart:
+    """The cars of one group of zones that are in the same OpenADR programs; they are planned together."""
 
-    def __init__(self, first_s: float, parents: Mapping[str, str | None], smallest_group: int) -> None:
+    zone: str
+    programs: frozenset[str] = frozenset()
+
+    def named(self, ordinary: frozenset[str]) -> str:
+        """The group's own name where cars are in the programs that settings give it, else with the programs."""
+        return self.zone if self.programs == ordinary else f"{self.zone} [{', '.join(sorted(self.programs))}]"
+
+
+NO_NAMES = ProgramNames()
+
+
+class Garage:
+    """One automaker's cars. They are reported and registered by group of zones, and planned by part of a group."""
+
+    def __init__(
+        self,
+        first_s: float,
+        parents: Mapping[str, str | None],
+        smallest_group: int,
+        names: ProgramNames = NO_NAMES,
+    ) -> None:
         self.fleet = Fleet()
         self.told = Told()
         self.faults = CarFaults()
@@ -86,7 +109,11 @@ class Garage:
         self.exports = Exports(self.fleet)
         self.decisions = Decisions(self.fleet)
         self.burdens = Burdens(self.fleet)
+        self.limits = UnderstoodLimits()
         self.groups: dict[str, str] = {}
+        self.parts: dict[str, ZonePart] = {}
+        self._parts_of: dict[str, list[str]] = {}
+        self._names = names
         self._parents = parents
         self._smallest_group = smallest_group
         self._alike: dict[Capability, Capability] = {}
@@ -113,7 +140,7 @@ class Garage:
         for enrolment in mine.values():
             cars[enrolment.zone] = cars.get(enrolment.zone, 0) + 1
         self.groups = merge_zones(cars, self._parents, self._smallest_group)
-        placed = [self._binding(one, self.groups.get(one.zone, one.zone), now) for one in mine.values()]
+        placed = [self._binding(one, self._part_of(one), now) for one in mine.values()]
         left = tuple(ref for ref in self.fleet.enrolments if ref not in mine)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
@@ -134,7 +161,7 @@ class Garage:
         mine = list(changed)
         if any(one.zone not in self.groups for one in mine):
             return None
-        placed = [self._binding(one, self.groups[one.zone], now) for one in mine]
+        placed = [self._binding(one, self._part_of(one), now) for one in mine]
         left = tuple(ref for ref in gone if self.fleet.enrolled(ref) is not None)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
@@ -148,6 +175,16 @@ class Garage:
                 if choice is not None:
                     self._apply(choice, now)
         return left
+
+    def _part_of(self, enrolment: Enrolment) -> str:
+        """The part of its group that a car is planned in."""
+        group = self.groups.get(enrolment.zone, enrolment.zone)
+        part = ZonePart(group, self._names.of_car(enrolment.zone, enrolment.programs))
+        named = part.named(self._names.of_zone(group))
+        if named not in self.parts:
+            self.parts[named] = part
+            self._parts_of.setdefault(group, []).append(named)
+        return named
 
     def _binding(self, enrolment: Enrolment, zone: str, now: datetime) -> Enrolment:
         """The agreement as it binds: a withdrawal ends every consent given before it, and none given after it.
@@ -216,17 +253,46 @@ class Garage:
 
     @property
     def zones(self) -> list[str]:
-        """The groups that can be planned, reported and registered, those with cars."""
+        """The parts of groups that are planned, those with cars."""
         return [zone for zone in self.fleet.zones if len(self.fleet.zone_rows(zone))]
+
+    def group_of(self, part: str) -> str:
+        """The group that a part belongs to."""
+        return self.parts[part].zone if part in self.parts else part
+
+    def parts_of(self, group: str) -> list[str]:
+        """The parts of a group that have cars."""
+        return [part for part in self._parts_of.get(group, ()) if len(self.fleet.zone_rows(part))]
+
+    def counted_in(self, group: str, joined: Collection[str]) -> list[str]:
+        """Of the parts that joined a program those that reports may count.
+
+        Parts that are too small are counted only together with others, in whatever report, so that no two reports
+        differ by fewer cars than the smallest group.
+        """
+        cars = {part: len(self.fleet.zone_rows(part)) for part in self.parts_of(group)}
+        nearest = {one: max((n for n in cars if n != one), key=self._alike_to(one), default=None) for one in cars}
+        together = merge_zones(cars, nearest, self._smallest_group)
+        parted = {together.get(one, one) for one in cars if one not in joined}
+        return [one for one in cars if one in joined and together.get(one, one) not in parted]
+
+    def _alike_to(self, part: str) -> Callable[[str], tuple[int, int, str]]:
+        """How near other parts are: by the programs in common, then by their cars."""
+        mine = self.parts[part].programs
+        return lambda one: (len(self.parts[one].programs & mine), len(self.fleet.zone_rows(one)), one)
 
     @property
     def reported(self) -> list[str]:
-        """The groups that are large enough to be spoken of."""
-        return [zone for zone in self.zones if len(self.fleet.zone_rows(zone)) >= self._smallest_group]
+        """The groups that are large enough to be spoken of, and registered."""
+        cars = collections.Counter[str]()
+        for zone in self.zones:
+            cars[self.parts[zone].zone] += len(self.fleet.zone_rows(zone))
+        return [group for group, count in cars.items() if count >= self._smallest_group]
 
-    def capacity(self, zone: str) -> Capacity:
-        """What a group can do together; export only as far as agreements and permissions reach."""
-        view = self.fleet.zone(zone)
+    def capacity(self, group: str, parts: Sequence[str] | None = None) -> Capacity:
+        """What a group, or some parts of it, can do; export only as far as agreements and permissions reach."""
+        rows = [self.fleet.zone_rows(zone) for zone in (self.parts_of(group) if parts is None else parts)]
+        view = self.fleet.view(np.concatenate([*rows, np.zeros(0, dtype=np.int64)]))
         papers = view.discharge_consent & view.interconnected & view.inverter_listed & (view.cycle_budget > 0)
         papers &= (view.event_budget_kwh > 0) & (view.year_budget_kwh > 0)
         export_kw = np.where(papers, np.minimum(view.max_discharge_kw, view.export_limit_kw), 0.0)
@@ -242,6 +308,7 @@ class Garage:
             self.meter.restore(row.zone, row.bucket, told["imported_wh"], told["exported_wh"])
         self.exports.restore(remembered.exports, now)
         self.burdens.restore(remembered.burdens, now)
+        self.limits.restore(remembered.limits)
         self.roster.restore(remembered.directives, remembered.wear, now)
         self.roster.leave_alone(remembered.overridden, now)
 
@@ -415,7 +482,7 @@ class Garage:
         """Rows for the store: everything that changed since the last drain; of what is much, a part."""
         rows = [*self.pressing(), *self.roster.drain(STEPS_AT_ONCE)]
         rows += self._enrolment_rows()
-        rows += self.decisions.drain()
+        rows += [*self.decisions.drain(), *self.limits.drain()]
         energy = [
             EnergyRow(zone=zone, bucket=hour, document=document({"imported_wh": drawn, "exported_wh": fed}))
             for zone, hour, drawn, fed in self.meter.drain()

@@ -48,7 +48,7 @@ async def import_file(book: Book, desk: Desk, path: Path, programs: Sequence[str
     """Take in a file. Raises Unreadable with every fault of every line, or of the programmes named."""
     cars = read_enrolments([path])
     pairs = list(zip(cars, _lines(path), strict=True))
-    if faults := [*_faults(desk.programs, programs), *_to_come(path, pairs, now)]:
+    if faults := [*_faults(desk.programs, programs), *_named_in_lines(path, cars), *_to_come(path, pairs, now)]:
         raise Unreadable(faults)
     taken = 0
     async with book.write(now) as write:
@@ -83,6 +83,13 @@ def _to_come(path: Path, pairs: Iterable[tuple[Enrolment, Mapping[str, Any]]], n
         for scope, kept in _consents(line).items():
             if kept.at > now:
                 yield f"{path}: {car.vehicle_ref}: {scope}_consent.agreed_at: must not lie in the future"
+
+
+def _named_in_lines(path: Path, cars: Iterable[Enrolment]) -> Iterator[str]:
+    """The store knows programmes that have rules; what a line names otherwise would be lost."""
+    for car in cars:
+        if car.programs:
+            yield f"{path}: {car.vehicle_ref}: programs: an import takes them from --program, not from the line"
 
 
 def _agreement(

@@ -2,7 +2,8 @@
 
 Unchanged lists cost a 304. An event that is no longer listed is asked for by its id: still there, it has run out and is
 kept for the restart that follows it; gone, it was deleted, and what it held back is let go. The first poll also reads
-events that have run out, because reports on them may still be owed.
+events that have run out, because reports on them may still be owed. An event whose new version cannot be read asks
+nothing any more, but for the limits of the version before it, which stay until they end.
 """
 
 import dataclasses
@@ -15,6 +16,8 @@ from typing import Any
 import pydantic
 
 from ven_adapters.ven.asks import LOOK_BACK, Heard
+from ven_adapters.ven.meanings import limit_of
+from ven_adapters.ven.programs import ListedProgram
 from vtn.client import Client, VtnRefused
 from vtn.rules.timeline import lifespan_end
 from vtn.wire.enumerations import ObjectType
@@ -25,6 +28,7 @@ from vtn.wire.values import EventPayloadDescriptor
 
 Json = dict[str, Any]
 KEPT = LOOK_BACK + timedelta(hours=1)
+MOST_FAULTS = 3
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +40,14 @@ class Read:
     event: Event
     read_at: datetime
     real_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unparsed:
+    """A version of an event that is no event of the standard: its first faults, each with its field."""
+
+    version: str
+    why: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +72,8 @@ class Mirror:
         self._raw: dict[str, Json] = {}
         self.polled = False
         self.events: dict[str, Read] = {}
+        self.programs: dict[str, ListedProgram] = {}
+        self.unreadable: dict[str, Unparsed] = {}
         self.ven_targets: frozenset[str] = frozenset()
         self.resource_targets: Mapping[str, frozenset[str]] = {}
 
@@ -71,11 +85,14 @@ class Mirror:
         listed = {raw["id"]: raw for raw in events}
         unlisted = [found for key, found in self.events.items() if key not in listed and self._may_last(found, now)]
         deleted = tuple([found for found in unlisted if not await self._exists(found.event.id)])
-        described = {raw["id"]: _descriptors(raw) for raw in programs}
+        described = {raw["id"]: self._described(raw) for raw in programs}
+        listed_programs = {raw["id"]: ListedProgram.of(raw) for raw in programs}
         moved = grants != (self.ven_targets, self.resource_targets) or described != self._descriptors
-        self._descriptors = described
+        moved |= listed_programs != self.programs
+        self._descriptors, self.programs = described, listed_programs
         self.ven_targets, self.resource_targets = grants
         fresh, unreadable = self._take(listed, now, real_s)
+        self.unreadable = {key: one for key, one in self.unreadable.items() if key in listed}
         for found in deleted:
             self._forget(found.event.id)
         self._drop_old(listed, now)
@@ -111,18 +128,43 @@ class Mirror:
             if self._raw.get(key) == raw:
                 continue
             self._raw[key] = raw
+            self.unreadable.pop(key, None)
             try:
                 event = Event.model_validate(raw)
             except pydantic.ValidationError as error:
-                _log.warning("event %s cannot be read: %s", key, error.errors(include_url=False)[0]["msg"])
-                unreadable += [self.events.pop(key)] if key in self.events else []
+                self.unreadable[key] = Unparsed(f"{key}@{raw.get('modificationDateTime')}", _first_faults(error))
+                unreadable += self._keep_limits(key)
                 continue
             self.events[key] = Read(event, self._first_read(version(event)) or now, real_s)
             fresh.append(self.events[key])
         return fresh, unreadable
 
+    def _keep_limits(self, key: str) -> list[Read]:
+        """Of a version that was replaced by one that cannot be read: its limits stay, all else is asked no more."""
+        before = self.events.pop(key, None)
+        if before is not None and (limits := _limits_only(before.event)) is not None:
+            self.events[key] = dataclasses.replace(before, event=limits)
+        return [] if before is None else [before]
+
+    def _described(self, raw: Json) -> tuple[EventPayloadDescriptor, ...]:
+        """The event payload descriptors of a program; one that cannot be read says so once, and describes nothing."""
+        try:
+            program = Program.model_validate(raw)
+        except pydantic.ValidationError as error:
+            if raw["id"] not in self._descriptors:
+                _log.warning(
+                    "program %s cannot be read, nor what it says of units: %s", raw["id"], _first_faults(error)
+                )
+            return ()
+        return tuple(one for one in program.payload_descriptors or () if isinstance(one, EventPayloadDescriptor))
+
+    def descriptors(self, program_id: str) -> tuple[EventPayloadDescriptor, ...]:
+        """What a program says of event payload types."""
+        return self._descriptors.get(program_id, ())
+
     def _forget(self, event_id: str) -> None:
         self._raw.pop(event_id, None)
+        self.unreadable.pop(event_id, None)
         self.events.pop(event_id, None)
 
     def _drop_old(self, listed: Mapping[str, Json], now: datetime) -> None:
@@ -134,7 +176,7 @@ class Mirror:
     def heard(self, zone: str) -> list[Heard]:
         """The events that a zone may see: untargeted, granted to our ven, or granted to the zone's resource."""
         return [
-            Heard(found.event, found.read_at, self._descriptors.get(found.event.program_id, ()))
+            Heard(found.event, found.read_at, self.descriptors(found.event.program_id))
             for found in self.events.values()
             if self._sees(zone, found.event.targets)
         ]
@@ -159,10 +201,16 @@ def _targets(found: Json) -> frozenset[str]:
     return frozenset(one for one in targets if isinstance(one, str)) if isinstance(targets, list) else frozenset()
 
 
-def _descriptors(raw: Json) -> tuple[EventPayloadDescriptor, ...]:
-    """The event payload descriptors of a program; a program that cannot be read has none."""
-    try:
-        program = Program.model_validate(raw)
-    except pydantic.ValidationError:
-        return ()
-    return tuple(one for one in program.payload_descriptors or () if isinstance(one, EventPayloadDescriptor))
+def _first_faults(error: pydantic.ValidationError) -> str:
+    faults = error.errors(include_url=False, include_input=False, include_context=False)[:MOST_FAULTS]
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in faults)
+
+
+def _limits_only(event: Event) -> Event | None:
+    """An event with nothing but its limits; None when it has none."""
+    kept = []
+    for interval in event.intervals or ():
+        limits = tuple(payload for payload in interval.payloads if limit_of(payload.type) is not None)
+        kept.append(interval.model_copy(update={"payloads": limits}))
+    changed = {"intervals": tuple(kept), "report_descriptors": None}
+    return event.model_copy(update=changed) if any(interval.payloads for interval in kept) else None

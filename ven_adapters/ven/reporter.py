@@ -1,21 +1,23 @@
 """Post the reports that events ask for, each once, when it is due, and again later while the VTN is away.
 
-What is due follows from `rules.timeline`; what it says from `reports`; that it was sent is remembered durably.
+What is due follows from `rules.timeline`; what it says from `reports`; that it was sent is remembered durably. They
+count the cars that are in the event's program. Who sent an event that is not understood is told so, unasked.
 """
 
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from ven_adapters.ven.event_faults import EventFindings, report_body, report_key
 from ven_adapters.ven.forecast import Outlook
-from ven_adapters.ven.garage import Garage
-from ven_adapters.ven.mirror import Mirror, Read
-from ven_adapters.ven.reports import Figures, Request, Wanted, body
+from ven_adapters.ven.mirror import Read
+from ven_adapters.ven.participation import Participation
+from ven_adapters.ven.reports import Figures, Request, Wanted, body, together
 from ven_adapters.ven.steering import Steering
 from ven_adapters.ven.store import ReportRow, print_at
-from vtn.client import Client, VtnRefused, VtnUnreachable
+from vtn.client import Client, VtnRefused
 from vtn.rules.timeline import DueReport, Window, due_reports, is_ad_hoc
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.values import ReportDescriptor
@@ -48,15 +50,17 @@ class Names:
 class Reporter:
     """What is owed, and what was paid. `plan` after every change of events, `pay` whenever something is due."""
 
-    def __init__(self, vtn: Client, garage: Garage, mirror: Mirror, steering: Steering, names: Names) -> None:
+    def __init__(self, vtn: Client, participation: Participation, steering: Steering, names: Names) -> None:
         self._vtn = vtn
-        self._garage = garage
-        self._mirror = mirror
+        self._participation = participation
+        self._garage = participation.garage
+        self._mirror = participation.mirror
         self._steering = steering
         self._names = names
         self._paid: set[str] = set()
         self._untold: list[ReportRow] = []
         self._owed: dict[str, Owed] = {}
+        self._faulty: dict[str, EventFindings] = {}
         self._planned_until: datetime | None = None
 
     def paid(self, keys: Iterable[str]) -> None:
@@ -80,10 +84,16 @@ class Reporter:
             _log.exception("what reports event %s asks for could not be worked out", read.event.id)
             return []
 
+    def tell(self, findings: Iterable[EventFindings]) -> None:
+        """The events whose senders are to be told that they are not understood, all of them; each is told once."""
+        self._faulty = {key: one for one in findings if (key := report_key(one)) not in self._paid}
+
     def next_at(self, now: datetime) -> datetime | None:
         """When something is due next."""
         if self._planned_until is not None and now > self._planned_until:
             self.plan(now)
+        if self._faulty:
+            return now
         return min((owed.at for owed in self._owed.values()), default=None)
 
     async def pay(self, now: datetime, smallest_group: int) -> tuple[list[ReportRow], int]:
@@ -96,31 +106,52 @@ class Reporter:
             if owed.at > now:
                 break
             try:
-                posted = await self._vtn.create(ObjectType.REPORT, self._body(owed, now, smallest_group))
-                row = ReportRow(key=owed.key, event_id=owed.event_id, report_id=posted["id"], at=print_at(now))
-                self._untold.append(row)
-            except VtnRefused as error:
-                refused += 1
-                _log.warning("the VTN refused a report on event %s: %s", owed.event_id, error)
-            except VtnUnreachable:
-                raise
+                content = self._body(owed, now, smallest_group)
             except Exception:  # noqa: BLE001 - logged whole; one report that cannot be made keeps back no other
-                refused += 1
                 _log.exception("a report on event %s could not be made", owed.event_id)
-            self._paid.add(owed.key)
+                refused, content = refused + 1, None
+                self._paid.add(owed.key)
+            if content is not None:
+                refused += await self._post(owed.key, owed.event_id, content, now)
             self._owed.pop(owed.key, None)
+        for key, one in list(self._faulty.items()):
+            refused += await self._post(key, one.event_id, report_body(one, self._names.client), now)
+            self._faulty.pop(key, None)
         rows, self._untold = self._untold, []
         return rows, refused
 
-    def _body(self, owed: Owed, now: datetime, smallest_group: int) -> dict[str, object]:
-        zones = self._mirror.zones_of(owed.read.event.targets, self._garage.reported)
-        exporting = frozenset(zone for zone in zones if self._garage.capacity(zone).max_export_kw > 0)
+    async def _post(self, key: str, event_id: str, content: Mapping[str, object], now: datetime) -> int:
+        """Send one report, once and for all; 1 when the VTN refused it. VtnUnreachable passes through."""
+        try:
+            posted = await self._vtn.create(ObjectType.REPORT, content)
+            self._untold.append(ReportRow(key=key, event_id=event_id, report_id=posted["id"], at=print_at(now)))
+        except VtnRefused as error:
+            _log.warning("the VTN refused a report on event %s: %s", event_id, error)
+            self._paid.add(key)
+            return 1
+        self._paid.add(key)
+        return 0
+
+    def _body(self, owed: Owed, now: datetime, smallest_group: int) -> dict[str, object] | None:
+        """What is reported; None to a program that none of the cars is in, of which nothing is said."""
+        event = owed.read.event
+        seen = self._mirror.zones_of(event.targets, self._garage.reported)
+        joined = {zone: self._participation.parts(event, zone) for zone in seen}
+        zones = [zone for zone in seen if joined[zone]]
+        if seen and not zones:
+            return None
+        parts = {zone: self._garage.counted_in(zone, joined[zone]) for zone in zones}
+        exporting = frozenset(zone for zone in zones if self._garage.capacity(zone, parts[zone]).max_export_kw > 0)
         placed = [
             dataclasses.replace(one, zones=self._mirror.zones_of(one.descriptor.targets, zones)) for one in owed.wanted
         ]
         request = Request(owed.event_id, self._names.client, exporting, placed, smallest_group)
-        outlook_of = functools.cache(lambda zone: self._steering.outlook(zone, self._mirror.heard(zone), now))
-        return body(request, functools.partial(self._figures, now, outlook_of))
+        outlook_of = functools.cache(lambda part: self._steering.outlook(part, self._participation.heard(part), now))
+
+        def figures(zone: str, window: Window) -> Figures:
+            return together([self._figures(now, outlook_of, part, window) for part in parts[zone]])
+
+        return body(request, figures)
 
     def _figures(self, now: datetime, outlook_of: Callable[[str], Outlook], zone: str, window: Window) -> Figures:
         meter, start_s, end_s = self._garage.meter, window.start.timestamp(), window.end.timestamp()

@@ -30,7 +30,9 @@ from ven_adapters.ven.tables import (
     EnrolmentRow,
     EventRow,
     ExportRow,
+    FirstProgramRow,
     HistoryRow,
+    LimitRow,
     ReportRow,
     WearRow,
     ZoneRow,
@@ -45,7 +47,9 @@ __all__ = [
     "EventRow",
     "ExportRow",
     "Facts",
+    "FirstProgramRow",
     "HistoryRow",
+    "LimitRow",
     "Remembered",
     "ReportRow",
     "Row",
@@ -84,6 +88,8 @@ Row = (
     | ZoneRow
     | WearRow
     | BurdenRow
+    | FirstProgramRow
+    | LimitRow
 )
 KEYED: tuple[type[Row], ...] = (
     EnrolmentRow,
@@ -95,6 +101,8 @@ KEYED: tuple[type[Row], ...] = (
     ExportRow,
     WearRow,
     BurdenRow,
+    FirstProgramRow,
+    LimitRow,
 )
 ADDED: tuple[type[Row], ...] = (HistoryRow, ZoneRow)
 TABLES = (*KEYED, *ADDED)
@@ -120,6 +128,8 @@ class Remembered:
     exports: tuple[ExportRow, ...] = ()
     wear: tuple[WearRow, ...] = ()
     burdens: tuple[BurdenRow, ...] = ()
+    first_programs: tuple[FirstProgramRow, ...] = ()
+    limits: tuple[LimitRow, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,6 +189,8 @@ class Store:
                 exports=tuple(await _rows(connection, ExportRow)),
                 wear=tuple(await _rows(connection, WearRow)),
                 burdens=tuple(await _rows(connection, BurdenRow)),
+                first_programs=tuple(await _rows(connection, FirstProgramRow)),
+                limits=tuple(await _rows(connection, LimitRow)),
             )
 
     async def facts(self, ref: str) -> Facts:

@@ -127,3 +127,23 @@ class WearRow(SQLModel, table=True):
     vehicle_ref: str = Field(primary_key=True)
     flipped_at: str | None = None
     stops: int
+
+
+class FirstProgramRow(SQLModel, table=True):
+    """The untargeted program that a payload type counts from, because it was the first that asked it."""
+
+    __tablename__ = "first_program"
+    payload_type: str = Field(primary_key=True)
+    program_id: str
+    at: str
+
+
+class LimitRow(SQLModel, table=True):
+    """The last limit of a program that was understood, kW: it counts while a later one is not."""
+
+    __tablename__ = "understood_limit"
+    zone: str = Field(primary_key=True)
+    program_id: str = Field(primary_key=True)
+    dimension: str = Field(primary_key=True)
+    kw: float
+    at: str

@@ -17,7 +17,7 @@ from ven_adapters.ven.store import parse_at
 
 def paragraph(told: Explanation) -> str:
     """The whole of it in one paragraph; instants in UTC."""
-    sentences = [_asked(told), *map(_chose, told.choices), *_did(told)]
+    sentences = [_asked(told), *_passed_over(told), *map(_chose, told.choices), *_did(told)]
     return " ".join(sentences)
 
 
@@ -25,8 +25,16 @@ def _asked(told: Explanation) -> str:
     begins = f"At {_print(told.at)} car {told.ref} was in zone {told.zone or 'unknown'}"
     asks = [one for one in told.asked.get("asks", ()) if one["end"] is None or parse_at(one["end"]) > told.at]
     if not asks:
-        return f"{begins}, of which no event asked anything."
+        acted_on = " that was acted on" if any(_passed_over(told)) else ""
+        return f"{begins}, of which no event asked anything{acted_on}."
     return f"{begins}, of which {' and '.join(map(_ask, asks))}; {_ruling(told.asked)}."
+
+
+def _passed_over(told: Explanation) -> Iterator[str]:
+    """What was asked of the zone and moved no car: it was not understood, or it was for cars in other programs."""
+    for name, how in (("not_understood", "was not understood"), ("not_for_these_cars", "was not for these cars")):
+        for one in told.asked.get(name, ()):
+            yield f"What event {one['event_id']} asked as {one['payload_type']} {how}: {one['why']}."
 
 
 def _ask(one: Mapping[str, Any]) -> str:
