@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from vtn.auth import pki
 from vtn.auth.tokens import Principal
+from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt, Webhooks
 from vtn.errors import Unauthenticated
 from vtn.notifiers import identity
@@ -28,13 +29,13 @@ from vtn.notifiers.authorisation import Authorisation
 from vtn.notifiers.breaker import Breaker
 from vtn.notifiers.broker import Broker
 from vtn.notifiers.callbacks import Callbacks
+from vtn.notifiers.hosts import Hosts
 from vtn.notifiers.mqtt import MqttOutlet, Publisher
 from vtn.notifiers.reads import Reads
 from vtn.notifiers.relay import Relay, Wake
 from vtn.notifiers.sending import Sender
 from vtn.notifiers.webhook import Webhooker, WebhookOutlet
 from vtn.rules.signature import client_key
-from vtn.scheduling import Timers
 from vtn.storage.ports import Change, Client, Create, Delete, DeliveryState, Record, Replace, Role
 from vtn.storage.readmodel import ReadModel
 from vtn.storage.sql import SqlStore, open_store
@@ -251,19 +252,25 @@ def told(messages) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def webhooks(made: Node, unseal=lambda token: token, now_s=time.time, **settings):
+async def webhooks(
+    made: Node, unseal=lambda token: token, now_s=time.time, monotonic_s=time.monotonic, bounds=None, **settings
+):
     """The webhook half of the notifiers, running."""
+    bounds = bounds or DeliveryBounds()
     defaults = {"timeout_s": 5.0, "attempts": 3, "first_retry_s": 0.02, "longest_retry_s": 0.05, "allow_loopback": True}
     chosen = Webhooks(**{**defaults, **settings})
     guard = functools.partial(refusal, allow_loopback=chosen.allow_loopback)
-    async with Timers() as timers, Callbacks(chosen.timeout_s, guard=guard) as callbacks:
+    async with Callbacks(chosen.timeout_s, guard=guard) as callbacks:
         sender = Sender(callbacks, unseal, webhook_key, now_s)
         breaker = Breaker(made.store, chosen.broken_after, made.tick)
-        hooks = Webhooker(made.store, made.audience, sender, breaker, chosen, timers=timers, chance=random.Random(7))
-        reads = Reads(made.audience, sender, breaker, notice_s=chosen.read_notice_s, now_s=now_s)
-        relay = Relay(made.store, WebhookOutlet(made.audience, hooks.feed), made.wake, POLL_S)
+        chance, first_s, longest_s = random.Random(7), chosen.first_retry_s, chosen.longest_retry_s
+        hosts = Hosts(bounds, first_s=first_s, longest_s=longest_s, chance=chance, now_s=monotonic_s)
+        parts = made.store, made.audience, sender, breaker, hosts
+        hooks = Webhooker(*parts, settings=chosen, bounds=bounds, chance=chance, monotonic_s=monotonic_s)
+        reads = Reads(*parts[1:], notice_s=chosen.read_notice_s, now_s=monotonic_s)
+        relay = Relay(made.store, WebhookOutlet(made.audience, hooks.feed, now_s), made.wake, POLL_S)
         async with running(hooks.run, reads.run, relay.run):
-            yield Hooks(hooks, callbacks, reads)
+            yield Hooks(hooks, callbacks, reads, hosts)
 
 
 def webhook_key(client_id: str) -> str:
@@ -278,6 +285,7 @@ class Hooks:
     webhooker: Webhooker
     callbacks: Callbacks
     reads: Reads
+    hosts: Hosts
 
 
 async def settled(made: Node) -> None:

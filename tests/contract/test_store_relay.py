@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import time
 
 import pytest
 from stored import event, instant, program, put, removal, report, subscription
@@ -241,9 +242,11 @@ async def large(store):
 
 
 async def test_ten_thousand_events_and_their_log_are_read_in_well_under_a_second(large):
-    async with asyncio.timeout(1):
-        head, found = await large.objects()
+    """By the processor's time, which other programs on the machine take nothing of."""
+    began_s = time.process_time()
+    head, found = await large.objects()
     assert (head, len(found)) == (11_000, 11_000)
-    async with asyncio.timeout(1):
-        changes = await large.changes(0, limit=11_000)
+    between_s = time.process_time()
+    changes = await large.changes(0, limit=11_000)
     assert [change.seq for change in changes] == list(range(1, 11_001))
+    assert max(between_s - began_s, time.process_time() - between_s) < 1

@@ -25,7 +25,7 @@ from vtn.notifiers import brokerkeys
 from vtn.notifiers.brokerkeys import PUBLISHER, Setup
 from vtn.notifiers.identity import Certificates
 from vtn.notifiers.mqtt import BrokerAddress
-from vtn.notifiers.webhook import retry_delay_s
+from vtn.scheduling import retry_delay_s
 from vtn.tls import ServerTls
 
 READY_WITHIN_S = 15.0

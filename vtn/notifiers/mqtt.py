@@ -24,8 +24,8 @@ from aiomqtt.exceptions import MqttConnectError
 
 from vtn.errors import CannotStart
 from vtn.notifiers.audience import Audience
-from vtn.notifiers.webhook import retry_delay_s
 from vtn.rules import topics
+from vtn.scheduling import retry_delay_s
 from vtn.storage.ports import Change, Delivery
 
 WINDOW = 64
