@@ -30,12 +30,13 @@ from vtn.notifiers.breaker import Breaker
 from vtn.notifiers.broker import Broker
 from vtn.notifiers.callbacks import Callbacks
 from vtn.notifiers.hosts import Hosts
-from vtn.notifiers.mqtt import MqttOutlet, Publisher
+from vtn.notifiers.mqtt import MqttOutlet, Publisher, forget_session
 from vtn.notifiers.reads import Reads
 from vtn.notifiers.relay import Relay, Wake
 from vtn.notifiers.sending import Sender
 from vtn.notifiers.webhook import Webhooker, WebhookOutlet
 from vtn.rules.signature import client_key
+from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import Change, Client, Create, Delete, DeliveryState, Record, Replace, Role
 from vtn.storage.readmodel import ReadModel
 from vtn.storage.sql import SqlStore, open_store
@@ -336,7 +337,7 @@ def certificates_for(chosen: Mqtt, folder: Path) -> identity.Certificates | None
 
 @contextlib.asynccontextmanager
 async def broker_for(
-    made: Node, folder: Path, lifetime_s: float = 600.0, largest_body_bytes: int = 1_048_576, **settings
+    made: Node, folder: Path, lifetime_s: float = 600.0, largest_body_bytes: int = 1_048_576, bounds=None, **settings
 ):
     """A broker, its authorisation and the MQTT relay, running."""
     chance, chosen = random.Random(7), Mqtt(port=0, **settings)
@@ -345,7 +346,17 @@ async def broker_for(
     async with started(Broker(chosen, folder / "broker", chance, **options)) as broker:
         check = desk(made.clients, lifetime_s)
         identify = identity.by_method(chosen.authentication, made.audience, check)
-        door = Authorisation(broker.keys, broker.nats_url, made.audience, identify=identify, now_s=time.time)
+        bounds = bounds or DeliveryBounds()
+        door = Authorisation(
+            broker.keys,
+            broker.nats_url,
+            made.audience,
+            identify=identify,
+            identifiers=Identifiers(made.store, bounds, made.audience.standing, time.time),
+            most_sessions=bounds.sessions_per_client,
+            forget=lambda identifier: forget_session(broker.address, identifier),
+            now_s=time.time,
+        )
         publisher = Publisher(broker.address, chance)
         outlet = MqttOutlet(made.audience, publisher, door.review)
         relay = Relay(made.store, outlet, made.wake, POLL_S)

@@ -4,6 +4,8 @@ Each group is a table of the settings file, `[bounds.body]` and so on; the descr
 `docs/bounds.md`. A bound is checked before work is done on what it bounds. This module knows no HTTP and no storage.
 """
 
+from typing import Self
+
 import pydantic
 
 from vtn.settings import Section
@@ -48,9 +50,19 @@ class DeliveryBounds(Section):
     mqtt_identifiers_per_client: int = pydantic.Field(
         256, ge=1, description="MQTT client identifiers that belong to one client; beyond, it loses its oldest"
     )
-    mqtt_identifier_kept_s: int = pydantic.Field(
-        604_800, ge=60, description="for how many seconds an MQTT client identifier belongs to its client unused"
+    mqtt_session_kept_s: int = pydantic.Field(
+        604_800,
+        ge=3_600,
+        description="for how many seconds the bundled broker keeps the session of a client that is away; for a day"
+        " longer its identifier is nobody else's",
     )
+
+    @pydantic.model_validator(mode="after")
+    def _a_request_that_is_not_too_large_can_come_through(self) -> Self:
+        for name in ("challenges_per_client_and_minute", "challenges_per_host_and_minute"):
+            if getattr(self, name) < self.challenges_per_request:
+                raise ValueError(f"{name} must not be below challenges_per_request ({self.challenges_per_request})")
+        return self
 
 
 class ConnectionBounds(Section):

@@ -246,8 +246,12 @@ async def test_a_put_mends_what_broke_while_it_was_on_its_way(made):
     held = document.parse(made.model.get(Kind.SUBSCRIPTION, "S").body)
     new = {**held["objectOperations"][0], "callbackUrl": "https://new.example/hook"}
     core = types.SimpleNamespace(
-        store=made.store, model=made.model, challenge=challenge, viewer=lambda _principal: None
+        store=made.store,
+        model=made.model,
+        challenge=challenge,
+        admit_challenges=lambda _client_id, _urls: None,
+        viewer=lambda _principal: None,
     )
     content = {"objectOperations": [held["objectOperations"][0], new]}
-    await SUBSCRIPTIONS.check(Draft(core, None, content, held))
+    await SUBSCRIPTIONS.check(Draft(core, types.SimpleNamespace(client_id="c1"), content, held))
     assert await made.store.broken_callbacks("S") == []

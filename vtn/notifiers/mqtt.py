@@ -200,6 +200,25 @@ class Publisher:
         return client
 
 
+async def forget_session(address: BrokerAddress, identifier: str) -> None:
+    """Have the broker drop the session that it stores under a client identifier, as MQTT has it: by coming as it."""
+    try:
+        async with aiomqtt.Client(
+            address.host,
+            address.port,
+            username=address.username,
+            password=address.password,
+            identifier=identifier,
+            clean_session=True,
+            tls_context=address.tls() if address.tls else None,
+            timeout=CONNECT_S,
+            logger=_quiet,
+        ):
+            pass
+    except (aiomqtt.MqttError, OSError) as error:
+        _log.warning("a stored MQTT session could not be dropped: %s", error)
+
+
 async def _acknowledged(client: aiomqtt.Client, publications: Sequence[Publication]) -> Outcomes:
     calls = (
         client.publish(topic, payload, qos=QOS, retain=False, timeout=ACKNOWLEDGE_S) for topic, payload in publications

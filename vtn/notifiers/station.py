@@ -33,12 +33,13 @@ from vtn.notifiers.callbacks import Callbacks
 from vtn.notifiers.figures import CountedCallbacks, CountedPublisher, Figures, Ledger
 from vtn.notifiers.hosts import Hosts
 from vtn.notifiers.identity import Certificates
-from vtn.notifiers.mqtt import MqttOutlet, external_address
+from vtn.notifiers.mqtt import MqttOutlet, external_address, forget_session
 from vtn.notifiers.reads import Reads
 from vtn.notifiers.relay import Outlet, Relay, Wake, while_leading
 from vtn.notifiers.sending import Sender
 from vtn.notifiers.webhook import Webhooker, WebhookOutlet
 from vtn.scheduling import Timers
+from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import Store
 from vtn.storage.readmodel import ReadModel
 from vtn.wire.enumerations import ObjectType
@@ -148,7 +149,7 @@ async def _mqtt(stack: contextlib.AsyncExitStack, parts: Parts, audience: Audien
 
 
 async def _bundled(stack: contextlib.AsyncExitStack, parts: Parts, audience: Audience) -> Offer:
-    settings, server = parts.settings.mqtt, parts.settings.server
+    settings, server, bounds = parts.settings.mqtt, parts.settings.server, parts.settings.bounds.delivery
     certificates = _certificates(settings, server.var / "broker" / "clients")
     broker = Broker(
         settings,
@@ -157,12 +158,22 @@ async def _bundled(stack: contextlib.AsyncExitStack, parts: Parts, audience: Aud
         largest_body_bytes=server.max_body_bytes,
         certificates=certificates,
         reload_s=server.reload_s,
+        session_kept_s=bounds.mqtt_session_kept_s,
     )
     await broker.start()
     stack.push_async_callback(broker.stop)
     _in_background(stack, broker.run())
     identify = identity.by_method(settings.authentication, audience, parts.desk.admit)
-    authorisation = Authorisation(broker.keys, broker.nats_url, audience, identify=identify, now_s=time.time)
+    authorisation = Authorisation(
+        broker.keys,
+        broker.nats_url,
+        audience,
+        identify=identify,
+        identifiers=Identifiers(parts.store, bounds, audience.standing, time.time),
+        most_sessions=bounds.sessions_per_client,
+        forget=lambda identifier: forget_session(broker.address, identifier),
+        now_s=time.time,
+    )
     _in_background(stack, _together([authorisation.run]))
     async with asyncio.timeout(AUTHORISATION_S):
         await authorisation.ready.wait()

@@ -30,6 +30,9 @@ async def _can_be_delivered(draft: Draft) -> None:
         raise Conflict("$.programID: no program with this id")
     broken = await draft.core.store.broken_callbacks(draft.held["id"]) if draft.held else ()
     proven = _proven(draft.held, broken) if draft.held else set()
+    new = {entry["callbackUrl"] for entry in draft.content["objectOperations"]} - proven
+    if new:
+        draft.core.admit_challenges(draft.principal.client_id, new)
     faults: list[Fault] = []
     for position, entry in enumerate(draft.content["objectOperations"]):
         url = entry["callbackUrl"]

@@ -22,10 +22,10 @@ def claim(connection: Connection, asked: IdentifierClaim) -> IdentifierOwner:
     mine = held.client_id == asked.client_id
     if not mine and held.seen_s >= asked.forgotten_s:
         return IdentifierOwner(held.client_id)
-    uses = held.uses + 1 if mine else 1
+    uses = (held.uses if mine else 0) + asked.comes
     taken = {"client_id": asked.client_id, "seen_s": asked.now_s, "uses": uses}
     connection.execute(update(MQTT_IDENTIFIERS).where(this).values(taken))
-    return IdentifierOwner(asked.client_id, _forget(connection, asked))
+    return IdentifierOwner(asked.client_id, uses, _forget(connection, asked))
 
 
 def _forget(connection: Connection, asked: IdentifierClaim) -> tuple[str, ...]:

@@ -173,7 +173,7 @@ class BrokenCallback:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class IdentifierClaim:
-    """A client comes in by an MQTT client identifier at `now_s` (real Unix seconds).
+    """A client comes in by an MQTT client identifier at `now_s` (real Unix seconds), or is still there.
 
     What was last seen before `forgotten_s` belongs to nobody any more; a client keeps `most` of them, and never loses
     those that it `holds` at the moment.
@@ -185,13 +185,15 @@ class IdentifierClaim:
     forgotten_s: float
     most: int
     holds: frozenset[str] = frozenset()
+    comes: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class IdentifierOwner:
-    """Whose an MQTT client identifier is after a claim, and which others the claimant lost for it."""
+    """Whose an MQTT client identifier is after a claim, how often it came by it, and which others it lost for it."""
 
     client_id: str
+    uses: int = 0
     lost: tuple[str, ...] = ()
 
 
