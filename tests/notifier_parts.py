@@ -198,6 +198,8 @@ class Receiver:
 
     def __init__(self, answers=lambda _number: 200, hang: asyncio.Event | None = None) -> None:
         self.answers = answers
+        self.by_path: Callable[[str], int] | None = None
+        self.port = 0
         self.hang = hang
         self.echo = lambda value: value
         self.calls: list[dict] = []
@@ -213,9 +215,14 @@ class Receiver:
         app.router.add_post("/{tail:.*}", self._called)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/hook"
+        return self
+
+    def at(self, port: int) -> Self:
+        """The same, at a port that is known before."""
+        self.port = port
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -234,7 +241,7 @@ class Receiver:
         message = await request.json()
         self.calls.append(message)
         self.headers.append(request.headers)
-        status = self.answers(len(self.calls))
+        status = self.by_path(request.path) if self.by_path else self.answers(len(self.calls))
         if 200 <= status < 300:
             self.taken.append(message)
         async with self.heard:

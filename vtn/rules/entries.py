@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+STANDARD_PORTS = {"https": 443, "http": 80}
+
 Entry = Mapping[str, Any]
 Sign = Callable[[int, Entry], Hashable]
 
@@ -68,4 +70,8 @@ def renumbered(before: Sequence[Entry], held: Numbering, after: Sequence[Entry])
 def host_of(url: str) -> str:
     """The host and port that a callback URL leads to, in lower case: what breaks, recovers and is bounded together."""
     parts = urlsplit(url)
-    return f"{(parts.hostname or '').lower()}:{parts.port or {'http': 80}.get(parts.scheme.lower(), 443)}"
+    try:
+        port = parts.port or STANDARD_PORTS.get(parts.scheme.lower(), 0)
+    except ValueError:  # it was stored before ports were looked at, and leads nowhere
+        return parts.netloc.lower()
+    return f"{(parts.hostname or '').lower()}:{port}"
