@@ -90,7 +90,7 @@ class Client:
 
     async def token(self) -> str:
         """A valid access token, renewed when it is about to die."""
-        if time.time() > self._token_dies_s - RENEW_BEFORE_S:
+        if time.monotonic() > self._token_dies_s - RENEW_BEFORE_S:
             await self._fetch_token()
         return self._token
 
@@ -105,7 +105,7 @@ class Client:
         if status != HTTPStatus.OK:
             raise VtnRefused(status, answer)
         self._token = answer["access_token"]
-        self._token_dies_s = time.time() + float(answer.get("expires_in", 60))
+        self._token_dies_s = time.monotonic() + float(answer.get("expires_in", 60))
 
     # --- objects -------------------------------------------------------------------------------------------------
 

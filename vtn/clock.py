@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-LONGEST_NAP_S = 3600.0
+LONGEST_NAP_S = 30.0
 
 
 class Clock(Protocol):
@@ -53,6 +53,19 @@ class SimulatedClock:
     def real_seconds_until(self, at: datetime) -> float:
         """Seconds of real time until the simulated instant `at`, never negative."""
         return max(0.0, (at - self.now()).total_seconds() / self.speed)
+
+
+async def sleep_for(clock: Clock, wait_s: float) -> None:
+    """Let so many of the clock's seconds pass; a clock that is set meanwhile makes it neither longer nor shorter."""
+    await asyncio.sleep(clock.real_seconds_until(clock.now() + timedelta(seconds=wait_s)))
+
+
+def still_waits(since: datetime | None, until: datetime | None, now: datetime) -> bool:
+    """Whether a wait that was written down goes on: from the instant of writing to its end, and at no other time.
+
+    A clock that was set back to before the wait began says nothing of how much of it has passed; then it is over.
+    """
+    return until is not None and now < until and (since is None or now >= since)
 
 
 async def sleep_until(clock: Clock, at: datetime) -> None:
