@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
+revision = "0005"
 down_revision = "0002"
 
 KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
