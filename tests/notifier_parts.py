@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from vtn.auth import pki
 from vtn.auth.tokens import Principal
+from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt, Webhooks
 from vtn.errors import Unauthenticated
 from vtn.notifiers import identity
@@ -28,13 +29,14 @@ from vtn.notifiers.authorisation import Authorisation
 from vtn.notifiers.breaker import Breaker
 from vtn.notifiers.broker import Broker
 from vtn.notifiers.callbacks import Callbacks
-from vtn.notifiers.mqtt import MqttOutlet, Publisher
+from vtn.notifiers.hosts import Hosts
+from vtn.notifiers.mqtt import MqttOutlet, Publisher, forget_session
 from vtn.notifiers.reads import Reads
 from vtn.notifiers.relay import Relay, Wake
 from vtn.notifiers.sending import Sender
 from vtn.notifiers.webhook import Webhooker, WebhookOutlet
 from vtn.rules.signature import client_key
-from vtn.scheduling import Timers
+from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import Change, Client, Create, Delete, DeliveryState, Record, Replace, Role
 from vtn.storage.readmodel import ReadModel
 from vtn.storage.sql import SqlStore, open_store
@@ -196,6 +198,8 @@ class Receiver:
 
     def __init__(self, answers=lambda _number: 200, hang: asyncio.Event | None = None) -> None:
         self.answers = answers
+        self.by_path: Callable[[str], int] | None = None
+        self.port = 0
         self.hang = hang
         self.echo = lambda value: value
         self.calls: list[dict] = []
@@ -211,9 +215,14 @@ class Receiver:
         app.router.add_post("/{tail:.*}", self._called)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/hook"
+        return self
+
+    def at(self, port: int) -> Self:
+        """The same, at a port that is known before."""
+        self.port = port
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -232,7 +241,7 @@ class Receiver:
         message = await request.json()
         self.calls.append(message)
         self.headers.append(request.headers)
-        status = self.answers(len(self.calls))
+        status = self.by_path(request.path) if self.by_path else self.answers(len(self.calls))
         if 200 <= status < 300:
             self.taken.append(message)
         async with self.heard:
@@ -251,19 +260,25 @@ def told(messages) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def webhooks(made: Node, unseal=lambda token: token, now_s=time.time, **settings):
+async def webhooks(
+    made: Node, unseal=lambda token: token, now_s=time.time, monotonic_s=time.monotonic, bounds=None, **settings
+):
     """The webhook half of the notifiers, running."""
+    bounds = bounds or DeliveryBounds()
     defaults = {"timeout_s": 5.0, "attempts": 3, "first_retry_s": 0.02, "longest_retry_s": 0.05, "allow_loopback": True}
     chosen = Webhooks(**{**defaults, **settings})
     guard = functools.partial(refusal, allow_loopback=chosen.allow_loopback)
-    async with Timers() as timers, Callbacks(chosen.timeout_s, guard=guard) as callbacks:
+    async with Callbacks(chosen.timeout_s, guard=guard) as callbacks:
         sender = Sender(callbacks, unseal, webhook_key, now_s)
         breaker = Breaker(made.store, chosen.broken_after, made.tick)
-        hooks = Webhooker(made.store, made.audience, sender, breaker, chosen, timers=timers, chance=random.Random(7))
-        reads = Reads(made.audience, sender, breaker, notice_s=chosen.read_notice_s, now_s=now_s)
-        relay = Relay(made.store, WebhookOutlet(made.audience, hooks.feed), made.wake, POLL_S)
+        chance, first_s, longest_s = random.Random(7), chosen.first_retry_s, chosen.longest_retry_s
+        hosts = Hosts(bounds, first_s=first_s, longest_s=longest_s, chance=chance, now_s=monotonic_s)
+        parts = made.store, made.audience, sender, breaker, hosts
+        hooks = Webhooker(*parts, settings=chosen, bounds=bounds, chance=chance, monotonic_s=monotonic_s)
+        reads = Reads(*parts[1:], notice_s=chosen.read_notice_s, now_s=monotonic_s)
+        relay = Relay(made.store, WebhookOutlet(made.audience, hooks.feed, now_s), made.wake, POLL_S)
         async with running(hooks.run, reads.run, relay.run):
-            yield Hooks(hooks, callbacks, reads)
+            yield Hooks(hooks, callbacks, reads, hosts)
 
 
 def webhook_key(client_id: str) -> str:
@@ -278,6 +293,7 @@ class Hooks:
     webhooker: Webhooker
     callbacks: Callbacks
     reads: Reads
+    hosts: Hosts
 
 
 async def settled(made: Node) -> None:
@@ -328,7 +344,7 @@ def certificates_for(chosen: Mqtt, folder: Path) -> identity.Certificates | None
 
 @contextlib.asynccontextmanager
 async def broker_for(
-    made: Node, folder: Path, lifetime_s: float = 600.0, largest_body_bytes: int = 1_048_576, **settings
+    made: Node, folder: Path, lifetime_s: float = 600.0, largest_body_bytes: int = 1_048_576, bounds=None, **settings
 ):
     """A broker, its authorisation and the MQTT relay, running."""
     chance, chosen = random.Random(7), Mqtt(port=0, **settings)
@@ -337,7 +353,17 @@ async def broker_for(
     async with started(Broker(chosen, folder / "broker", chance, **options)) as broker:
         check = desk(made.clients, lifetime_s)
         identify = identity.by_method(chosen.authentication, made.audience, check)
-        door = Authorisation(broker.keys, broker.nats_url, made.audience, identify=identify, now_s=time.time)
+        bounds = bounds or DeliveryBounds()
+        door = Authorisation(
+            broker.keys,
+            broker.nats_url,
+            made.audience,
+            identify=identify,
+            identifiers=Identifiers(made.store, bounds, made.audience.standing, time.time),
+            most_sessions=bounds.sessions_per_client,
+            forget=lambda identifier: forget_session(broker.address, identifier),
+            now_s=time.time,
+        )
         publisher = Publisher(broker.address, chance)
         outlet = MqttOutlet(made.audience, publisher, door.review)
         relay = Relay(made.store, outlet, made.wake, POLL_S)

@@ -35,6 +35,7 @@ from vtn.notifiers import discovery, station
 from vtn.rules.admission import Strictness
 from vtn.rules.scopes import BL_ONLY, STANDARD_SCOPES, standard_scope
 from vtn.service import broken, compat30
+from vtn.service.challenges import ChallengeLimits
 from vtn.service.core import Core
 from vtn.storage.ports import Change, Role
 from vtn.storage.readmodel import ReadModel
@@ -247,6 +248,7 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
         ),
         cascade=protocol.on_delete == "cascade",
         note_read=notifying.note_read,
+        admit_challenges=ChallengeLimits(settings.bounds.delivery, time.monotonic).admit,
     )
     return Hall(
         core,
@@ -270,7 +272,7 @@ def _application(settings: Settings, hall: Hall, notifying: station.Station, url
         Notifiers(notifying.uris, settings.mqtt.authentication, notifying.certificate),
         root_url=url,
         max_body_bytes=settings.server.max_body_bytes,
-        hooks=broker_hooks(hall, settings.mqtt),
+        hooks=broker_hooks(hall, settings.mqtt, settings.bounds.delivery),
         pages=_pages(settings, hall, notifying),
     )
 

@@ -96,7 +96,7 @@ class Client:
 
     async def token(self) -> str:
         """A valid access token, renewed when it is about to die."""
-        if time.time() > self._token_dies_s - RENEW_BEFORE_S:
+        if time.monotonic() > self._token_dies_s - RENEW_BEFORE_S:
             await self._fetch_token()
         return self._token
 
@@ -117,7 +117,7 @@ class Client:
         if not isinstance(token, str) or not TOKEN.fullmatch(token):
             raise _unusable("an access token that cannot stand in a header")
         self._token = token
-        self._token_dies_s = time.time() + _lifetime_s(lifetime_s)
+        self._token_dies_s = time.monotonic() + _lifetime_s(lifetime_s)
 
     # --- objects -------------------------------------------------------------------------------------------------
 

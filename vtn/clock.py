@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-LONGEST_NAP_S = 3600.0
+LONGEST_NAP_S = 30.0
 PRELUDE_S, STANDS_S = 600.0, 1.0
 LOOK_S = 0.1
 
@@ -103,6 +103,19 @@ def open_gate(gate: Path, real_start_s: float) -> None:
     fresh = gate.with_name(f"{gate.name}.new")
     fresh.write_text(repr(real_start_s))
     fresh.replace(gate)
+
+
+async def sleep_for(clock: Clock, wait_s: float) -> None:
+    """Let so many of the clock's seconds pass; a clock that is set meanwhile makes it neither longer nor shorter."""
+    await asyncio.sleep(clock.real_seconds_until(clock.now() + timedelta(seconds=wait_s)))
+
+
+def still_waits(since: datetime | None, until: datetime | None, now: datetime) -> bool:
+    """Whether a wait that was written down goes on: from the instant of writing to its end, and at no other time.
+
+    A clock that was set back to before the wait began says nothing of how much of it has passed; then it is over.
+    """
+    return until is not None and now < until and (since is None or now >= since)
 
 
 async def sleep_until(clock: Clock, at: datetime) -> None:

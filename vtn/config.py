@@ -117,9 +117,10 @@ class Webhooks(Section):
     """How callbacks are called."""
 
     timeout_s: Annotated[float, pydantic.Field(ge=1, le=30)] = 10.0
-    attempts: Annotated[int, pydantic.Field(ge=1, le=50)] = 8
+    give_up_s: Annotated[float, pydantic.Field(gt=0, le=31_536_000)] = 86_400.0
+    attempts: Annotated[int, pydantic.Field(ge=0, le=1_000_000)] = 0
     first_retry_s: Seconds = 1.0
-    longest_retry_s: Seconds = 300.0
+    longest_retry_s: Annotated[float, pydantic.Field(gt=0, le=86_400)] = 300.0
     broken_after: Annotated[int, pydantic.Field(ge=1)] = 20
     allow_loopback: bool = False
     local_networks: tuple[pydantic.IPvAnyNetwork, ...] = ()

@@ -27,6 +27,14 @@ class Rejected(VtnError):
         super().__init__("; ".join(f"{fault.path}: {fault.rule}" for fault in self.faults))
 
 
+class TooOften(VtnError):
+    """The client asks for more than it may in this time: it has to wait `wait_s` seconds."""
+
+    def __init__(self, reason: str, wait_s: float) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
 class TooLarge(VtnError):
     """The request is bigger than the configured bound."""
 

@@ -1,61 +1,57 @@
-"""APScheduler behind "call me at T" and "call me every so often". Nothing else imports it. Times are real, UTC."""
+"""Waiting for a while and doing something every so often. Durations are monotonic, whatever the clock on the wall does.
+
+What must outlast a restart is written down as an instant, and an instant of a clock that has been set back lies in the
+future for too long. So a stored instant is turned into a duration once, with `left_s`, which knows how long it can have
+been meant to be; and whoever waits for an instant of the wall itself looks at it anew (`clock.sleep_until`).
+"""
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
+import random
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Self
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
+_log = logging.getLogger(__name__)
 
-logging.getLogger("apscheduler").setLevel(logging.WARNING)
+
+def retry_delay_s(attempt: int, first_s: float, longest_s: float, chance: random.Random) -> float:
+    """How long to wait after the attempt-th failure (from 1): exponential back-off with full jitter."""
+    return chance.uniform(0.0, min(longest_s, first_s * 2.0 ** min(attempt - 1, 60)))
+
+
+def left_s(until_s: float, now_s: float, longest_s: float) -> float:
+    """How long is left of a wait that was written down as an instant, and was never longer than `longest_s`."""
+    return min(max(0.0, until_s - now_s), longest_s)
 
 
 @dataclasses.dataclass(slots=True)
 class Timers:
-    """The timers of one event loop; an asynchronous context manager that stops them all at its end."""
+    """What one event loop does every so often; an asynchronous context manager that stops it at its end."""
 
-    _scheduler: AsyncIOScheduler = dataclasses.field(
-        default_factory=lambda: AsyncIOScheduler(
-            timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-        )
-    )
+    _tasks: list[asyncio.Task[None]] = dataclasses.field(default_factory=list)
 
     async def __aenter__(self) -> Self:
-        self._scheduler.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._scheduler.shutdown(wait=False)
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
-    def at(self, when: datetime, action: Callable[[], None]) -> Callable[[], None]:
-        """Call `action` in the event loop at an instant, at once if it has passed; the answer takes the call back."""
+    def every(self, period: timedelta, action: Callable[[], Awaitable[object]], *, first: timedelta) -> None:
+        """Await `action` after `first` and then with `period` between calls; one that fails is logged."""
 
-        async def call() -> None:
-            action()
+        async def go() -> None:
+            await asyncio.sleep(first.total_seconds())
+            while True:
+                try:
+                    await action()
+                except Exception:  # noqa: BLE001 - the next call may succeed
+                    _log.exception("what is done every %s failed", period)
+                await asyncio.sleep(period.total_seconds())
 
-        job = self._scheduler.add_job(call, "date", run_date=when)
-
-        def take_back() -> None:
-            if self._scheduler.get_job(job.id) is not None:
-                job.remove()
-
-        return take_back
-
-    def every(self, period: timedelta, action: Callable[[], Awaitable[object]], *, first: datetime) -> None:
-        """Await `action` at `first` and then every `period`; a call still running is not overtaken by the next."""
-
-        async def call() -> None:
-            await action()
-
-        self._scheduler.add_job(call, "interval", seconds=period.total_seconds(), next_run_time=first)
-
-    async def wait_until(self, when: datetime) -> None:
-        """Return at an instant."""
-        came = asyncio.Event()
-        take_back = self.at(when, came.set)
-        try:
-            await came.wait()
-        finally:
-            take_back()
+        self._tasks.append(asyncio.create_task(go()))

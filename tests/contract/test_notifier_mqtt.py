@@ -12,6 +12,7 @@ import aiomqtt
 import pytest
 from notifier_parts import PATIENCE_S, broker_for, certificate, node, record, started
 
+from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt
 from vtn.errors import CannotStart
 from vtn.notifiers.broker import Broker
@@ -224,32 +225,61 @@ async def test_nobody_can_push_another_client_out_by_its_mqtt_identifier(broker,
                 pass
         await made.event("E", "P")
         assert await hear(c1, 1) == ["vens/V1/events/create E"]
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            with contextlib.suppress(aiomqtt.MqttError):
-                async with client(broker, "c2", identifier="charger-7"):
-                    break
 
 
-async def test_a_stored_session_gives_nothing_to_a_client_that_takes_its_name_later(broker, made):
+async def test_a_stored_session_is_kept_from_others_while_its_client_is_away(broker, made):
+    """Neither read, wiped nor blocked: what comes meanwhile is there when the client is back."""
     async with client(broker, "c1", identifier="same", clean_session=False) as c1:
         await c1.subscribe("vens/V1/events/+", qos=1)
-    await made.event("SECRET", "P", "g1")
-    async with client(broker, "c1") as watch:
-        await watch.subscribe("vens/V1/events/+", qos=1)
-        await made.event("E", "P")
-        await hear(watch, 1)
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            with contextlib.suppress(aiomqtt.MqttError):
-                async with client(broker, "c2", identifier="same", clean_session=False) as thief:
-                    await thief.subscribe("vens/V2/events/+", qos=1)
-                    await made.event("LAST", "P")
-                    heard = []
-                    while heard[-1:] != ["vens/V2/events/create LAST"]:
-                        heard += await hear(thief, 1)
-                    break
-    assert {message.rpartition("/")[0] for message in heard} == {"vens/V2/events"}
+    for keep in (False, True):
+        with pytest.raises(aiomqtt.MqttError, match=REFUSED):
+            async with client(broker, "c2", identifier="same", clean_session=keep):
+                pass
+    await made.event("MISSED", "P", "g1")
+    async with client(broker, "c1", identifier="same", clean_session=False) as c1:
+        assert await hear(c1, 1) == ["vens/V1/events/create MISSED"]
+
+
+async def test_an_identifier_with_a_clients_name_cannot_be_taken_first(broker):
+    for identifier in ("c1", "c1/agent"):
+        with pytest.raises(aiomqtt.MqttError, match=REFUSED):
+            async with client(broker, "c2", identifier=identifier):
+                pass
+        async with client(broker, "c1", identifier=identifier):
+            pass
+
+
+async def test_a_client_has_so_many_sessions_and_no_more(made, tmp_path):
+    async with broker_for(made, tmp_path, bounds=DeliveryBounds(sessions_per_client=2)) as narrow:
+        async with client(narrow, "c1", identifier="one"), client(narrow, "c1", identifier="two"):
+            with pytest.raises(aiomqtt.MqttError, match=REFUSED):
+                async with client(narrow, "c1", identifier="three"):
+                    pass
+            async with client(narrow, "c2"), client(narrow, "c2"):
+                pass
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with contextlib.suppress(aiomqtt.MqttError):
+                    async with client(narrow, "c1", identifier="three"):
+                        break
+
+
+async def test_what_a_client_loses_beyond_its_bound_is_dropped_by_the_broker_too(made, tmp_path):
+    """Identifiers that are made up each time cost neither the store of the broker nor the one that is come back by."""
+    async with broker_for(made, tmp_path, bounds=DeliveryBounds(mqtt_identifiers_per_client=3)) as narrow:
+        for identifier in ("steady", "made-up-1", "made-up-2", "steady"):
+            async with client(narrow, "c1", identifier=identifier, clean_session=False) as c1:
+                await c1.subscribe("vens/V1/events/+", qos=1)
+        await made.event("E", "P", "g1")
+        for number in range(3, 6):
+            async with client(narrow, "c1", identifier=f"made-up-{number}", clean_session=False):
+                pass
+        async with client(narrow, "c1", identifier="made-up-1", clean_session=False) as c1:
+            await c1.subscribe("vens/V1/events/+", qos=1)
+            await made.event("F", "P", "g1")
+            assert await hear(c1, 1) == ["vens/V1/events/create F"]
+        async with client(narrow, "c1", identifier="steady", clean_session=False) as c1:
+            assert await hear(c1, 2) == ["vens/V1/events/create E", "vens/V1/events/create F"]
 
 
 async def test_a_session_ends_with_its_token(made, tmp_path):

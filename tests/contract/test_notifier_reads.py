@@ -129,7 +129,7 @@ async def test_reports_are_read_from_the_database_and_told_like_the_rest(made):
 
 async def test_an_object_and_its_reader_are_told_of_once_in_a_while(made):
     clock = [1e9]
-    async with Receiver() as receiver, reading(made, now_s=lambda: clock[0], read_notice_s=HOUR_S) as readers:
+    async with Receiver() as receiver, reading(made, monotonic_s=lambda: clock[0], read_notice_s=HOUR_S) as readers:
         await listens(made, "S", "bl", receiver)
         for client_id in ("c1", "c1", "c2", "c1"):
             await readers.see(client_id, Kind.EVENT, "E0")

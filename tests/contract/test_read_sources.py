@@ -110,6 +110,15 @@ def test_a_quota_that_cannot_be_read_counts_as_spent(tmp_path):
     quota.pay(EVENING + timedelta(days=1))
 
 
+def test_a_quota_that_the_vendor_closed_opens_in_an_hour_although_the_clock_is_set_back():
+    quota, year_ago = DayQuota(3, None, EVENING), EVENING - timedelta(days=365)
+    quota.refused(EVENING)
+    with pytest.raises(BackendError) as caught:
+        quota.pay(year_ago)
+    assert caught.value.retry_after_s == 3600
+    quota.pay(year_ago + timedelta(hours=1))
+
+
 async def test_an_owner_whose_grant_fails_hides_his_own_cars_only_and_is_asked_again(tmp_path):
     async with source_of(CarData, "bmw", tmp_path, "SYNTHETICVIN00004") as (source, cloud):
         consented(tmp_path, "owner-0")

@@ -2,11 +2,21 @@
 
 import asyncio
 import dataclasses
+import time
 
 import pytest
 from stored import event, instant, program, put, removal, report, subscription
 
-from vtn.storage.ports import BrokenCallback, Client, Create, Delivery, DeliveryState, Role
+from vtn.storage.ports import (
+    BrokenCallback,
+    Client,
+    Create,
+    Delivery,
+    DeliveryState,
+    IdentifierClaim,
+    IdentifierOwner,
+    Role,
+)
 from vtn.wire.enumerations import Operation
 
 CLIENT = Client("ven-1", Role.VEN, ("read_all", "write_reports"), "argon2:x", instant(0), 1784131200.25)
@@ -162,6 +172,77 @@ async def test_a_mark_goes_with_its_subscription(store):
     assert [mark.subscription_id for mark in await store.broken_callbacks()] == [second.id]
 
 
+# --- dead letters ----------------------------------------------------------------------------------------------------
+
+
+async def test_where_and_since_when_something_is_owed_is_remembered(store):
+    due = owed("a", 1, host="a.example:443", since_s=1784131200.125)
+    await store.advance("webhooks", 1, [due])
+    assert await store.deliveries() == [due]
+
+
+async def test_dead_letters_beyond_the_bound_of_a_subscription_are_forgotten_oldest_first(store):
+    due = [owed("a", seq) for seq in range(1, 8)] + [owed("b", seq) for seq in range(1, 3)]
+    await store.advance("webhooks", 7, due)
+    dead = [dataclasses.replace(one, state=DeliveryState.DEAD, last_error="gone") for one in due]
+    assert await store.bury(dead[:2], 3) == 0
+    assert await store.bury(dead[2:6] + dead[7:], 3) == 3
+    assert await store.deliveries(DeliveryState.DEAD) == sorted(dead[3:6] + dead[7:], key=in_log_order)
+    assert await store.deliveries() == [due[6]]
+    assert await store.bury([], 3) == 0
+
+
+def in_log_order(delivery: Delivery) -> tuple[int, str]:
+    return delivery.seq, delivery.subscription_id
+
+
+# --- MQTT client identifiers -----------------------------------------------------------------------------------------
+
+KEPT_S = 1_000.0
+
+
+def claim(identifier: str, client_id: str, now_s: float, **more) -> IdentifierClaim:
+    return IdentifierClaim(identifier, client_id, now_s, now_s - KEPT_S, **{"most": 3, **more})
+
+
+async def test_an_identifier_is_its_clients_until_it_was_not_seen_for_long(store):
+    assert await store.claim_identifier(claim("x", "a", 0.0)) == IdentifierOwner("a", 1)
+    assert await store.claim_identifier(claim("x", "b", KEPT_S)) == IdentifierOwner("a")
+    assert await store.claim_identifier(claim("x", "a", KEPT_S)) == IdentifierOwner("a", 2)
+    assert await store.claim_identifier(claim("x", "b", 2 * KEPT_S)) == IdentifierOwner("a")
+    assert await store.claim_identifier(claim("x", "b", 2 * KEPT_S + 1)) == IdentifierOwner("b", 1)
+    assert await store.claim_identifier(claim("x", "a", 2 * KEPT_S + 2)) == IdentifierOwner("b")
+
+
+async def test_a_refused_claim_prolongs_nothing(store):
+    await store.claim_identifier(claim("x", "a", 0.0))
+    await store.claim_identifier(claim("x", "b", KEPT_S))
+    assert (await store.claim_identifier(claim("x", "b", KEPT_S + 1))).client_id == "b"
+
+
+async def test_a_client_that_is_still_there_has_not_come_back(store):
+    await store.claim_identifier(claim("x", "a", 0.0))
+    assert await store.claim_identifier(claim("x", "a", 1.0, comes=False)) == IdentifierOwner("a", 1)
+
+
+async def test_beyond_its_bound_a_client_loses_what_it_used_once_then_the_oldest_never_what_it_holds(store):
+    for at_s, name in enumerate(("steady", "steady", "held", "once")):
+        assert (await store.claim_identifier(claim(name, "a", at_s))).lost == ()
+    await store.claim_identifier(claim("other", "b", 4.0))
+    assert (await store.claim_identifier(claim("new", "a", 5.0, holds=frozenset({"held"})))).lost == ("once",)
+    assert (await store.claim_identifier(claim("newer", "a", 6.0, holds=frozenset({"held"})))).lost == ("new",)
+    assert (await store.claim_identifier(claim("newest", "a", 7.0))).lost == ("held",)
+    assert (await store.claim_identifier(claim("held", "b", 8.0))).client_id == "b"
+    assert (await store.claim_identifier(claim("steady", "b", 8.0))).client_id == "a"
+
+
+async def test_of_two_clients_that_come_by_a_new_identifier_at_once_one_has_it(opened):
+    stores = [await opened(), await opened()]
+    claims = [claim("x", client, 0.0) for client in ("a", "b") * 5]
+    owners = await asyncio.gather(*(stores[n % 2].claim_identifier(one) for n, one in enumerate(claims)))
+    assert len({owner.client_id for owner in owners}) == 1
+
+
 # --- pruning ---------------------------------------------------------------------------------------------------------
 
 
@@ -241,9 +322,11 @@ async def large(store):
 
 
 async def test_ten_thousand_events_and_their_log_are_read_in_well_under_a_second(large):
-    async with asyncio.timeout(1):
-        head, found = await large.objects()
+    """By the processor's time, which other programs on the machine take nothing of."""
+    began_s = time.process_time()
+    head, found = await large.objects()
     assert (head, len(found)) == (11_000, 11_000)
-    async with asyncio.timeout(1):
-        changes = await large.changes(0, limit=11_000)
+    between_s = time.process_time()
+    changes = await large.changes(0, limit=11_000)
     assert [change.seq for change in changes] == list(range(1, 11_001))
+    assert max(between_s - began_s, time.process_time() - between_s) < 1

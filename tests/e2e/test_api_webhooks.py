@@ -1,6 +1,7 @@
 """Webhooks of a real server: signed, broken and mended, replayed, and told of reads (HOOK-04, HOOK-07, NOTIF-13)."""
 
 import asyncio
+import contextlib
 import json
 import time
 
@@ -54,17 +55,26 @@ class Receiver:
             await self.heard.wait_for(lambda: len(self.calls) >= count)
 
 
-@pytest.fixture
-async def hook():
-    taker = Receiver()
+@contextlib.asynccontextmanager
+async def serving(taker):
+    """A receiver at work."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", taker.handle)
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     taker.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    yield taker
-    await runner.cleanup()
+    try:
+        yield taker
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def hook():
+    taker = Receiver()
+    async with serving(taker):
+        yield taker
 
 
 def wish(hook, program, *operations, kinds=("EVENT",)):
@@ -246,3 +256,52 @@ async def test_no_ven_learns_what_another_reads(bl, c1, c2, program, hook):
     (await c2.get(f"/events/{other['id']}")).shows(200)
     await hook.wait_for(1)
     assert hook.told == [f"READ {other['id']}"]
+
+
+# --- rewritten while something is owed, and bounded ------------------------------------------------------------------
+
+
+@pytest.fixture
+async def other_hook():
+    taker = Receiver()
+    async with serving(taker):
+        yield taker
+
+
+async def test_a_put_that_moves_entries_while_something_is_owed_loses_nothing(launch, http, hook, other_hook):
+    with launch({"webhooks.first_retry_s": "0.05", "webhooks.longest_retry_s": "0.1"}) as vtn:
+        bl, c1 = (Party(http, vtn.url, vtn.token(name)) for name in ("bl", "c1"))
+        program = await bl.made("/programs", {"programName": fresh("p")})
+        body = wish(hook, program, "CREATE")
+        body["objectOperations"] += wish(other_hook, program, "CREATE")["objectOperations"]
+        made = await c1.made("/subscriptions", body)
+        other_hook.status = 503
+        event = await bl.made("/events", {"programID": program["id"]})
+        await hook.wait_for(1)
+        await other_hook.wait_for(1)
+        body["objectOperations"].reverse()
+        (await c1.put(f"/subscriptions/{made['id']}", body)).shows(200)
+        other_hook.status, calls = 200, len(other_hook.calls)
+        await other_hook.wait_for(calls + 1)
+        assert hook.told == [f"CREATE {event['id']}"]
+        assert set(other_hook.told) == {f"CREATE {event['id']}"}
+
+
+async def test_new_callback_urls_are_bounded_by_client_whether_they_echo_or_not(launch, http, hook):
+    bounds = {"challenges_per_request": 3, "challenges_per_client_and_minute": 4, "challenges_per_host_and_minute": 9}
+    with launch({f"bounds.delivery.{name}": str(value) for name, value in bounds.items()}) as vtn:
+        c1, c2 = (Party(http, vtn.url, vtn.token(name)) for name in ("c1", "c2"))
+        entry = {"objects": ["EVENT"], "operations": ["CREATE"]}
+        body = {"clientName": "x", "objectOperations": [{**entry, "callbackUrl": f"{hook.url}/{n}"} for n in range(4)]}
+        assert (await c1.post("/subscriptions", body)).shows(400).paths() == ["$.objectOperations"]
+        assert hook.challenges == 0
+        body["objectOperations"] *= 20
+        body["objectOperations"] = [one for one in body["objectOperations"] if not one["callbackUrl"].endswith("3")]
+        made = await c1.made("/subscriptions", body)
+        assert hook.challenges == 3
+        (await c1.put(f"/subscriptions/{made['id']}", body)).shows(200)
+        refused = await c1.post("/subscriptions", body)
+        assert (refused.status, 1 <= int(refused.headers["Retry-After"]) <= 60) == (429, True)
+        assert hook.challenges == 3
+        await c2.made("/subscriptions", body)
+        assert hook.challenges == 6

@@ -112,8 +112,8 @@ async def test_what_is_owed_is_stored_with_the_cursor_before_anything_is_sent(ma
     await made.subscribe("S", "c1", "http://127.0.0.1:9/")
     event = await made.event("E", "P")
     with pytest.raises(ZeroDivisionError):
-        await Relay(made.store, WebhookOutlet(made.audience, feed), made.wake, POLL_S).run()
-    assert fed == [Delivery("S", 0, event.seq, Operation.CREATE)]
+        await Relay(made.store, WebhookOutlet(made.audience, feed, lambda: 7.0), made.wake, POLL_S).run()
+    assert fed == [Delivery("S", 0, event.seq, Operation.CREATE, host="127.0.0.1:9", since_s=7.0)]
     assert list(await made.store.deliveries()) == fed
     assert await made.store.cursor("webhooks") == event.seq
 

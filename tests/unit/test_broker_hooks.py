@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt, Server
 from vtn.endpoints.brokerhooks import MOST_SESSIONS, REFUSED, Connections, Gatekeeper, broker_hooks
 from vtn.errors import Unauthenticated
 from vtn.notifiers.brokerkeys import payload_bytes
+from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import Client, Role
+from vtn.storage.sql import open_store
 
 NOW_S = 1_000.0
 CONFIG = Path(__file__).parents[2] / "config"
@@ -30,13 +33,13 @@ class Now:
 class Hall:
     """As much of the hall as the hooks look at: `token-CLIENT` is a token, and it dies a minute from the start."""
 
-    def __init__(self) -> None:
+    def __init__(self, store) -> None:
         self.held = {name: Client(name, role, (), "", "", 0.0) for name, role in (("bl", Role.BL), ("c1", Role.VEN))}
         self.vens = {"c1": types.SimpleNamespace(id="V1")}
         self.desk = types.SimpleNamespace(admit=self.admit)
         self.registry = types.SimpleNamespace(current=self.nothing, standing=self.held.get)
         self.core = types.SimpleNamespace(
-            store=None, model=types.SimpleNamespace(current=self.nothing, ven_of=self.vens.get)
+            store=store, model=types.SimpleNamespace(current=self.nothing, ven_of=self.vens.get)
         )
 
     async def nothing(self, *_):
@@ -50,8 +53,16 @@ class Hall:
 
 
 @pytest.fixture
-def hall():
-    return Hall()
+async def hall(tmp_path):
+    store = await open_store(f"sqlite:///{tmp_path / 'vtn.db'}", shared_dir=tmp_path)
+    yield Hall(store)
+    await store.close()
+
+
+def keeper_of(hall, now, settings):
+    """The gatekeeper of a broker with these settings."""
+    identifiers = Identifiers(hall.core.store, DeliveryBounds(), hall.registry.standing, now)
+    return Gatekeeper(hall, settings, identifiers, now)
 
 
 @pytest.fixture
@@ -61,7 +72,7 @@ def now():
 
 @pytest.fixture
 def keeper(hall, now):
-    return Gatekeeper(hall, Mqtt(mode="external", url="mqtts://b", username="evtn", password="own"), now)
+    return keeper_of(hall, now, Mqtt(mode="external", url="mqtts://b", username="evtn", password="own"))
 
 
 def login(name, mqtt_id, token=None):
@@ -96,12 +107,32 @@ async def test_topics_follow_from_what_the_client_is_at_the_time_of_the_question
     assert not await listens(keeper, "c1", "a")
 
 
-async def test_an_identifier_is_its_clients_until_the_token_dies(keeper, now):
+async def test_an_identifier_is_its_clients_for_as_long_as_a_session_may_be_stored(hall, keeper, now):
     assert (await keeper.user(login("c1", "charger"))).allowed
-    assert not (await keeper.user(login("bl", "charger"))).allowed
-    assert (await keeper.user(login("c1", "charger"))).allowed
-    now.s += 60
+    other = keeper_of(hall, now, Mqtt(mode="external", url="mqtts://b"))
+    for asked in (keeper, other):
+        with pytest.raises(Unauthenticated, match="belongs to another client"):
+            await asked.user(login("bl", "charger"))
+    assert (await other.user(login("c1", "charger"))).allowed
+    now.s += DeliveryBounds().mqtt_session_kept_s
+    with pytest.raises(Unauthenticated):
+        await keeper.user(login("bl", "charger"))
+    now.s += 2 * 86_400
     assert (await keeper.user(login("bl", "charger"))).allowed
+    with pytest.raises(Unauthenticated):
+        await other.user(login("c1", "charger"))
+
+
+@pytest.mark.parametrize("identifier", ["c1", "c1:meter", "c1/agent/2"])
+async def test_an_identifier_with_a_clients_name_is_that_clients_before_it_ever_came(keeper, identifier):
+    with pytest.raises(Unauthenticated, match="names another client"):
+        await keeper.user(login("bl", identifier))
+    assert (await keeper.user(login("c1", identifier))).allowed
+
+
+@pytest.mark.parametrize("identifier", ["c1-meter", "c10", "auto-5F3A", "bl:c1", ":", "/c1"])
+async def test_any_other_identifier_is_whoever_comes_first(keeper, identifier):
+    assert (await keeper.user(login("bl", identifier))).allowed
 
 
 @pytest.mark.parametrize(
@@ -117,13 +148,13 @@ async def test_a_token_that_is_none_is_an_error_in_words(keeper):
 
 
 async def test_without_a_password_of_its_own_nobody_is_the_vtn(hall, now):
-    keeper = Gatekeeper(hall, Mqtt(mode="external", url="mqtts://b", username="evtn"), now)
+    keeper = keeper_of(hall, now, Mqtt(mode="external", url="mqtts://b", username="evtn"))
     assert await keeper.user({"username": "evtn", "password": ""}) == REFUSED
 
 
 async def test_anonymously_everyone_may_listen_to_shared_topics_and_only_the_vtn_publish(hall, now):
     settings = Mqtt(mode="external", url="mqtts://b", username="evtn", password="own", authentication="ANONYMOUS")
-    keeper = Gatekeeper(hall, settings, now)
+    keeper = keeper_of(hall, now, settings)
     assert (await keeper.user({})).allowed
     assert not (await keeper.user(login("evtn", "a", "guess"))).allowed
     assert await listens(keeper, "", "a")
@@ -147,28 +178,17 @@ def test_what_is_remembered_of_a_client_is_bounded_and_costs_no_other_client():
         known.note("c2", f"id-{number}", NOW_S)
     assert known.expired("c1", "kept", NOW_S)
     assert sum(known.expired("c2", f"id-{number}", NOW_S) for number in range(10 * MOST_SESSIONS)) == MOST_SESSIONS
-    assert not known.taken("c1", "id-0", NOW_S - 1)
-    assert known.taken("c1", f"id-{10 * MOST_SESSIONS - 1}", NOW_S - 1)
-
-
-def test_an_identifier_that_changed_hands_is_forgotten_by_its_last_holder_only():
-    known = Connections()
-    known.note("c1", "shared", NOW_S)
-    known.note("c2", "shared", NOW_S + 60)
-    for number in range(MOST_SESSIONS):
-        known.note("c1", f"id-{number}", NOW_S)
-    assert known.taken("c1", "shared", NOW_S)
 
 
 def test_hooks_exist_only_with_a_password(hall):
-    assert broker_hooks(hall, Mqtt()) == {}
-    assert len(broker_hooks(hall, Mqtt(hook_password="word"))) == 5
+    assert broker_hooks(hall, Mqtt(), DeliveryBounds()) == {}
+    assert len(broker_hooks(hall, Mqtt(hook_password="word"), DeliveryBounds())) == 5
 
 
 @pytest.mark.parametrize(("name", "broker"), [("mosquitto.example.conf", "mosquitto"), ("emqx.example.hocon", "emqx")])
 def test_the_example_configurations_ask_where_the_vtn_answers(hall, name, broker):
     text = (CONFIG / name).read_text()
-    answered = broker_hooks(hall, Mqtt(hook_password="word"))
+    answered = broker_hooks(hall, Mqtt(hook_password="word"), DeliveryBounds())
     assert set(re.findall(r"/mqtt/[a-z/]+", text)) == {path for path in answered if f"/{broker}/" in path}
 
 

@@ -42,7 +42,10 @@ class Overseer:
 @pytest.fixture
 def door(tmp_path):
     """An authorisation that has let in two Business Logic clients, one of which is revoked since."""
-    made = Authorisation(load_keys(tmp_path / "keys"), "", Audience(b1=BL), identify=None, now_s=lambda: 0.0)
+    absent = {"identify": None, "identifiers": None, "forget": None}
+    made = Authorisation(
+        load_keys(tmp_path / "keys"), "", Audience(b1=BL), **absent, most_sessions=1, now_s=lambda: 0.0
+    )
     made._sessions = {n: Session("SERVER", n, name, name, BL, None) for n, name in ((1, "b1"), (2, "b2"), (3, "b3"))}
     return made
 

@@ -1,11 +1,23 @@
 """The clock: one simulated instant for all processes."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from freezegun import freeze_time
 
-from vtn.clock import GatedClock, RealClock, SimulatedClock, open_gate, parse_clock, print_clock
+from vtn import clock as module
+from vtn.clock import (
+    GatedClock,
+    RealClock,
+    SimulatedClock,
+    open_gate,
+    parse_clock,
+    print_clock,
+    sleep_for,
+    sleep_until,
+    still_waits,
+)
 
 START = datetime(2026, 7, 15, 22, tzinfo=UTC)
 
@@ -53,3 +65,48 @@ def test_a_clock_is_printed_and_parsed_alike(clock):
 def test_a_clock_that_makes_no_sense_is_refused(text):
     with pytest.raises(ValueError, match=r"."):
         parse_clock(text)
+
+
+class SetClock:
+    """A clock that a test sets; what it is asked for is real time."""
+
+    def __init__(self) -> None:
+        self.shows = START
+
+    def now(self):
+        return self.shows
+
+    def real_seconds_until(self, at):
+        return max(0.0, (at - self.shows).total_seconds())
+
+
+async def test_a_while_is_as_long_whatever_the_clock_is_set_to_meanwhile():
+    clock = SetClock()
+    async with asyncio.timeout(5):
+        waiting = asyncio.create_task(sleep_for(clock, 0.05))
+        await asyncio.sleep(0)
+        clock.shows -= timedelta(hours=1)
+        await waiting
+
+
+async def test_whoever_waits_for_an_instant_sees_a_clock_that_is_set_forward(monkeypatch):
+    monkeypatch.setattr(module, "LONGEST_NAP_S", 0.01)
+    clock = SetClock()
+    async with asyncio.timeout(5):
+        waiting = asyncio.create_task(sleep_until(clock, START + timedelta(hours=1)))
+        await asyncio.sleep(0)
+        clock.shows += timedelta(hours=2)
+        await waiting
+
+
+@pytest.mark.parametrize(
+    ("now_s", "waits"), [(-3600, False), (-1, False), (0, True), (59, True), (60, False), (3600, False)]
+)
+def test_a_wait_that_was_written_down_is_over_for_a_clock_that_was_set_back_before_it(now_s, waits):
+    until = START + timedelta(seconds=60)
+    assert still_waits(START, until, START + timedelta(seconds=now_s)) is waits
+
+
+def test_without_an_end_nothing_waits_and_without_a_beginning_only_the_end_counts():
+    assert not still_waits(START, None, START)
+    assert still_waits(None, START, START - timedelta(hours=1))

@@ -383,4 +383,4 @@ def test_translation_leaves_its_input_alone():
     before = document.render(body)
     objects.read(EVENT, body, is_bl=True)
     assert document.render(body) == before
-    assert dataclasses.asdict(NOTHING) == {"types": {}, "version": None, "http_words": False}
+    assert dataclasses.asdict(NOTHING) == {"types": {}, "version": None, "http_words": False, "entries": None}

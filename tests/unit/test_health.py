@@ -23,6 +23,7 @@ class Figures:
     published: int = 0
     attempts: dict = dataclasses.field(default_factory=dict)
     positions: dict | None = dataclasses.field(default_factory=lambda: {"mqtt": 5, "webhooks": 5})
+    webhooks: dict = dataclasses.field(default_factory=lambda: {"overdue": 0, "hosts_away": 0})
 
 
 class Store:
@@ -168,6 +169,12 @@ async def test_the_age_of_what_is_owed_is_told(checked):
     figures = (await checked())["webhooks"].figures
     assert (figures["pending"], figures["dead"]) == (2, 1)
     assert figures["oldest_s"] >= 600
+
+
+async def test_a_receiver_that_waits_longer_than_the_longest_retry_makes_things_late(checked):
+    found = (await checked(webhooks={"overdue": 2, "hosts_away": 1, "withdrawn_entry": 3}))["webhooks"]
+    assert (found.state, found.words) == (State.LATE, "2 receivers wait for longer than the longest retry")
+    assert (found.figures["hosts_away"], found.figures["withdrawn_entry"]) == (1, 3)
 
 
 def test_who_has_nothing_to_do_never_stands_still(watch):

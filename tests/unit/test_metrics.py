@@ -15,7 +15,12 @@ from vtn.errors import Unavailable
 from vtn.storage.ports import Backlog
 
 NOTIFIERS = SimpleNamespace(
-    broker=True, sessions=3, published=7, attempts={"taken": 5, "failed": 2}, positions={"mqtt": 8, "webhooks": 10}
+    broker=True,
+    sessions=3,
+    published=7,
+    attempts={"taken": 5, "failed": 2},
+    positions={"mqtt": 8, "webhooks": 10},
+    webhooks={"overdue": 1, "hosts_away": 2, "withdrawn_entry": 3},
 )
 BACKLOG = Backlog(4, 1, "2026-07-15T16:00:00.000000Z")
 
@@ -84,6 +89,9 @@ def test_log_relay_and_notifiers_are_told(hall):
     assert value("evtn_read_model_lag") == 1
     assert value("evtn_notifications_published_total") == 7
     assert value("evtn_webhook_attempts_total", outcome="failed") == 2
+    assert value("evtn_deliveries_untaken_total", why="withdrawn_entry") == 3
+    assert value("evtn_deliveries_untaken_total", why="overdue") is None
+    assert (value("evtn_webhooks_overdue"), value("evtn_webhook_hosts_away")) == (1, 2)
     assert value("evtn_relaying") == 1
     assert value("evtn_relay_lag", outlet="mqtt") == 2
     assert value("evtn_broker_connected") == 1
@@ -95,7 +103,7 @@ def test_log_relay_and_notifiers_are_told(hall):
 
 
 def test_what_is_not_known_is_left_out(hall):
-    unknown = SimpleNamespace(broker=None, sessions=None, published=0, attempts={}, positions=None)
+    unknown = SimpleNamespace(broker=None, sessions=None, published=0, attempts={}, positions=None, webhooks={})
     value = scraped(hall, unknown, None)
     assert value("evtn_database_up") == 0
     assert value("evtn_relaying") == 0

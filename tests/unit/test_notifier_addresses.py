@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vtn.config import Settings
 from vtn.notifiers import station
 from vtn.notifiers.addresses import refusal
-from vtn.notifiers.webhook import retry_delay_s
+from vtn.scheduling import retry_delay_s
 
 REFUSED = {
     "loopback": [

@@ -1,56 +1,48 @@
-"""Timers: call me at T, call me every so often."""
+"""Waiting: by durations, which no step of the clock on the wall makes longer."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from vtn.scheduling import Timers
+import pytest
 
+from vtn.scheduling import Timers, left_s
 
-async def test_a_call_comes_at_its_time_and_at_once_when_that_has_passed():
-    came = []
-    async with Timers() as timers, asyncio.timeout(5):
-        both = asyncio.Event()
-
-        def note(name):
-            came.append(name)
-            if len(came) == 2:
-                both.set()
-
-        timers.at(datetime.now(UTC) + timedelta(seconds=0.1), lambda: note("soon"))
-        timers.at(datetime.now(UTC) - timedelta(hours=1), lambda: note("past"))
-        await both.wait()
-    assert came == ["past", "soon"]
+SHORT, HOUR_S = timedelta(seconds=0.01), 3600.0
 
 
-async def test_a_call_taken_back_does_not_come():
-    came = []
-    async with Timers() as timers, asyncio.timeout(5):
-        take_back = timers.at(datetime.now(UTC) + timedelta(seconds=0.05), lambda: came.append("no"))
-        take_back()
-        take_back()
-        await timers.wait_until(datetime.now(UTC) + timedelta(seconds=0.15))
-    assert came == []
-
-
-async def test_a_repeated_call_comes_again_and_again():
+async def test_a_repeated_call_comes_again_and_again_although_one_failed():
     async with Timers() as timers, asyncio.timeout(5):
         third = asyncio.Event()
         calls = []
 
         async def call():
             calls.append(1)
+            if len(calls) == 1:
+                raise ZeroDivisionError
             if len(calls) == 3:
                 third.set()
 
-        timers.every(timedelta(seconds=0.05), call, first=datetime.now(UTC))
+        timers.every(SHORT, call, first=timedelta())
         await third.wait()
 
 
-async def test_waiting_can_be_cancelled():
-    async with Timers() as timers:
-        waiting = asyncio.ensure_future(timers.wait_until(datetime.now(UTC) + timedelta(hours=1)))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        assert waiting.cancelled()
-        assert timers._scheduler.get_jobs() == []
+async def test_what_is_repeated_ends_with_its_timers():
+    begun = asyncio.Event()
+
+    async def call():
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        async with Timers() as timers:
+            timers.every(SHORT, call, first=timedelta())
+            await begun.wait()
+    assert [task.done() for task in timers._tasks] == [True]
+
+
+@pytest.mark.parametrize(
+    ("until_s", "now_s", "left"),
+    [(100.0, 40.0, 60.0), (100.0, 100.0, 0.0), (100.0, 4e9, 0.0), (100.0, 100.0 - HOUR_S, 60.0), (100.0, -1e9, 60.0)],
+)
+def test_a_wait_that_was_written_down_never_grows_when_the_clock_is_set_back(until_s, now_s, left):
+    assert left_s(until_s, now_s, 60.0) == left

@@ -23,7 +23,10 @@ from ven_adapters.contract import (
     Validity,
 )
 from ven_adapters.ven import directives
+from ven_adapters.ven.car import Car
 from ven_adapters.ven.directives import MAX_ATTEMPTS, TRANSITIONS, Held, IllegalTransition, move
+from ven_adapters.ven.reconcile import Do, reconcile
+from vtn.clock import still_waits
 
 S = DirectiveState
 LIFE = {
@@ -168,6 +171,16 @@ def test_every_error_leads_to_retry_doubt_or_an_end(code):
     else:
         driver = code is ErrorCode.USER_OVERRIDE
         assert (held.state, held.error) == (S.OVERRIDDEN if driver else S.REJECTED, code)
+
+
+def test_a_wait_is_over_when_the_clock_was_set_back_to_before_it():
+    held = directives.refused(sent(), BackendError(ErrorCode.OUTCOME_UNKNOWN, "x"), at(100), 0.5)
+    doubted = directives.doubted(held, BackendError(ErrorCode.BACKEND_TRANSIENT, "x"), at(200), 0.5)
+    for waiting, since_s in ((held, 100), (doubted, 200)):
+        assert still_waits(waiting.changed_at, waiting.retry_at, at(since_s))
+        assert not still_waits(waiting.changed_at, waiting.retry_at, at(since_s - 1))
+        step = reconcile(None, Car(waiting), None, at(since_s - 3600))
+        assert step.do is Do.READ
 
 
 def test_a_wait_that_the_backend_names_is_never_cut_short():

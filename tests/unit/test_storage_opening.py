@@ -1,13 +1,18 @@
 """Opening a database: its address, its schema, and what is said when it cannot be used."""
 
 import sqlite3
+from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import create_engine
 
 from vtn.errors import CannotStart
-from vtn.storage import migrations
+from vtn.storage import migrations, relay_state
+from vtn.storage.ports import Delivery, DeliveryState
 from vtn.storage.sql import open_store
+from vtn.wire.enumerations import Operation
 
 SECRET = "hunter2"
 
@@ -88,3 +93,17 @@ async def test_a_restored_database_is_not_thought_to_be_ahead(tmp_path):
     again = await open_store(url, shared_dir=tmp_path)
     assert again.shared_head() == 0
     await again.close()
+
+
+def test_what_is_owed_before_the_schema_is_raised_is_owed_after_it(connection):
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0002")
+    connection.exec_driver_sql(
+        "INSERT INTO deliveries (subscription_id, entry, seq, operation, state, attempts, next_at_s, last_error)"
+        " VALUES ('s', 1, 7, 'CREATE', 'PENDING', 3, 0.5, 'answered 500')"
+    )
+    migrations.upgrade(connection)
+    held = relay_state.deliveries(connection, DeliveryState.PENDING, 10)
+    assert held == [Delivery("s", 1, 7, Operation.CREATE, attempts=3, next_at_s=0.5, last_error="answered 500")]

@@ -57,4 +57,11 @@ def test_a_bucket_never_gives_more_than_burst_and_rate_allow(gaps_s):
 
 def test_a_clock_that_steps_back_gives_nothing_away():
     bucket, _ = take(full_bucket(1, 1.0, NOON), NOON)
-    assert take(bucket, NOON - timedelta(hours=1))[1] > 0
+    bucket, wait_s = take(bucket, NOON - timedelta(hours=1))
+    assert wait_s == 1.0
+
+
+def test_a_clock_that_steps_back_keeps_nobody_waiting():
+    bucket, _ = take(full_bucket(1, 1.0, NOON), NOON)
+    bucket, wait_s = take(bucket, NOON - timedelta(hours=1))
+    assert take(bucket, NOON - timedelta(hours=1) + timedelta(seconds=wait_s))[1] == 0.0

@@ -24,7 +24,7 @@ from ven_adapters.transport.book import Book
 from ven_adapters.transport.cars import Cars, Pace
 from ven_adapters.transport.sightings import age_s
 from ven_adapters.transport.windows import Verdict, Window, judge, restoration, steps
-from vtn.clock import Clock, sleep_until
+from vtn.clock import Clock, sleep_for, sleep_until
 
 # Success by another name: the car already is as asked.
 DONE = frozenset({ErrorCode.ALREADY_IN_STATE, ErrorCode.LIMIT_REACHED})
@@ -287,4 +287,4 @@ class Keeping:
             raise BackendError(ErrorCode.EXPIRED, "not_after: has passed")
 
     async def _nap(self, wait_s: float) -> None:
-        await sleep_until(self._clock, self._clock.now() + timedelta(seconds=wait_s))
+        await sleep_for(self._clock, wait_s)

@@ -26,6 +26,8 @@ class DayQuota:
         """Book a call before it leaves; QUOTA_EXHAUSTED, with the seconds to wait, when there is none left."""
         self._calls = [at for at in self._calls if abs(now - at) < DAY]
         free_at = self._calls[0] + DAY if len(self._calls) >= self._most else now
+        if self._closed_until is not None and self._closed_until > now + AFTER_REFUSAL:  # the clock was set back
+            self._closed_until = now + AFTER_REFUSAL
         free_at = max(free_at, self._closed_until or now)
         if free_at > now:
             wait_s = (free_at - now).total_seconds()

@@ -60,11 +60,13 @@ def full_bucket(capacity: float, per_s: float, at: datetime) -> Bucket:
 
 
 def take(bucket: Bucket, now: datetime, cost: float = 1.0) -> tuple[Bucket, float]:
-    """Take one call (or `cost`): the bucket afterwards and 0.0, or it unspent and the seconds until enough is there."""
+    """Take one call (or `cost`): the bucket afterwards and 0.0, or it unspent and the seconds until enough is there.
+
+    From a clock that was set back the bucket goes on as full as it was.
+    """
     elapsed_s = max(0.0, (now - bucket.at).total_seconds())
     tokens = min(bucket.capacity, bucket.tokens + elapsed_s * bucket.per_s)
-    at = max(now, bucket.at)
     if tokens >= cost:
-        return dataclasses.replace(bucket, tokens=tokens - cost, at=at), 0.0
+        return dataclasses.replace(bucket, tokens=tokens - cost, at=now), 0.0
     wait_s = (cost - tokens) / bucket.per_s if bucket.per_s > 0 else float("inf")
-    return dataclasses.replace(bucket, tokens=tokens, at=at), wait_s
+    return dataclasses.replace(bucket, tokens=tokens, at=now), wait_s

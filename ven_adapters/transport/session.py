@@ -9,7 +9,6 @@ import dataclasses
 import random
 import time
 from collections.abc import Mapping
-from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +18,7 @@ import orjson
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.problems import parse_problem
 from ven_adapters.transport.retry import Bucket, RetryPolicy, decide, full_bucket, take
-from vtn.clock import Clock, sleep_until
+from vtn.clock import Clock, sleep_for
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 TOKEN_MARGIN_S = 60.0
@@ -120,7 +119,7 @@ class Session:
                 decision = decide(error, attempt, self._policy, self._dice.random())
                 if not decision.again:
                     raise
-            await sleep_until(self._clock, self._clock.now() + timedelta(seconds=decision.wait_s))
+            await sleep_for(self._clock, decision.wait_s)
 
     def _pay(self, call: Call) -> None:
         now = self._clock.now()

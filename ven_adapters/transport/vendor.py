@@ -12,7 +12,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from ven_adapters.transport.session import (
     Session,
 )
 from ven_adapters.transport.windows import Window
-from vtn.clock import Clock, sleep_until
+from vtn.clock import Clock, sleep_for
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "url": (str,),
@@ -89,7 +89,7 @@ class VendorSettings:
 
     async def wait(self, wait_s: float) -> None:
         """Let so many seconds pass on the shared clock."""
-        await sleep_until(self.clock, self.clock.now() + timedelta(seconds=wait_s))
+        await sleep_for(self.clock, wait_s)
 
 
 def vendor_settings(name: str, settings: Mapping[str, Any], usual: Limits | None = None) -> VendorSettings:

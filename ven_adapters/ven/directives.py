@@ -248,7 +248,7 @@ def _retry_at(held: Held, error: BackendError, now: datetime, chance: float) -> 
 
 def doubted(held: Held, error: BackendError, now: datetime, chance: float) -> Held:
     """The doubt could not be settled: ask again later."""
-    return dataclasses.replace(held, retry_at=_retry_at(held, error, now, chance))
+    return dataclasses.replace(held, retry_at=_retry_at(held, error, now, chance), changed_at=now)
 
 
 def never_arrived(held: Held, now: datetime) -> Held:

@@ -22,6 +22,7 @@ from ven_adapters.ven.directives import (
     move,
     settings_before,
 )
+from vtn.clock import still_waits
 
 MIN_DWELL_S = 300
 SENDS_PER_HOUR = 12
@@ -109,7 +110,7 @@ def reconcile(
 
 def _read(car: Car, held: Held, now: datetime) -> Step:
     """A command that may have happened is read, never sent again blindly."""
-    if held.retry_at is not None and now < held.retry_at:
+    if still_waits(held.changed_at, held.retry_at, now):
         return Step(Do.NOTHING, car)
     return Step(Do.READ, dataclasses.replace(car, calling=True), held)
 
@@ -161,8 +162,9 @@ def _asked_w(kind: DirectiveKind, power_w: int | None) -> int | None:
 def _keep(desire: Desire, car: Car, held: Held, snapshot: Snapshot | None, now: datetime) -> Step:
     """The same is wanted still: send what is due again, assert what the car forgot, else leave it."""
     if held.state is DirectiveState.REQUESTED:
-        due = held.retry_at is None or now >= held.retry_at
-        if not due or held.attempts >= MAX_ATTEMPTS or now > held.directive.not_after or _overdrawn(car, desire, now):
+        waits = still_waits(held.changed_at, held.retry_at, now)
+        late = held.attempts >= MAX_ATTEMPTS or now > held.directive.not_after
+        if waits or late or _overdrawn(car, desire, now):
             return Step(Do.NOTHING, car)
         return Step(Do.SUBMIT, _calling(car, held, now), held)
     if not _forgotten(held, now):

@@ -169,10 +169,10 @@ class Party:
         """An access token, renewed when it is about to die; None for nobody."""
         if self._credentials is None:
             return self._token
-        if renew or time.time() > self._token_dies_s - RENEW_BEFORE_S:
+        if renew or time.monotonic() > self._token_dies_s - RENEW_BEFORE_S:
             answer = (await self.ask_token({})).shows(200).object
             self._token = str(answer["access_token"])
-            self._token_dies_s = time.time() + float(answer.get("expires_in", 3600))
+            self._token_dies_s = time.monotonic() + float(answer.get("expires_in", 3600))
         return self._token
 
     async def token_url(self) -> str:

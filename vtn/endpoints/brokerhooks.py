@@ -21,10 +21,12 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt
 from vtn.endpoints.door import AiohttpHandler, Hall, credentials, read_body
 from vtn.errors import Fault, Rejected, TooLarge, Unauthenticated, VtnError
 from vtn.rules import topics
+from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import Client, Role
 
 LONGEST_QUESTION = 16_384
@@ -50,31 +52,21 @@ Judge = Callable[[Question], Awaitable[Verdict]]
 
 
 class Connections:
-    """By whom each MQTT client identifier was last used, and until when its token holds; the oldest of a client go.
+    """Until when the token of each session holds, by its MQTT client identifier; the oldest of a client go.
 
     A broker may keep identifiers to itself; then they are empty, belong to nobody, and a client's last token counts.
     """
 
     def __init__(self) -> None:
         self._until_s: dict[str, dict[str, float]] = {}
-        self._holders: dict[str, str] = {}
 
     def note(self, client_id: str, mqtt_id: str, until_s: float) -> None:
         """A client has connected."""
         own = self._until_s.setdefault(client_id, {})
         before_s = own.pop(mqtt_id, 0.0)
         if len(own) >= MOST_SESSIONS:
-            oldest = next(iter(own))
-            del own[oldest]
-            if self._holders.get(oldest) == client_id:
-                del self._holders[oldest]
+            del own[next(iter(own))]
         own[mqtt_id] = until_s if mqtt_id else max(before_s, until_s)
-        self._holders[mqtt_id] = client_id
-
-    def taken(self, client_id: str, mqtt_id: str, now_s: float) -> bool:
-        """Whether another client's session goes by this identifier: whoever connected as it would push that one out."""
-        holder = self._holders.get(mqtt_id, client_id) if mqtt_id else client_id
-        return holder != client_id and self._until_s[holder][mqtt_id] > now_s
 
     def expired(self, client_id: str, mqtt_id: str, now_s: float) -> bool:
         """Whether the token of this session is known to have died."""
@@ -82,10 +74,14 @@ class Connections:
 
 
 class Gatekeeper:
-    """Judges clients by the registry, the read model and their tokens; the VTN's own user by its password."""
+    """Judges clients by the registry, the read model and their tokens; the VTN's own user by its password.
 
-    def __init__(self, hall: Hall, settings: Mqtt, now_s: Callable[[], float]) -> None:
+    `identifiers` says whose an MQTT client identifier is.
+    """
+
+    def __init__(self, hall: Hall, settings: Mqtt, identifiers: Identifiers, now_s: Callable[[], float]) -> None:
         self._hall = hall
+        self._identifiers = identifiers
         self._settings = settings
         self._now_s = now_s
         self._connections = Connections()
@@ -100,8 +96,10 @@ class Gatekeeper:
         await self._current()
         principal = await self._hall.desk.admit(password)
         mqtt_id = _mqtt_id(question)
-        if principal.client_id != name or self._connections.taken(name, mqtt_id, self._now_s()):
+        if principal.client_id != name:
             return REFUSED
+        if mqtt_id:
+            await self._identifiers.claim(mqtt_id, name)
         self._connections.note(name, mqtt_id, principal.expires_at_s)
         return Verdict(allowed=True, until_s=principal.expires_at_s)
 
@@ -141,11 +139,14 @@ def _mqtt_id(question: Question) -> str:
     return question.get("clientid") or question.get("client_id", "")
 
 
-def broker_hooks(hall: Hall, settings: Mqtt, now_s: Callable[[], float] = time.time) -> dict[str, AiohttpHandler]:
+def broker_hooks(
+    hall: Hall, settings: Mqtt, bounds: DeliveryBounds, now_s: Callable[[], float] = time.time
+) -> dict[str, AiohttpHandler]:
     """The handlers (of POST) by path; none without `hook_password`."""
     if settings.hook_password is None:
         return {}
-    keeper, password = Gatekeeper(hall, settings, now_s), settings.hook_password
+    identifiers = Identifiers(hall.core.store, bounds, hall.registry.standing, now_s)
+    keeper, password = Gatekeeper(hall, settings, identifiers, now_s), settings.hook_password
     return {
         "/mqtt/mosquitto/user": _hook(password, keeper.user, _for_mosquitto),
         "/mqtt/mosquitto/superuser": _hook(password, keeper.superuser, _for_mosquitto),

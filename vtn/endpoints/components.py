@@ -33,7 +33,7 @@ REFUSALS: Mapping[int, str] = {
     408: "The body did not arrive in time; the connection ends.",
     409: "A name is taken, or a reference points at nothing.",
     413: "The body is larger than this server takes.",
-    429: "Too many token requests; `Retry-After` says when to come again.",
+    429: "Asked for too often; `Retry-After` says when to come again.",
     500: "The server failed; `instance` finds the story in its log.",
     501: "This server issues no tokens; `/auth/server` names who does.",
     503: "The database is out of reach; whether a write took effect is unknown.",

@@ -43,7 +43,8 @@ class NotifierFigures(Protocol):
     """What the notifiers of this process tell about themselves; `notifiers.figures.Figures` does.
 
     `broker` is None without MQTT; `positions` gives how far each outlet has read the change log, and is None while
-    another process relays.
+    another process relays. `webhooks` counts: `overdue` receivers have waited for longer than the longest retry,
+    `hosts_away` cannot be reached, and the rest is how deliveries ended without being taken.
     """
 
     @property
@@ -60,6 +61,9 @@ class NotifierFigures(Protocol):
 
     @property
     def positions(self) -> Mapping[str, int] | None: ...  # noqa: D102
+
+    @property
+    def webhooks(self) -> Mapping[str, int]: ...  # noqa: D102
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def looks(
         "disk": lambda: _disk(var),
         "broker": lambda: _broker(notifiers()),
         "relay": lambda: _relay(core, notifiers(), progress),
-        "webhooks": lambda: _webhooks(core),
+        "webhooks": lambda: _webhooks(core, notifiers()),
     }
 
 
@@ -195,9 +199,12 @@ async def _relay(core: Core, notifiers: NotifierFigures, progress: Progress) -> 
     return Finding(State.UP, "tells of every change", behind)
 
 
-async def _webhooks(core: Core) -> Finding:
+async def _webhooks(core: Core, notifiers: NotifierFigures) -> Finding:
     backlog = await core.store.backlog()
-    figures = {"pending": backlog.pending, "dead": backlog.dead, "oldest_s": backlog.oldest_s(core.clock.now())}
+    owed = {"pending": backlog.pending, "dead": backlog.dead, "oldest_s": backlog.oldest_s(core.clock.now())}
+    figures = {**owed, **notifiers.webhooks}
+    if overdue := notifiers.webhooks.get("overdue", 0):
+        return Finding(State.LATE, f"{overdue} receivers wait for longer than the longest retry", figures)
     return Finding(State.UP, "deliveries are owed and retried" if backlog.pending else "nothing is owed", figures)
 
 

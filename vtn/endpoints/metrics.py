@@ -26,6 +26,7 @@ from vtn.storage.ports import Backlog
 ISSUED = (HTTPStatus.OK,)
 Encoder = Callable[[Collector], bytes]
 REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
+STANDING = frozenset({"overdue", "hosts_away"})
 PROXY_HEADERS = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
 
 
@@ -96,6 +97,13 @@ def _notified(notifiers: NotifierFigures, head: int) -> Iterator[Metric]:
     for outcome, number in sorted(notifiers.attempts.items()):
         attempts.add_metric([outcome], number)
     yield attempts
+    ends = CounterMetricFamily("evtn_deliveries_untaken", "Deliveries that ended without a receiver.", labels=["why"])
+    for why, number in sorted(notifiers.webhooks.items()):
+        if why not in STANDING:
+            ends.add_metric([why], number)
+    yield ends
+    yield _gauge("evtn_webhook_hosts_away", "Hosts that cannot be reached.", notifiers.webhooks.get("hosts_away", 0))
+    yield _gauge("evtn_webhooks_overdue", "Receivers that wait too long.", notifiers.webhooks.get("overdue", 0))
     yield _gauge("evtn_relaying", "1 in the process that relays.", float(notifiers.positions is not None))
     lag = GaugeMetricFamily("evtn_relay_lag", "Changes that an outlet has not been told of.", labels=["outlet"])
     for outlet, position in sorted((notifiers.positions or {}).items()):

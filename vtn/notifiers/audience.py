@@ -5,7 +5,7 @@ has been deleted since is read from the log. This module knows nothing of HTTP a
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -14,6 +14,8 @@ from vtn.notifiers import faces
 from vtn.notifiers.departed import Departed
 from vtn.notifiers.recent import Recent
 from vtn.rules import recipients
+from vtn.rules.compat30 import side
+from vtn.rules.entries import host_of
 from vtn.rules.privacy import EVERYTHING, Lens, Match, Viewer
 from vtn.rules.recipients import Happening, State, Subscriber, Told
 from vtn.rules.topics import VenAudience
@@ -50,7 +52,7 @@ class Standing:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Callback:
-    """One call to make: for which entry of whose subscription, where, with which (sealed) token, saying what."""
+    """One call to make: for which entry (its number) of whose subscription, where, with which (sealed) token, what."""
 
     subscription_id: str
     entry: int
@@ -60,7 +62,18 @@ class Callback:
     body: bytes = dataclasses.field(repr=False)
 
 
-BodyKey = tuple[int, str, frozenset[str] | None, str | None]
+@dataclasses.dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Why what was owed is owed no more: `subscription`, `client` or `entry` is gone, or it is out of the `sight`."""
+
+    reason: str
+
+
+class ChangeGone(Exception):
+    """What a delivery is to tell of is no longer in the log."""
+
+
+BodyKey = tuple[int, str, frozenset[str] | None, bool]
 
 
 class Audience:
@@ -133,8 +146,10 @@ class Audience:
         owed = []
         for record in subscriptions:
             if self._stood(record, change) and (who := self._subscriber(record)):
-                for entry, told in recipients.answers(happening, who):
-                    owed.append(Delivery(record.id, entry, change.seq, told.operation))
+                entries, numbers = self._content(record)["objectOperations"], self._numbers(record)
+                for position, told in recipients.answers(happening, who):
+                    host = host_of(entries[position]["callbackUrl"])
+                    owed.append(Delivery(record.id, numbers[position], change.seq, told.operation, host=host))
         return owed
 
     def _stood(self, subscription: Record, change: Change) -> bool:
@@ -182,33 +197,49 @@ class Audience:
             self._parsed.keep(record.body, content, len(record.body))
         return content
 
-    async def callback(self, delivery: Delivery) -> Callback | None:
-        """The call that a delivery means today; None when the subscriber may no longer be told."""
+    async def callback(self, delivery: Delivery) -> Callback | Withdrawn:
+        """The call that a delivery means today, or why it means none; ChangeGone when nobody can say."""
         await self.current()
         change = await self._change(delivery.seq)
         if change is None:
-            return None
+            raise ChangeGone(f"change {delivery.seq} is no longer in the log")
         happening = await self.happening(change)
         record = await self._subscription(delivery, happening)
-        calls = self._calls(record, happening, change.seq) if record else ()
-        return next((call for call in calls if call.entry == delivery.entry), None)
+        if record is None:
+            return Withdrawn("subscription")
+        if self._subscriber(record) is None:
+            return Withdrawn("client")
+        if delivery.entry not in self._numbers(record):
+            return Withdrawn("entry")
+        calls = self._calls(record, happening, change.seq)
+        return next((call for call in calls if call.entry == delivery.entry), Withdrawn("sight"))
 
     def _calls(self, subscription: Record, happening: Happening, seq: int | None) -> Iterator[Callback]:
         """What a subscription is told of a happening today; a change has a number, a read has none."""
         who = self._subscriber(subscription)
         if who is None:
             return
+        entries, numbers = self._content(subscription)["objectOperations"], self._numbers(subscription)
+        on_301 = faces.speaks_301(subscription.side)
         for position, told in recipients.answers(happening, who):
-            entry = self._content(subscription)["objectOperations"][position]
-            body = self.body(seq, told, who.viewer, who.lens, subscription.side)
+            entry = entries[position]
+            body = self.body(seq, told, who.viewer, who.lens, on_301=on_301)
             url, token = entry["callbackUrl"], entry.get("bearerToken")
-            yield Callback(subscription.id, position, who.viewer.client_id, url, token, body)
+            yield Callback(subscription.id, numbers[position], who.viewer.client_id, url, token, body)
+
+    def _numbers(self, subscription: Record) -> Sequence[int]:
+        """The numbers of a subscription's entries, by position."""
+        count = len(self._content(subscription)["objectOperations"])
+        return side.numbering(subscription.side, count).numbers if subscription.side else range(count)
 
     def callback_url(self, subscription_id: str, entry: int) -> str | None:
         """Where an entry of a standing subscription points today."""
         record = self._model.get(ObjectType.SUBSCRIPTION, subscription_id)
-        entries = self._content(record)["objectOperations"] if record else ()
-        return entries[entry]["callbackUrl"] if entry < len(entries) else None
+        numbers = self._numbers(record) if record else ()
+        if record is None or entry not in numbers:
+            return None
+        url: str = self._content(record)["objectOperations"][numbers.index(entry)]["callbackUrl"]
+        return url
 
     async def _subscription(self, delivery: Delivery, happening: Happening) -> Record | None:
         living = self._model.get(ObjectType.SUBSCRIPTION, delivery.subscription_id)
@@ -230,15 +261,15 @@ class Audience:
         self._changes.keep(change.seq, change, len(change.record.body) + before)
 
     def body(
-        self, seq: int | None, told: Told, viewer: Viewer, lens: Lens = EVERYTHING, side: str | None = None
+        self, seq: int | None, told: Told, viewer: Viewer, lens: Lens = EVERYTHING, *, on_301: bool = False
     ) -> bytes:
         """The notification's bytes, rendered once per change, operation, view and face; a read is rendered anew."""
         if seq is None:
-            return faces.rendered(told, viewer, lens, side, self._now())
-        key = (seq, str(told.operation), recipients.view_key(told.state, viewer, lens), side)
+            return faces.rendered(told, viewer, lens, self._now(), on_301=on_301)
+        key = (seq, str(told.operation), recipients.view_key(told.state, viewer, lens), on_301)
         body = self._bodies.get(key)
         if body is None:
-            body = faces.rendered(told, viewer, lens, side, self._now())
+            body = faces.rendered(told, viewer, lens, self._now(), on_301=on_301)
             self._bodies.keep(key, body, len(body))
         return body
 

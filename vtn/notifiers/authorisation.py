@@ -10,9 +10,10 @@ import base64
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import nats
@@ -27,11 +28,13 @@ from vtn.notifiers.audience import Audience, Standing
 from vtn.notifiers.brokerkeys import APP, AUTHORISER, OVERSEER, BrokerKeys
 from vtn.notifiers.identity import Identify, Question, Visitor
 from vtn.rules import topics
+from vtn.service.identifiers import Identifiers
 
 QUESTION = "$SYS.REQ.USER.AUTH"
 GOODBYE = f"$SYS.ACCOUNT.{APP}.DISCONNECT"
 RECONNECT_S = 0.2
 REVIEW_EVERY_S = 1.0
+REVIEWS_UNTIL_REFRESHED = 3_600
 CONNECT_S = 2.0
 CLOSE_S = 2.0
 FOREVER = -1
@@ -55,22 +58,30 @@ class Session:
 class Authorisation:
     """Answers the call-out and closes sessions that have lost their ground.
 
-    `identify` gives the visitor that asks to come in or raises Unauthenticated; `now_s` is real Unix time.
+    `identify` gives the visitor that asks to come in or raises Unauthenticated; `identifiers` says whose an MQTT client
+    identifier is, and `forget` has the broker drop the session stored under one; a client may have `most_sessions` at
+    once; `now_s` is real Unix time.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each of these is a part of its own
         self,
         keys: BrokerKeys,
         url: str,
         audience: Audience,
         *,
         identify: Identify,
+        identifiers: Identifiers,
+        most_sessions: int,
+        forget: Callable[[str], Coroutine[Any, Any, None]],
         now_s: Callable[[], float],
     ) -> None:
         self._keys = keys
         self._signer = nkeys.from_seed(keys.issuer_seed.encode())
         self._url = url
         self._identify = identify
+        self._identifiers = identifiers
+        self._most_sessions = most_sessions
+        self._forget = forget
         self._audience = audience
         self._now_s = now_s
         self._sessions: dict[int, Session] = {}
@@ -89,8 +100,10 @@ class Authorisation:
             await authoriser.flush()
             self.ready.set()
             try:
-                while True:
+                for turn in itertools.count(1):
                     await self._review_quietly()
+                    if turn % REVIEWS_UNTIL_REFRESHED == 0:
+                        await self._refresh()
                     await asyncio.sleep(REVIEW_EVERY_S)
             finally:
                 self.ready.clear()
@@ -119,7 +132,10 @@ class Authorisation:
 
     async def _asked(self, message: Msg) -> None:
         """Answer beside the next questions: an external issuer may take its time to show its keys."""
-        task = asyncio.create_task(self._answer(message))
+        self._beside(self._answer(message))
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
 
@@ -127,7 +143,7 @@ class Authorisation:
         question = _claims(message.data)["nats"]
         try:
             await self._audience.current()
-            answer = {"jwt": self._permit(question, await self._identify(question))}
+            answer = {"jwt": await self._permit(question, await self._identify(question))}
         except (Unauthenticated, Unavailable) as error:
             _log.info("an MQTT client was refused: %s", error)
             answer = {"error": "not authorised"}
@@ -135,7 +151,7 @@ class Authorisation:
         token = self._signed({"aud": question["server_id"]["id"], "sub": question["user_nkey"], "nats": claims})
         await message.respond(token.encode())
 
-    def _permit(self, question: Question, visitor: Visitor) -> str:
+    async def _permit(self, question: Question, visitor: Visitor) -> str:
         """The user's JWT, which dies with the token or certificate; Unauthenticated when it may not come in now.
 
         The broker lets such a user in at its NATS port too, whatever `allowed_connection_types` says, and there the
@@ -146,7 +162,7 @@ class Authorisation:
         if visitor.expires_at_s is not None and int(visitor.expires_at_s) <= self._now_s():
             raise Unauthenticated("the token or certificate dies within the second")
         if visitor.client_id:
-            self._admit(question, visitor)
+            await self._admit(question, visitor)
         allowed = topics.permissions(is_bl=visitor.standing.is_bl, ven_id=visitor.standing.ven_id)
         permissions = {
             "sub": {"allow": allowed},
@@ -159,15 +175,31 @@ class Authorisation:
         dies = {} if visitor.expires_at_s is None else {"exp": int(visitor.expires_at_s)}
         return self._signed({"aud": APP, "sub": question["user_nkey"], **named, **dies, "nats": claims})
 
-    def _admit(self, question: Question, visitor: Visitor) -> None:
-        """Note the session. An MQTT client identifier in use belongs to its client: nobody else may push it out."""
+    async def _admit(self, question: Question, visitor: Visitor) -> None:
+        """Note the session. An MQTT client identifier belongs to its client: nobody else may come by it."""
         info, server_id = question["client_info"], question["server_id"]["id"]
         number, mqtt_id = int(info["id"]), str(info.get("mqtt_id") or "")
         session = Session(server_id, number, visitor.client_id, mqtt_id, visitor.standing, visitor.expires_at_s)
         others = [held for held in self._sessions.values() if held.server_id == server_id and self._lives(held)]
         if any(held.mqtt_id == mqtt_id and held.client_id != session.client_id for held in others):
             raise Unauthenticated("the MQTT client identifier is in use by another client")
+        own = {held.mqtt_id for held in others if held.client_id == session.client_id}
+        if len(own - {mqtt_id}) >= self._most_sessions:
+            raise Unauthenticated(f"the client has {self._most_sessions} MQTT sessions already")
         self._sessions = {held.number: held for held in (*others, session)}
+        try:
+            lost = await self._identifiers.claim(mqtt_id, visitor.client_id, frozenset(own)) if mqtt_id else ()
+        except (Unauthenticated, Unavailable):
+            self._sessions.pop(number, None)
+            raise
+        for identifier in lost:
+            self._beside(self._forget(identifier))
+
+    async def _refresh(self) -> None:
+        """The identifiers of sessions that last are not to be forgotten."""
+        for session in [held for held in self._sessions.values() if held.mqtt_id and self._lives(held)]:
+            with contextlib.suppress(Unauthenticated, Unavailable):
+                await self._identifiers.claim(session.mqtt_id, session.client_id, comes=False)
 
     def sessions(self) -> int:
         """How many named clients are connected."""

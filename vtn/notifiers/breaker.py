@@ -1,7 +1,9 @@
 """The circuit breaker of callbacks: who has failed too often in a row, and who is therefore not called (HOOK-04).
 
-Failures in a row are counted in memory (a delivery's own tries survive a restart, and count); that a callback is broken
-stands in the database, because somebody else mends it: the owner by a PUT, or the operator by a replay.
+Whether a callback is broken is judged when a delivery to it is given up, and so at the end of all its tries: it is when
+the last so many calls to it, or tries of its host, all failed. Failures in a row are counted in memory (those of the
+delivery at hand survive a restart, and count); that a callback is broken stands in the database, because somebody else
+mends it: the owner by a PUT, or the operator by a replay.
 """
 
 import logging
@@ -22,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Breaker:
-    """The breakers of one installation; a place is a subscription and a position in its objectOperations."""
+    """The breakers of one installation; a place is a subscription and the number of one of its entries."""
 
     def __init__(self, store: Store, broken_after: int, now_text: Callable[[], str]) -> None:
         self._store = store
@@ -52,18 +54,25 @@ class Breaker:
             await self.load()
         return self._broken.get(place) == url_digest(url)
 
-    async def note(self, callback: Callback, failure: str | None, tried: int = 0) -> None:
-        """Count an outcome; `tried` is how often this delivery had failed before, perhaps in another process."""
-        place = callback.subscription_id, callback.entry
-        if failure is None:
-            self._counts.drop(place)
-            return
-        digest = url_digest(callback.url)
+    def taken(self, callback: Callback) -> None:
+        """A call was taken."""
+        self._counts.drop((callback.subscription_id, callback.entry))
+
+    def failed(self, callback: Callback, tried: int = 0) -> None:
+        """A call failed; `tried` is how often this delivery had failed before, perhaps in another process."""
+        place, digest = (callback.subscription_id, callback.entry), url_digest(callback.url)
         counted, failures = self._counts.get(place) or (digest, tried)
-        failures = failures + 1 if counted == digest else 1
-        self._counts.keep(place, (digest, failures), 1)
-        if failures >= self._broken_after:
-            await self._open(callback, digest, failures, failure)
+        self._counts.keep(place, (digest, failures + 1 if counted == digest else 1), 1)
+
+    async def given_up(self, callback: Callback, failure: str, tries: int = 0) -> bool:
+        """A delivery was given up, its host having failed `tries` times in a row; whether the callback is broken."""
+        digest = url_digest(callback.url)
+        counted, failures = self._counts.get((callback.subscription_id, callback.entry)) or (digest, 0)
+        failures = max(failures if counted == digest else 0, tries)
+        if failures < self._broken_after:
+            return False
+        await self._open(callback, digest, failures, failure)
+        return True
 
     async def _open(self, callback: Callback, digest: str, failures: int, failure: str) -> None:
         place = callback.subscription_id, callback.entry
@@ -71,6 +80,6 @@ class Breaker:
         self._broken[place] = digest
         self._counts.drop(place)
         _log.warning(
-            "subscription %s of %s: callback %d is marked broken after %d failures in a row: %s",
+            "subscription %s of %s: entry %d is marked broken after %d failures in a row: %s",
             *(*place[:1], callback.client_id, place[1], failures, failure),
         )

@@ -25,7 +25,7 @@ from vtn.notifiers import brokerkeys
 from vtn.notifiers.brokerkeys import PUBLISHER, Setup
 from vtn.notifiers.identity import Certificates
 from vtn.notifiers.mqtt import BrokerAddress
-from vtn.notifiers.webhook import retry_delay_s
+from vtn.scheduling import retry_delay_s
 from vtn.tls import ServerTls
 
 READY_WITHIN_S = 15.0
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 class Broker:
     """One bundled broker: `start` it, `run` a watch over it, `stop` it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each of these is a setting of its own
         self,
         settings: Mqtt,
         folder: Path,
@@ -53,6 +53,7 @@ class Broker:
         largest_body_bytes: int = LARGEST_BODY_BYTES,
         certificates: Certificates | None = None,
         reload_s: float = RELOAD_S,
+        session_kept_s: int = brokerkeys.SESSION_KEPT_S,
     ) -> None:
         self._folder = folder.absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +67,7 @@ class Broker:
         if settings.certificate and settings.private_key:
             self._files = ServerTls(settings.certificate, settings.private_key)
         self._reload_s = reload_s
+        self._session_kept_s = session_kept_s
         self._chance = chance
         self._lock: IO[str] | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -103,7 +105,8 @@ class Broker:
     def configured(self) -> str:
         """The configuration as text; CannotStart for settings that the bundled broker cannot follow."""
         clients_ca = self._certificates.path if self._certificates else None
-        setup = Setup(self._settings, self._folder, self._client_port, self._largest_body_bytes, clients_ca)
+        sizes = self._client_port, self._largest_body_bytes
+        setup = Setup(self._settings, self._folder, *sizes, clients_ca, self._session_kept_s)
         return brokerkeys.configuration(setup, self.keys)
 
     async def start(self) -> None:

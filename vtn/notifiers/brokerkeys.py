@@ -17,7 +17,7 @@ GROWTH = 8
 MOST_PAYLOAD_BYTES = 67_108_864
 MOST_SUBSCRIPTIONS = 1_000
 FORGET_SESSION_AFTER = {"ANONYMOUS": "1h"}
-FORGET_ANY_SESSION_AFTER = "168h"
+SESSION_KEPT_S = 604_800
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Setup:
     client_port: int
     largest_body_bytes: int
     clients_ca: Path | None = None
+    session_kept_s: int = SESSION_KEPT_S
 
 
 def configuration(setup: Setup, keys: BrokerKeys) -> str:
@@ -78,7 +79,7 @@ def configuration(setup: Setup, keys: BrokerKeys) -> str:
     settings, folder = setup.settings, setup.folder
     if settings.host not in LOOPBACK and settings.certificate is None:
         raise CannotStart("mqtt.host is beyond this machine and needs mqtt.certificate and mqtt.private_key (MQTT-11)")
-    forget_after = FORGET_SESSION_AFTER.get(settings.authentication, FORGET_ANY_SESSION_AFTER)
+    forget_after = FORGET_SESSION_AFTER.get(settings.authentication, f"{setup.session_kept_s}s")
     return f"""\
 server_name: evtn
 listen: "127.0.0.1:{setup.client_port}"

@@ -24,7 +24,15 @@ LONGEST_ECHO_BYTES = 65_536
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 NO_HEADERS: Mapping[str, str] = {}
 
+AWAY = frozenset({502, 503, 504})  # said by what stands before a receiver that is not there
+
 Guard = Callable[[str], str | None]
+
+
+class Unreached(str):
+    """Why a call did not reach its receiver. Any other reason for a failure is what a receiver answered."""
+
+    __slots__ = ()
 
 
 class AddressRefused(OSError):
@@ -81,9 +89,11 @@ class Callbacks:
         headers = {"Content-Type": "application/json", **_bearer(token), **headers}
         try:
             async with self._open().post(url, data=body, headers=headers, allow_redirects=False) as answer:
-                return None if answer.ok and answer.status < 300 else _status(answer.status)  # noqa: PLR2004 - 2xx
+                if answer.ok and answer.status < 300:  # noqa: PLR2004 - 2xx
+                    return None
+                return Unreached(_status(answer.status)) if answer.status in AWAY else _status(answer.status)
         except FAILURES as error:
-            return self._reason(error)
+            return Unreached(self._reason(error))
 
     async def challenge(self, url: str, token: str | None) -> str | None:
         """Ask the receiver to echo a random value (SUB-17..21); None when it did, else the reason it did not."""

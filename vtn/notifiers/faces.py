@@ -32,9 +32,9 @@ def subscriber_on(who: Subscriber, remembered: str | None) -> Subscriber:
     return dataclasses.replace(who, anywhere=OF_NO_PROGRAM) if speaks_301(remembered) else who
 
 
-def rendered(told: Told, viewer: Viewer, lens: Lens, remembered: str | None, now: datetime) -> bytes:
-    """A notification's bytes for one viewer, in the words of the face that the subscription remembers."""
+def rendered(told: Told, viewer: Viewer, lens: Lens, now: datetime, *, on_301: bool) -> bytes:
+    """A notification's bytes for one viewer, in the words of 3.1 or of 3.0.1."""
     message = recipients.notification(told, viewer, lens)
-    if speaks_301(remembered):
+    if on_301:
         message = objects.notification(message, side.read(told.state.side), Around(now, told.state.program_id))
     return document.render(message)

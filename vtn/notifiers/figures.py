@@ -16,7 +16,8 @@ from vtn.notifiers.relay import Relay
 class Figures:
     """At one moment. `broker` says whether the VTN can publish, None without MQTT; `sessions` is None where unknown.
 
-    `positions` gives how far each outlet has read the change log; None while another process relays.
+    `positions` gives how far each outlet has read the change log; None while another process relays. `webhooks` counts
+    what `Webhooker.figures` names.
     """
 
     broker: bool | None
@@ -24,6 +25,7 @@ class Figures:
     published: int
     attempts: Mapping[str, int]
     positions: Mapping[str, int] | None
+    webhooks: Mapping[str, int]
 
 
 class CountedCallbacks(Callbacks):
@@ -78,10 +80,12 @@ class Ledger:
         callbacks: CountedCallbacks,
         mqtt: Mqtt | None,
         relays: Mapping[str, Relay],
+        webhooks: Callable[[], Mapping[str, int]],
     ) -> None:
         self._callbacks = callbacks
         self._mqtt = mqtt
         self._relays = relays
+        self._webhooks = webhooks
         self._leading = False
 
     async def while_leading(self, work: Awaitable[None]) -> None:
@@ -102,4 +106,5 @@ class Ledger:
             mqtt.publisher.published if mqtt else 0,
             {"taken": self._callbacks.taken, "failed": self._callbacks.failed},
             {name: at for name, at in known.items() if at is not None} if self._leading else None,
+            self._webhooks(),
         )

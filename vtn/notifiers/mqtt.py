@@ -24,8 +24,8 @@ from aiomqtt.exceptions import MqttConnectError
 
 from vtn.errors import CannotStart
 from vtn.notifiers.audience import Audience
-from vtn.notifiers.webhook import retry_delay_s
 from vtn.rules import topics
+from vtn.scheduling import retry_delay_s
 from vtn.storage.ports import Change, Delivery
 
 WINDOW = 64
@@ -198,6 +198,25 @@ class Publisher:
         )
         client.pending_calls_threshold = WINDOW
         return client
+
+
+async def forget_session(address: BrokerAddress, identifier: str) -> None:
+    """Have the broker drop the session that it stores under a client identifier, as MQTT has it: by coming as it."""
+    try:
+        async with aiomqtt.Client(
+            address.host,
+            address.port,
+            username=address.username,
+            password=address.password,
+            identifier=identifier,
+            clean_session=True,
+            tls_context=address.tls() if address.tls else None,
+            timeout=CONNECT_S,
+            logger=_quiet,
+        ):
+            pass
+    except (aiomqtt.MqttError, OSError) as error:
+        _log.warning("a stored MQTT session could not be dropped: %s", error)
 
 
 async def _acknowledged(client: aiomqtt.Client, publications: Sequence[Publication]) -> Outcomes:

@@ -1,8 +1,9 @@
 """Who is told that somebody has read: webhooks for the operation READ, beside the change log (NOTIF-13, NOTIF-14).
 
 A read changes nothing, so it is in no log and is told at most once: it is noted in memory on the request path, and
-told from here, outside of it. What comes faster than it can be told is dropped, and so is what is noted while this
-process does not lead. One notice goes to a subscription for each object and reader in `notice_s`.
+told from here, outside of it. What comes faster than it can be told is dropped, and so is what goes to a host that is
+away and what is noted while this process does not lead. One notice goes to a subscription for each object and reader in
+`notice_s`.
 """
 
 import asyncio
@@ -13,15 +14,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from vtn.errors import Unavailable
-from vtn.notifiers.audience import Audience
+from vtn.notifiers.audience import Audience, Callback
 from vtn.notifiers.breaker import Breaker
+from vtn.notifiers.callbacks import Unreached
+from vtn.notifiers.hosts import Hosts
 from vtn.notifiers.recent import Recent
-from vtn.notifiers.sending import Sender
+from vtn.notifiers.sending import NotCalled, Sender
+from vtn.rules.entries import host_of
 from vtn.wire.enumerations import ObjectType
 
 MOST_NOTED = 1_000
 MOST_WAITING = 1_000
 MOST_TOLD = 50_000
+PATIENCE_S = 10.0
 ID = re.compile(rb'"id":"([^"]+)"')
 
 _log = logging.getLogger(__name__)
@@ -37,14 +42,25 @@ class Reading:
 
 
 class Reads:
-    """Tells of reads; `note` is called for every answer to a GET of a kind that somebody listens to."""
+    """Tells of reads; `note` is called for every answer to a GET of a kind that somebody listens to.
+
+    `now_s` is monotonic.
+    """
 
     def __init__(
-        self, audience: Audience, sender: Sender, breaker: Breaker, *, notice_s: float, now_s: Callable[[], float]
+        self,
+        audience: Audience,
+        sender: Sender,
+        breaker: Breaker,
+        hosts: Hosts,
+        *,
+        notice_s: float,
+        now_s: Callable[[], float],
     ) -> None:
         self._audience = audience
         self._sender = sender
         self._breaker = breaker
+        self._hosts = hosts
         self._notice_s = notice_s
         self._now_s = now_s
         self._noted: deque[list[Reading]] = deque(maxlen=MOST_NOTED)
@@ -90,7 +106,7 @@ class Reads:
             reading = queue.popleft()
             if self._is_due(subscription_id, reading):
                 try:
-                    await self._sender.in_place(self._tell(subscription_id, reading))
+                    await self._tell(subscription_id, reading)
                 except Unavailable as error:
                     _log.warning("a read is not told of: %s", error)
                 except Exception:  # noqa: BLE001 - logged whole; no failure may keep others from being told
@@ -107,4 +123,21 @@ class Reads:
             self._told.keep((subscription_id, reading), self._now_s(), 1)
         for call in calls:
             if not await self._breaker.holds((call.subscription_id, call.entry), call.url):
-                await self._breaker.note(call, await self._sender.send(call))
+                await self._call(call)
+
+    async def _call(self, call: Callback) -> None:
+        """Call once, when it is this call's turn at its host in time; what fails is given up."""
+        host, failure = host_of(call.url), None
+        if not await self._hosts.enter(host, PATIENCE_S):
+            return
+        reached: bool | None = None
+        try:
+            failure = await self._sender.in_place(self._sender.send(call))
+            reached = None if isinstance(failure, NotCalled) else not isinstance(failure, Unreached)
+        finally:
+            self._hosts.leave(host, reached=reached, reason=failure or "")
+        if failure is None:
+            self._breaker.taken(call)
+        else:
+            self._breaker.failed(call)
+            await self._breaker.given_up(call, failure)

@@ -21,6 +21,12 @@ PROMPT_S = 0.5
 T = TypeVar("T")
 
 
+class NotCalled(str):
+    """Why no call was made, which says nothing of its receiver."""
+
+    __slots__ = ()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sender:
     """Makes calls. `unseal` opens a stored token, `key_of` gives a client's webhook key, `now_s` is real Unix time."""
@@ -53,6 +59,6 @@ class Sender:
         try:
             token = self.unseal(callback.sealed_token) if callback.sealed_token else None
         except VtnError as error:
-            return str(error)
+            return NotCalled(error)
         signed = signature.signature(self.key_of(callback.client_id), callback.body, int(self.now_s()))
         return await self.callbacks.post(callback.url, callback.body, token, {signature.HEADER: signed})

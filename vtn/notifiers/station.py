@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -31,13 +31,15 @@ from vtn.notifiers.breaker import Breaker
 from vtn.notifiers.broker import Broker
 from vtn.notifiers.callbacks import Callbacks
 from vtn.notifiers.figures import CountedCallbacks, CountedPublisher, Figures, Ledger
+from vtn.notifiers.hosts import Hosts
 from vtn.notifiers.identity import Certificates
-from vtn.notifiers.mqtt import MqttOutlet, external_address
+from vtn.notifiers.mqtt import MqttOutlet, external_address, forget_session
 from vtn.notifiers.reads import Reads
 from vtn.notifiers.relay import Outlet, Relay, Wake, while_leading
 from vtn.notifiers.sending import Sender
 from vtn.notifiers.webhook import Webhooker, WebhookOutlet
 from vtn.scheduling import Timers
+from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import Store
 from vtn.storage.readmodel import ReadModel
 from vtn.wire.enumerations import ObjectType
@@ -111,8 +113,8 @@ async def running(parts: Parts) -> AsyncIterator[Station]:
         if offer:
             outlets.append(offer.outlet)
             loops.append(offer.publisher.run)
-        webhooker, reads = _webhooks(parts, audience, callbacks, timers)
-        outlets.append(WebhookOutlet(audience, webhooker.feed))
+        webhooker, reads = _webhooks(parts, audience, callbacks)
+        outlets.append(WebhookOutlet(audience, webhooker.feed, time.time))
         relays = {outlet.name: Relay(parts.store, outlet, wake) for outlet in outlets}
         loops += [webhooker.run, reads.run, *(relay.run for relay in relays.values())]
         if parts.place:
@@ -121,7 +123,7 @@ async def running(parts: Parts) -> AsyncIterator[Station]:
             addresses = partial(discovery.local_addresses, settings, interface_addresses)
             loops.append(Announcer(parts.place, addresses, parts.model).run)
         _prune_daily(timers, parts)
-        ledger = Ledger(callbacks, offer, relays)
+        ledger = Ledger(callbacks, offer, relays, webhooker.figures)
         _in_background(stack, while_leading(parts.store, lambda: ledger.while_leading(_together(loops))))
         yield Station(
             wake.set,
@@ -147,7 +149,7 @@ async def _mqtt(stack: contextlib.AsyncExitStack, parts: Parts, audience: Audien
 
 
 async def _bundled(stack: contextlib.AsyncExitStack, parts: Parts, audience: Audience) -> Offer:
-    settings, server = parts.settings.mqtt, parts.settings.server
+    settings, server, bounds = parts.settings.mqtt, parts.settings.server, parts.settings.bounds.delivery
     certificates = _certificates(settings, server.var / "broker" / "clients")
     broker = Broker(
         settings,
@@ -156,12 +158,22 @@ async def _bundled(stack: contextlib.AsyncExitStack, parts: Parts, audience: Aud
         largest_body_bytes=server.max_body_bytes,
         certificates=certificates,
         reload_s=server.reload_s,
+        session_kept_s=bounds.mqtt_session_kept_s,
     )
     await broker.start()
     stack.push_async_callback(broker.stop)
     _in_background(stack, broker.run())
     identify = identity.by_method(settings.authentication, audience, parts.desk.admit)
-    authorisation = Authorisation(broker.keys, broker.nats_url, audience, identify=identify, now_s=time.time)
+    authorisation = Authorisation(
+        broker.keys,
+        broker.nats_url,
+        audience,
+        identify=identify,
+        identifiers=Identifiers(parts.store, bounds, audience.standing, time.time),
+        most_sessions=bounds.sessions_per_client,
+        forget=lambda identifier: forget_session(broker.address, identifier),
+        now_s=time.time,
+    )
     _in_background(stack, _together([authorisation.run]))
     async with asyncio.timeout(AUTHORISATION_S):
         await authorisation.ready.wait()
@@ -201,12 +213,20 @@ def _guard(settings: Settings) -> Callable[[str], str | None]:
     )
 
 
-def _webhooks(parts: Parts, audience: Audience, callbacks: Callbacks, timers: Timers) -> tuple[Webhooker, Reads]:
-    settings = parts.settings.webhooks
+def _webhooks(parts: Parts, audience: Audience, callbacks: Callbacks) -> tuple[Webhooker, Reads]:
+    settings, bounds, now_s = parts.settings.webhooks, parts.settings.bounds.delivery, time.monotonic
     sender = Sender(callbacks, parts.seal.open, parts.webhook_keys.of, time.time)
     breaker = Breaker(parts.store, settings.broken_after, lambda: print_date_time(parts.clock.now()))
-    webhooker = Webhooker(parts.store, audience, sender, breaker, settings, timers=timers, chance=parts.chance)
-    return webhooker, Reads(audience, sender, breaker, notice_s=settings.read_notice_s, now_s=time.time)
+    first_s, longest_s = settings.first_retry_s, settings.longest_retry_s
+    hosts = Hosts(bounds, first_s=first_s, longest_s=longest_s, chance=parts.chance, now_s=now_s)
+    webhooker = Webhooker(
+        *(parts.store, audience, sender, breaker, hosts),
+        settings=settings,
+        bounds=bounds,
+        chance=parts.chance,
+        monotonic_s=now_s,
+    )
+    return webhooker, Reads(audience, sender, breaker, hosts, notice_s=settings.read_notice_s, now_s=now_s)
 
 
 def _prune_daily(timers: Timers, parts: Parts) -> None:
@@ -216,7 +236,7 @@ def _prune_daily(timers: Timers, parts: Parts) -> None:
         gone = await parts.store.prune(print_date_time(parts.clock.now() - kept))
         log.info("pruned %d rows of the change log", gone)
 
-    timers.every(PRUNE_EVERY, prune, first=datetime.now(UTC) + FIRST_PRUNE)
+    timers.every(PRUNE_EVERY, prune, first=FIRST_PRUNE)
 
 
 async def _together(loops: Sequence[Loop]) -> None:

@@ -178,7 +178,7 @@ def _callback_faults(content: Mapping[str, Any], strictness: Strictness) -> Iter
         path = f"$.objectOperations[{position}].callbackUrl"
         try:
             url = urlsplit(entry["callbackUrl"])
-            host = url.hostname
+            host, _ = url.hostname, url.port
         except ValueError:
             yield Fault(path, "must be a well-formed URL")
             continue

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vtn.errors import NotFound
+from vtn.rules.compat30 import side
 from vtn.storage.ports import BrokenCallback, Record, Replace, Store
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
@@ -48,8 +49,8 @@ async def mark(store: Store, callback: BrokenCallback) -> None:
 async def tell(store: Store, callback: BrokenCallback) -> None:
     """Tell the owner of a mark; what it was told before is not told again."""
 
-    def noted(position: int, entry: Entry) -> Entry:
-        failed = position == callback.entry and url_digest(entry["callbackUrl"]) == callback.url_digest
+    def noted(number: int, entry: Entry) -> Entry:
+        failed = number == callback.entry and url_digest(entry["callbackUrl"]) == callback.url_digest
         return {**entry, BROKEN_SINCE: callback.since} if failed else entry
 
     await _edit(store, callback.subscription_id, callback.since, noted)
@@ -60,17 +61,19 @@ async def replay(store: Store, subscription_id: str | None, at: str) -> Replayed
     broken = await store.broken_callbacks(subscription_id)
     for marked in sorted({callback.subscription_id for callback in broken}):
         await store.mend(marked)
-        await _edit(store, marked, at, lambda _position, entry: without_notice(entry))
+        await _edit(store, marked, at, lambda _number, entry: without_notice(entry))
     return Replayed(await store.replay(subscription_id), len(broken))
 
 
 async def _edit(store: Store, subscription_id: str, at: str, change: Callable[[int, Entry], Entry]) -> None:
-    """Rewrite a subscription's entries in the VTN's own name; what changes nothing is not written."""
+    """Rewrite a subscription's entries by their numbers in the VTN's own name; what changes nothing is not written."""
 
     def revise(stored: Record) -> Record:
         content = document.parse(stored.body)
-        entries = [change(position, entry) for position, entry in enumerate(content["objectOperations"])]
-        if entries == content["objectOperations"]:
+        before = content["objectOperations"]
+        numbers = side.numbering(stored.side, len(before)).numbers
+        entries = [change(number, entry) for number, entry in zip(numbers, before, strict=True)]
+        if entries == before:
             raise NotFound("nothing to tell")
         modified = max(at, stored.modified)
         body = document.render({**content, "modificationDateTime": modified, "objectOperations": entries})

@@ -1,7 +1,7 @@
 """What every use case needs, in one value, and the object's life from request body to record and back."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from vtn.auth.sealing import Seal
@@ -29,6 +29,10 @@ COLUMNS: Mapping[ObjectType, Mapping[str, str]] = {
 }
 
 
+def _as_many_as_there_are(_client_id: str, _urls: Collection[str]) -> None:
+    """Nothing bounds challenges."""
+
+
 def _told_to_nobody(_kind: ObjectType, _client_id: str, _bodies: Sequence[bytes]) -> None:
     """Nobody hears of reads."""
 
@@ -36,6 +40,8 @@ def _told_to_nobody(_kind: ObjectType, _client_id: str, _bodies: Sequence[bytes]
 @dataclasses.dataclass(frozen=True, slots=True)
 class Core:
     """The parts that use cases share. `new_id` makes an id that was never used; `challenge` echoes a callback URL.
+
+    `admit_challenges` refuses to have so many of them challenged for a client.
 
     `note_read` takes what a client was shown, for those who subscribe to reads; see `shown`. `sees_ownerless` shows
     Business Logic vens that no client owns yet.
@@ -51,6 +57,7 @@ class Core:
     cascade: bool = True
     note_read: Callable[[ObjectType, str, Sequence[bytes]], None] = _told_to_nobody
     sees_ownerless: bool = False
+    admit_challenges: Callable[[str, Collection[str]], None] = _as_many_as_there_are
 
     def now_text(self) -> str:
         """The present instant as objects carry it."""

@@ -12,6 +12,7 @@ from vtn.auth.tokens import Principal
 from vtn.errors import Conflict, Fault, Rejected
 from vtn.rules.compat30 import side
 from vtn.rules.compat30.side import Side
+from vtn.rules.entries import Numbering, renumbered
 from vtn.service.broken import url_digest, without_notice
 from vtn.service.core import Core, Json
 from vtn.service.objects import Draft, Kind
@@ -29,6 +30,9 @@ async def _can_be_delivered(draft: Draft) -> None:
         raise Conflict("$.programID: no program with this id")
     broken = await draft.core.store.broken_callbacks(draft.held["id"]) if draft.held else ()
     proven = _proven(draft.held, broken) if draft.held else set()
+    new = {entry["callbackUrl"] for entry in draft.content["objectOperations"]} - proven
+    if new:
+        draft.core.admit_challenges(draft.principal.client_id, new)
     faults: list[Fault] = []
     for position, entry in enumerate(draft.content["objectOperations"]):
         url = entry["callbackUrl"]
@@ -77,12 +81,20 @@ def spoken_by(draft: Draft, given: Side, held: str | None) -> str | None:
     before = side.read(held)
     mine = draft.held is None or draft.held["clientID"] == draft.principal.client_id
     types = {**before.types, **given.types}
-    now = dataclasses.replace(given if mine else before, types=types)
+    now = dataclasses.replace(given if mine else before, types=types, entries=_numbered(draft, held))
     return side.write(side.still_applying(now, draft.content))
 
 
+def _numbered(draft: Draft, held: str | None) -> Numbering | None:
+    """The numbers of the entries, which what is owed to them goes by."""
+    if draft.held is None:
+        return None
+    before = draft.held["objectOperations"]
+    return renumbered(before, side.numbering(held, len(before)), draft.content["objectOperations"])
+
+
 def _heard_on_31(draft: Draft, held: str | None) -> str | None:
-    return None if held is None else spoken_by(draft, side.NOTHING, held)
+    return spoken_by(draft, side.NOTHING, held)
 
 
 SUBSCRIPTIONS = Kind(ObjectType.SUBSCRIPTION, check=_can_be_delivered, prepare=_sealed, show=_opened, side=_heard_on_31)

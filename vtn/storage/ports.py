@@ -142,8 +142,10 @@ class DeliveryState(enum.StrEnum):
 class Delivery:
     """One notification owed to one callback of one subscription; deleted once the receiver took it.
 
-    `seq` names the change; `entry` is the position in the subscription's objectOperations; `operation` is what this
-    subscriber is told, which differs from the change's when an update takes the object out of its sight.
+    `seq` names the change; `entry` is the number of an entry in objectOperations, which it keeps while the subscription
+    is rewritten (`rules.entries`); `operation` is what this subscriber is told, which differs from the change's when an
+    update takes the object out of its sight. `host` is where the entry led when it became owed, which keeps the order
+    of what goes there; `since_s` is when that was, in real Unix seconds, 0 when unknown.
     """
 
     subscription_id: str
@@ -154,14 +156,15 @@ class Delivery:
     attempts: int = 0
     next_at_s: float = 0.0
     last_error: str | None = None
+    host: str = ""
+    since_s: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BrokenCallback:
     """A callback that failed `failures` times in a row and is no longer called: which, since when, and why at last.
 
-    `entry` is the position in the subscription's objectOperations; `url_digest` tells whether it still names the URL
-    that failed.
+    `entry` is the number of the entry, as in `Delivery`; `url_digest` tells whether it still names the URL that failed.
     """
 
     subscription_id: str
@@ -170,6 +173,32 @@ class BrokenCallback:
     since: str
     failures: int
     last_error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IdentifierClaim:
+    """A client comes in by an MQTT client identifier at `now_s` (real Unix seconds), or is still there.
+
+    What was last seen before `forgotten_s` belongs to nobody any more; a client keeps `most` of them, and never loses
+    those that it `holds` at the moment.
+    """
+
+    identifier: str
+    client_id: str
+    now_s: float
+    forgotten_s: float
+    most: int
+    holds: frozenset[str] = frozenset()
+    comes: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IdentifierOwner:
+    """Whose an MQTT client identifier is after a claim, how often it came by it, and which others it lost for it."""
+
+    client_id: str
+    uses: int = 0
+    lost: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -252,8 +281,12 @@ class Store(Protocol):
         """Remember other tries, or the end of trying; what was settled meanwhile stays settled."""
         ...
 
+    async def bury(self, dead: Sequence[Delivery], most: int) -> int:
+        """Remember deliveries that were given up, at most so many a subscription; how many older ones went for it."""
+        ...
+
     async def settle(self, done: Sequence[Delivery]) -> None:
-        """Forget deliveries that the receiver took."""
+        """Forget deliveries that the receiver took, or that are owed no more."""
         ...
 
     async def replay(self, subscription_id: str | None = None) -> int:
@@ -270,6 +303,10 @@ class Store(Protocol):
 
     async def mend(self, subscription_id: str) -> None:
         """Take back every mark on a subscription's callbacks."""
+        ...
+
+    async def claim_identifier(self, claim: IdentifierClaim) -> IdentifierOwner:
+        """Give an MQTT client identifier to a client, unless another has it."""
         ...
 
     async def prune(self, before: str) -> int:

@@ -58,6 +58,19 @@ def put(connection: Connection, deliveries: Sequence[Delivery]) -> None:
         connection.execute(update(DELIVERIES).where(THIS_ONE).values(REST), values)
 
 
+def bury(connection: Connection, dead: Sequence[Delivery], most: int) -> int:
+    """Overwrite deliveries that were given up, and forget the oldest of a subscription that has more than `most`."""
+    put(connection, dead)
+    gone = 0
+    for subscription_id in sorted({delivery.subscription_id for delivery in dead}):
+        given_up = and_(DELIVERIES.c.subscription_id == subscription_id, DELIVERIES.c.state == DeliveryState.DEAD.value)
+        newest = select(DELIVERIES.c.seq).where(given_up).order_by(DELIVERIES.c.seq.desc())
+        cut = connection.execute(newest.offset(most).limit(1)).scalar()
+        if cut is not None:
+            gone += connection.execute(delete(DELIVERIES).where(given_up, DELIVERIES.c.seq <= cut)).rowcount
+    return gone
+
+
 def settle(connection: Connection, done: Sequence[Delivery]) -> None:
     """Forget deliveries."""
     if done:
@@ -68,7 +81,7 @@ def replay(connection: Connection, subscription_id: str | None) -> int:
     """Dead deliveries become replayed ones, as if they had never been tried; how many."""
     dead = DELIVERIES.c.state == DeliveryState.DEAD.value
     whose = dead if subscription_id is None else and_(dead, DELIVERIES.c.subscription_id == subscription_id)
-    fresh = {"state": DeliveryState.REPLAYED.value, "attempts": 0, "next_at_s": 0.0}
+    fresh = {"state": DeliveryState.REPLAYED.value, "attempts": 0, "next_at_s": 0.0, "since_s": 0.0}
     return connection.execute(update(DELIVERIES).where(whose).values(fresh)).rowcount
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from vtn.errors import CannotStart, Unavailable
-from vtn.storage import clients, queries, relay_state
+from vtn.storage import clients, identifiers, queries, relay_state
 from vtn.storage.address import open_database
 from vtn.storage.database import Database
 from vtn.storage.head import CLIENTS, SEQ, SharedHead
@@ -17,6 +17,8 @@ from vtn.storage.ports import (
     Command,
     Delivery,
     DeliveryState,
+    IdentifierClaim,
+    IdentifierOwner,
     Record,
     ReportQuery,
 )
@@ -140,6 +142,10 @@ class SqlStore:
         """See `Store`."""
         await self._database.write(partial(relay_state.put, deliveries=deliveries))
 
+    async def bury(self, dead: Sequence[Delivery], most: int) -> int:
+        """See `Store`."""
+        return await self._database.write(partial(relay_state.bury, dead=dead, most=most))
+
     async def settle(self, done: Sequence[Delivery]) -> None:
         """See `Store`."""
         await self._database.write(partial(relay_state.settle, done=done))
@@ -159,6 +165,10 @@ class SqlStore:
     async def mend(self, subscription_id: str) -> None:
         """See `Store`."""
         await self._database.write(partial(relay_state.mend, subscription_id=subscription_id))
+
+    async def claim_identifier(self, claim: IdentifierClaim) -> IdentifierOwner:
+        """See `Store`."""
+        return await self._database.write(partial(identifiers.claim, asked=claim))
 
     async def prune(self, before: str) -> int:
         """See `Store`; in parts, so that writers need not wait for all of it."""

@@ -181,6 +181,8 @@ class DeliveryRow(Base, table=True):
     attempts: int
     next_at_s: float = Field(sa_type=sqlalchemy.Double)
     last_error: str | None = Field(default=None, sa_type=Text)
+    host: str = Field(default="", sa_type=Text)
+    since_s: float = Field(default=0.0, sa_type=sqlalchemy.Double)
 
 
 class BrokenCallbackRow(Base, table=True):
@@ -193,6 +195,17 @@ class BrokenCallbackRow(Base, table=True):
     since: str = Field(sa_type=KEY)
     failures: int
     last_error: str = Field(sa_type=Text)
+
+
+class MqttIdentifierRow(Base, table=True):
+    """An MQTT client identifier and the client that it belongs to, as long as a session of that name may be stored."""
+
+    __tablename__ = "mqtt_identifiers"
+    __table_args__ = (Index("mqtt_identifiers_by_client", "client_id", "seen_s"),)
+    identifier: str = Field(primary_key=True, sa_type=KEY)
+    client_id: str = Field(sa_type=KEY)
+    seen_s: float = Field(sa_type=sqlalchemy.Double)
+    uses: int
 
 
 METADATA = Base.metadata
@@ -217,3 +230,4 @@ CLIENTS = _table(ClientRow)
 CURSORS = _table(CursorRow)
 DELIVERIES = _table(DeliveryRow)
 BROKEN_CALLBACKS = _table(BrokenCallbackRow)
+MQTT_IDENTIFIERS = _table(MqttIdentifierRow)

@@ -1,14 +1,16 @@
-"""What the 3.0.1 face must remember of an object that 3.1 has no room for, as the JSON text of `Record.side`.
+"""What must be remembered of an object that 3.1 has no room for, as the JSON text of `Record.side`.
 
-Target types per target (3.1 targets are bare strings); whether an event's timing was written on 3.0.1, or the name of a
-ven or resource by Business Logic there; of a subscription the version of its subscriber and whether it names operations
-by HTTP words. A 3.1 client is never shown any of it; a 3.1 write keeps what still applies.
+For the 3.0.1 face: target types per target (3.1 targets are bare strings); whether an event's timing was written on
+3.0.1, or the name of a ven or resource by Business Logic there; of a subscription the version of its subscriber and
+whether it names operations by HTTP words. For deliveries: the numbers of a subscription's entries, once they are no
+longer their positions. A 3.1 client is never shown any of it; a 3.1 write keeps what still applies.
 """
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from vtn.rules.entries import Numbering, first_numbering
 from vtn.wire import document
 
 V301 = "3.0.1"
@@ -18,11 +20,15 @@ NO_TYPES: Types = {}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Side:
-    """Types by target, in the order they were given; `version` of what else is remembered, None for 3.1."""
+    """Types by target, in the order they were given; `version` of what else is remembered, None for 3.1.
+
+    `entries` numbers the entries of a subscription; None while each has its position for a number.
+    """
 
     types: Types = dataclasses.field(default_factory=dict)
     version: str | None = None
     http_words: bool = False
+    entries: Numbering | None = None
 
 
 NOTHING = Side()
@@ -34,7 +40,9 @@ def read(text: str | None) -> Side:
         return NOTHING
     held = document.parse(text.encode())
     types = {target: tuple(names) for target, names in held.get("types", {}).items()}
-    return Side(types, held.get("version"), held.get("words") == "HTTP")
+    entries = held.get("entries")
+    numbering = Numbering(tuple(entries["numbers"]), entries["following"]) if entries else None
+    return Side(types, held.get("version"), held.get("words") == "HTTP", numbering)
 
 
 def write(side: Side) -> str | None:
@@ -46,7 +54,14 @@ def write(side: Side) -> str | None:
         held["version"] = side.version
     if side.http_words:
         held["words"] = "HTTP"
+    if side.entries is not None and side.entries != first_numbering(len(side.entries.numbers)):
+        held["entries"] = dataclasses.asdict(side.entries)
     return document.render(held).decode() if held else None
+
+
+def numbering(text: str | None, count: int) -> Numbering:
+    """The numbers of a subscription's entries, `count` of them."""
+    return (read(text).entries if text else None) or first_numbering(count)
 
 
 def still_applying(side: Side, content: Mapping[str, Any]) -> Side:
