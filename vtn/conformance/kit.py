@@ -14,32 +14,39 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-import pydantic
+import aiohttp
+import aiomqtt
 
 from vtn.clock import RealClock
-from vtn.conformance.check import Failed, Need, Skipped, expect
+from vtn.conformance import members
+from vtn.conformance.channel import Channel
+from vtn.conformance.check import Cause, Failed, Need, Skipped, expect
 from vtn.conformance.exchange import Answer, Json, Party, Transcript
 from vtn.conformance.listener import Ear, Login, listening
 from vtn.conformance.receiver import Hook, Receiver
-from vtn.wire.event import Event
-from vtn.wire.notification import Notification
-from vtn.wire.program import Program
-from vtn.wire.report import Report
-from vtn.wire.resource import Resource
-from vtn.wire.subscription import Subscription
-from vtn.wire.ven import Ven
+from vtn.conformance.valid_bodies import RESOURCE_DATA, USUAL_MEMBERS, event_of
 
-MODELS: Mapping[str, type[pydantic.BaseModel]] = {
-    "PROGRAM": Program,
-    "EVENT": Event,
-    "REPORT": Report,
-    "SUBSCRIPTION": Subscription,
-    "VEN": Ven,
-    "RESOURCE": Resource,
-    "NOTIFICATION": Notification,
-}
 LONGEST_SAID = 200
 COLLECTIONS = ("programs", "events", "reports", "subscriptions", "vens", "resources")
+HIDDEN = (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)
+"""How a read or write by id of an object that is not the client's may be answered: the standard lists both."""
+GONE = {HTTPStatus.OK, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND}
+UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+def not_made(path: str, body: Json, answer: Answer) -> Cause | None:
+    """The cause of a creation that was refused: the operation, the usual object, or what this one has besides."""
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Cause(f"POST {path} answers {answer.status}", ("GEN-01", "ERR-12"), general=True)
+    owner, usual = USUAL_MEMBERS[path]
+    more = tuple(sorted(body.keys() - set(usual)))
+    if not more:
+        return Cause(f"POST {path} refuses the usual object", (owner, "GEN-03"), general=True)
+    return Cause(f"POST {path} refuses {', '.join(more)}", members.of_members(members.kind_at(path), *more))
+
+
+def _short(body: Any) -> str:
+    return json.dumps(body)[:LONGEST_SAID]
 
 
 @dataclasses.dataclass(slots=True)
@@ -56,8 +63,9 @@ class Kit:
     receiver: Receiver | None = None
     mqtt: Json | None = None
     trust: ssl.SSLContext | bool = True
+    mqtt_channel: Channel = dataclasses.field(default_factory=lambda: Channel("MQTT", ("MQTT-33",)))
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
-    _made: list[tuple[Party, str]] = dataclasses.field(default_factory=list)
+    _idle: Hook | None = None
 
     # --- making objects --------------------------------------------------------------------------------------------
 
@@ -66,28 +74,28 @@ class Kit:
         return f"check-{self.run}-{stem}-{next(self._numbers)}"
 
     async def made(self, party: Party, path: str, body: Json) -> Json:
-        """Create what must be accepted, and have it deleted after the check."""
-        answer = (await party.post(path, body)).shows(201)
-        self.keep(party, path, answer)
-        return answer.object
+        """Create what must be accepted, and have it deleted after the check.
 
-    def keep(self, party: Party, path: str, answer: Answer) -> None:
-        """Have what an answer created deleted after the check; nothing when it created nothing."""
-        if answer.status == 201 and isinstance(answer.json, dict) and "id" in answer.json:  # noqa: PLR2004 - Created
-            self._made.append((party, f"{path}/{answer.json['id']}"))
+        Any status of success will do here: that it is 201 is the claim of a check of its own (GEN-03).
+        """
+        answer = await party.post(path, body)
+        if answer.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
+            words = f"POST {path} {_short(body)} should be accepted, but was answered {answer.status}"
+            raise Failed(words, not_made(path, body, answer))
+        return answer.object
 
     async def refused(self, party: Party, path: str, body: Any, *statuses: int) -> Answer:
         """The answer to a POST that must be refused with one of these statuses and a problem document."""
         answer = await party.post(path, body)
-        self.keep(party, path, answer)
-        wanted, said = " or ".join(map(str, statuses)), json.dumps(body)[:LONGEST_SAID]
-        expect(answer.status in statuses, f"POST {path} {said} should be answered {wanted}, but got {answer.status}")
+        if answer.status not in statuses:
+            wanted = " or ".join(map(str, statuses))
+            raise Failed(f"POST {path} {_short(body)} should be answered {wanted}, but got {answer.status}")
         return answer.problem(*statuses)
 
     async def drop(self, party: Party, path: str) -> Json:
         """Delete an object before its check ends, and return what the deletion answered."""
         gone = (await party.delete(path)).shows(200).object
-        self._made = [(maker, made) for maker, made in self._made if made != path]
+        self.transcript.made = [(maker, made) for maker, made in self.transcript.made if made != path]
         return gone
 
     async def program(self, **extra: Any) -> Json:
@@ -95,8 +103,8 @@ class Kit:
         return await self.made(self.bl, "/programs", {"programName": self.name("program"), **extra})
 
     async def event(self, program: Json, **extra: Any) -> Json:
-        """An event of a program."""
-        return await self.made(self.bl, "/events", {"programID": program["id"], **extra})
+        """An event of a program, with a period and an interval unless they are given (or None, and so left out)."""
+        return await self.made(self.bl, "/events", event_of(program["id"], **extra))
 
     async def ven_of(self, party: Party, **extra: Any) -> Json:
         """The ven of a VEN client, made by Business Logic; `targets` are its grants."""
@@ -110,23 +118,64 @@ class Kit:
 
     async def report(self, party: Party, event: Json, **extra: Any) -> Json:
         """A report of a VEN on an event."""
-        body = {"eventID": event["id"], "clientName": self.name("client"), "resources": [], **extra}
-        return await self.made(party, "/reports", body)
+        return await self.made(party, "/reports", self.report_on(event["id"], **extra))
+
+    def report_on(self, event_id: str, **extra: Any) -> Json:
+        """A valid body for POST and PUT /reports."""
+        return {"eventID": event_id, "clientName": self.name("client"), "resources": [RESOURCE_DATA], **extra}
 
     async def subscription(self, party: Party, *entries: Json, **extra: Any) -> Json:
         """A subscription; each entry is one of objectOperations."""
-        body = {"clientName": self.name("client"), "objectOperations": list(entries), **extra}
-        return await self.made(party, "/subscriptions", body)
+        return await self.made(party, "/subscriptions", self.subscribing(*entries, **extra))
+
+    def subscribing(self, *entries: Json, **extra: Any) -> Json:
+        """A valid body for POST and PUT /subscriptions; without entries it has one, whose callback nobody reads."""
+        wanted = list(entries) or [self.idle.wish("EVENT", "CREATE")]
+        return {"clientName": self.name("client"), "objectOperations": wanted, **extra}
+
+    @property
+    def idle(self) -> Hook:
+        """A callback URL that answers challenges, and at which nobody listens; Skipped without a receiver."""
+        if self.receiver is None:
+            raise Skipped(f"needs {Need.RECEIVER}")
+        if self._idle is None:
+            with self.receiver.hook() as hook:
+                self._idle = hook
+        return self._idle
 
     async def clean(self) -> list[str]:
         """Delete what this check made, newest first; returns what could not be deleted."""
         left = []
-        while self._made:
-            party, path = self._made.pop()
-            answer = await party.delete(path)
-            if answer.status not in {200, 404} and (await self.bl.delete(path)).status not in {200, 404}:
+        while self.transcript.made:
+            party, path = self.transcript.made.pop()
+            if not (await self._gone(party, path) or await self._gone(self.bl, path)):
                 left.append(path)
         return left
+
+    async def sweep(self) -> list[str]:
+        """Delete what bears the name of this run and is still there; returns what could not be deleted."""
+        left: set[str] = set()
+        for collection in reversed(COLLECTIONS):
+            for party in (self.ven, self.ven2, self.bl):
+                for thing in await self._listed(party, f"/{collection}"):
+                    path = f"/{collection}/{thing.get('id')}"
+                    if f"check-{self.run}-" in json.dumps(thing) and not await self._gone(party, path):
+                        left.add(path)
+                    else:
+                        left.discard(path)
+        return sorted(left)
+
+    async def _gone(self, party: Party, path: str) -> bool:
+        try:
+            return (await party.delete(path)).status in GONE
+        except (*UNREACHABLE, Failed):
+            return False
+
+    async def _listed(self, party: Party, path: str) -> list[Json]:
+        try:
+            return [thing for thing in await party.all(path) if isinstance(thing, dict)]
+        except (*UNREACHABLE, Failed, Skipped):
+            return []
 
     @staticmethod
     def now() -> datetime:
@@ -137,12 +186,8 @@ class Kit:
 
     def valid(self, kind: str, content: Json) -> Json:
         """The object, when it satisfies the schema of its kind (PROGRAM ... RESOURCE, NOTIFICATION)."""
-        try:
-            MODELS[kind].model_validate(content)
-        except pydantic.ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise Failed(f"the {kind.lower()} breaks its schema: {place}: {first['msg']}") from None
+        if fault := members.fault_of(kind, content):
+            raise fault
         return content
 
     # --- notifications ---------------------------------------------------------------------------------------------
@@ -166,9 +211,19 @@ class Kit:
         if self.mqtt is None:
             raise Skipped(f"needs {Need.MQTT}")
         binding = (await party.get("/notifiers")).shows(200).object["MQTT"]
-        login = Login(binding, party.client_id, await party.token(), self.trust)
-        async with listening(login, *topics) as ear:
+        login = await self.login(binding, party)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                ear = await stack.enter_async_context(listening(login, *topics))
+            except aiomqtt.MqttError as error:
+                raise self.mqtt_channel.never_came(f"the broker does not let {party.who} in: {error}") from None
             yield ear
+
+    async def login(self, binding: Json, party: Party) -> Login:
+        """How this party logs in at a broker as `/notifiers` describes it."""
+        self.mqtt_channel.must_live()
+        note = self.transcript.note_arrival
+        return Login(binding, party.client_id, await party.token(), self.trust, self.mqtt_channel, note)
 
     async def topics(self, party: Party, path: str) -> Mapping[str, str]:
         """The topics at `/notifiers/mqtt/topics/<path>`, by operation; Skipped where a public broker has none there."""

@@ -7,7 +7,7 @@ from vtn.conformance.check import Need, check, expect
 from vtn.conformance.exchange import Json
 from vtn.conformance.fieldwork import kept, views
 from vtn.conformance.kit import Kit
-from vtn.conformance.scalars import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR
+from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR
 from vtn.wire.enumerations import EventPayload, ObjectType, OperatingState, Operation, ReportPayload
 
 UNITS = (

@@ -6,7 +6,7 @@ from vtn.conformance.check import check, expect
 from vtn.conformance.exchange import Json
 from vtn.conformance.fieldwork import in_list, kept, views
 from vtn.conformance.kit import Kit
-from vtn.conformance.scalars import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR
+from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR
 from vtn.conformance.stage import sight, staged
 
 PRICED = [{"id": 0, "payloads": [{"type": "PRICE", "values": [0.17]}]}]

@@ -11,27 +11,8 @@ from vtn.conformance.forms import (
     REPORT_REQUEST,
     VALUES_MAPS_OF_ALL,
 )
-from vtn.conformance.scalars import (
-    BOOLEAN,
-    DATE_TIME,
-    DURATION,
-    EVENT_DESCRIPTOR,
-    FREE_TEXT,
-    INT32,
-    INTERVALS,
-    NAME,
-    NATURAL,
-    NUMBER,
-    OBJECT_ID,
-    PERCENT,
-    PERIOD,
-    REPORT_DESCRIPTOR,
-    TARGETS,
-    VALUES,
-    VALUES_MAPS,
-    list_of,
-    one_of,
-)
+from vtn.conformance.scalars import BOOLEAN, DATE_TIME, DURATION, FREE_TEXT, INT32, INTERVALS, NAME, NATURAL, NUMBER, OBJECT_ID, PERCENT, PERIOD, TARGETS, VALUES, VALUES_MAPS, list_of, one_of
+from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR
 
 NEEDED, NULLABLE, OMITTABLE = Presence.REQUIRED, Presence.NULLABLE, Presence.OMITTABLE
 ZERO = "PT0S"

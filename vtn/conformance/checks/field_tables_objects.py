@@ -12,24 +12,8 @@ from vtn.conformance.forms import (
     VEN_RESOURCE,
     VEN_VEN,
 )
-from vtn.conformance.scalars import (
-    EVENT_DESCRIPTOR,
-    FREE_TEXT,
-    INTERVAL,
-    INTERVALS,
-    LONGEST_NAME,
-    NAME,
-    NEW_NAME,
-    NO_NAMES,
-    OBJECT_ID,
-    OWN_NAME,
-    PERIOD,
-    REPORT_DESCRIPTOR,
-    TARGETS,
-    URI,
-    VALUES_MAPS,
-    list_of,
-)
+from vtn.conformance.scalars import FREE_TEXT, INTERVALS, LONGEST_NAME, NAME, NEW_NAME, NO_NAMES, OBJECT_ID, OWN_NAME, PERIOD, TARGETS, URI, VALUES_MAPS, list_of
+from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, INTERVAL, REPORT_DESCRIPTOR
 
 NEEDED, NULLABLE, OMITTABLE = Presence.REQUIRED, Presence.NULLABLE, Presence.OMITTABLE
 LINKS = list_of({"URL": "https://example.org/x"}, bad=({}, {"URL": 7}, 7, None))

@@ -55,7 +55,7 @@ async def method(party: Party, wanted: str | None = None) -> Json:
 
 async def login(kit: Kit, party: Party) -> Login:
     """How this party logs in."""
-    return Login(await offered(party), party.client_id, await party.token(), kit.trust)
+    return await kit.login(await offered(party), party)
 
 
 async def gets_in(how: Login, **options: Any) -> bool:
@@ -110,7 +110,8 @@ async def anonymous_login_needs_nothing_more(kit: Kit) -> None:
     expect(told.keys() == {"method"}, f"ANONYMOUS should say nothing more, but says {sorted(told)}")
     program = await kit.program()
     topics = await kit.topics(kit.ven, f"programs/{program['id']}/events")
-    async with listening(Login(await offered(kit.ven), "", None, kit.trust), topics["CREATE"], "#") as ear:
+    how = dataclasses.replace(await login(kit, kit.ven), client_id="", token=None)
+    async with listening(how, topics["CREATE"], "#") as ear:
         hidden, open_to_all = await kit.event(program, targets=[kit.name("t")]), await kit.event(program)
         await ear.until("CREATE", open_to_all)
         await ear.never(hidden)
@@ -217,7 +218,7 @@ for _number, _endpoint_path in enumerate(ENDPOINTS, start=20):
     register(Check(f"mqtt_topics_{_name}", _row.text, (_row.id,), _row.level, MQTT, _run))
 
 
-@check("MQTT-32")
+@check("MQTT-32", needs=MQTT)
 async def a_program_has_no_topics_of_reports_and_subscriptions(kit: Kit) -> None:
     """Topic endpoints for a program's reports or subscriptions do not exist."""
     program = await kit.program()

@@ -4,7 +4,8 @@ from vtn.conformance.check import check, expect
 from vtn.conformance.exchange import Json
 from vtn.conformance.fieldwork import kept, views
 from vtn.conformance.kit import Kit
-from vtn.conformance.scalars import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, TOO_LONG
+from vtn.conformance.scalars import TOO_LONG
+from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR
 
 UNITS = "KWH"
 

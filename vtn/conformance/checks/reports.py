@@ -6,7 +6,7 @@ from vtn.conformance.check import Skipped, check, expect
 from vtn.conformance.exchange import Answer, Json
 from vtn.conformance.fieldwork import in_list, kept, views
 from vtn.conformance.kit import Kit
-from vtn.conformance.scalars import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR
+from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR
 from vtn.conformance.stage import staged
 
 USAGE: list[Json] = [{"id": 0, "payloads": [{"type": "USAGE", "values": [1.5]}]}]
