@@ -20,7 +20,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from vtn.conformance import report, runner
-from vtn.conformance.runner import Outcome
+from vtn.conformance.verdicts import Outcome
 
 FOLDER = Path("var/conformance")
 

@@ -257,7 +257,7 @@ class Party:
 
     # --- requests ------------------------------------------------------------------------------------------------
 
-    async def send(
+    async def send(  # noqa: PLR0913 - what a request consists of
         self,
         method: str,
         path: str,

@@ -24,7 +24,7 @@ from vtn.conformance.check import Cause, Failed, Need, Skipped, expect
 from vtn.conformance.exchange import Answer, Json, Party, Transcript
 from vtn.conformance.listener import Ear, Login, listening
 from vtn.conformance.receiver import Hook, Receiver
-from vtn.conformance.valid_bodies import RESOURCE_DATA, USUAL_MEMBERS, event_of
+from vtn.conformance.valid_bodies import RESOURCE_DATA, USUAL_MEMBERS, event_of, unusual_members
 
 LONGEST_SAID = 200
 COLLECTIONS = ("programs", "events", "reports", "subscriptions", "vens", "resources")
@@ -38,10 +38,9 @@ def not_made(path: str, body: Json, answer: Answer) -> Cause | None:
     """The cause of a creation that was refused: the operation, the usual object, or what this one has besides."""
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Cause(f"POST {path} answers {answer.status}", ("GEN-01", "ERR-12"), general=True)
-    owner, usual = USUAL_MEMBERS[path]
-    more = tuple(sorted(body.keys() - set(usual)))
+    more = unusual_members(path, body)
     if not more:
-        return Cause(f"POST {path} refuses the usual object", (owner, "GEN-03"), general=True)
+        return Cause(f"POST {path} refuses the usual object", (USUAL_MEMBERS[path][0], "GEN-03"), general=True)
     return Cause(f"POST {path} refuses {', '.join(more)}", members.of_members(members.kind_at(path), *more))
 
 

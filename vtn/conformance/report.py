@@ -161,7 +161,8 @@ def _row(result: Result) -> str:
     check = result.check
     detail = f"<br>{html.escape(printable(result.reason))}" if result.reason else ""
     if result.outcome is Outcome.FAILED:
-        detail += f"<details><summary>evidence</summary><pre>{html.escape(printable(_evidence(result)))}</pre></details>"
+        evidence = html.escape(printable(_evidence(result)))
+        detail += f"<details><summary>evidence</summary><pre>{evidence}</pre></details>"
     cells = (" ".join(check.requirements), str(check.level), check.claim)
     shown = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
     return f'<tr>{shown}<td><span class="{result.outcome}">{result.outcome}</span>{detail}</td></tr>'

@@ -251,23 +251,24 @@ async def _make(check: Check, kit: Kit) -> Result:
         shown = kit.transcript.evidence(SHOWN_EXCHANGES) if outcome is Outcome.FAILED else ()
         return Result(check, outcome, reason, shown, time.monotonic() - begun_s, cause)
 
+    bound = asyncio.timeout(LONGEST_CHECK_S)
     try:
-        async with asyncio.timeout(LONGEST_CHECK_S) as bound:
+        async with bound:
             await check.run(kit)
+        return result(Outcome.PASSED, "")
     except Failed as failure:
         return result(Outcome.FAILED, str(failure), failure.cause)
     except Skipped as reason:
         return result(Outcome.SKIPPED, str(reason))
-    except UNREACHABLE as error:
-        if bound.expired():
-            return blocked(result(Outcome.FAILED, f"{LONGEST_CHECK_S:g} s were not enough"), "the time of a check")
-        return result(Outcome.FAILED, f"no answer: {type(error).__name__}: {error}", NO_ANSWER)
     except Exception as error:  # noqa: BLE001 - whatever a VTN answers must not end the run
+        words = f"{type(error).__name__}: {error}, after {_last(kit.transcript.answers)}"
+        if bound.expired():
+            return blocked(result(Outcome.FAILED, words), f"the {LONGEST_CHECK_S:g} s that a check may take")
+        if isinstance(error, UNREACHABLE):
+            return result(Outcome.FAILED, f"no answer: {words}", NO_ANSWER)
         if fault := _unreadable(kit.transcript.answers):
             return result(Outcome.FAILED, str(fault), fault.cause)
-        words = f"{type(error).__name__}: {error}, after {_last(kit.transcript.answers)}"
         return blocked(result(Outcome.FAILED, words), NOT_READABLE)
-    return result(Outcome.PASSED, "")
 
 
 def _unreadable(answers: Iterable[Answer]) -> Failed | None:

@@ -31,13 +31,25 @@ USUAL_MEMBERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 """By collection: the requirement about its plainest object, and the members that the usual one has."""
 
+USUAL_VALUES: Mapping[str, Any] = {
+    "intervalPeriod": PERIOD_OF_EVENT,
+    "intervals": [INTERVAL],
+    "resources": [RESOURCE_DATA],
+}
 LEFT_OUT = ("intervalPeriod", "intervals")
 
 
-def event_of(program_id: str, **extra: Any) -> Json:
+def event_of(program_id: Any, **extra: Any) -> Json:
     """A valid body for POST and PUT /events; a period or intervals given as None are left out."""
     body = {"programID": program_id, "intervalPeriod": PERIOD_OF_EVENT, "intervals": [INTERVAL], **extra}
     return {name: value for name, value in body.items() if value is not None or name not in LEFT_OUT}
+
+
+def unusual_members(path: str, body: Json) -> list[str]:
+    """What a body has that the usual one of its collection has not: other members, others' values, or none of one."""
+    usual = USUAL_MEMBERS[path][1]
+    other = [name for name in usual if name in USUAL_VALUES and body.get(name) != USUAL_VALUES[name]]
+    return sorted({*other, *(body.keys() - set(usual))})
 
 
 def interval_of(*payloads: Json, number: int = 0) -> Json:

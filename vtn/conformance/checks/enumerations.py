@@ -7,7 +7,7 @@ from vtn.conformance.check import Need, check, expect
 from vtn.conformance.exchange import Json
 from vtn.conformance.fieldwork import kept, views
 from vtn.conformance.kit import Kit
-from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR
+from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, event_of, interval_of
 from vtn.wire.enumerations import EventPayload, ObjectType, OperatingState, Operation, ReportPayload
 
 UNITS = (
@@ -63,7 +63,7 @@ def _values(payload_type: str) -> list[object]:
 async def _event_with(kit: Kit, program: Json, payload_type: str, values: Iterable[object]) -> None:
     """An event with this payload is made and comes back."""
     payload = {"type": payload_type, "values": list(values)}
-    event = await kit.event(program, intervals=[{"id": 0, "payloads": [payload]}])
+    event = await kit.event(program, intervals=[interval_of(payload)])
     found = event["intervals"][0]["payloads"]
     expect(kept([payload], found), f"the payload {payload} came back as {found}")
 
@@ -71,7 +71,7 @@ async def _event_with(kit: Kit, program: Json, payload_type: str, values: Iterab
 async def _report_with(kit: Kit, event: Json, payload_type: str, values: Iterable[object]) -> None:
     """A report with this payload is made and comes back."""
     payload = {"type": payload_type, "values": list(values)}
-    resources = [{"resourceName": "x", "intervals": [{"id": 0, "payloads": [payload]}]}]
+    resources = [{"resourceName": "x", "intervals": [interval_of(payload)]}]
     report = await kit.report(kit.ven, event, resources=resources)
     expect(kept(resources, report["resources"]), f"the payload {payload} came back as {report['resources']}")
 
@@ -154,8 +154,7 @@ async def object_types_are_an_enumeration(kit: Kit) -> None:
             expect(made["objectOperations"][0]["objects"] == [kind], f"{kind} came back changed")
         for wrong in ("FOO", "Program", "BL_VEN_REQUEST"):
             entry = {"objects": ["EVENT", wrong], "operations": ["CREATE"], "callbackUrl": hook.url}
-            body = {"clientName": kit.name("client"), "objectOperations": [entry]}
-            await kit.refused(kit.bl, "/subscriptions", body, 400)
+            await kit.refused(kit.bl, "/subscriptions", kit.subscribing(entry), 400)
 
 
 @check("ENUM-10", needs=(Need.RECEIVER,))
@@ -168,8 +167,7 @@ async def operations_are_an_enumeration(kit: Kit) -> None:
             expect(made["objectOperations"][0]["operations"] == [operation], f"{operation} came back changed")
         for wrong in ("POST", "create", "FOO"):
             entry = {"objects": ["EVENT"], "operations": ["CREATE", wrong], "callbackUrl": hook.url}
-            body = {"clientName": kit.name("client"), "objectOperations": [entry]}
-            await kit.refused(kit.bl, "/subscriptions", body, 400)
+            await kit.refused(kit.bl, "/subscriptions", kit.subscribing(entry), 400)
 
 
 @check("ENUM-11")
@@ -178,11 +176,11 @@ async def report_interval_modes_are_an_enumeration(kit: Kit) -> None:
     program = await kit.program()
     asked = [{"payloadType": "USAGE", "reportIntervals": mode} for mode in MODES]
     event = await kit.event(program, reportDescriptors=asked)
-    found = [request["reportIntervals"] for request in event["reportDescriptors"]]
+    found = [request.get("reportIntervals", MODES[0]) for request in event["reportDescriptors"]]
     expect(found == list(MODES), f"the modes came back as {found}")
     for wrong in ("FOO", "open_intervals", ""):
         request = {"payloadType": "USAGE", "reportIntervals": wrong}
-        await kit.refused(kit.bl, "/events", {"programID": program["id"], "reportDescriptors": [request]}, 400)
+        await kit.refused(kit.bl, "/events", event_of(program["id"], reportDescriptors=[request]), 400)
 
 
 @check("ENUM-12")

@@ -11,7 +11,25 @@ from vtn.conformance.forms import (
     REPORT_REQUEST,
     VALUES_MAPS_OF_ALL,
 )
-from vtn.conformance.scalars import BOOLEAN, DATE_TIME, DURATION, FREE_TEXT, INT32, INTERVALS, NAME, NATURAL, NUMBER, OBJECT_ID, PERCENT, PERIOD, TARGETS, VALUES, VALUES_MAPS, list_of, one_of
+from vtn.conformance.scalars import (
+    BOOLEAN,
+    DATE_TIME,
+    DURATION,
+    FREE_TEXT,
+    INT32,
+    INTERVALS,
+    NAME,
+    NATURAL,
+    NUMBER,
+    OBJECT_ID,
+    PERCENT,
+    PERIOD,
+    TARGETS,
+    VALUES,
+    VALUES_MAPS,
+    list_of,
+    one_of,
+)
 from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR
 
 NEEDED, NULLABLE, OMITTABLE = Presence.REQUIRED, Presence.NULLABLE, Presence.OMITTABLE
@@ -42,7 +60,7 @@ INTERVAL_FIELDS = (
     Field("INT-F01", "interval", "id", INTERVALS_OF_ALL, NEEDED, INT32),
     Field("INT-F02", "interval", "intervalPeriod", INTERVALS_OF_ALL, OMITTABLE, PERIOD),
     Field("INT-F03", "interval", "payloads", INTERVALS_OF_ALL, NEEDED, VALUES_MAPS),
-    Field("INT-F04", "intervalPeriod", "start", TIMES, OMITTABLE, DATE_TIME, also=("TYP-10",)),
+    Field("INT-F04", "intervalPeriod", "start", TIMES, Presence.WANTED, DATE_TIME, also=("TYP-10",)),
     Field("INT-F05", "intervalPeriod", "duration", TIMES, OMITTABLE, DURATION, also=("TYP-11",), default=ZERO),
     Field("INT-F06", "intervalPeriod", "randomizeStart", TIMES, OMITTABLE, DURATION, default=ZERO),
 )

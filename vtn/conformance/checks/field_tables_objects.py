@@ -12,15 +12,29 @@ from vtn.conformance.forms import (
     VEN_RESOURCE,
     VEN_VEN,
 )
-from vtn.conformance.scalars import FREE_TEXT, INTERVALS, LONGEST_NAME, NAME, NEW_NAME, NO_NAMES, OBJECT_ID, OWN_NAME, PERIOD, TARGETS, URI, VALUES_MAPS, list_of
-from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, INTERVAL, REPORT_DESCRIPTOR
+from vtn.conformance.scalars import (
+    FREE_TEXT,
+    INTERVALS,
+    LONGEST_NAME,
+    NAME,
+    NEW_NAME,
+    NO_NAMES,
+    OBJECT_ID,
+    OWN_NAME,
+    PERIOD,
+    TARGETS,
+    URI,
+    VALUES_MAPS,
+    list_of,
+)
+from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, RESOURCE_DATA
 
 NEEDED, NULLABLE, OMITTABLE = Presence.REQUIRED, Presence.NULLABLE, Presence.OMITTABLE
 LINKS = list_of({"URL": "https://example.org/x"}, bad=({}, {"URL": 7}, 7, None))
 DESCRIPTORS = list_of(EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, bad=({}, {"payloadType": "PRICE"}, 7, None))
 REPORT_DESCRIPTORS = list_of(REPORT_DESCRIPTOR, bad=({}, {"payloadType": "USAGE"}, EVENT_DESCRIPTOR, 7, None))
 REPORTED = list_of(
-    {"resourceName": "x", "intervals": [INTERVAL]},
+    RESOURCE_DATA,
     bad=({}, {"resourceName": "x"}, {"intervals": []}, 7, None),
 )
 NO_CONSTANT = ("FOO", "VEN", "RESOURCE", 7)
@@ -66,7 +80,7 @@ _BL_RES, _VEN_RES = (BL_RESOURCE,), (VEN_RESOURCE,)
 _BL_RESOURCE, _VEN_RESOURCE = "BlResourceRequest", "VenResourceRequest"
 RESOURCE_FIELDS = (
     Field("RES-F01", _BL_RESOURCE, "objectType", _BL_RES, NEEDED, VARIANT, shown="RESOURCE"),
-    Field("RES-F02", _BL_RESOURCE, "clientID", (BL_RESOURCE, LONG_CLIENT_RESOURCE), NEEDED, OWN_NAME),
+    Field("RES-F02", _BL_RESOURCE, "clientID", (BL_RESOURCE, LONG_CLIENT_RESOURCE), Presence.DERIVABLE, OWN_NAME),
     Field("RES-F03", _BL_RESOURCE, "targets", _BL_RES, NULLABLE, TARGETS),
     Field("RES-F04", _BL_RESOURCE, "resourceName", _BL_RES, NEEDED, NEW_NAME, also=("TYP-06",)),
     Field("RES-F05", _BL_RESOURCE, "venID", _BL_RES, NEEDED, OBJECT_ID),

@@ -1,7 +1,6 @@
 """Subscriptions as objects: who may have them, and what they hold (section SUB); callbacks are in `callbacks`."""
 
 from vtn.conformance.check import Need, check, expect
-from vtn.conformance.exchange import Json
 from vtn.conformance.fieldwork import VALID, Desk, Field, Form, Place, Presence, Rule, alike, checks_of
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.scalars import FREE_TEXT, NAME, NO_NAMES, TARGETS, uri_of
@@ -69,7 +68,7 @@ async def a_subscription_belongs_to_the_client_of_the_token(kit: Kit) -> None:
 
 @check("SUB-07")
 async def a_ven_has_to_do_with_its_own_subscriptions_only(kit: Kit) -> None:
-    """Another VEN's subscription is not listed, and answered 404 (or 403) to GET, PUT and DELETE, and stays as it was."""
+    """Another VEN's subscription is not listed, and answered 404 (403) to GET, PUT and DELETE, and stays as it was."""
     made = await kit.subscription(kit.ven)
     path = f"/subscriptions/{made['id']}"
     expect(made["id"] not in await kit.ven2.ids("/subscriptions"), "another VEN sees the subscription in its list")
@@ -91,7 +90,8 @@ async def business_logic_has_subscriptions_and_reads_all(kit: Kit) -> None:
 async def kinds_and_operations_are_those_of_the_schema(kit: Kit) -> None:
     """All six kinds and all four operations are taken; EVENTS, event, POST and create are refused."""
     async with kit.hook() as hook:
-        made = await kit.subscription(kit.ven, hook.wish(" ".join(KINDS), "DELETE"), hook.wish("VEN", " ".join(OPERATIONS)))
+        wishes = (hook.wish(" ".join(KINDS), "DELETE"), hook.wish("VEN", " ".join(OPERATIONS)))
+        made = await kit.subscription(kit.ven, *wishes)
         first, second = made["objectOperations"]
         expect(first["objects"] == list(KINDS), f"the kinds should be kept, are {first['objects']}")
         expect(second["operations"] == list(OPERATIONS), f"the operations should be kept, are {second['operations']}")
@@ -121,7 +121,8 @@ async def the_objects_filter_wants_every_kind_it_names(kit: Kit) -> None:
     async with kit.hook() as hook:
         name = kit.name("client")
         events = await kit.subscription(kit.ven, hook.wish("EVENT", "CREATE"), clientName=name)
-        both = await kit.subscription(kit.ven, hook.wish("EVENT", "CREATE"), hook.wish("REPORT", "CREATE"), clientName=name)
+        wishes = (hook.wish("EVENT", "CREATE"), hook.wish("REPORT", "CREATE"))
+        both = await kit.subscription(kit.ven, *wishes, clientName=name)
     own = ("clientName", name)
     found = await kit.ven.ids("/subscriptions", own, ("objects", "EVENT"))
     expect(set(found) == {events["id"], both["id"]}, "objects=EVENT should find both")
