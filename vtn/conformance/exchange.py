@@ -62,12 +62,14 @@ class Answer:
     @property
     def object(self) -> Json:
         """The body as a JSON object."""
-        return self._shaped(dict, "object")
+        found: Json = self._shaped(dict, "object")
+        return found
 
     @property
     def list(self) -> list[Json]:
         """The body as a JSON list."""
-        return self._shaped(list, "list")
+        found: list[Json] = self._shaped(list, "list")
+        return found
 
     def _shaped(self, kind: type, words: str) -> Any:
         found = self.json

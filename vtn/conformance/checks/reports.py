@@ -239,7 +239,7 @@ async def reports_have_no_targets(kit: Kit) -> None:
 @check("RPT-18")
 async def the_quality_of_data_stands_beside_the_data(kit: Kit) -> None:
     """A DATA_QUALITY payload in the interval of a USAGE payload is stored and comes back beside it."""
-    payloads = [{"type": "USAGE", "values": [1.5]}, {"type": "DATA_QUALITY", "values": ["ESTIMATED"]}]
+    payloads: list[Json] = [{"type": "USAGE", "values": [1.5]}, {"type": "DATA_QUALITY", "values": ["ESTIMATED"]}]
     resources = [{"resourceName": "meter-1", "intervals": [interval_of(*payloads)]}]
     report = await kit.report(kit.ven, await _open_event(kit), resources=resources)
     for where, seen in await views(kit.ven, "/reports", report):

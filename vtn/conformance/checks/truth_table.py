@@ -186,20 +186,13 @@ class Statuses:
         expect(seen == {self.thing: sorted(labels)}, f"{party.who} should be shown {labels}, but is shown {seen}")
 
 
+_E1, _E9, _V1 = "E1 is for those granted g1.", "E9 is for BL alone.", "V1 is its owner's, and BL's."
+_UNSEEN = NOT_FOUND
 REQUESTS = (
-    Statuses(
-        *("annex_d_event_e1", "E1 is for those granted g1.", ("TGT-14",), READING),
-        *(_read, "E1", OK, OK, NOT_FOUND, NOT_FOUND),
-    ),
-    Statuses(
-        *("annex_d_event_e9", "E9 is for BL alone.", ("TGT-14",), READING),
-        *(_read, "E9", OK, NOT_FOUND, NOT_FOUND, NOT_FOUND),
-    ),
+    Statuses("annex_d_event_e1", _E1, ("TGT-14",), READING, _read, "E1", OK, OK, _UNSEEN, _UNSEEN),
+    Statuses("annex_d_event_e9", _E9, ("TGT-14",), READING, _read, "E9", OK, _UNSEEN, _UNSEEN, _UNSEEN),
     Statuses("annex_d_event_e0", "E0 is for everybody.", ("TGT-10",), READING, _read, "E0", OK, OK, OK, OK),
-    Statuses(
-        *("annex_d_ven_v1", "V1 is its owner's, and BL's.", ("VEN-19",), SHALL),
-        *(_read, "V1", OK, OK, HIDDEN, HIDDEN),
-    ),
+    Statuses("annex_d_ven_v1", _V1, ("VEN-19",), SHALL, _read, "V1", OK, OK, HIDDEN, HIDDEN),
     Statuses(
         "annex_d_ven_v1_renamed",
         "V1 is renamed by its owner, who keeps its targets, and by BL only in BL's own shape.",

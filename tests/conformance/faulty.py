@@ -1,0 +1,69 @@
+"""VTNs with one fault that many checks meet: the kit accuses it once, and goes on with what is left."""
+
+from typing import Any
+
+import pytest
+from front import Asked, Manner, Told, every_part, problem
+
+from vtn.notifiers.callbacks import Callbacks
+
+
+class LosesTheClientOfResources(Manner):
+    """Resources never show their clientID."""
+
+    def tell(self, asked: Asked, told: Told) -> None:
+        """Take it away."""
+        if asked.collection == "resources" and told.is_object:
+            for one in told.body if isinstance(told.body, list) else [told.body]:
+                one.pop("clientID", None)
+
+
+class LosesReportRequests(Manner):
+    """Events never show their report descriptors."""
+
+    def tell(self, asked: Asked, told: Told) -> None:
+        """Take them away."""
+        if asked.collection == "events" and told.is_object:
+            every_part(told.body, lambda part: part.pop("reportDescriptors", None))
+
+
+class NeverNotifies(Manner):
+    """Callbacks are challenged, and nothing is ever sent to them."""
+
+    def patch(self, patch: pytest.MonkeyPatch) -> None:
+        """Take every notification, and send none."""
+
+        async def nowhere(*_call: Any) -> None:
+            return None
+
+        patch.setattr(Callbacks, "post", nowhere)
+
+
+class BreaksOnTheEndOfTime(Manner):
+    """Once an event that starts in the year 9999 is stored, no list of events can be read by anybody."""
+
+    def __init__(self) -> None:
+        self.stored: set[str] = set()
+
+    def ask(self, asked: Asked) -> Told | None:
+        """Fail inside on a list of events; forget the event with its end."""
+        if asked.method == "DELETE":
+            self.stored.discard(asked.path)
+        failing = asked.collection == "events" and asked.is_list and asked.role and self.stored
+        return problem(500, "overflow") if failing else None
+
+    def tell(self, asked: Asked, told: Told) -> None:
+        """Remember the event."""
+        if asked.collection == "events" and asked.method == "POST" and told.is_object:
+            start = (told.body.get("intervalPeriod") or {}).get("start", "")
+            if start.startswith("9999"):
+                self.stored.add(f"/events/{told.body['id']}")
+
+
+class RefusesWithoutProblems(Manner):
+    """Refusals have no body."""
+
+    def tell(self, asked: Asked, told: Told) -> None:
+        """Take it away."""
+        if asked.collection and told.status in {400, 401, 403, 404, 409}:
+            told.body, told.content = None, b""
