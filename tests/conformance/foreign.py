@@ -86,9 +86,8 @@ class WantsAStart(Manner):
 
         every_part(body, look)
         intervals = body.get("intervals") if asked.collection == "events" and "intervalPeriod" not in body else []
-        for one in intervals if isinstance(intervals, list) else []:
-            if isinstance(one, dict) and "intervalPeriod" not in one:
-                untimed.append(one)
+        known = intervals if isinstance(intervals, list) else []
+        untimed += [one for one in known if isinstance(one, dict) and "intervalPeriod" not in one]
         return problem(400, "a start is missing") if untimed else None
 
 
@@ -125,7 +124,7 @@ class ShowsTargetedObjectsToThoseWhoAskOnly(Manner):
 
 @honest
 class OmitsAbsentMembers(Manner):
-    """Members that are null, empty or have their default are left out of answers (Definition, Required and optional)."""
+    """Members that are null, empty or have their default are left out (Definition, Required and optional)."""
 
     def tell(self, asked: Asked, told: Told) -> None:
         """Leave out what says nothing."""
@@ -142,7 +141,7 @@ class OmitsAbsentMembers(Manner):
 
 @honest
 class ShowsDefaults(Manner):
-    """Members that were left out are shown, with null or the default of the schema (Definition, Required and optional)."""
+    """Members that were left out are shown with their default (Definition, Required and optional properties)."""
 
     def tell(self, asked: Asked, told: Told) -> None:
         """Add what was left out."""
@@ -215,7 +214,7 @@ class RefusesTokensInOAuthsWords(Manner):
 
 @honest
 class RefusesTokensWithProblems(Manner):
-    """The token endpoint answers errors with problem documents, as the schema refers to, and without OAuth's `error`."""
+    """The token endpoint answers errors with problem documents, as the schema has it, and without OAuth's `error`."""
 
     def tell(self, asked: Asked, told: Told) -> None:
         """Say it in a problem document."""
@@ -232,7 +231,7 @@ class HasNoBasePath(Manner):
 
 @honest
 class ForbidsWhereOthersHide(Manner):
-    """What is another client's is answered 403, and the wrong shape of a ven 400: the schema lists both for by-id reads."""
+    """What is another client's is answered 403, and the wrong shape of a ven 400: the schema lists both statuses."""
 
     def __init__(self) -> None:
         self.known: set[str] = set()
@@ -255,7 +254,7 @@ class ForbidsWhereOthersHide(Manner):
 
 @honest
 class RefusesUnknownParameters(Manner):
-    """A query parameter that the schema does not name for any list is answered 400; no text says what becomes of one."""
+    """A query parameter that the schema does not name for any list is answered 400: no text says what becomes of it."""
 
     def ask(self, asked: Asked) -> Told | None:
         """Refuse it, from whoever may read."""
@@ -265,7 +264,7 @@ class RefusesUnknownParameters(Manner):
 
 @honest
 class LimitsTheRate(Manner):
-    """Every hundredth request is put off with 429 and Retry-After (Definition, API Gateway: a VTN may limit the rate)."""
+    """Every hundredth request is put off with 429 and Retry-After (Definition, API Gateway)."""
 
     def __init__(self) -> None:
         self.asked = 0

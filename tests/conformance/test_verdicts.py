@@ -58,7 +58,8 @@ CAUSES = st.builds(
     st.lists(st.sampled_from(("EVT-01", "EVT-02", "EVT-03")), max_size=2).map(tuple),
     general=st.booleans(),
 )
-RESULTS = st.lists(st.tuples(st.sampled_from(("EVT-01", "EVT-02", "EVT-03", "EVT-04")), st.none() | CAUSES), max_size=12)
+ROWS = st.sampled_from(("EVT-01", "EVT-02", "EVT-03", "EVT-04"))
+RESULTS = st.lists(st.tuples(ROWS, st.none() | CAUSES), max_size=12)
 
 
 @given(RESULTS)
@@ -67,12 +68,14 @@ def test_whatever_is_blocked_leads_to_an_accusation(rows):
     found = {one.check.name: one for one in accused_once(results)}
     for one in found.values():
         seen = set()
-        while one.outcome is Outcome.BLOCKED:
-            assert one.check.name not in seen
-            seen.add(one.check.name)
-            one = found[one.blocked_by.partition("(")[2].rstrip(")")]
-        assert one.outcome is Outcome.FAILED
-    assert all(one.outcome is Outcome.FAILED for one, (_, cause) in zip(found.values(), rows, strict=True) if cause is None)
+        accuser = one
+        while accuser.outcome is Outcome.BLOCKED:
+            assert accuser.check.name not in seen
+            seen.add(accuser.check.name)
+            accuser = found[accuser.blocked_by.partition("(")[2].rstrip(")")]
+        assert accuser.outcome is Outcome.FAILED
+    own = [one for one, (_, cause) in zip(found.values(), rows, strict=True) if cause is None]
+    assert {one.outcome for one in own} <= {Outcome.FAILED}
 
 
 def test_every_member_of_a_schema_has_an_owner_and_required_ones_are_general():
@@ -121,7 +124,8 @@ def test_durations_are_compared_as_durations(one, other, same):
 
 
 def test_two_views_of_an_object_may_leave_out_what_has_its_default():
-    whole = {"priority": None, "targets": [], "reportDescriptors": [{"aggregate": False, "repeat": 1}], "duration": "PT0S"}
+    request = {"aggregate": False, "repeat": 1}
+    whole = {"priority": None, "targets": [], "reportDescriptors": [request], "duration": "PT0S"}
     assert alike(whole, {"reportDescriptors": [{}]})
     assert not alike({"priority": 3}, {})
     assert not alike({}, {"priority": 3})
@@ -177,7 +181,7 @@ CONTROLS = "".join(map(chr, (*range(0x20), 0x7F, *range(0x80, 0xA0), 0xD800, 0xD
 @pytest.mark.parametrize("text", ["\x00", CONTROLS, "]]>&<'\"", "plain"], ids=["byte 0", "controls", "markup", "plain"])
 def test_junit_and_html_hold_whatever_a_vtn_sends(text):
     written = report.junit(run_with(text))
-    suite = ET.fromstring(written)
+    suite = ET.fromstring(written)  # noqa: S314 - of the kit itself
     assert [case.get("name") for case in suite] == [next(iter(CHECKS))] * 4
     message = suite[1].find("failure").get("message")
     assert all(char in message or f"\\x{ord(char):02x}" in message for char in text if char not in "\t\n\r")
@@ -188,12 +192,12 @@ def test_junit_and_html_hold_whatever_a_vtn_sends(text):
 
 @given(st.text(st.characters(codec=None, categories=None, max_codepoint=sys.maxunicode), max_size=30))
 def test_junit_is_xml_whatever_text_it_holds(text):
-    ET.fromstring(report.junit(run_with(text)))
+    ET.fromstring(report.junit(run_with(text)))  # noqa: S314 - of the kit itself
 
 
 def test_a_blocked_check_is_a_skipped_case_that_names_what_stood_in_the_way():
     one = dataclasses.replace(run_with("x").results[2], blocked_by="RES-F02 (owner)")
-    case = ET.fromstring(report.junit(Run("http://x", (one,), (), 1, ())))[0]
+    case = ET.fromstring(report.junit(Run("http://x", (one,), (), 1, ())))[0]  # noqa: S314 - of the kit itself
     assert case.find("skipped").get("type") == "blocked by RES-F02 (owner)"
     figures = report.summary(Run("http://x", (one,), (), 1, ()))
     assert figures["blocked"] == 1

@@ -261,14 +261,23 @@ async def _make(check: Check, kit: Kit) -> Result:
     except Skipped as reason:
         return result(Outcome.SKIPPED, str(reason))
     except Exception as error:  # noqa: BLE001 - whatever a VTN answers must not end the run
-        words = f"{type(error).__name__}: {error}, after {_last(kit.transcript.answers)}"
+        fault = _behind(error, kit.transcript.answers)
+        met = result(Outcome.FAILED, str(fault), fault.cause)
         if bound.expired():
-            return blocked(result(Outcome.FAILED, words), f"the {LONGEST_CHECK_S:g} s that a check may take")
-        if isinstance(error, UNREACHABLE):
-            return result(Outcome.FAILED, f"no answer: {words}", NO_ANSWER)
-        if fault := _unreadable(kit.transcript.answers):
-            return result(Outcome.FAILED, str(fault), fault.cause)
-        return blocked(result(Outcome.FAILED, words), NOT_READABLE)
+            return blocked(met, f"the {LONGEST_CHECK_S:g} s that a check may take")
+        return met if fault.cause else blocked(met, NOT_READABLE)
+
+
+def _behind(error: Exception, answers: list[Answer]) -> Failed:
+    """What lies behind an error that a check did not expect: no answer, or an object that breaks its schema.
+
+    Without a cause it is something that the check itself cannot make sense of, which accuses nobody.
+    """
+    last = f"{answers[-1].method} {answers[-1].url} was answered {answers[-1].status}" if answers else "no request"
+    words = f"{type(error).__name__}: {error}, after {last}"
+    if isinstance(error, UNREACHABLE):
+        return Failed(f"no answer: {words}", NO_ANSWER)
+    return _unreadable(answers) or Failed(words)
 
 
 def _unreadable(answers: Iterable[Answer]) -> Failed | None:
@@ -283,10 +292,6 @@ def _unreadable(answers: Iterable[Answer]) -> Failed | None:
                 if fault := members.fault_of(answer.kind, item):
                     return fault
     return None
-
-
-def _last(answers: list[Answer]) -> str:
-    return f"{answers[-1].method} {answers[-1].url} was answered {answers[-1].status}" if answers else "no request"
 
 
 def exercised(transcript: Transcript) -> tuple[str, ...]:

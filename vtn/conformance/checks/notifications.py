@@ -10,7 +10,7 @@ from vtn.conformance.checks.webhooks import changed
 from vtn.conformance.exchange import Json
 from vtn.conformance.fieldwork import alike
 from vtn.conformance.kit import COLLECTIONS, Kit
-from vtn.conformance.requirements import every
+from vtn.conformance.requirements import Level, every
 from vtn.conformance.scalars import LONGEST_NAME
 from vtn.conformance.stage import staged
 from vtn.conformance.valid_bodies import event_of, interval_of
@@ -25,8 +25,9 @@ async def life(kit: Kit) -> tuple[list[Json], list[Json]]:
     """Notifications of the creation, change and end of an event of three targets: what BL and what a VEN was told."""
     async with kit.hook() as of_bl, kit.hook() as of_ven:
         stage = await staged(kit, "P0", "V1")
-        for party, hook in ((kit.bl, of_bl), (kit.ven, of_ven)):
-            await kit.subscription(party, hook.wish("EVENT"), programID=stage.id("P0"))
+        await kit.subscription(kit.bl, of_bl.wish("EVENT"), programID=stage.id("P0"))
+        asked = stage.real("g1")
+        await kit.subscription(kit.ven, of_ven.wish("EVENT"), programID=stage.id("P0"), targets=asked)
         event = await stage.event("g1", "g2", "v1")
         body = event_of(stage.id("P0"), targets=event["targets"], eventName=kit.name("event"))
         (await kit.bl.put(f"/events/{event['id']}", body)).shows(200)
@@ -68,10 +69,13 @@ async def a_ven_is_told_what_it_would_read(kit: Kit) -> None:
     """An event of g1 and g2 is told to a VEN granted g1 as that VEN reads it, with the target g1 only."""
     async with kit.hook() as hook:
         stage = await staged(kit, "P0", "V1")
-        await kit.subscription(kit.ven, hook.wish("EVENT", "CREATE"), programID=stage.id("P0"))
+        wish, asked = hook.wish("EVENT", "CREATE"), stage.real("g1")
+        await kit.subscription(kit.ven, wish, programID=stage.id("P0"), targets=asked)
         await stage.make("E12")
         said = await hook.hears("CREATE", stage.things["E12"])
-        read = (await kit.ven.get(f"/events/{stage.id('E12')}")).shows(200).object
+        listed = await kit.ven.all("/events", ("programID", stage.id("P0")), ("targets", asked[0]))
+        expect(len(listed) == 1, f"the VEN should list one event of g1, but lists {len(listed)}")
+        read = listed[0]
         expect(alike(said["object"], read), "the VEN is told another event than it reads")
         expect(said["object"]["targets"] == stage.real("g1"), f"it is told the targets {said['object']['targets']}")
         shown = said.get("targets")
@@ -148,7 +152,27 @@ async def a_subscription_to_a_program_hears_of_that_program_only(kit: Kit) -> No
 
 @check("NOTIF-08", "TGT-22", needs=RECEIVER)
 async def targeted_events_are_told_by_the_grants_of_the_owner(kit: Kit) -> None:
-    """A VEN hears of events of its ven's and its resource's targets, and not of those targeted at others."""
+    """A VEN that subscribes to targets hears of those granted to its ven and its resource, and of no others.
+
+    Each subscription names one target, because whether a VEN has to name them is a reading, and so is what two mean.
+    """
+    async with kit.hook() as hook, kit.hook() as other:
+        stage = await staged(kit, "P0", "V1", "R1", "V2")
+        for party, one, labels in ((kit.ven, hook, ("g1", "r1", "g9")), (kit.ven2, other, ("g2", "g1", "r1", "g9"))):
+            for label in labels:
+                await kit.subscription(party, one.wish("EVENT PROGRAM", "CREATE"), targets=stage.real(label))
+        await stage.make("P9", "E9")
+        await stage.make("P1", "E1", "ER", "E12")
+        seen = stage.things
+        await hook.hears_all(*(("CREATE", seen[name]) for name in ("P1", "E1", "ER", "E12")))
+        await other.hears("CREATE", seen["E12"])
+        foreign = [seen[name] for name in ("P1", "E1", "ER", "P9", "E9")]
+        await asyncio.gather(hook.never(seen["P9"], seen["E9"]), other.never(*foreign))
+
+
+@check("NOTIF-08", needs=RECEIVER, level=Level.READING)
+async def a_subscription_without_targets_means_all_grants(kit: Kit) -> None:
+    """A VEN that subscribes without targets hears of events of its ven's and its resource's targets, and of no others."""
     async with kit.hook() as hook, kit.hook() as other:
         stage = await staged(kit, "P0", "V1", "R1", "V2")
         for party, one in ((kit.ven, hook), (kit.ven2, other)):
