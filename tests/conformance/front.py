@@ -122,7 +122,7 @@ class Front:
         path = request.rel_url.raw_path.removeprefix(self.base)
         query = request.rel_url.raw_query_string
         asked = Asked(request.method, path, query, headers, await request.read(), self.roles.get(token, ""))
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             asked.body = json.loads(asked.content) if asked.content and not path.startswith("/auth") else None
         before = json.dumps(asked.body)
         told = next((found for one in self.manners if (found := one.ask(asked)) is not None), None)

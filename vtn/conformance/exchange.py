@@ -26,6 +26,7 @@ LONGEST_PAUSE_S = 5.0
 RENEW_BEFORE_S = 60.0
 TIMEOUT = aiohttp.ClientTimeout(total=60.0, connect=10.0)
 LONGEST_SHOWN = 4000
+NO_PROBLEM = Cause("refusals without a problem document", ("ERR-01",), general=True)
 HIDDEN = re.compile(r'(client_secret=|access_token":\s*"|bearerToken":\s*"|clientKey":\s*")[^&"]+')
 
 
@@ -57,7 +58,8 @@ class Answer:
             return read_json(self.content, self.kind if self.status in {OK, CREATED} else "")
         except ValueError:
             words = f"{self.method} {self.url} answered {self.status} with a body that is not JSON"
-            raise Failed(words, Cause("bodies that are not JSON", ("GEN-02",), general=True)) from None
+            cause = Cause("bodies that are not JSON", ("GEN-02",), general=True)
+            raise Failed(words, cause if self.status < HTTPStatus.BAD_REQUEST else NO_PROBLEM) from None
 
     @property
     def object(self) -> Json:
@@ -87,13 +89,12 @@ class Answer:
     def problem(self, *statuses: int) -> Self:
         """Itself, when it is a refusal with one of these statuses and a problem document (ERR-01, ERR-02)."""
         self.shows(*statuses)
-        none = Cause("refusals without a problem document", ("ERR-01",), general=True)
         try:
             content = self.json
         except Failed:
             content = None
         said = isinstance(content, dict) and {"title", "status"} & content.keys()
-        expect(said, f"{self.method} {self.url}: the {self.status} should carry a problem document", none)
+        expect(said, f"{self.method} {self.url}: the {self.status} should carry a problem document", NO_PROBLEM)
         other = Cause("problem.status is not the status", ("ERR-02",), general=True)
         expect(content.get("status", self.status) == self.status, "problem.status should equal the HTTP status", other)
         return self

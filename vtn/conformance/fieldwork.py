@@ -331,6 +331,16 @@ def kept(sent: Any, got: Any, name: str = "") -> bool:
     return same_value(sent, got, name)
 
 
+def keeps(sent: Json, got: Json, words: str) -> None:
+    """Failed when an object does not say what was sent, because of the first member that it lost or changed."""
+    kind = getattr(got, "kind", "") or str(got.get("objectType"))
+    for name, value in sent.items():
+        if not kept(value, got.get(name), name):
+            lost, shown = missing(kind, name), _words(got.get(name))
+            cause = lost if name not in got else Cause(f"{kind}.{name} is changed", lost.owners)
+            raise Failed(f"{words}: {name} {_words(value)} is {shown}", cause)
+
+
 def alike(one: Any, other: Any) -> bool:
     """Whether two views of an object say the same, each of which may leave out what has its default."""
     return kept(one, other) and kept(other, one)

@@ -69,7 +69,7 @@ class Stage:
         """Give a ven other targets, as Business Logic."""
         ven = self.things[name]
         body = {"objectType": "BL_VEN_REQUEST", "clientID": ven["clientID"], "venName": ven["venName"]}
-        answer = await self.kit.bl.put(f"/vens/{ven['id']}", {**body, "targets": self.real(*labels)})
+        answer = await self.kit.bl.put(f"/vens/{ven['id']}", {**body, **self._targets(*labels)})
         return answer.shows(200).object
 
     def shown(self, items: Iterable[Json]) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from vtn.conformance.check import Need, check, expect
 from vtn.conformance.exchange import Json
-from vtn.conformance.fieldwork import kept, views
+from vtn.conformance.fieldwork import keeps, kept, views
 from vtn.conformance.kit import Kit
 from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, event_of, interval_of
 from vtn.wire.enumerations import EventPayload, ObjectType, OperatingState, Operation, ReportPayload
@@ -73,7 +73,7 @@ async def _report_with(kit: Kit, event: Json, payload_type: str, values: Iterabl
     payload = {"type": payload_type, "values": list(values)}
     resources = [{"resourceName": "x", "intervals": [interval_of(payload)]}]
     report = await kit.report(kit.ven, event, resources=resources)
-    expect(kept(resources, report["resources"]), f"the payload {payload} came back as {report['resources']}")
+    keeps({"resources": resources}, report, f"the payload {payload} came back as {report['resources']}")
 
 
 @check("ENUM-01")
@@ -97,7 +97,7 @@ async def every_unit_is_taken(kit: Kit) -> None:
     """Each of the 13 units is accepted in descriptors of both kinds, and comes back."""
     whole = [{**kind, "units": unit} for unit in UNITS for kind in (EVENT_DESCRIPTOR, REPORT_DESCRIPTOR)]
     program = await kit.program(payloadDescriptors=whole)
-    expect(kept(whole, program["payloadDescriptors"]), "the units came back changed")
+    keeps({"payloadDescriptors": whole}, program, "the units came back changed")
 
 
 @check("ENUM-04")
@@ -105,10 +105,10 @@ async def every_reading_type_is_taken(kit: Kit) -> None:
     """Each of the 7 reading types is accepted in descriptors and in report requests, and comes back."""
     whole = [{**REPORT_DESCRIPTOR, "readingType": name} for name in READING_TYPES]
     program = await kit.program(payloadDescriptors=whole)
-    expect(kept(whole, program["payloadDescriptors"]), "the reading types came back changed")
+    keeps({"payloadDescriptors": whole}, program, "the reading types came back changed")
     asked = [{"payloadType": "USAGE", "readingType": name} for name in READING_TYPES]
     event = await kit.event(program, reportDescriptors=asked)
-    expect(kept(asked, event["reportDescriptors"]), "the reading types asked for came back changed")
+    keeps({"reportDescriptors": asked}, event, "the reading types asked for came back changed")
 
 
 @check("ENUM-05")
@@ -133,7 +133,7 @@ async def every_attribute_of_vens_and_resources_is_taken(kit: Kit) -> None:
     resource = await kit.resource_of(ven, attributes=VEN_ATTRIBUTES)
     for path, made in (("/vens", ven), ("/resources", resource)):
         for where, seen in await views(kit.ven, path, made):
-            expect(kept(VEN_ATTRIBUTES, seen.get("attributes")), f"the attributes in {path} are others {where}")
+            keeps({"attributes": VEN_ATTRIBUTES}, seen, f"the attributes in {path} are others {where}")
 
 
 @check("ENUM-08")
@@ -141,7 +141,7 @@ async def every_attribute_of_programs_is_taken(kit: Kit) -> None:
     """The eight program attributes are accepted, and come back."""
     program = await kit.program(attributes=PROGRAM_ATTRIBUTES, targets=[kit.name("target")])
     for where, seen in await views(kit.bl, "/programs", program):
-        expect(kept(PROGRAM_ATTRIBUTES, seen.get("attributes")), f"the attributes are others {where}")
+        keeps({"attributes": PROGRAM_ATTRIBUTES}, seen, f"the attributes are others {where}")
 
 
 @check("ENUM-09", needs=(Need.RECEIVER,))

@@ -4,7 +4,7 @@ import asyncio
 
 from vtn.conformance.check import check, expect
 from vtn.conformance.exchange import Json
-from vtn.conformance.fieldwork import alike, in_list, kept, views
+from vtn.conformance.fieldwork import alike, in_list, keeps, views
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.requirements import Level
 from vtn.conformance.stage import sight, staged
@@ -53,7 +53,7 @@ async def an_event_is_read_by_its_id(kit: Kit) -> None:
     await kit.event(program)
     read = (await kit.bl.get(f"/events/{event['id']}")).shows(200).object
     expect(alike(read, event), "the event that was read is not the one that was made")
-    expect(kept({"programID": program["id"], "intervals": PRICED}, read), "the event is not what was posted")
+    keeps({"programID": program["id"], "intervals": PRICED}, read, "the event is not what was posted")
     expect(alike(await in_list(kit.bl, "/events", event), event), "the list shows another event")
 
 
@@ -63,7 +63,8 @@ async def an_event_is_replaced_by_a_put(kit: Kit) -> None:
     event = await kit.event(await kit.program(), priority=7, eventName="before")
     body = event_of(event["programID"], priority=2, intervals=PRICED)
     changed = (await kit.bl.put(f"/events/{event['id']}", body)).shows(200).object
-    expect(changed["id"] == event["id"] and kept(body, changed), "the answer is not the event as it was put")
+    expect(changed["id"] == event["id"], "the answer is another event")
+    keeps(body, changed, "the answer is not the event as it was put")
     read = (await kit.bl.get(f"/events/{event['id']}")).shows(200).object
     expect(alike(read, changed), "the event that is read is not the one that the PUT answered")
     expect(read.get("eventName") is None, f"the event is still called {read.get('eventName')}")
@@ -95,7 +96,7 @@ async def an_event_may_have_no_intervals(kit: Kit) -> None:
     event = await kit.event(await kit.program(), intervals=None, reportDescriptors=[{"payloadType": "USAGE"}])
     for where, seen in await views(kit.bl, "/events", event):
         expect(seen.get("intervals", []) == [], f"intervals is {seen.get('intervals')} {where}")
-        expect(kept([{"payloadType": "USAGE"}], seen.get("reportDescriptors")), f"the request is lost {where}")
+        keeps({"reportDescriptors": [{"payloadType": "USAGE"}]}, seen, f"the request is lost {where}")
 
 
 @check("EVT-09")
@@ -126,7 +127,7 @@ async def an_event_describes_event_payloads_only(kit: Kit) -> None:
     for wrong in (REPORT_DESCRIPTOR, {"payloadType": "PRICE"}):
         await kit.refused(kit.bl, "/events", event_of(program["id"], payloadDescriptors=[wrong]), 400)
     event = await kit.event(program, payloadDescriptors=[EVENT_DESCRIPTOR])
-    expect(kept([EVENT_DESCRIPTOR], event["payloadDescriptors"]), "the event's descriptor came back changed")
+    keeps({"payloadDescriptors": [EVENT_DESCRIPTOR]}, event, "the event's descriptor came back changed")
 
 
 @check("EVT-18")

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from vtn.conformance.check import Need, check, expect
 from vtn.conformance.exchange import Answer, Json
-from vtn.conformance.fieldwork import kept, views
+from vtn.conformance.fieldwork import keeps, views
 from vtn.conformance.kit import Kit
 from vtn.conformance.specimens import METADATA, NULLABLE, Specimen, one_of_each
 from vtn.conformance.valid_bodies import PERIOD_OF_EVENT, RESOURCE_DATA, event_of
@@ -80,7 +80,7 @@ async def a_post_answers_201_and_the_whole_object(kit: Kit) -> None:
     """The answer to each creating POST holds what was sent and the four fields of metadata."""
     for one in await one_of_each(kit):
         expect(one.status == HTTPStatus.CREATED, f"POST {one.path} should be answered 201, but got {one.status}")
-        expect(kept(one.said, one.content), f"the answer to POST {one.path} does not hold what was sent")
+        keeps(one.said, one.content, f"the answer to POST {one.path} does not hold what was sent")
         lacking = [name for name in METADATA if name not in one.content]
         expect(not lacking, f"the answer to POST {one.path} lacks {', '.join(lacking)}")
 
@@ -95,10 +95,10 @@ async def get_put_and_delete_answer_200_and_the_object(kit: Kit) -> None:
         updated = (await one.party.put(one.place, changed)).shows(200).object
         wanted = {name: value for name, value in changed.items() if name != "objectType"}
         expect(updated["id"] == one.content["id"], f"PUT {one.place} answered the object {updated['id']}")
-        expect(kept(wanted, updated), f"the answer to PUT {one.place} does not hold what was put")
+        keeps(wanted, updated, f"the answer to PUT {one.place} does not hold what was put")
         gone = (await one.party.delete(one.place)).shows(200).object
         expect(gone["id"] == one.content["id"], f"DELETE {one.place} answered the object {gone['id']}")
-        expect(kept(wanted, gone), f"DELETE {one.place} does not answer the object as it was")
+        keeps(wanted, gone, f"DELETE {one.place} does not answer the object as it was")
 
 
 def _changed(kit: Kit, one: Specimen) -> Json:
@@ -206,7 +206,7 @@ async def a_put_without_an_optional_field_takes_it_away(kit: Kit) -> None:
     }
     for one in await one_of_each(kit):
         full = (await one.party.put(one.place, {**one.request, **rich[one.kind]})).shows(200).object
-        expect(kept(rich[one.kind], full), f"a PUT did not set {list(rich[one.kind])} of a {one.kind}")
+        keeps(rich[one.kind], full, f"a PUT did not set {list(rich[one.kind])} of a {one.kind}")
         (await one.party.put(one.place, one.request)).shows(200)
         read = (await one.party.get(one.place)).shows(200).object
         for name in rich[one.kind]:
@@ -221,7 +221,7 @@ async def a_body_without_a_required_property_changes_nothing(kit: Kit) -> None:
         (await one.party.post(one.path, {})).problem(400)
         (await one.party.put(one.place, {})).problem(400)
         read = (await one.party.get(one.place)).shows(200).object
-        expect(kept(one.said, read), f"a refused PUT changed a {one.kind}")
+        keeps(one.said, read, f"a refused PUT changed a {one.kind}")
         expect(
             read["modificationDateTime"] == one.content["modificationDateTime"], f"a refused PUT touched a {one.kind}"
         )

@@ -7,7 +7,7 @@ empty list or an untimed interval. What may be left out altogether is not judged
 
 from vtn.conformance.check import Need, check, expect
 from vtn.conformance.exchange import Json
-from vtn.conformance.fieldwork import kept, views
+from vtn.conformance.fieldwork import keeps, kept, views
 from vtn.conformance.kit import Kit
 from vtn.conformance.requirements import Level
 from vtn.conformance.valid_bodies import VALUES_MAP, event_of, interval_of
@@ -29,7 +29,7 @@ async def an_interval_may_have_no_payloads(kit: Kit) -> None:
     for intervals in (bare, [interval_of({"type": "X", "values": []})]):
         event = await kit.event(await kit.program(), intervals=intervals)
         for where, seen in await views(kit.bl, "/events", event):
-            expect(kept(intervals, seen.get("intervals")), f"intervals are {seen.get('intervals')} {where}")
+            keeps({"intervals": intervals}, seen, f"intervals are {seen.get('intervals')} {where}")
 
 
 @check("RPT-03", "RPT-14", level=READING)
@@ -38,7 +38,7 @@ async def a_report_may_have_no_resources(kit: Kit) -> None:
     event = await kit.event(await kit.program())
     for resources in ([], [{"resourceName": "meter-1", "intervals": []}]):
         report = await kit.report(kit.ven, event, resources=resources)
-        expect(kept(resources, report["resources"]), f"resources are {report['resources']}")
+        keeps({"resources": resources}, report, f"resources are {report['resources']}")
 
 
 @check("GEN-13", level=READING)

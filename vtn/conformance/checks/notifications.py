@@ -172,7 +172,7 @@ async def targeted_events_are_told_by_the_grants_of_the_owner(kit: Kit) -> None:
 
 @check("NOTIF-08", needs=RECEIVER, level=Level.READING)
 async def a_subscription_without_targets_means_all_grants(kit: Kit) -> None:
-    """A VEN that subscribes without targets hears of events of its ven's and its resource's targets, and of no others."""
+    """A VEN that subscribes without targets hears of what its ven and its resource are granted, and of nothing else."""
     async with kit.hook() as hook, kit.hook() as other:
         stage = await staged(kit, "P0", "V1", "R1", "V2")
         for party, one in ((kit.ven, hook), (kit.ven2, other)):

@@ -4,7 +4,7 @@ import json
 
 from vtn.conformance.check import Skipped, check, expect
 from vtn.conformance.exchange import Answer, Json
-from vtn.conformance.fieldwork import alike, in_list, kept, views
+from vtn.conformance.fieldwork import alike, in_list, keeps, views
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.stage import staged
 from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, interval_of
@@ -58,7 +58,7 @@ async def a_report_needs_an_event_a_client_name_and_resources(kit: Kit) -> None:
     event = await _open_event(kit)
     body = _request(kit, event)
     report = await kit.made(kit.ven, "/reports", body)
-    expect(kept(body, report), "the report came back changed")
+    keeps(body, report, "the report came back changed")
     for name in body:
         lacking = {key: value for key, value in body.items() if key != name}
         await kit.refused(kit.ven, "/reports", lacking, 400)
@@ -72,7 +72,7 @@ async def a_report_is_read_by_its_id(kit: Kit) -> None:
     await kit.report(kit.ven, event)
     read = (await kit.ven.get(f"/reports/{report['id']}")).shows(200).object
     expect(alike(read, report), "the report that was read is not the one that was made")
-    expect(kept({"eventID": event["id"], "resources": DATA}, read), "the report is not what was posted")
+    keeps({"eventID": event["id"], "resources": DATA}, read, "the report is not what was posted")
     expect(alike(await in_list(kit.ven, "/reports", report), report), "the list shows another report")
 
 
@@ -83,7 +83,8 @@ async def a_report_is_replaced_by_its_ven(kit: Kit) -> None:
     report = await kit.report(kit.ven, event, reportName="before")
     body = _request(kit, event, resources=DATA)
     changed = (await kit.ven.put(f"/reports/{report['id']}", body)).shows(200).object
-    expect(changed["id"] == report["id"] and kept(body, changed), "the answer is not the report as it was put")
+    expect(changed["id"] == report["id"], "the answer is another report")
+    keeps(body, changed, "the answer is not the report as it was put")
     expect(changed["clientID"] == kit.ven.client_id, f"the report now belongs to {changed['clientID']}")
     read = (await kit.ven.get(f"/reports/{report['id']}")).shows(200).object
     expect(alike(read, changed), "the report that is read is not the one that the PUT answered")
@@ -199,7 +200,7 @@ async def a_reported_resource_has_a_name_and_intervals(kit: Kit) -> None:
     for extra in ({}, {"intervalPeriod": period}):
         resources = [{**DATA[0], **extra}]
         report = await kit.report(kit.ven, event, resources=resources)
-        expect(kept(resources, report["resources"]), "the resources came back changed")
+        keeps({"resources": resources}, report, "the resources came back changed")
     for name in DATA[0]:
         lacking = {key: value for key, value in DATA[0].items() if key != name}
         await kit.refused(kit.ven, "/reports", _request(kit, event, resources=[lacking]), 400)
@@ -220,7 +221,7 @@ async def a_report_describes_report_payloads_only(kit: Kit) -> None:
     """Report payload descriptors are kept; an event payload descriptor, or one without objectType, is 400."""
     event = await _open_event(kit)
     report = await kit.report(kit.ven, event, payloadDescriptors=[REPORT_DESCRIPTOR])
-    expect(kept([REPORT_DESCRIPTOR], report["payloadDescriptors"]), "the descriptor came back changed")
+    keeps({"payloadDescriptors": [REPORT_DESCRIPTOR]}, report, "the descriptor came back changed")
     for wrong in (EVENT_DESCRIPTOR, {"payloadType": "USAGE"}):
         await kit.refused(kit.ven, "/reports", _request(kit, event, payloadDescriptors=[wrong]), 400)
 
@@ -243,7 +244,7 @@ async def the_quality_of_data_stands_beside_the_data(kit: Kit) -> None:
     resources = [{"resourceName": "meter-1", "intervals": [interval_of(*payloads)]}]
     report = await kit.report(kit.ven, await _open_event(kit), resources=resources)
     for where, seen in await views(kit.ven, "/reports", report):
-        expect(kept(resources, seen["resources"]), f"the resources are not the same {where}")
+        keeps({"resources": resources}, seen, f"the resources are not the same {where}")
 
 
 @check("RPT-19")

@@ -2,7 +2,7 @@
 
 from vtn.conformance.check import check, expect
 from vtn.conformance.exchange import Json, Party
-from vtn.conformance.fieldwork import alike, in_list, kept, views
+from vtn.conformance.fieldwork import alike, in_list, keeps, views
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.stage import sight, staged
 
@@ -91,7 +91,7 @@ async def a_resource_is_replaced_by_a_put(kit: Kit) -> None:
     rows = ((kit.bl, _bl_shape(kit, ven, attributes=ATTRIBUTES)), (kit.ven, _ven_shape(kit, ven)))
     for party, body in rows:
         changed = (await party.put(f"/resources/{resource['id']}", body)).shows(200).object
-        expect(kept(_said(body), changed), f"the answer to {party.who} is not the resource as it was put")
+        keeps(_said(body), changed, f"the answer to {party.who} is not the resource as it was put")
         read = await _read(kit, resource)
         expect(alike(read, changed), "the resource that is read is not the one that the PUT answered")
     expect(read.get("attributes") in (None, []), "the owner's PUT left attributes out, but they are still there")
@@ -129,7 +129,7 @@ async def business_logic_gives_a_resource_its_owner_and_targets(kit: Kit) -> Non
     for body in (whole, _bl_shape(kit, ven)):
         resource = await kit.made(kit.bl, "/resources", body)
         for where, seen in await views(kit.bl, "/resources", resource):
-            expect(kept(_said(body), seen), f"the resource is not as it was posted {where}")
+            keeps(_said(body), seen, f"the resource is not as it was posted {where}")
     for name in ("objectType", "resourceName", "venID"):
         lacking = {key: value for key, value in _bl_shape(kit, ven).items() if key != name}
         await kit.refused(kit.bl, "/resources", lacking, 400)
@@ -142,7 +142,7 @@ async def a_ven_client_makes_its_own_resources(kit: Kit) -> None:
     for body in (_ven_shape(kit, ven, attributes=ATTRIBUTES), _ven_shape(kit, ven)):
         resource = await kit.made(kit.ven, "/resources", body)
         for where, seen in await views(kit.ven, "/resources", resource):
-            expect(kept(_said(body), seen), f"the resource is not as it was posted {where}")
+            keeps(_said(body), seen, f"the resource is not as it was posted {where}")
             expect(seen.get("targets") in (None, []), f"the resource has the targets {seen.get('targets')} {where}")
     for name in ("objectType", "resourceName", "venID"):
         lacking = {key: value for key, value in _ven_shape(kit, ven).items() if key != name}

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from vtn.conformance.check import check, expect
 from vtn.conformance.exchange import Json, Party
-from vtn.conformance.fieldwork import alike, in_list, kept, views
+from vtn.conformance.fieldwork import alike, in_list, keeps, views
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.stage import staged
 
@@ -71,7 +71,7 @@ async def a_ven_is_replaced_by_a_put(kit: Kit) -> None:
     rows = ((kit.bl, _bl_shape(kit, kit.ven, attributes=ATTRIBUTES)), (kit.ven, _ven_shape(kit)))
     for party, body in rows:
         changed = (await party.put(place, body)).shows(200).object
-        expect(kept(_said(body), changed), f"the answer to {party.who} is not the ven as it was put")
+        keeps(_said(body), changed, f"the answer to {party.who} is not the ven as it was put")
         read = (await kit.bl.get(place)).shows(200).object
         expect(alike(read, changed), "the ven that is read is not the one that the PUT answered")
     expect(read.get("attributes") in (None, []), "the owner's PUT left attributes out, but they are still there")
@@ -95,7 +95,7 @@ async def business_logic_gives_a_ven_its_owner_and_targets(kit: Kit) -> None:
     for whole in (body, _bl_shape(kit, kit.ven)):
         ven = await kit.made(kit.bl, "/vens", whole)
         for where, seen in await views(kit.bl, "/vens", ven):
-            expect(kept(_said(whole), seen), f"the ven is not as it was posted {where}")
+            keeps(_said(whole), seen, f"the ven is not as it was posted {where}")
         await kit.drop(kit.bl, f"/vens/{ven['id']}")
 
 
@@ -105,7 +105,7 @@ async def a_ven_client_makes_its_own_ven(kit: Kit) -> None:
     body = _ven_shape(kit, attributes=ATTRIBUTES)
     ven = await kit.made(kit.ven, "/vens", body)
     for where, seen in await views(kit.ven, "/vens", ven):
-        expect(kept(_said(body), seen), f"the ven is not as it was posted {where}")
+        keeps(_said(body), seen, f"the ven is not as it was posted {where}")
         expect(seen["clientID"] == kit.ven.client_id, f"the ven belongs to {seen['clientID']} {where}")
         expect(seen.get("targets") in (None, []), f"the ven has the targets {seen.get('targets')} {where}")
 
