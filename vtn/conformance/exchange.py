@@ -16,6 +16,7 @@ from yarl import URL
 
 from vtn.conformance.check import Cause, Failed, Skipped, expect
 from vtn.conformance.members import COLLECTIONS, kind_at, read_json
+from vtn.rules.scopes import OPERATIONS
 
 Json = dict[str, Any]
 Query = tuple[str, str]
@@ -26,6 +27,8 @@ LONGEST_PAUSE_S = 5.0
 RENEW_BEFORE_S = 60.0
 TIMEOUT = aiohttp.ClientTimeout(total=60.0, connect=10.0)
 LONGEST_SHOWN = 4000
+NOT_SERVED = "is not served"
+WITHOUT_IDS = frozenset({"/auth/server", *(one.path for one in OPERATIONS if "{" not in one.path)})
 NO_PROBLEM = Cause("refusals without a problem document", ("ERR-01",), general=True)
 HIDDEN = re.compile(r'(client_secret=|access_token":\s*"|bearerToken":\s*"|clientKey":\s*")[^&"]+')
 
@@ -83,7 +86,7 @@ class Answer:
         """Itself, when the status is one of these."""
         wanted = " or ".join(map(str, statuses))
         words = f"{self.method} {self.url} should answer {wanted}, but answered {self.status}"
-        expect(self.status in statuses, words, self._no_service)
+        expect(self.status in statuses, words, self.no_service)
         return self
 
     def problem(self, *statuses: int) -> Self:
@@ -106,11 +109,12 @@ class Answer:
         return f"/{first}/{{id}}" if rest and first in COLLECTIONS else f"/{first}" + (f"/{rest}" if rest else "")
 
     @property
-    def _no_service(self) -> Cause | None:
+    def no_service(self) -> Cause | None:
         """The cause of a status that says nothing of the request: the operation fails inside, or is not there."""
-        absent = self.status == HTTPStatus.NOT_FOUND and self.path.strip("/").partition("?")[0] in COLLECTIONS
-        if absent or self.status in {HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}:
-            return Cause(f"{self.method} {self._pattern} is not served", ("GEN-01", "ERR-13"), general=True)
+        if self.status == HTTPStatus.NOT_FOUND and self.path.partition("?")[0] in WITHOUT_IDS:
+            return Cause(f"{self._pattern} {NOT_SERVED}", ("GEN-01",), general=True)
+        if self.status in {HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}:
+            return Cause(f"{self.method} {self._pattern} {NOT_SERVED}", ("GEN-01", "ERR-13"), general=True)
         if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return Cause(f"{self.method} {self._pattern} answers {self.status}", ("GEN-01", "ERR-12"), general=True)
         return None
@@ -330,7 +334,8 @@ class Party:
         found: list[Json] = []
         while True:
             page = (await self.get(path, *query, ("skip", str(len(found))), ("limit", str(PAGE)))).shows(200).list
-            expect(not page or page != found[-PAGE:], f"GET {path} shows the same page again instead of the next")
+            words = f"GET {path} shows the same page again instead of the next"
+            expect(not page or page != found[-PAGE:], words, Cause("skip does nothing", ("PAG-01",), general=True))
             found += page
             if len(page) < PAGE:
                 return found

@@ -36,8 +36,10 @@ UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 
 def not_made(path: str, body: Json, answer: Answer) -> Cause | None:
     """The cause of a creation that was refused: the operation, the usual object, or what this one has besides."""
-    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Cause(f"POST {path} answers {answer.status}", ("GEN-01", "ERR-12"), general=True)
+    if answer.no_service is not None:
+        return answer.no_service
+    if path == "/subscriptions" and '"READ"' in json.dumps(body):
+        return Cause("POST /subscriptions refuses READ", ("SUB-10", "SUB-F06", "NOTIF-13"), general=True)
     more = unusual_members(path, body)
     if not more:
         return Cause(f"POST {path} refuses the usual object", (USUAL_MEMBERS[path][0], "GEN-03"), general=True)

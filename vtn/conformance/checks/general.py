@@ -37,6 +37,8 @@ def _is_json(answer: Answer) -> None:
 async def all_forty_five_operations_are_served(kit: Kit) -> None:
     """Each of the 45 operations succeeds once; MQTT topics may be absent where the VTN offers no MQTT."""
     specimens = {one.kind: one for one in await one_of_each(kit)}
+    absent = set(NAME_OF_ID.values()) - specimens.keys()
+    expect(not absent, f"there is no collection of {', '.join(sorted(absent))}")
     ids = {name: specimens[kind].content["id"] for name, kind in NAME_OF_ID.items()}
     (await kit.nobody.get("/auth/server")).shows(200)
     (await kit.bl.ask_token({})).shows(200)
