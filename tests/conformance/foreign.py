@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 from front import Asked, Manner, Told, every_part, problem
+from ours import CLIENTS
 
 from vtn.notifiers.callbacks import Callbacks
 
@@ -282,6 +283,24 @@ class LimitsTheRate(Manner):
 
 
 @honest
+class KnowsItsClients(Manner):
+    """Vens are made for clients only that have credentials: the standard leaves enrolment to the operator."""
+
+    def ask(self, asked: Asked) -> Told | None:
+        """Refuse a ven for an unknown client."""
+        body = asked.body if asked.collection == "vens" and asked.is_write and asked.role == "bl" else None
+        unknown = isinstance(body, dict) and str(body.get("clientID", "bl")) not in CLIENTS
+        return problem(400, "there is no such client") if unknown else None
+
+
+@honest
+class RestrictsDeletes(Manner):
+    """A program or ven on which something hangs is not deleted (409): what becomes of children is not said."""
+
+    settings: ClassVar = {"protocol": {"on_delete": "restrict"}}
+
+
+@honest
 class FillsInTheClient(Manner):
     """A resource of Business Logic without a clientID gets that of its ven, from which it follows."""
 
@@ -313,6 +332,7 @@ ALL_AT_ONCE: tuple[tuple[type[Manner], ...], ...] = (
         RefusesTokensInOAuthsWords,
         HasNoBasePath,
         ForbidsWhereOthersHide,
+        RestrictsDeletes,
     ),
     (
         ShowsTargetedObjectsToThoseWhoAskOnly,
@@ -322,6 +342,7 @@ ALL_AT_ONCE: tuple[tuple[type[Manner], ...], ...] = (
         RefusesUnknownParameters,
         LimitsTheRate,
         FillsInTheClient,
+        KnowsItsClients,
     ),
 )
 """All honest manners in two VTNs, for whoever has no time to try each alone: what is honest alone is so together."""

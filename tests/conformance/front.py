@@ -158,11 +158,12 @@ class Front:
 @contextlib.asynccontextmanager
 async def served_with(manners: tuple[Manner, ...], var: Path, *, only: tuple[str, ...] = ()) -> AsyncIterator[Plan]:
     """Our VTN behind a front with these manners, and the plan of a run against it."""
-    changes: dict[str, Any] = {}
+    changes: dict[str, dict[str, Any]] = {}
     with pytest.MonkeyPatch.context() as patch:
         for one in manners:
             one.patch(patch)
-            changes |= one.settings
+            for section, values in one.settings.items():
+                changes[section] = {**changes.get(section, {}), **values}
         async with served(settings_for(var, changes), only=only) as plan, fronted(plan, manners) as front:
             yield front
 

@@ -7,7 +7,6 @@ descriptors) stand.
 from vtn.conformance.exchange import Json
 from vtn.conformance.fieldwork import Desk, Form, Place
 from vtn.conformance.kit import Kit
-from vtn.conformance.scalars import LONGEST_NAME
 from vtn.conformance.valid_bodies import (
     EVENT_DESCRIPTOR,
     INTERVAL,
@@ -47,10 +46,6 @@ async def _bl_resource(kit: Kit) -> Desk:
     return _resource_of(kit, await kit.ven_of(kit.ven))
 
 
-async def _resource_of_a_long_client(kit: Kit) -> Desk:
-    return _resource_of(kit, await kit.ven_of(kit.ven, clientID=kit.name("client").ljust(LONGEST_NAME, "x")))
-
-
 def _resource_of(kit: Kit, ven: Json) -> Desk:
     own = {"objectType": "BL_RESOURCE_REQUEST", "clientID": ven["clientID"], "venID": ven["id"]}
     return Desk(kit.bl, lambda: {**own, "resourceName": kit.name("resource")})
@@ -67,7 +62,6 @@ REPORT_FORM = Form("reportRequest", "/reports", "REPORT", _report)
 BL_VEN_FORM = Form("BlVenRequest", "/vens", "VEN", _bl_ven)
 VEN_VEN_FORM = Form("VenVenRequest", "/vens", "VEN", _ven_ven)
 BL_RESOURCE_FORM = Form("BlResourceRequest", "/resources", "RESOURCE", _bl_resource)
-LONG_CLIENT_FORM = Form("BlResourceRequest", "/resources", "RESOURCE", _resource_of_a_long_client)
 VEN_RESOURCE_FORM = Form("VenResourceRequest", "/resources", "RESOURCE", _ven_resource)
 
 PROGRAM = Place(PROGRAM_FORM)
@@ -76,7 +70,6 @@ REPORT = Place(REPORT_FORM)
 BL_VEN = Place(BL_VEN_FORM)
 VEN_VEN = Place(VEN_VEN_FORM)
 BL_RESOURCE = Place(BL_RESOURCE_FORM)
-LONG_CLIENT_RESOURCE = Place(LONG_CLIENT_FORM)
 VEN_RESOURCE = Place(VEN_RESOURCE_FORM)
 
 _REPORTED = {**RESOURCE_DATA, "intervalPeriod": PERIOD_OF_EVENT}

@@ -1,4 +1,4 @@
-"""What a VTN may be lenient or strict in: empty lists, and periods without a start, that the schema allows.
+"""What a VTN may be lenient or strict in: empty lists, periods without a start, and clients that it does not know.
 
 The schema names no least length and requires no start, so that a VTN is expected to take both. Some servers refuse them
 as meaning nothing, and no text forbids that in so many words: these checks are readings, and no other check sends an
@@ -10,6 +10,7 @@ from vtn.conformance.exchange import Json
 from vtn.conformance.fieldwork import keeps, kept, views
 from vtn.conformance.kit import Kit
 from vtn.conformance.requirements import Level
+from vtn.conformance.scalars import LONGEST_NAME
 from vtn.conformance.valid_bodies import VALUES_MAP, event_of, interval_of
 
 READING = Level.READING
@@ -60,6 +61,16 @@ async def optional_lists_may_be_empty(kit: Kit) -> None:
         made = await kit.made(kit.ven if path == "/reports" else kit.bl, path, bodies[path])
         odd = {name: made.get(name) for name in names if made.get(name) not in (None, [])}
         expect(not odd, f"the answer to POST {path} has {odd}")
+
+
+@check("VEN-F02", level=READING)
+async def a_ven_may_be_made_for_a_client_to_come(kit: Kit) -> None:
+    """Business Logic makes vens, and resources, for clientIDs of up to 128 characters that no client has yet."""
+    for length in (0, LONGEST_NAME):
+        client = kit.name("client").ljust(length, "x")
+        ven = await kit.ven_of(kit.ven, clientID=client)
+        resource = await kit.resource_of(ven)
+        expect(ven["clientID"] == resource["clientID"] == client, f"the clientID {client} is {ven['clientID']}")
 
 
 @check("SUB-26", needs=(Need.RECEIVER,), level=READING)

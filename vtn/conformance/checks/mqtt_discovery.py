@@ -167,12 +167,12 @@ async def the_broker_speaks_mqtt_5(kit: Kit) -> None:
 
 @check("MQTT-15")
 async def without_mqtt_there_are_no_topics(kit: Kit) -> None:
-    """A VTN without MQTT answers 404 with a problem document at all topic endpoints."""
+    """A VTN without MQTT answers 404 (or 501) with a problem document at all topic endpoints."""
     if kit.mqtt is not None:
         raise Skipped("this VTN offers MQTT")
     stage = await staged(kit, "P0", "V1")
     for endpoint in ENDPOINTS:
-        (await kit.bl.get(f"{TOPICS}/{path_of(endpoint, stage)}")).problem(404)
+        (await kit.bl.get(f"{TOPICS}/{path_of(endpoint, stage)}")).problem(404, 501)
 
 
 # --- the topic endpoints ---------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from vtn.conformance.check import check, expect
 from vtn.conformance.exchange import Json
 from vtn.conformance.fieldwork import alike, in_list, keeps, views
-from vtn.conformance.kit import Kit
+from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.stage import sight, staged
 from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, PERIOD_OF_EVENT, REPORT_DESCRIPTOR
 
@@ -118,14 +118,15 @@ async def a_put_may_keep_a_name_but_not_take_one(kit: Kit) -> None:
 
 @check("PROG-09")
 async def vens_cannot_write_programs(kit: Kit) -> None:
-    """A VEN's POST, PUT and DELETE of programs are answered 403, also for a program that is hidden from it."""
+    """A VEN's POST, PUT and DELETE of programs are answered 403 (or 404 for a program that is hidden from it)."""
     name = kit.name("program")
     target = kit.name("target")
     await kit.refused(kit.ven, "/programs", {"programName": name, "targets": [target]}, 403)
     expect(await kit.bl.ids("/programs", ("targets", target)) == [], "a VEN made a program")
-    for program in (await kit.program(), await kit.program(targets=[target])):
-        (await kit.ven.put(f"/programs/{program['id']}", {"programName": name})).problem(403)
-        (await kit.ven.delete(f"/programs/{program['id']}")).problem(403)
+    hidden = await kit.program(targets=[target])
+    for program, statuses in ((await kit.program(), (403,)), (hidden, HIDDEN)):
+        (await kit.ven.put(f"/programs/{program['id']}", {"programName": name})).problem(*statuses)
+        (await kit.ven.delete(f"/programs/{program['id']}")).problem(*statuses)
         read = (await kit.bl.get(f"/programs/{program['id']}")).shows(200).object
         expect(alike(read, program), "a VEN changed a program")
 

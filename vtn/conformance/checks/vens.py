@@ -210,10 +210,10 @@ async def business_logic_changes_targets_and_owner(kit: Kit) -> None:
 @check("VEN-16")
 async def a_ven_name_is_given_once(kit: Kit) -> None:
     """A POST or PUT with another ven's name is answered 409 by either role; keeping a name is allowed."""
-    ven, other = await kit.ven_of(kit.ven), await kit.ven_of(kit.ven2)
-    third = {"objectType": "BL_VEN_REQUEST", "clientID": kit.name("client"), "venName": ven["venName"]}
-    await kit.refused(kit.bl, "/vens", third, 409)
+    ven = await kit.ven_of(kit.ven)
     taken = _bl_shape(kit, kit.ven2, venName=ven["venName"])
+    await kit.refused(kit.bl, "/vens", taken, 409)
+    other = await kit.ven_of(kit.ven2)
     (await kit.bl.put(f"/vens/{other['id']}", taken)).problem(409)
     (await kit.ven2.put(f"/vens/{other['id']}", _ven_shape(kit, venName=ven["venName"]))).problem(409)
     (await kit.ven2.put(f"/vens/{other['id']}", _ven_shape(kit, venName=other["venName"]))).shows(200)
