@@ -11,7 +11,7 @@ import aiomqtt
 
 from vtn.conformance.check import Check, Failed, Need, Skipped, check, expect, register
 from vtn.conformance.exchange import Json, Party
-from vtn.conformance.kit import Kit
+from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.listener import Login, connected, listening
 from vtn.conformance.requirements import Level, every
 from vtn.conformance.stage import Stage, staged
@@ -205,7 +205,7 @@ async def _endpoint(endpoint: str, kit: Kit) -> None:
     named(await kit.topics(kit.ven, path_of(endpoint, stage)), endpoint)
     hidden = path_of(endpoint, stage, "P9", "V2")
     if hidden != endpoint:
-        (await kit.ven.get(f"{TOPICS}/{hidden}")).problem(*((404, 403) if ENDPOINTS[endpoint] == OWNER else (404,)))
+        (await kit.ven.get(f"{TOPICS}/{hidden}")).problem(*HIDDEN)
     unknown = endpoint.format(P="no-such-id", V="no-such-id")
     if unknown != endpoint:
         (await kit.bl.get(f"{TOPICS}/{unknown}")).problem(404)

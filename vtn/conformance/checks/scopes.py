@@ -274,7 +274,7 @@ async def a_ven_reads_only_what_it_owns(kit: Kit) -> None:
     things |= {name: await vens.made(name, kit.ven2) for name in OWNED if name != "vens"}
     for collection, thing in things.items():
         expect(thing["id"] not in await kit.ven.ids(f"/{collection}"), f"/{collection} shows another VEN's object")
-        (await kit.ven.get(f"/{collection}/{thing['id']}")).problem(404)
+        (await kit.ven.get(f"/{collection}/{thing['id']}")).problem(*HIDDEN)
 
 
 @check("SCO-04")
