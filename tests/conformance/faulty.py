@@ -60,6 +60,20 @@ class BreaksOnTheEndOfTime(Manner):
                 self.stored.add(f"/events/{told.body['id']}")
 
 
+class KnowsNoReads(Manner):
+    """READ is no operation that may be subscribed to, and a subscription has one to fifteen entries."""
+
+    def ask(self, asked: Asked) -> Told | None:
+        """Refuse it."""
+        body = asked.body if asked.collection == "subscriptions" and asked.is_write and asked.role else None
+        entries = body.get("objectOperations") if isinstance(body, dict) else None
+        wanted = (
+            [one.get("operations") for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
+        )
+        reads = any("READ" in one for one in wanted if isinstance(one, list))
+        return problem(400) if reads or (isinstance(entries, list) and not 1 <= len(entries) <= 15) else None
+
+
 class RefusesWithoutProblems(Manner):
     """Refusals have no body."""
 

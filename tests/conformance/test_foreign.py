@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from faulty import (
     BreaksOnTheEndOfTime,
+    KnowsNoReads,
     LosesReportRequests,
     LosesTheClientOfResources,
     NeverNotifies,
@@ -57,6 +58,15 @@ async def test_what_stands_inside_a_lost_member_is_blocked_by_it(tmp_path):
     assert list(accused(run)) == ["eventRequest_reportDescriptors_follows_its_schema"]
     fields = [result for result in run.results if result.check.requirements[0].startswith("RDS-F")]
     assert {result.outcome for result in fields} == {Outcome.BLOCKED}
+
+
+async def test_an_operation_that_is_not_known_is_accused_once(tmp_path):
+    only = ("SUB-0", "SUB-1", "SUB-F", "ENUM-10", "NOTIF-13", "NOTIF-14")
+    async with served_with((KnowsNoReads(),), tmp_path / "var", only=only) as plan:
+        run = await runner.run(plan)
+    assert list(accused(run)) == ["kinds_and_operations_are_those_of_the_schema"]
+    assert accused(run, Level.READING) == {}
+    assert {result.blocked_by for result in run.blocked()} == {"SUB-09 (kinds_and_operations_are_those_of_the_schema)"}
 
 
 async def test_a_refusal_without_a_problem_document_is_accused_once(tmp_path):

@@ -151,7 +151,7 @@ async def test_a_channel_is_dead_after_three_misses_and_a_last_try():
     assert tries == ["tried"]
     with pytest.raises(Failed, match="is dead"):
         channel.must_live()
-    assert channel.stands(channel.cause)
+    assert channel.killed(channel.cause)
     channel.arrived()
     assert not channel.dead
     channel.must_live()

@@ -14,6 +14,7 @@ from vtn.conformance.check import Cause, Failed, expect
 
 Said = tuple[Any, Any, Any]
 MOST_MISSES = 3
+NOTHING = "nothing comes by"
 ARRIVES_WITHIN_S = 10.0
 SILENCE_S = 0.5
 
@@ -37,7 +38,7 @@ class Channel:
     @property
     def cause(self) -> Cause:
         """The cause of all waits since the last arrival; it counts when the channel turns out to be dead."""
-        return Cause(f"nothing comes by {self.name} since notification {self.heard}", self.owners, general=True)
+        return Cause(f"{NOTHING} {self.name} since notification {self.heard}", self.owners, general=True)
 
     def never_came(self, words: str) -> Failed:
         """The failure of a wait that ended without a notification."""
@@ -59,9 +60,14 @@ class Channel:
                 await simplest()
         self.dead = self.heard == heard
 
-    def stands(self, cause: Cause | None) -> bool:
-        """Whether a cause is this channel's death; otherwise the check that waited stands by its own claim."""
+    def killed(self, cause: Cause) -> bool:
+        """Whether a cause is this channel's death; a check that waited in vain otherwise stands by its own claim."""
         return self.dead and cause == self.cause
+
+
+def is_wait(cause: Cause | None) -> bool:
+    """Whether a cause is a wait for a notification that never came, on whichever channel."""
+    return cause is not None and cause.key.startswith(NOTHING)
 
 
 class Message(Protocol):

@@ -24,9 +24,11 @@ PAGE = 50
 OK, CREATED, TOO_MANY = 200, 201, 429
 MOST_PATIENCE = 5
 LONGEST_PAUSE_S = 5.0
-RENEW_BEFORE_S = 60.0
-TIMEOUT = aiohttp.ClientTimeout(total=60.0, connect=10.0)
+RENEW_BEFORE_S, TOKEN_LIVES_S = 60.0, 3600
+TIMEOUT_S, CONNECT_WITHIN_S = 60.0, 10.0
 LONGEST_SHOWN = 4000
+INSIDE = ("GEN-01", "ERR-12")
+"""The requirements about an operation that fails inside the VTN."""
 NOT_SERVED = "is not served"
 WITHOUT_IDS = frozenset({"/auth/server", *(one.path for one in OPERATIONS if "{" not in one.path)})
 NO_PROBLEM = Cause("refusals without a problem document", ("ERR-01",), general=True)
@@ -116,7 +118,7 @@ class Answer:
         if self.status in {HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}:
             return Cause(f"{self.method} {self._pattern} {NOT_SERVED}", ("GEN-01", "ERR-13"), general=True)
         if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return Cause(f"{self.method} {self._pattern} answers {self.status}", ("GEN-01", "ERR-12"), general=True)
+            return Cause(f"{self.method} {self._pattern} answers {self.status}", INSIDE, general=True)
         return None
 
 
@@ -134,7 +136,10 @@ class Exchange:
 
 
 class Transcript:
-    """The exchanges since it was last cleared, and every method and path that ever succeeded."""
+    """The exchanges since it was last cleared, and every method and path that ever succeeded.
+
+    `made` are the objects that were created and not yet deleted, `timeout_s` is how long an answer is waited for.
+    """
 
     def __init__(self) -> None:
         self.exchanges: list[Exchange] = []
@@ -142,6 +147,7 @@ class Transcript:
         self.made: list[tuple[Party, str]] = []
         self.succeeded: set[tuple[str, str]] = set()
         self.requests = 0
+        self.timeout_s = TIMEOUT_S
 
     def clear(self) -> None:
         """Begin a new check."""
@@ -230,7 +236,8 @@ class Party:
         if renew or time.time() > self._token_dies_s - RENEW_BEFORE_S:
             answer = (await self.ask_token({})).shows(200).object
             self._token = str(answer["access_token"])
-            self._token_dies_s = time.time() + float(answer.get("expires_in", 3600))
+            lifetime = answer.get("expires_in")
+            self._token_dies_s = time.time() + (lifetime if isinstance(lifetime, int) else TOKEN_LIVES_S)
         return self._token
 
     async def token_url(self) -> str:
@@ -289,9 +296,15 @@ class Party:
         target = url + ("?" + urlencode(query) if query else "")
         used = {name: value for name, value in own.items() if value}
         where = "" if path.startswith("http") else path
+        timeout = aiohttp.ClientTimeout(total=self._transcript.timeout_s, connect=CONNECT_WITHIN_S)
         for _ in range(MOST_PATIENCE if patient else 1):
             request = self._session.request(
-                method, URL(target, encoded=True), data=data or None, headers=used, allow_redirects=False
+                method,
+                URL(target, encoded=True),
+                data=data or None,
+                headers=used,
+                allow_redirects=False,
+                timeout=timeout,
             )
             async with request as response:
                 answer = Answer(method, target, response.status, response.headers.copy(), await response.read(), where)
@@ -354,4 +367,4 @@ def _pause_s(answer: Answer) -> float:
 def session(*, tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
     """A connection pool that keeps no cookies."""
     connector = aiohttp.TCPConnector(ssl=tls, limit=0)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=TIMEOUT)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

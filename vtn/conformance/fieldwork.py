@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from vtn.conformance.check import Cause, Check, Failed, expect, register
 from vtn.conformance.exchange import Answer, Json, Party, Query
-from vtn.conformance.kit import Kit, not_made
+from vtn.conformance.kit import Kit, not_made, refused_reads
 from vtn.conformance.members import missing
 from vtn.conformance.requirements import Level
 from vtn.wire.interval import parse_duration
@@ -176,7 +176,8 @@ class Trial:
         """A POST with this value creates an object that shows it wherever it is read, which is deleted again."""
         body, answer = await self._post(value)
         if answer.status not in MADE:
-            raise Failed(self._words(value, f"should be accepted, but got {answer.status}"), await self._standing())
+            cause = await self._standing() or refused_reads(self.place.form.path, body)
+            raise Failed(self._words(value, f"should be accepted, but got {answer.status}"), cause)
         sent = _part(body, self.place.way).get(self.field.name, OMITTED)
         await self._seen_everywhere(sent, answer.object, listed=listed)
         await self._drop(answer)

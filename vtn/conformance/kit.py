@@ -38,12 +38,19 @@ def not_made(path: str, body: Json, answer: Answer) -> Cause | None:
     """The cause of a creation that was refused: the operation, the usual object, or what this one has besides."""
     if answer.no_service is not None:
         return answer.no_service
-    if path == "/subscriptions" and '"READ"' in json.dumps(body):
-        return Cause("POST /subscriptions refuses READ", ("SUB-10", "SUB-F06", "NOTIF-13"), general=True)
+    if reads := refused_reads(path, body):
+        return reads
     more = unusual_members(path, body)
     if not more:
         return Cause(f"POST {path} refuses the usual object", (USUAL_MEMBERS[path][0], "GEN-03"), general=True)
     return Cause(f"POST {path} refuses {', '.join(more)}", members.of_members(members.kind_at(path), *more))
+
+
+def refused_reads(path: str, body: Json) -> Cause | None:
+    """The cause when a subscription was refused that wants READ, which a VTN may not know; None for others."""
+    if path == "/subscriptions" and '"READ"' in json.dumps(body):
+        return Cause("POST /subscriptions refuses READ", ("SUB-10", "SUB-F06", "NOTIF-13"), general=True)
+    return None
 
 
 def _short(body: Any) -> str:

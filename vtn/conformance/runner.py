@@ -6,13 +6,15 @@ import dataclasses
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 
 from vtn.conformance import members
+from vtn.conformance.channel import is_wait
 from vtn.conformance.check import CHECKS, Cause, Check, Failed, Need, Skipped
-from vtn.conformance.exchange import Answer, Credentials, Party, Transcript, session
+from vtn.conformance.exchange import INSIDE, Answer, Credentials, Party, Transcript, session
 from vtn.conformance.kit import COLLECTIONS, UNREACHABLE, Kit
 from vtn.conformance.receiver import receiving
 from vtn.conformance.requirements import Level
@@ -25,7 +27,7 @@ LONGEST_CHECK_S = 120.0
 LONGEST_RUN_S = 3600.0
 PULSE_WITHIN_S = 5.0
 MOST_SILENT = 3
-NO_ANSWER = Cause("the VTN does not answer", ("ERR-12",), general=True)
+NO_ANSWER = Cause("the VTN does not answer", INSIDE, general=True)
 
 
 class CannotRun(VtnError):
@@ -131,7 +133,7 @@ async def _begin(kit: Kit) -> None:
         offered = await kit.bl.get("/notifiers")
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise CannotRun(f"{kit.url} cannot be reached: {error}") from None
-    except (Failed, KeyError) as error:
+    except (Failed, Skipped) as error:
         raise CannotRun(f"{kit.url}: the clients cannot log in or look around: {error}") from None
     with contextlib.suppress(Failed):  # what is wrong with it is for the checks of the section MQTT to say
         binding = offered.shows(200).object.get("MQTT")
@@ -164,7 +166,7 @@ class Judge:
     async def make(self, check: Check) -> Result:
         """Make one check, clean up after it, and see what it did to the VTN."""
         result = await self._tried(check)
-        if result.outcome is Outcome.FAILED and result.cause is not None and result.cause.general:
+        if result.outcome is Outcome.FAILED and result.cause is not None and result.cause.owners == INSIDE:
             result = await self._examined(result)
         if self.silent < MOST_SILENT:
             self.left += await self.kit.clean()
@@ -185,6 +187,7 @@ class Judge:
         """The result with what a fault inside the VTN did to the rest of it, told when it begins."""
         ill = await _pulse(self.kit)
         if result.cause == NO_ANSWER:
+            self.kit.transcript.timeout_s = PULSE_WITHIN_S
             self.silent = self.silent + 1 if len(ill) == len(COLLECTIONS) else 0
         if ill - self.broken:
             words = f"{result.reason}; since then {', '.join(sorted(ill))} cannot be read by anybody"
@@ -205,13 +208,12 @@ class Judge:
     def settled(self) -> list[Result]:
         """The results; a wait for a notification stands by its own claim, unless its channel turned out to be dead."""
         channels = [self.kit.mqtt_channel, *([self.kit.receiver.channel] if self.kit.receiver else [])]
-        waits = {row for one in channels for row in [one.cause] if one.dead}
-        return [
-            dataclasses.replace(r, cause=None)
-            if r.cause is not None and r.cause.key.startswith("nothing comes by ") and r.cause not in waits
-            else r
-            for r in self.results
-        ]
+
+        def own(result: Result) -> bool:
+            waited = result.cause is not None and is_wait(result.cause)
+            return waited and not any(one.killed(result.cause) for one in channels if result.cause is not None)
+
+        return [dataclasses.replace(one, cause=None) if own(one) else one for one in self.results]
 
 
 async def simplest_webhook(kit: Kit) -> None:
@@ -230,16 +232,17 @@ async def simplest_message(kit: Kit) -> None:
 
 async def _pulse(kit: Kit) -> frozenset[str]:
     """The collections that Business Logic cannot list any more, because they fail inside or do not answer."""
-    ill = set()
-    for collection in COLLECTIONS:
+
+    async def ill(path: str) -> bool:
         try:
             async with asyncio.timeout(PULSE_WITHIN_S):
-                status = (await kit.bl.get(f"/{collection}")).status
+                return (await kit.bl.get(path)).status >= HTTPStatus.INTERNAL_SERVER_ERROR
         except (*UNREACHABLE, Failed):
-            status = 500
-        if status >= 500:  # noqa: PLR2004 - of the server
-            ill.add(f"/{collection}")
-    return frozenset(ill)
+            return True
+
+    paths = [f"/{collection}" for collection in COLLECTIONS]
+    found = await asyncio.gather(*(ill(path) for path in paths))
+    return frozenset(path for path, one in zip(paths, found, strict=True) if one)
 
 
 async def _make(check: Check, kit: Kit) -> Result:
