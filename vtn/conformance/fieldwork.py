@@ -19,7 +19,7 @@ from typing import Any, Final
 from vtn.conformance.check import Cause, Check, Failed, expect, register
 from vtn.conformance.exchange import Answer, Json, Party, Query
 from vtn.conformance.kit import Kit, not_made, refused_reads
-from vtn.conformance.members import missing
+from vtn.conformance.members import fault_of, missing
 from vtn.conformance.requirements import Level
 from vtn.wire.interval import parse_duration
 
@@ -226,7 +226,9 @@ class Trial:
 
     async def _seen_everywhere(self, value: Any, made: Json, *, listed: bool) -> None:
         for where, seen in await views(self.desk.party, self.place.form.path, made, listed=listed):
-            self.kit.valid(self.place.form.kind, seen)
+            mine = str(self.place.way[0]) if self.place.way else self.field.name
+            if fault := fault_of(self.place.form.kind, seen, mine):
+                raise fault
             part = _part(seen, self.place.way, self.place.form.kind)
             self._expect(self._shows(value, part), value, f"comes back as {_words(part.get(self.field.name))} {where}")
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import aiomqtt
@@ -23,13 +24,14 @@ from vtn.conformance.channel import Channel
 from vtn.conformance.check import Cause, Failed, Need, Skipped, expect
 from vtn.conformance.exchange import Answer, Json, Party, Transcript
 from vtn.conformance.listener import Ear, Login, listening
-from vtn.conformance.receiver import Hook, Receiver
+from vtn.conformance.receiver import Hook, Receiver, is_public
 from vtn.conformance.valid_bodies import RESOURCE_DATA, USUAL_MEMBERS, event_of, unusual_members
 
 LONGEST_SAID = 200
 COLLECTIONS = ("programs", "events", "reports", "subscriptions", "vens", "resources")
 HIDDEN = (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)
 """How a read or write by id of an object that is not the client's may be answered: the standard lists both."""
+NO_WEBHOOKS = Cause("WEBHOOK is not true", ("MQTT-02",), general=True)
 GONE = {HTTPStatus.OK, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND}
 UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 
@@ -69,6 +71,7 @@ class Kit:
     transcript: Transcript
     run: str
     receiver: Receiver | None = None
+    no_receiver: str = Need.RECEIVER
     mqtt: Json | None = None
     trust: ssl.SSLContext | bool = True
     mqtt_channel: Channel = dataclasses.field(default_factory=lambda: Channel("MQTT", ("MQTT-33",)))
@@ -92,12 +95,17 @@ class Kit:
             raise Failed(words, not_made(path, body, answer))
         return answer.object
 
-    async def refused(self, party: Party, path: str, body: Any, *statuses: int) -> Answer:
-        """The answer to a POST that must be refused with one of these statuses and a problem document."""
+    async def refused(self, party: Party, path: str, body: Any, *statuses: int, lacks: str = "") -> Answer:
+        """The answer to a POST that must be refused with one of these statuses and a problem document.
+
+        `lacks` is the member that is missing in the body; that it is required is said by the check of that member.
+        """
         answer = await party.post(path, body)
         if answer.status not in statuses:
             wanted = " or ".join(map(str, statuses))
-            raise Failed(f"POST {path} {_short(body)} should be answered {wanted}, but got {answer.status}")
+            about = members.of_members(members.kind_at(path), lacks) if lacks else ()
+            words = f"POST {path} {_short(body)} should be answered {wanted}, but got {answer.status}"
+            raise Failed(words, Cause(f"POST {path} without {lacks}", about) if about else None)
         return answer.problem(*statuses)
 
     async def drop(self, party: Party, path: str) -> Json:
@@ -145,11 +153,23 @@ class Kit:
     def idle(self) -> Hook:
         """A callback URL that answers challenges, and at which nobody listens; Skipped without a receiver."""
         if self.receiver is None:
-            raise Skipped(f"needs {Need.RECEIVER}")
+            raise Skipped(f"needs {self.no_receiver}")
         if self._idle is None:
             with self.receiver.hook() as hook:
                 self._idle = hook
         return self._idle
+
+    async def try_receiver(self) -> None:
+        """Do without the receiver where the VTN may refuse it, and does: it is not https, or at a private address."""
+        if self.receiver is None:
+            return
+        parts = urlsplit(self.receiver.url)
+        if parts.scheme == "https" and is_public(parts.hostname or ""):
+            return
+        answer = await self.bl.post("/subscriptions", self.subscribing())
+        if answer.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN}:
+            self.no_receiver = f"a receiver at a public https address: this VTN refuses {self.receiver.url}"
+            self.receiver, self._idle = None, None
 
     async def clean(self) -> list[str]:
         """Delete what this check made, newest first; returns what could not be deleted."""
@@ -204,7 +224,7 @@ class Kit:
     async def hook(self) -> AsyncIterator[Hook]:
         """A callback URL of our own, and what arrives there."""
         if self.receiver is None:
-            raise Skipped(f"needs {Need.RECEIVER}")
+            raise Skipped(f"needs {self.no_receiver}")
         with self.receiver.hook() as hook:
             yield hook
 
@@ -236,6 +256,8 @@ class Kit:
     async def topics(self, party: Party, path: str) -> Mapping[str, str]:
         """The topics at `/notifiers/mqtt/topics/<path>`, by operation; Skipped where a public broker has none there."""
         answer = await party.get(f"/notifiers/mqtt/topics/{path}")
+        if answer.status == HTTPStatus.FORBIDDEN and party is not self.bl and path.startswith("programs"):
+            raise Skipped("this VTN tells the topics of programs to Business Logic only, which is its reading (SCO-11)")
         if answer.status == HTTPStatus.NOT_FOUND and self.mqtt_is_public:
             raise Skipped("this broker tells nobody apart (ANONYMOUS), and names topics of public objects only")
         found = answer.shows(200).object.get("topics")

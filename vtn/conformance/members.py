@@ -46,6 +46,8 @@ SCHEMAS: Mapping[str, tuple[str, ...]] = {
     "subscription": ("SUBSCRIPTION",),
     "BlVenRequest": ("VEN",),
     "BlResourceRequest": ("RESOURCE",),
+    "VenVenRequest": ("VEN",),
+    "VenResourceRequest": ("RESOURCE",),
     "objectMetadata": KINDS,
     "notification": ("NOTIFICATION",),
 }
@@ -107,12 +109,19 @@ def kind_at(path: str) -> str:
     return "" if "/" in rest else COLLECTIONS.get(first.partition("?")[0], "")
 
 
-def fault_of(kind: str, content: Any) -> Failed | None:
-    """How an object breaks the schema of its kind, with the requirement about the member; None when it does not."""
+def fault_of(kind: str, content: Any, only: str = "") -> Failed | None:
+    """How an object breaks the schema of its kind, with the requirement about the member; None when it does not.
+
+    With `only` a fault of that member counts, and no other.
+    """
     try:
         MODELS[kind].model_validate(content)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        faults = error.errors(include_url=False)
+        mine = [one for one in faults if not only or (one["loc"] and one["loc"][0] == only)]
+        if not mine:
+            return None
+        first = mine[0]
         place = ".".join(map(str, first["loc"]))
         member = str(first["loc"][0]) if first["loc"] else ""
         rows = (*of_members(kind, member), "GEN-06")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import ipaddress
 import itertools
 import socket
 import ssl
@@ -128,6 +129,14 @@ def read_notification(content: bytes) -> Json:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def is_public(host: str) -> bool:
+    """Whether a host is an address that anybody may call, or a name other than this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host != "localhost"
 
 
 def own_address() -> str:

@@ -119,6 +119,7 @@ async def opened(plan: Plan) -> AsyncIterator[Kit]:
         kit = Kit(plan.url.rstrip("/"), *parties, transcript, f"{time.time_ns() // 1_000_000:x}", receiver)
         kit.trust = plan.tls
         await _begin(kit)
+        await kit.try_receiver()
         yield kit
 
 
@@ -148,7 +149,7 @@ def _missing(check: Check, kit: Kit) -> str | None:
         Need.TLS: kit.url.startswith("https:"),
         Need.OWN_TOKENS: True,
     }
-    lacking = [str(need) for need in check.needs if not met[need]]
+    lacking = [kit.no_receiver if need is Need.RECEIVER else str(need) for need in check.needs if not met[need]]
     return f"needs {' and '.join(lacking)}" if lacking else None
 
 

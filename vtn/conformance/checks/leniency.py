@@ -1,4 +1,4 @@
-"""What a VTN may be lenient or strict in: empty lists, periods without a start, and clients that it does not know.
+"""What a VTN may be lenient or strict in: empty lists, periods without a start, times that run backwards, new clients.
 
 The schema names no least length and requires no start, so that a VTN is expected to take both. Some servers refuse them
 as meaning nothing, and no text forbids that in so many words: these checks are readings, and no other check sends an
@@ -11,7 +11,7 @@ from vtn.conformance.fieldwork import keeps, kept, views
 from vtn.conformance.kit import Kit
 from vtn.conformance.requirements import Level
 from vtn.conformance.scalars import LONGEST_NAME
-from vtn.conformance.valid_bodies import VALUES_MAP, event_of, interval_of
+from vtn.conformance.valid_bodies import PERIOD_OF_EVENT, VALUES_MAP, event_of, interval_of
 
 READING = Level.READING
 LISTS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -61,6 +61,19 @@ async def optional_lists_may_be_empty(kit: Kit) -> None:
         made = await kit.made(kit.ven if path == "/reports" else kit.bl, path, bodies[path])
         odd = {name: made.get(name) for name in names if made.get(name) not in (None, [])}
         expect(not odd, f"the answer to POST {path} has {odd}")
+
+
+@check("GEN-29", "EVT-F03", "INT-F05", level=READING)
+async def a_duration_may_be_negative(kit: Kit) -> None:
+    """The pattern has an optional minus: a negative duration is taken, and comes back, whatever it may mean."""
+    period = {**PERIOD_OF_EVENT, "randomizeStart": "-PT5M"}
+    for body in (
+        {"duration": "-PT5M"},
+        {"intervalPeriod": period},
+        {"intervalPeriod": {**period, "duration": "-PT1H"}},
+    ):
+        event = await kit.event(await kit.program(), **body)
+        keeps(body, event, "the event came back changed")
 
 
 @check("VEN-F02", level=READING)

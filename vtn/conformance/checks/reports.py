@@ -61,7 +61,7 @@ async def a_report_needs_an_event_a_client_name_and_resources(kit: Kit) -> None:
     keeps(body, report, "the report came back changed")
     for name in body:
         lacking = {key: value for key, value in body.items() if key != name}
-        await kit.refused(kit.ven, "/reports", lacking, 400)
+        await kit.refused(kit.ven, "/reports", lacking, 400, lacks=name)
 
 
 @check("RPT-04")

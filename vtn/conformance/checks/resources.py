@@ -132,7 +132,7 @@ async def business_logic_gives_a_resource_its_owner_and_targets(kit: Kit) -> Non
             keeps(_said(body), seen, f"the resource is not as it was posted {where}")
     for name in ("objectType", "resourceName", "venID"):
         lacking = {key: value for key, value in _bl_shape(kit, ven).items() if key != name}
-        await kit.refused(kit.bl, "/resources", lacking, 400)
+        await kit.refused(kit.bl, "/resources", lacking, 400, lacks=name)
 
 
 @check("RES-08")
@@ -146,7 +146,7 @@ async def a_ven_client_makes_its_own_resources(kit: Kit) -> None:
             expect(seen.get("targets") in (None, []), f"the resource has the targets {seen.get('targets')} {where}")
     for name in ("objectType", "resourceName", "venID"):
         lacking = {key: value for key, value in _ven_shape(kit, ven).items() if key != name}
-        await kit.refused(kit.ven, "/resources", lacking, 400)
+        await kit.refused(kit.ven, "/resources", lacking, 400, lacks=name)
 
 
 @check("RES-09")

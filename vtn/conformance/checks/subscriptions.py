@@ -28,7 +28,8 @@ async def a_subscription_needs_a_name_and_its_operations(kit: Kit) -> None:
     """POST takes clientName and objectOperations, with or without programID and targets, and nothing less."""
     body = kit.subscribing()
     for missing in body:
-        (await kit.ven.post("/subscriptions", {name: body[name] for name in body if name != missing})).problem(400)
+        lacking = {name: body[name] for name in body if name != missing}
+        await kit.refused(kit.ven, "/subscriptions", lacking, 400, lacks=missing)
     (await kit.ven.send("POST", "/subscriptions", headers={"Content-Type": "application/json"})).problem(400)
     kit.valid("SUBSCRIPTION", await kit.subscription(kit.ven))
     whole = await kit.subscription(kit.ven, programID=(await kit.program())["id"], targets=["x"])

@@ -124,7 +124,7 @@ async def a_ven_request_has_one_of_two_object_types(kit: Kit) -> None:
 async def business_logic_names_the_owner_of_a_ven(kit: Kit) -> None:
     """The BL shape without clientID is answered 400, in a POST and in a PUT."""
     ownerless = {"objectType": "BL_VEN_REQUEST", "venName": kit.name("ven")}
-    await kit.refused(kit.bl, "/vens", ownerless, 400)
+    await kit.refused(kit.bl, "/vens", ownerless, 400, lacks="clientID")
     ven = await kit.ven_of(kit.ven)
     (await kit.bl.put(f"/vens/{ven['id']}", ownerless)).problem(400)
     read = (await kit.bl.get(f"/vens/{ven['id']}")).shows(200).object

@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import dataclasses
-import ipaddress
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 from vtn.conformance.check import Failed, Need, Skipped, check, expect
 from vtn.conformance.exchange import Json
 from vtn.conformance.kit import Kit
-from vtn.conformance.receiver import Hook, own_address
+from vtn.conformance.receiver import Hook, is_public, own_address
 from vtn.conformance.valid_bodies import event_of
 
 RECEIVER = (Need.RECEIVER,)
@@ -133,15 +132,8 @@ def _forbidden_here(kit: Kit) -> list[str]:
     """Addresses of this machine that the VTN may not call; none when the kit's receiver shows it to be a local one."""
     mine = urlsplit(kit.receiver.url if kit.receiver else kit.url).hostname or ""
     if mine in LOOPBACK:
-        return [host for host in (own_address(),) if host not in LOOPBACK and not _public(host)]
-    return [host for host in (own_address(), *LOOPBACK) if not _public(host)] if _public(mine) else []
-
-
-def _public(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_global
-    except ValueError:
-        return host not in LOOPBACK
+        return [host for host in (own_address(),) if host not in LOOPBACK and not is_public(host)]
+    return [host for host in (own_address(), *LOOPBACK) if not is_public(host)] if is_public(mine) else []
 
 
 @check("HOOK-05", "SEC-09")
