@@ -3,31 +3,31 @@
 from typing import Any
 
 import pytest
-from front import Asked, Manner, Told, every_part, problem
+from front import FrontAnswer, FrontRequest, ServerVariant, every_part, problem
 
 from vtn.notifiers.callbacks import Callbacks
 
 
-class LosesTheClientOfResources(Manner):
+class LosesTheClientOfResources(ServerVariant):
     """Resources never show their clientID."""
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Take it away."""
         if asked.collection == "resources" and told.is_object:
             for one in told.body if isinstance(told.body, list) else [told.body]:
                 one.pop("clientID", None)
 
 
-class LosesReportRequests(Manner):
+class LosesReportRequests(ServerVariant):
     """Events never show their report descriptors."""
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Take them away."""
         if asked.collection == "events" and told.is_object:
             every_part(told.body, lambda part: part.pop("reportDescriptors", None))
 
 
-class NeverNotifies(Manner):
+class NeverNotifies(ServerVariant):
     """Callbacks are challenged, and nothing is ever sent to them."""
 
     def patch(self, patch: pytest.MonkeyPatch) -> None:
@@ -39,20 +39,20 @@ class NeverNotifies(Manner):
         patch.setattr(Callbacks, "post", nowhere)
 
 
-class BreaksOnTheEndOfTime(Manner):
+class BreaksOnTheEndOfTime(ServerVariant):
     """Once an event that starts in the year 9999 is stored, no list of events can be read by anybody."""
 
     def __init__(self) -> None:
         self.stored: set[str] = set()
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Fail inside on a list of events; forget the event with its end."""
         if asked.method == "DELETE":
             self.stored.discard(asked.path)
         failing = asked.collection == "events" and asked.is_list and asked.role and self.stored
         return problem(500, "overflow") if failing else None
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Remember the event."""
         if asked.collection == "events" and asked.method == "POST" and told.is_object:
             start = (told.body.get("intervalPeriod") or {}).get("start", "")
@@ -60,10 +60,10 @@ class BreaksOnTheEndOfTime(Manner):
                 self.stored.add(f"/events/{told.body['id']}")
 
 
-class KnowsNoReads(Manner):
+class KnowsNoReads(ServerVariant):
     """READ is no operation that may be subscribed to, and a subscription has one to fifteen entries."""
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Refuse it."""
         body = asked.body if asked.collection == "subscriptions" and asked.is_write and asked.role else None
         entries = body.get("objectOperations") if isinstance(body, dict) else None
@@ -74,10 +74,10 @@ class KnowsNoReads(Manner):
         return problem(400) if reads or (isinstance(entries, list) and not 1 <= len(entries) <= 15) else None
 
 
-class RefusesWithoutProblems(Manner):
+class RefusesWithoutProblems(ServerVariant):
     """Refusals have no body."""
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Take it away."""
         if asked.collection and told.status in {400, 401, 403, 404, 409}:
             told.body, told.content = None, b""

@@ -1,6 +1,6 @@
 """Honest VTNs that are not ours: each uses a freedom that the standard leaves, and nothing that a SHALL forbids.
 
-A check that accuses one of them of breaking a SHALL is wrong. Each manner cites the freedom that it uses.
+A check that accuses one of them of breaking a SHALL is wrong. Each variant cites the freedom that it uses.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
 import pytest
-from front import Asked, Manner, Told, every_part, problem
+from front import FrontAnswer, FrontRequest, ServerVariant, every_part, problem
 from ours import CLIENTS
 
 from vtn.notifiers.callbacks import Callbacks
 
-HONEST: dict[str, type[Manner]] = {}
+HONEST: dict[str, type[ServerVariant]] = {}
 DURATION = re.compile(
     r"(-?)P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)([DW]))?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.ASCII
 )
@@ -45,20 +45,20 @@ NULLABLE: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def honest(manner: type[Manner]) -> type[Manner]:
+def honest(variant: type[ServerVariant]) -> type[ServerVariant]:
     """Register an honest VTN by the name of its class."""
-    HONEST[manner.__name__] = manner
-    return manner
+    HONEST[variant.__name__] = variant
+    return variant
 
 
 @honest
-class RefusesEmptyLists(Manner):
+class RefusesEmptyLists(ServerVariant):
     """An empty list in a body means nothing, and is answered 400.
 
     The schema has no `minItems`, so an empty list is valid; no sentence says that a VTN must take whatever is valid.
     """
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Refuse a write with an empty list anywhere."""
         empty: list[str] = []
         every_part(asked.body, lambda part: empty.extend(name for name, value in part.items() if value == []))
@@ -66,13 +66,13 @@ class RefusesEmptyLists(Manner):
 
 
 @honest
-class WantsAStart(Manner):
+class WantsAStart(ServerVariant):
     """A period without a start, and an event with an interval of no known time, are answered 400.
 
     A start is optional in the schema; the User Guide has each interval of an event timed, by itself or by the event.
     """
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Refuse a write with an untimed period, or with an untimed interval of an event."""
         body = asked.body
         writer = "ven" if asked.collection == "reports" else "bl"
@@ -93,7 +93,7 @@ class WantsAStart(Manner):
 
 
 @honest
-class WithoutMqtt(Manner):
+class WithoutMqtt(ServerVariant):
     """There is no broker, and the topic endpoints say that they are not implemented.
 
     MQTT is optional (Definition, Notifications via Additional Protocols); what its endpoints answer then is not said.
@@ -101,13 +101,13 @@ class WithoutMqtt(Manner):
 
     settings: ClassVar = {"mqtt": {"mode": "off"}}
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Answer 501 at topic endpoints, to everybody."""
         return problem(501) if asked.path.startswith("/notifiers/mqtt") else None
 
 
 @honest
-class ShowsTargetedObjectsToThoseWhoAskOnly(Manner):
+class ShowsTargetedObjectsToThoseWhoAskOnly(ServerVariant):
     """A VEN that names no targets is shown no targeted program or event, by list or by id.
 
     Definition, Object Privacy: reads of targeted objects carry matching targets; a read by id cannot carry any.
@@ -115,7 +115,7 @@ class ShowsTargetedObjectsToThoseWhoAskOnly(Manner):
 
     settings: ClassVar = {"protocol": {"strict_target_query": True}}
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Hide a targeted program or event from a VEN that reads it by id."""
         by_id = asked.method == "GET" and asked.collection in {"programs", "events"} and not asked.is_list
         if by_id and asked.role == "ven" and told.status == 200 and told.body.get("targets"):
@@ -124,10 +124,10 @@ class ShowsTargetedObjectsToThoseWhoAskOnly(Manner):
 
 
 @honest
-class OmitsAbsentMembers(Manner):
+class OmitsAbsentMembers(ServerVariant):
     """Members that are null, empty or have their default are left out (Definition, Required and optional)."""
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Leave out what says nothing."""
         if asked.collection and told.is_object:
             every_part(told.body, self._lessen)
@@ -141,10 +141,10 @@ class OmitsAbsentMembers(Manner):
 
 
 @honest
-class ShowsDefaults(Manner):
+class ShowsDefaults(ServerVariant):
     """Members that were left out are shown with their default (Definition, Required and optional properties)."""
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Add what was left out."""
         if asked.collection and told.is_object:
             every_part(told.body, self._fill)
@@ -158,10 +158,10 @@ class ShowsDefaults(Manner):
 
 
 @honest
-class SpellsOutDurations(Manner):
+class SpellsOutDurations(ServerVariant):
     """PT1H comes back as P0Y0M0DT1H0M0S, a week as seven days, and Z as +00:00: other spellings of the same value."""
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Spell all durations and times otherwise."""
         if asked.collection and told.is_object:
             every_part(told.body, self._spell)
@@ -179,7 +179,7 @@ class SpellsOutDurations(Manner):
 
 
 @honest
-class NotifiesInNoOrder(Manner):
+class NotifiesInNoOrder(ServerVariant):
     """Notifications are sent each on its own, creations later than what follows them: no clause asks for an order."""
 
     def patch(self, patch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,7 @@ class NotifiesInNoOrder(Manner):
         sending: set[asyncio.Task[Any]] = set()
 
         async def later(delay_s: float, *call: Any) -> None:
-            await asyncio.sleep(delay_s)  # the delay is what this manner is about
+            await asyncio.sleep(delay_s)  # the delay is what this variant is about
             await post(*call)
 
         async def unordered(*call: Any) -> None:
@@ -200,13 +200,13 @@ class NotifiesInNoOrder(Manner):
 
 
 @honest
-class RefusesTokensInOAuthsWords(Manner):
+class RefusesTokensInOAuthsWords(ServerVariant):
     """The token endpoint answers errors as RFC 6749 has it: 400 with `error`, and no problem document.
 
     The schema refers to the problem, and defines the authError that it does not refer to.
     """
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Say it in OAuth's words."""
         if asked.path == "/auth/token" and asked.method == "POST" and told.status in {400, 401}:
             error = told.body.get("error", "invalid_request")
@@ -214,35 +214,35 @@ class RefusesTokensInOAuthsWords(Manner):
 
 
 @honest
-class RefusesTokensWithProblems(Manner):
+class RefusesTokensWithProblems(ServerVariant):
     """The token endpoint answers errors with problem documents, as the schema has it, and without OAuth's `error`."""
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Say it in a problem document."""
         if asked.path == "/auth/token" and told.status in {400, 401}:
             told.body = problem(told.status).body
 
 
 @honest
-class HasNoBasePath(Manner):
+class HasNoBasePath(ServerVariant):
     """The API is served at the root: no base path is mandated (`servers` of the schema is a mock)."""
 
     base = ""
 
 
 @honest
-class ForbidsWhereOthersHide(Manner):
+class ForbidsWhereOthersHide(ServerVariant):
     """What is another client's is answered 403, and the wrong shape of a ven 400: the schema lists both statuses."""
 
     def __init__(self) -> None:
         self.known: set[str] = set()
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Refuse Business Logic's shape from a VEN as a bad request."""
         shape = asked.body.get("objectType") if isinstance(asked.body, dict) else None
         return problem(400) if asked.role == "ven" and str(shape).startswith("BL_") else None
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Forbid what exists and is hidden."""
         if told.is_object and isinstance(told.body, dict) and asked.collection:
             place = asked.path if asked.method != "POST" else f"{asked.path}/{told.body.get('id')}"
@@ -254,24 +254,24 @@ class ForbidsWhereOthersHide(Manner):
 
 
 @honest
-class RefusesUnknownParameters(Manner):
+class RefusesUnknownParameters(ServerVariant):
     """A query parameter that the schema does not name for any list is answered 400: no text says what becomes of it."""
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Refuse it, from whoever may read."""
         names = {name for name, _ in parse_qsl(asked.query, keep_blank_values=True)}
         return problem(400) if asked.role and asked.method == "GET" and names - KNOWN else None
 
 
 @honest
-class LimitsTheRate(Manner):
+class LimitsTheRate(ServerVariant):
     """Every hundredth request is put off with 429 and Retry-After (Definition, API Gateway)."""
 
     def __init__(self) -> None:
         self.asked = 0
         self.free_from_s = 0.0
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Put one off, and let the next ones through for a while."""
         self.asked += 1
         if not asked.role or self.asked % 100 or time.monotonic() < self.free_from_s:
@@ -283,10 +283,10 @@ class LimitsTheRate(Manner):
 
 
 @honest
-class KnowsItsClients(Manner):
+class KnowsItsClients(ServerVariant):
     """Vens are made for clients only that have credentials: the standard leaves enrolment to the operator."""
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Refuse a ven for an unknown client."""
         body = asked.body if asked.collection == "vens" and asked.is_write and asked.role == "bl" else None
         unknown = isinstance(body, dict) and str(body.get("clientID", "bl")) not in CLIENTS
@@ -294,27 +294,27 @@ class KnowsItsClients(Manner):
 
 
 @honest
-class RestrictsDeletes(Manner):
+class RestrictsDeletes(ServerVariant):
     """A program or ven on which something hangs is not deleted (409): what becomes of children is not said."""
 
     settings: ClassVar = {"protocol": {"on_delete": "restrict"}}
 
 
 @honest
-class KeepsProgramTopicsToBusinessLogic(Manner):
+class KeepsProgramTopicsToBusinessLogic(ServerVariant):
     """The topics of programs are told to Business Logic only: their scope in the schema is `read_all`, which is its."""
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Refuse them to VENs."""
         theirs = asked.path.startswith("/notifiers/mqtt/topics/programs")
         return problem(403) if theirs and asked.role == "ven" else None
 
 
 @honest
-class RefusesTimesThatRunBackwards(Manner):
+class RefusesTimesThatRunBackwards(ServerVariant):
     """A negative duration is answered 400: the pattern has a minus, and nothing in the standard uses one."""
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Refuse it anywhere in an object."""
         negative: list[str] = []
         every_part(
@@ -327,10 +327,10 @@ class RefusesTimesThatRunBackwards(Manner):
 
 
 @honest
-class RefusesPlainCallbacks(Manner):
+class RefusesPlainCallbacks(ServerVariant):
     """Callbacks of http are refused, also on this machine (Definition, Webhooks): a receiver needs a certificate."""
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Refuse a subscription with one."""
         plain: list[str] = []
         every_part(asked.body, lambda part: plain.extend(re.findall("^http:", str(part.get("callbackUrl")))))
@@ -338,33 +338,33 @@ class RefusesPlainCallbacks(Manner):
 
 
 @honest
-class LetsBusinessLogicDeleteReports(Manner):
+class LetsBusinessLogicDeleteReports(ServerVariant):
     """Business Logic deletes reports: a user story of the guide wants it, against the scope in the schema."""
 
     def __init__(self) -> None:
         self.writers: dict[str, str] = {}
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Delete with the token of the VEN that wrote the report."""
         writer = self.writers.get(asked.path)
         if asked.method == "DELETE" and asked.role == "bl" and writer:
             asked.headers["Authorization"] = writer
         return None
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Remember who wrote a report."""
         if asked.method == "POST" and asked.collection == "reports" and told.is_object:
             self.writers[f"/reports/{told.body['id']}"] = asked.headers["Authorization"]
 
 
 @honest
-class FillsInTheClient(Manner):
+class FillsInTheClient(ServerVariant):
     """A resource of Business Logic without a clientID gets that of its ven, from which it follows."""
 
     def __init__(self) -> None:
         self.owners: dict[str, str] = {}
 
-    def ask(self, asked: Asked) -> Told | None:
+    def ask(self, asked: FrontRequest) -> FrontAnswer | None:
         """Add what follows from the ven."""
         body = asked.body
         if asked.collection == "resources" and isinstance(body, dict) and "clientID" not in body:
@@ -373,13 +373,13 @@ class FillsInTheClient(Manner):
                 body["clientID"] = owner
         return None
 
-    def tell(self, asked: Asked, told: Told) -> None:
+    def tell(self, asked: FrontRequest, told: FrontAnswer) -> None:
         """Remember whose the vens are."""
         if asked.collection == "vens" and told.is_object and isinstance(told.body, dict):
             self.owners[told.body["id"]] = told.body["clientID"]
 
 
-ALL_AT_ONCE: tuple[tuple[type[Manner], ...], ...] = (
+ALL_AT_ONCE: tuple[tuple[type[ServerVariant], ...], ...] = (
     (
         RefusesEmptyLists,
         WantsAStart,
@@ -405,7 +405,7 @@ ALL_AT_ONCE: tuple[tuple[type[Manner], ...], ...] = (
         KeepsProgramTopicsToBusinessLogic,
     ),
 )
-"""All honest manners in two VTNs, for whoever has no time to try each alone: what is honest alone is so together.
+"""All honest variants in two VTNs, for whoever has no time to try each alone: what is honest alone is so together.
 
 RefusesPlainCallbacks is not among them, because little of the others would be seen of it.
 """

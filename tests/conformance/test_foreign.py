@@ -31,9 +31,9 @@ def test_every_honest_manner_is_tried():
     assert all("\n" not in (one.__doc__ or "\n").partition("\n")[0] for one in HONEST.values())
 
 
-@pytest.mark.parametrize("manners", ALL_AT_ONCE, ids=["first half", "second half"])
-async def test_honest_vtns_break_no_shall(manners, tmp_path):
-    async with served_with(tuple(one() for one in manners), tmp_path / "var") as plan:
+@pytest.mark.parametrize("variants", ALL_AT_ONCE, ids=["first half", "second half"])
+async def test_honest_vtns_break_no_shall(variants, tmp_path):
+    async with served_with(tuple(one() for one in variants), tmp_path / "var") as plan:
         run = await runner.run(plan)
     assert accused(run) == {}
     outcomes = Counter(result.outcome for result in run.results)

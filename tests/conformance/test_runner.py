@@ -10,7 +10,7 @@ from ours import mutated, served, settings_for
 from vtn.conformance import report, runner
 from vtn.conformance.check import Check
 from vtn.conformance.requirements import Level
-from vtn.conformance.runner import Judge
+from vtn.conformance.runner import CheckRunner
 from vtn.conformance.verdicts import NOT_READABLE, Outcome, accused_once
 
 QUIET = {"mqtt": {"mode": "off"}}
@@ -33,13 +33,13 @@ async def reads(kit):
 
 async def test_what_a_check_cannot_read_blocks_it_and_accuses_nobody(tmp_path):
     async with served(settings_for(tmp_path / "var", QUIET)) as plan, runner.opened(plan) as kit:
-        judge = Judge(kit, time.monotonic() + 60)
-        result = await judge.make(a_check(stumbles))
+        checking = CheckRunner(kit, time.monotonic() + 60)
+        result = await checking.make(a_check(stumbles))
         assert await kit.bl.all("/programs") == []
     assert (result.outcome, result.blocked_by) == (Outcome.BLOCKED, NOT_READABLE)
     assert "could not be tried" in result.reason
     assert "TypeError: a number was expected, after POST" in result.reason
-    assert judge.left == []
+    assert checking.left == []
 
 
 async def test_a_server_that_goes_away_is_accused_once_and_no_longer_asked(tmp_path):
@@ -53,12 +53,12 @@ async def test_a_server_that_goes_away_is_accused_once_and_no_longer_asked(tmp_p
         async with contextlib.AsyncExitStack() as servers:
             plan = await servers.enter_async_context(served(settings_for(tmp_path / "var", QUIET)))
             kit = await kits.enter_async_context(runner.opened(plan))
-            judge = Judge(kit, time.monotonic() + 600)
-            assert (await judge.make(a_check(reads))).outcome is Outcome.PASSED
+            checking = CheckRunner(kit, time.monotonic() + 600)
+            assert (await checking.make(a_check(reads))).outcome is Outcome.PASSED
         for _ in range(6):
-            await judge.make(a_check(counted))
+            await checking.make(a_check(counted))
     assert len(calls) == 3
-    results = accused_once(judge.settled())
+    results = accused_once(checking.settled())
     assert [one.outcome for one in results[1:]] == [Outcome.FAILED, *[Outcome.BLOCKED] * 5]
     assert "cannot be read by anybody" in results[1].reason
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vtn.conformance import members, report
-from vtn.conformance.channel import MOST_MISSES, Channel
+from vtn.conformance.channel import MOST_MISSES, NotificationChannel
 from vtn.conformance.check import CHECKS, Cause, Check, Failed
 from vtn.conformance.exchange import Answer, Exchange
 from vtn.conformance.fieldwork import alike, kept, same_duration
@@ -133,7 +133,7 @@ def test_two_views_of_an_object_may_leave_out_what_has_its_default():
 
 
 async def test_a_channel_is_dead_after_three_misses_and_a_last_try():
-    channel = Channel("webhook", ("NOTIF-05",))
+    channel = NotificationChannel("webhook", ("NOTIF-05",))
     tries = []
 
     async def simplest():
@@ -158,7 +158,7 @@ async def test_a_channel_is_dead_after_three_misses_and_a_last_try():
 
 
 async def test_a_channel_on_which_the_simplest_notification_comes_lives():
-    channel = Channel("MQTT", ("MQTT-33",), heard=1, missed=MOST_MISSES)
+    channel = NotificationChannel("MQTT", ("MQTT-33",), heard=1, missed=MOST_MISSES)
 
     async def simplest():
         channel.arrived()

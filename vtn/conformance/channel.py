@@ -1,7 +1,7 @@
 """Whether notifications come at all: a way of notification that is dead is waited for a few times, and accused once.
 
-Every wait that ends without a notification is told to the `Channel`. After `MOST_MISSES` of them in a row the kit tries
-the simplest notification there is; when that does not come either, the channel is dead, and nobody waits for it again.
+Every wait that ends without a notification is told to the channel. After `MOST_MISSES` of them in a row the kit tries the
+simplest notification there is; when that does not come either, the channel is dead, and nobody waits for it again.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ SILENCE_S = 0.5
 
 
 @dataclasses.dataclass(slots=True)
-class Channel:
+class NotificationChannel:
     """One way of notification; `owners` are the requirements by which something should come on it."""
 
     name: str
@@ -70,7 +70,7 @@ def is_wait(cause: Cause | None) -> bool:
     return cause is not None and cause.key.startswith(NOTHING)
 
 
-class Message(Protocol):
+class ReceivedNotification(Protocol):
     """One notification, however it came."""
 
     @property
@@ -78,7 +78,7 @@ class Message(Protocol):
         """The operation, the kind of object, and its id."""
 
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", bound=ReceivedNotification)
 
 
 def said_by(body: Mapping[str, Any]) -> Said:
@@ -95,7 +95,7 @@ def _named(operation: str, thing: Mapping[str, Any]) -> Said:
 class Inbox(Generic[M]):
     """What came to one callback URL or MQTT session: `log` holds all of it, `pending` what nobody has waited for."""
 
-    channel: Channel
+    channel: NotificationChannel
     log: list[M] = dataclasses.field(default_factory=list)
     pending: list[M] = dataclasses.field(default_factory=list)
     news: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)

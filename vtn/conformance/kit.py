@@ -20,7 +20,7 @@ import aiomqtt
 
 from vtn.clock import RealClock
 from vtn.conformance import members
-from vtn.conformance.channel import Channel
+from vtn.conformance.channel import NotificationChannel
 from vtn.conformance.check import Cause, Failed, Need, Skipped, expect
 from vtn.conformance.exchange import Answer, Json, Party, Transcript
 from vtn.conformance.listener import Ear, Login, listening
@@ -74,7 +74,9 @@ class Kit:
     no_receiver: str = Need.RECEIVER
     mqtt: Json | None = None
     trust: ssl.SSLContext | bool = True
-    mqtt_channel: Channel = dataclasses.field(default_factory=lambda: Channel("MQTT", ("MQTT-33",)))
+    mqtt_channel: NotificationChannel = dataclasses.field(
+        default_factory=lambda: NotificationChannel("MQTT", ("MQTT-33",))
+    )
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
     _idle: Hook | None = None
 

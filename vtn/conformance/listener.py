@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import aiomqtt
 
-from vtn.conformance.channel import Channel, Inbox, Said, said_by
+from vtn.conformance.channel import Inbox, NotificationChannel, Said, said_by
 from vtn.conformance.receiver import Note, read_notification
 
 Json = dict[str, Any]
@@ -66,7 +66,7 @@ class Login:
     client_id: str
     token: str | None = dataclasses.field(repr=False)
     trust: ssl.SSLContext | bool = True
-    channel: Channel = dataclasses.field(default_factory=lambda: Channel("MQTT", ()))
+    channel: NotificationChannel = dataclasses.field(default_factory=lambda: NotificationChannel("MQTT", ()))
     note: Note = lambda *_: None
 
 

@@ -1,4 +1,4 @@
-"""Members of JSON objects: which requirement each belongs to, and objects that say so when a member is missing.
+"""AnswerObject of JSON objects: which requirement each belongs to, and objects that say so when a member is missing.
 
 A server that leaves out one member, or spells one wrong, is met by many checks. Here every such fault gets the same
 `Cause` wherever it is met, with the requirement that is about the member, so that it is accused once.
@@ -81,7 +81,7 @@ def of_members(kind: str, *members: str) -> tuple[str, ...]:
     return tuple(row for member in members for row in owners().get((kind, member), ((), False))[0])
 
 
-class Members(dict[str, Any]):
+class AnswerObject(dict[str, Any]):
     """A JSON object that came from the VTN: a member that it lacks is a failure with its cause, never a KeyError."""
 
     kind: str = ""
@@ -92,13 +92,13 @@ class Members(dict[str, Any]):
 
 
 def read_json(text: str | bytes, kind: str = "") -> Any:
-    """JSON whose objects are `Members`, those at the top of this kind; ValueError when it is none."""
+    """JSON whose objects are `AnswerObject`, those at the top of this kind; ValueError when it is none."""
     try:
-        found = json.loads(text, object_hook=Members)
+        found = json.loads(text, object_hook=AnswerObject)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     for item in found if isinstance(found, list) else [found]:
-        if isinstance(item, Members):
+        if isinstance(item, AnswerObject):
             item.kind = kind
     return found
 

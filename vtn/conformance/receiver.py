@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from vtn.conformance.channel import Channel, Inbox, Said, said_by
+from vtn.conformance.channel import Inbox, NotificationChannel, Said, said_by
 from vtn.conformance.members import read_json
 
 Json = dict[str, Any]
@@ -81,7 +81,7 @@ class Receiver:
 
     def __init__(self, url: str, note: Note = lambda *_: None) -> None:
         self.url = url.rstrip("/")
-        self.channel = Channel("webhook", ("NOTIF-05", "HOOK-01"))
+        self.channel = NotificationChannel("webhook", ("NOTIF-05", "HOOK-01"))
         self._note = note
         self._hooks: dict[str, Hook] = {}
         self._numbers = itertools.count()

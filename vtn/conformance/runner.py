@@ -25,7 +25,7 @@ from vtn.rules.scopes import OPERATIONS
 SHOWN_EXCHANGES = 12
 LONGEST_CHECK_S = 120.0
 LONGEST_RUN_S = 3600.0
-PULSE_WITHIN_S = 5.0
+READABLE_WITHIN_S = 5.0
 MOST_SILENT = 3
 NO_ANSWER = Cause("the VTN does not answer", INSIDE, general=True)
 
@@ -91,13 +91,13 @@ async def run(plan: Plan, done: Callable[[Result], None] = lambda _result: None)
     if not checks:
         raise CannotRun(f"no check matches {', '.join(plan.only)}; `--list` shows them all")
     async with opened(plan) as kit:
-        judge = Judge(kit, time.monotonic() + plan.longest_s)
+        checking = CheckRunner(kit, time.monotonic() + plan.longest_s)
         for one in checks:
-            done(await judge.make(one))
-        left = await kit.sweep() if judge.silent < MOST_SILENT else []
+            done(await checking.make(one))
+        left = await kit.sweep() if checking.silent < MOST_SILENT else []
         transcript = kit.transcript
-        results = accused_once(judge.settled())
-        return Run(plan.url, results, exercised(transcript), transcript.requests, tuple({*judge.left, *left}))
+        results = accused_once(checking.settled())
+        return Run(plan.url, results, exercised(transcript), transcript.requests, tuple({*checking.left, *left}))
 
 
 @contextlib.asynccontextmanager
@@ -154,7 +154,7 @@ def _missing(check: Check, kit: Kit) -> str | None:
 
 
 @dataclasses.dataclass(slots=True)
-class Judge:
+class CheckRunner:
     """Makes the checks of one run; `left` is what could not be deleted, `silent` how often nothing answered at all."""
 
     kit: Kit
@@ -186,9 +186,9 @@ class Judge:
 
     async def _examined(self, result: Result) -> Result:
         """The result with what a fault inside the VTN did to the rest of it, told when it begins."""
-        ill = await _pulse(self.kit)
+        ill = await _unreadable_collections(self.kit)
         if result.cause == NO_ANSWER:
-            self.kit.transcript.timeout_s = PULSE_WITHIN_S
+            self.kit.transcript.timeout_s = READABLE_WITHIN_S
             self.silent = self.silent + 1 if len(ill) == len(COLLECTIONS) else 0
         if ill - self.broken:
             words = f"{result.reason}; since then {', '.join(sorted(ill))} cannot be read by anybody"
@@ -231,12 +231,12 @@ async def simplest_message(kit: Kit) -> None:
         await ear.until("CREATE", await kit.event(await kit.program()))
 
 
-async def _pulse(kit: Kit) -> frozenset[str]:
+async def _unreadable_collections(kit: Kit) -> frozenset[str]:
     """The collections that Business Logic cannot list any more, because they fail inside or do not answer."""
 
     async def ill(path: str) -> bool:
         try:
-            async with asyncio.timeout(PULSE_WITHIN_S):
+            async with asyncio.timeout(READABLE_WITHIN_S):
                 return (await kit.bl.get(path)).status >= HTTPStatus.INTERNAL_SERVER_ERROR
         except (*UNREACHABLE, Failed):
             return True
