@@ -1,7 +1,7 @@
 """Whether notifications come at all: a way of notification that is dead is waited for a few times, and accused once.
 
-Every wait that ends without a notification is told to the channel. After `MOST_MISSES` of them in a row the kit tries the
-simplest notification there is; when that does not come either, the channel is dead, and nobody waits for it again.
+Every wait that ends without a notification is told to the channel. After `MOST_MISSES` of them in a row the kit tries
+the simplest notification there is; when that does not come either, the channel is dead, and nobody waits for it again.
 """
 
 import asyncio
