@@ -1,14 +1,15 @@
 """The support matrix of the README: made from a run of the kit, never by hand.
 
-A requirement is held when every check of the run that cites it passed; it was not tried when some of them were skipped
-and none failed.
+A requirement is held when every check of the run that cites it passed; it was not tried when some of them were skipped,
+or blocked by something else, and none failed.
 """
 
 from collections import Counter
 from pathlib import Path
 
 from vtn.conformance.requirements import every
-from vtn.conformance.runner import Outcome, Run
+from vtn.conformance.runner import Run
+from vtn.conformance.verdicts import Outcome
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN = "<!-- support matrix: written by `make conformance`, never by hand -->"
@@ -55,7 +56,7 @@ def standing(run: Run) -> dict[str, str]:
 def _word(outcomes: set[Outcome]) -> str:
     if Outcome.FAILED in outcomes:
         return "failed"
-    return "not tried" if Outcome.SKIPPED in outcomes else "held"
+    return "not tried" if outcomes & {Outcome.SKIPPED, Outcome.BLOCKED} else "held"
 
 
 def matrix(run: Run) -> str:

@@ -16,7 +16,8 @@ from vtn.clock import RealClock
 from vtn.config import Settings
 from vtn.conformance import runner
 from vtn.conformance.exchange import Credentials
-from vtn.conformance.runner import Outcome, Plan, Result, Run
+from vtn.conformance.runner import Plan, Run
+from vtn.conformance.verdicts import Outcome, Result
 from vtn.storage.ports import Role
 from vtn.wire.interval import print_date_time
 

@@ -10,7 +10,8 @@ from vtn.conformance import coverage, report, runner
 from vtn.conformance.check import CHECKS
 from vtn.conformance.exchange import Credentials
 from vtn.conformance.requirements import every
-from vtn.conformance.runner import CannotRun, Outcome
+from vtn.conformance.runner import CannotRun
+from vtn.conformance.verdicts import Outcome
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

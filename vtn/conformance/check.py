@@ -2,6 +2,7 @@
 
 A check is an asynchronous function of a `Kit` with a docstring that states the claim in one sentence. It raises
 `Failed` (by `expect`) when the claim does not hold, `Skipped` when it cannot be tried here; returning means it holds.
+A failure whose reason is not the claim itself names its `Cause`, so that one cause is accused once (`verdicts`).
 """
 
 import dataclasses
@@ -20,8 +21,26 @@ F = TypeVar("F", bound="Run")
 STRENGTH = (Level.SHALL, Level.SHOULD, Level.READING)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cause:
+    """What lies behind a failure, beside the claim of the check that met it.
+
+    `key` is the same for every check that meets it, `owners` are the requirements that are about it, the closest one
+    first. Where it is `general` only one check accuses it, whoever meets it; otherwise the check that met it is blocked
+    when a check of one of the owners failed, and stands by its own claim when that one holds.
+    """
+
+    key: str
+    owners: tuple[str, ...]
+    general: bool = False
+
+
 class Failed(Exception):
     """The VTN does not do what the check claims; the text says what was expected and what came."""
+
+    def __init__(self, words: str, cause: Cause | None = None) -> None:
+        super().__init__(words)
+        self.cause = cause
 
 
 class Skipped(Exception):
@@ -80,7 +99,7 @@ def check(*requirements: str, level: Level | None = None, needs: tuple[Need, ...
     return add
 
 
-def expect(condition: object, words: str) -> None:
+def expect(condition: object, words: str, cause: Cause | None = None) -> None:
     """Fail the check with these words unless the condition holds."""
     if not condition:
-        raise Failed(words)
+        raise Failed(words, cause)

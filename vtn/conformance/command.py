@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vtn.conformance import report, runner
 from vtn.conformance.exchange import Credentials
-from vtn.conformance.runner import CannotRun, Plan, Result, Run
+from vtn.conformance.runner import CannotRun, Plan, Run
+from vtn.conformance.verdicts import Result
 
 EXIT_CANNOT_RUN = 2
 EXAMPLE = (

@@ -16,13 +16,30 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
 
-from vtn.conformance.check import Check, Failed, expect, register
+from vtn.conformance.check import Cause, Check, Failed, expect, register
 from vtn.conformance.exchange import Answer, Json, Party, Query
-from vtn.conformance.kit import Kit
+from vtn.conformance.kit import Kit, not_made, refused_reads
+from vtn.conformance.members import fault_of, missing
 from vtn.conformance.requirements import Level
+from vtn.wire.interval import parse_duration
 
 Way = tuple[str | int, ...]
 LONGEST_SHOWN = 60
+MADE = {HTTPStatus.CREATED, HTTPStatus.OK}
+INSTANTS = frozenset({"start", "createdDateTime", "modificationDateTime"})
+DURATIONS = frozenset({"duration", "randomizeStart"})
+DEFAULTS: Mapping[str, Any] = {
+    "duration": "PT0S",
+    "randomizeStart": "PT0S",
+    "aggregate": False,
+    "startInterval": -1,
+    "numIntervals": -1,
+    "historical": True,
+    "frequency": -1,
+    "repeat": 1,
+    "reportIntervals": "INTERVALS",
+}
+"""What the schema says of members that are left out, and so may be left out of answers (GEN-14)."""
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -40,11 +57,17 @@ AS_SENT: Final = _Mark.AS_SENT
 
 
 class Presence(enum.StrEnum):
-    """Whether a field must be there, may be null, or may only be left out."""
+    """Whether a field must be there, may be null, or may only be left out.
+
+    A DERIVABLE one may also be filled in by the VTN, from what else the body says. Whether a VTN must do without a
+    WANTED one, which the schema does not require, is tried elsewhere, as a reading.
+    """
 
     REQUIRED = "required"
+    DERIVABLE = "required, or filled in by the VTN from the rest,"
     NULLABLE = "optional and nullable"
     OMITTABLE = "optional and not nullable"
+    WANTED = "not nullable"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -124,12 +147,7 @@ async def obeyed(field: Field, kit: Kit) -> None:
         trial = Trial(kit, field, place, await place.form.prepare(kit))
         for number, value in enumerate(field.rule.good):
             await trial.accepts(value, listed=number == 0)
-        if field.presence is Presence.REQUIRED:
-            await trial.refuses(OMITTED)
-            await trial.refuses(None)
-        else:
-            await trial.accepts(OMITTED)
-            await (trial.accepts(None) if field.presence is Presence.NULLABLE else trial.never_echoes_null())
+        await trial.absent()
         for value in field.rule.bad:
             await trial.refuses(value)
 
@@ -143,10 +161,23 @@ class Trial:
     place: Place
     desk: Desk
 
+    async def absent(self) -> None:
+        """The field left out, and null, are treated as its presence has it."""
+        presence = self.field.presence
+        if presence in {Presence.REQUIRED, Presence.DERIVABLE}:
+            await (self.refuses(OMITTED) if presence is Presence.REQUIRED else self.refuses_or_fills_in())
+            await self.refuses(None)
+            return
+        if presence is not Presence.WANTED:
+            await self.accepts(OMITTED)
+        await (self.accepts(None) if presence is Presence.NULLABLE else self.never_echoes_null())
+
     async def accepts(self, value: Any, *, listed: bool = False) -> None:
         """A POST with this value creates an object that shows it wherever it is read, which is deleted again."""
         body, answer = await self._post(value)
-        self._expect(answer.status == HTTPStatus.CREATED, value, f"should be accepted, but got {answer.status}")
+        if answer.status not in MADE:
+            cause = await self._standing() or refused_reads(self.place.form.path, body)
+            raise Failed(self._words(value, f"should be accepted, but got {answer.status}"), cause)
         sent = _part(body, self.place.way).get(self.field.name, OMITTED)
         await self._seen_everywhere(sent, answer.object, listed=listed)
         await self._drop(answer)
@@ -157,13 +188,24 @@ class Trial:
         self._expect(answer.status == HTTPStatus.BAD_REQUEST, value, f"should be refused, but got {answer.status}")
         answer.problem(HTTPStatus.BAD_REQUEST)
 
+    async def refuses_or_fills_in(self) -> None:
+        """Without the field a POST is answered 400, or creates an object that has the right value of it."""
+        right = self.desk.fresh()[self.field.name]
+        _, answer = await self._post(OMITTED)
+        if answer.status not in MADE:
+            self._expect(answer.status == HTTPStatus.BAD_REQUEST, OMITTED, f"should get 400, but got {answer.status}")
+            return
+        shown = answer.object.get(self.field.name)
+        self._expect(shown == right, OMITTED, f"is filled in as {_words(shown)}, and not as {_words(right)}")
+        await self._drop(answer)
+
     async def never_echoes_null(self) -> None:
         """A null that may only be left out is refused, or taken as left out (TR-31)."""
         _, answer = await self._post(None)
         if answer.status == HTTPStatus.BAD_REQUEST:
             answer.problem(HTTPStatus.BAD_REQUEST)
             return
-        self._expect(answer.status == HTTPStatus.CREATED, None, f"should get 400 or 201, but got {answer.status}")
+        self._expect(answer.status in MADE, None, f"should get 400 or 201, but got {answer.status}")
         await self._seen_everywhere(OMITTED, answer.object, listed=False)
         await self._drop(answer)
 
@@ -174,19 +216,27 @@ class Trial:
             part.pop(self.field.name, None)
         elif value is not VALID:
             part[self.field.name] = self._real(value)
+        return body, await self.desk.party.post(self.place.form.path, body)
+
+    async def _standing(self) -> Cause | None:
+        """The cause when not the value is refused, but the body that it stands in; None when that is taken."""
+        body = {**self.desk.fresh(), **copy.deepcopy(dict(self.place.extra))}
         answer = await self.desk.party.post(self.place.form.path, body)
-        self.kit.keep(self.desk.party, self.place.form.path, answer)
-        return body, answer
+        return None if answer.status in MADE else not_made(self.place.form.path, body, answer)
 
     async def _seen_everywhere(self, value: Any, made: Json, *, listed: bool) -> None:
         for where, seen in await views(self.desk.party, self.place.form.path, made, listed=listed):
-            self.kit.valid(self.place.form.kind, seen)
-            part = _part(seen, self.place.way)
+            mine = str(self.place.way[0]) if self.place.way else self.field.name
+            if fault := fault_of(self.place.form.kind, seen, mine):
+                raise fault
+            part = _part(seen, self.place.way, self.place.form.kind)
             self._expect(self._shows(value, part), value, f"comes back as {_words(part.get(self.field.name))} {where}")
 
     def _shows(self, value: Any, part: Json) -> bool:
         got = part.get(self.field.name)
         if value is not OMITTED and value is not None:
+            if got is None and self.field.default is not None and kept(value, self.field.default, self.field.name):
+                return True
             return kept(value if self.field.shown is AS_SENT else self.field.shown, got, self.field.name)
         null_shown = self.field.name in part and got is None
         if null_shown:
@@ -201,19 +251,23 @@ class Trial:
             return self.kit.name("f").ljust(value.length, "x")
         return value
 
-    def _expect(self, condition: bool, value: Any, words: str) -> None:  # noqa: FBT001 - the condition is the subject
+    def _words(self, value: Any, words: str) -> str:
         where = ".".join(map(str, (self.place.form.schema, *self.place.way, self.field.name)))
-        expect(condition, f"{where} {_words(value)} {words}")
+        return f"{where} {_words(value)} {words}"
+
+    def _expect(self, condition: bool, value: Any, words: str) -> None:  # noqa: FBT001 - the condition is the subject
+        expect(condition, self._words(value, words))
 
 
-def _part(body: Json, way: Way) -> Json:
-    """The part of a body that a way leads to; Failed when it is not there."""
+def _part(body: Json, way: Way, kind: str = "") -> Json:
+    """The part of a body that a way leads to; Failed when it is not there, because of the first member of the way."""
     node: Any = body
     for step in way:
         try:
-            node = node[step]
+            node = dict.__getitem__(node, step) if isinstance(node, dict) else node[step]
         except (KeyError, IndexError, TypeError):
-            raise Failed(f"the object should have {'.'.join(map(str, way))}") from None
+            cause = missing(kind, str(way[0])) if kind else None
+            raise Failed(f"the object should have {'.'.join(map(str, way))}", cause) from None
     found: Json = node
     return found
 
@@ -264,17 +318,52 @@ def _narrow(path: str, made: Json) -> tuple[Query, ...]:
 
 
 def kept(sent: Any, got: Any, name: str = "") -> bool:
-    """Whether what came back says what was sent: defaults may be added, and a start may be spelled otherwise."""
+    """Whether what came back says what was sent.
+
+    Defaults may be added or left out, a date-time and a duration may be spelled otherwise.
+    """
     if sent in (None, [], {}):
         return got is None or got == sent or (sent == {} and isinstance(got, dict))
+    if got is None:
+        return name in DEFAULTS and same_value(sent, DEFAULTS[name], name)
     if isinstance(sent, dict):
         return isinstance(got, dict) and all(kept(value, got.get(key), key) for key, value in sent.items())
     if isinstance(sent, list):
         same = isinstance(got, list) and len(got) == len(sent)
         return same and all(kept(one, other, name) for one, other in zip(sent, got, strict=True))
-    if name == "start":
-        return same_instant(sent, got)
-    return isinstance(sent, bool) == isinstance(got, bool) and bool(sent == got)
+    return same_value(sent, got, name)
+
+
+def keeps(sent: Json, got: Json, words: str) -> None:
+    """Failed when an object does not say what was sent, because of the first member that it lost or changed."""
+    kind = getattr(got, "kind", "") or str(got.get("objectType"))
+    for name, value in sent.items():
+        if not kept(value, got.get(name), name):
+            lost, shown = missing(kind, name), _words(got.get(name))
+            cause = lost if name not in got else Cause(f"{kind}.{name} is changed", lost.owners)
+            raise Failed(f"{words}: {name} {_words(value)} is {shown}", cause)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two views of an object say the same, each of which may leave out what has its default."""
+    return kept(one, other) and kept(other, one)
+
+
+def same_value(one: Any, other: Any, name: str) -> bool:
+    """Whether two values of a member are the same: instants and durations as such, others as JSON."""
+    if name in INSTANTS:
+        return same_instant(one, other)
+    if name in DURATIONS:
+        return same_duration(one, other)
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def same_duration(one: Any, other: Any) -> bool:
+    """Whether two texts are durations of the same length: PT60M is PT1H, and P7D is P1W, but P1M is not P30D."""
+    try:
+        return parse_duration(str(one)) == parse_duration(str(other))
+    except ValueError:
+        return False
 
 
 def same_instant(one: Any, other: Any) -> bool:

@@ -7,7 +7,16 @@ descriptors) stand.
 from vtn.conformance.exchange import Json
 from vtn.conformance.fieldwork import Desk, Form, Place
 from vtn.conformance.kit import Kit
-from vtn.conformance.scalars import EVENT_DESCRIPTOR, INTERVAL, LONGEST_NAME, REPORT_DESCRIPTOR, VALUES_MAP
+from vtn.conformance.valid_bodies import (
+    EVENT_DESCRIPTOR,
+    INTERVAL,
+    PERIOD_OF_EVENT,
+    REPORT_DESCRIPTOR,
+    RESOURCE_DATA,
+    VALUES_MAP,
+    event_of,
+    interval_of,
+)
 
 
 async def _program(kit: Kit) -> Desk:
@@ -16,12 +25,12 @@ async def _program(kit: Kit) -> Desk:
 
 async def _event(kit: Kit) -> Desk:
     program = await kit.program()
-    return Desk(kit.bl, lambda: {"programID": program["id"]})
+    return Desk(kit.bl, lambda: event_of(program["id"]))
 
 
 async def _report(kit: Kit) -> Desk:
     event = await kit.event(await kit.program())
-    return Desk(kit.ven, lambda: {"eventID": event["id"], "clientName": "x", "resources": []})
+    return Desk(kit.ven, lambda: kit.report_on(event["id"]))
 
 
 async def _bl_ven(kit: Kit) -> Desk:
@@ -35,10 +44,6 @@ async def _ven_ven(kit: Kit) -> Desk:
 
 async def _bl_resource(kit: Kit) -> Desk:
     return _resource_of(kit, await kit.ven_of(kit.ven))
-
-
-async def _resource_of_a_long_client(kit: Kit) -> Desk:
-    return _resource_of(kit, await kit.ven_of(kit.ven, clientID=kit.name("client").ljust(LONGEST_NAME, "x")))
 
 
 def _resource_of(kit: Kit, ven: Json) -> Desk:
@@ -57,7 +62,6 @@ REPORT_FORM = Form("reportRequest", "/reports", "REPORT", _report)
 BL_VEN_FORM = Form("BlVenRequest", "/vens", "VEN", _bl_ven)
 VEN_VEN_FORM = Form("VenVenRequest", "/vens", "VEN", _ven_ven)
 BL_RESOURCE_FORM = Form("BlResourceRequest", "/resources", "RESOURCE", _bl_resource)
-LONG_CLIENT_FORM = Form("BlResourceRequest", "/resources", "RESOURCE", _resource_of_a_long_client)
 VEN_RESOURCE_FORM = Form("VenResourceRequest", "/resources", "RESOURCE", _ven_resource)
 
 PROGRAM = Place(PROGRAM_FORM)
@@ -66,11 +70,10 @@ REPORT = Place(REPORT_FORM)
 BL_VEN = Place(BL_VEN_FORM)
 VEN_VEN = Place(VEN_VEN_FORM)
 BL_RESOURCE = Place(BL_RESOURCE_FORM)
-LONG_CLIENT_RESOURCE = Place(LONG_CLIENT_FORM)
 VEN_RESOURCE = Place(VEN_RESOURCE_FORM)
 
-_REPORTED = {"resourceName": "x", "intervals": [INTERVAL]}
-_PERIOD = {"duration": "P1D", "randomizeStart": "PT1M"}
+_REPORTED = {**RESOURCE_DATA, "intervalPeriod": PERIOD_OF_EVENT}
+_PERIOD = {**PERIOD_OF_EVENT, "randomizeStart": "PT1M"}
 
 PROGRAM_DESCRIPTION = Place(
     PROGRAM_FORM, {"programDescriptions": [{"URL": "https://example.org/x"}]}, ("programDescriptions", 0)
@@ -92,7 +95,7 @@ PERIODS_OF_ALL = (
 PAYLOAD = Place(EVENT_FORM, {"intervals": [INTERVAL]}, ("intervals", 0, "payloads", 0))
 POINT = Place(
     EVENT_FORM,
-    {"intervals": [{"id": 0, "payloads": [{"type": "CURVE", "values": [{"x": 1, "y": 2}]}]}]},
+    {"intervals": [interval_of({"type": "CURVE", "values": [{"x": 1, "y": 2}]})]},
     ("intervals", 0, "payloads", 0, "values", 0),
 )
 VALUES_MAPS_OF_ALL = (

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import json
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -13,11 +12,10 @@ from urllib.parse import urlsplit
 
 import aiomqtt
 
-from vtn.conformance.check import Failed, expect
+from vtn.conformance.channel import Inbox, NotificationChannel, Said, said_by
+from vtn.conformance.receiver import Note, read_notification
 
 Json = dict[str, Any]
-ARRIVES_WITHIN_S = 10.0
-SILENCE_S = 0.5
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -30,19 +28,18 @@ class Heard:
     retained: bool
 
     @property
-    def said(self) -> tuple[Any, Any, Any]:
+    def said(self) -> Said:
         """The operation, the kind of object, and its id."""
-        return self.body.get("operation"), self.body.get("objectType"), (self.body.get("object") or {}).get("id")
+        return said_by(self.body)
 
 
-class Ear:
-    """What an MQTT session hears. `refused` holds the topics that it was not let to, `log` all that it ever heard."""
+@dataclasses.dataclass(kw_only=True)
+class Ear(Inbox[Heard]):
+    """What an MQTT session hears. `refused` holds the topics that it was not let to; `note` records what comes."""
 
-    def __init__(self, client: aiomqtt.Client) -> None:
-        self.client = client
-        self.refused: list[str] = []
-        self.log: list[Heard] = []
-        self._heard: asyncio.Queue[Heard] = asyncio.Queue()
+    client: aiomqtt.Client
+    note: Note = lambda *_: None
+    refused: list[str] = dataclasses.field(default_factory=list)
 
     async def subscribe(self, *topics: str, qos: int = 1) -> None:
         """Subscribe to topics; those that are not granted are noted."""
@@ -55,52 +52,10 @@ class Ear:
     async def listen(self) -> None:
         """Collect messages until cancelled."""
         async for message in self.client.messages:
-            body = json.loads(message.payload) if isinstance(message.payload, (bytes, str)) and message.payload else {}
-            said = body if isinstance(body, dict) else {}
-            self.log.append(Heard(str(message.topic), said, message.retain))
-            self._heard.put_nowait(self.log[-1])
-
-    async def next(self, within_s: float = ARRIVES_WITHIN_S) -> Heard:
-        """The next message; Failed when none comes."""
-        try:
-            async with asyncio.timeout(within_s):
-                return await self._heard.get()
-        except TimeoutError:
-            raise Failed(f"no MQTT message came within {within_s:g} s") from None
-
-    async def until(self, operation: str, thing: Json) -> Heard:
-        """The message of this operation on this object, whatever else comes before it."""
-        return (await self.hears_all((operation, thing)))[0]
-
-    async def hears_all(self, *wanted: tuple[str, Json]) -> list[Heard]:
-        """The messages of these operations on these objects, which may come in any order and among others."""
-        missing = {(operation, thing["objectType"], thing["id"]) for operation, thing in wanted}
-        found: list[Heard] = []
-        while missing:
-            try:
-                heard = await self.next()
-            except Failed:
-                raise Failed(f"no MQTT message of {missing} came within {ARRIVES_WITHIN_S:g} s") from None
-            if heard.said in missing:
-                missing.remove(heard.said)
-                found.append(heard)
-        return found
-
-    async def never(self, *things: Json) -> None:
-        """Failed when anything about these objects has come or comes now; called after what must come has come."""
-        await asyncio.sleep(SILENCE_S)  # nothing says that a message will not come
-        ids = {thing["id"] for thing in things}
-        for heard in self.log:
-            expect(heard.said[2] not in ids, f"what should not be heard was heard on {heard.topic}: {heard.said}")
-
-    async def none(self, within_s: float = SILENCE_S) -> None:
-        """Failed when a message comes; call it after one that must come has come."""
-        try:
-            async with asyncio.timeout(within_s):
-                heard = await self._heard.get()
-        except TimeoutError:
-            return
-        raise Failed(f"a message came on {heard.topic} that should not have come: {heard.body.get('operation')}")
+            content = message.payload if isinstance(message.payload, bytes) else str(message.payload or "").encode()
+            self.note("the VTN by MQTT", "PUBLISH", str(message.topic), content, 0)
+            self.channel.arrived()
+            self.take(Heard(str(message.topic), read_notification(content), message.retain))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,6 +66,8 @@ class Login:
     client_id: str
     token: str | None = dataclasses.field(repr=False)
     trust: ssl.SSLContext | bool = True
+    channel: NotificationChannel = dataclasses.field(default_factory=lambda: NotificationChannel("MQTT", ()))
+    note: Note = lambda *_: None
 
 
 @contextlib.asynccontextmanager
@@ -148,7 +105,7 @@ def _tls(login: Login, folder: Path) -> ssl.SSLContext:
 async def listening(login: Login, *topics: str) -> AsyncIterator[Ear]:
     """A session that is subscribed to topics and collects what comes."""
     async with connected(login) as client:
-        ear = Ear(client)
+        ear = Ear(client=client, channel=login.channel, note=login.note)
         task = asyncio.create_task(ear.listen())
         try:
             await ear.subscribe(*topics)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import ipaddress
 import itertools
 import socket
 import ssl
@@ -12,12 +13,12 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from vtn.conformance.check import Failed, expect
+from vtn.conformance.channel import Inbox, NotificationChannel, Said, said_by
+from vtn.conformance.members import read_json
 
 Json = dict[str, Any]
+Note = Callable[[str, str, str, bytes, int], None]
 LONGEST_LINE = 16_384
-ARRIVES_WITHIN_S = 10.0
-SILENCE_S = 0.5
 FAR_AWAY = ("198.51.100.1", 9)
 
 
@@ -31,16 +32,16 @@ class Arrival:
     method: str = "POST"
 
     @property
-    def said(self) -> tuple[Any, Any, Any]:
+    def said(self) -> Said:
         """The operation, the kind of object, and its id."""
-        return self.body.get("operation"), self.body.get("objectType"), (self.body.get("object") or {}).get("id")
+        return said_by(self.body)
 
 
-@dataclasses.dataclass(slots=True)
-class Hook:
+@dataclasses.dataclass(kw_only=True)
+class Hook(Inbox[Arrival]):
     """One callback URL. `echo` makes the answer to a challenge (status, text); `status` answers notifications.
 
-    Nothing is answered while `open` is not set. `log` holds all that ever arrived.
+    Nothing is answered while `open` is not set.
     """
 
     url: str
@@ -49,8 +50,6 @@ class Hook:
     location: str | None = None
     challenges: list[Mapping[str, str]] = dataclasses.field(default_factory=list)
     challenge_headers: list[Mapping[str, str]] = dataclasses.field(default_factory=list)
-    arrivals: "asyncio.Queue[Arrival]" = dataclasses.field(default_factory=asyncio.Queue)
-    log: list[Arrival] = dataclasses.field(default_factory=list)
     attempts: int = 0
     open: asyncio.Event = dataclasses.field(default_factory=lambda: _set(asyncio.Event()))
     called: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -60,54 +59,16 @@ class Hook:
         return {"objects": kinds.split(), "operations": operations.split(), "callbackUrl": self.url, **extra}
 
     async def hears(self, operation: str, thing: Json) -> Json:
-        """The next notification, which must be of this operation on this object."""
-        arrival = await self.next()
-        wanted = (operation, thing["objectType"], thing["id"])
-        expect(arrival.said == wanted, f"the notification should be {wanted}, but is {arrival.said}")
-        return arrival.body
+        """The body of the notification of this operation on this object; others may come before it."""
+        return (await self.until(operation, thing)).body
 
-    async def until(self, operation: str, thing: Json) -> Json:
-        """The notification of this operation on this object, whatever else comes before it."""
-        return (await self.hears_all((operation, thing)))[0]
-
-    async def hears_all(self, *wanted: tuple[str, Json]) -> list[Json]:
-        """The notifications of these operations on these objects, which may come in any order and among others."""
-        missing = {(operation, thing["objectType"], thing["id"]) for operation, thing in wanted}
-        found: list[Json] = []
-        while missing:
-            try:
-                arrival = await self.next()
-            except Failed:
-                raise Failed(f"no notification of {missing} came within {ARRIVES_WITHIN_S:g} s") from None
-            if arrival.said in missing:
-                missing.remove(arrival.said)
-                found.append(arrival.body)
-        return found
-
-    async def never(self, *things: Json) -> None:
-        """Failed when anything about these objects has come or comes now; called after what must come has come."""
-        await asyncio.sleep(SILENCE_S)  # nothing says that a notification will not come
-        ids = {thing["id"] for thing in things}
-        for arrival in self.log:
-            expect(arrival.said[2] not in ids, f"what should not be told was told: {arrival.said}")
-
-    async def next(self, within_s: float = ARRIVES_WITHIN_S) -> Arrival:
-        """The next notification; Failed when none comes."""
-        try:
+    async def is_called(self, within_s: float) -> bool:
+        """Whether the callback URL is called, answered or not, since `called` was last cleared."""
+        self.channel.must_live()
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                return await self.arrivals.get()
-        except TimeoutError:
-            raise Failed(f"no notification came within {within_s:g} s") from None
-
-    async def none(self, within_s: float = SILENCE_S) -> None:
-        """Failed when a notification comes; called after one that must come has come, so that the wait can be short."""
-        try:
-            async with asyncio.timeout(within_s):
-                arrival = await self.arrivals.get()
-        except TimeoutError:
-            return
-        operation, kind = arrival.body.get("operation"), arrival.body.get("objectType")
-        raise Failed(f"a notification came that should not have come: {operation} {kind}")
+                return await self.called.wait()
+        return False
 
 
 def _set(event: asyncio.Event) -> asyncio.Event:
@@ -118,8 +79,10 @@ def _set(event: asyncio.Event) -> asyncio.Event:
 class Receiver:
     """All hooks of one run, on one listening port. `url` is how the VTN reaches it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, note: Note = lambda *_: None) -> None:
         self.url = url.rstrip("/")
+        self.channel = NotificationChannel("webhook", ("NOTIF-05", "HOOK-01"))
+        self._note = note
         self._hooks: dict[str, Hook] = {}
         self._numbers = itertools.count()
 
@@ -127,7 +90,7 @@ class Receiver:
     def hook(self) -> Iterator[Hook]:
         """A callback URL; after the block it goes on answering, and behaves."""
         path = f"/hook/{next(self._numbers)}"
-        hook = self._hooks[path] = Hook(self.url + path)
+        hook = self._hooks[path] = Hook(url=self.url + path, channel=self.channel)
         try:
             yield hook
         finally:
@@ -146,15 +109,34 @@ class Receiver:
             hook.called.set()
             await hook.open.wait()
             status, text = hook.echo(request.query.get("echo", ""))
+            self._note("the VTN to the kit", "GET", request.path_qs, b"", status)
             return web.Response(status=status, text=text, headers=headers)
         hook.attempts += 1
         hook.called.set()
+        self.channel.arrived()
+        content = await request.read()
         await hook.open.wait()
+        self._note("the VTN to the kit", request.method, request.path_qs, content, hook.status)
         if hook.status < 300:  # noqa: PLR2004 - what is refused did not arrive
-            body = await request.json()
-            hook.log.append(Arrival(dict(request.headers), body, request.path_qs, request.method))
-            hook.arrivals.put_nowait(hook.log[-1])
+            hook.take(Arrival(dict(request.headers), read_notification(content), request.path_qs, request.method))
         return web.Response(status=hook.status, headers=headers)
+
+
+def read_notification(content: bytes) -> Json:
+    """A notification as it came; an empty one when it is no JSON object, so that whoever waits finds it wrong."""
+    try:
+        found = read_json(content, "NOTIFICATION")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def is_public(host: str) -> bool:
+    """Whether a host is an address that anybody may call, or a name other than this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host != "localhost"
 
 
 def own_address() -> str:
@@ -168,7 +150,9 @@ def own_address() -> str:
 
 
 @contextlib.asynccontextmanager
-async def receiving(url: str, listen: str | None, tls: ssl.SSLContext | None) -> AsyncIterator[Receiver]:
+async def receiving(
+    url: str, listen: str | None, tls: ssl.SSLContext | None, note: Note = lambda *_: None
+) -> AsyncIterator[Receiver]:
     """A receiver reached at `url`, listening at `listen` (HOST:PORT, else the URL's own); port 0 takes a free one."""
     parts = urlsplit(url)
     host, _, port = (listen or f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}").rpartition(
@@ -178,7 +162,7 @@ async def receiving(url: str, listen: str | None, tls: ssl.SSLContext | None) ->
         port = "0"
     app = web.Application(client_max_size=16 * 1_048_576)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, max_line_size=LONGEST_LINE)
-    receiver = Receiver(url)
+    receiver = Receiver(url, note)
     app.router.add_route("*", "/{path:.*}", receiver.answer)
     await runner.setup()
     try:

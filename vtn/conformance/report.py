@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,13 +14,20 @@ from rich.table import Table
 from vtn.conformance.check import CHECKS
 from vtn.conformance.coverage import covered, uncovered
 from vtn.conformance.requirements import Level, every
-from vtn.conformance.runner import Outcome, Result, Run
+from vtn.conformance.runner import Run
+from vtn.conformance.verdicts import Outcome, Result
 
-STYLES = {Outcome.PASSED: "green", Outcome.FAILED: "bold red", Outcome.SKIPPED: "yellow"}
+STYLES = {Outcome.PASSED: "green", Outcome.FAILED: "bold red", Outcome.BLOCKED: "magenta", Outcome.SKIPPED: "yellow"}
+UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 STYLE_SHEET = """body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b2733}
 h1{font-size:1.5rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;
 border-bottom:1px solid #dde3e8;vertical-align:top}pre{white-space:pre-wrap;background:#f4f6f8;padding:.6rem;
-font-size:.8rem}.passed{color:#0a7d38}.failed{color:#b3261e;font-weight:600}.skipped{color:#8a6100}"""
+font-size:.8rem}.passed{color:#0a7d38}.failed{color:#b3261e;font-weight:600}.blocked{color:#7a3e8e}.skipped{color:#8a6100}"""
+
+
+def printable(text: str) -> str:
+    """The text with what XML, HTML and terminals cannot hold as escapes: control characters and lone surrogates."""
+    return UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -32,6 +40,7 @@ def summary(run: Run) -> dict[str, Any]:
         "failed_shall": len(run.failed(Level.SHALL)),
         "failed_should": len(run.failed(Level.SHOULD)),
         "failed_reading": len(run.failed(Level.READING)),
+        "blocked": outcomes[Outcome.BLOCKED],
         "skipped": outcomes[Outcome.SKIPPED],
         "requirements_covered": len(covered(result.check for result in run.results)),
         "requirements_proved": len(covered(r.check for r in run.results if r.outcome is Outcome.PASSED)),
@@ -43,7 +52,7 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def outcomes(run: Run) -> dict[str, dict[str, Any]]:
-    """Per requirement that a check of this run cites: the level, and how many of its checks passed, failed, skipped."""
+    """Per requirement that a check of this run cites: the level, and what became of its checks."""
     found: dict[str, Counter[str]] = {}
     for result in run.results:
         for name in result.check.requirements:
@@ -57,7 +66,7 @@ def show(run: Run, console: Console) -> None:
         if result.outcome is not Outcome.PASSED:
             _tell(result, console)
     table = Table(title=f"OpenADR 3.1 conformance of {run.url}")
-    for column in ("section", "passed", "failed SHALL", "failed SHOULD", "failed reading", "skipped"):
+    for column in ("section", "passed", "failed SHALL", "failed SHOULD", "failed reading", "blocked", "skipped"):
         table.add_column(column, justify="left" if column == "section" else "right")
     for section, results in by_section(run.results).items():
         table.add_row(section, *map(str, _counts(results)))
@@ -81,7 +90,7 @@ def _tell(result: Result, console: Console) -> None:
         markup=False,
         highlight=False,
     )
-    console.print(f"    {check.claim}\n    {result.reason}", markup=False, highlight=False)
+    console.print(f"    {check.claim}\n    {printable(result.reason)}", markup=False, highlight=False)
 
 
 def by_section(results: Iterable[Result]) -> Mapping[str, list[Result]]:
@@ -92,28 +101,34 @@ def by_section(results: Iterable[Result]) -> Mapping[str, list[Result]]:
     return {section: found for section, found in sections.items() if found}
 
 
-def _counts(results: Iterable[Result]) -> tuple[int, int, int, int, int]:
+def _counts(results: Iterable[Result]) -> tuple[int, ...]:
     found = list(results)
     failed = Counter(result.check.level for result in found if result.outcome is Outcome.FAILED)
     outcomes = Counter(result.outcome for result in found)
     levels = (failed[Level.SHALL], failed[Level.SHOULD], failed[Level.READING])
-    return (outcomes[Outcome.PASSED], *levels, outcomes[Outcome.SKIPPED])
+    return (outcomes[Outcome.PASSED], *levels, outcomes[Outcome.BLOCKED], outcomes[Outcome.SKIPPED])
 
 
 def junit(run: Run) -> bytes:
-    """JUnit XML; a failure below SHALL is a failure too, its level stands in its type."""
-    suite = ET.Element("testsuite", name="OpenADR 3.1 conformance", tests=str(len(run.results)))
+    """JUnit XML; a failure below SHALL is a failure too, its level stands in its type.
+
+    A blocked check is a skipped one, whose type names what stood in the way; that is accused in a case of its own.
+    """
+    left_out = [*run.skipped(), *run.blocked()]
+    suite = ET.Element("testsuite", name="OpenADR 3.1 conformance", tests=str(len(run.results)), errors="0")
     suite.set("failures", str(sum(result.outcome is Outcome.FAILED for result in run.results)))
-    suite.set("skipped", str(len(run.skipped())))
+    suite.set("skipped", str(len(left_out)))
     for result in run.results:
         section = result.check.requirements[0].partition("-")[0]
         case = ET.SubElement(suite, "testcase", classname=section, name=result.check.name)
         case.set("time", f"{result.seconds:.3f}")
+        message = printable(result.reason)
         if result.outcome is Outcome.FAILED:
-            failure = ET.SubElement(case, "failure", type=str(result.check.level), message=result.reason)
-            failure.text = _evidence(result)
-        elif result.outcome is Outcome.SKIPPED:
-            ET.SubElement(case, "skipped", message=result.reason)
+            failure = ET.SubElement(case, "failure", type=str(result.check.level), message=message)
+            failure.text = printable(_evidence(result))
+        elif result.outcome is not Outcome.PASSED:
+            kind = f"blocked by {result.blocked_by}" if result.outcome is Outcome.BLOCKED else "skipped"
+            ET.SubElement(case, "skipped", type=printable(kind), message=message)
     return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))
 
 
@@ -144,9 +159,10 @@ def page(run: Run) -> str:
 
 def _row(result: Result) -> str:
     check = result.check
-    detail = f"<br>{html.escape(result.reason)}" if result.reason else ""
+    detail = f"<br>{html.escape(printable(result.reason))}" if result.reason else ""
     if result.outcome is Outcome.FAILED:
-        detail += f"<details><summary>evidence</summary><pre>{html.escape(_evidence(result))}</pre></details>"
+        evidence = html.escape(printable(_evidence(result)))
+        detail += f"<details><summary>evidence</summary><pre>{evidence}</pre></details>"
     cells = (" ".join(check.requirements), str(check.level), check.claim)
     shown = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
     return f'<tr>{shown}<td><span class="{result.outcome}">{result.outcome}</span>{detail}</td></tr>'

@@ -1,47 +1,37 @@
 """Runs checks one after the other against one VTN, and says of each whether it held, failed or was left out and why."""
 
+import asyncio
 import contextlib
 import dataclasses
-import enum
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 
-from vtn.conformance.check import CHECKS, Check, Failed, Need, Skipped
-from vtn.conformance.exchange import Credentials, Exchange, Party, Transcript, session
-from vtn.conformance.kit import Kit
+from vtn.conformance import members
+from vtn.conformance.channel import is_wait
+from vtn.conformance.check import CHECKS, Cause, Check, Failed, Need, Skipped
+from vtn.conformance.exchange import INSIDE, Answer, Credentials, Party, Transcript, session
+from vtn.conformance.kit import COLLECTIONS, UNREACHABLE, Kit
 from vtn.conformance.receiver import receiving
 from vtn.conformance.requirements import Level
+from vtn.conformance.verdicts import NOT_READABLE, Outcome, Result, accused_once, blocked
 from vtn.errors import VtnError
 from vtn.rules.scopes import OPERATIONS
 
 SHOWN_EXCHANGES = 12
+LONGEST_CHECK_S = 120.0
+LONGEST_RUN_S = 3600.0
+READABLE_WITHIN_S = 5.0
+MOST_SILENT = 3
+NO_ANSWER = Cause("the VTN does not answer", INSIDE, general=True)
 
 
 class CannotRun(VtnError):
     """The kit cannot judge this VTN as it was called; the text says what to change."""
-
-
-class Outcome(enum.StrEnum):
-    """What became of a check."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Result:
-    """One check's outcome; `reason` and the last `exchanges` say why it failed, `reason` why it was skipped."""
-
-    check: Check
-    outcome: Outcome
-    reason: str = ""
-    exchanges: tuple[Exchange, ...] = ()
-    seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,6 +47,7 @@ class Plan:
     receiver_listen: str | None = None
     receiver_tls: ssl.SSLContext | None = None
     only: tuple[str, ...] = ()
+    longest_s: float = LONGEST_RUN_S
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +68,10 @@ class Run:
         """The checks that were left out."""
         return [r for r in self.results if r.outcome is Outcome.SKIPPED]
 
+    def blocked(self) -> list[Result]:
+        """The checks that something else kept from being tried."""
+        return [r for r in self.results if r.outcome is Outcome.BLOCKED]
+
     @property
     def exit_code(self) -> int:
         """0, or 1 when a SHALL failed."""
@@ -96,14 +91,13 @@ async def run(plan: Plan, done: Callable[[Result], None] = lambda _result: None)
     if not checks:
         raise CannotRun(f"no check matches {', '.join(plan.only)}; `--list` shows them all")
     async with opened(plan) as kit:
-        results = []
-        left: list[str] = []
+        checking = CheckRunner(kit, time.monotonic() + plan.longest_s)
         for one in checks:
-            results.append(await _make(one, kit))
-            left += await kit.clean()
-            done(results[-1])
+            done(await checking.make(one))
+        left = await kit.sweep() if checking.silent < MOST_SILENT else []
         transcript = kit.transcript
-        return Run(plan.url, tuple(results), exercised(transcript), transcript.requests, tuple(left))
+        results = accused_once(checking.settled())
+        return Run(plan.url, results, exercised(transcript), transcript.requests, tuple({*checking.left, *left}))
 
 
 @contextlib.asynccontextmanager
@@ -118,12 +112,14 @@ async def opened(plan: Plan) -> AsyncIterator[Kit]:
 
         receiver = None
         if plan.receiver_url:
-            listening = receiving(plan.receiver_url, plan.receiver_listen, plan.receiver_tls)
+            note = transcript.note_arrival
+            listening = receiving(plan.receiver_url, plan.receiver_listen, plan.receiver_tls, note)
             receiver = await stack.enter_async_context(listening)
         parties = (party("BL", plan.bl), party("VEN", plan.ven), party("VEN2", plan.ven2), party("nobody"))
         kit = Kit(plan.url.rstrip("/"), *parties, transcript, f"{time.time_ns() // 1_000_000:x}", receiver)
         kit.trust = plan.tls
         await _begin(kit)
+        await kit.try_receiver()
         yield kit
 
 
@@ -138,10 +134,11 @@ async def _begin(kit: Kit) -> None:
         offered = await kit.bl.get("/notifiers")
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise CannotRun(f"{kit.url} cannot be reached: {error}") from None
-    except (Failed, KeyError) as error:
+    except (Failed, Skipped) as error:
         raise CannotRun(f"{kit.url}: the clients cannot log in or look around: {error}") from None
-    if offered.status == 200:  # noqa: PLR2004 - OK
-        kit.mqtt = offered.object.get("MQTT")
+    with contextlib.suppress(Failed):  # what is wrong with it is for the checks of the section MQTT to say
+        binding = offered.shows(200).object.get("MQTT")
+        kit.mqtt = binding if isinstance(binding, dict) else None
 
 
 def _missing(check: Check, kit: Kit) -> str | None:
@@ -152,31 +149,153 @@ def _missing(check: Check, kit: Kit) -> str | None:
         Need.TLS: kit.url.startswith("https:"),
         Need.OWN_TOKENS: True,
     }
-    lacking = [str(need) for need in check.needs if not met[need]]
+    lacking = [kit.no_receiver if need is Need.RECEIVER else str(need) for need in check.needs if not met[need]]
     return f"needs {' and '.join(lacking)}" if lacking else None
 
 
+@dataclasses.dataclass(slots=True)
+class CheckRunner:
+    """Makes the checks of one run; `left` is what could not be deleted, `silent` how often nothing answered at all."""
+
+    kit: Kit
+    ends_s: float
+    results: list[Result] = dataclasses.field(default_factory=list)
+    left: list[str] = dataclasses.field(default_factory=list)
+    silent: int = 0
+    broken: frozenset[str] = frozenset()
+
+    async def make(self, check: Check) -> Result:
+        """Make one check, clean up after it, and see what it did to the VTN."""
+        result = await self._tried(check)
+        if result.outcome is Outcome.FAILED and result.cause is not None and result.cause.owners == INSIDE:
+            result = await self._examined(result)
+        if self.silent < MOST_SILENT:
+            self.left += await self.kit.clean()
+        await self._hear()
+        self.results.append(result)
+        return result
+
+    async def _tried(self, check: Check) -> Result:
+        if missing := _missing(check, self.kit):
+            return Result(check, Outcome.SKIPPED, missing)
+        if self.silent >= MOST_SILENT:
+            return Result(check, Outcome.FAILED, "the VTN has stopped to answer", cause=NO_ANSWER)
+        if time.monotonic() > self.ends_s:
+            return blocked(Result(check, Outcome.FAILED, "not begun"), "the time that a run may take")
+        return await _make(check, self.kit)
+
+    async def _examined(self, result: Result) -> Result:
+        """The result with what a fault inside the VTN did to the rest of it, told when it begins."""
+        ill = await _unreadable_collections(self.kit)
+        if result.cause == NO_ANSWER:
+            self.kit.transcript.timeout_s = READABLE_WITHIN_S
+            self.silent = self.silent + 1 if len(ill) == len(COLLECTIONS) else 0
+        if ill - self.broken:
+            words = f"{result.reason}; since then {', '.join(sorted(ill))} cannot be read by anybody"
+            result = dataclasses.replace(result, reason=words)
+        self.broken = ill
+        return result
+
+    async def _hear(self) -> None:
+        """See whether webhooks, or MQTT, still come, after notifications that never came."""
+        kit = self.kit
+        kit.transcript.clear()
+        if kit.receiver is not None:
+            await kit.receiver.channel.judge(lambda: simplest_webhook(kit))
+        await kit.mqtt_channel.judge(lambda: simplest_message(kit))
+        if kit.transcript.made:
+            self.left += await kit.clean()
+
+    def settled(self) -> list[Result]:
+        """The results; a wait for a notification stands by its own claim, unless its channel turned out to be dead."""
+        channels = [self.kit.mqtt_channel, *([self.kit.receiver.channel] if self.kit.receiver else [])]
+
+        def own(result: Result) -> bool:
+            waited = result.cause is not None and is_wait(result.cause)
+            return waited and not any(one.killed(result.cause) for one in channels if result.cause is not None)
+
+        return [dataclasses.replace(one, cause=None) if own(one) else one for one in self.results]
+
+
+async def simplest_webhook(kit: Kit) -> None:
+    """Business Logic is told of the creation of an event; Failed when it is not."""
+    async with kit.hook() as hook:
+        await kit.subscription(kit.bl, hook.wish("EVENT", "CREATE"))
+        await hook.hears("CREATE", await kit.event(await kit.program()))
+
+
+async def simplest_message(kit: Kit) -> None:
+    """Business Logic hears of the creation of an event on the topic of all events; Failed when it does not."""
+    topics = await kit.topics(kit.bl, "events")
+    async with kit.ear(kit.bl, topics["CREATE"]) as ear:
+        await ear.until("CREATE", await kit.event(await kit.program()))
+
+
+async def _unreadable_collections(kit: Kit) -> frozenset[str]:
+    """The collections that Business Logic cannot list any more, because they fail inside or do not answer."""
+
+    async def ill(path: str) -> bool:
+        try:
+            async with asyncio.timeout(READABLE_WITHIN_S):
+                return (await kit.bl.get(path)).status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        except (*UNREACHABLE, Failed):
+            return True
+
+    paths = [f"/{collection}" for collection in COLLECTIONS]
+    found = await asyncio.gather(*(ill(path) for path in paths))
+    return frozenset(path for path, one in zip(paths, found, strict=True) if one)
+
+
 async def _make(check: Check, kit: Kit) -> Result:
-    """Make one check. An answer that the check cannot make sense of is a failure of the VTN, and shown as such."""
-    missing = _missing(check, kit)
-    if missing:
-        return Result(check, Outcome.SKIPPED, missing)
+    """Make one check. What the check cannot read is accused as what it is, or else blocks the check."""
     kit.transcript.clear()
     begun_s = time.monotonic()
 
-    def result(outcome: Outcome, reason: str) -> Result:
-        shown = tuple(kit.transcript.exchanges[-SHOWN_EXCHANGES:]) if outcome is Outcome.FAILED else ()
-        return Result(check, outcome, reason, shown, time.monotonic() - begun_s)
+    def result(outcome: Outcome, reason: str, cause: Cause | None = None) -> Result:
+        shown = kit.transcript.evidence(SHOWN_EXCHANGES) if outcome is Outcome.FAILED else ()
+        return Result(check, outcome, reason, shown, time.monotonic() - begun_s, cause)
 
+    bound = asyncio.timeout(LONGEST_CHECK_S)
     try:
-        await check.run(kit)
+        async with bound:
+            await check.run(kit)
+        return result(Outcome.PASSED, "")
     except Failed as failure:
-        return result(Outcome.FAILED, str(failure))
+        return result(Outcome.FAILED, str(failure), failure.cause)
     except Skipped as reason:
         return result(Outcome.SKIPPED, str(reason))
     except Exception as error:  # noqa: BLE001 - whatever a VTN answers must not end the run
-        return result(Outcome.FAILED, f"the answer makes no sense to this check: {type(error).__name__}: {error}")
-    return result(Outcome.PASSED, "")
+        fault = _behind(error, kit.transcript.answers)
+        met = result(Outcome.FAILED, str(fault), fault.cause)
+        if bound.expired():
+            return blocked(met, f"the {LONGEST_CHECK_S:g} s that a check may take")
+        return met if fault.cause else blocked(met, NOT_READABLE)
+
+
+def _behind(error: Exception, answers: list[Answer]) -> Failed:
+    """What lies behind an error that a check did not expect: no answer, or an object that breaks its schema.
+
+    Without a cause it is something that the check itself cannot make sense of, which accuses nobody.
+    """
+    last = f"{answers[-1].method} {answers[-1].url} was answered {answers[-1].status}" if answers else "no request"
+    words = f"{type(error).__name__}: {error}, after {last}"
+    if isinstance(error, UNREACHABLE):
+        return Failed(f"no answer: {words}", NO_ANSWER)
+    return _unreadable(answers) or Failed(words)
+
+
+def _unreadable(answers: Iterable[Answer]) -> Failed | None:
+    """The first object in these answers that breaks the schema of its kind: what a check could not make sense of."""
+    for answer in answers:
+        if answer.kind and answer.status in {200, 201}:
+            try:
+                content = answer.json
+            except Failed as failure:
+                return failure
+            for item in members.objects_in(answer.kind, content):
+                if fault := members.fault_of(answer.kind, item):
+                    return fault
+    return None
 
 
 def exercised(transcript: Transcript) -> tuple[str, ...]:

@@ -6,12 +6,13 @@ Fractions are sums of powers of two, because `format: float` allows a VTN to kee
 from typing import Any
 
 from vtn.conformance.fieldwork import VALID, Fresh, Rule
+from vtn.conformance.valid_bodies import INTERVAL, PERIOD_OF_EVENT, START, VALUES_MAP
 
 LONGEST_NAME = 128
 LONGEST_URI = 8000
 INT32_MAX, INT32_MIN = 2**31 - 1, -(2**31)
 
-GOOD_DURATIONS = ("PT1H", "P9999Y", "P7D", "PT0.5S", "-PT5M")
+GOOD_DURATIONS = ("PT1H", "P9999Y", "P7D", "PT0.5S")
 BAD_DURATIONS = ("P12H", "P0S", "PT1.5H", "P", "PT", "pt1h")
 BAD_DATE_TIMES = ("17:15:16", "2026-07-15", "2026-07-15T16:00:00", "2026-13-01T00:00:00Z", "tomorrow")
 
@@ -30,8 +31,11 @@ def one_of(*constants: str) -> Rule:
 
 
 def list_of(*good: Any, bad: tuple[Any, ...]) -> Rule:
-    """An array: these items, and none, are good; each of the bad ones spoils it, and so does no array at all."""
-    return Rule((list(good), []), ("x", {"x": 1}, *([item] for item in bad)))
+    """An array: these items are good; each of the bad ones spoils it, and so does no array at all.
+
+    That an array may be empty is a reading, and tried by a check of its own.
+    """
+    return Rule((list(good),), ("x", {"x": 1}, *([item] for item in bad)))
 
 
 NAME = Rule(("x", "x" * LONGEST_NAME), NO_NAMES)
@@ -49,14 +53,10 @@ DURATION = Rule(GOOD_DURATIONS, (*BAD_DURATIONS, 7))
 DATE_TIME = Rule(("2026-07-15T16:00:00Z", "2026-07-15T16:00:00.5+02:00"), (*BAD_DATE_TIMES, 7))
 TARGETS = list_of("x", "x" * LONGEST_NAME, bad=("", TOO_LONG, 7, None))
 
-VALUES_MAP = {"type": "X", "values": [1]}
 VALUES_MAPS = list_of(VALUES_MAP, bad=({}, {"type": "X"}, 7, None))
 VALUES = list_of(*(1, 1.5, "x", "1", True, {"x": 1, "y": 2}), bad=(None, [1], {"x": 1}))
 PERIOD = Rule(
-    ({"start": "2026-07-15T16:00:00Z", "duration": "PT1H", "randomizeStart": "PT5M"}, {"duration": "PT1H"}, {}),
-    ([], "x", 7, {"start": "x"}, {"duration": "x"}),
+    ({"start": "2026-07-15T16:00:00Z", "duration": "PT1H", "randomizeStart": "PT5M"}, PERIOD_OF_EVENT),
+    ([], "x", 7, {"start": "x"}, {"start": START, "duration": "x"}),
 )
-INTERVAL = {"id": 0, "payloads": [VALUES_MAP]}
 INTERVALS = list_of(INTERVAL, bad=({}, {"id": 0}, {"payloads": []}, 7, None))
-EVENT_DESCRIPTOR = {"objectType": "EVENT_PAYLOAD_DESCRIPTOR", "payloadType": "PRICE"}
-REPORT_DESCRIPTOR = {"objectType": "REPORT_PAYLOAD_DESCRIPTOR", "payloadType": "USAGE"}

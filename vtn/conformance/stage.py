@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from vtn.conformance.check import expect
 from vtn.conformance.exchange import Json, Party
 from vtn.conformance.kit import Kit
+from vtn.conformance.valid_bodies import event_of
 
 PROGRAMS: Mapping[str, tuple[str, ...]] = {"P0": (), "P1": ("g1",), "P9": ("g9",)}
 EVENTS: Mapping[str, tuple[str, ...]] = {"E0": (), "E1": ("g1",), "E12": ("g1", "g2"), "ER": ("r1",), "E9": ("g9",)}
@@ -44,7 +45,7 @@ class Stage:
     async def _make(self, name: str) -> Json:
         kit = self.kit
         if name in PROGRAMS:
-            return await kit.program(targets=self.real(*PROGRAMS[name]) or None)
+            return await kit.program(**self._targets(*PROGRAMS[name]))
         if name in EVENTS:
             return await self.event(*EVENTS[name])
         if name in VENS:
@@ -53,18 +54,22 @@ class Stage:
 
     async def event(self, *labels: str) -> Json:
         """One more event of P0, with targets by label."""
-        return await self.kit.event(self.things["P0"], targets=self.real(*labels) or None)
+        return await self.kit.event(self.things["P0"], **self._targets(*labels))
+
+    def _targets(self, *labels: str) -> Json:
+        """The member `targets` with these labels; none of it without labels."""
+        return {"targets": self.real(*labels)} if labels else {}
 
     async def retarget(self, name: str, *labels: str) -> Json:
         """Give an event of P0 other targets."""
-        body = {"programID": self.id("P0"), "targets": self.real(*labels) or None}
+        body = event_of(self.id("P0"), **self._targets(*labels))
         return (await self.kit.bl.put(f"/events/{self.id(name)}", body)).shows(200).object
 
     async def grant(self, name: str, *labels: str) -> Json:
         """Give a ven other targets, as Business Logic."""
         ven = self.things[name]
         body = {"objectType": "BL_VEN_REQUEST", "clientID": ven["clientID"], "venName": ven["venName"]}
-        answer = await self.kit.bl.put(f"/vens/{ven['id']}", {**body, "targets": self.real(*labels)})
+        answer = await self.kit.bl.put(f"/vens/{ven['id']}", {**body, **self._targets(*labels)})
         return answer.shows(200).object
 
     def shown(self, items: Iterable[Json]) -> dict[str, list[str]]:

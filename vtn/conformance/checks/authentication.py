@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 from vtn.conformance.check import Need, Skipped, check, expect
 from vtn.conformance.exchange import Answer
 from vtn.conformance.kit import Kit
+from vtn.conformance.requirements import Level
 from vtn.conformance.stage import staged
+from vtn.conformance.valid_bodies import event_of
 from vtn.rules.scopes import OPERATIONS
 
 TOKEN_PATH = "/auth/token"  # noqa: S105 - a path
@@ -32,11 +34,18 @@ async def own_tokens(kit: Kit) -> None:
         raise Skipped(f"needs {Need.OWN_TOKENS}")
 
 
-def refused(answer: Answer, error: str, *statuses: int) -> Answer:
-    """A token request that is refused with one of these statuses and this error, in both dialects (AUTH-14)."""
-    content = answer.problem(*statuses).object
+def refused(answer: Answer) -> Answer:
+    """A token request that is refused, whether in OAuth's words (RFC 6749, 5.2) or as a problem document.
+
+    Clients that are not known may be answered 400 or 401; which words are used is judged by readings.
+    """
+    return answer.shows(400, 401)
+
+
+def names(answer: Answer, error: str, *statuses: int) -> None:
+    """A refusal with one of these statuses and OAuth's word for it."""
+    content = answer.shows(*statuses).object
     expect(content.get("error") == error, f"the error should be {error}, but is {content.get('error')}")
-    return answer
 
 
 # --- where tokens come from ------------------------------------------------------------------------------------------
@@ -70,30 +79,49 @@ async def a_vtn_with_an_external_token_service_says_so(kit: Kit) -> None:
         answer.problem(501)
 
 
-@check("AUTH-06", "AUTH-10")
-async def a_token_request_needs_its_three_fields_once(kit: Kit) -> None:
-    """A form without grant_type, client_id or client_secret, or with one of them twice, is an invalid_request."""
+@check("AUTH-06")
+async def a_token_request_needs_its_three_fields(kit: Kit) -> None:
+    """A form without grant_type, client_id or client_secret is refused."""
     await own_tokens(kit)
     for name in ("grant_type", "client_id", "client_secret"):
-        refused(await kit.ven2.ask_token({name: None}), "invalid_request", 400)
+        refused(await kit.ven2.ask_token({name: None}))
+
+
+@check("AUTH-10")
+async def a_missing_or_repeated_field_is_an_invalid_request(kit: Kit) -> None:
+    """A form without one of its three fields, or with one of them twice, is answered 400 invalid_request."""
+    await own_tokens(kit)
+    for name in ("grant_type", "client_id", "client_secret"):
+        names(await kit.ven2.ask_token({name: None}), "invalid_request", 400)
     twice = b"grant_type=client_credentials&client_id=a&client_id=b&client_secret=c"
-    refused(await kit.nobody.ask_token_with(twice), "invalid_request", 400)
+    names(await kit.nobody.ask_token_with(twice), "invalid_request", 400)
 
 
 @check("AUTH-07")
 async def only_client_credentials_are_granted(kit: Kit) -> None:
-    """Another grant_type, such as a password, is refused as unsupported_grant_type."""
+    """Another grant_type, such as a password, is refused."""
     await own_tokens(kit)
     for grant in ("password", "authorization_code", "CLIENT_CREDENTIALS"):
-        refused(await kit.ven2.ask_token({"grant_type": grant}), "unsupported_grant_type", 400)
+        refused(await kit.ven2.ask_token({"grant_type": grant}))
+
+
+@check("AUTH-07", level=Level.READING)
+async def another_grant_is_refused_in_oauths_words(kit: Kit) -> None:
+    """Another grant_type is answered 400 unsupported_grant_type."""
+    await own_tokens(kit)
+    for grant in ("password", "authorization_code"):
+        names(await kit.ven2.ask_token({"grant_type": grant}), "unsupported_grant_type", 400)
 
 
 @check("AUTH-08")
 async def a_scope_may_be_named_and_may_be_left_out(kit: Kit) -> None:
-    """A token is given without a scope, and for a scope that the client has; it then reads programs."""
+    """A token is given without a scope, and reads programs; for one of the standard's, it is given or refused."""
     for scope in (None, "read_targets"):
-        answer = (await kit.ven2.ask_token({"scope": scope})).shows(200).object
-        (await kit.ven2.bearing(str(answer["access_token"])).get("/programs")).shows(200)
+        answer = await kit.ven2.ask_token({"scope": scope})
+        if scope is not None and answer.status == HTTPStatus.BAD_REQUEST:
+            continue  # which scopes there are is defined by the application
+        token = answer.shows(200).object["access_token"]
+        (await kit.ven2.bearing(str(token)).get("/programs")).shows(200)
 
 
 @check("AUTH-09")
@@ -109,9 +137,12 @@ async def a_token_is_of_the_type_bearer(kit: Kit) -> None:
 async def a_wrong_secret_and_an_unknown_client_look_alike(kit: Kit) -> None:
     """A wrong secret and an unknown client_id are answered 401 invalid_client, in the same words."""
     await own_tokens(kit)
-    wrong = refused(await kit.ven2.ask_token({"client_secret": kit.name("secret")}), "invalid_client", 401)
-    unknown = refused(await kit.ven2.ask_token({"client_id": kit.name("client")}), "invalid_client", 401)
-    expect(wrong.object.get("detail") == unknown.object.get("detail"), "the answers tell who is a client")
+    wrong = await kit.ven2.ask_token({"client_secret": kit.name("secret")})
+    unknown = await kit.ven2.ask_token({"client_id": kit.name("client")})
+    for answer in (wrong, unknown):
+        names(answer, "invalid_client", 401)
+    for words in ("detail", "error_description"):
+        expect(wrong.object.get(words) == unknown.object.get(words), "the answers tell who is a client")
 
 
 @check("AUTH-12")
@@ -119,7 +150,7 @@ async def a_scope_beyond_the_client_is_not_granted(kit: Kit) -> None:
     """A VEN that asks for write_programs gets invalid_scope, or a token that cannot write programs."""
     answer = await kit.ven.ask_token({"scope": "write_programs"})
     if answer.status != HTTPStatus.OK:
-        refused(answer, "invalid_scope", 400)
+        names(answer, "invalid_scope", 400)
         return
     expect("write_programs" not in str(answer.object.get("scope")), "the scope should not be granted")
     writer = kit.ven.bearing(str(answer.object["access_token"]))
@@ -128,7 +159,10 @@ async def a_scope_beyond_the_client_is_not_granted(kit: Kit) -> None:
 
 @check("AUTH-14")
 async def token_refusals_speak_both_dialects(kit: Kit) -> None:
-    """A refused token request carries OAuth's `error`, and a problem's `title` and a `status` equal to the answer's."""
+    """A refused token request carries OAuth's `error`, and a problem's `title` and a `status` equal to the answer's.
+
+    The standard names both; a server that keeps to one of them is none the worse.
+    """
     await own_tokens(kit)
     for changes in ({"grant_type": "password"}, {"client_id": None}, {"client_secret": kit.name("secret")}):
         content = (await kit.ven2.ask_token(changes)).problem(400, 401).object
@@ -142,16 +176,17 @@ async def token_requests_are_forms(kit: Kit) -> None:
     await own_tokens(kit)
     form = {"grant_type": "client_credentials", "client_id": "x", "client_secret": "y"}
     for body, media_type in ((json.dumps(form), "application/json"), ("grant_type=client_credentials", "text/plain")):
-        (await kit.nobody.ask_token_with(body.encode(), media_type)).problem(400)
+        (await kit.nobody.ask_token_with(body.encode(), media_type)).shows(400, 415)
 
 
 @check("AUTH-16")
 async def no_token_request_breaks_the_endpoint(kit: Kit) -> None:
-    """Garbage for a form is answered 400 or 401, and whatever is a 500 is a problem that shows no trace."""
+    """Garbage for a form is refused, and whatever is a 500 is a problem that shows no trace."""
     await own_tokens(kit)
     for form in (b"\xff\xfe\x00", b"%%%=%zz&&&;=", b"grant_type[]=x&client_id[a]=b", b"&" * 5000, b"client_id=\x00"):
-        answer = await kit.nobody.ask_token_with(form)
-        answer.problem(400, 401, 413, 500)
+        answer = (await kit.nobody.ask_token_with(form)).shows(400, 401, 413, 415, 422, 500)
+        if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            answer.problem(500)
         expect("Traceback" not in answer.text, "a refusal should show no trace")
 
 
@@ -174,7 +209,7 @@ async def _public(kit: Kit) -> bool:
 async def every_operation_needs_a_token(kit: Kit) -> None:
     """Without a token every operation outside /auth is answered 401, but a public VTN may show programs and events."""
     public = await _public(kit)
-    for operation in OPERATIONS:
+    for operation in (one for one in OPERATIONS if kit.mqtt is not None or "mqtt" not in one.path):
         path = "/".join("none" if part.startswith("{") else part for part in operation.path.split("/"))
         answer = await kit.nobody.send(operation.method, path, body=None if operation.method in "GET DELETE" else {})
         open_to_all = public and operation.method == "GET" and operation.path.startswith(PUBLIC)
@@ -219,7 +254,7 @@ async def a_token_without_the_scope_is_forbidden(kit: Kit) -> None:
     event = await kit.event(await kit.program())
     (await reader.get(f"/events/{event['id']}")).shows(200)
     (await reader.get("/reports")).problem(403)
-    await kit.refused(reader, "/reports", {"eventID": event["id"], "clientName": "x", "resources": []}, 403)
+    await kit.refused(reader, "/reports", kit.report_on(event["id"]), 403)
 
 
 @check("AUTH-21", "AUTH-22")
@@ -242,7 +277,7 @@ async def tokens_are_short_lived(kit: Kit) -> None:
 @check("AUTH-25")
 async def a_bearer_token_alone_does_not_open_writes(kit: Kit) -> None:
     """A VEN's POST /events is answered 403, although its token is a valid bearer token."""
-    await kit.refused(kit.ven, "/events", {"programID": (await kit.program())["id"]}, 403)
+    await kit.refused(kit.ven, "/events", event_of((await kit.program())["id"]), 403)
 
 
 @check("AUTH-26")

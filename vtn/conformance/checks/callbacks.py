@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
 from vtn.conformance.check import Need, check, expect
-from vtn.conformance.checks.subscriptions import LONGEST_URI, request
+from vtn.conformance.checks.subscriptions import LONGEST_URI
 from vtn.conformance.exchange import Json, Party
 from vtn.conformance.kit import Kit
 from vtn.conformance.receiver import Hook, own_address, receiving
@@ -20,7 +20,7 @@ HEADER = "Authorization"
 
 async def refused(kit: Kit, party: Party, *entries: Json) -> None:
     """A POST that must be refused with 400 (403), and must store nothing."""
-    body = request(kit, *entries)
+    body = kit.subscribing(*entries)
     await kit.refused(party, "/subscriptions", body, 400, 403)
     found = await party.ids("/subscriptions", ("clientName", body["clientName"]))
     expect(found == [], "the refused subscription was stored")
@@ -49,7 +49,7 @@ async def callbacks_are_https(kit: Kit) -> None:
         await refused(kit, kit.ven, plain.wish("EVENT"))
         made = await kit.subscription(kit.ven, hook.wish("EVENT"))
         path = f"/subscriptions/{made['id']}"
-        (await kit.ven.put(path, request(kit, plain.wish("EVENT")))).problem(400, 403)
+        (await kit.ven.put(path, kit.subscribing(plain.wish("EVENT")))).problem(400, 403)
         stored = (await kit.ven.get(path)).shows(200).object["objectOperations"][0]["callbackUrl"]
         expect(stored == hook.url, f"the stored callbackUrl should stay, but is {stored}")
         expect(plain.challenges == [], "the http callback was called before it was refused")
@@ -59,7 +59,7 @@ async def callbacks_are_https(kit: Kit) -> None:
 async def a_callback_url_has_at_most_8000_characters(kit: Kit) -> None:
     """A callbackUrl of 8000 characters is taken, one of 8001 is refused though it would echo, and so is no URL."""
     async with kit.hook() as hook:
-        wish = hook.wish("EVENT", "")
+        wish = hook.wish("EVENT", "CREATE")
         made = await kit.subscription(kit.ven, {**wish, "callbackUrl": f"{hook.url}?".ljust(LONGEST_URI, "x")})
         expect(len(made["objectOperations"][0]["callbackUrl"]) == LONGEST_URI, "the URL should be kept whole")
         for bad in (f"{hook.url}?".ljust(LONGEST_URI + 1, "x"), "not a url", "x"):
@@ -118,10 +118,10 @@ async def every_new_url_is_challenged(kit: Kit) -> None:
         made = await kit.subscription(kit.ven, first.wish("EVENT"), second.wish("REPORT"))
         expect(second.challenges and bad.challenges, "every URL should be challenged")
         path = f"/subscriptions/{made['id']}"
-        (await kit.ven.put(path, request(kit, bad.wish("EVENT")))).problem(400, 403)
+        (await kit.ven.put(path, kit.subscribing(bad.wish("EVENT")))).problem(400, 403)
         expect((await kit.ven.get(path)).object == made, "a refused PUT should change nothing")
         async with kit.hook() as third:
-            (await kit.ven.put(path, request(kit, third.wish("EVENT")))).shows(200)
+            (await kit.ven.put(path, kit.subscribing(third.wish("EVENT")))).shows(200)
             expect(third.challenges, "a PUT with a new URL should be challenged")
 
 
@@ -165,7 +165,7 @@ async def a_deleted_subscription_calls_no_more(kit: Kit) -> None:
         gone = await kit.drop(kit.ven, f"/subscriptions/{made['id']}")
         expect(gone["id"] == made["id"], "DELETE should answer the subscription")
         (await kit.ven.get(f"/subscriptions/{made['id']}")).problem(404)
-        await other.until("CREATE", await kit.event(program))
+        await other.hears("CREATE", await kit.event(program))
         await hook.none()
 
 
@@ -193,7 +193,7 @@ async def without_a_program_every_program_is_covered(kit: Kit) -> None:
         made = await kit.subscription(kit.ven, hook.wish("EVENT", "CREATE"))
         expect("programID" not in made, "a programID that was left out should not come back, not even as null")
         for program in programs:
-            await hook.until("CREATE", await kit.event(program))
+            await hook.hears("CREATE", await kit.event(program))
 
 
 @check("SUB-22", needs=RECEIVER)
@@ -218,7 +218,7 @@ async def bearer_tokens_are_nobody_elses_business(kit: Kit) -> None:
         token = kit.name("bearer")
         await kit.subscription(kit.bl, told.wish("SUBSCRIPTION"))
         made = await kit.subscription(kit.ven, hook.wish("EVENT", bearerToken=token))
-        said = await told.until("CREATE", made)
+        said = await told.hears("CREATE", made)
         expect(token not in str(said), "the notification shows the token")
         expect(said["object"]["objectOperations"][0].get("bearerToken") is None, "bearerToken should be null")
         for query in ("", f"/{made['id']}"):

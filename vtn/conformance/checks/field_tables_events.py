@@ -15,7 +15,6 @@ from vtn.conformance.scalars import (
     BOOLEAN,
     DATE_TIME,
     DURATION,
-    EVENT_DESCRIPTOR,
     FREE_TEXT,
     INT32,
     INTERVALS,
@@ -25,13 +24,13 @@ from vtn.conformance.scalars import (
     OBJECT_ID,
     PERCENT,
     PERIOD,
-    REPORT_DESCRIPTOR,
     TARGETS,
     VALUES,
     VALUES_MAPS,
     list_of,
     one_of,
 )
+from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR
 
 NEEDED, NULLABLE, OMITTABLE = Presence.REQUIRED, Presence.NULLABLE, Presence.OMITTABLE
 ZERO = "PT0S"
@@ -61,7 +60,7 @@ INTERVAL_FIELDS = (
     Field("INT-F01", "interval", "id", INTERVALS_OF_ALL, NEEDED, INT32),
     Field("INT-F02", "interval", "intervalPeriod", INTERVALS_OF_ALL, OMITTABLE, PERIOD),
     Field("INT-F03", "interval", "payloads", INTERVALS_OF_ALL, NEEDED, VALUES_MAPS),
-    Field("INT-F04", "intervalPeriod", "start", TIMES, OMITTABLE, DATE_TIME, also=("TYP-10",)),
+    Field("INT-F04", "intervalPeriod", "start", TIMES, Presence.WANTED, DATE_TIME, also=("TYP-10",)),
     Field("INT-F05", "intervalPeriod", "duration", TIMES, OMITTABLE, DURATION, also=("TYP-11",), default=ZERO),
     Field("INT-F06", "intervalPeriod", "randomizeStart", TIMES, OMITTABLE, DURATION, default=ZERO),
 )

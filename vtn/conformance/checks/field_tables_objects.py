@@ -1,10 +1,9 @@
 """The fields of programs, reports, vens and resources, a row each: PROG-F, RPT-F, VEN-F, RES-F."""
 
-from vtn.conformance.fieldwork import VALID, Field, Fresh, Presence, Rule
+from vtn.conformance.fieldwork import VALID, Field, Presence, Rule
 from vtn.conformance.forms import (
     BL_RESOURCE,
     BL_VEN,
-    LONG_CLIENT_RESOURCE,
     PROGRAM,
     PROGRAM_DESCRIPTION,
     REPORT,
@@ -13,30 +12,26 @@ from vtn.conformance.forms import (
     VEN_VEN,
 )
 from vtn.conformance.scalars import (
-    EVENT_DESCRIPTOR,
     FREE_TEXT,
-    INTERVAL,
     INTERVALS,
-    LONGEST_NAME,
     NAME,
     NEW_NAME,
-    NO_NAMES,
     OBJECT_ID,
     OWN_NAME,
     PERIOD,
-    REPORT_DESCRIPTOR,
     TARGETS,
     URI,
     VALUES_MAPS,
     list_of,
 )
+from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, RESOURCE_DATA
 
 NEEDED, NULLABLE, OMITTABLE = Presence.REQUIRED, Presence.NULLABLE, Presence.OMITTABLE
 LINKS = list_of({"URL": "https://example.org/x"}, bad=({}, {"URL": 7}, 7, None))
 DESCRIPTORS = list_of(EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, bad=({}, {"payloadType": "PRICE"}, 7, None))
 REPORT_DESCRIPTORS = list_of(REPORT_DESCRIPTOR, bad=({}, {"payloadType": "USAGE"}, EVENT_DESCRIPTOR, 7, None))
 REPORTED = list_of(
-    {"resourceName": "x", "intervals": [INTERVAL]},
+    RESOURCE_DATA,
     bad=({}, {"resourceName": "x"}, {"intervals": []}, 7, None),
 )
 NO_CONSTANT = ("FOO", "VEN", "RESOURCE", 7)
@@ -65,11 +60,10 @@ REPORT_FIELDS = (
 )
 
 _BL, _VEN = (BL_VEN,), (VEN_VEN,)
-OWNER = Rule((VALID, Fresh(), Fresh(LONGEST_NAME)), NO_NAMES)
 VARIANT = Rule((VALID,), NO_CONSTANT)
 VEN_FIELDS = (
     Field("VEN-F01", "BlVenRequest", "objectType", _BL, NEEDED, VARIANT, shown="VEN"),
-    Field("VEN-F02", "BlVenRequest", "clientID", _BL, NEEDED, OWNER, also=("TYP-02",)),
+    Field("VEN-F02", "BlVenRequest", "clientID", _BL, NEEDED, OWN_NAME, also=("TYP-02",)),
     Field("VEN-F03", "BlVenRequest", "targets", _BL, NULLABLE, TARGETS),
     Field("VEN-F04", "BlVenRequest", "venName", _BL, NEEDED, NEW_NAME, also=("TYP-03",)),
     Field("VEN-F05", "BlVenRequest", "attributes", _BL, NULLABLE, VALUES_MAPS),
@@ -82,7 +76,7 @@ _BL_RES, _VEN_RES = (BL_RESOURCE,), (VEN_RESOURCE,)
 _BL_RESOURCE, _VEN_RESOURCE = "BlResourceRequest", "VenResourceRequest"
 RESOURCE_FIELDS = (
     Field("RES-F01", _BL_RESOURCE, "objectType", _BL_RES, NEEDED, VARIANT, shown="RESOURCE"),
-    Field("RES-F02", _BL_RESOURCE, "clientID", (BL_RESOURCE, LONG_CLIENT_RESOURCE), NEEDED, OWN_NAME),
+    Field("RES-F02", _BL_RESOURCE, "clientID", _BL_RES, Presence.DERIVABLE, OWN_NAME),
     Field("RES-F03", _BL_RESOURCE, "targets", _BL_RES, NULLABLE, TARGETS),
     Field("RES-F04", _BL_RESOURCE, "resourceName", _BL_RES, NEEDED, NEW_NAME, also=("TYP-06",)),
     Field("RES-F05", _BL_RESOURCE, "venID", _BL_RES, NEEDED, OBJECT_ID),

@@ -11,6 +11,7 @@ from vtn.conformance.kit import Kit
 from vtn.conformance.requirements import Level
 from vtn.conformance.scalars import LONGEST_NAME
 from vtn.conformance.specimens import Specimen, one_of_each
+from vtn.conformance.valid_bodies import event_of
 
 OBJECT_ID = re.compile(r"[a-zA-Z0-9_-]{1,128}", re.ASCII)
 OBJECT_TYPES = ("PROGRAM", "EVENT", "REPORT", "SUBSCRIPTION", "VEN", "RESOURCE")
@@ -73,7 +74,7 @@ async def an_object_id_has_up_to_128_letters_digits_hyphens_and_underscores(kit:
         found = (await kit.bl.get("/events", ("programID", unknown))).shows(200).list
         expect(found == [], f"no event has the programID {unknown}, but {len(found)} were listed")
     for broken in (None, "", "x" * (LONGEST_NAME + 1), "no good", "é"):
-        (await kit.bl.post("/events", {"programID": broken})).problem(400)
+        (await kit.bl.post("/events", event_of(broken))).problem(400)
     (await kit.bl.get("/events", ("programID", "x" * (LONGEST_NAME + 1)))).problem(400)
 
 
@@ -85,5 +86,4 @@ async def an_object_type_is_one_of_six_names(kit: Kit) -> None:
     (await kit.bl.get("/subscriptions", ("objects", "FOO"))).problem(400)
     entry = {"operations": ["CREATE"], "callbackUrl": "https://example.org/hook"}
     for wrong in ("FOO", "program", None):
-        body = {"clientName": kit.name("client"), "objectOperations": [{**entry, "objects": [wrong]}]}
-        await kit.refused(kit.bl, "/subscriptions", body, 400)
+        await kit.refused(kit.bl, "/subscriptions", kit.subscribing({**entry, "objects": [wrong]}), 400)

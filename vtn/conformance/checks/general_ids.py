@@ -8,6 +8,7 @@ from vtn.conformance.exchange import Json
 from vtn.conformance.fieldwork import is_date_time, kept, views
 from vtn.conformance.kit import Kit
 from vtn.conformance.specimens import one_of_each
+from vtn.conformance.valid_bodies import event_of
 
 OBJECT_ID = re.compile(r"[a-zA-Z0-9_-]{1,128}", re.ASCII)
 MALFORMED = ("%20bad%21", "a%2Eb", "x" * 129)
@@ -84,7 +85,6 @@ async def the_codes_of_the_table_are_used(kit: Kit) -> None:
     (await kit.ven.delete(f"/programs/{program['id']}")).problem(403)
     (await kit.bl.get(f"/programs/{UNKNOWN}")).problem(404)
     again = await kit.bl.post("/programs", body)
-    kit.keep(kit.bl, "/programs", again)
     again.problem(409)
 
 
@@ -110,13 +110,9 @@ async def a_reference_to_nothing_is_refused(kit: Kit) -> None:
     name = kit.name("client")
     own = {"objectType": "BL_RESOURCE_REQUEST", "clientID": kit.ven.client_id, "resourceName": name}
     rows: tuple[tuple[str, Json, tuple[str, str]], ...] = (
-        ("/events", {"programID": UNKNOWN}, ("programID", UNKNOWN)),
-        ("/reports", {"eventID": UNKNOWN, "clientName": name, "resources": []}, ("clientName", name)),
-        (
-            "/subscriptions",
-            {"clientName": name, "programID": UNKNOWN, "objectOperations": []},
-            ("clientName", name),
-        ),
+        ("/events", event_of(UNKNOWN), ("programID", UNKNOWN)),
+        ("/reports", {**kit.report_on(UNKNOWN), "clientName": name}, ("clientName", name)),
+        ("/subscriptions", kit.subscribing(clientName=name, programID=UNKNOWN), ("clientName", name)),
         ("/resources", {**own, "venID": UNKNOWN}, ("resourceName", name)),
     )
     for path, body, query in rows:
@@ -154,7 +150,7 @@ async def writes_at_the_same_time_leave_one_of_them_whole(kit: Kit) -> None:
     event = await kit.event(program)
     place = f"/events/{event['id']}"
     bodies = [
-        {"programID": program["id"], "eventName": name * 500, "priority": number, "targets": [name]}
+        event_of(program["id"], eventName=name * 500, priority=number, targets=[name])
         for number, name in enumerate(("a", "b"))
     ]
     for _ in range(ROUNDS):

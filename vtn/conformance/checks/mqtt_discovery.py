@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import functools
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ import aiomqtt
 
 from vtn.conformance.check import Check, Failed, Need, Skipped, check, expect, register
 from vtn.conformance.exchange import Json, Party
-from vtn.conformance.kit import Kit
+from vtn.conformance.kit import HIDDEN, NO_WEBHOOKS, Kit
 from vtn.conformance.listener import Login, connected, listening
 from vtn.conformance.requirements import Level, every
 from vtn.conformance.stage import Stage, staged
@@ -55,7 +56,7 @@ async def method(party: Party, wanted: str | None = None) -> Json:
 
 async def login(kit: Kit, party: Party) -> Login:
     """How this party logs in."""
-    return Login(await offered(party), party.client_id, await party.token(), kit.trust)
+    return await kit.login(await offered(party), party)
 
 
 async def gets_in(how: Login, **options: Any) -> bool:
@@ -84,7 +85,7 @@ async def notifiers_are_listed(kit: Kit) -> None:
     """GET /notifiers answers an object with WEBHOOK true, and with MQTT as an object or not at all."""
     for party in (kit.bl, kit.ven):
         found = (await party.get("/notifiers")).shows(200).object
-        expect(found.get("WEBHOOK") is True, f"WEBHOOK should be true, is {found.get('WEBHOOK')}")
+        expect(found.get("WEBHOOK") is True, f"WEBHOOK should be true, is {found.get('WEBHOOK')}", NO_WEBHOOKS)
         expect(
             "MQTT" not in found or isinstance(found["MQTT"], dict), f"MQTT should be an object, is {found.get('MQTT')}"
         )
@@ -110,7 +111,8 @@ async def anonymous_login_needs_nothing_more(kit: Kit) -> None:
     expect(told.keys() == {"method"}, f"ANONYMOUS should say nothing more, but says {sorted(told)}")
     program = await kit.program()
     topics = await kit.topics(kit.ven, f"programs/{program['id']}/events")
-    async with listening(Login(await offered(kit.ven), "", None, kit.trust), topics["CREATE"], "#") as ear:
+    how = dataclasses.replace(await login(kit, kit.ven), client_id="", token=None)
+    async with listening(how, topics["CREATE"], "#") as ear:
         hidden, open_to_all = await kit.event(program, targets=[kit.name("t")]), await kit.event(program)
         await ear.until("CREATE", open_to_all)
         await ear.never(hidden)
@@ -166,12 +168,12 @@ async def the_broker_speaks_mqtt_5(kit: Kit) -> None:
 
 @check("MQTT-15")
 async def without_mqtt_there_are_no_topics(kit: Kit) -> None:
-    """A VTN without MQTT answers 404 with a problem document at all topic endpoints."""
+    """A VTN without MQTT answers 404 (or 501) with a problem document at all topic endpoints."""
     if kit.mqtt is not None:
         raise Skipped("this VTN offers MQTT")
     stage = await staged(kit, "P0", "V1")
     for endpoint in ENDPOINTS:
-        (await kit.bl.get(f"{TOPICS}/{path_of(endpoint, stage)}")).problem(404)
+        (await kit.bl.get(f"{TOPICS}/{path_of(endpoint, stage)}")).problem(404, 501)
 
 
 # --- the topic endpoints ---------------------------------------------------------------------------------------------
@@ -182,8 +184,9 @@ async def all_twelve_topic_endpoints_name_their_topics(kit: Kit) -> None:
     """Each answers UPDATE and DELETE, CREATE for collections only, perhaps ALL, and all of them different texts."""
     stage = await staged(kit, "P0", "V1")
     for endpoint, who in ENDPOINTS.items():
-        for party in (kit.bl,) if who == BL_ONLY else (kit.bl, kit.ven):
-            named(await kit.topics(party, path_of(endpoint, stage)), endpoint)
+        named(await kit.topics(kit.bl, path_of(endpoint, stage)), endpoint)
+        if who == OWNER:
+            named(await kit.topics(kit.ven, path_of(endpoint, stage)), endpoint)
 
 
 def named(topics: Mapping[str, Any], endpoint: str) -> None:
@@ -201,13 +204,20 @@ async def _endpoint(endpoint: str, kit: Kit) -> None:
     if ENDPOINTS[endpoint] == BL_ONLY:
         (await kit.ven.get(f"{TOPICS}/{endpoint}")).problem(403)
         return
-    named(await kit.topics(kit.ven, path_of(endpoint, stage)), endpoint)
+    if not await _kept_to_bl(kit, endpoint, stage):
+        named(await kit.topics(kit.ven, path_of(endpoint, stage)), endpoint)
     hidden = path_of(endpoint, stage, "P9", "V2")
     if hidden != endpoint:
-        (await kit.ven.get(f"{TOPICS}/{hidden}")).problem(*((404, 403) if ENDPOINTS[endpoint] == OWNER else (404,)))
+        (await kit.ven.get(f"{TOPICS}/{hidden}")).problem(*HIDDEN)
     unknown = endpoint.format(P="no-such-id", V="no-such-id")
     if unknown != endpoint:
         (await kit.bl.get(f"{TOPICS}/{unknown}")).problem(404)
+
+
+async def _kept_to_bl(kit: Kit, endpoint: str, stage: Stage) -> bool:
+    """Whether the topics of programs are told to Business Logic only: the standard's scope, read literally (SCO-11)."""
+    answer = await kit.ven.get(f"{TOPICS}/{path_of(endpoint, stage)}")
+    return ENDPOINTS[endpoint] == ANY and answer.status == HTTPStatus.FORBIDDEN
 
 
 for _number, _endpoint_path in enumerate(ENDPOINTS, start=20):
@@ -217,7 +227,7 @@ for _number, _endpoint_path in enumerate(ENDPOINTS, start=20):
     register(Check(f"mqtt_topics_{_name}", _row.text, (_row.id,), _row.level, MQTT, _run))
 
 
-@check("MQTT-32")
+@check("MQTT-32", needs=MQTT)
 async def a_program_has_no_topics_of_reports_and_subscriptions(kit: Kit) -> None:
     """Topic endpoints for a program's reports or subscriptions do not exist."""
     program = await kit.program()
@@ -306,7 +316,7 @@ class Shown:
 
 
 FIELDS = (
-    Shown(_answers, "WEBHOOK", lambda value: value is True, needs=()),
+    Shown(_answers, "WEBHOOK", lambda value: isinstance(value, bool), needs=()),
     Shown(_answers, "MQTT", lambda value: isinstance(value, dict), always=False, needs=()),
     Shown(_bindings, "URIS", _uris),
     Shown(_bindings, "serialization", lambda value: bool(value == "JSON")),

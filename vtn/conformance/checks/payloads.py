@@ -4,15 +4,15 @@ from vtn.conformance.check import check, expect
 from vtn.conformance.exchange import Json
 from vtn.conformance.fieldwork import kept, views
 from vtn.conformance.kit import Kit
-from vtn.conformance.scalars import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, TOO_LONG
+from vtn.conformance.scalars import TOO_LONG
+from vtn.conformance.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, event_of, interval_of
 
 UNITS = "KWH"
 
 
 async def _refused(kit: Kit, program: Json, payload: Json) -> None:
     """An event with this one payload is answered 400."""
-    intervals = [{"id": 0, "payloads": [payload]}]
-    await kit.refused(kit.bl, "/events", {"programID": program["id"], "intervals": intervals}, 400)
+    await kit.refused(kit.bl, "/events", event_of(program["id"], intervals=[interval_of(payload)]), 400)
 
 
 async def _described(kit: Kit, *, event: Json | None = None, report: Json | None = None) -> Json:
@@ -37,18 +37,17 @@ async def a_payload_has_a_type_and_values(kit: Kit) -> None:
     ]
     for payload in wrong:
         await _refused(kit, program, payload)
-    right = {"type": TOO_LONG[1:], "values": []}
-    event = await kit.event(program, intervals=[{"id": 0, "payloads": [right]}])
+    right = {"type": TOO_LONG[1:], "values": [1]}
+    event = await kit.event(program, intervals=[interval_of(right)])
     expect(event["intervals"][0]["payloads"] == [right], "a payload with a type of 128 characters was changed")
 
 
 @check("PAY-02")
 async def a_value_is_a_number_a_text_a_truth_or_a_point(kit: Kit) -> None:
-    """Numbers, text, true, false, points and no value at all are kept; null, lists and other objects are 400."""
+    """Numbers, text, true, false and points are kept; null, lists and other objects are 400."""
     program = await kit.program()
-    for good in ([], [1], [-0.5], ["x"], [True, False], [{"x": 1, "y": 2}], [1, "1", True, {"x": 0.5, "y": -2}]):
-        interval = {"id": 0, "payloads": [{"type": "X", "values": good}]}
-        event = await kit.event(program, intervals=[interval])
+    for good in ([1], [-0.5], ["x"], [True, False], [{"x": 1, "y": 2}], [1, "1", True, {"x": 0.5, "y": -2}]):
+        event = await kit.event(program, intervals=[interval_of({"type": "X", "values": good})])
         found = event["intervals"][0]["payloads"][0]["values"]
         expect(kept(good, found), f"the values {good} came back as {found}")
     wrong: list[list[object]] = [[None], [[1]], [{"x": 1}], [{}], [1, None], [{"a": "b"}]]
@@ -61,7 +60,7 @@ async def a_point_has_two_numbers(kit: Kit) -> None:
     """A point with x and y is kept; one that lacks either, or has text, is answered 400."""
     program = await kit.program()
     curve = [{"x": 1, "y": 2}, {"x": 0.25, "y": -0.5}]
-    event = await kit.event(program, intervals=[{"id": 0, "payloads": [{"type": "CURVE", "values": curve}]}])
+    event = await kit.event(program, intervals=[interval_of({"type": "CURVE", "values": curve})])
     for where, seen in await views(kit.bl, "/events", event):
         expect(kept(curve, seen["intervals"][0]["payloads"][0]["values"]), f"the curve is another {where}")
     for bad in ({"x": 1}, {"y": 1}, {"x": "1", "y": 2}, {"x": 1, "y": None}):
@@ -77,7 +76,7 @@ async def an_event_payload_descriptor_names_its_type(kit: Kit) -> None:
     program = await kit.program()
     for lacking in ("objectType", "payloadType"):
         descriptor = {name: value for name, value in EVENT_DESCRIPTOR.items() if name != lacking}
-        await kit.refused(kit.bl, "/events", {"programID": program["id"], "payloadDescriptors": [descriptor]}, 400)
+        await kit.refused(kit.bl, "/events", event_of(program["id"], payloadDescriptors=[descriptor]), 400)
 
 
 @check("PAY-05")
@@ -89,14 +88,14 @@ async def a_report_payload_descriptor_says_how_good_its_data_is(kit: Kit) -> Non
     wrong: list[Json] = [{"confidence": 101}, {"confidence": -1}, {"confidence": 1.5}, {"accuracy": "x"}]
     event = await kit.event(await kit.program())
     for more in wrong:
-        body = {"eventID": event["id"], "clientName": kit.name("client"), "resources": []}
-        await kit.refused(kit.ven, "/reports", {**body, "payloadDescriptors": [{**REPORT_DESCRIPTOR, **more}]}, 400)
+        body = kit.report_on(event["id"], payloadDescriptors=[{**REPORT_DESCRIPTOR, **more}])
+        await kit.refused(kit.ven, "/reports", body, 400)
 
 
 @check("PAY-06")
 async def a_descriptor_need_not_match_a_payload(kit: Kit) -> None:
     """An event may have payloads that no descriptor explains, and descriptors that explain no payload."""
-    interval = {"id": 0, "payloads": [{"type": "GHG", "values": [3]}]}
+    interval = interval_of({"type": "GHG", "values": [3]})
     event = await kit.event(await kit.program(), payloadDescriptors=[EVENT_DESCRIPTOR], intervals=[interval])
     for where, seen in await views(kit.bl, "/events", event):
         types = (seen["payloadDescriptors"][0]["payloadType"], seen["intervals"][0]["payloads"][0]["type"])
@@ -110,7 +109,7 @@ async def private_strings_are_allowed(kit: Kit) -> None:
     await _described(kit, report={"payloadType": "MY_TYPE", "units": "FURLONGS", "readingType": "GUESSED"})
     program = await kit.program(attributes=[{"type": "MY_ATTRIBUTE", "values": ["x"]}])
     expect(program["attributes"] == [{"type": "MY_ATTRIBUTE", "values": ["x"]}], "a private attribute was changed")
-    event = await kit.event(program, intervals=[{"id": 0, "payloads": [{"type": "MY_TYPE", "values": [1]}]}])
+    event = await kit.event(program, intervals=[interval_of({"type": "MY_TYPE", "values": [1]})])
     expect(event["intervals"][0]["payloads"][0]["type"] == "MY_TYPE", "a private payload type was changed")
 
 

@@ -2,9 +2,10 @@
 
 from vtn.conformance.check import check, expect
 from vtn.conformance.exchange import Json
-from vtn.conformance.fieldwork import kept, views
+from vtn.conformance.fieldwork import keeps, kept, views
 from vtn.conformance.kit import Kit
 from vtn.conformance.scalars import BOOLEAN, INT32_MAX
+from vtn.conformance.valid_bodies import event_of, interval_of
 
 DEFAULTS: Json = {
     "aggregate": False,
@@ -28,7 +29,7 @@ async def _kept(kit: Kit, name: str, *values: object) -> None:
         event = await kit.event(program, reportDescriptors=[request])
         for where, seen in await views(kit.bl, "/events", event):
             found = seen["reportDescriptors"][0].get(name)
-            expect(kept(value, found), f"{name} {value!r} is {found!r} {where}")
+            expect(kept(value, found, name), f"{name} {value!r} is {found!r} {where}")
 
 
 @check("RDS-01")
@@ -38,7 +39,7 @@ async def a_report_request_needs_only_a_payload_type(kit: Kit) -> None:
     event = await kit.event(program, reportDescriptors=[{"payloadType": "USAGE"}])
     expect(event["reportDescriptors"][0]["payloadType"] == "USAGE", "the payload type was changed")
     for wrong in ({}, {"units": "KWH"}):
-        await kit.refused(kit.bl, "/events", {"programID": program["id"], "reportDescriptors": [wrong]}, 400)
+        await kit.refused(kit.bl, "/events", event_of(program["id"], reportDescriptors=[wrong]), 400)
 
 
 @check("RDS-02")
@@ -86,11 +87,10 @@ async def report_intervals_are_one_of_three(kit: Kit) -> None:
     """INTERVALS, SUB_INTERVALS and OPEN_INTERVALS come back; another word is 400, null is 400 or taken as absent."""
     await _kept(kit, "reportIntervals", "INTERVALS", "SUB_INTERVALS", "OPEN_INTERVALS")
     program = await kit.program()
-    body = {"programID": program["id"], "reportDescriptors": [{"payloadType": "USAGE", "reportIntervals": "FOO"}]}
+    body = event_of(program["id"], reportDescriptors=[{"payloadType": "USAGE", "reportIntervals": "FOO"}])
     await kit.refused(kit.bl, "/events", body, 400)
     body["reportDescriptors"] = [{"payloadType": "USAGE", "reportIntervals": None}]
     answer = (await kit.bl.post("/events", body)).shows(400, 201)
-    kit.keep(kit.bl, "/events", answer)
     if "reportDescriptors" in answer.object:
         shown = answer.object["reportDescriptors"][0].get("reportIntervals", "INTERVALS")
         expect(shown == "INTERVALS", f"a null reportIntervals came back as {shown!r}")
@@ -102,10 +102,10 @@ async def an_aggregated_report_may_be_asked_for_and_given(kit: Kit) -> None:
     request = {"payloadType": "USAGE", "aggregate": True}
     event = await kit.event(await kit.program(), reportDescriptors=[request])
     expect(event["reportDescriptors"][0]["aggregate"] is True, "aggregate was not kept")
-    intervals = [{"id": 0, "payloads": [{"type": "USAGE", "values": [12.5]}]}]
+    intervals = [interval_of({"type": "USAGE", "values": [12.5]})]
     resources = [{"resourceName": "AGGREGATED_REPORT", "intervals": intervals}]
     report = await kit.report(kit.ven, event, resources=resources)
-    expect(kept(resources, report["resources"]), "the aggregated report came back changed")
+    keeps({"resources": resources}, report, "the aggregated report came back changed")
 
 
 @check("RDS-10")
