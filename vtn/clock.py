@@ -68,6 +68,8 @@ class GatedClock:
     starting miss nothing. `open_gate` makes the file.
     """
 
+    naps = True
+
     def __init__(self, start: datetime, real_epoch_s: float, gate: Path, speed: float) -> None:
         self.start, self.real_epoch_s, self.gate, self.speed = start, real_epoch_s, gate, speed
         self._running: SimulatedClock | None = None
@@ -106,8 +108,19 @@ def open_gate(gate: Path, real_start_s: float) -> None:
 
 
 async def sleep_for(clock: Clock, wait_s: float) -> None:
-    """Let so many of the clock's seconds pass; a clock that is set meanwhile makes it neither longer nor shorter."""
-    await asyncio.sleep(clock.real_seconds_until(clock.now() + timedelta(seconds=wait_s)))
+    """Let so many of the clock's seconds pass; a clock on the wall that is set meanwhile makes it no longer or shorter.
+
+    Of clocks that stand or jump when they are told (`naps`) what has passed is counted nap by nap.
+    """
+    last, left = clock.now(), timedelta(seconds=wait_s)
+    if not getattr(clock, "naps", False):
+        await asyncio.sleep(clock.real_seconds_until(last + left))
+        return
+    while (nap_s := clock.real_seconds_until(last + left)) > 0:
+        await asyncio.sleep(nap_s)
+        now = clock.now()
+        left -= max(timedelta(0), now - last)
+        last = now
 
 
 def still_waits(since: datetime | None, until: datetime | None, now: datetime) -> bool:

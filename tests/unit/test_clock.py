@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from freezegun import freeze_time
 
+from ven_adapters.simulator.steps import SteppedClock
 from vtn import clock as module
 from vtn.clock import (
     GatedClock,
@@ -48,6 +49,16 @@ def test_a_gated_clock_waits_short_of_its_start_until_everybody_is_told_when_it_
         frozen.tick(10)
         assert clock.now() == START + timedelta(seconds=5400)
         assert clock.real_seconds_until(START + timedelta(seconds=10_800)) == pytest.approx(10)
+
+
+async def test_a_wait_by_a_clock_that_jumps_is_over_when_so_much_has_passed_and_not_before():
+    clock = SteppedClock(START)
+    waiting = asyncio.create_task(sleep_for(clock, 600.0))
+    await clock.advance(540.0)
+    assert not waiting.done()
+    await clock.advance(120.0)
+    async with asyncio.timeout(5):
+        await waiting
 
 
 def test_a_gate_that_is_half_written_is_not_open(tmp_path):
