@@ -59,7 +59,12 @@ async def opened_store(settings: Settings) -> AsyncIterator[SqlStore]:
         settings.server.var.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotStart(f"the folder {settings.server.var} cannot be made: {error.strerror}") from None
-    store = await open_store(storage_url(settings), shared_dir=settings.server.var)
+    store = await open_store(
+        storage_url(settings),
+        shared_dir=settings.server.var,
+        quotas=settings.bounds.client,
+        lease_s=settings.storage.lease_s,
+    )
     try:
         yield store
     finally:
@@ -230,6 +235,7 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
         ),
         cascade=protocol.on_delete == "cascade",
         note_read=notifying.note_read,
+        quotas=settings.bounds.client,
     )
     return Hall(
         core,

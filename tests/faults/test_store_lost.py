@@ -72,7 +72,7 @@ async def test_everything_is_unavailable_while_the_server_is_down_and_works_when
         postgres.objects(),
         postgres.put_client(CLIENT),
         postgres.advance("mqtt", 1),
-        postgres.ping(),
+        postgres.probe(),
         postgres.lead(),
     )
     assert postgres.shared_head() == 3

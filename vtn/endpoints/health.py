@@ -127,7 +127,6 @@ def looks(
 
 
 async def _database(core: Core) -> Finding:
-    await core.store.ping()
     return Finding(State.UP, "answers", {"change_log": await core.store.head()})
 
 

@@ -143,6 +143,8 @@ class Webhooker:
         if await self._is_broken(delivery):
             await self._bury(queue, delivery.entry)
             return
+        if not self._store.may_relay():
+            raise Unavailable("whether this process still leads must be known first")
         failure = await self._sender.in_place(self._call(delivery))
         if failure is None:
             self._taken.append(queue.popleft())
