@@ -26,6 +26,7 @@ from vtn.notifiers.brokerkeys import PUBLISHER, Setup
 from vtn.notifiers.identity import Certificates
 from vtn.notifiers.mqtt import BrokerAddress
 from vtn.notifiers.webhook import retry_delay_s
+from vtn.privatefiles import private_folder
 from vtn.tls import ServerTls
 
 READY_WITHIN_S = 15.0
@@ -55,7 +56,7 @@ class Broker:
         reload_s: float = RELOAD_S,
     ) -> None:
         self._folder = folder.absolute()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder)
         self.keys = brokerkeys.load_keys(self._folder / "keys.json")
         port = settings.port or _free_port(settings.host)
         self._settings = settings.model_copy(update={"port": port})

@@ -18,6 +18,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from vtn.privatefiles import private_database
 from vtn.storage import inserts, migrations
 from vtn.storage.database import OUR_FAULT, REFUSED, Creation, Work, in_words
 from vtn.storage.records import Values
@@ -88,7 +89,7 @@ class Sqlite:
         await self.release_lock()
 
     def _migrate(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        private_database(self._path)
         with _locked(self._path.with_name(f"{self._path.name}.migrate")):
             with self._engine.connect() as connection:
                 cursor: Any = connection.connection.cursor()
