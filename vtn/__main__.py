@@ -189,13 +189,17 @@ def client_add(  # noqa: PLR0913 - the options of a command
     *,
     external: Annotated[bool, typer.Option("--external", help="No secret: it brings tokens of auth.issuers.")] = False,
     issuer: Annotated[str, typer.Option(help="The only issuer whose tokens count; implies --external.")] = "",
+    fixed_scopes: Annotated[
+        bool, typer.Option("--fixed-scopes", help="Its tokens have its scopes, whatever its token requests ask for.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Register a client and print its secret, once."""
     from vtn.app import add_client
 
     source = issuer if external or issuer else None
-    secret = _run(add_client(_settings(config), client_id, role, tuple(scope or ()), source))
+    scopes = tuple(scope or ())
+    secret = _run(add_client(_settings(config), client_id, role, scopes, source, fixed_scopes=fixed_scopes))
     _print_secret(client_id, secret, as_json=as_json)
 
 
@@ -257,6 +261,7 @@ def _listed(client: "Client") -> dict[str, object]:
         "role": client.role.value,
         "scopes": " ".join(client.scopes),
         "tokens": tokens_of(client),
+        "fixedScopes": client.fixed_scopes,
         "revoked": client.revoked,
     }
 

@@ -29,6 +29,7 @@ from vtn.endpoints.listening import Runner, impatient
 from vtn.endpoints.notifiers import Notifiers
 from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.routes import BASE_PATHS, build
+from vtn.endpoints.sharing import CrossOrigin
 from vtn.errors import CannotStart, Fault, Rejected
 from vtn.ids import Ids
 from vtn.notifiers import discovery, station
@@ -80,9 +81,18 @@ async def opened_registry(settings: Settings) -> AsyncIterator[Registry]:
 
 
 async def add_client(
-    settings: Settings, client_id: str, role: str, scopes: tuple[str, ...], issuer: str | None = None
+    settings: Settings,
+    client_id: str,
+    role: str,
+    scopes: tuple[str, ...],
+    issuer: str | None = None,
+    *,
+    fixed_scopes: bool = False,
 ) -> str | None:
-    """Register a client and return its secret; None for one that brings tokens of an external issuer ("": of any)."""
+    """Register a client and return its secret; None for one that brings tokens of an external issuer ("": of any).
+
+    With `fixed_scopes` the scopes that its token requests name mean nothing: it gets its own.
+    """
     faults = []
     if role not in Role.__members__:
         faults.append(Fault("role", "must be BL or VEN"))
@@ -94,12 +104,14 @@ async def add_client(
         faults += [Fault("scope", f"{name} is for Business Logic only") for name in names if name in BL_ONLY]
     if issuer and issuer not in {trusted.issuer for trusted in settings.auth.issuers}:
         faults.append(Fault("issuer", "is not one of auth.issuers in the settings"))
+    if issuer is not None and fixed_scopes:
+        faults.append(Fault("fixed-scopes", "is for clients that get their tokens here, not from an issuer"))
     if faults:
         raise Rejected(faults)
     at = print_date_time(RealClock().now())
     async with opened_registry(settings) as registry:
         if issuer is None:
-            return await registry.add(client_id, Role(role), names, at=at)
+            return await registry.add(client_id, Role(role), names, at=at, fixed_scopes=fixed_scopes)
         await registry.add_external(client_id, Role(role), names, issuer=issuer, at=at)
         return None
 
@@ -231,6 +243,8 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
         settings.auth,
         server.gzip_from_bytes,
         server.patience_s,
+        cross_origin=CrossOrigin(frozenset(server.cors_origins)),
+        public_topics=settings.mqtt.mode != "off" and settings.mqtt.authentication == "ANONYMOUS",
         face301=compat30.face(core, protocol.ven_clients, http_callbacks=settings.webhooks.legacy_http),
     )
 

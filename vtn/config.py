@@ -1,5 +1,6 @@
 """What can be set, with the defaults that make `vtn serve` work on an empty folder. Read by `vtn.settings.load`."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ class Server(Section):
     reload_s: Seconds = 10.0
     client_ca: Path | None = None
     allow_plain_http: bool = False
+    cors_origins: tuple[str, ...] = ()
     gzip_from_bytes: Annotated[int, pydantic.Field(ge=0)] = 1024
     metrics: Literal["local", "everyone", "off"] = "local"
     max_body_bytes: Annotated[int, pydantic.Field(ge=1024)] = 1_048_576
@@ -41,6 +43,14 @@ class Server(Section):
     def _a_clock_that_can_be_read(cls, text: str) -> str:
         parse_clock(text)
         return text
+
+    @pydantic.field_validator("cors_origins")
+    @classmethod
+    def _origins_as_browsers_name_them(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and re.fullmatch(r"https?://[a-z0-9.\-\[\]:]+", origin) is None:
+                raise ValueError(f"{origin!r} is no origin: scheme://host or scheme://host:port in small letters, or *")
+        return origins
 
     @pydantic.model_validator(mode="after")
     def _plain_http_stays_on_this_machine(self) -> Self:

@@ -40,7 +40,11 @@ class Unauthenticated(VtnError):
 
 
 class Forbidden(VtnError):
-    """A valid token without the scope or role that the operation needs."""
+    """A valid token without the scope or role that the operation needs; `scope` where one would open it."""
+
+    def __init__(self, detail: str, scope: str | None = None) -> None:
+        super().__init__(detail)
+        self.scope = scope
 
 
 class NotFound(VtnError):

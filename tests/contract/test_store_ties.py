@@ -162,7 +162,7 @@ async def test_a_database_of_the_version_before_is_mended_tied_and_counted(opene
     await put(store, old, new, one, owner, mine, said := report(one))
 
     def stray(connection):
-        to_version(connection, "0002")
+        to_version(connection, "0003")
         for words, values in (
             ("UPDATE events SET program_id = :to WHERE id = :id", {"to": new.id, "id": one.id}),
             (

@@ -195,7 +195,7 @@ async def test_what_is_no_http_basic_is_refused(nobody, text):
 
 
 async def test_the_get_of_3_0_0_is_gone_auth_17(nobody):
-    (await nobody.send("GET", "/auth/token", headers={"clientID": "c1", "clientSecret": "x"})).shows(404)
+    (await nobody.send("GET", "/auth/token", headers={"clientID": "c1", "clientSecret": "x"})).shows(405)
 
 
 # --- bad tokens ------------------------------------------------------------------------------------------------------

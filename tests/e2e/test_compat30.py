@@ -302,6 +302,31 @@ async def test_packed_prices_of_31_are_single_prices_on_301(old_bl, bl, old_prog
     ]
 
 
+WRITTEN_ON_301 = [
+    [{"id": 7, "payloads": [{"type": "PRICE", "values": [2.0, 3.0]}]}],
+    [
+        {"id": 9, "intervalPeriod": {"start": "2026-07-15T16:00:00Z", "duration": "PT1H"}, "payloads": []},
+        {"id": 4, "payloads": [{"type": "GHG", "values": [1.0, 2.0, 3.0]}]},
+    ],
+]
+
+
+@pytest.mark.parametrize("intervals", WRITTEN_ON_301)
+async def test_an_event_written_on_301_comes_back_there_as_it_was_written(old_bl, bl, old_program, intervals):
+    body = {"programID": old_program["id"], "intervalPeriod": PERIOD, "intervals": intervals}
+    made = await old_bl.made("/events", body)
+    path = f"/events/{made['id']}"
+    assert made["intervals"] == intervals
+    assert (await old_bl.get(path)).json["intervals"] == intervals
+    assert (await old_bl.get(f"/events?programID={old_program['id']}")).json[0]["intervals"] == intervals
+    assert (await old_bl.put(path, {**body, "priority": 2})).shows(200).json["intervals"] == intervals
+    assert (await bl.get(path)).json["intervals"] == intervals
+    content = {key: value for key, value in (await bl.get(path)).json.items() if key in {*body, "targets"}}
+    on_31 = {**content, "intervals": [{**PRICES[0], "payloads": [{"type": "PRICE", "values": [1.0, 2.0]}]}]}
+    (await bl.put(path, on_31)).shows(200)
+    assert len((await old_bl.get(path)).json["intervals"]) == 2
+
+
 async def test_a_report_of_31_names_its_program_on_301(old_bl, c1, old_event):
     made = await c1.made("/reports", {"eventID": old_event["id"], "clientName": "x", "resources": []})
     assert (await old_bl.get(f"/reports/{made['id']}")).json["programID"] == old_event["programID"]

@@ -26,8 +26,6 @@ SCHEMAS = "#/components/schemas/"
 REMEMBERED = 200
 REAL_PATH, REAL_REFERENCE, FRESH_NAME = 0.7, 0.85, 0.7
 NOT_ASKED = {
-    "unsupported_method": "the standard's table knows no 405; what is not there is 404",
-    "allow_header_conformance": "the same",
     "ensure_resource_availability": "the other client works on the same objects and deletes some",
 }
 

@@ -81,7 +81,7 @@ async def test_a_connection_serves_many_answers(connect, path):
 async def test_an_unchanged_answer_has_no_body_and_announces_none(connect):
     status, said, _ = await _ask(await connect(), "unchanged")
     assert status == "304 Not Modified"
-    assert said.keys() == {"ETag", "Vary", "X-Request-Id", "Date", "Server"}
+    assert said.keys() == {"ETag", "Vary", "Cache-Control", "X-Request-Id", "Date", "Server"}
 
 
 async def test_a_client_of_http_1_0_is_hung_up_on(connect):

@@ -8,7 +8,7 @@ import pytest
 
 from vtn.errors import Rejected
 from vtn.rules.admission import Strictness, admit
-from vtn.rules.compat30 import events, objects, targets
+from vtn.rules.compat30 import events, objects, side, targets
 from vtn.rules.compat30.targets import MOST_TYPES
 from vtn.service import compat30
 from vtn.wire import document
@@ -75,7 +75,7 @@ def test_a_loop_with_a_start_long_ago_is_not_searched_lap_by_lap():
     periods = [{"start": start, "duration": "PT15M"} for start in starts]
     payloads = [{"type": "PRICE", "values": [1]}]
     intervals = [{"id": at, "intervalPeriod": one, "payloads": payloads} for at, one in enumerate(periods)]
-    shown = events.show_event(event(duration="P9999Y", intervals=intervals), {}, NOW)["intervals"]
+    shown = events.show_event(event(duration="P9999Y", intervals=intervals), side.NOTHING, NOW)["intervals"]
     assert shown[0]["intervalPeriod"]["start"] == "2026-07-20T00:00:00.000000Z"
 
 

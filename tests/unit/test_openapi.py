@@ -61,7 +61,7 @@ JUDGED = [
     (ObjectType.SUBSCRIPTION, {"clientName": "c"}, False),
     (ObjectType.VEN, {"objectType": "VEN_VEN_REQUEST", "venName": "v"}, True),
     (ObjectType.VEN, {"objectType": "VEN", "venName": "v"}, False),
-    (ObjectType.RESOURCE, {"objectType": "BL_RESOURCE_REQUEST", "resourceName": "r", "venID": "v"}, False),
+    (ObjectType.RESOURCE, {"objectType": "BL_RESOURCE_REQUEST", "resourceName": "r", "venID": "v"}, True),
 ]
 
 

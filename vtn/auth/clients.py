@@ -85,10 +85,13 @@ class Registry:
         client = self._clients.get(client_id or "")
         return client if client and not client.revoked else None
 
-    async def add(self, client_id: str, role: Role, scopes: tuple[str, ...], *, at: str) -> str:
+    async def add(
+        self, client_id: str, role: Role, scopes: tuple[str, ...], *, at: str, fixed_scopes: bool = False
+    ) -> str:
         """Register a client and return its secret, which is shown once and stored only as a hash."""
-        secret = new_secret()
-        await self._register(Client(client_id, role, scopes, hash_secret(secret), at, valid_from_s=time.time()))
+        secret, now_s = new_secret(), time.time()
+        proof = hash_secret(secret)
+        await self._register(Client(client_id, role, scopes, proof, at, valid_from_s=now_s, fixed_scopes=fixed_scopes))
         return secret
 
     async def add_external(
@@ -108,7 +111,9 @@ class Registry:
             if not held.revoked:
                 raise Conflict(f"a client named {held.client_id!r} exists")
             if held.role is not fresh.role:
-                words = f"a {held.role.value} client named {held.client_id!r} was revoked and its objects are still there"
+                words = (
+                    f"a {held.role.value} client named {held.client_id!r} was revoked and its objects are still there"
+                )
                 raise Conflict(f"{words}: add it with --role {held.role.value}, or choose another name")
             return dataclasses.replace(fresh, valid_from_s=max(fresh.valid_from_s, time.time()))
 

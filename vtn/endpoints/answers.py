@@ -16,6 +16,7 @@ from aiohttp.http import SERVER_SOFTWARE
 from vtn.endpoints import requestid
 from vtn.endpoints.coding import GZIP, gzip_tag, gzipped
 from vtn.endpoints.memo import Text
+from vtn.endpoints.sharing import PRIVATE, headers_of
 
 MEDIA_TYPE = "application/json"
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
@@ -29,8 +30,11 @@ class JsonAnswer(web.StreamResponse):
     """A JSON text as an answer; without a body (304), the word that the client has it already.
 
     `text` is where the bytes are remembered, if they are; its compressed form is kept there too. `varies` tells caches
-    that the answer has a compressed and a plain form; one with an ETag always does.
+    that the answer has a compressed and a plain form; one with an ETag always does. `shared` are the header lines that
+    say who may keep or read it beside the client.
     """
+
+    shared = PRIVATE
 
     _coded = False
     _sent = False
@@ -87,7 +91,7 @@ class JsonAnswer(web.StreamResponse):
             lines = self._lines()
         else:
             lines = text.lines = text.lines or self._lines()
-        own = f"{ASKED}{requestid.current()}\r\nDate: {rfc822_formatted_time()}{SERVED}"
+        own = f"{self.shared}{ASKED}{requestid.current()}\r\nDate: {rfc822_formatted_time()}{SERVED}"
         return f"{status}{lines}{own}".encode() + self._shown()
 
     def _lines(self) -> str:
@@ -102,7 +106,8 @@ class JsonAnswer(web.StreamResponse):
         if self._etag:
             self.headers["ETag"] = self._etag
         if self.varies:
-            self.headers["Vary"] = "Accept-Encoding"
+            self.headers.add("Vary", "Accept-Encoding")
+        self.headers.extend(headers_of(self.shared))
         if self._coded:
             self.headers["Content-Encoding"] = GZIP
         if self.body is not None:

@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from vtn.config import Mqtt
-from vtn.endpoints.door import AiohttpHandler, Hall, read_body
+from vtn.endpoints.door import AiohttpHandler, Hall, credentials, read_body
 from vtn.errors import Fault, Rejected, TooLarge, Unauthenticated, VtnError
 from vtn.rules import topics
 from vtn.storage.ports import Client, Role
@@ -214,10 +214,10 @@ async def _question(request: web.Request) -> Question:
 def _basic_password(header: str) -> str:
     """The password of HTTP Basic, whatever the user's name; empty without one."""
     try:
-        text = base64.b64decode(header.removeprefix("Basic "), validate=True).decode()
+        text = base64.b64decode(credentials(header, "basic") or "", validate=True).decode()
     except (binascii.Error, ValueError):
         return ""
-    return text.partition(":")[2] if header.startswith("Basic ") else ""
+    return text.partition(":")[2]
 
 
 def _same(given: str, held: str) -> bool:

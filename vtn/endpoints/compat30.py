@@ -15,7 +15,6 @@ from vtn.auth.tokens import Principal
 from vtn.endpoints.answers import JsonAnswer
 from vtn.endpoints.coding import held_tag
 from vtn.endpoints.door import AiohttpHandler, Caller, Hall, Handler, guarded, json_answer, read_json
-from vtn.endpoints.listening import expected
 from vtn.endpoints.memo import NEVER, AnswerMemo
 from vtn.endpoints.paging import LONGEST_NAME, QueryRules, as_filter, object_id, read_query
 from vtn.errors import Fault, Rejected
@@ -40,13 +39,13 @@ Writer = Callable[[Face, Principal, Any], Awaitable[bytes]]
 Rewriter = Callable[[Face, Principal, str, Any], Awaitable[bytes]]
 
 
-def mount(app: web.Application, hall: Hall, face: Face, token: AiohttpHandler) -> None:
-    """Add the 31 operations of 3.0.1 to the application; `token` is the handler of 3.1, limits and all."""
+def mount(add: Callable[[str, str, AiohttpHandler], None], hall: Hall, face: Face, token: AiohttpHandler) -> None:
+    """Add the 31 operations of 3.0.1, each by method and path; `token` is the handler of 3.1, limits and all."""
     handlers = {**_collections(face), **_resources(face)}
-    app.router.add_post(f"{BASE_PATH}/auth/token", token, expect_handler=expected)
+    add("POST", f"{BASE_PATH}/auth/token", token)
     for operation in OPERATIONS_301:
         handler = guarded(hall, operation, handlers[operation.method, operation.path])
-        app.router.add_route(operation.method, BASE_PATH + operation.path, handler, expect_handler=expected)
+        add(operation.method, BASE_PATH + operation.path, handler)
 
 
 def _collections(face: Face) -> dict[tuple[str, str], Handler]:

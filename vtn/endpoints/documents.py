@@ -5,11 +5,14 @@ import zlib
 from collections.abc import Mapping, Sequence
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from vtn.endpoints import reader
+from vtn.endpoints.answers import JsonAnswer
 from vtn.endpoints.coding import GZIP, GZIP_FORMAT, takes_gzip
-from vtn.endpoints.door import AiohttpHandler, Hall, json_answer
+from vtn.endpoints.door import AiohttpHandler, Hall
 from vtn.endpoints.openapi import Facts, document
+from vtn.endpoints.sharing import DOCUMENT, CrossOrigin, headers_of
 from vtn.wire.document import render
 
 
@@ -27,30 +30,36 @@ def published_facts(hall: Hall, root_url: str, bases: Sequence[str]) -> Facts:
     )
 
 
-def documents(facts: Facts, *, may_pack: bool) -> Mapping[str, AiohttpHandler]:
+def documents(facts: Facts, cross_origin: CrossOrigin, *, may_pack: bool) -> Mapping[str, AiohttpHandler]:
     """The handlers by path, rendered once; the page is compressed for who takes that and if it `may_pack`."""
     whole = document(facts, with_root=True)
-    found = {"/openapi.json": _json(render(whole)), "/docs": _page(reader.page(whole).encode(), may_pack=may_pack)}
+    page = _page(reader.page(whole).encode(), cross_origin, may_pack=may_pack)
+    found = {"/openapi.json": _json(render(whole), cross_origin), "/docs": page}
     for base in facts.bases:
         only = dataclasses.replace(facts, bases=(base,))
-        found[f"{base}/openapi.json"] = _json(render(document(only, with_root=False)))
+        found[f"{base}/openapi.json"] = _json(render(document(only, with_root=False)), cross_origin)
     return found
 
 
-def _json(body: bytes) -> AiohttpHandler:
-    async def handle(_request: web.Request) -> web.StreamResponse:
-        return json_answer(body)
+def _json(body: bytes, cross_origin: CrossOrigin) -> AiohttpHandler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        answer = JsonAnswer(body)
+        answer.shared = DOCUMENT + cross_origin.lines(request.headers.get("Origin"))
+        return answer
 
     return handle
 
 
-def _page(body: bytes, *, may_pack: bool) -> AiohttpHandler:
+def _page(body: bytes, cross_origin: CrossOrigin, *, may_pack: bool) -> AiohttpHandler:
     packed = zlib.compress(body, wbits=GZIP_FORMAT)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        headers = {**reader.HEADERS, "Vary": "Accept-Encoding"}
+        lines = DOCUMENT + cross_origin.lines(request.headers.get("Origin"))
+        headers = CIMultiDict({**reader.HEADERS, "Vary": "Accept-Encoding"})
+        headers.extend(headers_of(lines))
         if may_pack and takes_gzip(request.headers.get("Accept-Encoding", "")):
-            return web.Response(body=packed, headers={**headers, "Content-Encoding": GZIP})
+            headers["Content-Encoding"] = GZIP
+            return web.Response(body=packed, headers=headers)
         return web.Response(body=body, headers=headers)
 
     return handle

@@ -24,16 +24,15 @@ from vtn.endpoints.answers import JsonAnswer
 from vtn.endpoints.coding import plain_body, takes_gzip
 from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.problems import problem, refusal
+from vtn.endpoints.sharing import PRIVATE_OF_TWO, PUBLIC_OF_TWO, CrossOrigin
 from vtn.endpoints.tally import Tallies
 from vtn.errors import Fault, Rejected, TooLarge, TooSlow, Unauthenticated, VtnError
-from vtn.rules.scopes import Operation, is_public_read, require
+from vtn.rules.scopes import Operation, is_public_read, require, tells_where_to_listen
 from vtn.service.compat30 import Face
 from vtn.service.core import Core
 from vtn.wire import document
 
 log = logging.getLogger("vtn.http")
-BEARER = "Bearer "
-BEARER_CHARS = len(BEARER)
 NO_PROOF = "an access token is needed: Authorization: Bearer <token>"
 NOBODY = Principal("", is_bl=False, scopes=frozenset({"read_targets"}), expires_at_s=float("inf"))
 PATIENCE_S = web.AppKey("patience_s", float)
@@ -42,7 +41,10 @@ UNCOUNTED = "other"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hall:
-    """What the endpoints share; `face301` serves OpenADR 3.0.1 from the same store."""
+    """What the endpoints share; `face301` serves OpenADR 3.0.1 from the same store.
+
+    `public_topics`: whether the broker lets everyone in, so that whoever may listen may learn where.
+    """
 
     core: Core
     desk: TokenDesk
@@ -54,6 +56,14 @@ class Hall:
     patience_s: float = 30.0
     tallies: Tallies = dataclasses.field(default_factory=Tallies)
     face301: Face | None = None
+    cross_origin: CrossOrigin = dataclasses.field(default_factory=CrossOrigin)
+    public_topics: bool = False
+
+    def is_public(self, operation: Operation) -> bool:
+        """Whether nobody in particular may call it: public data, and where it is told of by a broker for everyone."""
+        return self.auth.anonymous_read and (
+            is_public_read(operation) or (self.public_topics and tells_where_to_listen(operation))
+        )
 
 
 @dataclasses.dataclass(slots=True)
@@ -76,6 +86,7 @@ AiohttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def guarded(hall: Hall, operation: Operation, handler: Handler) -> AiohttpHandler:
     """The handler of an operation, behind authentication, authorisation and the catching of failures."""
+    public = hall.is_public(operation)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
@@ -84,9 +95,13 @@ def guarded(hall: Hall, operation: Operation, handler: Handler) -> AiohttpHandle
             core = hall.core
             if core.model.seq != core.store.shared_head():
                 await core.model.current(core.store)
-            return await handler(Caller(request, principal, hall))
+            answer = await handler(Caller(request, principal, hall))
         except VtnError as error:
             return refusal(error, media_type=hall.problem_media_type)
+        if public and isinstance(answer, JsonAnswer):
+            origin = hall.cross_origin.lines(request.headers.get("Origin"))
+            answer.shared = (PUBLIC_OF_TWO if principal is NOBODY else PRIVATE_OF_TWO) + origin
+        return answer
 
     return caught(hall, handle, operation.name)
 
@@ -117,6 +132,17 @@ def caught(hall: Hall, handler: AiohttpHandler, name: str = UNCOUNTED) -> Aiohtt
     return handle
 
 
+def credentials(header: str, scheme: str) -> str | None:
+    """What follows the scheme in an Authorization header, whatever the scheme's case (RFC 9110, 11.1); None: another.
+
+    `scheme` is given in lower case.
+    """
+    length = len(scheme)
+    if header[:length].lower() != scheme or header[length : length + 1] not in {" ", ""}:
+        return None
+    return header[length:].strip()
+
+
 async def authenticate(hall: Hall, request: web.Request, operation: Operation) -> Principal:
     """Who asks, as the registry knows it at this moment: by bearer token, by certificate, or nobody (AUTH-26)."""
     if hall.registry.generation != hall.core.store.client_generation():
@@ -124,9 +150,9 @@ async def authenticate(hall: Hall, request: web.Request, operation: Operation) -
     header = request.headers.get("Authorization")
     if header is None:
         return _tokenless(hall, request, operation)
-    if not header.startswith(BEARER):
+    token = credentials(header, "bearer")
+    if token is None:
         raise Unauthenticated(NO_PROOF)
-    token = header[BEARER_CHARS:].strip()
     principal = hall.desk.recall(token) or await hall.desk.admit(token)
     if hall.auth.certificate_clients and _certified(hall, request)[0] not in {None, principal.client_id}:
         raise Unauthenticated("the access token is not that of the client certificate's client")
@@ -144,7 +170,7 @@ def _tokenless(hall: Hall, request: web.Request, operation: Operation) -> Princi
     client_id, certificate = _certified(hall, request)
     if client := hall.registry.standing(client_id):
         return in_person(client, dies_at_s(certificate), time.time())
-    if client_id is None and hall.auth.anonymous_read and is_public_read(operation):
+    if client_id is None and hall.is_public(operation):
         return NOBODY
     raise Unauthenticated(NO_PROOF)
 

@@ -17,8 +17,10 @@ from aiohttp import web
 
 from vtn.auth.clients import secret_matches
 from vtn.auth.limits import TokenLimits, address_name
-from vtn.endpoints.door import AiohttpHandler, Hall, json_answer, read_body
+from vtn.endpoints.answers import JsonAnswer
+from vtn.endpoints.door import AiohttpHandler, Hall, credentials, read_body
 from vtn.endpoints.problems import problem, refusal
+from vtn.endpoints.sharing import DOCUMENT
 from vtn.errors import Rejected, TooLarge, VtnError
 from vtn.rules.scopes import askable, grantable
 from vtn.storage.ports import Client
@@ -28,6 +30,7 @@ FORM = "application/x-www-form-urlencoded"
 LONGEST_FIELD = 4096
 LONGEST_FORM = 65_536
 MOST_FIELDS = 32
+BASIC = 'Basic realm="access tokens", charset="UTF-8"'
 FIELDS = ("grant_type", "client_id", "client_secret", "scope")
 CONCURRENT_CHECKS = 2
 LONGEST_QUEUE = 50
@@ -56,7 +59,9 @@ def auth_server(token_url: str) -> AiohttpHandler:
     body = document.render({"tokenURL": token_url})
 
     async def handle(_request: web.Request) -> web.StreamResponse:
-        return json_answer(body)
+        answer = JsonAnswer(body)
+        answer.shared = DOCUMENT
+        return answer
 
     return handle
 
@@ -69,7 +74,7 @@ def auth_token(hall: Hall) -> AiohttpHandler:
         try:
             return await (counter.serve(request) if counter else _elsewhere(hall))
         except OAuthError as refused:
-            return _refused(refused, hall.problem_media_type)
+            return _refused(refused, hall.problem_media_type, _challenge(refused, request))
         except VtnError as error:
             return refusal(error, media_type=hall.problem_media_type)
 
@@ -124,9 +129,9 @@ def _in_time(wait_s: float) -> None:
 def _granted(hall: Hall, client: Client, form: Mapping[str, str]) -> web.Response:
     requested = form.get("scope", "").split()
     granted, refused = grantable(requested, askable(client.scopes))
-    if refused:
+    if refused and not client.fixed_scopes:
         raise OAuthError("invalid_scope", f"this client may not have the scope {refused[0][:128]!r}")
-    scopes = granted or client.scopes
+    scopes = client.scopes if client.fixed_scopes else granted or client.scopes
     token, lifetime_s = hall.desk.issue(client, scopes)
     answer: dict[str, Any] = {
         "access_token": token,
@@ -164,10 +169,11 @@ def _form(body: bytes) -> dict[str, list[str]]:
 
 def _basic(header: str | None) -> dict[str, str]:
     """Client credentials from HTTP Basic (RFC 6749, 2.3.1), which the client may use instead of form fields."""
-    if header is None or not header.startswith("Basic "):
+    pair = None if header is None else credentials(header, "basic")
+    if pair is None:
         return {}
     try:
-        text = base64.b64decode(header.removeprefix("Basic "), validate=True).decode()
+        text = base64.b64decode(pair, validate=True).decode()
     except ValueError:
         raise OAuthError("invalid_client", "header.Authorization: is not HTTP Basic", HTTPStatus.UNAUTHORIZED) from None
     client_id, _, secret = text.partition(":")
@@ -186,9 +192,15 @@ def _complete(fields: dict[str, str]) -> dict[str, str]:
     return fields
 
 
-def _refused(refused: OAuthError, media_type: str) -> web.Response:
+def _challenge(refused: OAuthError, request: web.Request) -> str | None:
+    """The scheme that the client used, if its credentials came in the header; none for those in the form (5.2)."""
+    in_header = credentials(request.headers.get("Authorization", ""), "basic") is not None
+    return BASIC if in_header and refused.status is HTTPStatus.UNAUTHORIZED else None
+
+
+def _refused(refused: OAuthError, media_type: str, challenge: str | None) -> web.Response:
     extra = {"error": refused.error, "error_description": refused.description}
-    answer = problem(refused.status, refused.description, media_type=media_type, extra=extra)
+    answer = problem(refused.status, refused.description, media_type=media_type, extra=extra, challenge=challenge)
     if refused.wait_s is not None:
         answer.headers["Retry-After"] = str(math.ceil(refused.wait_s))
     return answer

@@ -22,15 +22,24 @@ STATUSES: Mapping[type[errors.VtnError], HTTPStatus] = {
     errors.TooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+AUTHENTICATE = "WWW-Authenticate"
+CHALLENGE = 'Bearer error="invalid_token"'
 MEDIA_TYPE = "application/json"
 OUT_OF_REACH = "the server cannot reach its database; a write may or may not have taken effect"
 
 
 def problem(
-    status: HTTPStatus, detail: str, *, media_type: str = MEDIA_TYPE, extra: Mapping[str, Any] | None = None
+    status: HTTPStatus,
+    detail: str,
+    *,
+    media_type: str = MEDIA_TYPE,
+    extra: Mapping[str, Any] | None = None,
+    challenge: str | None = None,
 ) -> web.Response:
-    """A problem answer; `instance` is the request's id, which its log lines and its answer's head carry too."""
+    """A problem answer; `instance` is the request's id, which its log lines and its answer's head carry too.
+
+    No cache keeps it. `challenge` says by which scheme the client may prove who it is, if a 401 or 403 is to say so.
+    """
     content = {
         "type": "about:blank",
         "title": status.phrase,
@@ -39,8 +48,8 @@ def problem(
         "instance": requestid.urn(),
         **(extra or {}),
     }
-    headers = {"Content-Type": media_type, requestid.HEADER: requestid.current()}
-    headers |= CHALLENGE if status is HTTPStatus.UNAUTHORIZED else {}
+    headers = {"Content-Type": media_type, requestid.HEADER: requestid.current(), "Cache-Control": "no-store"}
+    headers |= {AUTHENTICATE: challenge} if challenge else {}
     return web.Response(status=status, body=document.render(content), headers=headers)
 
 
@@ -49,4 +58,14 @@ def refusal(error: errors.VtnError, *, media_type: str = MEDIA_TYPE) -> web.Resp
     status = STATUSES.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     faults = [{"path": f.path, "rule": f.rule} for f in error.faults] if isinstance(error, errors.Rejected) else []
     detail = OUT_OF_REACH if status is HTTPStatus.SERVICE_UNAVAILABLE else str(error)
-    return problem(status, detail, media_type=media_type, extra={"errors": faults} if faults else None)
+    extra = {"errors": faults} if faults else None
+    return problem(status, detail, media_type=media_type, extra=extra, challenge=_challenge(error))
+
+
+def _challenge(error: errors.VtnError) -> str | None:
+    """What RFC 6750, 3.1 says of a bearer token that does not hold, or holds too little."""
+    if isinstance(error, errors.Unauthenticated):
+        return CHALLENGE
+    if isinstance(error, errors.Forbidden) and error.scope:
+        return f'Bearer error="insufficient_scope", scope="{error.scope}"'
+    return None

@@ -1,5 +1,6 @@
 """All routes of the top node, from the table of operations, under every base path of a version."""
 
+import functools
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -15,6 +16,7 @@ from vtn.endpoints.openapi import AUTH_SERVER, AUTH_TOKEN
 from vtn.endpoints.problems import problem
 from vtn.rules.scopes import OPERATIONS
 
+LONGEST_METHOD = 32
 NO_HOOKS: Mapping[str, AiohttpHandler] = {}
 BASE_PATHS = ("/openadr3/3.1.0", "/openadr3/3.1.1")
 
@@ -39,15 +41,17 @@ def build(
     token = caught(hall, auth_token(hall), AUTH_TOKEN.name)
     for base in BASE_PATHS:
         server = auth_server(hall.auth.token_url or f"{root_url}{base}/auth/token")
-        app.router.add_get(f"{base}/auth/server", caught(hall, server, AUTH_SERVER.name), expect_handler=expected)
-        app.router.add_post(f"{base}/auth/token", token, expect_handler=expected)
+        _add(app, "GET", f"{base}/auth/server", caught(hall, server, AUTH_SERVER.name))
+        _add(app, "POST", f"{base}/auth/token", token)
         _add_operations(app, base, hall, handlers)
     if hall.face301 is not None:
-        compat30.mount(app, hall, hall.face301, token)
-    published = documents(published_facts(hall, root_url, BASE_PATHS), may_pack=hall.gzip_from_bytes > 0)
+        compat30.mount(functools.partial(_add, app), hall, hall.face301, token)
+    facts = published_facts(hall, root_url, BASE_PATHS)
+    published = documents(facts, hall.cross_origin, may_pack=hall.gzip_from_bytes > 0)
     _add_pages(app, hall, {**pages, **published})
     for path, hook in hooks.items():
-        app.router.add_post(path, caught(hall, hook, "brokerHook"), expect_handler=expected)
+        _add(app, "POST", path, caught(hall, hook, "brokerHook"))
+    _add_other_methods(app, hall)
     app.router.add_route("*", "/{anything:.*}", caught(hall, _no_such_thing(hall)), expect_handler=expected)
     return app
 
@@ -55,21 +59,52 @@ def build(
 def _add_operations(app: web.Application, base: str, hall: Hall, handlers: Mapping[str, Handler]) -> None:
     for operation in OPERATIONS:
         handler = guarded(hall, operation, handlers[operation.name])
-        app.router.add_route(operation.method, base + operation.path, handler, expect_handler=expected)
+        _add(app, operation.method, base + operation.path, handler)
 
 
 def _add_pages(app: web.Application, hall: Hall, pages: Mapping[str, AiohttpHandler]) -> None:
     for path, page in pages.items():
-        app.router.add_get(path, caught(hall, page, path.rpartition("/")[2]), expect_handler=expected)
+        _add(app, "GET", path, caught(hall, page, path.rpartition("/")[2]))
+
+
+def _add(app: web.Application, method: str, path: str, handler: AiohttpHandler) -> None:
+    """A route; whatever answers GET answers HEAD."""
+    for name in ("GET", "HEAD") if method == "GET" else (method,):
+        app.router.add_route(name, path, handler, expect_handler=expected)
+
+
+def _add_other_methods(app: web.Application, hall: Hall) -> None:
+    """Say of every known path which methods it has (RFC 9110, 9.3.7 and 15.5.6)."""
+    known: dict[str, set[str]] = {}
+    for resource in app.router.resources():
+        known.setdefault(resource.canonical, set()).update(route.method for route in resource)
+    for path, methods in known.items():
+        handler = caught(hall, _other_method(hall, ", ".join(sorted({*methods, "OPTIONS"}))))
+        app.router.add_route("*", path, handler, expect_handler=expected)
+
+
+def _other_method(hall: Hall, allow: str) -> AiohttpHandler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.method == "OPTIONS":
+            asked = request.headers.get("Origin"), request.headers.get("Access-Control-Request-Method")
+            headers = {"Allow": allow, "Cache-Control": "no-store", **hall.cross_origin.preflight(*asked)}
+            return web.Response(status=HTTPStatus.NO_CONTENT, headers=headers)
+        detail = f"this path answers {allow}, not {request.method[:LONGEST_METHOD]}"
+        answer = problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, media_type=hall.problem_media_type)
+        answer.headers["Allow"] = allow
+        return answer
+
+    return handle
 
 
 async def _with_request_id(_request: web.BaseRequest, answer: web.StreamResponse) -> None:
     answer.headers.setdefault(requestid.HEADER, requestid.current())
+    answer.headers.setdefault("Cache-Control", "no-store")
 
 
 def _no_such_thing(hall: Hall) -> AiohttpHandler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        detail = f"nothing answers {request.method} here"
+        detail = f"nothing answers {request.method[:LONGEST_METHOD]} here"
         return problem(HTTPStatus.NOT_FOUND, detail, media_type=hall.problem_media_type)
 
     return handle

@@ -18,7 +18,7 @@ from vtn.wire.event import EventRequest
 from vtn.wire.model import NOW, NOW_LITERALS, NULL_REFUSED, SPELLS_NOW, WireModel
 from vtn.wire.program import ProgramRequest
 from vtn.wire.report import ReportRequest
-from vtn.wire.resource import BlResourceRequest, OwnerlessResourceRequest, VenResourceRequest
+from vtn.wire.resource import BlResourceRequest, VenResourceRequest
 from vtn.wire.subscription import SubscriptionRequest
 from vtn.wire.ven import BlVenRequest, OwnerlessVenRequest, VenVenRequest
 
@@ -48,7 +48,7 @@ BL_VARIANTS = {
 }
 OWNERLESS_VARIANTS = {
     ObjectType.VEN: Variant("BL_VEN_REQUEST", OwnerlessVenRequest, SERVER_OWNED - {"clientID"}),
-    ObjectType.RESOURCE: Variant("BL_RESOURCE_REQUEST", OwnerlessResourceRequest, SERVER_OWNED - {"clientID"}),
+    ObjectType.RESOURCE: BL_VARIANTS[ObjectType.RESOURCE],
 }
 VEN_VARIANTS = {
     ObjectType.VEN: Variant("VEN_VEN_REQUEST", VenVenRequest, SERVER_OWNED | {"targets"}),

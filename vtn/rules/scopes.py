@@ -20,6 +20,8 @@ OTHER_SPELLINGS = {
 }
 STANDARD_SCOPES = frozenset({*BL_SCOPES, *VEN_SCOPES})
 
+LONGEST_LIST = 400
+
 BL_READS_ALL = frozenset({"read_targets", "read_ven_objects", "read_bl"})
 VEN_READS = frozenset({"read_targets", "read_ven_objects"})
 BL_ONLY = frozenset({"read_bl", "write_programs", "write_events"})
@@ -131,6 +133,11 @@ def is_public_read(operation: Operation) -> bool:
     return operation.method == "GET" and operation.scope == "read_targets"
 
 
+def tells_where_to_listen(operation: Operation) -> bool:
+    """Whether it names a broker or topics that every client may ask for."""
+    return operation.path.startswith("/notifiers") and operation.scope is None
+
+
 def standard_scope(scope: str) -> str:
     """A scope in the standard's spelling."""
     return OTHER_SPELLINGS.get(scope, scope)
@@ -150,7 +157,9 @@ def permits(operation: Operation, *, is_bl: bool, scopes: Collection[str]) -> bo
 def require(operation: Operation, *, is_bl: bool, scopes: Collection[str]) -> None:
     """Raise Forbidden unless the client may call the operation."""
     if not permits(operation, is_bl=is_bl, scopes=scopes):
-        raise Forbidden(f"this operation needs the scope {operation.scope}")
+        held = " ".join(sorted(scopes)) or "none"
+        detail = f"this operation needs the scope {operation.scope}; the token was given for: {held[:LONGEST_LIST]}"
+        raise Forbidden(detail, operation.scope)
 
 
 def askable(scopes: Collection[str]) -> frozenset[str]:

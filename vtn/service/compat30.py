@@ -97,10 +97,18 @@ def _remembering(kind: Kind, inward: Inward) -> Kind:
         return dataclasses.replace(kind, side=lambda draft, held: spoken_by(draft, given, held))
 
     def beside(draft: Draft, held: str | None) -> str | None:
-        types = {**side.read(held).types, **inward.types}
-        return side.write(side.still_applying(Side(types), draft.content))
+        before = side.read(held)
+        version = V301 if kind.type is ObjectType.EVENT and _times_anew(draft) else before.version
+        given = Side({**before.types, **inward.types}, version)
+        return side.write(side.still_applying(given, draft.content))
 
     return dataclasses.replace(kind, side=beside)
+
+
+def _times_anew(draft: Draft) -> bool:
+    """Whether a write gives the event a timing of its own; one that comes back as it was shown is the held one's."""
+    held = draft.held
+    return held is None or any(draft.content.get(key) != held.get(key) for key in events.TIMING)
 
 
 def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults: list[Fault], at: str = "$") -> Judged:

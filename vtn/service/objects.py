@@ -52,8 +52,10 @@ def _by_its_own_content(_core: Core, _content: Json) -> Index:
 
 
 def _what_still_applies(draft: Draft, held: str | None) -> str | None:
-    """A 3.1 write keeps the types of the targets that stay; it can give none itself."""
-    return None if held is None else side.write(side.still_applying(side.read(held), draft.content))
+    """A 3.1 write keeps the types of the targets that stay; it can give none itself, and its timing is of 3.1."""
+    if held is None:
+        return None
+    return side.write(side.still_applying(dataclasses.replace(side.read(held), version=None), draft.content))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ async def added(core: Core, kind: Kind, principal: Principal, content: Json) -> 
 def born(kind: Kind, draft: Draft, at: str) -> Record:
     """The record of a new object."""
     core, stored = draft.core, kind.prepare(draft.content, draft)
-    record = new_record(kind.type, core.new_id(), at, stored, _owner(kind, draft), index=kind.index(core, stored))
+    owner = _owner(kind, dataclasses.replace(draft, content=stored))
+    record = new_record(kind.type, core.new_id(), at, stored, owner, index=kind.index(core, stored))
     return _beside(kind, draft, stored, record)
 
 
@@ -159,7 +162,8 @@ def replacement(core: Core, kind: Kind, principal: Principal, object_id: str, co
         draft = Draft(core, principal, content, before)
         kept = {key: before[key] for key in kind.keep(principal) if key in before}
         fresh = {**kind.prepare(content, draft), **kept}
-        record = revised_record(stored, at, fresh, _owner(kind, draft), index=kind.index(core, fresh))
+        owner = _owner(kind, dataclasses.replace(draft, content=fresh))
+        record = revised_record(stored, at, fresh, owner, index=kind.index(core, fresh))
         return _beside(kind, draft, fresh, record)
 
     return Replace(kind.type, object_id, revise, kind.follow)

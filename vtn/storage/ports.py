@@ -113,7 +113,10 @@ class Role(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Client:
-    """A registered API client. Tokens issued before `valid_from_s` (Unix seconds) are dead."""
+    """A registered API client. Tokens issued before `valid_from_s` (Unix seconds) are dead.
+
+    With `fixed_scopes` its tokens have all of its scopes, whatever a token request asks for.
+    """
 
     client_id: str
     role: Role
@@ -122,6 +125,7 @@ class Client:
     created: str
     valid_from_s: float
     revoked: bool = False
+    fixed_scopes: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -206,6 +206,7 @@ class ClientRow(Base, table=True):
     created: str = Field(sa_type=KEY)
     valid_from_s: float = Field(sa_type=sqlalchemy.Double)
     revoked: bool
+    fixed_scopes: bool = Field(sa_column_kwargs={"server_default": sqlalchemy.false()})
 
 
 class CursorRow(Base, table=True):

@@ -4,7 +4,7 @@ from typing import Literal
 
 import pydantic
 
-from vtn.wire.model import Many, Metadata, Name, ObjectId, WireModel
+from vtn.wire.model import Many, Metadata, Name, ObjectId, Omittable, WireModel
 from vtn.wire.values import ValuesMap
 
 
@@ -17,20 +17,18 @@ class VenResourceRequest(WireModel):
     attributes: Many[ValuesMap] | None = None
 
 
-class OwnerlessResourceRequest(WireModel):
-    """A resource as Business Logic writes it on OpenADR 3.0.1, which knows no clientID."""
+class BlResourceRequest(WireModel):
+    """A resource as Business Logic writes it. The schema of 3.1.0 wants a clientID, 3.0.1 and 3.1.1 know none.
+
+    The owner is the ven's whatever is said; a clientID that is there must agree with it (RES-13).
+    """
 
     object_type: Literal["BL_RESOURCE_REQUEST"] = pydantic.Field(alias="objectType")
     resource_name: Name = pydantic.Field(alias="resourceName")
     ven_id: ObjectId = pydantic.Field(alias="venID")
     targets: Many[Name] | None = None
     attributes: Many[ValuesMap] | None = None
-
-
-class BlResourceRequest(OwnerlessResourceRequest):
-    """A resource as Business Logic writes it."""
-
-    client_id: Name = pydantic.Field(alias="clientID")
+    client_id: Omittable[Name] = pydantic.Field(None, alias="clientID")
 
 
 class Resource(Metadata):

@@ -10,7 +10,7 @@ from typing import Any
 
 from vtn.errors import Fault
 from vtn.rules.compat30 import periods, targets
-from vtn.rules.compat30.side import Types
+from vtn.rules.compat30.side import V301, Side, Types
 from vtn.rules.compat30.unrolling import Unrolled, unrolled
 from vtn.wire import document
 from vtn.wire.interval import BEGINNING, parse_duration, parse_start
@@ -47,15 +47,15 @@ def _request(request: Any, position: int, types: dict[str, tuple[str, ...]], fau
     return {key: value for key, value in flat.items() if key != UNSEEN}
 
 
-def show_event(content: Mapping[str, Any], types: Types, now: datetime) -> Json:
-    """A 3.0.1 event made of a 3.1 one, as of an instant."""
-    written = unrolled(content)
+def show_event(content: Mapping[str, Any], side: Side, now: datetime) -> Json:
+    """A 3.0.1 event made of a 3.1 one, as of an instant; timing that 3.0.1 wrote comes back as it was written."""
+    written = None if side.version == V301 else unrolled(content)
     intervals = content.get("intervals") or [] if written is None else written.shown(now)
     rest = {key: value for key, value in content.items() if key != "duration"}
     event = periods.show_periods({**rest, "intervals": intervals}, ("intervals",))
     if event.get("reportDescriptors"):
-        event["reportDescriptors"] = [_shown_request(one, types) for one in event["reportDescriptors"]]
-    return targets.with_typed(event, types)
+        event["reportDescriptors"] = [_shown_request(one, side.types) for one in event["reportDescriptors"]]
+    return targets.with_typed(event, side.types)
 
 
 def _shown_request(request: Mapping[str, Any], types: Types) -> Json:

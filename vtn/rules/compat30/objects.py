@@ -146,7 +146,7 @@ def _shown_program(content: Json, side: Side, _around: Around) -> Json:
 
 
 def _shown_event(content: Json, side: Side, around: Around) -> Json:
-    return events.show_event(content, side.types, around.now)
+    return events.show_event(content, side, around.now)
 
 
 def _shown_report(content: Json, _side: Side, around: Around) -> Json:

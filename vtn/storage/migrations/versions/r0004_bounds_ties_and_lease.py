@@ -5,8 +5,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 OWNED = {"RESOURCE": "resources", "REPORT": "reports", "SUBSCRIPTION": "subscriptions"}
