@@ -25,6 +25,7 @@ from vtn.config import Server, Settings
 from vtn.endpoints import health, metrics, requestid
 from vtn.endpoints.brokerhooks import broker_hooks
 from vtn.endpoints.door import AiohttpHandler, Hall
+from vtn.endpoints.insiders import everyone, insider
 from vtn.endpoints.listening import Runner, impatient
 from vtn.endpoints.notifiers import Notifiers
 from vtn.endpoints.paging import QueryRules
@@ -264,10 +265,12 @@ def _application(settings: Settings, hall: Hall, notifying: station.Station, url
 def _pages(settings: Settings, hall: Hall, notifying: station.Station) -> Mapping[str, AiohttpHandler]:
     """What is read at the root, beside the documents: how this server is and what it did."""
     looks = health.looks(hall.core, settings.server.var, notifying.figures, time.monotonic)
-    pages = {"/health": health.health(health.Checkup(looks, time.monotonic), importlib.metadata.version("evtn"))}
+    checkup, version = health.Checkup(looks, time.monotonic), importlib.metadata.version("evtn")
+    inside = insider(hall)
+    pages = {"/health": health.health(checkup, version, inside)}
     if settings.server.metrics != "off":
-        everyone = settings.server.metrics == "everyone"
-        pages["/metrics"] = metrics.metrics(hall, notifying.figures, for_everyone=everyone)
+        scrapers = everyone if settings.server.metrics == "everyone" else inside
+        pages["/metrics"] = metrics.metrics(hall, notifying.figures, scrapers)
     return pages
 
 

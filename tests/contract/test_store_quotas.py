@@ -97,7 +97,7 @@ async def test_a_report_that_is_replaced_by_a_larger_one_is_judged_too(opened):
 
 
 PER_CLIENT = {
-    "resources": lambda owner: resource(owner),
+    "resources": resource,
     "subscriptions": lambda owner: subscription(client_id=owner.client_id),
 }
 

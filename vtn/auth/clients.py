@@ -101,7 +101,7 @@ class Registry:
         await self._register(Client(client_id, role, scopes, EXTERNAL + issuer, at, valid_from_s=0.0))
 
     async def _register(self, client: Client) -> None:
-        """Store a client. One that was revoked is registered anew, in the same role, for its objects are still there."""
+        """Store a client. One that was revoked is registered anew, in its role: its objects are still there."""
         defaults = BL_SCOPES if client.role is Role.BL else VEN_SCOPES
         fresh = dataclasses.replace(client, scopes=client.scopes or defaults)
 
@@ -156,6 +156,8 @@ def standing(client: Client | None, client_id: str) -> Client:
     """The client; NotFound when nobody registered it, Conflict when it was revoked."""
     found = known(client, client_id)
     if found.revoked:
-        again = f"`vtn client add {client_id} --role {found.role.value}{' --external' if external(found) else ''}`"
+        issuer = found.secret_hash.removeprefix(EXTERNAL)
+        proof = (f" --issuer {issuer}" if issuer else " --external") if external(found) else ""
+        again = f"`vtn client add {client_id} --role {found.role.value}{proof}`"
         raise Conflict(f"the client {client_id!r} was revoked; {again} lets it in again with its objects")
     return found

@@ -86,7 +86,7 @@ def conflict(connection: Connection, records: Sequence[Record], grown: Growth, b
 
 
 def tied(connection: Connection, record: Record) -> bool:
-    """Whether what a record shares with the object it points at is still the same; one that is gone is not told here."""
+    """Whether what a record shares with what it points at is still the same; what is gone is not told here."""
     tie = TIES[record.kind]
     parent = OBJECTS[tie.to]
     found = select(parent.c[tie.shared]).where(parent.c.id == getattr(record, tie.column))

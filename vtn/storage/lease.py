@@ -24,7 +24,7 @@ from vtn.wire.interval import print_date_time
 
 T = TypeVar("T")
 THE_ROW = 1
-RENEWED_AFTER, TRUSTED_FOR = 0.25, 0.75  # parts of the time of a lease
+RENEWED_AFTER, LATE_AFTER, TRUSTED_FOR = 0.25, 0.6, 0.75  # parts of the time of a lease
 NOBODY = ""
 
 
@@ -158,7 +158,8 @@ class LeaderLease:
         known = await self._database.read(read)
         if known is None or known.holder == NOBODY:
             return None
-        return Leader(known.holder, known.since, known.term, self._quiet_s(known))
+        quiet_s = self._quiet_s(known)
+        return Leader(known.holder, known.since, known.term, quiet_s, late=quiet_s > LATE_AFTER * self._lease_s)
 
     async def leave(self) -> None:
         """Lead no more, and say so."""

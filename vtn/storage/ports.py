@@ -202,13 +202,14 @@ class Backlog:
 class Leader:
     """Who relays and keeps time: which process, since when (its own clock), for the how-manieth leader's term.
 
-    `quiet_s` is for how long this process has seen no sign of it.
+    `quiet_s` is for how long this process has seen no sign of it; `late` when that is longer than it should be.
     """
 
     holder: str
     since: str
     term: int
     quiet_s: float = 0.0
+    late: bool = False
 
 
 class Store(Protocol):
