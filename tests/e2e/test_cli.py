@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from vtn_process import Party, QUIET, VTN, Vtn, add_client, copy_of, environment, fresh, run_cli
+from vtn_process import QUIET, VTN, Party, Vtn, add_client, copy_of, environment, fresh, run_cli
 
 from vtn.app import running
 from vtn.config import Mqtt, Server, Settings, Storage
