@@ -21,7 +21,7 @@ T = TypeVar("T")
 Json = dict[str, Any]
 Index = Mapping[str, str | None]
 NO_INDEX: Index = {}
-MOST_JUDGEMENTS = 5
+MOST_JUDGEMENTS = 20
 DEFAULT_QUOTAS = ClientQuotas()
 
 COLUMNS: Mapping[ObjectType, Mapping[str, str]] = {
