@@ -14,7 +14,7 @@ from vtn.errors import OverQuota, VtnError
 from vtn.storage.ports import All, Create, Delete, Replace
 from vtn.storage.records import PACKED_FROM_BYTES
 from vtn.storage.tables import ARCHIVE, LOG, OBJECTS, USAGE
-from vtn.storage.usage import FullAccounts, growth
+from vtn.storage.usage import FullAccounts, growth, limits, rows, rows_of_new
 from vtn.wire.enumerations import ObjectType
 
 BODY = b'{"n": 1.50}'
@@ -350,3 +350,16 @@ async def test_the_archive_is_pruned_by_age(opened):
     assert await store.prune_archive(instant(3)) == 3
     assert [(at, record.id) for at, record in await store.archived()] == [(instant(3), said[3].id)]
     assert (await counted(store))["ven-1", "ARCHIVE"] == (1, SIZE)
+
+
+def test_new_objects_are_counted_alike_in_both_ways():
+    bounds = limits(ClientQuotas())
+    owner, on = ven(), event(program())
+    for some in (
+        [program(), program()],
+        [ven(client_id=None), owner],
+        [resource(owner), resource(owner, client_id=None)],
+        [report(on, client_id=f"ven-{n % 3}", body=body_of(10 + n)) for n in range(9)],
+        [subscription(body=entries(n)) for n in range(4)],
+    ):
+        assert rows_of_new(some, bounds) == rows(growth((None, one) for one in some), bounds)

@@ -59,6 +59,8 @@ def created_kind(job: Job) -> ObjectType | None:
 
 def _loose(record: Record) -> bool:
     """Whether the database cannot judge the record's tie, because nobody owns it: a reference of nulls always holds."""
+    if record.client_id is not None:
+        return False
     tie = TIES.get(record.kind)
     return tie is not None and getattr(record, tie.shared) is None
 
@@ -70,8 +72,8 @@ def rows(jobs: Sequence[Job]) -> list[Creation]:
 
 def counted(jobs: Sequence[Job]) -> list[Values]:
     """By how much jobs that create objects make accounts grow."""
-    created = ((None, job.command.record) for job in jobs if isinstance(job.command, Create))
-    return usage.rows(usage.growth(created), jobs[0].limits)
+    created = [job.command.record for job in jobs if isinstance(job.command, Create)]
+    return usage.rows_of_new(created, jobs[0].limits)
 
 
 def numbered(jobs: Sequence[Job], first: int) -> list[Outcome]:
