@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sqlite3
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -117,7 +118,7 @@ async def test_a_database_that_has_become_read_only_is_503_until_it_is_not(
     postgres_url, postgres_server, tmp_path, http
 ):
     settings = {"storage.url": postgres_url, "mqtt.mode": "off"}
-    name = postgres_url.rpartition("/")[2].partition("?")[0]
+    name = urlsplit(postgres_url).path.strip("/")
     cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}';"  # noqa: S608 - ours
 
     def read_only(word):
