@@ -11,7 +11,8 @@ from stored import AT, event, instant, program, put, removal, report, resource, 
 
 from vtn.bounds import ClientQuotas
 from vtn.errors import OverQuota, VtnError
-from vtn.storage.ports import All, Create, Delete, Replace
+from vtn.service import broken
+from vtn.storage.ports import All, BrokenCallback, Create, Delete, Replace, ReportQuery
 from vtn.storage.records import PACKED_FROM_BYTES
 from vtn.storage.tables import ARCHIVE, LOG, OBJECTS, USAGE
 from vtn.storage.usage import FullAccounts, growth, limits, rows, rows_of_new
@@ -193,8 +194,6 @@ async def truth(store) -> dict:
     """What the counters should say, from the objects themselves."""
     _, objects = await store.objects()
     reports = [record for _, record in await pages(store)]
-    from vtn.storage.ports import ReportQuery
-
     said = await store.reports(ReportQuery(limit=10_000))
     found = {tuple(key): tuple(amount) for key, amount in growth((None, one) for one in [*objects, *said]).items()}
     for one in reports:
@@ -363,3 +362,13 @@ def test_new_objects_are_counted_alike_in_both_ways():
         [subscription(body=entries(n)) for n in range(4)],
     ):
         assert rows_of_new(some, bounds) == rows(growth((None, one) for one in some), bounds)
+
+
+async def test_an_owner_without_room_for_the_notice_of_a_broken_callback_has_the_mark_all_the_same(opened):
+    body = b'{"objectOperations":[{"callbackUrl":"https://example.com/"}]}'
+    store = await opened(quotas=few(subscription_bytes=len(body)))
+    await put(store, one := subscription(body=body))
+    digest = broken.url_digest("https://example.com/")
+    await broken.mark(store, BrokenCallback(one.id, 0, digest, instant(1), 20, "answered 500"))
+    assert [mark.subscription_id for mark in await store.broken_callbacks()] == [one.id]
+    assert (await store.objects())[1] == [one]

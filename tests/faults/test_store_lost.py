@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import sqlite3
 
@@ -213,7 +214,7 @@ async def test_a_sqlite_disk_that_is_full_refuses_writes_and_keeps_what_it_has(t
         return lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {limit}").scalar()
 
     full = await store._database.write(pages(1))
-    large = event(parent, body=b"x" * 4096 * full)
+    large = event(parent, body=random.Random(1).randbytes(4096 * full).hex().encode())
     await refused(put(store, large))
     assert await store.head() == 1
     await store._database.write(pages(2**30))

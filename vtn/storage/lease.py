@@ -98,15 +98,19 @@ class LeaderLease:
         return False
 
     def _free(self, known: Held | None, *, locked: bool) -> bool:
-        """Whether the last leader left, or died (its lock is free), or has given no sign for the time of a lease."""
-        if known is None or known.holder == NOBODY:
-            return True
-        return (locked and known.locked) or self._quiet_s(known) > self._lease_s
+        """Whether the last leader left or died, as its free lock tells, or has given no sign for the time of a lease.
 
-    def _quiet_s(self, known: Held) -> float:
+        A free lock tells nothing of a leader that has not got it yet. One that is held before anybody led is that of a
+        process which is about to lead, or of an older version at work.
+        """
+        nobody = known is None or known.holder == NOBODY or known.locked
+        return (locked and nobody) or self._quiet_s(known) > self._lease_s
+
+    def _quiet_s(self, known: Held | None) -> float:
         """For how long this process has seen the lease stand as it is."""
-        if self._seen != (known.term, known.beat):
-            self._seen, self._seen_s = (known.term, known.beat), self._now_s()
+        seen = (known.term, known.beat) if known else (0, 0)
+        if self._seen != seen:
+            self._seen, self._seen_s = seen, self._now_s()
         return self._now_s() - self._seen_s
 
     async def _take(self, known: Held | None, *, locked: bool) -> bool:
