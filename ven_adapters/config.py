@@ -31,8 +31,15 @@ class VtnSettings(Section):
     ca: Path | None = None
 
 
+SHORTEST_PACED_S = 0.5
+
+
 class WakeSettings(Section):
-    """What makes us poll early. Polling each `poll_s` real seconds goes on whatever the mode."""
+    """What makes us poll early. Polling each `poll_s` seconds goes on whatever the mode.
+
+    `poll_s` and the pauses between retries count in the adapter's clock, which may be fast; but no pause is cut to less
+    than half a real second for it.
+    """
 
     mode: Literal["mqtt", "webhook", "timer"] = "mqtt"
     poll_s: Seconds = 30.0
@@ -41,6 +48,16 @@ class WakeSettings(Section):
     webhook_host: str = "127.0.0.1"
     webhook_port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 0
     webhook_url: str | None = None
+
+    def paced(self, clock: Clock) -> Self:
+        """The same, in real seconds."""
+        speed = float(getattr(clock, "speed", 1.0))
+
+        def real_s(seconds: float) -> float:
+            return max(seconds / speed, min(seconds, SHORTEST_PACED_S))
+
+        paced = {name: real_s(getattr(self, name)) for name in ("poll_s", "first_retry_s", "longest_retry_s")}
+        return self.model_copy(update=paced)
 
 
 class ZoneSettings(Section):

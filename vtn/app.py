@@ -188,7 +188,12 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         tls = _tls(settings.server)
         sock = stack.enter_context(_bound_socket(settings.server))
         store = await stack.enter_async_context(opened_store(settings))
-        model = ReadModel(through_programs=settings.protocol.hide_events_of_hidden_programs)
+        protocol = settings.protocol
+        model = ReadModel(
+            through_programs=protocol.hide_events_of_hidden_programs,
+            names=protocol.names_grant,
+            named_clients=protocol.ven_clients,
+        )
         await model.load(store)
         registry = Registry(store)
         if settings.auth.own_tokens:

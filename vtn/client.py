@@ -5,6 +5,7 @@ every list so that an unchanged poll costs a 304. It knows HTTP and JSON, and no
 """
 
 import dataclasses
+import re
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,11 @@ PAGE = 50
 REMEMBERED_PAGES = 256
 RENEW_BEFORE_S = 30.0
 TIMEOUT = aiohttp.ClientTimeout(total=30.0, connect=5.0)
+MOST_BYTES = 64 * 1_048_576
+MOST_FOUND = 1_000_000
+USUAL_LIFETIME_S = 60.0
+LONGEST_LIFETIME_S = 31_536_000.0
+TOKEN = re.compile(r"[!-~]{1,16384}")
 
 COLLECTIONS: Mapping[ObjectType, str] = {
     ObjectType.PROGRAM: "programs",
@@ -96,31 +102,44 @@ class Client:
 
     async def _fetch_token(self) -> None:
         if self._token_url is None:
-            _, _, server = await self._send("GET", f"{self.url}/auth/server", {})
-            self._token_url = server["tokenURL"]
+            status, _, server = await self._send("GET", f"{self.url}/auth/server", {})
+            if status != HTTPStatus.OK:
+                raise VtnRefused(status, server if isinstance(server, dict) else {"title": str(server)[:200]})
+            self._token_url = _token_url(_object(server).get("tokenURL"), self.url)
         form = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self._secret}
         if self._scope:
             form["scope"] = self._scope
         status, _, answer = await self._send("POST", self._token_url, {}, form=form)
         if status != HTTPStatus.OK:
-            raise VtnRefused(status, answer)
-        self._token = answer["access_token"]
-        self._token_dies_s = time.time() + float(answer.get("expires_in", 60))
+            self._token_url = None  # it may have moved
+            raise VtnRefused(status, answer if isinstance(answer, dict) else {"title": str(answer)[:200]})
+        token, lifetime_s = _object(answer).get("access_token"), answer.get("expires_in", USUAL_LIFETIME_S)
+        if not isinstance(token, str) or not TOKEN.fullmatch(token):
+            raise _unusable("an access token that cannot stand in a header")
+        self._token = token
+        self._token_dies_s = time.time() + _lifetime_s(lifetime_s)
 
     # --- objects -------------------------------------------------------------------------------------------------
 
     async def search(self, kind: ObjectType, **query: str | int | bool | Sequence[str]) -> list[Json]:
-        """All objects of a kind that match, page by page."""
-        found: list[Json] = []
+        """All objects of a kind that match, page by page; each has an `id` that is text, whatever else it holds."""
+        found: dict[str, Json] = {}
+        skip = 0
         while True:
-            page = await self.get(f"/{COLLECTIONS[kind]}", {**query, "skip": len(found), "limit": PAGE})
-            found += page
-            if len(page) < PAGE:
-                return found
+            page = await self.get(f"/{COLLECTIONS[kind]}", {**query, "skip": skip, "limit": PAGE})
+            if not isinstance(page, list) or not all(_has_id(one) for one in page):
+                raise _unusable("a list whose items are no objects with an id")
+            fresh = {one["id"]: one for one in page if one["id"] not in found}
+            found |= fresh
+            skip += len(page)
+            if len(page) < PAGE or not fresh:  # a server that does not page answers the same for ever
+                return list(found.values())
+            if len(found) > MOST_FOUND:
+                raise _unusable(f"a list of more than {MOST_FOUND} objects")
 
     async def read(self, kind: ObjectType, object_id: str) -> Json:
         """One object; VtnRefused(404) when there is none for this client."""
-        return _object(await self.get(f"/{COLLECTIONS[kind]}/{object_id}", {}))
+        return _identified(await self.get(f"/{COLLECTIONS[kind]}/{object_id}", {}))
 
     async def create(self, kind: ObjectType, content: Mapping[str, Any]) -> Json:
         """Create an object and return it as stored."""
@@ -143,7 +162,9 @@ class Client:
     async def topics(self, path: str) -> Mapping[str, str]:
         """The MQTT topics at `/notifiers/mqtt/topics/<path>`, by operation."""
         answer = _object(await self.get(f"/notifiers/mqtt/topics/{path}", {}))
-        topics: dict[str, str] = answer["topics"]
+        topics = answer.get("topics")
+        if not isinstance(topics, dict) or not all(isinstance(one, str) for one in topics.values()):
+            raise _unusable("topics that are no names by operation")
         return topics
 
     # --- the wire ------------------------------------------------------------------------------------------------
@@ -165,7 +186,7 @@ class Client:
     async def _write(self, method: str, path: str, content: Mapping[str, Any] | None) -> Json:
         body = None if content is None else document.render(content)
         _, _, answer = await self._authorised(method, self.url + path, {}, body)
-        return _object(answer)
+        return _identified(answer)
 
     async def _authorised(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None
@@ -198,9 +219,9 @@ class Client:
             async with self._session.request(
                 method, url, headers=headers, data=body if form is None else form, ssl=self._tls
             ) as response:
-                content = await response.read()
+                content = await _whole(response)
                 return response.status, response.headers.get("ETag"), _content(content)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise VtnUnreachable(f"{method} {url}: {error or type(error).__name__}") from error
 
 
@@ -211,10 +232,57 @@ def _content(body: bytes) -> Any:
         return body.decode(errors="replace")
 
 
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """The body of an answer, of at most `MOST_BYTES` once its coding is undone."""
+    parts: list[bytes] = []
+    left = MOST_BYTES
+    async for part in response.content.iter_any():
+        left -= len(part)
+        if left < 0:
+            raise _unusable(f"more than {MOST_BYTES} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _unusable(what: str) -> VtnRefused:
+    """What to raise for an answer that no VTN may give: the gateway's status, for it is not our request's fault."""
+    return VtnRefused(HTTPStatus.BAD_GATEWAY, {"title": f"the VTN answered with {what}"})
+
+
 def _object(answer: Any) -> Json:
     if not isinstance(answer, dict):
-        raise VtnRefused(502, {"title": "the VTN answered with something that is not an object"})
+        raise _unusable("something that is not an object")
     return answer
+
+
+def _has_id(one: Any) -> bool:
+    return isinstance(one, dict) and isinstance(one.get("id"), str)
+
+
+def _identified(answer: Any) -> Json:
+    if not _has_id(answer):
+        raise _unusable("an object without an id")
+    return _object(answer)
+
+
+def _token_url(told: Any, base: str) -> str:
+    """Where tokens come from. A secret that may go to an https server is not sent in the clear because one says so."""
+    try:
+        url, own = URL(told if isinstance(told, str) else ""), URL(base)
+    except ValueError:
+        url, own = URL(""), URL(base)
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise _unusable("a tokenURL that is no address")
+    if own.scheme == "https" and url.scheme != "https":
+        raise _unusable("a tokenURL that would send our secret in the clear")
+    return str(url)
+
+
+def _lifetime_s(told: Any) -> float:
+    """The seconds that a token lasts; the usual when the answer's are no number that a clock can take."""
+    if isinstance(told, (int, float)) and not isinstance(told, bool) and 0 <= told <= LONGEST_LIFETIME_S:
+        return float(told)
+    return USUAL_LIFETIME_S
 
 
 def _flat(query: Query) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import pydantic
 
 from vtn.bounds import Bounds
 from vtn.clock import parse_clock
-from vtn.rules.privacy import Match
+from vtn.rules.privacy import Match, NamesGrant
 from vtn.settings import Section
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -202,6 +202,7 @@ class Protocol(Section):
     default_limit: Annotated[int, pydantic.Field(ge=1, le=50)] = 50
     problem_media_type: Literal["application/json", "application/problem+json"] = "application/json"
     split_commas: bool = False
+    names_grant: NamesGrant = NamesGrant.BUSINESS_LOGIC
     ven_clients: dict[str, str] = pydantic.Field(default_factory=dict)
 
 

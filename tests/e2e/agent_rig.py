@@ -25,8 +25,8 @@ from vtn.wire.enumerations import ObjectType
 EVENING = datetime(2026, 7, 2, 3, 0, tzinfo=UTC)  # 20:00 on a Wednesday in California
 SPEED = 240.0
 CARS = 60
-PATIENCE_S = 25.0
-PATIENT_POLL_S = 3600.0
+PATIENCE_S = 90.0
+PATIENT_POLL_S = 3600.0 * SPEED
 TOKEN = "cloud-token"
 SECRET = "webhook-secret"
 

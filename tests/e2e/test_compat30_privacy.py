@@ -2,7 +2,7 @@
 
 import pytest
 from party301 import Party301
-from vtn_process import fresh
+from vtn_process import Party, fresh
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +171,67 @@ async def test_reports_and_subscriptions_are_their_owners(world, parties, receiv
     hidden = {**report, "eventID": world["E9"]["id"]}
     (await parties["c1"].post("/reports", hidden)).shows(409)
     (await parties["c1"].post("/subscriptions", {**subscription, "programID": world["P9"]["id"]})).shows(409)
+
+
+# --- targets that name objects ---------------------------------------------------------------------------------------
+
+
+def named(kind, name):
+    return [{"type": kind, "values": [name]}]
+
+
+async def test_a_ven_that_business_logic_named_on_301_is_reached_by_its_name(parties, bl, c1):
+    old_bl, old_c1, old_c2 = parties["bl"], parties["c1"], parties["c2"]
+    program = await old_bl.made("/programs", {"programName": fresh("p")})
+    names = {"c1": fresh("ven-a"), "c2": fresh("ven-b")}
+    ids = {
+        owner: (await bl.made("/vens", {"objectType": "BL_VEN_REQUEST", "clientID": owner, "venName": name}))["id"]
+        for owner, name in names.items()
+    }
+    body = {"programID": program["id"], "intervals": [{"id": 0, "payloads": [{"type": "SIMPLE", "values": [1]}]}]}
+    event = await old_bl.made("/events", {**body, "targets": named("VEN_NAME", names["c1"])})
+    assert event["id"] not in (await old_c1.get("/events")).ids, "3.1 gave it that name, and granted it nothing"
+    (await old_bl.put(f"/vens/{ids['c1']}", {"venName": names["c1"]})).shows(200)
+    seen = (await old_c1.get(f"/events/{event['id']}")).shows(200).json
+    assert seen["targets"] == named("VEN_NAME", names["c1"])
+    assert (await c1.get("/events")).ids == [event["id"]]
+    (await old_c2.get(f"/events/{event['id']}")).shows(404)
+    resource = await old_bl.made(f"/vens/{ids['c1']}/resources", {"resourceName": "evse-7"})
+    at_resource = await old_bl.made("/events", {**body, "targets": named("RESOURCE_NAME", "evse-7")})
+    (await old_c1.get(f"/events/{at_resource['id']}")).shows(200)
+    (await old_bl.delete(f"/vens/{ids['c1']}/resources/{resource['id']}")).shows(200)
+    (await old_c1.get(f"/events/{at_resource['id']}")).shows(404)
+
+
+async def test_a_ven_that_names_itself_grants_itself_nothing(parties, c1):
+    old_bl, old_c1, old_c2 = parties["bl"], parties["c1"], parties["c2"]
+    program = await old_bl.made("/programs", {"programName": fresh("p")})
+    name, other = fresh("ven-a"), fresh("another")
+    body = {"programID": program["id"], "intervals": [], "targets": named("VEN_NAME", name)}
+    event = await old_bl.made("/events", body)
+    mine = await old_c2.made("/vens", {"venName": name})
+    (await old_c2.get(f"/events/{event['id']}")).shows(404)
+    (await old_c2.put(f"/vens/{mine['id']}", {"venName": other})).shows(200)
+    held = await old_c1.made("/vens", {"venName": name})
+    (await old_bl.put(f"/vens/{held['id']}", {"venName": name})).shows(200)
+    (await old_c1.get(f"/events/{event['id']}")).shows(200)
+    shape = {"objectType": "VEN_VEN_REQUEST", "venName": name, "attributes": []}
+    (await c1.put(f"/vens/{held['id']}", shape)).shows(200)
+    (await old_c1.get(f"/events/{event['id']}")).shows(200)
+    (await c1.put(f"/vens/{held['id']}", {**shape, "venName": fresh("renamed")})).shows(200)
+    (await c1.put(f"/vens/{held['id']}", shape)).shows(200)
+    (await old_c1.get(f"/events/{event['id']}")).shows(404)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("names_grant", "all"), ("ven_clients", '{"ven-own" = "c1"}')])
+async def test_the_settings_may_trust_the_name_that_a_ven_gave_itself(launch, http, setting, value):
+    with launch({f"protocol.{setting}": value}) as server:
+        party = {
+            name: Party301(Party(http, server.url, server.token(name)), server.root) for name in ("bl", "c1", "c2")
+        }
+        program = await party["bl"].made("/programs", {"programName": fresh("p")})
+        body = {"programID": program["id"], "intervals": [], "targets": named("VEN_NAME", "ven-own")}
+        event = await party["bl"].made("/events", body)
+        await party["c1"].made("/vens", {"venName": "ven-own"})
+        (await party["c1"].get(f"/events/{event['id']}")).shows(200)
+        (await party["c2"].get(f"/events/{event['id']}")).shows(404)

@@ -32,7 +32,6 @@ from ven_adapters.ven.effects import TOLERANCE_W, Effect
 
 ADAPTER = ("tests.faults.adapter_child",)
 CLOUD = ("--fault", "all", "--power")
-HEAD_START_S = 45.0
 WIDTH = 180
 PROMISES = ("feasible_late_departures", "reserve_violations", "unauthorised_discharges", "false_in_force")
 KEYS = ("cars", "faults", *PROMISES, "directives", "by_fault")
@@ -223,7 +222,7 @@ def main() -> int:
     words.add_argument("--seed", type=int, default=7)
     words.add_argument("--var", type=Path, default=Path("var/faults"))
     given = words.parse_args()
-    result = drill(given.cars, given.speed, given.seed, given.var, head_start_s=HEAD_START_S)
+    result = drill(given.cars, given.speed, given.seed, given.var)
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(table(result))
     for name in (*PROMISES, "directives", "directives_not_final", "in_force_claims", "wall_s"):

@@ -24,11 +24,11 @@ from ven_adapters.simulator.enrolment import write_enrolment
 from ven_adapters.simulator.fleets import Fleet, plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
 from vtn.client import Client
-from vtn.clock import Clock, SimulatedClock, print_clock, sleep_until
+from vtn.clock import GatedClock, open_gate, print_clock, sleep_until
 
 OEMS = ("bmw", "ford", "honda", "nissan")
 UTILITY = "derms"
-HEAD_START_S = 20.0
+GATE_S = 0.5
 CYCLE_S, MARGIN_S = 300.0, 2_700.0
 
 
@@ -47,7 +47,6 @@ class Options:
     adapter: tuple[str, ...] = ("ven_adapters", "run")
     cloud: tuple[str, ...] = ()
     margin_s: float = MARGIN_S
-    head_start_s: float = HEAD_START_S
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Stage:
     """Where the programs of one evening find each other."""
 
     options: Options
-    clock: Clock
+    clock: GatedClock
     vtn_url: str
     environment: Mapping[str, str]
     secrets: Mapping[str, str]
@@ -91,7 +90,7 @@ async def _set_up(options: Options, programs: Processes, screen: Screen) -> Stag
     """Register clients, draw the fleets, and start the VTN, four clouds and four adapters."""
     screen.say("registering the utility and four automakers")
     port, broker_port = free_port(), free_port()
-    clock = SimulatedClock(scenario.STARTS, time.time() + options.head_start_s, options.speed)
+    clock = GatedClock(scenario.STARTS, time.time(), (options.var / "begun").resolve(), options.speed)
     environment = {
         "EVTN_SERVER__PORT": str(port),
         "EVTN_SERVER__VAR": str(options.var / "vtn"),
@@ -171,12 +170,16 @@ def _adapter_settings(stage: Stage, oem: str, backend_url: str, token: str) -> s
 
 
 async def _live_through(stage: Stage, programs: Processes, utility: Utility, screen: Screen) -> None:
-    """The utility publishes and acts; the screen shows; nobody may die; until nine in the morning."""
+    """The utility publishes and acts; the screen shows; nobody may die; until nine in the morning.
+
+    The evening's clock waits until everybody is registered and the evening is published, however slow the machine is.
+    """
     screen.say("waiting for the adapters to register their vens and zones")
     await utility.registered()
     await utility.grant()
     await utility.publish()
-    screen.say(f"published {len(utility.sent)} events to {len(stage.nominations)} resources")
+    screen.say(f"published {len(utility.sent)} events to {len(stage.nominations)} resources; the evening begins")
+    open_gate(stage.clock.gate, time.time() + GATE_S)
     end = scenario.STARTS + timedelta(hours=scenario.HOURS)
     conducting = asyncio.create_task(utility.conduct(stage.clock))
     morning = asyncio.create_task(sleep_until(stage.clock, end))

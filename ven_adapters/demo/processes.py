@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-READY_S = 60.0
+READY_S = 300.0
 STOP_S = 30.0
 LAST_LINES = 12
 

@@ -20,6 +20,7 @@ from ven_adapters.demo import scenario
 from ven_adapters.demo.utility import Utility
 
 LAST_WORDS = 6
+RESULTS = ("cars", "asked\nkWh", "delivered\nkWh", "exported\nkWh", "error\n%", "directives", "late", "opt-outs\nkept")
 COLUMNS = ("automaker", "cars plugged", "kW asked", "kW measured", "directives", "in force", "opted out")
 
 
@@ -99,12 +100,12 @@ class Screen:
 
 
 def results_table(summary: Mapping[str, Any]) -> Table:
-    """One row per automaker. `late` counts cars that could have been ready; opt-outs are honoured of made."""
+    """One row per automaker, in 80 columns. `late` counts cars that could have been ready; opt-outs kept of made."""
     title = "What was asked, what was delivered, and whether every car was ready"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    for name in ("cars", "asked kWh", "delivered", "exported", "error %", "directives", "late", "opt-outs"):
-        table.add_column(name, justify="right")
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column("", no_wrap=True)
+    for name in RESULTS:
+        table.add_column(name, justify="right", no_wrap=True)
     for oem, row in summary["by_oem"].items():
         table.add_row(
             oem,

@@ -14,7 +14,7 @@ from vtn.clock import Clock, sleep_until
 from vtn.wire.enumerations import ObjectType
 
 Json = dict[str, Any]
-REGISTRATION_S = 60.0
+REGISTRATION_S = 300.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Utility:
     programs: dict[str, str] = dataclasses.field(default_factory=dict)
 
     async def registered(self) -> None:
-        """Wait until every automaker's adapter has registered its ven and its zones; TimeoutError after a minute."""
+        """Wait until every automaker's adapter has registered its ven and zones; TimeoutError after five minutes."""
         async with asyncio.timeout(REGISTRATION_S):
             wanted = {(n.oem, n.zone) for n in self.nominations}
             while wanted - {(oem, zone) for oem, zone, _ in await self._resources()}:  # noqa: ASYNC110 - asked, not told

@@ -7,7 +7,6 @@ carry out what we hold, without the backend we keep reading events. On a stop, d
 
 import asyncio
 import dataclasses
-import functools
 import itertools
 import logging
 import math
@@ -51,6 +50,7 @@ SILENT_FOR_S = 60.0
 REPORT_CHECK_S = 0.5
 LEAVING_PATIENCE = 3
 CARS_AT_ONCE = 500
+LONGEST_LABEL = 128
 LONGEST_OVERRIDE = timedelta(days=8)
 
 _log = logging.getLogger(__name__)
@@ -75,6 +75,9 @@ class Agent:
         self._doors = doors
         self._dice = random.Random(settings.seed)  # noqa: S311 - spreads retries, guards nothing
         self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._group: asyncio.TaskGroup | None = None
+        self._wake = settings.wake.paced(clock)
         self._deaf = 0
         self._first_read: dict[str, datetime] = {}
         self._files: dict[Path, float] = {}
@@ -122,27 +125,51 @@ class Agent:
         await self._open()
         try:
             async with asyncio.TaskGroup() as group:
-                follow_vtn = functools.partial(self._follow_vtn, group)
-                facts = (self._meet_cars, self._take_facts, self._catch_up, self._report)
-                own = (*facts, self._steer, self._carry_out, self._remember, self._forget)
-                loops = (*own, self.follower.run) if self.follower.agreements.followed else own
-                self._tasks = [group.create_task(self._again_and_again(loop)) for loop in (follow_vtn, *loops)]
+                self._group = group
+                for name, work in self._loops().items():
+                    self._spawn(name, work)
                 await self._stopping.wait()
                 for task in self._tasks:
                     task.cancel()
         finally:
             await self._close()
 
-    async def _again_and_again(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Start a loop anew when it fails in a way that nobody foresaw: one defect must not give up a fleet."""
+    def _loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What goes on at the same time, by the name that its failures are logged under."""
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "following the VTN": self._follow_vtn,
+            "meeting cars": self._meet_cars,
+            "the backend's facts": self._take_facts,
+            "catching up": self._catch_up,
+            "reporting": self._report,
+            "steering": self._steer,
+            "carrying out": self._carry_out,
+            "storing": self._remember,
+            "retention": self._forget,
+        }
+        return loops | ({"following enrolments": self.follower.run} if self.follower.agreements.followed else {})
+
+    def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """The one way in which a task of this adapter starts, once `run` has begun."""
+        if self._group is not None:
+            self._tasks.append(self._group.create_task(self._keep_up(name, work), name=name))
+
+    async def _keep_up(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do work until it is done; start it anew when it fails in a way that nobody foresaw.
+
+        One defect, or one answer that nobody expected, must not give up a fleet.
+        """
         failures = 0
         while True:
+            began_s = time.monotonic()
             try:
                 await work()
             except Exception:  # noqa: BLE001 - logged whole, and tried again
-                _log.exception("a part of the adapter failed and is started again")
-            failures += 1
-            await asyncio.sleep(back_off_s(failures, self._settings.wake, self._dice.random()))
+                _log.exception("%s failed and is started again", name)
+            else:
+                return
+            failures = 1 if time.monotonic() - began_s > self._wake.longest_retry_s else failures + 1
+            await asyncio.sleep(back_off_s(failures, self._wake, self._dice.random()))
 
     async def _open(self) -> None:
         news = await self.follower.begin()
@@ -174,7 +201,7 @@ class Agent:
         memory.settle()
         while True:
             failures = failures + 1 if missing else 0
-            wait_s = back_off_s(failures, self._settings.wake, self._dice.random()) if missing else WATCH_EVERY_S
+            wait_s = back_off_s(failures, self._wake, self._dice.random()) if missing else WATCH_EVERY_S
             await asyncio.sleep(wait_s)
             changed = self._stamps() != self._files
             if changed:
@@ -207,13 +234,13 @@ class Agent:
             if self.garage.observe(found.values(), self._clock.now()):
                 self.bell.ring()
 
-    async def _follow_vtn(self, group: asyncio.TaskGroup) -> None:
-        failures, wake = 0, self._settings.wake
+    async def _follow_vtn(self) -> None:
+        failures, wake = 0, self._wake
         while True:
             self.vtn_bell.take()
             wait_s = wake.poll_s
             try:
-                await self._introduce(group)
+                await self._introduce()
                 ven_id = self.registered.ven_id if self.registered is not None else None
                 news = await self.mirror.poll(ven_id, self._clock.now(), time.time())
                 failures = 0
@@ -224,7 +251,7 @@ class Agent:
                 _log.warning("the VTN could not be read: %s", error)
             await self.vtn_bell.wait(wait_s)
 
-    async def _introduce(self, group: asyncio.TaskGroup) -> None:
+    async def _introduce(self) -> None:
         """Register what changed; the first time, start to listen."""
         wanted = self._capacities
         if wanted is None:
@@ -236,9 +263,9 @@ class Agent:
             "registered as ven %s with %s", registered.ven_id, ", ".join(wanted) or "no zone that is large enough"
         )
         if first:
-            listener = Listener(self._doors.vtn, registered.ven_id, self._settings.vtn.ca)
-            wake = self._settings.wake
-            self._tasks.append(group.create_task(listen(listener, wake, self.vtn_bell, self._settings.seed)))
+            label = f"{self._settings.client_name} {self._settings.part}"[-LONGEST_LABEL:]
+            listener = Listener(self._doors.vtn, registered.ven_id, label, self._settings.vtn.ca)
+            self._spawn("notifications", lambda: listen(listener, self._wake, self.vtn_bell, self._settings.seed))
 
     def _heed(self, news: News) -> None:
         """Note what was read; anything new is a reason to plan."""
@@ -252,7 +279,7 @@ class Agent:
             self.bell.ring()
 
     async def _report(self) -> None:
-        failures, wake = 0, self._settings.wake
+        failures, wake = 0, self._wake
         while True:
             await asyncio.sleep(REPORT_CHECK_S)
             now = self._clock.now()
@@ -278,7 +305,7 @@ class Agent:
             except (BackendError, NotWritten) as error:
                 self._deaf += 1
                 _log.warning("the backend's facts are interrupted: %s", error or type(error).__name__)
-            await asyncio.sleep(back_off_s(max(1, self._deaf), self._settings.wake, self._dice.random()))
+            await asyncio.sleep(back_off_s(max(1, self._deaf), self._wake, self._dice.random()))
 
     def _take(self, event: BackendEvent) -> None:
         self._deaf = 0
@@ -294,6 +321,10 @@ class Agent:
             self.bell.ring()
 
     def _release(self, ref: str) -> None:
+        with self.garage.faults.only(ref):
+            self._give_back(ref)
+
+    def _give_back(self, ref: str) -> None:
         """Give a car back to its driver at once, or as soon as the call that is under way has come back."""
         car = self.garage.roster.car(ref)
         if car.held is None:
@@ -309,7 +340,7 @@ class Agent:
     def _call_settled(self, ref: str) -> None:
         """Whoever leaves is given back whole: what was replaced is cancelled too, and a failed call is tried again."""
         if ref in self._leaving and not self._stopping.is_set():
-            wait_s = back_off_s(LEAVING_PATIENCE, self._settings.wake, self._dice.random())
+            wait_s = back_off_s(LEAVING_PATIENCE, self._wake, self._dice.random())
             asyncio.get_running_loop().call_later(wait_s, self._release, ref)
 
     def _sent(self, held: Held, real_s: float) -> None:
@@ -324,7 +355,7 @@ class Agent:
             self.bell.take()
             again_at = await self._cycle() if self.mirror.polled and self.garage.capabilities else None
             await asyncio.sleep(1 / self._settings.plans_per_s)
-            wait_s = self._settings.wake.poll_s if again_at is None else self._clock.real_seconds_until(again_at)
+            wait_s = self._wake.poll_s if again_at is None else self._clock.real_seconds_until(again_at)
             await self.bell.wait(wait_s)
 
     async def _cycle(self) -> datetime:
@@ -369,14 +400,16 @@ class Agent:
                 if turn is None:
                     break
                 hand, place = turn
-                if (step := hand.step(place, self._clock.now())) is not None:
-                    self.dispatcher.start(*step)
+                with self.garage.faults.only(hand.ref(place)):
+                    if (step := hand.step(place, self._clock.now())) is not None:
+                        self.dispatcher.start(*step)
                 if turns % CARS_AT_ONCE == 0:
                     await asyncio.sleep(0)
 
     async def _catch_up(self) -> None:
         """What is still held for cars that are no longer ours is given back, once it is known what became of it."""
-        await catch_up(self.garage.roster, self.dispatcher, self._clock, self._settings.wake.first_retry_s)
+        faults = self.garage.faults
+        await catch_up(self.garage.roster, self.dispatcher, self._clock, self._wake.first_retry_s, faults)
         for ref in self.garage.strangers():
             self._release(ref)
         await asyncio.Event().wait()

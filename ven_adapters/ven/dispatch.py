@@ -12,6 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import TypeVar
 
 from ven_adapters.contract import BackendError, Capability, ErrorCode, Known, Snapshot, Validity, VehicleBackend
 from ven_adapters.ven import directives
@@ -25,6 +26,8 @@ FRESH_S = 60
 # Some clouds tell late how a command went; what is not told by then never will be.
 LONGEST_CALL_S = 600.0
 WAITING_FOR_EACH = 4
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +112,18 @@ class Dispatcher:
             self._line.roster.call_failed(ref)
         self._line.settled(ref)
 
+    async def _answer(self, call: Awaitable[T]) -> T:
+        """What a call gives within `LONGEST_CALL_S`; our own patience ending is told as silence, not as its defect."""
+        try:
+            async with asyncio.timeout(LONGEST_CALL_S) as patience:
+                return await call
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            detail = f"no answer within {LONGEST_CALL_S:g} s"
+            _log.warning("a call was given up: %s", detail)
+            raise BackendError(ErrorCode.OUTCOME_UNKNOWN, detail) from None
+
     async def _submit(self, ref: str, target: Held) -> None:
         line = self._line
         if line.leaving(ref):
@@ -147,8 +162,7 @@ class Dispatcher:
         left_at, chance = line.clock.now(), self._dice.random()
         line.sent(out, time.time())
         try:
-            async with asyncio.timeout(LONGEST_CALL_S):
-                ack = await line.backend.submit(directive, capability, snapshot)
+            ack = await self._answer(line.backend.submit(directive, capability, snapshot))
             now = line.clock.now()
             step = functools.partial(directives.acknowledged, ack=ack, now=now, left_at=left_at)
         except Exception as failure:  # noqa: BLE001 - whatever went wrong, the car may have been told
@@ -170,8 +184,7 @@ class Dispatcher:
 
     async def _look(self, ref: str) -> None:
         try:
-            async with asyncio.timeout(LONGEST_CALL_S):
-                self._line.snapshots[ref] = await self._line.backend.snapshot(ref, max_age_s=FRESH_S)
+            self._line.snapshots[ref] = await self._answer(self._line.backend.snapshot(ref, max_age_s=FRESH_S))
         except BackendError as error:
             _log.debug("a sleeping car could not be looked at: %s", error.code)
 
@@ -184,8 +197,7 @@ class Dispatcher:
         async with self._gate:
             for directive_id in self._to_cancel(ref, target):
                 try:
-                    async with asyncio.timeout(LONGEST_CALL_S):
-                        await line.backend.cancel(ref, directive_id)
+                    await self._answer(line.backend.cancel(ref, directive_id))
                 except BackendError as error:
                     if not lost(error):
                         _log.warning("a directive could not be cancelled yet: %s", error.code)
@@ -206,8 +218,7 @@ class Dispatcher:
         line, directive_id, chance = self._line, target.directive.directive_id, self._dice.random()
         async with self._gate:
             try:
-                async with asyncio.timeout(LONGEST_CALL_S):
-                    status = await line.backend.status(ref, directive_id)
+                status = await self._answer(line.backend.status(ref, directive_id))
                 now = line.clock.now()
                 step = functools.partial(directives.told, status=status, now=now)
             except BackendError as error:

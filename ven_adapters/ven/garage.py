@@ -9,8 +9,9 @@ import dataclasses
 import itertools
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from ven_adapters.contract import (
 from ven_adapters.ven import evidence
 from ven_adapters.ven.burdens import Burdens
 from ven_adapters.ven.car import Car, current_direction
+from ven_adapters.ven.car_faults import CarFaults
 from ven_adapters.ven.columns import Charge, FleetView, Floats, Tri
 from ven_adapters.ven.decisions import Decisions
 from ven_adapters.ven.exports import Exports
@@ -47,6 +49,8 @@ from ven_adapters.ven.store import (
     print_at,
 )
 from ven_adapters.ven.told import Told
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ class Garage:
     def __init__(self, first_s: float, parents: Mapping[str, str | None], smallest_group: int) -> None:
         self.fleet = Fleet()
         self.told = Told()
-        self.roster = Roster(self._mirror)
+        self.faults = CarFaults()
+        self.roster = Roster(self._mirror, self.faults)
         self.meter = Meter(first_s)
         self.capabilities: dict[str, Capability] = {}
         self.snapshots = Readings(self.fleet.find, self.fleet.ref)
@@ -183,9 +188,28 @@ class Garage:
 
     def learn(self, capabilities: Mapping[str, Capability]) -> None:
         """What cars can do; cars that can do the same share one object."""
-        shared = {ref: self._alike.setdefault(one, one) for ref, one in capabilities.items()}
+        shared: dict[str, Capability] = {}
+        for ref, one in capabilities.items():
+            with self.faults.only(ref):
+                shared[ref] = self._alike.setdefault(one, one)
+        self._all_or_each(shared.items(), self._learn)
+
+    def _learn(self, shared: Sequence[tuple[str, Capability]]) -> None:
+        self.fleet.learn(dict(shared))
         self.capabilities.update(shared)
-        self.fleet.learn(shared)
+
+    def _all_or_each(self, items: Iterable[tuple[str, T]], take: Callable[[Sequence[tuple[str, T]]], object]) -> None:
+        """Take many cars' facts at once; when that fails, each by itself, so that only the car at fault goes without.
+
+        Facts that were taken before the failure are taken again, which changes nothing: they are no newer.
+        """
+        every = list(items)
+        try:
+            take(every)
+        except Exception:  # noqa: BLE001 - told car by car
+            for ref, fact in every:
+                with self.faults.only(ref):
+                    take([(ref, fact)])
 
     @property
     def zones(self) -> list[str]:
@@ -210,9 +234,10 @@ class Garage:
     def restore(self, remembered: Remembered, now: datetime) -> None:
         """Take up where an earlier run stopped; call after `enrol`."""
         for choice in sorted(remembered.choices, key=lambda row: row.at):
-            if choice.until is None or parse_at(choice.until) > now:
-                self._choices[(choice.vehicle_ref, choice.choice)] = choice
-                self._apply(choice)
+            with self.faults.only(choice.vehicle_ref):
+                if choice.until is None or parse_at(choice.until) > now:
+                    self._choices[(choice.vehicle_ref, choice.choice)] = choice
+                    self._apply(choice)
         for row in remembered.energy:
             told = json.loads(row.document)
             self.meter.restore(row.zone, row.bucket, told["imported_wh"], told["exported_wh"])
@@ -226,13 +251,22 @@ class Garage:
         if isinstance(event, SnapshotsSeen):
             return Stir(plan=self.observe(event.snapshots, now))
         if isinstance(event, DirectivesChanged):
-            states = [self.roster.told(status, now) for status in event.statuses]
+            states = []
+            for status in event.statuses:
+                with self.faults.only(status.vehicle_ref):
+                    states.append(self.roster.told(status, now))
             return Stir(plan=any(state in (DirectiveState.OVERRIDDEN, DirectiveState.FAILED) for state in states))
         return self._chose(event) if isinstance(event, DriverChose) else Stir()
 
     def observe(self, snapshots: Iterable[Snapshot], now: datetime) -> bool:
         """Take readings; whether one of them should change the plan: a cable that went in, an alarm of an inverter."""
-        matters = [self._observe(batch, now) for batch in batches(snapshots, self.fleet.find)]
+        matters: list[bool] = []
+
+        def take(named: Sequence[tuple[str, Snapshot]]) -> None:
+            seen = (snapshot for _, snapshot in named)
+            matters.extend(self._observe(batch, now) for batch in batches(seen, self.fleet.find))
+
+        self._all_or_each(((one.vehicle_ref, one) for one in snapshots), take)
         return any(matters)
 
     def _observe(self, batch: Batch, now: datetime) -> bool:
@@ -247,12 +281,15 @@ class Garage:
             _log.warning("an alarm of the inverter stands at %d more cars: they discharge no more", alarmed.sum())
         matters = bool((plugged_in | alarmed).any())
         for place in np.flatnonzero(plugged_in).tolist():
-            self.roster.replugged(batch.snapshots[place].vehicle_ref, now)
+            with self.faults.only(batch.snapshots[place].vehicle_ref):
+                self.roster.replugged(batch.snapshots[place].vehicle_ref, now)
         if self.roster.given_back:
             for snapshot in batch.snapshots:
-                self.roster.seen_after(snapshot, now)
+                with self.faults.only(snapshot.vehicle_ref):
+                    self.roster.seen_after(snapshot, now)
         for place in np.flatnonzero(self.told.holding(rows)).tolist():
-            matters |= self.roster.observe(batch.snapshots[place], now) is DirectiveState.INTERRUPTED
+            with self.faults.only(batch.snapshots[place].vehicle_ref):
+                matters |= self.roster.observe(batch.snapshots[place], now) is DirectiveState.INTERRUPTED
         return matters
 
     def _chose(self, event: DriverChose) -> Stir:

@@ -85,7 +85,8 @@ class Mirror:
     async def _grants(self, ven_id: str) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
         ven = await self._vtn.read(ObjectType.VEN, ven_id)
         resources = await self._vtn.search(ObjectType.RESOURCE, venID=ven_id)
-        return _targets(ven), {found["resourceName"]: _targets(found) for found in resources}
+        named = [found for found in resources if isinstance(found.get("resourceName"), str)]
+        return _targets(ven), {found["resourceName"]: _targets(found) for found in named}
 
     def _may_last(self, found: Read, now: datetime) -> bool:
         """Whether the event would still be in force for us had it not left the list."""
@@ -98,7 +99,8 @@ class Mirror:
         except VtnRefused as refused:
             if refused.status in (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN):
                 return False
-            raise
+            _log.warning("whether event %s still exists could not be learnt: %s", event_id, refused)
+            return True
         self._raw.pop(event_id, None)
         return True
 
@@ -153,7 +155,8 @@ def version(event: Event) -> str:
 
 
 def _targets(found: Json) -> frozenset[str]:
-    return frozenset(found.get("targets") or ())
+    targets = found.get("targets")
+    return frozenset(one for one in targets if isinstance(one, str)) if isinstance(targets, list) else frozenset()
 
 
 def _descriptors(raw: Json) -> tuple[EventPayloadDescriptor, ...]:

@@ -95,6 +95,10 @@ class Hand:
         self.places = _places(garage, decision, view, settings)
         self._origins = tuple(map(_origin, decision.plan.origins))
 
+    def ref(self, place: int) -> str:
+        """The car at a place of the plan."""
+        return self._garage.fleet.ref(int(self.decision.plan.row[place]))
+
     def step(self, place: int, now: datetime) -> tuple[str, Step] | None:
         """The next step of the car at a place of the plan; None when there is nothing to do, or it is no longer asked.
 

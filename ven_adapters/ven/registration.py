@@ -79,10 +79,10 @@ async def register(vtn: Client, ven_name: str, zones: Mapping[str, Capacity]) ->
     Raises VtnRefused or VtnUnreachable; calling again picks up where it stopped.
     """
     ven = await _own_ven(vtn, ven_name)
-    known = {found["resourceName"]: found for found in await vtn.search(ObjectType.RESOURCE, venID=ven["id"])}
+    known = {found.get("resourceName"): found for found in await vtn.search(ObjectType.RESOURCE, venID=ven["id"])}
     for name, capacity in zones.items():
         known[name] = await _put_resource(vtn, ven["id"], name, capacity, known.get(name))
-    return Registered(ven["id"], _targets(ven), {name: _targets(found) for name, found in known.items()})
+    return Registered(ven["id"], _targets(ven), {str(name): _targets(found) for name, found in known.items()})
 
 
 async def _own_ven(vtn: Client, ven_name: str) -> Json:
@@ -108,12 +108,14 @@ async def _put_resource(vtn: Client, ven_id: str, name: str, capacity: Capacity,
     return await vtn.replace(ObjectType.RESOURCE, found["id"], body)
 
 
-def _same(found: Sequence[Json] | None, wanted: Sequence[Json]) -> bool:
-    def as_pairs(attributes: Sequence[Json]) -> dict[str, list[Any]]:
-        return {item["type"]: list(item["values"]) for item in attributes}
-
-    return as_pairs(found or ()) == as_pairs(wanted)
+def _same(found: Any, wanted: Sequence[Json]) -> bool:
+    """Whether attributes say what they are to say, in whatever order; what cannot be read does not."""
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        return False
+    pairs = [(item.get("type"), item.get("values")) for item in found]
+    return len(pairs) == len(wanted) and all((item["type"], item["values"]) in pairs for item in wanted)
 
 
 def _targets(found: Json) -> frozenset[str]:
-    return frozenset(found.get("targets") or ())
+    targets = found.get("targets")
+    return frozenset(one for one in targets if isinstance(one, str)) if isinstance(targets, list) else frozenset()

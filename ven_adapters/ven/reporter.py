@@ -15,7 +15,7 @@ from ven_adapters.ven.mirror import Mirror, Read
 from ven_adapters.ven.reports import Figures, Request, Wanted, body
 from ven_adapters.ven.steering import Steering
 from ven_adapters.ven.store import ReportRow, print_at
-from vtn.client import Client, VtnRefused
+from vtn.client import Client, VtnRefused, VtnUnreachable
 from vtn.rules.timeline import DueReport, Window, due_reports, is_ad_hoc
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.values import ReportDescriptor
@@ -65,14 +65,20 @@ class Reporter:
 
     def plan(self, now: datetime) -> None:
         """Work out what is owed in the next day; what an earlier plan owed stays owed unless its event was deleted."""
-        fresh = {
-            owed.key: owed for read in self._mirror.events.values() for owed in owed_by(read, now, self._names.seed)
-        }
+        fresh = {owed.key: owed for read in self._mirror.events.values() for owed in self._owed_by(read, now)}
         kept = {
             key: owed for key, owed in self._owed.items() if owed.event_id in self._mirror.events and owed.at <= now
         }
         self._owed = {key: owed for key, owed in (fresh | kept).items() if key not in self._paid}
         self._planned_until = now + HORIZON / 2
+
+    def _owed_by(self, read: Read, now: datetime) -> list[Owed]:
+        """What one event wants; an event that asks in a way that nobody foresaw costs the others nothing."""
+        try:
+            return owed_by(read, now, self._names.seed)
+        except Exception:  # noqa: BLE001 - logged whole
+            _log.exception("what reports event %s asks for could not be worked out", read.event.id)
+            return []
 
     def next_at(self, now: datetime) -> datetime | None:
         """When something is due next."""
@@ -96,6 +102,11 @@ class Reporter:
             except VtnRefused as error:
                 refused += 1
                 _log.warning("the VTN refused a report on event %s: %s", owed.event_id, error)
+            except VtnUnreachable:
+                raise
+            except Exception:  # noqa: BLE001 - logged whole; one report that cannot be made keeps back no other
+                refused += 1
+                _log.exception("a report on event %s could not be made", owed.event_id)
             self._paid.add(owed.key)
             self._owed.pop(owed.key, None)
         rows, self._untold = self._untold, []

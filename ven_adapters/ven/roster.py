@@ -35,6 +35,7 @@ from ven_adapters.ven.car import (
     worn,
     worn_since,
 )
+from ven_adapters.ven.car_faults import CarFaults
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.rows import held_of, values_of
 from ven_adapters.ven.store import DirectiveRow, Values, WearRow, parse_at, print_at
@@ -49,8 +50,11 @@ _GIVEN_BACK = frozenset({DirectiveState.RELEASED, DirectiveState.CANCELLED})
 class Roster:
     """Cars by name. Every directive that changes is noted for the store and counted by state."""
 
-    def __init__(self, mirror: Callable[[str, Car], None] = lambda _ref, _car: None) -> None:
+    def __init__(
+        self, mirror: Callable[[str, Car], None] = lambda _ref, _car: None, faults: CarFaults | None = None
+    ) -> None:
         self._cars: dict[str, Car] = {}
+        self._faults = faults or CarFaults()
         self._mirror = mirror
         self._due: dict[int, dict[str, None]] = {}
         self._seconds: list[int] = []
@@ -238,7 +242,8 @@ class Roster:
         while self._seconds and self._seconds[0] <= second and (most is None or len(found) < most):
             found += self._due.pop(heapq.heappop(self._seconds))
         for ref in found[:most]:
-            self.present(ref, now)
+            with self._faults.only(ref):
+                self.present(ref, now)
         for ref in found[len(found) if most is None else most :]:
             self._look_again(ref, second)
         return bool(self._seconds and self._seconds[0] <= second)
@@ -266,8 +271,10 @@ class Roster:
 
     def leave_alone(self, rows: Iterable[DirectiveRow], now: datetime) -> None:
         """Take up the overrides and refusals of an earlier run: a restart is no reason to ask again."""
-        for held in map(held_of, rows):
-            self._keep(held.ref, unblocked(block_after(self.car(held.ref), held), now))
+        for row in rows:
+            with self._faults.only(row.vehicle_ref):
+                held = held_of(row)
+                self._keep(held.ref, unblocked(block_after(self.car(held.ref), held), now))
 
     def leave_out(self, ref: str, event_id: str, until: datetime, now: datetime) -> bool:
         """A driver takes no part in one event; whether the car is held for it now."""
@@ -286,7 +293,11 @@ class Roster:
         A command whose answer that run did not live to see may have left at any time until now, so that only what is
         observed from now on can show its effect.
         """
-        for held in sorted(map(held_of, rows), key=lambda held: held.directive.revision):
+        found: list[Held] = []
+        for kept in rows:
+            with self._faults.only(kept.vehicle_ref):
+                found.append(held_of(kept))
+        for held in sorted(found, key=lambda held: held.directive.revision):
             car = self.car(held.ref)
             if held.state is DirectiveState.REQUESTED and held.sent_at is not None:
                 held = dataclasses.replace(held, in_doubt=True, sent_at=now, retry_at=None)  # noqa: PLW2901 - as it is now

@@ -38,6 +38,7 @@ SHORTEST_SESSION_S = 5.0
 KEPT_NOTIFICATIONS = 100_000
 MQTT_PORTS: Mapping[str, int] = {"mqtt": 1883, "mqtts": 8883}
 QOS = 1
+MOST_URIS = 32
 
 _log = logging.getLogger(__name__)
 
@@ -117,29 +118,37 @@ def back_off_s(failures: int, settings: WakeSettings, chance: float) -> float:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listener:
-    """Who listens: our client at the VTN, our ven there, and what to trust besides the system's certificates."""
+    """Who listens: our client at the VTN, our ven there, and what to trust besides the system's certificates.
+
+    `label` is the clientName of our subscription, by which a later life of this adapter finds it again. Shards of one
+    automaker share a client at the VTN and differ in it.
+    """
 
     vtn: Client
     ven_id: str
+    label: str
     ca: Path | None = None
 
 
 async def listen(ven: Listener, settings: WakeSettings, bell: Bell, seed: int) -> None:
-    """Keep the bell ringing until cancelled; falls back to the clock alone when the VTN offers nothing better."""
+    """Keep the bell ringing until cancelled; while the VTN offers nothing to listen to, the clock alone wakes us."""
     sources: Mapping[str, Callable[[], Any]] = {
         "mqtt": lambda: _mqtt_session(ven, bell),
         "webhook": lambda: _webhook_session(ven, settings, bell),
     }
     session = sources.get(settings.mode)
     dice = random.Random(seed)  # noqa: S311 - spreads reconnects, guards nothing
-    failures = 0
+    failures, why_none = 0, ""
     while session is not None:
         began_s = time.monotonic()
         try:
             await session()
         except NotOffered as none:
-            _log.warning("no notifications: %s; polling by the clock", none)
-            return
+            if str(none) != why_none:
+                why_none = str(none)
+                _log.warning("no notifications: %s; polling by the clock", none)
+            await asyncio.sleep(settings.longest_retry_s)
+            continue
         except (aiomqtt.MqttError, VtnUnreachable, VtnRefused, OSError) as error:
             failures = 1 if time.monotonic() - began_s > settings.longest_retry_s else failures + 1
             _log.warning("notifications interrupted: %s", error)
@@ -199,34 +208,62 @@ def _wanted(offered: Mapping[str, str]) -> list[str]:
 
 
 async def find_broker(vtn: Client) -> Broker:
-    """Read `/notifiers` and make the credentials that it asks for (MQTT-04 to MQTT-08); NotOffered without MQTT."""
+    """Read `/notifiers` and make the credentials that it asks for (MQTT-04 to MQTT-08); NotOffered without MQTT.
+
+    The first address that can be used counts; others, of whatever form, are passed over.
+    """
     offered = (await vtn.notifiers()).get("MQTT")
     if not offered:
         raise NotOffered("the VTN offers no MQTT")
-    authentication = offered["authentication"]
-    place = urlsplit(next((uri for uri in offered["URIS"] if urlsplit(uri).scheme in MQTT_PORTS), ""))
-    if not place.hostname:
-        raise NotOffered("the VTN lists no mqtt or mqtts address")
+    try:
+        uris, authentication = list(offered["URIS"]), offered["authentication"]
+        method, template = str(authentication["method"]), str(authentication.get("username", ""))
+    except (KeyError, TypeError, AttributeError):
+        raise NotOffered("what the VTN says of its broker cannot be read") from None
+    place = next((found for uri in uris[:MOST_URIS] if (found := _place(uri)) is not None), None)
+    if place is None:
+        raise NotOffered("the VTN lists no mqtt or mqtts address that can be used")
     username, password = None, None
-    if authentication["method"] == "OAUTH2_BEARER_TOKEN":
-        username, password = authentication["username"].replace("{clientID}", vtn.client_id), await vtn.token()
-    elif authentication["method"] != "ANONYMOUS":
-        raise NotOffered(f"the broker asks for {authentication['method']}")
+    if method == "OAUTH2_BEARER_TOKEN":
+        username, password = template.replace("{clientID}", vtn.client_id), await vtn.token()
+    elif method != "ANONYMOUS":
+        raise NotOffered(f"the broker asks for {method[:100]}")
     until_s = token_expiry_s(password) if password else None
-    port = place.port or MQTT_PORTS[place.scheme]
-    return Broker(place.hostname, port, place.scheme == "mqtts", username, password, until_s)
+    host, port, encrypted = place
+    return Broker(host, port, encrypted, username, password, until_s)
+
+
+def _place(uri: Any) -> tuple[str, int, bool] | None:
+    """Host, port and whether TLS is spoken there; None for what is no usable address of an MQTT broker."""
+    try:
+        parts = urlsplit(uri) if isinstance(uri, str) else None
+        if parts is None or parts.scheme not in MQTT_PORTS or not parts.hostname:
+            return None
+        return parts.hostname, parts.port or MQTT_PORTS[parts.scheme], parts.scheme == "mqtts"
+    except ValueError:
+        return None
 
 
 async def _webhook_session(ven: Listener, settings: WakeSettings, bell: Bell) -> None:
-    """Listen, answer the echo challenge, subscribe, and stay until cancelled; the subscription goes when we go."""
+    """Listen, answer the echo challenge, subscribe, and stay until cancelled; the subscription goes when we go.
+
+    What an earlier life of ours, which was killed, left at the VTN is taken over, and what is too many is deleted.
+    """
     bearer = secrets.token_urlsafe(24)
     runner = runner_of(_receiver(bell, bearer))
     await runner.setup()
     subscription: Mapping[str, Any] | None = None
     try:
+        before = [one["id"] for one in await ven.vtn.search(ObjectType.SUBSCRIPTION) if _is_ours(one, ven)]
         await web.TCPSite(runner, settings.webhook_host, settings.webhook_port).start()
         url = settings.webhook_url or f"http://{settings.webhook_host}:{runner.addresses[0][1]}/"
-        subscription = await ven.vtn.create(ObjectType.SUBSCRIPTION, _subscription(ven.vtn.client_id, url, bearer))
+        wanted = _subscription(ven.label, url, bearer)
+        if before:
+            subscription = await ven.vtn.replace(ObjectType.SUBSCRIPTION, before[0], wanted)
+        else:
+            subscription = await ven.vtn.create(ObjectType.SUBSCRIPTION, wanted)
+        for left in before[1:]:
+            await ven.vtn.delete(ObjectType.SUBSCRIPTION, left)
         bell.ring()
         await asyncio.Event().wait()
     finally:
@@ -234,6 +271,11 @@ async def _webhook_session(ven: Listener, settings: WakeSettings, bell: Bell) ->
             with contextlib.suppress(VtnRefused, VtnUnreachable):
                 await ven.vtn.delete(ObjectType.SUBSCRIPTION, str(subscription["id"]))
         await runner.cleanup()
+
+
+def _is_ours(subscription: Mapping[str, Any], ven: Listener) -> bool:
+    """Whether a subscription is one that this adapter, or a life of it before, has made."""
+    return subscription.get("clientName") == ven.label and subscription.get("clientID") == ven.vtn.client_id
 
 
 def _subscription(client_name: str, url: str, bearer: str) -> dict[str, Any]:

@@ -22,6 +22,17 @@ class Match(enum.StrEnum):
     ALL = "all"
 
 
+class NamesGrant(enum.StrEnum):
+    """Whose word makes the name of a ven or resource a target that is granted to it, as OpenADR 3.0.1 has names.
+
+    A VEN chooses its own name, so its word would let it grant itself what is meant for another.
+    """
+
+    BUSINESS_LOGIC = "bl"
+    ANYBODY = "all"
+    NOBODY = "none"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Viewer:
     """Who looks: Business Logic sees everything; a VEN its own objects and what its grants reach.

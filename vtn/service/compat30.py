@@ -98,17 +98,25 @@ def _remembering(kind: Kind, inward: Inward) -> Kind:
 
     def beside(draft: Draft, held: str | None) -> str | None:
         before = side.read(held)
-        version = V301 if kind.type is ObjectType.EVENT and _times_anew(draft) else before.version
+        version = V301 if _is_ours(kind.type, draft) else before.version if _stays(kind.type, draft) else None
         given = Side({**before.types, **inward.types}, version)
         return side.write(side.still_applying(given, draft.content))
 
     return dataclasses.replace(kind, side=beside)
 
 
-def _times_anew(draft: Draft) -> bool:
-    """Whether a write gives the event a timing of its own; one that comes back as it was shown is the held one's."""
-    held = draft.held
-    return held is None or any(draft.content.get(key) != held.get(key) for key in events.TIMING)
+def _is_ours(kind: ObjectType, draft: Draft) -> bool:
+    """Whether 3.0.1 gives an event its timing, or Business Logic on 3.0.1 a ven or resource its name."""
+    if kind is ObjectType.EVENT:
+        return not _stays(kind, draft)
+    return kind in objects.NAMED_BY_BL and draft.principal.is_bl
+
+
+def _stays(kind: ObjectType, draft: Draft) -> bool:
+    """Whether a write leaves that as it was; timing that comes back as it was shown is the held one's."""
+    if kind is ObjectType.EVENT:
+        return draft.held is not None and all(draft.content.get(key) == draft.held.get(key) for key in events.TIMING)
+    return objects.keeps_name(draft)
 
 
 def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults: list[Fault], at: str = "$") -> Judged:

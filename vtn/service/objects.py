@@ -22,6 +22,7 @@ from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 
 NAMED_BY_BL = frozenset({ObjectType.VEN, ObjectType.RESOURCE})
+NAMES = ("venName", "resourceName")
 OWNED = NAMED_BY_BL | {ObjectType.REPORT, ObjectType.SUBSCRIPTION}
 
 
@@ -52,10 +53,18 @@ def _by_its_own_content(_core: Core, _content: Json) -> Index:
 
 
 def _what_still_applies(draft: Draft, held: str | None) -> str | None:
-    """A 3.1 write keeps the types of the targets that stay; it can give none itself, and its timing is of 3.1."""
+    """A 3.1 write keeps the types of targets that stay and what is known of a name that stays; its timing is of 3.1."""
     if held is None:
         return None
-    return side.write(side.still_applying(dataclasses.replace(side.read(held), version=None), draft.content))
+    before = side.read(held)
+    version = before.version if keeps_name(draft) else None
+    return side.write(side.still_applying(dataclasses.replace(before, version=version), draft.content))
+
+
+def keeps_name(draft: Draft) -> bool:
+    """Whether a write leaves the name of a ven or resource as it was."""
+    held = draft.held or {}
+    return any(key in held and held[key] == draft.content.get(key) for key in NAMES)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,13 +9,15 @@ import bisect
 import dataclasses
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from vtn.rules import privacy, timeline
-from vtn.rules.privacy import EVERYTHING, Lens, Viewer
+from vtn.rules.compat30 import side
+from vtn.rules.privacy import EVERYTHING, Lens, NamesGrant, Viewer
 from vtn.storage.ports import Change, Record, Store
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType, Operation
@@ -58,12 +60,22 @@ class Filter:
 class ReadModel:
     """The objects of one top node. Only `apply` and `load` change it; both run between two awaits.
 
+    `names` says whose word makes a name a grant; `named_clients` are vens (venName -> clientID) that the settings name.
+
     `seq` is the newest log number taken, `catalogue` counts the changes that a list could show, and `read_by` names the
     subscriptions that wish to hear of reads, for each kind of object that has any.
     """
 
-    def __init__(self, *, through_programs: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        through_programs: bool = True,
+        names: NamesGrant = NamesGrant.BUSINESS_LOGIC,
+        named_clients: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._through_programs = through_programs
+        self._names = names
+        self._named_clients = named_clients
         self.seq = 0
         self.catalogue = 0
         self._loaded = 0
@@ -168,7 +180,11 @@ class ReadModel:
     # --- who may see what ----------------------------------------------------------------------------------------
 
     def grants(self, client_id: str) -> frozenset[str]:
-        """The targets granted to a VEN client: those of its ven and of that ven's resources (TGT-03)."""
+        """The targets granted to a VEN client: those of its ven and of that ven's resources (TGT-03), and their names.
+
+        Names count as OpenADR 3.0.1 has them (targets of the types VEN_NAME and RESOURCE_NAME), where Business Logic
+        gave them on 3.0.1 or the settings say whose they are.
+        """
         granted = self._grants.get(client_id)
         if granted is None:
             ven = self.ven_of(client_id)
@@ -177,9 +193,19 @@ class ReadModel:
         return granted
 
     def _targets_of(self, ven: Record) -> Iterator[str]:
-        yield from self._entries[ObjectType.VEN][ven.id].targets
-        for resource_id in self._resources_of_ven[ven.id]:
-            yield from self._entries[ObjectType.RESOURCE][resource_id].targets
+        resources = (self._entries[ObjectType.RESOURCE][one] for one in self._resources_of_ven[ven.id])
+        for entry in (self._entries[ObjectType.VEN][ven.id], *resources):
+            yield from entry.targets
+            if entry.record.name and self._grants_its_name(entry.record):
+                yield entry.record.name
+
+    def _grants_its_name(self, record: Record) -> bool:
+        if self._names is not NamesGrant.BUSINESS_LOGIC:
+            return self._names is NamesGrant.ANYBODY
+        named = record.kind is ObjectType.VEN and record.client_id is not None
+        if named and self._named_clients.get(record.name or "") == record.client_id:
+            return True
+        return side.read(record.side).version == side.V301
 
     def viewer(self, client_id: str, *, is_bl: bool) -> Viewer:
         """A client as the privacy rules see it, with today's grants."""

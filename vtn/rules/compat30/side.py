@@ -1,8 +1,8 @@
 """What the 3.0.1 face must remember of an object that 3.1 has no room for, as the JSON text of `Record.side`.
 
-Target types per target (3.1 targets are bare strings); of an event, whether its timing was written on 3.0.1; of a
-subscription the version of its subscriber and whether it names operations by HTTP words. A 3.1 client is never shown
-any of it; a 3.1 write keeps what still applies.
+Target types per target (3.1 targets are bare strings); whether an event's timing was written on 3.0.1, or the name of a
+ven or resource by Business Logic there; of a subscription the version of its subscriber and whether it names operations
+by HTTP words. A 3.1 client is never shown any of it; a 3.1 write keeps what still applies.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ NO_TYPES: Types = {}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Side:
-    """Types by target, in the order they were given; `version` of a subscriber or an event's timing, None for 3.1."""
+    """Types by target, in the order they were given; `version` of what else is remembered, None for 3.1."""
 
     types: Types = dataclasses.field(default_factory=dict)
     version: str | None = None

@@ -1,0 +1,246 @@
+"""Nothing that a VTN says ends an adapter: whatever it answers, everything goes on, and a later good answer is read."""
+
+import asyncio
+import contextlib
+import json
+import time
+
+import pytest
+from aiohttp import web
+
+from ven_adapters.config import AdapterSettings
+from ven_adapters.contract import Capability
+from ven_adapters.ven.agent import Agent, Doors
+from ven_adapters.ven.store import Store
+from vtn.client import Client
+from vtn.clock import RealClock
+from vtn.wire.enumerations import ObjectType
+
+AT = {"createdDateTime": "2026-07-15T20:00:00Z", "modificationDateTime": "2026-07-15T20:00:00Z"}
+VEN = {"id": "v1", "objectType": "VEN", "clientID": "c", "venName": "x", **AT}
+RESOURCE = {"id": "r1", "objectType": "RESOURCE", "clientID": "c", "resourceName": "bay", "venID": "v1", **AT}
+PROGRAM = {"id": "p1", "objectType": "PROGRAM", "programName": "p", **AT}
+SUBSCRIPTION = {"id": "s1", "objectType": "SUBSCRIPTION", "clientID": "c", "clientName": "x", **AT}
+EVENT = {
+    "id": "e1",
+    "objectType": "EVENT",
+    "programID": "p1",
+    "intervals": [{"id": 0, "payloads": [{"type": "SIMPLE", "values": [1]}]}],
+    **AT,
+}
+DEEP = json.loads("[" * 60 + "]" * 60)
+NO_OBJECTS = [None, 7, "text", [], {}, [None], [[]], [{}], [{"id": 7}], {"id": None}, DEEP]
+NO_JSON = [b"\xff\xfe", b"<html>", b"", b"1" * 5_000, b"[" * 100_000, b"x" * 1_000_000]
+ODD_OBJECTS = [
+    {"targets": 7},
+    {"targets": [7, {}]},
+    {"resourceName": None},
+    {"attributes": "x"},
+    {"attributes": [7]},
+    {"intervals": [{}]},
+    {"intervals": [{"id": 0, "payloads": [{"type": "PRICE", "values": ["x", None, True, {}]}]}]},
+    {"intervalPeriod": {"start": "9999-12-31T23:59:59Z", "duration": "P9998Y"}},
+    {"duration": "P9999Y", "intervalPeriod": {"start": "0001-01-01T00:00:00Z", "duration": "PT0S"}},
+    {"programID": 7},
+    {"payloadDescriptors": [7]},
+    {"reportDescriptors": [{"payloadType": "USAGE", "startInterval": -(2**31), "repeat": 2**31 - 1}]},
+    {"modificationDateTime": "yesterday"},
+]
+BROKERS = [
+    {"URIS": ["mqtt://h:99999"]},
+    {"URIS": ["mqtt://[::1"]},
+    {"URIS": [7, None, "", "mqtt://", "mqtt://:1883", "http://h"]},
+    {"URIS": 7},
+    {"URIS": ["mqtt://127.0.0.1:1"], "authentication": 7},
+    {"URIS": ["mqtt://127.0.0.1:1"], "authentication": {}},
+    {"URIS": ["mqtt://127.0.0.1:1"], "authentication": {"method": None}},
+    {"URIS": ["mqtt://127.0.0.1:1"], "authentication": {"method": "OAUTH2_BEARER_TOKEN", "username": 7}},
+    {"URIS": ["mqtts://127.0.0.1:1"], "authentication": {"method": "ANONYMOUS"}},
+    7,
+    "mqtt",
+]
+
+
+class HostileVtn:
+    """A VTN that answers well, but for the paths in `instead`; `asked` counts requests by method and path."""
+
+    def __init__(self) -> None:
+        self.instead: dict[tuple[str, str], object] = {}
+        self.asked: dict[tuple[str, str], int] = {}
+        self.events = [EVENT]
+        self.url = ""
+
+    def good(self, method, path):
+        """What a decent VTN says."""
+        written = method in {"POST", "PUT"}
+        return {
+            "/auth/server": {"tokenURL": f"{self.url}/auth/token"},
+            "/auth/token": {"access_token": "t", "expires_in": 3600},
+            "/vens": VEN if written else [VEN],
+            "/vens/v1": VEN,
+            "/resources": RESOURCE if written else [RESOURCE],
+            "/resources/r1": RESOURCE,
+            "/programs": [PROGRAM],
+            "/events": self.events,
+            "/events/e1": EVENT,
+            "/reports": {"id": "x"},
+            "/subscriptions": SUBSCRIPTION if written else [SUBSCRIPTION],
+            "/subscriptions/s1": SUBSCRIPTION,
+            "/notifiers": {"WEBHOOK": True},
+        }.get(path)
+
+    async def handle(self, request):
+        """Any request."""
+        key = request.method, request.path
+        self.asked[key] = self.asked.get(key, 0) + 1
+        told = self.instead.get(key, self.good(*key))
+        if told is None and key not in self.instead:
+            return web.json_response({"status": 404}, status=404)
+        body = told if isinstance(told, bytes) else json.dumps(told).encode()
+        return web.Response(body=body, content_type="application/json")
+
+
+class NoCars:
+    """An automaker's backend with one car that is always there and never heard of."""
+
+    async def capabilities(self, _ref):
+        return Capability("m", 60_000, 7_000)
+
+    async def snapshot(self, *_, **__):
+        await asyncio.Event().wait()
+
+    async def events(self):
+        await asyncio.Event().wait()
+        yield
+
+    async def close(self):
+        """Nothing is open."""
+
+
+@pytest.fixture
+async def hostile():
+    made = HostileVtn()
+    app = web.Application()
+    app.router.add_route("*", "/{any:.*}", made.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+CAR = {
+    "vehicle_ref": "car-1",
+    "zone": "bay",
+    "site_id": "home-1",
+    "timezone": "UTC",
+    "charging_consent": {"version": "1", "agreed_at": "2026-01-05T10:00:00Z"},
+    "discharge_consent": None,
+    "permission": None,
+    "preferences": {"ready_by": {}, "target_soc_pct": 80, "reserve_soc_pct": 30},
+    "discharge_budget": None,
+    "opted_out": False,
+}
+
+
+@contextlib.asynccontextmanager
+async def adapter(hostile, folder, mode):
+    """A running adapter of this VTN, and its task."""
+    (folder / "cars.jsonl").write_text(json.dumps(CAR) + "\n")
+    told = {
+        "oem": "bmw",
+        "client_name": "x",
+        "vtn": {"url": hostile.url, "client_id": "c", "client_secret": "s"},
+        "backend": {},
+        "enrolments": [str(folder / "cars.jsonl")],
+        "wake": {"mode": mode, "poll_s": 0.03, "first_retry_s": 0.01, "longest_retry_s": 0.03},
+        "smallest_group": 1,
+        "var": str(folder),
+    }
+    settings = AdapterSettings.model_validate_json(json.dumps(told))
+    store = Store(f"sqlite+aiosqlite:///{folder / 'x.sqlite'}")
+    made = Agent(settings, RealClock(), Doors(Client(hostile.url, "c", "s"), NoCars(), store))
+    task = asyncio.create_task(made.run())
+    try:
+        yield made, task
+    finally:
+        made.stop()
+        await asyncio.wait_for(task, 20)
+
+
+async def until(holds, task, within_s=90.0):
+    """Wait until something holds; the adapter may not end meanwhile."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert not task.done(), "the adapter ended"
+        assert time.monotonic() < deadline, "it never came"
+        await asyncio.sleep(0.005)
+
+
+async def survives(hostile, made, task, key, told):
+    """Say something odd until it was asked for; then be good again, and see that the adapter reads on."""
+    hostile.instead[key] = told
+    made._doors.vtn._token_dies_s = 0.0
+    before = hostile.asked.get(key, 0)
+    await until(lambda: hostile.asked.get(key, 0) > before, task)
+    del hostile.instead[key]
+    hostile.events = [EVENT, {**EVENT, "id": f"e-{time.monotonic_ns()}"}]
+    await until(lambda: hostile.events[1]["id"] in made.mirror.events, task)
+
+
+POLLED = [("GET", "/vens/v1"), ("GET", "/resources"), ("GET", "/programs"), ("GET", "/events"), ("POST", "/auth/token")]
+
+
+async def test_an_event_of_which_nothing_can_be_learnt_keeps_no_other_from_being_read(hostile, tmp_path):
+    async with adapter(hostile, tmp_path, "timer") as (made, task):
+        await until(lambda: "e1" in made.mirror.events, task)
+        hostile.instead["GET", "/events/e1"] = None
+        hostile.events = [{**EVENT, "id": "other"}]
+        await until(lambda: "other" in made.mirror.events, task)
+        assert "e1" in made.mirror.events
+
+
+@pytest.mark.parametrize("key", POLLED, ids=" ".join)
+async def test_no_answer_to_a_poll_ends_an_adapter(hostile, tmp_path, key):
+    async with adapter(hostile, tmp_path, "timer") as (made, task):
+        await until(lambda: made.registered and made.mirror.polled, task)
+        good = hostile.good(*key)
+        odd = [[{**good[0], **change}] for change in ODD_OBJECTS] if isinstance(good, list) else []
+        odd += [{**good, **change} for change in ODD_OBJECTS] if isinstance(good, dict) else []
+        for told in [*NO_OBJECTS, *NO_JSON, *odd]:
+            await survives(hostile, made, task, key, told)
+
+
+@pytest.mark.parametrize("offered", BROKERS, ids=str)
+async def test_no_broker_that_a_vtn_names_ends_an_adapter(hostile, tmp_path, offered):
+    usual = {"serialization": "JSON", "authentication": {"method": "ANONYMOUS"}}
+    mqtt = usual | offered if isinstance(offered, dict) else offered
+    hostile.instead["GET", "/notifiers"] = {"WEBHOOK": True, "MQTT": mqtt}
+    async with adapter(hostile, tmp_path, "mqtt") as (made, task):
+        await until(lambda: hostile.asked.get(("GET", "/notifiers"), 0) >= 2, task)
+        hostile.events = [EVENT, {**EVENT, "id": "later"}]
+        await until(lambda: "later" in made.mirror.events, task)
+
+
+async def test_an_adapter_that_was_killed_takes_its_subscription_over_and_leaves_one(hostile, tmp_path):
+    own = {**SUBSCRIPTION, "clientName": "x all"}
+    of_a_shard = {**own, "id": "s3", "clientName": "x shard-1"}
+    hostile.instead["GET", "/subscriptions"] = [own, {**own, "id": "s2"}, of_a_shard]
+    hostile.instead["PUT", "/subscriptions/s1"] = own
+    hostile.instead["DELETE", "/subscriptions/s2"] = own
+    async with adapter(hostile, tmp_path, "webhook") as (_, task):
+        await until(lambda: hostile.asked.get(("DELETE", "/subscriptions/s2")), task)
+    assert hostile.asked.get(("PUT", "/subscriptions/s1")) == 1
+    assert ("POST", "/subscriptions") not in hostile.asked
+    assert ("DELETE", "/subscriptions/s3") not in hostile.asked
+    assert hostile.asked.get(("DELETE", "/subscriptions/s1")) == 1  # when it went
+
+
+async def test_a_server_that_does_not_page_is_read_once(hostile):
+    many = [{**PROGRAM, "id": f"p{number}"} for number in range(50)]
+    hostile.instead["GET", "/programs"] = many
+    async with Client(hostile.url, "c", "s") as client:
+        assert await client.search(ObjectType.PROGRAM) == many
+    assert hostile.asked["GET", "/programs"] == 2
