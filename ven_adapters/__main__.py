@@ -19,7 +19,7 @@ from ven_adapters.kit.command import CHECK_EXAMPLE, RECORD_EXAMPLE, check, recor
 from ven_adapters.linking.command import link
 from ven_adapters.ven.enrol_commands import app as enrol_app
 from vtn.clock import parse_clock
-from vtn.errors import ConfigError
+from vtn.errors import CannotStart, ConfigError
 
 if TYPE_CHECKING:
     from ven_adapters.simulator.settings import SimulatorSettings
@@ -62,7 +62,7 @@ def main() -> None:
     """Run the command line; a refusal is one sentence, not a traceback."""
     try:
         app()
-    except ConfigError as error:
+    except (ConfigError, CannotStart) as error:
         _fail(str(error), EXIT_CONFIGURATION)
 
 

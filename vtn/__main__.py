@@ -160,6 +160,26 @@ def letters_replay(
         Console().print(f"{done.deliveries} deliveries are tried again; {done.callbacks} callbacks are mended.")
 
 
+@app.command(epilog="Example: vtn archive --client derms-1 > reports.jsonl")
+def archive(
+    client_id: Annotated[str, typer.Option("--client", help="Only reports of this client.")] = "",
+    config: ConfigFile = None,
+) -> None:
+    """Print deleted reports that are kept, oldest first: one line of JSON each, with when it was deleted."""
+    from vtn.app import opened_store
+
+    async def work() -> None:
+        async with opened_store(_settings(config)) as store:
+            after = ("", "")
+            while page := await store.archived(after, client_id or None):
+                for at, report in page:
+                    line = orjson.dumps({"archived": at, "report": orjson.Fragment(report.body)})
+                    sys.stdout.buffer.write(line + b"\n")
+                after = (page[-1][0], page[-1][1].id)
+
+    _run(work())
+
+
 def _broken(callback: "BrokenCallback") -> dict[str, object]:
     return {
         "subscriptionID": callback.subscription_id,

@@ -5,18 +5,18 @@ import contextlib
 import gc
 import importlib.metadata
 import logging
+import os
 import random
-import secrets
 import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from aiohttp import web
 
 from vtn.auth import issuers
-from vtn.auth.clients import Registry
+from vtn.auth.clients import Registry, standing
 from vtn.auth.sealing import Seal
 from vtn.auth.tokens import TokenDesk, load_key
 from vtn.auth.webhookkeys import WebhookKeys
@@ -25,13 +25,16 @@ from vtn.config import Server, Settings
 from vtn.endpoints import health, metrics, requestid
 from vtn.endpoints.brokerhooks import broker_hooks
 from vtn.endpoints.door import AiohttpHandler, Hall
+from vtn.endpoints.insiders import everyone, insider
 from vtn.endpoints.listening import Runner, impatient
 from vtn.endpoints.notifiers import Notifiers
 from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.routes import BASE_PATHS, build
 from vtn.endpoints.sharing import CrossOrigin
-from vtn.errors import CannotStart, Fault, NotFound, Rejected
+from vtn.errors import CannotStart, Fault, Rejected
+from vtn.ids import Ids
 from vtn.notifiers import discovery, station
+from vtn.privatefiles import closed_tree
 from vtn.rules.admission import Strictness
 from vtn.rules.scopes import BL_ONLY, STANDARD_SCOPES, standard_scope
 from vtn.service import broken, compat30
@@ -46,7 +49,6 @@ from vtn.wire.interval import print_date_time
 log = logging.getLogger("vtn")
 FIRST_CLIENT = "business-logic"
 LONGEST_CLIENT_ID = 128
-ID_BYTES, ID_BLOCK = 10, 512
 
 
 def storage_url(settings: Settings) -> str:
@@ -56,12 +58,17 @@ def storage_url(settings: Settings) -> str:
 
 @contextlib.asynccontextmanager
 async def opened_store(settings: Settings) -> AsyncIterator[SqlStore]:
-    """The store, its schema up to date, for the length of a block."""
+    """The store, its schema up to date, for the length of a block; the `var` folder is for this user alone."""
     try:
-        settings.server.var.mkdir(parents=True, exist_ok=True)
+        closed_tree(settings.server.var)
     except OSError as error:
         raise CannotStart(f"the folder {settings.server.var} cannot be made: {error.strerror}") from None
-    store = await open_store(storage_url(settings), shared_dir=settings.server.var)
+    store = await open_store(
+        storage_url(settings),
+        shared_dir=settings.server.var,
+        quotas=settings.bounds.client,
+        lease_s=settings.storage.lease_s,
+    )
     try:
         yield store
     finally:
@@ -112,11 +119,10 @@ async def add_client(
 
 
 async def webhook_key(settings: Settings, client_id: str) -> str:
-    """The key that a client's webhooks are signed with; NotFound for a client that nobody registered."""
+    """The key that a client's webhooks are signed with; NotFound or Conflict for a client that may not act."""
     async with opened_registry(settings) as registry:
         await registry.current()
-        if registry.get(client_id) is None:
-            raise NotFound(f"no client named {client_id!r}; `vtn client list` shows them")
+        standing(registry.get(client_id), client_id)
     return WebhookKeys(settings.server.var / "keys" / "webhooks.key").of(client_id)
 
 
@@ -124,22 +130,6 @@ async def replay(settings: Settings, subscription_id: str | None) -> broken.Repl
     """Have dead deliveries tried again, of one subscription or of all; a running server takes them up by itself."""
     async with opened_store(settings) as store:
         return await broken.replay(store, subscription_id, print_date_time(parse_clock(settings.server.clock).now()))
-
-
-class Ids:
-    """Object ids that sort by birth and cannot be guessed; chance is drawn in blocks, because each draw is costly."""
-
-    def __init__(self) -> None:
-        self._chance: Iterator[str] = iter(())
-
-    def __call__(self) -> str:
-        """An id that was never used."""
-        drawn = next(self._chance, None)
-        if drawn is None:
-            block = secrets.token_hex(ID_BLOCK * ID_BYTES)
-            self._chance = iter([block[i : i + 2 * ID_BYTES] for i in range(0, len(block), 2 * ID_BYTES)])
-            drawn = next(self._chance)
-        return f"{time.time_ns() // 1_000_000:012x}{drawn}"
 
 
 def root_url(server: Server, port: int) -> str:
@@ -171,6 +161,7 @@ async def _token_desk(settings: Settings, registry: Registry) -> AsyncIterator[T
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; CannotStart when the database, the broker or the port is not to be had."""
     _log_to_stderr()
+    os.umask(0o077)  # whatever is made from here on, by the broker too, is for this user alone
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -249,6 +240,7 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
         cascade=protocol.on_delete == "cascade",
         note_read=notifying.note_read,
         admit_challenges=ChallengeLimits(settings.bounds.delivery, time.monotonic).admit,
+        quotas=settings.bounds.client,
     )
     return Hall(
         core,
@@ -280,10 +272,12 @@ def _application(settings: Settings, hall: Hall, notifying: station.Station, url
 def _pages(settings: Settings, hall: Hall, notifying: station.Station) -> Mapping[str, AiohttpHandler]:
     """What is read at the root, beside the documents: how this server is and what it did."""
     looks = health.looks(hall.core, settings.server.var, notifying.figures, time.monotonic)
-    pages = {"/health": health.health(health.Checkup(looks, time.monotonic), importlib.metadata.version("evtn"))}
+    checkup, version = health.Checkup(looks, time.monotonic), importlib.metadata.version("evtn")
+    inside = insider(hall)
+    pages = {"/health": health.health(checkup, version, inside)}
     if settings.server.metrics != "off":
-        everyone = settings.server.metrics == "everyone"
-        pages["/metrics"] = metrics.metrics(hall, notifying.figures, for_everyone=everyone)
+        scrapers = everyone if settings.server.metrics == "everyone" else inside
+        pages["/metrics"] = metrics.metrics(hall, notifying.figures, scrapers)
     return pages
 
 

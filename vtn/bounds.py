@@ -4,11 +4,14 @@ Each group is a table of the settings file, `[bounds.body]` and so on; the descr
 `docs/bounds.md`. A bound is checked before work is done on what it bounds. This module knows no HTTP and no storage.
 """
 
-from typing import Self
+from typing import Annotated, Self
 
 import pydantic
 
 from vtn.settings import Section
+
+MIB = 1_048_576
+Count = Annotated[int, pydantic.Field(ge=1)]
 
 
 class BodyBounds(Section):
@@ -16,7 +19,32 @@ class BodyBounds(Section):
 
 
 class ClientQuotas(Section):
-    """What one client may keep stored here."""
+    """What one client may keep stored here, judged in the transaction that stores it.
+
+    Programs, events and vens are counted for all clients together: the first two belong to Business Logic as a whole,
+    and a client has one ven at most. Bytes are those of the JSON text. A refusal is 403 and names the bound.
+    """
+
+    programs: Count = pydantic.Field(10_000, description="Programs, of all clients together.")
+    program_bytes: Count = pydantic.Field(256 * MIB, description="Bytes of programs, of all clients together.")
+    events: Count = pydantic.Field(100_000, description="Events, of all clients together; all are held in memory.")
+    event_bytes: Count = pydantic.Field(1024 * MIB, description="Bytes of events, of all clients together.")
+    vens: Count = pydantic.Field(100_000, description="Vens, of all clients together.")
+    ven_bytes: Count = pydantic.Field(256 * MIB, description="Bytes of vens, of all clients together.")
+    resources: Count = pydantic.Field(10_000, description="Resources of one client's ven.")
+    resource_bytes: Count = pydantic.Field(64 * MIB, description="Bytes of one client's resources.")
+    reports: Count = pydantic.Field(1_000_000, description="Reports of one client.")
+    report_bytes: Count = pydantic.Field(1024 * MIB, description="Bytes of one client's reports.")
+    archive_bytes: Count = pydantic.Field(
+        1024 * MIB, description="Bytes of one client's deleted reports that stay in the archive; its oldest go first."
+    )
+    subscriptions: Count = pydantic.Field(100, description="Subscriptions of one client.")
+    subscription_bytes: Count = pydantic.Field(16 * MIB, description="Bytes of one client's subscriptions.")
+    subscription_entries: Count = pydantic.Field(
+        500, description="Entries of objectOperations in all subscriptions of one client: each may be owed every event."
+    )
+    entries_in_one: Count = pydantic.Field(100, description="Entries of objectOperations in one subscription.")
+    targets_in_one: Count = pydantic.Field(1_000, description="Targets of one subscription.")
 
 
 class DeliveryBounds(Section):

@@ -68,6 +68,8 @@ class Storage(Section):
 
     url: str | None = None
     log_days: Annotated[int, pydantic.Field(ge=1)] = 30
+    archive_days: Annotated[int, pydantic.Field(ge=1)] = 1095
+    lease_s: Annotated[float, pydantic.Field(ge=2, le=300)] = 10.0
 
 
 class Mqtt(Section):

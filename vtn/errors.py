@@ -63,6 +63,14 @@ class Conflict(VtnError):
     """A name is taken, or a reference points at nothing."""
 
 
+class Moved(Conflict):
+    """What a write rests on has changed since it was judged; judging it again may find it right."""
+
+
+class OverQuota(VtnError):
+    """The client keeps as much as it may already; the words name the bound and what can be done."""
+
+
 class Unavailable(VtnError):
     """A part the request needs (the database) is out of reach; whether a write took effect is unknown."""
 

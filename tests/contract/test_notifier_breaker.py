@@ -6,6 +6,7 @@ import types
 import pytest
 from notifier_parts import PATIENCE_S, Receiver, eventually, node, settled, told, webhooks
 
+from vtn.bounds import ClientQuotas
 from vtn.service import broken
 from vtn.service.objects import Draft
 from vtn.service.subscriptions import SUBSCRIPTIONS
@@ -246,6 +247,7 @@ async def test_a_put_mends_what_broke_while_it_was_on_its_way(made):
     held = document.parse(made.model.get(Kind.SUBSCRIPTION, "S").body)
     new = {**held["objectOperations"][0], "callbackUrl": "https://new.example/hook"}
     core = types.SimpleNamespace(
+        quotas=ClientQuotas(),
         store=made.store,
         model=made.model,
         challenge=challenge,

@@ -294,9 +294,11 @@ async def test_a_closed_store_finishes_what_was_queued_and_takes_no_more(opened)
     assert await (await opened()).head() == 5
 
 
-async def test_a_store_that_is_reached_answers_a_ping(store):
-    await store.ping()
-    assert await store.head() == 0
+async def test_a_probe_writes_and_changes_nothing(store):
+    await store.probe()
+    await asyncio.gather(store.probe(), put(store, program()), store.probe())
+    assert await store.head() == store.shared_head() == 1
+    assert len(await store.changes(0)) == 1
 
 
 async def test_the_migrations_build_what_the_tables_say(store):
@@ -306,7 +308,8 @@ async def test_the_migrations_build_what_the_tables_say(store):
 
     def names(connection, table):
         found = inspect(connection)
-        return {one["name"] for one in found.get_unique_constraints(table) + found.get_foreign_keys(table)}
+        ours = (found.get_unique_constraints, found.get_foreign_keys, found.get_check_constraints)
+        return {one["name"] for ask in ours for one in ask(table)}
 
     assert await store._database.read(differences) == []
     for table in METADATA.tables.values():

@@ -150,7 +150,7 @@ async def test_resources_stay_as_they_are_when_their_ven_keeps_its_client(store)
 async def test_a_deleted_program_takes_its_children_first_and_archives_its_reports(store):
     gone, kept = program(), program()
     happening, other = event(gone), event(kept)
-    said = [report(happening), report(happening, program_id=None)]
+    said = [report(happening), report(happening)]
     await put(store, gone, kept, happening, other, *said, still := report(other), told := subscription(gone))
     changes = await write(store, removal(gone))
     assert {change.record.id for change in changes[:2]} == {one.id for one in said}

@@ -34,7 +34,7 @@ async def test_all_happen_in_order_with_numbers_in_a_row(store):
 
 async def test_each_sees_what_those_before_it_did(store):
     owner = ven()
-    old, new = resource(owner, name="garage"), resource(owner, name="garage")
+    old, new = resource(owner, name="garage"), resource(owner, name="garage", client_id="other")
     await put(store, owner, old)
 
     def follow(child, parent):

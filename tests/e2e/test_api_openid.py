@@ -111,11 +111,17 @@ async def test_revocation_works_on_the_next_request_and_rotation_gives_no_secret
     (await leaving.get("/programs")).shows(200)
     assert world.vtn.cli("client", "revoke", name).returncode == 0
     (await leaving.get("/programs")).shows(401)
+    refused = world.vtn.cli("client", "rotate", name, "--json")
+    assert refused.returncode != 0
+    assert f"vtn client add {name} --role VEN --external" in " ".join(refused.stderr.split())
+    world.vtn.add_client(name, "VEN", "--external")
+    (await leaving.get("/programs")).shows(401)
+    later = anybody.bearing(world.sign(keycloak(name, "read_targets", iat=openid.times()["iat"] + 5)))
+    (await later.get("/programs")).shows(200)
     again = json.loads(world.vtn.cli("client", "rotate", name, "--json").stdout)
     assert again == {"clientID": name, "secret": None}
-    (await leaving.get("/programs")).shows(401)
-    later = keycloak(name, "read_targets", iat=openid.times()["iat"] + 5)
-    (await anybody.bearing(world.sign(later)).get("/programs")).shows(200)
+    much_later = keycloak(name, "read_targets", iat=openid.times()["iat"] + 10)
+    (await anybody.bearing(world.sign(much_later)).get("/programs")).shows(200)
 
 
 async def test_an_external_client_gets_no_token_of_ours(world, anybody):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from vtn_process import QUIET, VTN, Party, Vtn, copy_of, environment, fresh, run_cli
+from vtn_process import QUIET, VTN, Party, Vtn, add_client, copy_of, environment, fresh, run_cli
 
 from vtn.app import running
 from vtn.config import Mqtt, Server, Settings, Storage
@@ -278,6 +278,37 @@ def test_clients_are_listed_without_their_secrets_and_revoked_ones_as_such(offic
 def test_what_cannot_be_done_with_clients_is_a_sentence(office, arguments, says):
     sentence = refused(office.cli(*arguments), 1)
     assert all(word in sentence for word in says)
+
+
+COMMANDS = [("rotate",), ("webhook-key",), ("revoke",)]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_client_that_nobody_registered_is_refused_by_every_command(office, command):
+    assert "no client named 'stranger'; `vtn client list` shows them" in refused(
+        office.cli("client", *command, "stranger"), 1
+    )
+
+
+@pytest.mark.parametrize("options", [(), ("--external",), ("--issuer", "https://login.example")], ids=str)
+def test_a_revoked_client_stays_out_until_it_is_added_anew(office, options):
+    name = fresh("gone")
+    trusted = {"auth.issuers": '[{issuer = "https://login.example", jwks_url = "https://login.example/keys"}]'}
+    first = add_client(office.var, name, "VEN", *options, settings=trusted)
+    for _ in range(2):
+        assert office.cli("client", "revoke", name).returncode == 0, "once more changes nothing"
+    for command in ("rotate", "webhook-key"):
+        sentence = refused(office.cli("client", command, name), 1)
+        again = " ".join(("vtn client add", name, "--role VEN", *options))
+        assert f"the client '{name}' was revoked; `{again}` lets it in again with its objects" in sentence
+    other_role = refused(office.cli("client", "add", name, "--role", "BL"), 1)
+    assert "add it with --role VEN, or choose another name" in other_role
+    second = add_client(office.var, name, "VEN", *options, settings=trusted)
+    assert first != second or options
+    rows = {row["clientID"]: row for row in json.loads(office.cli("client", "list", "--json").stdout)}
+    assert rows[name]["revoked"] is False
+    assert office.cli("client", "rotate", name).returncode == 0
+    assert office.cli("client", "webhook-key", name).returncode == 0
 
 
 async def test_a_client_added_beside_a_running_server_is_known_at_once(vtn, http):

@@ -5,6 +5,8 @@ import contextlib
 import os
 import re
 import signal
+import sqlite3
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -95,3 +97,38 @@ async def test_deliveries_and_publications_are_counted_where_they_happen(tmp_pat
         assert re.search(r"^evtn_change_log_head 1\.0$", text, re.MULTILINE)
         assert float(re.search(r"^evtn_notifications_published_total (\S+)$", text, re.MULTILINE)[1]) > 0
         assert re.search(r'^evtn_tokens_total\{outcome="issued"\} 1\.0$', text, re.MULTILINE)
+
+
+async def test_a_database_that_answers_and_takes_no_writes_is_503_until_it_does(tmp_path, http):
+    with Vtn(tmp_path / "var", {"mqtt.mode": "off"}) as vtn:
+        party = at_root(http, vtn)
+        await health(party, {"writes": "up"})
+        other = sqlite3.connect(tmp_path / "var" / "vtn.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        answer = await health(party, {"writes": "down", "database": "up"})
+        assert (answer.status, answer.json["status"]) == (503, "down")
+        stranger = await party.send("GET", "/health", headers={"X-Forwarded-For": "192.0.2.1"})
+        assert (stranger.status, stranger.json) == (503, {"status": "down"})
+        other.execute("ROLLBACK")
+        other.close()
+        assert (await health(party, {"writes": "up"})).status == 200
+
+
+async def test_a_database_that_has_become_read_only_is_503_until_it_is_not(
+    postgres_url, postgres_server, tmp_path, http
+):
+    settings = {"storage.url": postgres_url, "mqtt.mode": "off"}
+    name = urlsplit(postgres_url).path.strip("/")
+    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}';"  # noqa: S608 - ours
+
+    def read_only(word):
+        postgres_server.psql(f"ALTER DATABASE {name} SET default_transaction_read_only = {word};")
+        postgres_server.psql(cut)
+
+    with Vtn(tmp_path / "var", settings) as vtn:
+        party = at_root(http, vtn)
+        await health(party, {"writes": "up"})
+        read_only("on")
+        assert (await health(party, {"writes": "down", "database": "up"})).status == 503
+        read_only("off")
+        assert (await health(party, {"writes": "up", "database": "up"})).status == 200

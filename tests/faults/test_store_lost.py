@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import sqlite3
 
@@ -72,7 +73,7 @@ async def test_everything_is_unavailable_while_the_server_is_down_and_works_when
         postgres.objects(),
         postgres.put_client(CLIENT),
         postgres.advance("mqtt", 1),
-        postgres.ping(),
+        postgres.probe(),
         postgres.lead(),
     )
     assert postgres.shared_head() == 3
@@ -213,7 +214,7 @@ async def test_a_sqlite_disk_that_is_full_refuses_writes_and_keeps_what_it_has(t
         return lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {limit}").scalar()
 
     full = await store._database.write(pages(1))
-    large = event(parent, body=b"x" * 4096 * full)
+    large = event(parent, body=random.Random(1).randbytes(4096 * full).hex().encode())
     await refused(put(store, large))
     assert await store.head() == 1
     await store._database.write(pages(2**30))

@@ -10,10 +10,11 @@ from vtn.clock import parse_clock
 from vtn.endpoints import health
 from vtn.endpoints.health import Checkup, Finding, Progress, State, worst
 from vtn.errors import Unavailable
-from vtn.storage.ports import Backlog
+from vtn.storage.ports import Backlog, Leader
 from vtn.wire import document
 
 UP = Finding(State.UP, "fine")
+LED = "process 7 on a relays since 2026-07-15T16:00:00Z"
 
 
 @dataclasses.dataclass
@@ -32,19 +33,28 @@ class Store:
     def __init__(self) -> None:
         self.log = 5
         self.broken = None
-
-    async def ping(self):
-        if self.broken:
-            raise self.broken
+        self.read_only = None
+        self.writes = 0
+        self.led_by = Leader("process 7 on a", "2026-07-15T16:00:00Z", 3)
 
     async def head(self):
+        if self.broken:
+            raise self.broken
         return self.log
+
+    async def probe(self):
+        self.writes += 1
+        if self.read_only:
+            raise self.read_only
+
+    async def leader(self):
+        return self.led_by
 
     def shared_head(self):
         return self.log
 
     async def backlog(self):
-        await self.ping()
+        await self.head()
         return Backlog(2, 1, "2026-07-15T16:00:00.000000Z")
 
 
@@ -101,7 +111,7 @@ def states(findings):
 
 async def test_a_server_at_work_is_up_in_every_part(checked):
     findings = await checked()
-    assert findings.keys() == {"database", "read_model", "disk", "broker", "relay", "webhooks"}
+    assert findings.keys() == {"database", "writes", "read_model", "disk", "broker", "relay", "webhooks"}
     assert states(findings) == {}
 
 
@@ -115,7 +125,7 @@ async def test_a_database_out_of_reach_is_down_and_its_address_is_not_told(core,
 
 async def test_a_look_that_takes_too_long_is_down(monkeypatch, core, checked):
     monkeypatch.setattr(health, "LOOK_S", 0.01)
-    core.store.ping = asyncio.Event().wait
+    core.store.head = asyncio.Event().wait
     assert (await checked())["database"].state is State.DOWN
 
 
@@ -160,7 +170,7 @@ async def test_a_relay_that_stands_still_with_something_to_do_is_late(core, chec
     watch.now_s += health.STUCK_S + 1
     findings = await checked(positions={"mqtt": 5, "webhooks": 9})
     assert states(findings) == {"relay": State.LATE}
-    assert findings["relay"].words == "stands still: mqtt"
+    assert findings["relay"].words == f"{LED}, and stands still: mqtt"
     assert findings["relay"].figures == {"mqtt": 4, "webhooks": 0}
     assert states(await checked(positions={"mqtt": 6, "webhooks": 9})) == {}
 
@@ -200,12 +210,70 @@ async def test_who_asks_often_is_told_what_was_found_before(watch):
     assert len(looked) == 2
 
 
+async def everybody(_request):
+    return True
+
+
+async def nobody(_request):
+    return False
+
+
+@pytest.mark.parametrize(("state", "says"), [(State.UP, "up"), (State.LATE, "up"), (State.DOWN, "down")])
+async def test_a_stranger_learns_up_or_down_and_nothing_else(watch, state, says):
+    async def look():
+        return Finding(state, "sixteen vens see 3 changes", {"vens": 16})
+
+    answer = await health.health(Checkup({"x": look}, watch), "1.2", nobody)(None)
+    assert document.parse(answer.body) == {"status": says}
+    assert answer.status == (503 if says == "down" else 200)
+
+
+async def test_a_server_that_takes_no_writes_is_down(core, checked):
+    core.store.read_only = Unavailable("read-only")
+    findings = await checked()
+    assert states(findings) == {"writes": State.DOWN}
+    assert worst(list(findings.values())) is State.DOWN
+
+
+async def test_asking_often_writes_seldom_and_a_failure_is_tried_again(core, watch, tmp_path):
+    checkup = Checkup(health.looks(core, tmp_path, Figures, watch), watch)
+    for _ in range(20):
+        watch.now_s += 1.1
+        await checkup.findings()
+    assert core.store.writes <= 5
+    core.store.read_only, before = Unavailable("full"), core.store.writes
+    for _ in range(10):
+        watch.now_s += 1.1
+        last = await checkup.findings()
+    assert last["writes"].state is State.DOWN
+    assert core.store.writes - before >= 5
+    core.store.read_only = None
+    watch.now_s += 1.1
+    assert (await checkup.findings())["writes"].state is State.UP
+
+
+@pytest.mark.parametrize(
+    ("leader", "state", "words"),
+    [
+        (Leader("process 7 on a", "2026-07-15T16:00:00Z", 3, 1.0), State.UP, LED),
+        (Leader("process 7 on a", "2026-07-15T16:00:00Z", 3, 7.0, late=True), State.LATE, f"{LED}, and gives no sign"),
+        (None, State.LATE, "no process relays"),
+    ],
+    ids=["another leads", "another is silent", "nobody leads"],
+)
+async def test_a_process_that_follows_tells_of_its_leader(core, checked, leader, state, words):
+    core.store.led_by = leader
+    found = (await checked(positions=None))["relay"]
+    assert found.state is state
+    assert found.words.startswith(words)
+
+
 @pytest.mark.parametrize(("state", "status"), [(State.UP, 200), (State.OFF, 200), (State.LATE, 200), (State.DOWN, 503)])
 async def test_only_what_the_api_needs_makes_it_unavailable(watch, state, status):
     async def look():
         return Finding(state, "so it is")
 
-    answer = await health.health(Checkup({"x": look, "y": look}, watch), "1.2")(None)
+    answer = await health.health(Checkup({"x": look, "y": look}, watch), "1.2", everybody)(None)
     said = document.parse(answer.body)
     assert answer.status == status
     assert said["status"] == ("up" if state is State.OFF else str(state))

@@ -9,7 +9,8 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from vtn.clock import parse_clock
-from vtn.endpoints.metrics import Figures, metrics, nearby
+from vtn.endpoints.insiders import everyone, nearby
+from vtn.endpoints.metrics import Figures, metrics
 from vtn.endpoints.tally import BOUNDS_S, Tallies, Tally
 from vtn.errors import Unavailable
 from vtn.storage.ports import Backlog
@@ -129,20 +130,24 @@ def test_another_machine_is_not(remote):
     assert not nearby(request(remote))
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
 def test_who_comes_through_a_proxy_is_not(header):
     assert not nearby(request("127.0.0.1", **{header: "127.0.0.1"}))
 
 
-@pytest.mark.parametrize(("everyone", "status"), [(False, 404), (True, 200)])
-async def test_who_may_ask_is_a_setting(hall, everyone, status):
-    answer = await metrics(hall, lambda: NOTIFIERS, for_everyone=everyone)(request("10.0.0.1"))
+async def local(request):
+    return nearby(request)
+
+
+@pytest.mark.parametrize(("who", "status"), [(local, 404), (everyone, 200)])
+async def test_who_may_ask_is_decided_elsewhere(hall, who, status):
+    answer = await metrics(hall, lambda: NOTIFIERS, who)(request("10.0.0.1"))
     assert answer.status == status
-    assert (b"evtn_" in answer.body) is everyone
+    assert (b"evtn_" in answer.body) is (status == 200)
 
 
 async def test_the_answer_is_in_the_words_of_prometheus(hall):
-    answer = await metrics(hall, lambda: NOTIFIERS, for_everyone=False)(request("127.0.0.1"))
+    answer = await metrics(hall, lambda: NOTIFIERS, local)(request("127.0.0.1"))
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
     for line in answer.body.decode().splitlines():
         assert re.fullmatch(r'#.*|[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? \S+', line), line
@@ -150,12 +155,12 @@ async def test_the_answer_is_in_the_words_of_prometheus(hall):
 
 async def test_a_database_out_of_reach_does_not_silence_the_rest(hall):
     hall.core.store.broken = True
-    answer = await metrics(hall, lambda: NOTIFIERS, for_everyone=False)(request("127.0.0.1"))
+    answer = await metrics(hall, lambda: NOTIFIERS, local)(request("127.0.0.1"))
     assert b"evtn_database_up 0.0" in answer.body
 
 
 @pytest.mark.parametrize("version", ["new", "1..0", "", "1.0.0.0.0", "-1"])
 async def test_a_format_that_nobody_knows_is_answered_in_a_known_one(hall, version):
     accept = f"application/openmetrics-text;version={version}"
-    answer = await metrics(hall, lambda: NOTIFIERS, for_everyone=False)(request("127.0.0.1", Accept=accept))
+    answer = await metrics(hall, lambda: NOTIFIERS, local)(request("127.0.0.1", Accept=accept))
     assert b"evtn_change_log_head" in answer.body

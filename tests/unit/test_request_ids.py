@@ -1,6 +1,7 @@
 """The id of a request: ours, one for each, and the caller's own only where it is harmless."""
 
 import asyncio
+import itertools
 import logging
 import uuid
 from http import HTTPStatus
@@ -21,6 +22,17 @@ async def test_an_id_is_a_uuid_and_never_given_twice():
     ids = [given() for _ in range(1000)]
     assert len(set(ids)) == 1000
     assert all(str(uuid.UUID(one)) == one and uuid.UUID(one).version == 4 for one in ids)
+
+
+async def test_ids_tell_nothing_of_how_many_requests_there_were():
+    """No part of an id is shared with the one before it or rises with it, but for the marks of a random UUID."""
+    ids = [uuid.UUID(given()).int for _ in range(2000)]
+    ones = [sum(one >> bit & 1 for one in ids) for bit in range(128)]
+    fixed = {bit for bit, count in enumerate(ones) if count in {0, len(ids)}}
+    assert fixed == {76, 77, 78, 79, 62, 63}, "version and variant alone are the same in all"
+    assert all(abs(count - 1000) < 200 for bit, count in enumerate(ones) if bit not in fixed)
+    steps = {later - earlier for earlier, later in itertools.pairwise(ids)}
+    assert len(steps) == len(ids) - 1
 
 
 async def test_requests_that_run_side_by_side_keep_their_own_ids():

@@ -36,6 +36,7 @@ from ven_adapters.enrolling.tables import (
     TermsRow,
 )
 from ven_adapters.transport import precedence
+from vtn.privatefiles import private_database
 
 T = TypeVar("T")
 CHUNK = 500
@@ -190,9 +191,7 @@ class Book:
     async def open(self) -> None:
         """Create what is missing; safe on a store in use. A SQLite file is readable by its owner alone."""
         if self._lite and self._url.database and self._url.database != ":memory:":
-            path = Path(self._url.database)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)  # noqa: ASYNC240 - once, at the start
+            private_database(Path(self._url.database))
         if self._lite:
             await self._write_ahead()
         async with self._engine.begin() as connection:

@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from ven_adapters.contract import BackendError, ErrorCode
+from vtn.privatefiles import private_folder
 
 LOCK_NAP_S = 0.02
 
 
 def write_private(path: Path, body: bytes) -> None:
     """Replace the file in one step; after a crash at any instant it holds the old bytes or the new, never a part."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -48,7 +49,7 @@ async def only_writer(path: Path, longest_s: float = 60.0) -> AsyncIterator[None
 
     The kernel lets go of the lock when its holder dies, so no lock outlives a `kill -9`.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:

@@ -18,6 +18,7 @@ from ven_adapters.contract import DirectiveState
 from ven_adapters.ven.achieved import Achieved
 from ven_adapters.ven.meter import Sample
 from ven_adapters.ven.wake import Heard
+from vtn.privatefiles import private_folder
 
 MOST_SEND_TIMES = 5_000
 
@@ -44,7 +45,7 @@ class Account:
     """Counts, and two files in `folder`."""
 
     def __init__(self, folder: Path, achieved: Achieved) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         self._summary = folder / "summary.json"
         self._lines = (folder / "progress.jsonl").open("ab")
         self._achieved = achieved

@@ -37,6 +37,7 @@ from ven_adapters.ven.tables import (
     WearRow,
     ZoneRow,
 )
+from vtn.privatefiles import private_database
 
 __all__ = [
     "BurdenRow",
@@ -155,7 +156,7 @@ class Store:
         """Create what is missing; safe on a store in use."""
         path = make_url(self._url)
         if path.get_backend_name() == "sqlite" and path.database and path.database != ":memory:":
-            await asyncio.to_thread(Path(path.database).parent.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(private_database, Path(path.database))
         async with self._engine.begin() as connection:
             if connection.dialect.name == "sqlite":
                 await connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))

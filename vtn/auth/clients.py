@@ -3,6 +3,7 @@
 import dataclasses
 import secrets
 import time
+from collections.abc import Callable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -100,34 +101,63 @@ class Registry:
         await self._register(Client(client_id, role, scopes, EXTERNAL + issuer, at, valid_from_s=0.0))
 
     async def _register(self, client: Client) -> None:
-        await self.current()
-        if client.client_id in self._clients:
-            raise Conflict(f"a client named {client.client_id!r} exists")
+        """Store a client. One that was revoked is registered anew, in its role: its objects are still there."""
         defaults = BL_SCOPES if client.role is Role.BL else VEN_SCOPES
-        await self._put(dataclasses.replace(client, scopes=client.scopes or defaults))
+        fresh = dataclasses.replace(client, scopes=client.scopes or defaults)
+
+        def registered(held: Client | None) -> Client:
+            if held is None:
+                return fresh
+            if not held.revoked:
+                raise Conflict(f"a client named {held.client_id!r} exists")
+            if held.role is not fresh.role:
+                words = (
+                    f"a {held.role.value} client named {held.client_id!r} was revoked and its objects are still there"
+                )
+                raise Conflict(f"{words}: add it with --role {held.role.value}, or choose another name")
+            return dataclasses.replace(fresh, valid_from_s=max(fresh.valid_from_s, time.time()))
+
+        await self._revise(fresh.client_id, registered)
 
     async def rotate(self, client_id: str) -> str | None:
         """Give a client a new secret; the old one and every token issued before are dead at once.
 
-        An external client has no secret to get (None), but its tokens die too, and it stands again if it was revoked.
+        An external client has no secret to get (None), but its tokens die too. Conflict for a client that was revoked:
+        a routine change of secrets lets nobody in who was put out.
         """
-        client = await self._known(client_id)
-        secret = None if external(client) else new_secret()
-        proof = hash_secret(secret) if secret else client.secret_hash
-        await self._put(dataclasses.replace(client, secret_hash=proof, valid_from_s=time.time(), revoked=False))
-        return secret
+        secret = new_secret()
+        proof = hash_secret(secret)
+
+        def rotated(held: Client | None) -> Client:
+            client = standing(held, client_id)
+            kept = client.secret_hash if external(client) else proof
+            return dataclasses.replace(client, secret_hash=kept, valid_from_s=time.time())
+
+        await self._revise(client_id, rotated)
+        return None if external(self._clients[client_id]) else secret
 
     async def revoke(self, client_id: str) -> None:
-        """Stop a client; its tokens are dead at once, its objects stay."""
-        await self._put(dataclasses.replace(await self._known(client_id), revoked=True))
+        """Stop a client; its tokens are dead at once, its objects stay. Once more changes nothing."""
+        await self._revise(client_id, lambda held: dataclasses.replace(known(held, client_id), revoked=True))
 
-    async def _known(self, client_id: str) -> Client:
+    async def _revise(self, client_id: str, revise: Callable[[Client | None], Client]) -> None:
+        await self._store.revise_client(client_id, revise)
         await self.current()
-        client = self._clients.get(client_id)
-        if client is None:
-            raise NotFound(f"no client named {client_id!r}; `vtn client list` shows them")
-        return client
 
-    async def _put(self, client: Client) -> None:
-        await self._store.put_client(client)
-        await self.current()
+
+def known(client: Client | None, client_id: str) -> Client:
+    """The client; NotFound when nobody registered it."""
+    if client is None:
+        raise NotFound(f"no client named {client_id!r}; `vtn client list` shows them")
+    return client
+
+
+def standing(client: Client | None, client_id: str) -> Client:
+    """The client; NotFound when nobody registered it, Conflict when it was revoked."""
+    found = known(client, client_id)
+    if found.revoked:
+        issuer = found.secret_hash.removeprefix(EXTERNAL)
+        proof = (f" --issuer {issuer}" if issuer else " --external") if external(found) else ""
+        again = f"`vtn client add {client_id} --role {found.role.value}{proof}`"
+        raise Conflict(f"the client {client_id!r} was revoked; {again} lets it in again with its objects")
+    return found

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vtn.errors import CannotStart
+from vtn.privatefiles import private_folder
 
 ROOT_DAYS = 3650
 SERVER_DAYS = 397
@@ -70,7 +71,7 @@ class ClientAuthority:
     """Signs certificates for the broker's clients. Its key stays in its folder; `ca.pem` is what the broker trusts."""
 
     def __init__(self, folder: Path, now: datetime) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         self.path = folder / "ca.pem"
         try:
             self._key, self._certificate = _authority(folder, CLIENTS, now)

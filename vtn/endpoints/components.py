@@ -28,7 +28,7 @@ SCOPES: Mapping[str, str] = {
 REFUSALS: Mapping[int, str] = {
     400: "The request is malformed; `errors` lists every fault with its place.",
     401: "No access token, or one that is unknown, expired or revoked.",
-    403: "The client's role or its token's scopes do not allow this.",
+    403: "The client's role or its token's scopes do not allow this, or it keeps as much here as it may.",
     404: "No such object, or none that this client may see.",
     408: "The body did not arrive in time; the connection ends.",
     409: "A name is taken, or a reference points at nothing.",
@@ -160,4 +160,5 @@ def _health() -> Json:
     state: Json = {"type": "string", "enum": [str(one) for one in State]}
     figures: Json = {"type": "object", "additionalProperties": {"type": "number"}}
     check = _object({"state": state, "words": TEXT}, {"figures": figures})
-    return _object({"status": state, "version": TEXT, "checks": {"type": "object", "additionalProperties": check}})
+    checks: Json = {"type": "object", "additionalProperties": check}
+    return _object({"status": state}, {"version": TEXT, "checks": checks})

@@ -1,9 +1,9 @@
 """`/health`: whether this server can do its work, part by part, each looked at and not assumed.
 
-The API needs its database, an up-to-date read model and a folder that takes files: without one of them the answer is
-503. A broker that is gone or a relay that stands still makes notifications late and loses none, so the API stays up.
-A look has its time; what was found counts for a second, so that asking often costs the database nothing. No answer
-holds an address, a name or a secret.
+The API needs its database, writes that succeed, an up-to-date read model and a folder that takes files: without one of
+them the answer is 503. A broker that is gone or a relay that stands still makes notifications late and loses none, so
+the API stays up. A look has its time; what was found counts for a second, and a write for five, so that asking often
+costs the database nothing. No answer holds an address or a secret; a stranger's says up or down, and nothing else.
 """
 
 import asyncio
@@ -17,12 +17,13 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from vtn.endpoints.door import AiohttpHandler
+from vtn.endpoints.insiders import Insider
 from vtn.errors import Unavailable
 from vtn.service.core import Core
 from vtn.wire import document
 
 LOOK_S = 2.0
-FRESH_S = 1.0
+FRESH_S, FRESH_WRITE_S = 1.0, 5.0
 STUCK_S = 30.0
 SERVICE_UNAVAILABLE = 503
 
@@ -122,6 +123,7 @@ def looks(
     progress = Progress(now_s)
     return {
         "database": lambda: _database(core),
+        "writes": seldom(lambda: _writes(core), FRESH_WRITE_S, now_s),
         "read_model": lambda: _read_model(core),
         "disk": lambda: _disk(var),
         "broker": lambda: _broker(notifiers()),
@@ -131,8 +133,25 @@ def looks(
 
 
 async def _database(core: Core) -> Finding:
-    await core.store.ping()
     return Finding(State.UP, "answers", {"change_log": await core.store.head()})
+
+
+async def _writes(core: Core) -> Finding:
+    """Tries one, through the same queue and the same connection as every other: what it meets, all would meet."""
+    await core.store.probe()
+    return Finding(State.UP, "succeed")
+
+
+def seldom(look: Look, fresh_s: float, now_s: Callable[[], float]) -> Look:
+    """A look that costs something: what it found counts for so long; what it did not find is looked for again."""
+    held: list[tuple[float, Finding]] = []
+
+    async def remembered() -> Finding:
+        if not held or now_s() - held[0][0] > fresh_s:
+            held[:] = [(now_s(), await look())]
+        return held[0][1]
+
+    return remembered
 
 
 async def _read_model(core: Core) -> Finding:
@@ -188,15 +207,23 @@ class Progress:
 
 
 async def _relay(core: Core, notifiers: NotifierFigures, progress: Progress) -> Finding:
+    """Who leads, and how far it is; a leader that gives no sign of life is told before another follows it."""
+    leader = await core.store.leader()
+    if leader is None:
+        return Finding(State.LATE, "no process relays")
+    words = f"{leader.holder} relays since {leader.since}"
     if notifiers.positions is None:
-        return Finding(State.UP, "another process relays, or one is about to")
+        figures = {"term": leader.term, "quiet_s": round(leader.quiet_s, 1)}
+        if leader.late:
+            return Finding(State.LATE, f"{words}, and gives no sign of life", figures)
+        return Finding(State.UP, words, figures)
     head = core.store.shared_head()
     behind = {name: max(0, head - position) for name, position in notifiers.positions.items()}
     still_s = {name: progress.still_s(name, position, head) for name, position in notifiers.positions.items()}
     stuck = sorted(name for name, seconds in still_s.items() if seconds > STUCK_S)
     if stuck:
-        return Finding(State.LATE, f"stands still: {', '.join(stuck)}", behind)
-    return Finding(State.UP, "tells of every change", behind)
+        return Finding(State.LATE, f"{words}, and stands still: {', '.join(stuck)}", behind)
+    return Finding(State.UP, words, behind)
 
 
 async def _webhooks(core: Core, notifiers: NotifierFigures) -> Finding:
@@ -208,14 +235,17 @@ async def _webhooks(core: Core, notifiers: NotifierFigures) -> Finding:
     return Finding(State.UP, "deliveries are owed and retried" if backlog.pending else "nothing is owed", figures)
 
 
-def health(checkup: Checkup, version: str) -> AiohttpHandler:
-    """The endpoint."""
+def health(checkup: Checkup, version: str, inside: Insider) -> AiohttpHandler:
+    """The endpoint; `inside` tells who may read more than up or down."""
 
-    async def handle(_request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         findings = await checkup.findings()
         state = worst(list(findings.values()))
         status = SERVICE_UNAVAILABLE if state is State.DOWN else 200
-        return web.Response(status=status, body=_rendered(findings, state, version), headers=HEADERS)
+        if await inside(request):
+            return web.Response(status=status, body=_rendered(findings, state, version), headers=HEADERS)
+        word = State.DOWN if state is State.DOWN else State.UP
+        return web.Response(status=status, body=document.render({"status": str(word)}), headers=HEADERS)
 
     return handle
 

@@ -1,10 +1,9 @@
 """`/metrics` for Prometheus: the counters that are kept anyway, in its words, made when it asks.
 
-By default only this machine may ask, and not through a proxy: to everybody else there is nothing here. The names are an
-interface: dashboards and alerts are built on them.
+By default only insiders may ask (this machine, not through a proxy, and Business Logic): to everybody else there is
+nothing here. The names are an interface: dashboards and alerts are built on them.
 """
 
-import ipaddress
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from http import HTTPStatus
@@ -17,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from vtn.endpoints.door import AiohttpHandler, Hall
 from vtn.endpoints.health import NotifierFigures
+from vtn.endpoints.insiders import Insider
 from vtn.endpoints.openapi import AUTH_TOKEN
 from vtn.endpoints.problems import refusal
 from vtn.endpoints.tally import BOUNDS_S, Tallies
@@ -27,7 +27,6 @@ ISSUED = (HTTPStatus.OK,)
 Encoder = Callable[[Collector], bytes]
 REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
 STANDING = frozenset({"overdue", "hosts_away"})
-PROXY_HEADERS = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
 
 
 class Figures(Collector):
@@ -131,23 +130,11 @@ def _encoder(accept: str) -> tuple[Encoder, str]:
         return choose_encoder("")
 
 
-def nearby(request: web.Request) -> bool:
-    """Whether the request comes from this machine itself, and not through a proxy on it."""
-    if any(name in request.headers for name in PROXY_HEADERS):
-        return False
-    try:
-        address = ipaddress.ip_address(request.remote or "")
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
-
-
-def metrics(hall: Hall, notifiers: Callable[[], NotifierFigures], *, for_everyone: bool) -> AiohttpHandler:
-    """The endpoint."""
+def metrics(hall: Hall, notifiers: Callable[[], NotifierFigures], inside: Insider) -> AiohttpHandler:
+    """The endpoint; `inside` tells who may ask."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        if not for_everyone and not nearby(request):
+        if not await inside(request):
             return refusal(NotFound(f"nothing answers {request.method} here"), media_type=hall.problem_media_type)
         try:
             backlog = await hall.core.store.backlog()

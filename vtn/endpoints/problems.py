@@ -17,6 +17,8 @@ STATUSES: Mapping[type[errors.VtnError], HTTPStatus] = {
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
+    errors.Moved: HTTPStatus.CONFLICT,
+    errors.OverQuota: HTTPStatus.FORBIDDEN,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.TooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.TooOften: HTTPStatus.TOO_MANY_REQUESTS,

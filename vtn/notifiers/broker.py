@@ -25,6 +25,7 @@ from vtn.notifiers import brokerkeys
 from vtn.notifiers.brokerkeys import PUBLISHER, Setup
 from vtn.notifiers.identity import Certificates
 from vtn.notifiers.mqtt import BrokerAddress
+from vtn.privatefiles import private_folder
 from vtn.scheduling import retry_delay_s
 from vtn.tls import ServerTls
 
@@ -56,7 +57,7 @@ class Broker:
         session_kept_s: int = brokerkeys.SESSION_KEPT_S,
     ) -> None:
         self._folder = folder.absolute()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder)
         self.keys = brokerkeys.load_keys(self._folder / "keys.json")
         port = settings.port or _free_port(settings.host)
         self._settings = settings.model_copy(update={"port": port})

@@ -10,6 +10,7 @@ import nkeys
 
 from vtn.config import LOOPBACK, Mqtt
 from vtn.errors import CannotStart
+from vtn.privatefiles import private_folder
 
 APP, AUTH, SYS = "APP", "AUTH", "SYS"
 PUBLISHER, AUTHORISER, OVERSEER = "vtn-publisher", "vtn-authoriser", "vtn-overseer"
@@ -49,7 +50,7 @@ def load_keys(path: Path) -> BrokerKeys:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only this user can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -93,6 +93,8 @@ class Relay:
             changes = await self._store.changes(self._cursor, BATCH)
             if not changes:
                 return
+            if not self._store.may_relay():
+                raise Unavailable("whether this process still leads must be known first")
             owed = await self._outlet.take(changes)
             await self._move(changes[-1].seq, owed)
             self._outlet.stored(owed)
@@ -112,7 +114,10 @@ async def doze(ticket: asyncio.Event, longest_s: float) -> None:
 
 
 async def while_leading(store: Store, work: Callable[[], Awaitable[None]], poll_s: float = POLL_S) -> None:
-    """Run `work` whenever this process is the leader; cancel it when leadership is lost or cannot be confirmed."""
+    """Run `work` whenever this process is the leader; cancel it when leadership is lost or cannot be confirmed.
+
+    A process that was stopped for long ends its work first and asks the database afterwards.
+    """
     while True:
         if await _leads(store):
             await _work_as_leader(store, work, poll_s)
@@ -125,7 +130,7 @@ async def _work_as_leader(store: Store, work: Callable[[], Awaitable[None]], pol
 
     task = asyncio.create_task(call())
     try:
-        while not task.done() and await _leads(store):
+        while not task.done() and store.may_relay() and await _leads(store):
             await asyncio.wait({task}, timeout=poll_s)
     finally:
         task.cancel()

@@ -230,11 +230,15 @@ def _webhooks(parts: Parts, audience: Audience, callbacks: Callbacks) -> tuple[W
 
 
 def _prune_daily(timers: Timers, parts: Parts) -> None:
-    kept = timedelta(days=parts.settings.storage.log_days)
+    storage = parts.settings.storage
+
+    def days_ago(days: int) -> str:
+        return print_date_time(parts.clock.now() - timedelta(days=days))
 
     async def prune() -> None:
-        gone = await parts.store.prune(print_date_time(parts.clock.now() - kept))
-        log.info("pruned %d rows of the change log", gone)
+        gone = await parts.store.prune(days_ago(storage.log_days))
+        archived = await parts.store.prune_archive(days_ago(storage.archive_days))
+        log.info("pruned %d rows of the change log and %d archived reports", gone, archived)
 
     timers.every(PRUNE_EVERY, prune, first=FIRST_PRUNE)
 

@@ -186,6 +186,8 @@ class Webhooker:
         if await self._is_broken(delivery):
             await self._give_up(line, delivery.entry, BROKEN)
             return
+        if not self._store.may_relay():
+            raise Unavailable("whether this process still leads must be known first")
         host, left = self._host(delivery), self._lines.deadline_s(delivery) - line.looked_s
         if await self._hosts.enter(host, max(left, SHORTEST_PATIENCE_S)):
             await self._take_turn(line, delivery, host)

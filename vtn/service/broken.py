@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vtn.errors import NotFound
+from vtn.errors import NotFound, OverQuota
 from vtn.rules.compat30 import side
 from vtn.storage.ports import BrokenCallback, Record, Replace, Store
 from vtn.wire import document
@@ -66,7 +66,10 @@ async def replay(store: Store, subscription_id: str | None, at: str) -> Replayed
 
 
 async def _edit(store: Store, subscription_id: str, at: str, change: Callable[[int, Entry], Entry]) -> None:
-    """Rewrite a subscription's entries by their numbers in the VTN's own name; what changes nothing is not written."""
+    """Rewrite a subscription's entries by their numbers in the VTN's own name; what changes nothing is not written.
+
+    Nor is what its owner has no room for: then the mark alone tells (`vtn dead-letters broken`).
+    """
 
     def revise(stored: Record) -> Record:
         content = document.parse(stored.body)
@@ -79,5 +82,5 @@ async def _edit(store: Store, subscription_id: str, at: str, change: Callable[[i
         body = document.render({**content, "modificationDateTime": modified, "objectOperations": entries})
         return dataclasses.replace(stored, modified=modified, body=body)
 
-    with contextlib.suppress(NotFound):
+    with contextlib.suppress(NotFound, OverQuota):
         await store.write(Replace(ObjectType.SUBSCRIPTION, subscription_id, revise), at=at, actor=ACTOR)

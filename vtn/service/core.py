@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from vtn.auth.sealing import Seal
 from vtn.auth.tokens import Principal
+from vtn.bounds import ClientQuotas
 from vtn.clock import Clock
+from vtn.errors import Moved
 from vtn.rules.admission import STANDARD, Strictness
 from vtn.rules.privacy import Viewer
 from vtn.storage.ports import Change, Command, Record, Store
@@ -15,9 +17,12 @@ from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.interval import print_date_time
 
+T = TypeVar("T")
 Json = dict[str, Any]
 Index = Mapping[str, str | None]
 NO_INDEX: Index = {}
+MOST_JUDGEMENTS = 20
+DEFAULT_QUOTAS = ClientQuotas()
 
 COLUMNS: Mapping[ObjectType, Mapping[str, str]] = {
     ObjectType.PROGRAM: {"name": "programName"},
@@ -58,6 +63,7 @@ class Core:
     note_read: Callable[[ObjectType, str, Sequence[bytes]], None] = _told_to_nobody
     sees_ownerless: bool = False
     admit_challenges: Callable[[str, Collection[str]], None] = _as_many_as_there_are
+    quotas: ClientQuotas = DEFAULT_QUOTAS
 
     def now_text(self) -> str:
         """The present instant as objects carry it."""
@@ -76,6 +82,15 @@ class Core:
     async def write(self, command: Command, principal: Principal, at: str) -> tuple[Change, ...]:
         """Make a command durable in this client's name, as of an instant."""
         return await self.store.write(command, at=at, actor=principal.client_id)
+
+    async def judged_anew(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Judge and write; again from the start whenever the transaction finds that what was judged by has moved."""
+        for _ in range(MOST_JUDGEMENTS - 1):
+            try:
+                return await attempt()
+            except Moved:
+                await self.model.current(self.store)
+        return await attempt()
 
 
 def new_record(

@@ -103,17 +103,23 @@ def _owner(principal: Principal, owner: str | None) -> Json:
 
 async def replace(face: Face, principal: Principal, ven_id: str, body: Any) -> bytes:
     """Replace a ven, and its resources if it names any, and return it."""
-    core, household, at = face.core, _household(face, principal, body, ven_id), face.core.now_text()
-    held = await objects.find(core, KINDS[VEN], principal, ven_id)
-    content = _owned(face, principal, household.ven.content, held.client_id)
-    owner = content.get("clientID", held.client_id)
-    first = objects.replacement(core, household.ven.kind, principal, ven_id, content, at)
-    given = household.resources
-    rest = [] if given is None else _exchange(face, principal, ven_id, owner, given, at)
-    _few(rest)
-    changes = await core.write(All((first, *rest)) if rest else first, principal, at)
+    core, household = face.core, _household(face, principal, body, ven_id)
+
+    async def attempt() -> Record:
+        at = core.now_text()
+        held = await objects.find(core, KINDS[VEN], principal, ven_id)
+        content = _owned(face, principal, household.ven.content, held.client_id)
+        owner = content.get("clientID", held.client_id)
+        first = objects.replacement(core, household.ven.kind, principal, ven_id, content, at)
+        given = household.resources
+        rest = [] if given is None else _exchange(face, principal, ven_id, owner, given, at)
+        _few(rest)
+        changes = await core.write(All((first, *rest)) if rest else first, principal, at)
+        return next(one.record for one in changes if one.record.id == ven_id)
+
+    ven = await core.judged_anew(attempt)
     await core.model.current(core.store)
-    return compat30.rendered(face, principal, next(one.record for one in changes if one.record.id == ven_id))
+    return compat30.rendered(face, principal, ven)
 
 
 def _exchange(
@@ -156,19 +162,26 @@ async def resource_of(face: Face, principal: Principal, ven_id: str, resource_id
 async def create_resource(face: Face, principal: Principal, ven_id: str, body: Any) -> bytes:
     """Store a new resource of a ven and return it."""
     judged = _homed(face, principal, ven_id, body)
-    ven = await ven_of(face, principal, ven_id)
-    content = {**judged.content, **_owner(principal, ven.client_id)}
-    return compat30.rendered(face, principal, await objects.added(face.core, judged.kind, principal, content))
+
+    async def attempt() -> Record:
+        ven = await ven_of(face, principal, ven_id)
+        content = {**judged.content, **_owner(principal, ven.client_id)}
+        return await objects.added(face.core, judged.kind, principal, content)
+
+    return compat30.rendered(face, principal, await face.core.judged_anew(attempt))
 
 
 async def replace_resource(face: Face, principal: Principal, ven_id: str, resource_id: str, body: Any) -> bytes:
     """Replace a resource of a ven and return it."""
     judged = _homed(face, principal, ven_id, body)
-    ven = await ven_of(face, principal, ven_id)
-    await resource_of(face, principal, ven_id, resource_id)
-    content = {**judged.content, **_owner(principal, ven.client_id)}
-    record = await objects.exchanged(face.core, judged.kind, principal, resource_id, content)
-    return compat30.rendered(face, principal, record)
+
+    async def attempt() -> Record:
+        ven = await ven_of(face, principal, ven_id)
+        await resource_of(face, principal, ven_id, resource_id)
+        content = {**judged.content, **_owner(principal, ven.client_id)}
+        return await objects.exchanged(face.core, judged.kind, principal, resource_id, content)
+
+    return compat30.rendered(face, principal, await face.core.judged_anew(attempt))
 
 
 def _homed(face: Face, principal: Principal, ven_id: str, body: Any) -> Judged:

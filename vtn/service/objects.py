@@ -100,12 +100,16 @@ async def create(core: Core, kind: Kind, principal: Principal, body: Any) -> byt
 
 async def added(core: Core, kind: Kind, principal: Principal, content: Json) -> Record:
     """Store a new object of admitted content."""
-    draft = Draft(core, principal, content, None)
-    await kind.check(draft)
-    at = core.now_text()
-    record = born(kind, draft, at)
-    await core.write(Create(record), principal, at)
-    return record
+
+    async def attempt() -> Record:
+        draft = Draft(core, principal, content, None)
+        await kind.check(draft)
+        at = core.now_text()
+        record = born(kind, draft, at)
+        await core.write(Create(record), principal, at)
+        return record
+
+    return await core.judged_anew(attempt)
 
 
 def born(kind: Kind, draft: Draft, at: str) -> Record:
@@ -147,11 +151,15 @@ async def exchanged(core: Core, kind: Kind, principal: Principal, object_id: str
 
     What nobody owns is in sight here: a PUT of Business Logic is how it gets an owner.
     """
-    held = await find(dataclasses.replace(core, sees_ownerless=True), kind, principal, object_id)
-    await kind.check(Draft(core, principal, content, document.parse(held.body)))
-    at = core.now_text()
-    changes = await core.write(replacement(core, kind, principal, object_id, content, at), principal, at)
-    return next(change.record for change in changes if change.record.id == object_id)
+
+    async def attempt() -> Record:
+        held = await find(dataclasses.replace(core, sees_ownerless=True), kind, principal, object_id)
+        await kind.check(Draft(core, principal, content, document.parse(held.body)))
+        at = core.now_text()
+        changes = await core.write(replacement(core, kind, principal, object_id, content, at), principal, at)
+        return next(change.record for change in changes if change.record.id == object_id)
+
+    return await core.judged_anew(attempt)
 
 
 def replacement(core: Core, kind: Kind, principal: Principal, object_id: str, content: Json, at: str) -> Replace:

@@ -23,7 +23,21 @@ from vtn.wire.enumerations import ObjectType
 MOST_FAILED_CHALLENGES = 10
 
 
+def _within_bounds(draft: Draft) -> None:
+    """Each entry may be owed every event, so one subscription has so many and no more, nor targets to be matched."""
+    quotas = draft.core.quotas
+    amounts = (("objectOperations", quotas.entries_in_one), ("targets", quotas.targets_in_one))
+    faults = [
+        Fault(f"$.{name}", f"has {number} items; one subscription may have {most}")
+        for name, most in amounts
+        if (number := len(draft.content.get(name) or ())) > most
+    ]
+    if faults:
+        raise Rejected(faults)
+
+
 async def _can_be_delivered(draft: Draft) -> None:
+    _within_bounds(draft)
     viewer = draft.core.viewer(draft.principal)
     program_id = draft.content.get("programID")
     if program_id is not None and not draft.core.model.visible(ObjectType.PROGRAM, program_id, viewer):

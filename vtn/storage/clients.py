@@ -1,7 +1,7 @@
 """The registered API clients, as work on a connection."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, true, update
@@ -22,8 +22,12 @@ def every(connection: Connection) -> tuple[int, Sequence[Client]]:
     return generation, [_client(row[1:]) for row in rows if row[1] is not None]
 
 
-def put(connection: Connection, client: Client) -> int:
-    """Add or replace a client; the new generation."""
+def revise(connection: Connection, client_id: str, change: Callable[[Client | None], Client]) -> int:
+    """Replace a client by what `change` makes of it, while nobody else can change it; the new generation."""
+    connection.execute(select(HEAD.c.client_generation).with_for_update())
+    columns = [CLIENTS.c[name] for name in FIELDS]
+    row = connection.execute(select(*columns).where(CLIENTS.c.client_id == client_id)).first()
+    client = change(_client(row) if row else None)
     values = {name: getattr(client, name) for name in FIELDS}
     upsert(connection, CLIENTS, [{**values, "role": client.role.value, "scopes": " ".join(client.scopes)}])
     step = update(HEAD).values(client_generation=HEAD.c.client_generation + 1).returning(HEAD.c.client_generation)

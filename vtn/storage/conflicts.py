@@ -1,4 +1,4 @@
-"""Why a database refused a record: which reference points at nothing, which name is taken.
+"""Why a database refused a record: which reference points at nothing or has moved, which name is taken, what is full.
 
 The database judges; its messages differ and name tables, so the reason is found by asking it, in the same transaction
 and under the same lock.
@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
 
-from vtn.errors import Conflict
+from vtn.errors import Conflict, Moved, VtnError
+from vtn.storage import usage
 from vtn.storage.ports import Record
 from vtn.storage.tables import OBJECTS
+from vtn.storage.usage import Growth, Limits
 from vtn.wire.enumerations import ObjectType
 
 Kind = ObjectType
@@ -34,15 +36,29 @@ class Reference:
     message: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tie:
+    """The record's `shared` column must be that of the object it points at, as it is now."""
+
+    column: str
+    to: ObjectType
+    shared: str
+    message: str
+
+
 _PROGRAM = Reference("program_id", Kind.PROGRAM, "programID: no such program")
 _EVENT = Reference("event_id", Kind.EVENT, "eventID: no such event")
 _VEN = Reference("ven_id", Kind.VEN, "venID: no such ven")
 
 REFERENCES: dict[ObjectType, tuple[Reference, ...]] = {
     Kind.EVENT: (_PROGRAM,),
-    Kind.REPORT: (_EVENT, _PROGRAM),
+    Kind.REPORT: (_EVENT,),
     Kind.SUBSCRIPTION: (_PROGRAM,),
     Kind.RESOURCE: (_VEN,),
+}
+TIES: dict[ObjectType, Tie] = {
+    Kind.REPORT: Tie("event_id", Kind.EVENT, "program_id", "eventID: the event has just moved to another program"),
+    Kind.RESOURCE: Tie("ven_id", Kind.VEN, "client_id", "venID: the ven has just moved to another client"),
 }
 UNIQUE: dict[ObjectType, tuple[Unique, ...]] = {
     Kind.PROGRAM: (Unique(("name",), "programName: another program has this name"),),
@@ -54,16 +70,28 @@ UNIQUE: dict[ObjectType, tuple[Unique, ...]] = {
 }
 
 
-def conflict(connection: Connection, records: Sequence[Record]) -> Conflict:
+def conflict(connection: Connection, records: Sequence[Record], grown: Growth, bounds: Limits) -> VtnError:
     """The error for records that were refused together, after their savepoint was rolled back."""
     for record in records:
         for reference in REFERENCES.get(record.kind, ()):
             if _dangles(connection, record, reference):
                 return Conflict(reference.message)
+        if (tie := TIES.get(record.kind)) and not tied(connection, record):
+            return Moved(tie.message)
         for unique in UNIQUE.get(record.kind, ()):
             if _clashes(records, record, unique) or _taken(connection, record, unique):
                 return Conflict(unique.message)
-    return Conflict("id: another object has this id, or a value that is needed is missing")
+    full = usage.excess(connection, grown, bounds)
+    return full or Conflict("id: another object has this id, or a value that is needed is missing")
+
+
+def tied(connection: Connection, record: Record) -> bool:
+    """Whether what a record shares with what it points at is still the same; what is gone is not told here."""
+    tie = TIES[record.kind]
+    parent = OBJECTS[tie.to]
+    found = select(parent.c[tie.shared]).where(parent.c.id == getattr(record, tie.column))
+    row = connection.execute(found).first()
+    return row is None or row[0] == getattr(record, tie.shared)
 
 
 def _dangles(connection: Connection, record: Record, reference: Reference) -> bool:

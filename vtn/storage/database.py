@@ -45,12 +45,16 @@ class Database(Protocol):
         """Run work on the writer's own connection and commit it. Not to be called again before it returns."""
         ...
 
-    async def create(self, kind: ObjectType, run: Sequence[Creation]) -> int:
-        """Store new objects of one kind with their log rows, as a transaction of its own; the first number given."""
+    async def create(self, kind: ObjectType, run: Sequence[Creation], counted: Sequence[Values]) -> int:
+        """Store new objects of one kind with their log rows and counters in a transaction; the first number given."""
         ...
 
-    async def lead(self) -> bool:
-        """Try to take, or keep, the lock that only one process holds."""
+    async def hold_lock(self) -> bool:
+        """Try to take, or keep, the lock that only one process holds; it goes when the process dies."""
+        ...
+
+    async def release_lock(self) -> None:
+        """Let go of that lock."""
         ...
 
     async def close(self) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vtn.privatefiles import private_folder
+
 SEQ, CLIENTS = 0, 1
 SIZE = 16
 
@@ -21,7 +23,7 @@ class SharedHead:
     """The counters of one database, named by `identity`, in a file under `directory`."""
 
     def __init__(self, directory: Path, identity: str) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        private_folder(directory)
         name = hashlib.sha256(identity.encode()).hexdigest()[:16]
         self.path = directory / f"head-{name}"
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -51,7 +51,11 @@ class Change:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Create:
-    """Store a new object. Conflict when its name is taken or when an object that it points at does not exist."""
+    """Store a new object.
+
+    Conflict when its name is taken or when an object that it points at does not exist; Moved when a report's event has
+    another program than the report by now, or a resource's ven another client; OverQuota when its owner has enough.
+    """
 
     record: Record
 
@@ -61,7 +65,8 @@ class Replace:
     """Replace an object by what `revise` makes of the stored one, inside the transaction; NotFound when it is gone.
 
     `revise` may raise any VtnError to refuse; it must be pure, since it may run again. When a ven changes its
-    client_id, `follow(resource, ven)` makes of each resource of that ven what it shall become, logged as an UPDATE.
+    client_id, `follow(resource, ven)` makes of each resource of that ven what it shall become, logged as an UPDATE; the
+    reports of an event that changes its program_id are found by the new one. Moved and OverQuota as for `Create`.
     """
 
     kind: ObjectType
@@ -91,7 +96,12 @@ class All:
     commands: tuple[Create | Replace | Delete, ...]
 
 
-Command = Create | Replace | Delete | All
+@dataclasses.dataclass(frozen=True, slots=True)
+class Touch:
+    """Write what is there already, durably: whether any write would succeed. It changes nothing and is not logged."""
+
+
+Command = Create | Replace | Delete | All | Touch
 
 
 class Role(enum.StrEnum):
@@ -128,6 +138,9 @@ class ReportQuery:
     client_name: str | None = None
     skip: int = 0
     limit: int = 50
+
+
+Archived = tuple[str, Record]
 
 
 class DeliveryState(enum.StrEnum):
@@ -214,6 +227,20 @@ class Backlog:
         return max(0.0, (now - parse_date_time(self.oldest_at)).total_seconds()) if self.oldest_at else 0.0
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Leader:
+    """Who relays and keeps time: which process, since when (its own clock), for the how-manieth leader's term.
+
+    `quiet_s` is for how long this process has seen no sign of it; `late` when that is longer than it should be.
+    """
+
+    holder: str
+    since: str
+    term: int
+    quiet_s: float = 0.0
+    late: bool = False
+
+
 class Store(Protocol):
     """The database behind the top node."""
 
@@ -255,6 +282,10 @@ class Store(Protocol):
 
     async def put_client(self, client: Client) -> None:
         """Add or replace a client; every process on this host sees it before the next request."""
+        ...
+
+    async def revise_client(self, client_id: str, revise: Callable[[Client | None], Client]) -> None:
+        """Replace a client by what `revise` makes of the stored one, inside the transaction; it may raise to refuse."""
         ...
 
     def client_generation(self) -> int:
@@ -313,12 +344,34 @@ class Store(Protocol):
         """Drop log rows older than `before` that every cursor has passed and no delivery needs; how many went."""
         ...
 
-    async def lead(self) -> bool:
-        """Try to become (or stay) the one process that relays and keeps time; False while another one is."""
+    async def prune_archive(self, before: str) -> int:
+        """Drop archived reports that were deleted before an instant; how many went."""
         ...
 
-    async def ping(self) -> None:
-        """Unavailable when the database cannot be reached."""
+    async def archived(self, after: tuple[str, str] = ("", ""), client_id: str | None = None) -> Sequence[Archived]:
+        """A page of the archive after (instant, id), oldest first: when each report was archived, and the report."""
+        ...
+
+    async def lead(self) -> bool:
+        """Try to become (or stay) the one process that relays and keeps time; False while another one is.
+
+        A leader that dies is followed at once, one that gives no sign of life after the time of its lease.
+        """
+        ...
+
+    def may_relay(self) -> bool:
+        """False when this process has led and cannot be sure that it still does; asks neither disk nor network.
+
+        After that it also cannot move cursors or change deliveries: Unavailable.
+        """
+        ...
+
+    async def leader(self) -> Leader | None:
+        """Who leads, from the database; None when nobody does."""
+        ...
+
+    async def probe(self) -> None:
+        """Unavailable when no write would succeed; see `Touch`."""
         ...
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from vtn.storage import inserts, migrations
 from vtn.storage.database import OUR_FAULT, OUT_OF_REACH, REFUSED, Creation, Work, in_words
+from vtn.storage.records import Values
 from vtn.wire.enumerations import ObjectType
 
 T = TypeVar("T")
@@ -70,16 +71,16 @@ class Postgres:
             async with _discarded_when_broken(connection):
                 return await _transact(connection, work)
 
-    async def create(self, kind: ObjectType, run: Sequence[Creation]) -> int:
+    async def create(self, kind: ObjectType, run: Sequence[Creation], counted: Sequence[Values]) -> int:
         """See `Database`; one statement, one round trip, its own transaction."""
         with in_words():
             connection = await self._writing()
             async with _discarded_when_broken(connection):
                 raw = await _raw(connection)
-                first: int = await raw.fetchval(inserts.POSTGRES[kind], *inserts.postgres_arguments(run))
+                first: int = await raw.fetchval(inserts.POSTGRES[kind], *inserts.postgres_arguments(run, counted))
                 return first
 
-    async def lead(self) -> bool:
+    async def hold_lock(self) -> bool:
         """See `Database`; an advisory lock, held as long as its connection lives."""
         with in_words():
             if self._leader is not None and not await _answers(self._leader):
@@ -88,6 +89,12 @@ class Postgres:
             if self._leader is None:
                 self._leader = await self._candidate()
             return self._leader is not None
+
+    async def release_lock(self) -> None:
+        """See `Database`."""
+        connection, self._leader = self._leader, None
+        if connection is not None:
+            await _discard(connection)
 
     async def close(self) -> None:
         """See `Database`."""

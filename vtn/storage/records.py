@@ -1,10 +1,14 @@
 """Between the values that storage promises and the rows that keep them. No database is touched here.
 
 A row of an object is a tuple in the order of `FIELDS`; tables that have fewer columns keep a part of it. A text that no
-database could keep is refused here, so that SQLite and PostgreSQL refuse the same.
+database could keep is refused here, so that SQLite and PostgreSQL refuse the same. A long body is kept compressed: JSON
+repeats itself, and a log and an archive keep it again.
 """
 
+import base64
 import dataclasses
+import functools
+import zlib
 from collections.abc import Sequence
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -23,6 +27,9 @@ Values = tuple[Any, ...]
 FIELDS = tuple(field.name for field in dataclasses.fields(Record) if field.name != "kind")
 BODY = FIELDS.index("body")
 NUL = "\0"
+PACKED = "zlib:"
+PACKED_FROM_BYTES, ARCHIVE_PACKED_FROM_BYTES = 4096, 256
+FAST = 1
 
 COLUMNS = {kind: tuple(name for name in FIELDS if name in table.c) for kind, table in OBJECTS.items()}
 ARCHIVED = COLUMNS[ObjectType.REPORT]
@@ -34,6 +41,28 @@ _pick = {kind: itemgetter(*(FIELDS.index(name) for name in names)) for kind, nam
 _spare = {kind: tuple(name for name in FIELDS if name not in names) for kind, names in COLUMNS.items()}
 
 
+def pack(body: bytes, from_bytes: int = PACKED_FROM_BYTES) -> str:
+    """A body as the text that keeps it: itself, or compressed from a size on; UnicodeError when it is no UTF-8."""
+    text = body.decode()
+    if len(body) < from_bytes and not text.startswith(PACKED):
+        return text
+    packed = _packed(body)
+    return packed if len(packed) < len(body) or text.startswith(PACKED) else text
+
+
+@functools.lru_cache(maxsize=8)
+def _packed(body: bytes) -> str:
+    """Remembered for a moment, because one write keeps a body in several rows."""
+    return PACKED + base64.b64encode(zlib.compress(body, FAST)).decode()
+
+
+def unpack(text: str) -> bytes:
+    """The body that a text keeps."""
+    if text.startswith(PACKED):
+        return zlib.decompress(base64.b64decode(text[len(PACKED) :]))
+    return text.encode()
+
+
 def row_of(record: Record) -> Values:
     """The row of a record; Rejected when a text holds what no database can keep, ValueError for a column too many."""
     values = list(_read(record))
@@ -41,7 +70,7 @@ def row_of(record: Record) -> Values:
         if getattr(record, name) is not None:
             raise ValueError(f"a {record.kind} keeps no {name}")
     try:
-        values[BODY] = record.body.decode()
+        values[BODY] = pack(record.body)
         text = "".join([value for value in values if value is not None])
         text.encode()
     except UnicodeError:
@@ -60,7 +89,7 @@ def kept(kind: ObjectType, row: Values) -> Values:
 def record_of(kind: ObjectType, row: Sequence[Any]) -> Record:
     """The record of a row in the order of `FIELDS`."""
     values = list(row)
-    values[BODY] = values[BODY].encode()
+    values[BODY] = unpack(values[BODY])
     return Record(kind, *values)
 
 

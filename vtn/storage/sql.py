@@ -1,15 +1,19 @@
 """The store over SQLAlchemy: what `ports.Store` promises, put together from the parts that keep it."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from vtn.bounds import ClientQuotas
 from vtn.errors import CannotStart, Unavailable
-from vtn.storage import clients, identifiers, queries, relay_state
+from vtn.storage import archive, clients, identifiers, queries, relay_state, usage
 from vtn.storage.address import open_database
 from vtn.storage.database import Database
 from vtn.storage.head import CLIENTS, SEQ, SharedHead
+from vtn.storage.lease import LeaderLease
 from vtn.storage.ports import (
+    Archived,
     Backlog,
     BrokenCallback,
     Change,
@@ -19,28 +23,39 @@ from vtn.storage.ports import (
     DeliveryState,
     IdentifierClaim,
     IdentifierOwner,
+    Leader,
     Record,
     ReportQuery,
+    Touch,
 )
+from vtn.storage.usage import Limits
 from vtn.storage.writer import Writer
 
-TIMEOUT_S = 10.0
+TIMEOUT_S, LEASE_S = 10.0, 10.0
+DEFAULT_QUOTAS = ClientQuotas()
 
 Listener = Callable[[Sequence[Change]], None]
 
 
 async def open_store(
-    url: str, *, shared_dir: Path, on_commit: Listener | None = None, timeout_s: float = TIMEOUT_S
+    url: str,
+    *,
+    shared_dir: Path,
+    on_commit: Listener | None = None,
+    timeout_s: float = TIMEOUT_S,
+    quotas: ClientQuotas = DEFAULT_QUOTAS,
+    lease_s: float = LEASE_S,
 ) -> "SqlStore":
     """Open the database at `url` (`sqlite:///...` or `postgresql://...`) and bring its schema up to date.
 
     `shared_dir` is where processes on this host share counters; `on_commit` is told of this process's changes in log
-    order, after each commit and before its callers are answered. CannotStart says what the operator must mend.
+    order, after each commit and before its callers are answered. A leader that gives no sign of life for `lease_s` is
+    followed by another process. CannotStart says what the operator must mend.
     """
     database, identity = await open_database(url, timeout_s)
     try:
         shared = SharedHead(shared_dir, identity)
-        store = SqlStore(database, shared, on_commit)
+        store = SqlStore(database, shared, usage.limits(quotas), LeaderLease(database, lease_s), on_commit)
         await store.head()
         await store.clients()
     except OSError as error:
@@ -55,10 +70,19 @@ async def open_store(
 class SqlStore:
     """`ports.Store` over one database, for one event loop."""
 
-    def __init__(self, database: Database, shared: SharedHead, on_commit: Listener | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        shared: SharedHead,
+        limits: Limits,
+        lease: LeaderLease,
+        on_commit: Listener | None = None,
+    ) -> None:
         self._database = database
         self._shared = shared
-        self._writer = Writer(database, self._committed)
+        self._limits = limits
+        self._lease = lease
+        self._writer = Writer(database, self._committed, limits)
         self.on_commit = on_commit
         self._closed = False
 
@@ -75,11 +99,15 @@ class SqlStore:
 
     async def objects(self) -> tuple[int, Sequence[Record]]:
         """See `Store`."""
-        return await self._database.read(queries.objects)
+        found = await self._database.read(queries.objects)
+        self._writer.full.forget()
+        return found
 
     async def changes(self, after: int, limit: int = 1000) -> Sequence[Change]:
         """See `Store`."""
-        return await self._database.read(partial(queries.changes, after=after, limit=limit))
+        found = await self._database.read(partial(queries.changes, after=after, limit=limit))
+        self._writer.full.see(found)
+        return found
 
     async def head(self) -> int:
         """See `Store`; mends the shared number when a crash left it behind."""
@@ -111,7 +139,12 @@ class SqlStore:
 
     async def put_client(self, client: Client) -> None:
         """See `Store`."""
-        self._shared.rise(CLIENTS, await self._database.write(partial(clients.put, client=client)))
+        await self.revise_client(client.client_id, lambda _held: client)
+
+    async def revise_client(self, client_id: str, revise: Callable[[Client | None], Client]) -> None:
+        """See `Store`."""
+        work = partial(clients.revise, client_id=client_id, change=revise)
+        self._shared.rise(CLIENTS, await self._database.write(work))
 
     def client_generation(self) -> int:
         """See `Store`."""
@@ -128,7 +161,7 @@ class SqlStore:
 
     async def advance(self, outlet: str, seq: int, owed: Sequence[Delivery] = ()) -> None:
         """See `Store`."""
-        await self._database.write(partial(relay_state.move, outlet=outlet, seq=seq, owed=owed))
+        await self._database.write(self._lease.fenced(partial(relay_state.move, outlet=outlet, seq=seq, owed=owed)))
 
     async def deliveries(self, state: DeliveryState = DeliveryState.PENDING, limit: int = 10_000) -> Sequence[Delivery]:
         """See `Store`."""
@@ -140,15 +173,15 @@ class SqlStore:
 
     async def put_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         """See `Store`."""
-        await self._database.write(partial(relay_state.put, deliveries=deliveries))
+        await self._database.write(self._lease.fenced(partial(relay_state.put, deliveries=deliveries)))
 
     async def bury(self, dead: Sequence[Delivery], most: int) -> int:
         """See `Store`."""
-        return await self._database.write(partial(relay_state.bury, dead=dead, most=most))
+        return await self._database.write(self._lease.fenced(partial(relay_state.bury, dead=dead, most=most)))
 
     async def settle(self, done: Sequence[Delivery]) -> None:
         """See `Store`."""
-        await self._database.write(partial(relay_state.settle, done=done))
+        await self._database.write(self._lease.fenced(partial(relay_state.settle, done=done)))
 
     async def replay(self, subscription_id: str | None = None) -> int:
         """See `Store`."""
@@ -177,20 +210,43 @@ class SqlStore:
             gone += part
         return gone
 
+    async def prune_archive(self, before: str) -> int:
+        """See `Store`; in parts, as `prune`."""
+        gone = 0
+        while part := await self._database.write(partial(archive.prune, before=before, bounds=self._limits)):
+            gone += part
+        return gone
+
+    async def archived(self, after: tuple[str, str] = ("", ""), client_id: str | None = None) -> Sequence[Archived]:
+        """See `Store`."""
+        return await self._database.read(partial(archive.page, after=after, client_id=client_id))
+
+    # --- who leads -------------------------------------------------------------------------------------------------
+
     async def lead(self) -> bool:
         """See `Store`."""
-        return await self._database.lead()
+        return await self._lease.lead()
+
+    def may_relay(self) -> bool:
+        """See `Store`."""
+        return self._lease.sure()
+
+    async def leader(self) -> Leader | None:
+        """See `Store`."""
+        return await self._lease.leader()
 
     # --- life ------------------------------------------------------------------------------------------------------
 
-    async def ping(self) -> None:
+    async def probe(self) -> None:
         """See `Store`."""
-        await self._database.read(queries.head)
+        await self.write(Touch(), at="", actor="")
 
     async def close(self) -> None:
         """See `Store`; closing twice is harmless."""
         if not self._closed:
             self._closed = True
             await self._writer.close()
+            with contextlib.suppress(Unavailable):
+                await self._lease.leave()
             await self._database.close()
             self._shared.close()

@@ -18,8 +18,10 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from vtn.privatefiles import private_database
 from vtn.storage import inserts, migrations
 from vtn.storage.database import OUR_FAULT, REFUSED, Creation, Work, in_words
+from vtn.storage.records import Values
 from vtn.wire.enumerations import ObjectType
 
 T = TypeVar("T")
@@ -62,28 +64,32 @@ class Sqlite:
         """See `Database`."""
         return await self.write(work)
 
-    async def create(self, kind: ObjectType, run: Sequence[Creation]) -> int:
+    async def create(self, kind: ObjectType, run: Sequence[Creation], counted: Sequence[Values]) -> int:
         """See `Database`."""
-        return await self.write(partial(inserts.create, kind=kind, run=run))
+        return await self.write(partial(inserts.create, kind=kind, run=run, counted=counted))
 
-    async def lead(self) -> bool:
+    async def hold_lock(self) -> bool:
         """See `Database`; a lock on a file beside the database, which the kernel lets go when the process dies."""
         if self._leading is None:
             with in_words():
                 self._leading = _try_lock(self._path.with_name(f"{self._path.name}.lead"))
         return self._leading is not None
 
+    async def release_lock(self) -> None:
+        """See `Database`."""
+        if self._leading is not None:
+            os.close(self._leading)
+            self._leading = None
+
     async def close(self) -> None:
         """See `Database`."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
         self._thread.shutdown()
         await self._readers.dispose()
-        if self._leading is not None:
-            os.close(self._leading)
-            self._leading = None
+        await self.release_lock()
 
     def _migrate(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        private_database(self._path)
         with _locked(self._path.with_name(f"{self._path.name}.migrate")):
             with self._engine.connect() as connection:
                 cursor: Any = connection.connection.cursor()

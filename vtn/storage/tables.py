@@ -7,7 +7,7 @@ unique names are the database's to judge. This module holds no query.
 from typing import ClassVar
 
 import sqlalchemy
-from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, MetaData, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, MetaData, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from vtn.wire.enumerations import ObjectType
@@ -48,23 +48,28 @@ class EventRow(Stored, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["program_id"], ["programs.id"], name="events_program"),
         Index("events_by_program", "program_id"),
+        Index("events_of_program", "id", "program_id", unique=True),
     )
     program_id: str = Field(sa_type=KEY)
 
 
 class ReportRow(Stored, table=True):
-    """A report on an event; listed from here, so each filter has its index in listing order."""
+    """A report on an event; listed from here, so each filter has its index in listing order.
+
+    Its program is its event's: the two are one reference, which follows an event to another program (TR-56).
+    """
 
     __tablename__ = "reports"
     __table_args__ = (
-        ForeignKeyConstraint(["program_id"], ["programs.id"], name="reports_program"),
-        ForeignKeyConstraint(["event_id"], ["events.id"], name="reports_event"),
+        ForeignKeyConstraint(
+            ["event_id", "program_id"], ["events.id", "events.program_id"], name="reports_event", onupdate="CASCADE"
+        ),
         Index("reports_by_program", "program_id", "created"),
         Index("reports_by_event", "event_id", "created"),
         Index("reports_by_client", "client_id", "created"),
         Index("reports_in_order", "created", "id"),
     )
-    program_id: str | None = Field(default=None, sa_type=KEY)
+    program_id: str = Field(sa_type=KEY)
     event_id: str = Field(sa_type=KEY)
     client_name: str | None = Field(default=None, sa_type=KEY)
 
@@ -88,16 +93,20 @@ class VenRow(Stored, table=True):
     __table_args__ = (
         UniqueConstraint("name", name="vens_name"),
         UniqueConstraint("client_id", name="vens_client"),
+        Index("vens_of_client", "id", "client_id", unique=True),
     )
     name: str = Field(sa_type=KEY)
 
 
 class ResourceRow(Stored, table=True):
-    """A resource of a ven."""
+    """A resource of a ven, owned by the ven's owner: the two are one reference where anybody owns them."""
 
     __tablename__ = "resources"
     __table_args__ = (
         ForeignKeyConstraint(["ven_id"], ["vens.id"], name="resources_ven"),
+        ForeignKeyConstraint(
+            ["ven_id", "client_id"], ["vens.id", "vens.client_id"], name="resources_owner", onupdate="CASCADE"
+        ),
         UniqueConstraint("ven_id", "name", name="resources_name"),
     )
     ven_id: str = Field(sa_type=KEY)
@@ -105,13 +114,53 @@ class ResourceRow(Stored, table=True):
 
 
 class ArchivedReportRow(Stored, table=True):
-    """A report that was deleted, by itself or with its event: kept for those who settle accounts."""
+    """A report that was deleted, by itself or with its event: kept for those who settle accounts.
+
+    `size` is the length of its JSON text in bytes.
+    """
 
     __tablename__ = "report_archive"
+    __table_args__ = (
+        Index("archive_by_client", "client_id", "archived"),
+        Index("archive_in_order", "archived"),
+    )
     program_id: str | None = Field(default=None, sa_type=KEY)
     event_id: str = Field(sa_type=KEY)
     client_name: str | None = Field(default=None, sa_type=KEY)
     archived: str = Field(sa_type=KEY)
+    size: int = Field(sa_type=BigInteger)
+
+
+class UsageRow(Base, table=True):
+    """How much of one kind a client keeps stored; the owner "" stands for all clients together.
+
+    The columns `most_...` hold the bound that the last growth was judged by, and nothing after a shrinking: so an
+    amount above a bound that was lowered can shrink, and cannot grow.
+    """
+
+    __tablename__ = "client_usage"
+    __table_args__ = (
+        CheckConstraint("objects <= most_objects", name="usage_objects"),
+        CheckConstraint("bytes <= most_bytes", name="usage_bytes"),
+    )
+    owner: str = Field(primary_key=True, sa_type=KEY)
+    counted: str = Field(primary_key=True, sa_type=KEY)
+    objects: int = Field(sa_type=BigInteger)
+    bytes: int = Field(sa_type=BigInteger)
+    most_objects: int | None = Field(default=None, sa_type=BigInteger)
+    most_bytes: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class LeaseRow(Base, table=True):
+    """One row once anybody has led: who leads, in which term, since when; `beat` rises while the leader lives."""
+
+    __tablename__ = "leader_lease"
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    term: int = Field(sa_type=BigInteger)
+    beat: int = Field(sa_type=BigInteger)
+    holder: str = Field(sa_type=KEY)
+    since: str = Field(sa_type=KEY)
+    locked: bool
 
 
 class ChangeRow(Base, table=True):
@@ -224,6 +273,8 @@ OBJECTS: dict[ObjectType, sqlalchemy.Table] = {
     ObjectType.REPORT: _table(ReportRow),
 }
 ARCHIVE = _table(ArchivedReportRow)
+USAGE = _table(UsageRow)
+LEASE = _table(LeaseRow)
 LOG = _table(ChangeRow)
 HEAD = _table(HeadRow)
 CLIENTS = _table(ClientRow)

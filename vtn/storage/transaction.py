@@ -14,24 +14,14 @@ from itertools import groupby
 from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
-from vtn.errors import Conflict
-from vtn.storage import inserts
-from vtn.storage.conflicts import conflict
+from vtn.errors import Conflict, Moved
+from vtn.storage import archive, inserts, usage
+from vtn.storage.conflicts import TIES, conflict, tied
 from vtn.storage.database import OUT_OF_REACH, REFUSED, Creation
-from vtn.storage.ports import All, Change, Command, Create, Delete, Record, Replace
-from vtn.storage.records import (
-    ARCHIVED,
-    COLUMNS,
-    LOGGED,
-    Values,
-    kept,
-    log_row,
-    missing,
-    record_of,
-    row_of,
-    selected,
-)
-from vtn.storage.tables import ARCHIVE, HEAD, LOG, OBJECTS
+from vtn.storage.ports import All, Change, Command, Create, Delete, Record, Replace, Touch
+from vtn.storage.records import COLUMNS, LOGGED, Values, kept, log_row, missing, record_of, row_of, selected
+from vtn.storage.tables import HEAD, LOG, OBJECTS
+from vtn.storage.usage import Limits
 from vtn.wire.enumerations import ObjectType, Operation
 
 Outcome = tuple[Change, ...] | Exception
@@ -42,11 +32,12 @@ LOCK = select(HEAD.c.seq).with_for_update()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """A command, when and by whom it was given, and the row of the object that it creates."""
+    """A command, when and by whom it was given, and by which bounds; the row of the object that it creates."""
 
     command: Command
     at: str
     actor: str
+    limits: Limits
     row: Values = ()
 
 
@@ -60,13 +51,29 @@ class Draft:
 
 
 def created_kind(job: Job) -> ObjectType | None:
-    """The kind of object that a job creates, if it does nothing else."""
-    return job.command.record.kind if isinstance(job.command, Create) else None
+    """The kind of object that a job creates, if that is all, and no tie of it has to be judged before."""
+    if not isinstance(job.command, Create) or _loose(job.command.record):
+        return None
+    return job.command.record.kind
+
+
+def _loose(record: Record) -> bool:
+    """Whether the database cannot judge the record's tie, because nobody owns it: a reference of nulls always holds."""
+    if record.client_id is not None:
+        return False
+    tie = TIES.get(record.kind)
+    return tie is not None and getattr(record, tie.shared) is None
 
 
 def rows(jobs: Sequence[Job]) -> list[Creation]:
     """What jobs that create objects have to insert."""
     return [(job.at, job.actor, job.row) for job in jobs]
+
+
+def counted(jobs: Sequence[Job]) -> list[Values]:
+    """By how much jobs that create objects make accounts grow."""
+    created = [job.command.record for job in jobs if isinstance(job.command, Create)]
+    return usage.rows_of_new(created, jobs[0].limits)
 
 
 def numbered(jobs: Sequence[Job], first: int) -> list[Outcome]:
@@ -87,7 +94,7 @@ def apply(connection: Connection, jobs: Sequence[Job], *, careful: bool) -> list
         if kind is None or careful:
             outcomes += [_alone(connection, job, careful=careful) for job in run]
         else:
-            outcomes += numbered(run, inserts.create(connection, kind, rows(run)))
+            outcomes += numbered(run, inserts.create(connection, kind, rows(run), counted(run)))
     return outcomes
 
 
@@ -109,6 +116,7 @@ def _alone(connection: Connection, job: Job, *, careful: bool) -> Outcome:
         return _together(connection, job, job.command.commands)
     try:
         drafts = _drafts(connection, job.command)
+        _judge_ties(connection, drafts)
     except OUT_OF_REACH:
         raise
     except Exception as error:  # noqa: BLE001 - whatever `revise` or `check` raises belongs to its caller alone
@@ -119,7 +127,18 @@ def _alone(connection: Connection, job: Job, *, careful: bool) -> Outcome:
     except REFUSED:
         if not careful:
             raise
-        return conflict(connection, [draft.record for draft in drafts])
+        return conflict(connection, [draft.record for draft in drafts], _growth(drafts), job.limits)
+
+
+def _judge_ties(connection: Connection, drafts: Sequence[Draft]) -> None:
+    """Moved when an object that nobody owns hangs on one that somebody owns by now, but for what moves along."""
+    moving = {draft.record.id for draft in drafts}
+    for draft in drafts:
+        record = draft.record
+        if draft.operation is not Operation.DELETE and _loose(record):
+            tie = TIES[record.kind]
+            if getattr(record, tie.column) not in moving and not tied(connection, record):
+                raise Moved(tie.message)
 
 
 # --- what a command will change ------------------------------------------------------------------------------------
@@ -134,6 +153,8 @@ def _drafts(connection: Connection, command: Command) -> list[Draft]:
             return _replacements(connection, command)
         case Delete():
             return _deletions(connection, command)
+        case Touch():
+            return []
         case All():
             raise TypeError("commands that belong together are taken apart first")
 
@@ -214,10 +235,11 @@ def _found(connection: Connection, kind: ObjectType, condition: ColumnElement[bo
 
 def _write(connection: Connection, job: Job, drafts: Sequence[Draft]) -> tuple[Change, ...]:
     for (operation, kind), group in groupby(drafts, lambda draft: (draft.operation, draft.record.kind)):
-        WRITERS[operation](connection, kind, [draft.record for draft in group], job.at)
-    for draft in drafts:
-        _take_reports_along(connection, draft)
+        WRITERS[operation](connection, kind, [draft.record for draft in group], job)
+    usage.count(connection, _growth(drafts), job.limits)
     first = inserts.take(connection, len(drafts))
+    if not drafts:
+        return ()
     changes = tuple(
         Change(seq, job.at, draft.operation, draft.record, draft.before, job.actor)
         for seq, draft in enumerate(drafts, start=first)
@@ -227,20 +249,20 @@ def _write(connection: Connection, job: Job, drafts: Sequence[Draft]) -> tuple[C
     return changes
 
 
-def _take_reports_along(connection: Connection, draft: Draft) -> None:
-    """An event that moves to another program takes its reports along; they are found by that program (TR-56)."""
-    event, before = draft.record, draft.before
-    if event.kind is Kind.EVENT and before is not None and event.program_id != before.program_id:
-        reports = OBJECTS[Kind.REPORT]
-        connection.execute(update(reports).where(reports.c.event_id == event.id).values(program_id=event.program_id))
+def _growth(drafts: Sequence[Draft]) -> usage.Growth:
+    """By how much accounts grow; what is deleted goes, what is created was not there before."""
+    return usage.growth(
+        (draft.record, None) if draft.operation is Operation.DELETE else (draft.before, draft.record)
+        for draft in drafts
+    )
 
 
-def _insert(connection: Connection, kind: ObjectType, records: Sequence[Record], _at: str) -> None:
+def _insert(connection: Connection, kind: ObjectType, records: Sequence[Record], _job: Job) -> None:
     values = [dict(zip(COLUMNS[kind], kept(kind, row_of(record)), strict=True)) for record in records]
     connection.execute(insert(OBJECTS[kind]), values)
 
 
-def _update(connection: Connection, kind: ObjectType, records: Sequence[Record], _at: str) -> None:
+def _update(connection: Connection, kind: ObjectType, records: Sequence[Record], _job: Job) -> None:
     names = COLUMNS[kind]
     table = OBJECTS[kind]
     statement = (
@@ -252,18 +274,14 @@ def _update(connection: Connection, kind: ObjectType, records: Sequence[Record],
     connection.execute(statement, [dict(zip(marks, kept(kind, row_of(record)), strict=True)) for record in records])
 
 
-def _delete(connection: Connection, kind: ObjectType, records: Sequence[Record], at: str) -> None:
-    table = OBJECTS[kind]
-    ids = [{"gone": record.id} for record in records]
+def _delete(connection: Connection, kind: ObjectType, records: Sequence[Record], job: Job) -> None:
     if kind is Kind.REPORT:
-        source = select(*(table.c[name] for name in ARCHIVED), bindparam("at", at)).where(
-            table.c.id == bindparam("gone")
-        )
-        connection.execute(insert(ARCHIVE).from_select([*ARCHIVED, "archived"], source), ids)
-    connection.execute(delete(table).where(table.c.id == bindparam("gone")), ids)
+        archive.add(connection, records, job.at, job.limits)
+    table = OBJECTS[kind]
+    connection.execute(delete(table).where(table.c.id == bindparam("gone")), [{"gone": one.id} for one in records])
 
 
-WRITERS: dict[Operation, Callable[[Connection, ObjectType, Sequence[Record], str], None]] = {
+WRITERS: dict[Operation, Callable[[Connection, ObjectType, Sequence[Record], Job], None]] = {
     Operation.CREATE: _insert,
     Operation.UPDATE: _update,
     Operation.DELETE: _delete,

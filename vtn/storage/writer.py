@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from vtn.errors import Unavailable
+from vtn.errors import OverQuota, Unavailable
 from vtn.storage import transaction
 from vtn.storage.database import REFUSED, Database
 from vtn.storage.ports import Change, Command, Create
 from vtn.storage.records import row_of
 from vtn.storage.transaction import Job, Outcome
+from vtn.storage.usage import FullAccounts, Limits
 
 LARGEST_BATCH = 200
 
@@ -25,11 +26,16 @@ Waiting = tuple[Job, "asyncio.Future[tuple[Change, ...]]"]
 
 
 class Writer:
-    """The one way to change objects. `committed` is told of every change in log order, before its caller is."""
+    """The one way to change objects. `committed` is told of every change in log order, before its caller is.
 
-    def __init__(self, database: Database, committed: Callable[[Sequence[Change]], None]) -> None:
+    `full` remembers who was refused more; whoever sees changes from elsewhere tells it.
+    """
+
+    def __init__(self, database: Database, committed: Callable[[Sequence[Change]], None], limits: Limits) -> None:
         self._database = database
         self._committed = committed
+        self._limits = limits
+        self.full = FullAccounts()
         self._queue: deque[Waiting] = deque()
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
@@ -38,9 +44,11 @@ class Writer:
         """Do a command durably; see `ports.Store.write`."""
         if self._closed:
             raise Unavailable("the store is closed")
+        if isinstance(command, Create) and (error := self.full.refusal(command.record)):
+            raise error
         row = row_of(command.record) if isinstance(command, Create) else ()
         future: asyncio.Future[tuple[Change, ...]] = asyncio.get_running_loop().create_future()
-        self._queue.append((Job(command, at, actor, row), future))
+        self._queue.append((Job(command, at, actor, self._limits, row), future))
         if self._draining is None:
             self._draining = asyncio.create_task(self._drain(), context=contextvars.Context())
         return await future
@@ -77,14 +85,19 @@ class Writer:
         kinds = {transaction.created_kind(job) for job in jobs}
         try:
             if len(kinds) == 1 and (kind := kinds.pop()) is not None:
-                return transaction.numbered(jobs, await self._database.create(kind, transaction.rows(jobs)))
+                rows, counted = transaction.rows(jobs), transaction.counted(jobs)
+                return transaction.numbered(jobs, await self._database.create(kind, rows, counted))
             return await self._database.commit(partial(transaction.apply, jobs=jobs, careful=False))
         except REFUSED:
             return await self._database.commit(partial(transaction.apply, jobs=jobs, careful=True))
 
     def _tell(self, batch: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
+        for (job, _), outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, OverQuota) and isinstance(job.command, Create):
+                self.full.note(job.command.record, outcome)
         changes = [change for outcome in outcomes if isinstance(outcome, tuple) for change in outcome]
         if changes:
+            self.full.see(changes)
             try:
                 self._committed(changes)
             except Exception:

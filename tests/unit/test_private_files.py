@@ -1,0 +1,126 @@
+"""Files of an installation are for its user alone: made so, and closed where they were left open."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ven_adapters.enrolling.book import Book
+from ven_adapters.transport.private import write_private
+from ven_adapters.ven.store import Store
+from vtn.auth.keyfiles import held
+from vtn.errors import CannotStart
+from vtn.privatefiles import close, closed_tree, private_database, private_file, private_folder
+from vtn.storage.sql import open_store
+
+
+@pytest.fixture(autouse=True)
+def generous():
+    """The umask of most machines, under which files are open to others."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def modes(folder):
+    return {path.relative_to(folder).as_posix(): stat.S_IMODE(path.lstat().st_mode) for path in folder.rglob("*")}
+
+
+def all_private(folder):
+    return {name: oct(mode) for name, mode in modes(folder).items() if mode & 0o077} == {}
+
+
+def test_folders_are_made_private_those_above_too(tmp_path):
+    private_folder(tmp_path / "a" / "b" / "c")
+    assert modes(tmp_path) == {"a": 0o700, "a/b": 0o700, "a/b/c": 0o700}
+
+
+def test_a_folder_that_is_there_stays_as_it_is(tmp_path):
+    (tmp_path / "a").mkdir(mode=0o755)
+    private_folder(tmp_path / "a" / "b")
+    assert modes(tmp_path) == {"a": 0o755, "a/b": 0o700}
+
+
+def test_a_file_is_made_private_or_closed_and_keeps_what_it_holds(tmp_path):
+    (tmp_path / "old").write_text("held")
+    for name in ("old", "new"):
+        private_file(tmp_path / name)
+    assert modes(tmp_path) == {"old": 0o600, "new": 0o600}
+    assert (tmp_path / "old").read_text() == "held"
+
+
+def test_what_a_database_left_open_beside_itself_is_closed(tmp_path):
+    for name in ("x.db", "x.db-wal", "x.db-shm", "other"):
+        (tmp_path / name).touch(mode=0o644)
+    private_database(tmp_path / "x.db")
+    assert modes(tmp_path) == {"x.db": 0o600, "x.db-wal": 0o600, "x.db-shm": 0o600, "other": 0o644}
+
+
+def test_a_tree_is_closed_whole_and_links_are_not_followed(tmp_path):
+    outside = tmp_path / "outside"
+    outside.touch(mode=0o644)
+    tree = tmp_path / "var"
+    (tree / "broker").mkdir(parents=True, mode=0o755)
+    (tree / "program").touch(mode=0o755)
+    (tree / "broker" / "keys").touch(mode=0o644)
+    (tree / "link").symlink_to(outside)
+    closed_tree(tree)
+    assert {name: mode for name, mode in modes(tree).items() if name != "link"} == {
+        "broker": 0o700,
+        "program": 0o700,
+        "broker/keys": 0o600,
+    }
+    assert stat.S_IMODE(tree.stat().st_mode) == 0o700
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o644
+
+
+def test_a_folder_that_all_share_is_refused(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    with pytest.raises(CannotStart, match="a folder that all users share"):
+        closed_tree(shared)
+
+
+def test_what_belongs_to_somebody_else_is_named(tmp_path, monkeypatch):
+    theirs = tmp_path / "theirs"
+    theirs.touch(mode=0o644)
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(CannotStart, match=r"theirs is open to other users \(mode 644\) and belongs to user"):
+        close(theirs)
+
+
+def test_a_key_that_was_left_open_is_closed_when_it_is_read(tmp_path):
+    (tmp_path / "key").write_bytes(b"k")
+    assert held(tmp_path / "key", bytes) == b"k"
+    held(tmp_path / "keys" / "new", lambda: b"n")
+    assert all_private(tmp_path)
+
+
+async def test_the_database_of_the_top_node_and_all_beside_it_are_private(tmp_path):
+    store = await open_store(f"sqlite:///{tmp_path}/db/vtn.db", shared_dir=tmp_path / "shared")
+    await store.lead()
+    names = set(modes(tmp_path))
+    assert {"db/vtn.db", "db/vtn.db-wal", "db/vtn.db-shm", "db/vtn.db.lead"} <= names
+    assert all_private(tmp_path)
+    await store.close()
+
+
+@pytest.mark.parametrize("make", [Book, Store])
+async def test_the_databases_of_adapters_and_all_beside_them_are_private(tmp_path, make):
+    kept = make(f"sqlite+aiosqlite:///{tmp_path}/db/adapter.sqlite")
+    await kept.open()
+    names = set(modes(tmp_path))
+    assert {"db/adapter.sqlite", "db/adapter.sqlite-wal"} <= names
+    assert all_private(tmp_path)
+    await kept.close()
+
+
+def test_grants_and_the_folders_that_were_made_for_them_are_private(tmp_path):
+    write_private(tmp_path / "var" / "grants" / "owner-1", b"token")
+    assert all_private(tmp_path)
