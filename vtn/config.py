@@ -1,6 +1,7 @@
 """What can be set, with the defaults that make `vtn serve` work on an empty folder. Read by `vtn.settings.load`."""
 
 import re
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -68,6 +69,7 @@ class Storage(Section):
 
     url: str | None = None
     log_days: Annotated[int, pydantic.Field(ge=1)] = 30
+    prune_at: time = time(3, 0)
     archive_days: Annotated[int, pydantic.Field(ge=1)] = 1095
     lease_s: Annotated[float, pydantic.Field(ge=2, le=300)] = 10.0
 

@@ -1,4 +1,4 @@
-"""Waiting for a while and doing something every so often. Durations are monotonic, whatever the clock on the wall does.
+"""Waiting for a while, and what is done later. Durations are monotonic, whatever the clock on the wall does.
 
 What must outlast a restart is written down as an instant, and an instant of a clock that has been set back lies in the
 future for too long. So a stored instant is turned into a duration once, with `left_s`, which knows how long it can have
@@ -6,13 +6,16 @@ been meant to be; and whoever waits for an instant of the wall itself looks at i
 """
 
 import asyncio
-import contextlib
-import dataclasses
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, time, timedelta
 from typing import Self
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+LOOK_EVERY_S = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -27,31 +30,52 @@ def left_s(until_s: float, now_s: float, longest_s: float) -> float:
     return min(max(0.0, until_s - now_s), longest_s)
 
 
-@dataclasses.dataclass(slots=True)
 class Timers:
-    """What one event loop does every so often; an asynchronous context manager that stops it at its end."""
+    """What one event loop does later: once after a while, or each day at an hour of the wall; stopped at its end.
 
-    _tasks: list[asyncio.Task[None]] = dataclasses.field(default_factory=list)
+    Durations are monotonic. The hour of the wall is APScheduler's to find, and is looked at anew every half a minute:
+    a clock that is set meanwhile makes the hour come when the wall says so.
+    """
+
+    def __init__(self, look_every_s: float = LOOK_EVERY_S) -> None:
+        self._look_every_s = look_every_s
+        self._tasks: list[asyncio.Task[None]] = []
+        self._days = AsyncIOScheduler(timezone=UTC)
 
     async def __aenter__(self) -> Self:
+        self._days.start()
+        self._tasks.append(asyncio.create_task(self._look_at_the_wall()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._days.shutdown(wait=False)
         for task in self._tasks:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def every(self, period: timedelta, action: Callable[[], Awaitable[object]], *, first: timedelta) -> None:
-        """Await `action` after `first` and then with `period` between calls; one that fails is logged."""
+    def after(self, wait: timedelta, action: Callable[[], Awaitable[object]]) -> None:
+        """Await `action` once, after a while; a failure is logged."""
 
         async def go() -> None:
-            await asyncio.sleep(first.total_seconds())
-            while True:
-                try:
-                    await action()
-                except Exception:  # noqa: BLE001 - the next call may succeed
-                    _log.exception("what is done every %s failed", period)
-                await asyncio.sleep(period.total_seconds())
+            await asyncio.sleep(wait.total_seconds())
+            await logged(action)
 
         self._tasks.append(asyncio.create_task(go()))
+
+    def daily(self, at: time, action: Callable[[], Awaitable[object]]) -> None:
+        """Await `action` each day at this hour, UTC; a call that fails is logged, one that is missed is made up for."""
+        hour = CronTrigger(hour=at.hour, minute=at.minute, second=at.second, timezone=UTC)
+        self._days.add_job(logged, hour, (action,), coalesce=True, misfire_grace_time=None, max_instances=1)
+
+    async def _look_at_the_wall(self) -> None:
+        while True:
+            await asyncio.sleep(self._look_every_s)
+            self._days.wakeup()
+
+
+async def logged(action: Callable[[], Awaitable[object]]) -> None:
+    """Await `action`; what it fails with is logged, for the next call may succeed."""
+    try:
+        await action()
+    except Exception:  # noqa: BLE001 - logged whole
+        _log.exception("what was due failed; it is tried again at its next time")

@@ -1,32 +1,43 @@
 """Waiting: by durations, which no step of the clock on the wall makes longer."""
 
 import asyncio
-from datetime import timedelta
+from datetime import time, timedelta
 
 import pytest
+from freezegun import freeze_time
 
 from vtn.scheduling import Timers, left_s
 
 SHORT, HOUR_S = timedelta(seconds=0.01), 3600.0
 
 
-async def test_a_repeated_call_comes_again_and_again_although_one_failed():
+async def test_a_call_comes_after_its_while_and_one_that_fails_is_logged(caplog):
     async with Timers() as timers, asyncio.timeout(5):
-        third = asyncio.Event()
-        calls = []
+        called = asyncio.Event()
 
-        async def call():
-            calls.append(1)
-            if len(calls) == 1:
-                raise ZeroDivisionError
-            if len(calls) == 3:
-                third.set()
+        async def fails():
+            called.set()
+            raise ZeroDivisionError
 
-        timers.every(SHORT, call, first=timedelta())
-        await third.wait()
+        timers.after(SHORT, fails)
+        await called.wait()
+        await asyncio.sleep(0)
+    assert "ZeroDivisionError" in caplog.text
 
 
-async def test_what_is_repeated_ends_with_its_timers():
+async def test_a_daily_call_comes_at_its_hour_of_the_wall_also_when_the_wall_is_set():
+    with freeze_time("2026-07-15T02:59:59Z", real_asyncio=True) as wall:
+        async with Timers(look_every_s=0.01) as timers, asyncio.timeout(10):
+            called = asyncio.Queue()
+            timers.daily(time(3, 0), lambda: called.put(1))
+            wall.move_to("2026-07-15T01:30:00Z")
+            wall.move_to("2026-07-15T03:00:01Z")
+            await called.get()
+            wall.move_to("2026-07-16T03:00:01Z")
+            await called.get()
+
+
+async def test_what_is_under_way_ends_with_its_timers():
     begun = asyncio.Event()
 
     async def call():
@@ -35,9 +46,9 @@ async def test_what_is_repeated_ends_with_its_timers():
 
     async with asyncio.timeout(5):
         async with Timers() as timers:
-            timers.every(SHORT, call, first=timedelta())
+            timers.after(SHORT, call)
             await begun.wait()
-    assert [task.done() for task in timers._tasks] == [True]
+    assert all(task.done() for task in timers._tasks)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,6 @@ from vtn.wire.enumerations import ObjectType
 from vtn.wire.interval import print_date_time
 
 log = logging.getLogger("vtn.notifiers")
-PRUNE_EVERY = timedelta(days=1)
 FIRST_PRUNE = timedelta(minutes=5)
 RESTART_S = 1.0
 AUTHORISATION_S = 15.0
@@ -240,7 +239,8 @@ def _prune_daily(timers: Timers, parts: Parts) -> None:
         archived = await parts.store.prune_archive(days_ago(storage.archive_days))
         log.info("pruned %d rows of the change log and %d archived reports", gone, archived)
 
-    timers.every(PRUNE_EVERY, prune, first=FIRST_PRUNE)
+    timers.after(FIRST_PRUNE, prune)
+    timers.daily(storage.prune_at, prune)
 
 
 async def _together(loops: Sequence[Loop]) -> None:
