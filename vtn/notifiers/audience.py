@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from vtn.clock import RealClock
 from vtn.notifiers import faces
 from vtn.notifiers.departed import Departed
-from vtn.notifiers.recent import Recent
+from vtn.recent import Recent
 from vtn.rules import recipients
 from vtn.rules.privacy import EVERYTHING, Lens, Match, Viewer
 from vtn.rules.recipients import Happening, State, Subscriber, Told

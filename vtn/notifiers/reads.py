@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from vtn.errors import Unavailable
 from vtn.notifiers.audience import Audience
 from vtn.notifiers.breaker import Breaker
-from vtn.notifiers.recent import Recent
+from vtn.recent import Recent
 from vtn.notifiers.sending import Sender
 from vtn.wire.enumerations import ObjectType
 
