@@ -17,6 +17,7 @@ from aiohttp import web
 
 from vtn.auth import issuers
 from vtn.auth.clients import Registry
+from vtn.auth.limits import RefusalLimit
 from vtn.auth.sealing import Seal
 from vtn.auth.tokens import TokenDesk, load_key
 from vtn.auth.webhookkeys import WebhookKeys
@@ -31,9 +32,11 @@ from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.routes import BASE_PATHS, build
 from vtn.errors import CannotStart, Fault, NotFound, Rejected
 from vtn.notifiers import discovery, station
+from vtn.offloop import give_way
 from vtn.rules.admission import Strictness
 from vtn.rules.scopes import BL_ONLY, STANDARD_SCOPES, standard_scope
 from vtn.service import broken, compat30
+from vtn.service.bodies import Bodies
 from vtn.service.core import Core
 from vtn.storage.ports import Change, Role
 from vtn.storage.readmodel import ReadModel
@@ -149,7 +152,15 @@ async def _token_desk(settings: Settings, registry: Registry) -> AsyncIterator[T
     auth = settings.auth
     async with issuers.running(auth.issuers) as outside:
         key = load_key(settings.server.var / "keys" / "tokens.pem")
-        desk = TokenDesk(key, auth.token_s, registry.get, registry.seen, outside=outside, own_tokens=auth.own_tokens)
+        desk = TokenDesk(
+            key,
+            auth.token_s,
+            registry.get,
+            registry.seen,
+            outside=outside,
+            own_tokens=auth.own_tokens,
+            most_bytes=settings.bounds.caches.tokens_bytes,
+        )
         if outside:
             outside.on_withdrawn(desk.forget)
         yield desk
@@ -185,7 +196,10 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         tls = _tls(settings.server)
         sock = stack.enter_context(_bound_socket(settings.server))
         store = await stack.enter_async_context(opened_store(settings))
-        model = ReadModel(through_programs=settings.protocol.hide_events_of_hidden_programs)
+        model = ReadModel(
+            through_programs=settings.protocol.hide_events_of_hidden_programs,
+            views_bytes=settings.bounds.caches.views_bytes,
+        )
         await model.load(store)
         registry = Registry(store)
         if settings.auth.own_tokens:
@@ -197,7 +211,9 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         webhook_keys = WebhookKeys(var / "keys" / "webhooks.key")
         port = sock.getsockname()[1]
         place = discovery.place(settings, port, BASE_PATHS[0]) if settings.discovery.enabled else None
-        parts = station.Parts(settings, store, model, registry, desk, seal, webhook_keys, clock, chance, place)
+        bodies = Bodies(settings.bounds.body)
+        stack.callback(bodies.off.close)
+        parts = station.Parts(settings, store, model, registry, desk, seal, webhook_keys, clock, chance, place, bodies)
         notifying = await stack.enter_async_context(station.running(parts))
 
         def committed(changes: Sequence[Change]) -> None:
@@ -215,7 +231,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
 
 def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) -> Hall:
     """What the endpoints share: the use cases, the token desk, and the settings that concern them."""
-    protocol, server = settings.protocol, settings.server
+    protocol, server, bounds = settings.protocol, settings.server, settings.bounds
     core = Core(
         parts.store,
         parts.model,
@@ -227,9 +243,17 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
             strict_null=protocol.strict_null,
             lenient_descriptors=protocol.lenient_descriptors,
             allow_loopback_callbacks=settings.webhooks.allow_loopback,
+            most_faults=bounds.body.faults,
         ),
         cascade=protocol.on_delete == "cascade",
         note_read=notifying.note_read,
+        bodies=parts.bodies,
+    )
+    face301 = compat30.face(
+        core,
+        protocol.ven_clients,
+        http_callbacks=settings.webhooks.legacy_http,
+        versions_bytes=bounds.caches.versions_bytes,
     )
     return Hall(
         core,
@@ -240,7 +264,9 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
         settings.auth,
         server.gzip_from_bytes,
         server.patience_s,
-        face301=compat30.face(core, protocol.ven_clients, http_callbacks=settings.webhooks.legacy_http),
+        face301=face301,
+        refusals=RefusalLimit(bounds.body.refusals_per_minute),
+        answers_bytes=bounds.caches.answers_bytes,
     )
 
 
@@ -293,6 +319,7 @@ async def _listen(stack: contextlib.AsyncExitStack, runner: Runner, sock: socket
         await stack.enter_async_context(tls.watched())
     gc.collect()
     gc.freeze()
+    give_way()
     gc.set_threshold(100_000, 50, 1000)  # the search for cycles, of which there are few, took a fifth of a request
 
 

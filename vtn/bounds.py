@@ -10,10 +10,12 @@ from vtn.settings import Section
 
 MEBIBYTE = 1_048_576
 
+
 def _count(default: int, description: str, *, least: int = 1, most: int | None = None) -> int:
     """A field that holds a whole number."""
     number: int = pydantic.Field(default, ge=least, le=most, description=description)
     return number
+
 
 class BodyBounds(Section):
     """What one request body may hold, and how its faults are told."""
@@ -40,6 +42,7 @@ class BodyBounds(Section):
         6_000, "refused writes of one client at once, and again each minute; 8 kB of a refused body count as one more"
     )
 
+
 class CacheBounds(Section):
     """What is remembered to be quick, in bytes of memory. A cache that is full forgets, and nobody is refused."""
 
@@ -51,14 +54,18 @@ class CacheBounds(Section):
         16 * MEBIBYTE, "changes on their way to subscribers: as logged, as read and as told, each", least=65_536
     )
 
+
 class ClientQuotas(Section):
     """What one client may keep stored here."""
+
 
 class DeliveryBounds(Section):
     """What notifications may cost: of one subscription, one client, one host that is called."""
 
+
 class ConnectionBounds(Section):
     """Connections to a listening port: how many of one address, how long they may say nothing."""
+
 
 class Bounds(Section):
     """All of them."""

@@ -22,7 +22,7 @@ def creation_is_answered_200(patch):
 
     def create(kind):
         async def handle(caller):
-            body = await door.read_json(caller.request)
+            body = await door.read_json(caller)
             return door.json_answer(await objects.create(caller.core, kind, caller.principal, body))
 
         return handle

@@ -202,7 +202,7 @@ def _refusals(facts: Facts, operation: Operation) -> list[int]:
     if operation.scope is not None:
         found.add(403)
     if writes:
-        found |= {408, 409, 413}
+        found |= {408, 409, 413, 429}
     if operation.path.endswith("}") or below_topics or (writes and _kind(operation) is ObjectType.RESOURCE):
         found.add(404)
     if operation.method == "DELETE" and not facts.cascade:

@@ -1,5 +1,6 @@
 """What went wrong, as OpenADR problem documents (ERR-01..15). The only place where an error meets a status."""
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -18,6 +19,7 @@ STATUSES: Mapping[type[errors.VtnError], HTTPStatus] = {
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.TooSlow: HTTPStatus.REQUEST_TIMEOUT,
+    errors.TooOften: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
@@ -47,4 +49,7 @@ def refusal(error: errors.VtnError, *, media_type: str = MEDIA_TYPE) -> web.Resp
     status = STATUSES.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     faults = [{"path": f.path, "rule": f.rule} for f in error.faults] if isinstance(error, errors.Rejected) else []
     detail = OUT_OF_REACH if status is HTTPStatus.SERVICE_UNAVAILABLE else str(error)
-    return problem(status, detail, media_type=media_type, extra={"errors": faults} if faults else None)
+    answer = problem(status, detail, media_type=media_type, extra={"errors": faults} if faults else None)
+    if isinstance(error, errors.TooOften):
+        answer.headers["Retry-After"] = str(math.ceil(error.wait_s))
+    return answer

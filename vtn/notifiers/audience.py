@@ -5,7 +5,7 @@ has been deleted since is read from the log. This module knows nothing of HTTP a
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from vtn.rules import recipients
 from vtn.rules.privacy import EVERYTHING, Lens, Match, Viewer
 from vtn.rules.recipients import Happening, State, Subscriber, Told
 from vtn.rules.topics import VenAudience
+from vtn.service.bodies import Bodies
 from vtn.storage.ports import Change, Client, Delivery, Record, Role, Store
 from vtn.storage.readmodel import ReadModel
 from vtn.wire import document
@@ -74,18 +75,21 @@ class Audience:
         match: Match = Match.ANY,
         *,
         now: Callable[[], datetime] | None = None,
+        bodies: Bodies | None = None,
+        most_bytes: int = REMEMBERED_BYTES,
     ) -> None:
+        self._work = bodies or Bodies()
         self._now = now or RealClock().now
         self._store = store
         self._model = model
         self._clients = clients
         self._match = match
         self._departed = Departed(store)
-        self._changes: Recent[int, Change] = Recent(REMEMBERED_CHANGES, REMEMBERED_BYTES)
-        self._bodies: Recent[BodyKey, bytes] = Recent(REMEMBERED_CHANGES, REMEMBERED_BYTES)
-        self._parsed: Recent[bytes, dict[str, Any]] = Recent(REMEMBERED_TEXTS, REMEMBERED_BYTES)
+        self._changes: Recent[int, Change] = Recent(REMEMBERED_CHANGES, most_bytes)
+        self._bodies: Recent[BodyKey, bytes] = Recent(REMEMBERED_CHANGES, most_bytes)
+        self._parsed: Recent[bytes, dict[str, Any]] = Recent(REMEMBERED_TEXTS, most_bytes)
         self._read_to: tuple[int, int] | None = None
-        self._subscribers: Recent[bytes, Subscriber] = Recent(REMEMBERED_TEXTS, REMEMBERED_BYTES)
+        self._subscribers: Recent[bytes, Subscriber] = Recent(REMEMBERED_TEXTS, most_bytes)
 
     async def current(self) -> None:
         """Know everything that was committed on this host before the call."""
@@ -103,7 +107,7 @@ class Audience:
         program_id = self._program_of(record)
         targets = await self._program_targets(program_id, seq) if record.kind is ObjectType.EVENT else ()
         ven_id = record.id if record.kind is ObjectType.VEN else record.ven_id
-        content, owner = self._content(record), record.client_id
+        content, owner = await self._read(record), record.client_id
         return State(record.kind, record.id, content, owner, program_id, ven_id, targets, record.side)
 
     def _program_of(self, record: Record) -> str | None:
@@ -177,9 +181,18 @@ class Audience:
 
     def _content(self, record: Record) -> dict[str, Any]:
         content = self._parsed.get(record.body)
-        if content is None:
-            content = document.parse(record.body)
-            self._parsed.keep(record.body, content, len(record.body))
+        return content if content is not None else self._keep(record, document.parse(record.body))
+
+    async def _read(self, record: Record) -> dict[str, Any]:
+        """The same; a large object is parsed beside the event loop."""
+        content = self._parsed.get(record.body)
+        if content is not None:
+            return content
+        parsed = await self._work.made(len(record.body), lambda: document.parse(record.body))
+        return self._keep(record, parsed)
+
+    def _keep(self, record: Record, content: dict[str, Any]) -> dict[str, Any]:
+        self._parsed.keep(record.body, content, len(record.body) + document.footprint(content))
         return content
 
     async def callback(self, delivery: Delivery) -> Callback | None:
@@ -190,17 +203,23 @@ class Audience:
             return None
         happening = await self.happening(change)
         record = await self._subscription(delivery, happening)
-        calls = self._calls(record, happening, change.seq) if record else ()
-        return next((call for call in calls if call.entry == delivery.entry), None)
+        if record is None:
+            return None
+        calls = self._calls(record, happening, change.seq, delivery.entry)
+        return await anext(calls, None)
 
-    def _calls(self, subscription: Record, happening: Happening, seq: int | None) -> Iterator[Callback]:
+    async def _calls(
+        self, subscription: Record, happening: Happening, seq: int | None, wanted: int | None = None
+    ) -> AsyncIterator[Callback]:
         """What a subscription is told of a happening today; a change has a number, a read has none."""
         who = self._subscriber(subscription)
         if who is None:
             return
         for position, told in recipients.answers(happening, who):
+            if wanted not in {None, position}:
+                continue
             entry = self._content(subscription)["objectOperations"][position]
-            body = self.body(seq, told, who.viewer, who.lens, subscription.side)
+            body = await self.body(seq, told, who.viewer, who.lens, subscription.side)
             url, token = entry["callbackUrl"], entry.get("bearerToken")
             yield Callback(subscription.id, position, who.viewer.client_id, url, token, body)
 
@@ -229,17 +248,17 @@ class Audience:
         before = len(change.before.body) if change.before else 0
         self._changes.keep(change.seq, change, len(change.record.body) + before)
 
-    def body(
+    async def body(
         self, seq: int | None, told: Told, viewer: Viewer, lens: Lens = EVERYTHING, side: str | None = None
     ) -> bytes:
         """The notification's bytes, rendered once per change, operation, view and face; a read is rendered anew."""
-        if seq is None:
-            return faces.rendered(told, viewer, lens, side, self._now())
-        key = (seq, str(told.operation), recipients.view_key(told.state, viewer, lens), side)
-        body = self._bodies.get(key)
+        key = (seq or 0, str(told.operation), recipients.view_key(told.state, viewer, lens), side)
+        body = self._bodies.get(key) if seq is not None else None
         if body is None:
-            body = faces.rendered(told, viewer, lens, side, self._now())
-            self._bodies.keep(key, body, len(body))
+            size = document.heft(told.state.content)
+            body = await self._work.made(size, lambda: faces.rendered(told, viewer, lens, side, self._now()))
+            if seq is not None:
+                self._bodies.keep(key, body, len(body))
         return body
 
     # --- reads -----------------------------------------------------------------------------------------------------
@@ -262,7 +281,7 @@ class Audience:
         if subscription is None or record is None:
             return []
         happening = Happening(Operation.READ, await self._state(record, self._model.seq))
-        return list(self._calls(subscription, happening, None))
+        return [call async for call in self._calls(subscription, happening, None)]
 
     # --- MQTT ------------------------------------------------------------------------------------------------------
 

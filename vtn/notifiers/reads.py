@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from vtn.errors import Unavailable
 from vtn.notifiers.audience import Audience
 from vtn.notifiers.breaker import Breaker
-from vtn.recent import Recent
 from vtn.notifiers.sending import Sender
+from vtn.recent import Recent
 from vtn.wire.enumerations import ObjectType
 
 MOST_NOTED = 1_000

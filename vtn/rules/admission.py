@@ -6,13 +6,14 @@ JSON, minus what is not the client's to write; this module knows nothing of stor
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import pydantic
-
-from vtn.errors import MOST_FAULTS, Fault, Forbidden, Rejected
+from vtn.errors import MOST_FAULTS, Fault, FaultList, Forbidden, Rejected
+from vtn.rules import piecewise
+from vtn.rules.measures import weight
+from vtn.rules.piecewise import PIECE, Location, Problem
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.event import EventRequest
 from vtn.wire.model import NOW, NOW_LITERALS, NULL_REFUSED, SPELLS_NOW, WireModel
@@ -73,7 +74,8 @@ RULES = {
 class Strictness:
     """The switches of the readings that concern request bodies.
 
-    Of OpenADR 3.0.1 alone are `ownerless`, vens of Business Logic without a clientID, and `http_callbacks`.
+    Of OpenADR 3.0.1 alone are `ownerless`, vens of Business Logic without a clientID, and `http_callbacks`. At most
+    `most_faults` of one body are told.
     """
 
     strict_null: bool = False
@@ -81,6 +83,7 @@ class Strictness:
     allow_loopback_callbacks: bool = False
     ownerless: bool = False
     http_callbacks: bool = False
+    most_faults: int = MOST_FAULTS
 
 
 STANDARD = Strictness()
@@ -94,9 +97,10 @@ def admit(kind: ObjectType, content: Any, *, is_bl: bool, strictness: Strictness
     if strictness.lenient_descriptors:
         _fill_descriptors(kind, content)
     seen: dict[str, bool] = {}
-    faults = _schema_faults(model, content, seen, strict_null=strictness.strict_null)
+    faults = FaultList(strictness.most_faults)
+    faults += _schema_faults(model, content, seen, strict_null=strictness.strict_null)
     if kind is ObjectType.SUBSCRIPTION and not faults:
-        faults = list(_callback_faults(content, strictness))
+        faults += _callback_faults(content, strictness)
     if faults:
         raise Rejected(faults)
     if SPELLS_NOW in seen:
@@ -121,24 +125,21 @@ def _shape(
 
 def _schema_faults(
     model: type[WireModel], content: dict[str, Any], seen: dict[str, bool], *, strict_null: bool
-) -> list[Fault]:
-    """Validate; a null that may only be left out is left out (TR-31) and the rest judged again.
+) -> Iterator[Fault]:
+    """Validate; a null that may only be left out is left out (TR-31). `seen` takes what the models noticed on the way.
 
-    `seen` takes what the wire model noticed on the way.
+    Faults are found as they are asked for, so that whoever has enough of them ends the search.
     """
-    for strict in (strict_null, True):
-        try:
-            model.model_validate(content, context=seen)
-        except pydantic.ValidationError as error:
-            problems = error.errors(include_url=False, include_context=False, include_input=False)
+    large = weight(content, PIECE) > PIECE
+    found: Iterable[Problem] = (piecewise.problems if large else piecewise.whole)(model, content, seen)
+    nulls: list[Location] = []
+    for problem in found:
+        if problem.kind == NULL_REFUSED and not strict_null:
+            nulls.append(problem.location)
         else:
-            return []
-        nulls = [problem["loc"] for problem in problems if problem["type"] == NULL_REFUSED]
-        if strict or not nulls:
-            break
-        for location in nulls:
-            _remove(content, _steps(content, location))
-    return [_fault(content, problem["loc"], problem["type"], problem["msg"]) for problem in problems[:MOST_FAULTS]]
+            yield _fault(content, problem.location, problem.kind, problem.message)
+    for location in nulls:
+        _remove(content, _steps(content, location))
 
 
 def _steps(content: Any, location: tuple[int | str, ...]) -> list[int | str]:

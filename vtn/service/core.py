@@ -9,6 +9,7 @@ from vtn.auth.tokens import Principal
 from vtn.clock import Clock
 from vtn.rules.admission import STANDARD, Strictness
 from vtn.rules.privacy import Viewer
+from vtn.service.bodies import Bodies
 from vtn.storage.ports import Change, Command, Record, Store
 from vtn.storage.readmodel import ReadModel
 from vtn.wire import document
@@ -38,7 +39,7 @@ class Core:
     """The parts that use cases share. `new_id` makes an id that was never used; `challenge` echoes a callback URL.
 
     `note_read` takes what a client was shown, for those who subscribe to reads; see `shown`. `sees_ownerless` shows
-    Business Logic vens that no client owns yet.
+    Business Logic vens that no client owns yet. `bodies` reads what comes in and makes what goes out.
     """
 
     store: Store
@@ -51,6 +52,7 @@ class Core:
     cascade: bool = True
     note_read: Callable[[ObjectType, str, Sequence[bytes]], None] = _told_to_nobody
     sees_ownerless: bool = False
+    bodies: Bodies = dataclasses.field(default_factory=Bodies)
 
     def now_text(self) -> str:
         """The present instant as objects carry it."""

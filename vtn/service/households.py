@@ -7,10 +7,11 @@ a client that keeps them at `/vens/{venID}/resources` does not mean to lose them
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from vtn.auth.tokens import Principal
-from vtn.errors import Fault, Rejected
+from vtn.errors import Fault, FaultList, Rejected
 from vtn.service import compat30, objects
 from vtn.service.compat30 import KINDS, Face, Judged
 from vtn.service.core import Json
@@ -35,7 +36,7 @@ class Household:
 
 def _household(face: Face, principal: Principal, body: Any, ven_id: str) -> Household:
     """A body, judged whole; Rejected with the faults of the ven and of every resource."""
-    faults: list[Fault] = []
+    faults = FaultList(face.core.strictness.most_faults)
     ven = compat30.judge(face.core, VEN, principal, body, faults)
     given = body.get("resources") if isinstance(body, dict) else None
     if given is not None and not isinstance(given, list):
@@ -62,9 +63,14 @@ def _members(
         yield one.get("id") if isinstance(one, dict) else None, judged
 
 
-async def create(face: Face, principal: Principal, body: Any) -> bytes:
-    """Store a ven with its resources and return it."""
-    core, household, at = face.core, _household(face, principal, body, UNBORN), face.core.now_text()
+async def _judged(face: Face, principal: Principal, body: bytes, ven_id: str) -> Household:
+    judge = partial(_household, face, principal, ven_id=ven_id)
+    return await face.core.bodies.judged(principal.client_id, body, judge)
+
+
+async def create(face: Face, principal: Principal, body: bytes) -> bytes:
+    """Store a ven with its resources and return it. `body` is the JSON text that the client sent."""
+    core, household, at = face.core, await _judged(face, principal, body, UNBORN), face.core.now_text()
     content = _owned(face, principal, household.ven.content)
     ven = objects.born(household.ven.kind, Draft(core, principal, content, None), at)
     members = household.resources or ()
@@ -74,7 +80,7 @@ async def create(face: Face, principal: Principal, body: Any) -> bytes:
     if ven.client_id is None:
         log.warning("ven %s is nobody's: name its client in protocol.ven_clients, or by a PUT on 3.1", ven.id)
     await core.model.current(core.store)
-    return compat30.rendered(face, principal, ven)
+    return await compat30.rendered(face, principal, ven)
 
 
 def _owned(face: Face, principal: Principal, content: Json, owner: str | None = None) -> Json:
@@ -101,9 +107,9 @@ def _owner(principal: Principal, owner: str | None) -> Json:
     return {"clientID": owner} if principal.is_bl and owner is not None else {}
 
 
-async def replace(face: Face, principal: Principal, ven_id: str, body: Any) -> bytes:
+async def replace(face: Face, principal: Principal, ven_id: str, body: bytes) -> bytes:
     """Replace a ven, and its resources if it names any, and return it."""
-    core, household, at = face.core, _household(face, principal, body, ven_id), face.core.now_text()
+    core, household, at = face.core, await _judged(face, principal, body, ven_id), face.core.now_text()
     held = await objects.find(core, KINDS[VEN], principal, ven_id)
     content = _owned(face, principal, household.ven.content, held.client_id)
     owner = content.get("clientID", held.client_id)
@@ -113,7 +119,7 @@ async def replace(face: Face, principal: Principal, ven_id: str, body: Any) -> b
     _few(rest)
     changes = await core.write(All((first, *rest)) if rest else first, principal, at)
     await core.model.current(core.store)
-    return compat30.rendered(face, principal, next(one.record for one in changes if one.record.id == ven_id))
+    return await compat30.rendered(face, principal, next(one.record for one in changes if one.record.id == ven_id))
 
 
 def _exchange(
@@ -153,24 +159,28 @@ async def resource_of(face: Face, principal: Principal, ven_id: str, resource_id
     return record
 
 
-async def create_resource(face: Face, principal: Principal, ven_id: str, body: Any) -> bytes:
+async def create_resource(face: Face, principal: Principal, ven_id: str, body: bytes) -> bytes:
     """Store a new resource of a ven and return it."""
-    judged = _homed(face, principal, ven_id, body)
+    judged = await _homed(face, principal, ven_id, body)
     ven = await ven_of(face, principal, ven_id)
     content = {**judged.content, **_owner(principal, ven.client_id)}
-    return compat30.rendered(face, principal, await objects.added(face.core, judged.kind, principal, content))
+    record = await objects.added(face.core, judged.kind, principal, content, len(body))
+    return await compat30.rendered(face, principal, record)
 
 
-async def replace_resource(face: Face, principal: Principal, ven_id: str, resource_id: str, body: Any) -> bytes:
+async def replace_resource(face: Face, principal: Principal, ven_id: str, resource_id: str, body: bytes) -> bytes:
     """Replace a resource of a ven and return it."""
-    judged = _homed(face, principal, ven_id, body)
+    judged = await _homed(face, principal, ven_id, body)
     ven = await ven_of(face, principal, ven_id)
     await resource_of(face, principal, ven_id, resource_id)
     content = {**judged.content, **_owner(principal, ven.client_id)}
-    record = await objects.exchanged(face.core, judged.kind, principal, resource_id, content)
-    return compat30.rendered(face, principal, record)
+    record = await objects.exchanged(face.core, judged.kind, principal, resource_id, content, len(body))
+    return await compat30.rendered(face, principal, record)
 
 
-def _homed(face: Face, principal: Principal, ven_id: str, body: Any) -> Judged:
-    homed = {**body, "venID": ven_id} if isinstance(body, dict) else body
-    return compat30.sound(face.core, RESOURCE, principal, homed)
+async def _homed(face: Face, principal: Principal, ven_id: str, body: bytes) -> Judged:
+    def judge(content: Any) -> Judged:
+        homed = {**content, "venID": ven_id} if isinstance(content, dict) else content
+        return compat30.sound(face.core, RESOURCE, principal, homed)
+
+    return await face.core.bodies.judged(principal.client_id, body, judge)
