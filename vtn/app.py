@@ -152,15 +152,8 @@ async def _token_desk(settings: Settings, registry: Registry) -> AsyncIterator[T
     auth = settings.auth
     async with issuers.running(auth.issuers) as outside:
         key = load_key(settings.server.var / "keys" / "tokens.pem")
-        desk = TokenDesk(
-            key,
-            auth.token_s,
-            registry.get,
-            registry.seen,
-            outside=outside,
-            own_tokens=auth.own_tokens,
-            most_bytes=settings.bounds.caches.tokens_bytes,
-        )
+        desk = TokenDesk(key, auth.token_s, registry.get, registry.seen, outside=outside, own_tokens=auth.own_tokens)
+        desk.remembering(settings.bounds.caches.tokens_bytes)
         if outside:
             outside.on_withdrawn(desk.forget)
         yield desk
@@ -211,7 +204,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         webhook_keys = WebhookKeys(var / "keys" / "webhooks.key")
         port = sock.getsockname()[1]
         place = discovery.place(settings, port, BASE_PATHS[0]) if settings.discovery.enabled else None
-        bodies = Bodies(settings.bounds.body)
+        bodies = Bodies(settings.bounds.body, settings.bounds.caches)
         stack.callback(bodies.off.close)
         parts = station.Parts(settings, store, model, registry, desk, seal, webhook_keys, clock, chance, place, bodies)
         notifying = await stack.enter_async_context(station.running(parts))
@@ -249,12 +242,6 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
         note_read=notifying.note_read,
         bodies=parts.bodies,
     )
-    face301 = compat30.face(
-        core,
-        protocol.ven_clients,
-        http_callbacks=settings.webhooks.legacy_http,
-        versions_bytes=bounds.caches.versions_bytes,
-    )
     return Hall(
         core,
         parts.desk,
@@ -264,7 +251,7 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
         settings.auth,
         server.gzip_from_bytes,
         server.patience_s,
-        face301=face301,
+        face301=compat30.face(core, protocol.ven_clients, http_callbacks=settings.webhooks.legacy_http),
         refusals=RefusalLimit(bounds.body.refusals_per_minute),
         answers_bytes=bounds.caches.answers_bytes,
     )

@@ -31,8 +31,14 @@ class Server(Section):
     allow_plain_http: bool = False
     gzip_from_bytes: Annotated[int, pydantic.Field(ge=0)] = 1024
     metrics: Literal["local", "everyone", "off"] = "local"
-    max_body_bytes: Annotated[int, pydantic.Field(ge=1024)] = 1_048_576
-    patience_s: Annotated[float, pydantic.Field(ge=0.1)] = 30.0
+    max_body_bytes: int = pydantic.Field(
+        1_048_576,
+        ge=1024,
+        description="bytes of one request body, as sent and when decompressed; more are answered 413",
+    )
+    patience_s: float = pydantic.Field(
+        30.0, ge=0.1, description="seconds that a request's head or body may take, or an answer may lie untaken"
+    )
     var: Path = Path("var")
     clock: str = "real"
 
@@ -106,11 +112,11 @@ class Mqtt(Section):
 class Webhooks(Section):
     """How callbacks are called."""
 
-    timeout_s: Annotated[float, pydantic.Field(ge=1, le=30)] = 10.0
-    attempts: Annotated[int, pydantic.Field(ge=1, le=50)] = 8
+    timeout_s: float = pydantic.Field(10.0, ge=1, le=30, description="seconds that a callback may take to answer")
+    attempts: int = pydantic.Field(8, ge=1, le=50, description="tries of one delivery; then it is a dead letter")
     first_retry_s: Seconds = 1.0
-    longest_retry_s: Seconds = 300.0
-    broken_after: Annotated[int, pydantic.Field(ge=1)] = 20
+    longest_retry_s: float = pydantic.Field(300.0, gt=0, description="seconds between two tries")
+    broken_after: int = pydantic.Field(20, ge=1, description="failures in a row after which a callback is not called")
     allow_loopback: bool = False
     local_networks: tuple[pydantic.IPvAnyNetwork, ...] = ()
     read_notice_s: Seconds = 60.0
@@ -155,8 +161,8 @@ class Auth(Section):
     token_url: str | None = None
     issuers: tuple[Issuer, ...] = ()
     anonymous_read: bool = False
-    tokens_per_minute: Annotated[int, pydantic.Field(ge=1)] = 60
-    tokens_per_minute_and_address: Annotated[int, pydantic.Field(ge=1)] = 600
+    tokens_per_minute: int = pydantic.Field(60, ge=1, description="token requests of one client at once and a minute")
+    tokens_per_minute_and_address: int = pydantic.Field(600, ge=1, description="the same of one address")
     certificate_clients: dict[str, str] = pydantic.Field(default_factory=dict)
 
     @pydantic.model_validator(mode="after")

@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -93,7 +93,6 @@ class TokenDesk:
         *,
         outside: Outside | None = None,
         own_tokens: bool = True,
-        most_bytes: int = REMEMBERED_BYTES,
     ) -> None:
         self._key = key
         self._lifetime_s = lifetime_s
@@ -101,7 +100,12 @@ class TokenDesk:
         self._generation = generation
         self._outside = outside
         self._own_tokens = own_tokens
-        self._remembered: Recent[str, tuple[int, Principal]] = Recent(REMEMBERED_TOKENS, most_bytes)
+        self._remembered: Recent[str, tuple[int, Principal]] = Recent(REMEMBERED_TOKENS, REMEMBERED_BYTES)
+
+    def remembering(self, most_bytes: int) -> Self:
+        """Itself, with room for so many bytes of tokens that were checked."""
+        self._remembered = Recent(REMEMBERED_TOKENS, most_bytes)
+        return self
 
     def issue(self, client: Client, scopes: tuple[str, ...]) -> tuple[str, int]:
         """A token for a client and its lifetime in seconds."""

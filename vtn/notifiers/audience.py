@@ -25,7 +25,6 @@ from vtn.wire.enumerations import ObjectType, Operation
 
 REMEMBERED_TEXTS = 4_000
 REMEMBERED_CHANGES = 500
-REMEMBERED_BYTES = 16 * 1_048_576
 
 
 class Clients(Protocol):
@@ -76,9 +75,9 @@ class Audience:
         *,
         now: Callable[[], datetime] | None = None,
         bodies: Bodies | None = None,
-        most_bytes: int = REMEMBERED_BYTES,
     ) -> None:
         self._work = bodies or Bodies()
+        most_bytes = self._work.caches.notices_bytes
         self._now = now or RealClock().now
         self._store = store
         self._model = model

@@ -108,7 +108,6 @@ async def running(parts: Parts) -> AsyncIterator[Station]:
         match,
         now=parts.clock.now,
         bodies=parts.bodies,
-        most_bytes=settings.bounds.caches.notices_bytes,
     )
     async with contextlib.AsyncExitStack() as stack:
         timers = await stack.enter_async_context(Timers())

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, TypeVar
 
-from vtn.bounds import BodyBounds
+from vtn.bounds import BodyBounds, CacheBounds
 from vtn.errors import Fault, Rejected
 from vtn.offloop import OffLoop
 from vtn.rules import measures
@@ -44,9 +44,10 @@ class Turns:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bodies:
-    """The desk at which bodies are read. `off` is the thread beside the loop."""
+    """The desk at which bodies are read. `caches` bounds what others remember of them; `off` is the thread."""
 
     bounds: BodyBounds = dataclasses.field(default_factory=BodyBounds)
+    caches: CacheBounds = dataclasses.field(default_factory=CacheBounds)
     off: OffLoop = dataclasses.field(default_factory=OffLoop)
     turns: Turns = dataclasses.field(default_factory=Turns)
 

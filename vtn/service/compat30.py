@@ -28,7 +28,7 @@ from vtn.service.reports import REPORTS, found_reports
 from vtn.service.resources import RESOURCES
 from vtn.service.subscriptions import SUBSCRIPTIONS, spoken_by
 from vtn.service.vens import VENS
-from vtn.service.versions import VERSIONS_BYTES, Versions
+from vtn.service.versions import Versions
 from vtn.storage.ports import Record, ReportQuery
 from vtn.storage.readmodel import Filter
 from vtn.wire import document
@@ -57,9 +57,7 @@ class Judged:
     content: Json
 
 
-def face(
-    core: Core, ven_clients: Mapping[str, str], *, http_callbacks: bool, versions_bytes: int = VERSIONS_BYTES
-) -> Face:
+def face(core: Core, ven_clients: Mapping[str, str], *, http_callbacks: bool) -> Face:
     """The 3.0.1 face of a top node: lenient where old clients need it, and blind to no ven."""
     strictness = dataclasses.replace(
         core.strictness,
@@ -69,7 +67,7 @@ def face(
         http_callbacks=http_callbacks,
     )
     seeing = dataclasses.replace(core, strictness=strictness, sees_ownerless=True)
-    return Face(seeing, ven_clients, Versions(versions_bytes))
+    return Face(seeing, ven_clients, Versions(core.bodies.caches.versions_bytes))
 
 
 # --- how kinds differ here -----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+from vtn.bounds import CacheBounds
 from vtn.recent import Recent
 from vtn.rules.compat30 import objects as translation
 from vtn.rules.compat30 import side
@@ -19,7 +20,6 @@ from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 
 MOST_WORDS = 100_000
-VERSIONS_BYTES = 32 * 1_048_576
 OVERHEAD_BYTES = 300
 WINDOW_MOVES_S = 60
 LAPS = 50
@@ -59,7 +59,7 @@ class Wording:
 class Versions:
     """The words of 3.0.1 that were made lately; one for each top node."""
 
-    def __init__(self, most_bytes: int = VERSIONS_BYTES) -> None:
+    def __init__(self, most_bytes: int = CacheBounds().versions_bytes) -> None:
         self._held: Recent[Wording, Words] = Recent(MOST_WORDS, most_bytes)
 
     @property
