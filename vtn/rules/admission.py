@@ -6,7 +6,7 @@ JSON, minus what is not the client's to write; this module knows nothing of stor
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -89,23 +89,46 @@ class Strictness:
 STANDARD = Strictness()
 
 
-def admit(kind: ObjectType, content: Any, *, is_bl: bool, strictness: Strictness = STANDARD) -> dict[str, Any]:
-    """The body as it may be stored; Rejected with every fault, or Forbidden for a shape of the other role."""
+def admit(
+    kind: ObjectType, content: Any, values: int | None = None, *, is_bl: bool, strictness: Strictness = STANDARD
+) -> dict[str, Any]:
+    """The body as it may be stored; Rejected with every fault, or Forbidden for a shape of the other role.
+
+    `values` is no less than how many JSON values the content holds, if somebody knows: a large one is judged by pieces.
+    """
     if not isinstance(content, dict):
         raise Rejected([Fault("$", "must be a JSON object")])
     model, not_its_own = _shape(kind, content, is_bl=is_bl, ownerless=strictness.ownerless)
     if strictness.lenient_descriptors:
         _fill_descriptors(kind, content)
     seen: dict[str, bool] = {}
-    faults = FaultList(strictness.most_faults)
-    faults += _schema_faults(model, content, seen, strict_null=strictness.strict_null)
-    if kind is ObjectType.SUBSCRIPTION and not faults:
-        faults += _callback_faults(content, strictness)
-    if faults:
+    large = (weight(content, PIECE) if values is None else values) > PIECE
+    problems = piecewise.problems(model, content, seen) if large else piecewise.whole(model, content, seen)
+    if problems:
+        _refuse(content, problems, strictness)
+    if kind is ObjectType.SUBSCRIPTION and (faults := list(_callback_faults(content, strictness))):
         raise Rejected(faults)
     if SPELLS_NOW in seen:
         _spell_now(content)
     return {key: value for key, value in content.items() if key not in not_its_own}
+
+
+def _refuse(content: dict[str, Any], problems: Iterable[Problem], strictness: Strictness) -> None:
+    """Rejected when there are faults; a null that may only be left out is left out instead (TR-31).
+
+    Problems are found as they are asked for, so that the fault that is one too many ends the search.
+    """
+    faults = FaultList(strictness.most_faults)
+    nulls: list[Location] = []
+    for problem in problems:
+        if problem.kind == NULL_REFUSED and not strictness.strict_null:
+            nulls.append(problem.location)
+        else:
+            faults.append(_fault(content, problem.location, problem.kind, problem.message))
+    if faults:
+        raise Rejected(faults)
+    for location in nulls:
+        _remove(content, _steps(content, location))
 
 
 def _shape(
@@ -121,25 +144,6 @@ def _shape(
     if constant != own[kind].constant:
         raise Rejected([Fault("$.objectType", f"must be {own[kind].constant} for this client")])
     return own[kind].model, own[kind].not_its_own
-
-
-def _schema_faults(
-    model: type[WireModel], content: dict[str, Any], seen: dict[str, bool], *, strict_null: bool
-) -> Iterator[Fault]:
-    """Validate; a null that may only be left out is left out (TR-31). `seen` takes what the models noticed on the way.
-
-    Faults are found as they are asked for, so that whoever has enough of them ends the search.
-    """
-    large = weight(content, PIECE) > PIECE
-    found: Iterable[Problem] = (piecewise.problems if large else piecewise.whole)(model, content, seen)
-    nulls: list[Location] = []
-    for problem in found:
-        if problem.kind == NULL_REFUSED and not strict_null:
-            nulls.append(problem.location)
-        else:
-            yield _fault(content, problem.location, problem.kind, problem.message)
-    for location in nulls:
-        _remove(content, _steps(content, location))
 
 
 def _steps(content: Any, location: tuple[int | str, ...]) -> list[int | str]:

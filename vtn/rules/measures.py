@@ -5,7 +5,7 @@ anything. What is too much is told by name and place. Nothing here recurses.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vtn.bounds import BodyBounds
@@ -38,47 +38,53 @@ def values_at_most(body: bytes) -> int:
     return body.count(b",") + body.count(b"[") + body.count(b"{") + 1
 
 
-def refuse_too_many_values(body: bytes, bounds: BodyBounds) -> int:
-    """TooLarge before a text with too many values is parsed; otherwise no fewer values than it holds."""
-    most = values_at_most(body)
-    if most > bounds.values:
-        most = values_at_most(TEXTS.sub(b"", body))  # commas in texts were counted too
-    if most > bounds.values:
-        raise TooLarge(f"the body holds more than {bounds.values} JSON values")
-    return most
+class Measures:
+    """The bounds of bodies, as they are looked up."""
 
+    def __init__(self, bounds: BodyBounds) -> None:
+        self.heavy_bytes = bounds.heavy_bytes
+        self._bounds = bounds
+        self._values, self._text = bounds.values, bounds.text
+        self._lengths = {name: getattr(bounds, bound) for name, bound in LISTS.items()}
+        self._least = min(bounds.members, bounds.other_lists, *self._lengths.values())
 
-def refuse_overlong(content: Any, size_bytes: int, values: int, bounds: BodyBounds) -> None:
-    """Rejected when a list, an object or a text in a body is longer than its bound. A small body holds nothing long."""
-    least = min(bounds.members, bounds.other_lists, *(getattr(bounds, name) for name in LISTS.values()))
-    if values > least or size_bytes > bounds.text:
-        faults = FaultList(bounds.faults)
-        faults += _overlong(content, bounds)
-        if faults:
-            raise Rejected(faults)
+    def values_of(self, body: bytes) -> int:
+        """No fewer JSON values than a text holds; TooLarge, before it is parsed, when those are too many."""
+        most = values_at_most(body)
+        if most > self._values:
+            most = values_at_most(TEXTS.sub(b"", body))  # commas in texts were counted too
+            if most > self._values:
+                raise TooLarge(f"the body holds more than {self._values} JSON values")
+        return most
 
+    def judge(self, content: Any, size_bytes: int, values: int) -> None:
+        """Rejected when a list, an object or a text is longer than its bound. A small body holds nothing long."""
+        if values > self._least or size_bytes > self._text:
+            faults = FaultList(self._bounds.faults)
+            faults += self._overlong(content)
+            if faults:
+                raise Rejected(faults)
 
-def _overlong(content: Any, bounds: BodyBounds) -> Iterable[Fault]:
-    lengths = {name: getattr(bounds, bound) for name, bound in LISTS.items()}
-    waiting: list[tuple[Any, Place]] = [(content, ())]
-    while waiting:
-        node, place = waiting.pop()
+    def _overlong(self, content: Any) -> Iterator[Fault]:
+        waiting: list[tuple[Any, Place]] = [(content, ())]
+        while waiting:
+            node, place = waiting.pop()
+            if (fault := self._fault(node, place)) is not None:
+                yield fault
+                continue
+            for step, child in node.items() if type(node) is dict else enumerate(node):
+                if type(child) in CONTAINERS:
+                    waiting.append((child, (place, step)))
+                elif type(child) is str and len(child) > self._text:
+                    yield Fault(_path((place, step)), f"may have at most {self._text} characters")
+
+    def _fault(self, node: Any, place: Place) -> Fault | None:
         if type(node) is dict:
-            if len(node) > bounds.members:
-                yield Fault(_path(place), f"may have at most {bounds.members} members")
-                continue
-            children: Iterable[tuple[Any, Any]] = node.items()
+            most, words = self._bounds.members, "may have at most {} members"
         else:
-            most = lengths.get(place[1], bounds.other_lists) if place else bounds.other_lists
-            if len(node) > most:
-                yield Fault(_path(place), f"may hold at most {most} items")
-                continue
-            children = enumerate(node)
-        for step, child in children:
-            if type(child) in CONTAINERS:
-                waiting.append((child, (place, step)))
-            elif type(child) is str and len(child) > bounds.text:
-                yield Fault(_path((place, step)), f"may have at most {bounds.text} characters")
+            most = self._lengths.get(place[1], self._bounds.other_lists) if place else self._bounds.other_lists
+            words = "may hold at most {} items"
+        return Fault(_path(place), words.format(most)) if len(node) > most else None
 
 
 def _path(place: Place) -> str:

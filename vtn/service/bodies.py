@@ -7,14 +7,13 @@ with many of them keeps nobody from a turn.
 
 import asyncio
 import contextlib
-import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, TypeVar
 
 from vtn.bounds import BodyBounds, CacheBounds
 from vtn.errors import Fault, Rejected
 from vtn.offloop import OffLoop
-from vtn.rules import measures
+from vtn.rules.measures import Measures
 from vtn.wire import document
 
 T = TypeVar("T")
@@ -42,42 +41,51 @@ class Turns:
                 del self._own[client_id]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+Judge = Callable[[Any, int], T]
+"""What is made of content that holds no more than so many JSON values."""
+
+
 class Bodies:
     """The desk at which bodies are read. `caches` bounds what others remember of them; `off` is the thread."""
 
-    bounds: BodyBounds = dataclasses.field(default_factory=BodyBounds)
-    caches: CacheBounds = dataclasses.field(default_factory=CacheBounds)
-    off: OffLoop = dataclasses.field(default_factory=OffLoop)
-    turns: Turns = dataclasses.field(default_factory=Turns)
+    def __init__(self, bounds: BodyBounds | None = None, caches: CacheBounds | None = None) -> None:
+        self.caches = caches or CacheBounds()
+        self.off = OffLoop()
+        self._measures = Measures(bounds or BodyBounds())
+        self._heavy_bytes = self._measures.heavy_bytes
+        self._turns = Turns()
 
-    async def judged(self, client_id: str, body: bytes, judge: Callable[[Any], T]) -> T:
+    def is_heavy(self, size_bytes: int) -> bool:
+        """Whether work on so many bytes is done beside the event loop."""
+        return size_bytes >= self._heavy_bytes
+
+    async def judged(self, client_id: str, body: bytes, judge: Judge[T]) -> T:
         """What `judge` makes of a JSON text from outside, once it is within its bounds; Rejected or TooLarge if not."""
-        if len(body) < self.bounds.heavy_bytes:
-            return judge(self._read(body))
-        async with self.turns.of(client_id):
-            return await self.off.do(lambda: judge(self._read(body)))
+        if len(body) < self._heavy_bytes:
+            return self._judged(body, judge)
+        async with self._turns.of(client_id):
+            return await self.off.do(lambda: self._judged(body, judge))
 
-    def _read(self, body: bytes) -> Any:
-        """The parsed text; one that holds too much is refused before it is parsed, or else before it is validated."""
-        values = measures.refuse_too_many_values(body, self.bounds)
+    def _judged(self, body: bytes, judge: Judge[T]) -> T:
+        """A text that holds too much is refused before it is parsed, or else before it is validated."""
+        values = self._measures.values_of(body)
         try:
             content = document.parse(body)
         except ValueError as error:
             raise Rejected([Fault("$", f"is not JSON: {error}")]) from None
-        measures.refuse_overlong(content, len(body), values, self.bounds)
-        return content
+        self._measures.judge(content, len(body), values)
+        return judge(content, values)
 
     async def made(self, size_bytes: int, make: Callable[[], T]) -> T:
         """What `make` makes of so many bytes of ours. It must be pure, because it may run beside the event loop."""
-        return make() if size_bytes < self.bounds.heavy_bytes else await self.off.do(make)
+        return make() if size_bytes < self._heavy_bytes else await self.off.do(make)
 
     async def all_made(self, makers: Iterable[tuple[int, Callable[[], T]]]) -> list[T]:
         """The same for many, with the bytes of each: what is small together is done in place."""
         listed = list(makers)
-        if sum(size for size, _ in listed) < self.bounds.heavy_bytes:
+        if sum(size for size, _ in listed) < self._heavy_bytes:
             return [make() for _, make in listed]
-        return [made for run in _runs(listed, self.bounds.heavy_bytes) for made in await self.off.do(run)]
+        return [made for run in _runs(listed, self._heavy_bytes) for made in await self.off.do(run)]
 
 
 def _runs(listed: list[tuple[int, Callable[[], T]]], size_bytes: int) -> Iterable[Callable[[], list[T]]]:

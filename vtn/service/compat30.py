@@ -129,7 +129,7 @@ def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults:
     return Judged(_remembering(KINDS[kind], inward), content)
 
 
-def sound(core: Core, kind: ObjectType, principal: Principal, body: Any) -> Judged:
+def sound(core: Core, kind: ObjectType, principal: Principal, body: Any, _values: int = 0) -> Judged:
     """The same, or Rejected with every fault, or as many as are told."""
     faults = FaultList(core.strictness.most_faults)
     judged = judge(core, kind, principal, body, faults)

@@ -34,7 +34,7 @@ class Household:
     resources: Sequence[tuple[Any, Judged]] | None
 
 
-def _household(face: Face, principal: Principal, body: Any, ven_id: str) -> Household:
+def _household(face: Face, principal: Principal, body: Any, _values: int, *, ven_id: str) -> Household:
     """A body, judged whole; Rejected with the faults of the ven and of every resource."""
     faults = FaultList(face.core.strictness.most_faults)
     ven = compat30.judge(face.core, VEN, principal, body, faults)
@@ -179,7 +179,7 @@ async def replace_resource(face: Face, principal: Principal, ven_id: str, resour
 
 
 async def _homed(face: Face, principal: Principal, ven_id: str, body: bytes) -> Judged:
-    def judge(content: Any) -> Judged:
+    def judge(content: Any, _values: int) -> Judged:
         homed = {**content, "venID": ven_id} if isinstance(content, dict) else content
         return compat30.sound(face.core, RESOURCE, principal, homed)
 

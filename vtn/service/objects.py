@@ -161,7 +161,7 @@ async def exchanged(
     await kind.check(Draft(core, principal, content, before))
     at = core.now_text()
     command = replacement(core, kind, principal, object_id, content, at)
-    if max(size_bytes, len(held.body)) >= core.bodies.bounds.heavy_bytes:
+    if core.bodies.is_heavy(max(size_bytes, len(held.body))):
         command = await _prepared(core, command, held)
     changes = await core.write(command, principal, at)
     return next(change.record for change in changes if change.record.id == object_id)
@@ -268,7 +268,7 @@ async def _made(core: Core, sights: list[Sight]) -> list[bytes]:
 async def _judge_endings(core: Core) -> None:
     """Find out when events are over, before `active` is judged by it: each once, and very many beside the loop."""
     waiting = core.model.unjudged()
-    if sum(len(entry.record.body) for entry in waiting) >= core.bodies.bounds.heavy_bytes:
+    if core.bodies.is_heavy(sum(len(entry.record.body) for entry in waiting)):
         makers = ((len(entry.record.body), partial(ending, entry.record)) for entry in waiting)
         for entry, ends in zip(waiting, await core.bodies.all_made(makers), strict=True):
             core.model.judged(entry, ends)
