@@ -188,8 +188,9 @@ def a_refused_write_leaves_a_trace(patch):
             try:
                 return await create(core_, kind, principal, body)
             except errors.Rejected:
-                if kind.type is ObjectType.EVENT and isinstance(body, dict) and "programID" in body:
-                    await create(core_, kind, principal, {"programID": body["programID"]})
+                sent = document.parse(body)
+                if kind.type is ObjectType.EVENT and isinstance(sent, dict) and "programID" in sent:
+                    await create(core_, kind, principal, document.render({"programID": sent["programID"]}))
                 raise
 
         return altered
