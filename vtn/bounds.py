@@ -38,6 +38,11 @@ class BodyBounds(Section):
     heavy_bytes: int = _count(
         32_768, "bodies from this size are judged off the event loop, one at a time and one a client", least=1_024
     )
+    waiting_bytes: int = _count(
+        16 * MEBIBYTE,
+        "bytes of one client's heavy bodies that may wait for their turn; more are answered 429",
+        least=1_024,
+    )
     refusals_per_minute: int = _count(
         6_000, "refused writes of one client at once, and again each minute; 8 kB of a refused body count as one more"
     )

@@ -260,6 +260,18 @@ async def test_the_worst_good_bodies_and_every_read_of_them_hold_up_nobody(vtn, 
         object.__setattr__(world, "ven", (await bl.made("/vens", ven))["id"])
 
 
+async def test_fifty_endless_tariffs_read_on_301_hold_up_nobody(vtn, bl, c1, world):
+    period = {"start": "2026-01-01T00:00:00Z", "duration": "PT15M"}
+    day = [{"id": number, "payloads": [{"type": "PRICE", "values": [number / 100]}]} for number in range(96)]
+    for _ in range(49):
+        tariff = {"programID": world.program, "duration": "P9999Y", "intervalPeriod": period, "intervals": day}
+        await bl.made("/events", tariff)
+    for party in (bl, c1):
+        old = party.at(vtn.root + V301)
+        found = (await quietly(vtn, {200}, lambda o=old: o.get("/events"))).json
+        assert sorted(len(one["intervals"]) >= 7 * 96 for one in found) == [False, *[True] * 49]
+
+
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 FORMS = {
     "a long secret": b"grant_type=client_credentials&client_id=bl&client_secret=" + b"x" * 900_000,

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from vtn.bounds import BodyBounds
-from vtn.errors import Rejected, TooLarge
+from vtn.errors import Rejected, TooLarge, TooOften
 from vtn.service.bodies import Bodies
 
 LARGE = json.dumps({"x": ["y"] * 1_000}).encode()
@@ -61,7 +61,7 @@ async def test_a_client_with_many_large_bodies_keeps_nobody_from_a_turn(bodies):
     assert order.index("c2") <= 2
     await asyncio.gather(*crowd)
     assert order.count("c1") == 100
-    assert not bodies._turns._own
+    assert not bodies._turns._queues
 
 
 async def test_who_goes_away_while_it_waits_leaves_no_turn_behind(bodies):
@@ -71,8 +71,19 @@ async def test_who_goes_away_while_it_waits_leaves_no_turn_behind(bodies):
     await first
     with pytest.raises(asyncio.CancelledError):
         await second
-    assert not bodies._turns._own
+    assert not bodies._turns._queues
     assert await bodies.judged("c1", LARGE, lambda *_: 1) == 1
+
+
+async def test_a_client_has_few_bytes_waiting_and_others_have_theirs(bodies):
+    bodies._turns._most_bytes = 10 * len(LARGE)
+    crowd = [asyncio.create_task(bodies.judged("c1", LARGE, lambda *_: 1)) for _ in range(12)]
+    assert await bodies.judged("c2", LARGE, lambda *_: 2) == 2
+    outcomes = await asyncio.gather(*crowd, return_exceptions=True)
+    assert outcomes[:10] == [1] * 10
+    assert [type(one) for one in outcomes[10:]] == [TooOften] * 2
+    bodies._turns._most_bytes = 1
+    assert await bodies.judged("c1", LARGE, lambda *_: 3) == 3
 
 
 async def test_many_pieces_of_work_come_back_in_order(bodies):

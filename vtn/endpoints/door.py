@@ -114,7 +114,7 @@ def _held_to_few_refusals(write: Handler) -> Handler:
         try:
             return await write(caller)
         except VtnError as error:
-            if not isinstance(error, Unavailable):
+            if not isinstance(error, (TooOften, Unavailable)):
                 refusals.refused(client_id, time.monotonic(), caller.body_bytes)
             raise
 

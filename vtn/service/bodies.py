@@ -7,38 +7,57 @@ with many of them keeps nobody from a turn.
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, TypeVar
 
 from vtn.bounds import BodyBounds, CacheBounds
-from vtn.errors import Fault, Rejected
+from vtn.errors import Fault, Rejected, TooOften
 from vtn.offloop import OffLoop
 from vtn.rules.measures import Measures
 from vtn.wire import document
 
 T = TypeVar("T")
 
+WAIT_S = 1.0
+
+
+@dataclasses.dataclass(slots=True)
+class Queue:
+    """One client's bodies that wait: how many and how many bytes, and the lock that they pass one by one."""
+
+    lock: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
+    waiting: int = 0
+    waiting_bytes: int = 0
+
 
 class Turns:
-    """One turn at a time for each client, and one of all clients' turns at a time; in the order of asking."""
+    """One turn at a time for each client, and one of all clients' turns at a time; in the order of asking.
 
-    def __init__(self) -> None:
+    A client may have `most_bytes` waiting, or one body that is larger; TooOften says that there are more.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
         self._all = asyncio.Lock()
-        self._own: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._queues: dict[str, Queue] = {}
 
     @contextlib.asynccontextmanager
-    async def of(self, client_id: str) -> AsyncIterator[None]:
-        """A turn of this client, for the length of a block."""
-        lock, waiting = self._own.get(client_id, (asyncio.Lock(), 0))
-        self._own[client_id] = (lock, waiting + 1)
+    async def of(self, client_id: str, size_bytes: int) -> AsyncIterator[None]:
+        """A turn of this client for a body of so many bytes, for the length of a block."""
+        queue = self._queues.setdefault(client_id, Queue())
+        if queue.waiting and queue.waiting_bytes + size_bytes > self._most_bytes:
+            raise TooOften("too many of your large bodies wait to be judged; send fewer at a time", WAIT_S)
+        queue.waiting += 1
+        queue.waiting_bytes += size_bytes
         try:
-            async with lock, self._all:
+            async with queue.lock, self._all:
                 yield
         finally:
-            lock, waiting = self._own[client_id]
-            self._own[client_id] = (lock, waiting - 1)
-            if waiting == 1:
-                del self._own[client_id]
+            queue.waiting -= 1
+            queue.waiting_bytes -= size_bytes
+            if not queue.waiting:
+                del self._queues[client_id]
 
 
 Judge = Callable[[Any, int], T]
@@ -51,9 +70,10 @@ class Bodies:
     def __init__(self, bounds: BodyBounds | None = None, caches: CacheBounds | None = None) -> None:
         self.caches = caches or CacheBounds()
         self.off = OffLoop()
-        self._measures = Measures(bounds or BodyBounds())
+        bounds = bounds or BodyBounds()
+        self._measures = Measures(bounds)
         self._heavy_bytes = self._measures.heavy_bytes
-        self._turns = Turns()
+        self._turns = Turns(bounds.waiting_bytes)
 
     def is_heavy(self, size_bytes: int) -> bool:
         """Whether work on so many bytes is done beside the event loop."""
@@ -63,7 +83,7 @@ class Bodies:
         """What `judge` makes of a JSON text from outside, once it is within its bounds; Rejected or TooLarge if not."""
         if len(body) < self._heavy_bytes:
             return self._judged(body, judge)
-        async with self._turns.of(client_id):
+        async with self._turns.of(client_id, len(body)):
             return await self.off.do(lambda: self._judged(body, judge))
 
     def _judged(self, body: bytes, judge: Judge[T]) -> T:

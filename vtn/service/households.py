@@ -14,7 +14,7 @@ from vtn.auth.tokens import Principal
 from vtn.errors import Fault, FaultList, Rejected
 from vtn.service import compat30, objects
 from vtn.service.compat30 import KINDS, Face, Judged
-from vtn.service.core import Json
+from vtn.service.core import Core, Json
 from vtn.service.objects import Draft, not_found
 from vtn.storage.ports import All, Create, Delete, Record, Replace
 from vtn.wire.enumerations import ObjectType
@@ -72,7 +72,9 @@ async def create(face: Face, principal: Principal, body: bytes) -> bytes:
     """Store a ven with its resources and return it. `body` is the JSON text that the client sent."""
     core, household, at = face.core, await _judged(face, principal, body, UNBORN), face.core.now_text()
     content = _owned(face, principal, household.ven.content)
-    ven = objects.born(household.ven.kind, Draft(core, principal, content, None), at)
+    ven = await core.bodies.made(
+        len(body), lambda: objects.born(household.ven.kind, Draft(core, principal, content, None), at)
+    )
     members = household.resources or ()
     ordered = _in_order(face, len(members))
     births = [Create(_born(ordered, principal, ven.id, ven.client_id, one, at)) for _, one in members]
@@ -113,13 +115,20 @@ async def replace(face: Face, principal: Principal, ven_id: str, body: bytes) ->
     held = await objects.find(core, KINDS[VEN], principal, ven_id)
     content = _owned(face, principal, household.ven.content, held.client_id)
     owner = content.get("clientID", held.client_id)
-    first = objects.replacement(core, household.ven.kind, principal, ven_id, content, at)
+    command = objects.replacement(core, household.ven.kind, principal, ven_id, content, at)
+    first = await objects.prepared(core, command, held, len(body))
     given = household.resources
     rest = [] if given is None else _exchange(face, principal, ven_id, owner, given, at)
     _few(rest)
+    rest = [await _prepared(core, one, len(body)) for one in rest]
     changes = await core.write(All((first, *rest)) if rest else first, principal, at)
     await core.model.current(core.store)
     return await compat30.rendered(face, principal, next(one.record for one in changes if one.record.id == ven_id))
+
+
+async def _prepared(core: Core, command: Create | Replace | Delete, size_bytes: int) -> Create | Replace | Delete:
+    held = core.model.get(RESOURCE, command.id) if isinstance(command, Replace) else None
+    return await objects.prepared(core, command, held, size_bytes) if isinstance(command, Replace) and held else command
 
 
 def _exchange(

@@ -160,15 +160,18 @@ async def exchanged(
     before = await core.bodies.made(len(held.body), lambda: document.parse(held.body))
     await kind.check(Draft(core, principal, content, before))
     at = core.now_text()
-    command = replacement(core, kind, principal, object_id, content, at)
-    if core.bodies.is_heavy(max(size_bytes, len(held.body))):
-        command = await _prepared(core, command, held)
+    command = await prepared(core, replacement(core, kind, principal, object_id, content, at), held, size_bytes)
     changes = await core.write(command, principal, at)
     return next(change.record for change in changes if change.record.id == object_id)
 
 
-async def _prepared(core: Core, command: Replace, held: Record) -> Replace:
-    """A replacement that was made beforehand, for a transaction may run in the event loop; anew if `held` has gone."""
+async def prepared(core: Core, command: Replace, held: Record, size_bytes: int) -> Replace:
+    """A replacement that is made beforehand if it is large, for a transaction may run in the event loop.
+
+    It is made anew inside the transaction if `held` is not what stands there then.
+    """
+    if not core.bodies.is_heavy(max(size_bytes, len(held.body))):
+        return command
     ready = await core.bodies.off.do(lambda: command.revise(held))
     return dataclasses.replace(command, revise=lambda stored: ready if stored == held else command.revise(stored))
 
