@@ -32,11 +32,10 @@ from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.routes import BASE_PATHS, build
 from vtn.errors import CannotStart, Fault, NotFound, Rejected
 from vtn.notifiers import discovery, station
-from vtn.offloop import give_way
 from vtn.rules.admission import Strictness
 from vtn.rules.scopes import BL_ONLY, STANDARD_SCOPES, standard_scope
 from vtn.service import broken, compat30
-from vtn.service.bodies import Bodies
+from vtn.service.bodies import Bodies, give_way
 from vtn.service.core import Core
 from vtn.storage.ports import Change, Role
 from vtn.storage.readmodel import ReadModel

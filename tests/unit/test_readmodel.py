@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from vtn.rules import privacy
 from vtn.rules.privacy import Lens, Match
 from vtn.storage.ports import Change, Record
-from vtn.storage.readmodel import Filter, ReadModel, _indexed
+from vtn.storage.readmodel import Filter, ReadModel
+from vtn.storage.sights import indexed
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType, Operation
 
@@ -186,4 +187,4 @@ def test_a_view_is_that_of_the_version_it_was_made_of():
 def test_an_object_is_found_by_the_same_targets_whether_or_not_it_was_parsed(labels, deep):
     content = {"id": "e", "x": {"targets": ["not mine"]} if deep else '"targets":["not mine"]', "targets": labels}
     record = Record(ObjectType.PROGRAM, "e", AT, AT, document.render(content))
-    assert (_indexed(record).get("targets") or []) == labels
+    assert (indexed(record).get("targets") or []) == labels

@@ -2,24 +2,47 @@
 
 What is small is done in place. What is large is done in a thread, so that the event loop serves others meanwhile: one
 body at a time, because a parsed body takes thirty times the memory of its text, and one a client, so that a client
-with many of them keeps nobody from a turn.
+with many of them keeps nobody from a turn. A thread shares the interpreter with the loop: pure Python gives way after
+`SWITCH_S`, a call into a library when it returns, so large work is cut into pieces of which none takes long.
 """
 
 import asyncio
 import contextlib
 import dataclasses
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from vtn.bounds import BodyBounds, CacheBounds
 from vtn.errors import Fault, Rejected, TooOften
-from vtn.offloop import OffLoop
 from vtn.rules.measures import Measures
 from vtn.wire import document
 
 T = TypeVar("T")
 
 WAIT_S = 1.0
+SWITCH_S = 0.001
+
+
+class OffLoop:
+    """One thread, made when it is first needed; what is asked for waits its turn."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offloop")
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """What `work` comes to; it touches nothing that the loop may change meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def close(self) -> None:
+        """Take no more work and forget what waits; what has begun ends by itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def give_way() -> None:
+    """Have threads of this process give way to its event loop soon."""
+    sys.setswitchinterval(SWITCH_S)
 
 
 @dataclasses.dataclass(slots=True)

@@ -17,8 +17,8 @@ from vtn.rules.compat30 import side
 from vtn.rules.privacy import Lens
 from vtn.service.core import NO_INDEX, Core, Index, Json, new_record, revised_record
 from vtn.storage.ports import Create, Delete, Record, Replace
-from vtn.storage.readmodel import Filter, ending
-from vtn.storage.sights import Sight
+from vtn.storage.readmodel import Filter
+from vtn.storage.sights import Sight, ending
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 

@@ -13,20 +13,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import count, islice
-from typing import Any
 
 from vtn.recent import Recent
-from vtn.rules import privacy, timeline
+from vtn.rules import privacy
 from vtn.rules.privacy import EVERYTHING, Lens, Viewer
 from vtn.storage.ports import Change, Record, Store
-from vtn.storage.sights import Sight, View
-from vtn.wire import document
+from vtn.storage.sights import Sight, View, ending, indexed, kinds_to_hear_read, subscribed_kinds
 from vtn.wire.enumerations import ObjectType, Operation
-from vtn.wire.event import read_event
 
 Key = tuple[str, str]
 UNTARGETED = ""
-NOTHING: dict[str, Any] = {}
 MOST_VIEWS = 100_000
 VIEWS_BYTES = 32 * 1_048_576
 TURN_BYTES = 1_048_576
@@ -142,11 +138,11 @@ class ReadModel:
         return self._subscribed.get(subscription_id, self._loaded)
 
     def _insert(self, record: Record) -> None:
-        content = _indexed(record)
+        content = indexed(record)
         targets = tuple(content.get("targets") or ())
         key = (record.created, record.id)
         cut = any(descriptor.get("targets") for descriptor in privacy.report_requests(record.kind, content))
-        entry = Entry(record, key, targets, cut, _subscribed_kinds(record, content), self._number())
+        entry = Entry(record, key, targets, cut, subscribed_kinds(record, content), self._number())
         self._entries[record.kind][record.id] = entry
         bisect.insort(self._all[record.kind], key)
         for target in set(targets) or {UNTARGETED}:
@@ -156,7 +152,7 @@ class ReadModel:
             if record.program_id:
                 bisect.insort(self._by_program[record.program_id], key)
         if record.kind is ObjectType.SUBSCRIPTION:
-            for name in _kinds_to_hear_read(content):
+            for name in kinds_to_hear_read(content):
                 self.read_by.setdefault(name, set()).add(record.id)
         self._index_grants(record, present=True)
 
@@ -365,19 +361,6 @@ class ReadModel:
         return Sight(entry.record)
 
 
-def ending(record: Record) -> datetime:
-    """When an event is over."""
-    return timeline.lifespan_end(read_event(document.parse(record.body)))
-
-
-def _indexed(record: Record) -> dict[str, Any]:
-    """What an object is found by. An object without targets is found without being parsed; its numbers mean nothing."""
-    if record.kind is not ObjectType.SUBSCRIPTION and b'"targets":' not in record.body:
-        return NOTHING
-    content: dict[str, Any] = document.glance(record.body)
-    return content
-
-
 def _discard(keys: list[Key], key: Key) -> None:
     position = bisect.bisect_left(keys, key)
     if position < len(keys) and keys[position] == key:
@@ -398,14 +381,3 @@ def _asked_for(targets: Sequence[str], lens: Lens) -> bool:
         return True
     wanted = lens.asked
     return wanted.issubset(targets) if lens.match is privacy.Match.ALL else not wanted.isdisjoint(targets)
-
-
-def _kinds_to_hear_read(content: dict[str, Any]) -> frozenset[str]:
-    entries = content.get("objectOperations") or ()
-    return frozenset(kind for entry in entries if Operation.READ in entry["operations"] for kind in entry["objects"])
-
-
-def _subscribed_kinds(record: Record, content: dict[str, Any]) -> frozenset[str]:
-    if record.kind is not ObjectType.SUBSCRIPTION:
-        return frozenset()
-    return frozenset(kind for entry in content["objectOperations"] for kind in entry["objects"])
