@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from vtn.errors import MOST_FAULTS, Fault, FaultList, Forbidden, Rejected
 from vtn.rules import piecewise
 from vtn.rules.measures import weight
-from vtn.rules.piecewise import PIECE, Location, Problem
+from vtn.rules.piecewise import PIECE, Location, SchemaProblem
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.event import EventRequest
 from vtn.wire.model import NOW, NOW_LITERALS, NULL_REFUSED, SPELLS_NOW, WireModel
@@ -113,7 +113,7 @@ def admit(
     return {key: value for key, value in content.items() if key not in not_its_own}
 
 
-def _refuse(content: dict[str, Any], problems: Iterable[Problem], strictness: Strictness) -> None:
+def _refuse(content: dict[str, Any], problems: Iterable[SchemaProblem], strictness: Strictness) -> None:
     """Rejected when there are faults; a null that may only be left out is left out instead (TR-31).
 
     Problems are found as they are asked for, so that the fault that is one too many ends the search.

@@ -23,7 +23,7 @@ Location = tuple[int | str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Problem:
+class SchemaProblem:
     """What the schema library found: where, its name for the rule, and its words."""
 
     location: Location
@@ -39,12 +39,12 @@ class Items:
     model: type[WireModel] | None
 
 
-def problems(model: type[WireModel], content: Any, context: dict[str, bool]) -> Iterator[Problem]:
+def problems(model: type[WireModel], content: Any, context: dict[str, bool]) -> Iterator[SchemaProblem]:
     """Everything that is wrong with content, found as it is asked for. `context` is the validators' own."""
     return _of_object(model, content, (), context)
 
 
-def whole(model: type[WireModel], content: Any, context: dict[str, bool]) -> list[Problem]:
+def whole(model: type[WireModel], content: Any, context: dict[str, bool]) -> list[SchemaProblem]:
     """The same at once, in the order of the model's fields."""
     try:
         model.model_validate(content, context=context)
@@ -53,16 +53,18 @@ def whole(model: type[WireModel], content: Any, context: dict[str, bool]) -> lis
     return []
 
 
-def _problems(error: pydantic.ValidationError, location: Location, shift: int = 0) -> list[Problem]:
+def _problems(error: pydantic.ValidationError, location: Location, shift: int = 0) -> list[SchemaProblem]:
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [Problem((*location, *_shifted(one["loc"], shift)), one["type"], one["msg"]) for one in found]
+    return [SchemaProblem((*location, *_shifted(one["loc"], shift)), one["type"], one["msg"]) for one in found]
 
 
 def _shifted(location: Location, shift: int) -> Location:
     return (location[0] + shift, *location[1:]) if shift and location and isinstance(location[0], int) else location
 
 
-def _of_object(model: type[WireModel], content: Any, location: Location, context: dict[str, bool]) -> Iterator[Problem]:
+def _of_object(
+    model: type[WireModel], content: Any, location: Location, context: dict[str, bool]
+) -> Iterator[SchemaProblem]:
     """The object without its lists and without what the model does not know, then its lists."""
     lists = _lists(model)
     shell = content
@@ -79,7 +81,9 @@ def _of_object(model: type[WireModel], content: Any, location: Location, context
                 yield from _of_list(items, content[name], (*location, name), context)
 
 
-def _of_list(items: Items, values: Sequence[Any], location: Location, context: dict[str, bool]) -> Iterator[Problem]:
+def _of_list(
+    items: Items, values: Sequence[Any], location: Location, context: dict[str, bool]
+) -> Iterator[SchemaProblem]:
     for start, piece, heavy in _pieces(values):
         if heavy and items.model is not None:
             yield from _of_object(items.model, piece[0], (*location, start), context)

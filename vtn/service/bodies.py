@@ -54,7 +54,7 @@ class Queue:
     waiting_bytes: int = 0
 
 
-class Turns:
+class FairTurns:
     """One turn at a time for each client, and one of all clients' turns at a time; in the order of asking.
 
     A client may have `most_bytes` waiting, or one body that is larger; TooOften says that there are more.
@@ -96,7 +96,7 @@ class Bodies:
         bounds = bounds or BodyBounds()
         self._measures = Measures(bounds)
         self._heavy_bytes = self._measures.heavy_bytes
-        self._turns = Turns(bounds.waiting_bytes)
+        self._turns = FairTurns(bounds.waiting_bytes)
 
     def is_heavy(self, size_bytes: int) -> bool:
         """Whether work on so many bytes is done beside the event loop."""

@@ -18,7 +18,7 @@ from vtn.rules.privacy import Lens
 from vtn.service.core import NO_INDEX, Core, Index, Json, new_record, revised_record
 from vtn.storage.ports import Create, Delete, Record, Replace
 from vtn.storage.readmodel import Filter
-from vtn.storage.sights import Sight, ending
+from vtn.storage.views import ObjectView, ending
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 
@@ -255,7 +255,7 @@ async def found(core: Core, kind: Kind, principal: Principal, lens: Lens, narrow
     return await _shown(core, kind, principal, bodies)
 
 
-async def _made(core: Core, sights: list[Sight]) -> list[bytes]:
+async def _made(core: Core, sights: list[ObjectView]) -> list[bytes]:
     """The bytes of what is shown; those that have to be made are made beside the event loop when they are many."""
     bodies = [core.model.made(sight) for sight in sights]
     missing = [sight for sight, body in zip(sights, bodies, strict=True) if body is None]

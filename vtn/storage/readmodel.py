@@ -18,7 +18,7 @@ from vtn.recent import Recent
 from vtn.rules import privacy
 from vtn.rules.privacy import EVERYTHING, Lens, Viewer
 from vtn.storage.ports import Change, Record, Store
-from vtn.storage.sights import Sight, View, ending, indexed, kinds_to_hear_read, subscribed_kinds
+from vtn.storage.views import ObjectView, View, ending, indexed, kinds_to_hear_read, subscribed_kinds
 from vtn.wire.enumerations import ObjectType, Operation
 
 Key = tuple[str, str]
@@ -255,14 +255,14 @@ class ReadModel:
         """A page of what this client may read, oldest first by (created, id); privacy and filters before paging."""
         return [self.body(sight) for sight in self.sights(kind, viewer, lens, narrow)]
 
-    def sight(self, kind: ObjectType, object_id: str, viewer: Viewer) -> Sight | None:
+    def sight(self, kind: ObjectType, object_id: str, viewer: Viewer) -> ObjectView | None:
         """The same as `read`, before its bytes are made."""
         entry = self._entries[kind].get(object_id)
         if entry is None or not self._visible(entry, viewer, EVERYTHING):
             return None
         return self._sight(entry, viewer, EVERYTHING)
 
-    def sights(self, kind: ObjectType, viewer: Viewer, lens: Lens, narrow: Filter) -> list[Sight]:
+    def sights(self, kind: ObjectType, viewer: Viewer, lens: Lens, narrow: Filter) -> list[ObjectView]:
         """The same as `search`, before their bytes are made."""
         entries = self._entries[kind]
         found = (entries[object_id] for _, object_id in self._candidates(kind, viewer, lens, narrow))
@@ -270,11 +270,11 @@ class ReadModel:
         page = islice(kept, narrow.skip, narrow.skip + narrow.limit)
         return [self._sight(entry, viewer, lens) for entry in page]
 
-    def made(self, sight: Sight) -> bytes | None:
+    def made(self, sight: ObjectView) -> bytes | None:
         """The bytes of a view, if they need not be made any more."""
         return sight.record.body if sight.view is None else self._views.get(sight.view)
 
-    def keep(self, sight: Sight, body: bytes) -> None:
+    def keep(self, sight: ObjectView, body: bytes) -> None:
         """Remember the bytes of a view, as long as there is room."""
         if sight.view is not None:
             self._views.keep(sight.view, body, sight.weight(body))
@@ -284,7 +284,7 @@ class ReadModel:
         """What the remembered views weigh."""
         return self._views.bytes
 
-    def body(self, sight: Sight) -> bytes:
+    def body(self, sight: ObjectView) -> bytes:
         """The bytes of a view, made in place when they have to be."""
         body = self.made(sight)
         if body is None:
@@ -347,18 +347,18 @@ class ReadModel:
         if self._endings.get(entry.record.id) is entry:
             del self._endings[entry.record.id]
 
-    def _sight(self, entry: Entry, viewer: Viewer, lens: Lens) -> Sight:
+    def _sight(self, entry: Entry, viewer: Viewer, lens: Lens) -> ObjectView:
         """What of the object this viewer is shown; its bytes are made once per distinct view and version of it."""
         kind = entry.record.kind
         if kind in privacy.TARGETED and not viewer.is_bl:
             shown = privacy.shown_targets(entry.targets, viewer, lens)
             if not entry.cut and len(shown) == len(set(entry.targets)):
-                return Sight(entry.record)
+                return ObjectView(entry.record)
             view = privacy.usable_targets(viewer, lens) if entry.cut else shown
-            return Sight(entry.record, (entry.number, view), viewer, lens)
+            return ObjectView(entry.record, (entry.number, view), viewer, lens)
         if kind is ObjectType.SUBSCRIPTION and entry.record.client_id != viewer.client_id:
-            return Sight(entry.record, (entry.number, frozenset()), viewer, lens)
-        return Sight(entry.record)
+            return ObjectView(entry.record, (entry.number, frozenset()), viewer, lens)
+        return ObjectView(entry.record)
 
 
 def _discard(keys: list[Key], key: Key) -> None:

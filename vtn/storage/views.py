@@ -1,6 +1,6 @@
 """What is read off one record, without the others: what it is found by, and its bytes for a view of it.
 
-A `Sight` is an object as somebody is shown it, before its bytes are made. Making them is pure, and so is finding out
+A `ObjectView` is an object as somebody is shown it, before its bytes are made. Making them is pure, and so is finding out
 when an event is over; both can be done beside the event loop.
 """
 
@@ -24,7 +24,7 @@ NOTHING: dict[str, Any] = {}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Sight:
+class ObjectView:
     """A record and a view of it; without `view` it is shown as it is stored."""
 
     record: Record
