@@ -20,6 +20,7 @@ PIECE = 1_000
 """JSON values of one piece: a hundredth of a second, even when every one of them is a fault."""
 
 Location = tuple[int | str, ...]
+Context = dict[str, bool]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,12 +40,12 @@ class Items:
     model: type[WireModel] | None
 
 
-def problems(model: type[WireModel], content: Any, context: dict[str, bool]) -> Iterator[SchemaProblem]:
+def problems(model: type[WireModel], content: Any, context: Context) -> Iterator[SchemaProblem]:
     """Everything that is wrong with content, found as it is asked for. `context` is the validators' own."""
     return _of_object(model, content, (), context)
 
 
-def whole(model: type[WireModel], content: Any, context: dict[str, bool]) -> list[SchemaProblem]:
+def whole(model: type[WireModel], content: Any, context: Context) -> list[SchemaProblem]:
     """The same at once, in the order of the model's fields."""
     try:
         model.model_validate(content, context=context)
@@ -62,9 +63,7 @@ def _shifted(location: Location, shift: int) -> Location:
     return (location[0] + shift, *location[1:]) if shift and location and isinstance(location[0], int) else location
 
 
-def _of_object(
-    model: type[WireModel], content: Any, location: Location, context: dict[str, bool]
-) -> Iterator[SchemaProblem]:
+def _of_object(model: type[WireModel], content: Any, location: Location, context: Context) -> Iterator[SchemaProblem]:
     """The object without its lists and without what the model does not know, then its lists."""
     lists = _lists(model)
     shell = content
@@ -81,9 +80,7 @@ def _of_object(
                 yield from _of_list(items, content[name], (*location, name), context)
 
 
-def _of_list(
-    items: Items, values: Sequence[Any], location: Location, context: dict[str, bool]
-) -> Iterator[SchemaProblem]:
+def _of_list(items: Items, values: Sequence[Any], location: Location, context: Context) -> Iterator[SchemaProblem]:
     for start, piece, heavy in _pieces(values):
         if heavy and items.model is not None:
             yield from _of_object(items.model, piece[0], (*location, start), context)

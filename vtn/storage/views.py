@@ -1,7 +1,7 @@
 """What is read off one record, without the others: what it is found by, and its bytes for a view of it.
 
-A `ObjectView` is an object as somebody is shown it, before its bytes are made. Making them is pure, and so is finding out
-when an event is over; both can be done beside the event loop.
+An `ObjectView` is an object as somebody is shown it, before its bytes are made. Making them is pure, and so is finding
+out when an event is over; both can be done beside the event loop.
 """
 
 import dataclasses
