@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint bench conformance adapters fuzz laws faults format clean
+.PHONY: install demo test lint bench conformance adapters fuzz laws faults flood docs format clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -50,6 +50,12 @@ faults: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+flood: $(READY)
+	@$(BIN)/python tests/bench/bad_bodies.py $(ARGS)
+
+docs: $(READY)
+	@$(BIN)/python docs/tables.py
 
 format: $(READY)
 	@$(BIN)/ruff format .

@@ -26,7 +26,7 @@ import aiohttp
 
 VTN = Path(sys.executable).with_name("vtn")
 READY = "vtn is ready at "
-PATIENCE_S = 120.0
+PATIENCE_S = 120.0  # a bound, and no wait: a loaded machine takes half a minute to start a process
 OFTEN = {"auth.tokens_per_minute": "6000", "auth.tokens_per_minute_and_address": "6000"}
 QUIET = {"mqtt.mode": "off", "webhooks.allow_loopback": "true", **OFTEN}
 V310, V311 = "/openadr3/3.1.0", "/openadr3/3.1.1"

@@ -110,7 +110,9 @@ class EnrollingSettings(Section):
     app_secret: Secret | None = pydantic.Field(None, repr=False)
     webhook_url: Annotated[str, pydantic.Field(pattern=r"^https?://")] | None = None
     webhook_secret: Secret | None = pydantic.Field(None, repr=False)
-    requests_per_s: Annotated[float, pydantic.Field(gt=0, le=10_000)] = 100.0
+    requests_per_s: float = pydantic.Field(
+        100.0, gt=0, le=10_000, description="enrolment requests of one client, with as many at once"
+    )
     programs: dict[Name, ProgramRules] = pydantic.Field(default_factory=dict)
 
     @pydantic.model_validator(mode="after")

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from vtn.auth import issuers
 from vtn.auth.clients import Registry, standing
+from vtn.auth.limits import RefusalLimit
 from vtn.auth.sealing import Seal
 from vtn.auth.tokens import TokenDesk, load_key
 from vtn.auth.webhookkeys import WebhookKeys
@@ -38,6 +39,7 @@ from vtn.privatefiles import closed_tree
 from vtn.rules.admission import Strictness
 from vtn.rules.scopes import BL_ONLY, STANDARD_SCOPES, standard_scope
 from vtn.service import broken, compat30
+from vtn.service.bodies import Bodies, give_way
 from vtn.service.challenges import ChallengeLimits
 from vtn.service.core import Core
 from vtn.storage.ports import Change, Role
@@ -153,6 +155,7 @@ async def _token_desk(settings: Settings, registry: Registry) -> AsyncIterator[T
     async with issuers.running(auth.issuers) as outside:
         key = load_key(settings.server.var / "keys" / "tokens.pem")
         desk = TokenDesk(key, auth.token_s, registry.get, registry.seen, outside=outside, own_tokens=auth.own_tokens)
+        desk.remembering(settings.bounds.caches.tokens_bytes)
         if outside:
             outside.on_withdrawn(desk.forget)
         yield desk
@@ -194,6 +197,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             through_programs=protocol.hide_events_of_hidden_programs,
             names=protocol.names_grant,
             named_clients=protocol.ven_clients,
+            views_bytes=settings.bounds.caches.views_bytes,
         )
         await model.load(store)
         registry = Registry(store)
@@ -206,7 +210,9 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         webhook_keys = WebhookKeys(var / "keys" / "webhooks.key")
         port = sock.getsockname()[1]
         place = discovery.place(settings, port, BASE_PATHS[0]) if settings.discovery.enabled else None
-        parts = station.Parts(settings, store, model, registry, desk, seal, webhook_keys, clock, chance, place)
+        bodies = Bodies(settings.bounds.body, settings.bounds.caches)
+        stack.callback(bodies.off.close)
+        parts = station.Parts(settings, store, model, registry, desk, seal, webhook_keys, clock, chance, place, bodies)
         notifying = await stack.enter_async_context(station.running(parts))
 
         def committed(changes: Sequence[Change]) -> None:
@@ -224,7 +230,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
 
 def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) -> Hall:
     """What the endpoints share: the use cases, the token desk, and the settings that concern them."""
-    protocol, server = settings.protocol, settings.server
+    protocol, server, bounds = settings.protocol, settings.server, settings.bounds
     core = Core(
         parts.store,
         parts.model,
@@ -236,11 +242,13 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
             strict_null=protocol.strict_null,
             lenient_descriptors=protocol.lenient_descriptors,
             allow_loopback_callbacks=settings.webhooks.allow_loopback,
+            most_faults=bounds.body.faults,
         ),
         cascade=protocol.on_delete == "cascade",
         note_read=notifying.note_read,
         admit_challenges=ChallengeLimits(settings.bounds.delivery, time.monotonic).admit,
         quotas=settings.bounds.client,
+        bodies=parts.bodies,
     )
     return Hall(
         core,
@@ -254,6 +262,8 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
         cross_origin=CrossOrigin(frozenset(server.cors_origins)),
         public_topics=settings.mqtt.mode != "off" and settings.mqtt.authentication == "ANONYMOUS",
         face301=compat30.face(core, protocol.ven_clients, http_callbacks=settings.webhooks.legacy_http),
+        refusals=RefusalLimit(bounds.body.refusals_per_minute),
+        answers_bytes=bounds.caches.answers_bytes,
     )
 
 
@@ -308,6 +318,7 @@ async def _listen(stack: contextlib.AsyncExitStack, runner: Runner, sock: socket
         await stack.enter_async_context(tls.watched())
     gc.collect()
     gc.freeze()
+    give_way()
     gc.set_threshold(100_000, 50, 1000)  # the search for cycles, of which there are few, took a fifth of a request
 
 

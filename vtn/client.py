@@ -16,11 +16,12 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
+from vtn.recent import Recent
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 
 PAGE = 50
-REMEMBERED_PAGES = 256
+REMEMBERED_PAGES, REMEMBERED_BYTES = 256, 64 * 1_048_576
 RENEW_BEFORE_S = 30.0
 TIMEOUT = aiohttp.ClientTimeout(total=30.0, connect=5.0)
 MOST_BYTES = 64 * 1_048_576
@@ -76,7 +77,7 @@ class Client:
         self._token = ""
         self._token_dies_s = 0.0
         self._token_url: str | None = None
-        self._pages: dict[str, _Page] = {}
+        self._pages: Recent[str, _Page] = Recent(REMEMBERED_PAGES, REMEMBERED_BYTES)
 
     async def __aenter__(self) -> Self:
         return self
@@ -177,10 +178,7 @@ class Client:
         if status == HTTPStatus.NOT_MODIFIED and page:
             return page.content
         if etag:
-            self._pages.pop(url, None)
-            self._pages[url] = _Page(etag, answer)
-            if len(self._pages) > REMEMBERED_PAGES:
-                del self._pages[next(iter(self._pages))]
+            self._pages.keep(url, _Page(etag, answer), document.footprint(answer))
         return answer
 
     async def _write(self, method: str, path: str, content: Mapping[str, Any] | None) -> Json:

@@ -34,8 +34,14 @@ class Server(Section):
     cors_origins: tuple[str, ...] = ()
     gzip_from_bytes: Annotated[int, pydantic.Field(ge=0)] = 1024
     metrics: Literal["local", "everyone", "off"] = "local"
-    max_body_bytes: Annotated[int, pydantic.Field(ge=1024)] = 1_048_576
-    patience_s: Annotated[float, pydantic.Field(ge=0.1)] = 30.0
+    max_body_bytes: int = pydantic.Field(
+        1_048_576,
+        ge=1024,
+        description="bytes of one request body, as sent and when decompressed; more are answered 413",
+    )
+    patience_s: float = pydantic.Field(
+        30.0, ge=0.1, description="seconds that a request's head or body may take, or an answer may lie untaken"
+    )
     var: Path = Path("var")
     clock: str = "real"
 
@@ -120,12 +126,18 @@ class Mqtt(Section):
 class Webhooks(Section):
     """How callbacks are called."""
 
-    timeout_s: Annotated[float, pydantic.Field(ge=1, le=30)] = 10.0
-    give_up_s: Annotated[float, pydantic.Field(gt=0, le=31_536_000)] = 86_400.0
-    attempts: Annotated[int, pydantic.Field(ge=0, le=1_000_000)] = 0
+    timeout_s: float = pydantic.Field(10.0, ge=1, le=30, description="seconds that a callback may take to answer")
+    give_up_s: float = pydantic.Field(
+        86_400.0, gt=0, le=31_536_000, description="seconds for which one delivery is tried; then it is a dead letter"
+    )
+    attempts: int = pydantic.Field(
+        0, ge=0, le=1_000_000, description="tries of one delivery; 0: as many as there is time for"
+    )
     first_retry_s: Seconds = 1.0
-    longest_retry_s: Annotated[float, pydantic.Field(gt=0, le=86_400)] = 300.0
-    broken_after: Annotated[int, pydantic.Field(ge=1)] = 20
+    longest_retry_s: float = pydantic.Field(300.0, gt=0, le=86_400, description="seconds between two tries")
+    broken_after: int = pydantic.Field(
+        20, ge=1, description="failures in a row after which a callback that is given up is not called any more"
+    )
     allow_loopback: bool = False
     local_networks: tuple[pydantic.IPvAnyNetwork, ...] = ()
     read_notice_s: Seconds = 60.0
@@ -170,8 +182,8 @@ class Auth(Section):
     token_url: str | None = None
     issuers: tuple[Issuer, ...] = ()
     anonymous_read: bool = False
-    tokens_per_minute: Annotated[int, pydantic.Field(ge=1)] = 60
-    tokens_per_minute_and_address: Annotated[int, pydantic.Field(ge=1)] = 600
+    tokens_per_minute: int = pydantic.Field(60, ge=1, description="token requests of one client at once and a minute")
+    tokens_per_minute_and_address: int = pydantic.Field(600, ge=1, description="the same of one address")
     certificate_clients: dict[str, str] = pydantic.Field(default_factory=dict)
 
     @pydantic.model_validator(mode="after")

@@ -1,7 +1,8 @@
 """What can go wrong, in words. Nothing here knows of HTTP; `endpoints/problems.py` gives each word its status."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -16,15 +17,34 @@ class VtnError(Exception):
     """The root of everything the top node refuses on purpose."""
 
 
-MOST_FAULTS = 1000  # a small body can hold so many that telling all would keep the server from everybody else
+MOST_FAULTS = 100  # a small body can hold so many that telling all would keep the server from everybody else
 
 
 class Rejected(VtnError):
     """The request is malformed; every fault found, at once, or the first of very many."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        self.faults = tuple(faults[:MOST_FAULTS])
+        self.faults = tuple(faults)
         super().__init__("; ".join(f"{fault.path}: {fault.rule}" for fault in self.faults))
+
+
+class FaultList(list[Fault]):
+    """Faults as they are found. The last of `most` ends the search: Rejected, with all of them."""
+
+    def __init__(self, most: int = MOST_FAULTS) -> None:
+        super().__init__()
+        self._most = most
+
+    def append(self, fault: Fault) -> None:
+        """Take one more."""
+        super().append(fault)
+        if len(self) >= self._most:
+            raise Rejected(self)
+
+    def __iadd__(self, faults: Iterable[Fault]) -> Self:  # type: ignore[override,misc]
+        for fault in faults:
+            self.append(fault)
+        return self
 
 
 class TooOften(VtnError):

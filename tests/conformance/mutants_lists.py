@@ -85,8 +85,8 @@ def a_filter_that_finds_nothing_is_an_error(patch):
     """An unknown id in a filter is answered 404."""
 
     def change(search):
-        def altered(*args):
-            found = search(*args)
+        async def altered(*args):
+            found = await search(*args)
             if found == b"[]" and args[-1].program_id:
                 raise errors.NotFound("nothing found")
             return found

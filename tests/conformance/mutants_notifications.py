@@ -181,12 +181,14 @@ def collection_topics_are_open_to_vens(patch):
 @mutant("MQTT-33", mqtt=True)
 def messages_are_bare_objects(patch):
     """An MQTT message is the object without its operation."""
-    wrap(
-        patch,
-        audience.Audience,
-        "body",
-        lambda f: lambda *a, **k: document.render(document.parse(f(*a, **k))["object"]),
-    )
+
+    def change(body):
+        async def bare(*args, **more):
+            return document.render(document.parse(await body(*args, **more))["object"])
+
+        return bare
+
+    wrap(patch, audience.Audience, "body", change)
 
 
 @mutant("MQTT-37", mqtt=True)

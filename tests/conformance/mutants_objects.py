@@ -22,7 +22,7 @@ def creation_is_answered_200(patch):
 
     def create(kind):
         async def handle(caller):
-            body = await door.read_json(caller.request)
+            body = await door.read_json(caller)
             return door.json_answer(await objects.create(caller.core, kind, caller.principal, body))
 
         return handle
@@ -188,8 +188,9 @@ def a_refused_write_leaves_a_trace(patch):
             try:
                 return await create(core_, kind, principal, body)
             except errors.Rejected:
-                if kind.type is ObjectType.EVENT and isinstance(body, dict) and "programID" in body:
-                    await create(core_, kind, principal, {"programID": body["programID"]})
+                sent = document.parse(body)
+                if kind.type is ObjectType.EVENT and isinstance(sent, dict) and "programID" in sent:
+                    await create(core_, kind, principal, document.render({"programID": sent["programID"]}))
                 raise
 
         return altered

@@ -108,9 +108,9 @@ def pages_are_cut_before_privacy(patch):
         keys = list(self._all[kind])[narrow.skip : narrow.skip + narrow.limit]
         found = (self._entries[kind][object_id] for _, object_id in keys)
         kept = [e for e in found if self._visible(e, viewer, lens) and self._passes(e, narrow)]
-        return [self._bytes(entry, viewer, lens) for entry in kept]
+        return [self._sight(entry, viewer, lens) for entry in kept]
 
-    patch.setattr(ReadModel, "search", search)
+    patch.setattr(ReadModel, "sights", search)
 
 
 @mutant("TGT-16")

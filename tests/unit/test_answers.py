@@ -6,6 +6,8 @@ from http import HTTPStatus
 
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vtn.endpoints import memo, requestid
 from vtn.endpoints.answers import JsonAnswer
@@ -130,33 +132,54 @@ async def test_an_answer_that_might_have_been_compressed_says_so():
     assert b"Content-Encoding" not in answer._message()
 
 
-def test_remembered_answers_are_bounded_in_bytes(monkeypatch):
-    monkeypatch.setattr(memo, "REMEMBERED_BYTES", 1000)
-    remembered = AnswerMemo()
+async def test_remembered_answers_are_bounded_in_bytes():
+    remembered = AnswerMemo(5_000)
     for number in range(100):
-        remembered.put(("c1", f"/events?x={number}"), 1, b"%100d" % number)
+        await remembered.put(("c1", f"/events?x={number}"), 1, b"%100d" % number)
+        assert remembered.bytes <= 5_000
     held = [number for number in range(100) if remembered.get(("c1", f"/events?x={number}"), 1)]
     assert 0 < len(held) < 10
     assert held[-1] == 99
 
 
-def test_the_keys_of_one_text_are_bounded_too(monkeypatch):
-    monkeypatch.setattr(memo, "REMEMBERED_BYTES", 1000)
-    remembered = AnswerMemo()
+async def test_the_keys_of_one_text_are_bounded_too():
+    remembered = AnswerMemo(10_000)
     for number in range(1000):
-        remembered.put(("c1", f"/events?x={number}"), 1, BODY)
-    assert sum(remembered.get(("c1", f"/events?x={number}"), 1) is not None for number in range(1000)) < 100
+        await remembered.put(("c1", f"/events?x={number}"), 1, BODY)
+    assert 0 < sum(remembered.get(("c1", f"/events?x={number}"), 1) is not None for number in range(1000)) < 100
 
 
-def test_clients_that_read_the_same_list_share_its_bytes():
+async def test_an_answer_that_is_larger_than_all_the_room_is_not_remembered():
+    remembered = AnswerMemo(1_000)
+    text = await remembered.put(("c1", "/events"), 1, bytes(LONG))
+    assert text.body == bytes(LONG)
+    assert (remembered.get(("c1", "/events"), 1), remembered.bytes) == (None, 0)
+
+
+async def test_clients_that_read_the_same_list_share_its_bytes():
     remembered = AnswerMemo()
-    texts = [remembered.put((client, "/events"), 1, bytes(LONG)) for client in ("c1", "c2")]
+    texts = [await remembered.put((client, "/events"), 1, bytes(LONG)) for client in ("c1", "c2")]
     assert texts[0] is texts[1]
     assert remembered.get(("c2", "/events"), 1) is texts[0]
     assert remembered.get(("c2", "/events"), 2) is None
 
 
-def test_what_is_never_remembered_still_has_its_tag():
+async def test_what_is_never_remembered_still_has_its_tag():
     remembered = AnswerMemo()
-    assert remembered.put(("c1", "/events"), memo.NEVER, BODY).etag == remembered.put(("c1", "/x"), 1, BODY).etag
+    never = await remembered.put(("c1", "/events"), memo.NEVER, BODY)
+    assert never.etag == (await remembered.put(("c1", "/x"), 1, BODY)).etag
     assert remembered.get(("c1", "/events"), memo.NEVER) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 900)), max_size=40))
+def test_the_weight_of_what_is_remembered_is_that_of_its_keys_and_of_its_different_texts(puts):
+    remembered = AnswerMemo(6_000)
+
+    async def put():
+        for key, version, size in puts:
+            await remembered.put(("c", f"/{key}"), version, bytes(size))
+
+    asyncio.run(put())
+    texts = {text.etag: text for _, text in remembered._answers.values()}
+    keys = sum(memo._key_weight(key) for key in remembered._answers)
+    assert remembered.bytes == keys + sum(map(memo._text_weight, texts.values())) <= 6_000

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtn.auth.limits import Limit, TokenLimits, address_name
+from vtn.auth.limits import PAGE_BYTES, Limit, RefusalLimit, TokenLimits, address_name
 from vtn.config import Auth
 
 
@@ -122,3 +122,28 @@ def test_a_stranger_cannot_spell_the_bucket_of_a_client_at_home():
     for _ in range(5):
         limits.client_wait_s("10.0.0.1 c1", "10.9.9.9", 0.0)
     assert limits.client_wait_s("c1", "10.0.0.1", 0.0) == 0
+
+
+def test_thousands_of_small_faults_are_borne_and_few_large_ones():
+    small, large = RefusalLimit(6_000), RefusalLimit(6_000)
+    for _ in range(5_999):
+        small.refused("c1", 0.0, 500)
+    assert small.wait_s("c1", 0.0) == 0
+    for _ in range(50):
+        large.refused("c1", 0.0, 1_048_576)
+    assert large.wait_s("c1", 0.0) > 0
+    assert large.wait_s("c2", 0.0) == 0
+
+
+def test_a_client_with_too_many_refusals_is_let_in_again_when_it_was_told():
+    limit = RefusalLimit(60)
+    limit.refused("c1", 0.0, 200 * PAGE_BYTES)
+    wait_s = limit.wait_s("c1", 0.0)
+    assert wait_s == pytest.approx(142.0)
+    assert limit.wait_s("c1", wait_s - 0.1) > 0
+    assert limit.wait_s("c1", wait_s) == 0
+
+
+def test_to_be_let_in_costs_nothing():
+    limit = RefusalLimit(1)
+    assert [limit.wait_s("c1", 0.0) for _ in range(100)] == [0.0] * 100

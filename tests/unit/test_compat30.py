@@ -355,8 +355,8 @@ def test_a_subscription_is_shown_with_its_bearer_token_or_null():
     assert show(SUBSCRIPTION, {"objectOperations": [entry]})["objectOperations"] == [{**entry, "bearerToken": None}]
 
 
-def test_a_ven_is_shown_with_its_resources():
-    assert show(VEN, {"venName": "v"}, resources=[{"resourceName": "r"}])["resources"] == [{"resourceName": "r"}]
+def test_what_a_3_1_client_calls_resources_of_a_ven_is_not_taken_for_those_that_3_0_1_has_inside_it():
+    assert "resources" not in show(VEN, {"venName": "v", "resources": [{"resourceName": "r"}]})
 
 
 def test_the_table_of_operations_is_that_of_301():

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from vtn.errors import Rejected
+from vtn.errors import MOST_FAULTS, Rejected
 from vtn.rules.admission import Strictness, admit
 from vtn.rules.compat30 import events, objects, side, targets
 from vtn.rules.compat30.targets import MOST_TYPES
@@ -57,10 +57,17 @@ def test_faults_of_both_versions_in_one_body_are_found_in_one_look():
 
 
 def test_a_target_has_few_types():
-    body = subscription(targets=[{"type": f"T{number}", "values": ["x"]} for number in range(20_000)])
-    inward = objects.read(ObjectType.SUBSCRIPTION, body, is_bl=False)
-    assert inward.types["x"] == tuple(f"T{number}" for number in range(MOST_TYPES))
-    assert inward.faults[0].path == f"$.targets[{MOST_TYPES}].type"
+    types, faults = {}, []
+    given = [{"type": f"T{number}", "values": ["x"]} for number in range(20_000)]
+    targets.flatten(given, "$.targets", types, faults)
+    assert types["x"] == tuple(f"T{number}" for number in range(MOST_TYPES))
+    assert faults[0].path == f"$.targets[{MOST_TYPES}].type"
+
+
+def test_the_search_for_faults_of_3_0_1_ends_with_as_many_as_are_told():
+    with pytest.raises(Rejected) as refused:
+        objects.read(ObjectType.SUBSCRIPTION, subscription(targets=[1] * 20_000), is_bl=False, most_faults=7)
+    assert len(refused.value.faults) == 7
 
 
 def test_a_type_that_is_repeated_is_one_type():
@@ -89,4 +96,4 @@ def test_many_report_requests_are_matched_with_the_held_ones_at_once():
 def test_of_very_many_faults_the_first_are_told():
     with pytest.raises(Rejected) as refused:
         admit(ObjectType.REPORT, document.parse(b'{"resources":[' + b"1," * 50_000 + b"1]}"), is_bl=False)
-    assert 3 <= len(refused.value.faults) <= 1000
+    assert 3 <= len(refused.value.faults) <= MOST_FAULTS

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from vtn.rules import privacy
 from vtn.rules.privacy import Lens, Match
 from vtn.storage.ports import Change, Record
-from vtn.storage.readmodel import MOST_VIEWS, Filter, ReadModel
+from vtn.storage.readmodel import Filter, ReadModel
+from vtn.storage.views import indexed
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType, Operation
 
@@ -36,8 +37,8 @@ def event(name, targets=(), of="p0", created=AT):
 
 
 class World:
-    def __init__(self) -> None:
-        self.model = ReadModel()
+    def __init__(self, **settings) -> None:
+        self.model = ReadModel(**settings)
         self.held = {}
 
     def say(self, operation, what):
@@ -53,8 +54,8 @@ class World:
         return [document.parse(body) for body in self.model.search(kind, viewer, lens, Filter(**narrow))]
 
 
-def granted(*targets):
-    world = World()
+def granted(*targets, **settings):
+    world = World(**settings)
     world.say(Operation.CREATE, record(ObjectType.VEN, "v1", targets, client_id="c1", name="v1"))
     return world.say(Operation.CREATE, program("p0"))
 
@@ -163,11 +164,27 @@ def test_an_extension_with_the_name_of_an_events_field_stops_nothing(kind, exten
     assert shown["reportDescriptors"] == extension
 
 
-def test_the_views_of_an_object_stay_few_however_many_are_asked_for():
+def test_the_views_of_objects_are_bounded_in_bytes_however_many_are_asked_for():
     labels = [f"g{n}" for n in range(8)]
-    world = granted(*labels).say(Operation.CREATE, event("e1", labels))
+    world = granted(*labels, views_bytes=100_000)
+    for number in range(5):
+        world.say(Operation.CREATE, event(f"e{number}", [*labels, "x" * 1_000]))
     for number in range(1, 256):
         asked = frozenset(label for bit, label in enumerate(labels) if number >> bit & 1)
-        assert [set(e["targets"]) for e in world.search(ObjectType.EVENT, VEN, Lens(asked))] == [asked]
-    entry = world.model._entries[ObjectType.EVENT]["e1"]
-    assert len(entry.views) <= MOST_VIEWS
+        found = world.search(ObjectType.EVENT, VEN, Lens(asked))
+        assert [set(e["targets"]) for e in found] == [asked] * 5
+        assert 0 < world.model.views_bytes <= 100_000
+
+
+def test_a_view_is_that_of_the_version_it_was_made_of():
+    world = granted("g1").say(Operation.CREATE, event("e1", ["g1", "secret"]))
+    assert world.search(ObjectType.EVENT, VEN)[0]["targets"] == ["g1"]
+    world.say(Operation.UPDATE, event("e1", ["g1", "secret", "g1"]))
+    assert world.search(ObjectType.EVENT, VEN)[0]["targets"] == ["g1", "g1"]
+
+
+@given(st.lists(st.sampled_from(["g1", "secret", '"', "[", "\u20ac"]), max_size=4), st.booleans())
+def test_an_object_is_found_by_the_same_targets_whether_or_not_it_was_parsed(labels, deep):
+    content = {"id": "e", "x": {"targets": ["not mine"]} if deep else '"targets":["not mine"]', "targets": labels}
+    record = Record(ObjectType.PROGRAM, "e", AT, AT, document.render(content))
+    assert (indexed(record).get("targets") or []) == labels

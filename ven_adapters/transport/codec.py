@@ -44,6 +44,7 @@ Decode = Callable[[Any, datetime], Any]
 OLDEST_BELIEVABLE_YEAR = 2000
 CLOCK_ERROR = timedelta(minutes=10)
 PERCENT_LIMIT = 100.0
+LONGEST_REMEMBERED = 40  # characters of an instant; a cloud may write more digits than anybody needs
 LARGEST_BELIEVABLE_W = 1_000_000.0
 MOST_CHOICES = 128
 
@@ -213,7 +214,7 @@ def _parsed(raw: str) -> datetime:
 
 def _instant(raw: Any, _: datetime) -> datetime:
     try:
-        return _parsed(raw)
+        return _parsed(raw) if len(raw) <= LONGEST_REMEMBERED else _parsed.__wrapped__(raw)
     except (TypeError, ValueError, OverflowError):
         raise _Bad("must be an RFC 3339 date-time with an offset") from None
 

@@ -7,11 +7,13 @@ line refuses, too: under pressure nothing is lost and nothing grows. Knows no HT
 
 import asyncio
 import collections
+import hashlib
 from collections.abc import Sequence
 
 from ven_adapters.contract import BackendEvent, DriverChose, WriteDown
 
 REMEMBERED = 10_000
+LONGEST_NAME = 128
 IN_LINE = 1_000
 PATIENCE_S = 8.0  # less than the ten seconds that a sender of webhooks waits
 
@@ -28,6 +30,7 @@ class Intake:
 
     async def offer(self, name: str, events: Sequence[BackendEvent]) -> bool:
         """Whether a batch may be answered for; False when its sender must send it again."""
+        name = _short(name)
         if name in self._seen:
             return True
         if name not in self._unsafe and not self._enter(name, events):
@@ -67,3 +70,8 @@ class Intake:
         self._seen[name] = None
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
+
+
+def _short(name: str) -> str:
+    """A name that takes little room to remember, for the sender chooses how long its own is."""
+    return name if len(name) <= LONGEST_NAME else hashlib.sha256(name.encode()).hexdigest()

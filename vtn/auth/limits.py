@@ -1,4 +1,4 @@
-"""How often tokens may be asked for: one bucket a client and one an address, in bounded memory.
+"""How often something may be done: one bucket for each name, in bounded memory; and the buckets of tokens and writes.
 
 Time is an argument (seconds of a monotonic clock); nothing here knows of HTTP or of secrets.
 """
@@ -10,6 +10,7 @@ from vtn.config import Auth
 MOST_NAMES = 10_000
 LONGEST_NAME = 128
 ROUNDING_S = 1e-6
+PAGE_BYTES = 8_192
 IPV6_CUSTOMER_BITS = 64
 
 
@@ -31,14 +32,20 @@ class Limit:
 
     def wait_s(self, name: str, now_s: float) -> float:
         """0 when one was taken from the bucket; otherwise none was, and how many seconds until there is one."""
-        full_at_s = max(self._full_at_s.get(name, now_s), now_s)
-        early_s = full_at_s - now_s - self._slack_s
-        if early_s > 0:
-            return early_s
+        early_s = self.early_s(name, now_s)
+        if early_s <= 0:
+            self.take(name, now_s)
+        return max(0.0, early_s)
+
+    def early_s(self, name: str, now_s: float) -> float:
+        """How many seconds until there is one in the bucket; 0 or less when there is. None is taken."""
+        return self._full_at_s.get(name, now_s) - now_s - self._slack_s
+
+    def take(self, name: str, now_s: float, cost: float = 1.0) -> None:
+        """Take what something cost, also when there is less: then it takes longer until there is one again."""
         if name not in self._full_at_s and len(self._full_at_s) >= self._most_names:
             self._make_room(now_s)
-        self._full_at_s[name] = full_at_s + self._step_s
-        return 0.0
+        self._full_at_s[name] = max(self._full_at_s.get(name, now_s), now_s) + cost * self._step_s
 
     def _make_room(self, now_s: float) -> None:
         used = {name: at_s for name, at_s in self._full_at_s.items() if at_s > now_s}
@@ -46,6 +53,25 @@ class Limit:
             emptiest = sorted(used, key=used.__getitem__)[self._most_names // 2 :]
             used = {name: used[name] for name in emptiest}
         self._full_at_s = used
+
+
+class RefusalLimit:
+    """What refused writes may cost of one client, who is let in until that is used up: then it has to wait.
+
+    A refusal costs one, and one more for every `PAGE_BYTES` of body that had to be judged for it. So thousands of small
+    faults are borne, as a conformance test makes them, and few large ones.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self._limit = Limit(per_minute)
+
+    def wait_s(self, client_id: str, now_s: float) -> float:
+        """0, or how long this client has to wait with its next write."""
+        return max(0.0, self._limit.early_s(client_id, now_s))
+
+    def refused(self, client_id: str, now_s: float, body_bytes: int) -> None:
+        """A write of this client was refused."""
+        self._limit.take(client_id, now_s, 1 + body_bytes // PAGE_BYTES)
 
 
 class TokenLimits:

@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -21,11 +21,13 @@ from vtn.auth.claims import Claimed
 from vtn.auth.clients import trusts
 from vtn.auth.keyfiles import held
 from vtn.errors import CannotStart, Unauthenticated
+from vtn.recent import Recent
 from vtn.storage.ports import Client, Role
 
 ISSUER = "evtn"
 ALGORITHM = "Ed25519"
-REMEMBERED_TOKENS = 20_000
+REMEMBERED_TOKENS, REMEMBERED_BYTES = 20_000, 16 * 1_048_576
+OVERHEAD_BYTES = 100
 MAX_TOKEN_CHARS = 4096
 REVOKED = "the access token has been revoked"
 GIVEN_FOR = "secret_since"
@@ -98,7 +100,12 @@ class TokenDesk:
         self._generation = generation
         self._outside = outside
         self._own_tokens = own_tokens
-        self._remembered: dict[str, tuple[int, Principal]] = {}
+        self._remembered: Recent[str, tuple[int, Principal]] = Recent(REMEMBERED_TOKENS, REMEMBERED_BYTES)
+
+    def remembering(self, most_bytes: int) -> Self:
+        """Itself, with room for so many bytes of tokens that were checked."""
+        self._remembered = Recent(REMEMBERED_TOKENS, most_bytes)
+        return self
 
     def issue(self, client: Client, scopes: tuple[str, ...]) -> tuple[str, int]:
         """A token for a client and its lifetime in seconds."""
@@ -142,9 +149,9 @@ class TokenDesk:
         self._remembered.clear()
 
     def _remember(self, token: str, principal: Principal) -> Principal:
-        if len(self._remembered) >= REMEMBERED_TOKENS:
-            self._remembered.clear()
-        self._remembered[token] = (self._generation(), principal)
+        scopes = sum(len(scope) + OVERHEAD_BYTES for scope in principal.scopes)
+        weight = len(token) + len(principal.client_id) + scopes + OVERHEAD_BYTES
+        self._remembered.keep(token, (self._generation(), principal), weight)
         return principal
 
     def _admitted(self, claimed: Claimed) -> Principal:

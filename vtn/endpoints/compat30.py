@@ -35,8 +35,8 @@ KINDS = {
 RESOURCES = "/vens/{venID}/resources"
 UNKNOWN = frozenset({"targets", "active", "venID"})
 
-Writer = Callable[[Face, Principal, Any], Awaitable[bytes]]
-Rewriter = Callable[[Face, Principal, str, Any], Awaitable[bytes]]
+Writer = Callable[[Face, Principal, bytes], Awaitable[bytes]]
+Rewriter = Callable[[Face, Principal, str, bytes], Awaitable[bytes]]
 
 
 def mount(add: Callable[[str, str, AiohttpHandler], None], hall: Hall, face: Face, token: AiohttpHandler) -> None:
@@ -122,8 +122,8 @@ def _search(face: Face, kind: ObjectType, memo: AnswerMemo) -> Handler:
         if kind is ObjectType.RESOURCE:
             values["ven_id"] = (await households.ven_of(face, caller.principal, _path_id(caller, "venID"))).id
         narrow = as_filter(values, face.core.clock.now)
-        body = compat30.search(face, kind, caller.principal, lens, narrow, wanted)
-        text = memo.put(("", ""), NEVER, body)
+        body = await compat30.search(face, kind, caller.principal, lens, narrow, wanted)
+        text = await memo.put(("", ""), NEVER, body)
         asked = caller.request.headers.get("If-None-Match")
         if asked is not None and (held := held_tag(asked, text.etag)):
             return json_answer(None, HTTPStatus.NOT_MODIFIED, held)
@@ -149,7 +149,7 @@ def _path_id(caller: Caller, item: str) -> str:
 
 def _create(face: Face, write: Writer) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
-        body = await read_json(caller.request)
+        body = await read_json(caller)
         return json_answer(await write(face, caller.principal, body), HTTPStatus.CREATED)
 
     return handle
@@ -165,7 +165,7 @@ def _read(face: Face, kind: ObjectType, item: str) -> Handler:
 def _replace(face: Face, write: Rewriter, item: str) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         wanted = _path_id(caller, item)
-        body = await read_json(caller.request)
+        body = await read_json(caller)
         return json_answer(await write(face, caller.principal, wanted, body))
 
     return handle
@@ -181,7 +181,7 @@ def _delete(face: Face, kind: ObjectType, item: str) -> Handler:
 def _create_resource(face: Face) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         ven_id = _path_id(caller, "venID")
-        body = await read_json(caller.request)
+        body = await read_json(caller)
         made = await households.create_resource(face, caller.principal, ven_id, body)
         return json_answer(made, HTTPStatus.CREATED)
 
@@ -191,7 +191,7 @@ def _create_resource(face: Face) -> Handler:
 def _replace_resource(face: Face) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         ven_id, wanted = _path_id(caller, "venID"), _path_id(caller, "resourceID")
-        body = await read_json(caller.request)
+        body = await read_json(caller)
         return json_answer(await households.replace_resource(face, caller.principal, ven_id, wanted, body))
 
     return handle

@@ -8,16 +8,18 @@ Everything that answers goes through `caught`, which gives the request its id, c
 import asyncio
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
 
 from aiohttp import web
 
 from vtn.auth.certificates import Certificate, client_of, dies_at_s
 from vtn.auth.clients import Registry
+from vtn.auth.limits import RefusalLimit
 from vtn.auth.tokens import Principal, TokenDesk, in_person
+from vtn.bounds import BodyBounds, CacheBounds
 from vtn.config import Auth
 from vtn.endpoints import requestid
 from vtn.endpoints.answers import JsonAnswer
@@ -26,17 +28,17 @@ from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.problems import problem, refusal
 from vtn.endpoints.sharing import PRIVATE_OF_TWO, PUBLIC_OF_TWO, CrossOrigin
 from vtn.endpoints.tally import Tallies
-from vtn.errors import Fault, Rejected, TooLarge, TooSlow, Unauthenticated, VtnError
+from vtn.errors import Fault, Rejected, TooLarge, TooOften, TooSlow, Unauthenticated, Unavailable, VtnError
 from vtn.rules.scopes import Operation, is_public_read, require, tells_where_to_listen
 from vtn.service.compat30 import Face
 from vtn.service.core import Core
-from vtn.wire import document
 
 log = logging.getLogger("vtn.http")
 NO_PROOF = "an access token is needed: Authorization: Bearer <token>"
 NOBODY = Principal("", is_bl=False, scopes=frozenset({"read_targets"}), expires_at_s=float("inf"))
 PATIENCE_S = web.AppKey("patience_s", float)
 UNCOUNTED = "other"
+WRITES = frozenset({"POST", "PUT"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Hall:
     face301: Face | None = None
     cross_origin: CrossOrigin = dataclasses.field(default_factory=CrossOrigin)
     public_topics: bool = False
+    refusals: RefusalLimit = dataclasses.field(default_factory=lambda: RefusalLimit(BodyBounds().refusals_per_minute))
+    answers_bytes: int = CacheBounds().answers_bytes
 
     def is_public(self, operation: Operation) -> bool:
         """Whether nobody in particular may call it: public data, and where it is told of by a broker for everyone."""
@@ -68,11 +72,15 @@ class Hall:
 
 @dataclasses.dataclass(slots=True)
 class Caller:
-    """One authorised request; not frozen, because that makes it three times as costly to make."""
+    """One authorised request; not frozen, because that makes it three times as costly to make.
+
+    `body_bytes` is how long its body was that had to be judged.
+    """
 
     request: web.Request
     principal: Principal
     hall: Hall
+    body_bytes: int = 0
 
     @property
     def core(self) -> Core:
@@ -87,6 +95,7 @@ AiohttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def guarded(hall: Hall, operation: Operation, handler: Handler) -> AiohttpHandler:
     """The handler of an operation, behind authentication, authorisation and the catching of failures."""
     public = hall.is_public(operation)
+    held_to_few_refusals = _held_to_few_refusals(handler) if operation.method in WRITES else handler
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
@@ -95,7 +104,7 @@ def guarded(hall: Hall, operation: Operation, handler: Handler) -> AiohttpHandle
             core = hall.core
             if core.model.seq != core.store.shared_head():
                 await core.model.current(core.store)
-            answer = await handler(Caller(request, principal, hall))
+            answer = await held_to_few_refusals(Caller(request, principal, hall))
         except VtnError as error:
             return refusal(error, media_type=hall.problem_media_type)
         if public and isinstance(answer, JsonAnswer):
@@ -104,6 +113,27 @@ def guarded(hall: Hall, operation: Operation, handler: Handler) -> AiohttpHandle
         return answer
 
     return caught(hall, handle, operation.name)
+
+
+def _held_to_few_refusals(write: Handler) -> Handler:
+    """A write of a client that has not had too many refused; what is refused of it counts, if it is the client's doing.
+
+    A client that must wait is told so before its body is read.
+    """
+
+    async def handle(caller: Caller) -> web.StreamResponse:
+        refusals, client_id = caller.hall.refusals, caller.principal.client_id
+        wait_s = refusals.wait_s(client_id, time.monotonic())
+        if wait_s > 0:
+            raise TooOften(f"too many of your writes were refused; try again in {math.ceil(wait_s)} s", wait_s)
+        try:
+            return await write(caller)
+        except VtnError as error:
+            if not isinstance(error, (TooOften, Unavailable)):
+                refusals.refused(client_id, time.monotonic(), caller.body_bytes)
+            raise
+
+    return handle
 
 
 def caught(hall: Hall, handler: AiohttpHandler, name: str = UNCOUNTED) -> AiohttpHandler:
@@ -175,14 +205,14 @@ def _tokenless(hall: Hall, request: web.Request, operation: Operation) -> Princi
     raise Unauthenticated(NO_PROOF)
 
 
-async def read_json(request: web.Request) -> Any:
-    """The JSON body of a write; Rejected when it is no JSON, TooLarge beyond the configured bound."""
+async def read_json(caller: Caller) -> bytes:
+    """The body of a write, a JSON text as it says and not yet read; TooLarge beyond the configured bound."""
+    request = caller.request
     if request.content_type not in {"application/json", "application/octet-stream"}:
         raise Rejected([Fault("header.Content-Type", "must be application/json")])
-    try:
-        return document.parse(await read_body(request))
-    except ValueError as error:
-        raise Rejected([Fault("$", f"is not JSON: {error}")]) from None
+    body = await read_body(request)
+    caller.body_bytes = len(body)
+    return body
 
 
 async def read_body(request: web.Request) -> bytes:

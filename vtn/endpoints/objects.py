@@ -37,7 +37,7 @@ def _search(kind: Kind, memo: AnswerMemo) -> Handler:
         version = caller.core.model.catalogue
         heard = kind.type in caller.core.model.read_by  # then every answer is to be told of, object by object
         known = None if heard else memo.get(key, version)
-        text = known or _render(kind, memo, caller, key, version)
+        text = known or await _render(kind, memo, caller, key, version)
         asked = caller.request.headers.get("If-None-Match")
         if asked is not None and (held := held_tag(asked, text.etag)):
             return json_answer(None, HTTPStatus.NOT_MODIFIED, held)
@@ -46,12 +46,12 @@ def _search(kind: Kind, memo: AnswerMemo) -> Handler:
     return handle
 
 
-def _render(kind: Kind, memo: AnswerMemo, caller: Caller, key: tuple[str, str], version: int) -> Text:
+async def _render(kind: Kind, memo: AnswerMemo, caller: Caller, key: tuple[str, str], version: int) -> Text:
     """Render a list; one that depends on the hour (`active`) is remembered for nobody."""
     values, lens = read_query(kind.type, caller.request.query, caller.hall.query_rules)
     narrow = as_filter(values, caller.core.clock.now)
-    body = objects.search(caller.core, kind, caller.principal, lens, narrow)
-    return memo.put(key, version if narrow.active_at is None else NEVER, body)
+    body = await objects.search(caller.core, kind, caller.principal, lens, narrow)
+    return await memo.put(key, version if narrow.active_at is None else NEVER, body)
 
 
 async def _search_reports(caller: Caller) -> web.StreamResponse:
@@ -61,7 +61,7 @@ async def _search_reports(caller: Caller) -> web.StreamResponse:
 
 def _create(kind: Kind) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
-        body = await read_json(caller.request)
+        body = await read_json(caller)
         return json_answer(await objects.create(caller.core, kind, caller.principal, body), HTTPStatus.CREATED)
 
     return handle
@@ -78,7 +78,7 @@ def _read(kind: Kind, item: str) -> Handler:
 def _replace(kind: Kind, item: str) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         wanted = object_id(caller.request.match_info[item])
-        body = await read_json(caller.request)
+        body = await read_json(caller)
         return json_answer(await objects.replace(caller.core, kind, caller.principal, wanted, body))
 
     return handle
@@ -92,9 +92,8 @@ def _delete(kind: Kind, item: str) -> Handler:
     return handle
 
 
-def handlers() -> dict[str, Handler]:
-    """The handler of every operation on objects, by operationId."""
-    memo = AnswerMemo()
+def handlers(memo: AnswerMemo) -> dict[str, Handler]:
+    """The handler of every operation on objects, by operationId; `memo` remembers their lists."""
     found: dict[str, Handler] = {}
     for collection, (kind, item) in KINDS.items():
         by_route = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from multidict import MultiMapping
 
-from vtn.errors import Fault, Rejected
+from vtn.errors import Fault, FaultList, Rejected
 from vtn.rules.privacy import Lens, Match
 from vtn.storage.readmodel import Filter
 from vtn.wire.enumerations import ObjectType
@@ -115,7 +115,7 @@ def object_id(text: str) -> str:
 
 def read_query(kind: ObjectType, query: MultiMapping[str], rules: QueryRules) -> tuple[dict[str, Any], Lens]:
     """The known parameters of a list request by column name, and the lens of its targets; Rejected with every fault."""
-    faults: list[Fault] = []
+    faults = FaultList()
     values: dict[str, Any] = {"limit": rules.default_limit}
     for name, (column, reader) in PARAMETERS[kind].items():
         for text in query.getall(name, [])[:1]:

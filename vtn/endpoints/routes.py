@@ -10,6 +10,7 @@ from vtn.endpoints import compat30, objects, requestid
 from vtn.endpoints.documents import documents, published_facts
 from vtn.endpoints.door import PATIENCE_S, AiohttpHandler, Hall, Handler, caught, guarded
 from vtn.endpoints.listening import expected
+from vtn.endpoints.memo import AnswerMemo
 from vtn.endpoints.notifiers import Notifiers, notifier_handlers
 from vtn.endpoints.oauth import auth_server, auth_token
 from vtn.endpoints.openapi import AUTH_SERVER, AUTH_TOKEN
@@ -37,7 +38,7 @@ def build(
     app = web.Application(client_max_size=max_body_bytes)
     app[PATIENCE_S] = hall.patience_s
     app.on_response_prepare.append(_with_request_id)
-    handlers = {**objects.handlers(), **notifier_handlers(notifiers)}
+    handlers = {**objects.handlers(AnswerMemo(hall.answers_bytes)), **notifier_handlers(notifiers)}
     token = caught(hall, auth_token(hall), AUTH_TOKEN.name)
     for base in BASE_PATHS:
         server = auth_server(hall.auth.token_url or f"{root_url}{base}/auth/token")

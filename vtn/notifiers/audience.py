@@ -5,20 +5,21 @@ has been deleted since is read from the log. This module knows nothing of HTTP a
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
 from vtn.clock import RealClock
 from vtn.notifiers import faces
 from vtn.notifiers.departed import Departed
-from vtn.notifiers.recent import Recent
+from vtn.recent import Recent
 from vtn.rules import recipients
 from vtn.rules.compat30 import side
 from vtn.rules.entries import host_of
 from vtn.rules.privacy import EVERYTHING, Lens, Match, Viewer
 from vtn.rules.recipients import Happening, State, Subscriber, Told
 from vtn.rules.topics import VenAudience
+from vtn.service.bodies import Bodies
 from vtn.storage.ports import Change, Client, Delivery, Record, Role, Store
 from vtn.storage.readmodel import ReadModel
 from vtn.wire import document
@@ -26,7 +27,6 @@ from vtn.wire.enumerations import ObjectType, Operation
 
 REMEMBERED_TEXTS = 4_000
 REMEMBERED_CHANGES = 500
-REMEMBERED_BYTES = 16 * 1_048_576
 
 
 class Clients(Protocol):
@@ -87,18 +87,21 @@ class Audience:
         match: Match = Match.ANY,
         *,
         now: Callable[[], datetime] | None = None,
+        bodies: Bodies | None = None,
     ) -> None:
+        self._work = bodies or Bodies()
+        most_bytes = self._work.caches.notices_bytes
         self._now = now or RealClock().now
         self._store = store
         self._model = model
         self._clients = clients
         self._match = match
         self._departed = Departed(store)
-        self._changes: Recent[int, Change] = Recent(REMEMBERED_CHANGES, REMEMBERED_BYTES)
-        self._bodies: Recent[BodyKey, bytes] = Recent(REMEMBERED_CHANGES, REMEMBERED_BYTES)
-        self._parsed: Recent[bytes, dict[str, Any]] = Recent(REMEMBERED_TEXTS, REMEMBERED_BYTES)
+        self._changes: Recent[int, Change] = Recent(REMEMBERED_CHANGES, most_bytes)
+        self._bodies: Recent[BodyKey, bytes] = Recent(REMEMBERED_CHANGES, most_bytes)
+        self._parsed: Recent[bytes, dict[str, Any]] = Recent(REMEMBERED_TEXTS, most_bytes)
         self._read_to: tuple[int, int] | None = None
-        self._subscribers: Recent[bytes, Subscriber] = Recent(REMEMBERED_TEXTS, REMEMBERED_BYTES)
+        self._subscribers: Recent[bytes, Subscriber] = Recent(REMEMBERED_TEXTS, most_bytes)
 
     async def current(self) -> None:
         """Know everything that was committed on this host before the call."""
@@ -116,7 +119,7 @@ class Audience:
         program_id = self._program_of(record)
         targets = await self._program_targets(program_id, seq) if record.kind is ObjectType.EVENT else ()
         ven_id = record.id if record.kind is ObjectType.VEN else record.ven_id
-        content, owner = self._content(record), record.client_id
+        content, owner = await self._read(record), record.client_id
         return State(record.kind, record.id, content, owner, program_id, ven_id, targets, record.side)
 
     def _program_of(self, record: Record) -> str | None:
@@ -192,9 +195,18 @@ class Audience:
 
     def _content(self, record: Record) -> dict[str, Any]:
         content = self._parsed.get(record.body)
-        if content is None:
-            content = document.parse(record.body)
-            self._parsed.keep(record.body, content, len(record.body))
+        return content if content is not None else self._keep(record, document.parse(record.body))
+
+    async def _read(self, record: Record) -> dict[str, Any]:
+        """The same; a large object is parsed beside the event loop."""
+        content = self._parsed.get(record.body)
+        if content is not None:
+            return content
+        parsed = await self._work.made(len(record.body), lambda: document.parse(record.body))
+        return self._keep(record, parsed)
+
+    def _keep(self, record: Record, content: dict[str, Any]) -> dict[str, Any]:
+        self._parsed.keep(record.body, content, len(record.body) + document.footprint(content))
         return content
 
     async def callback(self, delivery: Delivery) -> Callback | Withdrawn:
@@ -211,10 +223,12 @@ class Audience:
             return Withdrawn("client")
         if delivery.entry not in self._numbers(record):
             return Withdrawn("entry")
-        calls = self._calls(record, happening, change.seq)
-        return next((call for call in calls if call.entry == delivery.entry), Withdrawn("sight"))
+        calls = self._calls(record, happening, change.seq, delivery.entry)
+        return await anext(calls, Withdrawn("sight"))
 
-    def _calls(self, subscription: Record, happening: Happening, seq: int | None) -> Iterator[Callback]:
+    async def _calls(
+        self, subscription: Record, happening: Happening, seq: int | None, wanted: int | None = None
+    ) -> AsyncIterator[Callback]:
         """What a subscription is told of a happening today; a change has a number, a read has none."""
         who = self._subscriber(subscription)
         if who is None:
@@ -222,8 +236,10 @@ class Audience:
         entries, numbers = self._content(subscription)["objectOperations"], self._numbers(subscription)
         on_301 = faces.speaks_301(subscription.side)
         for position, told in recipients.answers(happening, who):
+            if wanted not in {None, numbers[position]}:
+                continue
             entry = entries[position]
-            body = self.body(seq, told, who.viewer, who.lens, on_301=on_301)
+            body = await self.body(seq, told, who.viewer, who.lens, on_301=on_301)
             url, token = entry["callbackUrl"], entry.get("bearerToken")
             yield Callback(subscription.id, numbers[position], who.viewer.client_id, url, token, body)
 
@@ -260,17 +276,17 @@ class Audience:
         before = len(change.before.body) if change.before else 0
         self._changes.keep(change.seq, change, len(change.record.body) + before)
 
-    def body(
+    async def body(
         self, seq: int | None, told: Told, viewer: Viewer, lens: Lens = EVERYTHING, *, on_301: bool = False
     ) -> bytes:
         """The notification's bytes, rendered once per change, operation, view and face; a read is rendered anew."""
-        if seq is None:
-            return faces.rendered(told, viewer, lens, self._now(), on_301=on_301)
-        key = (seq, str(told.operation), recipients.view_key(told.state, viewer, lens), on_301)
-        body = self._bodies.get(key)
+        key = (seq or 0, str(told.operation), recipients.view_key(told.state, viewer, lens), on_301)
+        body = self._bodies.get(key) if seq is not None else None
         if body is None:
-            body = faces.rendered(told, viewer, lens, self._now(), on_301=on_301)
-            self._bodies.keep(key, body, len(body))
+            size, now = document.heft(told.state.content), self._now()
+            body = await self._work.made(size, lambda: faces.rendered(told, viewer, lens, now, on_301=on_301))
+            if seq is not None:
+                self._bodies.keep(key, body, len(body))
         return body
 
     # --- reads -----------------------------------------------------------------------------------------------------
@@ -293,7 +309,7 @@ class Audience:
         if subscription is None or record is None:
             return []
         happening = Happening(Operation.READ, await self._state(record, self._model.seq))
-        return list(self._calls(subscription, happening, None))
+        return [call async for call in self._calls(subscription, happening, None)]
 
     # --- MQTT ------------------------------------------------------------------------------------------------------
 

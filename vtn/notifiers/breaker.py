@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 
 from vtn.notifiers.audience import Callback
-from vtn.notifiers.recent import Recent
+from vtn.recent import Recent
 from vtn.service import broken
 from vtn.service.broken import url_digest
 from vtn.storage.ports import BrokenCallback, Store

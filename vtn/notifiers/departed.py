@@ -7,11 +7,12 @@ could say who saw its events, and a VEN that listened only to that program would
 
 import dataclasses
 
+from vtn.recent import Recent
 from vtn.storage.ports import Change, Record, Store
 from vtn.wire.enumerations import ObjectType, Operation
 
 PAGE = 1000
-REMEMBERED = 1000
+REMEMBERED, REMEMBERED_BYTES = 1000, 16 * 1_048_576
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Departed:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[str, Farewell] = {}
+        self._known: Recent[str, Farewell] = Recent(REMEMBERED, REMEMBERED_BYTES)
 
     async def find(self, program_id: str, after: int) -> Farewell | None:
         """How a program went, if the log tells after a number."""
@@ -56,9 +57,8 @@ class Departed:
             after = page[-1].seq
 
     def _keep(self, farewell: Farewell) -> None:
-        if len(self._known) >= REMEMBERED:
-            self._known.pop(next(iter(self._known)))
-        self._known[farewell.program.id] = farewell
+        records = (farewell.program, *farewell.subscriptions)
+        self._known.keep(farewell.program.id, farewell, sum(len(record.body) for record in records))
 
 
 def _farewell(command: list[Change], read_after: int) -> Farewell:

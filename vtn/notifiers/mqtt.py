@@ -295,7 +295,8 @@ class MqttOutlet:
         for change in changes:
             happening = await self._audience.happening(change)
             for message in topics.messages(happening, self._audience.vens(change)):
-                waiting.append((message.topic, self._audience.body(change.seq, message.told, message.viewer)))
+                body = await self._audience.body(change.seq, message.told, message.viewer)
+                waiting.append((message.topic, body))
                 if len(waiting) >= BATCH:
                     await self._publisher.publish(waiting)
                     waiting.clear()

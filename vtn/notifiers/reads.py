@@ -18,8 +18,8 @@ from vtn.notifiers.audience import Audience, Callback
 from vtn.notifiers.breaker import Breaker
 from vtn.notifiers.callbacks import Unreached
 from vtn.notifiers.hosts import Hosts
-from vtn.notifiers.recent import Recent
 from vtn.notifiers.sending import NotCalled, Sender
+from vtn.recent import Recent
 from vtn.rules.entries import host_of
 from vtn.wire.enumerations import ObjectType
 

@@ -39,6 +39,7 @@ from vtn.notifiers.relay import Outlet, Relay, Wake, while_leading
 from vtn.notifiers.sending import Sender
 from vtn.notifiers.webhook import Webhooker, WebhookOutlet
 from vtn.scheduling import Timers
+from vtn.service.bodies import Bodies
 from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import Store
 from vtn.storage.readmodel import ReadModel
@@ -67,6 +68,7 @@ class Parts:
     clock: Clock
     chance: random.Random
     place: discovery.Place | None = None
+    bodies: Bodies = dataclasses.field(default_factory=Bodies)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,7 +102,14 @@ async def running(parts: Parts) -> AsyncIterator[Station]:
     """Start everything, for the length of a block; CannotStart when the broker is not to be had."""
     settings, wake = parts.settings, Wake()
     match = settings.protocol.match_targets
-    audience = Audience(parts.store, parts.model, parts.registry, match, now=parts.clock.now)
+    audience = Audience(
+        parts.store,
+        parts.model,
+        parts.registry,
+        match,
+        now=parts.clock.now,
+        bodies=parts.bodies,
+    )
     async with contextlib.AsyncExitStack() as stack:
         timers = await stack.enter_async_context(Timers())
         callbacks = await stack.enter_async_context(

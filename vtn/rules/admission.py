@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import pydantic
-
-from vtn.errors import MOST_FAULTS, Fault, Forbidden, Rejected
+from vtn.errors import MOST_FAULTS, Fault, FaultList, Forbidden, Rejected
+from vtn.rules import piecewise
+from vtn.rules.measures import weight
+from vtn.rules.piecewise import PIECE, Location, SchemaProblem
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.event import EventRequest
 from vtn.wire.model import NOW, NOW_LITERALS, NULL_REFUSED, SPELLS_NOW, WireModel
@@ -73,7 +74,8 @@ RULES = {
 class Strictness:
     """The switches of the readings that concern request bodies.
 
-    Of OpenADR 3.0.1 alone are `ownerless`, vens of Business Logic without a clientID, and `http_callbacks`.
+    Of OpenADR 3.0.1 alone are `ownerless`, vens of Business Logic without a clientID, and `http_callbacks`. At most
+    `most_faults` of one body are told.
     """
 
     strict_null: bool = False
@@ -81,27 +83,52 @@ class Strictness:
     allow_loopback_callbacks: bool = False
     ownerless: bool = False
     http_callbacks: bool = False
+    most_faults: int = MOST_FAULTS
 
 
 STANDARD = Strictness()
 
 
-def admit(kind: ObjectType, content: Any, *, is_bl: bool, strictness: Strictness = STANDARD) -> dict[str, Any]:
-    """The body as it may be stored; Rejected with every fault, or Forbidden for a shape of the other role."""
+def admit(
+    kind: ObjectType, content: Any, values: int | None = None, *, is_bl: bool, strictness: Strictness = STANDARD
+) -> dict[str, Any]:
+    """The body as it may be stored; Rejected with every fault, or Forbidden for a shape of the other role.
+
+    `values` is no less than how many JSON values the content holds, if somebody knows: a large one is judged by pieces.
+    """
     if not isinstance(content, dict):
         raise Rejected([Fault("$", "must be a JSON object")])
     model, not_its_own = _shape(kind, content, is_bl=is_bl, ownerless=strictness.ownerless)
     if strictness.lenient_descriptors:
         _fill_descriptors(kind, content)
     seen: dict[str, bool] = {}
-    faults = _schema_faults(model, content, seen, strict_null=strictness.strict_null)
-    if kind is ObjectType.SUBSCRIPTION and not faults:
-        faults = list(_callback_faults(content, strictness))
-    if faults:
+    large = (weight(content, PIECE) if values is None else values) > PIECE
+    problems = piecewise.problems(model, content, seen) if large else piecewise.whole(model, content, seen)
+    if problems:
+        _refuse(content, problems, strictness)
+    if kind is ObjectType.SUBSCRIPTION and (faults := list(_callback_faults(content, strictness))):
         raise Rejected(faults)
     if SPELLS_NOW in seen:
         _spell_now(content)
     return {key: value for key, value in content.items() if key not in not_its_own}
+
+
+def _refuse(content: dict[str, Any], problems: Iterable[SchemaProblem], strictness: Strictness) -> None:
+    """Rejected when there are faults; a null that may only be left out is left out instead (TR-31).
+
+    Problems are found as they are asked for, so that the fault that is one too many ends the search.
+    """
+    faults = FaultList(strictness.most_faults)
+    nulls: list[Location] = []
+    for problem in problems:
+        if problem.kind == NULL_REFUSED and not strictness.strict_null:
+            nulls.append(problem.location)
+        else:
+            faults.append(_fault(content, problem.location, problem.kind, problem.message))
+    if faults:
+        raise Rejected(faults)
+    for location in nulls:
+        _remove(content, _steps(content, location))
 
 
 def _shape(
@@ -117,28 +144,6 @@ def _shape(
     if constant != own[kind].constant:
         raise Rejected([Fault("$.objectType", f"must be {own[kind].constant} for this client")])
     return own[kind].model, own[kind].not_its_own
-
-
-def _schema_faults(
-    model: type[WireModel], content: dict[str, Any], seen: dict[str, bool], *, strict_null: bool
-) -> list[Fault]:
-    """Validate; a null that may only be left out is left out (TR-31) and the rest judged again.
-
-    `seen` takes what the wire model noticed on the way.
-    """
-    for strict in (strict_null, True):
-        try:
-            model.model_validate(content, context=seen)
-        except pydantic.ValidationError as error:
-            problems = error.errors(include_url=False, include_context=False, include_input=False)
-        else:
-            return []
-        nulls = [problem["loc"] for problem in problems if problem["type"] == NULL_REFUSED]
-        if strict or not nulls:
-            break
-        for location in nulls:
-            _remove(content, _steps(content, location))
-    return [_fault(content, problem["loc"], problem["type"], problem["msg"]) for problem in problems[:MOST_FAULTS]]
 
 
 def _steps(content: Any, location: tuple[int | str, ...]) -> list[int | str]:

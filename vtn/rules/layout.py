@@ -30,7 +30,13 @@ MOST_POSITIONS = 2**60
 FEW_LAPS = 1_000
 NO_TIME = Span()
 
-span = functools.lru_cache(maxsize=4096)(parse_duration)
+LONGEST_REMEMBERED = 64
+_remembered = functools.lru_cache(maxsize=4096)(parse_duration)
+
+
+def span(text: str) -> Span:
+    """Read a duration. One that is longer than anybody needs is not remembered: clients choose their length."""
+    return _remembered(text) if len(text) <= LONGEST_REMEMBERED else parse_duration(text)
 
 
 def plus(first: Span, second: Span) -> Span:

@@ -5,39 +5,48 @@ them here, so those are written in `service.households`. Nothing here knows of H
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from vtn.auth.tokens import Principal
-from vtn.errors import Conflict, Fault, Rejected
+from vtn.errors import Conflict, Fault, FaultList, Rejected
 from vtn.rules import privacy
 from vtn.rules.admission import admit
 from vtn.rules.compat30 import events, programs, side
 from vtn.rules.compat30 import objects as translation
-from vtn.rules.compat30.objects import Around, Inward
+from vtn.rules.compat30.objects import Inward
 from vtn.rules.compat30.side import V301, Side
 from vtn.rules.privacy import Lens, Match
 from vtn.service import objects
 from vtn.service.core import Core, Json
 from vtn.service.events import EVENTS
-from vtn.service.objects import Draft, Kind, not_found
+from vtn.service.objects import Draft, Kind, json_list, not_found
 from vtn.service.programs import PROGRAMS
-from vtn.service.reports import REPORTS, search_reports
+from vtn.service.reports import REPORTS, found_reports
 from vtn.service.resources import RESOURCES
 from vtn.service.subscriptions import SUBSCRIPTIONS, spoken_by
 from vtn.service.vens import VENS
+from vtn.service.versions import Versions
 from vtn.storage.ports import Record, ReportQuery
 from vtn.storage.readmodel import Filter
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 
+ID = re.compile(rb'\{"id":"([A-Za-z0-9_-]+)"')
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Face:
-    """What the use cases of 3.0.1 share; `ven_clients` says whose a ven is that Business Logic names on 3.0.1."""
+    """What the use cases of 3.0.1 share; `ven_clients` says whose a ven is that Business Logic names on 3.0.1.
+
+    `versions` are the objects in its words.
+    """
 
     core: Core
     ven_clients: Mapping[str, str]
+    versions: Versions = dataclasses.field(default_factory=Versions)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +66,8 @@ def face(core: Core, ven_clients: Mapping[str, str], *, http_callbacks: bool) ->
         ownerless=True,
         http_callbacks=http_callbacks,
     )
-    return Face(dataclasses.replace(core, strictness=strictness, sees_ownerless=True), ven_clients)
+    seeing = dataclasses.replace(core, strictness=strictness, sees_ownerless=True)
+    return Face(seeing, ven_clients, Versions(core.bodies.caches.versions_bytes))
 
 
 # --- how kinds differ here -----------------------------------------------------------------------------------------
@@ -121,20 +131,23 @@ def _stays(kind: ObjectType, draft: Draft) -> bool:
 
 def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults: list[Fault], at: str = "$") -> Judged:
     """A body of 3.0.1 as it may be stored. Faults are added to `faults`, then what comes back is not to be used."""
-    inward = translation.read(kind, body, is_bl=principal.is_bl)
-    found, content = list(inward.faults), {}
+    content: Json = {}
+    found: list[Fault] = []
+    inward = Inward(content)
     try:
+        inward = translation.read(kind, body, is_bl=principal.is_bl, most_faults=core.strictness.most_faults)
+        found += inward.faults
         content = admit(kind, inward.content, is_bl=principal.is_bl, strictness=core.strictness)
     except Rejected as refused:
-        known = {fault.path for fault in inward.faults}
+        known = {fault.path for fault in found}
         found += [fault for fault in refused.faults if fault.path not in known]
     faults += [Fault(f"{at}{fault.path.removeprefix('$')}", fault.rule) for fault in found]
     return Judged(_remembering(KINDS[kind], inward), content)
 
 
-def sound(core: Core, kind: ObjectType, principal: Principal, body: Any) -> Judged:
-    """The same, or Rejected with every fault."""
-    faults: list[Fault] = []
+def sound(core: Core, kind: ObjectType, principal: Principal, body: Any, _values: int = 0) -> Judged:
+    """The same, or Rejected with every fault, or as many as are told."""
+    faults = FaultList(core.strictness.most_faults)
     judged = judge(core, kind, principal, body, faults)
     if faults:
         raise Rejected(faults)
@@ -144,47 +157,62 @@ def sound(core: Core, kind: ObjectType, principal: Principal, body: Any) -> Judg
 # --- the use cases -------------------------------------------------------------------------------------------------
 
 
-async def create(face: Face, kind: ObjectType, principal: Principal, body: Any) -> bytes:
-    """Store a new object and return it."""
-    judged = sound(face.core, kind, principal, body)
-    return rendered(face, principal, await objects.added(face.core, judged.kind, principal, judged.content))
+async def create(face: Face, kind: ObjectType, principal: Principal, body: bytes) -> bytes:
+    """Store a new object and return it. `body` is the JSON text that the client sent."""
+    judged = await _sound(face, kind, principal, body)
+    record = await objects.added(face.core, judged.kind, principal, judged.content, len(body))
+    return await rendered(face, principal, record)
 
 
-async def replace(face: Face, kind: ObjectType, principal: Principal, object_id: str, body: Any) -> bytes:
+async def replace(face: Face, kind: ObjectType, principal: Principal, object_id: str, body: bytes) -> bytes:
     """Replace an object by what 3.0.1 can say of it, and return it."""
-    judged = sound(face.core, kind, principal, body)
+    judged = await _sound(face, kind, principal, body)
     _expressible(face.core, kind, object_id)
-    record = await objects.exchanged(face.core, judged.kind, principal, object_id, judged.content)
-    return rendered(face, principal, record)
+    record = await objects.exchanged(face.core, judged.kind, principal, object_id, judged.content, len(body))
+    return await rendered(face, principal, record)
+
+
+async def _sound(face: Face, kind: ObjectType, principal: Principal, body: bytes) -> Judged:
+    judge = partial(sound, face.core, kind, principal)
+    return await face.core.bodies.judged(principal.client_id, body, judge)
 
 
 async def delete(face: Face, kind: ObjectType, principal: Principal, object_id: str) -> bytes:
     """Delete an object and return what it was."""
     _expressible(face.core, kind, object_id)
-    inside = resources_of(face.core, object_id) if kind is ObjectType.VEN else None
-    return rendered(face, principal, await objects.deleted(face.core, KINDS[kind], principal, object_id), inside)
+    inside = face.core.model.resources_of(object_id) if kind is ObjectType.VEN else None
+    return await rendered(face, principal, await objects.deleted(face.core, KINDS[kind], principal, object_id), inside)
 
 
 async def read(face: Face, kind: ObjectType, principal: Principal, object_id: str) -> bytes:
     """An object as this client may read it."""
     _expressible(face.core, kind, object_id)
+    if kind is ObjectType.REPORT:
+        record = await objects.find(face.core, KINDS[kind], principal, object_id)
+        face.core.shown(kind, principal, [record.body])
+        return await rendered(face, principal, record)
     body = await objects.read(face.core, KINDS[kind], principal, object_id)
-    return document.render(_shown(face.core, kind, document.parse(body)))
+    (shown,) = await _shown(face, kind, [body])
+    return shown
 
 
-def search(face: Face, kind: ObjectType, principal: Principal, lens: Lens, narrow: Filter, wanted: str | None) -> bytes:
+async def search(
+    face: Face, kind: ObjectType, principal: Principal, lens: Lens, narrow: Filter, wanted: str | None
+) -> bytes:
     """A page of objects as a JSON list; `wanted` is the type of the targets asked for, if the client named one."""
     core = face.core
     admits = _of_type(core, kind, principal, lens, wanted) if wanted and lens.asked else None
     if kind is ObjectType.SUBSCRIPTION:
         admits = _both(_has_program, admits) if admits else _has_program
-    bodies = objects.search(core, KINDS[kind], principal, lens, dataclasses.replace(narrow, admits=admits))
-    return _listed(core, kind, bodies)
+    bodies = await objects.found(core, KINDS[kind], principal, lens, dataclasses.replace(narrow, admits=admits))
+    return json_list(await _shown(face, kind, bodies))
 
 
 async def search_all_reports(face: Face, principal: Principal, query: ReportQuery) -> bytes:
     """A page of reports as a JSON list."""
-    return _listed(face.core, ObjectType.REPORT, await search_reports(face.core, principal, query))
+    found = await found_reports(face.core, principal, query)
+    bodies = [record.body for record in found]
+    return json_list(await face.versions.of(face.core, ObjectType.REPORT, bodies, found))
 
 
 def _expressible(core: Core, kind: ObjectType, object_id: str) -> None:
@@ -210,7 +238,7 @@ def _of_type(core: Core, kind: ObjectType, principal: Principal, lens: Lens, wan
     through = lens.asked or frozenset() if whole else privacy.usable_targets(viewer, lens)
 
     def admits(record: Record) -> bool:
-        targets = through.intersection(document.parse(record.body).get("targets") or ())
+        targets = through.intersection(core.model.targets(kind, record.id))
         types = side.read(record.side).types
         return side.of_the_types(targets, wanted, types, every=lens.match is Match.ALL)
 
@@ -220,32 +248,32 @@ def _of_type(core: Core, kind: ObjectType, principal: Principal, lens: Lens, wan
 # --- showing -------------------------------------------------------------------------------------------------------
 
 
-def rendered(face: Face, principal: Principal, record: Record, inside: list[Json] | None = None) -> bytes:
+async def rendered(face: Face, principal: Principal, record: Record, inside: Sequence[Record] | None = None) -> bytes:
     """A record that this client has just written, in the words of 3.0.1; `inside` are the resources of a ven."""
-    core, kind = face.core, record.kind
-    content = document.parse(KINDS[kind].show(core, principal, record.body))
-    if kind is ObjectType.VEN and inside is None:
-        inside = resources_of(core, record.id)
-    return document.render(_translated(core, kind, content, side.read(record.side), inside))
+    body = await objects.answered(face.core, KINDS[record.kind], principal, record)
+    (shown,) = await face.versions.of(face.core, record.kind, [body], [record])
+    if record.kind is not ObjectType.VEN:
+        return shown
+    return await _housed(face, shown, face.core.model.resources_of(record.id) if inside is None else inside)
 
 
-def _listed(core: Core, kind: ObjectType, bodies: bytes) -> bytes:
-    return document.render([_shown(core, kind, content) for content in document.parse(bodies)])
+async def _shown(face: Face, kind: ObjectType, bodies: list[bytes]) -> list[bytes]:
+    """Objects out of the read model, which also holds their side data."""
+    ids = [document.glance(body)["id"] if match is None else match[1].decode() for body, match in _ids(bodies)]
+    shown = await face.versions.of(face.core, kind, bodies, [face.core.model.get(kind, one) for one in ids])
+    if kind is not ObjectType.VEN:
+        return shown
+    pairs = zip(ids, shown, strict=True)
+    return [await _housed(face, body, face.core.model.resources_of(ven_id)) for ven_id, body in pairs]
 
 
-def _shown(core: Core, kind: ObjectType, content: Json) -> Json:
-    """An object out of the read model, which also holds its side data; reports have none."""
-    record = core.model.get(kind, content["id"])
-    inside = resources_of(core, content["id"]) if kind is ObjectType.VEN else None
-    return _translated(core, kind, content, side.read(record.side if record else None), inside)
+def _ids(bodies: list[bytes]) -> Iterator[tuple[bytes, re.Match[bytes] | None]]:
+    """Every stored object begins with its id."""
+    return ((body, ID.match(body)) for body in bodies)
 
 
-def _translated(core: Core, kind: ObjectType, content: Json, remembered: Side, inside: list[Json] | None) -> Json:
-    event = core.model.get(ObjectType.EVENT, content["eventID"]) if kind is ObjectType.REPORT else None
-    around = Around(core.clock.now(), event.program_id if event else None, inside)
-    return translation.show(kind, content, remembered, around)
-
-
-def resources_of(core: Core, ven_id: str) -> list[Json]:
-    """The resources of a ven, as 3.0.1 has them inside it; whoever sees a ven sees them, for they share its owner."""
-    return [_shown(core, ObjectType.RESOURCE, document.parse(one.body)) for one in core.model.resources_of(ven_id)]
+async def _housed(face: Face, ven: bytes, inside: Sequence[Record]) -> bytes:
+    """A ven with its resources inside it, as 3.0.1 has them; whoever sees a ven sees them, for they share its owner."""
+    bodies = [record.body for record in inside]
+    resources = await face.versions.of(face.core, ObjectType.RESOURCE, bodies, inside)
+    return b'%s,"resources":%s}' % (ven[:-1], json_list(resources))

@@ -11,6 +11,7 @@ from vtn.clock import Clock
 from vtn.errors import Moved
 from vtn.rules.admission import STANDARD, Strictness
 from vtn.rules.privacy import Viewer
+from vtn.service.bodies import Bodies
 from vtn.storage.ports import Change, Command, Record, Store
 from vtn.storage.readmodel import ReadModel
 from vtn.wire import document
@@ -49,7 +50,7 @@ class Core:
     `admit_challenges` refuses to have so many of them challenged for a client.
 
     `note_read` takes what a client was shown, for those who subscribe to reads; see `shown`. `sees_ownerless` shows
-    Business Logic vens that no client owns yet.
+    Business Logic vens that no client owns yet. `bodies` reads what comes in and makes what goes out.
     """
 
     store: Store
@@ -64,6 +65,7 @@ class Core:
     sees_ownerless: bool = False
     admit_challenges: Callable[[str, Collection[str]], None] = _as_many_as_there_are
     quotas: ClientQuotas = DEFAULT_QUOTAS
+    bodies: Bodies = dataclasses.field(default_factory=Bodies)
 
     def now_text(self) -> str:
         """The present instant as objects carry it."""

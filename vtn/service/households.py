@@ -7,13 +7,14 @@ a client that keeps them at `/vens/{venID}/resources` does not mean to lose them
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from vtn.auth.tokens import Principal
-from vtn.errors import Fault, Rejected
+from vtn.errors import Fault, FaultList, Rejected
 from vtn.service import compat30, objects
 from vtn.service.compat30 import KINDS, Face, Judged
-from vtn.service.core import Json
+from vtn.service.core import Core, Json
 from vtn.service.objects import Draft, not_found
 from vtn.storage.ports import All, Create, Delete, Record, Replace
 from vtn.wire.enumerations import ObjectType
@@ -33,9 +34,9 @@ class Household:
     resources: Sequence[tuple[Any, Judged]] | None
 
 
-def _household(face: Face, principal: Principal, body: Any, ven_id: str) -> Household:
+def _household(face: Face, principal: Principal, body: Any, _values: int, *, ven_id: str) -> Household:
     """A body, judged whole; Rejected with the faults of the ven and of every resource."""
-    faults: list[Fault] = []
+    faults = FaultList(face.core.strictness.most_faults)
     ven = compat30.judge(face.core, VEN, principal, body, faults)
     given = body.get("resources") if isinstance(body, dict) else None
     if given is not None and not isinstance(given, list):
@@ -62,11 +63,18 @@ def _members(
         yield one.get("id") if isinstance(one, dict) else None, judged
 
 
-async def create(face: Face, principal: Principal, body: Any) -> bytes:
-    """Store a ven with its resources and return it."""
-    core, household, at = face.core, _household(face, principal, body, UNBORN), face.core.now_text()
+async def _judged(face: Face, principal: Principal, body: bytes, ven_id: str) -> Household:
+    judge = partial(_household, face, principal, ven_id=ven_id)
+    return await face.core.bodies.judged(principal.client_id, body, judge)
+
+
+async def create(face: Face, principal: Principal, body: bytes) -> bytes:
+    """Store a ven with its resources and return it. `body` is the JSON text that the client sent."""
+    core, household, at = face.core, await _judged(face, principal, body, UNBORN), face.core.now_text()
     content = _owned(face, principal, household.ven.content)
-    ven = objects.born(household.ven.kind, Draft(core, principal, content, None), at)
+    ven = await core.bodies.made(
+        len(body), lambda: objects.born(household.ven.kind, Draft(core, principal, content, None), at)
+    )
     members = household.resources or ()
     ordered = _in_order(face, len(members))
     births = [Create(_born(ordered, principal, ven.id, ven.client_id, one, at)) for _, one in members]
@@ -74,7 +82,7 @@ async def create(face: Face, principal: Principal, body: Any) -> bytes:
     if ven.client_id is None:
         log.warning("ven %s is nobody's: name its client in protocol.ven_clients, or by a PUT on 3.1", ven.id)
     await core.model.current(core.store)
-    return compat30.rendered(face, principal, ven)
+    return await compat30.rendered(face, principal, ven)
 
 
 def _owned(face: Face, principal: Principal, content: Json, owner: str | None = None) -> Json:
@@ -101,25 +109,32 @@ def _owner(principal: Principal, owner: str | None) -> Json:
     return {"clientID": owner} if principal.is_bl and owner is not None else {}
 
 
-async def replace(face: Face, principal: Principal, ven_id: str, body: Any) -> bytes:
+async def replace(face: Face, principal: Principal, ven_id: str, body: bytes) -> bytes:
     """Replace a ven, and its resources if it names any, and return it."""
-    core, household = face.core, _household(face, principal, body, ven_id)
+    core, household = face.core, await _judged(face, principal, body, ven_id)
 
     async def attempt() -> Record:
         at = core.now_text()
         held = await objects.find(core, KINDS[VEN], principal, ven_id)
         content = _owned(face, principal, household.ven.content, held.client_id)
         owner = content.get("clientID", held.client_id)
-        first = objects.replacement(core, household.ven.kind, principal, ven_id, content, at)
+        command = objects.replacement(core, household.ven.kind, principal, ven_id, content, at)
+        first = await objects.prepared(core, command, held, len(body))
         given = household.resources
         rest = [] if given is None else _exchange(face, principal, ven_id, owner, given, at)
         _few(rest)
+        rest = [await _prepared(core, one, len(body)) for one in rest]
         changes = await core.write(All((first, *rest)) if rest else first, principal, at)
         return next(one.record for one in changes if one.record.id == ven_id)
 
     ven = await core.judged_anew(attempt)
     await core.model.current(core.store)
-    return compat30.rendered(face, principal, ven)
+    return await compat30.rendered(face, principal, ven)
+
+
+async def _prepared(core: Core, command: Create | Replace | Delete, size_bytes: int) -> Create | Replace | Delete:
+    held = core.model.get(RESOURCE, command.id) if isinstance(command, Replace) else None
+    return await objects.prepared(core, command, held, size_bytes) if isinstance(command, Replace) and held else command
 
 
 def _exchange(
@@ -159,31 +174,34 @@ async def resource_of(face: Face, principal: Principal, ven_id: str, resource_id
     return record
 
 
-async def create_resource(face: Face, principal: Principal, ven_id: str, body: Any) -> bytes:
+async def create_resource(face: Face, principal: Principal, ven_id: str, body: bytes) -> bytes:
     """Store a new resource of a ven and return it."""
-    judged = _homed(face, principal, ven_id, body)
+    judged = await _homed(face, principal, ven_id, body)
 
     async def attempt() -> Record:
         ven = await ven_of(face, principal, ven_id)
         content = {**judged.content, **_owner(principal, ven.client_id)}
-        return await objects.added(face.core, judged.kind, principal, content)
+        return await objects.added(face.core, judged.kind, principal, content, len(body))
 
-    return compat30.rendered(face, principal, await face.core.judged_anew(attempt))
+    return await compat30.rendered(face, principal, await face.core.judged_anew(attempt))
 
 
-async def replace_resource(face: Face, principal: Principal, ven_id: str, resource_id: str, body: Any) -> bytes:
+async def replace_resource(face: Face, principal: Principal, ven_id: str, resource_id: str, body: bytes) -> bytes:
     """Replace a resource of a ven and return it."""
-    judged = _homed(face, principal, ven_id, body)
+    judged = await _homed(face, principal, ven_id, body)
 
     async def attempt() -> Record:
         ven = await ven_of(face, principal, ven_id)
         await resource_of(face, principal, ven_id, resource_id)
         content = {**judged.content, **_owner(principal, ven.client_id)}
-        return await objects.exchanged(face.core, judged.kind, principal, resource_id, content)
+        return await objects.exchanged(face.core, judged.kind, principal, resource_id, content, len(body))
 
-    return compat30.rendered(face, principal, await face.core.judged_anew(attempt))
+    return await compat30.rendered(face, principal, await face.core.judged_anew(attempt))
 
 
-def _homed(face: Face, principal: Principal, ven_id: str, body: Any) -> Judged:
-    homed = {**body, "venID": ven_id} if isinstance(body, dict) else body
-    return compat30.sound(face.core, RESOURCE, principal, homed)
+async def _homed(face: Face, principal: Principal, ven_id: str, body: bytes) -> Judged:
+    def judge(content: Any, _values: int) -> Judged:
+        homed = {**content, "venID": ven_id} if isinstance(content, dict) else content
+        return compat30.sound(face.core, RESOURCE, principal, homed)
+
+    return await face.core.bodies.judged(principal.client_id, body, judge)

@@ -7,7 +7,7 @@ and 403 came before.
 
 import dataclasses
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
 
 from vtn.auth.tokens import Principal
 from vtn.errors import NotFound
@@ -18,6 +18,7 @@ from vtn.rules.privacy import Lens
 from vtn.service.core import NO_INDEX, Core, Index, Json, new_record, revised_record
 from vtn.storage.ports import Create, Delete, Record, Replace
 from vtn.storage.readmodel import Filter
+from vtn.storage.views import ObjectView, ending
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 
@@ -92,20 +93,38 @@ def not_found(kind: ObjectType) -> NotFound:
     return NotFound(f"no {kind.value.lower()} with this id")
 
 
-async def create(core: Core, kind: Kind, principal: Principal, body: Any) -> bytes:
-    """Store a new object and return it; durable when this returns."""
-    content = admit(kind.type, body, is_bl=principal.is_bl, strictness=core.strictness)
-    return kind.show(core, principal, (await added(core, kind, principal, content)).body)
+async def create(core: Core, kind: Kind, principal: Principal, body: bytes) -> bytes:
+    """Store a new object and return it; durable when this returns. `body` is the JSON text that the client sent."""
+    content = await _admitted(core, kind, principal, body)
+    return await answered(core, kind, principal, await added(core, kind, principal, content, len(body)))
 
 
-async def added(core: Core, kind: Kind, principal: Principal, content: Json) -> Record:
-    """Store a new object of admitted content."""
+async def _admitted(core: Core, kind: Kind, principal: Principal, body: bytes) -> Json:
+    judge = partial(admit, kind.type, is_bl=principal.is_bl, strictness=core.strictness)
+    return await core.bodies.judged(principal.client_id, body, judge)
+
+
+async def _shown(core: Core, kind: Kind, principal: Principal, bodies: list[bytes]) -> list[bytes]:
+    """Stored bytes as this client may have them."""
+    if kind.show is _as_it_is:
+        return bodies
+    return await core.bodies.all_made((len(body), partial(kind.show, core, principal, body)) for body in bodies)
+
+
+async def answered(core: Core, kind: Kind, principal: Principal, record: Record) -> bytes:
+    """The answer to whoever has just written an object."""
+    (body,) = await _shown(core, kind, principal, [record.body])
+    return body
+
+
+async def added(core: Core, kind: Kind, principal: Principal, content: Json, size_bytes: int) -> Record:
+    """Store a new object of admitted content, which came in a body of so many bytes."""
 
     async def attempt() -> Record:
         draft = Draft(core, principal, content, None)
         await kind.check(draft)
         at = core.now_text()
-        record = born(kind, draft, at)
+        record = await core.bodies.made(size_bytes, lambda: born(kind, draft, at))
         await core.write(Create(record), principal, at)
         return record
 
@@ -140,26 +159,41 @@ def _owner(kind: Kind, draft: Draft) -> str | None:
     return None if draft.principal.is_bl and kind.type in NAMED_BY_BL else draft.principal.client_id
 
 
-async def replace(core: Core, kind: Kind, principal: Principal, object_id: str, body: Any) -> bytes:
+async def replace(core: Core, kind: Kind, principal: Principal, object_id: str, body: bytes) -> bytes:
     """Replace an object whole, but for the fields that this writer may not write, and return it."""
-    content = admit(kind.type, body, is_bl=principal.is_bl, strictness=core.strictness)
-    return kind.show(core, principal, (await exchanged(core, kind, principal, object_id, content)).body)
+    content = await _admitted(core, kind, principal, body)
+    return await answered(core, kind, principal, await exchanged(core, kind, principal, object_id, content, len(body)))
 
 
-async def exchanged(core: Core, kind: Kind, principal: Principal, object_id: str, content: Json) -> Record:
-    """Put admitted content in an object's place.
+async def exchanged(
+    core: Core, kind: Kind, principal: Principal, object_id: str, content: Json, size_bytes: int
+) -> Record:
+    """Put admitted content, which came in a body of so many bytes, in an object's place.
 
     What nobody owns is in sight here: a PUT of Business Logic is how it gets an owner.
     """
 
     async def attempt() -> Record:
         held = await find(dataclasses.replace(core, sees_ownerless=True), kind, principal, object_id)
-        await kind.check(Draft(core, principal, content, document.parse(held.body)))
+        before = await core.bodies.made(len(held.body), lambda: document.parse(held.body))
+        await kind.check(Draft(core, principal, content, before))
         at = core.now_text()
-        changes = await core.write(replacement(core, kind, principal, object_id, content, at), principal, at)
+        command = await prepared(core, replacement(core, kind, principal, object_id, content, at), held, size_bytes)
+        changes = await core.write(command, principal, at)
         return next(change.record for change in changes if change.record.id == object_id)
 
     return await core.judged_anew(attempt)
+
+
+async def prepared(core: Core, command: Replace, held: Record, size_bytes: int) -> Replace:
+    """A replacement that is made beforehand if it is large, for a transaction may run in the event loop.
+
+    It is made anew inside the transaction if `held` is not what stands there then.
+    """
+    if not core.bodies.is_heavy(max(size_bytes, len(held.body))):
+        return command
+    ready = await core.bodies.off.do(lambda: command.revise(held))
+    return dataclasses.replace(command, revise=lambda stored: ready if stored == held else command.revise(stored))
 
 
 def replacement(core: Core, kind: Kind, principal: Principal, object_id: str, content: Json, at: str) -> Replace:
@@ -180,7 +214,7 @@ def replacement(core: Core, kind: Kind, principal: Principal, object_id: str, co
 
 async def delete(core: Core, kind: Kind, principal: Principal, object_id: str) -> bytes:
     """Delete an object and what hangs on it, and return what it was."""
-    return kind.show(core, principal, (await deleted(core, kind, principal, object_id)).body)
+    return await answered(core, kind, principal, await deleted(core, kind, principal, object_id))
 
 
 async def deleted(core: Core, kind: Kind, principal: Principal, object_id: str) -> Record:
@@ -217,20 +251,51 @@ def _own(kind: Kind, principal: Principal, stored: Record) -> None:
 async def read(core: Core, kind: Kind, principal: Principal, object_id: str) -> bytes:
     """An object as this client may read it."""
     if kind.type is ObjectType.REPORT:
-        body: bytes | None = (await find(core, kind, principal, object_id)).body
+        body = (await find(core, kind, principal, object_id)).body
     else:
-        body = core.model.read(kind.type, object_id, core.viewer(principal))
-    if body is None:
-        raise not_found(kind.type)
+        sight = core.model.sight(kind.type, object_id, core.viewer(principal))
+        if sight is None:
+            raise not_found(kind.type)
+        (body,) = await _made(core, [sight])
     core.shown(kind.type, principal, [body])
-    return kind.show(core, principal, body)
+    (shown,) = await _shown(core, kind, principal, [body])
+    return shown
 
 
-def search(core: Core, kind: Kind, principal: Principal, lens: Lens, narrow: Filter) -> bytes:
+async def search(core: Core, kind: Kind, principal: Principal, lens: Lens, narrow: Filter) -> bytes:
     """A page of objects as a JSON list."""
-    bodies = core.model.search(kind.type, core.viewer(principal), lens, narrow)
+    return json_list(await found(core, kind, principal, lens, narrow))
+
+
+async def found(core: Core, kind: Kind, principal: Principal, lens: Lens, narrow: Filter) -> list[bytes]:
+    """A page of objects, each as this client may read it."""
+    if narrow.active_at is not None:
+        await _judge_endings(core)
+    bodies = await _made(core, core.model.sights(kind.type, core.viewer(principal), lens, narrow))
     core.shown(kind.type, principal, bodies)
-    return json_list([kind.show(core, principal, body) for body in bodies])
+    return await _shown(core, kind, principal, bodies)
+
+
+async def _made(core: Core, sights: list[ObjectView]) -> list[bytes]:
+    """The bytes of what is shown; those that have to be made are made beside the event loop when they are many."""
+    bodies = [core.model.made(sight) for sight in sights]
+    missing = [sight for sight, body in zip(sights, bodies, strict=True) if body is None]
+    if missing:
+        fresh = await core.bodies.all_made((len(sight.record.body), sight.rendered) for sight in missing)
+        for sight, body in zip(missing, fresh, strict=True):
+            core.model.keep(sight, body)
+        made = iter(fresh)
+        bodies = [next(made) if body is None else body for body in bodies]
+    return [body for body in bodies if body is not None]
+
+
+async def _judge_endings(core: Core) -> None:
+    """Find out when events are over, before `active` is judged by it: each once, and very many beside the loop."""
+    waiting = core.model.unjudged()
+    if core.bodies.is_heavy(sum(len(entry.record.body) for entry in waiting)):
+        makers = ((len(entry.record.body), partial(ending, entry.record)) for entry in waiting)
+        for entry, ends in zip(waiting, await core.bodies.all_made(makers), strict=True):
+            core.model.judged(entry, ends)
 
 
 def json_list(bodies: list[bytes]) -> bytes:

@@ -1,12 +1,13 @@
 """Reports belong to the VEN that wrote them. They are many, so they live in the database only and not in memory."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from vtn.auth.tokens import Principal
 from vtn.errors import Conflict, Forbidden
 from vtn.service.core import Core, Index, Json
 from vtn.service.objects import Draft, Kind, json_list
-from vtn.storage.ports import ReportQuery
+from vtn.storage.ports import Record, ReportQuery
 from vtn.wire.enumerations import ObjectType
 
 
@@ -27,11 +28,15 @@ def _under_its_program(core: Core, content: Json) -> Index:
 
 async def search_reports(core: Core, principal: Principal, query: ReportQuery) -> bytes:
     """A page of reports as a JSON list: a VEN's own, or all for Business Logic."""
+    return json_list([record.body for record in await found_reports(core, principal, query)])
+
+
+async def found_reports(core: Core, principal: Principal, query: ReportQuery) -> Sequence[Record]:
+    """The same page, as records."""
     owner = None if principal.is_bl else principal.client_id
     found = await core.store.reports(dataclasses.replace(query, client_id=owner))
-    bodies = [record.body for record in found]
-    core.shown(ObjectType.REPORT, principal, bodies)
-    return json_list(bodies)
+    core.shown(ObjectType.REPORT, principal, [record.body for record in found])
+    return found
 
 
 REPORTS = Kind(ObjectType.REPORT, check=_writes_what_it_may, index=_under_its_program)

@@ -5,41 +5,42 @@ no serialisation but once per version and view of an object. A reader calls `cur
 this process has applied with the number any process on this host has committed, and catches up when they differ.
 """
 
+import asyncio
 import bisect
 import dataclasses
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import count, islice
 from types import MappingProxyType
-from typing import Any
 
-from vtn.rules import privacy, timeline
+from vtn.recent import Recent
+from vtn.rules import privacy
 from vtn.rules.compat30 import side
 from vtn.rules.privacy import EVERYTHING, Lens, NamesGrant, Viewer
 from vtn.storage.ports import Change, Record, Store
-from vtn.wire import document
+from vtn.storage.views import ObjectView, View, ending, indexed, kinds_to_hear_read, subscribed_kinds
 from vtn.wire.enumerations import ObjectType, Operation
-from vtn.wire.event import Event
-from vtn.wire.interval import BEGINNING, END_OF_TIME
 
 Key = tuple[str, str]
 UNTARGETED = ""
-MOST_VIEWS = 64
+MOST_VIEWS = 100_000
+VIEWS_BYTES = 32 * 1_048_576
+TURN_BYTES = 1_048_576
 
 
 @dataclasses.dataclass(slots=True)
 class Entry:
-    """One object: its record, what it is found by, and its bytes for each view that was asked for."""
+    """One version of one object: its record, what it is found by, a number of its own, and when an event is over."""
 
     record: Record
     key: Key
     targets: tuple[str, ...]
     cut: bool
-    views: dict[frozenset[str], bytes] = dataclasses.field(default_factory=dict)
-    judged_until: datetime = BEGINNING
-    transpired: bool = False
+    kinds: frozenset[str]
+    number: int
+    ends: datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,10 +73,13 @@ class ReadModel:
         through_programs: bool = True,
         names: NamesGrant = NamesGrant.BUSINESS_LOGIC,
         named_clients: Mapping[str, str] = MappingProxyType({}),
+        views_bytes: int = VIEWS_BYTES,
     ) -> None:
         self._through_programs = through_programs
         self._names = names
         self._named_clients = named_clients
+        self._views: Recent[View, bytes] = Recent(MOST_VIEWS, views_bytes)
+        self._number = count().__next__
         self.seq = 0
         self.catalogue = 0
         self._loaded = 0
@@ -90,6 +94,7 @@ class ReadModel:
         self._resources_of_ven: dict[str, set[str]] = defaultdict(set)
         self._grants: dict[str, frozenset[str]] = {}
         self._subscribed: dict[str, int] = {}
+        self._endings: dict[str, Entry] = {}
         self.read_by: dict[str, set[str]] = {}
 
     # --- keeping current -----------------------------------------------------------------------------------------
@@ -111,7 +116,17 @@ class ReadModel:
                 return
             if changes[0].seq > self.seq + 1:
                 await self.load(store)
-            self.apply(changes)
+            await self._apply_in_turns(changes)
+
+    async def _apply_in_turns(self, changes: Sequence[Change]) -> None:
+        """Take changes; of large objects a few at a time, so that others are served between them."""
+        weight = 0
+        for change in changes:
+            self.apply((change,))
+            weight += len(change.record.body)
+            if weight >= TURN_BYTES:
+                weight = 0
+                await asyncio.sleep(0)
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Take changes in log order; what was taken already is skipped, and a gap is left for `current` to fill."""
@@ -136,18 +151,21 @@ class ReadModel:
         return self._subscribed.get(subscription_id, self._loaded)
 
     def _insert(self, record: Record) -> None:
-        content = document.parse(record.body)
+        content = indexed(record)
         targets = tuple(content.get("targets") or ())
         key = (record.created, record.id)
         cut = any(descriptor.get("targets") for descriptor in privacy.report_requests(record.kind, content))
-        self._entries[record.kind][record.id] = Entry(record, key, targets, cut)
+        entry = Entry(record, key, targets, cut, subscribed_kinds(record, content), self._number())
+        self._entries[record.kind][record.id] = entry
         bisect.insort(self._all[record.kind], key)
         for target in set(targets) or {UNTARGETED}:
             bisect.insort(self._order[record.kind][target], key)
-        if record.kind is ObjectType.EVENT and record.program_id:
-            bisect.insort(self._by_program[record.program_id], key)
+        if record.kind is ObjectType.EVENT:
+            self._endings[record.id] = entry
+            if record.program_id:
+                bisect.insort(self._by_program[record.program_id], key)
         if record.kind is ObjectType.SUBSCRIPTION:
-            for name in _kinds_to_hear_read(content):
+            for name in kinds_to_hear_read(content):
                 self.read_by.setdefault(name, set()).add(record.id)
         self._index_grants(record, present=True)
 
@@ -158,8 +176,10 @@ class ReadModel:
         _discard(self._all[kind], entry.key)
         for target in set(entry.targets) or {UNTARGETED}:
             _discard(self._order[kind][target], entry.key)
-        if kind is ObjectType.EVENT and entry.record.program_id:
-            _discard(self._by_program[entry.record.program_id], entry.key)
+        if kind is ObjectType.EVENT:
+            self._endings.pop(object_id, None)
+            if entry.record.program_id:
+                _discard(self._by_program[entry.record.program_id], entry.key)
         if kind is ObjectType.SUBSCRIPTION:
             self.read_by = {name: left for name, ids in self.read_by.items() if (left := ids - {object_id})}
         self._index_grants(entry.record, present=False)
@@ -222,6 +242,11 @@ class ReadModel:
         mine = (entries[resource_id] for resource_id in self._resources_of_ven.get(ven_id, ()))
         return [entry.record for entry in sorted(mine, key=lambda entry: entry.key)]
 
+    def targets(self, kind: ObjectType, object_id: str) -> tuple[str, ...]:
+        """The targets of an object, whole."""
+        entry = self._entries[kind].get(object_id)
+        return entry.targets if entry else ()
+
     def visible(self, kind: ObjectType, object_id: str, viewer: Viewer) -> bool:
         """Whether this client may see the object (which must exist to be seen)."""
         entry = self._entries[kind].get(object_id)
@@ -250,17 +275,49 @@ class ReadModel:
 
     def read(self, kind: ObjectType, object_id: str, viewer: Viewer) -> bytes | None:
         """An object by id as this client may read it; None when hidden or missing, which look the same (TGT-14)."""
-        entry = self._entries[kind].get(object_id)
-        if entry is None or not self._visible(entry, viewer, EVERYTHING):
-            return None
-        return self._bytes(entry, viewer, EVERYTHING)
+        sight = self.sight(kind, object_id, viewer)
+        return self.body(sight) if sight else None
 
     def search(self, kind: ObjectType, viewer: Viewer, lens: Lens, narrow: Filter) -> list[bytes]:
         """A page of what this client may read, oldest first by (created, id); privacy and filters before paging."""
+        return [self.body(sight) for sight in self.sights(kind, viewer, lens, narrow)]
+
+    def sight(self, kind: ObjectType, object_id: str, viewer: Viewer) -> ObjectView | None:
+        """The same as `read`, before its bytes are made."""
+        entry = self._entries[kind].get(object_id)
+        if entry is None or not self._visible(entry, viewer, EVERYTHING):
+            return None
+        return self._sight(entry, viewer, EVERYTHING)
+
+    def sights(self, kind: ObjectType, viewer: Viewer, lens: Lens, narrow: Filter) -> list[ObjectView]:
+        """The same as `search`, before their bytes are made."""
         entries = self._entries[kind]
         found = (entries[object_id] for _, object_id in self._candidates(kind, viewer, lens, narrow))
         kept = (e for e in found if self._visible(e, viewer, lens) and self._passes(e, narrow))
-        return [self._bytes(entry, viewer, lens) for entry in islice(kept, narrow.skip, narrow.skip + narrow.limit)]
+        page = islice(kept, narrow.skip, narrow.skip + narrow.limit)
+        return [self._sight(entry, viewer, lens) for entry in page]
+
+    def made(self, sight: ObjectView) -> bytes | None:
+        """The bytes of a view, if they need not be made any more."""
+        return sight.record.body if sight.view is None else self._views.get(sight.view)
+
+    def keep(self, sight: ObjectView, body: bytes) -> None:
+        """Remember the bytes of a view, as long as there is room."""
+        if sight.view is not None:
+            self._views.keep(sight.view, body, sight.weight(body))
+
+    @property
+    def views_bytes(self) -> int:
+        """What the remembered views weigh."""
+        return self._views.bytes
+
+    def body(self, sight: ObjectView) -> bytes:
+        """The bytes of a view, made in place when they have to be."""
+        body = self.made(sight)
+        if body is None:
+            body = sight.rendered()
+            self.keep(sight, body)
+        return body
 
     def _candidates(self, kind: ObjectType, viewer: Viewer, lens: Lens, narrow: Filter) -> Iterable[Key]:
         """The shortest ordered list of keys that is sure to hold every answer."""
@@ -298,40 +355,37 @@ class ReadModel:
             return False
         if narrow.active_at is not None and self._transpired(entry, narrow.active_at):
             return False
-        return not narrow.objects or narrow.objects <= _subscribed_kinds(record)
+        return not narrow.objects or narrow.objects <= entry.kinds
 
     def _transpired(self, entry: Entry, now: datetime) -> bool:
-        """Whether an event is over, remembered until the instant at which the answer can change."""
-        if now >= entry.judged_until:
-            event = Event.model_validate(document.parse(entry.record.body))
-            entry.transpired = timeline.transpired(event, now)
-            entry.judged_until = (
-                END_OF_TIME if entry.transpired else timeline.next_transition(event, now) or END_OF_TIME
-            )
-        return entry.transpired
+        """Whether an event is over; when that is depends on its content alone and is found out once."""
+        if entry.ends is None:
+            entry.ends = ending(entry.record)
+            self._endings.pop(entry.record.id, None)
+        return entry.ends <= now
 
-    def _bytes(self, entry: Entry, viewer: Viewer, lens: Lens) -> bytes:
-        """The object's bytes for this view, serialised once per distinct view and version of the object."""
+    def unjudged(self) -> list[Entry]:
+        """The events of which nobody has found out when they are over."""
+        return list(self._endings.values())
+
+    def judged(self, entry: Entry, ends: datetime) -> None:
+        """Remember when an event is over; if it was replaced meanwhile, that says nothing of its successor."""
+        entry.ends = ends
+        if self._endings.get(entry.record.id) is entry:
+            del self._endings[entry.record.id]
+
+    def _sight(self, entry: Entry, viewer: Viewer, lens: Lens) -> ObjectView:
+        """What of the object this viewer is shown; its bytes are made once per distinct view and version of it."""
         kind = entry.record.kind
         if kind in privacy.TARGETED and not viewer.is_bl:
             shown = privacy.shown_targets(entry.targets, viewer, lens)
             if not entry.cut and len(shown) == len(set(entry.targets)):
-                return entry.record.body
-            view_key = privacy.usable_targets(viewer, lens) if entry.cut else shown
-            return self._rendered(entry, view_key, viewer, lens)
+                return ObjectView(entry.record)
+            view = privacy.usable_targets(viewer, lens) if entry.cut else shown
+            return ObjectView(entry.record, (entry.number, view), viewer, lens)
         if kind is ObjectType.SUBSCRIPTION and entry.record.client_id != viewer.client_id:
-            return self._rendered(entry, frozenset(), viewer, lens)
-        return entry.record.body
-
-    def _rendered(self, entry: Entry, view_key: frozenset[str], viewer: Viewer, lens: Lens) -> bytes:
-        body = entry.views.get(view_key)
-        if body is None:
-            content = document.parse(entry.record.body)
-            body = document.render(privacy.view(entry.record.kind, content, viewer, lens))
-            if len(entry.views) >= MOST_VIEWS:
-                entry.views.clear()  # a client chooses its `targets`, and there are very many subsets of them
-            entry.views[view_key] = body
-        return body
+            return ObjectView(entry.record, (entry.number, frozenset()), viewer, lens)
+        return ObjectView(entry.record)
 
 
 def _discard(keys: list[Key], key: Key) -> None:
@@ -354,13 +408,3 @@ def _asked_for(targets: Sequence[str], lens: Lens) -> bool:
         return True
     wanted = lens.asked
     return wanted.issubset(targets) if lens.match is privacy.Match.ALL else not wanted.isdisjoint(targets)
-
-
-def _kinds_to_hear_read(content: dict[str, Any]) -> frozenset[str]:
-    entries = content.get("objectOperations") or ()
-    return frozenset(kind for entry in entries if Operation.READ in entry["operations"] for kind in entry["objects"])
-
-
-def _subscribed_kinds(record: Record) -> frozenset[str]:
-    content: dict[str, Any] = document.parse(record.body)
-    return frozenset(kind for entry in content["objectOperations"] for kind in entry["objects"])

@@ -8,6 +8,7 @@ Infinity are not JSON and are refused.
 import contextlib
 import json
 import math
+import sys
 from typing import Any, NoReturn, Self
 
 import orjson
@@ -15,6 +16,8 @@ import orjson
 MAX_DEPTH = 64
 CONTAINERS = (dict, list)
 INT64_DIGITS = 18
+NODE_BYTES, MEMBER_BYTES = 64, 100
+FOOTPRINT = 10  # bytes of memory for a byte of text, as objects of the standard have it
 
 
 class Digits(float):
@@ -71,6 +74,35 @@ def parse(body: bytes) -> Any:
     if b"\\u" in body:
         _refuse_half_pairs(value)
     return value
+
+
+def glance(body: bytes) -> Any:
+    """Read a text of our own whose numbers do not matter: several times as fast where they are oddly spelled."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return parse(body)
+
+
+def heft(value: Any, enough: int = 65_536) -> int:
+    """About how many bytes a value has as text, counted up to `enough` and no further."""
+    return footprint(value, enough * FOOTPRINT) // FOOTPRINT
+
+
+def footprint(value: Any, enough: int = sys.maxsize) -> int:
+    """About how many bytes of memory a parsed value takes, which can be thirty times its text; up to `enough`."""
+    total, waiting = 0, [value]
+    while waiting and total <= enough:
+        node = waiting.pop()
+        total += NODE_BYTES
+        if type(node) is dict:
+            total += len(node) * MEMBER_BYTES
+            waiting += node.values()
+        elif type(node) is list:
+            waiting += node
+        elif type(node) is str:
+            total += len(node)
+    return total
 
 
 def _refuse_half_pairs(value: Any) -> None:

@@ -1,6 +1,7 @@
 """An event: what a program asks for, when, and which reports it wants back."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import pydantic
 
@@ -25,3 +26,18 @@ class EventRequest(WireModel):
 
 class Event(Metadata, EventRequest):
     """An event as the VTN returns it."""
+
+
+INTERVALS_AT_ONCE = 250
+_several = pydantic.TypeAdapter(Many[Interval])
+
+
+def read_event(content: Mapping[str, Any]) -> Event:
+    """A stored event as a model. Many intervals are read a few at a time, so that other threads get on meanwhile."""
+    intervals = content.get("intervals") or ()
+    if len(intervals) <= INTERVALS_AT_ONCE:
+        return Event.model_validate(content)
+    event = Event.model_validate({**content, "intervals": []})
+    starts = range(0, len(intervals), INTERVALS_AT_ONCE)
+    runs = (_several.validate_python(intervals[start : start + INTERVALS_AT_ONCE]) for start in starts)
+    return event.model_copy(update={"intervals": tuple(interval for run in runs for interval in run)})

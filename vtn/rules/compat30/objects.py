@@ -5,11 +5,11 @@ gives what 3.0.1 clients know and strips what they do not.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from vtn.errors import Fault
+from vtn.errors import MOST_FAULTS, Fault, FaultList
 from vtn.rules.compat30 import events, periods, programs, targets
 from vtn.rules.compat30.side import Side, Types
 from vtn.wire.enumerations import ObjectType, Operation
@@ -47,22 +47,21 @@ class Inward:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Around:
-    """What an object's 3.0.1 form takes from elsewhere: the present, a report's program, a ven's resources."""
+    """What an object's 3.0.1 form takes from elsewhere: the present, and a report's program."""
 
     now: datetime
     program_id: str | None = None
-    resources: Sequence[Json] | None = None
 
 
 # --- in ------------------------------------------------------------------------------------------------------------
 
 
-def read(kind: ObjectType, body: Any, *, is_bl: bool) -> Inward:
-    """A request body of 3.0.1; one that is no object is left for admission to refuse."""
+def read(kind: ObjectType, body: Any, *, is_bl: bool, most_faults: int = MOST_FAULTS) -> Inward:
+    """A request body of 3.0.1; one that is no object is left for admission to refuse. Rejected at so many faults."""
     if not isinstance(body, dict):
         return Inward(body)
     types: Typing = {}
-    faults: list[Fault] = []
+    faults = FaultList(most_faults)
     own = _of_role(kind, body, faults, is_bl=is_bl) if (kind, is_bl) in CONSTANTS else body
     content = READERS[kind](own, types, faults)
     return Inward(content, types, _says_http(kind, body), tuple(faults))
@@ -161,9 +160,9 @@ def _shown_subscription(content: Json, side: Side, _around: Around) -> Json:
     return targets.with_typed({**content, "objectOperations": entries}, side.types)
 
 
-def _shown_ven(content: Json, side: Side, around: Around) -> Json:
-    typed = targets.with_typed(content, side.types)
-    return typed if around.resources is None else {**typed, "resources": list(around.resources)}
+def _shown_ven(content: Json, side: Side, _around: Around) -> Json:
+    """A ven by itself: the `resources` that 3.0.1 has inside it are objects of their own."""
+    return targets.with_typed({key: value for key, value in content.items() if key != "resources"}, side.types)
 
 
 def _shown_resource(content: Json, side: Side, _around: Around) -> Json:

@@ -17,7 +17,7 @@ from typing import Any
 from vtn.rules.compat30.periods import OPEN_END, chained, print_duration
 from vtn.rules.layout import Layout, lay_out
 from vtn.rules.timeline import PACKED
-from vtn.wire.event import Event
+from vtn.wire.event import read_event
 from vtn.wire.interval import END_OF_TIME, parse_date_time, print_date_time
 
 Json = dict[str, Any]
@@ -110,7 +110,7 @@ def unrolled(content: Mapping[str, Any]) -> Unrolled | None:
     several = 0 < sum(map(_pieces, intervals)) <= MOST_VALUES
     if not (several or content.get("duration") is not None or any(chained(intervals))):
         return None
-    event = Event.model_validate(content)
+    event = read_event(content)
     layout = lay_out(event, read_at=parse_date_time(event.modification_date_time), seed=None)
     if layout is None:
         return None

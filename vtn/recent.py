@@ -31,6 +31,11 @@ class Recent(Generic[K, V]):
         self._held[key] = (value, size)
         self.bytes += size
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._held.clear()
+        self.bytes = 0
+
     def drop(self, key: K) -> None:
         """Forget a value, if it is held."""
         held = self._held.pop(key, None)

@@ -1,0 +1,122 @@
+"""Write the tables of this folder from the code that they are about: `make docs`."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydantic
+
+from ven_adapters.config import EnrollingSettings
+from vtn.bounds import Bounds
+from vtn.config import Auth, Server, Webhooks
+
+BOUNDS = Path(__file__).with_name("bounds.md")
+COMMAND = "make docs"
+HEAD = f"""# Bounds
+
+Everything that comes from outside is bounded before work is done on it. These tables are made from the code by
+`{COMMAND}`.
+
+A request body goes through four gates, each cheaper than the next: its bytes, compressed or not (`max_body_bytes`), how
+many JSON values it holds, counted before it is parsed (`values`), how long each of its lists and texts is, looked at
+before it is validated, and its faults, which end the search when there are as many as are told (`faults`). From
+`heavy_bytes` on, all of it happens in a thread, one body at a time and one for each client, so that others are served
+meanwhile. A refused write is charged to its client (`refusals_per_minute`); who has used that up is answered 429 with
+`Retry-After` before its body is read.
+
+A cache that is full forgets its oldest entries, so a client that asks in very many ways makes the server slower for
+itself and not larger.
+"""
+ELSEWHERE = (
+    ("server", Server, ("max_body_bytes", "patience_s")),
+    ("auth", Auth, ("tokens_per_minute", "tokens_per_minute_and_address")),
+    ("webhooks", Webhooks, ("timeout_s", "attempts", "longest_retry_s", "broken_after")),
+)
+FIXED = (
+    ("vtn.wire.document", "MAX_DEPTH", "levels of lists and objects in a JSON text"),
+    ("vtn.endpoints.paging", "MAX_LIMIT", "objects of one page"),
+    ("vtn.endpoints.paging", "LONGEST_NAME", "characters of a name or target in a query"),
+    ("vtn.endpoints.oauth", "LONGEST_FORM", "bytes of a token request"),
+    ("vtn.endpoints.oauth", "MOST_FIELDS", "fields of a token request"),
+    ("vtn.endpoints.oauth", "LONGEST_FIELD", "characters of one of them"),
+    ("vtn.endpoints.oauth", "CONCURRENT_CHECKS", "secrets that are checked at a time"),
+    ("vtn.endpoints.oauth", "LONGEST_QUEUE", "token requests that wait for that; more are answered 429"),
+    ("vtn.endpoints.brokerhooks", "LONGEST_QUESTION", "bytes of a question of an external broker"),
+    ("vtn.auth.limits", "MOST_NAMES", "clients or addresses whose pace is remembered"),
+    ("vtn.auth.tokens", "MAX_TOKEN_CHARS", "characters of an access token"),
+    ("vtn.auth.issuers", "MOST_BYTES", "bytes of an external issuer's keys"),
+    ("vtn.auth.keyset", "MOST_KEYS", "keys of one external issuer"),
+    ("vtn.rules.compat30.targets", "MOST_TYPES", "types of one 3.0.1 target"),
+    ("vtn.rules.compat30.unrolling", "MOST_INTERVALS", "intervals that a loop is written out to on 3.0.1"),
+    ("vtn.rules.compat30.unrolling", "MOST_VALUES", "payloads that packed values are written out to on 3.0.1"),
+    ("vtn.service.households", "MOST_MEMBERS", "resources that one 3.0.1 write of a ven may change"),
+    ("vtn.service.subscriptions", "MOST_FAILED_CHALLENGES", "failed callbacks after which a write calls no more"),
+    ("vtn.notifiers.callbacks", "LONGEST_ECHO_BYTES", "bytes of a callback's answer to a challenge"),
+    ("vtn.storage.writer", "LARGEST_BATCH", "writes of one commit"),
+    ("vtn.client", "REMEMBERED_BYTES", "bytes of pages that an adapter remembers of its VTN"),
+    ("ven_adapters.transport.session", "MAX_ANSWER_BYTES", "bytes of an automaker's answer"),
+    ("ven_adapters.transport.webhook", "MAX_BODY_BYTES", "bytes of an automaker's webhook"),
+    ("ven_adapters.transport.pushes", "MAX_BODY_BYTES", "bytes of a push of an automaker's own backend"),
+    ("ven_adapters.transport.stream", "MAX_BODY_BYTES", "bytes of a message of an automaker's stream"),
+    ("ven_adapters.transport.intake", "REMEMBERED", "pushes that are remembered, so that none is taken twice"),
+    ("ven_adapters.enrolling.endpoints", "MAX_BODY_BYTES", "bytes of an enrolment request"),
+    ("ven_adapters.enrolling.endpoints", "MOST_CARS", "cars of one enrolment request"),
+    ("ven_adapters.enrolling.problems", "MOST_FAULTS", "faults told of one enrolment request"),
+    ("ven_adapters.ven.queue.messages", "LARGEST_BYTES", "bytes of a message between planner and executors"),
+    ("ven_adapters.transport.ocpp21.line", "REMEMBERED_CALLS", "calls of a charging point that are remembered"),
+    ("ven_adapters.transport.ocpp21.frames", "LONGEST_ID", "characters of a message's id"),
+)
+ENROLLING = ("requests_per_s",)
+
+
+def bounds() -> str:
+    """The text of `bounds.md`."""
+    return "\n".join((HEAD, "## Settings of the VTN\n", *_settings(), *_enrolling(), *_fixed()))
+
+
+def _settings() -> Iterator[str]:
+    yield from _heads("Setting")
+    for name, field in Bounds.model_fields.items():
+        section = field.get_default(call_default_factory=True)
+        yield from _rows(f"bounds.{name}", type(section), tuple(type(section).model_fields))
+    for table, section, names in ELSEWHERE:
+        yield from _rows(table, section, names)
+    yield ""
+
+
+def _enrolling() -> Iterator[str]:
+    yield "## Settings of an adapter\n"
+    yield from _heads("Setting")
+    yield from _rows("enrolling", EnrollingSettings, ENROLLING)
+    yield ""
+
+
+def _heads(first: str) -> tuple[str, str]:
+    return f"| {first} | Default | Bounds |", "|---|---|---|"
+
+
+def _rows(table: str, section: type[pydantic.BaseModel], names: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        field = section.model_fields[name]
+        if not field.description:
+            raise SystemExit(f"{table}.{name}: has no description")
+        yield f"| `{table}.{name}` | {_number(field.default)} | {field.description} |"
+
+
+def _fixed() -> Iterator[str]:
+    yield "## Not to be set\n"
+    yield from _heads("Name")
+    for module, name, words in FIXED:
+        yield f"| `{module}.{name}` | {_number(getattr(importlib.import_module(module), name))} | {words} |"
+    yield ""
+
+
+def _number(value: object) -> str:
+    whole = isinstance(value, float) and value.is_integer()
+    return f"{int(value) if whole else value:,}" if isinstance(value, (int, float)) else str(value)
+
+
+if __name__ == "__main__":
+    BOUNDS.write_text(bounds())
+    sys.stdout.write(f"{BOUNDS} is written\n")
