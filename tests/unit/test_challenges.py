@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from vtn.bounds import DeliveryBounds
+from vtn.bounds import ClientQuotas, DeliveryBounds
 from vtn.errors import Rejected, TooOften
 from vtn.service.challenges import ChallengeLimits
 from vtn.service.objects import Draft
@@ -71,7 +71,9 @@ async def test_one_subscription_calls_each_distinct_url_once_and_nobody_when_it_
         if len(asked) > 1:
             raise TooOften("too many", 1.0)
 
-    core = types.SimpleNamespace(challenge=challenge, admit_challenges=admit, viewer=lambda _principal: None)
+    core = types.SimpleNamespace(
+        quotas=ClientQuotas(), challenge=challenge, admit_challenges=admit, viewer=lambda _principal: None
+    )
     entries = [{"callbackUrl": url} for url in (*urls(2), *urls(3)) * 10]
     draft = Draft(core, types.SimpleNamespace(client_id="c1"), {"objectOperations": entries}, None)
     await SUBSCRIPTIONS.check(draft)
