@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pydantic
 
+from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock, parse_clock
 from vtn.settings import Section, load
 
@@ -41,6 +42,7 @@ class WakeSettings(Section):
     webhook_host: str = "127.0.0.1"
     webhook_port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 0
     webhook_url: str | None = None
+    listening: ConnectionBounds = ConnectionBounds()
 
 
 class ZoneSettings(Section):
@@ -79,6 +81,7 @@ class EnrollingSettings(Section):
     webhook_url: Annotated[str, pydantic.Field(pattern=r"^https?://")] | None = None
     webhook_secret: Secret | None = pydantic.Field(None, repr=False)
     requests_per_s: Annotated[float, pydantic.Field(gt=0, le=10_000)] = 100.0
+    listening: ConnectionBounds = ConnectionBounds()
     programs: dict[Name, ProgramRules] = pydantic.Field(default_factory=dict)
 
     @pydantic.model_validator(mode="after")

@@ -32,7 +32,6 @@ class Server(Section):
     gzip_from_bytes: Annotated[int, pydantic.Field(ge=0)] = 1024
     metrics: Literal["local", "everyone", "off"] = "local"
     max_body_bytes: Annotated[int, pydantic.Field(ge=1024)] = 1_048_576
-    patience_s: Annotated[float, pydantic.Field(ge=0.1)] = 30.0
     var: Path = Path("var")
     clock: str = "real"
 

@@ -21,16 +21,23 @@ Stamp = tuple[int, int, int, int] | None
 class ServerTls:
     """A listener's TLS. `context` is for the listener; CannotStart when the files cannot be used at the start.
 
-    With `client_ca`, clients may show a certificate of one of these authorities; none need to.
+    With `client_ca`, clients may show a certificate of one of these authorities, or `must` show one.
     """
 
     def __init__(
-        self, certificate: Path, private_key: Path, client_ca: Path | None = None, *, reload_s: float = 10.0
+        self,
+        certificate: Path,
+        private_key: Path,
+        client_ca: Path | None = None,
+        *,
+        reload_s: float = 10.0,
+        must: bool = False,
     ) -> None:
         self._certificate = certificate
         self._private_key = private_key
         self._client_ca = client_ca
         self._reload_s = reload_s
+        self._asked = ssl.CERT_REQUIRED if must else ssl.CERT_OPTIONAL
         self._stamps = self._look()
         self._newest = self._load()
         self.context = self._load()
@@ -75,17 +82,28 @@ class ServerTls:
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        for path in (self._certificate, self._private_key, self._client_ca):
+            if path is not None:
+                _require_readable(path)
         try:
             context.load_cert_chain(self._certificate, self._private_key, password=lambda: b"")
         except (OSError, ssl.SSLError, ValueError) as error:
             raise CannotStart(f"the certificate {self._certificate} or its key cannot be used: {error}") from None
         if self._client_ca:
-            context.verify_mode = ssl.CERT_OPTIONAL
+            context.verify_mode = self._asked
             try:
                 context.load_verify_locations(self._client_ca)
             except (OSError, ssl.SSLError) as error:
                 raise CannotStart(f"the client authorities in {self._client_ca} cannot be used: {error}") from None
         return context
+
+
+def _require_readable(path: Path) -> None:
+    """One sentence that names the file; OpenSSL names none."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise CannotStart(f"the file {path} cannot be read: {error.strerror}") from None
 
 
 def _stamp(path: Path | None) -> Stamp:

@@ -9,6 +9,7 @@ name for a choice of readings; `vehicles` (the vendor's name of a car to the ref
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -21,6 +22,7 @@ from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.cars import Pace
 from ven_adapters.transport.grants import Tokens
 from ven_adapters.transport.journal import Journal
+from ven_adapters.transport.listening import bounds_of
 from ven_adapters.transport.oauth import Client
 from ven_adapters.transport.options import clock_of, typed, wrong
 from ven_adapters.transport.pseudonyms import Pseudonyms
@@ -48,6 +50,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "webhook_secret": (str,),
     "webhook_host": (str,),
     "webhook_port": (int,),
+    "listening": (dict,),
     "monthly_usd": (int, float),
     "anywhere": (bool,),
     "homes": (dict,),
@@ -59,6 +62,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 _REQUIRED = ("url", "token_url", "client_id", "pseudonym_secret")
 
 UNAVAILABLE = 503
+FARTHEST_NORTH, FARTHEST_EAST = 90.0, 180.0
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +115,7 @@ def vendor_settings(name: str, settings: Mapping[str, Any], usual: Limits | None
         state=state,
         door=None
         if secret is None
-        else Door(secret, given.get("webhook_host", "127.0.0.1"), given.get("webhook_port", 0)),
+        else Door(secret, given.get("webhook_host", "127.0.0.1"), given.get("webhook_port", 0), bounds_of(given)),
         purse=Purse(given.get("monthly_usd"), None if state is None else state / "spent.json"),
         pace=Pace(anywhere=given.get("anywhere", False)),
         homes={ref: _place(ref, place) for ref, place in given.get("homes", {}).items()},
@@ -123,10 +127,12 @@ def vendor_settings(name: str, settings: Mapping[str, Any], usual: Limits | None
 
 def _place(ref: str, place: Any) -> tuple[float, float]:
     try:
-        latitude, longitude = place
-        return float(latitude), float(longitude)
-    except (TypeError, ValueError):
-        raise wrong(f"homes.{ref}", "must be [latitude, longitude]") from None
+        latitude, longitude = map(float, place)
+    except (TypeError, ValueError, OverflowError):
+        latitude = longitude = math.nan
+    if not (abs(latitude) <= FARTHEST_NORTH and abs(longitude) <= FARTHEST_EAST):
+        raise wrong(f"homes.{ref}", "must be [latitude, longitude], in degrees")
+    return latitude, longitude
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import binascii
 import collections
 import contextlib
 import dataclasses
-import hmac
 import json
 import logging
 import random
@@ -28,8 +27,9 @@ import pydantic
 from aiohttp import web
 
 from ven_adapters.config import WakeSettings
-from ven_adapters.transport.listening import runner_of
 from vtn.client import Client, VtnRefused, VtnUnreachable
+from vtn.listening.http import HttpOptions, listening, proven, same_secret
+from vtn.listening.sockets import ListenAddress
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.notification import Notification
 
@@ -220,20 +220,22 @@ async def find_broker(vtn: Client) -> Broker:
 async def _webhook_session(ven: Listener, settings: WakeSettings, bell: Bell) -> None:
     """Listen, answer the echo challenge, subscribe, and stay until cancelled; the subscription goes when we go."""
     bearer = secrets.token_urlsafe(24)
-    runner = runner_of(_receiver(bell, bearer))
-    await runner.setup()
     subscription: Mapping[str, Any] | None = None
-    try:
-        await web.TCPSite(runner, settings.webhook_host, settings.webhook_port).start()
-        url = settings.webhook_url or f"http://{settings.webhook_host}:{runner.addresses[0][1]}/"
-        subscription = await ven.vtn.create(ObjectType.SUBSCRIPTION, _subscription(ven.vtn.client_id, url, bearer))
-        bell.ring()
-        await asyncio.Event().wait()
-    finally:
-        if subscription is not None:
-            with contextlib.suppress(VtnRefused, VtnUnreachable):
-                await ven.vtn.delete(ObjectType.SUBSCRIPTION, str(subscription["id"]))
-        await runner.cleanup()
+    async with listening(_receiver(bell, bearer), hook_address(settings), HttpOptions(settings.listening)) as port:
+        try:
+            url = settings.webhook_url or f"http://{settings.webhook_host}:{port}/"
+            subscription = await ven.vtn.create(ObjectType.SUBSCRIPTION, _subscription(ven.vtn.client_id, url, bearer))
+            bell.ring()
+            await asyncio.Event().wait()
+        finally:
+            if subscription is not None:
+                with contextlib.suppress(VtnRefused, VtnUnreachable):
+                    await ven.vtn.delete(ObjectType.SUBSCRIPTION, str(subscription["id"]))
+
+
+def hook_address(settings: WakeSettings) -> ListenAddress:
+    """Where the VTN's webhooks are taken."""
+    return ListenAddress(settings.webhook_host, settings.webhook_port, "wake.webhook_port")
 
 
 def _subscription(client_name: str, url: str, bearer: str) -> dict[str, Any]:
@@ -251,8 +253,9 @@ def _receiver(bell: Bell, bearer: str) -> web.Application:
         return web.Response(text=request.query.get("echo", ""))
 
     async def notified(request: web.Request) -> web.Response:
-        if not hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {bearer}"):
+        if not same_secret(request.headers.get("Authorization"), f"Bearer {bearer}"):
             return web.Response(status=HTTPStatus.UNAUTHORIZED)
+        proven(request)
         bell.hear(await request.read())
         return web.Response()
 

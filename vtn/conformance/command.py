@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vtn.conformance import report, runner
 from vtn.conformance.exchange import Credentials
 from vtn.conformance.runner import CannotRun, Plan, Result, Run
+from vtn.errors import CannotStart
+from vtn.tls import ServerTls
 
 EXIT_CANNOT_RUN = 2
 EXAMPLE = (
@@ -110,15 +112,13 @@ def _client_tls(ca: Path | None, *, insecure: bool) -> ssl.SSLContext | bool:
     return context
 
 
-def _server_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+def _server_tls(certificate: Path | None, key: Path | None) -> ServerTls | None:
     if certificate is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise CannotRun(f"--receiver-certificate {certificate} or its key cannot be used: {error}") from None
-    return context
+        return ServerTls(certificate, key or certificate)
+    except CannotStart as error:
+        raise CannotRun(f"--receiver-certificate: {error}") from None
 
 
 def _run(plan: Plan, console: Console) -> Run:

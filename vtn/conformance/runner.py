@@ -17,6 +17,7 @@ from vtn.conformance.receiver import receiving
 from vtn.conformance.requirements import Level
 from vtn.errors import VtnError
 from vtn.rules.scopes import OPERATIONS
+from vtn.tls import ServerTls
 
 SHOWN_EXCHANGES = 12
 
@@ -55,7 +56,7 @@ class Plan:
     tls: ssl.SSLContext | bool = True
     receiver_url: str | None = None
     receiver_listen: str | None = None
-    receiver_tls: ssl.SSLContext | None = None
+    receiver_tls: ServerTls | None = None
     only: tuple[str, ...] = ()
 
 

@@ -15,10 +15,10 @@ from vtn.auth.tokens import Principal
 from vtn.endpoints.answers import JsonAnswer
 from vtn.endpoints.coding import held_tag
 from vtn.endpoints.door import AiohttpHandler, Caller, Hall, Handler, guarded, json_answer, read_json
-from vtn.endpoints.listening import expected
 from vtn.endpoints.memo import NEVER, AnswerMemo
 from vtn.endpoints.paging import LONGEST_NAME, QueryRules, as_filter, object_id, read_query
 from vtn.errors import Fault, Rejected
+from vtn.listening.http import expected
 from vtn.rules.compat30.operations import BASE_PATH, OPERATIONS_301
 from vtn.rules.privacy import Lens
 from vtn.service import compat30, households
