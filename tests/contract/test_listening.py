@@ -291,7 +291,7 @@ async def test_two_that_bind_the_same_port_before_either_listens_end_in_a_senten
 
 
 @on_each_loop
-async def test_when_no_files_are_left_unproven_connections_make_room(monkeypatch):
+async def test_when_no_files_are_left_unproven_connections_make_room(monkeypatch, caplog):
     """The limit on files is this process's own, so it is lowered only as far as what is open already."""
     monkeypatch.setattr(accepting, "raise_files_limit", lambda: 10_000)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -316,6 +316,7 @@ async def test_when_no_files_are_left_unproven_connections_make_room(monkeypatch
             for sock in ours:
                 sock.close()
         await stack.aclose()
+    assert "no files are left" in caplog.text
 
 
 # --- what of aiohttp is leaned on ------------------------------------------------------------------------------------

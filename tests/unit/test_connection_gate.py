@@ -15,7 +15,7 @@ SMALL = ConnectionBounds(connections=6, of_one_address=4, unproven=3, unproven_o
 class Port:
     """A gate, and who was cut off at it, oldest first."""
 
-    def __init__(self, bounds=SMALL, **more):
+    def __init__(self, bounds=SMALL, **more) -> None:
         self.gate = ConnectionGate(bounds, **more)
         self.cut = []
 

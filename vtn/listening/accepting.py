@@ -20,7 +20,8 @@ from vtn.listening.sockets import CannotListen, ListenAddress
 BACKLOG = 1024
 AT_ONCE = 64  # accepted in a row, before the loop does something else
 OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-FILES_WAIT_S = 0.1
+FILES_WAIT_S = 0.02
+ROOM_AT_ONCE = 16
 TELL_EVERY_S = 60.0
 
 log = logging.getLogger("vtn.listening")
@@ -105,7 +106,8 @@ class Acceptor:
             self._admit(connection, str(address[0]))
 
     def _wait_for_files(self, sock: socket.socket) -> None:
-        self._gate.make_room()
+        for _ in range(ROOM_AT_ONCE):
+            self._gate.make_room()
         self._loop.remove_reader(sock)
         self._loop.call_later(FILES_WAIT_S, self._accept_again, sock)
         self._tell("no files are left for new connections")
