@@ -3,7 +3,8 @@
 The `[backend]` table is handed to the automaker's file as it stands: only that file knows what its backend needs.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,6 +14,7 @@ import pydantic
 
 from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock, parse_clock
+from vtn.errors import ConfigError
 from vtn.settings import Section, load
 
 Seconds = Annotated[float, pydantic.Field(gt=0)]
@@ -256,3 +258,23 @@ def read_executor_settings(path: Path | None, environ: Mapping[str, str]) -> Exe
 def read_settings(path: Path | None, environ: Mapping[str, str]) -> AdapterSettings:
     """The adapter's settings file, overridden by VEN_ADAPTER_... variables; ConfigError says what is wrong."""
     return load(AdapterSettings, path, prefix=PREFIX, environ=environ)
+
+
+@contextlib.contextmanager
+def opening(setting: str) -> Iterator[None]:
+    """Turn the failure to open a database into a ConfigError that names its setting, and shows no password."""
+    import asyncpg
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    try:
+        yield
+    except DBAPIError as error:
+        why = str(error.orig) if error.orig is not None else type(error).__name__
+        raise ConfigError(f"{setting}: the database cannot be opened: {why}") from None
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise ConfigError(f"{setting}: the database cannot be opened: {why}") from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise ConfigError(f"{setting}: the database cannot be opened: {error}") from None
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise ConfigError(f"{setting}: is no database that can be used: {type(error).__name__}") from None

@@ -1,4 +1,4 @@
-"""The server's side of TLS: its certificate, renewed without a restart, and the client certificates that it asks for.
+"""The server's side of TLS: its certificate, renewed without a restart, and whom it asks for certificates.
 
 Every handshake shows the newest certificate that could be loaded with its key; connections that stand keep theirs. A
 file that is half written, missing, or does not match its partner changes nothing but the log. TLS 1.2 or later
@@ -84,7 +84,7 @@ class ServerTls:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         for path in (self._certificate, self._private_key, self._client_ca):
             if path is not None:
-                _require_readable(path)
+                require_readable(path)
         try:
             context.load_cert_chain(self._certificate, self._private_key, password=lambda: b"")
         except (OSError, ssl.SSLError, ValueError) as error:
@@ -98,8 +98,18 @@ class ServerTls:
         return context
 
 
-def _require_readable(path: Path) -> None:
-    """One sentence that names the file; OpenSSL names none."""
+def trusting(ca: Path | None) -> ssl.SSLContext:
+    """A client's TLS that trusts the authorities in a file besides the system's; CannotStart names a bad file."""
+    if ca is not None:
+        require_readable(ca)
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise CannotStart(f"the file {ca} holds no certificates: {error}") from None
+
+
+def require_readable(path: Path) -> None:
+    """CannotStart, in one sentence that names the file, unless it can be read; OpenSSL names none."""
     try:
         path.open("rb").close()
     except OSError as error:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from ven_adapters.config import AdapterSettings, EnrollingSettings
+from ven_adapters.config import AdapterSettings, EnrollingSettings, opening
 from ven_adapters.enrolling.book import Book
 from ven_adapters.enrolling.desk import Desk
 from ven_adapters.enrolling.endpoints import Counter, Explain, refusal
@@ -40,8 +40,9 @@ def desk_of(settings: AdapterSettings) -> Desk:
 @contextlib.asynccontextmanager
 async def opened(settings: AdapterSettings) -> AsyncIterator[Book]:
     """The enrolment store, open."""
-    book = Book(enrolling_of(settings)[1])
-    await book.open()
+    with opening("enrolling.store_url"):
+        book = Book(enrolling_of(settings)[1])
+        await book.open()
     try:
         yield book
     finally:

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ven_adapters.config import AdapterSettings
+from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import BackendError, BackendEvent, DriverChose, VehicleBackend
 from ven_adapters.enrolling.book import Book
 from ven_adapters.ven import arrivals, memory
@@ -147,7 +147,8 @@ class Agent:
     async def _open(self) -> None:
         news = await self.follower.begin()
         self._files = self._stamps()
-        await self._doors.store.open()
+        with opening("store_url"):
+            await self._doors.store.open()
         now = self._clock.now()
         remembered = await self._doors.store.load(overridden_since=now - LONGEST_OVERRIDE)
         self.garage.restore(remembered, now)

@@ -14,7 +14,6 @@ import json
 import logging
 import random
 import secrets
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -30,6 +29,7 @@ from ven_adapters.config import WakeSettings
 from vtn.client import Client, VtnRefused, VtnUnreachable
 from vtn.listening.http import HttpOptions, listening, proven, same_secret
 from vtn.listening.sockets import ListenAddress
+from vtn.tls import trusting
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.notification import Notification
 
@@ -174,7 +174,7 @@ async def _mqtt_session(ven: Listener, bell: Bell) -> None:
         password=broker.password,
         identifier=f"ven-{ven.ven_id}",
         clean_session=False,
-        tls_context=ssl.create_default_context(cafile=ven.ca) if broker.encrypted else None,
+        tls_context=trusting(ven.ca) if broker.encrypted else None,
     ) as client:
         for topic in {name for offered in topics for name in _wanted(offered)}:
             await client.subscribe(topic, qos=QOS)
