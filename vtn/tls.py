@@ -88,7 +88,9 @@ class ServerTls:
         try:
             context.load_cert_chain(self._certificate, self._private_key, password=lambda: b"")
         except (OSError, ssl.SSLError, ValueError) as error:
-            raise CannotStart(f"the certificate {self._certificate} or its key cannot be used: {error}") from None
+            raise CannotStart(
+                f"the certificate {self._certificate} or its key {self._private_key} cannot be used: {error}"
+            ) from None
         if self._client_ca:
             context.verify_mode = self._asked
             try:

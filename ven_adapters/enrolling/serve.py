@@ -42,8 +42,9 @@ async def opened(settings: AdapterSettings) -> AsyncIterator[Book]:
     """The enrolment store, open."""
     with opening("enrolling.store_url"):
         book = Book(enrolling_of(settings)[1])
-        await book.open()
     try:
+        with opening("enrolling.store_url"):
+            await book.open()
         yield book
     finally:
         await book.close()

@@ -102,6 +102,10 @@ class Account:
     def _of_queue(self) -> dict[str, Any]:
         return {} if self.queue is None else {"queue": dict(self.queue())}
 
+    def abandon(self) -> None:
+        """Let go of the file of an adapter that never began."""
+        self._lines.close()
+
     def close(
         self,
         now: datetime,

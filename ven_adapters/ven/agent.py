@@ -119,7 +119,12 @@ class Agent:
 
     async def run(self) -> None:
         """Work until `stop`. Raises Unreadable for enrolments that cannot be used, before anything is sent."""
-        await self._open()
+        try:
+            await self._open()
+        except BaseException:
+            self.account.abandon()
+            await self._doors.store.close()
+            raise
         try:
             async with asyncio.TaskGroup() as group:
                 follow_vtn = functools.partial(self._follow_vtn, group)
