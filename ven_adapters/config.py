@@ -17,7 +17,8 @@ from vtn.clock import Clock, parse_clock
 from vtn.errors import ConfigError
 from vtn.settings import Section, load
 
-Seconds = Annotated[float, pydantic.Field(gt=0)]
+Seconds = Annotated[float, pydantic.Field(gt=0, le=7 * 86_400)]
+Seed = Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1)]
 Name = Annotated[str, pydantic.Field(min_length=1, max_length=128)]
 
 PREFIX = "VEN_ADAPTER"
@@ -66,8 +67,8 @@ class ProgramRules(Section):
     regions: Patterns = ("*",)
     utilities: Patterns = ("*",)
     tariffs: Patterns = ("*",)
-    cars_per_account: Annotated[int, pydantic.Field(ge=1)] | None = None
-    most_cars: Annotated[int, pydantic.Field(ge=1)] | None = None
+    cars_per_account: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] | None = None
+    most_cars: Annotated[int, pydantic.Field(ge=1, le=100_000_000)] | None = None
 
 
 class EnrollingSettings(Section):
@@ -162,14 +163,14 @@ class AdapterSettings(Section):
     enrolling: EnrollingSettings | None = None
     zones: dict[Name, ZoneSettings] = pydantic.Field(default_factory=dict)
     wake: WakeSettings = WakeSettings()
-    smallest_group: Annotated[int, pydantic.Field(ge=1)] = 10
-    cycle_s: Annotated[float, pydantic.Field(ge=10)] = 300.0
-    margin_s: Annotated[float, pydantic.Field(ge=0)] = 1800.0
-    lead_s: Annotated[float, pydantic.Field(ge=0)] = 300.0
+    smallest_group: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 10
+    cycle_s: Annotated[float, pydantic.Field(ge=10, le=86_400)] = 300.0
+    margin_s: Annotated[float, pydantic.Field(ge=0, le=7 * 86_400)] = 1800.0
+    lead_s: Annotated[float, pydantic.Field(ge=0, le=7 * 86_400)] = 300.0
     plans_per_s: Annotated[float, pydantic.Field(gt=0, le=50)] = 4.0
-    keep_days: Annotated[float, pydantic.Field(ge=2)] = 35.0
+    keep_days: Annotated[float, pydantic.Field(ge=2, le=36_500)] = 35.0
     calls_at_once: Annotated[int, pydantic.Field(ge=1, le=1000)] = 256
-    seed: int = 0
+    seed: Seed = 0
     clock: str = "real"
     var: Path = Path("var")
     store_url: str | None = pydantic.Field(None, repr=False)
@@ -236,7 +237,7 @@ class ExecutorSettings(Section):
     oem: Name
     backend: dict[str, Any] = pydantic.Field(repr=False)
     queue: QueueSettings
-    seed: int = 0
+    seed: Seed = 0
     clock: str = "real"
 
     @pydantic.field_validator("clock")

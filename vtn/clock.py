@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 LONGEST_NAP_S = 3600.0
+MOST_SPEED = 100_000.0
+LAST_REAL_START_S = 32_503_680_000.0  # the year 3000
 
 
 class Clock(Protocol):
@@ -72,8 +74,10 @@ def parse_clock(text: str) -> Clock:
     instant = datetime.fromisoformat(start)
     if instant.tzinfo is None:
         raise ValueError(f"the clock's start needs a UTC offset: {start!r}")
-    if float(speed) <= 0:
-        raise ValueError(f"the clock's speed must be above zero: {speed!r}")
+    if not 0 < float(speed) <= MOST_SPEED:
+        raise ValueError(f"the clock's speed must be above zero and at most {MOST_SPEED:g}: {speed!r}")
+    if not 0 <= float(real_start) <= LAST_REAL_START_S:
+        raise ValueError(f"the clock's real start must be a Unix time: {real_start!r}")
     return SimulatedClock(instant.astimezone(UTC), float(real_start), float(speed))
 
 

@@ -15,7 +15,8 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SECURE_MQTT = frozenset({"mqtts", "ssl", "wss"})
 ANYWHERE, ON_THIS_MACHINE = frozenset({"https"}), frozenset({"http", "https"})
 Port = Annotated[int, pydantic.Field(ge=0, le=65535)]
-Seconds = Annotated[float, pydantic.Field(gt=0)]
+A_YEAR_S = 31_536_000
+Seconds = Annotated[float, pydantic.Field(gt=0, le=A_YEAR_S)]
 
 
 class Server(Section):
@@ -29,9 +30,9 @@ class Server(Section):
     reload_s: Seconds = 10.0
     client_ca: Path | None = None
     allow_plain_http: bool = False
-    gzip_from_bytes: Annotated[int, pydantic.Field(ge=0)] = 1024
+    gzip_from_bytes: Annotated[int, pydantic.Field(ge=0, le=1_073_741_824)] = 1024
     metrics: Literal["local", "everyone", "off"] = "local"
-    max_body_bytes: Annotated[int, pydantic.Field(ge=1024)] = 1_048_576
+    max_body_bytes: Annotated[int, pydantic.Field(ge=1024, le=1_073_741_824)] = 1_048_576
     var: Path = Path("var")
     clock: str = "real"
 
@@ -56,7 +57,7 @@ class Storage(Section):
     """Where objects are kept; without a URL, SQLite in the `var` folder."""
 
     url: str | None = None
-    log_days: Annotated[int, pydantic.Field(ge=1)] = 30
+    log_days: Annotated[int, pydantic.Field(ge=1, le=36_500)] = 30
 
 
 class Mqtt(Section):
@@ -109,7 +110,7 @@ class Webhooks(Section):
     attempts: Annotated[int, pydantic.Field(ge=1, le=50)] = 8
     first_retry_s: Seconds = 1.0
     longest_retry_s: Seconds = 300.0
-    broken_after: Annotated[int, pydantic.Field(ge=1)] = 20
+    broken_after: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 20
     allow_loopback: bool = False
     local_networks: tuple[pydantic.IPvAnyNetwork, ...] = ()
     read_notice_s: Seconds = 60.0
@@ -154,8 +155,8 @@ class Auth(Section):
     token_url: str | None = None
     issuers: tuple[Issuer, ...] = ()
     anonymous_read: bool = False
-    tokens_per_minute: Annotated[int, pydantic.Field(ge=1)] = 60
-    tokens_per_minute_and_address: Annotated[int, pydantic.Field(ge=1)] = 600
+    tokens_per_minute: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 60
+    tokens_per_minute_and_address: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 600
     certificate_clients: dict[str, str] = pydantic.Field(default_factory=dict)
 
     @pydantic.model_validator(mode="after")
