@@ -170,7 +170,7 @@ async def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
 async def test_a_certificate_that_cannot_be_used_is_a_sentence(tmp_path):
     certificate = tmp_path / "x.pem"
     certificate.write_text("not a certificate")
-    server = Server(var=tmp_path / "var", port=0, certificate=certificate, private_key=tmp_path / "no.key")
+    server = Server(var=tmp_path / "var", port=0, certificate=certificate, private_key=certificate)
     assert str(certificate) in await never(Settings(server=server, mqtt=Mqtt(mode="off")))
 
 
