@@ -29,9 +29,9 @@ A cache that is full forgets its oldest entries, so a client that asks in very m
 itself and not larger.
 """
 ELSEWHERE = (
-    ("server", Server, ("max_body_bytes", "patience_s")),
+    ("server", Server, ("max_body_bytes",)),
     ("auth", Auth, ("tokens_per_minute", "tokens_per_minute_and_address")),
-    ("webhooks", Webhooks, ("timeout_s", "attempts", "longest_retry_s", "broken_after")),
+    ("webhooks", Webhooks, ("timeout_s", "give_up_s", "attempts", "longest_retry_s", "broken_after")),
 )
 FIXED = (
     ("vtn.wire.document", "MAX_DEPTH", "levels of lists and objects in a JSON text"),
@@ -101,7 +101,13 @@ def _rows(table: str, section: type[pydantic.BaseModel], names: tuple[str, ...])
         field = section.model_fields[name]
         if not field.description:
             raise SystemExit(f"{table}.{name}: has no description")
-        yield f"| `{table}.{name}` | {_number(field.default)} | {field.description} |"
+        yield f"| `{table}.{name}` | {_number(field.default)} | {_words(field.description)} |"
+
+
+def _words(description: str) -> str:
+    """A description as a part of a table: no capital at its beginning, no stop at its end."""
+    first, rest = description[:1], description[1:].rstrip(".")
+    return f"{first.lower() if rest[:1].islower() or rest[:1] == ' ' else first}{rest}"
 
 
 def _fixed() -> Iterator[str]:

@@ -19,7 +19,7 @@ from ven_adapters.kit.command import CHECK_EXAMPLE, RECORD_EXAMPLE, check, recor
 from ven_adapters.linking.command import link
 from ven_adapters.ven.enrol_commands import app as enrol_app
 from vtn.clock import parse_clock
-from vtn.errors import CannotStart, ConfigError
+from vtn.errors import ConfigError, operators_sentence
 
 if TYPE_CHECKING:
     from ven_adapters.simulator.settings import SimulatorSettings
@@ -35,6 +35,9 @@ SHARD_HELP = (
 )
 PRESENTED_HELP = "What callers must present: a bearer token, a client secret, or (ocpp) the stations' own password."
 STATE_HELP = "All but automakers': the adapter's private folder; backend.toml and owners' grants are put there."
+WEBHOOK_PORT_HELP = "smartcar, enode: where the adapter takes webhooks."
+SEED_HELP = "Draws the fleets, the drivers and the faults."
+MOST_SEED = 2**32 - 1
 CENTRAL = "ws://127.0.0.1:9310"
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -62,8 +65,10 @@ def main() -> None:
     """Run the command line; a refusal is one sentence, not a traceback."""
     try:
         app()
-    except (ConfigError, CannotStart) as error:
-        _fail(str(error), EXIT_CONFIGURATION)
+    except Exception as error:
+        if (sentence := operators_sentence(error)) is None:
+            raise
+        _fail(sentence, EXIT_CONFIGURATION)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
@@ -153,8 +158,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     brand: Annotated[str, typer.Argument(help="bmw, ford, honda, nissan, tesla, smartcar, enode or ocpp.")],
     token: Annotated[str, typer.Option(envvar="VEN_SIMULATOR_TOKEN", help=PRESENTED_HELP)],
     cars: Annotated[int, typer.Option(min=1, max=100_000)] = 500,
-    seed: int = 7,
-    port: int = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED)] = 7,
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 0,
     clock: Annotated[str, typer.Option(help="'real' or START@REAL_START_S*SPEED.")] = "real",
     starts_at: Annotated[str | None, typer.Option(help="The first instant, RFC 3339; default now.")] = None,
     nights: Annotated[int, typer.Option(min=1, max=60)] = 7,
@@ -162,7 +167,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE, or NAME or 'all' at the field rate.")] = None,
     power: Annotated[bool, typer.Option(help="Write every car's power by the minute, too.")] = False,  # noqa: FBT002 - a switch
     state: Annotated[Path, typer.Option(help=STATE_HELP)] = Path("var/simulated"),
-    webhook_port: Annotated[int | None, typer.Option(help="smartcar, enode: where the adapter takes webhooks.")] = None,
+    webhook_port: Annotated[int | None, typer.Option(min=1, max=65_535, help=WEBHOOK_PORT_HELP)] = None,
     url: Annotated[str, typer.Option(help="ocpp: the central system that the stations connect to.")] = CENTRAL,
 ) -> None:
     """Be an automaker's backend, a public cloud or charging stations, with real car physics, drivers and faults.
@@ -175,10 +180,9 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     rates = tuple(fault or ())
     settings, shared = _simulated((brand, cars, seed, token), rates, clock, starts_at)
     settings = dataclasses.replace(settings, port=port, nights=nights, truth_dir=truth, keeps_power=power)
-    try:
-        _run(simulated(brand, settings, shared, Options(state, webhook_port, url)))
-    except OSError as error:
-        _fail(f"cannot listen on {settings.host}:{port}: {error.strerror}", EXIT_FAILED)
+    if truth is not None:
+        truth.mkdir(parents=True, exist_ok=True)
+    _run(simulated(brand, settings, shared, Options(state, webhook_port, url)))
 
 
 def _simulated(
@@ -204,7 +208,7 @@ def _simulated(
 def demo(
     cars: Annotated[int, typer.Option(min=400, max=20_000, help="Cars in all, a quarter per automaker.")] = 2000,
     speed: Annotated[float, typer.Option(min=1, max=2000, help="Simulated seconds per real second.")] = 500.0,
-    seed: Annotated[int, typer.Option(help="Draws the fleets, the drivers and the faults.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help=SEED_HELP)] = 7,
     var: Annotated[Path, typer.Option(help="Where the results go.")] = Path("var/demo"),
 ) -> None:
     """Play one July evening: a utility, a VTN, a broker, four automakers and their cars."""

@@ -3,7 +3,8 @@
 The `[backend]` table is handed to the automaker's file as it stands: only that file knows what its backend needs.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -11,10 +12,13 @@ from urllib.parse import urlsplit
 
 import pydantic
 
+from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock, parse_clock
+from vtn.errors import ConfigError
 from vtn.settings import Section, load
 
-Seconds = Annotated[float, pydantic.Field(gt=0)]
+Seconds = Annotated[float, pydantic.Field(gt=0, le=7 * 86_400)]
+Seed = Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1)]
 Name = Annotated[str, pydantic.Field(min_length=1, max_length=128)]
 
 PREFIX = "VEN_ADAPTER"
@@ -48,6 +52,7 @@ class WakeSettings(Section):
     webhook_host: str = "127.0.0.1"
     webhook_port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 0
     webhook_url: str | None = None
+    listening: ConnectionBounds = ConnectionBounds()
 
     def paced(self, clock: Clock) -> Self:
         """The same, in real seconds."""
@@ -94,8 +99,8 @@ class ProgramRules(Section):
     regions: Patterns = ("*",)
     utilities: Patterns = ("*",)
     tariffs: Patterns = ("*",)
-    cars_per_account: Annotated[int, pydantic.Field(ge=1)] | None = None
-    most_cars: Annotated[int, pydantic.Field(ge=1)] | None = None
+    cars_per_account: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] | None = None
+    most_cars: Annotated[int, pydantic.Field(ge=1, le=100_000_000)] | None = None
 
 
 class EnrollingSettings(Section):
@@ -113,6 +118,7 @@ class EnrollingSettings(Section):
     requests_per_s: float = pydantic.Field(
         100.0, gt=0, le=10_000, description="enrolment requests of one client, with as many at once"
     )
+    listening: ConnectionBounds = ConnectionBounds()
     programs: dict[Name, ProgramRules] = pydantic.Field(default_factory=dict)
 
     @pydantic.model_validator(mode="after")
@@ -194,14 +200,14 @@ class AdapterSettings(Section):
     zones: dict[Name, ZoneSettings] = pydantic.Field(default_factory=dict)
     programs: ProgramList = ()
     wake: WakeSettings = WakeSettings()
-    smallest_group: Annotated[int, pydantic.Field(ge=1)] = 10
-    cycle_s: Annotated[float, pydantic.Field(ge=10)] = 300.0
-    margin_s: Annotated[float, pydantic.Field(ge=0)] = 1800.0
-    lead_s: Annotated[float, pydantic.Field(ge=0)] = 300.0
+    smallest_group: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 10
+    cycle_s: Annotated[float, pydantic.Field(ge=10, le=86_400)] = 300.0
+    margin_s: Annotated[float, pydantic.Field(ge=0, le=7 * 86_400)] = 1800.0
+    lead_s: Annotated[float, pydantic.Field(ge=0, le=7 * 86_400)] = 300.0
     plans_per_s: Annotated[float, pydantic.Field(gt=0, le=50)] = 4.0
-    keep_days: Annotated[float, pydantic.Field(ge=2)] = 35.0
+    keep_days: Annotated[float, pydantic.Field(ge=2, le=36_500)] = 35.0
     calls_at_once: Annotated[int, pydantic.Field(ge=1, le=1000)] = 256
-    seed: int = 0
+    seed: Seed = 0
     clock: str = "real"
     var: Path = Path("var")
     store_url: str | None = pydantic.Field(None, repr=False)
@@ -268,7 +274,7 @@ class ExecutorSettings(Section):
     oem: Name
     backend: dict[str, Any] = pydantic.Field(repr=False)
     queue: QueueSettings
-    seed: int = 0
+    seed: Seed = 0
     clock: str = "real"
 
     @pydantic.field_validator("clock")
@@ -290,3 +296,23 @@ def read_executor_settings(path: Path | None, environ: Mapping[str, str]) -> Exe
 def read_settings(path: Path | None, environ: Mapping[str, str]) -> AdapterSettings:
     """The adapter's settings file, overridden by VEN_ADAPTER_... variables; ConfigError says what is wrong."""
     return load(AdapterSettings, path, prefix=PREFIX, environ=environ)
+
+
+@contextlib.contextmanager
+def opening(setting: str) -> Iterator[None]:
+    """Turn the failure to open a database into a ConfigError that names its setting, and shows no password."""
+    import asyncpg
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    try:
+        yield
+    except DBAPIError as error:
+        why = str(error.orig) if error.orig is not None else type(error).__name__
+        raise ConfigError(f"{setting}: the database cannot be opened: {why}") from None
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise ConfigError(f"{setting}: the database cannot be opened: {why}") from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise ConfigError(f"{setting}: the database cannot be opened: {error}") from None
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise ConfigError(f"{setting}: is no database that can be used: {type(error).__name__}") from None

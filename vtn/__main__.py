@@ -15,7 +15,7 @@ from rich.table import Table
 
 from vtn.config import Settings
 from vtn.conformance.command import EXAMPLE, conformance
-from vtn.errors import ConfigError, VtnError
+from vtn.errors import VtnError, operators_sentence
 from vtn.settings import load
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PREFIX = "EVTN"
-EXIT_CANNOT_START = 1
+EXIT_REFUSED = 1
 EXIT_CONFIGURATION = 2
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="An OpenADR 3 virtual top node.")
@@ -40,13 +40,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 
 
 def main() -> None:
-    """Run the command line; a refusal is one sentence, not a traceback."""
+    """Run the command line; a refusal is one sentence, not a traceback.
+
+    Exit code 2: a setting, a file, a port or the database is not as it must be; 1: what was asked for cannot be done.
+    """
     try:
         app()
-    except ConfigError as error:
-        _fail(str(error), EXIT_CONFIGURATION)
-    except VtnError as error:
-        _fail(str(error), EXIT_CANNOT_START)
+    except Exception as error:
+        if (sentence := operators_sentence(error)) is not None:
+            _fail(sentence, EXIT_CONFIGURATION)
+        if isinstance(error, VtnError):
+            _fail(str(error), EXIT_REFUSED)
+        raise
 
 
 def _fail(sentence: str, code: int) -> NoReturn:

@@ -8,10 +8,10 @@ import logging
 import os
 import random
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -27,13 +27,15 @@ from vtn.endpoints import health, metrics, requestid
 from vtn.endpoints.brokerhooks import broker_hooks
 from vtn.endpoints.door import AiohttpHandler, Hall
 from vtn.endpoints.insiders import everyone, insider
-from vtn.endpoints.listening import Runner, impatient
 from vtn.endpoints.notifiers import Notifiers
 from vtn.endpoints.paging import QueryRules
+from vtn.endpoints.problems import problem
 from vtn.endpoints.routes import BASE_PATHS, build
 from vtn.endpoints.sharing import CrossOrigin
 from vtn.errors import CannotStart, Fault, Rejected
 from vtn.ids import Ids
+from vtn.listening.http import HttpOptions, served
+from vtn.listening.sockets import ListenAddress, bound, port_of
 from vtn.notifiers import discovery, station
 from vtn.privatefiles import closed_tree
 from vtn.rules.admission import Strictness
@@ -190,7 +192,10 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     var = settings.server.var
     async with contextlib.AsyncExitStack() as stack:
         tls = _tls(settings.server)
-        sock = stack.enter_context(_bound_socket(settings.server))
+        where = ListenAddress(settings.server.host, settings.server.port, "server")
+        sockets = bound(where, settings.bounds.connections.patience_s)
+        for sock in sockets:
+            stack.enter_context(sock)
         store = await stack.enter_async_context(opened_store(settings))
         protocol = settings.protocol
         model = ReadModel(
@@ -208,7 +213,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         clock = parse_clock(settings.server.clock)
         chance = random.Random()  # noqa: S311 - jitter between retries, not a secret
         webhook_keys = WebhookKeys(var / "keys" / "webhooks.key")
-        port = sock.getsockname()[1]
+        port = port_of(sockets)
         place = discovery.place(settings, port, BASE_PATHS[0]) if settings.discovery.enabled else None
         bodies = Bodies(settings.bounds.body, settings.bounds.caches)
         stack.callback(bodies.off.close)
@@ -222,7 +227,9 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         store.on_commit = committed
         url = root_url(settings.server, port)
         app = _application(settings, _hall(settings, parts, notifying), notifying, url)
-        await _listen(stack, Runner(app, settings.server.patience_s), sock, tls)
+        options = HttpOptions(settings.bounds.connections, tls, _refused, auto_decompress=False)
+        await stack.enter_async_context(served(app, sockets, options))
+        _collect_rarely()
         if tls is None:
             log.warning("plain HTTP at %s: for this machine only, OpenADR clients elsewhere need TLS", url)
         yield url
@@ -258,7 +265,7 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
         protocol.problem_media_type,
         settings.auth,
         server.gzip_from_bytes,
-        server.patience_s,
+        settings.bounds.connections.patience_s,
         cross_origin=CrossOrigin(frozenset(server.cors_origins)),
         public_topics=settings.mqtt.mode != "off" and settings.mqtt.authentication == "ANONYMOUS",
         face301=compat30.face(core, protocol.ven_clients, http_callbacks=settings.webhooks.legacy_http),
@@ -306,31 +313,15 @@ async def _first_client(registry: Registry) -> None:
         sys.stdout.write(f"first client (shown only now)\n  clientID  {FIRST_CLIENT}\n  secret    {secret}\n")
 
 
-async def _listen(stack: contextlib.AsyncExitStack, runner: Runner, sock: socket.socket, tls: ServerTls | None) -> None:
-    """Answer on a bound socket."""
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.SockSite(runner, sock, ssl_context=tls.context if tls else None, backlog=1024).start()
-    except OSError as error:
-        raise CannotStart(f"cannot listen: {error.strerror}") from None
-    if tls:
-        await stack.enter_async_context(tls.watched())
+def _refused(status: HTTPStatus, detail: str) -> web.Response:
+    """A problem document for what is no HTTP, or failed outside of every operation."""
+    requestid.begin()
+    return problem(status, detail)
+
+
+def _collect_rarely() -> None:
+    """The search for cycles, of which there are few, took a fifth of a request."""
     gc.collect()
     gc.freeze()
     give_way()
-    gc.set_threshold(100_000, 50, 1000)  # the search for cycles, of which there are few, took a fifth of a request
-
-
-def _bound_socket(server: Server) -> socket.socket:
-    """The listening socket, or one sentence on why it is not to be had."""
-    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    impatient(sock, server.patience_s)
-    try:
-        sock.bind((server.host, server.port))
-    except OSError as error:
-        sock.close()
-        raise CannotStart(f"cannot listen on {server.host}:{server.port}: {error.strerror}") from None
-    return sock
+    gc.set_threshold(100_000, 50, 1000)

@@ -11,10 +11,11 @@ import pydantic
 from vtn.settings import Section
 
 MIB = MEBIBYTE = 1_048_576
-Count = Annotated[int, pydantic.Field(ge=1)]
+Count = Annotated[int, pydantic.Field(ge=1, le=1_000_000_000_000)]
+Connections = Annotated[int, pydantic.Field(ge=1, le=1_000_000)]
 
 
-def _count(default: int, description: str, *, least: int = 1, most: int | None = None) -> int:
+def _count(default: int, description: str, *, least: int = 1, most: int = 1_000_000_000) -> int:
     """A field that holds a whole number."""
     number: int = pydantic.Field(default, ge=least, le=most, description=description)
     return number
@@ -99,33 +100,55 @@ class DeliveryBounds(Section):
     """
 
     owed_per_subscription: int = pydantic.Field(
-        5_000, ge=1, description="deliveries that may wait for one subscription; beyond, its oldest are dead letters"
+        5_000,
+        ge=1,
+        le=1_000_000_000,
+        description="deliveries that may wait for one subscription; beyond, its oldest are dead letters",
     )
     dead_letters_per_subscription: int = pydantic.Field(
-        10_000, ge=1, description="dead letters that are kept of one subscription; beyond, its oldest are forgotten"
+        10_000,
+        ge=1,
+        le=1_000_000_000,
+        description="dead letters that are kept of one subscription; beyond, its oldest are forgotten",
     )
     calls_per_host: int = pydantic.Field(16, ge=1, le=512, description="calls to one host at the same time")
     calls_per_host_and_second: float = pydantic.Field(
-        100.0, ge=1, description="calls to one host in one second, at once or spread"
+        100.0, ge=1, le=1_000_000_000, description="calls to one host in one second, at once or spread"
     )
     challenges_per_request: int = pydantic.Field(
-        50, ge=1, description="new callback URLs in one request; each is called once before it is accepted"
+        50,
+        ge=1,
+        le=1_000_000_000,
+        description="new callback URLs in one request; each is called once before it is accepted",
     )
     challenges_per_client_and_minute: int = pydantic.Field(
-        300, ge=1, description="new callback URLs of one client, at once and again each minute; beyond, 429"
+        300,
+        ge=1,
+        le=1_000_000_000,
+        description="new callback URLs of one client, at once and again each minute; beyond, 429",
     )
     challenges_per_host_and_minute: int = pydantic.Field(
-        300, ge=1, description="new callback URLs that lead to one host, of all clients, at once and again each minute"
+        300,
+        ge=1,
+        le=1_000_000_000,
+        description="new callback URLs that lead to one host, of all clients, at once and again each minute",
     )
     sessions_per_client: int = pydantic.Field(
-        64, ge=1, description="MQTT sessions of one client at the same time; the bundled broker refuses more"
+        64,
+        ge=1,
+        le=1_000_000_000,
+        description="MQTT sessions of one client at the same time; the bundled broker refuses more",
     )
     mqtt_identifiers_per_client: int = pydantic.Field(
-        256, ge=1, description="MQTT client identifiers that belong to one client; beyond, it loses its oldest"
+        256,
+        ge=1,
+        le=1_000_000_000,
+        description="MQTT client identifiers that belong to one client; beyond, it loses its oldest",
     )
     mqtt_session_kept_s: int = pydantic.Field(
         604_800,
         ge=3_600,
+        le=1_000_000_000,
         description="for how many seconds the bundled broker keeps the session of a client that is away; for a day"
         " longer its identifier is nobody else's",
     )
@@ -139,7 +162,46 @@ class DeliveryBounds(Section):
 
 
 class ConnectionBounds(Section):
-    """Connections to a listening port: how many of one address, how long they may say nothing."""
+    """Connections to one listening port: how many of one address, how long they may say nothing.
+
+    A connection is unproven until something that came by it carried a valid credential, or its WebSocket handshake is
+    done. Unproven ones make room for newer ones, oldest first; proven ones are never closed for anybody.
+    """
+
+    connections: Connections = pydantic.Field(
+        10_000, description="Connections at once to one port; when all are proven, further ones are closed."
+    )
+    of_one_address: Connections = pydantic.Field(
+        5_000,
+        description="Of them, those of one IPv4 address or IPv6 /64 network; behind a proxy all share one: raise it.",
+    )
+    unproven: Connections = pydantic.Field(
+        4_000, description="Unproven ones at once; for one more, the oldest of the address with the most is closed."
+    )
+    unproven_of_one_address: Connections = pydantic.Field(
+        1_000, description="Unproven ones of one address at once; for one more, its oldest is closed."
+    )
+    patience_s: Annotated[float, pydantic.Field(ge=0.1, le=600)] = pydantic.Field(
+        30.0,
+        description="Seconds a TLS or WebSocket handshake, a head or a body may take, or an answer may lie untaken.",
+    )
+    idle_s: Annotated[float, pydantic.Field(ge=1, le=86_400)] = pydantic.Field(
+        620.0,
+        description="Seconds a connection is kept between requests; longer than load balancers keep theirs.",
+    )
+    head_line_bytes: Annotated[int, pydantic.Field(ge=1024, le=65_536)] = pydantic.Field(
+        8190, description="The longest request line and the longest header field."
+    )
+    head_fields: Annotated[int, pydantic.Field(ge=16, le=1024)] = pydantic.Field(
+        128, description="Header fields of one request."
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _parts_fit_into_the_whole(self) -> Self:
+        for name in ("of_one_address", "unproven", "unproven_of_one_address"):
+            if name in self.model_fields_set and getattr(self, name) > self.connections:
+                raise ValueError(f"{name} must not be above connections ({self.connections})")
+        return self
 
 
 class Bounds(Section):

@@ -16,6 +16,8 @@ from typing import Protocol
 LONGEST_NAP_S = 30.0
 PRELUDE_S, STANDS_S = 600.0, 1.0
 LOOK_S = 0.1
+MOST_SPEED = 100_000.0
+LAST_REAL_START_S = 32_503_680_000.0  # the year 3000
 
 
 class Clock(Protocol):
@@ -151,9 +153,11 @@ def parse_clock(text: str) -> Clock:
     instant = datetime.fromisoformat(start)
     if instant.tzinfo is None:
         raise ValueError(f"the clock's start needs a UTC offset: {start!r}")
-    if float(speed) <= 0:
-        raise ValueError(f"the clock's speed must be above zero: {speed!r}")
+    if not 0 < float(speed) <= MOST_SPEED:
+        raise ValueError(f"the clock's speed must be above zero and at most {MOST_SPEED:g}: {speed!r}")
     real_s, gated, gate = real_start.partition(":")
+    if not 0 <= float(real_s) <= LAST_REAL_START_S:
+        raise ValueError(f"the clock's real start must be a Unix time: {real_s!r}")
     if gated:
         return GatedClock(instant.astimezone(UTC), float(real_s), Path(gate), float(speed))
     return SimulatedClock(instant.astimezone(UTC), float(real_s), float(speed))

@@ -17,7 +17,8 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SECURE_MQTT = frozenset({"mqtts", "ssl", "wss"})
 ANYWHERE, ON_THIS_MACHINE = frozenset({"https"}), frozenset({"http", "https"})
 Port = Annotated[int, pydantic.Field(ge=0, le=65535)]
-Seconds = Annotated[float, pydantic.Field(gt=0)]
+A_YEAR_S = 31_536_000
+Seconds = Annotated[float, pydantic.Field(gt=0, le=A_YEAR_S)]
 
 
 class Server(Section):
@@ -32,15 +33,13 @@ class Server(Section):
     client_ca: Path | None = None
     allow_plain_http: bool = False
     cors_origins: tuple[str, ...] = ()
-    gzip_from_bytes: Annotated[int, pydantic.Field(ge=0)] = 1024
+    gzip_from_bytes: Annotated[int, pydantic.Field(ge=0, le=1_073_741_824)] = 1024
     metrics: Literal["local", "everyone", "off"] = "local"
     max_body_bytes: int = pydantic.Field(
         1_048_576,
         ge=1024,
+        le=1_073_741_824,
         description="bytes of one request body, as sent and when decompressed; more are answered 413",
-    )
-    patience_s: float = pydantic.Field(
-        30.0, ge=0.1, description="seconds that a request's head or body may take, or an answer may lie untaken"
     )
     var: Path = Path("var")
     clock: str = "real"
@@ -74,9 +73,9 @@ class Storage(Section):
     """Where objects are kept; without a URL, SQLite in the `var` folder."""
 
     url: str | None = None
-    log_days: Annotated[int, pydantic.Field(ge=1)] = 30
+    log_days: Annotated[int, pydantic.Field(ge=1, le=36_500)] = 30
     prune_at: time = time(3, 0)
-    archive_days: Annotated[int, pydantic.Field(ge=1)] = 1095
+    archive_days: Annotated[int, pydantic.Field(ge=1, le=36_500)] = 1095
     lease_s: Annotated[float, pydantic.Field(ge=2, le=300)] = 10.0
 
 
@@ -136,7 +135,10 @@ class Webhooks(Section):
     first_retry_s: Seconds = 1.0
     longest_retry_s: float = pydantic.Field(300.0, gt=0, le=86_400, description="seconds between two tries")
     broken_after: int = pydantic.Field(
-        20, ge=1, description="failures in a row after which a callback that is given up is not called any more"
+        20,
+        ge=1,
+        le=1_000_000,
+        description="failures in a row after which a callback that is given up is not called any more",
     )
     allow_loopback: bool = False
     local_networks: tuple[pydantic.IPvAnyNetwork, ...] = ()
@@ -182,8 +184,10 @@ class Auth(Section):
     token_url: str | None = None
     issuers: tuple[Issuer, ...] = ()
     anonymous_read: bool = False
-    tokens_per_minute: int = pydantic.Field(60, ge=1, description="token requests of one client at once and a minute")
-    tokens_per_minute_and_address: int = pydantic.Field(600, ge=1, description="the same of one address")
+    tokens_per_minute: int = pydantic.Field(
+        60, ge=1, le=1_000_000, description="token requests of one client at once and a minute"
+    )
+    tokens_per_minute_and_address: int = pydantic.Field(600, ge=1, le=1_000_000, description="the same of one address")
     certificate_clients: dict[str, str] = pydantic.Field(default_factory=dict)
 
     @pydantic.model_validator(mode="after")

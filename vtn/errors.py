@@ -101,3 +101,17 @@ class ConfigError(VtnError):
 
 class CannotStart(VtnError):
     """A start that failed for a reason the operator can mend, in one sentence."""
+
+
+def operators_sentence(error: BaseException) -> str | None:
+    """What a command says of a failure that its operator can mend; None for a defect of ours.
+
+    That is a wrong setting, a start that failed, or a file that the system would not give; of several, the first.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, (ConfigError, CannotStart)):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return None

@@ -20,7 +20,18 @@ M = TypeVar("M", bound=pydantic.BaseModel)
 class Section(pydantic.BaseModel):
     """The base of every group of settings: frozen, and closed to unknown keys."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+def require_writable(*paths: Path | None) -> None:
+    """Whether files can be written, before the work whose results they get; ConfigError names the first that cannot."""
+    for path in paths:
+        if path is not None:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.open("ab").close()
+            except OSError as error:
+                raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def load(model: type[M], path: Path | None, *, prefix: str, environ: Mapping[str, str]) -> M:

@@ -1,4 +1,4 @@
-"""The server's side of TLS: its certificate, renewed without a restart, and the client certificates that it asks for.
+"""The server's side of TLS: its certificate, renewed without a restart, and whom it asks for certificates.
 
 Every handshake shows the newest certificate that could be loaded with its key; connections that stand keep theirs. A
 file that is half written, missing, or does not match its partner changes nothing but the log. TLS 1.2 or later
@@ -21,16 +21,23 @@ Stamp = tuple[int, int, int, int] | None
 class ServerTls:
     """A listener's TLS. `context` is for the listener; CannotStart when the files cannot be used at the start.
 
-    With `client_ca`, clients may show a certificate of one of these authorities; none need to.
+    With `client_ca`, clients may show a certificate of one of these authorities, or `must` show one.
     """
 
     def __init__(
-        self, certificate: Path, private_key: Path, client_ca: Path | None = None, *, reload_s: float = 10.0
+        self,
+        certificate: Path,
+        private_key: Path,
+        client_ca: Path | None = None,
+        *,
+        reload_s: float = 10.0,
+        must: bool = False,
     ) -> None:
         self._certificate = certificate
         self._private_key = private_key
         self._client_ca = client_ca
         self._reload_s = reload_s
+        self._asked = ssl.CERT_REQUIRED if must else ssl.CERT_OPTIONAL
         self._stamps = self._look()
         self._newest = self._load()
         self.context = self._load()
@@ -75,17 +82,40 @@ class ServerTls:
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        for path in (self._certificate, self._private_key, self._client_ca):
+            if path is not None:
+                require_readable(path)
         try:
             context.load_cert_chain(self._certificate, self._private_key, password=lambda: b"")
         except (OSError, ssl.SSLError, ValueError) as error:
-            raise CannotStart(f"the certificate {self._certificate} or its key cannot be used: {error}") from None
+            raise CannotStart(
+                f"the certificate {self._certificate} or its key {self._private_key} cannot be used: {error}"
+            ) from None
         if self._client_ca:
-            context.verify_mode = ssl.CERT_OPTIONAL
+            context.verify_mode = self._asked
             try:
                 context.load_verify_locations(self._client_ca)
             except (OSError, ssl.SSLError) as error:
                 raise CannotStart(f"the client authorities in {self._client_ca} cannot be used: {error}") from None
         return context
+
+
+def trusting(ca: Path | None) -> ssl.SSLContext:
+    """A client's TLS that trusts the authorities in a file besides the system's; CannotStart names a bad file."""
+    if ca is not None:
+        require_readable(ca)
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise CannotStart(f"the file {ca} holds no certificates: {error}") from None
+
+
+def require_readable(path: Path) -> None:
+    """CannotStart, in one sentence that names the file, unless it can be read; OpenSSL names none."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise CannotStart(f"the file {path} cannot be read: {error.strerror}") from None
 
 
 def _stamp(path: Path | None) -> Stamp:

@@ -502,7 +502,7 @@ async def test_a_station_that_is_not_ours_stays_out(given):
 async def test_no_more_stations_than_the_limit_are_connected():
     both = {"CP-1": {"password": "a-password-of-16+"}, "CP-2": {"password": "a-password-of-16+"}}
     async with (
-        central(stations=both, connections=1) as rig,
+        central(stations=both, listening={"connections": 1}) as rig,
         station(rig.url, rig.clock) as first,
     ):
         await first.heard("online")

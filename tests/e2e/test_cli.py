@@ -131,19 +131,19 @@ def test_the_example_file_is_every_setting_at_its_default(tmp_path):
 
 def test_a_taken_port_is_a_sentence(tmp_path, taken_port):
     done = run_cli("serve", var=tmp_path, settings={**QUIET_START, "server.port": str(taken_port)})
-    assert f"127.0.0.1:{taken_port}" in refused(done, 1)
+    assert f"127.0.0.1:{taken_port}" in refused(done, 2)
 
 
 def test_a_taken_broker_port_is_a_sentence(tmp_path, taken_port):
     settings = {**QUIET_START, "mqtt.mode": "bundled", "mqtt.port": str(taken_port)}
     done = run_cli("serve", var=tmp_path, settings=settings)
-    assert str(taken_port) in refused(done, 1)
+    assert str(taken_port) in refused(done, 2)
 
 
 def test_a_database_out_of_reach_is_a_sentence_without_its_password(tmp_path, free_port):
     url = f"postgresql://evtn:s3cret@127.0.0.1:{free_port}/evtn"
     done = run_cli("serve", var=tmp_path, settings={**QUIET_START, "storage.url": url})
-    assert f"127.0.0.1:{free_port}" in refused(done, 1)
+    assert f"127.0.0.1:{free_port}" in refused(done, 2)
     assert "s3cret" not in done.stderr
 
 
@@ -170,7 +170,7 @@ async def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
 async def test_a_certificate_that_cannot_be_used_is_a_sentence(tmp_path):
     certificate = tmp_path / "x.pem"
     certificate.write_text("not a certificate")
-    server = Server(var=tmp_path / "var", port=0, certificate=certificate, private_key=tmp_path / "no.key")
+    server = Server(var=tmp_path / "var", port=0, certificate=certificate, private_key=certificate)
     assert str(certificate) in await never(Settings(server=server, mqtt=Mqtt(mode="off")))
 
 

@@ -186,7 +186,7 @@ def test_wrong_credentials_for_an_external_broker_are_said_in_one_sentence(templ
     with ExternalBroker(tmp_path / "broker", knowing(tmp_path / "broker", evtn=OWN_PASSWORD)) as broker:
         settings = {**EXTERNAL, "mqtt.url": broker.url, "server.port": "0", "mqtt.password": "wrong"}
         done = run_cli("serve", var=tmp_path / "var", settings=settings)
-    assert done.returncode == 1
+    assert done.returncode == 2
     complaint = done.stderr.strip().splitlines()[-1]
     assert f"127.0.0.1:{broker.port} refuses mqtt.username and mqtt.password" in complaint
     assert "Traceback" not in done.stderr
@@ -198,7 +198,7 @@ def test_an_external_broker_that_is_not_there_is_said_in_one_sentence(tmp_path):
     for settings in (EXTERNAL, HOOKED):
         chosen = {**settings, "mqtt.url": f"mqtt://{HOST}:{port}", "server.port": "0"}
         done = run_cli("serve", var=tmp_path / "var", settings=chosen)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert f"the MQTT broker at {HOST}:{port} cannot be used" in done.stderr.strip().splitlines()[-1]
 
 

@@ -61,6 +61,6 @@ def test_a_taken_port_is_one_sentence():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         code, _, complaint = said("simulate", "bmw", "--cars", "1", "--port", str(taken.getsockname()[1]))
-    assert code == 1
+    assert code == 2
     assert "cannot listen on 127.0.0.1" in complaint
     assert "Traceback" not in complaint

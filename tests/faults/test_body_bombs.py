@@ -50,7 +50,7 @@ TOO_LARGE = {
 def vtn(tmp_path_factory):
     var = tmp_path_factory.mktemp("bombs") / "var"
     secrets = {"bl": add_client(var, "bl", "BL")}
-    with Vtn(var, {"server.patience_s": str(PATIENCE_S)}, secrets) as server:
+    with Vtn(var, {"bounds.connections.patience_s": str(PATIENCE_S)}, secrets) as server:
         yield server
 
 

@@ -1,14 +1,16 @@
 """What a backend says of a car or a person is blotted out of its refusals before anybody can log them."""
 
 import asyncio
+import logging
 
 import orjson
 import pytest
 from aiohttp import web
 
 from ven_adapters.transport.discretion import MOST_CHARACTERS, discreet
-from ven_adapters.transport.listening import runner_of
 from ven_adapters.transport.problems import parse_problem
+from vtn.listening.http import listening
+from vtn.listening.sockets import ListenAddress
 
 
 @pytest.mark.parametrize(
@@ -39,15 +41,11 @@ def test_a_problem_document_is_told_discreetly():
 
 
 async def test_what_is_no_http_leaves_none_of_its_bytes_in_a_log(caplog):
-    running = runner_of(web.Application())
-    await running.setup()
-    await web.TCPSite(running, "127.0.0.1", 0).start()
-    try:
-        reader, writer = await asyncio.open_connection(*running.addresses[0])
+    caplog.set_level(logging.INFO)
+    async with listening(web.Application(), ListenAddress("127.0.0.1", 0)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer hush\r\n\r\n")
         await asyncio.wait_for(reader.read(), 20)
         writer.close()
-    finally:
-        await running.cleanup()
     assert "no HTTP" in caplog.text
     assert "hush" not in caplog.text

@@ -31,6 +31,7 @@ from ven_adapters.enrolling.problems import Refused, unknown_car
 from ven_adapters.enrolling.tables import AnsweredRow
 from ven_adapters.transport import precedence, signatures
 from vtn.clock import Clock
+from vtn.listening.http import proven
 
 MAX_BODY_BYTES = 64 * 1024
 MOST_CARS = 500
@@ -92,6 +93,7 @@ class Counter:
             name = await self._book.key_name(key) if scheme.lower() == "bearer" and key else None
             if name is None:
                 raise Refused(HTTPStatus.UNAUTHORIZED, "a bearer key of this adapter is required")
+            proven(request)
             self._pace.pay(f"app/{name}", datetime.now(UTC))
             request[APP] = name
         return await handler(request)
@@ -208,6 +210,7 @@ class Counter:
         wrong = signatures.verify(self._app_secret, stamp, signature, raw, now_s=real_now_s)
         if wrong is not None:
             raise Refused(HTTPStatus.UNAUTHORIZED, wrong)
+        proven(request)
         self._pace.pay("webhook", datetime.now(UTC))
         told: Told = parse(Told, raw)
         once = Once(f"webhook/{told.event_id}", digest(raw), int(real_now_s))
@@ -230,6 +233,11 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
     except (SQLAlchemyError, OSError) as error:
         _log.warning("the enrolment store is out of reach: %s", type(error).__name__)
         return _problem(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the store is out of reach; try again"))
+
+
+def refusal(status: HTTPStatus, detail: str) -> web.Response:
+    """The same for what reaches no handler."""
+    return _problem(Refused(status, detail))
 
 
 def _problem(error: Refused) -> web.Response:

@@ -4,21 +4,21 @@ import asyncio
 import contextlib
 import logging
 import signal
-import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
-from aiohttp import web
-
-from ven_adapters.config import AdapterSettings, EnrollingSettings
+from ven_adapters.config import AdapterSettings, EnrollingSettings, opening
 from ven_adapters.enrolling.book import Book
 from ven_adapters.enrolling.desk import Desk
-from ven_adapters.enrolling.endpoints import Counter, Explain
+from ven_adapters.enrolling.endpoints import Counter, Explain, refusal
 from ven_adapters.enrolling.judging import Judged, judge_again
 from ven_adapters.enrolling.outbound import tell
-from ven_adapters.transport.listening import runner_of
 from vtn.clock import Clock
-from vtn.errors import ConfigError
+from vtn.errors import CannotStart, ConfigError
+from vtn.listening.http import HttpOptions, served
+from vtn.listening.sockets import ListenAddress, bound, port_of
+from vtn.tls import ServerTls
 
 _log = logging.getLogger(__name__)
 READY = "enrolment is ready at "
@@ -40,9 +40,11 @@ def desk_of(settings: AdapterSettings) -> Desk:
 @contextlib.asynccontextmanager
 async def opened(settings: AdapterSettings) -> AsyncIterator[Book]:
     """The enrolment store, open."""
-    book = Book(enrolling_of(settings)[1])
-    await book.open()
+    with opening("enrolling.store_url"):
+        book = Book(enrolling_of(settings)[1])
     try:
+        with opening("enrolling.store_url"):
+            await book.open()
         yield book
     finally:
         await book.close()
@@ -64,31 +66,43 @@ def _tell(done: Judged | None) -> None:
 async def running(settings: AdapterSettings, clock: Clock, explain: Explain | None = None) -> AsyncIterator[str]:
     """The API, listening; yields its address. `explain` tells why a car did what it did."""
     enrolling, _ = enrolling_of(settings)
-    async with opened(settings) as book, asyncio.TaskGroup() as group:
+    tls = _tls(enrolling)
+    async with contextlib.AsyncExitStack() as stack:
+        sockets = bound(ListenAddress(enrolling.host, enrolling.port, "enrolling.port"), enrolling.listening.patience_s)
+        for sock in sockets:
+            stack.enter_context(sock)
+        port = port_of(sockets)
+        book = await stack.enter_async_context(opened(settings))
         desk = desk_of(settings)
         _tell(await judged(book, desk, clock))
         counter = Counter(book, desk, clock, enrolling, explain)
-        runner = runner_of(counter.application())
-        await runner.setup()
-        tasks = []
         if enrolling.webhook_url is not None and enrolling.webhook_secret is not None:
-            tasks = [group.create_task(tell(book, enrolling.webhook_url, enrolling.webhook_secret, counter.changed))]
+            telling = tell(book, enrolling.webhook_url, enrolling.webhook_secret, counter.changed)
+            await stack.enter_async_context(_beside(telling))
+        await stack.enter_async_context(
+            served(counter.application(), sockets, HttpOptions(enrolling.listening, tls, refusal))
+        )
+        yield f"{'http' if tls is None else 'https'}://{enrolling.host}:{port}"
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Have something run beside a block; when it fails, so does the block."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
         try:
-            await web.TCPSite(runner, enrolling.host, enrolling.port, ssl_context=_tls(enrolling)).start()
-            scheme = "http" if enrolling.certificate is None else "https"
-            yield f"{scheme}://{enrolling.host}:{runner.addresses[0][1]}"
+            yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await runner.cleanup()
+            task.cancel()
 
 
-def _tls(enrolling: EnrollingSettings) -> ssl.SSLContext | None:
-    if enrolling.certificate is None:
+def _tls(enrolling: EnrollingSettings) -> ServerTls | None:
+    if enrolling.certificate is None or enrolling.key is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(enrolling.certificate, enrolling.key)
-    return context
+    try:
+        return ServerTls(enrolling.certificate, enrolling.key)
+    except CannotStart as error:
+        raise ConfigError(f"enrolling.certificate: {error}") from None
 
 
 async def serve(settings: AdapterSettings, clock: Clock, explain: Explain | None = None) -> None:

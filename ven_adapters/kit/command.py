@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vtn.errors import VtnError
+from vtn.settings import require_writable
 
 if TYPE_CHECKING:
     from ven_adapters.kit.runner import Plan, Result, Run
@@ -38,7 +39,7 @@ def check(  # noqa: PLR0913 - a command line has as many options as it has
     html: Annotated[Path | None, typer.Option(help="Write the scorecard as one HTML page here.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the scorecard as JSON here.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the simulated cars.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Draws the simulated cars.")] = 7,
     listed: Annotated[bool, typer.Option("--list", help="List the checks and stop.")] = False,
 ) -> None:
     """Judge an automaker's adapter: reads, V1G, V2G, the 26 field faults, budgets, leaks.
@@ -57,6 +58,7 @@ def check(  # noqa: PLR0913 - a command line has as many options as it has
         return
     try:
         plan = _plan(_required(name), _given(backend, token, config), tuple(only or ()), seed)
+        require_writable(html, json, junit)
         run = _judged(plan, len(every(plan.only)))
     except (VtnError, LookupError) as error:
         _cannot(str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error))
@@ -87,6 +89,7 @@ def record(  # noqa: PLR0913 - a command line has as many options as it has
 
     try:
         plan = _plan(name, _given(backend, token, config), (), 7)
+        out.mkdir(parents=True, exist_ok=True)
         done = asyncio.run(record_answers(Take(plan, out, frozenset(keep or ()), commands=commands)))
     except (VtnError, LookupError) as error:
         _cannot(str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error))
@@ -129,8 +132,10 @@ def _table(config: Path | None) -> dict[str, Any]:
         return {}
     try:
         table = tomllib.loads(config.read_text(encoding="utf-8")).get("backend")
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise CannotRun(f"{config}: cannot be read: {error}") from None
+    except OSError as error:
+        raise CannotRun(f"{config}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CannotRun(f"{config}: is not TOML: {error}") from None
     if not isinstance(table, dict):
         raise CannotRun(f"{config}: has no [backend] table")
     return table

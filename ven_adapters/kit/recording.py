@@ -22,6 +22,8 @@ from ven_adapters.kit.overheard import Overheard, blot
 from ven_adapters.kit.redaction import Redactor, answer, printed
 from ven_adapters.kit.runner import SECRET_KEYS, CannotRun, Plan
 from ven_adapters.kit.stage import Stage
+from vtn.listening.http import HttpOptions, listening
+from vtn.listening.sockets import ListenAddress
 
 MOST_CARS = 3
 MOST_ANSWERS = 200
@@ -155,13 +157,8 @@ async def _listening(url: str, heard: list[Heard]) -> AsyncIterator[str]:
 
         app = web.Application(client_max_size=MOST_BYTES)
         app.router.add_route("*", "/{tail:.*}", hand_on)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
+        async with listening(app, ListenAddress("127.0.0.1", 0), HttpOptions(shutdown_s=1.0)) as port:
+            yield f"http://127.0.0.1:{port}"
 
 
 async def _whole(came: aiohttp.ClientResponse) -> bytes:

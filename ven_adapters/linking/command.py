@@ -22,7 +22,7 @@ def link(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     paste: Annotated[bool, typer.Option("--paste", help="Ask for the returned address.")] = False,  # noqa: FBT002 - a switch
     browse: Annotated[bool, typer.Option("--open", help="Open the page here.")] = False,  # noqa: FBT002 - a switch
     forget: Annotated[bool, typer.Option("--forget", help="Erase what this owner granted.")] = False,  # noqa: FBT002 - a switch
-    patience_s: Annotated[float, typer.Option(min=1, help="How long to wait for the owner.")] = 600.0,
+    patience_s: Annotated[float, typer.Option(min=1, max=86_400, help="How long to wait for the owner.")] = 600.0,
 ) -> None:
     """Let an owner open his cars to this adapter: print the consent page, keep what he grants, name his cars."""
     from ven_adapters.contract import BackendError

@@ -7,14 +7,15 @@ that nobody's browser can end, or take over, somebody else's consent. Nothing th
 import asyncio
 import contextlib
 import errno
-import hmac
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.listening import runner_of
+from vtn.listening.http import listening as answering
+from vtn.listening.http import proven, same_secret
+from vtn.listening.sockets import CannotListen, ListenAddress
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 MOST_QUERY = 8_192
@@ -26,7 +27,7 @@ NOT_OURS = PAGE.format(title="Not this one", text="This return does not belong t
 
 def matches(returned: Mapping[str, str], state: str) -> bool:
     """Whether a return carries the state, compared in constant time."""
-    return hmac.compare_digest(returned.get("state", "").encode("utf-8", "replace"), state.encode())
+    return same_secret(returned.get("state"), state)
 
 
 def pasted(text: str, state: str) -> dict[str, str]:
@@ -53,34 +54,25 @@ async def listening(address: str, state: str) -> AsyncIterator["asyncio.Future[d
         returned = dict(request.query)
         if len(request.query_string) > MOST_QUERY or not matches(returned, state):
             return web.Response(status=400, text=NOT_OURS, content_type="text/html", headers=HEADERS)
+        proven(request)
         if not came.done():
             came.set_result(returned)
         return web.Response(text=DONE, content_type="text/html", headers=HEADERS)
 
     app = web.Application()
     app.router.add_get(parts.path or "/", back)
-    runner = runner_of(app)
-    await runner.setup()
-    try:
-        await _listen(runner, parts.hostname or "", parts.port or 80)
+    async with contextlib.AsyncExitStack() as stack:
+        await _listen(stack, app, ListenAddress(parts.hostname or "", parts.port or 80))
         yield came
-    finally:
-        await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
-    if host not in LOOPBACK:
+async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, where: ListenAddress) -> None:
+    if where.host not in LOOPBACK:
         detail = "consent.redirect_uri: is not an address of this machine; use --paste and paste the returned address"
         raise BackendError(ErrorCode.INVALID_REQUEST, detail)
-    refused: list[OSError] = []
-    for one in ("127.0.0.1", "::1") if host == "localhost" else (host,):
-        try:
-            await web.TCPSite(runner, one, port).start()
-        except OSError as error:
-            refused.append(error)
-    # A machine may lack one of the two; a port that somebody has is another matter.
-    taken = next((error for error in refused if error.errno == errno.EADDRINUSE), None)
-    if taken is not None or not runner.sites:
-        why = (taken or refused[0]).strerror
-        detail = f"consent.redirect_uri: port {port} cannot be used ({why}): is another link under way?"
-        raise BackendError(ErrorCode.INVALID_REQUEST, detail)
+    try:
+        await stack.enter_async_context(answering(app, where))
+    except CannotListen as error:
+        hint = ": is another link under way?" if error.errno == errno.EADDRINUSE else ""
+        detail = f"consent.redirect_uri: port {where.port} cannot be used ({error.strerror}){hint}"
+        raise BackendError(ErrorCode.INVALID_REQUEST, detail) from None

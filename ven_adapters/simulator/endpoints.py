@@ -6,7 +6,6 @@ truth and answers with its summary.
 
 import contextlib
 import dataclasses
-import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -24,6 +23,7 @@ from ven_adapters.simulator.views import Views
 from ven_adapters.transport.codec import Order, Page, Subscriber, dumps, load, loads
 from ven_adapters.transport.problems import CONTENT_TYPE, print_problem
 from vtn.clock import Clock
+from vtn.listening.http import proven, same_secret
 
 MAX_BODY_BYTES = 64 * 1024
 PAGE = 200
@@ -73,10 +73,9 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
 
 @web.middleware
 async def _authorised(request: web.Request, handler: Handler) -> web.StreamResponse:
-    given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-    expected = f"Bearer {request.app[BACKEND].settings.token}".encode()
-    if not hmac.compare_digest(given, expected):
+    if not same_secret(request.headers.get("Authorization"), f"Bearer {request.app[BACKEND].settings.token}"):
         raise BackendError(ErrorCode.REAUTH_REQUIRED, "the bearer token is missing or wrong")
+    proven(request)
     return await handler(request)
 
 

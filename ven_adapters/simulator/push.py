@@ -6,7 +6,6 @@ is then sent every car anew, so its picture becomes whole again.
 
 import asyncio
 import contextlib
-import hmac
 import logging
 import secrets
 import time
@@ -19,6 +18,7 @@ import orjson
 from ven_adapters.contract import BackendError, BackendEvent, ErrorCode, SnapshotsSeen
 from ven_adapters.transport import signatures
 from ven_adapters.transport.codec import Delivery, Subscriber, dump_delivery
+from vtn.listening.http import same_secret
 
 ANSWER_S = 10.0
 ATTEMPTS = 5
@@ -145,7 +145,7 @@ async def _challenge(http: aiohttp.ClientSession, subscriber: Subscriber) -> Non
         answer = str(orjson.loads(body)["answer"]) if status in GOOD else ""
     except (TimeoutError, aiohttp.ClientError, OSError, orjson.JSONDecodeError, KeyError, TypeError):
         answer = ""
-    if not hmac.compare_digest(answer.encode(), signatures.answer(subscriber.secret, challenge).encode()):
+    if not same_secret(answer, signatures.answer(subscriber.secret, challenge)):
         raise BackendError(ErrorCode.NOT_PERMITTED, "url: did not answer the challenge with the secret")
 
 

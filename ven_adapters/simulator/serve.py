@@ -7,8 +7,6 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 
-from aiohttp import web
-
 from ven_adapters.contract import SnapshotsSeen
 from ven_adapters.simulator.cloud import Cloud
 from ven_adapters.simulator.endpoints import Backend, application
@@ -19,6 +17,8 @@ from ven_adapters.simulator.truth import Ledger
 from ven_adapters.simulator.views import Views
 from ven_adapters.simulator.world import STEP_S
 from vtn.clock import Clock
+from vtn.listening.http import listening
+from vtn.listening.sockets import ListenAddress
 
 SHORTEST_TICK_S = 0.05
 SPARE_HOURS = 24.0
@@ -53,17 +53,14 @@ async def serve(settings: SimulatorSettings, clock: Clock, *, say: Callable[[str
 async def running(settings: SimulatorSettings, clock: Clock) -> AsyncIterator[Live]:
     """A backend that listens and whose cars live; it stops at the end of the block."""
     backend = build(settings, clock)
-    runner = web.AppRunner(application(backend), access_log=None, handle_signals=False)
-    await runner.setup()
-    await web.TCPSite(runner, settings.host, settings.port).start()
-    cars = asyncio.create_task(_live(backend))
-    try:
-        yield Live(backend, int(runner.addresses[0][1]), cars)
-    finally:
-        cars.cancel()
-        await asyncio.gather(cars, return_exceptions=True)
-        await backend.pusher.close()
-        await runner.cleanup()
+    async with listening(application(backend), ListenAddress(settings.host, settings.port, "--port")) as port:
+        cars = asyncio.create_task(_live(backend))
+        try:
+            yield Live(backend, port, cars)
+        finally:
+            cars.cancel()
+            await asyncio.gather(cars, return_exceptions=True)
+            await backend.pusher.close()
 
 
 def build(settings: SimulatorSettings, clock: Clock) -> Backend:

@@ -29,6 +29,7 @@ from ven_adapters.transport.codec import Order, Page, Subscriber, dumps, load, l
 from ven_adapters.transport.retry import RetryPolicy
 from ven_adapters.transport.session import Call, Credentials, Limits, Session
 from ven_adapters.transport.webhook import Receiver
+from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock, RealClock
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Webhook:
     port: int = 0
     url: str | None = None
     quiet_s: float = 60.0
+    bounds: ConnectionBounds = dataclasses.field(default_factory=ConnectionBounds)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class HttpVehicleBackend:
         if webhook is None:
             raise BackendError(ErrorCode.INVALID_REQUEST, "webhook_secret: is required to receive events")
         receiver = self._receiver = Receiver(webhook.secret, self._clock)
-        port = await receiver.start(webhook.host, webhook.port)
+        port = await receiver.start(webhook.host, webhook.port, webhook.bounds)
         address = webhook.url or f"http://{webhook.host}:{port}/"
         try:
             await self._subscribe(address, webhook.secret)

@@ -2,15 +2,20 @@
 
 Keys: `url` (required); `token`, or `token_url` + `client_id` + `client_secret` (+ `scope`); `webhook_secret`,
 `webhook_host`, `webhook_port`, `webhook_url`; `clock` (a Clock, or its printed form); `seed`; `connect_s`, `answer_s`;
-`connections` at once, `calls_burst` and `calls_per_hour`: what we allow ourselves of the backend.
+`connections` at once, `calls_burst` and `calls_per_hour`: what we allow ourselves of the backend; `listening`, the
+bounds of connections to us.
 """
 
+import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.backend import BackendSettings, Webhook
+from ven_adapters.transport.listening import bounds_of
 from ven_adapters.transport.session import Credentials, Limits
+from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock, RealClock, parse_clock
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -31,6 +36,52 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "connections": (int,),
     "calls_burst": (int,),
     "calls_per_hour": (int, float),
+    "listening": (dict,),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SettingRange:
+    """What a number may be: above `least`, or, when that is `included`, from it on; and `most` at most."""
+
+    least: float
+    most: float
+    included: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        reached = value >= self.least if self.included else value > self.least
+        return math.isfinite(value) and reached and value <= self.most
+
+    def __str__(self) -> str:
+        return f"{'at least' if self.included else 'above'} {self.least:g} and at most {self.most:g}"
+
+
+_PORT, _SEED = SettingRange(0, 65_535, included=True), SettingRange(-(2**63), 2**63 - 1, included=True)
+_MINUTES, _DAYS = SettingRange(0, 3600), SettingRange(0, 7 * 86_400)
+_CALLS, _POWER = SettingRange(0, 1_000_000_000), SettingRange(0, 10_000_000)
+RANGES: Mapping[str, SettingRange] = {
+    "port": _PORT,
+    "webhook_port": _PORT,
+    "security_profile": SettingRange(1, 3, included=True),
+    "seed": _SEED,
+    "webhook_quiet_s": _DAYS,
+    "connect_s": _MINUTES,
+    "answer_s": _MINUTES,
+    "ping_s": _MINUTES,
+    "heartbeat_s": _DAYS,
+    "offline_limit_s": _DAYS,
+    "connections": SettingRange(0, 100_000),
+    "calls_burst": _CALLS,
+    "calls_per_hour": _CALLS,
+    "frame_bytes": SettingRange(1023, 16_777_216),
+    "monthly_usd": SettingRange(0, 10_000_000, included=True),
+    "evse": SettingRange(0, 10_000),
+    "usable_wh": _POWER,
+    "max_charge_w": _POWER,
+    "max_discharge_w": SettingRange(0, 10_000_000, included=True),
+    "min_discharge_w": SettingRange(0, 10_000_000, included=True),
+    "phases": SettingRange(0, 3),
+    "voltage_v": SettingRange(0, 2_000),
 }
 _CLIENT = ("token_url", "client_id", "client_secret")
 
@@ -46,7 +97,7 @@ def backend_settings(settings: Mapping[str, Any]) -> BackendSettings:
     return BackendSettings(
         url=given["url"],
         credentials=_credentials(given),
-        webhook=_webhook(given),
+        webhook=_webhook(given, bounds_of(given)),
         clock=clock,
         seed=given.get("seed", 0),
         limits=Limits(
@@ -81,7 +132,7 @@ def _credentials(given: Mapping[str, Any]) -> Credentials:
     )
 
 
-def _webhook(given: Mapping[str, Any]) -> Webhook | None:
+def _webhook(given: Mapping[str, Any], bounds: ConnectionBounds) -> Webhook | None:
     if "webhook_secret" not in given:
         return None
     return Webhook(
@@ -90,6 +141,7 @@ def _webhook(given: Mapping[str, Any]) -> Webhook | None:
         port=given.get("webhook_port", 0),
         url=given.get("webhook_url"),
         quiet_s=given.get("webhook_quiet_s", 60.0),
+        bounds=bounds,
     )
 
 
@@ -106,13 +158,18 @@ def clock_of(given: Any) -> Clock:
 
 
 def typed(given: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], under: str = "") -> None:
-    """Refuse a key that is not among `kinds`, and a value of another kind; `under`: the table, with its dot."""
+    """Refuse a key that is not among `kinds`, and a value of another kind or beyond the setting's range.
+
+    `under`: the table, with its dot. Every number has a range.
+    """
     known = kinds if under else (*kinds, "clock")
     for key, value in given.items():
         if key not in kinds:
             raise wrong(f"{under}{key}", f"is not a setting; known are {', '.join(sorted(known))}")
         if not isinstance(value, kinds[key]) or (isinstance(value, bool) and bool not in kinds[key]):
             raise wrong(f"{under}{key}", f"must be {' or '.join(kind.__name__ for kind in kinds[key])}")
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value not in RANGES[key]:
+            raise wrong(f"{under}{key}", f"must be {RANGES[key]}")
 
 
 def wrong(key: str, rule: str) -> BackendError:

@@ -16,7 +16,10 @@ from aiohttp import web
 
 from ven_adapters.contract import BackendError, BackendEvent, ErrorCode
 from ven_adapters.transport.intake import Intake
-from ven_adapters.transport.listening import runner_of
+from ven_adapters.transport.listening import receiving
+from vtn.bounds import ConnectionBounds
+from vtn.listening.http import proven, same_secret
+from vtn.listening.sockets import ListenAddress
 
 REFUSALS = {ErrorCode.RATE_LIMITED: 429, ErrorCode.BACKEND_TRANSIENT: 503}
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -31,6 +34,7 @@ class Door:
     secret: str = dataclasses.field(repr=False)
     host: str = "127.0.0.1"
     port: int = 0
+    bounds: ConnectionBounds = dataclasses.field(default_factory=ConnectionBounds)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def keyed_digest(secret: str, body: bytes, hash_name: str) -> str:
 
 def same(given: str | None, expected: str) -> bool:
     """Compare signatures in constant time."""
-    return hmac.compare_digest((given or "").encode("utf-8", "surrogateescape"), expected.encode())
+    return same_secret(given, expected)
 
 
 class Pushes:
@@ -69,16 +73,11 @@ class Pushes:
         """Listen until closed; what comes, in order."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/", self._post)
-        runner = runner_of(app)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._door.host, self._door.port).start()
-            self.port = int(runner.addresses[0][1])
+        where = ListenAddress(self._door.host, self._door.port, "webhook_port")
+        async with receiving(app, where, self._door.bounds) as self.port:
             while True:
                 for event in await self._intake.batch():
                     yield event
-        finally:
-            await runner.cleanup()
 
     async def _post(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -91,6 +90,8 @@ class Pushes:
             return web.Response(status=400, text="body: is not of the documented shape")
         if meaning is None:
             return web.Response(status=401, text="signature does not match")
+        if meaning.answer is None:
+            proven(request)
         return await self._take(meaning, body)
 
     def _meaning(self, headers: Mapping[str, str], body: bytes) -> Meaning | None:

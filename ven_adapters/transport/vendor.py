@@ -10,6 +10,7 @@ which is needed while the webhook is made); `monthly_usd`; `anywhere`; `homes` (
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.cars import Pace
 from ven_adapters.transport.grants import Tokens
 from ven_adapters.transport.journal import Journal
+from ven_adapters.transport.listening import bounds_of
 from ven_adapters.transport.oauth import Client
 from ven_adapters.transport.options import clock_of, typed, wrong
 from ven_adapters.transport.pseudonyms import Pseudonyms
@@ -50,6 +52,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "webhook_host": (str,),
     "webhook_port": (int,),
     "webhook_verify_until": (str, datetime),
+    "listening": (dict,),
     "monthly_usd": (int, float),
     "anywhere": (bool,),
     "homes": (dict,),
@@ -61,6 +64,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 _REQUIRED = ("url", "token_url", "client_id", "pseudonym_secret")
 
 UNAVAILABLE = 503
+FARTHEST_NORTH, FARTHEST_EAST = 90.0, 180.0
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +118,7 @@ def vendor_settings(name: str, settings: Mapping[str, Any], usual: Limits | None
         state=state,
         door=None
         if secret is None
-        else Door(secret, given.get("webhook_host", "127.0.0.1"), given.get("webhook_port", 0)),
+        else Door(secret, given.get("webhook_host", "127.0.0.1"), given.get("webhook_port", 0), bounds_of(given)),
         purse=Purse(given.get("monthly_usd"), None if state is None else state / "spent.json"),
         pace=Pace(anywhere=given.get("anywhere", False)),
         homes={ref: _place(ref, place) for ref, place in given.get("homes", {}).items()},
@@ -138,10 +142,12 @@ def _instant(key: str, given: str | datetime | None) -> datetime | None:
 
 def _place(ref: str, place: Any) -> tuple[float, float]:
     try:
-        latitude, longitude = place
-        return float(latitude), float(longitude)
-    except (TypeError, ValueError):
-        raise wrong(f"homes.{ref}", "must be [latitude, longitude]") from None
+        latitude, longitude = map(float, place)
+    except (TypeError, ValueError, OverflowError):
+        latitude = longitude = math.nan
+    if not (abs(latitude) <= FARTHEST_NORTH and abs(longitude) <= FARTHEST_EAST):
+        raise wrong(f"homes.{ref}", "must be [latitude, longitude], in degrees")
+    return latitude, longitude
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

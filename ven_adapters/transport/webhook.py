@@ -5,6 +5,7 @@ backend keeps the batch and delivers it again.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +17,11 @@ from ven_adapters.contract import BackendError, BackendEvent
 from ven_adapters.transport import signatures
 from ven_adapters.transport.codec import load_delivery
 from ven_adapters.transport.intake import IN_LINE, PATIENCE_S, Intake
-from ven_adapters.transport.listening import runner_of
+from ven_adapters.transport.listening import receiving
+from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock
+from vtn.listening.http import proven
+from vtn.listening.sockets import ListenAddress
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
@@ -40,23 +44,18 @@ class Receiver:
         self._clock = clock
         self._unix_s = unix_s
         self._intake = Intake(queued, patience_s)
-        self._runner: web.AppRunner | None = None
+        self._open = contextlib.AsyncExitStack()
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, bounds: ConnectionBounds | None = None) -> int:
         """Listen; the port that was given, or the free one that port 0 found."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/", self._post)
-        self._runner = runner_of(app)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        return int(self._runner.addresses[0][1])
+        where = ListenAddress(host, port, "webhook_port")
+        return await self._open.enter_async_context(receiving(app, where, bounds or ConnectionBounds()))
 
     async def stop(self) -> None:
-        """Stop listening."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        """Stop listening; stopping twice is harmless."""
+        await self._open.aclose()
 
     async def batch(self, quiet_s: float) -> Sequence[BackendEvent]:
         """The next batch; empty when nothing came for `quiet_s` real seconds."""
@@ -78,6 +77,7 @@ class Receiver:
         )
         if wrong is not None:
             return web.Response(status=401, text=wrong)
+        proven(request)
         return await self._take(body)
 
     async def _take(self, body: bytes) -> web.Response:

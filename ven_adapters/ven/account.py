@@ -106,6 +106,10 @@ class Account:
         found = {} if self.queue is None else {"queue": dict(self.queue())}
         return found if self.faults is None else found | dict(self.faults())
 
+    def abandon(self) -> None:
+        """Let go of the file of an adapter that never began."""
+        self._lines.close()
+
     def close(
         self,
         now: datetime,

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ven_adapters.config import AdapterSettings
+from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import BackendError, BackendEvent, DriverChose, VehicleBackend
 from ven_adapters.enrolling.book import Book
 from ven_adapters.ven import arrivals, memory
@@ -127,7 +127,12 @@ class Agent:
 
     async def run(self) -> None:
         """Work until `stop`. Raises Unreadable for enrolments that cannot be used, before anything is sent."""
-        await self._open()
+        try:
+            await self._open()
+        except BaseException:
+            self.account.abandon()
+            await self._doors.store.close()
+            raise
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -179,7 +184,8 @@ class Agent:
     async def _open(self) -> None:
         news = await self.follower.begin()
         self._files = self._stamps()
-        await self._doors.store.open()
+        with opening("store_url"):
+            await self._doors.store.open()
         now = self._clock.now()
         remembered = await self._doors.store.load(overridden_since=now - LONGEST_OVERRIDE)
         self.garage.restore(remembered, now)

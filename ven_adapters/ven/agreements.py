@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from ven_adapters.config import opening
 from ven_adapters.contract import DriverChoice, DriverChose
 from ven_adapters.enrolling.book import Book, Chosen
 from ven_adapters.enrolling.models import Agreement, Budget, Day, Kept, Permissions, Preferences, Scope, Status
@@ -72,7 +73,8 @@ class Agreements:
     async def open(self) -> None:
         """Make the store ready."""
         if self._book is not None:
-            await self._book.open()
+            with opening("enrolling.store_url"):
+                await self._book.open()
 
     async def close(self) -> None:
         """Let go of the store."""

@@ -3,21 +3,21 @@
 import asyncio
 import logging
 import signal
-import ssl
 import sys
 
-from ven_adapters.config import AdapterSettings
-from ven_adapters.contract import BackendError, VehicleBackend
+from ven_adapters.config import AdapterSettings, opening
+from ven_adapters.contract import VehicleBackend
 from ven_adapters.enrolling.book import Book
-from ven_adapters.registry import UnknownOem, factory
 from ven_adapters.ven.agent import Agent, Doors
 from ven_adapters.ven.enrolment import Unreadable
 from ven_adapters.ven.queue.link import Link
 from ven_adapters.ven.queue.remote import RemoteBackend
+from ven_adapters.ven.starting import backend_of, check_adapter
 from ven_adapters.ven.store import Store
 from vtn.client import Client
 from vtn.clock import Clock
 from vtn.errors import ConfigError
+from vtn.tls import trusting
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 async def run(settings: AdapterSettings, clock: Clock) -> None:
     """One adapter, until it is told to stop; ConfigError when settings or enrolments cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    check_adapter(settings)
     if settings.shard:
         _log.info("steers the zones %s; its own files are in %s", ", ".join(settings.shard), settings.folder)
     agent = Agent(settings, clock, doors(settings))
@@ -43,14 +44,14 @@ async def run(settings: AdapterSettings, clock: Clock) -> None:
 def doors(settings: AdapterSettings) -> Doors:
     """The outside of an adapter, as its settings say; nothing is called yet."""
     vtn = settings.vtn
-    tls = ssl.create_default_context(cafile=vtn.ca) if vtn.ca is not None else True
+    tls = trusting(vtn.ca) if vtn.ca is not None else True
     backend = _backend(settings)
-    return Doors(
-        Client(vtn.url, vtn.client_id, vtn.client_secret, scope=vtn.scope, tls=tls),
-        backend,
-        Store(settings.store()),
-        Book(enrolments) if (enrolments := settings.enrolment_store()) is not None else None,
-    )
+    enrolments = settings.enrolment_store()
+    with opening("store_url"):
+        store = Store(settings.store())
+    with opening("enrolling.store_url"):
+        book = Book(enrolments) if enrolments is not None else None
+    return Doors(Client(vtn.url, vtn.client_id, vtn.client_secret, scope=vtn.scope, tls=tls), backend, store, book)
 
 
 def _backend(settings: AdapterSettings) -> VehicleBackend:
@@ -58,7 +59,4 @@ def _backend(settings: AdapterSettings) -> VehicleBackend:
     if settings.queue is not None:
         link = Link(settings.queue, settings.oem)
         return RemoteBackend(link, settings.shared_clock(), f"{settings.client_name}/{settings.part}")
-    try:
-        return factory(settings.oem)(settings.backend)
-    except (UnknownOem, BackendError) as error:
-        raise ConfigError(f"backend: {error}") from None
+    return backend_of(settings.oem, settings.backend)

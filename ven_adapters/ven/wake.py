@@ -10,12 +10,10 @@ import binascii
 import collections
 import contextlib
 import dataclasses
-import hmac
 import json
 import logging
 import random
 import secrets
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -28,8 +26,10 @@ import pydantic
 from aiohttp import web
 
 from ven_adapters.config import WakeSettings
-from ven_adapters.transport.listening import runner_of
 from vtn.client import Client, VtnRefused, VtnUnreachable
+from vtn.listening.http import HttpOptions, listening, proven, same_secret
+from vtn.listening.sockets import ListenAddress
+from vtn.tls import trusting
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.notification import Notification
 
@@ -183,7 +183,7 @@ async def _mqtt_session(ven: Listener, bell: Bell) -> None:
         password=broker.password,
         identifier=f"ven-{ven.ven_id}",
         clean_session=False,
-        tls_context=ssl.create_default_context(cafile=ven.ca) if broker.encrypted else None,
+        tls_context=trusting(ven.ca) if broker.encrypted else None,
     ) as client:
         for topic in {name for offered in topics for name in _wanted(offered)}:
             await client.subscribe(topic, qos=QOS)
@@ -250,27 +250,29 @@ async def _webhook_session(ven: Listener, settings: WakeSettings, bell: Bell) ->
     What an earlier life of ours, which was killed, left at the VTN is taken over, and what is too many is deleted.
     """
     bearer = secrets.token_urlsafe(24)
-    runner = runner_of(_receiver(bell, bearer))
-    await runner.setup()
     subscription: Mapping[str, Any] | None = None
-    try:
-        before = [one["id"] for one in await ven.vtn.search(ObjectType.SUBSCRIPTION) if _is_ours(one, ven)]
-        await web.TCPSite(runner, settings.webhook_host, settings.webhook_port).start()
-        url = settings.webhook_url or f"http://{settings.webhook_host}:{runner.addresses[0][1]}/"
-        wanted = _subscription(ven.label, url, bearer)
-        if before:
-            subscription = await ven.vtn.replace(ObjectType.SUBSCRIPTION, before[0], wanted)
-        else:
-            subscription = await ven.vtn.create(ObjectType.SUBSCRIPTION, wanted)
-        for left in before[1:]:
-            await ven.vtn.delete(ObjectType.SUBSCRIPTION, left)
-        bell.ring()
-        await asyncio.Event().wait()
-    finally:
-        if subscription is not None:
-            with contextlib.suppress(VtnRefused, VtnUnreachable):
-                await ven.vtn.delete(ObjectType.SUBSCRIPTION, str(subscription["id"]))
-        await runner.cleanup()
+    before = [one["id"] for one in await ven.vtn.search(ObjectType.SUBSCRIPTION) if _is_ours(one, ven)]
+    async with listening(_receiver(bell, bearer), hook_address(settings), HttpOptions(settings.listening)) as port:
+        try:
+            url = settings.webhook_url or f"http://{settings.webhook_host}:{port}/"
+            wanted = _subscription(ven.label, url, bearer)
+            if before:
+                subscription = await ven.vtn.replace(ObjectType.SUBSCRIPTION, before[0], wanted)
+            else:
+                subscription = await ven.vtn.create(ObjectType.SUBSCRIPTION, wanted)
+            for left in before[1:]:
+                await ven.vtn.delete(ObjectType.SUBSCRIPTION, left)
+            bell.ring()
+            await asyncio.Event().wait()
+        finally:
+            if subscription is not None:
+                with contextlib.suppress(VtnRefused, VtnUnreachable):
+                    await ven.vtn.delete(ObjectType.SUBSCRIPTION, str(subscription["id"]))
+
+
+def hook_address(settings: WakeSettings) -> ListenAddress:
+    """Where the VTN's webhooks are taken."""
+    return ListenAddress(settings.webhook_host, settings.webhook_port, "wake.webhook_port")
 
 
 def _is_ours(subscription: Mapping[str, Any], ven: Listener) -> bool:
@@ -293,8 +295,9 @@ def _receiver(bell: Bell, bearer: str) -> web.Application:
         return web.Response(text=request.query.get("echo", ""))
 
     async def notified(request: web.Request) -> web.Response:
-        if not hmac.compare_digest(request.headers.get("Authorization", ""), f"Bearer {bearer}"):
+        if not same_secret(request.headers.get("Authorization"), f"Bearer {bearer}"):
             return web.Response(status=HTTPStatus.UNAUTHORIZED)
+        proven(request)
         bell.hear(await request.read())
         return web.Response()
 

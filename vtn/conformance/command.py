@@ -16,6 +16,9 @@ from vtn.conformance import report, runner
 from vtn.conformance.exchange import Credentials
 from vtn.conformance.runner import CannotRun, Plan, Run
 from vtn.conformance.verdicts import Result
+from vtn.errors import CannotStart, ConfigError
+from vtn.settings import require_writable
+from vtn.tls import ServerTls, trusting
 
 EXIT_CANNOT_RUN = 2
 EXAMPLE = (
@@ -66,8 +69,9 @@ def conformance(  # noqa: PLR0913 - a command line has as many options as it has
             _server_tls(receiver_certificate, receiver_key),
             tuple(only or ()),
         )
+        require_writable(junit, html, summary)
         run = _run(plan, Console(stderr=True))
-    except CannotRun as error:
+    except (CannotRun, CannotStart, ConfigError) as error:
         Console(stderr=True, soft_wrap=True).print(f"vtn: {error}", style="bold red", markup=False, highlight=False)
         sys.exit(EXIT_CANNOT_RUN)
     report.show(run, console)
@@ -104,22 +108,18 @@ def _client_tls(ca: Path | None, *, insecure: bool) -> ssl.SSLContext | bool:
     if ca is None:
         return True
     try:
-        context = ssl.create_default_context()
-        context.load_verify_locations(ca)
-    except (OSError, ssl.SSLError) as error:
-        raise CannotRun(f"--ca {ca} cannot be used: {error}") from None
-    return context
+        return trusting(ca)
+    except CannotStart as error:
+        raise CannotRun(f"--ca: {error}") from None
 
 
-def _server_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+def _server_tls(certificate: Path | None, key: Path | None) -> ServerTls | None:
     if certificate is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise CannotRun(f"--receiver-certificate {certificate} or its key cannot be used: {error}") from None
-    return context
+        return ServerTls(certificate, key or certificate)
+    except CannotStart as error:
+        raise CannotRun(f"--receiver-certificate: {error}") from None
 
 
 def _run(plan: Plan, console: Console) -> Run:

@@ -6,15 +6,18 @@ import dataclasses
 import ipaddress
 import itertools
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from vtn.bounds import ConnectionBounds
 from vtn.conformance.channel import Inbox, NotificationChannel, Said, said_by
 from vtn.conformance.members import read_json
+from vtn.listening.http import HttpOptions, listening
+from vtn.listening.sockets import ListenAddress
+from vtn.tls import ServerTls
 
 Json = dict[str, Any]
 Note = Callable[[str, str, str, bytes, int], None]
@@ -151,7 +154,7 @@ def own_address() -> str:
 
 @contextlib.asynccontextmanager
 async def receiving(
-    url: str, listen: str | None, tls: ssl.SSLContext | None, note: Note = lambda *_: None
+    url: str, listen: str | None, tls: ServerTls | None, note: Note = lambda *_: None
 ) -> AsyncIterator[Receiver]:
     """A receiver reached at `url`, listening at `listen` (HOST:PORT, else the URL's own); port 0 takes a free one."""
     parts = urlsplit(url)
@@ -161,14 +164,11 @@ async def receiving(
     if listen is None and parts.port == 0:
         port = "0"
     app = web.Application(client_max_size=16 * 1_048_576)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, max_line_size=LONGEST_LINE)
     receiver = Receiver(url, note)
     app.router.add_route("*", "/{path:.*}", receiver.answer)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=tls).start()
+    options = HttpOptions(ConnectionBounds(head_line_bytes=LONGEST_LINE), tls)
+    where = ListenAddress(host.strip("[]"), int(port), "--receiver")
+    async with listening(app, where, options) as found:
         if int(port) == 0:
-            receiver.url = f"{parts.scheme}://{parts.hostname}:{runner.addresses[0][1]}{parts.path.rstrip('/')}"
+            receiver.url = f"{parts.scheme}://{parts.hostname}:{found}{parts.path.rstrip('/')}"
         yield receiver
-    finally:
-        await runner.cleanup()

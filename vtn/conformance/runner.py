@@ -21,6 +21,7 @@ from vtn.conformance.requirements import Level
 from vtn.conformance.verdicts import NOT_READABLE, Outcome, Result, accused_once, blocked
 from vtn.errors import VtnError
 from vtn.rules.scopes import OPERATIONS
+from vtn.tls import ServerTls
 
 SHOWN_EXCHANGES = 12
 LONGEST_CHECK_S = 120.0
@@ -45,7 +46,7 @@ class Plan:
     tls: ssl.SSLContext | bool = True
     receiver_url: str | None = None
     receiver_listen: str | None = None
-    receiver_tls: ssl.SSLContext | None = None
+    receiver_tls: ServerTls | None = None
     only: tuple[str, ...] = ()
     longest_s: float = LONGEST_RUN_S
 

@@ -10,7 +10,6 @@ connected with dies; of a session that this process never let in, only the first
 import base64
 import binascii
 import dataclasses
-import hmac
 import json
 import logging
 import time
@@ -25,6 +24,7 @@ from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt
 from vtn.endpoints.door import AiohttpHandler, Hall, credentials, read_body
 from vtn.errors import Fault, Rejected, TooLarge, Unauthenticated, VtnError
+from vtn.listening.http import proven, same_secret
 from vtn.rules import topics
 from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import Client, Role
@@ -90,7 +90,7 @@ class Gatekeeper:
         """Whether somebody may connect."""
         name, password = question.get("username", ""), question.get("password", "")
         if self._is_own(name):
-            return Verdict(_same(password, self._settings.password or ""))
+            return Verdict(same_secret(password, self._settings.password or ""))
         if self._settings.authentication == "ANONYMOUS":
             return ALLOWED
         await self._current()
@@ -163,9 +163,10 @@ def _hook(password: str, judge: Judge, form: Form) -> AiohttpHandler:
     """A question's handler: whatever goes wrong is a refusal, in the words that this broker understands."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        if not _same(_basic_password(request.headers.get("Authorization", "")), password):
+        if not same_secret(_basic_password(request.headers.get("Authorization", "")), password):
             headers = {"WWW-Authenticate": 'Basic realm="broker"'}
             return web.json_response({"ok": False, "result": "deny"}, status=HTTPStatus.UNAUTHORIZED, headers=headers)
+        proven(request)
         try:
             verdict = await judge(await _question(request))
         except VtnError as error:
@@ -219,8 +220,3 @@ def _basic_password(header: str) -> str:
     except (binascii.Error, ValueError):
         return ""
     return text.partition(":")[2]
-
-
-def _same(given: str, held: str) -> bool:
-    """Compared in constant time; nothing is the same as an empty secret."""
-    return bool(held) and hmac.compare_digest(given.encode(errors="replace"), held.encode())

@@ -29,6 +29,7 @@ from vtn.endpoints.problems import problem, refusal
 from vtn.endpoints.sharing import PRIVATE_OF_TWO, PUBLIC_OF_TWO, CrossOrigin
 from vtn.endpoints.tally import Tallies
 from vtn.errors import Fault, Rejected, TooLarge, TooOften, TooSlow, Unauthenticated, Unavailable, VtnError
+from vtn.listening.http import proven
 from vtn.rules.scopes import Operation, is_public_read, require, tells_where_to_listen
 from vtn.service.compat30 import Face
 from vtn.service.core import Core
@@ -100,6 +101,8 @@ def guarded(hall: Hall, operation: Operation, handler: Handler) -> AiohttpHandle
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             principal = await authenticate(hall, request, operation)
+            if principal is not NOBODY:
+                proven(request)
             require(operation, is_bl=principal.is_bl, scopes=principal.scopes)
             core = hall.core
             if core.model.seq != core.store.shared_head():
@@ -223,7 +226,7 @@ async def read_body(request: web.Request) -> bytes:
             body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"the body is larger than {request.client_max_size} bytes") from None
-    except TimeoutError:
+    except (TimeoutError, web.HTTPRequestTimeout):  # the connection's own clock is as patient
         raise TooSlow(f"the body did not arrive within {patience_s:g} s") from None
     except (web.RequestPayloadError, ConnectionError):
         raise Rejected([Fault("$", "is broken off, or not framed as its headers say")]) from None

@@ -22,6 +22,7 @@ from vtn.endpoints.door import AiohttpHandler, Hall, credentials, read_body
 from vtn.endpoints.problems import problem, refusal
 from vtn.endpoints.sharing import DOCUMENT
 from vtn.errors import Rejected, TooLarge, VtnError
+from vtn.listening.http import proven
 from vtn.rules.scopes import askable, grantable
 from vtn.storage.ports import Client
 from vtn.wire import document
@@ -106,6 +107,7 @@ class Counter:
         if not await self._matches(form["client_secret"], client) or client is None:
             raise OAuthError("invalid_client", "unknown client or wrong secret", HTTPStatus.UNAUTHORIZED)
         self._limits.proved(client.client_id, address)
+        proven(request)
         return _granted(self._hall, client, form)
 
     async def _matches(self, secret: str, client: Client | None) -> bool:

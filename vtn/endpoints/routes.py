@@ -9,12 +9,12 @@ from aiohttp import web
 from vtn.endpoints import compat30, objects, requestid
 from vtn.endpoints.documents import documents, published_facts
 from vtn.endpoints.door import PATIENCE_S, AiohttpHandler, Hall, Handler, caught, guarded
-from vtn.endpoints.listening import expected
 from vtn.endpoints.memo import AnswerMemo
 from vtn.endpoints.notifiers import Notifiers, notifier_handlers
 from vtn.endpoints.oauth import auth_server, auth_token
 from vtn.endpoints.openapi import AUTH_SERVER, AUTH_TOKEN
 from vtn.endpoints.problems import problem
+from vtn.listening.http import expected
 from vtn.rules.scopes import OPERATIONS
 
 LONGEST_METHOD = 32

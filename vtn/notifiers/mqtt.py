@@ -27,6 +27,7 @@ from vtn.notifiers.audience import Audience
 from vtn.rules import topics
 from vtn.scheduling import retry_delay_s
 from vtn.storage.ports import Change, Delivery
+from vtn.tls import trusting
 
 WINDOW = 64
 BATCH = 1_000
@@ -74,12 +75,12 @@ def external_address(url: str, username: str | None, password: str | None, ca: P
     if parts.scheme not in STANDARD_PORTS or not parts.hostname:
         raise CannotStart(f"mqtt.url must be mqtt://HOST:PORT or mqtts://HOST:PORT, not {url!r}")
     standard = STANDARD_PORTS[parts.scheme]
-    tls = partial(ssl.create_default_context, cafile=ca) if standard == STANDARD_PORTS["mqtts"] else None
+    tls = partial(trusting, ca) if standard == STANDARD_PORTS["mqtts"] else None
     try:
         if tls:
             tls()
-    except OSError as error:
-        raise CannotStart(f"mqtt.ca cannot be used: {error}") from None
+    except CannotStart as error:
+        raise CannotStart(f"mqtt.ca: {error}") from None
     return BrokerAddress(parts.hostname, port or standard, username, password, tls)
 
 

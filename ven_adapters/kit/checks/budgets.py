@@ -14,6 +14,8 @@ from ven_adapters.contract import BackendError
 from ven_adapters.kit.bench import STUCK_S, Bench
 from ven_adapters.kit.check import Failed, Group, Skipped, check, expect
 from ven_adapters.kit.stage import ContactKind
+from vtn.listening.http import HttpOptions, listening
+from vtn.listening.sockets import ListenAddress
 
 BURST = 80
 MOST_OF_BURST = 60
@@ -83,16 +85,13 @@ async def elsewhere(
         raise Skipped("the adapter takes no url")
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", handle)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHORT_S)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    short = {"answer_s": SHORT_S} if "answer_s" in bench.settings else {}
-    other = bench.another(url=f"http://127.0.0.1:{runner.addresses[0][1]}", **short)
-    try:
-        yield other
-    finally:
-        await other.close()
-        await runner.cleanup()
+    async with listening(app, ListenAddress("127.0.0.1", 0), HttpOptions(shutdown_s=SHORT_S)) as port:
+        short = {"answer_s": SHORT_S} if "answer_s" in bench.settings else {}
+        other = bench.another(url=f"http://127.0.0.1:{port}", **short)
+        try:
+            yield other
+        finally:
+            await other.close()
 
 
 @check(Group.BUDGETS, "C.5 BACKEND_TRANSIENT")

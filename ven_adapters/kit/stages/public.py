@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aiohttp import web
 
 from ven_adapters.kit.stage import LOST_ANSWERS, Contact, ContactKind, Effect, Truth
 from ven_adapters.kit.stages.cars import HOURS, free_port, truth_of
@@ -28,6 +27,8 @@ from ven_adapters.simulator.steps import STEP_S, SteppedClock
 from ven_adapters.simulator.truth import Ledger
 from ven_adapters.transport.grants import Folder, store
 from ven_adapters.transport.oauth import Grant
+from vtn.listening.http import HttpOptions, listening
+from vtn.listening.sockets import ListenAddress
 
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
 CONTROLS = ("charger", "charger", "charger")
@@ -58,21 +59,17 @@ async def opened(name: str, seed: int) -> AsyncIterator["PublicStage"]:
     """A vendor's cloud that listens on loopback, and the stage that stands on it."""
     with tempfile.TemporaryDirectory(prefix="kit-") as folder:
         stage = PublicStage(name, seed, Path(folder))
-        runner = web.AppRunner(
-            stage.cloud.application(), access_log=None, handle_signals=False, shutdown_timeout=CLOSING_S
-        )
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        stage.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        stage.cloud.listen_at(stage.webhook_port)
-        alive = asyncio.create_task(living(stage.cloud.face, stage.cloud.manners, TICK_S))
-        try:
-            yield stage
-        finally:
-            alive.cancel()
-            await asyncio.gather(alive, return_exceptions=True)
-            await stage.cloud.face.hooks.close()
-            await runner.cleanup()
+        options = HttpOptions(shutdown_s=CLOSING_S)
+        async with listening(stage.cloud.application(), ListenAddress("127.0.0.1", 0), options) as port:
+            stage.url = f"http://127.0.0.1:{port}"
+            stage.cloud.listen_at(stage.webhook_port)
+            alive = asyncio.create_task(living(stage.cloud.face, stage.cloud.manners, TICK_S))
+            try:
+                yield stage
+            finally:
+                alive.cancel()
+                await asyncio.gather(alive, return_exceptions=True)
+                await stage.cloud.face.hooks.close()
 
 
 class PublicStage:

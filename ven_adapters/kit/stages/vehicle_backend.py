@@ -25,6 +25,8 @@ from ven_adapters.simulator.staged import StagedCloud, still_fleet
 from ven_adapters.simulator.steps import STEP_S, SteppedClock
 from ven_adapters.simulator.truth import Ledger
 from ven_adapters.simulator.views import Views
+from vtn.listening.http import HttpOptions, listening
+from vtn.listening.sockets import ListenAddress
 
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
 TOKEN, SECRET = "stage-bearer-token", "stage-webhook-secret"
@@ -66,18 +68,15 @@ async def opened(name: str, seed: int) -> "AsyncIterator[BackendStage]":
     stage = BackendStage(settings, CARS.get(name, USUAL))
     app = application(stage.backend)
     app.middlewares.insert(0, stage.witness)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSING_S)
-    await runner.setup()
-    await web.TCPSite(runner, settings.host, 0).start()
-    stage.url = f"http://{settings.host}:{runner.addresses[0][1]}"
-    living = asyncio.create_task(stage.live())
-    try:
-        yield stage
-    finally:
-        living.cancel()
-        await asyncio.gather(living, return_exceptions=True)
-        await stage.backend.pusher.close()
-        await runner.cleanup()
+    async with listening(app, ListenAddress(settings.host, 0), HttpOptions(shutdown_s=CLOSING_S)) as port:
+        stage.url = f"http://{settings.host}:{port}"
+        living = asyncio.create_task(stage.live())
+        try:
+            yield stage
+        finally:
+            living.cancel()
+            await asyncio.gather(living, return_exceptions=True)
+            await stage.backend.pusher.close()
 
 
 class BackendStage:

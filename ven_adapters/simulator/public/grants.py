@@ -6,10 +6,11 @@ that a log can be searched for: all of them hold `MARK`.
 """
 
 import dataclasses
-import hmac
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from vtn.listening.http import same_secret
 
 MARK = "synthetic-secret"
 LIFETIME_S = {"owner": 28_800, "application": 3_600}
@@ -51,9 +52,9 @@ class Grants:
     def given(self, form: Mapping[str, str]) -> dict[str, Any] | None:
         """The answer to a token request; None for a grant that is none (any more)."""
         ours = form.get("client_id") == self._app.client_id
-        secret = form.get("client_secret", "").encode()
         if form.get("grant_type") == "client_credentials":
-            return self._new(None) if ours and hmac.compare_digest(secret, self._app.client_secret.encode()) else None
+            proved = same_secret(form.get("client_secret"), self._app.client_secret)
+            return self._new(None) if ours and proved else None
         owner = self._refresh.pop(form.get("refresh_token", ""), None) if ours else None
         return None if owner is None else self._new(owner)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from ven_adapters.simulator.fleets import Fleet, plan_fleet
 from ven_adapters.simulator.public.commands import Commands
@@ -24,6 +23,8 @@ from ven_adapters.transport.grants import Folder, store
 from ven_adapters.transport.oauth import Grant
 from ven_adapters.transport.private import write_private
 from vtn.clock import Clock
+from vtn.listening.http import listening
+from vtn.listening.sockets import ListenAddress
 
 VOLTS = 230
 
@@ -41,15 +42,23 @@ async def serve(
 ) -> None:
     """Serve until told SIGTERM or SIGINT; one ready line to `say`; the ground truth at the end."""
     public = made(settings, clock)
-    runner = web.AppRunner(public.application(), access_log=None, handle_signals=False)
-    await runner.setup()
-    await web.TCPSite(runner, settings.host, settings.port).start()
-    url = f"http://{settings.host}:{runner.addresses[0][1]}"
-    introduce(public, url, neighbour)
+    address = ListenAddress(settings.host, settings.port, "--port")
+    async with listening(public.application(), address) as port:
+        url = f"http://{settings.host}:{port}"
+        introduce(public, url, neighbour)
+        where = f"url={url} settings={neighbour.state / 'backend.toml'}"
+        say(f"ready vendor={settings.brand} cars={settings.cars} {where}")
+        await _live(public, clock)
+    public.face.now()
+    if settings.truth_dir is not None:
+        public.face.cloud.ledger.write(settings.truth_dir)
+
+
+async def _live(public: PublicCloud, clock: Clock) -> None:
+    """Let the cars live until told to stop."""
     cars, stop = asyncio.create_task(ticking(clock, public.tick)), asyncio.Event()
     told = asyncio.create_task(stop.wait())
     try:
-        say(f"ready vendor={settings.brand} cars={settings.cars} url={url} settings={neighbour.state / 'backend.toml'}")
         with signals(stop):
             await asyncio.wait({told, cars}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -57,10 +66,6 @@ async def serve(
             task.cancel()
         await asyncio.gather(told, cars, return_exceptions=True)
         await public.face.hooks.close()
-        await runner.cleanup()
-        public.face.now()
-        if settings.truth_dir is not None:
-            public.face.cloud.ledger.write(settings.truth_dir)
 
 
 def made(settings: SimulatorSettings, clock: Clock) -> PublicCloud:

@@ -1,11 +1,14 @@
-"""The door of the central system: a listening websocket, who may come in, and how many.
+"""The door of the central system: a listening websocket, who may come in, and which version of OCPP is spoken.
 
 Security profiles of OCPP: 1 is basic authentication in the clear, here on loopback only; 2 is basic authentication
 inside TLS; 3 is TLS with the station's own certificate, whose common name is the station's identity. An unknown station
-and a wrong password get the same answer in the same time, and who guesses too often is not heard. Knows no frames.
+and a wrong password get the same answer in the same time, and who guesses too often is not heard. A station that offers
+no version that we speak is told so in a sentence, and named in the log once. A connection whose handshake is not done
+never takes the place of a station's. Knows no frames.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import hmac
@@ -13,24 +16,32 @@ import http
 import ipaddress
 import logging
 import math
-import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, InvalidHeader
+from websockets.frames import CloseCode
 from websockets.headers import parse_authorization_basic
 from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
 from ven_adapters.transport.ocpp21.frames import SUBPROTOCOL
 from ven_adapters.transport.ocpp21.guesses import Guesses
+from vtn.bounds import ConnectionBounds
+from vtn.listening.accepting import Acceptor, raise_files_limit
+from vtn.listening.gate import ConnectionGate, ConnectionSlot
+from vtn.listening.sockets import ListenAddress, bound, port_of
+from vtn.tls import ServerTls
 
-HANDSHAKE_S = 10.0
+CLOSING_S = 10.0
 QUEUED_FRAMES = 16
+LONGEST_OFFER, LONGEST_REASON = 60, 123  # characters of what a station offers; bytes of a closing frame's reason
 BASIC_IN_CLEAR, BASIC_IN_TLS, CLIENT_CERTIFICATE = 1, 2, 3
 
 _log = logging.getLogger(__name__)
@@ -49,7 +60,7 @@ class DoorSettings:
     certificate: Path | None = None
     private_key: Path | None = None
     client_ca: Path | None = None
-    connections: int = 1000
+    bounds: ConnectionBounds = dataclasses.field(default_factory=ConnectionBounds)
     frame_bytes: int = 65_536
     ping_s: float = 20.0
 
@@ -62,17 +73,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def tls_of(door: DoorSettings) -> ssl.SSLContext | None:
-    """The TLS of a security profile, 1.2 at least; None for profile 1. OSError (ssl.SSLError) when a file is bad."""
-    if door.profile == BASIC_IN_CLEAR or door.certificate is None:
+def tls_of(door: DoorSettings) -> ServerTls | None:
+    """The TLS of a security profile, 1.2 at least; None for profile 1. CannotStart names the file that is bad."""
+    if door.profile == BASIC_IN_CLEAR or door.certificate is None or door.private_key is None:
         return None
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.minimum_version = ssl.TLSVersion.TLSv1_2
-    tls.load_cert_chain(door.certificate, door.private_key)
-    if door.profile == CLIENT_CERTIFICATE:
-        tls.verify_mode = ssl.CERT_REQUIRED
-        tls.load_verify_locations(door.client_ca)
-    return tls
+    own = door.profile == CLIENT_CERTIFICATE
+    return ServerTls(door.certificate, door.private_key, door.client_ca if own else None, must=own)
 
 
 def station_of(path: str) -> str:
@@ -101,46 +107,86 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
+class OcppHandshake(ServerProtocol):
+    """An opening handshake, which remembers which versions a station offers.
+
+    When it offers none that we speak, the handshake is completed without one and the connection closed at once, as
+    OCPP-J has it (part 4, the section on the connection's URL and subprotocol); RFC 6455, 4.2.2, leaves the choice.
+    """
+
+    offered: tuple[str, ...] = ()
+
+    def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
+        """Ours, when it is offered."""
+        self.offered = tuple(subprotocols)
+        return cast("Subprotocol", SUBPROTOCOL) if SUBPROTOCOL in subprotocols else None
+
+
+class StationConnection(ServerConnection):
+    """One station's connection, with its place at the port."""
+
+    slot: ConnectionSlot | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give the place back."""
+        if self.slot is not None:
+            self.slot.leave()
+        super().connection_lost(exc)
+
+
 class Door:
-    """Listens. `welcome` gets every admitted station's identity and socket, and owns the socket until it returns."""
+    """Listens. `welcome` gets every admitted station's identity and socket, and owns the socket until it returns.
+
+    `unsupported` tells what known stations offer that speak no version of ours; it holds one entry a station.
+    """
 
     def __init__(self, settings: DoorSettings, welcome: Callable[[str, ServerConnection], Awaitable[None]]) -> None:
         self._settings = settings
         self._welcome = welcome
         self._guesses = Guesses()
         self._server: Server | None = None
+        self._open = contextlib.AsyncExitStack()
+        self.unsupported: dict[str, str] = {}
 
     async def open(self) -> int:
-        """Listen; the port that was given, or the free one that port 0 found."""
-        settings, limit = self._settings, self._settings.connections
-
-        class Counted(ServerConnection):
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                super().connection_made(transport)
-                if len(self.server.handlers) > limit:
-                    self.transport.abort()
-
+        """Listen; the port that was given, or the free one that port 0 found. CannotListen, an OSError, otherwise."""
+        settings, bounds = self._settings, self._settings.bounds
         tls = tls_of(settings)
-        self._server = await serve(
+        sockets = bound(ListenAddress(settings.host, settings.port, "backend.port"), bounds.patience_s)
+        server = Server(
             self._enter,
-            settings.host,
-            settings.port,
-            subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
             process_request=self._admit,
-            create_connection=Counted,
-            compression=None,
             server_header=None,
-            open_timeout=HANDSHAKE_S,
+            open_timeout=bounds.patience_s,
+            logger=_wire,
+        )
+        acceptor = Acceptor(
+            lambda: self._connection(server),
+            sockets,
+            ConnectionGate(bounds, files=raise_files_limit()),
+            tls=tls.context if tls else None,
+            patience_s=bounds.patience_s,
+        )
+        acceptor.start()
+        server.wrap(cast("asyncio.Server", acceptor))
+        self._server = server
+        if tls is not None:
+            await self._open.enter_async_context(tls.watched())
+        return port_of(sockets)
+
+    def _connection(self, server: Server) -> StationConnection:
+        settings = self._settings
+        handshake = OcppHandshake(
+            subprotocols=[cast("Subprotocol", SUBPROTOCOL)], max_size=settings.frame_bytes, logger=_wire
+        )
+        return StationConnection(
+            handshake,
+            server,
             ping_interval=settings.ping_s,
             ping_timeout=settings.ping_s,
-            close_timeout=min(HANDSHAKE_S, settings.ping_s),
-            max_size=settings.frame_bytes,
+            close_timeout=min(CLOSING_S, settings.ping_s),
             max_queue=QUEUED_FRAMES,
-            logger=_wire,
-            ssl=tls,
-            ssl_handshake_timeout=HANDSHAKE_S if tls else None,
         )
-        return int(next(iter(self._server.sockets)).getsockname()[1])
 
     async def close(self) -> None:
         """Hang up on everybody."""
@@ -148,6 +194,7 @@ class Door:
             self._server.close()
             await self._server.wait_closed()
             self._server = None
+        await self._open.aclose()
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         station = station_of(request.path)
@@ -173,10 +220,32 @@ class Door:
         return password_fits(settings.passwords, station, given[0] if len(given) == 1 else None)
 
     async def _enter(self, connection: ServerConnection) -> None:
+        station = str(connection.username)
+        if connection.subprotocol is None:
+            await self._turn_away(station, connection)
+            return
+        self.unsupported.pop(station, None)
+        if isinstance(connection, StationConnection) and connection.slot is not None:
+            connection.slot.prove()
         try:
-            await self._welcome(str(connection.username), connection)
+            await self._welcome(station, connection)
         except ConnectionClosed:
             return
         except Exception:
             _log.exception("a station's line failed")
             raise
+
+    async def _turn_away(self, station: str, connection: ServerConnection) -> None:
+        """Tell a station, and once the log, that it speaks no version of ours."""
+        protocol = connection.protocol
+        names = protocol.offered if isinstance(protocol, OcppHandshake) else ()
+        offered = ", ".join(names)[:LONGEST_OFFER] or "none"
+        if self.unsupported.get(station) != offered:
+            self.unsupported[station] = offered
+            _log.warning(
+                "station %s is refused: it offers %s, and this version speaks %s only; OCPP 1.6J and 2.0.1 are not "
+                "supported yet",
+                *(station, offered, SUBPROTOCOL),
+            )
+        reason = f"refused: this version speaks {SUBPROTOCOL} only, you offer {offered}"
+        await connection.close(CloseCode.PROTOCOL_ERROR, reason[:LONGEST_REASON])

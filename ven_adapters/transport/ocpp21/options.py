@@ -1,10 +1,10 @@
 """The settings of a central system, as the `[backend]` table gives them, read strictly.
 
 `host`, `port`, `security_profile` (1, 2 or 3), `certificate`, `private_key`, `client_ca` (files), `offline_limit_s`,
-`heartbeat_s`, `answer_s`, `ping_s`, `connections`, `frame_bytes`, `clock`; `state`, the private folder where directives
-survive a restart; `stations.ID.password`; and per car `vehicles.REF` with `station`, `evse`, `usable_wh`,
-`max_charge_w`, `max_discharge_w`, `min_discharge_w`, `phases`, `voltage_v`, `model`, `id_token`. A wrong one is named,
-its value never is.
+`heartbeat_s`, `answer_s`, `ping_s`, `frame_bytes`, `clock`; `listening`, the bounds of connections; `state`, the
+private folder where directives survive a restart; `stations.ID.password`; and per car `vehicles.REF` with `station`,
+`evse`, `usable_wh`, `max_charge_w`, `max_discharge_w`, `min_discharge_w`, `phases`, `voltage_v`, `model`, `id_token`. A
+wrong one is named, its value never is.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ven_adapters.transport.listening import STATIONS_PORT, bounds_of
 from ven_adapters.transport.ocpp21.door import (
     BASIC_IN_CLEAR,
     CLIENT_CERTIFICATE,
@@ -23,6 +24,7 @@ from ven_adapters.transport.ocpp21.door import (
 from ven_adapters.transport.ocpp21.points import Place
 from ven_adapters.transport.options import clock_of, typed, wrong
 from vtn.clock import Clock
+from vtn.errors import CannotStart
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 64  # OCPP 2.1, BasicAuthPassword
 _IDENTITY = re.compile(r"[A-Za-z0-9*\-_=:+|@.]{1,48}")  # OCPP 2.1, identifierString
@@ -38,7 +40,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "heartbeat_s": (int,),
     "answer_s": (int, float),
     "ping_s": (int, float),
-    "connections": (int,),
+    "listening": (dict,),
     "frame_bytes": (int,),
     "state": (str, Path),
     "stations": (dict,),
@@ -53,7 +55,6 @@ _PLACE: Mapping[str, tuple[type, ...]] = {
     ),
 }
 _NEEDED = ("station", "usable_wh", "max_charge_w")
-_MAY_BE_ZERO = frozenset({"port", "max_discharge_w", "min_discharge_w"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,24 +74,15 @@ def central_settings(settings: Mapping[str, Any]) -> CentralSettings:
     """The settings of one central system; BackendError INVALID_REQUEST names the key that is wrong."""
     given = {key: value for key, value in settings.items() if value is not None}
     clock = clock_of(given.pop("clock", None))
-    _typed(given, _KINDS, "")
+    typed(given, _KINDS)
     door = _door(given)
     times: dict[str, Any] = {key: given[key] for key in ("offline_limit_s", "heartbeat_s", "answer_s") if key in given}
     state = Path(given["state"]) if "state" in given else None
     return CentralSettings(door, _places(given, door), clock, state=state, **times)
 
 
-def _typed(given: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], under: str) -> None:
-    typed(given, kinds, under)
-    for key, value in given.items():
-        if isinstance(value, (int, float)) and (value < 0 or (value == 0 and key not in _MAY_BE_ZERO)):
-            raise wrong(f"{under}{key}", "must be above zero")
-
-
 def _door(given: Mapping[str, Any]) -> DoorSettings:
     profile = given.get("security_profile", BASIC_IN_CLEAR)
-    if profile not in range(BASIC_IN_CLEAR, CLIENT_CERTIFICATE + 1):
-        raise wrong("security_profile", "must be 1, 2 or 3")
     host = given.get("host", "127.0.0.1")
     if profile == BASIC_IN_CLEAR and not is_loopback(host):
         raise wrong("security_profile", "1 sends passwords in the clear and is for loopback addresses only")
@@ -98,12 +90,13 @@ def _door(given: Mapping[str, Any]) -> DoorSettings:
     files: dict[str, Any] = {key: Path(given[key]) for key in needed if key in given}
     if len(files) < len(needed):
         raise wrong(next(key for key in needed if key not in files), f"is required by security profile {profile}")
-    bounds: dict[str, Any] = {key: given[key] for key in ("connections", "frame_bytes", "ping_s") if key in given}
-    door = DoorSettings(host, given.get("port", 9310), profile, _passwords(given, profile), **files, **bounds)
+    more: dict[str, Any] = {key: given[key] for key in ("frame_bytes", "ping_s") if key in given}
+    more |= {"bounds": bounds_of(given)}
+    door = DoorSettings(host, given.get("port", STATIONS_PORT), profile, _passwords(given, profile), **files, **more)
     try:
         tls_of(door)
-    except OSError as error:
-        raise wrong(" or ".join(needed), f"cannot be used: {error.strerror or type(error).__name__}") from None
+    except CannotStart as error:
+        raise wrong(" or ".join(needed), str(error)) from None
     return door
 
 
@@ -113,7 +106,7 @@ def _passwords(given: Mapping[str, Any], profile: int) -> dict[str, str | None]:
         where = f"stations.{station}"
         if not isinstance(row, dict) or not _IDENTITY.fullmatch(station):
             raise wrong(where, "must be a table under an identity of 1 to 48 characters a-z A-Z 0-9 *-_=:+|@.")
-        _typed(row, {"password": (str,)}, f"{where}.")
+        typed(row, {"password": (str,)}, f"{where}.")
         out[station] = row.get("password")
         if profile != CLIENT_CERTIFICATE and not SHORTEST_PASSWORD <= len(out[station] or "") <= LONGEST_PASSWORD:
             raise wrong(f"{where}.password", f"must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
@@ -126,7 +119,7 @@ def _places(given: Mapping[str, Any], door: DoorSettings) -> tuple[Place, ...]:
         where = f"vehicles.{ref}."
         if not isinstance(row, dict):
             raise wrong(f"vehicles.{ref}", "must be a table")
-        _typed(row, _PLACE, where)
+        typed(row, _PLACE, where)
         missing = [key for key in _NEEDED if key not in row]
         if missing:
             raise wrong(where + missing[0], "is required")

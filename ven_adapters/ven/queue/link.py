@@ -31,6 +31,8 @@ from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 from ven_adapters.config import QueueSettings
 from ven_adapters.contract import BackendError
 from ven_adapters.ven.queue.messages import LARGEST_BYTES, Kept, Names, Record, place, read, write
+from vtn.errors import CannotStart
+from vtn.tls import require_readable, trusting
 
 WITHIN_S = 5.0
 AGAIN_S = 1.0
@@ -145,7 +147,7 @@ class Link:
             "user": settings.user,
             "password": settings.password,
             "user_credentials": str(settings.credentials) if settings.credentials else None,
-            "tls": self._tls(),
+            "tls": queue_tls(settings),
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": AGAIN_S,
             "ping_interval": 10,
@@ -154,15 +156,6 @@ class Link:
             "reconnected_cb": self._back,
         }
         return {name: value for name, value in options.items() if value is not None}
-
-    def _tls(self) -> ssl.SSLContext | None:
-        settings = self.settings
-        if settings.ca is None and settings.certificate is None:
-            return None
-        tls = ssl.create_default_context(cafile=settings.ca)
-        if settings.certificate is not None:
-            tls.load_cert_chain(settings.certificate, settings.key)
-        return tls
 
     async def _troubled(self, error: Exception) -> None:
         """Say what is wrong, once; nats-py comes here at each of its attempts."""
@@ -325,3 +318,18 @@ def _turns(names: Names, settings: QueueSettings) -> ConsumerConfig:
         max_deliver=-1,
         max_ack_pending=settings.all_at_once,
     )
+
+
+def queue_tls(settings: QueueSettings) -> ssl.SSLContext | None:
+    """The TLS that the files of the settings make; None where the URL alone decides. CannotStart names a file."""
+    if settings.ca is None and settings.certificate is None:
+        return None
+    tls = trusting(settings.ca)
+    if settings.certificate is not None and settings.key is not None:
+        for path in (settings.certificate, settings.key):
+            require_readable(path)
+        try:
+            tls.load_cert_chain(settings.certificate, settings.key)
+        except (OSError, ValueError) as error:
+            raise CannotStart(f"the certificate {settings.certificate} or its key cannot be used: {error}") from None
+    return tls

@@ -6,12 +6,10 @@ import signal
 import sys
 
 from ven_adapters.config import ExecutorSettings
-from ven_adapters.contract import BackendError
-from ven_adapters.registry import UnknownOem, factory
 from ven_adapters.ven.queue.executor import Executor
 from ven_adapters.ven.queue.link import Link
+from ven_adapters.ven.starting import backend_of, check_executor
 from vtn.clock import Clock
-from vtn.errors import ConfigError
 
 TELL_EVERY_S = 60.0
 
@@ -21,10 +19,8 @@ _log = logging.getLogger(__name__)
 async def execute(settings: ExecutorSettings, clock: Clock) -> None:
     """Carry out commands until told to stop; ConfigError when the settings cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    try:
-        backend = factory(settings.oem)(settings.backend)
-    except (UnknownOem, BackendError) as error:
-        raise ConfigError(f"backend: {error}") from None
+    check_executor(settings)
+    backend = backend_of(settings.oem, settings.backend)
     executor = Executor(backend, Link(settings.queue, settings.oem, executes=True), clock)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,0 +1,183 @@
+"""Every number that can be set has bounds, and a value beyond them is refused by the setting's name."""
+
+import math
+from types import UnionType
+from typing import Union, get_args, get_origin
+
+import pydantic
+import pytest
+
+from ven_adapters.config import AdapterSettings, ExecutorSettings
+from ven_adapters.contract import BackendError
+from ven_adapters.oems import ocpp
+from ven_adapters.transport import vendor
+from ven_adapters.transport.ocpp21 import options as ocpp_options
+from ven_adapters.transport.options import _KINDS, RANGES, backend_settings
+from vtn.bounds import ConnectionBounds
+from vtn.clock import parse_clock
+from vtn.config import Settings
+from vtn.settings import Section
+
+ODD = [0, -1, -0.5, 10**18, 1e300, -1e300, math.nan, math.inf, -math.inf]
+QUEUE = {"url": "nats://127.0.0.1:1"}
+ADAPTER = {
+    "oem": "bmw",
+    "client_name": "a",
+    "vtn": {"url": "http://127.0.0.1:1", "client_id": "c", "client_secret": "s"},
+    "backend": {},
+    "enrolling": {"programs": {"p": {"kind": "k"}}},
+    "queue": QUEUE,
+}
+MODELS = {
+    "top node": (Settings, {"auth": {"issuers": [{"issuer": "i", "jwks_url": "https://x.example/k"}]}}),
+    "adapter": (AdapterSettings, ADAPTER),
+    "executor": (ExecutorSettings, {"oem": "bmw", "backend": {}, "queue": QUEUE}),
+}
+
+
+def kinds_of(annotation):
+    """The plain types in an annotation."""
+    if get_origin(annotation) in {Union, UnionType}:
+        return {kind for one in get_args(annotation) for kind in kinds_of(one)}
+    if hasattr(annotation, "__metadata__"):
+        return kinds_of(annotation.__origin__)
+    return {annotation}
+
+
+def numbers(model, at=()):
+    """The path of every numeric setting, through sections, tables of sections and lists of them."""
+    for name, field in model.model_fields.items():
+        for kind in kinds_of(field.annotation):
+            inner = [one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, Section)]
+            if kind in {int, float}:
+                yield (*at, name)
+            for section in inner:
+                step = () if section is kind else (0,) if get_origin(kind) is tuple else ("p",)
+                yield from numbers(section, (*at, name, *step))
+
+
+def changed(given, path, value):
+    """The same settings with one more."""
+    key, *rest = path
+    if isinstance(given, list):
+        return [changed(given[0], rest, value)]
+    return {**given, key: value if not rest else changed(given.get(key, {}), rest, value)}
+
+
+EVERY = [(name, path) for name, (model, _) in MODELS.items() for path in sorted(set(numbers(model)), key=str)]
+
+
+def test_the_walk_finds_what_there_is():
+    found = {(name, ".".join(map(str, path))) for name, path in EVERY}
+    assert found >= {
+        ("top node", "server.port"),
+        ("top node", "auth.issuers.0.refresh_s"),
+        ("top node", "bounds.connections.unproven"),
+        ("adapter", "wake.poll_s"),
+        ("adapter", "wake.listening.patience_s"),
+        ("adapter", "enrolling.programs.p.most_cars"),
+        ("adapter", "queue.call_s"),
+        ("executor", "queue.at_once"),
+    }
+    assert len(found) > 60
+
+
+@pytest.mark.parametrize(("name", "path"), EVERY, ids=lambda one: one if isinstance(one, str) else str(one[-1]))
+def test_a_number_beyond_its_bounds_is_refused_by_name(name, path):
+    model, given = MODELS[name]
+    model.model_validate(given)
+    accepted = []
+    for value in ODD:
+        try:
+            model.model_validate(changed(given, path, value))
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            assert path[-1] in first["loc"] or path[-1] in first["msg"]
+        else:
+            accepted.append(value)
+    assert not any(math.isinf(value) or math.isnan(value) or abs(value) > 2**63 for value in accepted)
+    assert not set(accepted) & ({10**18, -1} if path[-1] != "seed" else set())
+
+
+TABLES = {
+    "backend": (backend_settings, {"url": "http://127.0.0.1:1", "token": "t"}, _KINDS),
+    "vendor": (
+        lambda given: vendor.vendor_settings("smartcar", given),
+        {"url": "http://x", "token_url": "http://x", "client_id": "c", "pseudonym_secret": "s" * 32},
+        vendor._KINDS,
+    ),
+    "ocpp": (ocpp.backend, {"stations": {"CP-1": {"password": "a-password-of-16+"}}}, ocpp_options._KINDS),
+}
+
+
+NUMBERS = [
+    (name, key)
+    for name, (_, _, kinds) in TABLES.items()
+    for key, allowed in kinds.items()
+    if {int, float} & set(allowed)
+]
+
+
+@pytest.mark.parametrize(("name", "key"), NUMBERS)
+def test_a_number_in_an_automakers_table_is_refused_by_name(name, key):
+    make, given, _ = TABLES[name]
+    make(given)
+    for value in ODD:
+        try:
+            make(given | {key: value})
+        except BackendError as error:
+            assert error.detail.startswith(f"settings.{key}: must be") or f"{key}: must be" in error.detail  # noqa: PT017 - as above
+        else:
+            assert value in RANGES[key]
+            assert abs(value) < 10**18 or key == "seed"
+
+
+@pytest.mark.parametrize("key", [key for key, kinds in ocpp_options._PLACE.items() if int in kinds])
+@pytest.mark.parametrize("value", [0, -1, 10**18, 2.5, math.nan])
+def test_a_number_of_a_charging_point_is_refused_by_name(key, value):
+    make, given, _ = TABLES["ocpp"]
+    car = {"station": "CP-1", "usable_wh": 60_000, "max_charge_w": 11_000} | {key: value}
+    if value == 0 and RANGES[key].included:
+        make(given | {"vehicles": {"car-1": car}})
+        return
+    with pytest.raises(BackendError, match=rf"vehicles\.car-1\.{key}: must be"):
+        make(given | {"vehicles": {"car-1": car}})
+
+
+def test_every_number_of_every_table_has_a_range():
+    keys = {key for _, key in NUMBERS} | {key for key, kinds in ocpp_options._PLACE.items() if int in kinds}
+    assert keys == set(RANGES)
+
+
+@pytest.mark.parametrize("key", ConnectionBounds.model_fields)
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, 10**18, "many"])
+def test_the_bounds_of_an_automakers_port_are_bounded_themselves(key, value):
+    make, given, _ = TABLES["backend"]
+    with pytest.raises(BackendError, match=rf"listening\.{key}: "):
+        make(given | {"listening": {key: value}})
+    with pytest.raises(BackendError, match=r"listening\.speed: is not a setting"):
+        make(given | {"listening": {"speed": 1}})
+
+
+@pytest.mark.parametrize("place", [[91, 0], [0, 181], [math.nan, 0], [1], "x", [math.inf, 0], [10**400, 0]])
+def test_a_home_that_is_nowhere_is_refused_by_name(place):
+    make, given, _ = TABLES["vendor"]
+    with pytest.raises(BackendError, match=r"homes\.car-1: must be \[latitude, longitude\]"):
+        make(given | {"homes": {"car-1": place}})
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "1e9"])
+def test_a_clock_at_no_speed_is_refused(speed):
+    with pytest.raises(ValueError, match="speed must be"):
+        parse_clock(f"2026-07-01T00:00:00+00:00@1000.0*{speed}")
+
+
+@pytest.mark.parametrize("start", ["nan", "inf", "-1", "1e30"])
+def test_a_clock_that_began_at_no_time_is_refused(start):
+    with pytest.raises(ValueError, match="real start must be"):
+        parse_clock(f"2026-07-01T00:00:00+00:00@{start}*2.0")
+
+
+def test_the_parts_of_a_ports_bounds_fit_into_the_whole():
+    with pytest.raises(pydantic.ValidationError, match=r"unproven must not be above connections \(10\)"):
+        ConnectionBounds(connections=10, unproven=11)
