@@ -20,7 +20,7 @@ from typing import Any, Self
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 HTTP_PLUGIN = "amqtt.contrib.http."
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 HOST = "127.0.0.1"
 OWN_USER, OWN_PASSWORD, HOOK_PASSWORD = "evtn", "publisher-password", "hook-password"
 

@@ -32,7 +32,7 @@ from vtn.listening.http import HttpOptions, listening
 
 SECRET = "a-secret-of-the-tests"
 STRANGER = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,7 +43,7 @@ from vtn.storage.sql import SqlStore, open_store
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType as Kind
 
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 POLL_S = 0.05
 
 

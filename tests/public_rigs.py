@@ -11,7 +11,7 @@ from ven_adapters.oems import enode, smartcar, tesla
 from ven_adapters.transport.grants import Folder, store
 from ven_adapters.transport.oauth import Grant
 
-PATIENCE_S = 15.0
+PATIENCE_S = 90.0
 
 
 @dataclasses.dataclass

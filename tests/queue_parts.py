@@ -28,7 +28,7 @@ from vtn.clock import SimulatedClock, print_clock
 from vtn.notifiers.broker import server_program
 
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
-PATIENCE_S = 15.0
+PATIENCE_S = 90.0
 TOKEN = "a-token"
 _numbers = itertools.count(1)
 

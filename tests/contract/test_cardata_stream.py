@@ -25,7 +25,7 @@ from ven_adapters.transport.stream import Pauses, broker_of
 GCID, VIN = "synthetic-gcid", "SYNTHETICVIN00004"
 SOC = "vehicle.drivetrain.batteryManagement.header"
 PUBLISHER = "the-cars"
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 QUICK = Pauses(first_s=0.05, longest_s=0.2, look_s=0.05)
 
 

@@ -38,7 +38,7 @@ from ven_adapters.transport import signatures
 from ven_adapters.ven.agreements import Agreements
 from vtn.clock import RealClock
 
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

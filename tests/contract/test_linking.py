@@ -136,7 +136,7 @@ class Stage:
         return next(line for text in self.shown for line in text.split() if line.startswith("http"))
 
     async def until_shown(self):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.shown:  # noqa: ASYNC110 - the command's own pace
                 await asyncio.sleep(0.01)
         return self.address()
@@ -148,7 +148,7 @@ class Stage:
                 back = urlsplit(answer.headers["Location"])
             query = {name: values[0] for name, values in parse_qs(back.query).items()} | changes
             url = back._replace(query=urlencode(query)).geturl()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while True:
                     try:
                         async with http.get(url) as answer:
@@ -271,7 +271,7 @@ async def test_an_account_is_linked_once_at_a_time(stage):
 
 async def test_another_account_on_the_same_port_is_told_so(stage):
     first = asyncio.create_task(stage.link())
-    async with aiohttp.ClientSession() as http, asyncio.timeout(10):
+    async with aiohttp.ClientSession() as http, asyncio.timeout(60):
         while True:
             try:
                 async with http.get(f"http://127.0.0.1:{stage.port}/back"):

@@ -158,7 +158,7 @@ async def test_what_is_owed_at_a_stop_is_delivered_after_the_next_start(made):
 
 async def eventually_pending(made, attempts):
     rows = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not any(row.attempts == attempts for row in rows):
             rows = await made.store.deliveries()
 

@@ -196,7 +196,7 @@ async def test_whoever_sees_a_number_sees_everything_before_it(opened):
         for _ in range(10):
             await asyncio.gather(*(write(store, Create(event(parent))) for _ in range(10)))
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(watch(), *(write_many(store) for store in writers))
     assert seen == list(range(202))
 

@@ -303,7 +303,7 @@ async def test_one_store_leads_until_it_is_closed(opened):
     assert not await second.lead()
     assert await first.lead()
     await first.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not await second.lead():
             pass
     assert not await (await opened()).lead()

@@ -359,7 +359,7 @@ async def test_a_subscriber_hears_of_what_it_asked_for_and_may_see_notif_01_to_1
     await c1.made("/subscriptions", subscription(receiver.url, programID=program["id"]))
     await bl.made("/events", {"programID": program["id"], "targets": ["g9"]})
     seen = await bl.made("/events", {"programID": program["id"], "targets": ["g1", "g9"]})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         note = await receiver.seen.get()
     assert (note["objectType"], note["operation"]) == ("EVENT", "CREATE")
     assert note["object"] == (await c1.get(f"/events/{seen['id']}")).json

@@ -8,7 +8,7 @@ from typing import Self
 import pytest
 from vtn_process import Party, fresh
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 SERVICE = "_openadr3._tcp.local."
 HOST = "127.0.0.1"
 

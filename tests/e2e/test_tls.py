@@ -50,13 +50,13 @@ def serial(pair):
 
 
 async def until_shown(vtn, authority, pair):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await shown(vtn, authority) != serial(pair):
             pass
 
 
 async def until_logged(vtn, words, times):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while vtn.log.count(words) < times:  # noqa: ASYNC110 - another process writes the log
             await asyncio.sleep(0.02)
 

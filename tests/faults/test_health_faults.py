@@ -87,7 +87,7 @@ async def test_deliveries_and_publications_are_counted_where_they_happen(tmp_pat
     with Vtn(tmp_path / "var", {"mqtt.mode": "bundled", "mqtt.port": "0"}, secrets) as vtn:
         bl, party = Party(http, vtn.url, vtn.token("bl")), at_root(http, vtn)
         await bl.made("/programs", {"programName": "p"})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 text = (await party.get("/metrics")).content.decode()
                 lag = re.findall(r"^evtn_relay_lag\{.*\} (\S+)$", text, re.MULTILINE)

@@ -68,7 +68,7 @@ async def test_guessing_is_cheap_for_us_and_slow_for_the_guesser(vtn, http, name
     latencies_s: list[float] = []
     stop = asyncio.Event()
     began_s = time.monotonic()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         reading = asyncio.create_task(poll(reader, latencies_s, stop))
         statuses = await attack(nobody, name, guesses)
         stop.set()

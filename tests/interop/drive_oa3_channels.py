@@ -12,7 +12,7 @@ from drive_parts import Drive, Receiver
 from openadr3_client import BlClient, MqttChannel, MQTTConnection, VenClient, WebhookChannel, WebhookReceiver
 from openadr3_client.mqtt import extract_mqtt_broker_uris, normalize_broker_uri
 
-PATIENCE_S = 15.0
+PATIENCE_S = 90.0
 NO_ECHO = {
     "refused": 400,
     "why": "the library's receiver does not echo the challenge, which a VTN MUST send (Webhooks)",

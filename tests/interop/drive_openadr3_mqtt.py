@@ -21,7 +21,7 @@ from openadr3_client.version import OADRVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 MODE = OADRVersion.OADR_310
-PATIENCE_S = 15.0
+PATIENCE_S = 90.0
 
 
 def mqtt(drive: Drive, facts: dict[str, Any], program: Any, ven: Any) -> None:

@@ -69,7 +69,7 @@ async def test_one_car_whose_step_fails_keeps_no_other_from_being_told(tmp_path,
     monkeypatch.setattr(Hand, "step", poisoned(Hand.step, lambda hand, place, _now: hand.ref(place)))
     carrying = asyncio.create_task(made._keep_up("carrying out", made._carry_out))
     await made._cycle()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(made._doors.backend.submitted) < len(CARS) - 1:  # noqa: ASYNC110 - the backend's own record
             await asyncio.sleep(0.01)
     carrying.cancel()

@@ -57,7 +57,7 @@ async def test_a_wait_by_a_clock_that_jumps_is_over_when_so_much_has_passed_and_
     await clock.advance(540.0)
     assert not waiting.done()
     await clock.advance(120.0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waiting
 
 
@@ -93,7 +93,7 @@ class SetClock:
 
 async def test_a_while_is_as_long_whatever_the_clock_is_set_to_meanwhile():
     clock = SetClock()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         waiting = asyncio.create_task(sleep_for(clock, 0.05))
         await asyncio.sleep(0)
         clock.shows -= timedelta(hours=1)
@@ -103,7 +103,7 @@ async def test_a_while_is_as_long_whatever_the_clock_is_set_to_meanwhile():
 async def test_whoever_waits_for_an_instant_sees_a_clock_that_is_set_forward(monkeypatch):
     monkeypatch.setattr(module, "LONGEST_NAP_S", 0.01)
     clock = SetClock()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         waiting = asyncio.create_task(sleep_until(clock, START + timedelta(hours=1)))
         await asyncio.sleep(0)
         clock.shows += timedelta(hours=2)

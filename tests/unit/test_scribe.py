@@ -31,7 +31,7 @@ from ven_adapters.ven.rows import held_of, values_of
 from ven_adapters.ven.scribe import NotWritten, Scribe
 from ven_adapters.ven.store import DirectiveRow, Store, Values
 
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 class Stored:

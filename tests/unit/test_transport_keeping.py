@@ -140,7 +140,7 @@ async def test_a_car_whose_vendor_answers_in_another_shape_is_given_back_all_the
     cars = Strange()
     kept = KeptBackend(cars, Running(), Journal(None, Window))
     await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await anext(event async for event in kept.events() if event.statuses[0].state in FINAL_STATES)
     await kept.close()
     assert cars.told == [(Rung.PAUSE, None), (Rung.RESUME, None)]
