@@ -40,6 +40,7 @@ from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import Change, Client, Create, Delete, DeliveryState, Record, Replace, Role
 from vtn.storage.readmodel import ReadModel
 from vtn.storage.sql import SqlStore, open_store
+from vtn.tasks import cancel_tasks
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType as Kind
 
@@ -175,8 +176,7 @@ async def running(*loops):
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
+        await cancel_tasks(tasks)
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, Exception):

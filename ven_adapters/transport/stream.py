@@ -26,6 +26,7 @@ from ven_adapters.transport import vocabulary
 from ven_adapters.transport.grants import Folder, OwnerTokens
 from ven_adapters.transport.oauth import Client, Grant
 from ven_adapters.transport.private import only_writer
+from vtn.tasks import cancel_tasks
 
 RENEW_BEFORE_S = 30.0
 SHORTEST_S = 1.0
@@ -104,9 +105,7 @@ class Stream:
             while True:
                 yield await self._queue.get()
         finally:
-            keeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await keeping
+            await cancel_tasks([keeping])
 
     async def _keep_all(self) -> None:
         """A task for each grant; one that is gone takes its line with it, a new one brings another."""
@@ -119,8 +118,7 @@ class Stream:
                 lines |= {name: asyncio.create_task(self._keep(name)) for name in names if name not in lines}
                 await asyncio.sleep(self._pauses.look_s)
         finally:
-            for line in lines.values():
-                line.cancel()
+            await cancel_tasks(lines.values())
             await asyncio.gather(*lines.values(), return_exceptions=True)
 
     async def _keep(self, name: str) -> None:

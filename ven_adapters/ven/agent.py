@@ -45,6 +45,7 @@ from ven_adapters.ven.store import EventRow, FirstProgramRow, Store, print_at
 from ven_adapters.ven.wake import Bell, Listener, back_off_s, listen
 from vtn.client import Client, VtnRefused, VtnUnreachable
 from vtn.clock import Clock
+from vtn.tasks import cancel_tasks
 
 FLUSH_EVERY_S = 1.0
 STOP_WITHIN_S = 5.0
@@ -139,8 +140,7 @@ class Agent:
                 for name, work in self._loops().items():
                     self._spawn(name, work)
                 await self._stopping.wait()
-                for task in self._tasks:
-                    task.cancel()
+                await cancel_tasks(self._tasks)
         finally:
             await self._close()
 

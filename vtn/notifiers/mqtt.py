@@ -27,6 +27,7 @@ from vtn.notifiers.audience import Audience
 from vtn.rules import topics
 from vtn.scheduling import retry_delay_s
 from vtn.storage.ports import Change, Delivery
+from vtn.tasks import cancel_tasks
 from vtn.tls import trusting
 
 WINDOW = 64
@@ -177,10 +178,8 @@ class Publisher:
                 listening.result()
         finally:
             self._gone.set()
-            for task in (listening, spoilt):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
-                    await task
+            await cancel_tasks((listening, spoilt))
+            await asyncio.gather(listening, spoilt, return_exceptions=True)
 
     def _tls(self) -> ssl.SSLContext | None:
         return self._address.tls() if self._address.tls else None

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from vtn.errors import Unavailable
 from vtn.storage.ports import Change, Delivery, Store
+from vtn.tasks import cancel_tasks
 
 BATCH = 200
 SKIPPED_AT_MOST = 10_000
@@ -133,7 +134,7 @@ async def _work_as_leader(store: Store, work: Callable[[], Awaitable[None]], pol
         while not task.done() and store.may_relay() and await _leads(store):
             await asyncio.wait({task}, timeout=poll_s)
     finally:
-        task.cancel()
+        await cancel_tasks([task])
         with contextlib.suppress(asyncio.CancelledError):
             await task
 

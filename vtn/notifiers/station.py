@@ -43,6 +43,7 @@ from vtn.service.bodies import Bodies
 from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import Store
 from vtn.storage.readmodel import ReadModel
+from vtn.tasks import cancel_tasks
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.interval import print_date_time
 
@@ -255,13 +256,15 @@ def _prune_daily(timers: Timers, parts: Parts) -> None:
 async def _together(loops: Sequence[Loop]) -> None:
     """Run loops side by side; when one fails all start again, because they share what is owed."""
     while True:
+        tasks = [asyncio.create_task(_coroutine(loop)) for loop in loops]
         try:
-            async with asyncio.TaskGroup() as group:
-                for loop in loops:
-                    group.create_task(_coroutine(loop))
-        except* Exception as failures:
-            log.exception("a notifier failed; it starts again", exc_info=failures)
-            await asyncio.sleep(RESTART_S)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            await cancel_tasks(tasks)
+        failures = [error for task in done if not task.cancelled() and (error := task.exception()) is not None]
+        for failure in failures:
+            log.error("a notifier failed; it starts again", exc_info=failure)
+        await asyncio.sleep(RESTART_S)
 
 
 async def _coroutine(loop: Loop) -> None:
@@ -277,7 +280,7 @@ def _in_background(stack: contextlib.AsyncExitStack, work: Awaitable[None]) -> N
     task = asyncio.create_task(go())
 
     async def stop() -> None:
-        task.cancel()
+        await cancel_tasks([task])
         await asyncio.gather(task, return_exceptions=True)
 
     stack.push_async_callback(stop)

@@ -46,6 +46,7 @@ from ven_adapters.ven.queue.messages import (
 )
 from ven_adapters.ven.queue.turns import FETCH_S, Turns
 from vtn.clock import Clock
+from vtn.tasks import cancel_tasks
 
 ONLY = "the-only-executor"
 AGAIN_S = 0.25
@@ -85,7 +86,7 @@ class Executor:
         finally:
             self._stopping.set()
             await asyncio.wait({working}, timeout=3 * FETCH_S)  # what was on its way to us is carried out, not left
-            working.cancel()
+            await cancel_tasks((stopping, working))
             await asyncio.gather(stopping, working, return_exceptions=True)
             await self._finish()
             await self._link.close()
@@ -103,8 +104,7 @@ class Executor:
             try:
                 await asyncio.wait({working, losing}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                working.cancel()
-                losing.cancel()
+                await cancel_tasks((working, losing))
                 await asyncio.gather(working, losing, return_exceptions=True)
             if not self._stopping.is_set() and await self._replaced():
                 _log.error("another executor has taken this one's place; it ends")
@@ -126,7 +126,7 @@ class Executor:
         try:
             await self._take_turns()
         finally:
-            listening.cancel()
+            await cancel_tasks([listening])
             await asyncio.gather(listening, return_exceptions=True)
 
     async def _finish(self) -> None:

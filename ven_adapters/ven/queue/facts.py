@@ -29,6 +29,7 @@ from ven_adapters.ven.queue.lease import right
 from ven_adapters.ven.queue.link import LARGEST_FACT_BYTES, Away, Link
 from ven_adapters.ven.queue.messages import token
 from vtn.clock import Clock
+from vtn.tasks import cancel_tasks
 
 AT_ONCE = 200
 FETCHED = 50
@@ -96,7 +97,7 @@ class Listener:
                 await self._lease.lost()
             finally:
                 self.listening = False
-                passing.cancel()
+                await cancel_tasks([passing])
                 await asyncio.gather(passing, return_exceptions=True)
 
     async def _pass_on(self) -> None:

@@ -14,6 +14,7 @@ from nats.errors import Error as NatsError
 
 from ven_adapters.ven.queue.link import Away, Link, Overtaken
 from ven_adapters.ven.queue.messages import Next, Record, next_for
+from vtn.tasks import cancel_tasks
 
 LEASE_SHARE = 0.9
 OWN_SHARE = 0.8
@@ -81,8 +82,7 @@ class Lease:
                 yield
             finally:
                 begin.cancel()
-                for task in keeping:
-                    task.cancel()
+                await cancel_tasks(keeping)
                 await asyncio.gather(*keeping, return_exceptions=True)
 
     async def _keep(self, bound: asyncio.Timeout, last_s: float) -> None:

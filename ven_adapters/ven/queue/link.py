@@ -32,6 +32,7 @@ from ven_adapters.config import QueueSettings
 from ven_adapters.contract import BackendError
 from ven_adapters.ven.queue.messages import LARGEST_BYTES, Kept, Names, Record, place, read, write
 from vtn.errors import CannotStart
+from vtn.tasks import cancel_tasks
 from vtn.tls import require_readable, trusting
 
 WITHIN_S = 5.0
@@ -97,8 +98,7 @@ class Link:
         """Send what is buffered and let go."""
         self._closing = True
         trying = [task for task in (self._starting, self._settling) if task is not None]
-        for task in trying:
-            task.cancel()
+        await cancel_tasks(trying)
         await asyncio.gather(*trying, return_exceptions=True)
         self._ready.clear()
         with contextlib.suppress(NatsError, TimeoutError, OSError):
