@@ -1,17 +1,22 @@
 """Write the tables of this folder from the code that they are about: `make docs`."""
 
 import importlib
+import re
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
 import pydantic
 
-from ven_adapters.config import EnrollingSettings
+from ven_adapters.config import AdapterSettings, EnrollingSettings, ExecutorSettings
+from ven_adapters.ven import units_page
 from vtn.bounds import Bounds
-from vtn.config import Auth, Server, Webhooks
+from vtn.config import Auth, Server, Settings, Webhooks
 
-BOUNDS = Path(__file__).with_name("bounds.md")
+HERE = Path(__file__).parent
+BOUNDS, SETTINGS, UNITS = (HERE / f"{name}.md" for name in ("bounds", "settings", "units"))
+EXAMPLES = HERE.parent / "config"
 COMMAND = "make docs"
 HEAD = f"""# Bounds
 
@@ -68,6 +73,18 @@ FIXED = (
     ("ven_adapters.transport.ocpp21.frames", "LONGEST_ID", "characters of a message's id"),
 )
 ENROLLING = ("requests_per_s",)
+FILES = (
+    ("`vtn serve`", Settings, "EVTN", ("vtn",)),
+    ("`ven-adapters run`", AdapterSettings, "VEN_ADAPTER", ("ven-adapter", "enrolment")),
+    ("`ven-adapters execute`", ExecutorSettings, "VEN_EXECUTOR", ("ven-executor", "ven-adapter")),
+)
+SETTINGS_HEAD = f"""# Settings
+
+Every setting of every settings file, made from the classes that read them by `{COMMAND}`; the words are those of the
+example files in `config/`. A file is TOML; a key that is not known, and a value beyond its bounds, refuse to start and
+name the line. A variable `PREFIX_SECTION__KEY` outranks the file. The keys of `[backend]` are those of the automaker's
+file: [`automaker.md`](automaker.md).
+"""
 
 
 def bounds() -> str:
@@ -90,6 +107,57 @@ def _enrolling() -> Iterator[str]:
     yield from _heads("Setting")
     yield from _rows("enrolling", EnrollingSettings, ENROLLING)
     yield ""
+
+
+def settings() -> str:
+    """The text of `settings.md`."""
+    return "\n".join((SETTINGS_HEAD, *(line for one in FILES for line in _file(*one))))
+
+
+def _file(command: str, model: type[pydantic.BaseModel], prefix: str, examples: tuple[str, ...]) -> Iterator[str]:
+    yield f"## {command}\n"
+    named = ", ".join(f"`config/{one}.example.toml`" for one in examples)
+    yield f"Variables begin with `{prefix}_`; examples: {named}.\n"
+    yield "| Setting | Default | What it is |\n|---|---|---|"
+    said = {key: words for one in reversed(examples) for key, words in _said(EXAMPLES / f"{one}.example.toml")}
+    for key, field in _keys(model, ""):
+        words = said.get(key) or (_words(field.description) if field.description else "")
+        yield f"| `{key}` | {_default(field)} | {words.replace('|', '/')} |"
+    yield ""
+
+
+def _keys(model: type[pydantic.BaseModel], under: str) -> Iterator[tuple[str, typing.Any]]:
+    """Every key of a settings class and of the tables inside it, with its field."""
+    for name, field in model.model_fields.items():
+        inner = [one for one in (field.annotation, *typing.get_args(field.annotation)) if _is_table(one)]
+        if inner:
+            dots = "*." if typing.get_origin(field.annotation) is dict else ""
+            yield from _keys(inner[0], f"{under}{name}.{dots}")
+        else:
+            yield f"{under}{name}", field
+
+
+def _is_table(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, pydantic.BaseModel)
+
+
+def _said(path: Path) -> Iterator[tuple[str, str]]:
+    """The keys of an example file, each with the words beside it."""
+    section = ""
+    for line in path.read_text().splitlines():
+        if header := re.match(r"#? ?\[+([^\]]+)\]+", line):
+            section = re.sub(r"^(zones|enrolling\.programs)\.[^.]+", r"\1.*", header[1]) + "."
+        elif pair := re.match(r"#? ?(\w+) = .*?\s# (.+)$", line):
+            yield f"{section}{pair[1]}", pair[2]
+
+
+def _default(field: typing.Any) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value in ((), {}, ""):
+        return "none"
+    return f"`{_number(value) if isinstance(value, float) else value}`"
 
 
 def _heads(first: str) -> tuple[str, str]:
@@ -124,5 +192,6 @@ def _number(value: object) -> str:
 
 
 if __name__ == "__main__":
-    BOUNDS.write_text(bounds())
-    sys.stdout.write(f"{BOUNDS} is written\n")
+    for page, text in ((BOUNDS, bounds()), (SETTINGS, settings()), (UNITS, units_page.page())):
+        page.write_text(text)
+        sys.stdout.write(f"{page} is written\n")

@@ -1,4 +1,4 @@
-"""The support matrix of the README: made from a run of the kit, never by hand.
+"""The support matrix of docs/certification.md: made from a run of the kit, never by hand.
 
 A requirement is held when every check of the run that cites it passed; it was not tried when some of them were skipped,
 or blocked by something else, and none failed.
@@ -11,7 +11,7 @@ from vtn.conformance.requirements import every
 from vtn.conformance.runner import Run
 from vtn.conformance.verdicts import Outcome
 
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "certification.md"
 BEGIN = "<!-- support matrix: written by `make conformance`, never by hand -->"
 END = "<!-- end of the support matrix -->"
 TITLES = {
@@ -76,12 +76,12 @@ def _figures(found: Counter[str]) -> tuple[str, ...]:
 
 
 def shown() -> str:
-    """The table that the README shows."""
-    return README.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+    """The table that the page shows."""
+    return GUIDE.read_text().partition(BEGIN)[2].partition(END)[0].strip()
 
 
 def write(run: Run) -> None:
-    """Put the table of a run into the README."""
-    text = README.read_text()
+    """Put the table of a run into the page."""
+    text = GUIDE.read_text()
     before, rest = text.split(BEGIN)
-    README.write_text(f"{before}{BEGIN}\n\n{matrix(run)}\n\n{END}{rest.partition(END)[2]}")
+    GUIDE.write_text(f"{before}{BEGIN}\n\n{matrix(run)}\n\n{END}{rest.partition(END)[2]}")

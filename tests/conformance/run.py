@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Judge, write, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="Example: make conformance ARGS='--processes 1'")
     parser.add_argument("--processes", type=int, default=2, help="how many mutated servers run at a time")
-    parser.add_argument("--readme", action="store_true", help="write the support matrix into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the support matrix into docs/certification.md")
     options = parser.parse_args(arguments)
     console = Console()
     logging.disable(logging.WARNING)

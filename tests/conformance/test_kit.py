@@ -28,7 +28,7 @@ async def test_our_vtn_holds_every_check(database, tmp_path):
     assert len(run.operations) == 45
     assert len(run.results) >= 300
     if {result.check.name for result in run.skipped()} == NOT_TRIED:  # a machine without multicast tries less
-        assert matrix.matrix(run) == matrix.shown(), "`make conformance ARGS=--readme` writes the README's matrix"
+        assert matrix.matrix(run) == matrix.shown(), "`make conformance ARGS=--readme` writes the page's matrix"
 
 
 def test_almost_every_requirement_has_a_check_and_the_others_a_reason():

@@ -1,4 +1,4 @@
-"""The README's section "Add an automaker in an afternoon", followed word for word from an empty folder.
+"""The section "Add an automaker in an afternoon", followed word for word from an empty folder.
 
 Blocks whose first line is a comment with a path are files; `sh` blocks are run as they stand, but for ports. `.venv` is
 an environment of its own, so nothing is installed into the project's; no network is used. `vtn serve` is the tests' own
@@ -37,7 +37,7 @@ PATIENCE_S = 120.0
 
 def blocks():
     """The section's files by path, and its commands in order."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "automaker.md").read_text(encoding="utf-8")
     section = text.partition(f"{SECTION}\n")[2].partition("\n## ")[0]
     files, commands = {}, []
     for language, body in BLOCK.findall(section):

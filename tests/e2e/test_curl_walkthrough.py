@@ -1,4 +1,4 @@
-"""The README's section "How a utility connects", run word for word with bash against a fresh server.
+"""The section "How a utility connects", run word for word with bash against a fresh server.
 
 `vtn serve` starts on the port and in the folder that the test gives it; every other command is run as it stands, but
 for the port. A `sh` block is all commands; in a `console` block commands are the lines after `$ `.
@@ -14,17 +14,17 @@ import pytest
 from vtn_process import QUIET, Vtn
 
 REPOSITORY = Path(__file__).parents[2]
-README = REPOSITORY / "README.md"
+GUIDE = REPOSITORY / "docs" / "utility.md"
 SECTION = "How a utility connects"
 DEFAULT_PORT = "8080"
 SERVE = re.compile(r"^(\S*/)?vtn serve( .*)?$", re.MULTILINE)
 
 
-def commands(readme: str) -> str:
+def commands(text: str) -> str:
     """The shell commands of the section, in order; empty when there is none."""
     said: list[str] = []
     here, fence = False, ""
-    for line in readme.splitlines():
+    for line in text.splitlines():
         if line.startswith("```"):
             fence = "" if fence else line.removeprefix("```").strip() or "text"
         elif not fence and line.startswith("#"):
@@ -43,9 +43,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_readme_shows_a_utility_how_to_connect_and_every_command_works(folder):
-    script = commands(README.read_text(encoding="utf-8"))
-    assert script, f"README.md has no section {SECTION!r} with `sh` or `console` blocks"
+def test_the_guide_shows_a_utility_how_to_connect_and_every_command_works(folder):
+    script = commands(GUIDE.read_text(encoding="utf-8"))
+    assert script, f"docs/utility.md has no section {SECTION!r} with `sh` or `console` blocks"
     assert "curl" in script
     assert SERVE.search(script), "the section does not start a server"
     assert shutil.which("curl"), "curl is not installed"

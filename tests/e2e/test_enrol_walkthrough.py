@@ -1,4 +1,4 @@
-"""The README's section "Enrol cars", run word for word with bash against a fresh store and a fresh API.
+"""The section "Enrol cars", run word for word with bash against a fresh store and a fresh API.
 
 `enrol serve` starts on a free port; every other command is run as it stands, but for that port. The folder looks like a
 checkout: `config` is there, and `.venv/bin/ven-adapters` runs this very code.
@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from test_curl_walkthrough import README, REPOSITORY
+from test_curl_walkthrough import REPOSITORY
 
 SECTION = "## Enrol cars"
 SERVE = re.compile(r"^\S*/ven-adapters enrol serve .*$", re.MULTILINE)
@@ -32,12 +32,12 @@ def folder(tmp_path):
 
 def script():
     """The section's commands, in order."""
-    text = README.read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "enrolment.md").read_text(encoding="utf-8")
     section = text.partition(f"{SECTION}\n")[2].partition("\n## ")[0]
     return "".join(BLOCK.findall(section))
 
 
-def test_the_readme_shows_how_cars_are_enrolled_and_every_command_works(folder):
+def test_the_guide_shows_how_cars_are_enrolled_and_every_command_works(folder):
     commands = script()
     serve = SERVE.search(commands)
     assert serve, "the section serves nothing"

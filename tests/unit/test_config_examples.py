@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 OTHERS = {"vtn.example.toml", "ven-executor.example.toml"}
 EXAMPLES = sorted(path.name for path in (ROOT / "config").glob("*.example.toml") if path.name not in OTHERS)
 LINKED = {"bmw-cardata", "enode", "ford-query", "smartcar", "tesla"}
-README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "docs" / "automaker.md").read_text()
 
 
 def test_there_is_an_example_of_every_way_to_cars():
@@ -57,5 +57,5 @@ KEYS = {
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))
-def test_the_readme_names_every_key_of_a_backend(key):
-    assert f"`{key}`" in README
+def test_the_guide_names_every_key_of_a_backend(key):
+    assert f"`{key}`" in GUIDE
