@@ -1,4 +1,4 @@
-"""Object privacy over HTTP: the truth table of Annex D, and that nothing leaks around it (TGT-01..21)."""
+"""Object privacy over HTTP: the truth table of targets, and that nothing leaks around it (TGT-01..21)."""
 
 import pytest
 from vtn_process import fresh
@@ -12,7 +12,7 @@ def vtn(launch):
 
 @pytest.fixture
 async def world(bl, c1):
-    """The fixtures of Annex D: c1 owns V1 [g1, v1] and R1 [r1]; c2 owns V2 [g2]; c3 owns nothing."""
+    """The fixtures: c1 owns V1 [g1, v1] and R1 [r1]; c2 owns V2 [g2]; c3 owns nothing."""
     made = {}
 
     async def make(name, path, body):

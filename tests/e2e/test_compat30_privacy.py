@@ -1,4 +1,4 @@
-"""Object privacy through OpenADR 3.0.1: the truth table of Annex D by the old path, and nothing leaks there either."""
+"""Object privacy through OpenADR 3.0.1: the truth table of targets by the old path, and nothing leaks there either."""
 
 import pytest
 from party301 import Party301
@@ -13,7 +13,7 @@ def vtn(launch):
 
 @pytest.fixture
 async def world(bl):
-    """The fixtures of Annex D, written on 3.1: c1 owns V1 [g1, v1] and R1 [r1]; c2 owns V2 [g2]; c3 owns nothing."""
+    """The fixtures, written on 3.1: c1 owns V1 [g1, v1] and R1 [r1]; c2 owns V2 [g2]; c3 owns nothing."""
     made = {}
 
     async def make(name, path, body):

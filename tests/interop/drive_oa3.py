@@ -28,9 +28,9 @@ EXCUSED = {
     "detect_lan_ip": "looks at the addresses of this machine and speaks to nobody",
     "NotificationChannel": "a protocol, which both channels follow",
 }
-ONLY_BL = {"refused": 403, "why": "programs and events are written by Business Logic only (Annex A)"}
-ONLY_VEN = {"refused": 403, "why": "reports are written by VENs only (Annex A)"}
-READS_BL = {"refused": 403, "why": "needs read_bl, which VENs cannot have (Annex A)"}
+ONLY_BL = {"refused": 403, "why": "programs and events are written by Business Logic only (SCO-O01..O45)"}
+ONLY_VEN = {"refused": 403, "why": "reports are written by VENs only (SCO-O01..O45)"}
+READS_BL = {"refused": 403, "why": "needs read_bl, which VENs cannot have (SCO-O01..O45)"}
 
 
 def fresh(prefix: str) -> str:

@@ -36,7 +36,7 @@ EXCUSED = {
     "ValidatorPluginRegistry.get_model_validators": LOCAL,
     "ValidatorPluginRegistry.register_plugin": LOCAL,
 }
-NEEDS_TOKEN = "without a token nobody writes, and reads only untargeted objects where the operator says so (Annex A)"
+NEEDS_TOKEN = "without a token nobody writes, and reads untargeted objects where the operator says so (SCO-O01..O45)"
 NO_GROUPS = "/resource_groups is an extension of NLFlex and no path of OpenADR 3.1.1"
 ONE_OBJECT = "notifierOperationsTopics: CREATE is not provided for a specific object ID, the library demands it"
 FIRST_FIFTY = PaginationFilter(skip=0, limit=50)
@@ -87,7 +87,7 @@ def guests(drive: Drive, facts: dict[str, Any]) -> None:
 def topics(drive: Drive, program: Any, ven: Any) -> None:
     """All topic names, for each role."""
     everything = lambda it: it.topics.create.endswith("/create") and it.topics.all  # noqa: E731 - a check of many uses
-    of_bl = {"refused": 403, "why": "needs read_bl, which VENs cannot have (Annex A)"}
+    of_bl = {"refused": 403, "why": "needs read_bl, which VENs cannot have (SCO-O01..O45)"}
     one = {"broken": "CREATE", "why": ONE_OBJECT}
     for role, others in (("bl", {"check": everything}), ("ven", of_bl)):
         drive.do(f"{role}.notifiers.get_notifiers", check=lambda it: it.webhook and it.mqtt.uris)

@@ -1,4 +1,4 @@
-"""The conversions that go wrong in the field, each pinned by its values (vehicle-apis C.3)."""
+"""The conversions that go wrong in the field, each pinned by its values."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Object privacy: the truth table of the requirements (Annex D), and laws that hold for every object and viewer."""
+"""Object privacy: the truth table of targets, and laws that hold for every object and viewer."""
 
 import dataclasses
 

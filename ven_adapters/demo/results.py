@@ -89,7 +89,7 @@ def tracking(truths: Sequence[Truth], asks: Sequence[Ask]) -> Tracking:
 
 
 def rebound(truths: Sequence[Truth], asks: Sequence[Ask]) -> dict[str, float]:
-    """What came back after the last set-point (vgi 2.7): energy paid back within six hours, and the peak ratio."""
+    """What came back after the last set-point: energy paid back within six hours, and the peak ratio."""
     end = max(ask.end for ask in asks)
     kw = np.sum([truth.kw.sum(axis=1) for truth in truths], axis=0)
     unmanaged = np.sum([truth.unmanaged_kw.sum(axis=1) for truth in truths], axis=0)

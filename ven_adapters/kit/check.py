@@ -2,8 +2,7 @@
 
 A check is an asynchronous function of a `Bench` with a docstring that states the claim in one sentence. It raises
 `Failed` (by `expect`) when the claim does not hold, `Skipped` when it cannot be tried here; returning means it holds.
-`cites` names what it proves: a section of the vehicle contract's survey ("C.3"), a member of `contract`, or the number
-of a field fault ("D 6").
+`cites` names what it proves: a name of `ven_adapters.contract` ("Directive.key"), or a field fault ("field fault 6").
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """The faults that automakers' interfaces show in the field, by name: a table of what each is, how often, and its hook.
 
-Numbers are those of the project's survey of field faults (vehicle-apis, section D), where the evidence stands. Rates
+Numbers are those of the field faults in docs/readings.md, which says what each means and what an adapter owes. Rates
 are this project's estimate of a bad night: shares of cars, of commands, or of readings. Where a fault comes and goes it
 is drawn for a car and a minute, so the same seed and the same times give the same faults.
 """

@@ -1,6 +1,8 @@
 """Draw a fleet: columns of cars, drivers, plugs and visits, all from one seed and published statistics.
 
-Statistics (the project's survey, vgi 3.2; "used" says which value of a range): arrival N(18.0..18.5 h, 1.8..2.0 h),
+Chosen so that a fleet agrees with what programs of home charging in the United States have published: plugged in for
+12.5 h a day, for 2.5 h of charging (SRP with WeaveGrid), 1.0..1.2 kW a car in the evening and 15..20 % of cars charging
+(Sagewell), 9..18 kWh a session (FleetCarma). "Used" says which value of a range: arrival N(18.0..18.5 h, 1.8..2.0 h),
 used 18.25 and 1.9, two hours earlier at weekends; departure N(07:30, 1.2 h); energy need Gamma(1.6..1.8, 9..9.5 kWh),
 used 1.7 and 9.25; charging-point power 1.4 kW 10 %, 3.6 5 %, 7.2 20 %, 7.7 25 %, 9.6 20 %, 11.5 20 %, each bounded
 by the car's own AC limit; 10 % away overnight. Not used: the 43 % of days on which a car charges at all; instead every

@@ -1,7 +1,7 @@
 """Car models per brand, and how each kind of car takes commands: data, from reference figures of the makers.
 
-Usable watt-hours and the AC current in amperes at 240 V follow the table of North American models in the project's
-survey (vgi 3.3); weights are this project's guess at a mixed fleet. `control` names a row of CONTROLS.
+Usable watt-hours and the AC current in amperes at 240 V are those of the North American models; weights are this
+project's guess at a mixed fleet. `control` names a row of CONTROLS.
 """
 
 import dataclasses

@@ -167,7 +167,7 @@ def hold(directive: Directive, capability: Capability, snapshot: Snapshot) -> Se
 
 
 def climb(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
-    """The whole ladder for a car that cannot feed the grid: a current, else what holds it (vehicle-apis C.4)."""
+    """The whole ladder for a car that cannot feed the grid: a current, else what holds it."""
     power_w = asked_w(directive, capability)
     if power_w is None:
         return hand_back(directive, capability)

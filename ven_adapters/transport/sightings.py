@@ -85,8 +85,8 @@ def age_s(snapshot: Snapshot | None, now: datetime) -> float:
 def newer(reading: Reading[T] | None, since: datetime) -> Reading[T] | None:
     """A reading that is valid and was taken after `since`, or None.
 
-    A car whose clock runs ahead seems to answer a command before it came, so its instants prove nothing (fault 26); nor
-    do those that came about an hour late or more, for a clock of another time zone looks just so.
+    A car whose clock runs ahead seems to answer a command before it came, so its instants prove nothing (field fault
+    26), nor do those that came about an hour late or more, for a clock of another time zone looks just so.
     """
     if reading is None or reading.validity is not Validity.OK or reading.observed_at <= since:
         return None

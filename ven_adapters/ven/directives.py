@@ -342,7 +342,7 @@ def _unplugged(held: Held, snapshot: Snapshot, since: datetime) -> datetime | No
 
 
 def _with_cable_out(held: Held, first: datetime, snapshot: Snapshot, now: datetime) -> Held:
-    """A flapping plug flag interrupts nothing: it takes a second source, or a minute (fault 9)."""
+    """A flapping plug flag interrupts nothing: it takes a second source, or a minute (field fault 9)."""
     held = dataclasses.replace(held, unplugged_at=first)
     seen = snapshot.plugged.observed_at if snapshot.plugged else first
     sure = newer(snapshot.charge_state, held.sent_at or first) is ChargeState.UNPLUGGED

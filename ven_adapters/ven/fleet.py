@@ -205,7 +205,7 @@ class Fleet:
         columns["doubt_pct"][rows] = doubt_of(columns["soc_pct"][rows], sure_pct, spent_pct)
 
     def _doubt_plugs(self, rows: Ints, was_in: Bools) -> None:
-        """Of cars with a new plug flag: one that falls once is a flicker (fault 9).
+        """Of cars with a new plug flag: one that falls once is a flicker (field fault 9).
 
         The cable is out when the car says so otherwise too, or when it is still out a minute later.
         """

@@ -1,6 +1,6 @@
 """What the driver needs: the energy still missing, the hours it takes, the latest safe start, the energy to spare.
 
-Formulas of reference 4.1 (laxity) with charging efficiency, the taper near full and a margin. Energies are kWh at the
+Formulas of laxity, with charging efficiency, the taper near full and a margin. Energies are kWh at the
 charging point, so that they compare with metered powers. Pure, vectorised; knows nothing of what the grid asks.
 """
 

@@ -2,7 +2,7 @@
 
 Limits first: the guards say how far each car may be moved (`cycle`); then the wish, then the ceiling or set-point by
 laxity and time-to-go, then `enforce` once more. Pure NumPy, deterministic, indifferent to the order of rows. Knows
-nothing of OpenADR objects or automakers. Reference: vgi 4.1-4.4.
+nothing of OpenADR objects or automakers.
 """
 
 import dataclasses

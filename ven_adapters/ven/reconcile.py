@@ -26,7 +26,7 @@ from vtn.clock import still_waits
 
 MIN_DWELL_S = 300
 SENDS_PER_HOUR = 12
-# Some cars charge no more after about ten interruptions, until somebody plugs them in again (fault 14).
+# Some cars charge no more after about ten interruptions, until somebody plugs them in again (field fault 14).
 MAX_STOPS = 8
 NEAR_W = 150
 NEAR_SHARE = 0.05
@@ -175,7 +175,7 @@ def _keep(desire: Desire, car: Car, held: Held, snapshot: Snapshot | None, now: 
 
 
 def _forgotten(held: Held, now: datetime) -> bool:
-    """A car that was told and does otherwise: at once after it obeyed (fault 16), else after a long wait (fault 11)."""
+    """A car that does otherwise than told: at once if it obeyed (field fault 16), else long after (field fault 11)."""
     if held.contradicted_at is None or held.sent_at is None:
         return False
     if held.state in (DirectiveState.IN_FORCE, DirectiveState.INTERRUPTED):
@@ -247,7 +247,7 @@ def _calling(car: Car, held: Held, now: datetime) -> Car:
 
 
 def _dwelling(desire: Desire, car: Car, now: datetime) -> bool:
-    """Whether this would flip the car too soon after the last flip (fault 14); the end of a discharge never waits."""
+    """Whether this would flip the car too soon after a flip (field fault 14); the end of a discharge never waits."""
     if desire.urgent or car.flipped_at is None or now - car.flipped_at >= timedelta(seconds=MIN_DWELL_S):
         return False
     return current_direction(car) not in (-1, direction(desire.kind, desire.power_w))

@@ -1,6 +1,6 @@
 """Tell the VTN who we are: one ven, and one resource per zone with what its cars can draw and feed together.
 
-What goes up is a zone's name, two sums in kilowatts and nothing else: no car, no driver, no place (design, section 3).
+What goes up is a zone's name, two sums in kilowatts and nothing else: no car, no driver, no place.
 """
 
 import dataclasses

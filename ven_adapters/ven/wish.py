@@ -2,7 +2,7 @@
 
 With a price (or emissions) each car takes its cheapest contiguous block before its latest safe start. Without, it
 charges at once, as the driver's own car would, except that after an event the restarts are spread inside each car's
-own slack (reference 2.7: delay = u * min(slack, W)), which randomizeStart cannot do.
+own slack (delay = u * min(slack, W)), which randomizeStart cannot do.
 """
 
 import dataclasses

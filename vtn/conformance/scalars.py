@@ -1,4 +1,4 @@
-"""The types of the OpenADR 3.1 schema as values to try: what each takes, and what it refuses (section TYP, Annex C).
+"""The types of the OpenADR 3.1 schema as values to try: what each takes, and what it refuses (section TYP).
 
 Fractions are sums of powers of two, because `format: float` allows a VTN to keep no more than 32 bits.
 """

@@ -1,4 +1,4 @@
-"""The fixtures of Annex D of the requirements, on a live VTN: what the checks of targeting and notifications stand on.
+"""The fixtures of the truth table of targets, on a live VTN: what the checks of targeting and notifications stand on.
 
 `kit.ven` owns V1 with the grants g1 and v1, and its resource R1 with r1; `kit.ven2` owns V2 with g2. Programs P0 (no
 targets), P1 [g1], P9 [g9]; events in P0: E0 (none), E1 [g1], E12 [g1, g2], ER [r1], E9 [g9]. Targets are made up anew
@@ -23,7 +23,7 @@ EVERYTHING = (*PROGRAMS, *EVENTS, "V1", "R1", "V2")
 
 @dataclasses.dataclass(slots=True)
 class Stage:
-    """The fixtures by their names in Annex D, and the real targets behind its labels."""
+    """The fixtures by their names, and the real targets behind its labels."""
 
     kit: Kit
     targets: Mapping[str, str]
@@ -38,7 +38,7 @@ class Stage:
         return [self.targets.get(label, label) for label in labels]
 
     async def make(self, *names: str) -> None:
-        """Make fixtures, in the order of Annex D; what they hang on must be there or among them."""
+        """Make fixtures, in the order of the table; what they hang on must be there or among them."""
         for name in (name for name in EVERYTHING if name in names):
             self.things[name] = await self._make(name)
 

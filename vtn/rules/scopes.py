@@ -1,4 +1,4 @@
-"""The 45 operations of OpenADR 3.1 and who may call them, as one table (Annex A; SCO-01..12, SCO-O01..O45).
+"""The 45 operations of OpenADR 3.1 and who may call them, as one table (SCO-01..12, SCO-O01..O45).
 
 A client's role comes from its registration. Its token's scopes can only narrow what the role allows: `read_all` in a
 VEN's token, which OpenADR 3.0.1 handed out, does not make it Business Logic (SCO-12).

@@ -29,7 +29,7 @@ SHORT_S = 0.2
 BABBLE = (b"", b"not json", b"[]", b"{}", b'"text"', b'{"vehicles": 3}', b"\xff\xfe")
 
 
-@check(Group.BUDGETS, "D 4")
+@check(Group.BUDGETS, "field fault 4")
 async def one_car_is_not_called_without_end(bench: Bench) -> None:
     """Of eighty directives for one car within moments, at most sixty reach the cloud."""
     ref = await bench.pausable()
@@ -55,7 +55,7 @@ async def _moments(bench: Bench, sends: list["asyncio.Task[Any]"]) -> None:
             return
 
 
-@check(Group.BUDGETS, "C.5")
+@check(Group.BUDGETS, "ErrorCode.RATE_LIMITED")
 async def calls_at_once_are_bounded(bench: Bench) -> None:
     """Of a hundred readings asked at once, at most 64 are under way side by side."""
     refs, since = bench.stage.refs, len(bench.stage.contacts())
@@ -66,7 +66,7 @@ async def calls_at_once_are_bounded(bench: Bench) -> None:
     expect(most <= MOST_AT_ONCE, f"{most} calls were under way at once")
 
 
-@check(Group.BUDGETS, "D 5")
+@check(Group.BUDGETS, "field fault 5")
 async def an_adapter_that_is_not_asked_does_not_call(bench: Bench) -> None:
     """Without a directive and without a question no car is read or woken for half an hour."""
     await bench.refs()
@@ -94,7 +94,7 @@ async def elsewhere(
             await other.close()
 
 
-@check(Group.BUDGETS, "C.5 BACKEND_TRANSIENT")
+@check(Group.BUDGETS, "ErrorCode.BACKEND_TRANSIENT")
 async def a_backend_that_never_answers_is_given_up(bench: Bench) -> None:
     """Where no answer comes the call fails with a BackendError within half a minute."""
 
@@ -107,7 +107,7 @@ async def a_backend_that_never_answers_is_given_up(bench: Bench) -> None:
         expect(error.detail, "the error says nothing")
 
 
-@check(Group.BUDGETS, "C.5 BACKEND_TRANSIENT")
+@check(Group.BUDGETS, "ErrorCode.BACKEND_TRANSIENT")
 async def a_backend_that_is_not_there_is_an_error_of_the_contract(bench: Bench) -> None:
     """Where nobody listens the call fails with a BackendError that may be tried again."""
     if "url" not in bench.settings:
@@ -120,7 +120,7 @@ async def a_backend_that_is_not_there_is_an_error_of_the_contract(bench: Bench) 
         await other.close()
 
 
-@check(Group.BUDGETS, "C.5 BACKEND_TRANSIENT")
+@check(Group.BUDGETS, "ErrorCode.BACKEND_TRANSIENT")
 async def an_answer_that_makes_no_sense_is_an_error_of_the_contract(bench: Bench) -> None:
     """200 with a body that is no answer fails with a BackendError, whatever the call."""
     ref = bench.stage.refs[0]
@@ -143,7 +143,7 @@ async def _sensible(other: Bench, work: Awaitable[Any], body: bytes) -> None:
     expect(getattr(found, "soc_pct", found) is None, f"the answer {body!r} was taken for an answer")
 
 
-@check(Group.BUDGETS, "C.6 close", staged=False)
+@check(Group.BUDGETS, "VehicleBackend.close", staged=False)
 async def close_leaves_nothing_behind(bench: Bench) -> None:
     """close() ends every task and closes every connection, and may be called twice."""
     before = asyncio.all_tasks()

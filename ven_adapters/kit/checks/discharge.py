@@ -43,7 +43,7 @@ def discharge_of(bench: Bench, ref: str, power_w: int = ASKED_W, **more: Any) ->
     return bench.directive(ref, DirectiveKind.SETPOINT, power_w=power_w, **given)
 
 
-@check(Group.V2G, "C.4 can_discharge")
+@check(Group.V2G, "Capability.discharge")
 async def a_car_without_discharge_refuses_it(bench: Bench) -> None:
     """A set-point below zero for a car that cannot feed the grid is NOT_SUPPORTED, and the car is not told."""
     ref, _ = await bench.car(lambda capability: not discharges(capability), "is without discharge")
@@ -53,7 +53,7 @@ async def a_car_without_discharge_refuses_it(bench: Bench) -> None:
     expect(len(bench.stage.ledger(ref)) == told, "the car was told all the same")
 
 
-@check(Group.V2G, "C.1 SETPOINT")
+@check(Group.V2G, "DirectiveKind.SETPOINT")
 async def a_discharge_feeds_the_grid_at_the_power_asked(bench: Bench) -> None:
     """A SETPOINT of -4 kW makes the car give 4 kW, and the readings say so with a minus."""
     directive = discharge_of(bench, await car(bench))
@@ -65,7 +65,7 @@ async def a_discharge_feeds_the_grid_at_the_power_asked(bench: Bench) -> None:
     expect(state is ChargeState.DISCHARGING, f"charge_state is {state} while the car feeds the grid")
 
 
-@check(Group.V2G, "C.1 on_comm_loss")
+@check(Group.V2G, "Directive.on_comm_loss")
 async def a_discharge_without_its_dead_man_is_refused(bench: Bench) -> None:
     """A set-point below zero that would not STOP on a dead line is refused, and the car is not told."""
     ref = await car(bench)
@@ -76,7 +76,7 @@ async def a_discharge_without_its_dead_man_is_refused(bench: Bench) -> None:
     expect(len(bench.stage.ledger(ref)) == told, "the car was told all the same")
 
 
-@check(Group.V2G, "C.4 can_discharge")
+@check(Group.V2G, "Capability.discharge")
 async def a_discharge_is_bounded_by_what_the_car_can(bench: Bench) -> None:
     """A set-point beyond the car's most is bounded to it, and the setting says so; or it is refused."""
     ref, capability = await bench.car(discharges, "can feed the grid")
@@ -92,7 +92,7 @@ async def a_discharge_is_bounded_by_what_the_car_can(bench: Bench) -> None:
     expect(bench.stage.truth(ref).power_w >= -most_w - SLACK_W, "the car gives more than its most")
 
 
-@check(Group.V2G, "C.1 reserve_soc_pct")
+@check(Group.V2G, "Directive.reserve_soc_pct")
 async def a_discharge_stops_at_its_reserve(bench: Bench) -> None:
     """A discharge never takes the car below the directive's reserve."""
     ref = await car(bench)
@@ -104,7 +104,7 @@ async def a_discharge_stops_at_its_reserve(bench: Bench) -> None:
     expect(level_pct >= reserve_pct - 0.5, f"the car is at {level_pct:.1f} %, its reserve is {reserve_pct:g} %")
 
 
-@check(Group.V2G, "C.1 max_energy_wh")
+@check(Group.V2G, "Directive.max_energy_wh")
 async def a_discharge_stays_within_its_energy(bench: Bench) -> None:
     """A discharge gives no more than max_energy_wh."""
     ref = await car(bench)
@@ -116,7 +116,7 @@ async def a_discharge_stays_within_its_energy(bench: Bench) -> None:
     expect(given_wh <= ENERGY_WH * 1.2 + 50, f"{given_wh:.0f} Wh were given, {ENERGY_WH} Wh allowed")
 
 
-@check(Group.V2G, "C.1 end")
+@check(Group.V2G, "Directive.end")
 async def a_discharge_ends_with_its_window(bench: Bench) -> None:
     """At the end of a discharge the car stops feeding the grid, and charges as its driver set it."""
     directive = discharge_of(bench, await car(bench), minutes=20)
@@ -128,7 +128,7 @@ async def a_discharge_ends_with_its_window(bench: Bench) -> None:
     expect(truth.as_driver_set, "after the end the car is not as its driver set it")
 
 
-@check(Group.V2G, "C.7 DELETE")
+@check(Group.V2G, "VehicleBackend.cancel")
 async def cancel_stops_a_discharge(bench: Bench) -> None:
     """cancel() stops a discharge at once."""
     directive = discharge_of(bench, await car(bench))
@@ -139,7 +139,7 @@ async def cancel_stops_a_discharge(bench: Bench) -> None:
     expect(power_w >= 0, f"after cancel() the car's power is {power_w:.0f} W")
 
 
-@check(Group.V2G, "C.3 energy_exported_wh")
+@check(Group.V2G, "Snapshot.energy_exported_wh")
 async def exported_energy_is_counted(bench: Bench) -> None:
     """energy_exported_wh grows by what the car gave."""
     directive = discharge_of(bench, await car(bench))

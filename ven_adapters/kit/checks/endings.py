@@ -13,7 +13,7 @@ def given_back(bench: Bench, ref: str, when: str) -> None:
     expect(truth.power_w > PAUSED_W, f"{when} the car does not charge")
 
 
-@check(Group.V1G, "C.2 RELEASED")
+@check(Group.V1G, "DirectiveState.RELEASED")
 async def the_end_gives_the_car_back(bench: Bench) -> None:
     """At the end the car charges as its driver set it, and the directive is RELEASED."""
     directive = bench.directive(await bench.pausable(), minutes=20)
@@ -25,7 +25,7 @@ async def the_end_gives_the_car_back(bench: Bench) -> None:
     expect(status.state is DirectiveState.RELEASED, f"after its end the directive is {status.state}")
 
 
-@check(Group.V1G, "C.1 end")
+@check(Group.V1G, "Directive.end")
 async def a_directive_holds_until_its_end(bench: Bench) -> None:
     """The car stays paused until the end, and not only for a while."""
     directive = bench.directive(await bench.pausable(), minutes=40)
@@ -36,7 +36,7 @@ async def a_directive_holds_until_its_end(bench: Bench) -> None:
         expect(abs(power_w) <= PAUSED_W, f"within its window the car draws {power_w:.0f} W")
 
 
-@check(Group.V1G, "C.7 DELETE")
+@check(Group.V1G, "VehicleBackend.cancel")
 async def cancel_gives_the_car_back(bench: Bench) -> None:
     """cancel() of a directive in force restores the driver's settings, and the directive is CANCELLED."""
     directive = bench.directive(await bench.pausable(), minutes=180)
@@ -48,7 +48,7 @@ async def cancel_gives_the_car_back(bench: Bench) -> None:
     expect(status.state is DirectiveState.CANCELLED, f"the directive is {status.state}")
 
 
-@check(Group.V1G, "C.7 DELETE")
+@check(Group.V1G, "VehicleBackend.cancel")
 async def a_directive_cancelled_before_its_start_never_begins(bench: Bench) -> None:
     """cancel() before the start ends it, and the car is never told."""
     directive = bench.directive(await bench.pausable(), in_s=900.0)
@@ -60,7 +60,7 @@ async def a_directive_cancelled_before_its_start_never_begins(bench: Bench) -> N
     expect(status.state is DirectiveState.CANCELLED, f"the directive is {status.state}")
 
 
-@check(Group.V1G, "C.1 RELEASE")
+@check(Group.V1G, "DirectiveKind.RELEASE")
 async def release_gives_the_car_back(bench: Bench) -> None:
     """A RELEASE ends what holds the car."""
     directive = bench.directive(await bench.pausable(), minutes=180)
@@ -70,7 +70,7 @@ async def release_gives_the_car_back(bench: Bench) -> None:
     expect(bench.stage.truth(directive.vehicle_ref).power_w > PAUSED_W, "after a RELEASE the car does not charge")
 
 
-@check(Group.V1G, "C.1 end")
+@check(Group.V1G, "Directive.end")
 async def a_restart_forgets_no_directive(bench: Bench) -> None:
     """A new adapter with the same settings knows the directive, and the car is given back at its end."""
     directive = bench.directive(await bench.pausable(), minutes=30)

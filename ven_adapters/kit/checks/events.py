@@ -25,7 +25,7 @@ def tells_of(directive: Directive) -> Callable[[BackendEvent], bool]:
     return tells
 
 
-@check(Group.READS, "C.6 events")
+@check(Group.READS, "VehicleBackend.events")
 async def what_happens_to_a_car_is_pushed(bench: Bench) -> None:
     """events() tells of a directive, or of the car, once the car was paused."""
     bench.listen()
@@ -35,7 +35,7 @@ async def what_happens_to_a_car_is_pushed(bench: Bench) -> None:
     expect(await bench.heard_of(tells_of(directive)), "nothing was pushed of a directive in a quarter of an hour")
 
 
-@check(Group.READS, "C.6 events")
+@check(Group.READS, "VehicleBackend.events")
 async def events_come_back_after_the_line_was_cut(bench: Bench) -> None:
     """events() listens anew by itself after the cloud lost its subscribers, and tells what happens then."""
     bench.listen()
@@ -49,7 +49,7 @@ async def events_come_back_after_the_line_was_cut(bench: Bench) -> None:
     expect(found, "nothing was pushed any more after the line was cut")
 
 
-@check(Group.READS, "C.7 event_id")
+@check(Group.READS, "VehicleBackend.events")
 async def a_push_that_comes_twice_is_told_once(bench: Bench) -> None:
     """The same delivery again, which at-least-once allows, is not told again."""
     bench.listen()

@@ -15,7 +15,7 @@ MOST_TRIES = 4
 MOST_ON_A_CUT = 2
 
 
-@check(Group.FAULTS, "D 4", fault="rate_limited")
+@check(Group.FAULTS, "field fault 4", fault="rate_limited")
 async def a_rate_limit_is_told_with_its_wait_and_not_hammered(bench: Bench) -> None:
     """429: RATE_LIMITED or QUOTA_EXHAUSTED with the time to wait; nothing is sent again before that time."""
     ref = await bench.pausable()
@@ -30,7 +30,7 @@ async def a_rate_limit_is_told_with_its_wait_and_not_hammered(bench: Bench) -> N
     expect(not gaps or min(gaps) >= LEAST_WAIT_S, f"it was sent again after {min(gaps, default=0):.0f} s")
 
 
-@check(Group.FAULTS, "D 6", fault="lost_answer")
+@check(Group.FAULTS, "field fault 6", fault="lost_answer")
 async def a_lost_answer_is_an_unknown_outcome_and_not_sent_again(bench: Bench) -> None:
     """A bare 500 or a cut line after a write is OUTCOME_UNKNOWN, may have happened, and is not blindly sent again.
 
@@ -48,7 +48,7 @@ async def a_lost_answer_is_an_unknown_outcome_and_not_sent_again(bench: Bench) -
         bench.stage.disarm()
 
 
-@check(Group.FAULTS, "D 6", fault="lost_answer")
+@check(Group.FAULTS, "field fault 6", fault="lost_answer")
 async def after_a_lost_answer_the_state_can_be_read(bench: Bench) -> None:
     """After an answer was lost status() tells what became of the directive: known or unknown, never invented."""
     ref = await bench.pausable()
@@ -70,7 +70,7 @@ async def after_a_lost_answer_the_state_can_be_read(bench: Bench) -> None:
         await bench.refusal(bench.cancel(directive))  # or the next form would find the car as it asks
 
 
-@check(Group.FAULTS, "D 6", fault="lost_answer")
+@check(Group.FAULTS, "field fault 6", fault="lost_answer")
 async def a_directive_is_sent_again_after_a_lost_answer_without_a_second_effect(bench: Bench) -> None:
     """The same directive submitted again after its answer was lost takes effect once."""
     ref = await bench.pausable()
@@ -84,7 +84,7 @@ async def a_directive_is_sent_again_after_a_lost_answer_without_a_second_effect(
     expect(told == 1, f"the car was told {told} times")
 
 
-@check(Group.FAULTS, "D 15", fault="schedule_clobbered")
+@check(Group.FAULTS, "field fault 15", fault="schedule_clobbered")
 async def another_apps_schedule_is_a_conflict(bench: Bench) -> None:
     """A car that another application's schedule owns: SCHEDULE_CONFLICT, and the car is left alone."""
     ref = await bench.pausable()
@@ -95,7 +95,7 @@ async def another_apps_schedule_is_a_conflict(bench: Bench) -> None:
     expect(len(bench.stage.ledger(ref)) == told, "the car was told all the same")
 
 
-@check(Group.FAULTS, "D 18", fault="token_revoked")
+@check(Group.FAULTS, "field fault 18", fault="token_revoked")
 async def a_revoked_grant_is_told_as_such(bench: Bench) -> None:
     """A grant that was revoked is REAUTH_REQUIRED or CONSENT_REVOKED for every call, and not retryable."""
     ref = await bench.pausable()
@@ -107,7 +107,7 @@ async def a_revoked_grant_is_told_as_such(bench: Bench) -> None:
         expect(error.code in granted, f"{what}: {error.code}, not REAUTH_REQUIRED")
 
 
-@check(Group.FAULTS, "D 18", fault="token_revoked")
+@check(Group.FAULTS, "field fault 18", fault="token_revoked")
 async def a_revoked_grant_is_not_hammered(bench: Bench) -> None:
     """A refused token is renewed once at most: no log-in loop."""
     ref = await bench.pausable()
@@ -120,7 +120,7 @@ async def a_revoked_grant_is_not_hammered(bench: Bench) -> None:
     expect(made[1] <= MOST_TRIES, f"three readings asked for {made[1]} tokens")
 
 
-@check(Group.FAULTS, "D 19", fault="path_gone")
+@check(Group.FAULTS, "field fault 19", fault="path_gone")
 async def a_path_that_is_gone_is_not_tried_for_ever(bench: Bench) -> None:
     """410 with a page for humans is an error that is not retryable, and no exception of a parser."""
     ref = await bench.pausable()
@@ -132,7 +132,7 @@ async def a_path_that_is_gone_is_not_tried_for_ever(bench: Bench) -> None:
     expect(made <= MOST_TRIES, f"one reading made {made} calls")
 
 
-@check(Group.FAULTS, "D 20", fault="delayed")
+@check(Group.FAULTS, "field fault 20", fault="delayed")
 async def late_obedience_is_not_told_early(bench: Bench) -> None:
     """A command that is obeyed minutes later is not IN_FORCE until the car obeys."""
     ref = await bench.pausable()
@@ -148,7 +148,7 @@ async def late_obedience_is_not_told_early(bench: Bench) -> None:
     raise Skipped("the car did not obey within half an hour")
 
 
-@check(Group.FAULTS, "D 20", fault="delayed")
+@check(Group.FAULTS, "field fault 20", fault="delayed")
 async def nothing_is_obeyed_after_its_not_after(bench: Bench) -> None:
     """A command that would be obeyed only after its not_after is EXPIRED, and the car stays with its driver."""
     ref = await bench.pausable()

@@ -48,7 +48,7 @@ async def watched(bench: Bench, directive: Directive, minutes: float, asked_w: f
         await not_overstated(bench, directive, obeyed=power_w <= asked_w + PAUSED_W)
 
 
-@check(Group.FAULTS, "D 1", fault="asleep")
+@check(Group.FAULTS, "field fault 1", fault="asleep")
 async def a_sleeping_car_is_asleep_and_not_unplugged(bench: Bench) -> None:
     """A reading of a sleeping car is ASLEEP, or the last one, marked so; it never says that the cable is out."""
     ref = await bench.pausable()
@@ -70,7 +70,7 @@ async def a_sleeping_car_is_asleep_and_not_unplugged(bench: Bench) -> None:
         expect(reach is not Reachability.ONLINE, "a sleeping car is told to be ONLINE")
 
 
-@check(Group.FAULTS, "D 1", fault="asleep")
+@check(Group.FAULTS, "field fault 1", fault="asleep")
 async def a_sleeping_car_is_woken_once_at_most(bench: Bench) -> None:
     """A directive for a sleeping car is ASLEEP or UNREACHABLE, retryable, or succeeds after one wake; never two."""
     ref = await bench.pausable()
@@ -87,7 +87,7 @@ async def a_sleeping_car_is_woken_once_at_most(bench: Bench) -> None:
     expect(woken <= 1, f"the car was woken {woken} times for one directive")
 
 
-@check(Group.FAULTS, "D 3", fault="deep_sleep")
+@check(Group.FAULTS, "field fault 3", fault="deep_sleep")
 async def a_car_that_nobody_reaches_is_unreachable(bench: Bench) -> None:
     """A car in deep sleep is UNREACHABLE or ASLEEP; a directive for it is never told in force."""
     ref = await bench.pausable()
@@ -102,7 +102,7 @@ async def a_car_that_nobody_reaches_is_unreachable(bench: Bench) -> None:
     await watched(bench, directive, 10, 0.0)
 
 
-@check(Group.FAULTS, "D 5", fault="polling_drain")
+@check(Group.FAULTS, "field fault 5", fault="polling_drain")
 async def a_car_that_was_read_flat_is_out_of_reach(bench: Bench) -> None:
     """A car off its plug that was read too often is UNREACHABLE, or its last reading with its age; no exception."""
     ref = await bench.pausable()
@@ -119,7 +119,7 @@ async def a_car_that_was_read_flat_is_out_of_reach(bench: Bench) -> None:
         raise Skipped("the adapter did not read the car so often that it went flat")
 
 
-@check(Group.FAULTS, "D 10", fault="unplugged")
+@check(Group.FAULTS, "field fault 10", fault="unplugged")
 async def a_pulled_cable_ends_the_claim(bench: Bench) -> None:
     """When the cable is pulled the readings say so, and the directive is IN_FORCE no more."""
     ref = await bench.pausable()
@@ -134,7 +134,7 @@ async def a_pulled_cable_ends_the_claim(bench: Bench) -> None:
     expect(plugged is Known.NO, f"plugged is {plugged} of a car whose cable is out")
 
 
-@check(Group.FAULTS, "D 10", fault="unplugged")
+@check(Group.FAULTS, "field fault 10", fault="unplugged")
 async def a_car_off_its_cable_is_refused(bench: Bench) -> None:
     """A directive for a car whose cable is out is NOT_PLUGGED, and the car is not told."""
     ref = await bench.pausable()
@@ -147,7 +147,7 @@ async def a_car_off_its_cable_is_refused(bench: Bench) -> None:
     expect(len(bench.stage.ledger(ref)) == told, "the car was told all the same")
 
 
-@check(Group.FAULTS, "D 17", fault="wrong_location")
+@check(Group.FAULTS, "field fault 17", fault="wrong_location")
 async def a_car_elsewhere_is_refused(bench: Bench) -> None:
     """A car that is not known to be at home is not told to be there, and a directive is NOT_AT_SITE."""
     ref = await bench.pausable()
@@ -161,7 +161,7 @@ async def a_car_elsewhere_is_refused(bench: Bench) -> None:
     expect(len(bench.stage.ledger(ref)) == told, "the car was told all the same")
 
 
-@check(Group.FAULTS, "D 2", fault="silent_start")
+@check(Group.FAULTS, "field fault 2", fault="silent_start")
 async def a_start_that_does_nothing_is_not_claimed(bench: Bench) -> None:
     """A start that the car ignores is not told as seen, and the readings show that nothing flows."""
     ref = await bench.pausable()
@@ -175,7 +175,7 @@ async def a_start_that_does_nothing_is_not_claimed(bench: Bench) -> None:
         await not_overstated(bench, start, obeyed=bench.stage.truth(ref).power_w > PAUSED_W)
 
 
-@check(Group.FAULTS, "D 11", fault="no_effect")
+@check(Group.FAULTS, "field fault 11", fault="no_effect")
 async def a_limit_without_effect_is_not_claimed(bench: Bench) -> None:
     """A pause that leaves the car at its least current is not told as seen."""
     ref = await bench.pausable()
@@ -185,7 +185,7 @@ async def a_limit_without_effect_is_not_claimed(bench: Bench) -> None:
         await watched(bench, directive, 16, 0.0)
 
 
-@check(Group.FAULTS, "D 12", fault="amps_need_two_sends")
+@check(Group.FAULTS, "field fault 12", fault="amps_need_two_sends")
 async def a_low_current_that_does_not_take_is_not_claimed(bench: Bench) -> None:
     """A low current that is taken only at the second send is sent again, or not told as seen."""
     ref, _ = await bench.car(lambda capability: capability.current is not None, "takes a current")
@@ -195,7 +195,7 @@ async def a_low_current_that_does_not_take_is_not_claimed(bench: Bench) -> None:
         await watched(bench, directive, 16, LOW_CAP_W)
 
 
-@check(Group.FAULTS, "D 13", fault="cannot_resume")
+@check(Group.FAULTS, "field fault 13", fault="cannot_resume")
 async def a_car_that_cannot_resume_says_so(bench: Bench) -> None:
     """A car that cannot be stopped, or not be started again, tells it in its capability as it now is."""
     ref = await bench.pausable()
@@ -205,7 +205,7 @@ async def a_car_that_cannot_resume_says_so(bench: Bench) -> None:
     expect(honest, "the capability promises to stop and to resume a car that cannot")
 
 
-@check(Group.FAULTS, "D 14", fault="blocks_after_stops")
+@check(Group.FAULTS, "field fault 14", fault="blocks_after_stops")
 async def a_car_that_blocks_is_seen_not_to_charge(bench: Bench) -> None:
     """A car that charges no more after many stops is told at 0 W and not as CHARGING, after its directive, too."""
     ref, _ = await bench.car(lambda capability: capability.can_stop and can_be_paused(capability), "can be stopped")
@@ -221,7 +221,7 @@ async def a_car_that_blocks_is_seen_not_to_charge(bench: Bench) -> None:
     expect(power_w is None or power_w <= PAUSED_W, f"{power_w} W are told of a car that blocks")
 
 
-@check(Group.FAULTS, "D 16", fault="restarts_itself")
+@check(Group.FAULTS, "field fault 16", fault="restarts_itself")
 async def a_car_that_restarts_itself_is_not_claimed(bench: Bench) -> None:
     """A car that charges again by itself within the window is paused again, or not told as seen."""
     ref = await bench.pausable()
@@ -231,7 +231,7 @@ async def a_car_that_restarts_itself_is_not_claimed(bench: Bench) -> None:
         await watched(bench, directive, 40, 0.0)
 
 
-@check(Group.FAULTS, "D 21", fault="three_phase")
+@check(Group.FAULTS, "field fault 21", fault="three_phase")
 async def a_current_on_three_phases_shows(bench: Bench) -> None:
     """Where a current flows on three phases instead of one, the readings show the true power."""
     ref, _ = await bench.car(lambda capability: capability.current is not None, "takes a current")
@@ -246,7 +246,7 @@ async def a_current_on_three_phases_shows(bench: Bench) -> None:
     expect(abs(told_w - power_w) <= TOLD_W, f"{told_w:.0f} W are told, the car draws {power_w:.0f} W")
 
 
-@check(Group.FAULTS, "D 25", fault="meter_disagrees")
+@check(Group.FAULTS, "field fault 25", fault="meter_disagrees")
 async def the_meter_wins_over_the_state(bench: Bench) -> None:
     """Where the state says stopped and power flows, the power that is told is the one that flows."""
     ref = await bench.pausable()

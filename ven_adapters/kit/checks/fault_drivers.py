@@ -33,7 +33,7 @@ async def taken_over(bench: Bench, fault: str) -> tuple[str, str]:
     return ref, directive.directive_id
 
 
-@check(Group.FAULTS, "D 23", fault="override")
+@check(Group.FAULTS, "field fault 23", fault="override")
 async def a_driver_who_charges_now_has_the_car(bench: Bench) -> None:
     """Charge now: the directive is OVERRIDDEN, the car charges, and nobody pauses it again."""
     ref, _ = await taken_over(bench, "override")
@@ -41,7 +41,7 @@ async def a_driver_who_charges_now_has_the_car(bench: Bench) -> None:
     expect(bench.stage.truth(ref).power_w > PAUSED_W, "the car does not charge although its driver said so")
 
 
-@check(Group.FAULTS, "D 23", fault="override")
+@check(Group.FAULTS, "field fault 23", fault="override")
 async def a_drivers_choice_is_pushed(bench: Bench) -> None:
     """Charge now is told as the driver's choice."""
     ref, _ = await taken_over(bench, "override")
@@ -52,7 +52,7 @@ async def a_drivers_choice_is_pushed(bench: Bench) -> None:
     expect(found, "the driver's choice was not pushed")
 
 
-@check(Group.FAULTS, "D 23", fault="opt_out")
+@check(Group.FAULTS, "field fault 23", fault="opt_out")
 async def a_driver_who_leaves_the_event_is_left_alone(bench: Bench) -> None:
     """After an opt-out the directive is OVERRIDDEN, and a further one is USER_OVERRIDE or CONSENT_REVOKED."""
     ref, _ = await taken_over(bench, "opt_out")
@@ -61,7 +61,7 @@ async def a_driver_who_leaves_the_event_is_left_alone(bench: Bench) -> None:
     expect(error.code in left, f"{error.code}, not USER_OVERRIDE")
 
 
-@check(Group.FAULTS, "D 24", fault="unguarded_discharge")
+@check(Group.FAULTS, "field fault 24", fault="unguarded_discharge")
 async def a_careless_cloud_is_not_asked_for_what_is_not_allowed(bench: Bench) -> None:
     """Where the cloud would take any discharge the adapter itself still refuses one without its dead-man."""
     ref = await car(bench)
@@ -72,7 +72,7 @@ async def a_careless_cloud_is_not_asked_for_what_is_not_allowed(bench: Bench) ->
     expect(error.code in REFUSALS, f"{error.code}, which says nothing of permission")
 
 
-@check(Group.FAULTS, "D 24", fault="unguarded_discharge")
+@check(Group.FAULTS, "field fault 24", fault="unguarded_discharge")
 async def a_careless_cloud_still_hears_of_the_reserve(bench: Bench) -> None:
     """Where the cloud guards nothing, a discharge below the directive's reserve is refused or does not happen."""
     ref = await car(bench)

@@ -15,7 +15,7 @@ CLOSE = 0.03
 READS = 4
 
 
-@check(Group.FAULTS, "D 7", fault="stale_telemetry")
+@check(Group.FAULTS, "field fault 7", fault="stale_telemetry")
 async def a_stale_reading_tells_its_age(bench: Bench) -> None:
     """A car that sends nothing new keeps the old observed_at, or is refused; an old value is never stamped as new."""
     ref = bench.stage.refs[0]
@@ -35,7 +35,7 @@ async def a_stale_reading_tells_its_age(bench: Bench) -> None:
     expect(age >= OLD, f"a reading from at least seven minutes ago is told to be {age.total_seconds():.0f} s old")
 
 
-@check(Group.FAULTS, "D 8", fault="sentinel")
+@check(Group.FAULTS, "field fault 8", fault="sentinel")
 async def an_impossible_value_is_no_value(bench: Bench) -> None:
     """255 % or a date in 1970 is marked SENTINEL or left out, never told as a charge level."""
     bench.stage.arm("sentinel")
@@ -51,7 +51,7 @@ async def an_impossible_value_is_no_value(bench: Bench) -> None:
         await bench.stage.advance(61.0)
 
 
-@check(Group.FAULTS, "D 9", fault="plug_flaps")
+@check(Group.FAULTS, "field fault 9", fault="plug_flaps")
 async def a_flapping_plug_ends_nothing(bench: Bench) -> None:
     """While the plug flag flaps a directive in force is not ended, and the charge state is not made up from it."""
     directive = bench.directive(await bench.pausable(), minutes=120)
@@ -64,7 +64,7 @@ async def a_flapping_plug_ends_nothing(bench: Bench) -> None:
     expect(status.state not in FINAL_STATES, f"a plug flag that flapped once made the directive {status.state}")
 
 
-@check(Group.FAULTS, "D 22", fault="coarse_power")
+@check(Group.FAULTS, "field fault 22", fault="coarse_power")
 async def coarse_power_can_be_mended(bench: Bench) -> None:
     """Power in whole kilowatts is mended from current and voltage, or both stand beside it."""
     ref = bench.stage.refs[0]
@@ -81,7 +81,7 @@ async def coarse_power_can_be_mended(bench: Bench) -> None:
     expect(near, f"neither {told_w:.0f} W nor current and voltage come near the {true_w:.0f} W that flow")
 
 
-@check(Group.FAULTS, "D 26", fault="clock_skew")
+@check(Group.FAULTS, "field fault 26", fault="clock_skew")
 async def an_observation_from_the_future_is_not_used(bench: Bench) -> None:
     """A car whose clock runs hours ahead is told with a SENTINEL, or set right; never as seen in the future."""
     bench.stage.arm("clock_skew")

@@ -25,7 +25,7 @@ def expect_none(bench: Bench, first: int, words: list[str]) -> None:
     expect(not leaks, f"{len(leaks)} leaks; the first is {leaks[0] if leaks else ''}")
 
 
-@check(Group.LEAKS, "C.6", staged=False)
+@check(Group.LEAKS, "VehicleBackend", staged=False)
 async def a_printed_adapter_tells_no_secret(bench: Bench) -> None:
     """repr() and str() of the adapter, and of the objects that hang on it, hold no secret."""
     first = len(bench.heard.lines)
@@ -35,14 +35,14 @@ async def a_printed_adapter_tells_no_secret(bench: Bench) -> None:
     expect_none(bench, first, secrets(bench, staged=False))
 
 
-@check(Group.LEAKS, "C.6", staged=False)
+@check(Group.LEAKS, "VehicleBackend", staged=False)
 async def names_of_cars_are_no_vins(bench: Bench) -> None:
     """The names by which cars are listed are pseudonyms, never VINs."""
     refs = await bench.refs()
     expect(not any(VIN.search(ref) for ref in refs), "a car is listed by what looks like its VIN")
 
 
-@check(Group.LEAKS, "C.6", staged=False)
+@check(Group.LEAKS, "VehicleBackend", staged=False)
 async def a_wrong_token_is_not_repeated(bench: Bench) -> None:
     """A call with a wrong token fails without the token in the error or in a log line."""
     wrong = "kit-wrong-token-0123456789"
@@ -58,7 +58,7 @@ async def a_wrong_token_is_not_repeated(bench: Bench) -> None:
     expect_none(bench, first, [wrong])
 
 
-@check(Group.LEAKS, "D")
+@check(Group.LEAKS, "Reading.validity")
 async def errors_and_logs_tell_no_secret(bench: Bench) -> None:
     """While faults are provoked, neither errors nor log lines hold a token, a VIN or a place."""
     ref, first = await bench.pausable(), len(bench.heard.lines)
@@ -73,7 +73,7 @@ async def errors_and_logs_tell_no_secret(bench: Bench) -> None:
     expect_none(bench, first, secrets(bench, staged=True))
 
 
-@check(Group.LEAKS, "D")
+@check(Group.LEAKS, "Reading.validity")
 async def nothing_said_in_the_whole_run_tells_a_secret(bench: Bench) -> None:
     """No log line and no error of this whole run holds a token, a VIN or a place."""
     expect_none(bench, 0, secrets(bench, staged=True))

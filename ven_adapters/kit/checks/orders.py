@@ -11,7 +11,7 @@ PAUSED_W = 50.0
 TAKEN = {DirectiveState.REQUESTED, DirectiveState.ACCEPTED, DirectiveState.IN_FORCE}
 
 
-@check(Group.V1G, "C.2 ACCEPTED")
+@check(Group.V1G, "DirectiveState.ACCEPTED")
 async def a_pause_is_taken_and_the_car_stops(bench: Bench) -> None:
     """A CURTAIL is accepted, comes into force, and the car stops charging."""
     directive = bench.directive(await bench.pausable())
@@ -24,7 +24,7 @@ async def a_pause_is_taken_and_the_car_stops(bench: Bench) -> None:
     expect(abs(power_w) <= PAUSED_W, f"the car still draws {power_w:.0f} W")
 
 
-@check(Group.V1G, "C.2 IN_FORCE")
+@check(Group.V1G, "DirectiveState.IN_FORCE")
 async def nothing_is_in_force_before_the_car_obeys(bench: Bench) -> None:
     """While the car still charges, status() does not say IN_FORCE."""
     directive = bench.directive(await bench.pausable())
@@ -38,7 +38,7 @@ async def nothing_is_in_force_before_the_car_obeys(bench: Bench) -> None:
         await bench.stage.advance(2.0)
 
 
-@check(Group.V1G, "C.2 certainty")
+@check(Group.V1G, "DirectiveStatus.certainty")
 async def certainty_is_not_rounded_up(bench: Bench) -> None:
     """A directive that was only accepted is ACCEPTED and no more; one in force rests on a later observation."""
     directive = bench.directive(await bench.pausable())
@@ -53,7 +53,7 @@ async def certainty_is_not_rounded_up(bench: Bench) -> None:
     expect(status.observed_at is None or status.observed_at >= sent_at, "IN_FORCE by an observation before the send")
 
 
-@check(Group.V1G, "C.1 key")
+@check(Group.V1G, "Directive.key")
 async def the_same_key_is_the_same_directive(bench: Bench) -> None:
     """The same directive again answers as before, and the car is told once."""
     directive = bench.directive(await bench.pausable())
@@ -64,7 +64,7 @@ async def the_same_key_is_the_same_directive(bench: Bench) -> None:
     expect(len(bench.stage.ledger(directive.vehicle_ref)) == once, "the car was told twice")
 
 
-@check(Group.V1G, "C.1 key")
+@check(Group.V1G, "Directive.key")
 async def the_same_key_from_two_callers_at_once_is_one_effect(bench: Bench) -> None:
     """Three calls with the same key side by side tell the car once."""
     ref = await bench.pausable()
@@ -78,7 +78,7 @@ async def the_same_key_from_two_callers_at_once_is_one_effect(bench: Bench) -> N
     expect(told == 1, f"the car was told {told} times")
 
 
-@check(Group.V1G, "C.1 key")
+@check(Group.V1G, "Directive.key")
 async def the_same_key_with_another_body_is_a_conflict(bench: Bench) -> None:
     """A key that stands for another directive is refused, INVALID_REQUEST, and the car is not told."""
     directive = bench.directive(await bench.pausable())
@@ -90,7 +90,7 @@ async def the_same_key_with_another_body_is_a_conflict(bench: Bench) -> None:
     expect(len(bench.stage.ledger(directive.vehicle_ref)) == told, "the car was told all the same")
 
 
-@check(Group.V1G, "C.1 not_after")
+@check(Group.V1G, "Directive.not_after")
 async def a_directive_is_never_sent_after_its_not_after(bench: Bench) -> None:
     """A directive whose not_after has passed is EXPIRED, and the car is not told."""
     ref = await bench.pausable()
@@ -101,7 +101,7 @@ async def a_directive_is_never_sent_after_its_not_after(bench: Bench) -> None:
     expect(len(bench.stage.ledger(ref)) == told, "the car was told all the same")
 
 
-@check(Group.V1G, "C.1 start")
+@check(Group.V1G, "Directive.start")
 async def a_directive_does_not_begin_before_its_start(bench: Bench) -> None:
     """A directive for later leaves the car alone until its start, then holds it."""
     directive = bench.directive(await bench.pausable(), in_s=1_200.0)
@@ -112,7 +112,7 @@ async def a_directive_does_not_begin_before_its_start(bench: Bench) -> None:
     expect(status.state is DirectiveState.IN_FORCE, f"it did not begin: it is {status.state}")
 
 
-@check(Group.V1G, "C.2 SUPERSEDED")
+@check(Group.V1G, "DirectiveState.SUPERSEDED")
 async def a_newer_directive_replaces_the_older(bench: Bench) -> None:
     """When a newer directive begins the older is SUPERSEDED, and the car does what the newer says."""
     older = bench.directive(await bench.pausable(), minutes=120)
@@ -125,7 +125,7 @@ async def a_newer_directive_replaces_the_older(bench: Bench) -> None:
     expect(bench.stage.truth(older.vehicle_ref).power_w > PAUSED_W, "the car is still paused")
 
 
-@check(Group.V1G, "C.5 ALREADY_IN_STATE")
+@check(Group.V1G, "ErrorCode.ALREADY_IN_STATE")
 async def what_is_already_so_is_a_success(bench: Bench) -> None:
     """A pause of a paused car and a start of a charging car are taken, not refused."""
     ref = await bench.pausable()
@@ -138,7 +138,7 @@ async def what_is_already_so_is_a_success(bench: Bench) -> None:
     expect(status.state is DirectiveState.IN_FORCE, f"a pause of a paused car is {status.state}")
 
 
-@check(Group.V1G, "C.1 power_w")
+@check(Group.V1G, "Directive.power_w")
 async def a_cap_without_a_power_is_refused(bench: Bench) -> None:
     """A CAP that names no power is INVALID_REQUEST, and the car is not told."""
     ref = await bench.pausable()

@@ -52,7 +52,7 @@ def usable(reading: Reading[Any] | None) -> Any:
     return reading.value if reading is not None and reading.validity is not Validity.SENTINEL else None
 
 
-@check(Group.READS, "C.6 vehicles", staged=False)
+@check(Group.READS, "VehicleBackend.vehicles", staged=False)
 async def every_car_is_listed_once(bench: Bench) -> None:
     """vehicles() lists every enrolled car once, by a name that is no VIN."""
     refs = await bench.refs()
@@ -60,14 +60,14 @@ async def every_car_is_listed_once(bench: Bench) -> None:
     expect(all(isinstance(ref, str) and ref for ref in refs), "a car has no name")
 
 
-@check(Group.READS, "C.6 vehicles")
+@check(Group.READS, "VehicleBackend.vehicles")
 async def no_car_is_missing(bench: Bench) -> None:
     """vehicles() lists the cars that are enrolled, and no other."""
     refs = sorted(await bench.refs())
     expect(refs == sorted(bench.stage.refs), f"{len(refs)} cars are listed, {len(bench.stage.refs)} are enrolled")
 
 
-@check(Group.READS, "C.4", staged=False)
+@check(Group.READS, "Capability", staged=False)
 async def a_capability_record_makes_sense(bench: Bench) -> None:
     """capabilities() answers in watts, watt-hours, amperes and percent that a car can have."""
     for ref in (await bench.refs())[:MOST_READ]:
@@ -108,7 +108,7 @@ def _discharges(told: Capability) -> bool:
     return given is None or (0 <= given.min_discharge_w <= given.max_discharge_w and given.max_discharge_w > 0)
 
 
-@check(Group.READS, "C.3", staged=False)
+@check(Group.READS, "Snapshot", staged=False)
 async def every_reading_tells_when_the_car_saw_it(bench: Bench) -> None:
     """Each value of a snapshot has observed_at <= received_at <= now, both in UTC."""
     for ref in (await bench.refs())[:MOST_READ]:
@@ -121,7 +121,7 @@ async def every_reading_tells_when_the_car_saw_it(bench: Bench) -> None:
             expect(reading.received_at <= bench.clock.now() + SOON, f"{name}: was received in the future")
 
 
-@check(Group.READS, "C.3", staged=False)
+@check(Group.READS, "Snapshot", staged=False)
 async def units_are_the_contracts(bench: Bench) -> None:
     """Percent lie in 0..100, powers in watts, energies in watt-hours; what does not fit is a SENTINEL."""
     told = 0
@@ -134,7 +134,7 @@ async def units_are_the_contracts(bench: Bench) -> None:
     expect(told, "no snapshot has a single reading")
 
 
-@check(Group.READS, "C.3")
+@check(Group.READS, "Snapshot")
 async def readings_agree_with_the_car(bench: Bench) -> None:
     """A snapshot tells the level, the plug, the state and the power that the car has, + into the car."""
     for ref in bench.stage.refs:
@@ -149,7 +149,7 @@ async def readings_agree_with_the_car(bench: Bench) -> None:
             expect(off <= POWER_SLACK_W, f"power_w: {power_w:g}, the car draws {truth.power_w:.0f}")
 
 
-@check(Group.READS, "C.6 snapshot")
+@check(Group.READS, "VehicleBackend.snapshot")
 async def a_reading_that_is_too_old_is_taken_anew(bench: Bench) -> None:
     """snapshot(max_age_s=0) of a car that is awake is newer than the reading before."""
     ref = bench.stage.refs[0]
@@ -165,7 +165,7 @@ def newest(snapshot: Snapshot) -> Any:
     return max((reading.observed_at for _, reading in readings(snapshot)), default=None)
 
 
-@check(Group.READS, "C.3")
+@check(Group.READS, "Snapshot")
 async def energy_counters_follow_the_car(bench: Bench) -> None:
     """energy_added_wh grows by what the car took in."""
     ref = bench.stage.refs[0]
@@ -179,7 +179,7 @@ async def energy_counters_follow_the_car(bench: Bench) -> None:
     expect(abs(told_wh - true_wh) <= slack_wh, f"energy_added_wh grew by {told_wh:.0f}, the car took {true_wh:.0f} Wh")
 
 
-@check(Group.READS, "C.5 INVALID_REQUEST", staged=False)
+@check(Group.READS, "ErrorCode.INVALID_REQUEST", staged=False)
 async def an_unknown_car_is_an_invalid_request(bench: Bench) -> None:
     """capabilities(), snapshot() and status() of a car that is not enrolled are INVALID_REQUEST and not retryable."""
     for what, ask in (
@@ -191,7 +191,7 @@ async def an_unknown_car_is_an_invalid_request(bench: Bench) -> None:
         expect(error.code is ErrorCode.INVALID_REQUEST, f"{what}: {error.code}, not INVALID_REQUEST")
 
 
-@check(Group.READS, "C.5 INVALID_REQUEST", staged=False)
+@check(Group.READS, "ErrorCode.INVALID_REQUEST", staged=False)
 async def an_unknown_directive_is_an_invalid_request(bench: Bench) -> None:
     """status() and cancel() of a directive that was never submitted are INVALID_REQUEST."""
     ref = (await bench.refs())[0]

@@ -44,7 +44,7 @@ def _can_be_capped(capability: Capability) -> bool:
     return capability.can_set_power or capability.current is not None or resumes or capability.limit_soc is not None
 
 
-@check(Group.V1G, "C.4 ladder")
+@check(Group.V1G, "Rung")
 async def a_cap_is_never_exceeded(bench: Bench) -> None:
     """Under a CAP of 3.5 kW the car draws no more than that."""
     directive, _, _ = await capped(bench, CAP_W)
@@ -53,7 +53,7 @@ async def a_cap_is_never_exceeded(bench: Bench) -> None:
     expect(power_w <= CAP_W * SLACK + SLACK_W, f"the car draws {power_w:.0f} W under a cap of {CAP_W} W")
 
 
-@check(Group.V1G, "C.4 ladder")
+@check(Group.V1G, "Rung")
 async def a_cap_below_the_least_current_is_not_rounded_up(bench: Bench) -> None:
     """Under a CAP of 900 W, less than any car's least current, the car is paused."""
     directive, _, _ = await capped(bench, TINY_W)
@@ -62,7 +62,7 @@ async def a_cap_below_the_least_current_is_not_rounded_up(bench: Bench) -> None:
     expect(power_w <= TINY_W * SLACK + SLACK_W, f"the car draws {power_w:.0f} W under a cap of {TINY_W} W")
 
 
-@check(Group.V1G, "C.4 ladder")
+@check(Group.V1G, "Rung")
 async def the_rung_that_was_taken_is_told_truthfully(bench: Bench) -> None:
     """The Ack's setting is a rung that the car has, at no more than was asked, and the power is what the car draws."""
     directive, ack, capability = await capped(bench, CAP_W)
@@ -79,7 +79,7 @@ async def the_rung_that_was_taken_is_told_truthfully(bench: Bench) -> None:
     expect(off_w <= WRONG_SHARE * CAP_W, f"{told_w} W were told on rung {setting.rung}, the car draws {drawn_w:.0f} W")
 
 
-@check(Group.V1G, "C.4 ladder")
+@check(Group.V1G, "Rung")
 async def a_cap_above_what_the_car_takes_holds_nothing_back(bench: Bench) -> None:
     """A CAP at or above the car's own most leaves it charging at its most."""
     ref, capability = await bench.car(_can_be_capped, "can be capped or paused")
@@ -90,7 +90,7 @@ async def a_cap_above_what_the_car_takes_holds_nothing_back(bench: Bench) -> Non
     expect(after_w >= before_w * (1 - WRONG_SHARE), f"the car draws {after_w:.0f} W instead of {before_w:.0f} W")
 
 
-@check(Group.V1G, "C.4 can_stop")
+@check(Group.V1G, "Capability.can_stop")
 async def a_car_that_cannot_be_paused_is_not_promised(bench: Bench) -> None:
     """A car that says that it can neither stop nor be limited refuses a pause, NOT_SUPPORTED."""
     ref, _ = await bench.car(_helpless, "is without every control")
@@ -100,7 +100,7 @@ async def a_car_that_cannot_be_paused_is_not_promised(bench: Bench) -> None:
     expect(len(bench.stage.ledger(ref)) == told, "the car was told all the same")
 
 
-@check(Group.V1G, "C.4 can_schedule")
+@check(Group.V1G, "Capability.schedule")
 async def a_car_that_only_keeps_windows_is_held_by_one(bench: Bench) -> None:
     """A car that has nothing but a schedule is held in the whole hours of a directive, and charges after them."""
     ref, _ = await bench.car(_keeps_windows_only, "has nothing but a schedule")

@@ -2,7 +2,7 @@
 
 The same action asked twice is one action, and the opposite one cancels the older. A car that cannot be reached leaves
 its action pending, until Enode gives it up as NO_RESPONSE. Every second car takes a charging current. Shapes are those
-of the public documentation (survey A.7) and of this project's recordings.
+of the public documentation and of this project's recordings.
 """
 
 import dataclasses

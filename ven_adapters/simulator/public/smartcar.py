@@ -2,7 +2,7 @@
 
 A command that takes longer than three minutes is answered 202 at once, and its outcome follows in the body of the same
 answer. A car's store is fresh to the minute while its webhook is set, as here it is. Shapes are those of the public
-documentation (survey A.6) and of this project's recordings.
+documentation and of this project's recordings.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """Tesla's Fleet API over simulated cars: data in one document, commands answered by result and reason, 408 asleep.
 
-Shapes are those of the public documentation (survey A.5) and of this project's recordings. The car obeys a little later
+Shapes are those of the public documentation and of this project's recordings. The car obeys a little later
 than the answer says; whether it did is told by its next data only.
 """
 

@@ -1,4 +1,4 @@
-"""Who may call which operation: the rows of the scope table, and what the scopes mean (section SCO, Annex A)."""
+"""Who may call which operation: the rows of the scope table, and what the scopes mean (section SCO)."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""The truth table of Annex D: what Business Logic and three VEN clients see of one stage (section TGT).
+"""The truth table of targets: what Business Logic and three VEN clients see of one stage (section TGT).
 
 The third client, which owns no ven, is the second one before it is given its ven.
 """
@@ -154,7 +154,7 @@ async def _delete(stage: Stage, party: Party, thing: str) -> Answer:
 class Statuses:
     """A request about one fixture, what it proves, and how each client should be answered.
 
-    Whoever is answered 200 is shown the targets that the fixture has in Annex D.
+    Whoever is answered 200 is shown the targets that the fixture has in `stage`.
     """
 
     name: str
