@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint bench conformance adapters fuzz laws faults flood docs format clean
+.PHONY: install demo test lint bench conformance adapters fuzz laws faults flood docs house format clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -56,6 +56,9 @@ flood: $(READY)
 
 docs: $(READY)
 	@$(BIN)/python docs/tables.py
+
+house: $(READY)
+	@$(BIN)/python tests/house.py
 
 format: $(READY)
 	@$(BIN)/ruff format .
