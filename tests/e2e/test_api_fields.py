@@ -171,7 +171,7 @@ FIELDS = [
     ("VEN-F07", "ven", "venName", "+name"),
     ("VEN-F08", "ven", "attributes", "?objects"),
     ("RES-F01", "bl resource", "objectType", "+enum"),
-    ("RES-F02", "bl resource", "clientID", "+owner"),
+    ("RES-F02", "bl resource", "clientID", "-owner"),  # left out, it is that of the ven (DIVERGENCES.md)
     ("RES-F03", "bl resource", "targets", "?names"),
     ("RES-F04", "bl resource", "resourceName", "+name"),
     ("RES-F05", "bl resource", "venID", "+id"),
