@@ -8,11 +8,13 @@ from vtn.config import Mqtt
 from vtn.endpoints import requestid, schemas
 from vtn.endpoints.health import State
 from vtn.endpoints.oauth import FIELDS, LONGEST_FIELD
+from vtn.endpoints.problems import AUTHENTICATE
 from vtn.rules import topics
 
 Json = dict[str, Any]
 JSON = "application/json"
 TEXT: Json = {"type": "string"}
+WRONG_CREDENTIALS = "WrongCredentials"
 URI: Json = {"type": "string", "format": "uri"}
 SCOPES: Mapping[str, str] = {
     "read_all": "Business Logic reads every object.",
@@ -55,6 +57,12 @@ def refusal(status: int) -> Json:
     return {"$ref": f"#/components/responses/{_phrase(status)}"}
 
 
+def token_refusal(status: int) -> Json:
+    """The same, of a token request."""
+    wrong = status == HTTPStatus.UNAUTHORIZED
+    return {"$ref": f"#/components/responses/{WRONG_CREDENTIALS}"} if wrong else refusal(status)
+
+
 def _phrase(status: int) -> str:
     return HTTPStatus(status).phrase.title().replace(" ", "")
 
@@ -65,7 +73,8 @@ def components(*, token_url: str, problem_media_type: str, strict_null: bool) ->
         "schemas": {**schemas.components(strict_null=strict_null), **_other_schemas()},
         "parameters": {"RequestId": _callers_request_id()},
         "headers": {"RequestId": _our_request_id()},
-        "responses": {_phrase(status): _problem_answer(status, problem_media_type) for status in REFUSALS},
+        "responses": {_phrase(status): _problem_answer(status, problem_media_type) for status in REFUSALS}
+        | {WRONG_CREDENTIALS: _wrong_credentials(problem_media_type)},
         "securitySchemes": {
             "oAuth2ClientCredentials": {
                 "type": "oauth2",
@@ -79,9 +88,16 @@ def components(*, token_url: str, problem_media_type: str, strict_null: bool) ->
 def _problem_answer(status: int, media_type: str) -> Json:
     found = answer(REFUSALS[status], {"$ref": f"{schemas.HERE}Problem"}, media_type)
     if status == HTTPStatus.UNAUTHORIZED:
-        found["headers"]["WWW-Authenticate"] = {"required": True, "schema": TEXT}
+        found["headers"][AUTHENTICATE] = {"required": True, "schema": TEXT}
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         found["headers"]["Retry-After"] = {"required": True, "schema": TEXT}
+    return found
+
+
+def _wrong_credentials(media_type: str) -> Json:
+    """401 of a token request: with the scheme of those that came in the header, and without any for a form's."""
+    found = answer("The credentials are not right.", {"$ref": f"{schemas.HERE}Problem"}, media_type)
+    found["headers"][AUTHENTICATE] = {"description": "Of HTTP Basic only (RFC 6749, 5.2).", "schema": TEXT}
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vtn.endpoints import examples, schemas
-from vtn.endpoints.components import answer, answer_headers, components, refusal
+from vtn.endpoints.components import answer, answer_headers, components, refusal, token_refusal
 from vtn.endpoints.notifiers import TOPICS
 from vtn.endpoints.oauth import FORM
 from vtn.endpoints.objects import KINDS
@@ -109,8 +109,9 @@ def _operation(facts: Facts, operation: Operation) -> Json:
     found["parameters"] = _parameters(facts, operation)
     if body := _request_body(operation):
         found["requestBody"] = body
-    statuses = _refusals(facts, operation)
-    found["responses"] = {**_success(operation), **{str(status): refusal(status) for status in statuses}}
+    refused = token_refusal if operation is AUTH_TOKEN else refusal
+    refusals = {str(status): refused(status) for status in _refusals(facts, operation)}
+    found["responses"] = {**_success(operation), **refusals}
     found["security"] = _security(facts, operation)
     return found
 
