@@ -153,15 +153,13 @@ class Garage:
             self._apply(choice, now)
         return left
 
-    def amend(self, changed: Iterable[Enrolment], gone: Iterable[str], now: datetime) -> tuple[str, ...] | None:
-        """Take up a few agreements among many; the cars that are no longer ours, or None when zones must be regrouped.
+    def amend(self, changed: Iterable[Enrolment], gone: Iterable[str], now: datetime) -> tuple[str, ...]:
+        """Take up a few agreements among many; the cars that are no longer ours.
 
-        A zone that shrinks is regrouped with the next reading of all; until then it is too small to be spoken of.
+        Groups stay as they are until all agreements are read again: a zone that shrinks, or is new, is too small to be
+        spoken of until then.
         """
-        mine = list(changed)
-        if any(one.zone not in self.groups for one in mine):
-            return None
-        placed = [self._binding(one, self._part_of(one), now) for one in mine]
+        placed = [self._binding(one, self._part_of(one), now) for one in changed]
         left = tuple(ref for ref in gone if self.fleet.enrolled(ref) is not None)
         self.fleet.enrol(placed)
         self.fleet.retire(left)
