@@ -23,7 +23,7 @@ from ven_adapters.ven import arrivals, memory
 from ven_adapters.ven.account import Account
 from ven_adapters.ven.agreements import Agreements
 from ven_adapters.ven.backlog import Backlog
-from ven_adapters.ven.catching_up import catch_up
+from ven_adapters.ven.catching_up import catch_up, to_give_back
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.dispatch import Dispatcher, Line
 from ven_adapters.ven.event_faults import EventFaults
@@ -428,11 +428,12 @@ class Agent:
                     await asyncio.sleep(0)
 
     async def _catch_up(self) -> None:
-        """What is still held for cars that are no longer ours is given back, once it is known what became of it."""
-        faults = self.garage.faults
-        await catch_up(self.garage.roster, self.dispatcher, self._clock, self._wake.first_retry_s, faults)
-        for ref in self.garage.strangers():
+        """What an earlier life left: cars that are to be given back are, each once it is known what became of it."""
+        garage = self.garage
+        for ref in to_give_back(garage, self._clock.now()):
+            await self.dispatcher.room()
             self._release(ref)
+        await catch_up(garage.roster, self.dispatcher, self._clock, self._wake.first_retry_s, garage.faults)
         await asyncio.Event().wait()
 
     def _next(self, all_orders: Sequence[Orders], now: datetime) -> datetime:

@@ -211,10 +211,6 @@ class Garage:
         """The cars that are ours."""
         return [ref for zone in self.fleet.zones for ref in map(self.fleet.ref, self.fleet.zone_rows(zone).tolist())]
 
-    def strangers(self) -> list[str]:
-        """Cars that hold something and are not ours any more."""
-        return [ref for ref, car in self.roster if car.held is not None and self.fleet.enrolled(ref) is None]
-
     @property
     def restless(self) -> bool:
         """Whether any car holds a directive that was not taken yet, or that it does not follow."""
