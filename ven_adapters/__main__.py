@@ -198,7 +198,7 @@ def _simulated(
     try:
         shared = parse_clock(clock)
         first = datetime.fromisoformat(starts_at).astimezone(UTC) if starts_at else shared.now()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise typer.BadParameter(str(error), param_hint="--clock or --starts-at") from None
     rates = parse_faults(faults) if faults else USUAL_RATES
     return SimulatorSettings(models_of(brand), cars, seed, first, token, faults=rates), shared

@@ -38,6 +38,8 @@ def test_the_four_automakers_are_listed():
         (("record", "edsel", "--out", "nowhere"), "edsel"),
         (("simulate", "bmw", "--clock", "fast"), "START@REAL_START_S*SPEED"),
         (("simulate", "bmw", "--starts-at", "noon"), "noon"),
+        (("simulate", "bmw", "--starts-at", "9999-12-31T23:59:59-14:00"), "out of range"),
+        (("explain", "x", "--at", "9999-12-31T23:59:59-14:00", "-c", "config/ven-adapter.example.toml"), "is no instant"),
         (("demo", "--cars", "3"), "--cars"),
         (("run", "--config", "nowhere.toml"), "nowhere.toml: cannot be read"),
         (("run", "ford", "--config", "config/ven-adapter.example.toml"), "oem: is 'bmw'"),

@@ -39,11 +39,11 @@ def instant(text: str) -> datetime:
     """An instant as a user writes it; ConfigError unless it is RFC 3339 with an offset."""
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ConfigError(f"--at: {text!r} is no instant such as 2026-07-02T04:00:00Z") from None
-    if at.tzinfo is None:
-        raise ConfigError(f"--at: {text!r} needs an offset, such as Z for UTC")
-    return at.astimezone(UTC)
+    raise ConfigError(f"--at: {text!r} needs an offset, such as Z for UTC")
 
 
 async def _explained(settings: AdapterSettings, vehicle: str, at: datetime) -> Explanation:
