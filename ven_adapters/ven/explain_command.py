@@ -10,7 +10,7 @@ import typer
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from ven_adapters.config import AdapterSettings, read_settings
+from ven_adapters.config import AdapterSettings, opening, read_settings
 from ven_adapters.enrolling.book import Book
 from ven_adapters.ven.explain import Explanation, Unexplained, explanation, plain, zone_of
 from ven_adapters.ven.store import Store
@@ -49,7 +49,8 @@ def instant(text: str) -> datetime:
 async def _explained(settings: AdapterSettings, vehicle: str, at: datetime) -> Explanation:
     _must_exist(settings.store())
     ref = await _ref_of(settings, vehicle)
-    store = Store(settings.store())
+    with opening("store_url"):
+        store = Store(settings.store())
     try:
         facts = await store.facts(ref)
         return explanation(ref, facts, await store.asked(zone_of(ref, facts, at)), at)
