@@ -211,8 +211,8 @@ def test_what_settings_say_of_programs_and_limits_reaches_the_cars():
         "la": {"everywhere"},
         "bay [own, summer-evenings]": {"own", "summer-evenings"},
     }
-    assert garage.limits.kept("bay", "bay")[("", Dimension.IMPORT_LIMIT_KW)] == 7
-    assert garage.limits.kept("la", "la") == {}
+    assert garage.limits.kept("bay")[("", Dimension.IMPORT_LIMIT_KW)] == 7
+    assert garage.limits.kept("la") == {}
 
 
 async def test_names_that_no_program_of_the_vtn_has_are_told():
@@ -275,7 +275,45 @@ async def test_the_last_understood_limit_is_stored_when_it_changes_and_taken_up_
     assert (row.zone, row.program_id, row.kw) == ("bay", "id-A", 5)
     again = UnderstoodLimits()
     again.restore([row, LimitRow(zone="bay", program_id="id-A", dimension="unheard of", kw=1.0, at=row.at)])
-    assert again.kept("bay", "bay") == garage.limits.kept("bay", "bay") != {}
+    assert again.kept("bay") == garage.limits.kept("bay") != {}
+
+
+async def test_a_limit_that_stands_in_binds_cars_that_change_their_programs_too():
+    vtn = Listing([program("A"), program("B")], [asks("A", LIMIT, 14, units="kW", event_id="e")])
+    garage = cars({f"car-{number}": ("A",) for number in range(4)})
+    part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
+    steering.steer("bay [A]", part.heard("bay [A]"), at(1))
+    vtn.events = [asks("A", LIMIT, 14, units="kWh", event_id="e", version="2030-01-01T00:00:00Z")]
+    await poll(part, 60)
+    garage.amend([enrolment(f"car-{number}", programs=("A", "B")) for number in range(2)], (), at(61))
+    orders = [steering.steer(zone, part.heard(zone), at(62)) for zone in garage.zones]
+    assert [one.asks.import_cap_kw.value for one in orders] == [7, 7]
+    assert sum(one.plan.planned_kw for one in orders) <= 14
+
+
+async def test_a_limit_that_stands_in_is_not_lifted_by_a_larger_one_of_the_same_program():
+    first = asks("A", LIMIT, 5, units="kW", event_id="first", priority=0)
+    other = asks("A", LIMIT, 50, units="kW", event_id="other", priority=9)
+    vtn, garage = Listing([program("A")], [first, other]), cars({"one": (), "two": ()})
+    part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
+    steering.steer("bay", part.heard("bay"), at(1))
+    vtn.events = [first | asks("A", LIMIT, 5, units="kWh", event_id="first", priority=0, version=at(9).isoformat()), other]
+    await poll(part, 60)
+    for second in range(61, 66):
+        assert steering.steer("bay", part.heard("bay"), at(second)).asks.import_cap_kw.value == 5
+    vtn.events = [other]
+    vtn.read = _gone
+    await poll(part, 90)
+    assert steering.steer("bay", part.heard("bay"), at(91)).asks.import_cap_kw.value == 50
+
+
+async def test_a_limit_that_settings_name_is_not_taken_for_one_that_was_understood():
+    vtn = Listing([program("A")], [asks("A", LIMIT, 5, units="kWh")])
+    garage = cars({"one": ()})
+    garage.limits.set_kw("bay", imports=4.0, exports=None)
+    part = await taking_part(garage, vtn)
+    assert Steering(garage, COURSE).steer("bay", part.heard("bay"), at(1)).asks.import_cap_kw.value == 4
+    assert list(garage.limits.drain()) == []
 
 
 async def test_an_event_that_cannot_be_read_any_more_keeps_its_limit_and_is_told():
