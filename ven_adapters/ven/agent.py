@@ -30,6 +30,7 @@ from ven_adapters.ven.event_faults import EventFaults
 from ven_adapters.ven.following import Follower
 from ven_adapters.ven.forgetting import forget
 from ven_adapters.ven.garage import Stir
+from ven_adapters.ven.last_limits import LastLimits
 from ven_adapters.ven.mirror import Mirror, News, version
 from ven_adapters.ven.mobility import PlanSettings
 from ven_adapters.ven.orders import Orders
@@ -95,7 +96,8 @@ class Agent:
         self.account.queue = self._queue.health if self._queue is not None else None
         agreements = Agreements(settings.enrolments, doors.book, settings.shard)
         self.follower = Follower(agreements, self.garage, clock, self._take, self._follow)
-        self.mirror = Mirror(doors.vtn, self._first_read.get)
+        self._last_limits = LastLimits()
+        self.mirror = Mirror(doors.vtn, self._first_read.get, self._last_limits.get)
         self.participation = Participation(self.mirror, self.garage, ProgramSelection())
         self.faults = EventFaults()
         self.account.faults = self.faults.plain
@@ -194,6 +196,7 @@ class Agent:
         first = {row.payload_type: row.program_id for row in remembered.first_programs}
         self.participation.selection.restore(first)
         self._first_read.update(remembered.events)
+        self._last_limits.restore(remembered.event_limits)
 
     async def _close(self) -> None:
         await self.scribe.close()
@@ -288,6 +291,9 @@ class Agent:
             self._first_read[version(event)] = read.read_at
             self._doors.store.note([EventRow(version=version(event), read_at=print_at(read.read_at))])
         now = self._clock.now()
+        self._doors.store.note(self._last_limits.take((read.event for read in news.fresh), now))
+        if news.deleted:
+            self._last_limits.forget(self.mirror.known)
         first = self.participation.take().items()
         self._doors.store.note(
             FirstProgramRow(payload_type=kind, program_id=one, at=print_at(now)) for kind, one in first

@@ -30,6 +30,7 @@ from ven_adapters.ven.tables import (
     DirectiveRow,
     EnergyRow,
     EnrolmentRow,
+    EventLimitsRow,
     EventRow,
     ExportRow,
     FirstProgramRow,
@@ -47,6 +48,7 @@ __all__ = [
     "DirectiveRow",
     "EnergyRow",
     "EnrolmentRow",
+    "EventLimitsRow",
     "EventRow",
     "ExportRow",
     "Facts",
@@ -93,6 +95,7 @@ Row = (
     | BurdenRow
     | FirstProgramRow
     | LimitRow
+    | EventLimitsRow
 )
 KEYED: tuple[type[Row], ...] = (
     EnrolmentRow,
@@ -106,6 +109,7 @@ KEYED: tuple[type[Row], ...] = (
     BurdenRow,
     FirstProgramRow,
     LimitRow,
+    EventLimitsRow,
 )
 ADDED: tuple[type[Row], ...] = (HistoryRow, ZoneRow)
 TABLES = (*KEYED, *ADDED)
@@ -136,6 +140,7 @@ class Remembered:
     burdens: tuple[BurdenRow, ...] = ()
     first_programs: tuple[FirstProgramRow, ...] = ()
     limits: tuple[LimitRow, ...] = ()
+    event_limits: tuple[EventLimitsRow, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -197,6 +202,7 @@ class Store:
                 burdens=tuple(await _rows(connection, BurdenRow)),
                 first_programs=tuple(await _rows(connection, FirstProgramRow)),
                 limits=tuple(await _rows(connection, LimitRow)),
+                event_limits=tuple(await _rows(connection, EventLimitsRow)),
             )
 
     async def facts(self, ref: str) -> Facts:
@@ -407,7 +413,11 @@ async def _forget_oldest(connection: AsyncConnection, model: type[Row], cutoff: 
     return (await connection.execute(gone)).rowcount
 
 
-_BY_EVENT: tuple[tuple[type[Row], str], ...] = ((EventRow, "read_at"), (ReportRow, "at"))
+_BY_EVENT: tuple[tuple[type[Row], str], ...] = (
+    (EventRow, "read_at"),
+    (ReportRow, "at"),
+    (EventLimitsRow, "at"),
+)
 
 
 async def _forget_some(
