@@ -355,3 +355,31 @@ async def test_an_event_is_judged_again_when_its_version_or_its_programs_descrip
     vtn.programs = [program("A", payloadDescriptors=[described])]
     await poll(part, 60)
     assert [len(one.faults) for one in part.judged(at(61))] == [1]
+
+
+async def energy_reported(part, garage, until_s):
+    """KWh that a report of the first hour on an event of program A tells."""
+    (event,) = [read.event for read in part.mirror.events.values()]
+    parts = garage.counted_in("bay", part.parts(event, "bay"))
+    return sum(garage.meter.energy(one, T0.timestamp(), at(until_s).timestamp()).imported_kwh for one in parts)
+
+
+async def test_what_a_zone_has_drawn_stays_reported_when_all_cars_of_a_part_change_their_programs():
+    vtn, garage = Listing([program("A"), program("B")], [asks("A", "PRICE", 0.1)]), cars(MIXED)
+    part = await taking_part(garage, vtn)
+    garage.observe([dataclasses.replace(snapshot(at(1800)), vehicle_ref=ref) for ref in MIXED], at(1800))
+    assert await energy_reported(part, garage, 1800) == pytest.approx(8 * 7 / 2)
+    garage.amend([enrolment(ref, programs=("A", "B")) for ref in MIXED if ref.startswith("a")], (), at(1801))
+    assert garage.zones == ["bay [A, B]"]
+    garage.observe([dataclasses.replace(snapshot(at(3600)), vehicle_ref=ref) for ref in MIXED], at(3600))
+    assert await energy_reported(part, garage, 3600) == pytest.approx(8 * 7)
+    stored = {zone: sum(drawn) for zone, _, drawn, _ in garage.meter.drain()}
+    assert stored == {"bay [A]": 0, "bay [A, B]": pytest.approx(8 * 7_000)}
+
+
+async def test_what_a_car_drew_in_a_zone_that_it_left_is_not_told_of_its_new_zone():
+    garage = cars({"one": ("A",), "two": ("A",)})
+    garage.observe([dataclasses.replace(snapshot(at(1800)), vehicle_ref=ref) for ref in ("one", "two")], at(1800))
+    garage.enrol([enrolment(ref, zone="elsewhere", programs=("A",)) for ref in ("one", "two")], at(1801))
+    (zone,) = garage.zones
+    assert garage.meter.energy(zone, T0.timestamp(), at(1800).timestamp()).imported_kwh == 0

@@ -142,12 +142,10 @@ class Garage:
         self.groups = merge_zones(cars, self._parents, self._smallest_group)
         placed = [self._binding(one, self._part_of(one), now) for one in mine.values()]
         left = tuple(ref for ref in self.fleet.enrolments if ref not in mine)
-        self.fleet.enrol(placed)
-        self.fleet.retire(left)
-        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens):
-            columns.grow(len(self.fleet))
+        moved = self._placed(placed, left)
         rows = np.array([self.fleet.row(one.vehicle_ref) for one in placed], dtype=np.int64)
         self.meter.enrol(rows, [one.zone for one in placed])
+        self._fold_emptied(moved)
         self._unstored |= dict.fromkeys(mine, now)
         for choice in self._choices.values():
             self._apply(choice, now)
@@ -161,18 +159,32 @@ class Garage:
         """
         placed = [self._binding(one, self._part_of(one), now) for one in changed]
         left = tuple(ref for ref in gone if self.fleet.enrolled(ref) is not None)
-        self.fleet.enrol(placed)
-        self.fleet.retire(left)
-        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens):
-            columns.grow(len(self.fleet))
+        moved = self._placed(placed, left)
         rows = np.array([self.fleet.row(one.vehicle_ref) for one in placed], dtype=np.int64)
         self.meter.amend(rows, [one.zone for one in placed], np.array(list(map(self.fleet.row, left)), dtype=np.int64))
+        self._fold_emptied(moved)
         self._unstored |= dict.fromkeys([one.vehicle_ref for one in placed], now)
         for ref in (one.vehicle_ref for one in placed):
             for choice in (self._choices.get((ref, choice.value)) for choice in _IN_ORDER):
                 if choice is not None:
                     self._apply(choice, now)
         return left
+
+    def _placed(self, placed: Sequence[Enrolment], left: Collection[str]) -> collections.Counter[tuple[str, str]]:
+        """Take up who is ours and who is not; how many cars moved from one part to another."""
+        before = [(self.fleet.enrolled(one.vehicle_ref), one) for one in placed]
+        moved = collections.Counter((was.zone, one.zone) for was, one in before if was and was.zone != one.zone)
+        self.fleet.enrol(placed)
+        self.fleet.retire(left)
+        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens):
+            columns.grow(len(self.fleet))
+        return moved
+
+    def _fold_emptied(self, moved: Mapping[tuple[str, str], int]) -> None:
+        """What a part has metered stays in its group's sums when its last cars move to another part of the group."""
+        for was, to in sorted(moved, key=lambda pair: moved[pair]):
+            if self.group_of(was) == self.group_of(to) and not len(self.fleet.zone_rows(was)):
+                self.meter.fold(was, to)
 
     def _part_of(self, enrolment: Enrolment) -> str:
         """The part of its group that a car is planned in."""
