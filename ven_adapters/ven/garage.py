@@ -25,7 +25,7 @@ from ven_adapters.contract import (
     Snapshot,
     SnapshotsSeen,
 )
-from ven_adapters.transport.precedence import decided_at, ended_by_opt_in, is_overtaken, overtakers
+from ven_adapters.transport.precedence import LEAVES, decided_at, ended_by_opt_in, is_overtaken, overtakers
 from ven_adapters.ven import evidence
 from ven_adapters.ven.burdens import Burdens
 from ven_adapters.ven.car import Car, current_direction
@@ -66,10 +66,10 @@ class Stir:
 
 # An opt-in comes first: an opt-out or a boost that stands beside it was chosen after it, or it would have ended them.
 _IN_ORDER = (DriverChoice.OPT_IN, DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN)
-_LEAVES = frozenset({DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN})
 ENROLMENTS_AT_ONCE = 2_000
 STEPS_AT_ONCE = 500
 MOST_UNTOLD = 10_000
+MOST_EARLY, LONGEST_REF = 50_000, 128
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +119,7 @@ class Garage:
         self._alike: dict[Capability, Capability] = {}
         self._choices: dict[tuple[str, str], ChoiceRow] = {}
         self._decided: dict[tuple[str, str], datetime] = {}
+        self._early: set[str] = set()
         self._unstored: dict[str, datetime] = {}
         self._rows: list[Row | Values] = []
         self.withdrawn: collections.deque[str] = collections.deque(maxlen=MOST_UNTOLD)
@@ -174,8 +175,10 @@ class Garage:
         """Take up who is ours and who is not; how many cars moved from one part to another."""
         before = [(self.fleet.enrolled(one.vehicle_ref), one) for one in placed]
         moved = collections.Counter((was.zone, one.zone) for was, one in before if was and was.zone != one.zone)
+        fresh = [one for one in placed if one.vehicle_ref not in self.fleet]
         self.fleet.enrol(placed)
         self.fleet.retire(left)
+        self._begin(fresh)
         for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens):
             columns.grow(len(self.fleet))
         return moved
@@ -331,10 +334,10 @@ class Garage:
     def _restore_choice(self, row: ChoiceRow, now: datetime) -> None:
         ref, at = row.vehicle_ref, decided_at(parse_at(row.at), now)
         self._decided[(ref, row.choice)] = at
-        if row.until is not None and parse_at(row.until) <= now:
+        if row.until is not None and parse_at(row.until) <= max(now, parse_at(row.at)):
             return
         if row.choice == DriverChoice.OPT_IN:
-            for ended in self._ended(ref, at):
+            for ended in self._ended(ref, at, now):
                 self._choices.pop((ref, ended.value), None)
         held = ChoiceRow(vehicle_ref=ref, choice=row.choice, at=print_at(at), until=row.until)
         self._choices[(ref, row.choice)] = held
@@ -387,9 +390,12 @@ class Garage:
         return matters
 
     def _chose(self, event: DriverChose, now: datetime) -> Stir:
-        """A driver's choice; one that a newer word on the same matter has overtaken is recorded and does not act."""
+        """A driver's choice; one that a newer word on the same matter has overtaken is recorded and does not act.
+
+        One about a car that is not ours, or not yet, is kept for the day that it is.
+        """
         ref = event.vehicle_ref
-        if ref not in self.fleet:
+        if ref not in self.fleet and not self._keeps_early(ref):
             return Stir()
         at, until = decided_at(event.at, now), None if event.until is None else print_at(event.until)
         facts = {"choice": event.choice.value, "until": until}
@@ -398,31 +404,65 @@ class Garage:
             self._rows.append(evidence.of_car(ref, evidence.OVERTAKEN, now, {**facts, "decided_at": print_at(at)}))
             return Stir()
         row = ChoiceRow(vehicle_ref=ref, choice=event.choice.value, at=print_at(at), until=until)
-        self._rows.append(row)
+        self._rows += [*self._dated_back(event, at), row]
         if self._choices.get((ref, row.choice)) != row:
             self._rows.append(evidence.of_car(ref, evidence.CHOICE, at, facts))
         if event.choice is DriverChoice.OPT_IN:
-            self._rows += [self._over(ref, ended, at) for ended in self._ended(ref, at)]
+            self._rows += [self._over(ref, ended, at) for ended in self._ended(ref, at, now)]
         self._choices[(ref, row.choice)], self._decided[(ref, row.choice)] = row, at
         self._apply(row, now)
         if event.choice is DriverChoice.CONSENT_WITHDRAWN:
             self.withdrawn.append(ref)
-        return Stir(plan=True, release=(ref,) if event.choice in _LEAVES else ())
+        return Stir(plan=True, release=(ref,) if event.choice in LEAVES else ())
+
+    def _keeps_early(self, ref: str) -> bool:
+        """Whether there is room for a choice about a car that is not ours, under a name that can be stored."""
+        if ref in self._early:
+            return True
+        if not (0 < len(ref) <= LONGEST_REF and ref.isprintable()) or len(self._early) >= MOST_EARLY:
+            _log.warning("a driver's choice about a car that is not ours is not kept")
+            return False
+        self._early.add(ref)
+        return True
+
+    def _begin(self, fresh: Iterable[Enrolment]) -> None:
+        """Cars that become ours: whoever agreed after a choice had not that choice in mind."""
+        for one in fresh:
+            self._early.discard(one.vehicle_ref)
+            for choice in (DriverChoice.OPT_IN, DriverChoice.OPT_OUT, DriverChoice.BOOST):
+                row = self._choices.get((one.vehicle_ref, choice.value))
+                if row is not None and parse_at(row.at).timestamp() < one.consented_s:
+                    self._rows.append(self._over(one.vehicle_ref, choice, parse_at(row.at)))
 
     def _overtaken(self, event: DriverChose, at: datetime, now: datetime) -> bool:
         """Whether a newer word on the same matter is known: pushes may come late and out of order."""
         held = self.fleet.enrolled(event.vehicle_ref)
         if event.choice is DriverChoice.CONSENT_WITHDRAWN and held is not None and held.charging_consent:
             agreed_s = [held.consented_s, *([held.discharge_consented_s] if held.discharge_consent else [])]
-            if min(*agreed_s, now.timestamp()) > at.timestamp():
+            if max(agreed_s) <= now.timestamp() and min(agreed_s) > at.timestamp():
                 return True
         rivals = overtakers(event.choice, ends=event.until is not None)
-        return is_overtaken(at, [self._decided.get((event.vehicle_ref, rival.value)) for rival in rivals], now)
+        known = [self._decided.get((event.vehicle_ref, rival.value)) for rival in rivals]
+        return is_overtaken(at, known, now, leaves=event.choice in LEAVES)
 
-    def _ended(self, ref: str, at: datetime) -> list[DriverChoice]:
-        """The choices that stand and that an opt-in made at an instant ends: those that were not made after it."""
+    def _dated_back(self, event: DriverChose, at: datetime) -> Iterator[ChoiceRow]:
+        """Before a choice acts: what was chosen before it, by a clock of ours that was set back since, is older."""
+        for rival in overtakers(event.choice, ends=event.until is not None):
+            key = event.vehicle_ref, rival.value
+            if self._decided.get(key, at) <= at:
+                continue
+            self._decided[key] = at
+            if (row := self._choices.get(key)) is not None:
+                self._choices[key] = ChoiceRow(vehicle_ref=row.vehicle_ref, choice=row.choice, at=print_at(at), until=row.until)
+                yield self._choices[key]
+
+    def _ended(self, ref: str, at: datetime, now: datetime) -> list[DriverChoice]:
+        """The choices that stand and that an opt-in made at an instant ends: those that were not made after it.
+
+        One ahead of our clock, which was set back meanwhile, counts as of now.
+        """
         held = [row for choice in _IN_ORDER if (row := self._choices.get((ref, choice.value))) is not None]
-        before = [row for row in held if self._decided[(ref, row.choice)] <= at]
+        before = [row for row in held if min(self._decided[(ref, row.choice)], now) <= at]
         choices = [(DriverChoice(row.choice), row.until is not None) for row in before]
         return [choice for choice, ends in choices if ended_by_opt_in(choice, ends=ends)]
 
