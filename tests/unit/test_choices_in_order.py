@@ -162,6 +162,20 @@ def test_a_signed_decision_is_as_old_as_its_signature_and_no_older_than_the_seco
     assert signed_at(stamp_s, real_s, T0) == T0 - timedelta(seconds=late_s)
 
 
+def test_an_opt_out_in_a_file_that_is_changed_is_newer_than_an_opt_in_before_it_and_gives_the_car_back():
+    cars = garage()
+    tell(cars, OUT, told=1, heard=1)
+    tell(cars, IN, told=2, heard=2)
+    out = enrolment("car", opted_out=True)
+    assert cars.enrol([out], T0 + 3 * MINUTE) == ("car",)
+    assert is_out(cars)
+    assert is_out(restarted(cars, cars.drain(), T0 + 4 * MINUTE))
+    assert cars.enrol([out], T0 + 5 * MINUTE) == ()
+    tell(cars, IN, told=6, heard=6)
+    assert cars.enrol([out], T0 + 7 * MINUTE) == ()
+    assert not is_out(cars)
+
+
 # --- a choice that comes before its car is ours -----------------------------------------------------------------------
 
 

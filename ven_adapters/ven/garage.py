@@ -135,7 +135,10 @@ class Garage:
     # --- who the cars are -----------------------------------------------------------------------------------------
 
     def enrol(self, enrolments: Iterable[Enrolment], now: datetime) -> tuple[str, ...]:
-        """Take up agreements, small zones joined to larger groups; the cars that are no longer ours."""
+        """Take up agreements, small zones joined to larger groups; the cars to give back.
+
+        They are no longer ours, or were opted out by what is read now and was not by what was read before.
+        """
         mine = {enrolment.vehicle_ref: enrolment for enrolment in enrolments}
         cars: dict[str, int] = {}
         for enrolment in mine.values():
@@ -143,6 +146,7 @@ class Garage:
         self.groups = merge_zones(cars, self._parents, self._smallest_group)
         placed = [self._binding(one, self._part_of(one), now) for one in mine.values()]
         left = tuple(ref for ref in self.fleet.enrolments if ref not in mine)
+        out = self._opted_out_since(mine)
         moved = self._placed(placed, left)
         rows = np.array([self.fleet.row(one.vehicle_ref) for one in placed], dtype=np.int64)
         self.meter.enrol(rows, [one.zone for one in placed])
@@ -150,7 +154,14 @@ class Garage:
         self._unstored |= dict.fromkeys(mine, now)
         for choice in self._choices.values():
             self._apply(choice, now)
-        return left
+        for ref in out:
+            self._chose(DriverChose(ref, DriverChoice.OPT_OUT, now), now)
+        return (*left, *out)
+
+    def _opted_out_since(self, mine: Mapping[str, Enrolment]) -> tuple[str, ...]:
+        """Cars that are opted out by their new enrolment and were not by the one before: that is a driver's last word."""
+        before = self.fleet.enrolments
+        return tuple(ref for ref, one in mine.items() if one.opted_out and ref in before and not before[ref].opted_out)
 
     def amend(self, changed: Iterable[Enrolment], gone: Iterable[str], now: datetime) -> tuple[str, ...]:
         """Take up a few agreements among many; the cars that are no longer ours.
@@ -370,8 +381,8 @@ class Garage:
         rows = batch.rows
         was_in, stood = (self.fleet.read(name, rows) == Tri.YES for name in ("plugged", "der_alarm"))
         for columns in (self.fleet, self.meter, self.snapshots):
-            columns.take(batch)
-        self.exports.take(batch, now)
+            self._take_each(columns.take, batch)
+        self._take_each(lambda one: self.exports.take(one, now), batch)
         plugged_in = (self.fleet.read("plugged", rows) == Tri.YES) & ~was_in
         alarmed = (self.fleet.read("der_alarm", rows) == Tri.YES) & ~stood
         if alarmed.any():
@@ -388,6 +399,16 @@ class Garage:
             with self.faults.only(batch.snapshots[place].vehicle_ref):
                 matters |= self.roster.observe(batch.snapshots[place], now) is DirectiveState.INTERRUPTED
         return matters
+
+    def _take_each(self, take: Callable[[Batch], None], batch: Batch) -> None:
+        """Have a batch taken; when that fails, car by car, so that what the others' readings change is still seen."""
+        try:
+            take(batch)
+        except Exception:  # noqa: BLE001 - told car by car
+            for snapshot in batch.snapshots:
+                with self.faults.only(snapshot.vehicle_ref):
+                    for one in batches([snapshot], self.fleet.find):
+                        take(one)
 
     def _chose(self, event: DriverChose, now: datetime) -> Stir:
         """A driver's choice; one that a newer word on the same matter has overtaken is recorded and does not act.
