@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -177,6 +178,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     """
     from ven_adapters.simulator.command import Options, simulated
 
+    if urlsplit(url).scheme not in {"ws", "wss"} or not urlsplit(url).hostname:
+        raise typer.BadParameter(f"{url!r} is no address such as {CENTRAL}", param_hint="--url")
     rates = tuple(fault or ())
     settings, shared = _simulated((brand, cars, seed, token), rates, clock, starts_at)
     settings = dataclasses.replace(settings, port=port, nights=nights, truth_dir=truth, keeps_power=power)
@@ -198,7 +201,7 @@ def _simulated(
     try:
         shared = parse_clock(clock)
         first = datetime.fromisoformat(starts_at).astimezone(UTC) if starts_at else shared.now()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise typer.BadParameter(str(error), param_hint="--clock or --starts-at") from None
     rates = parse_faults(faults) if faults else USUAL_RATES
     return SimulatorSettings(models_of(brand), cars, seed, first, token, faults=rates), shared

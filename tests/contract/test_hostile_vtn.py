@@ -238,6 +238,28 @@ async def test_an_adapter_that_was_killed_takes_its_subscription_over_and_leaves
     assert hostile.asked.get(("DELETE", "/subscriptions/s1")) == 1  # when it went
 
 
+async def test_a_limit_outlives_a_restart_and_a_version_that_cannot_be_read(hostile, tmp_path):
+    payloads = [{"type": "IMPORT_CAPACITY_LIMIT", "values": [5]}, {"type": "SIMPLE", "values": [3]}]
+    limit = {**EVENT, "intervals": [{"id": 0, "payloads": payloads}, {"id": 1, "payloads": payloads[1:]}]}
+    hostile.events = [limit]
+    async with adapter(hostile, tmp_path, "timer") as (made, task):
+        await until(lambda: "e1" in made.mirror.events and made.account.cycles, task)
+    hostile.events = [{**limit, "modificationDateTime": "2026-07-15T21:00:00Z", "intervals": "none"}]
+    for _ in range(2):
+        async with adapter(hostile, tmp_path, "timer") as (made, task):
+            await until(lambda: made.mirror.polled and "e1" in made.mirror.unreadable, task)
+            kept = [payload.type for one in made.mirror.events["e1"].event.intervals for payload in one.payloads]
+            assert kept == ["IMPORT_CAPACITY_LIMIT"]
+    hostile.events, hostile.instead["GET", "/events/e1"] = [], None
+    async with adapter(hostile, tmp_path, "timer") as (made, task):
+        await until(lambda: made.mirror.polled, task)
+        assert not made.mirror.events
+    hostile.events = [{**limit, "modificationDateTime": "2026-07-15T22:00:00Z", "intervals": [{"id": 0, "payloads": []}]}]
+    async with adapter(hostile, tmp_path, "timer") as (made, task):
+        await until(lambda: made.mirror.polled, task)
+        assert made._last_limits.get("e1") is None
+
+
 async def test_a_server_that_does_not_page_is_read_once(hostile):
     many = [{**PROGRAM, "id": f"p{number}"} for number in range(50)]
     hostile.instead["GET", "/programs"] = many

@@ -18,10 +18,12 @@ from ven_adapters.contract import (
     DirectiveState,
     DirectiveStatus,
     ErrorCode,
+    Known,
+    Reading,
     SnapshotsSeen,
 )
 from ven_adapters.ven import dispatch
-from ven_adapters.ven.car import Car
+from ven_adapters.ven.car import Block, Car
 from ven_adapters.ven.car_faults import AGAIN_EVERY, REMEMBERED, CarFaults
 from ven_adapters.ven.mirror import Read
 from ven_adapters.ven.orders import Hand
@@ -94,18 +96,40 @@ def test_one_reading_that_cannot_be_taken_costs_no_other_its_own(monkeypatch):
     cars_of = garage()
     cars_of.enrol([enrolment(ref) for ref in CARS], T0)
     cars_of.learn(dict.fromkeys(CARS, Capability("m", 60_000, 7_000)))
-    take = cars_of.meter.take
+    monkeypatch.setattr(cars_of.meter, "take", poisoned_batch(cars_of.meter.take))
+    seen = SnapshotsSeen(tuple(dataclasses.replace(snapshot(T0, soc_pct=42.0), vehicle_ref=ref) for ref in CARS))
+    cars_of.take(seen, T0)
+    assert all(cars_of.knows(ref) for ref in CARS[1:])
+    assert cars_of.faults.count == 1
+
+
+def test_beside_a_reading_that_cannot_be_taken_a_cable_that_went_in_and_an_alarm_are_seen(monkeypatch):
+    cars_of = garage()
+    cars_of.enrol([enrolment(ref) for ref in CARS], T0)
+    cars_of.learn(dict.fromkeys(CARS, Capability("m", 60_000, 7_000)))
+    for ref in CARS:
+        refused = Block("event", DirectiveState.REJECTED, at(7200), until_replug=True)
+        cars_of.roster.put(ref, Car(blocks=(refused,)))
+    monkeypatch.setattr(cars_of.meter, "take", poisoned_batch(cars_of.meter.take))
+    alarm = Reading(Known.YES, T0, T0)
+    seen = [dataclasses.replace(snapshot(T0), vehicle_ref=ref) for ref in CARS]
+    seen[2] = dataclasses.replace(seen[2], der_alarm=alarm)
+    assert cars_of.take(SnapshotsSeen(tuple(seen)), T0).plan
+    assert [ref for ref in CARS if not cars_of.roster.car(ref).blocks][-5:] == CARS[1:]
+    alarmed = dataclasses.replace(snapshot(at(60), der_alarm=Known.YES), vehicle_ref=CARS[3])
+    ill = dataclasses.replace(snapshot(at(60)), vehicle_ref=ODD)
+    assert cars_of.take(SnapshotsSeen((ill, alarmed)), at(60)).plan
+
+
+def poisoned_batch(take):
+    """`Meter.take`, but for batches with one car, for which it fails."""
 
     def odd(batch):
         if any(one.vehicle_ref == ODD for one in batch.snapshots):
             raise ZeroDivisionError
         take(batch)
 
-    monkeypatch.setattr(cars_of.meter, "take", odd)
-    seen = SnapshotsSeen(tuple(dataclasses.replace(snapshot(T0, soc_pct=42.0), vehicle_ref=ref) for ref in CARS))
-    cars_of.take(seen, T0)
-    assert all(cars_of.knows(ref) for ref in CARS[1:])
-    assert cars_of.faults.count == 1
+    return odd
 
 
 def test_one_state_that_cannot_be_taken_costs_no_other_its_own(monkeypatch):

@@ -292,7 +292,8 @@ def test_a_limit_that_is_not_understood_leaves_the_programs_last_in_force_and_a_
     assert read(unread).import_cap_kw is None
     kept = {("p1", Dimension.IMPORT_LIMIT_KW): 5.0, ("", Dimension.IMPORT_LIMIT_KW): 40.0}
     asked = read(unread, kept=kept)
-    assert (asked.import_cap_kw.value, asked.import_cap_kw.event_id, asked.limits) == (5, "e1", ())
+    assert (asked.import_cap_kw.value, asked.import_cap_kw.event_id) == (5, "e1")
+    assert [one.stands_in for one in asked.limits] == [True]
     assert asked.unknown[0].why.endswith("5 kW, the last that was understood or what is set, stays in force")
     shared = dataclasses.replace(unread, import_share=0.25)
     assert read(shared, kept={("", Dimension.IMPORT_LIMIT_KW): 40.0}).import_cap_kw.value == 10
@@ -303,7 +304,7 @@ def test_an_understood_limit_counts_beside_one_that_is_not():
     unread, good = heard("IMPORT_CAPACITY_LIMIT", 9, units="kWh"), heard("IMPORT_CAPACITY_LIMIT", 3, event_id="b")
     asked = read(unread, good, kept={("p1", Dimension.IMPORT_LIMIT_KW): 5.0})
     assert asked.import_cap_kw.value == 3
-    assert [one.event_id for one in asked.limits] == ["b"]
+    assert {one.event_id: one.stands_in for one in asked.limits} == {"e1": True, "b": False}
 
 
 def test_kw_that_a_zone_is_asked_are_shared_by_sign_and_levels_are_not():

@@ -8,10 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_agent_guarantees import T0, enrolment, garage
+from test_agreements import agreement
 
 from ven_adapters.contract import DriverChoice, DriverChose
+from ven_adapters.enrolling import desk
+from ven_adapters.enrolling.acts import BY_NAME, perform
+from ven_adapters.enrolling.book import Book
+from ven_adapters.enrolling.bulk import take_in
+from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.models import Nothing, OptOut
+from ven_adapters.enrolling.problems import Refused
 from ven_adapters.transport.precedence import decided_at, is_overtaken, signed_at
 from ven_adapters.ven import evidence
+from ven_adapters.ven import garage as garages
 from ven_adapters.ven.garage import Stir
 from ven_adapters.ven.store import ChoiceRow, Remembered, parse_at
 
@@ -151,3 +160,153 @@ def test_a_decision_is_never_ordered_beyond_our_clock(told, heard):
 )
 def test_a_signed_decision_is_as_old_as_its_signature_and_no_older_than_the_second_it_names(stamp_s, real_s, late_s):
     assert signed_at(stamp_s, real_s, T0) == T0 - timedelta(seconds=late_s)
+
+
+def test_an_opt_out_in_a_file_that_is_changed_is_newer_than_an_opt_in_before_it_and_gives_the_car_back():
+    cars = garage()
+    tell(cars, OUT, told=1, heard=1)
+    tell(cars, IN, told=2, heard=2)
+    out = enrolment("car", opted_out=True)
+    assert cars.enrol([out], T0 + 3 * MINUTE) == ("car",)
+    assert is_out(cars)
+    assert is_out(restarted(cars, cars.drain(), T0 + 4 * MINUTE))
+    assert cars.enrol([out], T0 + 5 * MINUTE) == ()
+    tell(cars, IN, told=6, heard=6)
+    assert cars.enrol([out], T0 + 7 * MINUTE) == ()
+    assert not is_out(cars)
+
+
+# --- a choice that comes before its car is ours -----------------------------------------------------------------------
+
+
+def early(choice=OUT, told=1, heard=1):
+    cars = garage()
+    cars.take(DriverChose("new", choice, T0 + told * MINUTE), T0 + heard * MINUTE)
+    return cars
+
+
+def enrolled(cars, agreed, now=5):
+    """The new car is enrolled at a minute; its driver agreed at another one."""
+    cars.amend([enrolment("new", consented_s=(T0 + agreed * MINUTE).timestamp())], [], T0 + now * MINUTE)
+    row = np.array([cars.fleet.row("new")])
+    return bool(cars.fleet.read("opted_out_until_s", row)[0] > LATER.timestamp())
+
+
+def test_an_opt_out_that_comes_before_the_enrolment_is_taken_up_holds():
+    assert enrolled(early(), agreed=0)
+
+
+def test_it_holds_over_a_restart_too():
+    cars = early()
+    assert enrolled(restarted(cars, cars.drain(), T0 + 3 * MINUTE), agreed=0)
+
+
+def test_whoever_agreed_after_an_early_opt_out_takes_part_and_does_so_after_a_restart():
+    cars = early()
+    rows = list(cars.drain())
+    assert not enrolled(cars, agreed=2)
+    after = garage()
+    after.enrol([enrolment("car"), enrolment("new")], T0 + 6 * MINUTE)
+    stored = {(row.vehicle_ref, row.choice): row for row in [*rows, *cars.drain()] if isinstance(row, ChoiceRow)}
+    after.restore(Remembered(choices=tuple(stored.values())), T0 + 6 * MINUTE)
+    assert not after.fleet.read("opted_out_until_s", np.array([after.fleet.row("new")]))[0] > LATER.timestamp()
+
+
+def test_choices_about_cars_that_are_not_ours_are_bounded_and_have_names_that_can_be_stored(monkeypatch):
+    monkeypatch.setattr(garages, "MOST_EARLY", 2)
+    cars = garage()
+    for ref in ("a\0", "", "x" * 129, "one", "two", "three", "one"):
+        cars.take(DriverChose(ref, OUT, T0), T0)
+    assert {row.vehicle_ref for row in cars.drain() if isinstance(row, ChoiceRow)} == {"one", "two"}
+
+
+# --- our own clock was set back ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_whoever_leaves_has_left_though_our_clock_was_set_back_and_the_word_took_a_while(late):
+    cars = garage()
+    tell(cars, IN, told=60, heard=60)
+    assert tell(cars, OUT, told=10 - late, heard=10) == Stir(plan=True, release=("car",))
+    assert is_out(cars)
+    assert is_out(restarted(cars, cars.drain(), T0 + 11 * MINUTE))
+
+
+def test_an_opt_in_after_our_clock_was_set_back_ends_the_opt_out_for_good():
+    cars = garage()
+    tell(cars, OUT, told=60, heard=60)
+    rows = list(cars.drain())
+    tell(cars, IN, told=10, heard=10)
+    cars.amend([dataclasses.replace(enrolment("car"), target_soc_pct=90.0)], [], T0 + 11 * MINUTE)
+    assert not is_out(cars)
+    assert not is_out(restarted(cars, [*rows, *cars.drain()], T0 + 12 * MINUTE))
+
+
+def test_an_opt_out_that_was_over_when_our_clock_was_set_back_is_over():
+    cars = garage()
+    tell(cars, OUT, told=50, heard=50)
+    tell(cars, IN, told=60, heard=60)
+    assert not is_out(restarted(cars, cars.drain(), T0 + 11 * MINUTE), T0 + 11 * MINUTE)
+
+
+def test_a_late_opt_in_after_our_clock_was_set_back_brings_nobody_back():
+    cars = garage()
+    tell(cars, OUT, told=60, heard=60)
+    tell(cars, IN, told=9, heard=10)
+    assert is_out(cars)
+
+
+def test_a_consent_is_withdrawn_though_our_clock_was_set_back_since_it_was_given():
+    cars = garage()
+    given_s = (T0 + 60 * MINUTE).timestamp()
+    cars.amend([enrolment("car", consented_s=given_s, discharge_consented_s=given_s)], [], T0 + 60 * MINUTE)
+    tell(cars, DriverChoice.CONSENT_WITHDRAWN, told=9, heard=10)
+    assert not cars.fleet.read("charging_consent", np.array([0]))[0]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([OUT, IN]), st.integers(0, 600)), max_size=6),
+    st.integers(0, 600),
+    st.integers(0, 5),
+)
+def test_an_opt_out_is_honoured_whatever_our_clock_did_before(told, now, late):
+    """`late`: minutes that it took to reach us. The clock may have leapt at will between what was told before."""
+    cars = garage()
+    for choice, minute in told:
+        tell(cars, choice, told=minute, heard=minute)
+    tell(cars, OUT, told=now - late, heard=now)
+    newer = [choice for choice, minute in told if now - late < minute <= now]
+    if IN not in newer:
+        assert is_out(cars)
+        assert is_out(restarted(cars, cars.drain(), T0 + now * MINUTE))
+
+
+async def test_the_enrolment_api_orders_decisions_likewise(tmp_path):
+    book = Book(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
+    await book.open()
+    now = T0 + 60 * MINUTE
+    async with book.write(now) as write:
+        await take_in(write, {}, [agreement("car", zone="bay", programs=(), enrolled_at=now)])
+        await perform(BY_NAME["opt_in"], Desk({}), write, "car", Nothing())
+    for name, body in (("opt_out", OptOut()), ("withdrawal", Nothing())):
+        async with book.write(T0 + 10 * MINUTE, T0 + 9 * MINUTE) as write:
+            await perform(BY_NAME[name], Desk({}), write, "car", body)
+    done = [row.what for row in await book.untold(9)]
+    assert done[-2:] == ["opt_out", "withdrawn"]
+    await book.close()
+
+
+async def test_an_opt_out_of_all_events_is_taken_however_many_events_a_driver_has_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(desk, "MOST_CHOICES", 2)
+    book = Book(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
+    await book.open()
+    async with book.write(T0) as write:
+        await take_in(write, {}, [agreement("car", zone="bay", programs=(), enrolled_at=T0)])
+        for name in ("one", "two"):
+            await Desk({}).opt_out(write, "car", OptOut(event_id=name, until=T0 + 60 * MINUTE))
+        await Desk({}).opt_out(write, "car", OptOut(event_id="two", until=T0 + 90 * MINUTE))
+        await Desk({}).opt_out(write, "car", OptOut())
+        with pytest.raises(Refused):
+            await Desk({}).opt_out(write, "car", OptOut(event_id="three", until=T0 + 60 * MINUTE))
+    assert {one.event_id for one in await book.choices("car", T0)} == {"one", "two", None}
+    await book.close()

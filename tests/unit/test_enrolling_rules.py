@@ -103,10 +103,13 @@ def test_a_change_of_one_agreement_leaves_the_other_cars_and_what_is_known_of_th
     assert counted.tolist() == [True, True, False]
 
 
-def test_a_zone_that_is_new_makes_all_groups_anew():
+def test_a_car_in_a_zone_that_is_new_is_ours_at_once_and_its_zone_is_grouped_with_the_next_reading_of_all():
     cars = garage()
-    assert cars.amend([enrolment("new", zone="elsewhere")], [], T0) is None
-    assert cars.enrolled() == ["car"]
+    assert cars.amend([enrolment("new", zone="elsewhere")], [], T0) == ()
+    assert cars.enrolled() == ["car", "new"]
+    assert cars.groups == {"bay": "bay"}
+    cars.enrol([enrolment(), enrolment("new", zone="elsewhere")], T0)
+    assert cars.groups == {"bay": "bay", "elsewhere": "elsewhere"}
 
 
 def test_leaving_one_event_out_stirs_the_car_and_an_unknown_car_stirs_nothing():

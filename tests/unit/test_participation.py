@@ -1,5 +1,6 @@
 """Cars of one zone in different programs: who is asked what, how a limit is shared, what stays when one is unread."""
 
+import collections
 import dataclasses
 import itertools
 import json
@@ -211,8 +212,8 @@ def test_what_settings_say_of_programs_and_limits_reaches_the_cars():
         "la": {"everywhere"},
         "bay [own, summer-evenings]": {"own", "summer-evenings"},
     }
-    assert garage.limits.kept("bay", "bay")[("", Dimension.IMPORT_LIMIT_KW)] == 7
-    assert garage.limits.kept("la", "la") == {}
+    assert garage.limits.kept("bay")[("", Dimension.IMPORT_LIMIT_KW)] == 7
+    assert garage.limits.kept("la") == {}
 
 
 async def test_names_that_no_program_of_the_vtn_has_are_told():
@@ -275,7 +276,45 @@ async def test_the_last_understood_limit_is_stored_when_it_changes_and_taken_up_
     assert (row.zone, row.program_id, row.kw) == ("bay", "id-A", 5)
     again = UnderstoodLimits()
     again.restore([row, LimitRow(zone="bay", program_id="id-A", dimension="unheard of", kw=1.0, at=row.at)])
-    assert again.kept("bay", "bay") == garage.limits.kept("bay", "bay") != {}
+    assert again.kept("bay") == garage.limits.kept("bay") != {}
+
+
+async def test_a_limit_that_stands_in_binds_cars_that_change_their_programs_too():
+    vtn = Listing([program("A"), program("B")], [asks("A", LIMIT, 14, units="kW", event_id="e")])
+    garage = cars({f"car-{number}": ("A",) for number in range(4)})
+    part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
+    steering.steer("bay [A]", part.heard("bay [A]"), at(1))
+    vtn.events = [asks("A", LIMIT, 14, units="kWh", event_id="e", version="2030-01-01T00:00:00Z")]
+    await poll(part, 60)
+    garage.amend([enrolment(f"car-{number}", programs=("A", "B")) for number in range(2)], (), at(61))
+    orders = [steering.steer(zone, part.heard(zone), at(62)) for zone in garage.zones]
+    assert [one.asks.import_cap_kw.value for one in orders] == [7, 7]
+    assert sum(one.plan.planned_kw for one in orders) <= 14
+
+
+async def test_a_limit_that_stands_in_is_not_lifted_by_a_larger_one_of_the_same_program():
+    first = asks("A", LIMIT, 5, units="kW", event_id="first", priority=0)
+    other = asks("A", LIMIT, 50, units="kW", event_id="other", priority=9)
+    vtn, garage = Listing([program("A")], [first, other]), cars({"one": (), "two": ()})
+    part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
+    steering.steer("bay", part.heard("bay"), at(1))
+    vtn.events = [first | asks("A", LIMIT, 5, units="kWh", event_id="first", priority=0, version=at(9).isoformat()), other]
+    await poll(part, 60)
+    for second in range(61, 66):
+        assert steering.steer("bay", part.heard("bay"), at(second)).asks.import_cap_kw.value == 5
+    vtn.events = [other]
+    vtn.read = _gone
+    await poll(part, 90)
+    assert steering.steer("bay", part.heard("bay"), at(91)).asks.import_cap_kw.value == 50
+
+
+async def test_a_limit_that_settings_name_is_not_taken_for_one_that_was_understood():
+    vtn = Listing([program("A")], [asks("A", LIMIT, 5, units="kWh")])
+    garage = cars({"one": ()})
+    garage.limits.set_kw("bay", imports=4.0, exports=None)
+    part = await taking_part(garage, vtn)
+    assert Steering(garage, COURSE).steer("bay", part.heard("bay"), at(1)).asks.import_cap_kw.value == 4
+    assert list(garage.limits.drain()) == []
 
 
 async def test_an_event_that_cannot_be_read_any_more_keeps_its_limit_and_is_told():
@@ -317,3 +356,33 @@ async def test_an_event_is_judged_again_when_its_version_or_its_programs_descrip
     vtn.programs = [program("A", payloadDescriptors=[described])]
     await poll(part, 60)
     assert [len(one.faults) for one in part.judged(at(61))] == [1]
+
+
+async def energy_reported(part, garage, until_s):
+    """KWh that a report of the first hour on an event of program A tells."""
+    (event,) = [read.event for read in part.mirror.events.values()]
+    parts = garage.counted_in("bay", part.parts(event, "bay"))
+    return sum(garage.meter.energy(one, T0.timestamp(), at(until_s).timestamp()).imported_kwh for one in parts)
+
+
+async def test_what_a_zone_has_drawn_stays_reported_when_all_cars_of_a_part_change_their_programs():
+    vtn, garage = Listing([program("A"), program("B")], [asks("A", "PRICE", 0.1)]), cars(MIXED)
+    part = await taking_part(garage, vtn)
+    garage.observe([dataclasses.replace(snapshot(at(1800)), vehicle_ref=ref) for ref in MIXED], at(1800))
+    assert await energy_reported(part, garage, 1800) == pytest.approx(8 * 7 / 2)
+    garage.amend([enrolment(ref, programs=("A", "B")) for ref in MIXED if ref.startswith("a")], (), at(1801))
+    assert garage.zones == ["bay [A, B]"]
+    garage.observe([dataclasses.replace(snapshot(at(3600)), vehicle_ref=ref) for ref in MIXED], at(3600))
+    assert await energy_reported(part, garage, 3600) == pytest.approx(8 * 7)
+    stored = collections.Counter()
+    for zone, _, drawn, _ in garage.meter.drain():
+        stored[zone] += sum(drawn)
+    assert stored == {"bay [A]": 0, "bay [A, B]": pytest.approx(8 * 7_000, abs=1)}
+
+
+async def test_what_a_car_drew_in_a_zone_that_it_left_is_not_told_of_its_new_zone():
+    garage = cars({"one": ("A",), "two": ("A",)})
+    garage.observe([dataclasses.replace(snapshot(at(1800)), vehicle_ref=ref) for ref in ("one", "two")], at(1800))
+    garage.enrol([enrolment(ref, zone="elsewhere", programs=("A",)) for ref in ("one", "two")], at(1801))
+    (zone,) = garage.zones
+    assert garage.meter.energy(zone, T0.timestamp(), at(1800).timestamp()).imported_kwh == 0

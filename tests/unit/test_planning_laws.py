@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from law_cases import PLANNED, anything, law, planned, violations
 from planning_cases import HOUR, NOW_S, READ_AT, SETTINGS, ask, asked, cars, hourly
@@ -138,11 +138,12 @@ def test_a_set_point_that_is_met_moves_at_most_the_marginal_car(seed, kw):
 
 @law(80)
 @given(SEEDS, st.floats(0.25, 6), st.floats(0, 400))
+@example(0, 0.5, 3.6e-311)
 def test_batteries_give_what_is_asked_up_to_the_most_that_can_be_held(seed, hours, asked_kw):
     r = np.random.default_rng(seed)
     power_kw, energy_kwh = r.uniform(0, 11, 60), r.uniform(0, 40, 60) * (r.random(60) < 0.9)
     given_kw, most_kw = give(power_kw, energy_kwh, asked_kw, hours), np.minimum(power_kw, energy_kwh / hours)
-    assert given_kw.sum() == pytest.approx(min(asked_kw, most_kw.sum()))
+    assert given_kw.sum() == pytest.approx(min(asked_kw, most_kw.sum()), abs=1e-8)
     assert (given_kw <= most_kw + 1e-9).all()
     bound = (given_kw > 1e-9) & (given_kw < power_kw - 1e-9)
     if bound.any():

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_timeline import AT_DAY, DAY, HOUR, event
 
+from vtn.rules import timeline
 from vtn.rules.timeline import due_reports, is_ad_hoc
 from vtn.wire.interval import END_OF_TIME
 from vtn.wire.values import ReportDescriptor
@@ -124,3 +125,17 @@ def test_any_legal_descriptor_is_scheduled_in_order(first, count, frequency, rep
     assert found == sorted(found)
     assert all(covered for _, covered in found)
     assert repeat != 0 or not found
+
+
+def test_what_reports_cover_is_worked_out_when_they_are_made(monkeypatch):
+    """A day of milliseconds, with a report on all that was before at each of them, is planned at once."""
+    made = []
+    whole = timeline._whole
+    monkeypatch.setattr(timeline, "_whole", lambda *given: made.append(given) or whole(*given))
+    tiny = event([1], period={**AT_DAY, "duration": "PT0.001S"}, duration="PT24H")
+    asked = ReportDescriptor.model_validate(
+        {"payloadType": "USAGE", "startInterval": 0, "numIntervals": 2**31 - 1, "frequency": 1, "repeat": -1}
+    )
+    found = due_reports(tiny, asked, read_at=DAY, since=DAY, until=DAY + 24 * HOUR, seed=None)
+    assert (len(found), made) == (timeline.MOST_DUE, [])
+    assert [len(list(found[number].windows)) for number in (0, 9, 9)] == [1, 10, 10]

@@ -35,7 +35,7 @@ class Act:
     """One thing that an app may do to an enrolled car: POST `/v1/cars/{vehicle_ref}/{path}`.
 
     `overtakers` are the acts of which a newer one is a newer word on the same matter. A consent brings an instant of
-    its own, and an enrolment that has ended is not ended again.
+    its own, and an enrolment that has ended is not ended again. `leaves`: the driver takes the car to himself by it.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Act:
     status: HTTPStatus = HTTPStatus.OK
     erases: bool = False
     overtakers: tuple[str, ...] = ()
+    leaves: bool = False
 
 
 _OUT_OR_IN = ("opt_out", "opt_in")
@@ -68,9 +69,9 @@ ACTS: tuple[Act, ...] = (
         overtakers=("permissions", "home"),
     ),
     Act("programs", "programs", Programs, Desk.change_programs, "Join and leave programmes", overtakers=("programs",)),
-    Act("opt_out", "opt-out", OptOut, Desk.opt_out, "Leave one event, or all", overtakers=_OUT_OR_IN),
+    Act("opt_out", "opt-out", OptOut, Desk.opt_out, "Leave one event, or all", overtakers=_OUT_OR_IN, leaves=True),
     Act("opt_in", "opt-in", None, Desk.opt_in, "Take part again", overtakers=_OUT_OR_IN),
-    Act("boost", "boost", Boost, Desk.boost, "Charge now", overtakers=("boost",)),
+    Act("boost", "boost", Boost, Desk.boost, "Charge now", overtakers=("boost",), leaves=True),
     Act(
         "home",
         "home",
@@ -80,8 +81,24 @@ ACTS: tuple[Act, ...] = (
         erases=True,
         overtakers=("home",),
     ),
-    Act("sale", "sale", None, Desk.sale, "The car is sold: the enrolment ends, the person is erased", erases=True),
-    Act("withdrawal", "withdrawal", None, Desk.withdrawal, "The driver leaves: the person is erased", erases=True),
+    Act(
+        "sale",
+        "sale",
+        None,
+        Desk.sale,
+        "The car is sold: the enrolment ends, the person is erased",
+        erases=True,
+        leaves=True,
+    ),
+    Act(
+        "withdrawal",
+        "withdrawal",
+        None,
+        Desk.withdrawal,
+        "The driver leaves: the person is erased",
+        erases=True,
+        leaves=True,
+    ),
 )
 BY_NAME = {act.name: act for act in ACTS}
 OVERTAKEN = "overtaken"
@@ -100,7 +117,8 @@ async def perform(act: Act, desk: Desk, write: Write, ref: str, body: Any) -> Ag
     car = (await enrolled(write, ref))[1]
     overtakers = () if getattr(body, "event_id", None) is not None else act.overtakers  # one event is its own matter
     decided = await write.decisions(ref) if overtakers else {}
-    if is_overtaken(write.decided_at, [car.enrolled_at, *map(decided.get, overtakers)], write.now):
+    known = [car.enrolled_at, *map(decided.get, overtakers)]
+    if is_overtaken(write.decided_at, known, write.now, leaves=act.leaves):
         write.journal(ref, OVERTAKEN, act.name)
         return car
     after = await act.work(desk, write, ref, body)

@@ -44,7 +44,7 @@ from ven_adapters.enrolling.tables import (
     PersonRow,
     TermsRow,
 )
-from ven_adapters.transport.precedence import is_overtaken
+from ven_adapters.transport.precedence import LEAVES, is_overtaken
 
 LONGEST_CHOICE = timedelta(days=62)
 MOST_CHOICES = 100
@@ -267,7 +267,7 @@ def _newest(known: Mapping[str, Kept], given: Iterable[Consent], now: datetime) 
     kept = dict(known)
     for one in given:
         before = kept.get(one.scope)
-        if before is None or not is_overtaken(one.at, [before.at], now):
+        if before is None or not is_overtaken(one.at, [before.at], now, leaves=not one.agreed):
             kept[one.scope.value] = _kept(one)
     return kept
 
@@ -291,10 +291,12 @@ def _record(write: Write, ref: str, scope: Scope, kept: Kept, terms_sha256: str 
 
 
 async def _choose(write: Write, ref: str, choice: str, until: datetime | None, event_id: str = "") -> None:
-    if await write.live_choices(ref) >= MOST_CHOICES:
-        raise conflict(f"no more than {MOST_CHOICES} choices are kept for a car at a time")
+    live = await write.live_choices(ref)
     known = await write.session.get(ChosenRow, (ref, choice, event_id))
-    if known is not None and is_overtaken(write.decided_at, [parse_at(known.at)], write.now):
+    if event_id and known is None and live >= MOST_CHOICES:
+        raise conflict(f"no more than {MOST_CHOICES} choices are kept for a car at a time")
+    leaves = choice in LEAVES
+    if known is not None and is_overtaken(write.decided_at, [parse_at(known.at)], write.now, leaves=leaves):
         return  # about one event: a newer word on it stands
     row = known or ChosenRow(vehicle_ref=ref, choice=choice, event_id=event_id, at="", seq=0)
     row.at, row.until = print_at(write.decided_at), None if until is None else print_at(until)

@@ -82,7 +82,8 @@ class OcppBackend:
                     self._port = await self._steward.central.open()
                     self._steward.open()
                 except OSError as error:
-                    raise BackendError(ErrorCode.BACKEND_TRANSIENT, f"settings.port: {error.strerror}") from None
+                    where = "settings.port" if error.filename is None else f"settings.state: {error.filename}"
+                    raise BackendError(ErrorCode.BACKEND_TRANSIENT, f"{where}: {error.strerror}") from None
                 self._patient_until_s = time.monotonic() + self._settings.answer_s
             return self._port
 

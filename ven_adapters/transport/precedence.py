@@ -5,6 +5,9 @@ instant orders decisions, so that one delivered late does not undo a newer one. 
 clock at receipt, so that a clock that runs ahead, or a lie, keeps out nothing that the driver decides later. At equal
 instants the one heard last counts. A decision that is overtaken is recorded and does not act.
 
+When our own clock was set back, it tells nothing of the order of what we heard before and of what we hear now. Then
+whoever leaves has left.
+
 Both senders of decisions go by this rule: the enrolment API with its signed webhooks, and what backends push.
 """
 
@@ -34,6 +37,9 @@ def ended_by_opt_in(choice: DriverChoice, *, ends: bool) -> bool:
     return choice is DriverChoice.OPT_OUT or (choice is DriverChoice.BOOST and not ends)
 
 
+# By these a driver takes the car to himself.
+LEAVES = frozenset({DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN})
+
 # A signature's timestamp counts whole seconds: what was signed within one may have been decided at its end.
 SIGNED_WITHIN = timedelta(seconds=1)
 
@@ -52,10 +58,13 @@ def signed_at(timestamp_s: int, real_now_s: float, heard_at: datetime) -> dateti
     return heard_at - timedelta(seconds=max(0.0, late_s))
 
 
-def is_overtaken(decided: datetime, known: Iterable[datetime | None], now: datetime) -> bool:
+def is_overtaken(decided: datetime, known: Iterable[datetime | None], now: datetime, *, leaves: bool = False) -> bool:
     """Whether one of the decisions known on the same matter is newer.
 
     `known` holds the instants by which they are ordered. One ahead of our clock, which was set back meanwhile, counts
-    as of now.
+    as of now; beside it no order is known, and a decision by which a driver `leaves` is not overtaken.
     """
-    return any(at is not None and min(at, now) > decided for at in known)
+    instants = [at for at in known if at is not None]
+    if leaves and any(at > now for at in instants):
+        return False
+    return any(min(at, now) > decided for at in instants)

@@ -131,13 +131,15 @@ def vendor_settings(name: str, settings: Mapping[str, Any], usual: Limits | None
 
 def _instant(key: str, given: str | datetime | None) -> datetime | None:
     """An instant of the settings: TOML's own, or RFC 3339 text; both with an offset."""
+    if given is None:
+        return None
     try:
         at = datetime.fromisoformat(given) if isinstance(given, str) else given
-    except ValueError:
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise wrong(key, "must be an RFC 3339 date-time with an offset") from None
-    if at is not None and at.tzinfo is None:
-        raise wrong(key, "must be an RFC 3339 date-time with an offset")
-    return None if at is None else at.astimezone(UTC)
+    raise wrong(key, "must be an RFC 3339 date-time with an offset")
 
 
 def _place(ref: str, place: Any) -> tuple[float, float]:

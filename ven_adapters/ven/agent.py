@@ -23,13 +23,14 @@ from ven_adapters.ven import arrivals, memory
 from ven_adapters.ven.account import Account
 from ven_adapters.ven.agreements import Agreements
 from ven_adapters.ven.backlog import Backlog
-from ven_adapters.ven.catching_up import catch_up
+from ven_adapters.ven.catching_up import catch_up, to_give_back
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.dispatch import Dispatcher, Line
 from ven_adapters.ven.event_faults import EventFaults
 from ven_adapters.ven.following import Follower
 from ven_adapters.ven.forgetting import forget
 from ven_adapters.ven.garage import Stir
+from ven_adapters.ven.last_limits import LastLimits
 from ven_adapters.ven.mirror import Mirror, News, version
 from ven_adapters.ven.mobility import PlanSettings
 from ven_adapters.ven.orders import Orders
@@ -96,7 +97,8 @@ class Agent:
         self.account.queue = self._queue.health if self._queue is not None else None
         agreements = Agreements(settings.enrolments, doors.book, settings.shard)
         self.follower = Follower(agreements, self.garage, clock, self._take, self._follow)
-        self.mirror = Mirror(doors.vtn, self._first_read.get)
+        self._last_limits = LastLimits()
+        self.mirror = Mirror(doors.vtn, self._first_read.get, self._last_limits.get)
         self.participation = Participation(self.mirror, self.garage, ProgramSelection())
         self.faults = EventFaults()
         self.account.faults = self.faults.plain
@@ -194,6 +196,7 @@ class Agent:
         first = {row.payload_type: row.program_id for row in remembered.first_programs}
         self.participation.selection.restore(first)
         self._first_read.update(remembered.events)
+        self._last_limits.restore(remembered.event_limits)
 
     async def _close(self) -> None:
         await self.scribe.close()
@@ -288,6 +291,9 @@ class Agent:
             self._first_read[version(event)] = read.read_at
             self._doors.store.note([EventRow(version=version(event), read_at=print_at(read.read_at))])
         now = self._clock.now()
+        self._doors.store.note(self._last_limits.take((read.event for read in news.fresh), now))
+        if news.deleted:
+            self._last_limits.forget(self.mirror.known)
         first = self.participation.take().items()
         self._doors.store.note(
             FirstProgramRow(payload_type=kind, program_id=one, at=print_at(now)) for kind, one in first
@@ -428,11 +434,12 @@ class Agent:
                     await asyncio.sleep(0)
 
     async def _catch_up(self) -> None:
-        """What is still held for cars that are no longer ours is given back, once it is known what became of it."""
-        faults = self.garage.faults
-        await catch_up(self.garage.roster, self.dispatcher, self._clock, self._wake.first_retry_s, faults)
-        for ref in self.garage.strangers():
+        """What an earlier life left: cars that are to be given back are, each once it is known what became of it."""
+        garage = self.garage
+        for ref in to_give_back(garage, self._clock.now()):
+            await self.dispatcher.room()
             self._release(ref)
+        await catch_up(garage.roster, self.dispatcher, self._clock, self._wake.first_retry_s, garage.faults)
         await asyncio.Event().wait()
 
     def _next(self, all_orders: Sequence[Orders], now: datetime) -> datetime:

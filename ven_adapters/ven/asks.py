@@ -54,8 +54,8 @@ class Heard:
 class Ask:
     """One thing asked from `start_s` to `end_s` (epoch seconds, half open), and by which event interval.
 
-    `value` is in the unit that its place in `ZoneAsks` names. `stands_in`: the limit itself was not understood, and an
-    earlier one counts.
+    `value` is in the unit that its place in `ZoneAsks` names, and `whole` what the zone is asked of which it is these
+    cars' part. `stands_in`: the limit itself was not understood, and an earlier one counts.
     """
 
     value: float
@@ -69,6 +69,7 @@ class Ask:
     created_s: float = 0.0
     currency: str | None = None
     stands_in: bool = False
+    whole: float = math.nan
 
     @property
     def rank(self) -> float:
@@ -120,7 +121,7 @@ class ZoneAsks:
     `alert` carry the level 0..3; `pre_charge`: charge now and do not discharge; `charge_states`: fraction 0..1 to be
     reached by each ask's end; `restriction`: share of load that windows of the horizon keep away (0 none, 1 all);
     `recovery_from_s`: when the last restriction ended, NaN when none did lately or one is in force; `next_change_s`:
-    when anything of this changes, infinite when nothing will; `limits`: every capacity in force that was understood.
+    when anything of this changes, infinite when nothing will; `limits`: every capacity in force, with what stands in for one.
     """
 
     zone: str
@@ -188,7 +189,8 @@ def read_asks(
 
     `seed` fixes this VEN's randomizeStart; `released_at` is when an event of the zone was last deleted or shortened
     while it restricted load, so that a cancelled event is followed by the same soft restart as one that ran out.
-    `kept`: by program ("" for any) and dimension the limit that counts in place of one that is not understood.
+    `kept`: by program ("" for any) and dimension the limit of the whole zone that counts in place of one that is not
+    understood.
     """
     gathered = Gathered({dimension: [] for dimension in Dimension})
     for one in heard:
@@ -220,7 +222,7 @@ def read_asks(
         next_change_s=min(changes, default=math.inf),
         unknown=(*gathered.unknown.values(), *_foreign(found, now_s)),
         unused=tuple(gathered.unused.values()),
-        limits=tuple(ask for d in _LIMITS for ask in _in_force(found[d], now_s) if not ask.stands_in),
+        limits=tuple(ask for d in _LIMITS for ask in _in_force(found[d], now_s)),
     )
 
 
@@ -240,20 +242,18 @@ def _collect(gathered: Gathered, one: Heard, near: Iterable[Window], now: dateti
                 gathered.asks[meant.dimension].append(_ask(one, window, meant, kind, created_s))
                 continue
             dimension = limit_of(kind)
-            stand_in = None if dimension is None else _stand_in(one, window, dimension, kept)
-            if dimension is not None and stand_in is not None:
-                ask = _ask(one, window, stand_in, kind, created_s)
-                gathered.asks[dimension].append(dataclasses.replace(ask, value=stand_in.value, stands_in=True))
-                meant = f"{meant}; {stand_in.value:g} kW, the last that was understood or what is set, stays in force"
+            kw = None if dimension is None else _stand_in_kw(window, dimension, kept)
+            if dimension is not None and kw is not None:
+                ask = _ask(one, window, Meaning(dimension, kw), kind, created_s)
+                gathered.asks[dimension].append(dataclasses.replace(ask, stands_in=True))
+                meant = f"{meant}; {kw:g} kW, the last that was understood or what is set, stays in force"
             _note(gathered.unknown, window, kind, meant, now)
 
 
-def _stand_in(one: Heard, window: Window, dimension: Dimension, kept: Kept) -> Meaning | None:
+def _stand_in_kw(window: Window, dimension: Dimension, kept: Kept) -> float | None:
     """The limit that counts in place of one that is not understood: the program's last, or one that settings name."""
-    last_kw, set_kw = kept.get((window.program_id, dimension)), kept.get(("", dimension))
-    if last_kw is not None:
-        return Meaning(dimension, last_kw)
-    return None if set_kw is None else Meaning(dimension, _part(one, Meaning(dimension, set_kw)))
+    last_kw = kept.get((window.program_id, dimension))
+    return kept.get(("", dimension)) if last_kw is None else last_kw
 
 
 def _note(
@@ -282,6 +282,7 @@ def _ask(one: Heard, window: Window, meant: Meaning, payload_type: str, created_
         payload_type,
         created_s,
         meant.currency,
+        whole=meant.value,
     )
 
 

@@ -60,13 +60,13 @@ class _Line:
         self.faults.append(f"{self.place}: {field}: {rule}")
 
     def take(self, field: str, check: Callable[[Any], Any], rule: str) -> Any:
-        """The checked value at a dotted path; None after a fault. `check` raises ValueError or TypeError to refuse."""
+        """The checked value at a dotted path; None after a fault. `check` raises to refuse."""
         value: Any = self.raw
         for part in field.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         try:
             return check(value)
-        except (ValueError, TypeError, ZoneInfoNotFoundError):
+        except (ValueError, TypeError, OverflowError, ZoneInfoNotFoundError, OSError):  # some zones' names are folders
             self.fault(field, rule)
             return None
 
@@ -172,6 +172,8 @@ def _budget(line: _Line) -> DischargeBudget:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= 120:  # noqa: PLR2004 - room for "-export" within 128
+        raise ValueError
+    if "\0" in value:  # which PostgreSQL does not keep
         raise ValueError
     return value
 

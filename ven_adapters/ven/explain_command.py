@@ -10,7 +10,7 @@ import typer
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from ven_adapters.config import AdapterSettings, read_settings
+from ven_adapters.config import AdapterSettings, opening, read_settings
 from ven_adapters.enrolling.book import Book
 from ven_adapters.ven.explain import Explanation, Unexplained, explanation, plain, zone_of
 from ven_adapters.ven.store import Store
@@ -39,17 +39,18 @@ def instant(text: str) -> datetime:
     """An instant as a user writes it; ConfigError unless it is RFC 3339 with an offset."""
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ConfigError(f"--at: {text!r} is no instant such as 2026-07-02T04:00:00Z") from None
-    if at.tzinfo is None:
-        raise ConfigError(f"--at: {text!r} needs an offset, such as Z for UTC")
-    return at.astimezone(UTC)
+    raise ConfigError(f"--at: {text!r} needs an offset, such as Z for UTC")
 
 
 async def _explained(settings: AdapterSettings, vehicle: str, at: datetime) -> Explanation:
     _must_exist(settings.store())
     ref = await _ref_of(settings, vehicle)
-    store = Store(settings.store())
+    with opening("store_url"):
+        store = Store(settings.store())
     try:
         facts = await store.facts(ref)
         return explanation(ref, facts, await store.asked(zone_of(ref, facts, at)), at)

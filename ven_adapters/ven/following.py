@@ -23,7 +23,10 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(slots=True)
 class Follower:
-    """`take` hears a driver's choice, `follow` what a fact stirs. `strangers`: cars came of whom nothing is known."""
+    """`take` hears a driver's choice, `follow` what a fact stirs. `strangers`: cars came of whom nothing is known.
+
+    `owed`: everything is to be taken up anew, and could not be yet, because the store was away.
+    """
 
     agreements: Agreements
     garage: Garage
@@ -31,6 +34,7 @@ class Follower:
     take: Callable[[DriverChose], None]
     follow: Callable[[Stir], None]
     strangers: bool = False
+    owed: bool = False
 
     async def begin(self) -> News:
         """Take up every agreement; the choices that hold come back. Raises Unreadable."""
@@ -41,11 +45,18 @@ class Follower:
         return news
 
     async def reread(self) -> None:
-        """Take up everything anew; a file that cannot be used changes nothing."""
+        """Take up everything anew; a file that cannot be used changes nothing, a store that is away is asked again."""
         try:
-            self.heed(await self.begin())
+            news = await self.begin()
         except Unreadable as error:
             _log.error("the enrolments changed and cannot be used: %s", error)
+        except (SQLAlchemyError, OSError) as error:
+            self.owed = True
+            _log.warning("the enrolment store is out of reach: %s", type(error).__name__)
+            return
+        else:
+            self.heed(news)
+        self.owed = False
 
     async def run(self) -> None:
         """Take up changes until cancelled; a store that is away is asked again."""
@@ -53,6 +64,8 @@ class Follower:
             await asyncio.sleep(FOLLOW_EVERY_S)
             try:
                 await self.take_up(await self.agreements.news(self.clock.now()))
+                if self.owed:
+                    await self.reread()
                 await self._tell_lost()
             except (SQLAlchemyError, OSError) as error:
                 _log.warning("the enrolment store is out of reach: %s", type(error).__name__)
@@ -65,14 +78,16 @@ class Follower:
                 self.garage.withdrawn.popleft()
 
     async def take_up(self, news: News) -> None:
-        """Agreements first, then choices."""
+        """Agreements first, then choices; what needs the files or the store once more comes last, for it may fail."""
+        regroup = False
         if news.changed or news.gone:
             left = self.garage.amend(news.changed, news.gone, self.clock.now())
-            if left is None:
-                await self.reread()
+            regroup = any(one.zone not in self.garage.groups for one in news.changed)
             self.strangers = True
-            self.follow(Stir(plan=True, release=left or ()))
+            self.follow(Stir(plan=True, release=left))
         self.heed(news)
+        if regroup:
+            await self.reread()
 
     def heed(self, news: News) -> None:
         """What drivers chose."""

@@ -25,7 +25,7 @@ from ven_adapters.contract import (
     Snapshot,
     SnapshotsSeen,
 )
-from ven_adapters.transport.precedence import decided_at, ended_by_opt_in, is_overtaken, overtakers
+from ven_adapters.transport.precedence import LEAVES, decided_at, ended_by_opt_in, is_overtaken, overtakers
 from ven_adapters.ven import evidence
 from ven_adapters.ven.burdens import Burdens
 from ven_adapters.ven.car import Car, current_direction
@@ -66,10 +66,10 @@ class Stir:
 
 # An opt-in comes first: an opt-out or a boost that stands beside it was chosen after it, or it would have ended them.
 _IN_ORDER = (DriverChoice.OPT_IN, DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN)
-_LEAVES = frozenset({DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN})
 ENROLMENTS_AT_ONCE = 2_000
 STEPS_AT_ONCE = 500
 MOST_UNTOLD = 10_000
+MOST_EARLY, LONGEST_REF = 50_000, 128
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +119,7 @@ class Garage:
         self._alike: dict[Capability, Capability] = {}
         self._choices: dict[tuple[str, str], ChoiceRow] = {}
         self._decided: dict[tuple[str, str], datetime] = {}
+        self._early: set[str] = set()
         self._unstored: dict[str, datetime] = {}
         self._rows: list[Row | Values] = []
         self.withdrawn: collections.deque[str] = collections.deque(maxlen=MOST_UNTOLD)
@@ -134,7 +135,10 @@ class Garage:
     # --- who the cars are -----------------------------------------------------------------------------------------
 
     def enrol(self, enrolments: Iterable[Enrolment], now: datetime) -> tuple[str, ...]:
-        """Take up agreements, small zones joined to larger groups; the cars that are no longer ours."""
+        """Take up agreements, small zones joined to larger groups; the cars to give back.
+
+        They are no longer ours, or were opted out by what is read now and was not by what was read before.
+        """
         mine = {enrolment.vehicle_ref: enrolment for enrolment in enrolments}
         cars: dict[str, int] = {}
         for enrolment in mine.values():
@@ -142,39 +146,59 @@ class Garage:
         self.groups = merge_zones(cars, self._parents, self._smallest_group)
         placed = [self._binding(one, self._part_of(one), now) for one in mine.values()]
         left = tuple(ref for ref in self.fleet.enrolments if ref not in mine)
-        self.fleet.enrol(placed)
-        self.fleet.retire(left)
-        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens):
-            columns.grow(len(self.fleet))
+        out = self._opted_out_since(mine)
+        moved = self._placed(placed, left)
         rows = np.array([self.fleet.row(one.vehicle_ref) for one in placed], dtype=np.int64)
         self.meter.enrol(rows, [one.zone for one in placed])
+        self._fold_emptied(moved)
         self._unstored |= dict.fromkeys(mine, now)
         for choice in self._choices.values():
             self._apply(choice, now)
-        return left
+        for ref in out:
+            self._chose(DriverChose(ref, DriverChoice.OPT_OUT, now), now)
+        return (*left, *out)
 
-    def amend(self, changed: Iterable[Enrolment], gone: Iterable[str], now: datetime) -> tuple[str, ...] | None:
-        """Take up a few agreements among many; the cars that are no longer ours, or None when zones must be regrouped.
+    def _opted_out_since(self, mine: Mapping[str, Enrolment]) -> tuple[str, ...]:
+        """Cars that are opted out by their new enrolment and were not by the one before: that is a driver's last word."""
+        before = self.fleet.enrolments
+        return tuple(ref for ref, one in mine.items() if one.opted_out and ref in before and not before[ref].opted_out)
 
-        A zone that shrinks is regrouped with the next reading of all; until then it is too small to be spoken of.
+    def amend(self, changed: Iterable[Enrolment], gone: Iterable[str], now: datetime) -> tuple[str, ...]:
+        """Take up a few agreements among many; the cars that are no longer ours.
+
+        Groups stay as they are until all agreements are read again: a zone that shrinks, or is new, is too small to be
+        spoken of until then.
         """
-        mine = list(changed)
-        if any(one.zone not in self.groups for one in mine):
-            return None
-        placed = [self._binding(one, self._part_of(one), now) for one in mine]
+        placed = [self._binding(one, self._part_of(one), now) for one in changed]
         left = tuple(ref for ref in gone if self.fleet.enrolled(ref) is not None)
-        self.fleet.enrol(placed)
-        self.fleet.retire(left)
-        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens):
-            columns.grow(len(self.fleet))
+        moved = self._placed(placed, left)
         rows = np.array([self.fleet.row(one.vehicle_ref) for one in placed], dtype=np.int64)
         self.meter.amend(rows, [one.zone for one in placed], np.array(list(map(self.fleet.row, left)), dtype=np.int64))
+        self._fold_emptied(moved)
         self._unstored |= dict.fromkeys([one.vehicle_ref for one in placed], now)
         for ref in (one.vehicle_ref for one in placed):
             for choice in (self._choices.get((ref, choice.value)) for choice in _IN_ORDER):
                 if choice is not None:
                     self._apply(choice, now)
         return left
+
+    def _placed(self, placed: Sequence[Enrolment], left: Collection[str]) -> collections.Counter[tuple[str, str]]:
+        """Take up who is ours and who is not; how many cars moved from one part to another."""
+        before = [(self.fleet.enrolled(one.vehicle_ref), one) for one in placed]
+        moved = collections.Counter((was.zone, one.zone) for was, one in before if was and was.zone != one.zone)
+        fresh = [one for one in placed if one.vehicle_ref not in self.fleet]
+        self.fleet.enrol(placed)
+        self.fleet.retire(left)
+        self._begin(fresh)
+        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens):
+            columns.grow(len(self.fleet))
+        return moved
+
+    def _fold_emptied(self, moved: Mapping[tuple[str, str], int]) -> None:
+        """What a part has metered stays in its group's sums when its last cars move to another part of the group."""
+        for was, to in sorted(moved, key=lambda pair: moved[pair]):
+            if self.group_of(was) == self.group_of(to) and not len(self.fleet.zone_rows(was)):
+                self.meter.fold(was, to)
 
     def _part_of(self, enrolment: Enrolment) -> str:
         """The part of its group that a car is planned in."""
@@ -212,10 +236,6 @@ class Garage:
     def enrolled(self) -> list[str]:
         """The cars that are ours."""
         return [ref for zone in self.fleet.zones for ref in map(self.fleet.ref, self.fleet.zone_rows(zone).tolist())]
-
-    def strangers(self) -> list[str]:
-        """Cars that hold something and are not ours any more."""
-        return [ref for ref, car in self.roster if car.held is not None and self.fleet.enrolled(ref) is None]
 
     @property
     def restless(self) -> bool:
@@ -325,10 +345,10 @@ class Garage:
     def _restore_choice(self, row: ChoiceRow, now: datetime) -> None:
         ref, at = row.vehicle_ref, decided_at(parse_at(row.at), now)
         self._decided[(ref, row.choice)] = at
-        if row.until is not None and parse_at(row.until) <= now:
+        if row.until is not None and parse_at(row.until) <= max(now, parse_at(row.at)):
             return
         if row.choice == DriverChoice.OPT_IN:
-            for ended in self._ended(ref, at):
+            for ended in self._ended(ref, at, now):
                 self._choices.pop((ref, ended.value), None)
         held = ChoiceRow(vehicle_ref=ref, choice=row.choice, at=print_at(at), until=row.until)
         self._choices[(ref, row.choice)] = held
@@ -361,8 +381,8 @@ class Garage:
         rows = batch.rows
         was_in, stood = (self.fleet.read(name, rows) == Tri.YES for name in ("plugged", "der_alarm"))
         for columns in (self.fleet, self.meter, self.snapshots):
-            columns.take(batch)
-        self.exports.take(batch, now)
+            self._take_each(columns.take, batch)
+        self._take_each(lambda one: self.exports.take(one, now), batch)
         plugged_in = (self.fleet.read("plugged", rows) == Tri.YES) & ~was_in
         alarmed = (self.fleet.read("der_alarm", rows) == Tri.YES) & ~stood
         if alarmed.any():
@@ -380,10 +400,23 @@ class Garage:
                 matters |= self.roster.observe(batch.snapshots[place], now) is DirectiveState.INTERRUPTED
         return matters
 
+    def _take_each(self, take: Callable[[Batch], None], batch: Batch) -> None:
+        """Have a batch taken; when that fails, car by car, so that what the others' readings change is still seen."""
+        try:
+            take(batch)
+        except Exception:  # noqa: BLE001 - told car by car
+            for snapshot in batch.snapshots:
+                with self.faults.only(snapshot.vehicle_ref):
+                    for one in batches([snapshot], self.fleet.find):
+                        take(one)
+
     def _chose(self, event: DriverChose, now: datetime) -> Stir:
-        """A driver's choice; one that a newer word on the same matter has overtaken is recorded and does not act."""
+        """A driver's choice; one that a newer word on the same matter has overtaken is recorded and does not act.
+
+        One about a car that is not ours, or not yet, is kept for the day that it is.
+        """
         ref = event.vehicle_ref
-        if ref not in self.fleet:
+        if ref not in self.fleet and not self._keeps_early(ref):
             return Stir()
         at, until = decided_at(event.at, now), None if event.until is None else print_at(event.until)
         facts = {"choice": event.choice.value, "until": until}
@@ -392,31 +425,65 @@ class Garage:
             self._rows.append(evidence.of_car(ref, evidence.OVERTAKEN, now, {**facts, "decided_at": print_at(at)}))
             return Stir()
         row = ChoiceRow(vehicle_ref=ref, choice=event.choice.value, at=print_at(at), until=until)
-        self._rows.append(row)
+        self._rows += [*self._dated_back(event, at), row]
         if self._choices.get((ref, row.choice)) != row:
             self._rows.append(evidence.of_car(ref, evidence.CHOICE, at, facts))
         if event.choice is DriverChoice.OPT_IN:
-            self._rows += [self._over(ref, ended, at) for ended in self._ended(ref, at)]
+            self._rows += [self._over(ref, ended, at) for ended in self._ended(ref, at, now)]
         self._choices[(ref, row.choice)], self._decided[(ref, row.choice)] = row, at
         self._apply(row, now)
         if event.choice is DriverChoice.CONSENT_WITHDRAWN:
             self.withdrawn.append(ref)
-        return Stir(plan=True, release=(ref,) if event.choice in _LEAVES else ())
+        return Stir(plan=True, release=(ref,) if event.choice in LEAVES else ())
+
+    def _keeps_early(self, ref: str) -> bool:
+        """Whether there is room for a choice about a car that is not ours, under a name that can be stored."""
+        if ref in self._early:
+            return True
+        if not (0 < len(ref) <= LONGEST_REF and ref.isprintable()) or len(self._early) >= MOST_EARLY:
+            _log.warning("a driver's choice about a car that is not ours is not kept")
+            return False
+        self._early.add(ref)
+        return True
+
+    def _begin(self, fresh: Iterable[Enrolment]) -> None:
+        """Cars that become ours: whoever agreed after a choice had not that choice in mind."""
+        for one in fresh:
+            self._early.discard(one.vehicle_ref)
+            for choice in (DriverChoice.OPT_IN, DriverChoice.OPT_OUT, DriverChoice.BOOST):
+                row = self._choices.get((one.vehicle_ref, choice.value))
+                if row is not None and parse_at(row.at).timestamp() < one.consented_s:
+                    self._rows.append(self._over(one.vehicle_ref, choice, parse_at(row.at)))
 
     def _overtaken(self, event: DriverChose, at: datetime, now: datetime) -> bool:
         """Whether a newer word on the same matter is known: pushes may come late and out of order."""
         held = self.fleet.enrolled(event.vehicle_ref)
         if event.choice is DriverChoice.CONSENT_WITHDRAWN and held is not None and held.charging_consent:
             agreed_s = [held.consented_s, *([held.discharge_consented_s] if held.discharge_consent else [])]
-            if min(*agreed_s, now.timestamp()) > at.timestamp():
+            if max(agreed_s) <= now.timestamp() and min(agreed_s) > at.timestamp():
                 return True
         rivals = overtakers(event.choice, ends=event.until is not None)
-        return is_overtaken(at, [self._decided.get((event.vehicle_ref, rival.value)) for rival in rivals], now)
+        known = [self._decided.get((event.vehicle_ref, rival.value)) for rival in rivals]
+        return is_overtaken(at, known, now, leaves=event.choice in LEAVES)
 
-    def _ended(self, ref: str, at: datetime) -> list[DriverChoice]:
-        """The choices that stand and that an opt-in made at an instant ends: those that were not made after it."""
+    def _dated_back(self, event: DriverChose, at: datetime) -> Iterator[ChoiceRow]:
+        """Before a choice acts: what was chosen before it, by a clock of ours that was set back since, is older."""
+        for rival in overtakers(event.choice, ends=event.until is not None):
+            key = event.vehicle_ref, rival.value
+            if self._decided.get(key, at) <= at:
+                continue
+            self._decided[key] = at
+            if (row := self._choices.get(key)) is not None:
+                self._choices[key] = ChoiceRow(vehicle_ref=row.vehicle_ref, choice=row.choice, at=print_at(at), until=row.until)
+                yield self._choices[key]
+
+    def _ended(self, ref: str, at: datetime, now: datetime) -> list[DriverChoice]:
+        """The choices that stand and that an opt-in made at an instant ends: those that were not made after it.
+
+        One ahead of our clock, which was set back meanwhile, counts as of now.
+        """
         held = [row for choice in _IN_ORDER if (row := self._choices.get((ref, choice.value))) is not None]
-        before = [row for row in held if self._decided[(ref, row.choice)] <= at]
+        before = [row for row in held if min(self._decided[(ref, row.choice)], now) <= at]
         choices = [(DriverChoice(row.choice), row.until is not None) for row in before]
         return [choice for choice, ends in choices if ended_by_opt_in(choice, ends=ends)]
 

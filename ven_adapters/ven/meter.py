@@ -113,6 +113,15 @@ class Meter:
             self._samples.append([])
         return self._zones[name]
 
+    def fold(self, emptied: str, into: str) -> None:
+        """What a zone without cars has drawn and fed counts for another from now on."""
+        was, to = self._zone(emptied), self._zone(into)
+        told = self._wh[:, was]
+        hours = (np.flatnonzero(told.any(axis=0)) + self._base) * BUCKET_S // HOUR_S
+        self._touched.update((zone, hour) for hour in set(hours.tolist()) for zone in (was, to))
+        self._wh[:, to] += told
+        self._wh[:, was] = 0.0
+
     def take(self, batch: Batch) -> None:
         """Take readings; one that is older than the last of its car changes nothing."""
         power_w, at_s, valid = batch.told("power_w")

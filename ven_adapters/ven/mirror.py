@@ -8,7 +8,7 @@ nothing any more, but for the limits of the version before it, which stay until 
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import pydantic
 
 from ven_adapters.ven.asks import LOOK_BACK, Heard
-from ven_adapters.ven.meanings import limit_of
+from ven_adapters.ven.last_limits import limits_only
 from ven_adapters.ven.programs import ListedProgram
 from vtn.client import Client, VtnRefused
 from vtn.rules.timeline import lifespan_end
@@ -63,11 +63,21 @@ class News:
 
 
 class Mirror:
-    """Our copy of the VTN's objects. `first_read` gives the durable instant of an event version read before."""
+    """Our copy of the VTN's objects.
 
-    def __init__(self, vtn: Client, first_read: Callable[[str], datetime | None]) -> None:
+    `first_read` gives the durable instant of an event version read before, `last_limits` the limits of an event as it
+    was last read, when that was before we started.
+    """
+
+    def __init__(
+        self,
+        vtn: Client,
+        first_read: Callable[[str], datetime | None],
+        last_limits: Callable[[str], Event | None] = lambda _: None,
+    ) -> None:
         self._vtn = vtn
         self._first_read = first_read
+        self._last_limits = last_limits
         self._descriptors: dict[str, tuple[EventPayloadDescriptor, ...]] = {}
         self._raw: dict[str, Json] = {}
         self.polled = False
@@ -133,16 +143,21 @@ class Mirror:
                 event = Event.model_validate(raw)
             except pydantic.ValidationError as error:
                 self.unreadable[key] = Unparsed(f"{key}@{raw.get('modificationDateTime')}", _first_faults(error))
-                unreadable += self._keep_limits(key)
+                unreadable += self._keep_limits(key, now, real_s)
                 continue
-            self.events[key] = Read(event, self._first_read(version(event)) or now, real_s)
+            self.events[key] = self._read(event, now, real_s)
             fresh.append(self.events[key])
         return fresh, unreadable
 
-    def _keep_limits(self, key: str) -> list[Read]:
+    def _read(self, event: Event, now: datetime, real_s: float) -> Read:
+        return Read(event, self._first_read(version(event)) or now, real_s)
+
+    def _keep_limits(self, key: str, now: datetime, real_s: float) -> list[Read]:
         """Of a version that was replaced by one that cannot be read: its limits stay, all else is asked no more."""
         before = self.events.pop(key, None)
-        if before is not None and (limits := _limits_only(before.event)) is not None:
+        if before is None and (last := self._last_limits(key)) is not None:
+            before = self._read(last, now, real_s)
+        if before is not None and (limits := limits_only(before.event)) is not None:
             self.events[key] = dataclasses.replace(before, event=limits)
         return [] if before is None else [before]
 
@@ -157,6 +172,11 @@ class Mirror:
                 )
             return ()
         return tuple(one for one in program.payload_descriptors or () if isinstance(one, EventPayloadDescriptor))
+
+    @property
+    def known(self) -> Collection[str]:
+        """The ids of all events that are there, whether they can be read or not."""
+        return self.events.keys() | self.unreadable.keys()
 
     def descriptors(self, program_id: str) -> tuple[EventPayloadDescriptor, ...]:
         """What a program says of event payload types."""
@@ -204,13 +224,3 @@ def _targets(found: Json) -> frozenset[str]:
 def _first_faults(error: pydantic.ValidationError) -> str:
     faults = error.errors(include_url=False, include_input=False, include_context=False)[:MOST_FAULTS]
     return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in faults)
-
-
-def _limits_only(event: Event) -> Event | None:
-    """An event with nothing but its limits; None when it has none."""
-    kept = []
-    for interval in event.intervals or ():
-        limits = tuple(payload for payload in interval.payloads if limit_of(payload.type) is not None)
-        kept.append(interval.model_copy(update={"payloads": limits}))
-    changed = {"intervals": tuple(kept), "report_descriptors": None}
-    return event.model_copy(update=changed) if any(interval.payloads for interval in kept) else None

@@ -16,6 +16,7 @@ from ven_adapters.ven.queue.link import queue_tls
 from ven_adapters.ven.wake import hook_address
 from vtn.errors import CannotStart, ConfigError
 from vtn.listening.sockets import require_free
+from vtn.privatefiles import private_folder
 from vtn.tls import require_readable, trusting
 
 
@@ -45,11 +46,13 @@ def check_queue(queue: QueueSettings) -> None:
 
 
 def backend_of(oem: str, table: Mapping[str, Any]) -> VehicleBackend:
-    """The automaker's backend, whose table is right and whose ports are free."""
+    """The automaker's backend, whose table is right, whose folder can be written to and whose ports are free."""
     try:
         made = factory(oem)(table)
     except (UnknownOem, BackendError) as error:
         raise ConfigError(f"backend: {error}") from None
+    if isinstance(table.get("state"), (str, Path)):
+        require_folder("backend.state", Path(table["state"]))
     for where in addresses_of(table):
         require_free(where)
     return made
@@ -59,7 +62,7 @@ def require_folder(setting: str, folder: Path) -> None:
     """A folder that files can be made in; it is made itself when it is not there."""
     probe = folder / ".writable"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         probe.touch()
         probe.unlink()
     except OSError as error:

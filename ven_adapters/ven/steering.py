@@ -54,7 +54,7 @@ class Steering:
         garage.fleet.refresh(now)
         self._book_burden(zone, now)
         asks = self._asks(zone, heard, now)
-        garage.limits.take(zone, asks.limits, now)
+        garage.limits.take(garage.group_of(zone), asks.limits, now)
         nears = now_s < asks.next_change_s <= now_s + self._course.lead_s
         fresh_until_s = self._fresh_until_s(zone, asks, now_s)
         leads = nears and now_s >= fresh_until_s
@@ -115,7 +115,7 @@ class Steering:
             self._garage.next_event(zone, dispatch.event_id, now)
 
     def _read(self, zone: str, heard: Sequence[Heard], at: datetime) -> ZoneAsks:
-        kept = self._garage.limits.kept(zone, self._garage.group_of(zone))
+        kept = self._garage.limits.kept(self._garage.group_of(zone))
         return read_asks(zone, heard, now=at, seed=self._course.seed, released_at=self._released.get(zone), kept=kept)
 
     def _next_s(self, asks: ZoneAsks, now_s: float) -> float:

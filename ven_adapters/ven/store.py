@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import logging
 import operator
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,12 +23,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlmodel import SQLModel
 
+from ven_adapters.ven.refused_rows import refused, says_what_cannot_be_kept
 from ven_adapters.ven.tables import (
     BurdenRow,
     ChoiceRow,
     DirectiveRow,
     EnergyRow,
     EnrolmentRow,
+    EventLimitsRow,
     EventRow,
     ExportRow,
     FirstProgramRow,
@@ -45,6 +48,7 @@ __all__ = [
     "DirectiveRow",
     "EnergyRow",
     "EnrolmentRow",
+    "EventLimitsRow",
     "EventRow",
     "ExportRow",
     "Facts",
@@ -91,6 +95,7 @@ Row = (
     | BurdenRow
     | FirstProgramRow
     | LimitRow
+    | EventLimitsRow
 )
 KEYED: tuple[type[Row], ...] = (
     EnrolmentRow,
@@ -104,15 +109,19 @@ KEYED: tuple[type[Row], ...] = (
     BurdenRow,
     FirstProgramRow,
     LimitRow,
+    EventLimitsRow,
 )
 ADDED: tuple[type[Row], ...] = (HistoryRow, ZoneRow)
 TABLES = (*KEYED, *ADDED)
+# What may not be left out: calls to cars and answers to drivers rest on it.
+NEEDED = frozenset({DirectiveRow, ChoiceRow})
 # What never changes under a key need not be written again, which spares its indexes.
 _FIXED: Mapping[type[SQLModel], frozenset[str]] = {DirectiveRow: frozenset({"vehicle_ref", "event_id", "ends_at"})}
 _COUNTED = {"seq"}
 _LEFT_ALONE = ("OVERRIDDEN", "REJECTED", "FAILED")
 # Keys of what is kept per event start with its id: `ID@version` and `ID/instant/...`.
 _EVENT_ID = re.compile("[@/]")
+_log = logging.getLogger(__name__)
 _INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -131,6 +140,7 @@ class Remembered:
     burdens: tuple[BurdenRow, ...] = ()
     first_programs: tuple[FirstProgramRow, ...] = ()
     limits: tuple[LimitRow, ...] = ()
+    event_limits: tuple[EventLimitsRow, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -192,6 +202,7 @@ class Store:
                 burdens=tuple(await _rows(connection, BurdenRow)),
                 first_programs=tuple(await _rows(connection, FirstProgramRow)),
                 limits=tuple(await _rows(connection, LimitRow)),
+                event_limits=tuple(await _rows(connection, EventLimitsRow)),
             )
 
     async def facts(self, ref: str) -> Facts:
@@ -231,21 +242,36 @@ class Store:
                 self._noted[(known.model, tuple([known.values[name] for name in _keys(known.model)]))] = known
 
     async def flush(self) -> int:
-        """Commit everything noted in one transaction and say how many rows; on failure all of it stays noted."""
+        """Commit everything noted in one transaction and say how many rows; on failure all of it stays noted.
+
+        A row that the database refuses for what it says is left out and told, but for those that a call to a car, or
+        the answer for a driver's choice, rests on.
+        """
         async with self._lock:
             batch, self._noted = self._noted, {}
             added, self._added = self._added, []
             if not batch and not added:
                 return 0
             try:
-                async with self._engine.begin() as connection:
-                    for model, rows in _by_model([*batch.values(), *added]).items():
-                        await _write(connection, model, rows)
+                return await self._commit([*batch.values(), *added])
             except BaseException:
                 self._noted = batch | self._noted
                 self._added = added + self._added
                 raise
-            return len(batch) + len(added)
+
+    async def _commit(self, rows: Sequence[Values]) -> int:
+        try:
+            async with self._engine.begin() as connection:
+                await _write_all(connection, rows)
+        except Exception as error:
+            left = await refused(self._engine, rows, _write_all) if says_what_cannot_be_kept(error) else []
+            if not left or any(one.model in NEEDED for one in left):
+                raise
+            names = ", ".join(sorted({str(one.model.__tablename__) for one in left}))
+            _log.error("the database refuses %d rows for what they say, and they are left out: %s", len(left), names)
+            out = set(map(id, left))
+            return await self._commit(kept) if (kept := [one for one in rows if id(one) not in out]) else 0
+        return len(rows)
 
     # --- what is let go -------------------------------------------------------------------------------------------
 
@@ -303,6 +329,11 @@ def _table(model: type[SQLModel]) -> sqlalchemy.Table:
 @functools.cache
 def _keys(model: type[SQLModel]) -> tuple[str, ...]:
     return tuple(column.name for column in _table(model).primary_key.columns)
+
+
+async def _write_all(connection: AsyncConnection, rows: Sequence[Values]) -> None:
+    for model, values in _by_model(rows).items():
+        await _write(connection, model, values)
 
 
 def _by_model(noted: Iterable[Values]) -> Mapping[type[Any], list[Mapping[str, Any]]]:
@@ -382,7 +413,11 @@ async def _forget_oldest(connection: AsyncConnection, model: type[Row], cutoff: 
     return (await connection.execute(gone)).rowcount
 
 
-_BY_EVENT: tuple[tuple[type[Row], str], ...] = ((EventRow, "read_at"), (ReportRow, "at"))
+_BY_EVENT: tuple[tuple[type[Row], str], ...] = (
+    (EventRow, "read_at"),
+    (ReportRow, "at"),
+    (EventLimitsRow, "at"),
+)
 
 
 async def _forget_some(

@@ -147,3 +147,12 @@ class LimitRow(SQLModel, table=True):
     dimension: str = Field(primary_key=True)
     kw: float
     at: str
+
+
+class EventLimitsRow(SQLModel, table=True):
+    """The limits of an event's last version that could be read, as an event; empty when that had none."""
+
+    __tablename__ = "event_limits"
+    event_id: str = Field(primary_key=True)
+    document: str
+    at: str

@@ -1,5 +1,6 @@
-"""The last limit of each program that was understood, per zone: what counts while a later one is not.
+"""The last limit of each program that was understood, per group of zones: what counts while a later one is not.
 
+It is that of the whole group, so that it binds cars of it that are planned apart since, because they changed programs.
 A limit that is not understood is neither invented nor passed over. Kept durably, because a restart must not lift it.
 No I/O: what must be stored is handed over as rows.
 """
@@ -41,23 +42,26 @@ class UnderstoodLimits:
                 self._kw.setdefault(row.zone, {})[(row.program_id, known[row.dimension])] = row.kw
 
     def take(self, zone: str, limits: Iterable[Ask], now: datetime) -> None:
-        """The limits that are in force and understood; of several of one program the smallest."""
+        """The limits that are in force; of several of one program the smallest.
+
+        While one stands in for another that is not understood, it is not forgotten for a larger one of that program.
+        """
         fresh: dict[tuple[str, Dimension], float] = {}
+        known = self._kw.setdefault(zone, {})
         for ask in limits:
             dimension = limit_of(ask.payload_type)
-            if dimension is not None:
-                key = ask.program_id, dimension
-                fresh[key] = min(ask.value, fresh.get(key, ask.value))
-        known = self._kw.setdefault(zone, {})
+            key = None if dimension is None else (ask.program_id, dimension)
+            if key is not None and (key in known or not ask.stands_in):
+                fresh[key] = min(ask.whole, fresh.get(key, ask.whole))
         for (program_id, dimension), kw in fresh.items():
             if known.get((program_id, dimension)) != kw:
                 values = {"zone": zone, "program_id": program_id, "dimension": dimension.value, "kw": kw}
                 self._rows.append(Values(LimitRow, values | {"at": print_at(now)}))
         known |= fresh
 
-    def kept(self, part: str, zone: str) -> Mapping[tuple[str, Dimension], float]:
+    def kept(self, zone: str) -> Mapping[tuple[str, Dimension], float]:
         """By program ("" for any) and dimension what counts in place of a limit that is not understood."""
-        return self._set.get(zone, {}) | self._kw.get(part, {})
+        return self._set.get(zone, {}) | self._kw.get(zone, {})
 
     def drain(self) -> Iterator[Values]:
         """Rows for the store: what changed since the last drain."""

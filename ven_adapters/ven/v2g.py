@@ -14,6 +14,7 @@ from ven_adapters.ven.stack import BURDEN_CLASS_KWH
 
 TO_GO_CLASS_H = 0.5
 WATT_SLACK = 1e-6
+NOTHING_KW = 1e-9
 
 
 def sustained_kw(power_kw: Floats, energy_kwh: Floats, hours: float) -> Floats:
@@ -24,7 +25,7 @@ def sustained_kw(power_kw: Floats, energy_kwh: Floats, hours: float) -> Floats:
 def give(power_kw: Floats, energy_kwh: Floats, asked_kw: float, hours: float) -> Floats:
     """KW per car adding up to `asked_kw`, or everything that can be held for `hours` when that is less."""
     most_kw = sustained_kw(power_kw, energy_kwh, hours)
-    if asked_kw <= 0:
+    if asked_kw <= NOTHING_KW:
         return np.zeros_like(most_kw)
     if most_kw.sum() <= asked_kw:
         return most_kw

@@ -7,7 +7,7 @@ Clauses: User Guide 7.3-7.5, 7.9, 8.6-8.8; INT-01..13, EVT-12..17, EVT-25, RDS-0
 
 import dataclasses
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 
@@ -62,11 +62,14 @@ class Window:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DueReport:
-    """A report to send at `at`, covering these (whole) intervals; `number` counts the descriptor's reports from 0."""
+    """A report to send at `at`, covering these (whole) intervals; `number` counts the descriptor's reports from 0.
+
+    The intervals are worked out anew each time that they are asked for: of many reports most wait for hours.
+    """
 
     at: datetime
     number: int
-    windows: tuple[Window, ...]
+    windows: Iterable[Window]
 
 
 def windows(event: Event, *, read_at: datetime, since: datetime, until: datetime, seed: str | None) -> Iterator[Window]:
@@ -177,9 +180,21 @@ class _Schedule:
     def due(self, position: int, at: datetime) -> DueReport:
         first = max(0, position - self.covered + 1) if self.historical else position
         final = position if self.historical else min(self.last, position + self.covered - 1)
-        whole = (_whole(self.event, self.layout, one) for one in range(first, final + 1))
         number = sum(bisect_left(row, position) for row in self.rows)
-        return DueReport(at, number, tuple(window for window in whole if window.start < window.end))
+        return DueReport(at, number, _Covered(self.event, self.layout, range(first, final + 1)))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Covered:
+    """Intervals by their positions; those without length are left out."""
+
+    event: Event
+    layout: Layout
+    positions: range
+
+    def __iter__(self) -> Iterator[Window]:
+        whole = (_whole(self.event, self.layout, one) for one in self.positions)
+        return (window for window in whole if window.start < window.end)
 
 
 def _or_default(value: int | None, default: int) -> int:

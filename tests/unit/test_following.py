@@ -1,0 +1,110 @@
+"""What drivers told the enrolment store is taken up and honoured, whatever else cannot be read at that moment."""
+
+import asyncio
+import dataclasses
+import json
+
+import pytest
+import sqlalchemy
+from test_agreements import NOW, agreement, put
+from test_enrolment import CAR
+
+from ven_adapters.contract import DriverChoice
+from ven_adapters.enrolling.book import Book
+from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.models import OptOut
+from ven_adapters.ven.agreements import Agreements
+from ven_adapters.ven.following import Follower
+from ven_adapters.ven.garage import Garage
+
+
+@dataclasses.dataclass
+class Still:
+    """A clock that stands."""
+
+    def now(self):
+        return NOW
+
+
+@dataclasses.dataclass
+class Following:
+    """A follower over a real store and a real file, and what it told."""
+
+    book: Book
+    path: object
+    garage: Garage = dataclasses.field(default_factory=lambda: Garage(NOW.timestamp(), {}, 1))
+    chosen: list = dataclasses.field(default_factory=list)
+    released: list = dataclasses.field(default_factory=list)
+
+    def __post_init__(self):
+        agreements = Agreements([self.path], self.book)
+        self.follower = Follower(agreements, self.garage, Still(), self.chosen.append, self.stirred)
+
+    def stirred(self, stir):
+        self.released += stir.release
+
+    async def once(self):
+        """One round of what the follower does all the time."""
+        await self.follower.take_up(await self.follower.agreements.news(NOW))
+
+
+@pytest.fixture
+async def following(tmp_path):
+    path = tmp_path / "cars.jsonl"
+    path.write_text(json.dumps(CAR | {"vehicle_ref": "filed", "zone": "bay"}) + "\n")
+    book = Book(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
+    await book.open()
+    await put(book, agreement("leaves", zone="bay"), agreement("stays", zone="bay"))
+    made = Following(book, path)
+    await made.follower.begin()
+    yield made
+    await book.close()
+
+
+async def decide(book):
+    """At once: one driver leaves, one opts out, and a car of a zone that nobody knows is enrolled."""
+    await put(book, agreement("new", zone="elsewhere"))
+    async with book.write(NOW) as write:
+        await Desk({}).withdrawal(write, "leaves")
+        await Desk({}).opt_out(write, "stays", OptOut())
+
+
+def honoured(following):
+    assert following.released == ["leaves"]
+    assert [(one.vehicle_ref, one.choice) for one in following.chosen] == [("stays", DriverChoice.OPT_OUT)]
+    assert sorted(following.garage.enrolled()) == ["filed", "new", "stays"]
+
+
+async def test_what_drivers_decided_counts_while_a_file_cannot_be_used(following):
+    following.path.write_text("{")
+    await decide(following.book)
+    await following.once()
+    honoured(following)
+    assert not following.follower.owed
+    following.path.write_text("")
+    await following.follower.reread()
+    assert sorted(following.garage.groups) == ["bay", "elsewhere"]
+
+
+async def test_what_drivers_decided_counts_when_the_store_is_away_in_the_middle(following, monkeypatch):
+    since, asked = following.book.since, []
+
+    async def failing(seq, *more):
+        asked.append(seq)
+        if seq == 0:
+            raise sqlalchemy.exc.OperationalError("SELECT", {}, OSError("away"))
+        return await since(seq, *more)
+
+    monkeypatch.setattr(following.book, "since", failing)
+    await decide(following.book)
+    await following.once()
+    honoured(following)
+    assert following.follower.owed
+    assert "elsewhere" not in following.garage.groups
+    monkeypatch.undo()
+    running = asyncio.create_task(following.follower.run())
+    async with asyncio.timeout(10):
+        while following.follower.owed:  # noqa: ASYNC110 - the follower's own state, watched from outside
+            await asyncio.sleep(0.02)
+    running.cancel()
+    assert "elsewhere" in following.garage.groups
