@@ -85,14 +85,18 @@ def _without_program(content: Json, _draft: Draft) -> Json:
     return {key: value for key, value in content.items() if key != "programID"}
 
 
-def _keeping(unseen: Callable[[Json, Json], Json]) -> Callable[[Json, Draft], Json]:
+def _program_kept(content: Json, draft: Draft) -> Json:
     """A PUT keeps what a 3.0.1 client could not see."""
-    return lambda content, draft: content if draft.held is None else unseen(content, draft.held)
+    return content if draft.held is None else programs.keeping_unseen(content, draft.held)
+
+
+def _event_kept(content: Json, draft: Draft) -> Json:
+    return content if draft.held is None else events.keeping_unseen(content, draft.held, side.read(draft.beside))
 
 
 KINDS: Mapping[ObjectType, Kind] = {
-    ObjectType.PROGRAM: dataclasses.replace(PROGRAMS, prepare=_keeping(programs.keeping_unseen)),
-    ObjectType.EVENT: dataclasses.replace(EVENTS, prepare=_keeping(events.keeping_unseen)),
+    ObjectType.PROGRAM: dataclasses.replace(PROGRAMS, prepare=_program_kept),
+    ObjectType.EVENT: dataclasses.replace(EVENTS, prepare=_event_kept),
     ObjectType.REPORT: dataclasses.replace(REPORTS, check=_on_its_program, prepare=_without_program),
     ObjectType.SUBSCRIPTION: SUBSCRIPTIONS,
     ObjectType.VEN: VENS,

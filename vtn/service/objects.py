@@ -29,12 +29,13 @@ OWNED = NAMED_BY_BL | {ObjectType.REPORT, ObjectType.SUBSCRIPTION}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Draft:
-    """A write on its way: who writes, what, and what is held already (None on create)."""
+    """A write on its way: who writes, what, and what is held already (None on create), with its side data."""
 
     core: Core
     principal: Principal
     content: Json
     held: Json | None
+    beside: str | None = None
 
 
 async def _nothing(_draft: Draft) -> None:
@@ -202,7 +203,7 @@ def replacement(core: Core, kind: Kind, principal: Principal, object_id: str, co
     def revise(stored: Record) -> Record:
         _own(kind, principal, stored)
         before = document.parse(stored.body)
-        draft = Draft(core, principal, content, before)
+        draft = Draft(core, principal, content, before, stored.side)
         kept = {key: before[key] for key in kind.keep(principal) if key in before}
         fresh = {**kind.prepare(content, draft), **kept}
         owner = _owner(kind, dataclasses.replace(draft, content=fresh))
