@@ -5,8 +5,7 @@ them here, so those are written in `service.households`. Nothing here knows of H
 """
 
 import dataclasses
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,10 +30,7 @@ from vtn.service.vens import VENS
 from vtn.service.versions import Versions
 from vtn.storage.ports import Record, ReportQuery
 from vtn.storage.readmodel import Filter
-from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
-
-ID = re.compile(rb'\{"id":"([A-Za-z0-9_-]+)"')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -191,12 +187,8 @@ async def delete(face: Face, kind: ObjectType, principal: Principal, object_id: 
 async def read(face: Face, kind: ObjectType, principal: Principal, object_id: str) -> bytes:
     """An object as this client may read it."""
     _expressible(face.core, kind, object_id)
-    if kind is ObjectType.REPORT:
-        record = await objects.find(face.core, KINDS[kind], principal, object_id)
-        face.core.shown(kind, principal, [record.body])
-        return await rendered(face, principal, record)
-    body = await objects.read(face.core, KINDS[kind], principal, object_id)
-    (shown,) = await _shown(face, kind, [body])
+    body, record = await objects.read_version(face.core, KINDS[kind], principal, object_id)
+    (shown,) = await _shown(face, kind, [body], [record])
     return shown
 
 
@@ -208,8 +200,8 @@ async def search(
     admits = _of_type(core, kind, principal, lens, wanted) if wanted and lens.asked else None
     if kind is ObjectType.SUBSCRIPTION:
         admits = _both(_has_program, admits) if admits else _has_program
-    bodies = await objects.found(core, KINDS[kind], principal, lens, dataclasses.replace(narrow, admits=admits))
-    return json_list(await _shown(face, kind, bodies))
+    found = await objects.found(core, KINDS[kind], principal, lens, dataclasses.replace(narrow, admits=admits))
+    return json_list(await _shown(face, kind, *found))
 
 
 async def search_all_reports(face: Face, principal: Principal, query: ReportQuery) -> bytes:
@@ -261,19 +253,13 @@ async def rendered(face: Face, principal: Principal, record: Record, inside: Seq
     return await _housed(face, shown, face.core.model.resources_of(record.id) if inside is None else inside)
 
 
-async def _shown(face: Face, kind: ObjectType, bodies: list[bytes]) -> list[bytes]:
-    """Objects out of the read model, which also holds their side data."""
-    ids = [document.glance(body)["id"] if match is None else match[1].decode() for body, match in _ids(bodies)]
-    shown = await face.versions.of(face.core, kind, bodies, [face.core.model.get(kind, one) for one in ids])
+async def _shown(face: Face, kind: ObjectType, bodies: list[bytes], records: Sequence[Record]) -> list[bytes]:
+    """Objects as a client may read them on 3.1, of these records, in the words of 3.0.1."""
     if kind is not ObjectType.VEN:
-        return shown
-    pairs = zip(ids, shown, strict=True)
-    return [await _housed(face, body, face.core.model.resources_of(ven_id)) for ven_id, body in pairs]
-
-
-def _ids(bodies: list[bytes]) -> Iterator[tuple[bytes, re.Match[bytes] | None]]:
-    """Every stored object begins with its id."""
-    return ((body, ID.match(body)) for body in bodies)
+        return await face.versions.of(face.core, kind, bodies, records)
+    inside = [face.core.model.resources_of(ven.id) for ven in records]
+    shown = await face.versions.of(face.core, kind, bodies, records)
+    return [await _housed(face, *pair) for pair in zip(shown, inside, strict=True)]
 
 
 async def _housed(face: Face, ven: bytes, inside: Sequence[Record]) -> bytes:
