@@ -100,37 +100,40 @@ KINDS: Mapping[ObjectType, Kind] = {
 }
 
 
-def _remembering(kind: Kind, inward: Inward) -> Kind:
-    """The kind for one write, which leaves side data."""
+def _remembering(kind: Kind, inward: Inward, *, inside: bool) -> Kind:
+    """The kind for one write, which leaves side data; `inside` is a resource that is written as a part of its ven."""
     if kind.type is ObjectType.SUBSCRIPTION:
         given = Side(inward.types, V301, inward.http_words)
         return dataclasses.replace(kind, side=lambda draft, held: spoken_by(draft, given, held))
 
     def beside(draft: Draft, held: str | None) -> str | None:
+        """3.0.1 gives an event its timing, and Business Logic there a ven or resource its name.
+
+        A client that writes a ven back with the resources that it has read gives those no name.
+        """
         before = side.read(held)
-        version = V301 if _is_ours(kind.type, draft) else before.version if _stays(kind.type, draft) else None
+        stays = _stays(kind.type, draft)
+        named = draft.principal.is_bl and not (inside and stays)
+        ours = named if kind.type in objects.NAMED_BY_BL else kind.type is ObjectType.EVENT and not stays
+        version = V301 if ours else before.version if stays else None
         given = Side({**before.types, **inward.types}, version)
         return side.write(side.still_applying(given, draft.content))
 
     return dataclasses.replace(kind, side=beside)
 
 
-def _is_ours(kind: ObjectType, draft: Draft) -> bool:
-    """Whether 3.0.1 gives an event its timing, or Business Logic on 3.0.1 a ven or resource its name."""
-    if kind is ObjectType.EVENT:
-        return not _stays(kind, draft)
-    return kind in objects.NAMED_BY_BL and draft.principal.is_bl
-
-
 def _stays(kind: ObjectType, draft: Draft) -> bool:
-    """Whether a write leaves that as it was; timing that comes back as it was shown is the held one's."""
+    """Whether a write leaves timing or name as it was; timing that comes back as it was shown is the held one's."""
     if kind is ObjectType.EVENT:
         return draft.held is not None and all(draft.content.get(key) == draft.held.get(key) for key in events.TIMING)
     return objects.keeps_name(draft)
 
 
-def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults: list[Fault], at: str = "$") -> Judged:
-    """A body of 3.0.1 as it may be stored. Faults are added to `faults`, then what comes back is not to be used."""
+def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults: list[Fault], at: str = "") -> Judged:
+    """A body of 3.0.1 as it may be stored, of a resource perhaps that stands `at` a place inside its ven.
+
+    Faults are added to `faults`, then what comes back is not to be used.
+    """
     content: Json = {}
     found: list[Fault] = []
     inward = Inward(content)
@@ -141,8 +144,8 @@ def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults:
     except Rejected as refused:
         known = {fault.path for fault in found}
         found += [fault for fault in refused.faults if fault.path not in known]
-    faults += [Fault(f"{at}{fault.path.removeprefix('$')}", fault.rule) for fault in found]
-    return Judged(_remembering(KINDS[kind], inward), content)
+    faults += [Fault(f"{at or '$'}{fault.path.removeprefix('$')}", fault.rule) for fault in found]
+    return Judged(_remembering(KINDS[kind], inward, inside=bool(at)), content)
 
 
 def sound(core: Core, kind: ObjectType, principal: Principal, body: Any, _values: int = 0) -> Judged:
