@@ -68,7 +68,7 @@ async def opened_store(settings: Settings) -> AsyncIterator[SqlStore]:
     try:
         closed_tree(settings.server.var, OWN_FILES)
     except OSError as error:
-        raise CannotStart(f"the folder {settings.server.var} cannot be made: {error.strerror}") from None
+        raise CannotStart(f"the folder {settings.server.var} cannot be used: {error.strerror}") from None
     store = await open_store(
         storage_url(settings),
         shared_dir=settings.server.var,
