@@ -46,8 +46,8 @@ def entry(receiver, *operations, kinds=("EVENT",), path=""):
     return {"objects": list(kinds), "operations": list(operations), "callbackUrl": receiver.url + path}
 
 
-async def subscribed(made, *entries, name="S"):
-    await made.put(Kind.SUBSCRIPTION, name, "c1", clientName="c1", objectOperations=list(entries))
+async def subscribed(made, *entries, name="S", owner="c1"):
+    await made.put(Kind.SUBSCRIPTION, name, owner, clientName=owner, objectOperations=list(entries))
 
 
 async def rewritten(made, *entries):
@@ -192,6 +192,21 @@ async def test_while_a_host_is_away_one_call_at_a_time_tries_it_and_the_rest_wai
         await settled(made)
     assert sorted(told(receiver.taken)) == ["CREATE E1"] * count + ["CREATE E2"] * count
     assert await dead(made) == []
+
+
+async def test_what_a_client_has_fail_at_a_shared_host_holds_up_and_breaks_nobody_elses_callback(made):
+    """Its path answers that it is away, for hours; the other's path at that host has always been well."""
+    spent = {**SPENT, "first_retry_s": HOUR_S, "longest_retry_s": DAY_S, "broken_after": 1}
+    async with Receiver() as shared, webhooks(made, **spent) as hooks:
+        shared.by_path = lambda path: 503 if path.endswith("/bad") else 200
+        for number in range(20):
+            await subscribed(made, entry(shared, path="/bad"), name=f"B{number:02d}", owner="c2")
+        await made.event("E1", "P")
+        await eventually(lambda: hooks.hosts.of(host_of(shared.url)).failures)
+        await subscribed(made, entry(shared), owner="c1")
+        await made.event("E2", "P")
+        await shared.wait_for(lambda: told(shared.taken) == ["CREATE E2"])
+    assert await made.store.broken_callbacks() == []
 
 
 async def test_everything_that_came_while_a_receiver_was_away_arrives_in_order_when_it_answers_again(made, unused_port):

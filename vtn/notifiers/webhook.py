@@ -189,9 +189,10 @@ class Webhooker:
         if not self._store.may_relay():
             raise Unavailable("whether this process still leads must be known first")
         host, left = self._host(delivery), self._lines.deadline_s(delivery) - line.looked_s
-        if await self._hosts.enter(host, max(left, SHORTEST_PATIENCE_S)):
-            await self._take_turn(line, delivery, host)
-        elif (away := self._hosts.of(host)).failures:
+        client_id = self._audience.owner(delivery.subscription_id)
+        if await self._hosts.enter(host, max(left, SHORTEST_PATIENCE_S), client_id):
+            await self._take_turn(line, delivery, host, client_id)
+        elif (away := self._hosts.of(host).to(client_id)).failures:
             outcome = await self._try(delivery, None)
             if outcome.withdrawn is not None:
                 self._withdraw(line, delivery, outcome.withdrawn)
@@ -200,12 +201,12 @@ class Webhooker:
                 line, delivery, f"{outcome.failure}: {away.reason}", outcome.callback, away.failures
             )
 
-    async def _take_turn(self, line: OwedLine, delivery: Delivery, host: str) -> None:
+    async def _take_turn(self, line: OwedLine, delivery: Delivery, host: str, client_id: str) -> None:
         outcome = TryOutcome()
         try:
             outcome = await self._sender.in_place(self._try(delivery, host))
         finally:
-            self._hosts.leave(host, reached=outcome.reached, reason=outcome.failure or "")
+            self._hosts.leave(host, client_id, reached=outcome.reached, reason=outcome.failure or "")
         if outcome.withdrawn is not None:
             self._withdraw(line, delivery, outcome.withdrawn)
         elif outcome.failure is not None:
