@@ -5,11 +5,14 @@ import contextlib
 import dataclasses
 import time
 import types
+from collections import Counter
 
 import pytest
 from notifier_parts import PATIENCE_S, Receiver, eventually, node, settled, told, webhooks
 
 from vtn.bounds import DeliveryBounds
+from vtn.errors import Unavailable
+from vtn.notifiers import webhook
 from vtn.rules.entries import host_of
 from vtn.service import objects
 from vtn.service.subscriptions import SUBSCRIPTIONS
@@ -165,6 +168,32 @@ async def test_a_change_that_is_no_longer_in_the_log_is_a_dead_letter_and_not_do
         async with webhooks(made, **SPENT):
             await settled(made)
     assert [row.last_error for row in await dead(made)] == ["change 10000 is no longer in the log"]
+
+
+async def test_what_very_many_are_owed_is_stored_in_parts_and_none_is_lost_between_them(made, monkeypatch):
+    """A burst of changes and many entries: more than one transaction has time for, with a database that falters."""
+    monkeypatch.setattr(webhook, "OWED_AT_ONCE", 4)
+    sizes, advance = [], made.store.advance
+
+    async def faltering(outlet, seq, owed=()):
+        sizes.append(len(owed))
+        if len(sizes) in {3, 7}:
+            raise Unavailable("the database is out of reach")
+        await advance(outlet, seq, owed)
+
+    monkeypatch.setattr(made.store, "advance", faltering)
+    async with Receiver() as receiver:
+        for number in range(10):
+            await subscribed(made, entry(receiver, path=f"/{number}"), name=f"S{number}")
+        for number in range(5):
+            await made.event(f"E{number}", "P")
+        async with webhooks(made, **SPENT):
+            await settled(made)
+    assert max(sizes) == 4
+    heard = Counter(told(receiver.taken))
+    assert sorted(heard) == [f"CREATE E{number}" for number in range(5)]
+    assert min(heard.values()) >= 10, "at least once by every subscription"
+    assert (await made.store.deliveries(), await dead(made)) == ([], [])
 
 
 # --- a host that is away ---------------------------------------------------------------------------------------------

@@ -272,7 +272,9 @@ def test_who_was_refused_is_refused_again_without_a_look_until_something_is_dele
     full, error = FullAccounts(watch), OverQuota("enough")
     on = event(program())
     full.note(report(on, body=body_of(50)), error)
-    assert full.refusal(report(on, body=body_of(50))) is error
+    again = [full.refusal(report(on, body=body_of(50))) for _ in range(2)]
+    assert [str(one) for one in again] == ["enough"] * 2
+    assert len({id(one) for one in (error, *again)}) == 3, "each is raised once"
     assert full.refusal(report(on, body=body_of(49))) is None, "a smaller one may fit"
     assert full.refusal(report(on, body=body_of(50), client_id="ven-2")) is None
     assert full.refusal(subscription(body=body_of(50))) is None
