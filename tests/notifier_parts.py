@@ -134,6 +134,8 @@ class Node:
         """Create an object, or replace it when it exists."""
         at = self.tick()
         fresh = record(kind, object_id, at, owner, **content)
+        if kind is Kind.REPORT and (event := self.model.get(Kind.EVENT, content["eventID"])):
+            fresh = dataclasses.replace(fresh, program_id=event.program_id)
         exists = self.model.get(kind, object_id) is not None
         command = Replace(kind, object_id, lambda _: fresh) if exists else Create(fresh)
         return (await self.store.write(command, at=at, actor="bl"))[0]

@@ -53,6 +53,8 @@ from vtn.wire.interval import print_date_time
 log = logging.getLogger("vtn")
 FIRST_CLIENT = "business-logic"
 LONGEST_CLIENT_ID = 128
+OWN_FILES = ("vtn.db*", "head-*", "keys", "broker", ".health-*")
+"""What this program makes in its `var` folder."""
 
 
 def storage_url(settings: Settings) -> str:
@@ -62,11 +64,11 @@ def storage_url(settings: Settings) -> str:
 
 @contextlib.asynccontextmanager
 async def opened_store(settings: Settings) -> AsyncIterator[SqlStore]:
-    """The store, its schema up to date, for the length of a block; the `var` folder is for this user alone."""
+    """The store, its schema up to date, for the length of a block; what is ours in `var` is for this user alone."""
     try:
-        closed_tree(settings.server.var)
+        closed_tree(settings.server.var, OWN_FILES)
     except OSError as error:
-        raise CannotStart(f"the folder {settings.server.var} cannot be made: {error.strerror}") from None
+        raise CannotStart(f"the folder {settings.server.var} cannot be used: {error.strerror}") from None
     store = await open_store(
         storage_url(settings),
         shared_dir=settings.server.var,

@@ -50,6 +50,13 @@ class Server(Section):
         parse_clock(text)
         return text
 
+    @pydantic.field_validator("public_url")
+    @classmethod
+    def _a_url_that_clients_can_follow(cls, url: str | None) -> str | None:
+        if url is not None and not (urlsplit(url).scheme in ON_THIS_MACHINE and urlsplit(url).hostname):
+            raise ValueError("must be an absolute http or https URL")
+        return url
+
     @pydantic.field_validator("cors_origins")
     @classmethod
     def _origins_as_browsers_name_them(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,6 +84,13 @@ class Storage(Section):
     prune_at: time = time(3, 0)
     archive_days: Annotated[int, pydantic.Field(ge=1, le=36_500)] = 1095
     lease_s: Annotated[float, pydantic.Field(ge=2, le=300)] = 10.0
+
+    @pydantic.field_validator("prune_at")
+    @classmethod
+    def _an_hour_of_utc(cls, at: time) -> time:
+        if at.tzinfo is not None:
+            raise ValueError("is an hour of UTC, such as 03:00:00, without an offset")
+        return at
 
 
 class Mqtt(Section):

@@ -4,14 +4,18 @@ Databases with their write-ahead logs, keys, grants and journals lie in them. Us
 nothing here knows what a file holds.
 """
 
+import contextlib
 import os
 import stat
+from collections.abc import Collection
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vtn.errors import CannotStart
 
 FOLDER, FILE = 0o700, 0o600
-OTHERS = 0o077
+OTHERS, OTHERS_WRITE = 0o077, 0o022
+SQLITE_HEAD = b"SQLite format 3\0"
 BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")
 
 
@@ -30,8 +34,13 @@ def private_file(path: Path) -> Path:
 
 
 def private_database(path: Path) -> Path:
-    """Make or close a SQLite file before it is opened; what SQLite makes beside it gets the mode of the file."""
+    """Make or close a SQLite file before it is opened; what SQLite makes beside it gets the mode of the file.
+
+    CannotStart when it is a file of another kind, which is left as it is.
+    """
     private_folder(path.parent)
+    if path.is_file() and _head(path) not in {b"", SQLITE_HEAD}:
+        raise CannotStart(f"{path} is not a database of SQLite")
     private_file(path)
     for suffix in BESIDE_SQLITE:
         if (beside := path.with_name(path.name + suffix)).exists():
@@ -39,13 +48,16 @@ def private_database(path: Path) -> Path:
     return path
 
 
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(SQLITE_HEAD))
+
+
 def close(path: Path) -> None:
     """Take away what others may do with a file or folder; CannotStart when it is not ours to close."""
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode) or not found.st_mode & OTHERS:
         return
-    if found.st_mode & stat.S_ISVTX:
-        raise CannotStart(f"{path} is a folder that all users share; name one of its own")
     try:
         path.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
     except PermissionError:
@@ -55,14 +67,39 @@ def close(path: Path) -> None:
         ) from None
 
 
-def closed_tree(folder: Path) -> Path:
-    """Make a folder of our own, and close it and everything in it to others."""
+def closed_tree(folder: Path, own: Collection[str]) -> Path:
+    """Make a folder, or close one that is there: whatever in it has a name of our `own` (with wildcards), whole.
+
+    The folder itself is closed where it holds nothing else. Somebody else's files stay as they are, for a setting may
+    name a home, a mounted disk or the folder of a project by mistake; CannotStart where others may write in it too.
+    """
     private_folder(folder)
-    close(folder)
-    for where, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            try:
-                close(Path(where, name))
-            except FileNotFoundError:  # another process at work here has just removed it
-                continue
+    folder = folder.resolve()
+    mode = folder.stat().st_mode
+    if mode & stat.S_ISVTX:
+        raise CannotStart(f"{folder} is a folder that all users share; name one of its own")
+    foreign = sorted(path.name for path in folder.iterdir() if not _is_own(path, own))
+    if not foreign:
+        close(folder)
+    elif mode & OTHERS_WRITE:
+        raise CannotStart(
+            f"others may write in {folder}, which holds {foreign[0]} beside our files: chmod go-w it, or name another"
+        )
+    for path in folder.iterdir():
+        if _is_own(path, own):
+            _close_all(path)
     return folder
+
+
+def _is_own(path: Path, own: Collection[str]) -> bool:
+    return any(fnmatchcase(path.name, name) for name in own)
+
+
+def _close_all(path: Path) -> None:
+    """Close a file, or a folder and everything in it."""
+    found = [path]
+    if path.is_dir() and not path.is_symlink():
+        found += [Path(where, name) for where, folders, files in os.walk(path) for name in (*folders, *files)]
+    for one in found:
+        with contextlib.suppress(FileNotFoundError):  # another process at work here has just removed it
+            close(one)

@@ -69,6 +69,8 @@ def _environment(prefix: str, environ: Mapping[str, str]) -> dict[str, Any]:
             node = tree
             for section in sections:
                 node = node.setdefault(section, {})
+                if not isinstance(node, dict):
+                    raise ConfigError(f"environment: {name}: {section} is set to a single value already")
             node[key] = _scalar(raw)
     return tree
 

@@ -5,11 +5,14 @@ import contextlib
 import dataclasses
 import time
 import types
+from collections import Counter
 
 import pytest
 from notifier_parts import PATIENCE_S, Receiver, eventually, node, settled, told, webhooks
 
 from vtn.bounds import DeliveryBounds
+from vtn.errors import Unavailable
+from vtn.notifiers import webhook
 from vtn.rules.entries import host_of
 from vtn.service import objects
 from vtn.service.subscriptions import SUBSCRIPTIONS
@@ -46,8 +49,8 @@ def entry(receiver, *operations, kinds=("EVENT",), path=""):
     return {"objects": list(kinds), "operations": list(operations), "callbackUrl": receiver.url + path}
 
 
-async def subscribed(made, *entries, name="S"):
-    await made.put(Kind.SUBSCRIPTION, name, "c1", clientName="c1", objectOperations=list(entries))
+async def subscribed(made, *entries, name="S", owner="c1"):
+    await made.put(Kind.SUBSCRIPTION, name, owner, clientName=owner, objectOperations=list(entries))
 
 
 async def rewritten(made, *entries):
@@ -167,6 +170,32 @@ async def test_a_change_that_is_no_longer_in_the_log_is_a_dead_letter_and_not_do
     assert [row.last_error for row in await dead(made)] == ["change 10000 is no longer in the log"]
 
 
+async def test_what_very_many_are_owed_is_stored_in_parts_and_none_is_lost_between_them(made, monkeypatch):
+    """A burst of changes and many entries: more than one transaction has time for, with a database that falters."""
+    monkeypatch.setattr(webhook, "OWED_AT_ONCE", 4)
+    sizes, advance = [], made.store.advance
+
+    async def faltering(outlet, seq, owed=()):
+        sizes.append(len(owed))
+        if len(sizes) in {3, 7}:
+            raise Unavailable("the database is out of reach")
+        await advance(outlet, seq, owed)
+
+    monkeypatch.setattr(made.store, "advance", faltering)
+    async with Receiver() as receiver:
+        for number in range(10):
+            await subscribed(made, entry(receiver, path=f"/{number}"), name=f"S{number}")
+        for number in range(5):
+            await made.event(f"E{number}", "P")
+        async with webhooks(made, **SPENT):
+            await settled(made)
+    assert max(sizes) == 4
+    heard = Counter(told(receiver.taken))
+    assert sorted(heard) == [f"CREATE E{number}" for number in range(5)]
+    assert min(heard.values()) >= 10, "at least once by every subscription"
+    assert (await made.store.deliveries(), await dead(made)) == ([], [])
+
+
 # --- a host that is away ---------------------------------------------------------------------------------------------
 
 
@@ -192,6 +221,21 @@ async def test_while_a_host_is_away_one_call_at_a_time_tries_it_and_the_rest_wai
         await settled(made)
     assert sorted(told(receiver.taken)) == ["CREATE E1"] * count + ["CREATE E2"] * count
     assert await dead(made) == []
+
+
+async def test_what_a_client_has_fail_at_a_shared_host_holds_up_and_breaks_nobody_elses_callback(made):
+    """Its path answers that it is away, for hours; the other's path at that host has always been well."""
+    spent = {**SPENT, "first_retry_s": HOUR_S, "longest_retry_s": DAY_S, "broken_after": 1}
+    async with Receiver() as shared, webhooks(made, **spent) as hooks:
+        shared.by_path = lambda path: 503 if path.endswith("/bad") else 200
+        for number in range(20):
+            await subscribed(made, entry(shared, path="/bad"), name=f"B{number:02d}", owner="c2")
+        await made.event("E1", "P")
+        await eventually(lambda: hooks.hosts.of(host_of(shared.url)).failures)
+        await subscribed(made, entry(shared), owner="c1")
+        await made.event("E2", "P")
+        await shared.wait_for(lambda: told(shared.taken) == ["CREATE E2"])
+    assert await made.store.broken_callbacks() == []
 
 
 async def test_everything_that_came_while_a_receiver_was_away_arrives_in_order_when_it_answers_again(made, unused_port):

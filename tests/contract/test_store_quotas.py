@@ -5,6 +5,7 @@ import dataclasses
 import json
 import random
 
+import asyncpg
 import pytest
 from sqlalchemy import func, select
 from stored import AT, event, instant, program, put, removal, report, resource, subscription, ven
@@ -14,6 +15,7 @@ from vtn.errors import OverQuota, VtnError
 from vtn.service import broken
 from vtn.storage.ports import All, BrokenCallback, Create, Delete, Replace, ReportQuery
 from vtn.storage.records import PACKED_FROM_BYTES
+from vtn.storage.sql import open_store
 from vtn.storage.tables import ARCHIVE, LOG, OBJECTS, USAGE
 from vtn.storage.usage import FullAccounts, growth, limits, rows, rows_of_new
 from vtn.wire.enumerations import ObjectType
@@ -270,7 +272,9 @@ def test_who_was_refused_is_refused_again_without_a_look_until_something_is_dele
     full, error = FullAccounts(watch), OverQuota("enough")
     on = event(program())
     full.note(report(on, body=body_of(50)), error)
-    assert full.refusal(report(on, body=body_of(50))) is error
+    again = [full.refusal(report(on, body=body_of(50))) for _ in range(2)]
+    assert [str(one) for one in again] == ["enough"] * 2
+    assert len({id(one) for one in (error, *again)}) == 3, "each is raised once"
     assert full.refusal(report(on, body=body_of(49))) is None, "a smaller one may fit"
     assert full.refusal(report(on, body=body_of(50), client_id="ven-2")) is None
     assert full.refusal(subscription(body=body_of(50))) is None
@@ -349,6 +353,27 @@ async def test_the_archive_is_pruned_by_age(opened):
     assert await store.prune_archive(instant(3)) == 3
     assert [(at, record.id) for at, record in await store.archived()] == [(instant(3), said[3].id)]
     assert (await counted(store))["ven-1", "ARCHIVE"] == (1, SIZE)
+
+
+async def test_pruning_waits_for_who_writes_before_it_touches_a_row(postgres_url, tmp_path):
+    """Who deletes a report counts first and then takes old ones away; pruning had it the other way: a dead-lock."""
+    store = await open_store(postgres_url, shared_dir=tmp_path)
+    on = await happening(store)
+    await put(store, said := report(on))
+    await store.write(removal(said), at=instant(0), actor="ven-1")
+    writer = await asyncpg.connect(postgres_url)
+    await writer.execute("BEGIN")
+    await writer.execute("SELECT seq FROM change_log_head FOR UPDATE")
+    pruning = asyncio.create_task(store.prune_archive(instant(3)))
+    async with asyncio.timeout(60):
+        while not await writer.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            assert not pruning.done()
+            await asyncio.sleep(0.01)
+    await writer.execute("SELECT id FROM report_archive FOR UPDATE NOWAIT")
+    await writer.execute("ROLLBACK")
+    assert await pruning == 1
+    await writer.close()
+    await store.close()
 
 
 def test_new_objects_are_counted_alike_in_both_ways():

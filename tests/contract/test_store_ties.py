@@ -158,7 +158,7 @@ async def test_a_database_of_the_version_before_is_mended_tied_and_counted(opene
     store = await opened()
     old, new = program(), program()
     one, owner = event(old), ven(client_id="new owner")
-    mine = resource(owner, body=b'{"id":"r","clientID":"new owner"}')
+    mine = resource(owner, body=b'{"id":"r","clientID":"new owner","x":[0.170,1e3,-0]}')
     await put(store, old, new, one, owner, mine, said := report(one))
 
     def stray(connection):
@@ -167,7 +167,7 @@ async def test_a_database_of_the_version_before_is_mended_tied_and_counted(opene
             ("UPDATE events SET program_id = :to WHERE id = :id", {"to": new.id, "id": one.id}),
             (
                 "UPDATE resources SET client_id = 'old', body = :body WHERE id = :id",
-                {"id": mine.id, "body": '{"id":"r","clientID":"old"}'},
+                {"id": mine.id, "body": '{"id":"r","clientID":"old","x":[0.170,1e3,-0]}'},
             ),
         ):
             connection.execute(text(words), values)

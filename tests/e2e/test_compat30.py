@@ -1,5 +1,6 @@
 """OpenADR 3.0.1 beside 3.1 on one store: every operation of the old face, and what was written on the other."""
 
+import json
 import re
 
 import openadr_spec
@@ -325,6 +326,40 @@ async def test_an_event_written_on_301_comes_back_there_as_it_was_written(old_bl
     on_31 = {**content, "intervals": [{**PRICES[0], "payloads": [{"type": "PRICE", "values": [1.0, 2.0]}]}]}
     (await bl.put(path, on_31)).shows(200)
     assert len((await old_bl.get(path)).json["intervals"]) == 2
+
+
+async def test_an_event_that_301_writes_out_itself_is_the_written_out_one(old_bl, old_program):
+    """It was one interval with two values, and is replaced by what 3.1's reading of it would be written out to."""
+    packed = {"id": 7, "payloads": [{"type": "PRICE", "values": [2.0, 3.0]}]}
+    period = {"start": "2030-07-15T16:00:00Z", "duration": "PT2H"}
+    body = {"programID": old_program["id"], "intervalPeriod": period, "intervals": [packed]}
+    made = await old_bl.made("/events", body)
+    halves = [
+        {
+            "id": number,
+            "intervalPeriod": {"start": f"2030-07-15T{16 + number}:00:00Z", "duration": "PT1H"},
+            "payloads": [{"type": "PRICE", "values": [value]}],
+        }
+        for number, value in enumerate((2.0, 3.0))
+    ]
+    path = f"/events/{made['id']}"
+    assert (await old_bl.put(path, {**body, "intervals": halves})).shows(200).json["intervals"] == halves
+    assert (await old_bl.get(path)).json["intervals"] == halves
+
+
+async def test_a_put_on_301_that_changes_an_extension_of_an_interval_alone_changes_it(old_bl, bl, old_program):
+    period = {"start": "2030-07-15T16:00:00Z", "duration": "PT1H"}
+    interval = {"id": 0, "payloads": [{"type": "PRICE", "values": [0.17], "x-note": "a"}], "x-note": "a"}
+    body = {"programID": old_program["id"], "intervalPeriod": {**period, "x-note": "a"}, "intervals": [interval]}
+    made = await bl.made("/events", body)
+    path = f"/events/{made['id']}"
+    shown = (await old_bl.get(path)).json
+    text = json.dumps({key: shown[key] for key in body})
+    of_the_payload = '"x-note": "a"}]', '"x-note": "d"}]'
+    for changed in (text.replace('"a"', '"b"', 1), text.replace('"a"', '"c"'), text.replace(*of_the_payload)):
+        (await old_bl.put(path, json.loads(changed))).shows(200)
+        held = (await bl.get(path)).json
+        assert {key: held[key] for key in body} == json.loads(changed)
 
 
 async def test_a_report_of_31_names_its_program_on_301(old_bl, c1, old_event):

@@ -223,6 +223,25 @@ async def test_a_ven_that_names_itself_grants_itself_nothing(parties, c1):
     (await old_c1.get(f"/events/{event['id']}")).shows(404)
 
 
+async def test_a_resource_that_comes_back_inside_its_ven_is_not_named_by_that(parties):
+    """A ven's own resource has the name of another's; Business Logic reads the ven whole and writes it back."""
+    old_bl, old_c1, old_c2 = parties["bl"], parties["c1"], parties["c2"]
+    program, name = await old_bl.made("/programs", {"programName": fresh("p")}), fresh("evse")
+    body = {"programID": program["id"], "intervals": [], "targets": named("RESOURCE_NAME", name)}
+    event = await old_bl.made("/events", body)
+    ven = await old_c2.made("/vens", {"venName": fresh("ven"), "resources": [{"resourceName": name}]})
+    whole = (await old_bl.get(f"/vens/{ven['id']}")).shows(200).json
+    (await old_bl.put(f"/vens/{ven['id']}", {**whole, "attributes": [{"type": "x", "values": [1]}]})).shows(200)
+    (await old_c2.get(f"/events/{event['id']}")).shows(404)
+    given = {"venName": fresh("ven"), "resources": [{"resourceName": name}]}
+    mine = await old_c1.made("/vens", {"venName": given["venName"]})
+    (await old_bl.put(f"/vens/{mine['id']}", given)).shows(200)
+    (await old_c1.get(f"/events/{event['id']}")).shows(200)
+    whole = (await old_bl.get(f"/vens/{mine['id']}")).shows(200).json
+    (await old_bl.put(f"/vens/{mine['id']}", whole)).shows(200)
+    (await old_c1.get(f"/events/{event['id']}")).shows(200)
+
+
 @pytest.mark.parametrize(("setting", "value"), [("names_grant", "all"), ("ven_clients", '{"ven-own" = "c1"}')])
 async def test_the_settings_may_trust_the_name_that_a_ven_gave_itself(launch, http, setting, value):
     with launch({f"protocol.{setting}": value}) as server:

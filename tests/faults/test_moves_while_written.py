@@ -5,7 +5,8 @@ import itertools
 
 import aiohttp
 import pytest
-from vtn_process import Party, Vtn, add_client, fresh
+from party301 import V301
+from vtn_process import V310, Party, Vtn, add_client, fresh
 
 ROUNDS = 12
 
@@ -56,7 +57,8 @@ async def test_reports_follow_their_event_whatever_came_first(servers, http):
     assert kept == set(itertools.chain.from_iterable(made)), "none went with a program that its event had left"
 
 
-async def test_resources_follow_their_ven_whatever_came_first(servers, http):
+@pytest.mark.parametrize("base", [V310, V301])
+async def test_resources_follow_their_ven_whatever_came_first(servers, http, base):
     bl = parties(http, servers, "bl")
     name = fresh()
     ven = await next(bl).made("/vens", {"objectType": "BL_VEN_REQUEST", "venName": name, "clientID": "a"})
@@ -66,11 +68,18 @@ async def test_resources_follow_their_ven_whatever_came_first(servers, http):
             body = {"objectType": "BL_VEN_REQUEST", "venName": name, "clientID": "ba"[n % 2]}
             (await next(bl).put(f"/vens/{ven['id']}", body)).shows(200)
 
+    path = f"/vens/{ven['id']}/resources" if base == V301 else "/resources"
+
     async def make():
         made = []
         for _ in range(ROUNDS):
             body = {"objectType": "BL_RESOURCE_REQUEST", "resourceName": fresh(), "venID": ven["id"]}
-            made.append((await next(bl).made("/resources", body))["id"])
+            if base == V301:
+                del body["objectType"]
+            writer = next(bl)
+            writer = writer.at(writer.url.replace(V310, base))
+            made.append((await writer.made(path, body))["id"])
+            (await writer.put(f"{path}/{made[-1]}", body)).shows(200)
         return made
 
     _, *made = await asyncio.gather(move(), *(make() for _ in range(3)))

@@ -1,9 +1,13 @@
 """Settings of the broker that contradict each other are refused in words, before anything starts."""
 
+import random
+
 import pydantic
 import pytest
 
 from vtn.config import Mqtt
+from vtn.errors import CannotStart
+from vtn.notifiers.broker import Broker
 from vtn.notifiers.brokerkeys import payload_bytes
 
 FILES = {"certificate": "server.pem", "private_key": "server.key"}
@@ -44,3 +48,9 @@ def test_settings_that_can_are_taken(settings):
 )
 def test_the_brokers_largest_message_follows_the_largest_body(body, payload):
     assert payload_bytes(body) == payload
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "a" * 70 + ".example"])
+def test_an_address_that_no_broker_can_listen_at_is_said_in_one_sentence(tmp_path, host):
+    with pytest.raises(CannotStart, match=rf"the MQTT address {host}:0 cannot be used"):
+        Broker(Mqtt(host=host, port=0), tmp_path / "broker", random.Random(1), largest_body_bytes=1024)

@@ -58,6 +58,25 @@ async def test_a_host_that_is_away_is_tried_by_one_at_a_time_until_it_is_reached
     assert hosts.away == 0
 
 
+async def test_a_host_that_is_away_to_one_client_is_well_to_another():
+    """A hundred that wait to try it are passed by, and what one client fails at another has not failed at."""
+    hosts = hosts_with(first_s=1e6, longest_s=1e9, calls_per_host=2)
+    assert await hosts.enter("a", 0.0, "theirs")
+    hosts.leave("a", "theirs", reached=False, reason="answered 503")
+    theirs = [asyncio.create_task(hosts.enter("a", LONG_S, "theirs")) for _ in range(100)]
+    await asyncio.sleep(0)
+    for _ in range(5):
+        assert await hosts.enter("a", 0.0, "mine")
+        hosts.leave("a", "mine", reached=True)
+    assert (hosts.of("a").to("mine").failures, hosts.of("a").to("theirs").failures) == (0, 1)
+    for client_id in ("x", "y"):
+        assert await hosts.enter("a", 0.0, client_id)
+    assert not await hosts.enter("a", 0.0, "z"), "calls at once are counted for all together"
+    for task in theirs:
+        task.cancel()
+    assert await asyncio.gather(*theirs, return_exceptions=True)
+
+
 async def test_a_turn_that_is_not_used_says_nothing_and_goes_to_the_next():
     hosts = hosts_with(calls_per_host=1)
     first, second = await entered(hosts, "a", "a")
@@ -110,7 +129,7 @@ async def test_the_pace_of_a_host_follows_no_clock_that_is_set():
     hosts = hosts_with()
     assert await hosts.enter("a", 0.0)
     hosts.leave("a", reached=False, reason="x")
-    assert hosts.of("a").due_s <= time.monotonic() + 0.02
+    assert hosts.of("a").to("").due_s <= time.monotonic() + 0.02
 
 
 async def test_hosts_that_nobody_calls_are_forgotten_when_there_are_too_many(monkeypatch):

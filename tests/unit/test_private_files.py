@@ -9,6 +9,7 @@ import pytest
 from ven_adapters.enrolling.book import Book
 from ven_adapters.transport.private import write_private
 from ven_adapters.ven.store import Store
+from vtn.app import OWN_FILES
 from vtn.auth.keyfiles import held
 from vtn.errors import CannotStart
 from vtn.privatefiles import close, closed_tree, private_database, private_file, private_folder
@@ -62,25 +63,57 @@ def test_a_tree_is_closed_whole_and_links_are_not_followed(tmp_path):
     outside.touch(mode=0o644)
     tree = tmp_path / "var"
     (tree / "broker").mkdir(parents=True, mode=0o755)
-    (tree / "program").touch(mode=0o755)
+    (tree / "vtn.db-wal").touch(mode=0o755)
     (tree / "broker" / "keys").touch(mode=0o644)
-    (tree / "link").symlink_to(outside)
-    closed_tree(tree)
-    assert {name: mode for name, mode in modes(tree).items() if name != "link"} == {
+    (tree / "broker" / "link").symlink_to(outside)
+    closed_tree(tree, OWN_FILES)
+    assert {name: mode for name, mode in modes(tree).items() if name != "broker/link"} == {
         "broker": 0o700,
-        "program": 0o700,
+        "vtn.db-wal": 0o700,
         "broker/keys": 0o600,
     }
     assert stat.S_IMODE(tree.stat().st_mode) == 0o700
     assert stat.S_IMODE(outside.stat().st_mode) == 0o644
 
 
-def test_a_folder_that_all_share_is_refused(tmp_path):
+def test_what_else_lies_in_a_folder_is_left_as_it_is(tmp_path):
+    """A setting may name a home, or a folder of programs, by mistake."""
+    (tmp_path / "keys").mkdir(mode=0o755)
+    for name in ("keys/seal.key", "vtn.db", "program"):
+        (tmp_path / name).touch(mode=0o755)
+    (tmp_path / "project" / "keys").mkdir(parents=True, mode=0o755)
+    tmp_path.chmod(0o755)
+    closed_tree(tmp_path, OWN_FILES)
+    ours = {"keys": 0o700, "keys/seal.key": 0o700, "vtn.db": 0o700}
+    assert modes(tmp_path) == {**ours, "program": 0o755, "project": 0o755, "project/keys": 0o755}
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_a_folder_that_is_a_link_is_closed_where_it_leads(tmp_path):
+    real, link = tmp_path / "disk", tmp_path / "var"
+    real.mkdir(mode=0o755)
+    link.symlink_to(real)
+    closed_tree(link, OWN_FILES)
+    assert modes(tmp_path)["disk"] == 0o700
+
+
+@pytest.mark.parametrize(("mode", "words"), [(0o1777, "that all users share"), (0o777, "others may write in .* x ")])
+def test_a_folder_that_others_may_write_in_is_refused_and_left_as_it_is(tmp_path, mode, words):
     shared = tmp_path / "shared"
     shared.mkdir()
-    shared.chmod(0o1777)
-    with pytest.raises(CannotStart, match="a folder that all users share"):
-        closed_tree(shared)
+    (shared / "x").touch(mode=0o644)
+    shared.chmod(mode)
+    with pytest.raises(CannotStart, match=words):
+        closed_tree(shared, OWN_FILES)
+    assert modes(tmp_path) == {"shared": mode, "shared/x": 0o644}
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path):
+    other = tmp_path / "passwd"
+    other.write_text("root:x:0:0:root:/root:/bin/bash")
+    with pytest.raises(CannotStart, match="passwd is not a database"):
+        private_database(other)
+    assert modes(tmp_path) == {"passwd": 0o644}
 
 
 def test_what_belongs_to_somebody_else_is_named(tmp_path, monkeypatch):

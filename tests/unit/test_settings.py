@@ -52,6 +52,8 @@ def test_the_example_file_names_every_setting():
         ("[server]\nport = 'x'\n", r"vtn\.toml:2: server\.port: .*integer"),
         ("[server\n", r"vtn\.toml: is not TOML"),
         ("[server]\nhost = '0.0.0.0'\n", r"vtn\.toml:1: server: .*certificate"),
+        ("[server]\npublic_url = 'vtn.example.org'\n", r"vtn\.toml:2: server\.public_url: must be an absolute"),
+        ("[storage]\nprune_at = '03:00:00+02:00'\n", r"vtn\.toml:2: storage\.prune_at: is an hour of UTC"),
     ],
 )
 def test_a_broken_file_names_the_line_the_key_and_the_reason(tmp_path, text, says):
@@ -72,3 +74,8 @@ def test_the_environment_outranks_the_file(tmp_path):
 def test_an_unknown_variable_is_refused_by_its_name(tmp_path):
     with pytest.raises(ConfigError, match="EVTN_SERVER__PROT: is not a setting"):
         read(tmp_path, "", EVTN_SERVER__PROT="2")
+
+
+def test_a_variable_inside_of_another_that_is_no_table_is_refused_by_its_name(tmp_path):
+    with pytest.raises(ConfigError, match="EVTN_SERVER__PORT: server is set to a single value already"):
+        read(tmp_path, "", EVTN_SERVER="x", EVTN_SERVER__PORT="2")

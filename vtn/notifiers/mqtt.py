@@ -13,7 +13,7 @@ import math
 import random
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from aiomqtt.exceptions import MqttConnectError
 
 from vtn.errors import CannotStart
 from vtn.notifiers.audience import Audience
+from vtn.notifiers.relay import Taken
 from vtn.rules import topics
 from vtn.scheduling import retry_delay_s
 from vtn.storage.ports import Change, Delivery
@@ -258,7 +259,7 @@ class MqttOutlet:
         self._publisher = publisher
         self._before_publishing = before_publishing
 
-    async def take(self, changes: Sequence[Change]) -> Sequence[Delivery]:
+    async def take(self, changes: Sequence[Change]) -> AsyncIterator[Taken]:
         """Publish the changes, in order; a broker that is away is waited for. Nothing remains owed.
 
         After some failures each change goes alone, to find one that the broker hangs up on, which is then left out.
@@ -278,7 +279,7 @@ class MqttOutlet:
             for _ in batch:
                 waiting.popleft()
             failures = 0
-        return ()
+        yield changes[-1].seq, ()
 
     def stored(self, owed: Sequence[Delivery]) -> None:
         """Nothing is owed."""

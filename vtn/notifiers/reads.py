@@ -128,14 +128,14 @@ class Reads:
     async def _call(self, call: Callback) -> None:
         """Call once, when it is this call's turn at its host in time; what fails is given up."""
         host, failure = host_of(call.url), None
-        if not await self._hosts.enter(host, PATIENCE_S):
+        if not await self._hosts.enter(host, PATIENCE_S, call.client_id):
             return
         reached: bool | None = None
         try:
             failure = await self._sender.in_place(self._sender.send(call))
             reached = None if isinstance(failure, NotCalled) else not isinstance(failure, Unreached)
         finally:
-            self._hosts.leave(host, reached=reached, reason=failure or "")
+            self._hosts.leave(host, call.client_id, reached=reached, reason=failure or "")
         if failure is None:
             self._breaker.taken(call)
         else:

@@ -8,7 +8,7 @@ installation relays: the leader.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from vtn.errors import Unavailable
@@ -20,6 +20,10 @@ SKIPPED_AT_MOST = 10_000
 POLL_S = 1.0
 
 _log = logging.getLogger(__name__)
+
+
+Taken = tuple[int, Sequence[Delivery]]
+"""The number up to which changes were taken, and what remains owed."""
 
 
 class Wake:
@@ -46,8 +50,11 @@ class Outlet(Protocol):
         """The name of the cursor."""
         ...
 
-    async def take(self, changes: Sequence[Change]) -> Sequence[Delivery]:
-        """Bring the changes out, in order, and return what remains owed; it is stored with the cursor."""
+    def take(self, changes: Sequence[Change]) -> AsyncIterator[Taken]:
+        """Bring the changes out, in order: once or in parts, how far it came and what remains owed.
+
+        Each part is stored, with the cursor, before the next is asked for.
+        """
         ...
 
     def stored(self, owed: Sequence[Delivery]) -> None:
@@ -96,9 +103,9 @@ class Relay:
                 return
             if not self._store.may_relay():
                 raise Unavailable("whether this process still leads must be known first")
-            owed = await self._outlet.take(changes)
-            await self._move(changes[-1].seq, owed)
-            self._outlet.stored(owed)
+            async for seq, owed in self._outlet.take(changes):
+                await self._move(seq, owed)
+                self._outlet.stored(owed)
         if self._cursor - self._written >= SKIPPED_AT_MOST:
             await self._move(self._cursor, ())
 

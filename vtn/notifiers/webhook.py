@@ -12,7 +12,7 @@ import dataclasses
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from vtn.bounds import DeliveryBounds
 from vtn.config import Webhooks
@@ -22,6 +22,7 @@ from vtn.notifiers.breaker import BROKEN, Breaker
 from vtn.notifiers.callbacks import Unreached
 from vtn.notifiers.hosts import Hosts
 from vtn.notifiers.lines import OwedLine, OwedLines
+from vtn.notifiers.relay import Taken
 from vtn.notifiers.sending import NotCalled, Sender
 from vtn.rules.entries import host_of
 from vtn.scheduling import left_s, retry_delay_s
@@ -32,6 +33,8 @@ DATABASE_PAUSE_S = 1.0
 REPLAY_POLL_S = 1.0
 SHORTEST_PATIENCE_S = 1.0
 OVERDUE_SLACK_S = 60.0
+OWED_AT_ONCE = 5_000
+"""Deliveries that one transaction writes: half a second, where the database gives it ten."""
 OVERFLOW = "given up for newer ones: more is owed to this subscription than bounds.delivery.owed_per_subscription"
 
 _log = logging.getLogger(__name__)
@@ -49,15 +52,18 @@ class WebhookOutlet:
         self._feed = feed
         self._now_s = now_s
 
-    async def take(self, changes: Sequence[Change]) -> Sequence[Delivery]:
-        """What every subscription is owed for these changes."""
+    async def take(self, changes: Sequence[Change]) -> AsyncIterator[Taken]:
+        """What every subscription is owed for these changes; not more at once than a transaction can well store."""
         await self._audience.current()
         owed: list[Delivery] = []
         for change in changes:
             since_s = self._now_s()
             owed += [dataclasses.replace(one, since_s=since_s) for one in await self._audience.owed(change)]
+            while len(owed) > OWED_AT_ONCE:
+                yield change.seq - 1, owed[:OWED_AT_ONCE]
+                del owed[:OWED_AT_ONCE]
             await asyncio.sleep(0)  # judging thousands of subscriptions must not hold up the API
-        return owed
+        yield changes[-1].seq, owed
 
     def stored(self, owed: Sequence[Delivery]) -> None:
         """Start bringing out what is stored now."""
@@ -189,9 +195,10 @@ class Webhooker:
         if not self._store.may_relay():
             raise Unavailable("whether this process still leads must be known first")
         host, left = self._host(delivery), self._lines.deadline_s(delivery) - line.looked_s
-        if await self._hosts.enter(host, max(left, SHORTEST_PATIENCE_S)):
-            await self._take_turn(line, delivery, host)
-        elif (away := self._hosts.of(host)).failures:
+        client_id = self._audience.owner(delivery.subscription_id)
+        if await self._hosts.enter(host, max(left, SHORTEST_PATIENCE_S), client_id):
+            await self._take_turn(line, delivery, host, client_id)
+        elif (away := self._hosts.of(host).to(client_id)).failures:
             outcome = await self._try(delivery, None)
             if outcome.withdrawn is not None:
                 self._withdraw(line, delivery, outcome.withdrawn)
@@ -200,12 +207,12 @@ class Webhooker:
                 line, delivery, f"{outcome.failure}: {away.reason}", outcome.callback, away.failures
             )
 
-    async def _take_turn(self, line: OwedLine, delivery: Delivery, host: str) -> None:
+    async def _take_turn(self, line: OwedLine, delivery: Delivery, host: str, client_id: str) -> None:
         outcome = TryOutcome()
         try:
             outcome = await self._sender.in_place(self._try(delivery, host))
         finally:
-            self._hosts.leave(host, reached=outcome.reached, reason=outcome.failure or "")
+            self._hosts.leave(host, client_id, reached=outcome.reached, reason=outcome.failure or "")
         if outcome.withdrawn is not None:
             self._withdraw(line, delivery, outcome.withdrawn)
         elif outcome.failure is not None:
@@ -315,7 +322,7 @@ class Webhooker:
         while True:
             await self._some_excess.wait()
             self._some_excess.clear()
-            while excess := list(self._lines.excess):
+            while excess := self._lines.excess[:OWED_AT_ONCE]:
                 try:
                     await self._bury([dataclasses.replace(one, last_error=OVERFLOW) for one in excess])
                 except Unavailable as error:
@@ -357,8 +364,7 @@ class Webhooker:
                 await self._wait_for_database(error)
 
     async def _settle_now(self) -> None:
-        batch = list(self._taken)
-        if batch:
+        while batch := self._taken[:OWED_AT_ONCE]:
             await self._store.settle(batch)
             del self._taken[: len(batch)]
             self._lines.forget(batch)

@@ -5,8 +5,7 @@ them here, so those are written in `service.households`. Nothing here knows of H
 """
 
 import dataclasses
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,10 +30,7 @@ from vtn.service.vens import VENS
 from vtn.service.versions import Versions
 from vtn.storage.ports import Record, ReportQuery
 from vtn.storage.readmodel import Filter
-from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
-
-ID = re.compile(rb'\{"id":"([A-Za-z0-9_-]+)"')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,14 +81,18 @@ def _without_program(content: Json, _draft: Draft) -> Json:
     return {key: value for key, value in content.items() if key != "programID"}
 
 
-def _keeping(unseen: Callable[[Json, Json], Json]) -> Callable[[Json, Draft], Json]:
+def _program_kept(content: Json, draft: Draft) -> Json:
     """A PUT keeps what a 3.0.1 client could not see."""
-    return lambda content, draft: content if draft.held is None else unseen(content, draft.held)
+    return content if draft.held is None else programs.keeping_unseen(content, draft.held)
+
+
+def _event_kept(content: Json, draft: Draft) -> Json:
+    return content if draft.held is None else events.keeping_unseen(content, draft.held, side.read(draft.beside))
 
 
 KINDS: Mapping[ObjectType, Kind] = {
-    ObjectType.PROGRAM: dataclasses.replace(PROGRAMS, prepare=_keeping(programs.keeping_unseen)),
-    ObjectType.EVENT: dataclasses.replace(EVENTS, prepare=_keeping(events.keeping_unseen)),
+    ObjectType.PROGRAM: dataclasses.replace(PROGRAMS, prepare=_program_kept),
+    ObjectType.EVENT: dataclasses.replace(EVENTS, prepare=_event_kept),
     ObjectType.REPORT: dataclasses.replace(REPORTS, check=_on_its_program, prepare=_without_program),
     ObjectType.SUBSCRIPTION: SUBSCRIPTIONS,
     ObjectType.VEN: VENS,
@@ -100,37 +100,40 @@ KINDS: Mapping[ObjectType, Kind] = {
 }
 
 
-def _remembering(kind: Kind, inward: Inward) -> Kind:
-    """The kind for one write, which leaves side data."""
+def _remembering(kind: Kind, inward: Inward, *, inside: bool) -> Kind:
+    """The kind for one write, which leaves side data; `inside` is a resource that is written as a part of its ven."""
     if kind.type is ObjectType.SUBSCRIPTION:
         given = Side(inward.types, V301, inward.http_words)
         return dataclasses.replace(kind, side=lambda draft, held: spoken_by(draft, given, held))
 
     def beside(draft: Draft, held: str | None) -> str | None:
+        """3.0.1 gives an event its timing, and Business Logic there a ven or resource its name.
+
+        A client that writes a ven back with the resources that it has read gives those no name.
+        """
         before = side.read(held)
-        version = V301 if _is_ours(kind.type, draft) else before.version if _stays(kind.type, draft) else None
+        stays = _stays(kind.type, draft)
+        named = draft.principal.is_bl and not (inside and stays)
+        ours = named if kind.type in objects.NAMED_BY_BL else kind.type is ObjectType.EVENT and not stays
+        version = V301 if ours else before.version if stays else None
         given = Side({**before.types, **inward.types}, version)
         return side.write(side.still_applying(given, draft.content))
 
     return dataclasses.replace(kind, side=beside)
 
 
-def _is_ours(kind: ObjectType, draft: Draft) -> bool:
-    """Whether 3.0.1 gives an event its timing, or Business Logic on 3.0.1 a ven or resource its name."""
-    if kind is ObjectType.EVENT:
-        return not _stays(kind, draft)
-    return kind in objects.NAMED_BY_BL and draft.principal.is_bl
-
-
 def _stays(kind: ObjectType, draft: Draft) -> bool:
-    """Whether a write leaves that as it was; timing that comes back as it was shown is the held one's."""
+    """Whether a write leaves timing or name as it was; timing that comes back as it was shown is the held one's."""
     if kind is ObjectType.EVENT:
         return draft.held is not None and all(draft.content.get(key) == draft.held.get(key) for key in events.TIMING)
     return objects.keeps_name(draft)
 
 
-def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults: list[Fault], at: str = "$") -> Judged:
-    """A body of 3.0.1 as it may be stored. Faults are added to `faults`, then what comes back is not to be used."""
+def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults: list[Fault], at: str = "") -> Judged:
+    """A body of 3.0.1 as it may be stored, of a resource perhaps that stands `at` a place inside its ven.
+
+    Faults are added to `faults`, then what comes back is not to be used.
+    """
     content: Json = {}
     found: list[Fault] = []
     inward = Inward(content)
@@ -141,8 +144,8 @@ def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults:
     except Rejected as refused:
         known = {fault.path for fault in found}
         found += [fault for fault in refused.faults if fault.path not in known]
-    faults += [Fault(f"{at}{fault.path.removeprefix('$')}", fault.rule) for fault in found]
-    return Judged(_remembering(KINDS[kind], inward), content)
+    faults += [Fault(f"{at or '$'}{fault.path.removeprefix('$')}", fault.rule) for fault in found]
+    return Judged(_remembering(KINDS[kind], inward, inside=bool(at)), content)
 
 
 def sound(core: Core, kind: ObjectType, principal: Principal, body: Any, _values: int = 0) -> Judged:
@@ -187,12 +190,8 @@ async def delete(face: Face, kind: ObjectType, principal: Principal, object_id: 
 async def read(face: Face, kind: ObjectType, principal: Principal, object_id: str) -> bytes:
     """An object as this client may read it."""
     _expressible(face.core, kind, object_id)
-    if kind is ObjectType.REPORT:
-        record = await objects.find(face.core, KINDS[kind], principal, object_id)
-        face.core.shown(kind, principal, [record.body])
-        return await rendered(face, principal, record)
-    body = await objects.read(face.core, KINDS[kind], principal, object_id)
-    (shown,) = await _shown(face, kind, [body])
+    body, record = await objects.read_version(face.core, KINDS[kind], principal, object_id)
+    (shown,) = await _shown(face, kind, [body], [record])
     return shown
 
 
@@ -204,8 +203,8 @@ async def search(
     admits = _of_type(core, kind, principal, lens, wanted) if wanted and lens.asked else None
     if kind is ObjectType.SUBSCRIPTION:
         admits = _both(_has_program, admits) if admits else _has_program
-    bodies = await objects.found(core, KINDS[kind], principal, lens, dataclasses.replace(narrow, admits=admits))
-    return json_list(await _shown(face, kind, bodies))
+    found = await objects.found(core, KINDS[kind], principal, lens, dataclasses.replace(narrow, admits=admits))
+    return json_list(await _shown(face, kind, *found))
 
 
 async def search_all_reports(face: Face, principal: Principal, query: ReportQuery) -> bytes:
@@ -257,19 +256,13 @@ async def rendered(face: Face, principal: Principal, record: Record, inside: Seq
     return await _housed(face, shown, face.core.model.resources_of(record.id) if inside is None else inside)
 
 
-async def _shown(face: Face, kind: ObjectType, bodies: list[bytes]) -> list[bytes]:
-    """Objects out of the read model, which also holds their side data."""
-    ids = [document.glance(body)["id"] if match is None else match[1].decode() for body, match in _ids(bodies)]
-    shown = await face.versions.of(face.core, kind, bodies, [face.core.model.get(kind, one) for one in ids])
+async def _shown(face: Face, kind: ObjectType, bodies: list[bytes], records: Sequence[Record]) -> list[bytes]:
+    """Objects as a client may read them on 3.1, of these records, in the words of 3.0.1."""
     if kind is not ObjectType.VEN:
-        return shown
-    pairs = zip(ids, shown, strict=True)
-    return [await _housed(face, body, face.core.model.resources_of(ven_id)) for ven_id, body in pairs]
-
-
-def _ids(bodies: list[bytes]) -> Iterator[tuple[bytes, re.Match[bytes] | None]]:
-    """Every stored object begins with its id."""
-    return ((body, ID.match(body)) for body in bodies)
+        return await face.versions.of(face.core, kind, bodies, records)
+    inside = [face.core.model.resources_of(ven.id) for ven in records]
+    shown = await face.versions.of(face.core, kind, bodies, records)
+    return [await _housed(face, *pair) for pair in zip(shown, inside, strict=True)]
 
 
 async def _housed(face: Face, ven: bytes, inside: Sequence[Record]) -> bytes:

@@ -177,26 +177,18 @@ async def resource_of(face: Face, principal: Principal, ven_id: str, resource_id
 async def create_resource(face: Face, principal: Principal, ven_id: str, body: bytes) -> bytes:
     """Store a new resource of a ven and return it."""
     judged = await _homed(face, principal, ven_id, body)
-
-    async def attempt() -> Record:
-        ven = await ven_of(face, principal, ven_id)
-        content = {**judged.content, **_owner(principal, ven.client_id)}
-        return await objects.added(face.core, judged.kind, principal, content, len(body))
-
-    return await compat30.rendered(face, principal, await face.core.judged_anew(attempt))
+    await ven_of(face, principal, ven_id)
+    record = await objects.added(face.core, judged.kind, principal, judged.content, len(body))
+    return await compat30.rendered(face, principal, record)
 
 
 async def replace_resource(face: Face, principal: Principal, ven_id: str, resource_id: str, body: bytes) -> bytes:
     """Replace a resource of a ven and return it."""
     judged = await _homed(face, principal, ven_id, body)
-
-    async def attempt() -> Record:
-        ven = await ven_of(face, principal, ven_id)
-        await resource_of(face, principal, ven_id, resource_id)
-        content = {**judged.content, **_owner(principal, ven.client_id)}
-        return await objects.exchanged(face.core, judged.kind, principal, resource_id, content, len(body))
-
-    return await compat30.rendered(face, principal, await face.core.judged_anew(attempt))
+    await ven_of(face, principal, ven_id)
+    await resource_of(face, principal, ven_id, resource_id)
+    record = await objects.exchanged(face.core, judged.kind, principal, resource_id, judged.content, len(body))
+    return await compat30.rendered(face, principal, record)
 
 
 async def _homed(face: Face, principal: Principal, ven_id: str, body: bytes) -> Judged:

@@ -29,12 +29,13 @@ OWNED = NAMED_BY_BL | {ObjectType.REPORT, ObjectType.SUBSCRIPTION}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Draft:
-    """A write on its way: who writes, what, and what is held already (None on create)."""
+    """A write on its way: who writes, what, and what is held already (None on create), with its side data."""
 
     core: Core
     principal: Principal
     content: Json
     held: Json | None
+    beside: str | None = None
 
 
 async def _nothing(_draft: Draft) -> None:
@@ -202,7 +203,7 @@ def replacement(core: Core, kind: Kind, principal: Principal, object_id: str, co
     def revise(stored: Record) -> Record:
         _own(kind, principal, stored)
         before = document.parse(stored.body)
-        draft = Draft(core, principal, content, before)
+        draft = Draft(core, principal, content, before, stored.side)
         kept = {key: before[key] for key in kind.keep(principal) if key in before}
         fresh = {**kind.prepare(content, draft), **kept}
         owner = _owner(kind, dataclasses.replace(draft, content=fresh))
@@ -250,30 +251,40 @@ def _own(kind: Kind, principal: Principal, stored: Record) -> None:
 
 async def read(core: Core, kind: Kind, principal: Principal, object_id: str) -> bytes:
     """An object as this client may read it."""
+    return (await read_version(core, kind, principal, object_id))[0]
+
+
+async def read_version(core: Core, kind: Kind, principal: Principal, object_id: str) -> tuple[bytes, Record]:
+    """The same, with the record that it is the reading of: by now there may be another."""
     if kind.type is ObjectType.REPORT:
-        body = (await find(core, kind, principal, object_id)).body
+        record = await find(core, kind, principal, object_id)
+        body = record.body
     else:
         sight = core.model.sight(kind.type, object_id, core.viewer(principal))
         if sight is None:
             raise not_found(kind.type)
+        record = sight.record
         (body,) = await _made(core, [sight])
     core.shown(kind.type, principal, [body])
     (shown,) = await _shown(core, kind, principal, [body])
-    return shown
+    return shown, record
 
 
 async def search(core: Core, kind: Kind, principal: Principal, lens: Lens, narrow: Filter) -> bytes:
     """A page of objects as a JSON list."""
-    return json_list(await found(core, kind, principal, lens, narrow))
+    return json_list((await found(core, kind, principal, lens, narrow))[0])
 
 
-async def found(core: Core, kind: Kind, principal: Principal, lens: Lens, narrow: Filter) -> list[bytes]:
-    """A page of objects, each as this client may read it."""
+async def found(
+    core: Core, kind: Kind, principal: Principal, lens: Lens, narrow: Filter
+) -> tuple[list[bytes], list[Record]]:
+    """A page of objects, each as this client may read it, and the records that they are the readings of."""
     if narrow.active_at is not None:
         await _judge_endings(core)
-    bodies = await _made(core, core.model.sights(kind.type, core.viewer(principal), lens, narrow))
+    sights = core.model.sights(kind.type, core.viewer(principal), lens, narrow)
+    bodies = await _made(core, sights)
     core.shown(kind.type, principal, bodies)
-    return await _shown(core, kind, principal, bodies)
+    return await _shown(core, kind, principal, bodies), [sight.record for sight in sights]
 
 
 async def _made(core: Core, sights: list[ObjectView]) -> list[bytes]:

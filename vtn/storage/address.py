@@ -14,6 +14,7 @@ from vtn.storage.sqlite import Sqlite
 
 SQLITE = ("sqlite", "sqlite+aiosqlite")
 POSTGRES = ("postgresql", "postgres", "postgresql+asyncpg")
+OPTIONS = ("host", "port", "user", "password", "database", "passfile", "sslmode", "ssl", "target_session_attrs")
 
 
 async def open_database(url: str, timeout_s: float) -> tuple[Database, str]:
@@ -29,6 +30,9 @@ async def open_database(url: str, timeout_s: float) -> tuple[Database, str]:
         shown = address.set(drivername="postgresql").render_as_string(hide_password=True)
     try:
         await database.migrate()
+    except CannotStart:
+        await database.close()
+        raise
     except (CommandError, *OUT_OF_REACH) as error:
         await database.close()
         raise CannotStart(_sentence(shown, error)) from error
@@ -52,7 +56,10 @@ def _path(address: URL) -> Path:
 
 
 def _asyncpg(address: URL) -> URL:
-    """The URL in asyncpg's words: libpq's `sslmode` is its `ssl`."""
+    """The URL in asyncpg's words: libpq's `sslmode` is its `ssl`. CannotStart names an option that it does not know."""
+    for name in address.query:
+        if name not in OPTIONS:
+            raise CannotStart(f"the database URL has the option {name}; known are {', '.join(OPTIONS)}")
     query = {("ssl" if name == "sslmode" else name): value for name, value in address.query.items()}
     return address.set(drivername="postgresql+asyncpg", query=query)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
-from vtn.storage import usage
+from vtn.storage import inserts, usage
 from vtn.storage.ports import Record
 from vtn.storage.records import ARCHIVE_PACKED_FROM_BYTES, ARCHIVED, kept, pack, record_of, row_of, selected
 from vtn.storage.tables import ARCHIVE
@@ -63,6 +63,7 @@ def _oldest(connection: Connection, mine: ColumnElement[bool]) -> Sequence[tuple
 
 def prune(connection: Connection, before: str, bounds: Limits) -> int:
     """Drop the next part of what was archived before an instant; how many reports went."""
+    connection.execute(inserts.LOCK)
     columns = (ARCHIVE.c.id, ARCHIVE.c.client_id, ARCHIVE.c.size)
     old = select(*columns).where(ARCHIVE.c.archived < before).order_by(ARCHIVE.c.archived).limit(SLICE)
     found = connection.execute(old).all()

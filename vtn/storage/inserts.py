@@ -8,7 +8,7 @@ caller's transaction.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from vtn.storage.database import Creation
 from vtn.storage.records import COLUMNS, FIELDS, LOGGED, Values, kept
@@ -16,6 +16,8 @@ from vtn.storage.tables import HEAD, OBJECTS
 from vtn.storage.usage import COLUMNS as COUNTED
 from vtn.wire.enumerations import ObjectType, Operation
 
+LOCK = select(HEAD.c.seq).with_for_update()
+"""Who changes objects, counters or the archive goes first to this row, so that no two wait for each other."""
 TAKE = update(HEAD).values(seq=HEAD.c.seq + bindparam("count")).returning(HEAD.c.seq)
 
 

@@ -20,14 +20,12 @@ from vtn.storage.conflicts import TIES, conflict, tied
 from vtn.storage.database import OUT_OF_REACH, REFUSED, Creation
 from vtn.storage.ports import All, Change, Command, Create, Delete, Record, Replace, Touch
 from vtn.storage.records import COLUMNS, LOGGED, Values, kept, log_row, missing, record_of, row_of, selected
-from vtn.storage.tables import HEAD, LOG, OBJECTS
+from vtn.storage.tables import LOG, OBJECTS
 from vtn.storage.usage import Limits
 from vtn.wire.enumerations import ObjectType, Operation
 
 Outcome = tuple[Change, ...] | Exception
 Kind = ObjectType
-
-LOCK = select(HEAD.c.seq).with_for_update()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ def numbered(jobs: Sequence[Job], first: int) -> list[Outcome]:
 
 def apply(connection: Connection, jobs: Sequence[Job], *, careful: bool) -> list[Outcome]:
     """Do the jobs in order, inside the transaction of `connection`; one outcome for each."""
-    connection.execute(LOCK)
+    connection.execute(inserts.LOCK)
     outcomes: list[Outcome] = []
     for kind, group in groupby(jobs, created_kind):
         run = list(group)

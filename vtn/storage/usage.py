@@ -175,7 +175,8 @@ class FullAccounts:
     """Clients that were refused lately: asked again, they are refused without a transaction.
 
     A client that keeps writing at its bound would otherwise make every batch of others' writes be done twice. What a
-    client deletes or replaces is seen in the log before its next request; what is missed is forgotten in seconds.
+    client deletes or replaces is seen in the log before its next request; what is missed is forgotten in seconds. Each
+    refusal is an error of its own: one that is raised again and again would hold every request that it ended.
     """
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -191,7 +192,7 @@ class FullAccounts:
         same = refused.kind is record.kind and len(refused.body) <= len(record.body)
         if same and record.kind is ObjectType.SUBSCRIPTION:
             same = _entries(refused) <= _entries(record)
-        return error if same and self._now_s() - at_s < REMEMBERED_S else None
+        return OverQuota(*error.args) if same and self._now_s() - at_s < REMEMBERED_S else None
 
     def note(self, record: Record, error: OverQuota) -> None:
         """A new record was refused."""

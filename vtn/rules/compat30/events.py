@@ -10,7 +10,7 @@ from typing import Any
 
 from vtn.errors import Fault
 from vtn.rules.compat30 import periods, targets
-from vtn.rules.compat30.side import V301, Side, Types
+from vtn.rules.compat30.side import NOTHING, V301, Side, Types
 from vtn.rules.compat30.unrolling import Unrolled, unrolled
 from vtn.wire import document
 from vtn.wire.interval import BEGINNING, parse_duration, parse_start
@@ -66,10 +66,13 @@ def _shown_request(request: Mapping[str, Any], types: Types) -> Json:
 # --- writing back what was read ------------------------------------------------------------------------------------
 
 
-def keeping_unseen(content: Mapping[str, Any], held: Mapping[str, Any]) -> Json:
-    """An event that a 3.0.1 client replaces, with what it could not see of the held one. Both are 3.1 events."""
+def keeping_unseen(content: Mapping[str, Any], held: Mapping[str, Any], side: Side = NOTHING) -> Json:
+    """An event that a 3.0.1 client replaces, with what it could not see of the held one. Both are 3.1 events.
+
+    `side` is that of the held one: of timing that 3.0.1 wrote there was nothing that it could not see.
+    """
     fresh = dict(content)
-    if _as_shown(content, held):
+    if side.version != V301 and _as_shown(content, held):
         fresh = {key: value for key, value in content.items() if key not in TIMING}
         fresh |= {key: held[key] for key in TIMING if key in held}
     if content.get("reportDescriptors") and held.get("reportDescriptors"):
@@ -119,10 +122,17 @@ def _same_numbers(given: Sequence[Json], written: Unrolled) -> Sequence[Json | N
 
 
 def _meaning(interval: Json | None) -> Any:
+    """What an interval says, private extensions included; numbers by their value, because clients respell them."""
     if interval is None:
         return None
-    payloads = [(payload["type"], payload["values"]) for payload in interval["payloads"]]
-    return interval["id"], _period(interval.get("intervalPeriod")), payloads
+    payloads = [_said(payload) for payload in interval["payloads"]]
+    rest = _said({**interval, "intervalPeriod": None, "payloads": None})
+    return rest, _period(interval.get("intervalPeriod")), payloads
+
+
+def _said(part: Json) -> Json:
+    """A part without its nulls, which say nothing."""
+    return {key: value for key, value in part.items() if value is not None}
 
 
 def _period(period: Mapping[str, Any] | None) -> Any:
@@ -132,4 +142,5 @@ def _period(period: Mapping[str, Any] | None) -> Any:
     length = parse_duration(period.get("duration") or periods.OPEN_END)
     chance = parse_duration(period.get("randomizeStart") or periods.OPEN_END)
     start = period.get("start")
-    return start and parse_start(start), None if length.infinite or not length else length, chance
+    rest = _said({**period, **dict.fromkeys(("start", "duration", "randomizeStart"))})
+    return start and parse_start(start), None if length.infinite or not length else length, chance, rest

@@ -5,6 +5,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
+from vtn.wire import document
+
 revision = "0004"
 down_revision = "0003"
 
@@ -65,7 +67,7 @@ def _tie_reports() -> None:
 
 
 def _tie_resources() -> None:
-    """A resource's owner is its ven's; those that were left behind follow, in their JSON too."""
+    """A resource's owner is its ven's; those that were left behind follow, in their JSON too, digit for digit."""
     op.create_index("vens_of_client", "vens", ["id", "client_id"], unique=True)
     connection = op.get_bind()
     strays = connection.execute(
@@ -76,10 +78,9 @@ def _tie_resources() -> None:
         """)
     ).all()
     for object_id, body, owner in strays:
-        content = {**json.loads(body), "clientID": owner}
+        content = {**document.parse(body.encode()), "clientID": owner}
         told = {name: value for name, value in content.items() if name != "clientID" or value is not None}
-        mended = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-        values = {"body": mended, "owner": owner, "id": object_id}
+        values = {"body": document.render(told).decode(), "owner": owner, "id": object_id}
         connection.execute(sa.text("UPDATE resources SET body = :body, client_id = :owner WHERE id = :id"), values)
     with op.batch_alter_table("resources") as batch:
         batch.create_foreign_key(
