@@ -159,7 +159,7 @@ class Garage:
         return (*left, *out)
 
     def _opted_out_since(self, mine: Mapping[str, Enrolment]) -> tuple[str, ...]:
-        """Cars that are opted out by their new enrolment and were not by the one before: that is a driver's last word."""
+        """Cars that are opted out by their new enrolment and were not by the one before: a driver's last word."""
         before = self.fleet.enrolments
         return tuple(ref for ref, one in mine.items() if one.opted_out and ref in before and not before[ref].opted_out)
 
@@ -474,7 +474,9 @@ class Garage:
                 continue
             self._decided[key] = at
             if (row := self._choices.get(key)) is not None:
-                self._choices[key] = ChoiceRow(vehicle_ref=row.vehicle_ref, choice=row.choice, at=print_at(at), until=row.until)
+                self._choices[key] = ChoiceRow(
+                    vehicle_ref=row.vehicle_ref, choice=row.choice, at=print_at(at), until=row.until
+                )
                 yield self._choices[key]
 
     def _ended(self, ref: str, at: datetime, now: datetime) -> list[DriverChoice]:
