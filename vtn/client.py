@@ -25,7 +25,7 @@ REMEMBERED_PAGES, REMEMBERED_BYTES = 256, 64 * 1_048_576
 RENEW_BEFORE_S = 30.0
 TIMEOUT = aiohttp.ClientTimeout(total=30.0, connect=5.0)
 MOST_BYTES = 64 * 1_048_576
-MOST_FOUND = 1_000_000
+MOST_FOUND, MOST_FOUND_BYTES = 1_000_000, 512 * 1_048_576
 USUAL_LIFETIME_S = 60.0
 LONGEST_LIFETIME_S = 31_536_000.0
 TOKEN = re.compile(r"[!-~]{1,16384}")
@@ -54,6 +54,10 @@ class VtnRefused(Exception):
         super().__init__(f"{status}: {problem.get('detail') or problem.get('title') or problem}")
         self.status = status
         self.problem = problem
+
+
+class VtnUnusable(VtnRefused):
+    """The VTN answered, and well by its status, with what no VTN may answer; a write may have taken effect."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -125,7 +129,7 @@ class Client:
     async def search(self, kind: ObjectType, **query: str | int | bool | Sequence[str]) -> list[Json]:
         """All objects of a kind that match, page by page; each has an `id` that is text, whatever else it holds."""
         found: dict[str, Json] = {}
-        skip = 0
+        skip, held_bytes = 0, 0
         while True:
             page = await self.get(f"/{COLLECTIONS[kind]}", {**query, "skip": skip, "limit": PAGE})
             if not isinstance(page, list) or not all(_has_id(one) for one in page):
@@ -133,10 +137,11 @@ class Client:
             fresh = {one["id"]: one for one in page if one["id"] not in found}
             found |= fresh
             skip += len(page)
+            held_bytes += document.footprint(list(fresh.values()))
             if len(page) < PAGE or not fresh:  # a server that does not page answers the same for ever
                 return list(found.values())
-            if len(found) > MOST_FOUND:
-                raise _unusable(f"a list of more than {MOST_FOUND} objects")
+            if len(found) > MOST_FOUND or held_bytes > MOST_FOUND_BYTES:
+                raise _unusable(f"a list of more than {MOST_FOUND} objects or {MOST_FOUND_BYTES} bytes")
 
     async def read(self, kind: ObjectType, object_id: str) -> Json:
         """One object; VtnRefused(404) when there is none for this client."""
@@ -242,9 +247,9 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
-def _unusable(what: str) -> VtnRefused:
+def _unusable(what: str) -> VtnUnusable:
     """What to raise for an answer that no VTN may give: the gateway's status, for it is not our request's fault."""
-    return VtnRefused(HTTPStatus.BAD_GATEWAY, {"title": f"the VTN answered with {what}"})
+    return VtnUnusable(HTTPStatus.BAD_GATEWAY, {"title": f"the VTN answered with {what}"})
 
 
 def _object(answer: Any) -> Json:

@@ -10,9 +10,10 @@ from aiohttp import web
 
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import Capability
-from ven_adapters.ven.agent import Agent, Doors
+from ven_adapters.ven.agent import REPORT_CHECK_S, Agent, Doors
 from ven_adapters.ven.store import Store
-from vtn.client import Client
+from vtn import client as client_of_vtn
+from vtn.client import Client, VtnUnreachable, VtnUnusable
 from vtn.clock import RealClock
 from vtn.wire.enumerations import ObjectType
 
@@ -66,6 +67,7 @@ class HostileVtn:
 
     def __init__(self) -> None:
         self.instead: dict[tuple[str, str], object] = {}
+        self.statuses: dict[tuple[str, str], int] = {}
         self.asked: dict[tuple[str, str], int] = {}
         self.events = [EVENT]
         self.url = ""
@@ -97,7 +99,7 @@ class HostileVtn:
         if told is None and key not in self.instead:
             return web.json_response({"status": 404}, status=404)
         body = told if isinstance(told, bytes) else json.dumps(told).encode()
-        return web.Response(body=body, content_type="application/json")
+        return web.Response(body=body, status=self.statuses.get(key, 200), content_type="application/json")
 
 
 class NoCars:
@@ -238,6 +240,56 @@ async def test_an_adapter_that_was_killed_takes_its_subscription_over_and_leaves
     assert hostile.asked.get(("DELETE", "/subscriptions/s1")) == 1  # when it went
 
 
+ODD = {**EVENT, "intervals": [{"id": 0, "payloads": [{"type": "PRICE", "values": ["x"]}]}]}
+TOLD = ("POST", "/reports")
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_sender_is_told_once_though_the_vtn_was_busy_and_we_are_started_anew(hostile, tmp_path, status):
+    hostile.events, hostile.statuses[TOLD] = [ODD], status
+    async with adapter(hostile, tmp_path, "timer") as (made, task):
+        await until(lambda: hostile.asked.get(TOLD, 0) >= 2, task)
+        del hostile.statuses[TOLD]
+        await until(lambda: made.account.reports_sent, task)
+        told = hostile.asked[TOLD]
+    async with adapter(hostile, tmp_path, "timer") as (made, task):
+        await until(lambda: made.mirror.polled and made.faults.reports(), task)
+        await asyncio.sleep(2 * REPORT_CHECK_S)
+        assert hostile.asked[TOLD] == told
+
+
+async def test_a_report_whose_answer_makes_no_sense_is_not_sent_again(hostile, tmp_path):
+    hostile.events, hostile.instead[TOLD] = [ODD], {}
+    async with adapter(hostile, tmp_path, "timer") as (made, task):
+        await until(lambda: hostile.asked.get(TOLD), task)
+        await asyncio.sleep(3 * REPORT_CHECK_S)
+        assert (hostile.asked[TOLD], made.account.reports_sent) == (1, 1)
+
+
+async def test_a_report_that_was_posted_is_remembered_though_the_vtn_went_away_before_the_next(hostile, tmp_path):
+    hostile.events = [ODD, {**ODD, "id": "e2"}]
+    first = asyncio.Event()
+    create = Client.create
+
+    async def once(self, kind, content):
+        if kind is ObjectType.REPORT and first.is_set():
+            raise VtnUnreachable("gone")
+        made = await create(self, kind, content)
+        if kind is ObjectType.REPORT:
+            first.set()
+        return made
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Client, "create", once)
+        async with adapter(hostile, tmp_path, "timer") as (made, task):
+            await until(first.is_set, task)
+            await until(lambda: made.account.reports_sent, task)
+    async with adapter(hostile, tmp_path, "timer") as (made, task):
+        await until(lambda: made.account.reports_sent, task)
+        await asyncio.sleep(2 * REPORT_CHECK_S)
+        assert hostile.asked[TOLD] == 2
+
+
 async def test_a_limit_outlives_a_restart_and_a_version_that_cannot_be_read(hostile, tmp_path):
     payloads = [{"type": "IMPORT_CAPACITY_LIMIT", "values": [5]}, {"type": "SIMPLE", "values": [3]}]
     limit = {**EVENT, "intervals": [{"id": 0, "payloads": payloads}, {"id": 1, "payloads": payloads[1:]}]}
@@ -267,3 +319,17 @@ async def test_a_server_that_does_not_page_is_read_once(hostile):
     async with Client(hostile.url, "c", "s") as client:
         assert await client.search(ObjectType.PROGRAM) == many
     assert hostile.asked["GET", "/programs"] == 2
+
+
+async def test_a_list_that_takes_too_much_room_is_refused_before_it_is_whole(hostile, monkeypatch):
+    monkeypatch.setattr(client_of_vtn, "MOST_FOUND_BYTES", 200_000)
+
+    def endless(method, path):
+        fresh = [{**PROGRAM, "id": f"p{time.monotonic_ns()}-{number}", "x": "x" * 1_000} for number in range(50)]
+        return fresh if path == "/programs" else HostileVtn.good(hostile, method, path)
+
+    monkeypatch.setattr(hostile, "good", endless)
+    async with Client(hostile.url, "c", "s") as client:
+        with pytest.raises(VtnUnusable, match="bytes"):
+            await client.search(ObjectType.PROGRAM)
+    assert hostile.asked["GET", "/programs"] <= 4

@@ -192,6 +192,26 @@ async def test_a_der_alarm_stops_a_discharge_and_forbids_another(rig):
     assert (await refused(rig.submit(rig.discharge()))).code is ErrorCode.NOT_PERMITTED
 
 
+async def test_a_der_alarm_stops_a_discharge_though_the_disk_is_full(tmp_path, monkeypatch):
+    async with plugged_in({"state": str(tmp_path)}) as rig:
+        directive = rig.discharge()
+        await rig.submit(directive)
+        await rig.reaches(directive, S.IN_FORCE)
+
+        def full(_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+        await rig.peer.do("alarm")
+        status = await rig.reaches(directive, S.FAILED)
+        await rig.measures(lambda power_w: power_w >= 0, since=rig.clock.now())
+        assert status.error is ErrorCode.NOT_PERMITTED
+        assert (await rig.backend.snapshot(CAR)).der_alarm.value is Known.YES
+        with pytest.raises((BackendError, OSError)):
+            await rig.submit(rig.directive(power_w=2_000))
+        monkeypatch.undo()
+
+
 async def test_a_stop_that_the_station_did_not_hear_is_said_again(rig):
     directive = rig.discharge()
     await rig.submit(directive)

@@ -78,7 +78,7 @@ def test_an_alarm_stands_until_the_event_is_changed_or_gone():
     assert faults.plain()["alarms"] == [f"event e1 is not understood: {LIMIT}"]
     faults.judge([findings(version="e1@2")])
     assert (faults.alarms, faults.reports()) == ([], [])
-    assert faults.plain() == {"alarms": [], "told_of_events": {"not_understood_binding": 1}}
+    assert faults.plain() == {"alarms": [], "alarms_in_all": 0, "told_of_events": {"not_understood_binding": 1}}
 
 
 def test_what_does_not_bind_is_told_without_an_alarm_or_a_report(caplog):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ven_adapters.contract import Known, Validity
-from ven_adapters.transport.ocpp21 import frames
+from ven_adapters.transport.ocpp21 import frames, transactions
 from ven_adapters.transport.ocpp21.alarms import Alarms
 from ven_adapters.transport.ocpp21.charging import stamp
 from ven_adapters.transport.ocpp21.desk import Desk
@@ -144,7 +144,18 @@ def test_a_place_that_cannot_be_written_down_is_not_taken(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "torn", [b'["CP-1", "tx-2', b"\xff\xfe", b"[]", b'["CP-1", "tx-2", "x", 0, false]', b'{"a": 1}']
+    "torn",
+    [
+        b'["CP-1", "tx-2',
+        b"\xff\xfe",
+        b"[]",
+        b'["CP-1", "tx-2", "x", 0, false]',
+        b'["CP-1", "tx-2", 1e999, 0, false]',
+        b'[["CP-1"], "tx-2", 1, 0, false]',
+        b'{"a": 1}',
+        b"[" * 100_000,
+    ],
+    ids=lambda torn: repr(torn[:20]),
 )
 def test_a_torn_line_takes_no_other_with_it(tmp_path, torn):
     started(Counter(tmp_path))
@@ -154,6 +165,18 @@ def test_a_torn_line_takes_no_other_with_it(tmp_path, torn):
     started(second, "tx-3")
     third = Counter(tmp_path)
     assert {name for name in ("tx-1", "tx-2", "tx-3") if third.log.find("CP-1", name)} == {"tx-1", "tx-3"}
+
+
+def test_a_file_that_cannot_be_shortened_goes_on_being_written(tmp_path, monkeypatch, caplog):
+    log = opened(tmp_path / "log", "CP-1")
+    monkeypatch.setattr(transactions, "LINES", 2)
+    monkeypatch.setattr(transactions, "write_private", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    for number in range(9):
+        log.note("CP-1", f"tx-{number}", TransactionRecord(1, 0))
+    assert "could not be shortened" in caplog.text
+    monkeypatch.undo()
+    after = opened(tmp_path / "log", "CP-1")
+    assert all(after.find("CP-1", f"tx-{number}") for number in range(9))
 
 
 def test_what_is_remembered_of_a_station_is_bounded(tmp_path):

@@ -16,7 +16,7 @@ from ven_adapters.contract import Capability, DischargeControl
 from ven_adapters.ven.event_faults import EventFaults
 from ven_adapters.ven.garage import Garage
 from ven_adapters.ven.meanings import Dimension
-from ven_adapters.ven.mirror import Mirror
+from ven_adapters.ven.mirror import LONGEST_VERSION, Mirror
 from ven_adapters.ven.participation import Participation, garage_of
 from ven_adapters.ven.programs import ProgramNames, ProgramSelection
 from ven_adapters.ven.steering import Steering
@@ -387,3 +387,15 @@ async def test_what_a_car_drew_in_a_zone_that_it_left_is_not_told_of_its_new_zon
     garage.enrol([enrolment(ref, zone="elsewhere", programs=("A",)) for ref in ("one", "two")], at(1801))
     (zone,) = garage.zones
     assert garage.meter.energy(zone, T0.timestamp(), at(1800).timestamp()).imported_kwh == 0
+
+
+async def test_what_a_vtn_said_of_events_that_are_gone_is_forgotten_whether_it_could_be_read_or_not():
+    vtn = Listing([program("A")])
+    vtn.read = _gone
+    part = await taking_part(cars({"one": ()}), vtn)
+    for number in range(4):
+        good = asks("A", "SIMPLE", 1, event_id=f"good-{number}")
+        vtn.events = [good, good | {"id": f"bad-{number}", "intervals": "none", "modificationDateTime": "x" * 10_000}]
+        await poll(part, number)
+        assert set(part.mirror._raw) == {f"good-{number}", f"bad-{number}"} == set(part.mirror.known)
+        assert len(part.mirror.unreadable[f"bad-{number}"].version) <= LONGEST_VERSION

@@ -155,3 +155,33 @@ async def test_an_answer_to_a_command_in_another_shape_says_nothing_of_the_car()
     with pytest.raises(BackendError, match=ErrorCode.OUTCOME_UNKNOWN):
         await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
     await kept.close()
+
+
+def full(_):
+    raise OSError(28, "No space left on device")
+
+
+async def test_a_car_is_given_back_at_the_end_though_the_disk_is_full(tmp_path, monkeypatch, caplog):
+    cars = Cars()
+    kept = KeptBackend(cars, Running(), Journal(tmp_path / "windows.jsonl", Window))
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    monkeypatch.setattr("os.fsync", full)
+    async with asyncio.timeout(20):
+        await anext(event async for event in kept.events() if event.statuses[0].state in FINAL_STATES)
+    assert cars.told == [(Rung.PAUSE, None), (Rung.RESUME, None)]
+    assert sum("cannot be written down" in record.getMessage() for record in caplog.records) == 1
+    monkeypatch.undo()
+    await kept.close()
+
+
+async def test_no_car_is_told_what_cannot_be_written_down(tmp_path, monkeypatch):
+    cars = Cars()
+    kept = KeptBackend(cars, Standing(), Journal(tmp_path / "windows.jsonl", Window))
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        await kept.submit(order("d-2", DirectiveKind.CAP, 4_000), CAPABILITY, found())
+    assert cars.told == [(Rung.PAUSE, None)]
+    monkeypatch.undo()
+    assert (await kept.cancel("car-1", "d-1")).state is DirectiveState.CANCELLED
+    await kept.close()

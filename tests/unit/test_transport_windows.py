@@ -19,6 +19,7 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
+from ven_adapters.transport import journal
 from ven_adapters.transport import book as books
 from ven_adapters.transport import journal
 from ven_adapters.transport.book import Book
@@ -166,6 +167,19 @@ def test_what_was_written_down_is_there_after_a_crash(reopened):
     assert again.window("d").before.limit_current_a.value == 32.0
     assert again.holding("v") == again.window("d")
     assert again.seen(directive()) == again.window("d")
+
+
+def test_a_journal_that_cannot_be_shortened_goes_on_being_written(reopened, monkeypatch, caplog):
+    book, _ = reopened()
+    monkeypatch.setattr(journal, "LINES", 0)
+    monkeypatch.setattr(journal, "write_private", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    book.keep(window())
+    book._journal.shorten([])
+    kept = book.keep(window(sends=3))
+    assert "could not be shortened" in caplog.text
+    monkeypatch.undo()
+    again, _ = reopened()
+    assert again.window("d").sends == kept.sends
 
 
 def test_half_a_last_line_is_dropped(reopened, tmp_path):

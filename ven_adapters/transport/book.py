@@ -1,4 +1,4 @@
-"""The windows of one vendor's cars in memory: every change is on disk before anybody hears of it."""
+"""The windows of one vendor's cars in memory: what is to be sent is on disk before, whatever becomes of it soon after."""
 
 import asyncio
 import collections
@@ -77,10 +77,18 @@ class Book:
         """From now on this window is the car's."""
         self._held[window.directive.vehicle_ref] = window.directive.directive_id
 
-    def keep(self, window: Window) -> Window:
-        """Write a window down."""
-        name = window.directive.directive_id
+    def begin(self, window: Window) -> Window:
+        """Write a window down before its car is told; OSError when that is not possible, and then nobody may be told."""
         self._journal.note(window)
+        return self._hold_in_memory(window)
+
+    def keep(self, window: Window) -> Window:
+        """Write down what became of a window."""
+        self._journal.follow(window)
+        return self._hold_in_memory(window)
+
+    def _hold_in_memory(self, window: Window) -> Window:
+        name = window.directive.directive_id
         self._windows[name] = window
         self._keys[window.directive.key] = name
         return window

@@ -4,6 +4,7 @@ A half-written last line, as a crash leaves it, is dropped. The file holds pseud
 places; it is private all the same. Without a path nothing is kept, which is for tests and try-outs.
 """
 
+import logging
 import os
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -33,6 +34,8 @@ K = TypeVar("K", bound=Kept)
 LINES = 50_000
 KEPT = timedelta(days=1)
 
+_log = logging.getLogger(__name__)
+
 
 class Journal(Generic[K]):
     """An append-only file of windows of one kind, rewritten short when it is opened and when it has grown long."""
@@ -41,6 +44,7 @@ class Journal(Generic[K]):
         self._path, self._kind = path, kind
         self._file: IO[bytes] | None = None
         self._lines = 0
+        self._behind = False
 
     def open(self, now: datetime) -> dict[str, K]:
         """Every window that is not final or was lately, by directive; the file is left holding just these."""
@@ -55,17 +59,39 @@ class Journal(Generic[K]):
         return kept
 
     def shorten(self, windows: Iterable[K]) -> None:
-        """Rewrite the file with these windows when it has grown long."""
-        if self._lines > LINES:
+        """Rewrite the file with these windows when it has grown long; without room for a second one, it grows on."""
+        if self._lines <= LINES:
+            return
+        try:
             self._rewrite(windows)
+        except OSError as error:
+            self._lines = 0
+            _log.warning("the file of windows could not be shortened: %s", error.strerror)
 
     def note(self, window: K) -> None:
-        """Write one change down; it is on disk when this returns."""
+        """Write one change down before something is sent; it is on disk when this returns. OSError when it cannot be."""
         self._append(dumps(window))
+
+    def follow(self, window: K) -> None:
+        """Write down what became of a window. A full disk keeps nobody from giving a car back: then the file is behind.
+
+        Whoever starts anew with such a file asks what became of the window, or gives the car back once more.
+        """
+        self._try(dumps(window))
 
     def forget(self, directive_id: str) -> None:
         """A window that came to nothing: its call was refused and cannot have happened."""
-        self._append(dumps({"forget": directive_id}))
+        self._try(dumps({"forget": directive_id}))
+
+    def _try(self, line: bytes) -> None:
+        try:
+            self._append(line)
+        except OSError as error:
+            if not self._behind:
+                _log.warning("what becomes of windows cannot be written down: %s", error.strerror)
+            self._behind = True
+        else:
+            self._behind = False
 
     def close(self) -> None:
         """Let go of the file."""
@@ -76,10 +102,11 @@ class Journal(Generic[K]):
     def _rewrite(self, windows: Iterable[K]) -> None:
         if self._path is None:
             return
-        self.close()
         lines = [dumps(window) + b"\n" for window in windows]
         write_private(self._path, b"".join(lines))
-        self._file, self._lines = self._path.open("ab"), 0
+        before, self._file, self._lines = self._file, self._path.open("ab"), 0
+        if before is not None:
+            before.close()
 
     def _append(self, line: bytes) -> None:
         if self._file is not None:

@@ -156,7 +156,7 @@ class KeptBackend:
         async with self._keeping.lock(window.directive.vehicle_ref):
             if self._book.seen(window.directive) is not None:  # the same, taken while this one waited
                 return
-            self._book.keep(window)
+            self._book.begin(window)
             if window.directive.start <= self._clock.now():
                 await self._keeping.send_first(window, snapshot)
 

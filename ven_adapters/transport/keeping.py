@@ -243,7 +243,7 @@ class Keeping:
     async def _send(self, window: Window, older: Window | None) -> None:
         """Written down, then sent; nothing is sent when the car already stands so, or was never touched."""
         sent = dataclasses.replace(window, sent_at=self._clock.now(), sends=window.sends + 1, error=None, detail=None)
-        self._book.keep(sent)
+        self._book.begin(sent)
         action = await self._tell_all(sent, steps(window, older))
         late = self._clock.now() > window.directive.not_after  # an answer may take minutes, and so does the car
         ending, detail = (DirectiveState.EXPIRED, TOO_LATE) if late else (sent.ending, sent.detail)

@@ -7,6 +7,7 @@ seen to. `summary.json` has the totals.
 
 import collections
 import dataclasses
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,9 @@ from ven_adapters.ven.wake import Heard
 from vtn.privatefiles import private_folder
 
 MOST_SEND_TIMES = 5_000
+MOST_EVENTS, MOST_UNKNOWN = 20_000, 100_000
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(slots=True)
@@ -47,7 +51,8 @@ class Account:
     def __init__(self, folder: Path, achieved: Achieved) -> None:
         private_folder(folder)
         self._summary = folder / "summary.json"
-        self._lines = (folder / "progress.jsonl").open("ab")
+        self._lines = (folder / "progress.jsonl").open("ab", buffering=0)
+        self._failing = False
         self._achieved = achieved
         self.events: dict[str, EventAccount] = {}
         self.unknown: collections.Counter[str] = collections.Counter()
@@ -65,6 +70,8 @@ class Account:
         known = self.events.get(event_id)
         if known is None:
             self.events[event_id] = EventAccount(revision, real_s)
+            if len(self.events) > MOST_EVENTS:
+                del self.events[next(iter(self.events))]
         else:
             known.revision, known.read_s = revision, real_s
 
@@ -80,7 +87,7 @@ class Account:
     def puzzled(self, event_id: str, interval_id: int, payload_type: str) -> None:
         """A payload that nobody acts on; counted once per interval."""
         key = (event_id, interval_id, payload_type)
-        if key not in self._unknown_seen:
+        if key not in self._unknown_seen and len(self._unknown_seen) < MOST_UNKNOWN:
             self._unknown_seen.add(key)
             self.unknown[payload_type] += 1
 
@@ -99,8 +106,17 @@ class Account:
             "events": {event_id: event.plain() for event_id, event in self.events.items() if event.sent},
             **self._of_others(),
         }
-        self._lines.write(orjson.dumps(line, option=orjson.OPT_UTC_Z) + b"\n")
-        self._lines.flush()
+        self._append(orjson.dumps(line, option=orjson.OPT_UTC_Z) + b"\n")
+
+    def _append(self, text: bytes) -> None:
+        """Write a line; a disk that is full costs the line and nothing else."""
+        try:
+            whole = self._lines.write(b"\n" + text if self._failing else text) == len(text) + self._failing
+        except OSError as error:
+            whole = False
+            if not self._failing:
+                _log.warning("no progress is written: %s", error.strerror)
+        self._failing = not whole
 
     def _of_others(self) -> dict[str, Any]:
         found = {} if self.queue is None else {"queue": dict(self.queue())}
@@ -120,7 +136,7 @@ class Account:
     ) -> None:
         """Write the last line, and the summary whole or not at all."""
         self.line(now, real_s, self._zones, by_state)
-        self._lines.close()
+        self.abandon()
         told = [item for item in heard if item.object_type == "EVENT"]
         summary = {
             "at": now,
@@ -141,8 +157,11 @@ class Account:
             **self._of_others(),
         }
         part = self._summary.with_suffix(".part")
-        part.write_bytes(orjson.dumps(summary, option=orjson.OPT_UTC_Z | orjson.OPT_INDENT_2))
-        part.replace(self._summary)
+        try:
+            part.write_bytes(orjson.dumps(summary, option=orjson.OPT_UTC_Z | orjson.OPT_INDENT_2))
+            part.replace(self._summary)
+        except OSError as error:
+            _log.warning("no summary is written: %s", error.strerror)
 
 
 def _counted(by_state: Mapping[DirectiveState, int]) -> dict[str, int]:

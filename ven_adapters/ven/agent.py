@@ -42,7 +42,7 @@ from ven_adapters.ven.registration import Capacity, Registered, register
 from ven_adapters.ven.reporter import Names, Reporter
 from ven_adapters.ven.scribe import NotWritten, Scribe
 from ven_adapters.ven.steering import Course, Steering
-from ven_adapters.ven.store import EventRow, FirstProgramRow, Store, print_at
+from ven_adapters.ven.store import EventRow, FirstProgramRow, Store, Values, print_at
 from ven_adapters.ven.wake import Bell, Listener, back_off_s, listen
 from vtn.client import Client, VtnRefused, VtnUnreachable
 from vtn.clock import Clock
@@ -54,7 +54,8 @@ WATCH_EVERY_S = 5.0
 SILENT_FOR_S = 60.0
 REPORT_CHECK_S = 0.5
 LEAVING_PATIENCE = 3
-CARS_AT_ONCE = 500
+CARS_AT_ONCE, EVENTS_AT_ONCE = 500, 200
+MOST_VERSIONS = 100_000
 LONGEST_LABEL = 128
 LONGEST_OVERRIDE = timedelta(days=8)
 
@@ -260,7 +261,7 @@ class Agent:
                 ven_id = self.registered.ven_id if self.registered is not None else None
                 news = await self.mirror.poll(ven_id, self._clock.now(), time.time())
                 failures = 0
-                self._heed(news)
+                await self._heed(news)
             except (VtnRefused, VtnUnreachable) as error:
                 failures += 1
                 wait_s = back_off_s(failures, wake, self._dice.random())
@@ -283,22 +284,31 @@ class Agent:
             listener = Listener(self._doors.vtn, registered.ven_id, label, self._settings.vtn.ca)
             self._spawn("notifications", lambda: listen(listener, self._wake, self.vtn_bell, self._settings.seed))
 
-    def _heed(self, news: News) -> None:
-        """Note what was read; anything new is a reason to plan."""
-        for read in news.fresh:
-            event = read.event
-            self.account.read(event.id, event.modification_date_time, read.real_s)
-            self._first_read[version(event)] = read.read_at
-            self._doors.store.note([EventRow(version=version(event), read_at=print_at(read.read_at))])
-        now = self._clock.now()
-        self._doors.store.note(self._last_limits.take((read.event for read in news.fresh), now))
+    async def _heed(self, news: News) -> None:
+        """Note what was read; anything new is a reason to plan. Of very much, others' work goes on in between."""
+        now, note = self._clock.now(), self._doors.store.note
+        first = self.participation.take().items()
+        note(FirstProgramRow(payload_type=kind, program_id=one, at=print_at(now)) for kind, one in first)
+        if news:
+            self.bell.ring()
+        for start in range(0, len(news.fresh), EVENTS_AT_ONCE):
+            fresh = news.fresh[start : start + EVENTS_AT_ONCE]
+            for read in fresh:
+                named = version(read.event)
+                self.account.read(read.event.id, read.event.modification_date_time, read.real_s)
+                self._first_read[named] = read.read_at
+                note([Values(EventRow, {"version": named, "read_at": print_at(read.read_at)})])
+            note(self._last_limits.take((read.event for read in fresh), now))
+            await asyncio.sleep(0)
         if news.deleted:
             self._last_limits.forget(self.mirror.known)
-        first = self.participation.take().items()
-        self._doors.store.note(
-            FirstProgramRow(payload_type=kind, program_id=one, at=print_at(now)) for kind, one in first
-        )
-        self.faults.judge(self.participation.judged(now), self.participation.unmet())
+        if len(self._first_read) > MOST_VERSIONS:
+            live = {version(read.event) for read in self.mirror.events.values()}
+            for gone in self._first_read.keys() - live:
+                del self._first_read[gone]
+        for _ in self.participation.judge():
+            await asyncio.sleep(0)
+        self.faults.judge(self.participation.findings(now), self.participation.unmet())
         self.reporter.tell(self.faults.reports())
         if news:
             self.reporter.plan(now)
@@ -313,16 +323,17 @@ class Agent:
             if self.registered is None or due is None or due > now:
                 continue
             try:
-                rows, refused = await self.reporter.pay(now, self._settings.smallest_group)
+                self.account.reports_refused += await self.reporter.pay(now, self._settings.smallest_group)
             except VtnUnreachable as error:
                 failures += 1
                 _log.warning("reports wait for the VTN: %s", error)
                 await asyncio.sleep(back_off_s(failures, wake, self._dice.random()))
                 continue
+            finally:  # what was posted is remembered, whatever became of the rest
+                posted = self.reporter.told()
+                self._doors.store.note(posted)
+                self.account.reports_sent += len(posted)
             failures = 0
-            self._doors.store.note(rows)
-            self.account.reports_sent += len(rows)
-            self.account.reports_refused += refused
 
     async def _take_facts(self) -> None:
         while True:

@@ -26,6 +26,7 @@ MOST_FAULTS = 20
 MOST_JUDGED = 20_000
 MOST_EVENTS = 10_000
 MOST_CHARACTERS = 400
+MOST_SHOWN = 20
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +135,8 @@ class EventFaults:
 
     def plain(self) -> dict[str, Any]:
         """For a line of progress and the summary; nothing while nothing was met."""
-        told = {"alarms": self.alarms, "told_of_events": dict(self.counts)}
+        alarms = self.alarms
+        told = {"alarms": alarms[:MOST_SHOWN], "alarms_in_all": len(alarms), "told_of_events": dict(self.counts)}
         return told if self.counts else {}
 
     def _say(self, one: EventFindings) -> None:

@@ -6,9 +6,10 @@ events that have run out, because reports on them may still be owed. An event wh
 nothing any more, but for the limits of the version before it, which stay until they end.
 """
 
+import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -29,6 +30,7 @@ from vtn.wire.values import EventPayloadDescriptor
 Json = dict[str, Any]
 KEPT = LOOK_BACK + timedelta(hours=1)
 MOST_FAULTS = 3
+AT_ONCE, LONGEST_VERSION = 200, 400
 
 _log = logging.getLogger(__name__)
 
@@ -97,15 +99,17 @@ class Mirror:
         deleted = tuple([found for found in unlisted if not await self._exists(found.event.id)])
         described = {raw["id"]: self._described(raw) for raw in programs}
         listed_programs = {raw["id"]: ListedProgram.of(raw) for raw in programs}
+        parsed = await self._parsed(listed)
         moved = grants != (self.ven_targets, self.resource_targets) or described != self._descriptors
         moved |= listed_programs != self.programs
         self._descriptors, self.programs = described, listed_programs
         self.ven_targets, self.resource_targets = grants
-        fresh, unreadable = self._take(listed, now, real_s)
+        fresh, unreadable = self._take(parsed, now, real_s)
         self.unreadable = {key: one for key, one in self.unreadable.items() if key in listed}
         for found in deleted:
             self._forget(found.event.id)
         self._drop_old(listed, now)
+        self._raw = {key: raw for key, raw in self._raw.items() if key in listed or key in self.events}
         self.polled = True
         return News(tuple(fresh), (*deleted, *unreadable), moved)
 
@@ -131,18 +135,31 @@ class Mirror:
         self._raw.pop(event_id, None)
         return True
 
-    def _take(self, listed: Mapping[str, Json], now: datetime, real_s: float) -> tuple[list[Read], list[Read]]:
-        """What is new, and what was replaced by a version that cannot be read: what it asked is asked no more."""
-        fresh, unreadable = [], []
-        for key, raw in listed.items():
+    async def _parsed(self, listed: Mapping[str, Json]) -> list[tuple[str, Json, Event | Unparsed]]:
+        """What is new in the list, a few at a time: of very many, others' work goes on in between."""
+        found: list[tuple[str, Json, Event | Unparsed]] = []
+        for number, (key, raw) in enumerate(listed.items()):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
             if self._raw.get(key) == raw:
                 continue
+            try:
+                found.append((key, raw, Event.model_validate(raw)))
+            except pydantic.ValidationError as error:
+                told = f"{key}@{raw.get('modificationDateTime')}"[:LONGEST_VERSION]
+                found.append((key, raw, Unparsed(told, _first_faults(error))))
+        return found
+
+    def _take(
+        self, parsed: Iterable[tuple[str, Json, Event | Unparsed]], now: datetime, real_s: float
+    ) -> tuple[list[Read], list[Read]]:
+        """What is new, and what was replaced by a version that cannot be read: what it asked is asked no more."""
+        fresh, unreadable = [], []
+        for key, raw, event in parsed:
             self._raw[key] = raw
             self.unreadable.pop(key, None)
-            try:
-                event = Event.model_validate(raw)
-            except pydantic.ValidationError as error:
-                self.unreadable[key] = Unparsed(f"{key}@{raw.get('modificationDateTime')}", _first_faults(error))
+            if isinstance(event, Unparsed):
+                self.unreadable[key] = event
                 unreadable += self._keep_limits(key, now, real_s)
                 continue
             self.events[key] = self._read(event, now, real_s)

@@ -5,9 +5,10 @@ asks of the zone in kW or kWh falls to the parts of the zone that are in its pro
 Stands between the mirror of the VTN and the garage; does no I/O.
 """
 
+import collections
 import dataclasses
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from ven_adapters.config import AdapterSettings
@@ -18,6 +19,8 @@ from ven_adapters.ven.mirror import Mirror, version
 from ven_adapters.ven.programs import ProgramNames, ProgramSelection
 from vtn.rules.timeline import lifespan_end
 from vtn.wire.event import Event
+
+AT_ONCE = 200
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,11 +67,22 @@ class Participation:
 
     def judged(self, now: datetime) -> list[EventFindings]:
         """Every event that is not over: what is not understood of it, and what of it is for none of our cars."""
-        known, self._known = self._known, {}
+        collections.deque(self.judge(), maxlen=0)
+        return self.findings(now)
+
+    def judge(self) -> Iterator[None]:
+        """Judge every event. Of very many it pauses now and then, so that others' work goes on in between."""
+        known, fresh = self._known, dict[str, _Known]()
         names = {self.garage.parts[part].programs for part in self.garage.zones}
-        for read in self.mirror.events.values():
+        for number, read in enumerate(tuple(self.mirror.events.values()), start=1):
             if read.event.id not in self.mirror.unreadable:
-                self._known[read.event.id] = self._judge(read.event, names, known.get(read.event.id))
+                fresh[read.event.id] = self._judge(read.event, names, known.get(read.event.id))
+            if number % AT_ONCE == 0:
+                yield
+        self._known = fresh
+
+    def findings(self, now: datetime) -> list[EventFindings]:
+        """What was found of events that are not over, and of those that cannot be read."""
         unreadable = [
             EventFindings(event_id, told.version, (EventFault(0, "", told.why, binds=True),))
             for event_id, told in self.mirror.unreadable.items()

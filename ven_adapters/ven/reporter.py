@@ -9,6 +9,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from http import HTTPStatus
 
 from ven_adapters.ven.event_faults import EventFindings, report_body, report_key
 from ven_adapters.ven.forecast import Outlook
@@ -17,13 +18,15 @@ from ven_adapters.ven.participation import Participation
 from ven_adapters.ven.reports import Figures, Request, Wanted, body, together
 from ven_adapters.ven.steering import Steering
 from ven_adapters.ven.store import ReportRow, print_at
-from vtn.client import Client, VtnRefused
+from vtn.client import Client, VtnRefused, VtnUnreachable, VtnUnusable
 from vtn.rules.timeline import DueReport, Window, due_reports, is_ad_hoc
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.values import ReportDescriptor
 
 HORIZON = timedelta(hours=24)
 LATEST = timedelta(hours=24)
+MOST_BUSY = 3
+_BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 _log = logging.getLogger(__name__)
 
@@ -96,41 +99,76 @@ class Reporter:
             return now
         return min((owed.at for owed in self._owed.values()), default=None)
 
-    async def pay(self, now: datetime, smallest_group: int) -> tuple[list[ReportRow], int]:
-        """Post what is due; the rows to remember, and how many the VTN refused for good.
+    def told(self) -> list[ReportRow]:
+        """Rows for the store: what was posted since this was last asked."""
+        rows, self._untold = self._untold, []
+        return rows
 
-        VtnUnreachable passes through; the rows of what was posted before it come with the next answer.
+    async def pay(self, now: datetime, smallest_group: int) -> int:
+        """Post what is due; how many the VTN refused for good.
+
+        VtnUnreachable when it is away, or too busy for some of them: those stay due, for a day at most.
         """
-        refused = 0
+        refused, busy = 0, list[VtnRefused]()
         for owed in sorted(self._owed.values(), key=lambda owed: owed.at):
-            if owed.at > now:
+            if owed.at > now or len(busy) == MOST_BUSY:
                 break
             try:
                 content = self._body(owed, now, smallest_group)
+                refused += 0 if content is None else await self._post(owed.key, owed.event_id, content, now)
+            except VtnUnreachable:
+                raise
+            except VtnRefused as error:
+                if now - owed.at < LATEST:
+                    busy.append(error)
+                    continue
+                refused += self._given_up(owed.key, owed.event_id, error)
             except Exception:  # noqa: BLE001 - logged whole; one report that cannot be made keeps back no other
                 _log.exception("a report on event %s could not be made", owed.event_id)
-                refused, content = refused + 1, None
+                refused += 1
                 self._paid.add(owed.key)
-            if content is not None:
-                refused += await self._post(owed.key, owed.event_id, content, now)
             self._owed.pop(owed.key, None)
+        refused += await self._pay_faulty(now, busy)
+        if busy:
+            raise VtnUnreachable(f"it is busy: {busy[0]}")
+        return refused
+
+    async def _pay_faulty(self, now: datetime, busy: list[VtnRefused]) -> int:
+        """Tell the senders of events that are not understood; how many reports were refused for good."""
+        refused = 0
         for key, one in list(self._faulty.items()):
-            refused += await self._post(key, one.event_id, report_body(one, self._names.client), now)
-            self._faulty.pop(key, None)
-        rows, self._untold = self._untold, []
-        return rows, refused
+            if len(busy) == MOST_BUSY:
+                break
+            try:
+                refused += await self._post(key, one.event_id, report_body(one, self._names.client), now)
+            except VtnRefused as error:
+                busy.append(error)
+            else:
+                self._faulty.pop(key, None)
+        return refused
 
     async def _post(self, key: str, event_id: str, content: Mapping[str, object], now: datetime) -> int:
-        """Send one report, once and for all; 1 when the VTN refused it. VtnUnreachable passes through."""
+        """Send one report, once and for all; 1 when the VTN refused it.
+
+        VtnUnreachable passes through, and VtnRefused when the VTN is too busy. What it took and answered oddly, it has.
+        """
         try:
-            posted = await self._vtn.create(ObjectType.REPORT, content)
-            self._untold.append(ReportRow(key=key, event_id=event_id, report_id=posted["id"], at=print_at(now)))
+            report_id = (await self._vtn.create(ObjectType.REPORT, content))["id"]
+        except VtnUnusable as error:
+            _log.warning("a report on event %s was answered oddly: %s", event_id, error)
+            report_id = ""
         except VtnRefused as error:
-            _log.warning("the VTN refused a report on event %s: %s", event_id, error)
-            self._paid.add(key)
-            return 1
+            if error.status in _BUSY or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            return self._given_up(key, event_id, error)
+        self._untold.append(ReportRow(key=key, event_id=event_id, report_id=report_id, at=print_at(now)))
         self._paid.add(key)
         return 0
+
+    def _given_up(self, key: str, event_id: str, error: VtnRefused) -> int:
+        _log.warning("the VTN refused a report on event %s: %s", event_id, error)
+        self._paid.add(key)
+        return 1
 
     def _body(self, owed: Owed, now: datetime, smallest_group: int) -> dict[str, object] | None:
         """What is reported; None to a program that none of the cars is in, of which nothing is said."""

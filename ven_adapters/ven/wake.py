@@ -35,7 +35,7 @@ from vtn.wire.notification import Notification
 
 RENEW_BEFORE_S = 20.0
 SHORTEST_SESSION_S = 5.0
-KEPT_NOTIFICATIONS = 100_000
+KEPT_NOTIFICATIONS, LONGEST_NAME = 100_000, 128
 MQTT_PORTS: Mapping[str, int] = {"mqtt": 1883, "mqtts": 8883}
 QOS = 1
 MOST_URIS = 32
@@ -91,13 +91,8 @@ class Bell:
 
 
 def _heard(told: Notification) -> Heard:
-    return Heard(
-        told.object_type,
-        str(told.object.get("id", "")),
-        told.operation,
-        str(told.object.get("modificationDateTime", "")),
-        time.time(),
-    )
+    named = (str(told.object.get(key, ""))[:LONGEST_NAME] for key in ("id", "modificationDateTime"))
+    return Heard(told.object_type, next(named), told.operation, next(named), time.time())
 
 
 def token_expiry_s(token: str) -> float | None:

@@ -40,10 +40,11 @@ class Alarms:
             self._told = {name: (frozenset({UNREADABLE}), now) for name in names}
 
     def note(self, name: str, station: Station) -> None:
-        """What a station told; on disk when this returns."""
+        """What a station told; on disk when this returns. OSError when it cannot be, and the next call tries again."""
         if self._told.get(name, (frozenset(), None)) == (station.alarms, station.alarmed_at):
             return
-        self._told[name] = (station.alarms, station.alarmed_at)
+        told = self._told | {name: (station.alarms, station.alarmed_at)}
         if self._path is not None:
-            rows = [(one, [sorted(of), at]) for one, (of, at) in self._told.items()]
+            rows = [(one, [sorted(of), at]) for one, (of, at) in told.items()]
             write_private(self._path, orjson.dumps(rows, option=orjson.OPT_UTC_Z))
+        self._told = told

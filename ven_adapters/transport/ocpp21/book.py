@@ -115,7 +115,7 @@ class Book:
 
     def note(self, record: Record) -> None:
         """Write down how a record stands."""
-        self._journal.note(record)
+        self._journal.follow(record)
         if record.final:
             self._journal.shorten([one for mine in self._by_car.values() for one in mine])
 

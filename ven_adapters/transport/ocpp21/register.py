@@ -151,11 +151,18 @@ class Register:
         self.owner.changed(point.place.ref)
 
     def put_station(self, name: str, station: Station) -> None:
-        """A station changed, and with it every point of it; what it tells of alarms is kept."""
-        self._alarms.note(name, station)
-        self._stations[name] = station
+        """A station changed, and with it every point of it; what it tells of alarms is kept.
+
+        OSError when news of alarms could not be written down; they count all the same.
+        """
+        before, self._stations[name] = self._stations[name], station
         for ref in self.refs(name):
             self.owner.changed(ref)
+        try:
+            self._alarms.note(name, station)
+        except OSError:
+            if station.alarms != before.alarms:
+                raise
 
     def refused_unit(self, name: str, unit: str) -> None:
         """A station took no schedule in this unit, whatever it had said; remembered as long as it is connected."""

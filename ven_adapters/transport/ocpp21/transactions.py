@@ -10,6 +10,7 @@ import asyncio
 import collections
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from ven_adapters.transport.private import write_private
 
 KEPT_PER_STATION = 32
 LINES = 20_000
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,9 +53,9 @@ class TransactionLog:
             try:
                 station, transaction, evse, seq_no, ended = json.loads(line)
                 record = TransactionRecord(int(evse), int(seq_no), bool(ended))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError, RecursionError):
                 continue
-            if station in known and isinstance(transaction, str):
+            if isinstance(station, str) and station in known and isinstance(transaction, str):
                 self._keep(station, transaction, record)
         self._rewrite()
 
@@ -77,7 +80,7 @@ class TransactionLog:
             self._append(_line(station, transaction, record))
         self._keep(station, transaction, record)
         if self._lines > LINES:
-            self._rewrite()
+            self._shorten()
 
     def _keep(self, station: str, transaction: str, record: TransactionRecord) -> None:
         mine = self._by_station[station]
@@ -93,13 +96,22 @@ class TransactionLog:
             os.fsync(self._file.fileno())
             self._lines += 1
 
+    def _shorten(self) -> None:
+        """Rewrite the file short; where there is no room for a second one, it grows on until there is."""
+        try:
+            self._rewrite()
+        except OSError as error:
+            self._lines = 0
+            _log.warning("the file of transactions could not be shortened: %s", error.strerror)
+
     def _rewrite(self) -> None:
         if self._path is None:
             return
-        self.close()
         rows = [_line(name, one, record) for name, mine in self._by_station.items() for one, record in mine.items()]
         write_private(self._path, b"".join(rows))
-        self._file, self._lines = self._path.open("ab"), 0
+        before, self._file, self._lines = self._file, self._path.open("ab"), 0
+        if before is not None:
+            before.close()
 
 
 def _line(station: str, transaction: str, record: TransactionRecord) -> bytes:

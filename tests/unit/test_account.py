@@ -1,0 +1,66 @@
+"""The adapter's own account is bounded, and a disk that is full costs its lines and nothing else."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+from directive_cases import T0
+
+from ven_adapters.ven import account as accounts
+from ven_adapters.ven.account import Account
+from ven_adapters.ven.achieved import Achieved
+from ven_adapters.ven.event_faults import MOST_SHOWN, EventFault, EventFaults, EventFindings
+from ven_adapters.ven.wake import LONGEST_NAME, Bell
+
+
+@pytest.fixture
+def account(tmp_path):
+    return Account(tmp_path, Achieved())
+
+
+def lines(folder):
+    return [orjson.loads(line) for line in (folder / "progress.jsonl").read_bytes().splitlines() if line]
+
+
+def test_events_and_payloads_that_nobody_knows_are_counted_in_bounded_room(account, monkeypatch):
+    monkeypatch.setattr(accounts, "MOST_EVENTS", 3)
+    monkeypatch.setattr(accounts, "MOST_UNKNOWN", 3)
+    for number in range(9):
+        account.read(f"e{number}", "1", 0.0)
+        account.puzzled(f"e{number}", 0, "X")
+    account.sent("e8", 1.0)
+    account.sent("e0", 1.0)
+    assert list(account.events) == ["e6", "e7", "e8"]
+    assert account.unknown["X"] == 3
+    account.close(T0, 0.0, {}, 0, ())
+
+
+def test_a_full_disk_costs_progress_and_summary_and_nothing_else(account, tmp_path, caplog):
+    account.line(T0, 1.0, {}, {})
+    usable, account._lines = account._lines, Path("/dev/full").open("ab", buffering=0)
+    for _ in range(3):
+        account.line(T0, 2.0, {}, {})
+    account._lines.close()
+    account._lines = usable
+    account.line(T0, 3.0, {}, {})
+    assert [line["real_s"] for line in lines(tmp_path)] == [1.0, 3.0]
+    assert sum("no progress is written" in record.getMessage() for record in caplog.records) == 1
+    account._summary = Path("/dev/full/summary.json")
+    account.close(T0, 4.0, {}, 0, ())
+    assert "no summary is written" in caplog.text
+
+
+def test_a_line_of_progress_shows_a_bounded_part_of_all_alarms():
+    faults = EventFaults()
+    bad = (EventFault(0, "PRICE", "values: needs one number", binds=True),)
+    faults.judge([EventFindings(f"e{number}", f"e{number}@1", bad) for number in range(500)])
+    told = faults.plain()
+    assert (len(told["alarms"]), told["alarms_in_all"]) == (MOST_SHOWN, 500)
+
+
+def test_what_is_kept_of_a_notification_is_bounded():
+    bell = Bell()
+    event = {"id": "x" * 100_000, "modificationDateTime": "y" * 100_000}
+    bell.hear(orjson.dumps({"objectType": "EVENT", "operation": "CREATE", "object": event}))
+    (heard,) = bell.heard
+    assert (len(heard.object_id), len(heard.modified)) == (LONGEST_NAME, LONGEST_NAME)
