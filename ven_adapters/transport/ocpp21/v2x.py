@@ -103,6 +103,8 @@ def stop(directive: Directive, point: Point, station: Station) -> BackendError |
     """Why a discharge must not go on, or None; for one that did not begin, why it must not begin."""
     if station.alarms:
         return _no(f"der_alarm: {min(station.alarms)} stands")
+    if station.clock_offset_s:
+        return _no(f"clock: the station's is {station.clock_offset_s:.0f} s from ours, so that it would end when it pleases")
     needs = point.needs
     if needs is None or not needs.bidirectional:
         return _no("v2xChargingParameters: the car has not said in this session that it lets energy out")
@@ -129,9 +131,9 @@ def spare_wh(directive: Directive, point: Point) -> float:
 
 
 def below_reserve(directive: Directive, point: Point) -> bool:
-    """Whether a reading says that the driver's reserve is reached."""
+    """Whether a reading says that the driver's reserve is reached; one that proves nothing is enough to stop."""
     soc, reserve_pct = point.snapshot.soc_pct, directive.reserve_soc_pct
-    known = soc is not None and soc.validity is Validity.OK
+    known = soc is not None and soc.validity is not Validity.SENTINEL
     return known and reserve_pct is not None and soc is not None and soc.value <= reserve_pct
 
 
