@@ -39,7 +39,10 @@ def test_the_four_automakers_are_listed():
         (("simulate", "bmw", "--clock", "fast"), "START@REAL_START_S*SPEED"),
         (("simulate", "bmw", "--starts-at", "noon"), "noon"),
         (("simulate", "bmw", "--starts-at", "9999-12-31T23:59:59-14:00"), "out of range"),
-        (("explain", "x", "--at", "9999-12-31T23:59:59-14:00", "-c", "config/ven-adapter.example.toml"), "is no instant"),
+        (
+            ("explain", "x", "--at", "9999-12-31T23:59:59-14:00", "-c", "config/ven-adapter.example.toml"),
+            "is no instant",
+        ),
         (("simulate", "ocpp", "--url", "http://127.0.0.1:9310"), "is no address such as ws://"),
         (("demo", "--cars", "3"), "--cars"),
         (("run", "--config", "nowhere.toml"), "nowhere.toml: cannot be read"),
@@ -72,7 +75,7 @@ def test_a_taken_port_is_one_sentence():
 def settings_file(folder, backend, top=""):
     """An adapter's settings with this table of the backend; the rest can be used."""
     (folder / "cars.jsonl").write_text("")
-    text = f'''oem = "ocpp"
+    text = f"""oem = "ocpp"
 client_name = "x"
 enrolments = ["{folder}/cars.jsonl"]
 var = "{folder}/var"
@@ -89,7 +92,7 @@ password = "a-password-of-16+"
 station = "CP-1"
 usable_wh = 60000
 max_charge_w = 11000
-'''
+"""
     (folder / "adapter.toml").write_text(text)
     return str(folder / "adapter.toml")
 
@@ -102,6 +105,8 @@ def test_a_folder_of_the_backend_that_cannot_be_written_to_is_one_sentence(tmp_p
 
 
 def test_a_story_from_a_store_that_is_none_is_refused_in_one_sentence(tmp_path):
-    code, _, complaint = said("explain", "car-1", "-c", settings_file(tmp_path, "port = 0", 'store_url = "mysql://x/y"'))
+    code, _, complaint = said(
+        "explain", "car-1", "-c", settings_file(tmp_path, "port = 0", 'store_url = "mysql://x/y"')
+    )
     assert (code, len(complaint.splitlines())) == (2, 1)
     assert "store_url: is no database that can be used" in complaint

@@ -37,10 +37,10 @@ def test_events_and_payloads_that_nobody_knows_are_counted_in_bounded_room(accou
 
 def test_a_full_disk_costs_progress_and_summary_and_nothing_else(account, tmp_path, caplog):
     account.line(T0, 1.0, {}, {})
-    usable, account._lines = account._lines, Path("/dev/full").open("ab", buffering=0)
-    for _ in range(3):
-        account.line(T0, 2.0, {}, {})
-    account._lines.close()
+    usable = account._lines
+    with Path("/dev/full").open("ab", buffering=0) as account._lines:
+        for _ in range(3):
+            account.line(T0, 2.0, {}, {})
     account._lines = usable
     account.line(T0, 3.0, {}, {})
     assert [line["real_s"] for line in lines(tmp_path)] == [1.0, 3.0]

@@ -36,7 +36,7 @@ class Following:
     chosen: list = dataclasses.field(default_factory=list)
     released: list = dataclasses.field(default_factory=list)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         agreements = Agreements([self.path], self.book)
         self.follower = Follower(agreements, self.garage, Still(), self.chosen.append, self.stirred)
 

@@ -19,7 +19,6 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
-from ven_adapters.transport import journal
 from ven_adapters.transport import book as books
 from ven_adapters.transport import journal
 from ven_adapters.transport.book import Book

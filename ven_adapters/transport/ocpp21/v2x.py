@@ -16,7 +16,7 @@ from ven_adapters.contract import (
     ErrorCode,
     Validity,
 )
-from ven_adapters.transport.ocpp21.points import Place, Point, Station
+from ven_adapters.transport.ocpp21.points import Needs, Place, Point, Station
 
 FRESH = timedelta(minutes=15)
 MODE = "CentralSetpoint"
@@ -104,16 +104,22 @@ def stop(directive: Directive, point: Point, station: Station) -> BackendError |
     if station.alarms:
         return _no(f"der_alarm: {min(station.alarms)} stands")
     if station.clock_offset_s:
-        return _no(f"clock: the station's is {station.clock_offset_s:.0f} s from ours, so that it would end when it pleases")
-    needs = point.needs
-    if needs is None or not needs.bidirectional:
-        return _no("v2xChargingParameters: the car has not said in this session that it lets energy out")
-    if needs.own_schedule:
-        return _no("controlMode: the car owns its schedule")
-    if needs.departure is not None and directive.end > needs.departure:
-        return _no("departureTime: the car leaves before the window ends")
+        return _no(f"clock: the station's is {station.clock_offset_s:.0f} s from ours, and the window would end by it")
+    if (why := _unwilling(directive, point.needs)) is not None:
+        return _no(why)
     if below_reserve(directive, point):
         return BackendError(ErrorCode.LIMIT_REACHED, "reserve_soc_pct: is reached")
+    return None
+
+
+def _unwilling(directive: Directive, needs: Needs | None) -> str | None:
+    """Why what the car said of itself forbids it."""
+    if needs is None or not needs.bidirectional:
+        return "v2xChargingParameters: the car has not said in this session that it lets energy out"
+    if needs.own_schedule:
+        return "controlMode: the car owns its schedule"
+    if needs.departure is not None and directive.end > needs.departure:
+        return "departureTime: the car leaves before the window ends"
     return None
 
 
