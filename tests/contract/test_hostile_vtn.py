@@ -306,8 +306,9 @@ async def test_a_limit_outlives_a_restart_and_a_version_that_cannot_be_read(host
     async with adapter(hostile, tmp_path, "timer") as (made, task):
         await until(lambda: made.mirror.polled, task)
         assert not made.mirror.events
-    nothing = [{"id": 0, "payloads": []}]
-    hostile.events = [{**limit, "modificationDateTime": "2026-07-15T22:00:00Z", "intervals": nothing}]
+    hostile.events = [
+        {**limit, "modificationDateTime": "2026-07-15T22:00:00Z", "intervals": [{"id": 0, "payloads": []}]}
+    ]
     async with adapter(hostile, tmp_path, "timer") as (made, task):
         await until(lambda: made.mirror.polled, task)
         assert made._last_limits.get("e1") is None

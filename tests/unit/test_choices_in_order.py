@@ -19,9 +19,9 @@ from ven_adapters.enrolling.desk import Desk
 from ven_adapters.enrolling.models import Nothing, OptOut
 from ven_adapters.enrolling.problems import Refused
 from ven_adapters.transport.precedence import decided_at, is_overtaken, signed_at
+from ven_adapters.ven import choices as choices_of
 from ven_adapters.ven import evidence
-from ven_adapters.ven import garage as garages
-from ven_adapters.ven.garage import Stir
+from ven_adapters.ven.choices import Stir
 from ven_adapters.ven.store import ChoiceRow, Remembered, parse_at
 
 MINUTE = timedelta(minutes=1)
@@ -213,7 +213,7 @@ def test_whoever_agreed_after_an_early_opt_out_takes_part_and_does_so_after_a_re
 
 
 def test_choices_about_cars_that_are_not_ours_are_bounded_and_have_names_that_can_be_stored(monkeypatch):
-    monkeypatch.setattr(garages, "MOST_EARLY", 2)
+    monkeypatch.setattr(choices_of, "MOST_EARLY", 2)
     cars = garage()
     for ref in ("a\0", "", "x" * 129, "one", "two", "three", "one"):
         cars.take(DriverChose(ref, OUT, T0), T0)

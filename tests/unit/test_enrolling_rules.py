@@ -16,7 +16,7 @@ from ven_adapters.enrolling.eligibility import discharges, joining, remaining, v
 from ven_adapters.enrolling.models import Question
 from ven_adapters.enrolling.pace import Pace
 from ven_adapters.enrolling.problems import Refused
-from ven_adapters.ven.garage import Stir
+from ven_adapters.ven.choices import Stir
 from ven_adapters.ven.store import Remembered
 
 RULES = {name: ProgramRules(**given_) for name, given_ in PROGRAMS.items()}
@@ -148,7 +148,7 @@ def test_a_withdrawal_ends_every_consent_and_gives_the_car_back():
     cars = garage()
     cars.enrol([agreed(-2, -2)], T0)
     assert withdrawn(cars, 0) == Stir(plan=True, release=("car",))
-    assert list(cars.withdrawn) == ["car"]
+    assert list(cars.choices.withdrawn) == ["car"]
     assert consents(cars) == (False, False)
 
 

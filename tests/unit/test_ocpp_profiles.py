@@ -13,6 +13,7 @@ from ven_adapters.contract import (
     Directive,
     DirectiveKind,
     DirectiveState,
+    ErrorCode,
     OnCommLoss,
     Reading,
     Rung,
@@ -331,6 +332,30 @@ def test_only_a_valid_meter_value_newer_than_the_send_puts_a_directive_in_force(
     made = record()
     advance(made, car, ABLE, NOW + timedelta(minutes=1))
     assert (made.state, made.certainty) == (state, certainty)
+
+
+def test_a_discharge_is_taken_away_at_its_end_and_so_is_whatever_a_wrong_clock_would_end():
+    over = NOW + timedelta(minutes=60)
+    late = dataclasses.replace(ABLE, clock_offset_s=-7_200.0)
+    for power_w, station, lingers in ((-7_000, ABLE, True), (3_000, ABLE, False), (3_000, late, True)):
+        made = record(power_w=power_w)
+        assert advance(made, at_power(power_w, NOW + timedelta(seconds=1)), station, over)
+        assert made.lingers(over) is lingers
+        assert not made.lingers(over + timedelta(hours=1))
+
+
+@pytest.mark.parametrize("validity", [Validity.OK, Validity.STALE])
+def test_a_discharge_stops_at_the_reserve_whether_the_reading_proves_anything_or_not(validity):
+    car = point(soc_pct=29.0)
+    doubted = dataclasses.replace(car.snapshot.soc_pct, validity=validity)
+    car = dataclasses.replace(car, snapshot=dataclasses.replace(car.snapshot, soc_pct=doubted))
+    assert v2x.stop(directive(), car, ABLE).code is ErrorCode.LIMIT_REACHED
+
+
+def test_no_discharge_goes_on_at_a_station_whose_clock_is_out():
+    told = v2x.stop(directive(), point(), dataclasses.replace(ABLE, clock_offset_s=-7_200.0))
+    assert (told.code, "clock" in told.detail) == (ErrorCode.NOT_PERMITTED, True)
+    assert v2x.stop(directive(), point(), ABLE) is None
 
 
 def test_a_directive_that_was_never_seen_in_force_expires_at_its_end():

@@ -298,8 +298,10 @@ async def test_a_limit_that_stands_in_is_not_lifted_by_a_larger_one_of_the_same_
     vtn, garage = Listing([program("A")], [first, other]), cars({"one": (), "two": ()})
     part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
     steering.steer("bay", part.heard("bay"), at(1))
-    unread = asks("A", LIMIT, 5, units="kWh", event_id="first", priority=0, version=at(9).isoformat())
-    vtn.events = [first | unread, other]
+    vtn.events = [
+        first | asks("A", LIMIT, 5, units="kWh", event_id="first", priority=0, version=at(9).isoformat()),
+        other,
+    ]
     await poll(part, 60)
     for second in range(61, 66):
         assert steering.steer("bay", part.heard("bay"), at(second)).asks.import_cap_kw.value == 5

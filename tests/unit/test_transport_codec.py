@@ -117,6 +117,10 @@ def test_a_reading_that_names_no_receipt_gets_ours():
     ("name", "value", "observed_at"),
     [
         ("soc_pct", 255, "2026-07-01T12:00:00Z"),
+        ("current_a", 65_535, "2026-07-01T12:00:00Z"),
+        ("limit_current_a", 1e308, "2026-07-01T12:00:00Z"),
+        ("voltage_v", 65_535, "2026-07-01T12:00:00Z"),
+        ("phases", 0, "2026-07-01T12:00:00Z"),
         ("soc_pct", -1, "2026-07-01T12:00:00Z"),
         ("soc_pct", 50, "1970-01-01T00:00:00Z"),
         ("limit_soc_pct", 101, "2026-07-01T12:00:00Z"),

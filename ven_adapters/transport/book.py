@@ -1,4 +1,4 @@
-"""The windows of one vendor's cars in memory: what is to be sent is on disk before, what becomes of it soon after."""
+"""The windows of one vendor's cars in memory: what is to be sent is on disk before, and what becomes of it after."""
 
 import asyncio
 import collections
@@ -78,7 +78,7 @@ class Book:
         self._held[window.directive.vehicle_ref] = window.directive.directive_id
 
     def begin(self, window: Window) -> Window:
-        """Write a window down before its car is told; OSError when it cannot be, and then nobody may be told."""
+        """Write a window down before its car is told; OSError when that cannot be, and then nobody may be told."""
         self._journal.note(window)
         return self._hold_in_memory(window)
 

@@ -45,7 +45,7 @@ OLDEST_BELIEVABLE_YEAR = 2000
 CLOCK_ERROR = timedelta(minutes=10)
 PERCENT_LIMIT = 100.0
 LONGEST_REMEMBERED = 40  # characters of an instant; a cloud may write more digits than anybody needs
-LARGEST_BELIEVABLE_W = 1_000_000.0
+LARGEST_BELIEVABLE_W, LARGEST_BELIEVABLE_A, LARGEST_BELIEVABLE_V = 1_000_000.0, 5_000.0, 2_000.0
 MOST_CHOICES = 128
 
 EVENT_TYPES: Mapping[str, type[BackendEvent]] = {
@@ -352,15 +352,27 @@ def _unbelievable_power(value: float) -> bool:
     return abs(value) > LARGEST_BELIEVABLE_W
 
 
-# What some backends send instead of "I do not know": evcc and kia_uvo have met 255 % and -1.
+def _no_current(value: float) -> bool:
+    return not 0.0 <= value <= LARGEST_BELIEVABLE_A
+
+
+def _no_voltage(value: float) -> bool:
+    return not 0.0 <= value <= LARGEST_BELIEVABLE_V
+
+
+def _no_phases(value: int) -> bool:
+    return value not in {1, 2, 3}
+
+
+# What some backends send instead of "I do not know": evcc and kia_uvo have met 255 % and -1, and 65,535 is another.
 _SENTINELS: Mapping[str, Callable[[Any], bool]] = {
     "soc_pct": _not_percent,
     "limit_soc_pct": _not_percent,
     "power_w": _unbelievable_power,
-    "current_a": _negative,
-    "voltage_v": _negative,
-    "phases": _negative,
-    "limit_current_a": _negative,
+    "current_a": _no_current,
+    "voltage_v": _no_voltage,
+    "phases": _no_phases,
+    "limit_current_a": _no_current,
     "energy_added_wh": _negative,
     "energy_exported_wh": _negative,
     "time_to_complete_s": _negative,

@@ -69,7 +69,7 @@ class Journal(Generic[K]):
             _log.warning("the file of windows could not be shortened: %s", error.strerror)
 
     def note(self, window: K) -> None:
-        """Write one change down before something is sent; on disk when this returns. OSError when it cannot be."""
+        """Write a change down before something is sent: it is on disk when this returns, or OSError says why not."""
         self._append(dumps(window))
 
     def follow(self, window: K) -> None:

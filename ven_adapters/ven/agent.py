@@ -24,12 +24,12 @@ from ven_adapters.ven.account import Account
 from ven_adapters.ven.agreements import Agreements
 from ven_adapters.ven.backlog import Backlog
 from ven_adapters.ven.catching_up import catch_up, to_give_back
+from ven_adapters.ven.choices import Stir
 from ven_adapters.ven.directives import Held
 from ven_adapters.ven.dispatch import Dispatcher, Line
 from ven_adapters.ven.event_faults import EventFaults
 from ven_adapters.ven.following import Follower
 from ven_adapters.ven.forgetting import forget
-from ven_adapters.ven.garage import Stir
 from ven_adapters.ven.last_limits import LastLimits
 from ven_adapters.ven.mirror import Mirror, News, version
 from ven_adapters.ven.mobility import PlanSettings

@@ -121,8 +121,8 @@ class ZoneAsks:
     `alert` carry the level 0..3; `pre_charge`: charge now and do not discharge; `charge_states`: fraction 0..1 to be
     reached by each ask's end; `restriction`: share of load that windows of the horizon keep away (0 none, 1 all);
     `recovery_from_s`: when the last restriction ended, NaN when none did lately or one is in force; `next_change_s`:
-    when anything of this changes, infinite when nothing will; `limits`: every capacity in force, with what stands in
-    for one.
+    when anything of this changes, infinite when nothing will; `limits`: every capacity in force, or what stands in for
+    one.
     """
 
     zone: str

@@ -12,8 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ven_adapters.contract import DriverChose
 from ven_adapters.ven.agreements import Agreements, News
+from ven_adapters.ven.choices import Stir
 from ven_adapters.ven.enrolment import Unreadable
-from ven_adapters.ven.garage import Garage, Stir
+from ven_adapters.ven.garage import Garage
 from vtn.clock import Clock
 
 FOLLOW_EVERY_S = 0.25
@@ -72,10 +73,10 @@ class Follower:
 
     async def _tell_lost(self) -> None:
         """What backends told of consents that ended; what cannot be said now is said next time."""
-        if lost := list(self.garage.withdrawn):
+        if lost := list(self.garage.choices.withdrawn):
             await self.agreements.tell_lost(lost, self.clock.now())
             for _ in lost:
-                self.garage.withdrawn.popleft()
+                self.garage.choices.withdrawn.popleft()
 
     async def take_up(self, news: News) -> None:
         """Agreements first, then choices; what needs the files or the store once more comes last, for it may fail."""

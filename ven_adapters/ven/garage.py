@@ -25,11 +25,10 @@ from ven_adapters.contract import (
     Snapshot,
     SnapshotsSeen,
 )
-from ven_adapters.transport.precedence import LEAVES, decided_at, ended_by_opt_in, is_overtaken, overtakers
-from ven_adapters.ven import evidence
 from ven_adapters.ven.burdens import Burdens
 from ven_adapters.ven.car import Car, current_direction
 from ven_adapters.ven.car_faults import CarFaults
+from ven_adapters.ven.choices import Choices, Stir
 from ven_adapters.ven.columns import Charge, FleetView, Floats, Tri
 from ven_adapters.ven.decisions import Decisions
 from ven_adapters.ven.exports import Exports
@@ -40,14 +39,12 @@ from ven_adapters.ven.readings import Batch, Readings, batches
 from ven_adapters.ven.registration import Capacity, merge_zones
 from ven_adapters.ven.roster import Roster
 from ven_adapters.ven.store import (
-    ChoiceRow,
     EnergyRow,
     EnrolmentRow,
     Remembered,
     Row,
     Values,
     document,
-    parse_at,
     print_at,
 )
 from ven_adapters.ven.told import Told
@@ -56,20 +53,8 @@ from ven_adapters.ven.understood import UnderstoodLimits
 T = TypeVar("T")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Stir:
-    """What a fact changes: `plan` asks for a new plan soon, `release` names cars to be given back at once."""
-
-    plan: bool = False
-    release: tuple[str, ...] = ()
-
-
-# An opt-in comes first: an opt-out or a boost that stands beside it was chosen after it, or it would have ended them.
-_IN_ORDER = (DriverChoice.OPT_IN, DriverChoice.OPT_OUT, DriverChoice.BOOST, DriverChoice.CONSENT_WITHDRAWN)
 ENROLMENTS_AT_ONCE = 2_000
 STEPS_AT_ONCE = 500
-MOST_UNTOLD = 10_000
-MOST_EARLY, LONGEST_REF = 50_000, 128
 
 _log = logging.getLogger(__name__)
 
@@ -117,12 +102,8 @@ class Garage:
         self._parents = parents
         self._smallest_group = smallest_group
         self._alike: dict[Capability, Capability] = {}
-        self._choices: dict[tuple[str, str], ChoiceRow] = {}
-        self._decided: dict[tuple[str, str], datetime] = {}
-        self._early: set[str] = set()
+        self.choices = Choices(self.fleet, self.faults)
         self._unstored: dict[str, datetime] = {}
-        self._rows: list[Row | Values] = []
-        self.withdrawn: collections.deque[str] = collections.deque(maxlen=MOST_UNTOLD)
 
     def _mirror(self, ref: str, car: Car) -> None:
         row = self.fleet.find(ref)
@@ -144,7 +125,7 @@ class Garage:
         for enrolment in mine.values():
             cars[enrolment.zone] = cars.get(enrolment.zone, 0) + 1
         self.groups = merge_zones(cars, self._parents, self._smallest_group)
-        placed = [self._binding(one, self._part_of(one), now) for one in mine.values()]
+        placed = [self.choices.binding(one, self._part_of(one), now) for one in mine.values()]
         left = tuple(ref for ref in self.fleet.enrolments if ref not in mine)
         out = self._opted_out_since(mine)
         moved = self._placed(placed, left)
@@ -152,14 +133,13 @@ class Garage:
         self.meter.enrol(rows, [one.zone for one in placed])
         self._fold_emptied(moved)
         self._unstored |= dict.fromkeys(mine, now)
-        for choice in self._choices.values():
-            self._apply(choice, now)
+        self.choices.apply(self.fleet.enrolments, now)
         for ref in out:
-            self._chose(DriverChose(ref, DriverChoice.OPT_OUT, now), now)
+            self.choices.take(DriverChose(ref, DriverChoice.OPT_OUT, now), now)
         return (*left, *out)
 
     def _opted_out_since(self, mine: Mapping[str, Enrolment]) -> tuple[str, ...]:
-        """Cars that are opted out by their new enrolment and were not by the one before: a driver's last word."""
+        """Cars that their new enrolment opts out, and the one before did not: that is a driver's last word."""
         before = self.fleet.enrolments
         return tuple(ref for ref, one in mine.items() if one.opted_out and ref in before and not before[ref].opted_out)
 
@@ -169,17 +149,14 @@ class Garage:
         Groups stay as they are until all agreements are read again: a zone that shrinks, or is new, is too small to be
         spoken of until then.
         """
-        placed = [self._binding(one, self._part_of(one), now) for one in changed]
+        placed = [self.choices.binding(one, self._part_of(one), now) for one in changed]
         left = tuple(ref for ref in gone if self.fleet.enrolled(ref) is not None)
         moved = self._placed(placed, left)
         rows = np.array([self.fleet.row(one.vehicle_ref) for one in placed], dtype=np.int64)
         self.meter.amend(rows, [one.zone for one in placed], np.array(list(map(self.fleet.row, left)), dtype=np.int64))
         self._fold_emptied(moved)
         self._unstored |= dict.fromkeys([one.vehicle_ref for one in placed], now)
-        for ref in (one.vehicle_ref for one in placed):
-            for choice in (self._choices.get((ref, choice.value)) for choice in _IN_ORDER):
-                if choice is not None:
-                    self._apply(choice, now)
+        self.choices.apply([one.vehicle_ref for one in placed], now)
         return left
 
     def _placed(self, placed: Sequence[Enrolment], left: Collection[str]) -> collections.Counter[tuple[str, str]]:
@@ -189,7 +166,7 @@ class Garage:
         fresh = [one for one in placed if one.vehicle_ref not in self.fleet]
         self.fleet.enrol(placed)
         self.fleet.retire(left)
-        self._begin(fresh)
+        self.choices.begin(fresh)
         for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens):
             columns.grow(len(self.fleet))
         return moved
@@ -209,22 +186,6 @@ class Garage:
             self.parts[named] = part
             self._parts_of.setdefault(group, []).append(named)
         return named
-
-    def _binding(self, enrolment: Enrolment, zone: str, now: datetime) -> Enrolment:
-        """The agreement as it binds: a withdrawal ends every consent given before it, and none given after it.
-
-        A consent that is dated in the future was not given after a withdrawal that we know of.
-        """
-        row = self._choices.get((enrolment.vehicle_ref, DriverChoice.CONSENT_WITHDRAWN.value))
-        if row is None:
-            return dataclasses.replace(enrolment, zone=zone)
-        at_s, now_s = parse_at(row.at).timestamp(), now.timestamp()
-        return dataclasses.replace(
-            enrolment,
-            zone=zone,
-            charging_consent=enrolment.charging_consent and at_s < enrolment.consented_s <= now_s,
-            discharge_consent=enrolment.discharge_consent and at_s < enrolment.discharge_consented_s <= now_s,
-        )
 
     def leave_out(self, ref: str, event_id: str, until: datetime, now: datetime) -> Stir:
         """A driver takes no part in one event."""
@@ -322,7 +283,7 @@ class Garage:
 
     def restore(self, remembered: Remembered, now: datetime) -> None:
         """Take up where an earlier run stopped; call after `enrol`."""
-        self._restore_choices(remembered.choices, now)
+        self.choices.restore(remembered.choices, now)
         for row in remembered.energy:
             told = json.loads(row.document)
             self.meter.restore(row.zone, row.bucket, told["imported_wh"], told["exported_wh"])
@@ -331,28 +292,6 @@ class Garage:
         self.limits.restore(remembered.limits)
         self.roster.restore(remembered.directives, remembered.wear, now)
         self.roster.leave_alone(remembered.overridden, now)
-
-    def _restore_choices(self, rows: Iterable[ChoiceRow], now: datetime) -> None:
-        """What drivers had chosen; what is over acts no more, and still orders what is told late."""
-        in_order = []
-        for row in rows:
-            with self.faults.only(row.vehicle_ref):
-                in_order.append((parse_at(row.at), _IN_ORDER.index(DriverChoice(row.choice)), row))
-        for _, _, row in sorted(in_order, key=lambda one: one[:2]):
-            with self.faults.only(row.vehicle_ref):
-                self._restore_choice(row, now)
-
-    def _restore_choice(self, row: ChoiceRow, now: datetime) -> None:
-        ref, at = row.vehicle_ref, decided_at(parse_at(row.at), now)
-        self._decided[(ref, row.choice)] = at
-        if row.until is not None and parse_at(row.until) <= max(now, parse_at(row.at)):
-            return
-        if row.choice == DriverChoice.OPT_IN:
-            for ended in self._ended(ref, at, now):
-                self._choices.pop((ref, ended.value), None)
-        held = ChoiceRow(vehicle_ref=ref, choice=row.choice, at=print_at(at), until=row.until)
-        self._choices[(ref, row.choice)] = held
-        self._apply(held, now)
 
     def take(self, event: BackendEvent, now: datetime) -> Stir:
         """A fact that the backend pushed."""
@@ -364,7 +303,7 @@ class Garage:
                 with self.faults.only(status.vehicle_ref):
                     states.append(self.roster.told(status, now))
             return Stir(plan=any(state in (DirectiveState.OVERRIDDEN, DirectiveState.FAILED) for state in states))
-        return self._chose(event, now) if isinstance(event, DriverChose) else Stir()
+        return self.choices.take(event, now) if isinstance(event, DriverChose) else Stir()
 
     def observe(self, snapshots: Iterable[Snapshot], now: datetime) -> bool:
         """Take readings; whether one of them should change the plan: a cable that went in, an alarm of an inverter."""
@@ -410,101 +349,6 @@ class Garage:
                     for one in batches([snapshot], self.fleet.find):
                         take(one)
 
-    def _chose(self, event: DriverChose, now: datetime) -> Stir:
-        """A driver's choice; one that a newer word on the same matter has overtaken is recorded and does not act.
-
-        One about a car that is not ours, or not yet, is kept for the day that it is.
-        """
-        ref = event.vehicle_ref
-        if ref not in self.fleet and not self._keeps_early(ref):
-            return Stir()
-        at, until = decided_at(event.at, now), None if event.until is None else print_at(event.until)
-        facts = {"choice": event.choice.value, "until": until}
-        if self._overtaken(event, at, now):
-            _log.info("a driver's %s came after a newer word on the matter, and does not act", event.choice)
-            self._rows.append(evidence.of_car(ref, evidence.OVERTAKEN, now, {**facts, "decided_at": print_at(at)}))
-            return Stir()
-        row = ChoiceRow(vehicle_ref=ref, choice=event.choice.value, at=print_at(at), until=until)
-        self._rows += [*self._dated_back(event, at), row]
-        if self._choices.get((ref, row.choice)) != row:
-            self._rows.append(evidence.of_car(ref, evidence.CHOICE, at, facts))
-        if event.choice is DriverChoice.OPT_IN:
-            self._rows += [self._over(ref, ended, at) for ended in self._ended(ref, at, now)]
-        self._choices[(ref, row.choice)], self._decided[(ref, row.choice)] = row, at
-        self._apply(row, now)
-        if event.choice is DriverChoice.CONSENT_WITHDRAWN:
-            self.withdrawn.append(ref)
-        return Stir(plan=True, release=(ref,) if event.choice in LEAVES else ())
-
-    def _keeps_early(self, ref: str) -> bool:
-        """Whether there is room for a choice about a car that is not ours, under a name that can be stored."""
-        if ref in self._early:
-            return True
-        if not (0 < len(ref) <= LONGEST_REF and ref.isprintable()) or len(self._early) >= MOST_EARLY:
-            _log.warning("a driver's choice about a car that is not ours is not kept")
-            return False
-        self._early.add(ref)
-        return True
-
-    def _begin(self, fresh: Iterable[Enrolment]) -> None:
-        """Cars that become ours: whoever agreed after a choice had not that choice in mind."""
-        for one in fresh:
-            self._early.discard(one.vehicle_ref)
-            for choice in (DriverChoice.OPT_IN, DriverChoice.OPT_OUT, DriverChoice.BOOST):
-                row = self._choices.get((one.vehicle_ref, choice.value))
-                if row is not None and parse_at(row.at).timestamp() < one.consented_s:
-                    self._rows.append(self._over(one.vehicle_ref, choice, parse_at(row.at)))
-
-    def _overtaken(self, event: DriverChose, at: datetime, now: datetime) -> bool:
-        """Whether a newer word on the same matter is known: pushes may come late and out of order."""
-        held = self.fleet.enrolled(event.vehicle_ref)
-        if event.choice is DriverChoice.CONSENT_WITHDRAWN and held is not None and held.charging_consent:
-            agreed_s = [held.consented_s, *([held.discharge_consented_s] if held.discharge_consent else [])]
-            if max(agreed_s) <= now.timestamp() and min(agreed_s) > at.timestamp():
-                return True
-        rivals = overtakers(event.choice, ends=event.until is not None)
-        known = [self._decided.get((event.vehicle_ref, rival.value)) for rival in rivals]
-        return is_overtaken(at, known, now, leaves=event.choice in LEAVES)
-
-    def _dated_back(self, event: DriverChose, at: datetime) -> Iterator[ChoiceRow]:
-        """Before a choice acts: what was chosen before it, by a clock of ours that was set back since, is older."""
-        for rival in overtakers(event.choice, ends=event.until is not None):
-            key = event.vehicle_ref, rival.value
-            if self._decided.get(key, at) <= at:
-                continue
-            self._decided[key] = at
-            if (row := self._choices.get(key)) is not None:
-                self._choices[key] = ChoiceRow(
-                    vehicle_ref=row.vehicle_ref, choice=row.choice, at=print_at(at), until=row.until
-                )
-                yield self._choices[key]
-
-    def _ended(self, ref: str, at: datetime, now: datetime) -> list[DriverChoice]:
-        """The choices that stand and that an opt-in made at an instant ends: those that were not made after it.
-
-        One ahead of our clock, which was set back meanwhile, counts as of now.
-        """
-        held = [row for choice in _IN_ORDER if (row := self._choices.get((ref, choice.value))) is not None]
-        before = [row for row in held if min(self._decided[(ref, row.choice)], now) <= at]
-        choices = [(DriverChoice(row.choice), row.until is not None) for row in before]
-        return [choice for choice, ends in choices if ended_by_opt_in(choice, ends=ends)]
-
-    def _over(self, ref: str, choice: DriverChoice, at: datetime) -> ChoiceRow:
-        """An earlier choice that another one ended."""
-        self._choices.pop((ref, choice.value), None)
-        if choice is DriverChoice.BOOST:
-            self.fleet.choose(ref, choice, until=at)
-        return ChoiceRow(vehicle_ref=ref, choice=choice.value, at=print_at(at), until=print_at(at))
-
-    def _apply(self, row: ChoiceRow, now: datetime) -> None:
-        choice, held = DriverChoice(row.choice), self.fleet.enrolled(row.vehicle_ref)
-        if choice is DriverChoice.CONSENT_WITHDRAWN:
-            bound = None if held is None else self._binding(held, held.zone, now)
-            if bound is not None and bound != held:
-                self.fleet.enrol([bound])
-        elif row.vehicle_ref in self.fleet:
-            self.fleet.choose(row.vehicle_ref, choice, until=None if row.until is None else parse_at(row.until))
-
     # --- what batteries gave ------------------------------------------------------------------------------------------
 
     def begin_export(self, ref: str, event_id: str, now: datetime) -> None:
@@ -544,8 +388,7 @@ class Garage:
 
     def pressing(self) -> list[Row | Values]:
         """Rows for the store that somebody waits for: what drivers chose, and directives."""
-        rows, self._rows = self._rows, []
-        return [*rows, *self.roster.drain(most=0)]
+        return [*self.choices.drain(), *self.roster.drain(most=0)]
 
     def drain(self) -> list[Row | Values]:
         """Rows for the store: everything that changed since the last drain; of what is much, a part."""

@@ -8,7 +8,7 @@ was. Knows no sockets.
 
 import collections
 import dataclasses
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ven_adapters.contract import (
     FINAL_STATES,
@@ -31,6 +31,7 @@ from ven_adapters.transport.ocpp21.meter import IDLE_W
 from ven_adapters.transport.ocpp21.points import SOURCE, Needs, Point, Station
 
 KEPT_PER_CAR = 64
+CLEARED_WITHIN = timedelta(hours=1)
 TOLERANCE_W = 250.0
 TOLERANCE_SHARE = 0.08
 
@@ -67,7 +68,7 @@ class Record:
 
     def lingers(self, now: datetime) -> bool:
         """True when it is over and its profile may still stand."""
-        return self.final and self.to_clear and not self.clearing and now < self.directive.end
+        return self.final and self.to_clear and not self.clearing and now < self.directive.end + CLEARED_WITHIN
 
     @property
     def gives(self) -> bool:
@@ -169,7 +170,8 @@ def advance(record: Record, point: Point, station: Station, now: datetime) -> bo
 def _step(record: Record, point: Point, station: Station, now: datetime) -> None:
     if now >= record.directive.end:
         record.move(S.RELEASED if record.certainty >= Certainty.VEHICLE_OBSERVED else S.EXPIRED)
-        record.to_clear = False
+        # A profile ends by its station's clock, which may be behind: a discharge is taken away all the same.
+        record.to_clear = record.to_clear and (record.gives or station.clock_offset_s != 0.0)
     elif point.transaction != record.transaction:
         _transaction_over(record, point)
     elif not station.connected:

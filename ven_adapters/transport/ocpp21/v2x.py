@@ -16,7 +16,7 @@ from ven_adapters.contract import (
     ErrorCode,
     Validity,
 )
-from ven_adapters.transport.ocpp21.points import Place, Point, Station
+from ven_adapters.transport.ocpp21.points import Needs, Place, Point, Station
 
 FRESH = timedelta(minutes=15)
 MODE = "CentralSetpoint"
@@ -103,15 +103,23 @@ def stop(directive: Directive, point: Point, station: Station) -> BackendError |
     """Why a discharge must not go on, or None; for one that did not begin, why it must not begin."""
     if station.alarms:
         return _no(f"der_alarm: {min(station.alarms)} stands")
-    needs = point.needs
-    if needs is None or not needs.bidirectional:
-        return _no("v2xChargingParameters: the car has not said in this session that it lets energy out")
-    if needs.own_schedule:
-        return _no("controlMode: the car owns its schedule")
-    if needs.departure is not None and directive.end > needs.departure:
-        return _no("departureTime: the car leaves before the window ends")
+    if station.clock_offset_s:
+        return _no(f"clock: the station's is {station.clock_offset_s:.0f} s from ours, and the window would end by it")
+    if (why := _unwilling(directive, point.needs)) is not None:
+        return _no(why)
     if below_reserve(directive, point):
         return BackendError(ErrorCode.LIMIT_REACHED, "reserve_soc_pct: is reached")
+    return None
+
+
+def _unwilling(directive: Directive, needs: Needs | None) -> str | None:
+    """Why what the car said of itself forbids it."""
+    if needs is None or not needs.bidirectional:
+        return "v2xChargingParameters: the car has not said in this session that it lets energy out"
+    if needs.own_schedule:
+        return "controlMode: the car owns its schedule"
+    if needs.departure is not None and directive.end > needs.departure:
+        return "departureTime: the car leaves before the window ends"
     return None
 
 
@@ -129,9 +137,9 @@ def spare_wh(directive: Directive, point: Point) -> float:
 
 
 def below_reserve(directive: Directive, point: Point) -> bool:
-    """Whether a reading says that the driver's reserve is reached."""
+    """Whether a reading says that the driver's reserve is reached; one that proves nothing is enough to stop."""
     soc, reserve_pct = point.snapshot.soc_pct, directive.reserve_soc_pct
-    known = soc is not None and soc.validity is Validity.OK
+    known = soc is not None and soc.validity is not Validity.SENTINEL
     return known and reserve_pct is not None and soc is not None and soc.value <= reserve_pct
 
 
