@@ -1,7 +1,10 @@
 """The token endpoint is bounded: how often it may be asked, and how much at once."""
 
+import asyncio
 import urllib.parse
+from collections import Counter
 
+import aiohttp
 import pytest
 from vtn_process import V311, Party
 
@@ -67,6 +70,31 @@ async def test_an_unknown_client_is_limited_like_a_known_one(launch, party):
         nobody = party(server)
         for name in ("c1", "stranger"):
             assert [(await ask(nobody, name, "wrong")).status for _ in range(3)] == [401, 401, 429]
+
+
+async def test_strangers_from_many_addresses_keep_no_client_from_its_token(launch, party):
+    """Each address stays within its bound; together they ask for more than can be checked."""
+    with launch() as server:
+        nobody, full, done, flood = party(server), asyncio.Event(), asyncio.Event(), Counter()
+        (await ask(nobody, "c1", server.secrets["c1"])).shows(200)
+
+        async def stranger(number):
+            connector = aiohttp.TCPConnector(local_addr=(f"127.0.1.{number}", 0))
+            async with aiohttp.ClientSession(connector=connector) as session:
+                while not done.is_set():
+                    answer = await ask(Party(session, server.url, None), f"x-{number}", "wrong")
+                    flood[answer.status] += 1
+                    if answer.status == 429:
+                        full.set()
+
+        strangers = [asyncio.create_task(stranger(number)) for number in range(1, 101)]
+        async with asyncio.timeout(60):
+            await full.wait()
+        statuses = [(await ask(nobody, "c1", server.secrets["c1"])).status for _ in range(10)]
+        done.set()
+        await asyncio.gather(*strangers)
+    assert statuses == [200] * 10
+    assert flood[401] > 50
 
 
 @pytest.mark.parametrize(

@@ -94,17 +94,25 @@ class TokenLimits:
 
     def client_wait_s(self, client_id: str, address: str, now_s: float) -> float:
         """0, or how long this client has to wait at this address."""
-        name = client_id[: LONGEST_NAME + 1]
-        home = f"{address} {name}"
-        return self._homes.wait_s(home, now_s) if home in self._at_home else self._clients.wait_s(name, now_s)
+        if self.at_home(client_id, address):
+            return self._homes.wait_s(_home(client_id, address), now_s)
+        return self._clients.wait_s(client_id[: LONGEST_NAME + 1], now_s)
+
+    def at_home(self, client_id: str, address: str) -> bool:
+        """Whether the client has shown its secret from this address before."""
+        return _home(client_id, address) in self._at_home
 
     def proved(self, client_id: str, address: str) -> None:
         """Note that the client has shown its secret from this address; the oldest such notes are forgotten."""
-        home = f"{address} {client_id[: LONGEST_NAME + 1]}"
+        home = _home(client_id, address)
         self._at_home.pop(home, None)
         self._at_home[home] = None
         if len(self._at_home) > self._most_names:
             del self._at_home[next(iter(self._at_home))]
+
+
+def _home(client_id: str, address: str) -> str:
+    return f"{address} {client_id[: LONGEST_NAME + 1]}"
 
 
 def address_name(remote: str | None) -> str:

@@ -165,8 +165,8 @@ class Trial:
         """The field left out, and null, are treated as its presence has it."""
         presence = self.field.presence
         if presence in {Presence.REQUIRED, Presence.DERIVABLE}:
-            for value in (OMITTED, None):
-                await (self.refuses(value) if presence is Presence.REQUIRED else self.refuses_or_fills_in(value))
+            for nothing in (OMITTED, None):
+                await (self.refuses(nothing) if presence is Presence.REQUIRED else self.refuses_or_fills_in(nothing))
             return
         if presence is not Presence.WANTED:
             await self.accepts(OMITTED)
@@ -188,15 +188,15 @@ class Trial:
         self._expect(answer.status == HTTPStatus.BAD_REQUEST, value, f"should be refused, but got {answer.status}")
         answer.problem(HTTPStatus.BAD_REQUEST)
 
-    async def refuses_or_fills_in(self, value: Any) -> None:
-        """Without a value (left out, or null as TR-31) 400, or an object that has the right one."""
+    async def refuses_or_fills_in(self, nothing: Any) -> None:
+        """Without the field, or with null in it (TR-31), a POST is answered 400, or the object has the right value."""
         right = self.desk.fresh()[self.field.name]
-        _, answer = await self._post(value)
+        _, answer = await self._post(nothing)
         if answer.status not in MADE:
-            self._expect(answer.status == HTTPStatus.BAD_REQUEST, value, f"should get 400, but got {answer.status}")
+            self._expect(answer.status == HTTPStatus.BAD_REQUEST, nothing, f"should get 400, but got {answer.status}")
             return
         shown = answer.object.get(self.field.name)
-        self._expect(shown == right, value, f"is filled in as {_words(shown)}, and not as {_words(right)}")
+        self._expect(shown == right, nothing, f"is filled in as {_words(shown)}, and not as {_words(right)}")
         await self._drop(answer)
 
     async def never_echoes_null(self) -> None:

@@ -87,14 +87,32 @@ async def _elsewhere(hall: Hall) -> web.Response:
     raise OAuthError("unsupported_grant_type", detail, HTTPStatus.NOT_IMPLEMENTED)
 
 
+class SecretChecks:
+    """Slow checks of secrets: two run at a time, so others are still served, and few may wait."""
+
+    def __init__(self) -> None:
+        self._running = asyncio.Semaphore(CONCURRENT_CHECKS)
+        self._queue = 0
+
+    async def matches(self, secret: str, client: Client | None) -> bool:
+        """Whether the secret is this client's; OAuthError when too many wait."""
+        if self._queue >= LONGEST_QUEUE:
+            _in_time(1.0)
+        self._queue += 1
+        try:
+            async with self._running:
+                return await asyncio.to_thread(secret_matches, secret, client)
+        finally:
+            self._queue -= 1
+
+
 class Counter:
-    """Where tokens are given out. Two slow secret checks run at a time, so others are still served; few may wait."""
+    """Where tokens are given out. Clients at the address that they come from queue apart from whoever else comes."""
 
     def __init__(self, hall: Hall) -> None:
         self._hall = hall
         self._limits = TokenLimits(hall.auth)
-        self._checks = asyncio.Semaphore(CONCURRENT_CHECKS)
-        self._queue = 0
+        self._of_clients, self._of_strangers = SecretChecks(), SecretChecks()
 
     async def serve(self, request: web.Request) -> web.Response:
         """A token, or an OAuthError that says why not."""
@@ -104,21 +122,13 @@ class Counter:
         _in_time(self._limits.client_wait_s(form["client_id"], address, time.monotonic()))
         await self._hall.registry.current()
         client = self._hall.registry.standing(form["client_id"])
-        if not await self._matches(form["client_secret"], client) or client is None:
+        known = self._limits.at_home(form["client_id"], address)
+        checks = self._of_clients if known else self._of_strangers
+        if not await checks.matches(form["client_secret"], client) or client is None:
             raise OAuthError("invalid_client", "unknown client or wrong secret", HTTPStatus.UNAUTHORIZED)
         self._limits.proved(client.client_id, address)
         proven(request)
         return _granted(self._hall, client, form)
-
-    async def _matches(self, secret: str, client: Client | None) -> bool:
-        if self._queue >= LONGEST_QUEUE:
-            _in_time(1.0)
-        self._queue += 1
-        try:
-            async with self._checks:
-                return await asyncio.to_thread(secret_matches, secret, client)
-        finally:
-            self._queue -= 1
 
 
 def _in_time(wait_s: float) -> None:
