@@ -289,7 +289,7 @@ def test_every_adapter_command_names_a_bad_settings_file(around, command, kind):
         ({"vtn": 'ca = "{folder}"'}, "vtn.ca: the file {folder} cannot be read"),
         ({"vtn": 'ca = "{garbage}"'}, "vtn.ca: the file {garbage} holds no certificates"),
         ({"top": 'store_url = "sqlite+aiosqlite:////proc/no/such.db"'}, "store_url: the database cannot be opened"),
-        ({"top": 'store_url = "sqlite+aiosqlite:///{garbage}"'}, "store_url: the database cannot be opened"),
+        ({"top": 'store_url = "sqlite+aiosqlite:///{garbage}"'}, "{garbage} is not a database of SQLite"),
         ({"top": 'store_url = "nonsense"'}, "store_url: is no database"),
         (
             {"top": 'store_url = "postgresql+asyncpg://u:hush@127.0.0.1:1/x"'},

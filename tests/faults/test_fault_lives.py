@@ -11,11 +11,11 @@ from fault_rig import Engine, curtail, give, playing
 from ven_adapters.contract import FINAL_STATES, DirectiveState, ErrorCode
 from ven_adapters.simulator.faults import BY_NAME, Of
 
-SPEED = 900.0
+SPEED = 300.0  # a busy machine must still send within the minutes that a directive may wait
 CARS = 100
 CARS_EACH = 4
 MINUTES = 100
-BOUND_S = 90.0
+BOUND_S = 300.0
 # A rate of one would leave nothing to retry with.
 OFTEN = {Of.CARS: 1.0, Of.COMMANDS: 0.5, Of.READINGS: 0.3}
 BRANDS = {"unguarded_discharge": "nissan"}
