@@ -26,7 +26,7 @@ EVENING = datetime(2026, 7, 2, 3, 0, tzinfo=UTC)  # 20:00 on a Wednesday in Cali
 SPEED = 240.0
 CARS = 60
 PATIENCE_S = 90.0
-PATIENT_POLL_S = 3600.0 * SPEED
+PATIENT_POLL_S = 604_800.0  # the longest that settings allow, on the rig's clock most of an hour
 TOKEN = "cloud-token"
 SECRET = "webhook-secret"
 
