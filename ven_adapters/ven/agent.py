@@ -289,9 +289,9 @@ class Agent:
         now, note = self._clock.now(), self._doors.store.note
         first = self.participation.take().items()
         note(FirstProgramRow(payload_type=kind, program_id=one, at=print_at(now)) for kind, one in first)
-        if news:
-            self.bell.ring()
         for start in range(0, len(news.fresh), EVENTS_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
             fresh = news.fresh[start : start + EVENTS_AT_ONCE]
             for read in fresh:
                 named = version(read.event)
@@ -299,7 +299,6 @@ class Agent:
                 self._first_read[named] = read.read_at
                 note([Values(EventRow, {"version": named, "read_at": print_at(read.read_at)})])
             note(self._last_limits.take((read.event for read in fresh), now))
-            await asyncio.sleep(0)
         if news.deleted:
             self._last_limits.forget(self.mirror.known)
         if len(self._first_read) > MOST_VERSIONS:
