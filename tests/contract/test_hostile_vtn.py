@@ -240,6 +240,20 @@ async def test_an_adapter_that_was_killed_takes_its_subscription_over_and_leaves
     assert hostile.asked.get(("DELETE", "/subscriptions/s1")) == 1  # when it went
 
 
+async def test_a_vtn_that_replaces_and_deletes_no_subscription_is_listened_to_by_a_new_one(hostile, tmp_path):
+    own = {**SUBSCRIPTION, "clientName": "x all"}
+    hostile.instead["GET", "/subscriptions"] = [own, {**own, "id": "s2"}]
+    hostile.instead["POST", "/subscriptions"] = {**own, "id": "s9"}
+    for key in (("PUT", "/subscriptions/s1"), ("DELETE", "/subscriptions/s1"), ("DELETE", "/subscriptions/s2")):
+        hostile.instead[key], hostile.statuses[key] = {"status": 405}, 405
+    hostile.instead["DELETE", "/subscriptions/s9"] = own
+    async with adapter(hostile, tmp_path, "webhook") as (_, task):
+        await until(lambda: hostile.asked.get(("DELETE", "/subscriptions/s2")), task)
+        assert ("DELETE", "/subscriptions/s9") not in hostile.asked  # it is listened to
+    once = [("POST", "/subscriptions"), ("DELETE", "/subscriptions/s1"), ("DELETE", "/subscriptions/s9")]
+    assert [hostile.asked.get(key) for key in once] == [1, 1, 1]
+
+
 ODD = {**EVENT, "intervals": [{"id": 0, "payloads": [{"type": "PRICE", "values": ["x"]}]}]}
 TOLD = ("POST", "/reports")
 

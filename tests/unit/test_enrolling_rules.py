@@ -16,6 +16,7 @@ from ven_adapters.enrolling.eligibility import discharges, joining, remaining, v
 from ven_adapters.enrolling.models import Question
 from ven_adapters.enrolling.pace import Pace
 from ven_adapters.enrolling.problems import Refused
+from ven_adapters.ven import choices
 from ven_adapters.ven.choices import Stir
 from ven_adapters.ven.store import Remembered
 
@@ -116,6 +117,17 @@ def test_leaving_one_event_out_stirs_the_car_and_an_unknown_car_stirs_nothing():
     cars = garage()
     assert cars.leave_out("car", "e-1", T0, T0) == Stir(plan=True)
     assert cars.leave_out("nobody", "e-1", T0, T0) == Stir()
+
+
+def test_an_event_that_was_left_out_before_the_car_was_ours_is_left_out_by_it(monkeypatch):
+    monkeypatch.setattr(choices, "MOST_EARLY", 1)
+    cars = garage()
+    until = T0 + timedelta(hours=1)
+    for ref in ("new", "one too many"):
+        assert cars.leave_out(ref, "e-1", until, T0) == Stir()
+    cars.amend([enrolment("new"), enrolment("one too many")], [], T0)
+    assert [block.event_id for block in cars.roster.car("new").blocks] == ["e-1"]
+    assert cars.roster.car("one too many").blocks == ()
 
 
 # --- a consent that ended, and one that was given again ---------------------------------------------------------------

@@ -101,7 +101,7 @@ class Choices:
         One about a car that is not ours, or not yet, is kept for the day that it is.
         """
         ref = event.vehicle_ref
-        if ref not in self._fleet and not self._keeps_early(ref):
+        if ref not in self._fleet and not self.keeps_early(ref):
             return Stir()
         at, until = decided_at(event.at, now), None if event.until is None else print_at(event.until)
         facts = {"choice": event.choice.value, "until": until}
@@ -121,7 +121,7 @@ class Choices:
             self.withdrawn.append(ref)
         return Stir(plan=True, release=(ref,) if event.choice in LEAVES else ())
 
-    def _keeps_early(self, ref: str) -> bool:
+    def keeps_early(self, ref: str) -> bool:
         """Whether there is room for a choice about a car that is not ours, under a name that can be stored."""
         if ref in self._early:
             return True

@@ -188,11 +188,12 @@ class Garage:
         return named
 
     def leave_out(self, ref: str, event_id: str, until: datetime, now: datetime) -> Stir:
-        """A driver takes no part in one event."""
-        if ref not in self.fleet:
+        """A driver takes no part in one event; of a car that is not ours yet it is kept for the day that it is."""
+        ours = ref in self.fleet
+        if not ours and not self.choices.keeps_early(ref):
             return Stir()
         held = self.roster.leave_out(ref, event_id, until, now)
-        return Stir(plan=True, release=(ref,) if held else ())
+        return Stir(plan=ours, release=(ref,) if held else ())
 
     def enrolled(self) -> list[str]:
         """The cars that are ours."""

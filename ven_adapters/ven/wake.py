@@ -8,14 +8,13 @@ import asyncio
 import base64
 import binascii
 import collections
-import contextlib
 import dataclasses
 import json
 import logging
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ import pydantic
 from aiohttp import web
 
 from ven_adapters.config import WakeSettings
-from vtn.client import Client, VtnRefused, VtnUnreachable
+from vtn.client import Client, VtnRefused, VtnUnreachable, VtnUnusable
 from vtn.listening.http import HttpOptions, listening, proven, same_secret
 from vtn.listening.sockets import ListenAddress
 from vtn.tls import trusting
@@ -251,18 +250,35 @@ async def _webhook_session(ven: Listener, settings: WakeSettings, bell: Bell) ->
         try:
             url = settings.webhook_url or f"http://{settings.webhook_host}:{port}/"
             wanted = _subscription(ven.label, url, bearer)
-            if before:
-                subscription = await ven.vtn.replace(ObjectType.SUBSCRIPTION, before[0], wanted)
-            else:
-                subscription = await ven.vtn.create(ObjectType.SUBSCRIPTION, wanted)
-            for left in before[1:]:
-                await ven.vtn.delete(ObjectType.SUBSCRIPTION, left)
+            subscription = await _subscribed(ven, before, wanted)
+            for left in before:
+                if left != subscription["id"]:
+                    await _unsubscribe(ven, left)
             bell.ring()
             await asyncio.Event().wait()
         finally:
             if subscription is not None:
-                with contextlib.suppress(VtnRefused, VtnUnreachable):
-                    await ven.vtn.delete(ObjectType.SUBSCRIPTION, str(subscription["id"]))
+                await _unsubscribe(ven, str(subscription["id"]))
+
+
+async def _subscribed(ven: Listener, before: Sequence[str], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Our subscription: one that was there, with what is wanted now, or a new one where the VTN replaces none."""
+    if before:
+        try:
+            return await ven.vtn.replace(ObjectType.SUBSCRIPTION, before[0], wanted)
+        except VtnUnusable:  # it may be replaced: another one would be heard twice
+            raise
+        except VtnRefused as refused:
+            _log.warning("the VTN does not replace our subscription, a new one is made: %s", refused)
+    return await ven.vtn.create(ObjectType.SUBSCRIPTION, wanted)
+
+
+async def _unsubscribe(ven: Listener, subscription_id: str) -> None:
+    """One that cannot be deleted calls with a secret of an earlier life, and is not heard."""
+    try:
+        await ven.vtn.delete(ObjectType.SUBSCRIPTION, subscription_id)
+    except (VtnRefused, VtnUnreachable) as error:
+        _log.warning("a subscription of ours is left at the VTN: %s", error)
 
 
 def hook_address(settings: WakeSettings) -> ListenAddress:
