@@ -10,7 +10,7 @@ import pydantic
 
 from vtn.settings import Section
 
-MIB = MEBIBYTE = 1_048_576
+MEBIBYTE = 1_048_576
 Count = Annotated[int, pydantic.Field(ge=1, le=1_000_000_000_000)]
 Connections = Annotated[int, pydantic.Field(ge=1, le=1_000_000)]
 
@@ -72,20 +72,21 @@ class ClientQuotas(Section):
     """
 
     programs: Count = pydantic.Field(10_000, description="Programs, of all clients together.")
-    program_bytes: Count = pydantic.Field(256 * MIB, description="Bytes of programs, of all clients together.")
+    program_bytes: Count = pydantic.Field(256 * MEBIBYTE, description="Bytes of programs, of all clients together.")
     events: Count = pydantic.Field(100_000, description="Events, of all clients together; all are held in memory.")
-    event_bytes: Count = pydantic.Field(1024 * MIB, description="Bytes of events, of all clients together.")
+    event_bytes: Count = pydantic.Field(1024 * MEBIBYTE, description="Bytes of events, of all clients together.")
     vens: Count = pydantic.Field(100_000, description="Vens, of all clients together.")
-    ven_bytes: Count = pydantic.Field(256 * MIB, description="Bytes of vens, of all clients together.")
+    ven_bytes: Count = pydantic.Field(256 * MEBIBYTE, description="Bytes of vens, of all clients together.")
     resources: Count = pydantic.Field(10_000, description="Resources of one client's ven.")
-    resource_bytes: Count = pydantic.Field(64 * MIB, description="Bytes of one client's resources.")
+    resource_bytes: Count = pydantic.Field(64 * MEBIBYTE, description="Bytes of one client's resources.")
     reports: Count = pydantic.Field(1_000_000, description="Reports of one client.")
-    report_bytes: Count = pydantic.Field(1024 * MIB, description="Bytes of one client's reports.")
+    report_bytes: Count = pydantic.Field(1024 * MEBIBYTE, description="Bytes of one client's reports.")
     archive_bytes: Count = pydantic.Field(
-        1024 * MIB, description="Bytes of one client's deleted reports that stay in the archive; its oldest go first."
+        1024 * MEBIBYTE,
+        description="Bytes of one client's deleted reports that stay in the archive; its oldest go first.",
     )
     subscriptions: Count = pydantic.Field(100, description="Subscriptions of one client.")
-    subscription_bytes: Count = pydantic.Field(16 * MIB, description="Bytes of one client's subscriptions.")
+    subscription_bytes: Count = pydantic.Field(16 * MEBIBYTE, description="Bytes of one client's subscriptions.")
     subscription_entries: Count = pydantic.Field(
         500, description="Entries of objectOperations in all subscriptions of one client: each may be owed every event."
     )
@@ -99,58 +100,36 @@ class DeliveryBounds(Section):
     A host is a name with its port, as callback URLs write it.
     """
 
-    owed_per_subscription: int = pydantic.Field(
-        5_000,
-        ge=1,
-        le=1_000_000_000,
-        description="deliveries that may wait for one subscription; beyond, its oldest are dead letters",
+    owed_per_subscription: int = _count(
+        5_000, "deliveries that may wait for one subscription; beyond, its oldest are dead letters"
     )
-    dead_letters_per_subscription: int = pydantic.Field(
-        10_000,
-        ge=1,
-        le=1_000_000_000,
-        description="dead letters that are kept of one subscription; beyond, its oldest are forgotten",
+    dead_letters_per_subscription: int = _count(
+        10_000, "dead letters that are kept of one subscription; beyond, its oldest are forgotten"
     )
-    calls_per_host: int = pydantic.Field(16, ge=1, le=512, description="calls to one host at the same time")
+    calls_per_host: int = _count(16, "calls to one host at the same time", most=512)
     calls_per_host_and_second: float = pydantic.Field(
         100.0, ge=1, le=1_000_000_000, description="calls to one host in one second, at once or spread"
     )
-    challenges_per_request: int = pydantic.Field(
-        50,
-        ge=1,
-        le=1_000_000_000,
-        description="new callback URLs in one request; each is called once before it is accepted",
+    challenges_per_request: int = _count(
+        50, "new callback URLs in one request; each is called once before it is accepted"
     )
-    challenges_per_client_and_minute: int = pydantic.Field(
-        300,
-        ge=1,
-        le=1_000_000_000,
-        description="new callback URLs of one client, at once and again each minute; beyond, 429",
+    challenges_per_client_and_minute: int = _count(
+        300, "new callback URLs of one client, at once and again each minute; beyond, 429"
     )
-    challenges_per_host_and_minute: int = pydantic.Field(
-        300,
-        ge=1,
-        le=1_000_000_000,
-        description="new callback URLs that lead to one host, of all clients, at once and again each minute",
+    challenges_per_host_and_minute: int = _count(
+        300, "new callback URLs that lead to one host, of all clients, at once and again each minute"
     )
-    sessions_per_client: int = pydantic.Field(
-        64,
-        ge=1,
-        le=1_000_000_000,
-        description="MQTT sessions of one client at the same time; the bundled broker refuses more",
+    sessions_per_client: int = _count(
+        64, "MQTT sessions of one client at the same time; the bundled broker refuses more"
     )
-    mqtt_identifiers_per_client: int = pydantic.Field(
-        256,
-        ge=1,
-        le=1_000_000_000,
-        description="MQTT client identifiers that belong to one client; beyond, it loses its oldest",
+    mqtt_identifiers_per_client: int = _count(
+        256, "MQTT client identifiers that belong to one client; beyond, it loses its oldest"
     )
-    mqtt_session_kept_s: int = pydantic.Field(
+    mqtt_session_kept_s: int = _count(
         604_800,
-        ge=3_600,
-        le=1_000_000_000,
-        description="for how many seconds the bundled broker keeps the session of a client that is away; for a day"
+        "for how many seconds the bundled broker keeps the session of a client that is away; for a day"
         " longer its identifier is nobody else's",
+        least=3_600,
     )
 
     @pydantic.model_validator(mode="after")
