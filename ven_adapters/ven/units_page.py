@@ -42,8 +42,9 @@ tables that the adapters read with (`ven_adapters/ven/units.py`); a test holds t
 
 Nothing is guessed and nothing is passed over in silence: a log line for each version of an event, counters in
 `progress.jsonl` and `summary.json` (`told_of_events`), and a sentence of `ven-adapters explain`. Where the payload
-binds (the table says which do), an alarm stands as well until the event is over, changed or gone (`ALARM` in the log; in
-the same files the first 20 under `alarms`, and their number under `alarms_in_all`), and whoever sent the event is told by a report on it, once for each version: payload type
+binds (the table says which do), an alarm stands as well until the event is over, changed or gone (`ALARM` in the log;
+in the same files the first 20 under `alarms`, and their number under `alarms_in_all`), and whoever sent the event is
+told by a report on it, once for each version: payload type
 `x-EVTN-NOT-UNDERSTOOD`, resource `AGGREGATED_REPORT`, one text for each fault that names the field and the rule.
 
 No limit is invented in place of one that is not understood. The last limit of the same program that was understood in
