@@ -7,7 +7,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from http import HTTPStatus
-from typing import Any
 
 import aiohttp
 
@@ -313,9 +312,3 @@ def _is(method: str, pattern: str, asked_method: str, asked_path: str) -> bool:
     wanted, parts = pattern.split("/"), asked_path.split("/")
     same = len(wanted) == len(parts) and method == asked_method
     return same and all(w == p or w.startswith("{") for w, p in zip(wanted, parts, strict=True))
-
-
-def options_of(plan: Plan) -> dict[str, Any]:
-    """How the run was called, for reports; no secrets."""
-    clients = {"bl": plan.bl.client_id, "ven": plan.ven.client_id, "ven2": plan.ven2.client_id}
-    return {"url": plan.url, **clients, "receiver": plan.receiver_url, "only": list(plan.only)}
