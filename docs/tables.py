@@ -34,9 +34,9 @@ A cache that is full forgets its oldest entries, so a client that asks in very m
 itself and not larger.
 """
 ELSEWHERE = (
-    ("server", Server, ("max_body_bytes",)),
-    ("auth", Auth, ("tokens_per_minute", "tokens_per_minute_and_address")),
-    ("webhooks", Webhooks, ("timeout_s", "give_up_s", "attempts", "longest_retry_s", "broken_after")),
+    ("server.", Server, ("max_body_bytes",)),
+    ("auth.", Auth, ("tokens_per_minute", "tokens_per_minute_and_address")),
+    ("webhooks.", Webhooks, ("timeout_s", "give_up_s", "attempts", "longest_retry_s", "broken_after")),
 )
 FIXED = (
     ("vtn.wire.document", "MAX_DEPTH", "levels of lists and objects in a JSON text"),
@@ -60,6 +60,10 @@ FIXED = (
     ("vtn.notifiers.callbacks", "LONGEST_ECHO_BYTES", "bytes of a callback's answer to a challenge"),
     ("vtn.storage.writer", "LARGEST_BATCH", "writes of one commit"),
     ("vtn.client", "REMEMBERED_BYTES", "bytes of pages that an adapter remembers of its VTN"),
+    ("vtn.client", "MOST_BYTES", "bytes of an answer of the VTN; a page that is larger is asked for in smaller ones"),
+    ("vtn.client", "MOST_VALUES", "commas, colons and opening brackets of it, counted before it is parsed"),
+    ("ven_adapters.ven.mirror", "MOST_LISTED", "programs or active events of the VTN; of more, none is read anew"),
+    ("ven_adapters.ven.mirror", "MOST_LISTED_BYTES", "bytes of memory that they may take together"),
     ("ven_adapters.transport.session", "MAX_ANSWER_BYTES", "bytes of an automaker's answer"),
     ("ven_adapters.transport.webhook", "MAX_BODY_BYTES", "bytes of an automaker's webhook"),
     ("ven_adapters.transport.pushes", "MAX_BODY_BYTES", "bytes of a push of an automaker's own backend"),
@@ -72,7 +76,7 @@ FIXED = (
     ("ven_adapters.transport.ocpp21.line", "REMEMBERED_CALLS", "calls of a charging point that are remembered"),
     ("ven_adapters.transport.ocpp21.frames", "LONGEST_ID", "characters of a message's id"),
 )
-ENROLLING = ("requests_per_s",)
+ADAPTER = (("", AdapterSettings, ("most_events",)), ("enrolling.", EnrollingSettings, ("requests_per_s",)))
 FILES = (
     ("`vtn serve`", Settings, "EVTN", ("vtn",)),
     ("`ven-adapters run`", AdapterSettings, "VEN_ADAPTER", ("ven-adapter", "enrolment")),
@@ -89,23 +93,24 @@ file: [`automaker.md`](automaker.md).
 
 def bounds() -> str:
     """The text of `bounds.md`."""
-    return "\n".join((HEAD, "## Settings of the VTN\n", *_settings(), *_enrolling(), *_fixed()))
+    return "\n".join((HEAD, "## Settings of the VTN\n", *_settings(), *_adapter(), *_fixed()))
 
 
 def _settings() -> Iterator[str]:
     yield from _heads("Setting")
     for name, field in Bounds.model_fields.items():
         section = field.get_default(call_default_factory=True)
-        yield from _rows(f"bounds.{name}", type(section), tuple(type(section).model_fields))
+        yield from _rows(f"bounds.{name}.", type(section), tuple(type(section).model_fields))
     for table, section, names in ELSEWHERE:
         yield from _rows(table, section, names)
     yield ""
 
 
-def _enrolling() -> Iterator[str]:
+def _adapter() -> Iterator[str]:
     yield "## Settings of an adapter\n"
     yield from _heads("Setting")
-    yield from _rows("enrolling", EnrollingSettings, ENROLLING)
+    for table, section, names in ADAPTER:
+        yield from _rows(table, section, names)
     yield ""
 
 
@@ -168,8 +173,8 @@ def _rows(table: str, section: type[pydantic.BaseModel], names: tuple[str, ...])
     for name in names:
         field = section.model_fields[name]
         if not field.description:
-            raise SystemExit(f"{table}.{name}: has no description")
-        yield f"| `{table}.{name}` | {_number(field.default)} | {_words(field.description)} |"
+            raise SystemExit(f"{table}{name}: has no description")
+        yield f"| `{table}{name}` | {_number(field.default)} | {_words(field.description)} |"
 
 
 def _words(description: str) -> str:

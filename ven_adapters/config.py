@@ -206,6 +206,9 @@ class AdapterSettings(Section):
     lead_s: Annotated[float, pydantic.Field(ge=0, le=7 * 86_400)] = 300.0
     plans_per_s: Annotated[float, pydantic.Field(gt=0, le=50)] = 4.0
     keep_days: Annotated[float, pydantic.Field(ge=2, le=36_500)] = 35.0
+    most_events: int = pydantic.Field(
+        1_000, ge=1, le=10_000, description="events of the VTN that count at once: those that begin first"
+    )
     calls_at_once: Annotated[int, pydantic.Field(ge=1, le=1000)] = 256
     seed: Seed = 0
     clock: str = "real"

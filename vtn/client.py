@@ -4,6 +4,7 @@ It finds the token endpoint by `/auth/server`, renews tokens by itself, pages th
 every list so that an unchanged poll costs a 304. It knows HTTP and JSON, and nothing of what our own server is made of.
 """
 
+import asyncio
 import dataclasses
 import re
 import ssl
@@ -24,7 +25,8 @@ PAGE = 50
 REMEMBERED_PAGES, REMEMBERED_BYTES = 256, 64 * 1_048_576
 RENEW_BEFORE_S = 30.0
 TIMEOUT = aiohttp.ClientTimeout(total=30.0, connect=5.0)
-MOST_BYTES = 64 * 1_048_576
+MOST_BYTES, MOST_VALUES = 4 * 1_048_576, 500_000
+HEAVY_BYTES = 65_536
 MOST_FOUND, MOST_FOUND_BYTES = 1_000_000, 512 * 1_048_576
 USUAL_LIFETIME_S = 60.0
 LONGEST_LIFETIME_S = 31_536_000.0
@@ -58,6 +60,10 @@ class VtnRefused(Exception):
 
 class VtnUnusable(VtnRefused):
     """The VTN answered, and well by its status, with what no VTN may answer; a write may have taken effect."""
+
+
+class TooLarge(VtnUnusable):
+    """An answer of more than `MOST_BYTES` or `MOST_VALUES`; of a list, fewer objects at a time may fit."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -126,22 +132,39 @@ class Client:
 
     # --- objects -------------------------------------------------------------------------------------------------
 
-    async def search(self, kind: ObjectType, **query: str | int | bool | Sequence[str]) -> list[Json]:
-        """All objects of a kind that match, page by page; each has an `id` that is text, whatever else it holds."""
+    async def search(
+        self,
+        kind: ObjectType,
+        *,
+        most: int = MOST_FOUND,
+        most_bytes: int = MOST_FOUND_BYTES,
+        **query: str | int | bool | Sequence[str],
+    ) -> list[Json]:
+        """All objects of a kind that match, page by page; each has an `id` that is text, whatever else it holds.
+
+        A page that is too large is asked for again in smaller ones. VtnUnusable for more than `most` objects or
+        `most_bytes` of memory.
+        """
         found: dict[str, Json] = {}
-        skip, held_bytes = 0, 0
+        skip, held_bytes, limit = 0, 0, PAGE
         while True:
-            page = await self.get(f"/{COLLECTIONS[kind]}", {**query, "skip": skip, "limit": PAGE})
+            try:
+                page = await self.get(f"/{COLLECTIONS[kind]}", {**query, "skip": skip, "limit": limit})
+            except TooLarge:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 4)
+                continue
             if not isinstance(page, list) or not all(_has_id(one) for one in page):
                 raise _unusable("a list whose items are no objects with an id")
             fresh = {one["id"]: one for one in page if one["id"] not in found}
             found |= fresh
             skip += len(page)
             held_bytes += document.footprint(list(fresh.values()))
-            if len(page) < PAGE or not fresh:  # a server that does not page answers the same for ever
+            if len(page) < limit or not fresh:  # a server that does not page answers the same for ever
                 return list(found.values())
-            if len(found) > MOST_FOUND or held_bytes > MOST_FOUND_BYTES:
-                raise _unusable(f"a list of more than {MOST_FOUND} objects or {MOST_FOUND_BYTES} bytes")
+            if len(found) > most or held_bytes > most_bytes:
+                raise _unusable(f"a list of more than {most} objects or {most_bytes} bytes")
 
     async def read(self, kind: ObjectType, object_id: str) -> Json:
         """One object; VtnRefused(404) when there is none for this client."""
@@ -223,12 +246,17 @@ class Client:
                 method, url, headers=headers, data=body if form is None else form, ssl=self._tls
             ) as response:
                 content = await _whole(response)
-                return response.status, response.headers.get("ETag"), _content(content)
+                heavy = len(content) > HEAVY_BYTES
+                told = await asyncio.to_thread(_content, content) if heavy else _content(content)
+                return response.status, response.headers.get("ETag"), told
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise VtnUnreachable(f"{method} {url}: {error or type(error).__name__}") from error
 
 
 def _content(body: bytes) -> Any:
+    """The JSON value of a body, or its text. Each value but the first of a list or object follows a comma."""
+    if sum(map(body.count, (b",", b"[", b"{", b":"))) > MOST_VALUES:
+        raise TooLarge(HTTPStatus.BAD_GATEWAY, {"title": f"the VTN answered with more than {MOST_VALUES} JSON values"})
     try:
         return document.parse(body) if body else None
     except ValueError:
@@ -242,7 +270,7 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes:
     async for part in response.content.iter_any():
         left -= len(part)
         if left < 0:
-            raise _unusable(f"more than {MOST_BYTES} bytes")
+            raise TooLarge(HTTPStatus.BAD_GATEWAY, {"title": f"the VTN answered with more than {MOST_BYTES} bytes"})
         parts.append(part)
     return b"".join(parts)
 

@@ -12,8 +12,7 @@ from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import Capability
 from ven_adapters.ven.agent import REPORT_CHECK_S, Agent, Doors
 from ven_adapters.ven.store import Store
-from vtn import client as client_of_vtn
-from vtn.client import Client, VtnUnreachable, VtnUnusable
+from vtn.client import MOST_BYTES, MOST_VALUES, Client, TooLarge, VtnUnreachable, VtnUnusable
 from vtn.clock import RealClock
 from vtn.wire.enumerations import ObjectType
 
@@ -148,7 +147,7 @@ CAR = {
 
 
 @contextlib.asynccontextmanager
-async def adapter(hostile, folder, mode):
+async def adapter(hostile, folder, mode, **more):
     """A running adapter of this VTN, and its task."""
     (folder / "cars.jsonl").write_text(json.dumps(CAR) + "\n")
     told = {
@@ -160,6 +159,7 @@ async def adapter(hostile, folder, mode):
         "wake": {"mode": mode, "poll_s": 0.03, "first_retry_s": 0.01, "longest_retry_s": 0.03},
         "smallest_group": 1,
         "var": str(folder),
+        **more,
     }
     settings = AdapterSettings.model_validate_json(json.dumps(told))
     store = Store(f"sqlite+aiosqlite:///{folder / 'x.sqlite'}")
@@ -337,8 +337,6 @@ async def test_a_server_that_does_not_page_is_read_once(hostile):
 
 
 async def test_a_list_that_takes_too_much_room_is_refused_before_it_is_whole(hostile, monkeypatch):
-    monkeypatch.setattr(client_of_vtn, "MOST_FOUND_BYTES", 200_000)
-
     def endless(method, path):
         fresh = [{**PROGRAM, "id": f"p{time.monotonic_ns()}-{number}", "x": "x" * 1_000} for number in range(50)]
         return fresh if path == "/programs" else HostileVtn.good(hostile, method, path)
@@ -346,5 +344,51 @@ async def test_a_list_that_takes_too_much_room_is_refused_before_it_is_whole(hos
     monkeypatch.setattr(hostile, "good", endless)
     async with Client(hostile.url, "c", "s") as client:
         with pytest.raises(VtnUnusable, match="bytes"):
-            await client.search(ObjectType.PROGRAM)
+            await client.search(ObjectType.PROGRAM, most_bytes=200_000)
     assert hostile.asked["GET", "/programs"] <= 4
+
+
+async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(hostile, monkeypatch):
+    many = [{**PROGRAM, "id": f"p{number}", "x": "x" * 300_000} for number in range(60)]
+
+    async def paged(request):
+        if request.path != "/programs":
+            return await HostileVtn.handle(hostile, request)
+        skip, limit = (int(request.query[name]) for name in ("skip", "limit"))
+        return web.json_response(many[skip : skip + limit])
+
+    app = web.Application()
+    app.router.add_route("*", "/{any:.*}", paged)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with Client(f"http://127.0.0.1:{runner.addresses[0][1]}", "c", "s") as client:
+            assert await client.search(ObjectType.PROGRAM) == many
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("body", [b"[" + b"0," * MOST_VALUES + b"0]", b'"' + b"x" * MOST_BYTES + b'"'])
+async def test_an_answer_that_is_too_large_is_not_parsed(hostile, body):
+    hostile.instead["GET", "/programs"] = body
+    async with Client(hostile.url, "c", "s") as client:
+        with pytest.raises(TooLarge):
+            await client.search(ObjectType.PROGRAM)
+
+
+async def test_of_too_many_events_those_that_begin_first_count_and_an_alarm_stands(hostile, tmp_path):
+    def event(number):
+        period = {"start": f"2099-01-01T{number // 60:02}:{number % 60:02}:00Z", "duration": "PT1H"}
+        return {**EVENT, "id": f"e{number:03}", "intervalPeriod": period}
+
+    hostile.events = [event(number) for number in range(49)]
+    async with adapter(hostile, tmp_path, "timer", most_events=40) as (made, task):
+        await until(lambda: made.faults.alarms, task)
+        assert sorted(made.mirror.events) == [f"e{number:03}" for number in range(40)]
+        assert "9 events more" in made.faults.alarms[0]
+        hostile.events = [{**EVENT, "id": "now"}, *hostile.events[20:]]
+        await until(lambda: len(made.mirror.events) == 30 and "e048" in made.mirror.events, task)
+        hostile.events = [{**EVENT, "id": "now"}, *[event(number) for number in range(48)]]
+        await until(lambda: "e000" in made.mirror.events, task)
+        assert sorted(made.mirror.events) == [*[f"e{number:03}" for number in range(39)], "now"]

@@ -99,7 +99,7 @@ class Agent:
         agreements = Agreements(settings.enrolments, doors.book, settings.shard)
         self.follower = Follower(agreements, self.garage, clock, self._take, self._follow)
         self._last_limits = LastLimits()
-        self.mirror = Mirror(doors.vtn, self._first_read.get, self._last_limits.get)
+        self.mirror = Mirror(doors.vtn, self._first_read.get, self._last_limits.get, settings.most_events)
         self.participation = Participation(self.mirror, self.garage, ProgramSelection())
         self.faults = EventFaults()
         self.account.faults = self.faults.plain
@@ -307,7 +307,7 @@ class Agent:
                 del self._first_read[gone]
         for _ in self.participation.judge():
             await asyncio.sleep(0)
-        self.faults.judge(self.participation.findings(now), self.participation.unmet())
+        self.faults.judge(self.participation.findings(now), self.participation.unmet(), self.mirror.left_out)
         self.reporter.tell(self.faults.reports())
         if news:
             self.reporter.plan(now)

@@ -101,10 +101,18 @@ class EventFaults:
         self._standing: dict[str, EventFindings] = {}
         self._told: collections.OrderedDict[object, None] = collections.OrderedDict()
         self._missing: tuple[str, ...] = ()
+        self._left_out = 0
         self.counts: collections.Counter[str] = collections.Counter()
 
-    def judge(self, judged: Iterable[EventFindings], missing: Iterable[str] = ()) -> None:
-        """Take up the events that count now, all of them; say what is new. `missing`: program names that no VTN has."""
+    def judge(self, judged: Iterable[EventFindings], missing: Iterable[str] = (), left_out: int = 0) -> None:
+        """Take up the events that count now, all of them; say what is new.
+
+        `missing`: program names that no VTN has; `left_out`: how many events are listed beyond those that count.
+        """
+        if left_out and not self._left_out:
+            _log.error("ALARM: %s", _too_many(left_out))
+            self.counts["left_out_too_many"] += 1
+        self._left_out = left_out
         before, self._standing = self._standing, {one.event_id: one for one in judged if one.faults or one.unused}
         for one in self._standing.values():
             if before.get(one.event_id) != one and self._is_new((one.version, one.faults, one.unused)):
@@ -131,7 +139,8 @@ class EventFaults:
     def alarms(self) -> list[str]:
         """Everything that stands and should be seen to."""
         events = [f"event {one.event_id} is not understood: {one.faults[0]}" for one in self.reports()]
-        return [*events, *(f"no program of the VTN is called {name!r}" for name in self._missing)]
+        missing = [f"no program of the VTN is called {name!r}" for name in self._missing]
+        return [*([_too_many(self._left_out)] if self._left_out else ()), *missing, *events]
 
     def plain(self) -> dict[str, Any]:
         """For a line of progress and the summary; nothing while nothing was met."""
@@ -156,6 +165,10 @@ class EventFaults:
         if len(self._told) > MOST_EVENTS:
             self._told.popitem(last=False)
         return True
+
+
+def _too_many(left_out: int) -> str:
+    return f"the VTN lists {left_out} events more than are acted on (most_events): those that begin last are left out"
 
 
 def report_key(judged: EventFindings) -> str:

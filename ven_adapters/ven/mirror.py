@@ -31,6 +31,8 @@ Json = dict[str, Any]
 KEPT = LOOK_BACK + timedelta(hours=1)
 MOST_FAULTS = 3
 AT_ONCE, LONGEST_VERSION = 200, 400
+MOST_EVENTS = 1_000
+MOST_LISTED, MOST_LISTED_BYTES = 10_000, 64 * 1_048_576
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +70,8 @@ class Mirror:
     """Our copy of the VTN's objects.
 
     `first_read` gives the durable instant of an event version read before, `last_limits` the limits of an event as it
-    was last read, when that was before we started.
+    was last read, when that was before we started. Of more than `most_events` that are listed, those that begin first
+    count, and `left_out` says how many do not.
     """
 
     def __init__(
@@ -76,13 +79,16 @@ class Mirror:
         vtn: Client,
         first_read: Callable[[str], datetime | None],
         last_limits: Callable[[str], Event | None] = lambda _: None,
+        most_events: int = MOST_EVENTS,
     ) -> None:
         self._vtn = vtn
+        self._most_events = most_events
         self._first_read = first_read
         self._last_limits = last_limits
         self._descriptors: dict[str, tuple[EventPayloadDescriptor, ...]] = {}
         self._raw: dict[str, Json] = {}
         self.polled = False
+        self.left_out = 0
         self.events: dict[str, Read] = {}
         self.programs: dict[str, ListedProgram] = {}
         self.unreadable: dict[str, Unparsed] = {}
@@ -91,12 +97,18 @@ class Mirror:
 
     async def poll(self, ven_id: str | None, now: datetime, real_s: float) -> News:
         """Read everything; VtnRefused or VtnUnreachable leaves the copy as it was."""
-        programs = await self._vtn.search(ObjectType.PROGRAM)
-        events = await self._vtn.search(ObjectType.EVENT, **({"active": True} if self.polled else {}))
+        bounds = {"most": MOST_LISTED, "most_bytes": MOST_LISTED_BYTES}
+        programs = await self._vtn.search(ObjectType.PROGRAM, **bounds)
+        active = {"active": True} if self.polled else {}
+        events = await self._vtn.search(ObjectType.EVENT, **bounds, **active)
         grants = await self._grants(ven_id) if ven_id is not None else (frozenset[str](), {})
-        listed = {raw["id"]: raw for raw in events}
+        listed = {raw["id"]: raw for raw in sorted(events, key=_begin)[: self._most_events]}
+        beyond = {raw["id"] for raw in events} - listed.keys()
         unlisted = [found for key, found in self.events.items() if key not in listed and self._may_last(found, now)]
-        deleted = tuple([found for found in unlisted if not await self._exists(found.event.id)])
+        deleted = tuple(
+            [one for one in unlisted if one.event.id in beyond or not await self._exists(one.event.id)]
+        )
+        self.left_out = len(beyond)
         described = {raw["id"]: self._described(raw) for raw in programs}
         listed_programs = {raw["id"]: ListedProgram.of(raw) for raw in programs}
         parsed = await self._parsed(listed)
@@ -231,6 +243,17 @@ class Mirror:
 def version(event: Event) -> str:
     """One version of an event: a "now" that is sent anew starts anew."""
     return f"{event.id}@{event.modification_date_time}"
+
+
+def _begin(raw: Json) -> str:
+    """When an event begins, as a text to sort by: "now" before all others, and without a period that of its intervals.
+
+    Instants of other zones than UTC sort by their own clock, which is near enough to say whose turn comes first.
+    """
+    periods = [raw, *(raw["intervals"] if isinstance(raw.get("intervals"), list) else ())]
+    inner = [one.get("intervalPeriod") for one in periods if isinstance(one, dict)]
+    starts = [one.get("start") for one in inner if isinstance(one, dict)]
+    return min((one for one in starts if isinstance(one, str)), default="")
 
 
 def _targets(found: Json) -> frozenset[str]:
