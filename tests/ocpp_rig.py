@@ -10,13 +10,15 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pacing import paced
+
 from ven_adapters.contract import Directive, DirectiveKind, DirectivesChanged, DriverChose, OnCommLoss, SnapshotsSeen
 from ven_adapters.oems import ocpp
 from vtn.clock import SimulatedClock, print_clock
 
 PROGRAM = Path(__file__).with_name("ocpp_station.py")
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
-SPEED = 120.0
+SPEED = paced(120.0)
 PATIENCE_S = 90.0
 PASSWORD = "a-password-of-16+"
 OFFLINE_LIMIT_S = 120

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
+from pacing import paced
 
 from vtn.clock import SimulatedClock
 
@@ -27,7 +28,7 @@ def recording(vendor, name):
 
 
 def hurried(speed=900.0):
-    return SimulatedClock(EVENING, time.time(), speed)
+    return SimulatedClock(EVENING, time.time(), paced(speed))
 
 
 @dataclasses.dataclass

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
+from pacing import paced
 from queue_parts import executing, nats_server, planning, queue_settings
 
 from ven_adapters import registry
@@ -38,7 +39,7 @@ from vtn.clock import SimulatedClock
 
 BRANDS = ("bmw", "ford", "honda", "nissan")
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)  # 21:00 on a Wednesday in California
-SPEED = 900.0
+SPEED = paced(900.0)
 PATIENCE_S = 90.0
 CARS = 240
 

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pacing import paced
+
 from ven_adapters.config import AdapterSettings
 from ven_adapters.simulator.chance import Rates
 from ven_adapters.simulator.cloud import Cloud
@@ -23,7 +25,7 @@ from vtn.clock import SimulatedClock, print_clock
 from vtn.wire.enumerations import ObjectType
 
 EVENING = datetime(2026, 7, 2, 3, 0, tzinfo=UTC)  # 20:00 on a Wednesday in California
-SPEED = 240.0
+SPEED = paced(240.0)
 CARS = 60
 PATIENCE_S = 90.0
 PATIENT_POLL_S = 2500.0 * SPEED  # the longest that a setting allows is a week

@@ -5,6 +5,7 @@ an environment of its own, so nothing is installed into the project's; no networ
 server, the simulator runs beside the rest, and the adapter of the last line is stopped once the VTN knows its ven.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -113,7 +114,8 @@ def followed(script, folder, server, secret):
             seen = vens(server, secret) if "running" in log.read_text() else []
             time.sleep(0.2)
     finally:
-        os.killpg(shell.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself; what it printed says why
+            os.killpg(shell.pid, signal.SIGTERM)
         shell.wait(30)
     return log.read_text(), seen
 

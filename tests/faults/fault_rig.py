@@ -9,6 +9,7 @@ from datetime import time as time_of_day
 
 import aiohttp
 import orjson
+from pacing import paced
 
 from ven_adapters import registry
 from ven_adapters.contract import Directive, DirectiveKind, Origin, Rung, Setting
@@ -92,7 +93,7 @@ class Cloud:
 
 @contextlib.asynccontextmanager
 async def playing(brand, rates, *, speed=1_800.0, cars=CARS, seed=7):
-    clock = SimulatedClock(EVENING, time.time(), speed)
+    clock = SimulatedClock(EVENING, time.time(), paced(speed))
     settings = SimulatorSettings(
         brand, cars, seed, EVENING, TOKEN, faults=rates, nights=1, opted_out_probability=0.0, away_probability=0.0
     )

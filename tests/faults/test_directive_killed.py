@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pacing import paced
 from vtn_process import Vtn, add_client
 
 from ven_adapters.contract import Certainty, DirectiveKind, DriverChoice, DriverChose
@@ -28,7 +29,7 @@ from vtn.clock import SimulatedClock, print_clock
 from vtn.wire.enumerations import ObjectType
 
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)  # 21:00 on a Wednesday in California
-SPEED = 120.0
+SPEED = paced(120.0)
 CARS = 40
 LEAST = 2
 # What an adapter says and its cloud says otherwise, and both are right: the end overtook a cancel on its way; nobody

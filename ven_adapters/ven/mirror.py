@@ -105,9 +105,7 @@ class Mirror:
         listed = {raw["id"]: raw for raw in sorted(events, key=_begin)[: self._most_events]}
         beyond = {raw["id"] for raw in events} - listed.keys()
         unlisted = [found for key, found in self.events.items() if key not in listed and self._may_last(found, now)]
-        deleted = tuple(
-            [one for one in unlisted if one.event.id in beyond or not await self._exists(one.event.id)]
-        )
+        deleted = tuple([one for one in unlisted if one.event.id in beyond or not await self._exists(one.event.id)])
         self.left_out = len(beyond)
         described = {raw["id"]: self._described(raw) for raw in programs}
         listed_programs = {raw["id"]: ListedProgram.of(raw) for raw in programs}
