@@ -10,7 +10,7 @@ from pathlib import Path
 import pydantic
 
 from ven_adapters.config import AdapterSettings, EnrollingSettings, ExecutorSettings
-from ven_adapters.ven import units_page
+from ven_adapters.ven.openadr import units_page
 from vtn.bounds import Bounds
 from vtn.config import Auth, Server, Settings, Webhooks
 
@@ -62,8 +62,12 @@ FIXED = (
     ("vtn.client", "REMEMBERED_BYTES", "bytes of pages that an adapter remembers of its VTN"),
     ("vtn.client", "MOST_BYTES", "bytes of an answer of the VTN; a page that is larger is asked for in smaller ones"),
     ("vtn.client", "MOST_VALUES", "commas, colons and opening brackets of it, counted before it is parsed"),
-    ("ven_adapters.ven.mirror", "MOST_LISTED", "programs or active events of the VTN; of more, none is read anew"),
-    ("ven_adapters.ven.mirror", "MOST_LISTED_BYTES", "bytes of memory that they may take together"),
+    (
+        "ven_adapters.ven.openadr.vtn_objects",
+        "MOST_LISTED",
+        "programs or active events of the VTN; of more, none is read anew",
+    ),
+    ("ven_adapters.ven.openadr.vtn_objects", "MOST_LISTED_BYTES", "bytes of memory that they may take together"),
     ("ven_adapters.transport.session", "MAX_ANSWER_BYTES", "bytes of an automaker's answer"),
     ("ven_adapters.transport.webhook", "MAX_BODY_BYTES", "bytes of an automaker's webhook"),
     ("ven_adapters.transport.pushes", "MAX_BODY_BYTES", "bytes of a push of an automaker's own backend"),

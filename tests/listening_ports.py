@@ -22,7 +22,7 @@ from ven_adapters.transport import signatures
 from ven_adapters.transport.codec import Delivery, dump_delivery
 from ven_adapters.transport.pushes import Door, Meaning, Pushes, keyed_digest, same
 from ven_adapters.transport.webhook import Receiver
-from ven_adapters.ven.wake import Bell, _receiver, hook_address
+from ven_adapters.ven.openadr.notifications import Bell, _receiver, hook_address
 from vtn.app import add_client, running
 from vtn.bounds import Bounds
 from vtn.clock import RealClock

@@ -21,9 +21,9 @@ from ven_adapters.config import QueueSettings
 from ven_adapters.simulator.endpoints import application
 from ven_adapters.simulator.serve import build
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
+from ven_adapters.ven.queue.connection import Link
 from ven_adapters.ven.queue.executor import Executor
-from ven_adapters.ven.queue.link import Link
-from ven_adapters.ven.queue.remote import RemoteBackend
+from ven_adapters.ven.queue.remote_backend import RemoteBackend
 from vtn.clock import SimulatedClock, print_clock
 from vtn.notifiers.broker import server_program
 

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from ven_adapters.kit.command import CHECK_EXAMPLE, RECORD_EXAMPLE, check, record
 from ven_adapters.linking.command import link
-from ven_adapters.ven.enrol_commands import app as enrol_app
+from ven_adapters.ven.enrolment.commands import app as enrol_app
 from vtn.clock import parse_clock
 from vtn.errors import ConfigError, operators_sentence
 
@@ -123,7 +123,7 @@ def execute(
 ) -> None:
     """Carry out what planners hand in: call the automaker's backend. Start as many as its budget of calls allows."""
     from ven_adapters.config import EXECUTOR_PREFIX, read_executor_settings
-    from ven_adapters.ven.queue.serve import execute as execute_until_stopped
+    from ven_adapters.ven.execute import execute as execute_until_stopped
 
     settings = read_executor_settings(config, _environment({f"{EXECUTOR_PREFIX}_QUEUE__URL": executors}))
     _require_oem(config, settings.oem, name)
@@ -149,7 +149,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="The facts behind the paragraph, too.")] = False,
 ) -> None:
     """Say in one paragraph why a car did what it did, from what the adapter wrote down at the time."""
-    from ven_adapters.ven.explain_command import explain as explain_car
+    from ven_adapters.ven.explain.command import explain as explain_car
 
     explain_car(vehicle, at, config, as_json=as_json)
 

@@ -27,12 +27,15 @@ from stages import Place, Stages
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import Capability, DirectiveState, Snapshot
 from ven_adapters.transport.codec import load, loads
-from ven_adapters.ven import memory, orders, planning, roster, steering
+from ven_adapters.ven import vehicle_discovery
 from ven_adapters.ven.agent import Agent
-from ven_adapters.ven.enrolment import eligible, read_enrolments
-from ven_adapters.ven.fleet import Fleet
-from ven_adapters.ven.garage import Garage
-from ven_adapters.ven.mirror import Read
+from ven_adapters.ven.control import car_steps, zone_control
+from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.directives import registry
+from ven_adapters.ven.enrolment.files import eligible, read_enrolments
+from ven_adapters.ven.fleet.fleet import Fleet
+from ven_adapters.ven.openadr.vtn_objects import Read
+from ven_adapters.ven.planning import plan
 from ven_adapters.ven.run import doors
 from vtn.clock import Clock, parse_clock
 from vtn.wire.event import Event
@@ -42,19 +45,19 @@ QUIET_CYCLES = 9
 MEGA = 1024.0 * 1024.0
 CYCLE: dict[str, tuple[Place, ...]] = {
     "columns gathered": ((Fleet, "view"),),
-    "asks read": ((steering, "read_asks"),),
-    "needs, guards, wishes": ((planning, "cycle_of"),),
-    "charging shared out": ((planning, "_charge_kw"),),
-    "discharge shared out": ((planning, "_give_kw"),),
-    "guards' last word": ((planning, "enforce"),),
-    "the rest of the plan": ((steering, "plan"),),
-    "who needs a look": ((orders, "_places"),),
+    "asks read": ((zone_control, "read_asks"),),
+    "needs, guards, wishes": ((plan, "cycle_of"),),
+    "charging shared out": ((plan, "_charge_kw"),),
+    "discharge shared out": ((plan, "_give_kw"),),
+    "guards' last word": ((plan, "enforce"),),
+    "the rest of the plan": ((zone_control, "plan"),),
+    "who needs a look": ((car_steps, "_places"),),
     "zone figures": ((Garage, "sample"),),
 }
 SEND: dict[str, tuple[Place, ...]] = {
-    "planning": ((steering.Steering, "steer"),),
-    "a car's next step": ((orders.Hand, "step"),),
-    "what cars hold": ((roster.Roster, "put"), (roster.Roster, "taken_up"), (roster.Roster, "outcome")),
+    "planning": ((zone_control.Steering, "steer"),),
+    "a car's next step": ((car_steps.Hand, "step"),),
+    "what cars hold": ((registry.Roster, "put"), (registry.Roster, "taken_up"), (registry.Roster, "outcome")),
     "rows for the store": ((Garage, "drain"),),
 }
 
@@ -224,7 +227,7 @@ async def main(job: dict[str, Any]) -> dict[str, Any]:
     while rows := agent.garage.drain():
         agent._doors.store.note(rows)
         await agent._doors.store.flush()
-    memory.settle()
+    vehicle_discovery.freeze_fleet()
     told |= {"cars": len(agent.garage.fleet), "fleet_mb": resident_mb()} | cycles(agent, clock)
     told |= await send(agent, job["seconds"], job["backend_pid"]) | {"resident_mb": resident_mb()}
     told["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ven_adapters.ven.asks import Ask, Ruling, ZoneAsks
-from ven_adapters.ven.columns import Charge, FleetView, Tri, blank
-from ven_adapters.ven.dayplan import SLOTS, fill_valleys, stays_of
-from ven_adapters.ven.enforcement import Kind
-from ven_adapters.ven.mobility import HOUR_S, PlanSettings, doubt_of
-from ven_adapters.ven.planning import plan
+from ven_adapters.ven.fleet.battery import HOUR_S, doubt_of
+from ven_adapters.ven.fleet.columns import Charge, FleetView, Tri, blank
+from ven_adapters.ven.openadr.zone_requests import Ask, Ruling, ZoneAsks
+from ven_adapters.ven.planning.charging_need import PlanSettings
+from ven_adapters.ven.planning.enforcement import Kind
+from ven_adapters.ven.planning.plan import plan
+from ven_adapters.ven.planning.valley_filling import SLOTS, fill_valleys, stays_of
 
 ZONES = 20
 POWERS_KW, SHARES = (1.4, 3.6, 7.2, 7.7, 9.6, 11.5), (0.10, 0.05, 0.20, 0.25, 0.20, 0.20)

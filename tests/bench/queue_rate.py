@@ -36,9 +36,9 @@ from ven_adapters.contract import (
     Snapshot,
     VehicleRef,
 )
+from ven_adapters.ven.queue.connection import Link
 from ven_adapters.ven.queue.executor import Executor
-from ven_adapters.ven.queue.link import Link
-from ven_adapters.ven.queue.remote import RemoteBackend
+from ven_adapters.ven.queue.remote_backend import RemoteBackend
 from vtn.clock import RealClock
 
 COMMANDS = 6_000

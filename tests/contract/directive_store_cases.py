@@ -15,8 +15,8 @@ from ven_adapters.contract import (
     Rung,
     Setting,
 )
-from ven_adapters.ven.directives import DriverSettings, Held
-from ven_adapters.ven.store import ChoiceRow, EventRow, print_at
+from ven_adapters.ven.directives.lifecycle import DriverSettings, Held
+from ven_adapters.ven.store.database import ChoiceRow, EventRow, print_at
 
 T0 = datetime(2026, 7, 15, 23, 0, tzinfo=UTC)
 

@@ -35,7 +35,7 @@ from ven_adapters.enrolling.book import Book
 from ven_adapters.enrolling.judging import Judged
 from ven_adapters.enrolling.serve import desk_of, judged, opened
 from ven_adapters.transport import signatures
-from ven_adapters.ven.agreements import Agreements
+from ven_adapters.ven.enrolment.source import Agreements
 from vtn.clock import RealClock
 
 PATIENCE_S = 90.0

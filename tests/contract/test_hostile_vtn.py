@@ -11,7 +11,7 @@ from aiohttp import web
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import Capability
 from ven_adapters.ven.agent import REPORT_CHECK_S, Agent, Doors
-from ven_adapters.ven.store import Store
+from ven_adapters.ven.store.database import Store
 from vtn.client import MOST_BYTES, MOST_VALUES, Client, TooLarge, VtnUnreachable, VtnUnusable
 from vtn.clock import RealClock
 from vtn.wire.enumerations import ObjectType

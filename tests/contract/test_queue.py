@@ -34,9 +34,9 @@ from ven_adapters.contract import (
 )
 from ven_adapters.oems.ocpp import OcppBackend
 from ven_adapters.transport.keeper import KeptBackend
+from ven_adapters.ven.queue.backend_events import Listener, parts
+from ven_adapters.ven.queue.connection import Link
 from ven_adapters.ven.queue.executor import Executor
-from ven_adapters.ven.queue.facts import Listener, parts
-from ven_adapters.ven.queue.link import Link
 from ven_adapters.ven.queue.messages import Outcome, Record, Refusal, place, write
 from vtn.auth.pki import make_development_certificates
 

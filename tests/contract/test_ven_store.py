@@ -13,9 +13,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ven_adapters.contract import DirectiveState
-from ven_adapters.ven import evidence
-from ven_adapters.ven.rows import held_of, row_of, values_of
-from ven_adapters.ven.store import (
+from ven_adapters.ven.directives import history
+from ven_adapters.ven.directives.directive_rows import held_of, row_of, values_of
+from ven_adapters.ven.store.database import (
     SLICE,
     BurdenRow,
     ChoiceRow,
@@ -154,7 +154,7 @@ async def test_instants_come_back_to_the_microsecond(opened):
 
 def step(directive_id, at_, ref="car-1"):
     named = held(directive_id, changed_at=at_)
-    return evidence.step(
+    return history.step(
         dataclasses.replace(named, directive=dataclasses.replace(named.directive, vehicle_ref=ref)), None
     )
 

@@ -11,7 +11,7 @@ import pytest
 from agent_rig import eventually, rigged
 
 from ven_adapters.contract import DirectiveState, DriverChoice, DriverChose, Known
-from ven_adapters.ven.explain_command import explain
+from ven_adapters.ven.explain.command import explain
 from vtn.clock import print_clock
 from vtn.errors import ConfigError
 

@@ -11,7 +11,7 @@ from agent_rig import eventually, eventually_reads, rigged
 from test_agent_explained import config_of
 
 from ven_adapters.contract import DirectiveState
-from ven_adapters.ven.event_faults import NOT_UNDERSTOOD
+from ven_adapters.ven.openadr.event_faults import NOT_UNDERSTOOD
 from vtn.wire.enumerations import ObjectType
 
 LIMIT = "IMPORT_CAPACITY_LIMIT"

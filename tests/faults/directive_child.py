@@ -15,7 +15,7 @@ from ven_adapters.config import read_settings
 from ven_adapters.contract import DirectiveState
 from ven_adapters.ven.agent import Agent
 from ven_adapters.ven.run import doors
-from ven_adapters.ven.store import DirectiveRow
+from ven_adapters.ven.store.database import DirectiveRow
 
 AFTER = 2
 

@@ -16,10 +16,10 @@ from ven_adapters.contract import Directive, DirectiveKind, Origin, Rung, Settin
 from ven_adapters.simulator.serve import running
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.transport.codec import Order, dumps
-from ven_adapters.ven.dispatch import Dispatcher, Line
-from ven_adapters.ven.fleet import Enrolment
-from ven_adapters.ven.garage import Garage
-from ven_adapters.ven.reconcile import Desire, Do, reconcile
+from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.directives.dispatcher import Dispatcher, Line
+from ven_adapters.ven.directives.reconcile import Desire, Do, reconcile
+from ven_adapters.ven.fleet.fleet import Enrolment
 from vtn.clock import SimulatedClock
 
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)  # 21:00 on a Wednesday in California

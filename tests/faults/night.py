@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from ven_adapters.contract import FINAL_STATES, DirectiveKind
 from ven_adapters.demo.evening import Options, play
 from ven_adapters.simulator.faults import BY_NAME, FAULTS
-from ven_adapters.ven.effects import TOLERANCE_W, Effect
+from ven_adapters.ven.directives.confirmation import TOLERANCE_W, Effect
 
 ADAPTER = ("tests.faults.adapter_child",)
 CLOUD = ("--fault", "all", "--power")

@@ -25,7 +25,7 @@ from queue_parts import (
 )
 
 from ven_adapters.contract import BackendError, Directive, DirectiveKind, DirectiveState, ErrorCode, Snapshot
-from ven_adapters.ven.queue.link import EXECUTORS
+from ven_adapters.ven.queue.connection import EXECUTORS
 from ven_adapters.ven.queue.messages import Record, place
 from vtn.clock import print_clock
 

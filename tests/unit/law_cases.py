@@ -12,12 +12,12 @@ import numpy as np
 from hypothesis import settings
 from planning_cases import HOUR, NOW_S, SETTINGS, cars
 
-from ven_adapters.ven import guardrails as g
-from ven_adapters.ven.columns import Charge, Control, FleetView, Tri
-from ven_adapters.ven.enforcement import Draft, Kind, enforce
-from ven_adapters.ven.guardrails import GUARDS, narrow
-from ven_adapters.ven.mobility import needs_of
-from ven_adapters.ven.situation import Situation
+from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, Tri
+from ven_adapters.ven.planning import guardrails as g
+from ven_adapters.ven.planning.charging_need import needs_of
+from ven_adapters.ven.planning.enforcement import Draft, Kind, enforce
+from ven_adapters.ven.planning.guardrails import GUARDS, narrow
+from ven_adapters.ven.planning.zone_state import Situation
 
 USUAL_EXAMPLES = 100
 PLANNED = {}

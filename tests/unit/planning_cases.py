@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from ven_adapters.ven.asks import Ask, Ruling, Steps, ZoneAsks
-from ven_adapters.ven.columns import Charge, Control, FleetView, blank
-from ven_adapters.ven.guardrails import GUARDS, narrow
-from ven_adapters.ven.mobility import PlanSettings, needs_of
-from ven_adapters.ven.situation import Situation
+from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, blank
+from ven_adapters.ven.openadr.zone_requests import Ask, Ruling, Steps, ZoneAsks
+from ven_adapters.ven.planning.charging_need import PlanSettings, needs_of
+from ven_adapters.ven.planning.guardrails import GUARDS, narrow
+from ven_adapters.ven.planning.zone_state import Situation
 
 NOW_S = 1_784_000_700.0 - 1_784_000_700.0 % 900
 HOUR = 3600.0

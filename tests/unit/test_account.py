@@ -6,11 +6,11 @@ import orjson
 import pytest
 from directive_cases import T0
 
-from ven_adapters.ven import account as accounts
-from ven_adapters.ven.account import Account
-from ven_adapters.ven.achieved import Achieved
-from ven_adapters.ven.event_faults import MOST_SHOWN, EventFault, EventFaults, EventFindings
-from ven_adapters.ven.wake import LONGEST_NAME, Bell
+from ven_adapters.ven.directives.rung_powers import Achieved
+from ven_adapters.ven.explain import statistics as accounts
+from ven_adapters.ven.explain.statistics import Account
+from ven_adapters.ven.openadr.event_faults import MOST_SHOWN, EventFault, EventFaults, EventFindings
+from ven_adapters.ven.openadr.notifications import LONGEST_NAME, Bell
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import dataclasses
 from directive_cases import at, sent
 
 from ven_adapters.contract import Ack, DirectiveKind, DirectiveState, Rung, Setting
-from ven_adapters.ven.achieved import Achieved
-from ven_adapters.ven.car import Car
-from ven_adapters.ven.directives import acknowledged
-from ven_adapters.ven.roster import Roster
+from ven_adapters.ven.directives.car_directives import Car
+from ven_adapters.ven.directives.lifecycle import acknowledged
+from ven_adapters.ven.directives.registry import Roster
+from ven_adapters.ven.directives.rung_powers import Achieved
 
 
 def taken(kind, asked_w, setting):

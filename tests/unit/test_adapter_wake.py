@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ven_adapters.config import WakeSettings
-from ven_adapters.ven.wake import Bell, NotOffered, back_off_s, find_broker, token_expiry_s
+from ven_adapters.ven.openadr.notifications import Bell, NotOffered, back_off_s, find_broker, token_expiry_s
 
 
 def jwt(claims):

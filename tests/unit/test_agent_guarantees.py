@@ -30,25 +30,26 @@ from ven_adapters.contract import (
     Validity,
 )
 from ven_adapters.transport.codec import load
-from ven_adapters.ven import arrivals, directives
+from ven_adapters.ven import vehicle_discovery
 from ven_adapters.ven.agent import Agent, Doors
-from ven_adapters.ven.asks import Heard
-from ven_adapters.ven.car import Car
-from ven_adapters.ven.enforcement import Kind
-from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Permission
-from ven_adapters.ven.garage import Garage
-from ven_adapters.ven.meter import Sample
-from ven_adapters.ven.mirror import Mirror, Read
-from ven_adapters.ven.mobility import PlanSettings
-from ven_adapters.ven.permits import Refusal
-from ven_adapters.ven.planning import plan
-from ven_adapters.ven.reconcile import Do, reconcile
-from ven_adapters.ven.registration import Capacity
-from ven_adapters.ven.reporter import Owed
-from ven_adapters.ven.reports import Figures, Request, Wanted, body
-from ven_adapters.ven.rows import row_of
-from ven_adapters.ven.steering import Course, Steering
-from ven_adapters.ven.store import Remembered, Store
+from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.control.zone_control import Course, Steering
+from ven_adapters.ven.directives import lifecycle
+from ven_adapters.ven.directives.car_directives import Car
+from ven_adapters.ven.directives.directive_rows import row_of
+from ven_adapters.ven.directives.reconcile import Do, reconcile
+from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, Permission
+from ven_adapters.ven.fleet.metering import Sample
+from ven_adapters.ven.fleet.zones import Capacity
+from ven_adapters.ven.openadr.vtn_objects import Mirror, Read
+from ven_adapters.ven.openadr.zone_requests import Heard
+from ven_adapters.ven.planning.charging_need import PlanSettings
+from ven_adapters.ven.planning.discharge_permits import Refusal
+from ven_adapters.ven.planning.enforcement import Kind
+from ven_adapters.ven.planning.plan import plan
+from ven_adapters.ven.reporting.reports import Figures, Request, Wanted, body
+from ven_adapters.ven.reporting.schedule import Owed
+from ven_adapters.ven.store.database import Remembered, Store
 from vtn.client import VtnUnreachable
 from vtn.clock import SimulatedClock
 from vtn.rules.timeline import DueReport, Window
@@ -206,7 +207,7 @@ def test_a_discharge_that_may_not_go_on_is_stopped_within_the_dwell():
 
 def test_a_driver_who_took_over_is_left_alone_after_a_restart():
     first = garage()
-    taken = directives.move(accepted(ready_by=at(8 * 3600), vehicle_ref="car"), DirectiveState.OVERRIDDEN, at(60))
+    taken = lifecycle.move(accepted(ready_by=at(8 * 3600), vehicle_ref="car"), DirectiveState.OVERRIDDEN, at(60))
     again = garage()
     again.restore(Remembered(overridden=(row_of(taken),)), at(7200))
     assert first.roster.car("car").blocks == ()
@@ -214,13 +215,13 @@ def test_a_driver_who_took_over_is_left_alone_after_a_restart():
 
 
 def test_a_refusal_because_the_driver_took_over_is_an_override():
-    refused = directives.refused(sent(), BackendError(ErrorCode.USER_OVERRIDE, "driver"), at(1), 0.5)
+    refused = lifecycle.refused(sent(), BackendError(ErrorCode.USER_OVERRIDE, "driver"), at(1), 0.5)
     assert refused.state is DirectiveState.OVERRIDDEN
 
 
 def test_a_battery_at_its_limit_does_not_count_as_discharging():
     held = sent(DirectiveKind.SETPOINT, -5000)
-    refused = directives.refused(held, BackendError(ErrorCode.LIMIT_REACHED, "reserve"), at(1), 0.5)
+    refused = lifecycle.refused(held, BackendError(ErrorCode.LIMIT_REACHED, "reserve"), at(1), 0.5)
     assert refused.state is not DirectiveState.IN_FORCE
 
 
@@ -405,7 +406,7 @@ async def test_whatever_one_car_fails_with_all_others_are_met(failure):
                 raise failure
             return ref
 
-    assert await arrivals.capabilities(Cars(), ["a", "odd", "b"]) == ({"a": "a", "b": "b"}, {"odd"})
+    assert await vehicle_discovery.capabilities(Cars(), ["a", "odd", "b"]) == ({"a": "a", "b": "b"}, {"odd"})
 
 
 async def test_consent_withdrawn_ends_what_was_replaced_as_well(tmp_path):

@@ -22,14 +22,14 @@ from ven_adapters.contract import (
     Reading,
     SnapshotsSeen,
 )
-from ven_adapters.ven import dispatch
-from ven_adapters.ven.car import Block, Car
-from ven_adapters.ven.car_faults import AGAIN_EVERY, REMEMBERED, CarFaults
-from ven_adapters.ven.mirror import Read
-from ven_adapters.ven.orders import Hand
-from ven_adapters.ven.reconcile import reconcile
-from ven_adapters.ven.reporter import Owed
-from ven_adapters.ven.rows import row_of
+from ven_adapters.ven.control.car_steps import Hand
+from ven_adapters.ven.directives import dispatcher
+from ven_adapters.ven.directives.car_directives import Block, Car
+from ven_adapters.ven.directives.directive_rows import row_of
+from ven_adapters.ven.directives.reconcile import reconcile
+from ven_adapters.ven.fleet.car_faults import AGAIN_EVERY, REMEMBERED, CarFaults
+from ven_adapters.ven.openadr.vtn_objects import Read
+from ven_adapters.ven.reporting.schedule import Owed
 from vtn.clock import RealClock, SimulatedClock
 
 CARS = [f"car-{number}" for number in range(6)]
@@ -205,7 +205,7 @@ class Silent:
 @pytest.mark.parametrize("call", ["submit", "status", "cancel", "snapshot"])
 async def test_our_own_patience_ending_is_silence_and_no_defect_of_the_backend(tmp_path, monkeypatch, caplog, call):
     made = await several(tmp_path)
-    monkeypatch.setattr(dispatch, "LONGEST_CALL_S", 0.05)
+    monkeypatch.setattr(dispatcher, "LONGEST_CALL_S", 0.05)
     with pytest.raises(BackendError) as told:
         await made.dispatcher._answer(getattr(Silent(at_once=False), call)())
     assert told.value.code is ErrorCode.OUTCOME_UNKNOWN
@@ -218,7 +218,7 @@ async def test_our_own_patience_ending_is_silence_and_no_defect_of_the_backend(t
 
 async def test_a_command_that_nobody_answered_is_in_doubt_and_its_log_has_no_traceback(tmp_path, monkeypatch, caplog):
     made = await several(tmp_path)
-    monkeypatch.setattr(dispatch, "LONGEST_CALL_S", 0.05)
+    monkeypatch.setattr(dispatcher, "LONGEST_CALL_S", 0.05)
     monkeypatch.setattr(made._doors.backend, "submit", Silent(at_once=False).submit)
     made.dispatcher.start(ODD, reconcile(dataclasses.replace(desire(), vehicle_ref=ODD), Car(), None, T0))
     await made.dispatcher.settle(5)

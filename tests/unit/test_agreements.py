@@ -24,8 +24,8 @@ from ven_adapters.enrolling.models import (
     Preferences,
     Status,
 )
-from ven_adapters.ven import agreements
-from ven_adapters.ven.agreements import Agreements, enrolment_of, permission_of, turns_at
+from ven_adapters.ven.enrolment import source as agreements
+from ven_adapters.ven.enrolment.source import Agreements, enrolment_of, permission_of, turns_at
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)  # a Wednesday, five in the morning in California
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

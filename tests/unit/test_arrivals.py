@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 import pytest
 
 from ven_adapters.contract import DriverChoice, DriverChose, WriteDown
-from ven_adapters.ven.arrivals import hear
-from ven_adapters.ven.scribe import NotWritten
+from ven_adapters.ven.store.group_commit import NotWritten
+from ven_adapters.ven.vehicle_discovery import hear
 
 CHOICE = DriverChose("v", DriverChoice.OPT_OUT, datetime(2026, 7, 1, 12, tzinfo=UTC))
 

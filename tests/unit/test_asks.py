@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from test_timeline import DAY, HOUR, event, stamp
 
-from ven_adapters.ven.asks import Heard, Ruling, read_asks
-from ven_adapters.ven.meanings import Described, Dimension, Meaning, meaning
+from ven_adapters.ven.openadr.payload_types import Described, Dimension, Meaning, meaning
+from ven_adapters.ven.openadr.zone_requests import Heard, Ruling, read_asks
 from vtn.wire.values import EventPayloadDescriptor
 
 NOW = DAY + HOUR

@@ -8,9 +8,9 @@ from directive_cases import T0, accepted
 from test_agent_guarantees import agent, enrolment
 
 from ven_adapters.contract import BackendError, Certainty, DirectiveKind, DirectiveState, DirectiveStatus, ErrorCode
-from ven_adapters.ven.catching_up import to_give_back
-from ven_adapters.ven.rows import row_of
-from ven_adapters.ven.store import ChoiceRow, Remembered
+from ven_adapters.ven.control.recovery import to_give_back
+from ven_adapters.ven.directives.directive_rows import row_of
+from ven_adapters.ven.store.database import ChoiceRow, Remembered
 
 DISCHARGE = DirectiveKind.SETPOINT
 

@@ -10,12 +10,12 @@ from law_cases import law
 from planning_cases import HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, asked, cars, hourly
 from test_planning_laws import ASKS, SEEDS, WINDOWS, Drive, evening, fleet
 
-from ven_adapters.ven.columns import Charge, Control
-from ven_adapters.ven.guardrails import Reason
-from ven_adapters.ven.mobility import needs_of
-from ven_adapters.ven.planning import Kind, plan
-from ven_adapters.ven.v2g import Givers, give_in_steps, sustained_kw
-from ven_adapters.ven.zoneplan import PER_CAR
+from ven_adapters.ven.fleet.columns import Charge, Control
+from ven_adapters.ven.planning.charging_need import needs_of
+from ven_adapters.ven.planning.discharge import Givers, give_in_steps, sustained_kw
+from ven_adapters.ven.planning.guardrails import Reason
+from ven_adapters.ven.planning.plan import Kind, plan
+from ven_adapters.ven.planning.zone_plan import PER_CAR
 
 LEAST_A = 6
 URGENT = (Reason.BELOW_RESERVE, Reason.READY_BY)

@@ -19,10 +19,9 @@ from ven_adapters.enrolling.desk import Desk
 from ven_adapters.enrolling.models import Nothing, OptOut
 from ven_adapters.enrolling.problems import Refused
 from ven_adapters.transport.precedence import decided_at, is_overtaken, signed_at
-from ven_adapters.ven import choices as choices_of
-from ven_adapters.ven import evidence
-from ven_adapters.ven.choices import Stir
-from ven_adapters.ven.store import ChoiceRow, Remembered, parse_at
+from ven_adapters.ven.control import driver_choices as choices_of
+from ven_adapters.ven.control.driver_choices import Stir
+from ven_adapters.ven.store.database import ChoiceRow, Remembered, parse_at
 
 MINUTE = timedelta(minutes=1)
 OUT, IN, BOOST = DriverChoice.OPT_OUT, DriverChoice.OPT_IN, DriverChoice.BOOST
@@ -65,9 +64,9 @@ def test_an_opt_in_that_comes_late_does_not_undo_a_newer_opt_out_and_is_recorded
     cars.drain()
     assert tell(cars, IN, told=8, heard=11) == Stir()
     assert is_out(cars)
-    history = [row.values for row in cars.drain() if hasattr(row, "values")]
-    assert [row["what"] for row in history] == [evidence.OVERTAKEN]
-    assert parse_at(history[0]["at"]) == T0 + 11 * MINUTE
+    rows = [row.values for row in cars.drain() if hasattr(row, "values")]
+    assert [row["what"] for row in rows] == [history.OVERTAKEN]
+    assert parse_at(rows[0]["at"]) == T0 + 11 * MINUTE
 
 
 def test_a_clock_of_ours_that_was_set_back_keeps_nothing_out():

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from law_cases import law
 
-from ven_adapters.ven.dayplan import SLOT_H, SLOTS, Stays, at_once_kw, fill_valleys, keep_below, stays_of
+from ven_adapters.ven.planning.valley_filling import (
+    SLOT_H,
+    SLOTS,
+    Stays,
+    at_once_kw,
+    fill_valleys,
+    keep_below,
+    stays_of,
+)
 
 ZONES = 3
 

@@ -7,10 +7,10 @@ from directive_cases import T0, at
 from test_agent_guarantees import COURSE, enrolment, event, snapshot
 
 from ven_adapters.contract import Capability, DischargeControl, DriverChoice, Known
-from ven_adapters.ven.decisions import Decisions
-from ven_adapters.ven.garage import Garage
-from ven_adapters.ven.steering import Steering
-from ven_adapters.ven.store import HistoryRow, ZoneRow
+from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.control.zone_control import Steering
+from ven_adapters.ven.explain.decision_log import Decisions
+from ven_adapters.ven.store.database import HistoryRow, ZoneRow
 
 REFS = ("one", "two", "three")
 MANY = 2_500

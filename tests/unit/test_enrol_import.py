@@ -15,9 +15,9 @@ from ven_adapters.enrolling.models import Consent, Enrol
 from ven_adapters.simulator.enrolment import enrolments
 from ven_adapters.simulator.fleets import plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
-from ven_adapters.ven.agreements import Agreements, News
-from ven_adapters.ven.enrolment import Unreadable, read_enrolments
-from ven_adapters.ven.importing import import_file
+from ven_adapters.ven.enrolment.bulk_import import import_file
+from ven_adapters.ven.enrolment.files import Unreadable, read_enrolments
+from ven_adapters.ven.enrolment.source import Agreements, News
 from vtn.errors import ConfigError
 
 NOW = datetime(2026, 7, 15, 22, tzinfo=UTC)

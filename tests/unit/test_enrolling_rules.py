@@ -16,9 +16,9 @@ from ven_adapters.enrolling.eligibility import discharges, joining, remaining, v
 from ven_adapters.enrolling.models import Question
 from ven_adapters.enrolling.pace import Pace
 from ven_adapters.enrolling.problems import Refused
-from ven_adapters.ven import choices
-from ven_adapters.ven.choices import Stir
-from ven_adapters.ven.store import Remembered
+from ven_adapters.ven.control import driver_choices as choices
+from ven_adapters.ven.control.driver_choices import Stir
+from ven_adapters.ven.store.database import Remembered
 
 RULES = {name: ProgramRules(**given_) for name, given_ in PROGRAMS.items()}
 words = st.sampled_from(["i4 M50", "iX1", "330e", "CA", "TX", "NV", "pge", "sce", "E-TOU", "A-1"])

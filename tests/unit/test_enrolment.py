@@ -9,8 +9,8 @@ import pytest
 from ven_adapters.simulator.enrolment import write_enrolment
 from ven_adapters.simulator.fleets import plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
-from ven_adapters.ven.enrolment import Unreadable, eligible, read_enrolments
-from ven_adapters.ven.fleet import DischargeBudget, Permission
+from ven_adapters.ven.enrolment.files import Unreadable, eligible, read_enrolments
+from ven_adapters.ven.fleet.fleet import DischargeBudget, Permission
 
 CAR = {
     "vehicle_ref": "bmw-0001",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ven_adapters.ven.registration import Capacity, merge_zones
+from ven_adapters.ven.fleet.zones import Capacity, merge_zones
 
 NOBODY = dict[str, None]()
 

@@ -4,8 +4,7 @@ import logging
 
 from test_timeline import DAY, HOUR, event, stamp
 
-from ven_adapters.ven.asks import Unknown
-from ven_adapters.ven.event_faults import (
+from ven_adapters.ven.openadr.event_faults import (
     MOST_FAULTS,
     NOT_UNDERSTOOD,
     EventFault,
@@ -15,6 +14,7 @@ from ven_adapters.ven.event_faults import (
     report_body,
     report_key,
 )
+from ven_adapters.ven.openadr.zone_requests import Unknown
 from vtn.wire.report import ReportRequest
 
 FAR = {"start": stamp(DAY + 400 * HOUR), "duration": "PT1H"}

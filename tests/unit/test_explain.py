@@ -16,15 +16,16 @@ from ven_adapters.contract import (
     Rung,
     Snapshot,
 )
-from ven_adapters.ven import directives, evidence, words
-from ven_adapters.ven.car import Car
-from ven_adapters.ven.explain import Unexplained, explanation, plain, zone_of
-from ven_adapters.ven.guardrails import Reason
-from ven_adapters.ven.permits import WORDS, Refusal
-from ven_adapters.ven.reconcile import reconcile
-from ven_adapters.ven.roster import Roster
-from ven_adapters.ven.store import DirectiveRow, EnrolmentRow, Facts, HistoryRow, ZoneRow, document, print_at
-from ven_adapters.ven.telling import paragraph
+from ven_adapters.ven.directives import history, lifecycle
+from ven_adapters.ven.directives.car_directives import Car
+from ven_adapters.ven.directives.reconcile import reconcile
+from ven_adapters.ven.directives.registry import Roster
+from ven_adapters.ven.explain import code_texts
+from ven_adapters.ven.explain.explanation import Unexplained, explanation, plain, zone_of
+from ven_adapters.ven.explain.narrative import paragraph
+from ven_adapters.ven.planning.discharge_permits import WORDS, Refusal
+from ven_adapters.ven.planning.guardrails import Reason
+from ven_adapters.ven.store.database import DirectiveRow, EnrolmentRow, Facts, HistoryRow, ZoneRow, document, print_at
 
 S = DirectiveState
 ASKED = {
@@ -66,9 +67,9 @@ class Life:
             "car",
             name,
             lambda held: (
-                directives.acknowledged(held, answer, at(at_s + 1))
+                lifecycle.acknowledged(held, answer, at(at_s + 1))
                 if error is None
-                else directives.refused(held, error, at(at_s + 1), 0.5)
+                else lifecycle.refused(held, error, at(at_s + 1), 0.5)
             ),
             at(at_s + 1),
         )
@@ -79,7 +80,7 @@ class Life:
         self.roster.seen_after(snapshot, at(at_s))
 
     def happened(self, what, at_s, **facts):
-        self.extra.append(evidence.of_car("car", what, at(at_s), facts))
+        self.extra.append(history.of_car("car", what, at(at_s), facts))
 
     def facts(self):
         self.rows += [*self.extra, *self.roster.drain()]
@@ -168,17 +169,17 @@ def test_an_override_and_a_drivers_choice_are_told(life):
     name = life.submit(0)
     status = DirectiveStatus(name, "car", S.OVERRIDDEN, Certainty.BACKEND_REPORTED, at(300), ErrorCode.USER_OVERRIDE)
     life.roster.told(status, at(301))
-    life.happened(evidence.CHOICE, 302, choice="BOOST", until=print_at(at(4000)))
+    life.happened(history.CHOICE, 302, choice="BOOST", until=print_at(at(4000)))
     told = life.said(600)
     assert "it was overridden by the driver, who is left alone for it, because the driver took over" in told
     assert "The driver had asked to charge now at 2026-07-15 23:05:02Z until 2026-07-16 00:06:40Z." in told
 
 
 def test_a_choice_that_is_over_or_undone_is_not_in_force(life):
-    life.happened(evidence.CHOICE, 0, choice="OPT_OUT", until=None)
-    life.happened(evidence.CHOICE, 10, choice="OPT_IN", until=None)
-    life.happened(evidence.CHOICE, 20, choice="BOOST", until=print_at(at(60)))
-    life.happened(evidence.LEFT_OUT, 30, event="event", until=print_at(at(3600)))
+    life.happened(history.CHOICE, 0, choice="OPT_OUT", until=None)
+    life.happened(history.CHOICE, 10, choice="OPT_IN", until=None)
+    life.happened(history.CHOICE, 20, choice="BOOST", until=print_at(at(60)))
+    life.happened(history.LEFT_OUT, 30, event="event", until=print_at(at(3600)))
     told = life.said(100)
     assert "opted" not in told
     assert "charge now" not in told
@@ -186,7 +187,7 @@ def test_a_choice_that_is_over_or_undone_is_not_in_force(life):
 
 
 def test_why_nothing_was_asked_is_told(life):
-    life.happened(evidence.LEFT_ALONE, 5, zone="bay", reason="AWAY", refusal="INTERCONNECTION")
+    life.happened(history.LEFT_ALONE, 5, zone="bay", reason="AWAY", refusal="INTERCONNECTION")
     told = life.said(600)
     assert "the car was left alone, because it was not known to be plugged in at its own site (AWAY)" in told
     assert "no discharge was asked for want of an interconnection agreement (INTERCONNECTION)" in told
@@ -222,13 +223,13 @@ def test_a_program_reads_the_facts_behind_the_words(life):
 @pytest.mark.parametrize(
     ("codes", "table"),
     [
-        (Reason, words.BECAUSE),
-        (DirectiveKind, words.DOES),
-        (Rung, words.BY),
-        (Certainty, words.SURE),
-        (DriverChoice, words.CHOSE),
-        (ErrorCode, words.FAILED),
-        (directives.FINAL_STATES, words.ENDED),
+        (Reason, code_texts.BECAUSE),
+        (DirectiveKind, code_texts.DOES),
+        (Rung, code_texts.BY),
+        (Certainty, code_texts.SURE),
+        (DriverChoice, code_texts.CHOSE),
+        (ErrorCode, code_texts.FAILED),
+        (lifecycle.FINAL_STATES, code_texts.ENDED),
         ([one for one in Refusal if one], WORDS),
     ],
 )

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from ven_adapters.contract import Capability, DischargeControl, Reading, Snapshot
-from ven_adapters.ven.exports import EVENTS_KEPT
-from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Permission
-from ven_adapters.ven.garage import Garage
-from ven_adapters.ven.store import ExportRow, Remembered
+from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.fleet.discharge_energy import EVENTS_KEPT
+from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, Permission
+from ven_adapters.ven.store.database import ExportRow, Remembered
 
 NOW = datetime(2026, 7, 15, 20, tzinfo=UTC)
 PAPERS = {

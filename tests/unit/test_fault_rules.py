@@ -7,10 +7,10 @@ import pytest
 
 from ven_adapters.contract import Ack, ChargeState, DirectiveKind, DirectiveState, ErrorCode, Origin, Reading, Snapshot
 from ven_adapters.transport.problems import parse_problem
-from ven_adapters.ven.car import Car, aged, settled, unblocked
-from ven_adapters.ven.directives import acknowledged, observed, sent
-from ven_adapters.ven.effects import Effect, newer, power_seen_w, shows_contrary, shows_effect
-from ven_adapters.ven.reconcile import MAX_STOPS, Desire, Do, reconcile
+from ven_adapters.ven.directives.car_directives import Car, aged, settled, unblocked
+from ven_adapters.ven.directives.confirmation import Effect, newer, power_seen_w, shows_contrary, shows_effect
+from ven_adapters.ven.directives.lifecycle import acknowledged, observed, sent
+from ven_adapters.ven.directives.reconcile import MAX_STOPS, Desire, Do, reconcile
 
 NOW = datetime(2026, 7, 2, 4, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=2)

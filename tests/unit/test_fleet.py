@@ -18,9 +18,9 @@ from ven_adapters.contract import (
     Snapshot,
     Validity,
 )
-from ven_adapters.ven.columns import Charge, Control, Tri
-from ven_adapters.ven.enforcement import achieved_kw
-from ven_adapters.ven.fleet import DischargeBudget, Enrolment, Fleet, Permission, next_departure, unit_hash
+from ven_adapters.ven.fleet.columns import Charge, Control, Tri
+from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, Fleet, Permission, next_departure, unit_hash
+from ven_adapters.ven.planning.enforcement import achieved_kw
 
 NOW = datetime(2026, 7, 15, 20, tzinfo=UTC)
 WEEK = (time(7, 30),) * 5 + (None, time(9))

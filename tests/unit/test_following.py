@@ -13,9 +13,9 @@ from ven_adapters.contract import DriverChoice
 from ven_adapters.enrolling.book import Book
 from ven_adapters.enrolling.desk import Desk
 from ven_adapters.enrolling.models import OptOut
-from ven_adapters.ven.agreements import Agreements
-from ven_adapters.ven.following import Follower
-from ven_adapters.ven.garage import Garage
+from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.enrolment.source import Agreements
+from ven_adapters.ven.enrolment.sync import Follower
 
 
 @dataclasses.dataclass

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from law_cases import LAWS, anything, enforced, law, violations, wild
 
-from ven_adapters.ven import guardrails
-from ven_adapters.ven.guardrails import GUARDS
+from ven_adapters.ven.planning import guardrails
+from ven_adapters.ven.planning.guardrails import GUARDS
 
 SEEDS = st.integers(min_value=0, max_value=1_000_000)
 HOURS = (0.25, 1.0, 2.0, 6.0)

@@ -7,12 +7,12 @@ import pytest
 from law_cases import names
 from planning_cases import AMPS, HOUR, IDLE, NOW_S, ORDINARY, PERMITTED, SETTINGS, cars, limits, situation
 
-from ven_adapters.ven import guardrails as g
-from ven_adapters.ven.columns import Charge, Control, Tri
-from ven_adapters.ven.enforcement import Draft, Kind, achieved_kw, enforce
-from ven_adapters.ven.guardrails import GUARDS, Reason, narrow
-from ven_adapters.ven.mobility import PlanSettings
-from ven_adapters.ven.permits import ITEMS, WORDS, Refusal, refusals
+from ven_adapters.ven.fleet.columns import Charge, Control, Tri
+from ven_adapters.ven.planning import guardrails as g
+from ven_adapters.ven.planning.charging_need import PlanSettings
+from ven_adapters.ven.planning.discharge_permits import ITEMS, WORDS, Refusal, refusals
+from ven_adapters.ven.planning.enforcement import Draft, Kind, achieved_kw, enforce
+from ven_adapters.ven.planning.guardrails import GUARDS, Reason, narrow
 
 
 def proposal(view, kind, kw, end_h=2.0):

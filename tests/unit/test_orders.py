@@ -8,13 +8,13 @@ from directive_cases import T0, accepted, at
 from test_agent_guarantees import COURSE, enrolment, event, snapshot
 
 from ven_adapters.contract import Capability, ChargeState, DirectiveKind, DirectiveState, DriverChoice
-from ven_adapters.ven.backlog import Backlog
-from ven_adapters.ven.burdens import season_of
-from ven_adapters.ven.car import Car
-from ven_adapters.ven.garage import Garage
-from ven_adapters.ven.reconcile import Do
-from ven_adapters.ven.steering import Steering
-from ven_adapters.ven.store import BurdenRow, Remembered
+from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.control.step_queue import Backlog
+from ven_adapters.ven.control.zone_control import Steering
+from ven_adapters.ven.directives.car_directives import Car
+from ven_adapters.ven.directives.reconcile import Do
+from ven_adapters.ven.fleet.event_burden import season_of
+from ven_adapters.ven.store.database import BurdenRow, Remembered
 
 REFS = ("one", "two", "three")
 

@@ -13,15 +13,15 @@ from test_agent_guarantees import COURSE, enrolment, snapshot
 
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import Capability, DischargeControl
-from ven_adapters.ven.event_faults import EventFaults
-from ven_adapters.ven.garage import Garage
-from ven_adapters.ven.meanings import Dimension
-from ven_adapters.ven.mirror import LONGEST_VERSION, Mirror
-from ven_adapters.ven.participation import Participation, garage_of
-from ven_adapters.ven.programs import ProgramNames, ProgramSelection
-from ven_adapters.ven.steering import Steering
-from ven_adapters.ven.store import LimitRow
-from ven_adapters.ven.understood import UnderstoodLimits
+from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.control.participation import Participation, garage_of
+from ven_adapters.ven.control.zone_control import Steering
+from ven_adapters.ven.openadr.event_faults import EventFaults
+from ven_adapters.ven.openadr.payload_types import Dimension
+from ven_adapters.ven.openadr.programs import ProgramNames, ProgramSelection
+from ven_adapters.ven.openadr.understood_limits import UnderstoodLimits
+from ven_adapters.ven.openadr.vtn_objects import LONGEST_VERSION, Mirror
+from ven_adapters.ven.store.database import LimitRow
 from vtn.wire.enumerations import ObjectType
 
 STAMP = T0.isoformat()

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from planning_cases import AMPS, HOUR, IDLE, NOW_S, PERMITTED, READ_AT, SETTINGS, ask, asked, cars, hourly, joined
 
-from ven_adapters.ven.asks import Ruling
-from ven_adapters.ven.columns import Control
-from ven_adapters.ven.guardrails import Reason
-from ven_adapters.ven.mobility import needs_of
-from ven_adapters.ven.planning import Kind, carried, changed, plan
+from ven_adapters.ven.fleet.columns import Control
+from ven_adapters.ven.openadr.zone_requests import Ruling
+from ven_adapters.ven.planning.charging_need import needs_of
+from ven_adapters.ven.planning.guardrails import Reason
+from ven_adapters.ven.planning.plan import Kind, carried, changed, plan
 
 
 def planned(view, **asks):

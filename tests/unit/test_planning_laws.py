@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from law_cases import PLANNED, anything, law, planned, violations
 from planning_cases import HOUR, NOW_S, READ_AT, SETTINGS, ask, asked, cars, hourly
 
-from ven_adapters.ven.columns import Charge, Control, FleetView, Tri
-from ven_adapters.ven.guardrails import GUARDS, below_reserve_charges, ready_by_departure, reserve_is_kept
-from ven_adapters.ven.mobility import needs_of
-from ven_adapters.ven.planning import Kind, carried, changed, plan
-from ven_adapters.ven.v2g import give
-from ven_adapters.ven.zoneplan import PER_CAR
+from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, Tri
+from ven_adapters.ven.planning.charging_need import needs_of
+from ven_adapters.ven.planning.discharge import give
+from ven_adapters.ven.planning.guardrails import GUARDS, below_reserve_charges, ready_by_departure, reserve_is_kept
+from ven_adapters.ven.planning.plan import Kind, carried, changed, plan
+from ven_adapters.ven.planning.zone_plan import PER_CAR
 
 SEEDS = st.integers(min_value=0, max_value=10_000)
 

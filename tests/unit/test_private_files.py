@@ -8,7 +8,7 @@ import pytest
 
 from ven_adapters.enrolling.book import Book
 from ven_adapters.transport.private import write_private
-from ven_adapters.ven.store import Store
+from ven_adapters.ven.store.database import Store
 from vtn.app import OWN_FILES
 from vtn.auth.keyfiles import held
 from vtn.errors import CannotStart

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from test_timeline import DAY, event, stamp
 
 from ven_adapters.demo import scenario
-from ven_adapters.ven.programs import ListedProgram, ProgramNames, ProgramSelection
+from ven_adapters.ven.openadr.programs import ListedProgram, ProgramNames, ProgramSelection
 from vtn.wire.event import Event
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ven_adapters.contract import ChargeState, Known, Reachability, Reading, Snapshot, Validity
-from ven_adapters.ven.effects import newer, usable
-from ven_adapters.ven.readings import FIELDS, Readings, batches
+from ven_adapters.ven.directives.confirmation import newer, usable
+from ven_adapters.ven.fleet.telemetry import FIELDS, Readings, batches
 
 T0 = datetime(2026, 7, 15, 23, tzinfo=UTC)
 ROWS = {"a": 0, "b": 1}

@@ -21,9 +21,9 @@ from ven_adapters.contract import (
     Reading,
     Snapshot,
 )
-from ven_adapters.ven import directives
-from ven_adapters.ven.car import Car, aged, cancelled, direction, settled, unblocked
-from ven_adapters.ven.reconcile import MIN_DWELL_S, SENDS_PER_HOUR, Do, directive_key, reconcile
+from ven_adapters.ven.directives import lifecycle
+from ven_adapters.ven.directives.car_directives import Car, aged, cancelled, direction, settled, unblocked
+from ven_adapters.ven.directives.reconcile import MIN_DWELL_S, SENDS_PER_HOUR, Do, directive_key, reconcile
 
 S = DirectiveState
 K = DirectiveKind
@@ -35,13 +35,11 @@ def act(wanted, car, at_s=0, **more):
 
 def take(step, at_s=0, error=None):
     """The car after the backend's answer to a submit."""
-    out = directives.sent(step.target, at(at_s))
+    out = lifecycle.sent(step.target, at(at_s))
     car = dataclasses.replace(step.car, held=out)
     answer = Ack(out.directive.directive_id, S.ACCEPTED)
     after = (
-        directives.acknowledged(out, answer, at(at_s))
-        if error is None
-        else directives.refused(out, error, at(at_s), 0.5)
+        lifecycle.acknowledged(out, answer, at(at_s)) if error is None else lifecycle.refused(out, error, at(at_s), 0.5)
     )
     return settled(car, after, at(at_s))[0]
 
@@ -89,8 +87,8 @@ def test_a_newer_desire_replaces_the_older_and_says_so():
     assert step.target.directive.supersedes == car.held.directive.directive_id
     assert step.target.directive.revision > car.held.directive.revision
     after, changed = settled(
-        dataclasses.replace(step.car, held=directives.sent(step.target, at(400))),
-        directives.acknowledged(directives.sent(step.target, at(400)), Ack("x", S.ACCEPTED), at(401)),
+        dataclasses.replace(step.car, held=lifecycle.sent(step.target, at(400))),
+        lifecycle.acknowledged(lifecycle.sent(step.target, at(400)), Ack("x", S.ACCEPTED), at(401)),
         at(401),
     )
     assert [held.state for held in changed] == [S.ACCEPTED, S.SUPERSEDED]
@@ -167,7 +165,7 @@ def test_a_car_given_back_is_not_stopped_again_at_once():
 def test_a_driver_who_took_over_is_left_alone_for_that_event():
     car = holding(desire(ready_by=at(36000)))
     told = DirectiveStatus(car.held.directive.directive_id, "car", S.OVERRIDDEN, Certainty.BACKEND_REPORTED)
-    overridden, _ = settled(car, directives.told(car.held, told, at(500)), at(500))
+    overridden, _ = settled(car, lifecycle.told(car.held, told, at(500)), at(500))
     for wanted in (desire(), desire(K.CHARGE), desire(start_s=3600, end_s=7200)):
         assert act(wanted, overridden, 600).do is Do.NOTHING
     other = dataclasses.replace(ORIGIN, event_id="other")
@@ -189,8 +187,8 @@ def test_a_refusal_for_want_of_a_plug_ends_with_the_plug():
 
 def interrupted():
     car = holding()
-    held = directives.observed(car.held, seen(20, power_w=0.0), at(21))
-    return dataclasses.replace(car, held=directives.observed(held, unplugged(30), at(31)))
+    held = lifecycle.observed(car.held, seen(20, power_w=0.0), at(21))
+    return dataclasses.replace(car, held=lifecycle.observed(held, unplugged(30), at(31)))
 
 
 def test_what_a_pulled_cable_interrupted_waits_for_the_car_unless_its_driver_left():
@@ -199,21 +197,21 @@ def test_what_a_pulled_cable_interrupted_waits_for_the_car_unless_its_driver_lef
 
 
 def contradicted(car, at_s):
-    held = directives.observed(car.held, seen(at_s, power_w=7000.0), at(at_s))
+    held = lifecycle.observed(car.held, seen(at_s, power_w=7000.0), at(at_s))
     return dataclasses.replace(car, held=held)
 
 
 def test_a_car_that_forgets_is_reminded_twice_and_then_taken_as_overridden():
     car, at_s = holding(), 0
     for _ in range(2):
-        confirmed = directives.observed(car.held, seen(at_s + 20, power_w=0.0), at(at_s + 21))
+        confirmed = lifecycle.observed(car.held, seen(at_s + 20, power_w=0.0), at(at_s + 21))
         car = contradicted(dataclasses.replace(car, held=confirmed), at_s + 400)
         assert act(desire(), car, at_s + 500).do is Do.NOTHING
         step = act(desire(), car, at_s + 701)
         assert step.do is Do.SUBMIT
         at_s += 701
         car = take(step, at_s)
-    confirmed = directives.observed(car.held, seen(at_s + 20, power_w=0.0), at(at_s + 21))
+    confirmed = lifecycle.observed(car.held, seen(at_s + 20, power_w=0.0), at(at_s + 21))
     car = contradicted(dataclasses.replace(car, held=confirmed), at_s + 40)
     last = act(desire(end_s=7200), car, at_s + 341)
     assert (last.do, last.ended[0].state) == (Do.CANCEL, S.OVERRIDDEN)
@@ -325,17 +323,17 @@ def answer(car, step, code, now_s):
     if car.held is None or car.held.directive.directive_id != step.target.directive.directive_id:
         return dataclasses.replace(car, calling=False)
     if step.do is Do.READ:
-        return settled(car, directives.never_arrived(car.held, at(now_s)), at(now_s))[0]
-    out = directives.sent(car.held, at(now_s))
+        return settled(car, lifecycle.never_arrived(car.held, at(now_s)), at(now_s))[0]
+    out = lifecycle.sent(car.held, at(now_s))
     if code is None:
-        after = directives.acknowledged(out, Ack("x", S.ACCEPTED), at(now_s))
+        after = lifecycle.acknowledged(out, Ack("x", S.ACCEPTED), at(now_s))
     else:
-        after = directives.refused(out, BackendError(code, "x"), at(now_s), 0.5)
+        after = lifecycle.refused(out, BackendError(code, "x"), at(now_s), 0.5)
     return settled(dataclasses.replace(car, held=out), after, at(now_s))[0]
 
 
 def test_in_force_survives_a_renewal_of_the_window():
     held = accepted(end_s=600)
-    car = Car(held=directives.observed(held, seen(20, power_w=0.0), at(21)))
+    car = Car(held=lifecycle.observed(held, seen(20, power_w=0.0), at(21)))
     step = act(desire(end_s=3600), car, 400)
     assert (step.do, step.car.older[0].state) == (Do.SUBMIT, S.IN_FORCE)

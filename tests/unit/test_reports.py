@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ven_adapters.contract import Reading, Snapshot
-from ven_adapters.ven.forecast import Ahead
-from ven_adapters.ven.meter import Energy, Meter, Sample
-from ven_adapters.ven.readings import batches
-from ven_adapters.ven.reports import FORECASTS, KINDS, Figures, Request, Wanted, body
+from ven_adapters.ven.fleet.metering import Energy, Meter, Sample
+from ven_adapters.ven.fleet.telemetry import batches
+from ven_adapters.ven.planning.forecast import Ahead
+from ven_adapters.ven.reporting.reports import FORECASTS, KINDS, Figures, Request, Wanted, body
 from vtn.rules.timeline import DueReport, Window
 from vtn.wire.enumerations import ReportPayload
 from vtn.wire.report import ReportRequest

@@ -5,12 +5,12 @@ import dataclasses
 from directive_cases import accepted, at, desire, reading, seen, sent
 
 from ven_adapters.contract import Certainty, ChargeState, DirectiveKind, DirectiveState, DirectiveStatus, Snapshot
-from ven_adapters.ven.car import Car, cancelled
-from ven_adapters.ven.directives import DriverSettings, Left
-from ven_adapters.ven.reconcile import MAX_STOPS, MIN_DWELL_S, Do, reconcile
-from ven_adapters.ven.roster import Roster
-from ven_adapters.ven.rows import held_of, row_of
-from ven_adapters.ven.store import DirectiveRow, HistoryRow, WearRow, print_at
+from ven_adapters.ven.directives.car_directives import Car, cancelled
+from ven_adapters.ven.directives.directive_rows import held_of, row_of
+from ven_adapters.ven.directives.lifecycle import DriverSettings, Left
+from ven_adapters.ven.directives.reconcile import MAX_STOPS, MIN_DWELL_S, Do, reconcile
+from ven_adapters.ven.directives.registry import Roster
+from ven_adapters.ven.store.database import DirectiveRow, HistoryRow, WearRow, print_at
 
 S = DirectiveState
 

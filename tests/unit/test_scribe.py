@@ -22,14 +22,13 @@ from ven_adapters.contract import (
     Reading,
     Snapshot,
 )
-from ven_adapters.ven import dispatch
-from ven_adapters.ven.car import Car
-from ven_adapters.ven.dispatch import Dispatcher, Line
-from ven_adapters.ven.reconcile import Do, reconcile
-from ven_adapters.ven.roster import Roster
-from ven_adapters.ven.rows import held_of, values_of
-from ven_adapters.ven.scribe import NotWritten, Scribe
-from ven_adapters.ven.store import DirectiveRow, Store, Values
+from ven_adapters.ven.directives.car_directives import Car
+from ven_adapters.ven.directives.directive_rows import held_of, values_of
+from ven_adapters.ven.directives.dispatcher import Dispatcher, Line
+from ven_adapters.ven.directives.reconcile import Do, reconcile
+from ven_adapters.ven.directives.registry import Roster
+from ven_adapters.ven.store.database import DirectiveRow, Store, Values
+from ven_adapters.ven.store.group_commit import NotWritten, Scribe
 
 PATIENCE_S = 60.0
 
@@ -339,7 +338,7 @@ async def test_no_discharge_leaves_after_an_alarm_of_the_inverter(parts):
 
 
 async def test_a_call_that_hangs_keeps_neither_its_car_nor_its_place_for_ever(parts, monkeypatch):
-    monkeypatch.setattr(dispatch, "LONGEST_CALL_S", 0.01)
+    monkeypatch.setattr("ven_adapters.ven.directives.dispatcher.LONGEST_CALL_S", 0.01)
     line, dispatcher, _, _ = parts
     monkeypatch.setattr(line.backend, "submit", lambda *_: asyncio.Event().wait())
     ask(line, dispatcher)

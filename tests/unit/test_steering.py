@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from planning_cases import NOW_S, cars
 
-from ven_adapters.ven.steering import _as_chosen_now
+from ven_adapters.ven.control.zone_control import _as_chosen_now
 
 
 def test_a_choice_that_ends_before_the_planned_instant_still_holds_while_it_is_in_force():

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ven_adapters.ven import units_page
-from ven_adapters.ven.meanings import Described, Meaning, binds, described, meaning
-from ven_adapters.ven.units import (
+from ven_adapters.ven.openadr import units_page
+from ven_adapters.ven.openadr.payload_types import Described, Meaning, binds, described, meaning
+from ven_adapters.ven.openadr.units import (
     CURRENCIES,
     ENERGIES,
     MASSES,
@@ -296,7 +296,7 @@ def test_every_binding_type_of_the_standard_is_on_the_page():
 
 def test_the_page_of_units_is_the_one_that_the_tables_print():
     printed = units_page.page()
-    assert PAGE.read_text(encoding="utf-8") == printed, "python -m ven_adapters.ven.units_page > docs/units.md"
+    assert PAGE.read_text(encoding="utf-8") == printed, "python -m ven_adapters.ven.openadr.units_page > docs/units.md"
     for one in (*POWERS, *ENERGIES, *SHARES, *MASSES, *MONIES):
         assert all(f"`{text}`" in printed for text in one.spellings)
 

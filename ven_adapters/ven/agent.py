@@ -19,31 +19,32 @@ from pathlib import Path
 from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import BackendError, BackendEvent, DriverChose, VehicleBackend
 from ven_adapters.enrolling.book import Book
-from ven_adapters.ven import arrivals, memory
-from ven_adapters.ven.account import Account
-from ven_adapters.ven.agreements import Agreements
-from ven_adapters.ven.backlog import Backlog
-from ven_adapters.ven.catching_up import catch_up, to_give_back
-from ven_adapters.ven.choices import Stir
-from ven_adapters.ven.directives import Held
-from ven_adapters.ven.dispatch import Dispatcher, Line
-from ven_adapters.ven.event_faults import EventFaults
-from ven_adapters.ven.following import Follower
-from ven_adapters.ven.forgetting import forget
-from ven_adapters.ven.last_limits import LastLimits
-from ven_adapters.ven.mirror import Mirror, News, version
-from ven_adapters.ven.mobility import PlanSettings
-from ven_adapters.ven.orders import Orders
-from ven_adapters.ven.participation import Participation, garage_of
-from ven_adapters.ven.programs import ProgramSelection
-from ven_adapters.ven.queue.remote import RemoteBackend
-from ven_adapters.ven.reconcile import Do, reconcile
-from ven_adapters.ven.registration import Capacity, Registered, register
-from ven_adapters.ven.reporter import Names, Reporter
-from ven_adapters.ven.scribe import NotWritten, Scribe
-from ven_adapters.ven.steering import Course, Steering
-from ven_adapters.ven.store import EventRow, FirstProgramRow, Store, Values, print_at
-from ven_adapters.ven.wake import Bell, Listener, back_off_s, listen
+from ven_adapters.ven import vehicle_discovery
+from ven_adapters.ven.control.car_steps import Orders
+from ven_adapters.ven.control.driver_choices import Stir
+from ven_adapters.ven.control.participation import Participation, garage_of
+from ven_adapters.ven.control.recovery import catch_up, to_give_back
+from ven_adapters.ven.control.step_queue import Backlog
+from ven_adapters.ven.control.zone_control import Course, Steering
+from ven_adapters.ven.directives.dispatcher import Dispatcher, Line
+from ven_adapters.ven.directives.lifecycle import Held
+from ven_adapters.ven.directives.reconcile import Do, reconcile
+from ven_adapters.ven.enrolment.source import Agreements
+from ven_adapters.ven.enrolment.sync import Follower
+from ven_adapters.ven.explain.statistics import Account
+from ven_adapters.ven.fleet.zones import Capacity
+from ven_adapters.ven.openadr.event_faults import EventFaults
+from ven_adapters.ven.openadr.last_limits import LastLimits
+from ven_adapters.ven.openadr.notifications import Bell, Listener, back_off_s, listen
+from ven_adapters.ven.openadr.programs import ProgramSelection
+from ven_adapters.ven.openadr.registration import Registered, register
+from ven_adapters.ven.openadr.vtn_objects import Mirror, News, version
+from ven_adapters.ven.planning.charging_need import PlanSettings
+from ven_adapters.ven.queue.remote_backend import RemoteBackend
+from ven_adapters.ven.reporting.schedule import Names, Reporter
+from ven_adapters.ven.store.database import EventRow, FirstProgramRow, Store, Values, print_at
+from ven_adapters.ven.store.group_commit import NotWritten, Scribe
+from ven_adapters.ven.store.retention import forget
 from vtn.client import Client, VtnRefused, VtnUnreachable
 from vtn.clock import Clock
 from vtn.tasks import cancel_tasks
@@ -215,7 +216,7 @@ class Agent:
         """Learn what cars can do, look at those that stay silent, and notice when the enrolments change."""
         patient_until_s = time.monotonic() + SILENT_FOR_S
         failures, missing = 0, await self._learn()
-        memory.settle()
+        vehicle_discovery.freeze_fleet()
         while True:
             failures = failures + 1 if missing else 0
             wait_s = back_off_s(failures, self._wake, self._dice.random()) if missing else WATCH_EVERY_S
@@ -236,7 +237,7 @@ class Agent:
     async def _learn(self) -> bool:
         """Ask once for what is not known; whether a car is still missing. The others do not wait for it."""
         unknown = {ref for ref in self.garage.enrolled() if ref not in self.garage.capabilities}
-        found, missing = await arrivals.capabilities(self._doors.backend, unknown)
+        found, missing = await vehicle_discovery.capabilities(self._doors.backend, unknown)
         self.garage.learn(found)
         if found or not unknown or self.registered is None:
             self._capacities = {zone: self.garage.capacity(zone) for zone in self.garage.reported}
@@ -247,7 +248,7 @@ class Agent:
     async def _look_at_silent(self) -> None:
         silent = [ref for ref in self.garage.capabilities if ref not in self.garage.snapshots]
         for first in range(0, len(silent), CARS_AT_ONCE):
-            found, _ = await arrivals.readings(self._doors.backend, silent[first : first + CARS_AT_ONCE])
+            found, _ = await vehicle_discovery.readings(self._doors.backend, silent[first : first + CARS_AT_ONCE])
             if self.garage.observe(found.values(), self._clock.now()):
                 self.bell.ring()
 
@@ -337,7 +338,7 @@ class Agent:
     async def _take_facts(self) -> None:
         while True:
             try:
-                await arrivals.hear(self._doors.backend, self._take, self.scribe.written)
+                await vehicle_discovery.hear(self._doors.backend, self._take, self.scribe.written)
             except (BackendError, NotWritten) as error:
                 self._deaf += 1
                 _log.warning("the backend's facts are interrupted: %s", error or type(error).__name__)

@@ -9,11 +9,11 @@ from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import VehicleBackend
 from ven_adapters.enrolling.book import Book
 from ven_adapters.ven.agent import Agent, Doors
-from ven_adapters.ven.enrolment import Unreadable
-from ven_adapters.ven.queue.link import Link
-from ven_adapters.ven.queue.remote import RemoteBackend
-from ven_adapters.ven.starting import backend_of, check_adapter
-from ven_adapters.ven.store import Store
+from ven_adapters.ven.enrolment.files import Unreadable
+from ven_adapters.ven.queue.connection import Link
+from ven_adapters.ven.queue.remote_backend import RemoteBackend
+from ven_adapters.ven.startup import backend_of, check_adapter
+from ven_adapters.ven.store.database import Store
 from vtn.client import Client
 from vtn.clock import Clock
 from vtn.errors import ConfigError

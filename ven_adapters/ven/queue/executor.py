@@ -25,10 +25,10 @@ from ven_adapters.contract import (
     ErrorCode,
     VehicleBackend,
 )
-from ven_adapters.ven.queue.answering import Desk
-from ven_adapters.ven.queue.facts import Listener
+from ven_adapters.ven.queue.backend_events import Listener
+from ven_adapters.ven.queue.connection import Away, Link, Overtaken
+from ven_adapters.ven.queue.fetch import FETCH_S, Turns
 from ven_adapters.ven.queue.lease import LEASE_SHARE, Lease, right
-from ven_adapters.ven.queue.link import Away, Link, Overtaken
 from ven_adapters.ven.queue.messages import (
     Act,
     Command,
@@ -44,7 +44,7 @@ from ven_adapters.ven.queue.messages import (
     token,
     write,
 )
-from ven_adapters.ven.queue.turns import FETCH_S, Turns
+from ven_adapters.ven.queue.queries import Desk
 from vtn.clock import Clock
 from vtn.tasks import cancel_tasks
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from nats.errors import Error as NatsError
 
-from ven_adapters.ven.queue.link import Away, Link, Overtaken
+from ven_adapters.ven.queue.connection import Away, Link, Overtaken
 from ven_adapters.ven.queue.messages import Next, Record, next_for
 from vtn.tasks import cancel_tasks
 

@@ -1,0 +1,207 @@
+"""From one zone's plan to the next step of single cars: which cars need a look, in which order, and what each is told.
+
+A plan is made for a whole zone at once; a car becomes an object only here, when it is its turn, so that what it is told
+rests on what is known of it at that moment and a newer plan costs nothing for cars whose turn had not come. Decides,
+calls nobody.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from datetime import datetime
+
+import numpy as np
+
+from ven_adapters.contract import Capability, DirectiveKind, Origin
+from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.directives.car_directives import Car, direction
+from ven_adapters.ven.directives.reconcile import Desire, Do, Step, reconcile, serves
+from ven_adapters.ven.fleet.columns import Charge, FleetView, Ints, Tri
+from ven_adapters.ven.fleet.metering import Sample
+from ven_adapters.ven.fleet.telemetry import instant
+from ven_adapters.ven.openadr.zone_requests import Ask, ZoneAsks
+from ven_adapters.ven.planning.charging_need import PlanSettings
+from ven_adapters.ven.planning.enforcement import Kind
+from ven_adapters.ven.planning.guardrails import Reason
+from ven_adapters.ven.planning.zone_plan import ZonePlan, changed
+
+_URGENT = frozenset({Reason.BELOW_RESERVE, Reason.READY_BY})
+_UNWILLING = frozenset({Reason.NO_CONSENT, Reason.OPTED_OUT, Reason.BOOST})
+_OUT_OF_REACH = frozenset({Reason.AWAY, Reason.LEVEL_UNKNOWN, Reason.CANNOT_CHARGE})
+_POWERED = frozenset({int(Kind.CAP), int(Kind.SETPOINT)})
+_KINDS = {
+    int(Kind.CURTAIL): DirectiveKind.CURTAIL,
+    int(Kind.CAP): DirectiveKind.CAP,
+    int(Kind.CHARGE): DirectiveKind.CHARGE,
+    int(Kind.SETPOINT): DirectiveKind.SETPOINT,
+}
+_LAST = 3
+_REASONS = tuple(reason.name for reason in Reason)
+# What the driver had set: all that a step needs of a reading.
+DRIVERS_OWN = ("limit_soc_pct", "limit_current_a", "charge_state")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """A plan of a zone, made at `now` for `at`; `gives_on` while a set-point is in force now.
+
+    `edition` is the fleet's when the cars were looked at. `interrupts`: something new counts at once although cars may
+    have been told already what comes next.
+    """
+
+    zone: str
+    plan: ZonePlan
+    now: datetime
+    at: datetime
+    edition: int
+    gives_on: bool
+    interrupts: bool = False
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is planned ahead for an instant still to come."""
+        return self.at > self.now
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Orders:
+    """What one zone's cycle decided: the cars to look at, the zone's sample, when to look again (epoch seconds)."""
+
+    zone: str
+    asks: ZoneAsks
+    plan: ZonePlan
+    sample: Sample
+    look_again_s: float
+    hand: "Hand"
+
+    @property
+    def steps(self) -> Iterator[tuple[str, Step]]:
+        """Every car's step as it follows from the moment of planning."""
+        for place in self.hand.places.tolist():
+            step = self.hand.step(place, self.hand.decision.now)
+            if step is not None:
+                yield step
+
+
+class Hand:
+    """The cars of one decision that need a look, the most pressing first, and the step of each. Keeps no view."""
+
+    def __init__(self, garage: Garage, decision: Decision, view: FleetView, settings: PlanSettings) -> None:
+        self._garage = garage
+        self._floor_pct = settings.programme_floor_pct
+        self._departure_s, self._reserve_pct, self._soc_pct = view.departure_s, view.reserve_pct, view.soc_pct
+        self._alarm = view.der_alarm == Tri.YES
+        self.decision = decision
+        self.places = _places(garage, decision, view, settings)
+        self._origins = tuple(map(_origin, decision.plan.origins))
+
+    def ref(self, place: int) -> str:
+        """The car at a place of the plan."""
+        return self._garage.fleet.ref(int(self.decision.plan.row[place]))
+
+    def step(self, place: int, now: datetime) -> tuple[str, Step] | None:
+        """The next step of the car at a place of the plan; None when there is nothing to do, or it is no longer asked.
+
+        A driver who decided something after the cars were looked at is no longer the plan's affair.
+        """
+        garage, decision = self._garage, self.decision
+        row = int(decision.plan.row[place])
+        if garage.fleet.changed_since(row, decision.edition):
+            return None
+        ref = garage.fleet.ref(row)
+        car = garage.roster.present(ref, now)
+        reason = decision.plan.reason[place]
+        desire, willing = self._desire(ref, place), reason not in _UNWILLING
+        stays_on = decision.gives_on and not self._alarm[place]
+        if decision.leads and not stays_on and _gives(car, now):
+            desire, willing = None, False
+        early = decision.leads and reason not in _OUT_OF_REACH
+        if desire is None and willing and (early or not garage.knows(ref)):
+            return None
+        if decision.interrupts and willing and _already(desire, car, now):
+            return None
+        snapshot = None if _remembered(car) else garage.snapshots.some(ref, DRIVERS_OWN)
+        step = reconcile(desire, car, snapshot, now, willing=willing)
+        return (ref, step) if step.do is not Do.NOTHING or step.car is not car else None
+
+    def _desire(self, ref: str, place: int) -> Desire | None:
+        plan = self.decision.plan
+        kind, capability = int(plan.kind[place]), self._garage.capabilities.get(ref)
+        if kind == Kind.NONE or capability is None:
+            return None
+        departure_s, reserve_pct = float(self._departure_s[place]), float(self._reserve_pct[place])
+        exports = kind == Kind.SETPOINT and plan.power_w[place] < 0
+        return Desire(
+            vehicle_ref=ref,
+            zone=self.decision.zone,
+            kind=_KINDS[kind],
+            power_w=int(plan.power_w[place]) if kind in _POWERED else None,
+            start=instant(float(plan.start_s[place])),
+            end=instant(float(plan.end_s[place])),
+            origin=self._origin_of(place),
+            urgent=plan.reason[place] in _URGENT,
+            site_id=self._garage.fleet.enrolment(ref).site_id,
+            reserve_soc_pct=max(reserve_pct, self._floor_pct) if exports else reserve_pct,
+            target_soc_pct=_target_pct(float(plan.target_pct[place]), capability),
+            ready_by=instant(departure_s) if math.isfinite(departure_s) else None,
+            max_energy_wh=int(plan.energy_wh[place]) if exports else None,
+            why=_REASONS[plan.reason[place]],
+            level_pct=_known(float(self._soc_pct[place])),
+        )
+
+    def _origin_of(self, place: int) -> Origin | None:
+        """The event that decided; what a guard decided while an event ruled is booked on that event."""
+        index = int(self.decision.plan.origin[place])
+        return self._origins[max(index, 0)] if self._origins else None
+
+
+def _places(garage: Garage, decision: Decision, view: FleetView, settings: PlanSettings) -> Ints:
+    """The places of the plan that need a look: who must charge or stop giving first, then everybody in turn.
+
+    A car that charges to its driver's own target, and that we hold in no way, needs no command to charge.
+    """
+    plan = decision.plan
+    held = garage.told.as_plan(plan)
+    told = changed(held, plan, decision.at.timestamp(), settings)
+    free = (plan.kind == Kind.CHARGE) & ~garage.told.holding(plan.row) & (view.charge_state == Charge.CHARGING)
+    told &= ~(free & (plan.target_pct <= view.target_pct))
+    places = np.flatnonzero(told | garage.told.restless(plan.row))
+    pressing = np.isin(plan.reason[places], [int(reason) for reason in _URGENT])
+    stops_giving = (held.power_w[places] < 0) & (plan.power_w[places] >= 0)
+    return places[np.argsort(np.select([pressing, stops_giving], [1, 2], _LAST), kind="stable")]
+
+
+def _gives(car: Car, now: datetime) -> bool:
+    """Whether a directive that has started makes the car discharge; it does not wait for what is planned ahead."""
+    known = (one.directive for one in (*car.older, car.held) if one is not None)
+    return any(direction(one.kind, one.power_w) < 0 and one.start <= now for one in known)
+
+
+def _already(desire: Desire | None, car: Car, now: datetime) -> bool:
+    """Whether a car that was told what comes next does until then what is wanted now, or wants no hurry."""
+    if car.held is None or car.held.directive.start <= now:
+        return False
+    if desire is None or not car.older:
+        return not car.older and (desire is None or (desire.kind is DirectiveKind.CHARGE and not desire.urgent))
+    return serves(car.older[-1], desire, now)
+
+
+def _remembered(car: Car) -> bool:
+    """Whether the driver's own settings are known from before we first touched the car."""
+    return any(one is not None and one.before is not None for one in (*car.older, car.held))
+
+
+def _known(level_pct: float) -> float | None:
+    return None if math.isnan(level_pct) else round(level_pct, 1)
+
+
+def _target_pct(target_pct: float, capability: Capability) -> float | None:
+    """The level to charge to, inside what the car takes."""
+    if math.isnan(target_pct):
+        return None
+    limit = capability.limit_soc
+    return min(100.0, target_pct) if limit is None else min(max(target_pct, limit.min_pct), limit.max_pct)
+
+
+def _origin(ask: Ask) -> Origin:
+    return Origin(ask.program_id, ask.event_id, ask.interval_id, ask.priority)

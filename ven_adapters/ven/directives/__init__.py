@@ -1,0 +1,1 @@
+"""The life of directives: reconciled, sent, confirmed by telemetry, kept as history."""

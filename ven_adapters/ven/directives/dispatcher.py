@@ -1,0 +1,237 @@
+"""Carry steps out: call the automaker's backend, a bounded number at once and one per car, and book what comes back.
+
+Nothing leaves before it is written down that it will, so that whatever happens to this process its next life knows what
+may have reached a car. One failure never stops another; every answer or silence ends as a fact about one directive.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import TypeVar
+
+from ven_adapters.contract import BackendError, Capability, ErrorCode, Known, Snapshot, Validity, VehicleBackend
+from ven_adapters.ven.directives import lifecycle
+from ven_adapters.ven.directives.lifecycle import Held
+from ven_adapters.ven.directives.reconcile import Do, Step
+from ven_adapters.ven.directives.registry import Roster, lost
+from ven_adapters.ven.store.group_commit import NotWritten
+from vtn.clock import Clock
+
+FRESH_S = 60
+# Some clouds tell late how a command went; what is not told by then never will be.
+LONGEST_CALL_S = 600.0
+WAITING_FOR_EACH = 4
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+async def _kept_in_memory() -> None:
+    """For whoever keeps no store: nothing is waited for."""
+
+
+@dataclasses.dataclass(slots=True)
+class Line:
+    """What it takes to call: the backend, what its cars can do and were last seen to do, and how many calls at once.
+
+    `written` returns when everything that was booked is durable, and raises NotWritten when it could not be made so.
+    """
+
+    backend: VehicleBackend
+    clock: Clock
+    roster: Roster
+    capabilities: Mapping[str, Capability]
+    snapshots: MutableMapping[str, Snapshot]
+    at_once: int
+    seed: int
+    sent: Callable[[Held, float], None]
+    settled: Callable[[str], None]
+    leaving: Callable[[str], bool]
+    written: Callable[[], Awaitable[None]] = _kept_in_memory
+
+
+class Dispatcher:
+    """Steps in, calls out. `start` returns at once; `settle` waits until every call has come back."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._gate = asyncio.Semaphore(line.at_once)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._dice = random.Random(line.seed)  # noqa: S311 - spreads retries, guards nothing
+
+    def start(self, ref: str, step: Step) -> None:
+        """Book a step and send what it asks for."""
+        self._line.roster.put(ref, step.car, step.ended)
+        if step.target is None or step.do is Do.NOTHING:
+            return
+        calls: Mapping[Do, Callable[[str, Held], Awaitable[None]]] = {
+            Do.SUBMIT: self._submit,
+            Do.CANCEL: self._cancel,
+            Do.READ: self._read,
+        }
+        task = asyncio.create_task(self._guarded(calls[step.do], ref, step.target))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        if len(self._tasks) >= WAITING_FOR_EACH * self._line.at_once:
+            self._room.clear()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.set()
+
+    async def room(self) -> None:
+        """Return when another call would not wait long for its turn."""
+        await self._room.wait()
+
+    @property
+    def calling(self) -> int:
+        """How many calls are under way or waiting."""
+        return len(self._tasks)
+
+    async def settle(self, longest_s: float) -> None:
+        """Wait for calls that are under way; what takes longer is abandoned, and read after the next start."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=longest_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _guarded(self, call: Callable[[str, Held], Awaitable[None]], ref: str, target: Held) -> None:
+        try:
+            await call(ref, target)
+        except Exception:  # noqa: BLE001 - one car's failure, of whatever kind, must not stop the fleet
+            _log.exception("a call failed in a way that no backend may fail")
+            self._line.roster.call_failed(ref)
+        self._line.settled(ref)
+
+    async def _answer(self, call: Awaitable[T]) -> T:
+        """What a call gives within `LONGEST_CALL_S`; our own patience ending is told as silence, not as its defect."""
+        try:
+            async with asyncio.timeout(LONGEST_CALL_S) as patience:
+                return await call
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            detail = f"no answer within {LONGEST_CALL_S:g} s"
+            _log.warning("a call was given up: %s", detail)
+            raise BackendError(ErrorCode.OUTCOME_UNKNOWN, detail) from None
+
+    async def _submit(self, ref: str, target: Held) -> None:
+        line = self._line
+        if line.leaving(ref):
+            line.roster.call_failed(ref)
+            return
+        out = line.roster.taken_up(ref, target, line.clock.now())
+        try:
+            await line.written()
+        except NotWritten:
+            line.roster.unsent(ref, target, line.clock.now())
+            return
+        async with self._gate:
+            if self._called_off(ref, out):
+                line.roster.unsent(ref, target, line.clock.now())
+                line.roster.present(ref, line.clock.now())
+                return
+            sleeping = await self._send(ref, out)
+        if sleeping:
+            await self._wake(ref, out.directive.directive_id)
+
+    def _called_off(self, ref: str, out: Held) -> bool:
+        """Whether it may not leave any more: its driver left, it is late or over, or an alarm forbids to discharge."""
+        line, directive = self._line, out.directive
+        held = line.roster.car(ref).held
+        over = held is None or held.directive.directive_id != directive.directive_id
+        if over or line.leaving(ref) or line.clock.now() > directive.not_after:
+            return True
+        snapshot = line.snapshots.get(ref) if (directive.power_w or 0) < 0 else None
+        alarm = None if snapshot is None else snapshot.der_alarm
+        return alarm is not None and alarm.validity is Validity.OK and alarm.value is Known.YES
+
+    async def _send(self, ref: str, out: Held) -> bool:
+        """The call itself; whether its car sleeps and is worth waking."""
+        line, directive = self._line, out.directive
+        snapshot, capability = line.snapshots.get(ref) or Snapshot(ref), line.capabilities[ref]
+        left_at, chance = line.clock.now(), self._dice.random()
+        line.sent(out, time.time())
+        try:
+            ack = await self._answer(line.backend.submit(directive, capability, snapshot))
+            now = line.clock.now()
+            step = functools.partial(lifecycle.acknowledged, ack=ack, now=now, left_at=left_at)
+        except Exception as failure:  # noqa: BLE001 - whatever went wrong, the car may have been told
+            now, error = line.clock.now(), _as_told(failure)
+            step = functools.partial(lifecycle.refused, error=error, now=now, chance=chance, left_at=left_at)
+        held = line.roster.outcome(ref, directive.directive_id, step, now)
+        return held is not None and lifecycle.worth_waking(held, capability)
+
+    async def _wake(self, ref: str, directive_id: str) -> None:
+        """Look at a sleeping car, which is what wakes it where its backend can: once per directive.
+
+        That it was woken is written down before it is, so that no later life of this process wakes it for this again.
+        """
+        self._line.roster.woken(ref, directive_id, self._line.clock.now())
+        with contextlib.suppress(NotWritten):
+            await self._line.written()
+            async with self._gate:
+                await self._look(ref)
+
+    async def _look(self, ref: str) -> None:
+        try:
+            self._line.snapshots[ref] = await self._answer(self._line.backend.snapshot(ref, max_age_s=FRESH_S))
+        except BackendError as error:
+            _log.debug("a sleeping car could not be looked at: %s", error.code)
+
+    async def _cancel(self, ref: str, target: Held) -> None:
+        """Give a car back. That it will be is written down first, but a store that is away keeps nobody's car."""
+        line = self._line
+        line.roster.ending(ref, target, line.clock.now())
+        with contextlib.suppress(NotWritten):
+            await line.written()
+        async with self._gate:
+            for directive_id in self._to_cancel(ref, target):
+                try:
+                    await self._answer(line.backend.cancel(ref, directive_id))
+                except BackendError as error:
+                    if not lost(error):
+                        _log.warning("a directive could not be cancelled yet: %s", error.code)
+                        line.roster.call_failed(ref)
+                        return
+        line.roster.cancelled(ref, target, line.clock.now())
+
+    def _to_cancel(self, ref: str, target: Held) -> tuple[str, ...]:
+        """A replacement that was never seen to work may have left what it replaced in force: that is cancelled too."""
+        named, kept = target.directive, self._line.roster.car(ref).older
+        replaced = named.supersedes
+        if target.confirmed_once or replaced is None or any(one.directive.directive_id == replaced for one in kept):
+            return (named.directive_id,)
+        return (named.directive_id, replaced)
+
+    async def _read(self, ref: str, target: Held) -> None:
+        """Find out what became of a command that was in doubt, or that an earlier life of this process sent."""
+        line, directive_id, chance = self._line, target.directive.directive_id, self._dice.random()
+        async with self._gate:
+            try:
+                status = await self._answer(line.backend.status(ref, directive_id))
+                now = line.clock.now()
+                step = functools.partial(lifecycle.told, status=status, now=now)
+            except BackendError as error:
+                now = line.clock.now()
+                step = functools.partial(lifecycle.doubted, error=error, now=now, chance=chance)
+                if lost(error):
+                    step = functools.partial(lifecycle.never_arrived, now=now)
+        line.roster.outcome(ref, directive_id, step, now)
+
+
+def _as_told(failure: Exception) -> BackendError:
+    """A failure in the contract's words; of one that the contract does not know, nobody can say what it did."""
+    if isinstance(failure, BackendError):
+        return failure
+    _log.error("a call failed in a way that no backend may fail", exc_info=failure)
+    return BackendError(ErrorCode.OUTCOME_UNKNOWN, "the backend's file failed")

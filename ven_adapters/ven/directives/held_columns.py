@@ -1,0 +1,79 @@
+"""What cars hold, as columns beside the fleet's: so that one vectorised look finds the few that must be told."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ven_adapters.contract import DirectiveKind, DirectiveState
+from ven_adapters.ven.directives.lifecycle import Held
+from ven_adapters.ven.fleet.columns import grown
+from ven_adapters.ven.planning.enforcement import Kind
+from ven_adapters.ven.planning.zone_plan import HELD, ZonePlan
+
+_KINDS = {kind: Kind[kind.name] if kind.name in Kind.__members__ else Kind.NONE for kind in DirectiveKind}
+# One record per car, because a car is written whole and often, and read by columns once a cycle.
+_CAR = np.dtype(
+    [
+        ("restless", np.bool_),
+        ("kind", np.int64),
+        ("power_w", np.int64),
+        ("start_s", np.float64),
+        ("end_s", np.float64),
+        ("target_pct", np.float64),
+        ("energy_wh", np.int64),
+    ]
+)
+
+
+def unsettled(held: Held) -> bool:
+    """Whether a directive was not taken yet, is not followed, or is being cancelled: time alone may call for a step."""
+    taken = held.state is not DirectiveState.REQUESTED and not held.unread
+    return not taken or held.contradicted_at is not None or held.ending_at is not None
+
+
+class Told:
+    """One row per row of the fleet."""
+
+    def __init__(self) -> None:
+        self._cars: npt.NDArray[Any] = np.zeros(0, _CAR)
+
+    def grow(self, count: int) -> None:
+        """Have at least `count` rows."""
+        self._cars = grown(self._cars, count, fill=0)
+
+    def put(self, row: int, held: Held | None) -> None:
+        """What the car at a row holds now."""
+        if held is None:
+            self._cars[row] = 0
+            return
+        directive = held.directive
+        self._cars[row] = (
+            unsettled(held),
+            _KINDS[directive.kind],
+            directive.power_w or 0,
+            directive.start.timestamp(),
+            directive.end.timestamp(),
+            directive.target_soc_pct or 0.0,
+            directive.max_energy_wh or 0,
+        )
+
+    def as_plan(self, new: ZonePlan) -> ZonePlan:
+        """What the cars of a plan hold, in the shape of a plan."""
+        held: dict[str, Any] = {name: self._cars[name][new.row] for name in HELD}
+        return dataclasses.replace(new, **held)
+
+    def restless(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of these rows need a look although nothing else is wanted of them than before."""
+        return np.asarray(self._cars["restless"][rows])
+
+    def holding(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of these rows hold something."""
+        return np.asarray(self._cars["kind"][rows] != Kind.NONE)
+
+    def held_back(self, rows: npt.NDArray[np.int64], now_s: float) -> int:
+        """How many of these rows are held below what they would draw."""
+        kind = self._cars["kind"][rows]
+        bound = (kind == Kind.CURTAIL) | (kind == Kind.CAP) | (kind == Kind.SETPOINT)
+        return int((bound & (self._cars["start_s"][rows] <= now_s)).sum())

@@ -1,0 +1,1 @@
+"""What drivers agreed to: read from files and from the enrolment store, and kept in step."""

@@ -1,0 +1,103 @@
+"""Keep the garage in step with what drivers agree to and choose: all of it at the start, then every change at once.
+
+What drivers told the enrolment API takes the way of what a backend pushes, so both are honoured alike.
+"""
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from ven_adapters.contract import DriverChose
+from ven_adapters.ven.control.driver_choices import Stir
+from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.enrolment.files import Unreadable
+from ven_adapters.ven.enrolment.source import Agreements, News
+from vtn.clock import Clock
+
+FOLLOW_EVERY_S = 0.25
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(slots=True)
+class Follower:
+    """`take` hears a driver's choice, `follow` what a fact stirs. `strangers`: cars came of whom nothing is known.
+
+    `owed`: everything is to be taken up anew, and could not be yet, because the store was away.
+    """
+
+    agreements: Agreements
+    garage: Garage
+    clock: Clock
+    take: Callable[[DriverChose], None]
+    follow: Callable[[Stir], None]
+    strangers: bool = False
+    owed: bool = False
+
+    async def begin(self) -> News:
+        """Take up every agreement; the choices that hold come back. Raises Unreadable."""
+        await self.agreements.open()
+        now = self.clock.now()
+        enrolments, news = await self.agreements.read(now)
+        self.follow(Stir(release=self.garage.enrol(enrolments, now)))
+        return news
+
+    async def reread(self) -> None:
+        """Take up everything anew; a file that cannot be used changes nothing, a store that is away is asked again."""
+        try:
+            news = await self.begin()
+        except Unreadable as error:
+            _log.error("the enrolments changed and cannot be used: %s", error)
+        except (SQLAlchemyError, OSError) as error:
+            self.owed = True
+            _log.warning("the enrolment store is out of reach: %s", type(error).__name__)
+            return
+        else:
+            self.heed(news)
+        self.owed = False
+
+    async def run(self) -> None:
+        """Take up changes until cancelled; a store that is away is asked again."""
+        while True:
+            await asyncio.sleep(FOLLOW_EVERY_S)
+            try:
+                await self.take_up(await self.agreements.news(self.clock.now()))
+                if self.owed:
+                    await self.reread()
+                await self._tell_lost()
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("the enrolment store is out of reach: %s", type(error).__name__)
+
+    async def _tell_lost(self) -> None:
+        """What backends told of consents that ended; what cannot be said now is said next time."""
+        if lost := list(self.garage.choices.withdrawn):
+            await self.agreements.tell_lost(lost, self.clock.now())
+            for _ in lost:
+                self.garage.choices.withdrawn.popleft()
+
+    async def take_up(self, news: News) -> None:
+        """Agreements first, then choices; what needs the files or the store once more comes last, for it may fail."""
+        regroup = False
+        if news.changed or news.gone:
+            left = self.garage.amend(news.changed, news.gone, self.clock.now())
+            regroup = any(one.zone not in self.garage.groups for one in news.changed)
+            self.strangers = True
+            self.follow(Stir(plan=True, release=left))
+        self.heed(news)
+        if regroup:
+            await self.reread()
+
+    def heed(self, news: News) -> None:
+        """What drivers chose."""
+        for chose in news.chose:
+            self.take(chose)
+        for one in news.left_out:
+            self.follow(self.garage.leave_out(one.vehicle_ref, one.event_id, one.until, self.clock.now()))
+
+    def met(self) -> bool:
+        """Whether strangers came since this was last asked."""
+        strangers, self.strangers = self.strangers, False
+        return strangers

@@ -1,0 +1,140 @@
+"""Why cars were left alone, and what zones were asked, for whoever wants to know later: only changes are kept.
+
+A car that is told something has the reason with its directive. Of all others the plan's reason is followed here as one
+number per row of the fleet, so that a look at a hundred thousand cars costs nothing when nothing changed. No I/O.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ven_adapters.ven.directives import history
+from ven_adapters.ven.fleet.columns import Ints, grown
+from ven_adapters.ven.fleet.fleet import Fleet
+from ven_adapters.ven.openadr.zone_requests import Ask, Ruling, Steps, ZoneAsks
+from ven_adapters.ven.planning.discharge_permits import Refusal
+from ven_adapters.ven.planning.enforcement import Kind
+from ven_adapters.ven.planning.guardrails import Reason
+from ven_adapters.ven.planning.zone_plan import ZonePlan
+from ven_adapters.ven.store.database import Values, ZoneRow, document, print_at
+
+REFUSALS = 64
+TOLD = -1
+FREE = int(Reason.NONE) * REFUSALS
+AT_ONCE = 1_000
+MOST_TOLD = 20
+_ASKS = (
+    "dispatch_kw",
+    "relative_kw",
+    "relative_share",
+    "import_cap_kw",
+    "export_cap_kw",
+    "simple",
+    "alert",
+    "pre_charge",
+)
+
+
+class Decisions:
+    """One code per row of the fleet: `Reason` and `Refusal` of a car that is told nothing, TOLD for any other."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._code: npt.NDArray[np.int16] = np.zeros(0, dtype=np.int16)
+        self._new: collections.deque[tuple[float, str, Ints, npt.NDArray[np.int16]]] = collections.deque()
+        self._asked: dict[str, str] = {}
+        self._zones: list[Values] = []
+
+    def grow(self, count: int) -> None:
+        """Have at least `count` rows."""
+        self._code = grown(self._code, count, fill=FREE)
+
+    def take(self, asks: ZoneAsks, plan: ZonePlan, now: datetime) -> None:
+        """What a cycle decided for one zone."""
+        self._take_asks(asks, plan, now)
+        gives = any(
+            ask is not None and ask.value < 0 for ask in (asks.dispatch_kw, asks.relative_kw, asks.relative_share)
+        )
+        refusal = plan.refusal if gives else np.zeros_like(plan.refusal)
+        quiet = (plan.kind == Kind.NONE) | ((refusal != Refusal.NONE) & (plan.kind != Kind.SETPOINT))
+        code = np.where(quiet, plan.reason * REFUSALS + refusal, TOLD).astype(np.int16)
+        fresh = np.flatnonzero(code != self._code[plan.row])
+        rows, codes = plan.row[fresh], code[fresh]
+        self._code[rows] = codes
+        left = codes != TOLD
+        if left.any():
+            self._new.append((now.timestamp(), asks.zone, rows[left], codes[left]))
+
+    def drain(self, most: int = AT_ONCE) -> Iterator[Values]:
+        """Rows for the store, some at a time: a plan for a whole fleet must not fill one transaction."""
+        while self._new and most > 0:
+            at_s, zone, rows, codes = self._new.popleft()
+            if len(rows) > most:
+                self._new.appendleft((at_s, zone, rows[most:], codes[most:]))
+            at = datetime.fromtimestamp(at_s, UTC)
+            for row, code in zip(rows[:most].tolist(), codes[:most].tolist(), strict=True):
+                yield history.of_car(self._fleet.ref(row), history.LEFT_ALONE, at, {"zone": zone, **reason_of(code)})
+            most -= len(rows)
+        zones, self._zones = self._zones, []
+        yield from zones
+
+    def _take_asks(self, asks: ZoneAsks, plan: ZonePlan, now: datetime) -> None:
+        asked = {"ruling": asks.ruling.name, "asks": _asked(asks, now)}
+        for name, several in (("not_understood", asks.unknown), ("not_for_these_cars", asks.unused)):
+            asked |= {name: [dataclasses.asdict(one) for one in several[:MOST_TOLD]]} if several else {}
+        known = document(asked)
+        if self._asked.get(asks.zone, _NOTHING_ASKED) == known:
+            return
+        self._asked[asks.zone] = known
+        figures = {"asked_kw": plan.asked_kw, "planned_kw": round(plan.planned_kw, 2)}
+        values = {"zone": asks.zone, "at": print_at(now), "document": document(asked | figures)}
+        self._zones.append(Values(ZoneRow, values))
+
+
+def _asked(asks: ZoneAsks, now: datetime) -> list[dict[str, Any]]:
+    """Everything that is asked of a zone now, by the events that ask it."""
+    found = [_ask(name, ask) for name in _ASKS if (ask := getattr(asks, name)) is not None]
+    found += [_ask("charge_state", ask) for ask in asks.charge_states]
+    for name in ("price", "ghg"):
+        cost: Steps | None = getattr(asks, name)
+        ask = None if cost is None else cost.at(now.timestamp())
+        found += [] if ask is None else [_ask(name, ask)]
+    return found
+
+
+_NOTHING_ASKED = document({"ruling": Ruling.NOTHING.name, "asks": []})
+
+
+def reason_of(code: int) -> Mapping[str, str]:
+    """A code in words: the reason, and what was missing for a discharge."""
+    reason, refusal = divmod(code, REFUSALS)
+    found = {"reason": Reason(reason).name}
+    return found | {"refusal": Refusal(refusal).name} if refusal else found
+
+
+def _ask(name: str, ask: Ask) -> dict[str, Any]:
+    return {
+        "what": name,
+        "value": round(ask.value, 3),
+        "type": ask.payload_type,
+        "program": ask.program_id,
+        "event": ask.event_id,
+        "interval": ask.interval_id,
+        "priority": ask.priority,
+        "start": print_at(datetime.fromtimestamp(ask.start_s, UTC)),
+        "end": _instant(ask.end_s),
+        "currency": ask.currency,
+    }
+
+
+def _instant(at_s: float) -> str | None:
+    """None for what does not end."""
+    return print_at(datetime.fromtimestamp(at_s, UTC)) if at_s < _LATEST_S else None
+
+
+_LATEST_S = datetime(9000, 1, 1, tzinfo=UTC).timestamp()

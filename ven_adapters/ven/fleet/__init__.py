@@ -1,0 +1,1 @@
+"""The cars of one adapter as columns: enrolments, capabilities, telemetry, metered energy."""

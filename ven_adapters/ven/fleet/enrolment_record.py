@@ -1,0 +1,114 @@
+"""What was agreed on a car and what it can do, as records and as column values: what is missing is never a permission.
+
+Knows nothing of rows, of files or of stores.
+"""
+
+import dataclasses
+from datetime import datetime, time
+from typing import Any
+
+import numpy as np
+
+from ven_adapters.contract import Capability
+from ven_adapters.ven.fleet.columns import LEVELS, NEVER_S, Control
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Permission:
+    """The agreement under which a home may feed the grid."""
+
+    interconnection_id: str
+    export_limit_w: int
+    valid_until: datetime
+    inverter_listing: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DischargeBudget:
+    """How much a battery may give, per event and per year, AC side, and in how many full equivalent cycles a year."""
+
+    max_event_wh: int
+    max_year_wh: int
+    max_year_cycles: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What a driver agreed to. `ready_by` has one local time per weekday, Monday first; None means no departure.
+
+    `consented_s` and `discharge_consented_s` are when the driver agreed (Unix time), so that a withdrawal ends what was
+    agreed before it and nothing that is agreed after it. `programs` names the programmes that the car is in; none where
+    nobody named any.
+    """
+
+    vehicle_ref: str
+    zone: str
+    site_id: str
+    timezone: str
+    ready_by: tuple[time | None, ...]
+    target_soc_pct: float
+    reserve_soc_pct: float
+    charging_consent: bool = False
+    discharge_consent: bool = False
+    permission: Permission | None = None
+    discharge_budget: DischargeBudget | None = None
+    opted_out: bool = False
+    consented_s: float = NEVER_S
+    discharge_consented_s: float = NEVER_S
+    programs: tuple[str, ...] = ()
+
+
+def enrolment_columns(enrolment: Enrolment) -> dict[str, Any]:
+    """What an enrolment says, as column values; what is missing is a refusal, never a default permission."""
+    permission, budget = enrolment.permission, enrolment.discharge_budget
+    return {
+        "enrolled": True,
+        "opted_out": enrolment.opted_out,
+        "charging_consent": enrolment.charging_consent,
+        "discharge_consent": enrolment.discharge_consent,
+        "interconnected": permission is not None and bool(permission.interconnection_id),
+        "inverter_listed": permission is not None and bool(permission.inverter_listing),
+        "permission_until_s": permission.valid_until.timestamp() if permission else NEVER_S,
+        "export_limit_kw": permission.export_limit_w / 1000 if permission else 0.0,
+        "event_budget_kwh": budget.max_event_wh / 1000 if budget else 0.0,
+        "year_budget_kwh": budget.max_year_wh / 1000 if budget else 0.0,
+        "cycle_budget": (budget.max_year_cycles or 0.0) if budget else 0.0,
+        "target_pct": enrolment.target_soc_pct,
+        "reserve_pct": enrolment.reserve_soc_pct,
+    }
+
+
+def capability_columns(capability: Capability) -> dict[str, Any]:
+    """What a car can do, as column values."""
+    discharge, limit = capability.discharge, capability.limit_soc
+    by_target = limit is not None and not capability.can_stop
+    return {
+        "usable_kwh": capability.usable_wh / 1000,
+        "max_charge_kw": capability.max_charge_w / 1000,
+        "max_discharge_kw": discharge.max_discharge_w / 1000 if discharge else 0.0,
+        "min_discharge_kw": discharge.min_discharge_w / 1000 if discharge else 0.0,
+        "level_floor_pct": max(limit.min_pct, limit.applies_from_pct) if limit else 0.0,
+        "can_start": capability.can_start or limit is not None,
+        "can_stop": capability.can_stop or by_target,
+        "can_resume": capability.can_resume_after_stop or by_target,
+        **_control_columns(capability, by_target=by_target),
+    }
+
+
+def _control_columns(capability: Capability, *, by_target: bool) -> dict[str, Any]:
+    kw_per_a = capability.voltage_v * capability.phases / 1000
+    current = capability.current
+    levels_kw = np.full(LEVELS, np.nan)
+    listed = () if current is None else current.choices_a
+    choices_a = sorted({amps for amps in listed if current is not None and 0 < amps <= current.max_a})
+    control, floor_kw, step_kw = Control.TARGET_LEVEL if by_target else Control.ON_OFF, 0.0, 0.0
+    if choices_a:
+        control = Control.LEVELS
+        levels_kw = np.full(max(LEVELS, len(choices_a)), np.nan)
+        levels_kw[: len(choices_a)] = [amps * kw_per_a for amps in choices_a]
+        floor_kw = choices_a[0] * kw_per_a
+    elif current is not None and not listed:
+        control, floor_kw, step_kw = Control.STEPS, current.min_a * kw_per_a, current.step_a * kw_per_a
+    elif capability.can_set_power:
+        control, step_kw = Control.STEPS, 0.001
+    return {"control": control, "floor_kw": floor_kw, "step_kw": step_kw, "levels_kw": levels_kw}

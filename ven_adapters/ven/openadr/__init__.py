@@ -1,0 +1,1 @@
+"""OpenADR's objects as a fleet needs them: programs, events, payload types, notifications, registration."""

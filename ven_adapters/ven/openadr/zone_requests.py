@@ -1,0 +1,410 @@
+"""From OpenADR windows to what is asked of one zone: now, and step by step over the horizon.
+
+Reads every event that the zone may see, settles conflicts by priority, and converts units. What it does not understand
+is collected in `unknown` and never guessed; where that is a limit, the last one that was understood stays in force.
+What asks cars that are in other programs is collected in `unused`. Knows nothing of cars.
+
+Conflicts (User Guide 7.1: 0 is the highest priority, none the lowest). Same dimension: the lower number wins, then the
+later created event; between capacities the smaller. Across dimensions: capacities always bind; of alert, dispatch and
+SIMPLE the lower number governs, then that order. Charge-state and price asks shape what is left free.
+"""
+
+import dataclasses
+import enum
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+
+import numpy as np
+
+from ven_adapters.ven.fleet.columns import Floats
+from ven_adapters.ven.openadr.payload_types import (
+    LEVEL_SHARE,
+    Described,
+    Dimension,
+    Meaning,
+    described,
+    limit_of,
+    meaning,
+)
+from vtn.rules.timeline import Window, windows
+from vtn.wire.event import Event
+from vtn.wire.interval import parse_date_time
+from vtn.wire.values import EventPayloadDescriptor
+
+LOOK_BACK = timedelta(hours=6)
+HORIZON = timedelta(hours=36)
+MOST_WINDOWS = 4096
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Heard:
+    """An event as this VEN holds it: when it was first read ("now" means that instant), and the program's descriptors.
+
+    `program_descriptors` explain what the event itself leaves open. `unused`: the payload types that are not for these
+    cars, and why. `import_share`, `export_share`: what falls to these cars of the kW and kWh that a zone is asked.
+    """
+
+    event: Event
+    read_at: datetime
+    program_descriptors: tuple[EventPayloadDescriptor, ...] = ()
+    unused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    import_share: float = 1.0
+    export_share: float = 1.0
+
+    def described(self, payload_type: str) -> Described:
+        """What the descriptors say of a type."""
+        return described(payload_type, self.event.payload_descriptors or (), self.program_descriptors)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ask:
+    """One thing asked from `start_s` to `end_s` (epoch seconds, half open), and by which event interval.
+
+    `value` is in the unit that its place in `ZoneAsks` names, and `whole` what the zone is asked of which it is these
+    cars' part. `stands_in`: the limit itself was not understood, and an earlier one counts.
+    """
+
+    value: float
+    start_s: float
+    end_s: float
+    program_id: str
+    event_id: str
+    interval_id: int
+    priority: int | None = None
+    payload_type: str = ""
+    created_s: float = 0.0
+    currency: str | None = None
+    stands_in: bool = False
+    whole: float = math.nan
+
+    @property
+    def rank(self) -> float:
+        """The priority as a number to sort by: lower governs."""
+        return math.inf if self.priority is None else self.priority
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Steps:
+    """A quantity over the horizon: value k holds from edge k to edge k+1; NaN where nothing was said."""
+
+    edges_s: Floats
+    values: Floats
+    asks: tuple[Ask | None, ...]
+    currency: str | None = None
+
+    def at(self, instant_s: float) -> Ask | None:
+        """The ask in force at an instant."""
+        k = int(np.searchsorted(self.edges_s, instant_s, side="right")) - 1
+        return self.asks[k] if 0 <= k < len(self.asks) else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unknown:
+    """A payload that nobody acts on, and why: the field, a colon and the rule."""
+
+    event_id: str
+    interval_id: int
+    payload_type: str
+    why: str
+    program_id: str = ""
+
+
+class Ruling(enum.IntEnum):
+    """The dimension that governs the cycle, in default order of rank."""
+
+    ALERT = 0
+    DISPATCH = 1
+    SIMPLE = 2
+    NOTHING = 9
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ZoneAsks:
+    """What one zone is asked at `now_s`. Shares are of the flexible load, 1 = all of it may charge.
+
+    `dispatch_kw` absolute net kW of the zone; `relative_kw` and `relative_share` change against what the zone would
+    draw unasked (at most one of the three is set); `import_cap_kw` and `export_cap_kw` always bind; `simple` and
+    `alert` carry the level 0..3; `pre_charge`: charge now and do not discharge; `charge_states`: fraction 0..1 to be
+    reached by each ask's end; `restriction`: share of load that windows of the horizon keep away (0 none, 1 all);
+    `recovery_from_s`: when the last restriction ended, NaN when none did lately or one is in force; `next_change_s`:
+    when anything of this changes, infinite when nothing will; `limits`: every capacity in force, or what stands in for
+    one.
+    """
+
+    zone: str
+    now_s: float
+    dispatch_kw: Ask | None = None
+    relative_kw: Ask | None = None
+    relative_share: Ask | None = None
+    import_cap_kw: Ask | None = None
+    export_cap_kw: Ask | None = None
+    simple: Ask | None = None
+    alert: Ask | None = None
+    pre_charge: Ask | None = None
+    notices: tuple[Ask, ...] = ()
+    charge_states: tuple[Ask, ...] = ()
+    charge_energy_kwh: tuple[Ask, ...] = ()
+    price: Steps | None = None
+    export_price: Steps | None = None
+    ghg: Steps | None = None
+    restriction: Steps | None = None
+    ruling: Ruling = Ruling.NOTHING
+    recovery_from_s: float = math.nan
+    next_change_s: float = math.inf
+    unknown: tuple[Unknown, ...] = ()
+    unused: tuple[Unknown, ...] = ()
+    limits: tuple[Ask, ...] = ()
+
+    @property
+    def quiet(self) -> bool:
+        """True when nothing that moves a car is asked now and no restart is under way."""
+        asked = (
+            self.import_cap_kw,
+            self.export_cap_kw,
+            self.price,
+            self.ghg,
+            *self.charge_states,
+            *self.charge_energy_kwh,
+        )
+        return self.ruling is Ruling.NOTHING and not any(asked) and math.isnan(self.recovery_from_s)
+
+
+Found = Mapping[Dimension, Sequence[Ask]]
+Kept = Mapping[tuple[str, Dimension], float]
+D = Dimension
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gathered:
+    """Every ask by dimension, and each payload that nobody acts on, once."""
+
+    asks: dict[Dimension, list[Ask]]
+    unknown: dict[tuple[str, str, str], Unknown] = dataclasses.field(default_factory=dict)
+    unused: dict[tuple[str, str, str], Unknown] = dataclasses.field(default_factory=dict)
+
+
+def read_asks(
+    zone: str,
+    heard: Sequence[Heard],
+    *,
+    now: datetime,
+    seed: str,
+    released_at: datetime | None = None,
+    kept: Kept | None = None,
+) -> ZoneAsks:
+    """What the zone's visible events ask at `now` and until `now + HORIZON`.
+
+    `seed` fixes this VEN's randomizeStart; `released_at` is when an event of the zone was last deleted or shortened
+    while it restricted load, so that a cancelled event is followed by the same soft restart as one that ran out.
+    `kept`: by program ("" for any) and dimension the limit of the whole zone that counts in place of one that is not
+    understood.
+    """
+    gathered = Gathered({dimension: [] for dimension in Dimension})
+    for one in heard:
+        _collect(gathered, one, _near(one, now, seed), now, kept or {})
+    found, now_s = gathered.asks, now.timestamp()
+    load = {dimension: _in_force(found[dimension], now_s) for dimension in _LOAD}
+    dispatch = _best(ask for d in _DISPATCH for ask in load[d])
+    alert = _best([*load[D.ALERT_LEVEL], *load[D.PRE_CHARGE]])
+    simple = _best(load[D.SIMPLE_LEVEL])
+    changes = [at for asks in found.values() for ask in asks for at in (ask.start_s, ask.end_s) if at > now_s]
+    return ZoneAsks(
+        zone,
+        now_s,
+        **{name: dispatch if dispatch in load[d] else None for d, name in _DISPATCH.items()},
+        import_cap_kw=_cap(found, now_s, D.IMPORT_LIMIT_KW, D.IMPORT_SUBSCRIPTION_KW, D.IMPORT_RESERVATION_KW),
+        export_cap_kw=_cap(found, now_s, D.EXPORT_LIMIT_KW, D.EXPORT_SUBSCRIPTION_KW, D.EXPORT_RESERVATION_KW),
+        simple=simple,
+        alert=alert if alert in load[D.ALERT_LEVEL] else None,
+        pre_charge=alert if alert in load[D.PRE_CHARGE] else None,
+        notices=tuple(_in_force(found[D.NOTICE], now_s)),
+        charge_states=_deadlines(found[D.CHARGE_STATE], now_s),
+        charge_energy_kwh=_deadlines(found[D.CHARGE_ENERGY_KWH], now_s),
+        price=_money(found[D.PRICE]),
+        export_price=_money(found[D.EXPORT_PRICE]),
+        ghg=_money(found[D.GHG_G]),
+        restriction=_restriction(found),
+        ruling=_ruling(alert, dispatch, simple),
+        recovery_from_s=_recovery_from_s(found, now_s, released_at),
+        next_change_s=min(changes, default=math.inf),
+        unknown=(*gathered.unknown.values(), *_foreign(found, now_s)),
+        unused=tuple(gathered.unused.values()),
+        limits=tuple(ask for d in _LIMITS for ask in _in_force(found[d], now_s)),
+    )
+
+
+def _collect(gathered: Gathered, one: Heard, near: Iterable[Window], now: datetime, kept: Kept) -> None:
+    """Sort one event's payloads into what is asked, what is not understood, and what is not for these cars."""
+    created_s = parse_date_time(one.event.created_date_time).timestamp()
+    described_as: dict[str, Described] = {}
+    for window in near:
+        for payload in window.payloads:
+            kind = payload.type
+            if kind in one.unused:
+                _note(gathered.unused, window, kind, one.unused[kind], now)
+                continue
+            context = described_as.get(kind) or described_as.setdefault(kind, one.described(kind))
+            meant = meaning(kind, payload.values, context)
+            if isinstance(meant, Meaning):
+                gathered.asks[meant.dimension].append(_ask(one, window, meant, kind, created_s))
+                continue
+            dimension = limit_of(kind)
+            kw = None if dimension is None else _stand_in_kw(window, dimension, kept)
+            if dimension is not None and kw is not None:
+                ask = _ask(one, window, Meaning(dimension, kw), kind, created_s)
+                gathered.asks[dimension].append(dataclasses.replace(ask, stands_in=True))
+                meant = f"{meant}; {kw:g} kW, the last that was understood or what is set, stays in force"
+            _note(gathered.unknown, window, kind, meant, now)
+
+
+def _stand_in_kw(window: Window, dimension: Dimension, kept: Kept) -> float | None:
+    """The limit that counts in place of one that is not understood: the program's last, or one that settings name."""
+    last_kw = kept.get((window.program_id, dimension))
+    return kept.get(("", dimension)) if last_kw is None else last_kw
+
+
+def _note(
+    told: dict[tuple[str, str, str], Unknown], window: Window, payload_type: str, why: str, now: datetime
+) -> None:
+    """Once per event, type and reason, and not after its end."""
+    if window.end > now:
+        what = Unknown(window.event_id, window.interval_id, payload_type, why, window.program_id)
+        told.setdefault((what.event_id, what.payload_type, what.why), what)
+
+
+def _near(one: Heard, now: datetime, seed: str) -> Iterator[Window]:
+    since, until = now - LOOK_BACK, now + HORIZON
+    return islice(windows(one.event, read_at=one.read_at, since=since, until=until, seed=seed), MOST_WINDOWS)
+
+
+def _ask(one: Heard, window: Window, meant: Meaning, payload_type: str, created_s: float) -> Ask:
+    return Ask(
+        _part(one, meant),
+        window.start.timestamp(),
+        window.end.timestamp(),
+        window.program_id,
+        window.event_id,
+        window.interval_id,
+        window.priority,
+        payload_type,
+        created_s,
+        meant.currency,
+        whole=meant.value,
+    )
+
+
+def _part(one: Heard, meant: Meaning) -> float:
+    """What of a zone's kW or kWh falls to the cars that are asked; levels, shares and prices are the same for all."""
+    dimension, value = meant.dimension, meant.value
+    if dimension in _EXPORTS or (dimension is D.DISPATCH_KW and value < 0):
+        return value * one.export_share
+    return value * one.import_share if dimension in _IMPORTS else value
+
+
+def _in_force(asks: Iterable[Ask], now_s: float) -> list[Ask]:
+    return [ask for ask in asks if ask.start_s <= now_s < ask.end_s]
+
+
+def _preference(ask: Ask) -> tuple[float, float, float, str, int]:
+    return ask.rank, -ask.created_s, ask.value, ask.event_id, ask.interval_id
+
+
+def _best(asks: Iterable[Ask]) -> Ask | None:
+    return min(asks, key=_preference, default=None)
+
+
+def _cap(found: Found, now_s: float, limit: Dimension, subscription: Dimension, reservation: Dimension) -> Ask | None:
+    """The limit in force; without one the subscription, widened by what was reserved (User Guide 8.10)."""
+    tightest = {
+        dimension: min(_in_force(found[dimension], now_s), key=lambda ask: (ask.rank, ask.value), default=None)
+        for dimension in (limit, subscription, reservation)
+    }
+    base, extra = tightest[subscription], tightest[reservation]
+    if tightest[limit] is not None or base is None or extra is None:
+        return tightest[limit] or base
+    return dataclasses.replace(base, value=base.value + extra.value, end_s=min(base.end_s, extra.end_s))
+
+
+def _deadlines(asks: Iterable[Ask], now_s: float) -> tuple[Ask, ...]:
+    return tuple(sorted((ask for ask in asks if ask.end_s > now_s), key=lambda ask: (ask.end_s, _preference(ask))))
+
+
+def _money(asks: Sequence[Ask]) -> Steps | None:
+    """Steps of a price or of emissions; what is quoted in another currency than the preferred ask's is left out."""
+    best = _best(asks)
+    if best is None:
+        return None
+    ranked = sorted((ask for ask in asks if ask.currency == best.currency), key=_preference, reverse=True)
+    return _paint([(ask, ask.value) for ask in ranked], best.currency)
+
+
+def _foreign(found: Found, now_s: float) -> Iterator[Unknown]:
+    """The prices that `_money` leaves out."""
+    for dimension in (D.PRICE, D.EXPORT_PRICE):
+        best = _best(found[dimension])
+        for ask in found[dimension]:
+            if best is not None and ask.currency != best.currency and ask.end_s > now_s:
+                why = f"currency: {ask.currency} is not {best.currency}, that of the preferred event"
+                yield Unknown(ask.event_id, ask.interval_id, ask.payload_type, why, ask.program_id)
+
+
+def _restriction(found: Found) -> Steps | None:
+    strokes = [(ask, _restricted(d, ask.value)) for d in _LOAD for ask in found[d]]
+    strokes = sorted(((ask, share) for ask, share in strokes if share > 0), key=lambda stroke: stroke[1])
+    return _paint(strokes, None) if strokes else None
+
+
+def _restricted(dimension: Dimension, value: float) -> float:
+    """The share of the flexible load that an ask keeps away, as far as it can be known beforehand."""
+    if dimension in (D.SIMPLE_LEVEL, D.ALERT_LEVEL):
+        return 1 - LEVEL_SHARE[int(value)]
+    if dimension is D.RELATIVE_SHARE:
+        return min(1.0, max(0.0, -value))
+    return float(dimension in (D.DISPATCH_KW, D.RELATIVE_KW) and value <= 0)
+
+
+def _paint(strokes: Sequence[tuple[Ask, float]], currency: str | None) -> Steps:
+    """Lay asks over each other, the last on top."""
+    edges_s = np.unique([at for ask, _ in strokes for at in (ask.start_s, ask.end_s)])
+    values = np.full(len(edges_s) - 1, np.nan)
+    top = np.full(len(edges_s) - 1, -1)
+    for number, (ask, value) in enumerate(strokes):
+        covered = slice(int(np.searchsorted(edges_s, ask.start_s)), int(np.searchsorted(edges_s, ask.end_s)))
+        values[covered], top[covered] = value, number
+    return Steps(edges_s, values, tuple(strokes[n][0] if n >= 0 else None for n in top.tolist()), currency)
+
+
+def _ruling(alert: Ask | None, dispatch: Ask | None, simple: Ask | None) -> Ruling:
+    asked = {Ruling.ALERT: alert, Ruling.DISPATCH: dispatch, Ruling.SIMPLE: simple}
+    ranked = [(ask.rank, ruling) for ruling, ask in asked.items() if ask is not None]
+    return min(ranked, default=(0, Ruling.NOTHING))[1]
+
+
+def _recovery_from_s(found: Found, now_s: float, released_at: datetime | None) -> float:
+    """When load was last set free. Caps and the rest are judged apart, because a cap may be in force for years."""
+    load = [ask for d in _LOAD for ask in found[d] if d is not D.PRE_CHARGE and (d, ask.value) != (D.SIMPLE_LEVEL, 0)]
+    families = (load, found[D.IMPORT_LIMIT_KW])
+    ends = [released_at.timestamp()] if released_at is not None and not _in_force(families[0], now_s) else []
+    for asks in families:
+        if not _in_force(asks, now_s):
+            ends += [ask.end_s for ask in asks if ask.end_s <= now_s]
+    recent = [end_s for end_s in ends if end_s > now_s - LOOK_BACK.total_seconds()]
+    return max(recent, default=math.nan)
+
+
+_DISPATCH = {D.DISPATCH_KW: "dispatch_kw", D.RELATIVE_KW: "relative_kw", D.RELATIVE_SHARE: "relative_share"}
+_LOAD = (*_DISPATCH, D.SIMPLE_LEVEL, D.ALERT_LEVEL, D.PRE_CHARGE)
+_EXPORTS = frozenset({D.EXPORT_LIMIT_KW, D.EXPORT_SUBSCRIPTION_KW, D.EXPORT_RESERVATION_KW})
+_IMPORTS = frozenset(
+    {
+        D.DISPATCH_KW,
+        D.RELATIVE_KW,
+        D.IMPORT_LIMIT_KW,
+        D.IMPORT_SUBSCRIPTION_KW,
+        D.IMPORT_RESERVATION_KW,
+        D.CHARGE_ENERGY_KWH,
+    }
+)
+_LIMITS = (D.IMPORT_LIMIT_KW, D.IMPORT_SUBSCRIPTION_KW, D.EXPORT_LIMIT_KW, D.EXPORT_SUBSCRIPTION_KW)

@@ -1,0 +1,147 @@
+"""What the driver needs: the energy still missing, the hours it takes, the latest safe start, the energy to spare.
+
+Formulas of laxity, with charging efficiency, the taper near full and a margin. Energies are kWh at the
+charging point, so that they compare with metered powers. Pure, vectorised; knows nothing of what the grid asks.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from ven_adapters.ven.fleet.battery import DISCHARGE_EFFICIENCY, HOUR_S
+from ven_adapters.ven.fleet.columns import Bools, Charge, FleetView, Floats
+
+LEAST_NEED_KWH = 0.05
+COMPLETE_WITHIN_PCT = 3.0
+ENDLESS_H = 1e4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """What a programme and an adapter fix for planning.
+
+    `taper_from_pct`, `taper_end_share`: above this level a car takes ever less of its power, in a line down to this
+    share at 100 %. `margin_s`: how much earlier
+    than necessary a car must start. `reading_age_s`: the oldest reading on which a battery may discharge.
+    `hysteresis_s`: how much less laxity a waiting car needs before it takes a charging car's place.
+    `ghg_cost_per_kg`: money per kg of CO2, in the price's currency. `recovery_s`: the longest delay of a restart.
+    `power_tolerance_w`, `end_tolerance_s`: smaller changes are not worth a command. `renew_s`: a window that runs out
+    sooner than this is extended. `dead_man_s`: the longest discharge that is asked for at once; it is renewed.
+    """
+
+    charge_efficiency: float = 0.9
+    discharge_efficiency: float = DISCHARGE_EFFICIENCY
+    taper_from_pct: float = 80.0
+    taper_end_share: float = 0.2
+    margin_s: float = 1800.0
+    programme_floor_pct: float = 20.0
+    min_dwell_s: float = 300.0
+    reading_age_s: float = 900.0
+    slot_s: float = 900.0
+    horizon_s: float = 36 * HOUR_S
+    recovery_s: float = 6 * HOUR_S
+    hysteresis_s: float = 1800.0
+    ghg_cost_per_kg: float = 0.05
+    power_tolerance_w: int = 150
+    end_tolerance_s: float = 120.0
+    renew_s: float = 300.0
+    dead_man_s: float = 1800.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Needs:
+    """Per car: energy to the target (kWh), hours at full power, the latest safe start (epoch s), slack from now (s).
+
+    A car that needs nothing has `latest_start_s` = departure less the margin; one without departure has infinity.
+    Hours and start are NaN where the level, the battery or its charging power is unknown.
+    """
+
+    kwh: Floats
+    hours: Floats
+    latest_start_s: Floats
+    slack_s: Floats
+
+    @property
+    def some(self) -> Bools:
+        """True where energy is still needed."""
+        return np.asarray(self.kwh > LEAST_NEED_KWH)
+
+
+def needs_of(
+    view: FleetView,
+    now_s: float,
+    settings: PlanSettings,
+    *,
+    target_pct: Floats | None = None,
+    deadline_s: Floats | None = None,
+) -> Needs:
+    """What every car still needs by its departure, or to another target by another deadline."""
+    target = np.fmax(view.target_pct if target_pct is None else target_pct, view.reserve_pct)
+    deadline = view.departure_s if deadline_s is None else deadline_s
+    done = (view.charge_state == Charge.COMPLETE) & (view.soc_pct >= target - COMPLETE_WITHIN_PCT)
+    missing = np.where(done, 0.0, np.maximum(0.0, target - view.soc_pct))
+    kwh_per_pct = view.usable_kwh / 100 / settings.charge_efficiency
+    with np.errstate(divide="ignore", invalid="ignore"):
+        full_pct = _at_full_power_pct(np.where(done, target, view.soc_pct), target, settings)
+        hours = np.where(missing > 0, kwh_per_pct / view.max_charge_kw * full_pct, 0.0)
+    unknown = np.isnan(missing) | np.isnan(view.usable_kwh) | ~(view.max_charge_kw > 0)
+    hours = np.where(unknown, np.nan, hours)
+    latest_start_s = deadline - hours * HOUR_S - settings.margin_s
+    return Needs(missing * kwh_per_pct, hours, latest_start_s, latest_start_s - now_s)
+
+
+def _at_full_power_pct(from_pct: Floats, to_pct: Floats, settings: PlanSettings) -> Floats:
+    """Percent that full power would have charged in the time that charging takes; the taper is a falling line.
+
+    Above `taper_from_pct` the rate is proportional to 1 - loss * (level - taper_from) / (100 - taper_from), so the time
+    is the integral of its inverse, a logarithm.
+    """
+    knee, loss = settings.taper_from_pct, 1.0 - settings.taper_end_share
+    width = 100.0 - knee
+    if width <= 0 or loss <= 0:
+        return np.asarray(np.maximum(0.0, to_pct - from_pct))
+    low, high = (np.clip((level - knee) / width, 0.0, 1.0) for level in (from_pct, to_pct))
+    slow = width / loss * np.log((1 - loss * low) / (1 - loss * high))
+    return np.asarray(np.maximum(0.0, np.minimum(to_pct, knee) - from_pct) + np.maximum(0.0, slow))
+
+
+def together(first: Needs, second: Needs) -> Needs:
+    """Both needs at once: the greater energy, the earlier start."""
+    return Needs(
+        np.fmax(first.kwh, second.kwh),
+        np.fmax(first.hours, second.hours),
+        np.fmin(first.latest_start_s, second.latest_start_s),
+        np.fmin(first.slack_s, second.slack_s),
+    )
+
+
+def kwh_above(view: FleetView, floor_pct: Floats, settings: PlanSettings) -> Floats:
+    """What a battery can give before it is down to a level, at the charging point; 0 where unknown."""
+    kwh = (view.soc_pct - view.doubt_pct - floor_pct) / 100 * view.usable_kwh * settings.discharge_efficiency
+    return np.nan_to_num(np.maximum(0.0, kwh))
+
+
+def _from_pct(full_pct: Floats, to_pct: Floats, settings: PlanSettings) -> Floats:
+    """The inverse of `_at_full_power_pct`: the level from which charging to `to_pct` takes as long."""
+    knee, loss = settings.taper_from_pct, 1.0 - settings.taper_end_share
+    width = 100.0 - knee
+    if width <= 0 or loss <= 0:
+        return np.asarray(to_pct - full_pct)
+    rest = 1 - loss * np.clip((to_pct - knee) / width, 0.0, 1.0)
+    slow = -width / loss * np.log(rest)
+    inside = knee + width / loss * (1 - rest * np.exp(np.minimum(full_pct, slow) * loss / width))
+    return np.where(full_pct < slow, inside, np.minimum(to_pct, knee) - (full_pct - slow))
+
+
+def kwh_to_spare(view: FleetView, needs: Needs, now_s: float, end_s: float, settings: PlanSettings) -> Floats:
+    """What a battery can give until `end_s` and still be put back before departure; 0 where unknown.
+
+    What lies above the target need not come back. Everything else must fit, at the pace at which the battery takes it
+    at that level, between the end of the window and the latest safe start.
+    """
+    target = np.fmax(view.target_pct, view.reserve_pct)
+    spare_h = np.minimum(np.maximum(0.0, needs.slack_s - (end_s - now_s)) / HOUR_S, ENDLESS_H)
+    pct_per_h = view.max_charge_kw * settings.charge_efficiency / view.usable_kwh * 100
+    lowest_pct = _from_pct((needs.hours + spare_h) * pct_per_h, target, settings)
+    kwh = (view.soc_pct - lowest_pct) / 100 * view.usable_kwh * settings.discharge_efficiency
+    return np.nan_to_num(np.maximum(0.0, kwh))

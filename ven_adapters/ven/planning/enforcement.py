@@ -1,0 +1,129 @@
+"""Any proposed draft, held inside the limits that the guards left: the last step of every plan.
+
+Also the one place that knows what a car will really do when told: the power that its steps, list or switch achieve.
+"""
+
+import dataclasses
+import enum
+
+import numpy as np
+
+from ven_adapters.ven.fleet.columns import Bools, Control, FleetView, Floats, Ints
+from ven_adapters.ven.planning.guardrails import Limits, Reason
+from ven_adapters.ven.planning.zone_state import Situation
+
+LONGEST_S = 86400.0
+EPSILON = 1e-9
+WATT_SLACK = 1e-6
+
+
+class Kind(enum.IntEnum):
+    """`contract.DirectiveKind` as a number; NONE means no desire: whatever is held for the car is given back."""
+
+    NONE = 0
+    CURTAIL = 1
+    CAP = 2
+    CHARGE = 3
+    SETPOINT = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Draft:
+    """A proposed desire per car: kind, signed kW that the car is expected to draw, window (epoch s), `Reason`."""
+
+    kind: Ints
+    kw: Floats
+    start_s: Floats
+    end_s: Floats
+    reason: Ints
+
+    def where(self, mask: Bools, kind: Kind, kw: Floats | float, end_s: Floats | float, reason: Ints | int) -> "Draft":
+        """The draft with the masked cars changed; starts stay."""
+        return Draft(
+            np.where(mask, int(kind), self.kind),
+            np.where(mask, kw, self.kw),
+            self.start_s,
+            np.where(mask, end_s, self.end_s),
+            np.where(mask, reason, self.reason),
+        )
+
+
+def enforce(draft: Draft, limits: Limits, situation: Situation) -> Draft:
+    """The nearest draft that breaks no limit. Windows that would outlast `until_s`, or a day, are cut.
+
+    A day at most, because a car must not wait for an adapter that died; what is asked for longer is renewed.
+    """
+    full_kw = takes_kw(limits, situation)
+    draft = _discharge_within(draft, limits, situation)
+    draft = _charge_within(draft, limits, situation, full_kw)
+    draft = _stay_running(draft, limits, situation, full_kw)
+    draft = _stay_stopped(draft, limits, situation)
+    bounded = np.isin(draft.kind, (Kind.CURTAIL, Kind.CAP, Kind.SETPOINT))
+    draft = dataclasses.replace(draft, end_s=np.where(bounded, np.minimum(draft.end_s, limits.until_s), draft.end_s))
+    draft = draft.where(bounded & (draft.end_s <= draft.start_s), Kind.NONE, full_kw, draft.start_s, limits.why)
+    draft = _must_charge(draft, limits, situation, full_kw)
+    draft = dataclasses.replace(draft, end_s=np.minimum(draft.end_s, situation.now_s + LONGEST_S))
+    return draft.where(~limits.touch, Kind.NONE, situation.view.power_kw, situation.now_s, limits.why)
+
+
+def takes_kw(limits: Limits, situation: Situation) -> Floats:
+    """What a car draws when it charges freely: full power while it needs energy, else what it is seen to take."""
+    view = situation.view
+    seen_kw = np.where(situation.charging, np.maximum(0.0, view.power_kw), 0.0)
+    return np.where(situation.needs.some, np.minimum(limits.charge_kw, view.max_charge_kw), seen_kw)
+
+
+def achieved_kw(view: FleetView, asked_kw: Floats, full_kw: Floats) -> Floats:
+    """What a car draws when asked for at most `asked_kw`: the greatest step, listed level or switch position below."""
+    asked = np.minimum(asked_kw, full_kw)
+    step = np.where(view.step_kw > 0, view.step_kw, 1.0)
+    stepped = view.floor_kw + np.floor((asked - view.floor_kw) / step + EPSILON) * step
+    listed = np.max(np.where(view.levels_kw <= asked[:, None] + EPSILON, view.levels_kw, 0.0), axis=1, initial=0.0)
+    partial = np.select([view.control == Control.STEPS, view.control == Control.LEVELS], [stepped, listed], default=0.0)
+    partial = np.where(asked + EPSILON >= view.floor_kw, np.maximum(partial, 0.0), 0.0)
+    return np.where(asked + EPSILON >= full_kw, full_kw, partial)
+
+
+def whole_w(kw: Floats) -> Floats:
+    """Powers in whole watts, as directives have them, never more than given."""
+    return np.asarray(np.floor(kw * 1000 + WATT_SLACK) / 1000)
+
+
+def _discharge_within(draft: Draft, limits: Limits, situation: Situation) -> Draft:
+    gives = (draft.kind == Kind.SETPOINT) & (draft.kw < 0)
+    draft = dataclasses.replace(draft, end_s=np.where(gives, np.minimum(draft.end_s, limits.give_until_s), draft.end_s))
+    hours = np.maximum(np.minimum(draft.end_s, limits.until_s) - draft.start_s, 1.0) / 3600
+    most_kw = whole_w(np.minimum(limits.discharge_kw, limits.discharge_kwh / hours))
+    most_kw = np.where(most_kw < situation.view.min_discharge_kw, 0.0, most_kw)
+    kw = np.where(gives, np.maximum(draft.kw, -most_kw), draft.kw)
+    draft = dataclasses.replace(draft, kw=kw)
+    return draft.where(gives & (kw >= 0), Kind.CURTAIL, 0.0, draft.end_s, draft.reason)
+
+
+def _charge_within(draft: Draft, limits: Limits, situation: Situation, full_kw: Floats) -> Draft:
+    capped = (draft.kind == Kind.CAP) | ((draft.kind == Kind.SETPOINT) & (draft.kw > 0))
+    kw = achieved_kw(situation.view, np.minimum(draft.kw, limits.charge_kw), full_kw)
+    draft = dataclasses.replace(draft, kw=np.where(capped, kw, np.minimum(draft.kw, limits.charge_kw)))
+    return draft.where(capped & (kw <= 0) & (full_kw > 0), Kind.CURTAIL, 0.0, draft.end_s, draft.reason)
+
+
+def _stay_running(draft: Draft, limits: Limits, situation: Situation, full_kw: Floats) -> Draft:
+    stops = (draft.kind == Kind.CURTAIL) | ((draft.kind == Kind.SETPOINT) & (draft.kw <= 0))
+    stuck = stops & situation.charging & ~limits.can_pause
+    return draft.where(stuck, Kind.NONE, full_kw, draft.start_s, limits.why)
+
+
+def _stay_stopped(draft: Draft, limits: Limits, situation: Situation) -> Draft:
+    starts = np.isin(draft.kind, (Kind.CHARGE, Kind.CAP)) & ~situation.charging & ~limits.can_start
+    draft = draft.where(starts, Kind.NONE, 0.0, draft.start_s, limits.why)
+    idle = np.isin(draft.kind, (Kind.NONE, Kind.CHARGE, Kind.CAP)) & ~situation.charging & (draft.kw >= 0)
+    rested_s = situation.view.last_toggle_s + situation.settings.min_dwell_s
+    return draft.where(idle & situation.resting & ~limits.can_start, Kind.CURTAIL, 0.0, rested_s, Reason.DWELL)
+
+
+def _must_charge(draft: Draft, limits: Limits, situation: Situation, full_kw: Floats) -> Draft:
+    needed = limits.must_charge & limits.touch
+    most_s = situation.now_s + LONGEST_S
+    end_s = np.clip(situation.view.departure_s, situation.now_s + situation.settings.slot_s, most_s)
+    draft = dataclasses.replace(draft, start_s=np.where(needed, situation.now_s, draft.start_s))
+    return draft.where(needed, Kind.CHARGE, full_kw, end_s, limits.why)

@@ -1,0 +1,1 @@
+"""What the VTN is told: report bodies, and when each falls due."""

@@ -1,0 +1,274 @@
+"""Report bodies from figures, as an event's report descriptors ask. Pure.
+
+Every requested type is answered: with figures, or with DATA_QUALITY MISSING beside the type, never with silence. What
+is still to come is forecast (`historical` false) as far as a day ahead, and beyond that it is missing. No figure about
+fewer cars than the smallest group leaves here. Energy that was fed back is never a negative USAGE: it
+stands under the resource `<zone>-export` (reading TR-81). Shares are fractions (TR-78).
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from ven_adapters.ven.fleet.metering import Energy, Sample
+from ven_adapters.ven.planning.forecast import Ahead
+from vtn.rules.timeline import DueReport, Window
+from vtn.wire.enumerations import AGGREGATED_REPORT, OperatingState, ReportPayload
+from vtn.wire.interval import END_OF_TIME
+from vtn.wire.values import ReportDescriptor
+
+Json = dict[str, Any]
+EXPORT_SUFFIX = "-export"
+ENERGY_ACCURACY = 0.05
+IDLE_KW = 0.05
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Figures:
+    """One zone over one window: `energy` of the window, `sample` at its end, what is `ahead`; None where not known."""
+
+    cars: int
+    energy: Energy | None
+    sample: Sample | None
+    hours: float
+    ahead: Ahead | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """One descriptor's report that is due, about these zones."""
+
+    descriptor: ReportDescriptor
+    due: DueReport
+    zones: Sequence[str] = ()
+
+
+FiguresOf = Callable[[str, Window], Figures]
+Values = list[Any] | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """How one payload type is filled: from the zone's figures, and, where energy may flow back, for its export."""
+
+    values: Callable[[Figures], Values]
+    reading_type: str
+    units: str | None = None
+    accuracy: float | None = None
+    export: Callable[[Figures], Values] | None = None
+
+
+def _usage(figures: Figures) -> Values:
+    return None if figures.energy is None else [round(figures.energy.imported_kwh, 3)]
+
+
+def _export(figures: Figures) -> Values:
+    return None if figures.energy is None else [round(figures.energy.exported_kwh, 3)]
+
+
+def _demand(figures: Figures) -> Values:
+    return _mean_kw(figures, figures.energy.imported_kwh) if figures.energy is not None else None
+
+
+def _export_demand(figures: Figures) -> Values:
+    return _mean_kw(figures, figures.energy.exported_kwh) if figures.energy is not None else None
+
+
+def _mean_kw(figures: Figures, kwh: float) -> Values:
+    return [round(kwh / figures.hours, 3)] if figures.hours > 0 else None
+
+
+def _of_sample(pick: Callable[[Sample], Values]) -> Callable[[Figures], Values]:
+    return lambda figures: None if figures.sample is None or not figures.sample.cars else pick(figures.sample)
+
+
+def _of_ahead(pick: Callable[[Ahead], float]) -> Callable[[Figures], Values]:
+    return lambda figures: None if figures.ahead is None else [round(pick(figures.ahead), 3)]
+
+
+def _charge_level(sample: Sample) -> Values:
+    return [round(sample.stored_kwh / sample.usable_kwh, 4)] if sample.usable_kwh > 0 else None
+
+
+def operating_states(sample: Sample) -> Values:
+    """The state of a zone, and beside it that members opted out or that an inverter alarm stands.
+
+    A list, because a zone is many cars (TR-84).
+    """
+    running = abs(sample.power_kw) > IDLE_KW
+    states = _RUNNING if running else _IDLE
+    told = [states["curtailed" if sample.held_back else "normal"]]
+    told += [states["opted out"]] if sample.opted_out else []
+    told += [OperatingState.SGD_ERROR_CONDITION] if sample.alarmed else []
+    return [state.value for state in told]
+
+
+_RUNNING: Mapping[str, OperatingState] = {
+    "curtailed": OperatingState.RUNNING_CURTAILED,
+    "normal": OperatingState.RUNNING_NORMAL,
+    "opted out": OperatingState.RUNNING_OPTED_OUT,
+}
+_IDLE: Mapping[str, OperatingState] = {
+    "curtailed": OperatingState.IDLE_CURTAILED,
+    "normal": OperatingState.IDLE_NORMAL,
+    "opted out": OperatingState.IDLE_OPTED_OUT,
+}
+
+P = ReportPayload
+KINDS: Mapping[str, Kind] = {
+    P.USAGE: Kind(_usage, "ESTIMATED", "KWH", ENERGY_ACCURACY, _export),
+    P.DEMAND: Kind(_demand, "MEAN", "KW", ENERGY_ACCURACY, _export_demand),
+    P.READING: Kind(_of_sample(lambda sample: [round(sample.power_kw, 3)]), "SUMMED", "KW"),
+    P.OPERATING_STATE: Kind(_of_sample(operating_states), "DIRECT_READ"),
+    P.STORAGE_CHARGE_LEVEL: Kind(_of_sample(_charge_level), "MEAN", "PERCENT"),
+    P.STORAGE_USABLE_CAPACITY: Kind(_of_sample(lambda sample: [round(sample.usable_kwh, 1)]), "SUMMED", "KWH"),
+    P.STORAGE_MAX_CHARGE_POWER: Kind(_of_sample(lambda sample: [round(sample.max_charge_kw, 1)]), "SUMMED", "KW"),
+    P.STORAGE_MAX_DISCHARGE_POWER: Kind(_of_sample(lambda sample: [round(sample.max_discharge_kw, 1)]), "SUMMED", "KW"),
+    P.SETPOINT: Kind(
+        _of_sample(lambda sample: None if sample.asked_kw is None else [round(sample.asked_kw, 3)]), "DIRECT_READ", "KW"
+    ),
+    P.SIMPLE_LEVEL: Kind(
+        _of_sample(lambda sample: None if sample.simple_level is None else [sample.simple_level]), "DIRECT_READ"
+    ),
+}
+
+
+FORECASTS: Mapping[str, Kind] = {
+    P.USAGE: Kind(_of_ahead(lambda ahead: ahead.usage_kwh), "FORECAST", "KWH"),
+    P.DEMAND: Kind(_of_ahead(lambda ahead: ahead.mean_kw), "FORECAST", "KW"),
+    P.USAGE_FORECAST: Kind(_of_ahead(lambda ahead: ahead.usage_kwh), "FORECAST", "KWH"),
+    P.STORAGE_DISPATCH_FORECAST: Kind(_of_ahead(lambda ahead: ahead.stored_kwh), "FORECAST", "KWH"),
+    P.LOAD_SHED_DELTA_AVAILABLE: Kind(_of_ahead(lambda ahead: ahead.shed_kw), "FORECAST", "KW"),
+    P.GENERATION_DELTA_AVAILABLE: Kind(_of_ahead(lambda ahead: ahead.generation_kw), "FORECAST", "KW"),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """What a body is made for: the event, our name, the zones that can export, what is due."""
+
+    event_id: str
+    client_name: str
+    exporting: frozenset[str]
+    wanted: Sequence[Wanted]
+    smallest_group: int
+
+
+def body(request: Request, figures_of: FiguresOf) -> Json:
+    """One report over everything in `request`, a ReportRequest as JSON values."""
+    entries: dict[str, list[Json]] = {}
+    for wanted in request.wanted:
+        for window in wanted.due.windows:
+            for resource, interval in _intervals(request, wanted, window, figures_of):
+                _add(entries.setdefault(resource, []), interval)
+    return {
+        "eventID": request.event_id,
+        "clientName": request.client_name,
+        "payloadDescriptors": _descriptors(request.wanted),
+        "resources": [{"resourceName": name, "intervals": found} for name, found in entries.items()],
+    }
+
+
+def _intervals(request: Request, wanted: Wanted, window: Window, figures_of: FiguresOf) -> list[tuple[str, Json]]:
+    descriptor = wanted.descriptor
+    kind = _kind(descriptor)
+    figures = {zone: figures_of(zone, window) for zone in wanted.zones}
+    exporting = request.exporting
+    if descriptor.aggregate:
+        exporting = frozenset({AGGREGATED_REPORT}) if exporting & set(wanted.zones) else frozenset()
+        figures = {AGGREGATED_REPORT: together(list(figures.values()))}
+    found = []
+    for name, found_out in figures.items():
+        known = _large_enough(found_out, request.smallest_group)
+        enough = kind is not None and known.cars >= request.smallest_group
+        found.append((name, _interval(window, descriptor, kind.values(known) if enough and kind else None)))
+        if enough and kind and kind.export is not None and name in exporting:
+            found.append((f"{name}{EXPORT_SUFFIX}", _interval(window, descriptor, kind.export(known))))
+    return found
+
+
+def _kind(descriptor: ReportDescriptor) -> Kind | None:
+    """How a type is filled. What can only be forecast is, also where nobody said that it is not history."""
+    first, second = (FORECASTS, {}) if descriptor.historical is False else (KINDS, FORECASTS)
+    return first.get(descriptor.payload_type) or second.get(descriptor.payload_type)
+
+
+def _large_enough(known: Figures, smallest: int) -> Figures:
+    """Without a sample that rests on too few cars: a mean over one known battery is that battery."""
+    few = known.sample is not None and known.sample.cars < smallest
+    return dataclasses.replace(known, sample=None) if few else known
+
+
+def _interval(window: Window, descriptor: ReportDescriptor, values: Values) -> Json:
+    payloads: list[Json] = [{"type": descriptor.payload_type, "values": values or []}]
+    if values is None:
+        payloads.append({"type": P.DATA_QUALITY.value, "values": ["MISSING"]})
+    return {"id": window.interval_id, "intervalPeriod": _period(window), "payloads": payloads}
+
+
+def _add(intervals: list[Json], fresh: Json) -> None:
+    """Payloads of one window share an interval; a missing one stands apart, so that its quality is no other's."""
+    if not _is_missing(fresh):
+        for interval in intervals:
+            same = interval["id"] == fresh["id"] and interval["intervalPeriod"] == fresh["intervalPeriod"]
+            if same and not _is_missing(interval):
+                interval["payloads"] += fresh["payloads"]
+                return
+    intervals.append(fresh)
+
+
+def _is_missing(interval: Json) -> bool:
+    return any(payload["type"] == P.DATA_QUALITY for payload in interval["payloads"])
+
+
+def _period(window: Window) -> Json:
+    end = "P9999Y" if window.end == END_OF_TIME else _duration(window.end - window.start)
+    return {"start": _print(window.start), "duration": end}
+
+
+def _duration(length: Any) -> str:
+    seconds = length.total_seconds()
+    return f"PT{int(seconds)}S" if seconds == int(seconds) else f"PT{seconds:.3f}S"
+
+
+def _print(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _descriptors(wanted: Sequence[Wanted]) -> list[Json]:
+    found: dict[str, Json] = {}
+    for one in wanted:
+        name = one.descriptor.payload_type
+        kind = _kind(one.descriptor)
+        told: Json = {"objectType": "REPORT_PAYLOAD_DESCRIPTOR", "payloadType": name}
+        if kind is not None:
+            told |= {"readingType": kind.reading_type, "units": kind.units, "accuracy": kind.accuracy}
+        found[name] = {key: value for key, value in told.items() if value is not None}
+    return list(found.values())
+
+
+def together(parts: Sequence[Figures]) -> Figures:
+    """Several zones as one; what any of them does not know, the whole does not know."""
+    energies = [part.energy for part in parts if part.energy is not None]
+    samples = [part.sample for part in parts if part.sample is not None]
+    whole = len(energies) == len(parts) and bool(parts)
+    energy = Energy(sum(e.imported_kwh for e in energies), sum(e.exported_kwh for e in energies)) if whole else None
+    sample = _summed(samples) if len(samples) == len(parts) and parts else None
+    aheads = [part.ahead for part in parts if part.ahead is not None]
+    ahead = Ahead(*np.sum([dataclasses.astuple(one) for one in aheads], axis=0)) if len(aheads) == len(parts) else None
+    hours = max((part.hours for part in parts), default=0.0)
+    return Figures(sum(part.cars for part in parts), energy, sample, hours, ahead if parts else None)
+
+
+def _summed(samples: Sequence[Sample]) -> Sample:
+    totals: Json = {}
+    for field in dataclasses.fields(Sample):
+        known = [getattr(sample, field.name) for sample in samples if getattr(sample, field.name) is not None]
+        if field.name in ("at_s", "simple_level"):
+            totals[field.name] = max(known, default=None)
+        else:
+            totals[field.name] = sum(known) if known else None
+    return Sample(**totals)

@@ -1,0 +1,235 @@
+"""Post the reports that events ask for, each once, when it is due, and again later while the VTN is away.
+
+What is due follows from `rules.timeline`; what it says from `reports`; that it was sent is remembered durably. They
+count the cars that are in the event's program. Who sent an event that is not understood is told so, unasked.
+"""
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+from ven_adapters.ven.control.participation import Participation
+from ven_adapters.ven.control.zone_control import Steering
+from ven_adapters.ven.openadr.event_faults import EventFindings, report_body, report_key
+from ven_adapters.ven.openadr.vtn_objects import Read
+from ven_adapters.ven.planning.forecast import Outlook
+from ven_adapters.ven.reporting.reports import Figures, Request, Wanted, body, together
+from ven_adapters.ven.store.database import ReportRow, print_at
+from vtn.client import Client, VtnRefused, VtnUnreachable, VtnUnusable
+from vtn.rules.timeline import DueReport, Window, due_reports, is_ad_hoc
+from vtn.wire.enumerations import ObjectType
+from vtn.wire.values import ReportDescriptor
+
+HORIZON = timedelta(hours=24)
+LATEST = timedelta(hours=24)
+MOST_BUSY = 3
+_BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owed:
+    """Everything that one event wants at one instant."""
+
+    key: str
+    event_id: str
+    at: datetime
+    read: Read
+    wanted: tuple[Wanted, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Names:
+    """What reports carry of us: the client's name; the seed fixes when random starts are due."""
+
+    client: str
+    seed: str
+
+
+class Reporter:
+    """What is owed, and what was paid. `plan` after every change of events, `pay` whenever something is due."""
+
+    def __init__(self, vtn: Client, participation: Participation, steering: Steering, names: Names) -> None:
+        self._vtn = vtn
+        self._participation = participation
+        self._garage = participation.garage
+        self._mirror = participation.mirror
+        self._steering = steering
+        self._names = names
+        self._paid: set[str] = set()
+        self._untold: list[ReportRow] = []
+        self._owed: dict[str, Owed] = {}
+        self._faulty: dict[str, EventFindings] = {}
+        self._planned_until: datetime | None = None
+
+    def paid(self, keys: Iterable[str]) -> None:
+        """Reports that an earlier run has sent."""
+        self._paid.update(keys)
+
+    def plan(self, now: datetime) -> None:
+        """Work out what is owed in the next day; what an earlier plan owed stays owed unless its event was deleted."""
+        fresh = {owed.key: owed for read in self._mirror.events.values() for owed in self._owed_by(read, now)}
+        kept = {
+            key: owed for key, owed in self._owed.items() if owed.event_id in self._mirror.events and owed.at <= now
+        }
+        self._owed = {key: owed for key, owed in (fresh | kept).items() if key not in self._paid}
+        self._planned_until = now + HORIZON / 2
+
+    def _owed_by(self, read: Read, now: datetime) -> list[Owed]:
+        """What one event wants; an event that asks in a way that nobody foresaw costs the others nothing."""
+        try:
+            return owed_by(read, now, self._names.seed)
+        except Exception:  # noqa: BLE001 - logged whole
+            _log.exception("what reports event %s asks for could not be worked out", read.event.id)
+            return []
+
+    def tell(self, findings: Iterable[EventFindings]) -> None:
+        """The events whose senders are to be told that they are not understood, all of them; each is told once."""
+        self._faulty = {key: one for one in findings if (key := report_key(one)) not in self._paid}
+
+    def next_at(self, now: datetime) -> datetime | None:
+        """When something is due next."""
+        if self._planned_until is not None and now > self._planned_until:
+            self.plan(now)
+        if self._faulty:
+            return now
+        return min((owed.at for owed in self._owed.values()), default=None)
+
+    def told(self) -> list[ReportRow]:
+        """Rows for the store: what was posted since this was last asked."""
+        rows, self._untold = self._untold, []
+        return rows
+
+    async def pay(self, now: datetime, smallest_group: int) -> int:
+        """Post what is due; how many the VTN refused for good.
+
+        VtnUnreachable when it is away, or too busy for some of them: those stay due, for a day at most.
+        """
+        refused, busy = 0, list[VtnRefused]()
+        for owed in sorted(self._owed.values(), key=lambda owed: owed.at):
+            if owed.at > now or len(busy) == MOST_BUSY:
+                break
+            try:
+                content = self._body(owed, now, smallest_group)
+                refused += 0 if content is None else await self._post(owed.key, owed.event_id, content, now)
+            except VtnUnreachable:
+                raise
+            except VtnRefused as error:
+                if now - owed.at < LATEST:
+                    busy.append(error)
+                    continue
+                refused += self._given_up(owed.key, owed.event_id, error)
+            except Exception:  # noqa: BLE001 - logged whole; one report that cannot be made keeps back no other
+                _log.exception("a report on event %s could not be made", owed.event_id)
+                refused += 1
+                self._paid.add(owed.key)
+            self._owed.pop(owed.key, None)
+        refused += await self._pay_faulty(now, busy)
+        if busy:
+            raise VtnUnreachable(f"it is busy: {busy[0]}")
+        return refused
+
+    async def _pay_faulty(self, now: datetime, busy: list[VtnRefused]) -> int:
+        """Tell the senders of events that are not understood; how many reports were refused for good."""
+        refused = 0
+        for key, one in list(self._faulty.items()):
+            if len(busy) == MOST_BUSY:
+                break
+            try:
+                refused += await self._post(key, one.event_id, report_body(one, self._names.client), now)
+            except VtnRefused as error:
+                busy.append(error)
+            else:
+                self._faulty.pop(key, None)
+        return refused
+
+    async def _post(self, key: str, event_id: str, content: Mapping[str, object], now: datetime) -> int:
+        """Send one report, once and for all; 1 when the VTN refused it.
+
+        VtnUnreachable passes through, and VtnRefused when the VTN is too busy. What it took and answered oddly, it has.
+        """
+        try:
+            report_id = (await self._vtn.create(ObjectType.REPORT, content))["id"]
+        except VtnUnusable as error:
+            _log.warning("a report on event %s was answered oddly: %s", event_id, error)
+            report_id = ""
+        except VtnRefused as error:
+            if error.status in _BUSY or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            return self._given_up(key, event_id, error)
+        self._untold.append(ReportRow(key=key, event_id=event_id, report_id=report_id, at=print_at(now)))
+        self._paid.add(key)
+        return 0
+
+    def _given_up(self, key: str, event_id: str, error: VtnRefused) -> int:
+        _log.warning("the VTN refused a report on event %s: %s", event_id, error)
+        self._paid.add(key)
+        return 1
+
+    def _body(self, owed: Owed, now: datetime, smallest_group: int) -> dict[str, object] | None:
+        """What is reported; None to a program that none of the cars is in, of which nothing is said."""
+        event = owed.read.event
+        seen = self._mirror.zones_of(event.targets, self._garage.reported)
+        joined = {zone: self._participation.parts(event, zone) for zone in seen}
+        zones = [zone for zone in seen if joined[zone]]
+        if seen and not zones:
+            return None
+        parts = {zone: self._garage.counted_in(zone, joined[zone]) for zone in zones}
+        exporting = frozenset(zone for zone in zones if self._garage.capacity(zone, parts[zone]).max_export_kw > 0)
+        placed = [
+            dataclasses.replace(one, zones=self._mirror.zones_of(one.descriptor.targets, zones)) for one in owed.wanted
+        ]
+        request = Request(owed.event_id, self._names.client, exporting, placed, smallest_group)
+        outlook_of = functools.cache(lambda part: self._steering.outlook(part, self._participation.heard(part), now))
+
+        def figures(zone: str, window: Window) -> Figures:
+            return together([self._figures(now, outlook_of, part, window) for part in parts[zone]])
+
+        return body(request, figures)
+
+    def _figures(self, now: datetime, outlook_of: Callable[[str], Outlook], zone: str, window: Window) -> Figures:
+        meter, start_s, end_s = self._garage.meter, window.start.timestamp(), window.end.timestamp()
+        energy, sample = meter.energy(zone, start_s, end_s), meter.sample(zone, end_s)
+        ahead = outlook_of(zone).ahead(start_s, end_s) if window.end > now else None
+        return Figures(meter.known(zone), energy, sample, (end_s - start_s) / 3600, ahead)
+
+
+def owed_by(read: Read, now: datetime, seed: str) -> list[Owed]:
+    """What one event wants from a day ago until a day ahead, one report per instant."""
+    event, by_instant = read.event, dict[datetime, list[Wanted]]()
+    for descriptor in event.report_descriptors or ():
+        for due in _dues(read, descriptor, now, seed):
+            by_instant.setdefault(due.at, []).append(Wanted(descriptor, due))
+    return [
+        Owed(f"{event.id}/{print_at(at)}/{_content(wanted)}", event.id, at, read, tuple(wanted))
+        for at, wanted in by_instant.items()
+    ]
+
+
+def _content(wanted: Sequence[Wanted]) -> str:
+    """Which reports of which descriptors: a changed event that asks for others owes them anew."""
+    return ",".join(f"{one.descriptor.payload_type}:{one.due.number}" for one in wanted)
+
+
+def _dues(read: Read, descriptor: ReportDescriptor, now: datetime, seed: str) -> list[DueReport]:
+    if is_ad_hoc(read.event, descriptor):
+        return [_at_once(read)]
+    return due_reports(
+        read.event,
+        descriptor,
+        read_at=read.read_at,
+        since=max(read.read_at, now - LATEST),
+        until=now + HORIZON,
+        seed=seed,
+    )
+
+
+def _at_once(read: Read) -> DueReport:
+    """Whoever leaves the time to us gets one report when we have read the request, about that instant."""
+    at = read.read_at
+    window = Window(at, at, 0, 0, (), read.event.id, read.event.program_id, read.event.priority)
+    return DueReport(at, 0, (window,))
