@@ -19,10 +19,10 @@ from ven_adapters.oems import ocpp
 from ven_adapters.simulator import serve as simulator
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from ven_adapters.transport import signatures
-from ven_adapters.transport.codec import Delivery, dump_delivery
-from ven_adapters.transport.pushes import Door, Meaning, Pushes, keyed_digest, same
-from ven_adapters.transport.webhook import Receiver
-from ven_adapters.ven.openadr.notifications import Bell, _receiver, hook_address
+from ven_adapters.transport.codec import EventDelivery, dump_delivery
+from ven_adapters.transport.pushes import Pushes, WebhookAddress, WebhookBody, keyed_digest, same
+from ven_adapters.transport.webhook import WebhookReceiver
+from ven_adapters.ven.openadr.notifications import WakeSignal, _receiver, hook_address
 from vtn.app import add_client, running
 from vtn.bounds import Bounds
 from vtn.clock import RealClock
@@ -79,9 +79,9 @@ async def enrolment(folder, bounds):
 
 @contextlib.asynccontextmanager
 async def webhook(_folder, bounds):
-    receiver = Receiver(SECRET, RealClock())
+    receiver = WebhookReceiver(SECRET, RealClock())
     port = await receiver.start("127.0.0.1", 0, bounds)
-    body, now = dump_delivery(Delivery("e-1", challenge="c" * 32)), int(time.time())
+    body, now = dump_delivery(EventDelivery("e-1", challenge="c" * 32)), int(time.time())
     headers = {signatures.TIMESTAMP_HEADER: now, signatures.SIGNATURE_HEADER: signatures.sign(SECRET, now, body)}
     try:
         yield ListeningPort(port, request("POST", "/", body, **headers))
@@ -92,14 +92,14 @@ async def webhook(_folder, bounds):
 @contextlib.asynccontextmanager
 async def pushes(_folder, bounds):
     listener = Pushes(
-        Door(SECRET, bounds=bounds),
+        WebhookAddress(SECRET, bounds=bounds),
         lambda headers, body: same(headers.get("Sign"), keyed_digest(SECRET, body, "sha256")),
-        lambda _: Meaning(once="1"),
+        lambda _: WebhookBody(once="1"),
     )
     events = listener.events()
     taking = asyncio.ensure_future(anext(events))
     async with asyncio.timeout(PATIENCE_S):
-        while not listener.port:  # noqa: ASYNC110 - it rings no bell
+        while not listener.port:  # noqa: ASYNC110 - it rings no wake signal
             await asyncio.sleep(0.01)
     try:
         yield ListeningPort(listener.port, request("POST", "/", b"{}", Sign=keyed_digest(SECRET, b"{}", "sha256")))
@@ -112,7 +112,7 @@ async def pushes(_folder, bounds):
 @contextlib.asynccontextmanager
 async def wake(_folder, bounds):
     own = WakeSettings(mode="webhook", listening=bounds)
-    async with listening(_receiver(Bell(), SECRET), hook_address(own), HttpOptions(own.listening)) as port:
+    async with listening(_receiver(WakeSignal(), SECRET), hook_address(own), HttpOptions(own.listening)) as port:
         yield ListeningPort(port, request("POST", "/", b"{}", Authorization=f"Bearer {SECRET}"))
 
 

@@ -27,17 +27,17 @@ from vtn.notifiers.addresses import refusal
 from vtn.notifiers.audience import Audience
 from vtn.notifiers.authorisation import Authorisation
 from vtn.notifiers.breaker import Breaker
-from vtn.notifiers.broker import Broker
+from vtn.notifiers.broker import BundledBroker
 from vtn.notifiers.callbacks import Callbacks
 from vtn.notifiers.hosts import Hosts
 from vtn.notifiers.mqtt import MqttOutlet, Publisher, forget_session
 from vtn.notifiers.reads import Reads
 from vtn.notifiers.relay import Relay, Wake
-from vtn.notifiers.sending import Sender
+from vtn.notifiers.sending import CallbackSender
 from vtn.notifiers.webhook import Webhooker, WebhookOutlet
 from vtn.rules.signature import client_key
 from vtn.service.identifiers import Identifiers
-from vtn.storage.ports import Change, Client, Create, Delete, DeliveryState, Record, Replace, Role
+from vtn.storage.ports import Change, ClientRecord, Create, Delete, DeliveryState, Record, Replace, Role
 from vtn.storage.readmodel import ReadModel
 from vtn.storage.sql import SqlStore, open_store
 from vtn.tasks import cancel_tasks
@@ -76,7 +76,7 @@ class Clients:
     async def current(self) -> None:
         pass
 
-    def standing(self, client_id: str | None) -> Client | None:
+    def standing(self, client_id: str | None) -> ClientRecord | None:
         client = self.held.get(client_id or "")
         return client if client and not client.revoked else None
 
@@ -84,8 +84,8 @@ class Clients:
         self.held[client_id] = dataclasses.replace(self.held[client_id], revoked=True)
 
 
-def _client(name: str, role: Role) -> Client:
-    return Client(name, role, (), "hash", "2026-01-01T00:00:00.000000Z", 0.0)
+def _client(name: str, role: Role) -> ClientRecord:
+    return ClientRecord(name, role, (), "hash", "2026-01-01T00:00:00.000000Z", 0.0)
 
 
 def clients() -> Clients:
@@ -271,7 +271,7 @@ async def webhooks(
     chosen = Webhooks(**{**defaults, **settings})
     guard = functools.partial(refusal, allow_loopback=chosen.allow_loopback)
     async with Callbacks(chosen.timeout_s, guard=guard) as callbacks:
-        sender = Sender(callbacks, unseal, webhook_key, now_s)
+        sender = CallbackSender(callbacks, unseal, webhook_key, now_s)
         breaker = Breaker(made.store, chosen.broken_after, made.tick)
         chance, first_s, longest_s = random.Random(7), chosen.first_retry_s, chosen.longest_retry_s
         hosts = Hosts(bounds, first_s=first_s, longest_s=longest_s, chance=chance, now_s=monotonic_s)
@@ -327,7 +327,7 @@ def desk(known: Clients, lifetime_s: float = 600.0) -> Callable[[str], Awaitable
 
 
 @contextlib.asynccontextmanager
-async def started(broker: Broker):
+async def started(broker: BundledBroker):
     await broker.start()
     try:
         yield broker
@@ -352,7 +352,7 @@ async def broker_for(
     chance, chosen = random.Random(7), Mqtt(port=0, **settings)
     options = {"certificates": certificates_for(chosen, folder / "clients"), "largest_body_bytes": largest_body_bytes}
     options["reload_s"] = POLL_S
-    async with started(Broker(chosen, folder / "broker", chance, **options)) as broker:
+    async with started(BundledBroker(chosen, folder / "broker", chance, **options)) as broker:
         check = desk(made.clients, lifetime_s)
         identify = identity.by_method(chosen.authentication, made.audience, check)
         bounds = bounds or DeliveryBounds()

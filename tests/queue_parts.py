@@ -21,7 +21,7 @@ from ven_adapters.config import QueueSettings
 from ven_adapters.simulator.endpoints import application
 from ven_adapters.simulator.serve import build
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
-from ven_adapters.ven.queue.connection import Link
+from ven_adapters.ven.queue.connection import QueueConnection
 from ven_adapters.ven.queue.executor import Executor
 from ven_adapters.ven.queue.remote_backend import RemoteBackend
 from vtn.clock import SimulatedClock, print_clock
@@ -174,7 +174,7 @@ def backend_of(url: str, clock, brand="bmw", **more):
 @contextlib.asynccontextmanager
 async def executing(backend, settings: QueueSettings, clock, oem="bmw") -> AsyncIterator[Executor]:
     """An executor at work in this process; stopped as SIGTERM would."""
-    link = Link(settings, oem, executes=True)
+    link = QueueConnection(settings, oem, executes=True)
     executor = Executor(backend, link, clock)
     task = asyncio.create_task(executor.run())
     try:
@@ -190,7 +190,7 @@ async def executing(backend, settings: QueueSettings, clock, oem="bmw") -> Async
 @contextlib.asynccontextmanager
 async def planning(settings: QueueSettings, clock, oem="bmw", name="planner") -> AsyncIterator[RemoteBackend]:
     """A planner's end of the queue, connected."""
-    link = Link(settings, oem)
+    link = QueueConnection(settings, oem)
     remote = RemoteBackend(link, clock, name)
     try:
         async with asyncio.timeout(PATIENCE_S):

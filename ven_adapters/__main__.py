@@ -176,7 +176,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     tesla, smartcar and enode speak those vendors' own interfaces; ocpp is one charging station per car, which call
     their central system. --state gets the `backend` table with which `ven-adapters run` finds them.
     """
-    from ven_adapters.simulator.command import Options, simulated
+    from ven_adapters.simulator.command import SimulatorOptions, simulated
 
     if urlsplit(url).scheme not in {"ws", "wss"} or not urlsplit(url).hostname:
         raise typer.BadParameter(f"{url!r} is no address such as {CENTRAL}", param_hint="--url")
@@ -185,7 +185,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     settings = dataclasses.replace(settings, port=port, nights=nights, truth_dir=truth, keeps_power=power)
     if truth is not None:
         truth.mkdir(parents=True, exist_ok=True)
-    _run(simulated(brand, settings, shared, Options(state, webhook_port, url)))
+    _run(simulated(brand, settings, shared, SimulatorOptions(state, webhook_port, url)))
 
 
 def _simulated(
@@ -215,12 +215,12 @@ def demo(
     var: Annotated[Path, typer.Option(help="Where the results go.")] = Path("var/demo"),
 ) -> None:
     """Play one July evening: a utility, a VTN, a broker, four automakers and their cars."""
-    from ven_adapters.demo.evening import Options, exit_code, play
+    from ven_adapters.demo.evening import EveningOptions, exit_code, play
     from ven_adapters.demo.processes import ProcessDied
     from ven_adapters.demo.screen import results_table
 
     try:
-        summary = _run(play(Options(cars, speed, seed, var)))
+        summary = _run(play(EveningOptions(cars, speed, seed, var)))
     except (ProcessDied, TimeoutError) as error:
         _fail(f"the demonstration stopped: {error or 'a program was not ready in time'}", EXIT_FAILED)
     console = Console()

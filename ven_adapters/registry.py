@@ -6,11 +6,11 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
 from ven_adapters.contract import VehicleBackend
-from ven_adapters.transport.consent import Consent
+from ven_adapters.transport.consent import ConsentConversation
 
 GROUP = "ven_adapters.oems"
 Factory = Callable[[Mapping[str, Any]], VehicleBackend]
-ConsentFactory = Callable[[Mapping[str, Any], str], Consent]
+ConsentFactory = Callable[[Mapping[str, Any], str], ConsentConversation]
 
 
 class UnknownOem(LookupError):

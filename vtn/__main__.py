@@ -19,7 +19,7 @@ from vtn.errors import VtnError, operators_sentence
 from vtn.settings import load
 
 if TYPE_CHECKING:
-    from vtn.storage.ports import BrokenCallback, Client, Delivery
+    from vtn.storage.ports import BrokenCallback, ClientRecord, Delivery
 
 T = TypeVar("T")
 PREFIX = "EVTN"
@@ -278,7 +278,7 @@ def client_list(config: ConfigFile = None, *, as_json: Json = False) -> None:
     _print(_run(work()), "Clients", as_json=as_json)
 
 
-def _listed(client: "Client") -> dict[str, object]:
+def _listed(client: "ClientRecord") -> dict[str, object]:
     from vtn.auth.clients import tokens_of
 
     return {

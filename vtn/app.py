@@ -237,7 +237,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         yield url
 
 
-def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) -> Hall:
+def _hall(settings: Settings, parts: station.Parts, notifying: station.Notifiers) -> Hall:
     """What the endpoints share: the use cases, the token desk, and the settings that concern them."""
     protocol, server, bounds = settings.protocol, settings.server, settings.bounds
     core = Core(
@@ -276,7 +276,7 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Station) 
     )
 
 
-def _application(settings: Settings, hall: Hall, notifying: station.Station, url: str) -> web.Application:
+def _application(settings: Settings, hall: Hall, notifying: station.Notifiers, url: str) -> web.Application:
     """Everything that is answered, at this URL."""
     return build(
         hall,
@@ -288,7 +288,7 @@ def _application(settings: Settings, hall: Hall, notifying: station.Station, url
     )
 
 
-def _pages(settings: Settings, hall: Hall, notifying: station.Station) -> Mapping[str, AiohttpHandler]:
+def _pages(settings: Settings, hall: Hall, notifying: station.Notifiers) -> Mapping[str, AiohttpHandler]:
     """What is read at the root, beside the documents: how this server is and what it did."""
     looks = health.looks(hall.core, settings.server.var, notifying.figures, time.monotonic)
     checkup, version = health.Checkup(looks, time.monotonic), importlib.metadata.version("evtn")

@@ -62,7 +62,7 @@ class VtnUnusable(VtnRefused):
     """The VTN answered, and well by its status, with what no VTN may answer; a write may have taken effect."""
 
 
-class TooLarge(VtnUnusable):
+class AnswerTooLarge(VtnUnusable):
     """An answer of more than `MOST_BYTES` or `MOST_VALUES`; of a list, fewer objects at a time may fit."""
 
 
@@ -150,7 +150,7 @@ class Client:
         while True:
             try:
                 page = await self.get(f"/{COLLECTIONS[kind]}", {**query, "skip": skip, "limit": limit})
-            except TooLarge:
+            except AnswerTooLarge:
                 if limit == 1:
                     raise
                 limit = max(1, limit // 4)
@@ -256,7 +256,9 @@ class Client:
 def _content(body: bytes) -> Any:
     """The JSON value of a body, or its text. Each value but the first of a list or object follows a comma."""
     if sum(map(body.count, (b",", b"[", b"{", b":"))) > MOST_VALUES:
-        raise TooLarge(HTTPStatus.BAD_GATEWAY, {"title": f"the VTN answered with more than {MOST_VALUES} JSON values"})
+        raise AnswerTooLarge(
+            HTTPStatus.BAD_GATEWAY, {"title": f"the VTN answered with more than {MOST_VALUES} JSON values"}
+        )
     try:
         return document.parse(body) if body else None
     except ValueError:
@@ -270,7 +272,9 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes:
     async for part in response.content.iter_any():
         left -= len(part)
         if left < 0:
-            raise TooLarge(HTTPStatus.BAD_GATEWAY, {"title": f"the VTN answered with more than {MOST_BYTES} bytes"})
+            raise AnswerTooLarge(
+                HTTPStatus.BAD_GATEWAY, {"title": f"the VTN answered with more than {MOST_BYTES} bytes"}
+            )
         parts.append(part)
     return b"".join(parts)
 

@@ -19,7 +19,7 @@ from servers import CannotMeasureError
 from vtn.auth.clients import hash_secret, new_secret
 from vtn.auth.tokens import TokenDesk, load_key
 from vtn.rules.scopes import BL_SCOPES, VEN_SCOPES
-from vtn.storage.ports import Client, Role
+from vtn.storage.ports import ClientRecord, Role
 from vtn.storage.sql import open_store
 
 BASE = "/openadr3/3.1.0"
@@ -67,8 +67,8 @@ def register(url: str, var: Path) -> Tokens:
 
 async def _register(url: str, var: Path) -> Tokens:
     secret_hash, now_s = hash_secret(new_secret()), time.time() - 1
-    bl = Client("bench-bl", Role.BL, BL_SCOPES, secret_hash, BORN, now_s)
-    vens = [Client(client_id(n), Role.VEN, VEN_SCOPES, secret_hash, BORN, now_s) for n in range(VENS)]
+    bl = ClientRecord("bench-bl", Role.BL, BL_SCOPES, secret_hash, BORN, now_s)
+    vens = [ClientRecord(client_id(n), Role.VEN, VEN_SCOPES, secret_hash, BORN, now_s) for n in range(VENS)]
     store = await open_store(url, shared_dir=var)
     try:
         for client in (bl, *vens):

@@ -1,8 +1,8 @@
 """One adapter with a large fleet, for the bench: takes its cars in, plans, and sends an event's directives over HTTP.
 
 It is the adapter's own `Agent` with its own store and HTTP session. What a VTN would have told it is put into its
-mirror, and what its backend would have told it over days comes from files; everything after that is what runs in
-service. Prints one JSON object.
+copy of the VTN's objects, and what its backend would have told it over days comes from files; everything after that
+is what runs in service. Prints one JSON object.
 """
 
 import asyncio
@@ -30,13 +30,13 @@ from ven_adapters.transport.codec import load, loads
 from ven_adapters.ven import vehicle_discovery
 from ven_adapters.ven.agent import Agent
 from ven_adapters.ven.control import car_steps, zone_control
-from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.directives import registry
 from ven_adapters.ven.enrolment.files import eligible, read_enrolments
-from ven_adapters.ven.fleet.fleet import Fleet
-from ven_adapters.ven.openadr.vtn_objects import Read
+from ven_adapters.ven.fleet.fleet import FleetColumns
+from ven_adapters.ven.openadr.vtn_objects import ReadEvent
 from ven_adapters.ven.planning import plan
-from ven_adapters.ven.run import doors
+from ven_adapters.ven.run import ports_of
 from vtn.clock import Clock, parse_clock
 from vtn.wire.event import Event
 
@@ -44,7 +44,7 @@ AT_ONCE = 1_000
 QUIET_CYCLES = 9
 MEGA = 1024.0 * 1024.0
 CYCLE: dict[str, tuple[Place, ...]] = {
-    "columns gathered": ((Fleet, "view"),),
+    "columns gathered": ((FleetColumns, "view"),),
     "asks read": ((zone_control, "read_asks"),),
     "needs, guards, wishes": ((plan, "cycle_of"),),
     "charging shared out": ((plan, "_charge_kw"),),
@@ -52,13 +52,17 @@ CYCLE: dict[str, tuple[Place, ...]] = {
     "guards' last word": ((plan, "enforce"),),
     "the rest of the plan": ((zone_control, "plan"),),
     "who needs a look": ((car_steps, "_places"),),
-    "zone figures": ((Garage, "sample"),),
+    "zone figures": ((FleetState, "sample"),),
 }
 SEND: dict[str, tuple[Place, ...]] = {
-    "planning": ((zone_control.Steering, "steer"),),
-    "a car's next step": ((car_steps.Hand, "step"),),
-    "what cars hold": ((registry.Roster, "put"), (registry.Roster, "taken_up"), (registry.Roster, "outcome")),
-    "rows for the store": ((Garage, "drain"),),
+    "planning": ((zone_control.ZoneController, "steer"),),
+    "a car's next step": ((car_steps.StepSource, "step"),),
+    "what cars hold": (
+        (registry.DirectiveRegistry, "put"),
+        (registry.DirectiveRegistry, "taken_up"),
+        (registry.DirectiveRegistry, "outcome"),
+    ),
+    "rows for the store": ((FleetState, "drain"),),
 }
 
 
@@ -102,25 +106,25 @@ def settings_of(job: dict[str, Any]) -> AdapterSettings:
 
 
 def take_in(agent: Agent, folder: Path, clock: Clock) -> dict[str, float]:
-    """Enrol, learn and observe every car through the doors that are used in service; seconds of each."""
+    """Enrol, learn and observe every car through the ports that are used in service; seconds of each."""
     began = time.perf_counter()
-    agent.garage.enrol(eligible(read_enrolments([folder / "cars.jsonl"])), clock.now())
+    agent.fleet_state.enrol(eligible(read_enrolments([folder / "cars.jsonl"])), clock.now())
     enrolled = time.perf_counter()
     for first, lot in enumerate(in_lots(folder / "capabilities.jsonl")):
-        refs = map(agent.garage.fleet.ref, range(first * AT_ONCE, first * AT_ONCE + len(lot)))
+        refs = map(agent.fleet_state.fleet.ref, range(first * AT_ONCE, first * AT_ONCE + len(lot)))
         found = [load(Capability, loads(line), received_at=clock.now()) for line in lot]
-        agent.garage.learn(dict(zip(refs, found, strict=True)))
+        agent.fleet_state.learn(dict(zip(refs, found, strict=True)))
     learnt = time.perf_counter()
     ingest_s = 0.0
     for lot in in_lots(folder / "readings.jsonl"):
         snapshots = [load(Snapshot, loads(line), received_at=clock.now()) for line in lot]
         before = time.perf_counter()
-        agent.garage.observe(snapshots, clock.now())
+        agent.fleet_state.observe(snapshots, clock.now())
         ingest_s += time.perf_counter() - before
     return {"enrol_s": enrolled - began, "learn_s": learnt - enrolled, "ingest_s": ingest_s}
 
 
-def event(clock: Clock, hours: float = 4.0) -> Read:
+def event(clock: Clock, hours: float = 4.0) -> ReadEvent:
     """An emergency: every car that can wait is asked to."""
     now = clock.now()
     raw = {
@@ -137,7 +141,7 @@ def event(clock: Clock, hours: float = 4.0) -> Read:
             }
         ],
     }
-    return Read(Event.model_validate(raw), now, time.time())
+    return ReadEvent(Event.model_validate(raw), now, time.time())
 
 
 def measured(work: Callable[[], Any], times: int) -> list[float]:
@@ -153,20 +157,20 @@ def measured(work: Callable[[], Any], times: int) -> list[float]:
 def plan_all(agent: Agent, clock: Clock) -> int:
     """One planning cycle of every zone, from columns to the list of cars that need a step; how many those are."""
     now = clock.now()
-    made = [agent.steering.steer(zone, agent.participation.heard(zone), now) for zone in agent.garage.zones]
-    return sum(len(one.hand.places) for one in made)
+    made = [agent.zone_controller.steer(zone, agent.participation.heard(zone), now) for zone in agent.fleet_state.zones]
+    return sum(len(one.step_source.places) for one in made)
 
 
 def cycles(agent: Agent, clock: Clock) -> dict[str, Any]:
     """Planning with an event in force that nobody was told of yet: each stage's time, and a sort to compare."""
-    agent.mirror.polled = True
-    agent.mirror.events["bench"] = event(clock)
+    agent.vtn_objects.polled = True
+    agent.vtn_objects.events["bench"] = event(clock)
     plan_all(agent, clock)
     stages = Stages()
     plain_s = measured(lambda: plan_all(agent, clock), QUIET_CYCLES)
     with stages.watching(CYCLE):
         watched_s = sum(measured(lambda: plan_all(agent, clock), QUIET_CYCLES))
-    keys = np.random.default_rng(1).random(len(agent.garage.fleet))
+    keys = np.random.default_rng(1).random(len(agent.fleet_state.fleet))
     sort_s = statistics.median(measured(lambda: np.argsort(keys, kind="stable"), QUIET_CYCLES))
     return {"cycle_s": plain_s, "sort_s": sort_s, "cycle_shares": stages.shares(watched_s)}
 
@@ -182,21 +186,21 @@ class Mark:
 
     @classmethod
     def now(cls, agent: Agent, backend_pid: int) -> "Mark":
-        accepted = agent.garage.roster.by_state[DirectiveState.ACCEPTED]
+        accepted = agent.fleet_state.registry.by_state[DirectiveState.ACCEPTED]
         return cls(time.perf_counter(), accepted, time.process_time(), cpu_s(backend_pid))
 
 
 async def stretch(agent: Agent, seconds: float, backend_pid: int) -> tuple[Mark, Mark]:
     """Let the loops run for a while, or until nobody is left to be told."""
     first = Mark.now(agent, backend_pid)
-    while time.perf_counter() < first.at_s + seconds and len(agent.backlog):  # noqa: ASYNC110 - watched from outside
+    while time.perf_counter() < first.at_s + seconds and len(agent.step_queue):  # noqa: ASYNC110 - watched from outside
         await asyncio.sleep(0.05)
     return first, Mark.now(agent, backend_pid)
 
 
 async def send(agent: Agent, seconds: float, backend_pid: int) -> dict[str, Any]:
     """Let the adapter's own loops carry the event out: directives accepted per second, then where the time goes."""
-    stages, by_state = Stages(), agent.garage.roster.by_state
+    stages, by_state = Stages(), agent.fleet_state.registry.by_state
     tasks = [asyncio.create_task(loop()) for loop in (agent._steer, agent._carry_out, agent._remember)]
     while not by_state[DirectiveState.ACCEPTED]:  # noqa: ASYNC110 - watched from outside
         await asyncio.sleep(0.01)
@@ -221,19 +225,19 @@ async def main(job: dict[str, Any]) -> dict[str, Any]:
     """Everything, in the order of an adapter's day."""
     clock, folder = parse_clock(job["clock"]), Path(job["folder"])
     before_mb = resident_mb()
-    agent = Agent(settings_of(job), clock, doors(settings_of(job)))
-    await agent._doors.store.open()
+    agent = Agent(settings_of(job), clock, ports_of(settings_of(job)))
+    await agent._ports.store.open()
     told: dict[str, Any] = take_in(agent, folder, clock) | {"imports_mb": before_mb}
-    while rows := agent.garage.drain():
-        agent._doors.store.note(rows)
-        await agent._doors.store.flush()
+    while rows := agent.fleet_state.drain():
+        agent._ports.store.note(rows)
+        await agent._ports.store.flush()
     vehicle_discovery.freeze_fleet()
-    told |= {"cars": len(agent.garage.fleet), "fleet_mb": resident_mb()} | cycles(agent, clock)
+    told |= {"cars": len(agent.fleet_state.fleet), "fleet_mb": resident_mb()} | cycles(agent, clock)
     told |= await send(agent, job["seconds"], job["backend_pid"]) | {"resident_mb": resident_mb()}
     told["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with contextlib.suppress(TimeoutError):
         await agent.dispatcher.settle(5.0)
-    await agent._doors.backend.close()
+    await agent._ports.backend.close()
     return told
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from ven_adapters.ven.fleet.battery import HOUR_S, doubt_of
 from ven_adapters.ven.fleet.columns import Charge, FleetView, Tri, blank
-from ven_adapters.ven.openadr.zone_requests import Ask, Ruling, ZoneAsks
+from ven_adapters.ven.openadr.zone_requests import GridRequest, RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from ven_adapters.ven.planning.enforcement import Kind
+from ven_adapters.ven.planning.enforcement import DesireKind
 from ven_adapters.ven.planning.plan import plan
 from ven_adapters.ven.planning.valley_filling import SLOTS, fill_valleys, stays_of
 
@@ -124,17 +124,19 @@ def hold(count: int, *, step_pct: float) -> dict[str, float]:
     view = batteries(count)
     most_kw, floor_pct = bound_kw(view), np.maximum(view.reserve_pct, SETTINGS.programme_floor_pct)
     sure_kw = bound_kw(dataclasses.replace(view, soc_pct=_told_pct(view, step_pct)))
-    dispatch = Ask(-most_kw, START_S, START_S + HOLD_H * HOUR_S, "p", "bench", 0)
+    dispatch = GridRequest(-most_kw, START_S, START_S + HOLD_H * HOUR_S, "p", "bench", 0)
     shares, plan_s, sure_pct, spent_pct = [], 0.0, _told_pct(view, step_pct), np.zeros(count)
     for now_s in np.arange(START_S, dispatch.end_s, CYCLE_S):
         began = time.process_time()
         told_pct = _told_pct(view, step_pct)
         doubt_pct = doubt_of(told_pct, sure_pct, spent_pct) if step_pct else 0.0 * told_pct
         told = dataclasses.replace(view, soc_pct=told_pct, doubt_pct=doubt_pct)
-        made = plan(told, ZoneAsks("z", now_s, dispatch_kw=dispatch, ruling=Ruling.DISPATCH), now_s, SETTINGS)
+        made = plan(
+            told, ZoneRequests("z", now_s, dispatch_kw=dispatch, ruling=RulingDimension.DISPATCH), now_s, SETTINGS
+        )
         plan_s += time.process_time() - began
-        kw = np.where(made.kind == Kind.SETPOINT, made.power_w / 1000, 0.0)
-        kw = np.where(made.kind == Kind.CHARGE, made.expected_kw, kw)
+        kw = np.where(made.kind == DesireKind.SETPOINT, made.power_w / 1000, 0.0)
+        kw = np.where(made.kind == DesireKind.CHARGE, made.expected_kw, kw)
         shares.append(float(-kw.sum()) / most_kw)
         sure_pct = told_pct - doubt_pct
         spent_pct = np.maximum(0.0, -kw) * CYCLE_S / HOUR_S / SETTINGS.discharge_efficiency / view.usable_kwh * 100

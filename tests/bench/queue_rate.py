@@ -36,7 +36,7 @@ from ven_adapters.contract import (
     Snapshot,
     VehicleRef,
 )
-from ven_adapters.ven.queue.connection import Link
+from ven_adapters.ven.queue.connection import QueueConnection
 from ven_adapters.ven.queue.executor import Executor
 from ven_adapters.ven.queue.remote_backend import RemoteBackend
 from vtn.clock import RealClock
@@ -83,7 +83,7 @@ def settings(url: str) -> QueueSettings:
 
 
 async def execute(url: str) -> None:
-    executor = Executor(AtOnce(), Link(settings(url), "bench", executes=True), RealClock())
+    executor = Executor(AtOnce(), QueueConnection(settings(url), "bench", executes=True), RealClock())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, executor.stop)
     await executor.run()
 
@@ -106,7 +106,7 @@ async def rate_of(backend: RemoteBackend | AtOnce, commands: int = COMMANDS) -> 
 
 
 async def plan(url: str) -> dict[str, float]:
-    link = Link(settings(url), "bench")
+    link = QueueConnection(settings(url), "bench")
     remote = RemoteBackend(link, RealClock(), "bench")
     await link.ready()
     executor = await asyncio.create_subprocess_exec(sys.executable, __file__, "execute", url)

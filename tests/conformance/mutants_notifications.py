@@ -10,7 +10,7 @@ from vtn.endpoints import door, notifiers
 from vtn.endpoints import objects as http_objects
 from vtn.notifiers import audience, callbacks
 from vtn.rules import admission, privacy, recipients, topics
-from vtn.rules.recipients import Told
+from vtn.rules.recipients import Telling
 from vtn.service import subscriptions
 from vtn.wire import document
 from vtn.wire.enumerations import Operation
@@ -145,7 +145,7 @@ def deletions_are_empty(patch):
     """A DELETE notification carries no object."""
 
     def change(notification):
-        def altered(answer: Told, *rest):
+        def altered(answer: Telling, *rest):
             said = notification(answer, *rest)
             return {**said, "object": {}} if answer.operation is Operation.DELETE else said
 
@@ -169,7 +169,7 @@ def everybody_may_listen_to_everything(patch):
 @mutant("MQTT-17", mqtt=True)
 def one_object_can_be_created_again(patch):
     """The topics of one object have a CREATE."""
-    patch.setattr(topics.Names, "single", property(lambda _self: False))
+    patch.setattr(topics.TopicNames, "single", property(lambda _self: False))
 
 
 @mutant("MQTT-22", mqtt=True)

@@ -10,10 +10,10 @@ from adapters_broken import BROKEN
 
 from ven_adapters import registry
 from ven_adapters.kit import report, runner
-from ven_adapters.kit.check import CHECKS, Check, Failed, Group, every
+from ven_adapters.kit.check import CHECKS, AdapterCheck, Failed, Group, every
 from ven_adapters.kit.overheard import Overheard
-from ven_adapters.kit.runner import CannotRun, Outcome, Plan
-from ven_adapters.kit.stage import Stage
+from ven_adapters.kit.runner import AdapterOutcome, AdapterPlan, CannotCheck
+from ven_adapters.kit.stage import CloudStage
 from ven_adapters.kit.staging import stage_of
 from ven_adapters.simulator.faults import BY_NAME
 from ven_adapters.simulator.serve import running
@@ -34,7 +34,7 @@ LACKING = (
 
 
 def plan(name, **more):
-    return Plan(name, registry.factory(name), stage_of(name), **more)
+    return AdapterPlan(name, registry.factory(name), stage_of(name), **more)
 
 
 @pytest.mark.parametrize("name", sorted(HOLDING))
@@ -43,12 +43,12 @@ async def test_the_scorecard_is_green_for(name):
     async with made(7) as stage:
         absent = stage.cannot_play
     run = await runner.run(plan(name))
-    assert {result.check.name: result.reason for result in run.having(Outcome.FAILED)} == {}
-    left_out = {result.reason for result in run.having(Outcome.SKIPPED)} - set(absent.values())
+    assert {result.check.name: result.reason for result in run.having(AdapterOutcome.FAILED)} == {}
+    left_out = {result.reason for result in run.having(AdapterOutcome.SKIPPED)} - set(absent.values())
     assert {reason for reason in left_out if not reason.startswith(LACKING)} == set()
-    assert len(run.having(Outcome.PASSED)) >= HOLDING[name]
+    assert len(run.having(AdapterOutcome.PASSED)) >= HOLDING[name]
     assert run.exit_code == 0
-    tried = {fault for fault, outcome in report.by_fault(run).items() if outcome is Outcome.PASSED}
+    tried = {fault for fault, outcome in report.by_fault(run).items() if outcome is AdapterOutcome.PASSED}
     assert len(tried) >= len(BY_NAME) - len(absent) - 4
     assert not tried & absent.keys()
 
@@ -62,7 +62,7 @@ def test_every_fault_has_a_check_and_every_check_a_claim_and_a_source():
 
 async def test_a_stage_keeps_its_rules_at_entry_and_after_restore():
     async with stage_of("nissan")(7) as stage:
-        keeps: Stage = stage
+        keeps: CloudStage = stage
         ref = keeps.refs[0]
 
         def calm(truth):
@@ -95,26 +95,26 @@ async def test_against_a_real_backend_what_needs_truth_is_left_out_with_a_reason
     settings = SimulatorSettings("ford", 3, 7, RealClock().now(), "a-token", faults=NO_FAULTS)
     async with running(settings, RealClock()) as live:
         given = {"url": f"http://127.0.0.1:{live.port}", "token": "a-token", "webhook_secret": "hush-hush"}
-        run = await runner.run(Plan("ford", registry.factory("ford"), settings=given, where=given["url"]))
-    assert run.having(Outcome.FAILED) == []
-    assert len(run.having(Outcome.PASSED)) >= 10
-    assert all("without --backend" in result.reason for result in run.having(Outcome.SKIPPED))
-    assert {check.fault for check in (r.check for r in run.having(Outcome.PASSED))} == {None}
+        run = await runner.run(AdapterPlan("ford", registry.factory("ford"), settings=given, where=given["url"]))
+    assert run.having(AdapterOutcome.FAILED) == []
+    assert len(run.having(AdapterOutcome.PASSED)) >= 10
+    assert all("without --backend" in result.reason for result in run.having(AdapterOutcome.SKIPPED))
+    assert {check.fault for check in (r.check for r in run.having(AdapterOutcome.PASSED))} == {None}
 
 
 async def test_a_backend_that_is_not_there_or_has_no_car_cannot_be_judged():
     given = {"url": "http://127.0.0.1:9", "token": "a-token"}
-    with pytest.raises(CannotRun, match="cannot be asked for its cars"):
-        await runner.run(Plan("ford", registry.factory("ford"), settings=given))
-    with pytest.raises(CannotRun, match=r"settings\.url"):
-        await runner.run(Plan("ford", registry.factory("ford"), settings={"url": "ftp://x"}))
-    with pytest.raises(CannotRun, match="no check matches"):
+    with pytest.raises(CannotCheck, match="cannot be asked for its cars"):
+        await runner.run(AdapterPlan("ford", registry.factory("ford"), settings=given))
+    with pytest.raises(CannotCheck, match=r"settings\.url"):
+        await runner.run(AdapterPlan("ford", registry.factory("ford"), settings={"url": "ftp://x"}))
+    with pytest.raises(CannotCheck, match="no check matches"):
         await runner.run(plan("ford", only=("Edsel",)))
 
 
 async def test_what_is_no_adapter_is_named_with_what_it_lacks():
-    with pytest.raises(CannotRun, match="it lacks vehicles, capabilities"):
-        await runner.run(Plan("mine", lambda _settings: object(), stage_of("ford")))
+    with pytest.raises(CannotCheck, match="it lacks vehicles, capabilities"):
+        await runner.run(AdapterPlan("mine", lambda _settings: object(), stage_of("ford")))
 
 
 async def test_reports_hold_the_whole_scorecard_and_no_secret():
@@ -146,9 +146,9 @@ async def test_an_adapter_that_hangs_is_one_failed_check():
         raise Failed("hung")
 
     async with stage_of("ford")(7) as stage:
-        one = Check("hangs", "hangs", Group.READS, "-", staged=True, fault=None, run=hangs)
+        one = AdapterCheck("hangs", "hangs", Group.READS, "-", staged=True, fault=None, run=hangs)
         result = await runner.judge(one, registry.factory("ford"), stage.settings, stage, Overheard())
-    assert (result.outcome, result.reason) == (Outcome.FAILED, "hung")
+    assert (result.outcome, result.reason) == (AdapterOutcome.FAILED, "hung")
     assert time.monotonic() - begun < 5.0
 
 

@@ -10,7 +10,7 @@ from adapters_broken import BROKEN
 from ven_adapters.kit import runner
 from ven_adapters.kit.check import CHECKS, every
 from ven_adapters.kit.overheard import overhearing
-from ven_adapters.kit.runner import Outcome
+from ven_adapters.kit.runner import AdapterOutcome
 from ven_adapters.kit.stages.vehicle_backend import stage_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,7 +35,7 @@ async def test_the_check_that_is_aimed_at_it_fails(name, stages, monkeypatch):
     with overhearing() as heard:
         check = CHECKS[BROKEN[name].check]
         result = await runner.judge(check, maker(name, monkeypatch), stage.settings, stage, heard)
-    assert result.outcome is Outcome.FAILED, (BROKEN[name].words, result.outcome, result.reason)
+    assert result.outcome is AdapterOutcome.FAILED, (BROKEN[name].words, result.outcome, result.reason)
     assert "makes no sense to this check" not in result.reason, result.reason
 
 

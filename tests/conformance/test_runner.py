@@ -8,7 +8,7 @@ from mutants import MUTANTS
 from ours import mutated, served, settings_for
 
 from vtn.conformance import report, runner
-from vtn.conformance.check import Check
+from vtn.conformance.check import ConformanceCheck
 from vtn.conformance.requirements import Level
 from vtn.conformance.runner import CheckRunner
 from vtn.conformance.verdicts import NOT_READABLE, Outcome, accused_once
@@ -17,7 +17,7 @@ QUIET = {"mqtt": {"mode": "off"}}
 
 
 def a_check(run):
-    return Check(run.__name__, "claim", ("GEN-01",), Level.SHALL, (), run)
+    return ConformanceCheck(run.__name__, "claim", ("GEN-01",), Level.SHALL, (), run)
 
 
 async def stumbles(kit):

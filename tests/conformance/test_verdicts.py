@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from vtn.conformance import members, report
 from vtn.conformance.channel import MOST_MISSES, NotificationChannel
-from vtn.conformance.check import CHECKS, Cause, Check, Failed
-from vtn.conformance.exchange import Answer, Exchange
+from vtn.conformance.check import CHECKS, Cause, ConformanceCheck, Failed
+from vtn.conformance.exchange import Exchange, HttpAnswer
 from vtn.conformance.fieldwork import alike, kept, same_duration
 from vtn.conformance.requirements import Level
 from vtn.conformance.runner import Run, chosen
@@ -23,7 +23,7 @@ async def holds(_kit):
 
 
 def failed(name, *requirements, cause=None, level=Level.SHALL):
-    return Result(Check(name, "claim", requirements, level, (), holds), Outcome.FAILED, "words", cause=cause)
+    return Result(ConformanceCheck(name, "claim", requirements, level, (), holds), Outcome.FAILED, "words", cause=cause)
 
 
 def outcomes(*results):
@@ -87,7 +87,9 @@ def test_every_member_of_a_schema_has_an_owner_and_required_ones_are_general():
 
 
 def test_a_member_that_is_missing_is_a_failure_with_its_cause():
-    answer = Answer("GET", "http://x/resources/1", 200, {}, b'{"id": "1", "objectType": "RESOURCE"}', "/resources/1")
+    answer = HttpAnswer(
+        "GET", "http://x/resources/1", 200, {}, b'{"id": "1", "objectType": "RESOURCE"}', "/resources/1"
+    )
     with pytest.raises(Failed, match="the resource should have `clientID`") as caught:
         answer.object["clientID"]
     assert caught.value.cause == Cause("RESOURCE without clientID", ("RES-F02",), general=True)
@@ -98,7 +100,7 @@ def test_a_member_that_is_missing_is_a_failure_with_its_cause():
 @pytest.mark.parametrize("content", [b"", b"no", b"[" * 100_000, b"\xff\x00"])
 def test_a_body_that_is_no_json_is_accused_as_that(content):
     with pytest.raises(Failed, match="not JSON") as caught:
-        Answer("GET", "http://x/events", 200, {}, content, "/events").list  # noqa: B018 - reading it is the test
+        HttpAnswer("GET", "http://x/events", 200, {}, content, "/events").list  # noqa: B018 - reading it is the test
     assert caught.value.cause.owners == ("GEN-02",)
 
 

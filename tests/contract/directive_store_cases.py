@@ -15,8 +15,8 @@ from ven_adapters.contract import (
     Rung,
     Setting,
 )
-from ven_adapters.ven.directives.lifecycle import DriverSettings, Held
-from ven_adapters.ven.store.database import ChoiceRow, EventRow, print_at
+from ven_adapters.ven.directives.lifecycle import DirectiveRecord, DriverSettings
+from ven_adapters.ven.store.database import ChoiceRow, EventReadRow, print_at
 
 T0 = datetime(2026, 7, 15, 23, 0, tzinfo=UTC)
 
@@ -26,7 +26,7 @@ def choice(ref, what, *, until=None):
 
 
 def read_event(version, at=T0):
-    return EventRow(version=version, read_at=print_at(at))
+    return EventReadRow(version=version, read_at=print_at(at))
 
 
 def held(directive_id, **changes):
@@ -50,7 +50,7 @@ def held(directive_id, **changes):
         on_comm_loss=OnCommLoss.STOP,
         origin=Origin("p-1", "e-1", 3, 1),
     )
-    full = Held(
+    full = DirectiveRecord(
         directive,
         zone="bay",
         urgent=True,

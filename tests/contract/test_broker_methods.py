@@ -16,7 +16,7 @@ from notifier_parts import PATIENCE_S, broker_for, certificate, node, started
 from vtn.auth import pki
 from vtn.config import Mqtt
 from vtn.errors import CannotStart
-from vtn.notifiers.broker import Broker
+from vtn.notifiers.broker import BundledBroker
 from vtn.notifiers.brokerkeys import MOST_SUBSCRIPTIONS
 from vtn.wire.enumerations import ObjectType as Kind
 
@@ -291,7 +291,7 @@ async def test_a_renewed_certificate_is_shown_without_a_restart_and_publishing_g
 async def test_a_certificate_without_its_key_is_said_before_the_broker_starts(tmp_path, served):
     (tmp_path / "certs" / "server.key").write_text("nonsense")
     with pytest.raises(CannotStart, match=r"server\.pem or its key .* cannot be used"):
-        Broker(Mqtt(port=0, **served), tmp_path / "broker", random.Random(1))
+        BundledBroker(Mqtt(port=0, **served), tmp_path / "broker", random.Random(1))
 
 
 # --- sizes ---
@@ -310,6 +310,6 @@ async def test_the_largest_object_that_the_api_takes_is_published(made, tmp_path
 
 
 async def test_the_broker_starts_with_the_largest_messages_it_can_take(tmp_path):
-    broker = Broker(Mqtt(port=0), tmp_path / "broker", random.Random(1), largest_body_bytes=2**30)
+    broker = BundledBroker(Mqtt(port=0), tmp_path / "broker", random.Random(1), largest_body_bytes=2**30)
     async with started(broker):
         assert "max_payload: 67108864" in broker.configured()

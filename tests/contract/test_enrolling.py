@@ -31,11 +31,11 @@ from enrolling_parts import (
 )
 from openapi_schema_validator import OAS31Validator
 
-from ven_adapters.enrolling.book import Book
-from ven_adapters.enrolling.judging import Judged
+from ven_adapters.enrolling.book import EnrolmentStore
+from ven_adapters.enrolling.judging import Reevaluated
 from ven_adapters.enrolling.serve import desk_of, judged, opened
 from ven_adapters.transport import signatures
-from ven_adapters.ven.enrolment.source import Agreements
+from ven_adapters.ven.enrolment.source import AgreementSource
 from vtn.clock import RealClock
 
 PATIENCE_S = 90.0
@@ -239,7 +239,7 @@ async def test_a_suspended_car_is_left_alone_until_its_driver_joins_another_prog
         await app.enrol(programs=["evening"], consents=[consent()])
     given = ruled(tmp_path, url, evening=TEXAS)
     async with served(given) as app, opened(given) as book:
-        agreements = Agreements((), book)
+        agreements = AgreementSource((), book)
         assert (await agreements.read(datetime.now(UTC)))[0] == []
         assert (await app.act("programs", {"programs": ["morning"]}))["status"] == "ENROLLED"
         assert [one.vehicle_ref for one in (await agreements.news(datetime.now(UTC))).changed] == ["bmw-9001"]
@@ -254,7 +254,7 @@ async def test_the_same_rules_judge_nobody_twice(tmp_path, url):
         assert await judged(book, desk_of(given), RealClock()) is None
     other = ruled(tmp_path, url, evening=TEXAS)
     async with opened(other) as book:
-        assert await judged(book, desk_of(other), RealClock()) == Judged(1, 0)
+        assert await judged(book, desk_of(other), RealClock()) == Reevaluated(1, 0)
         assert await judged(book, desk_of(other), RealClock()) is None
 
 
@@ -352,7 +352,7 @@ async def test_what_was_erased_has_left_the_files(tmp_path):
 
 
 async def test_processes_that_open_a_new_store_at_the_same_moment_share_it(url):
-    books = [Book(url) for _ in range(4)]
+    books = [EnrolmentStore(url) for _ in range(4)]
     await asyncio.gather(*(book.open() for book in books))
     for book in books:
         assert await book.page("", 1) == []
@@ -758,7 +758,7 @@ async def test_the_openapi_document_is_public_and_its_schemas_judge_what_the_api
 async def test_a_store_that_was_never_opened_by_the_engine_is_followed_by_number(given):
     async with served(given) as app:
         await app.enrol()
-        book = Book(given.enrolment_store())
+        book = EnrolmentStore(given.enrolment_store())
         now = given.shared_clock().now()
         first = await book.since(0, now, lambda one: one.vehicle_ref)
         assert (first.agreements, first.chosen) == (("bmw-9001",), ())

@@ -10,9 +10,9 @@ from aiohttp import web
 
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import Capability
-from ven_adapters.ven.agent import REPORT_CHECK_S, Agent, Doors
-from ven_adapters.ven.store.database import Store
-from vtn.client import MOST_BYTES, MOST_VALUES, Client, TooLarge, VtnUnreachable, VtnUnusable
+from ven_adapters.ven.agent import REPORT_CHECK_S, Agent, AgentPorts
+from ven_adapters.ven.store.database import AdapterStore
+from vtn.client import MOST_BYTES, MOST_VALUES, AnswerTooLarge, Client, VtnUnreachable, VtnUnusable
 from vtn.clock import RealClock
 from vtn.wire.enumerations import ObjectType
 
@@ -62,7 +62,7 @@ BROKERS = [
 
 
 class HostileVtn:
-    """A VTN that answers well, but for the paths in `instead`; `asked` counts requests by method and path."""
+    """A VTN that answers well, but for the paths in `instead`; `asked` counts asks by method and path."""
 
     def __init__(self) -> None:
         self.instead: dict[tuple[str, str], object] = {}
@@ -162,8 +162,8 @@ async def adapter(hostile, folder, mode, **more):
         **more,
     }
     settings = AdapterSettings.model_validate_json(json.dumps(told))
-    store = Store(f"sqlite+aiosqlite:///{folder / 'x.sqlite'}")
-    made = Agent(settings, RealClock(), Doors(Client(hostile.url, "c", "s"), NoCars(), store))
+    store = AdapterStore(f"sqlite+aiosqlite:///{folder / 'x.sqlite'}")
+    made = Agent(settings, RealClock(), AgentPorts(Client(hostile.url, "c", "s"), NoCars(), store))
     task = asyncio.create_task(made.run())
     try:
         yield made, task
@@ -184,12 +184,12 @@ async def until(holds, task, within_s=90.0):
 async def survives(hostile, made, task, key, told):
     """Say something odd until it was asked for; then be good again, and see that the adapter reads on."""
     hostile.instead[key] = told
-    made._doors.vtn._token_dies_s = 0.0
+    made._ports.vtn._token_dies_s = 0.0
     before = hostile.asked.get(key, 0)
     await until(lambda: hostile.asked.get(key, 0) > before, task)
     del hostile.instead[key]
     hostile.events = [EVENT, {**EVENT, "id": f"e-{time.monotonic_ns()}"}]
-    await until(lambda: hostile.events[1]["id"] in made.mirror.events, task)
+    await until(lambda: hostile.events[1]["id"] in made.vtn_objects.events, task)
 
 
 POLLED = [("GET", "/vens/v1"), ("GET", "/resources"), ("GET", "/programs"), ("GET", "/events"), ("POST", "/auth/token")]
@@ -197,17 +197,17 @@ POLLED = [("GET", "/vens/v1"), ("GET", "/resources"), ("GET", "/programs"), ("GE
 
 async def test_an_event_of_which_nothing_can_be_learnt_keeps_no_other_from_being_read(hostile, tmp_path):
     async with adapter(hostile, tmp_path, "timer") as (made, task):
-        await until(lambda: "e1" in made.mirror.events, task)
+        await until(lambda: "e1" in made.vtn_objects.events, task)
         hostile.instead["GET", "/events/e1"] = None
         hostile.events = [{**EVENT, "id": "other"}]
-        await until(lambda: "other" in made.mirror.events, task)
-        assert "e1" in made.mirror.events
+        await until(lambda: "other" in made.vtn_objects.events, task)
+        assert "e1" in made.vtn_objects.events
 
 
 @pytest.mark.parametrize("key", POLLED, ids=" ".join)
 async def test_no_answer_to_a_poll_ends_an_adapter(hostile, tmp_path, key):
     async with adapter(hostile, tmp_path, "timer") as (made, task):
-        await until(lambda: made.registered and made.mirror.polled, task)
+        await until(lambda: made.registered and made.vtn_objects.polled, task)
         good = hostile.good(*key)
         odd = [[{**good[0], **change}] for change in ODD_OBJECTS] if isinstance(good, list) else []
         odd += [{**good, **change} for change in ODD_OBJECTS] if isinstance(good, dict) else []
@@ -223,7 +223,7 @@ async def test_no_broker_that_a_vtn_names_ends_an_adapter(hostile, tmp_path, off
     async with adapter(hostile, tmp_path, "mqtt") as (made, task):
         await until(lambda: hostile.asked.get(("GET", "/notifiers"), 0) >= 2, task)
         hostile.events = [EVENT, {**EVENT, "id": "later"}]
-        await until(lambda: "later" in made.mirror.events, task)
+        await until(lambda: "later" in made.vtn_objects.events, task)
 
 
 async def test_an_adapter_that_was_killed_takes_its_subscription_over_and_leaves_one(hostile, tmp_path):
@@ -267,7 +267,7 @@ async def test_a_sender_is_told_once_though_the_vtn_was_busy_and_we_are_started_
         await until(lambda: made.account.reports_sent, task)
         told = hostile.asked[TOLD]
     async with adapter(hostile, tmp_path, "timer") as (made, task):
-        await until(lambda: made.mirror.polled and made.faults.reports(), task)
+        await until(lambda: made.vtn_objects.polled and made.faults.reports(), task)
         await asyncio.sleep(2 * REPORT_CHECK_S)
         assert hostile.asked[TOLD] == told
 
@@ -309,22 +309,22 @@ async def test_a_limit_outlives_a_restart_and_a_version_that_cannot_be_read(host
     limit = {**EVENT, "intervals": [{"id": 0, "payloads": payloads}, {"id": 1, "payloads": payloads[1:]}]}
     hostile.events = [limit]
     async with adapter(hostile, tmp_path, "timer") as (made, task):
-        await until(lambda: "e1" in made.mirror.events and made.account.cycles, task)
+        await until(lambda: "e1" in made.vtn_objects.events and made.account.cycles, task)
     hostile.events = [{**limit, "modificationDateTime": "2026-07-15T21:00:00Z", "intervals": "none"}]
     for _ in range(2):
         async with adapter(hostile, tmp_path, "timer") as (made, task):
-            await until(lambda: made.mirror.polled and "e1" in made.mirror.unreadable, task)
-            kept = [payload.type for one in made.mirror.events["e1"].event.intervals for payload in one.payloads]
+            await until(lambda: made.vtn_objects.polled and "e1" in made.vtn_objects.unreadable, task)
+            kept = [payload.type for one in made.vtn_objects.events["e1"].event.intervals for payload in one.payloads]
             assert kept == ["IMPORT_CAPACITY_LIMIT"]
     hostile.events, hostile.instead["GET", "/events/e1"] = [], None
     async with adapter(hostile, tmp_path, "timer") as (made, task):
-        await until(lambda: made.mirror.polled, task)
-        assert not made.mirror.events
+        await until(lambda: made.vtn_objects.polled, task)
+        assert not made.vtn_objects.events
     hostile.events = [
         {**limit, "modificationDateTime": "2026-07-15T22:00:00Z", "intervals": [{"id": 0, "payloads": []}]}
     ]
     async with adapter(hostile, tmp_path, "timer") as (made, task):
-        await until(lambda: made.mirror.polled, task)
+        await until(lambda: made.vtn_objects.polled, task)
         assert made._last_limits.get("e1") is None
 
 
@@ -373,7 +373,7 @@ async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(hostile, mo
 async def test_an_answer_that_is_too_large_is_not_parsed(hostile, body):
     hostile.instead["GET", "/programs"] = body
     async with Client(hostile.url, "c", "s") as client:
-        with pytest.raises(TooLarge):
+        with pytest.raises(AnswerTooLarge):
             await client.search(ObjectType.PROGRAM)
 
 
@@ -385,10 +385,10 @@ async def test_of_too_many_events_those_that_begin_first_count_and_an_alarm_stan
     hostile.events = [event(number) for number in range(49)]
     async with adapter(hostile, tmp_path, "timer", most_events=40) as (made, task):
         await until(lambda: made.faults.alarms, task)
-        assert sorted(made.mirror.events) == [f"e{number:03}" for number in range(40)]
+        assert sorted(made.vtn_objects.events) == [f"e{number:03}" for number in range(40)]
         assert "9 events more" in made.faults.alarms[0]
         hostile.events = [{**EVENT, "id": "now"}, *hostile.events[20:]]
-        await until(lambda: len(made.mirror.events) == 30 and "e048" in made.mirror.events, task)
+        await until(lambda: len(made.vtn_objects.events) == 30 and "e048" in made.vtn_objects.events, task)
         hostile.events = [{**EVENT, "id": "now"}, *[event(number) for number in range(48)]]
-        await until(lambda: "e000" in made.mirror.events, task)
-        assert sorted(made.mirror.events) == [*[f"e{number:03}" for number in range(39)], "now"]
+        await until(lambda: "e000" in made.vtn_objects.events, task)
+        assert sorted(made.vtn_objects.events) == [*[f"e{number:03}" for number in range(39)], "now"]

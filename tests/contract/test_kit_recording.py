@@ -9,9 +9,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ven_adapters import registry
-from ven_adapters.kit.recording import Heard, Take, _listening, name_of, record_answers
+from ven_adapters.kit.recording import RecordedAnswer, Take, _listening, name_of, record_answers
 from ven_adapters.kit.redaction import Redactor
-from ven_adapters.kit.runner import CannotRun, Plan
+from ven_adapters.kit.runner import AdapterPlan, CannotCheck
 from ven_adapters.kit.staging import stage_of
 
 READS = {"vehicles", "vehicles_capabilities", "vehicles_snapshot"}
@@ -19,7 +19,7 @@ COMMANDS = {"vehicles_directives_put", "vehicles_directives", "vehicles_directiv
 
 
 def plan(name):
-    return Plan(name, registry.factory(name), stage_of(name))
+    return AdapterPlan(name, registry.factory(name), stage_of(name))
 
 
 @pytest.mark.parametrize("name", ["nissan", "honda"])
@@ -78,8 +78,8 @@ async def test_an_answer_that_comes_in_pieces_is_handed_on_whole():
 
 
 async def test_what_speaks_no_http_cannot_be_recorded(tmp_path):
-    without = Plan("ocpp", registry.factory("ocpp"), settings={"port": 0})
-    with pytest.raises(CannotRun, match="no url"):
+    without = AdapterPlan("ocpp", registry.factory("ocpp"), settings={"port": 0})
+    with pytest.raises(CannotCheck, match="no url"):
         await record_answers(Take(without, tmp_path))
 
 
@@ -94,11 +94,11 @@ async def test_what_speaks_no_http_cannot_be_recorded(tmp_path):
 )
 def test_a_fixture_is_named_after_the_path_and_never_after_a_car(heard, name):
     method, path, status = heard
-    assert name_of(Heard(method, path, status, {}, b""), ["anna"]) == name
+    assert name_of(RecordedAnswer(method, path, status, {}, b""), ["anna"]) == name
 
 
 def test_a_fixture_is_not_named_after_an_owner_either():
     redactor = Redactor()
     redactor.value({"vehicles": [{"userId": "johndoe"}]})
-    heard = Heard("GET", "/v1/users/johndoe/vehicles", 200, {}, b"")
+    heard = RecordedAnswer("GET", "/v1/users/johndoe/vehicles", 200, {}, b"")
     assert name_of(heard, [], redactor.hides) == "users_vehicles"

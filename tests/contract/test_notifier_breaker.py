@@ -8,7 +8,7 @@ from notifier_parts import PATIENCE_S, Receiver, eventually, node, settled, told
 
 from vtn.bounds import ClientQuotas
 from vtn.service import broken
-from vtn.service.objects import Draft
+from vtn.service.objects import Write
 from vtn.service.subscriptions import SUBSCRIPTIONS
 from vtn.storage.ports import BrokenCallback, DeliveryState
 from vtn.wire import document
@@ -255,5 +255,5 @@ async def test_a_put_mends_what_broke_while_it_was_on_its_way(made):
         viewer=lambda _principal: None,
     )
     content = {"objectOperations": [held["objectOperations"][0], new]}
-    await SUBSCRIPTIONS.check(Draft(core, types.SimpleNamespace(client_id="c1"), content, held))
+    await SUBSCRIPTIONS.check(Write(core, types.SimpleNamespace(client_id="c1"), content, held))
     assert await made.store.broken_callbacks("S") == []

@@ -15,7 +15,7 @@ from notifier_parts import PATIENCE_S, broker_for, certificate, node, record, st
 from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt
 from vtn.errors import CannotStart
-from vtn.notifiers.broker import Broker
+from vtn.notifiers.broker import BundledBroker
 from vtn.notifiers.mqtt import BrokerAddress, Publisher, external_address
 from vtn.storage.ports import Replace
 from vtn.wire.enumerations import ObjectType as Kind
@@ -315,30 +315,30 @@ async def test_with_a_certificate_the_broker_speaks_tls_and_nothing_else(made, t
 async def test_a_taken_port_is_said_in_one_sentence(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        broker = Broker(Mqtt(port=port), tmp_path, random.Random(1))
+        broker = BundledBroker(Mqtt(port=port), tmp_path, random.Random(1))
         with pytest.raises(CannotStart, match=f"127.0.0.1:{port} is taken by another program"):
             await broker.start()
 
 
 async def test_two_vtns_do_not_share_a_brokers_folder(tmp_path):
-    async with started(Broker(Mqtt(port=0), tmp_path, random.Random(1))):
+    async with started(BundledBroker(Mqtt(port=0), tmp_path, random.Random(1))):
         with pytest.raises(CannotStart, match="another VTN runs the MQTT broker"):
-            await Broker(Mqtt(port=0), tmp_path, random.Random(2)).start()
+            await BundledBroker(Mqtt(port=0), tmp_path, random.Random(2)).start()
 
 
 async def test_the_broker_of_a_vtn_that_was_killed_is_replaced(tmp_path):
-    first = Broker(Mqtt(port=0), tmp_path, random.Random(1))
+    first = BundledBroker(Mqtt(port=0), tmp_path, random.Random(1))
     await first.start()
     orphan = first._process
     first._lock.close()
-    async with started(Broker(Mqtt(port=first.port), tmp_path, random.Random(2))) as second:
+    async with started(BundledBroker(Mqtt(port=first.port), tmp_path, random.Random(2))) as second:
         assert await orphan.wait() is not None
         assert second._process.pid != orphan.pid
         assert second.keys == first.keys
 
 
 async def test_secrets_are_for_this_user_only_and_a_stop_leaves_nothing_running(tmp_path):
-    broker = Broker(Mqtt(port=0), tmp_path / "broker", random.Random(1))
+    broker = BundledBroker(Mqtt(port=0), tmp_path / "broker", random.Random(1))
     await broker.start()
     process = broker._process
     for name in ("keys.json", "broker.conf"):
@@ -350,13 +350,13 @@ async def test_secrets_are_for_this_user_only_and_a_stop_leaves_nothing_running(
 
 async def test_a_broker_beyond_this_machine_is_not_started_without_tls(tmp_path):
     with pytest.raises(CannotStart, match=r"needs mqtt\.certificate"):
-        Broker(Mqtt(port=1, host="192.0.2.1"), tmp_path, random.Random(1)).configured()
+        BundledBroker(Mqtt(port=1, host="192.0.2.1"), tmp_path, random.Random(1)).configured()
 
 
 async def test_keys_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "keys.json").write_text("{}")
     with pytest.raises(CannotStart, match=r"keys\.json does not hold the broker's keys"):
-        Broker(Mqtt(port=0), tmp_path, random.Random(1))
+        BundledBroker(Mqtt(port=0), tmp_path, random.Random(1))
 
 
 @pytest.mark.parametrize(

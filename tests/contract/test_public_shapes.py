@@ -5,21 +5,21 @@ import pytest
 from recorded import EVENING, recording
 
 from ven_adapters.kit.stages.public import PublicStage, opened
-from ven_adapters.simulator.public.face import Why
+from ven_adapters.simulator.public.face import VendorRefusalCause
 from ven_adapters.simulator.public.vendors import APP, HOOK_SECRET, VENDORS
 from ven_adapters.transport.pushes import keyed_digest
 
 # What a face says of a refusal, and the recording that shows it.
 REFUSALS = {
     "tesla": {
-        Why.NO_TOKEN: "revoked_401",
-        Why.LOST: "internal_500",
+        VendorRefusalCause.NO_TOKEN: "revoked_401",
+        VendorRefusalCause.LOST: "internal_500",
         "asleep": "asleep_408",
         "rate_limited": "rate_limited_429",
         "invalid_grant": "invalid_grant",
     },
     "smartcar": {
-        Why.NO_TOKEN: "revoked_401",
+        VendorRefusalCause.NO_TOKEN: "revoked_401",
         "asleep": "asleep_409",
         "charging": "charging_in_progress_409",
         "full": "fully_charged_409",
@@ -33,7 +33,7 @@ REFUSALS = {
         "unreachable": "unreachable_409",
     },
     "enode": {
-        Why.NO_TOKEN: "revoked_401",
+        VendorRefusalCause.NO_TOKEN: "revoked_401",
         "invalid_grant": "invalid_grant",
         "rate_limited": "rate_limited_429",
         "schedule_clobbered": "schedule_422",

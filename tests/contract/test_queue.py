@@ -34,10 +34,10 @@ from ven_adapters.contract import (
 )
 from ven_adapters.oems.ocpp import OcppBackend
 from ven_adapters.transport.keeper import KeptBackend
-from ven_adapters.ven.queue.backend_events import Listener, parts
-from ven_adapters.ven.queue.connection import Link
+from ven_adapters.ven.queue.backend_events import BackendListener, parts
+from ven_adapters.ven.queue.connection import QueueConnection
 from ven_adapters.ven.queue.executor import Executor
-from ven_adapters.ven.queue.messages import Outcome, Record, Refusal, place, write
+from ven_adapters.ven.queue.messages import CallOutcome, CallRefusal, CommandRecord, place, write
 from vtn.auth.pki import make_development_certificates
 
 _numbers = itertools.count(1)
@@ -227,7 +227,7 @@ async def test_an_executor_that_read_the_record_too_early_loses_the_claim_and_ca
         async def last_just_before_another_claims(car):
             kept = await last(car)
             if kept is None:
-                await link.record(car, Record("somebody-1", 1, "somebody", 1.0), after=0)
+                await link.record(car, CommandRecord("somebody-1", 1, "somebody", 1.0), after=0)
             return kept
 
         link.last = last_just_before_another_claims
@@ -282,8 +282,8 @@ async def test_an_outcome_that_nobody_asked_for_is_counted_and_ignored(cloud, se
     async with planning(settings, cloud.clock) as remote:
         await remote._listen()
         subject = remote._link.names.answers(remote._run)
-        outcome = Outcome(refusal=Refusal(ErrorCode.EXPIRED, "made up"))
-        for body in (write(Record("nobody-1", 1, "x", 1.0, outcome)), b"{", b"x" * 100_000):
+        outcome = CallOutcome(refusal=CallRefusal(ErrorCode.EXPIRED, "made up"))
+        for body in (write(CommandRecord("nobody-1", 1, "x", 1.0, outcome)), b"{", b"x" * 100_000):
             await remote._link.connection.publish(subject, body)
         await eventually(lambda: remote.counts["unasked_outcomes"] == 1)
         assert remote.health()["waiting"] == 0
@@ -376,10 +376,10 @@ async def test_facts_reach_every_planner_once_also_one_that_was_away(cloud, sett
         async with asyncio.timeout(PATIENCE_S), contextlib.aclosing(remote.events()) as events:
             return await anext(events)
 
-    link = Link(settings, "bmw")
+    link = QueueConnection(settings, "bmw")
     await asyncio.wait_for(link.ready(), PATIENCE_S)
     async with planning(settings, cloud.clock, name="first") as one:
-        await Listener(backend_of(cloud.url, cloud.clock), link, "x")._publish(event)
+        await BackendListener(backend_of(cloud.url, cloud.clock), link, "x")._publish(event)
         assert [snapshot.vehicle_ref for snapshot in (await first(one)).snapshots] == refs
     async with planning(settings, cloud.clock, name="second") as two:
         assert [snapshot.vehicle_ref for snapshot in (await first(two)).snapshots] == refs
@@ -431,7 +431,7 @@ async def test_an_executor_that_loses_the_right_to_work_alone_ends(cloud, settin
     short = settings.model_copy(update={"ack_wait_s": 1.0})
     backend = backend_of(cloud.url, cloud.clock)
     backend.works_alone = True
-    link = Link(short, "bmw", executes=True)
+    link = QueueConnection(short, "bmw", executes=True)
     executor = Executor(backend, link, cloud.clock)
     task = asyncio.create_task(executor.run())
     await eventually(lambda: executor.listener.listening)
@@ -443,7 +443,7 @@ async def test_an_executor_that_loses_the_right_to_work_alone_ends(cloud, settin
 
 async def test_nothing_is_said_to_a_server_without_tls_where_tls_is_demanded(server, caplog):
     settings = queue_settings(server, url=server.url.replace("nats://", "tls://"), user="planner", password="hush-hush")
-    link = Link(settings, "bmw")
+    link = QueueConnection(settings, "bmw")
     link.start()
     await eventually(lambda: "offers no TLS" in caplog.text)
     assert not link.up
@@ -481,7 +481,7 @@ async def test_the_examples_users_may_do_their_part_over_tls_and_a_planner_canno
             assert (await submitted(remote, cloud, asked)).state is DirectiveState.ACCEPTED
             assert (await remote.snapshot(asked.vehicle_ref)).vehicle_ref == asked.vehicle_ref
         await eventually(lambda: executor.listener.listening)
-        await Listener(None, executor._link, "x")._publish(SnapshotsSeen((Snapshot(asked.vehicle_ref),)))
+        await BackendListener(None, executor._link, "x")._publish(SnapshotsSeen((Snapshot(asked.vehicle_ref),)))
         async with asyncio.timeout(PATIENCE_S), contextlib.aclosing(remote.events()) as events:
             assert (await anext(events)).snapshots[0].vehicle_ref == asked.vehicle_ref
         assert "violation" not in caplog.text.lower()
@@ -494,7 +494,7 @@ async def test_the_examples_users_may_do_their_part_over_tls_and_a_planner_canno
 
 async def test_wrong_credentials_are_said_loudly_and_never_shown(guarded, caplog):
     settings = guarded[0].model_copy(update={"password": "not-the-password"})
-    link = Link(settings, "bmw")
+    link = QueueConnection(settings, "bmw")
     link.start()
     await eventually(lambda: "authorization" in caplog.text.lower())
     assert not link.up

@@ -15,7 +15,7 @@ from ven_adapters.oems.bmw_cardata import CarData, judge, sighted
 from ven_adapters.oems.ford_query import FordQuery
 from ven_adapters.transport.quota import DayQuota
 from ven_adapters.transport.sources import WithSource, newest
-from ven_adapters.transport.vendor import Refusal
+from ven_adapters.transport.vendor import VendorRefusal
 
 SEEN = datetime(2026, 7, 2, 3, 50, tzinfo=UTC)
 
@@ -141,7 +141,7 @@ def test_a_reading_older_than_a_day_is_marked_old_and_one_that_cannot_be_is_a_se
 
 def test_the_quota_of_cardata_is_no_loss_of_consent():
     codes = [
-        judge(Refusal(found["status"], found["body"], None, writes=False)).code
+        judge(VendorRefusal(found["status"], found["body"], None, writes=False)).code
         for found in (recording("bmw", "quota_403"), recording("bmw", "forbidden_403"))
     ]
     assert codes == [ErrorCode.QUOTA_EXHAUSTED, ErrorCode.NOT_PERMITTED]

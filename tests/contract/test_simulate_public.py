@@ -10,7 +10,7 @@ import pytest
 from ocpp_rig import CAR, EVENING, PASSWORD, PATIENCE_S, SPEED, central, place
 
 from ven_adapters.oems import enode, smartcar, tesla
-from ven_adapters.simulator.command import Options, known, models_of, simulated
+from ven_adapters.simulator.command import SimulatorOptions, known, models_of, simulated
 from ven_adapters.simulator.public import serve as clouds
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.station import serve as stations
@@ -35,7 +35,7 @@ async def simulating(name, clock, tmp_path, monkeypatch, **options):
         await serve(*given, say=lambda _: ready.set())
 
     monkeypatch.setattr(clouds, "serve", told)
-    given = Options(tmp_path / "state", options.get("webhook_port"), "")
+    given = SimulatorOptions(tmp_path / "state", options.get("webhook_port"), "")
     task = asyncio.ensure_future(simulated(name, settings_for(name), clock, given))
     try:
         async with asyncio.timeout(PATIENCE_S):

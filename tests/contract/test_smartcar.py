@@ -13,7 +13,7 @@ from recorded import EVENING, recording
 
 from ven_adapters.contract import BackendError, DirectiveKind, DirectiveState, ErrorCode, Rung, SnapshotsSeen
 from ven_adapters.oems.smartcar_shapes import judge, outcome, sighted, signals_of
-from ven_adapters.transport.vendor import Refusal
+from ven_adapters.transport.vendor import VendorRefusal
 
 STOP = "/commands/charge/stop"
 
@@ -95,7 +95,7 @@ async def test_a_car_that_already_is_as_asked_is_a_success(rig, name):
 )
 def test_a_refusal_is_told_in_the_contracts_words(name, code):
     found = recording("smartcar", name)
-    assert judge(Refusal(found["status"], found["body"], None, writes=True)).code is code
+    assert judge(VendorRefusal(found["status"], found["body"], None, writes=True)).code is code
 
 
 def test_an_outcome_that_is_neither_success_nor_failure_is_unknown():

@@ -9,7 +9,7 @@ from stored import event, instant, program, put, removal, report, subscription
 
 from vtn.storage.ports import (
     BrokenCallback,
-    Client,
+    ClientRecord,
     Create,
     Delivery,
     DeliveryState,
@@ -19,7 +19,7 @@ from vtn.storage.ports import (
 )
 from vtn.wire.enumerations import Operation
 
-CLIENT = Client("ven-1", Role.VEN, ("read_all", "write_reports"), "argon2:x", instant(0), 1784131200.25)
+CLIENT = ClientRecord("ven-1", Role.VEN, ("read_all", "write_reports"), "argon2:x", instant(0), 1784131200.25)
 
 
 def owed(subscription_id: str, seq: int, **fields) -> Delivery:
@@ -41,7 +41,7 @@ async def numbers(store) -> list[int]:
 
 async def test_a_client_comes_back_as_it_was_put(store):
     assert await store.clients() == (0, [])
-    second = Client("bl", Role.BL, (), "argon2:y", instant(1), 0.0, revoked=True)
+    second = ClientRecord("bl", Role.BL, (), "argon2:y", instant(1), 0.0, revoked=True)
     await store.put_client(CLIENT)
     await store.put_client(second)
     assert await store.clients() == (2, [second, CLIENT])

@@ -20,7 +20,7 @@ from ven_adapters.contract import (
 from ven_adapters.oems import tesla
 from ven_adapters.oems.tesla_shapes import achieve, capability_of, judge, sighted
 from ven_adapters.transport.grants import Folder, fetch
-from ven_adapters.transport.vendor import Refusal
+from ven_adapters.transport.vendor import VendorRefusal
 
 CAP, CURTAIL = DirectiveKind.CAP, DirectiveKind.CURTAIL
 
@@ -209,5 +209,5 @@ def test_a_european_car_at_rest_is_taken_to_have_three_phases():
 
 @pytest.mark.parametrize("status", [499, 503])
 def test_a_command_that_cannot_have_happened_may_be_sent_again(status):
-    error = judge(Refusal(status, {}, None, writes=True))
+    error = judge(VendorRefusal(status, {}, None, writes=True))
     assert (error.retryable, error.may_have_happened) == (True, False)

@@ -17,6 +17,7 @@ from ven_adapters.ven.directives import history
 from ven_adapters.ven.directives.directive_rows import held_of, row_of, values_of
 from ven_adapters.ven.store.database import (
     SLICE,
+    AdapterStore,
     BurdenRow,
     ChoiceRow,
     DirectiveRow,
@@ -24,9 +25,8 @@ from ven_adapters.ven.store.database import (
     ExportRow,
     FirstProgramRow,
     LimitRow,
-    ReportRow,
-    Store,
-    Values,
+    RowValues,
+    SentReportRow,
     WearRow,
     ZoneRow,
     parse_at,
@@ -50,7 +50,7 @@ async def opened(url):
     stores = []
 
     async def another():
-        store = Store(url)
+        store = AdapterStore(url)
         await store.open()
         stores.append(store)
         return store
@@ -72,7 +72,7 @@ async def test_what_was_flushed_is_there_after_a_restart(opened):
         choice("car-1", "OPT_OUT", until=print_at(T0)),
         row_of(held("d-1")),
         read_event("e-1@1"),
-        ReportRow(key="e-1/1", event_id="e-1", report_id="r-1", at=print_at(T0)),
+        SentReportRow(key="e-1/1", event_id="e-1", report_id="r-1", at=print_at(T0)),
         EnergyRow(zone="bay", bucket=495_000, document='{"imported_wh":[1.5],"exported_wh":[0.0]}'),
         ExportRow(vehicle_ref="car-1", year=2026, year_wh=10.5, event_id="e-1", event_wh=2.5, counter_wh=99.0),
     ]
@@ -90,7 +90,7 @@ async def test_what_was_flushed_is_there_after_a_restart(opened):
 async def test_plain_values_are_stored_as_their_row_would_be_and_the_newest_wins(opened):
     store = await opened()
     older = {**values_of(held("d-1")), "state": "REQUESTED"}
-    store.note([Values(DirectiveRow, older), Values(DirectiveRow, values_of(held("d-1")))])
+    store.note([RowValues(DirectiveRow, older), RowValues(DirectiveRow, values_of(held("d-1")))])
     assert await store.flush() == 1
     assert [held_of(row) for row in (await (await opened()).load()).directives] == [held("d-1")]
 
@@ -203,8 +203,8 @@ async def test_what_is_old_is_let_go_and_what_still_counts_is_kept(opened):
             read_event("over@1"),
             read_event("lasts@1"),
             read_event("new@1", T0 + 9 * HOUR),
-            ReportRow(key="over/1", event_id="over", report_id="r", at=print_at(T0)),
-            ReportRow(key="lasts/1", event_id="lasts", report_id="r", at=print_at(T0)),
+            SentReportRow(key="over/1", event_id="over", report_id="r", at=print_at(T0)),
+            SentReportRow(key="lasts/1", event_id="lasts", report_id="r", at=print_at(T0)),
             *(EnergyRow(zone="bay", bucket=hour + k, document="{}") for k in (0, 9)),
             step("old", T0),
             step("live", T0 + 9 * HOUR),
@@ -291,7 +291,7 @@ async def test_first_programs_and_understood_limits_are_there_after_a_restart_an
 
 POISON = {
     "the character 0, which PostgreSQL does not keep": FirstProgramRow(payload_type="x\0y", program_id="p", at="t"),
-    "half a surrogate pair": ReportRow(key="k\ud800", event_id="e", report_id="r", at="t"),
+    "half a surrogate pair": SentReportRow(key="k\ud800", event_id="e", report_id="r", at="t"),
     "no number, which SQLite does not keep": LimitRow(zone="z", program_id="p", dimension="d", kw=math.nan, at="t"),
     "a number that is too large": EnergyRow(zone="z", bucket=2**70, document="{}"),
 }

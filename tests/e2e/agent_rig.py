@@ -19,7 +19,7 @@ from ven_adapters.simulator.fleets import plan_fleet
 from ven_adapters.simulator.serve import running
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from ven_adapters.ven.agent import Agent
-from ven_adapters.ven.run import doors
+from ven_adapters.ven.run import ports_of
 from vtn.client import Client
 from vtn.clock import SimulatedClock, print_clock
 from vtn.wire.enumerations import ObjectType
@@ -96,10 +96,12 @@ class Rig:
 
     async def start(self) -> Agent:
         """Start an adapter and wait until it is registered and knows its events."""
-        agent = Agent(self.settings, self.clock, doors(self.settings))
+        agent = Agent(self.settings, self.clock, ports_of(self.settings))
         task = asyncio.create_task(agent.run())
         self.agents.append((agent, task))
-        await eventually(lambda: task.done() or (agent.registered and agent.mirror.polled and agent.account.cycles))
+        await eventually(
+            lambda: task.done() or (agent.registered and agent.vtn_objects.polled and agent.account.cycles)
+        )
         if task.done():
             task.result()
         return agent

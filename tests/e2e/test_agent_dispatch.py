@@ -20,7 +20,7 @@ async def rig(launch, tmp_path):
 
 
 def held(agent):
-    return {ref: car.held for ref, car in agent.garage.roster if car.held is not None}
+    return {ref: car.held for ref, car in agent.fleet_state.registry if car.held is not None}
 
 
 def in_force(agent):
@@ -28,7 +28,7 @@ def in_force(agent):
 
 
 def measured_kw(agent):
-    return sum(agent.garage.meter.sample(zone, float("inf")).power_kw for zone in agent.garage.zones)
+    return sum(agent.fleet_state.meter.sample(zone, float("inf")).power_kw for zone in agent.fleet_state.zones)
 
 
 async def test_a_ven_and_a_resource_per_zone_are_registered_and_name_no_car(rig):
@@ -39,7 +39,7 @@ async def test_a_ven_and_a_resource_per_zone_are_registered_and_name_no_car(rig)
     for one in resources:
         told = {item["type"]: item["values"][0] for item in one["attributes"]}
         assert told["MAX_POWER_CONSUMPTION"] == pytest.approx(
-            agent.garage.capacity(one["resourceName"]).max_consumption_kw, abs=0.1
+            agent.fleet_state.capacity(one["resourceName"]).max_consumption_kw, abs=0.1
         )
         assert told.keys() == {"MAX_POWER_CONSUMPTION", "MAX_POWER_EXPORT"}
     assert "bmw-0" not in json.dumps([ven, *resources])
@@ -51,9 +51,9 @@ async def test_changed_enrolments_change_what_is_registered_and_who_is_steered(r
     await rig.event("SIMPLE", 3)
     await eventually(lambda: len(in_force(agent)) >= 5)
     gone = next(iter(in_force(agent)))
-    before_kw = agent.garage.capacity(agent.garage.fleet.enrolment(gone).zone).max_consumption_kw
+    before_kw = agent.fleet_state.capacity(agent.fleet_state.fleet.enrolment(gone).zone).max_consumption_kw
     file = rig.settings.enrolments[0]
-    zone = agent.garage.fleet.enrolment(gone).zone
+    zone = agent.fleet_state.fleet.enrolment(gone).zone
     file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if gone not in line))
     await eventually(lambda: gone not in held(agent))
 
@@ -68,12 +68,12 @@ async def test_changed_enrolments_change_what_is_registered_and_who_is_steered(r
 async def test_enrolments_that_turn_bad_while_running_change_nothing(rig, monkeypatch):
     monkeypatch.setattr("ven_adapters.ven.agent.WATCH_EVERY_S", 0.1)
     agent = await rig.start()
-    cars = len(agent.garage.enrolled())
+    cars = len(agent.fleet_state.enrolled())
     rig.settings.enrolments[0].write_text("nonsense")
     await eventually(lambda: agent._stamps() == agent._files and agent._files)
     cycles = agent.account.cycles
     await eventually(lambda: agent.account.cycles > cycles + 2)
-    assert len(agent.garage.enrolled()) == cars
+    assert len(agent.fleet_state.enrolled()) == cars
 
 
 async def test_an_emergency_stops_what_can_wait_and_telemetry_confirms_it(rig):
@@ -98,8 +98,8 @@ async def test_a_cancelled_event_is_followed_by_a_soft_restart(rig):
     event = await rig.event("SIMPLE", 3)
     await eventually(lambda: len(in_force(agent)) >= 10)
     await rig.cancel(event)
-    await eventually(lambda: event["id"] not in agent.mirror.events)
-    await eventually(lambda: agent.steering._released.keys() == {"bay", "la"})
+    await eventually(lambda: event["id"] not in agent.vtn_objects.events)
+    await eventually(lambda: agent.zone_controller._released.keys() == {"bay", "la"})
     waiting = held_back(agent)
     await eventually(lambda: waiting - held_back(agent))
     assert waiting & held_back(agent)
@@ -111,7 +111,7 @@ async def test_an_opt_out_is_released_at_once_and_the_car_is_not_touched_again(r
     await eventually(lambda: len(in_force(agent)) >= 5)
     ref = next(iter(in_force(agent)))
     rig.cloud.outbox.append(DriverChose(ref, DriverChoice.OPT_OUT, rig.clock.now(), None))
-    await eventually(lambda: ref not in held(agent) and ref in {r for r, _ in agent.garage.roster})
+    await eventually(lambda: ref not in held(agent) and ref in {r for r, _ in agent.fleet_state.registry})
     cycles = agent.account.cycles
     await eventually(lambda: agent.account.cycles > cycles + 3)
     assert ref not in held(agent)
@@ -165,7 +165,7 @@ async def test_a_stopped_adapter_leaves_directives_to_their_ends_and_writes_its_
     agent = await rig.start()
     event = await rig.event("SIMPLE", 3)
     await eventually(lambda: len(in_force(agent)) >= 5)
-    cancelled_before = agent.garage.roster.by_state.get("CANCELLED", 0)  # by what the car itself did meanwhile
+    cancelled_before = agent.fleet_state.registry.by_state.get("CANCELLED", 0)  # by what the car itself did meanwhile
     await rig.stop()
     summary = json.loads((rig.settings.folder / "summary.json").read_bytes())
     assert summary["directives_confirmed"] >= 5

@@ -104,7 +104,7 @@ async def app(rig):
 
 
 def held(agent):
-    return {ref: car.held for ref, car in agent.garage.roster if car.held is not None}
+    return {ref: car.held for ref, car in agent.fleet_state.registry if car.held is not None}
 
 
 def in_force(agent):
@@ -118,7 +118,7 @@ def hungriest_in_force(agent):
 
 
 def wanted_kwh(agent, ref):
-    view = agent.garage.fleet.view([agent.garage.fleet.row(ref)])
+    view = agent.fleet_state.fleet.view([agent.fleet_state.fleet.row(ref)])
     return float((view.target_pct - view.soc_pct)[0] * view.usable_kwh[0]) / 100
 
 
@@ -129,7 +129,7 @@ async def cycles(agent, more=3):
 
 async def test_an_opt_out_by_the_app_releases_the_car_at_once_and_an_opt_in_takes_it_back(rig, app):
     agent = await rig.start()
-    assert len(agent.garage.enrolled()) == len(rig.lines) - 1
+    assert len(agent.fleet_state.enrolled()) == len(rig.lines) - 1
     await rig.event("SIMPLE", 3)
     await eventually(lambda: len(in_force(agent)) >= 5)
     ref = hungriest_in_force(agent)
@@ -167,8 +167,8 @@ async def test_a_boost_gives_the_car_back_and_is_known_again_after_a_restart(rig
     await rig.stop()
     (rig.settings.folder / "adapter.sqlite").unlink()
     again = await rig.start()
-    row = again.garage.fleet.row(ref)
-    assert again.garage.fleet.view().boost_until_s[row] == pytest.approx(until.timestamp())
+    row = again.fleet_state.fleet.row(ref)
+    assert again.fleet_state.fleet.view().boost_until_s[row] == pytest.approx(until.timestamp())
 
 
 async def test_a_car_that_is_enrolled_while_we_run_is_steered_and_one_that_leaves_is_given_back(rig, app, monkeypatch):
@@ -179,10 +179,10 @@ async def test_a_car_that_is_enrolled_while_we_run_is_steered_and_one_that_leave
     newcomer, gone = rig.lines[-1], in_force(agent)[0]
     body, _ = enrolment(newcomer, 777, rig.clock.now().isoformat())
     assert (await app.post("/v1/cars", body))[0] == 201
-    await eventually(lambda: newcomer["vehicle_ref"] in agent.garage.capabilities)
+    await eventually(lambda: newcomer["vehicle_ref"] in agent.fleet_state.capabilities)
     await app.act("withdrawal", None, gone)
-    await eventually(lambda: gone not in held(agent) and gone not in agent.garage.enrolled())
-    assert newcomer["vehicle_ref"] in agent.garage.enrolled()
+    await eventually(lambda: gone not in held(agent) and gone not in agent.fleet_state.enrolled())
+    assert newcomer["vehicle_ref"] in agent.fleet_state.enrolled()
 
 
 async def test_no_byte_that_the_vtn_is_sent_says_whose_car_it_is_or_where_it_lives(rig, app):
@@ -211,7 +211,7 @@ async def test_no_byte_that_the_vtn_is_sent_says_whose_car_it_is_or_where_it_liv
         assert path in sent
     assert b"MAX_POWER_CONSUMPTION" in sent
     refs = [line["vehicle_ref"] for line in rig.lines]
-    sites = [agent.garage.fleet.enrolment(ref).site_id for ref in agent.garage.enrolled()]
+    sites = [agent.fleet_state.fleet.enrolment(ref).site_id for ref in agent.fleet_state.enrolled()]
     assert len(rig.personal) == 6 * (len(rig.lines) - 1)
     assert [secret for secret in (*rig.personal, *refs, *sites) if secret.encode() in sent] == []
 

@@ -40,7 +40,7 @@ url = "http://127.0.0.1:1"
 async def lived(rig):
     """One car held by an emergency, one whose driver left, one that is away; and the instant at which that was so."""
     agent = await rig.start()
-    roster, fleet, backend = agent.garage.roster, agent.garage.fleet, rig.cloud
+    registry, fleet, backend = agent.fleet_state.registry, agent.fleet_state.fleet, rig.cloud
     known = await eventually(lambda: [ref for ref in fleet._refs if _plugged(agent, ref) is Known.YES])
     leaver = next(ref for ref in known if fleet.enrolment(ref).charging_consent)
     backend.outbox.append(
@@ -50,7 +50,7 @@ async def lived(rig):
     event = await rig.event("SIMPLE", 3)
 
     def held():
-        return [ref for ref, car in roster if car.held is not None and car.held.state is DirectiveState.IN_FORCE]
+        return [ref for ref, car in registry if car.held is not None and car.held.state is DirectiveState.IN_FORCE]
 
     await eventually(lambda: len(held()) >= 3)
     away = next(ref for ref in fleet._refs if _plugged(agent, ref) is Known.NO)
@@ -60,7 +60,7 @@ async def lived(rig):
 
 
 def _plugged(agent, ref):
-    snapshot = agent.garage.snapshots.get(ref)
+    snapshot = agent.fleet_state.snapshots.get(ref)
     return None if snapshot is None or snapshot.plugged is None else snapshot.plugged.value
 
 

@@ -18,7 +18,11 @@ async def rig(launch, tmp_path):
 
 
 def in_force(agent):
-    return {ref: car.held for ref, car in agent.garage.roster if car.held is not None and car.held.state is S.IN_FORCE}
+    return {
+        ref: car.held
+        for ref, car in agent.fleet_state.registry
+        if car.held is not None and car.held.state is S.IN_FORCE
+    }
 
 
 async def stopped_by(rig, agent):
@@ -39,20 +43,20 @@ async def test_without_the_vtn_what_is_held_is_carried_out_and_it_is_read_again_
     rig.vtn.settings["server.port"] = port
     rig.vtn.start()
     event = await rig.event("X_NEW", 1)
-    await eventually(lambda: event["id"] in agent.mirror.events)
+    await eventually(lambda: event["id"] in agent.vtn_objects.events)
 
 
 async def test_a_restarted_adapter_takes_up_what_it_held_and_sends_nothing_twice(rig):
     agent = await rig.start()
     event = await stopped_by(rig, agent)
-    await eventually(lambda: not agent.dispatcher.calling and not agent.garage.restless)
+    await eventually(lambda: not agent.dispatcher.calling and not agent.fleet_state.restless)
     held = {ref: one.directive.directive_id for ref, one in in_force(agent).items()}
     await rig.stop()
     again = await rig.start()
     await eventually(lambda: len(in_force(again)) >= len(held) // 2)
     same = [ref for ref, one in in_force(again).items() if held.get(ref) == one.directive.directive_id]
     assert len(same) >= len(held) // 2
-    assert again.mirror.events[event["id"]].read_at == agent.mirror.events[event["id"]].read_at
+    assert again.vtn_objects.events[event["id"]].read_at == agent.vtn_objects.events[event["id"]].read_at
 
 
 async def test_reports_sent_before_a_restart_are_not_sent_again(rig):
@@ -84,8 +88,8 @@ async def test_an_mqtt_notification_wakes_an_adapter_that_hardly_polls(launch, t
         agent = await rig.start()
         event = await listening(rig, agent)
         await rig.cancel(event)
-        await eventually(lambda: event["id"] not in agent.mirror.events)
-        heard = {(one.object_id, one.operation) for one in agent.vtn_bell.heard}
+        await eventually(lambda: event["id"] not in agent.vtn_objects.events)
+        heard = {(one.object_id, one.operation) for one in agent.vtn_signal.heard}
         assert {(event["id"], "CREATE"), (event["id"], "DELETE")} <= heard
 
 
@@ -94,7 +98,7 @@ async def test_a_webhook_wakes_an_adapter_that_hardly_polls(launch, tmp_path):
         rig.change(wake={"mode": "webhook", "poll_s": PATIENT_POLL_S, "first_retry_s": 0.1, "longest_retry_s": 0.3})
         agent = await rig.start()
         event = await listening(rig, agent)
-        assert (event["id"], "CREATE") in {(one.object_id, one.operation) for one in agent.vtn_bell.heard}
+        assert (event["id"], "CREATE") in {(one.object_id, one.operation) for one in agent.vtn_signal.heard}
         await rig.stop()
         assert await rig.utility.search(ObjectType.SUBSCRIPTION) == []
 
@@ -105,7 +109,7 @@ async def listening(rig, agent):
     for _ in range(20):
         event = await rig.event("X_HINT", 1, program_id=program_id)
         if await told_of(agent, event["id"]):
-            await eventually(lambda event_id=event["id"]: event_id in agent.mirror.events)
+            await eventually(lambda event_id=event["id"]: event_id in agent.vtn_objects.events)
             return event
     raise AssertionError("no notification came")
 
@@ -113,7 +117,7 @@ async def listening(rig, agent):
 async def told_of(agent, event_id):
     """Whether a notification of the event comes within a second."""
     try:
-        return await eventually(lambda: any(one.object_id == event_id for one in agent.vtn_bell.heard), 1.0)
+        return await eventually(lambda: any(one.object_id == event_id for one in agent.vtn_signal.heard), 1.0)
     except TimeoutError:
         return False
 
@@ -134,11 +138,11 @@ async def test_only_batteries_with_every_paper_feed_the_grid_and_their_energy_is
         await eventually(
             lambda: [ref for ref, one in in_force(agent).items() if one.directive.kind is DirectiveKind.SETPOINT]
         )
-        fleet = agent.garage.fleet
+        fleet = agent.fleet_state.fleet
         for ref, one in in_force(agent).items():
             if one.directive.kind is DirectiveKind.SETPOINT:
                 papers = fleet.enrolment(ref)
                 assert papers.discharge_consent
                 assert papers.permission.export_limit_w >= -one.directive.power_w
                 assert one.directive.max_energy_wh <= papers.discharge_budget.max_event_wh
-        await eventually(lambda: any(row.event_wh > 0 for row in agent.garage.exports.values()))
+        await eventually(lambda: any(row.event_wh > 0 for row in agent.fleet_state.exports.values()))

@@ -34,12 +34,16 @@ async def tariff(rig, program_id, price):
 
 
 def asks_of(agent, zone):
-    return agent.steering._before[zone]
+    return agent.zone_controller._before[zone]
 
 
 def prices(agent):
     """What each part of a zone is told that energy costs."""
-    steps = {zone: agent.steering._before[zone].price for zone in agent.garage.zones if zone in agent.steering._before}
+    steps = {
+        zone: agent.zone_controller._before[zone].price
+        for zone in agent.fleet_state.zones
+        if zone in agent.zone_controller._before
+    }
     return {zone: None if one is None else one.values.tolist()[0] for zone, one in steps.items()}
 
 
@@ -49,7 +53,7 @@ async def cycled(agent, times=3):
 
 
 def held_zones(agent):
-    live = (car.held for _, car in agent.garage.roster if car.held is not None)
+    live = (car.held for _, car in agent.fleet_state.registry if car.held is not None)
     return {one.zone for one in live if one.state is DirectiveState.IN_FORCE and one.directive.origin is not None}
 
 
@@ -110,7 +114,7 @@ async def test_cars_of_one_zone_follow_the_programs_that_each_is_enrolled_in(rig
 
 async def test_a_limit_and_prices_in_the_spellings_that_are_met_are_followed(rig):
     agent = await rig.start()
-    await eventually(lambda: "bay" in agent.steering._before)
+    await eventually(lambda: "bay" in agent.zone_controller._before)
     await rig.event(LIMIT, "10", payloadDescriptors=described(LIMIT, "kW"))
     await rig.event("PRICE", "120", payloadDescriptors=described("PRICE", "EUR/MWh"))
     await eventually(lambda: set(prices(agent).values()) == {0.12})
@@ -131,7 +135,7 @@ async def test_a_limit_that_is_not_understood_is_told_to_its_sender_once_and_is_
     (payload,) = resource["intervals"][0]["payloads"]
     assert payload["type"] == NOT_UNDERSTOOD
     assert payload["values"] == [f"interval 0, {LIMIT}: units: 'kWh' measures an energy, not a power"]
-    await eventually(lambda: "bay" in agent.steering._before and asks_of(agent, "bay").unknown)
+    await eventually(lambda: "bay" in agent.zone_controller._before and asks_of(agent, "bay").unknown)
     await rig.stop()
     lines = [json.loads(line) for line in (rig.settings.folder / "progress.jsonl").read_text().splitlines()]
     (alarm,) = lines[-1]["alarms"]
@@ -143,7 +147,7 @@ async def test_a_limit_that_is_not_understood_is_told_to_its_sender_once_and_is_
     await eventually(lambda: again.faults.alarms)
     await cycled(again)
     assert len(await reports()) == 1
-    car = next(ref for ref in again.garage.enrolled() if again.garage.fleet.enrolment(ref).zone == "bay")
+    car = next(ref for ref in again.fleet_state.enrolled() if again.fleet_state.fleet.enrolment(ref).zone == "bay")
     now = rig.clock.now().isoformat()
     await eventually(lambda: not again.reporter._faulty)
     await rig.stop()
@@ -153,7 +157,7 @@ async def test_a_limit_that_is_not_understood_is_told_to_its_sender_once_and_is_
 
     await rig.utility.replace(ObjectType.EVENT, event["id"], event | {"payloadDescriptors": described(LIMIT, "W")})
     last = await rig.start()
-    await eventually(lambda: "bay" in last.steering._before and asks_of(last, "bay").import_cap_kw is not None)
+    await eventually(lambda: "bay" in last.zone_controller._before and asks_of(last, "bay").import_cap_kw is not None)
     assert asks_of(last, "bay").import_cap_kw.value == pytest.approx(0.01)
     assert last.faults.alarms == []
 
@@ -177,7 +181,7 @@ async def test_a_program_that_is_written_over_3_0_1_is_named_alike(rig):
         "intervals": [{"id": 0, "payloads": [{"type": LIMIT, "values": [10]}]}],
     }
     await asyncio.to_thread(_post, f"{old}/events", token, wanted)
-    await eventually(lambda: "bay" in agent.steering._before and asks_of(agent, "bay").import_cap_kw is not None)
+    await eventually(lambda: "bay" in agent.zone_controller._before and asks_of(agent, "bay").import_cap_kw is not None)
     assert asks_of(agent, "bay").import_cap_kw.value == 10
 
 

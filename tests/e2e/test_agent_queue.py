@@ -42,7 +42,7 @@ def queued(settings):
 
 
 def held(agent):
-    return {ref: car.held for ref, car in agent.garage.roster if car.held is not None}
+    return {ref: car.held for ref, car in agent.fleet_state.registry if car.held is not None}
 
 
 async def test_two_shards_are_one_ven_each_steers_and_reports_its_own_zone_through_one_executor(rig, server):
@@ -59,7 +59,7 @@ async def test_two_shards_are_one_ven_each_steers_and_reports_its_own_zone_throu
         event = await rig.event("SIMPLE", 3)
         for zone, agent in agents.items():
             await eventually(lambda agent=agent: sum(one.state is S.IN_FORCE for one in held(agent).values()) >= 3)
-            assert {agent.garage.fleet.enrolment(ref).zone for ref in held(agent)} == {zone}
+            assert {agent.fleet_state.fleet.enrolment(ref).zone for ref in held(agent)} == {zone}
             assert agent.account.queue()["answered"] > 0
         accepted = [one for agent in agents.values() for one in held(agent).values() if one.state is not S.REQUESTED]
         assert carried_out.counts["submits"] >= len(accepted)
@@ -88,7 +88,7 @@ async def test_while_the_queue_is_away_nothing_is_sent_or_given_up_and_then_the_
     async with executor(rig, settings) as carried_out:
         rig.change(queue=queued(settings))
         agent = await rig.start()
-        await eventually(lambda: len(agent.garage.snapshots) and agent.garage.capabilities)
+        await eventually(lambda: len(agent.fleet_state.snapshots) and agent.fleet_state.capabilities)
         server.kill()
         await eventually(lambda: not agent.account.queue()["up"])
         await rig.event("SIMPLE", 3)
@@ -176,5 +176,5 @@ async def test_a_planner_killed_with_commands_in_line_finds_them_carried_out_and
 
 
 def known(agent, directive_id, ref):
-    one = agent.garage.roster.car(ref).held
+    one = agent.fleet_state.registry.car(ref).held
     return one is None or one.directive.directive_id != directive_id or not one.in_doubt

@@ -16,28 +16,28 @@ import orjson
 from ven_adapters.config import read_settings
 from ven_adapters.contract import DirectiveState
 from ven_adapters.ven.agent import Agent
-from ven_adapters.ven.run import doors
+from ven_adapters.ven.run import ports_of
 
 
 class Recorder:
-    """Writes every new claim of a roster, and passes it on unchanged."""
+    """Writes every new claim of a registry, and passes it on unchanged."""
 
-    def __init__(self, roster, clock, path: Path) -> None:
-        self._note, self._mirror, self._clock = roster._note, roster._mirror, clock
+    def __init__(self, registry, clock, path: Path) -> None:
+        self._note, self._mirror_car, self._clock = registry._note, registry._mirror_car, clock
         self._confirmed: dict[str, object] = {}
         self._out = path.open("ab")
-        roster._note, roster._mirror = self.note, self.mirror
+        registry._note, registry._mirror_car = self.note, self.vtn_objects
 
     def note(self, held) -> None:
         self._write(held)
         self._note(held)
 
-    def mirror(self, ref, car) -> None:
+    def vtn_objects(self, ref, car) -> None:
         held = car.held
         in_force = held is not None and held.state is DirectiveState.IN_FORCE
         if in_force and self._confirmed.get(held.directive.directive_id) != held.confirmed_at:
             self._write(held)
-        self._mirror(ref, car)
+        self._mirror_car(ref, car)
 
     def _write(self, held) -> None:
         directive = held.directive
@@ -68,9 +68,9 @@ async def main(config: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     settings = read_settings(config, os.environ)
     clock = settings.shared_clock()
-    agent = Agent(settings, clock, doors(settings))
+    agent = Agent(settings, clock, ports_of(settings))
     settings.folder.mkdir(parents=True, exist_ok=True)
-    recorder = Recorder(agent.garage.roster, clock, settings.folder / "claims.jsonl")
+    recorder = Recorder(agent.fleet_state.registry, clock, settings.folder / "claims.jsonl")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop)

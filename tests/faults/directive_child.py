@@ -14,7 +14,7 @@ from pathlib import Path
 from ven_adapters.config import read_settings
 from ven_adapters.contract import DirectiveState
 from ven_adapters.ven.agent import Agent
-from ven_adapters.ven.run import doors
+from ven_adapters.ven.run import ports_of
 from ven_adapters.ven.store.database import DirectiveRow
 
 AFTER = 2
@@ -30,7 +30,7 @@ def directives_in(store):
 
 def before_commit(agent):
     """Directives are about to be written down."""
-    store = agent._doors.store
+    store = agent._ports.store
     flush = store.flush
 
     async def dies():
@@ -43,7 +43,7 @@ def before_commit(agent):
 
 def after_commit(agent):
     """Directives are written down, and none has left."""
-    store = agent._doors.store
+    store = agent._ports.store
     flush = store.flush
 
     async def dies():
@@ -58,21 +58,21 @@ def after_commit(agent):
 
 def after_accept(agent):
     """A backend's answers are known, and not written down."""
-    roster = agent.garage.roster
-    outcome = roster.outcome
+    registry = agent.fleet_state.registry
+    outcome = registry.outcome
 
     def dies(*arguments):
         held = outcome(*arguments)
-        if roster.by_state[DirectiveState.ACCEPTED] >= AFTER:
+        if registry.by_state[DirectiveState.ACCEPTED] >= AFTER:
             die()
         return held
 
-    roster.outcome = dies
+    registry.outcome = dies
 
 
 def before_cancel(agent):
     """That a car is given back is written down, and it was not told."""
-    agent._doors.backend.cancel = die
+    agent._ports.backend.cancel = die
 
 
 STAGES = {stage.__name__: stage for stage in (before_commit, after_commit, after_accept, before_cancel)}
@@ -81,7 +81,7 @@ STAGES = {stage.__name__: stage for stage in (before_commit, after_commit, after
 async def main(config, stage):
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     settings = read_settings(config, os.environ)
-    agent = Agent(settings, settings.shared_clock(), doors(settings))
+    agent = Agent(settings, settings.shared_clock(), ports_of(settings))
     if stage is not None:
         STAGES[stage](agent)
     loop = asyncio.get_running_loop()

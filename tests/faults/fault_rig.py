@@ -16,8 +16,8 @@ from ven_adapters.contract import Directive, DirectiveKind, Origin, Rung, Settin
 from ven_adapters.simulator.serve import running
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.transport.codec import Order, dumps
-from ven_adapters.ven.control.fleet_state import Garage
-from ven_adapters.ven.directives.dispatcher import Dispatcher, Line
+from ven_adapters.ven.control.fleet_state import FleetState
+from ven_adapters.ven.directives.dispatcher import CallContext, Dispatcher
 from ven_adapters.ven.directives.reconcile import Desire, Do, reconcile
 from ven_adapters.ven.fleet.fleet import Enrolment
 from vtn.clock import SimulatedClock
@@ -86,7 +86,7 @@ class Cloud:
     async def passes(self, minutes):
         """So much simulated time goes by."""
         until = self.clock.now() + timedelta(minutes=minutes)
-        while self.clock.now() < until:  # noqa: ASYNC110 - simulated time has no bell
+        while self.clock.now() < until:  # noqa: ASYNC110 - simulated time has no wake signal
             await asyncio.sleep(0.01)
         self.cloud.advance(self.clock.now())
 
@@ -112,25 +112,25 @@ class Life:
 
 
 class Engine:
-    """The engine's core for a few cars: roster, dispatcher and reconciler, asked for the same thing all along."""
+    """The engine's core for a few cars: registry, dispatcher and reconciler, asked for the same thing all along."""
 
     def __init__(self, cloud: Cloud, cars: list[int]) -> None:
         self.cloud, self.clock = cloud, cloud.clock
         self.refs = [cloud.ref(car) for car in cars]
         self.cars = dict(zip(self.refs, cars, strict=True))
         self.lives = {ref: Life([], [], 0) for ref in self.refs}
-        self.garage = Garage(self.clock.now().timestamp(), {}, 1)
-        self.garage.enrol([_enrolment(ref) for ref in self.refs], self.clock.now())
+        self.fleet_state = FleetState(self.clock.now().timestamp(), {}, 1)
+        self.fleet_state.enrol([_enrolment(ref) for ref in self.refs], self.clock.now())
         settings = {"url": cloud.url, "token": TOKEN, "webhook_secret": SECRET, "clock": self.clock, "seed": 1}
         self.backend = registry.factory(cloud.cloud.fleet.brand)(settings)
-        self._note, self.garage.roster._note = self.garage.roster._note, self.noted
+        self._note, self.fleet_state.registry._note = self.fleet_state.registry._note, self.noted
         self.dispatcher = Dispatcher(
-            Line(
+            CallContext(
                 backend=self.backend,
                 clock=self.clock,
-                roster=self.garage.roster,
-                capabilities=self.garage.capabilities,
-                snapshots=self.garage.snapshots,
+                registry=self.fleet_state.registry,
+                capabilities=self.fleet_state.capabilities,
+                snapshots=self.fleet_state.snapshots,
                 at_once=16,
                 seed=1,
                 sent=lambda _held, _at: None,
@@ -153,7 +153,7 @@ class Engine:
         listening = asyncio.create_task(self._listen())
         end = self.clock.now() + timedelta(minutes=minutes)
         try:
-            while self.clock.now() < end or any(car.held for _, car in self.garage.roster):
+            while self.clock.now() < end or any(car.held for _, car in self.fleet_state.registry):
                 self._cycle(desire_of, end)
                 await asyncio.sleep(0.03)
         finally:
@@ -164,24 +164,24 @@ class Engine:
         return self.lives
 
     def _cycle(self, desire_of, end):
-        now, roster = self.clock.now(), self.garage.roster
-        roster.age(now)
+        now, registry = self.clock.now(), self.fleet_state.registry
+        registry.age(now)
         for ref in self.refs:
             desire = desire_of(ref, now, end) if now < end else None
-            step = reconcile(desire, roster.present(ref, now), self.garage.snapshots.get(ref), now)
-            if step.do is not Do.NOTHING or step.car is not roster.car(ref):
+            step = reconcile(desire, registry.present(ref, now), self.fleet_state.snapshots.get(ref), now)
+            if step.do is not Do.NOTHING or step.car is not registry.car(ref):
                 self.dispatcher.start(ref, step)
 
     async def _learn(self):
         for ref in self.refs:
             for _ in range(20):
                 with contextlib.suppress(Exception):
-                    self.garage.learn({ref: await self.backend.capabilities(ref)})
+                    self.fleet_state.learn({ref: await self.backend.capabilities(ref)})
                     break
 
     async def _listen(self):
         async for event in self.backend.events():
-            self.garage.take(event, self.clock.now())
+            self.fleet_state.take(event, self.clock.now())
 
 
 def curtail(ref, now, end):

@@ -26,9 +26,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from ven_adapters.contract import FINAL_STATES, DirectiveKind
-from ven_adapters.demo.evening import Options, play
+from ven_adapters.demo.evening import EveningOptions, play
 from ven_adapters.simulator.faults import BY_NAME, FAULTS
-from ven_adapters.ven.directives.confirmation import TOLERANCE_W, Effect
+from ven_adapters.ven.directives.confirmation import TOLERANCE_W, ExpectedEffect
 
 ADAPTER = ("tests.faults.adapter_child",)
 CLOUD = ("--fault", "all", "--power")
@@ -117,11 +117,11 @@ def powers_w(claim: Claim, night: Night) -> list[float]:
     return [power for power in powers if not math.isnan(power)]
 
 
-def _effect(claim: Claim) -> Effect:
+def _effect(claim: Claim) -> ExpectedEffect:
     if claim["kind"] in (DirectiveKind.CHARGE, DirectiveKind.RELEASE):
-        return Effect(None)
+        return ExpectedEffect(None)
     watts = claim["setting_w"] if claim["setting_w"] is not None else claim["asked_w"] or 0
-    return Effect(float(watts), claim["kind"] != DirectiveKind.SETPOINT)
+    return ExpectedEffect(float(watts), claim["kind"] != DirectiveKind.SETPOINT)
 
 
 def last_claims(claims: Iterable[Claim]) -> list[Claim]:
@@ -166,7 +166,7 @@ def _to_utility(ends: Sequence[Claim]) -> str:
     return f"{seen} of {len(ends)} directives seen at the car, {len(ends) - seen} not counted"
 
 
-def judge(options: Options, summary: Mapping[str, Any]) -> dict[str, Any]:
+def judge(options: EveningOptions, summary: Mapping[str, Any]) -> dict[str, Any]:
     """The drill's result, from the simulators' truth and the adapters' claims."""
     nights = {oem: read_night(options.var / "truth", oem) for oem in options.oems}
     claims = {oem: read_claims(options.var / oem / "claims.jsonl") for oem in options.oems}
@@ -192,7 +192,7 @@ def judge(options: Options, summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def drill(cars: int, speed: float, seed: int, folder: Path, **more: Any) -> dict[str, Any]:
     """Play the night and judge it; the result is also in `night.json`, all that it rests on in `details.json`."""
-    options = Options(cars, speed, seed, folder / "night", **{"adapter": ADAPTER, "cloud": CLOUD, **more})
+    options = EveningOptions(cars, speed, seed, folder / "night", **{"adapter": ADAPTER, "cloud": CLOUD, **more})
     result = judge(options, asyncio.run(play(options)))
     for name, told in (("night", {key: result[key] for key in KEYS}), ("details", result)):
         (folder / f"{name}.json").write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))

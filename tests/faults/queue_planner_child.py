@@ -12,7 +12,7 @@ import orjson
 from ven_adapters.config import QueueSettings
 from ven_adapters.contract import Capability, Directive, Snapshot
 from ven_adapters.transport.codec import load
-from ven_adapters.ven.queue.connection import Link
+from ven_adapters.ven.queue.connection import QueueConnection
 from ven_adapters.ven.queue.remote_backend import RemoteBackend
 from vtn.clock import parse_clock
 
@@ -21,7 +21,7 @@ async def main(job: dict[str, object]) -> None:
     heard = datetime.now(UTC)
     directive = load(Directive, job["directive"], received_at=heard)
     capability = load(Capability, job["capability"], received_at=heard)
-    link = Link(QueueSettings.model_validate(job["queue"]), "bmw")
+    link = QueueConnection(QueueSettings.model_validate(job["queue"]), "bmw")
     remote = RemoteBackend(link, parse_clock(str(job["clock"])), "planner")
     await link.ready()
     call = asyncio.create_task(remote.submit(directive, capability, Snapshot(directive.vehicle_ref)))

@@ -11,8 +11,8 @@ from ven_adapters.contract import DirectiveState, ErrorCode
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.staged import still_fleet
 from ven_adapters.simulator.station.points import ChargingPoints
-from ven_adapters.simulator.station.station import Access, Station
-from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.station.station import Access, SimulatedStation
+from ven_adapters.simulator.truth import GroundTruth
 from vtn.clock import SimulatedClock
 
 PING_S = 0.25
@@ -68,10 +68,10 @@ class Plug:
     def __init__(self, wire, clock) -> None:
         fleet = still_fleet(SimulatorSettings("ford", 0, 7, EVENING, ""), ("bidirectional",))
         self.clock = clock
-        self.points = ChargingPoints(fleet, 7, Ledger(fleet, (EVENING - fleet.midnight).total_seconds(), 72.0))
+        self.points = ChargingPoints(fleet, 7, GroundTruth(fleet, (EVENING - fleet.midnight).total_seconds(), 72.0))
         self.points.advance(clock.now())
         access = Access(f"ws://127.0.0.1:{wire.port}", PASSWORD, ping_s=PING_S, handshake_s=2 * PING_S)
-        self.station = Station("CP-1", self.points, 0, clock, access)
+        self.station = SimulatedStation("CP-1", self.points, 0, clock, access)
         self.points.plug_moved = lambda _: self.station.plugged()
 
     @property

@@ -26,7 +26,7 @@ from queue_parts import (
 
 from ven_adapters.contract import BackendError, Directive, DirectiveKind, DirectiveState, ErrorCode, Snapshot
 from ven_adapters.ven.queue.connection import EXECUTORS
-from ven_adapters.ven.queue.messages import Record, place
+from ven_adapters.ven.queue.messages import CommandRecord, place
 from vtn.clock import print_clock
 
 CHILD = Path(__file__).parent / "queue_planner_child.py"
@@ -107,7 +107,7 @@ async def test_an_executor_killed_between_its_claim_and_its_call_loses_nothing(c
     async with planning(settings, cloud.clock) as remote:
         call = submit(remote, cloud, asked)
         waiting = await eventually(lambda: next((one for one in remote._waiting.values() if one.seq), None))
-        claim = Record(waiting.command.id, waiting.seq, "the one that died", 1.0)
+        claim = CommandRecord(waiting.command.id, waiting.seq, "the one that died", 1.0)
         await remote._link.record(place(asked.vehicle_ref), claim, after=0)
         async with executing(backend_of(cloud.url, cloud.clock), settings, cloud.clock) as successor:
             ack = await asyncio.wait_for(call, PATIENCE_S)

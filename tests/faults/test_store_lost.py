@@ -13,10 +13,10 @@ from sqlalchemy import make_url, text
 from stored import AT, event, program, put, report
 
 from vtn.errors import CannotStart, Unavailable
-from vtn.storage.ports import Client, Create, ReportQuery, Role
+from vtn.storage.ports import ClientRecord, Create, ReportQuery, Role
 from vtn.storage.sql import open_store
 
-CLIENT = Client("c", Role.VEN, (), "h", AT, 0.0)
+CLIENT = ClientRecord("c", Role.VEN, (), "h", AT, 0.0)
 
 
 async def put_eventually(store, *records):

@@ -16,7 +16,7 @@ from ven_adapters.contract import (
     Snapshot,
 )
 from ven_adapters.ven.directives import lifecycle
-from ven_adapters.ven.directives.lifecycle import Held
+from ven_adapters.ven.directives.lifecycle import DirectiveRecord
 from ven_adapters.ven.directives.reconcile import Desire
 
 T0 = datetime(2026, 7, 15, 23, 0, tzinfo=UTC)
@@ -35,13 +35,13 @@ def directive(kind=DirectiveKind.CURTAIL, power_w=None, *, start_s=0, end_s=3600
 
 
 def sent(kind=DirectiveKind.CURTAIL, power_w=None, *, at_s=0, **more):
-    return lifecycle.sent(Held(directive(kind, power_w, **more)), at(at_s))
+    return lifecycle.mark_sent(DirectiveRecord(directive(kind, power_w, **more)), at(at_s))
 
 
 def accepted(kind=DirectiveKind.CURTAIL, power_w=None, *, at_s=0, setting=None, **more):
     held = sent(kind, power_w, at_s=at_s, **more)
     ack = Ack(held.directive.directive_id, DirectiveState.ACCEPTED, setting)
-    return lifecycle.acknowledged(held, ack, at(at_s + 1))
+    return lifecycle.apply_ack(held, ack, at(at_s + 1))
 
 
 def paused():

@@ -15,9 +15,9 @@ from planning_cases import HOUR, NOW_S, SETTINGS, cars
 from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, Tri
 from ven_adapters.ven.planning import guardrails as g
 from ven_adapters.ven.planning.charging_need import needs_of
-from ven_adapters.ven.planning.enforcement import Draft, Kind, enforce
+from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
-from ven_adapters.ven.planning.zone_state import Situation
+from ven_adapters.ven.planning.zone_state import ZoneState
 
 USUAL_EXAMPLES = 100
 PLANNED = {}
@@ -138,10 +138,10 @@ class Outcome:
     now_s: float = NOW_S
 
     def __post_init__(self) -> None:
-        self.told = self.kind != Kind.NONE
-        self.gives = (self.kind == Kind.SETPOINT) & (self.kw < 0)
-        self.stops = (self.kind == Kind.CURTAIL) | ((self.kind == Kind.SETPOINT) & (self.kw <= 0))
-        self.starts = np.isin(self.kind, (Kind.CHARGE, Kind.CAP))
+        self.told = self.kind != DesireKind.NONE
+        self.gives = (self.kind == DesireKind.SETPOINT) & (self.kw < 0)
+        self.stops = (self.kind == DesireKind.CURTAIL) | ((self.kind == DesireKind.SETPOINT) & (self.kw <= 0))
+        self.starts = np.isin(self.kind, (DesireKind.CHARGE, DesireKind.CAP))
         self.given_kwh = np.where(self.gives, -self.kw * (self.end_s - self.start_s) / HOUR, 0.0)
         self.resting = self.now_s - self.view.last_toggle_s < SETTINGS.min_dwell_s
         self.charging = np.where(self.resting, self.view.told_on, self.view.charge_state == Charge.CHARGING)
@@ -181,13 +181,13 @@ def out_of_order(o):
 
 
 def below_reserve_and_not_charging(o):
-    return o.ours & (o.view.soc_pct < o.view.reserve_pct) & (o.kind != Kind.CHARGE)
+    return o.ours & (o.view.soc_pct < o.view.reserve_pct) & (o.kind != DesireKind.CHARGE)
 
 
 def late(o):
     """At its latest safe start and not charging, or held beyond it."""
-    held = np.isin(o.kind, (Kind.CURTAIL, Kind.CAP, Kind.SETPOINT))
-    return (o.ours & o.late & (o.kind != Kind.CHARGE)) | (held & (o.end_s > o.needs.latest_start_s + WIDE_W))
+    held = np.isin(o.kind, (DesireKind.CURTAIL, DesireKind.CAP, DesireKind.SETPOINT))
+    return (o.ours & o.late & (o.kind != DesireKind.CHARGE)) | (held & (o.end_s > o.needs.latest_start_s + WIDE_W))
 
 
 def unpermitted_discharge(o):
@@ -277,19 +277,21 @@ def violations(outcome):
 def wild(view, seed, end_h):
     """What a planner that knows no guard might propose."""
     r, count = np.random.default_rng(seed), len(view)
-    kind = r.choice([Kind.CURTAIL, Kind.CAP, Kind.CHARGE, Kind.SETPOINT, Kind.SETPOINT], count)
+    kind = r.choice(
+        [DesireKind.CURTAIL, DesireKind.CAP, DesireKind.CHARGE, DesireKind.SETPOINT, DesireKind.SETPOINT], count
+    )
     kw = np.select(
-        [kind == Kind.CURTAIL, kind == Kind.CAP, kind == Kind.CHARGE],
+        [kind == DesireKind.CURTAIL, kind == DesireKind.CAP, kind == DesireKind.CHARGE],
         [0.0, r.uniform(0, 12, count), 50.0],
         -r.uniform(0, 50, count),
     )
     now_s = np.full(count, NOW_S)
-    return Draft(kind.astype(np.int64), kw, now_s, now_s + end_h * HOUR, np.zeros(count, np.int64))
+    return PlanDraft(kind.astype(np.int64), kw, now_s, now_s + end_h * HOUR, np.zeros(count, np.int64))
 
 
 def enforced(view, draft, end_h, without=None):
     """What becomes of a proposal under all guards, or under all but one."""
-    place = Situation(view, needs_of(view, NOW_S, SETTINGS), NOW_S, NOW_S + end_h * HOUR, SETTINGS)
+    place = ZoneState(view, needs_of(view, NOW_S, SETTINGS), NOW_S, NOW_S + end_h * HOUR, SETTINGS)
     final = enforce(draft, narrow(place, [guard for guard in GUARDS if guard is not without]), place)
     return Outcome(view, final.kind, final.kw, final.start_s, final.end_s)
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, blank
-from ven_adapters.ven.openadr.zone_requests import Ask, Ruling, Steps, ZoneAsks
+from ven_adapters.ven.openadr.zone_requests import GridRequest, RequestSeries, RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings, needs_of
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
-from ven_adapters.ven.planning.zone_state import Situation
+from ven_adapters.ven.planning.zone_state import ZoneState
 
 NOW_S = 1_784_000_700.0 - 1_784_000_700.0 % 900
 HOUR = 3600.0
@@ -67,34 +67,34 @@ def joined(*views):
 
 
 def ask(value, *, start_h=-1.0, end_h=2.0, event="e1", **fields):
-    return Ask(value, NOW_S + start_h * HOUR, NOW_S + end_h * HOUR, "p1", event, 0, **fields)
+    return GridRequest(value, NOW_S + start_h * HOUR, NOW_S + end_h * HOUR, "p1", event, 0, **fields)
 
 
 def asked(**fields):
     """What a zone is asked; the ruling follows from what is given unless named."""
-    ruling = Ruling.NOTHING
+    ruling = RulingDimension.NOTHING
     for names, code in (
-        (("simple",), Ruling.SIMPLE),
-        (("dispatch_kw", "relative_kw", "relative_share"), Ruling.DISPATCH),
-        (("alert", "pre_charge"), Ruling.ALERT),
+        (("simple",), RulingDimension.SIMPLE),
+        (("dispatch_kw", "relative_kw", "relative_share"), RulingDimension.DISPATCH),
+        (("alert", "pre_charge"), RulingDimension.ALERT),
     ):
         if any(name in fields for name in names):
             ruling = code
-    return ZoneAsks("z", NOW_S, **{"ruling": ruling} | fields)
+    return ZoneRequests("z", NOW_S, **{"ruling": ruling} | fields)
 
 
 def hourly(*values, start_h=-6):
     """Prices per hour from `start_h` on."""
     edges_s = NOW_S + (start_h + np.arange(len(values) + 1.0)) * HOUR
-    asks = tuple(
-        Ask(v, a, b, "p1", "price", i)
+    requests = tuple(
+        GridRequest(v, a, b, "p1", "price", i)
         for i, (v, a, b) in enumerate(zip(values, edges_s[:-1], edges_s[1:], strict=True))
     )
-    return Steps(edges_s, np.array(values, dtype=np.float64), asks)
+    return RequestSeries(edges_s, np.array(values, dtype=np.float64), requests)
 
 
 def situation(view, *, end_h=2.0, now_s=NOW_S, settings=SETTINGS):
-    return Situation(view, needs_of(view, now_s, settings), now_s, now_s + end_h * HOUR, settings)
+    return ZoneState(view, needs_of(view, now_s, settings), now_s, now_s + end_h * HOUR, settings)
 
 
 def limits(view, without=None, **fields):

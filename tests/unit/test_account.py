@@ -6,16 +6,16 @@ import orjson
 import pytest
 from directive_cases import T0
 
-from ven_adapters.ven.directives.rung_powers import Achieved
+from ven_adapters.ven.directives.rung_powers import RungPowers
 from ven_adapters.ven.explain import statistics as accounts
-from ven_adapters.ven.explain.statistics import Account
+from ven_adapters.ven.explain.statistics import AdapterStatistics
 from ven_adapters.ven.openadr.event_faults import MOST_SHOWN, EventFault, EventFaults, EventFindings
-from ven_adapters.ven.openadr.notifications import LONGEST_NAME, Bell
+from ven_adapters.ven.openadr.notifications import LONGEST_NAME, WakeSignal
 
 
 @pytest.fixture
 def account(tmp_path):
-    return Account(tmp_path, Achieved())
+    return AdapterStatistics(tmp_path, RungPowers())
 
 
 def lines(folder):
@@ -59,8 +59,8 @@ def test_a_line_of_progress_shows_a_bounded_part_of_all_alarms():
 
 
 def test_what_is_kept_of_a_notification_is_bounded():
-    bell = Bell()
+    wake_signal = WakeSignal()
     event = {"id": "x" * 100_000, "modificationDateTime": "y" * 100_000}
-    bell.hear(orjson.dumps({"objectType": "EVENT", "operation": "CREATE", "object": event}))
-    (heard,) = bell.heard
+    wake_signal.hear(orjson.dumps({"objectType": "EVENT", "operation": "CREATE", "object": event}))
+    (heard,) = wake_signal.heard
     assert (len(heard.object_id), len(heard.modified)) == (LONGEST_NAME, LONGEST_NAME)

@@ -5,19 +5,19 @@ import dataclasses
 from directive_cases import at, sent
 
 from ven_adapters.contract import Ack, DirectiveKind, DirectiveState, Rung, Setting
-from ven_adapters.ven.directives.car_directives import Car
-from ven_adapters.ven.directives.lifecycle import acknowledged
-from ven_adapters.ven.directives.registry import Roster
-from ven_adapters.ven.directives.rung_powers import Achieved
+from ven_adapters.ven.directives.car_directives import CarDirectives
+from ven_adapters.ven.directives.lifecycle import apply_ack
+from ven_adapters.ven.directives.registry import DirectiveRegistry
+from ven_adapters.ven.directives.rung_powers import RungPowers
 
 
 def taken(kind, asked_w, setting):
     asked = sent(kind, asked_w)
-    return acknowledged(asked, Ack(asked.directive.directive_id, DirectiveState.ACCEPTED, setting), at(1))
+    return apply_ack(asked, Ack(asked.directive.directive_id, DirectiveState.ACCEPTED, setting), at(1))
 
 
 def test_powers_are_counted_by_the_rung_that_answers_them():
-    achieved = Achieved()
+    achieved = RungPowers()
     achieved.take(taken(DirectiveKind.CAP, 3_500, Setting(Rung.CURRENT, 3_360, current_a=14)))
     achieved.take(taken(DirectiveKind.CAP, 3_500, Setting(Rung.PAUSE, 0)))
     achieved.take(taken(DirectiveKind.SETPOINT, -5_000, Setting(Rung.POWER, -5_000)))
@@ -30,11 +30,11 @@ def test_powers_are_counted_by_the_rung_that_answers_them():
 
 
 def test_a_directive_is_counted_once_however_often_it_is_told_of():
-    roster = Roster(lambda _ref, _car: None)
+    registry = DirectiveRegistry(lambda _ref, _car: None)
     asked = sent(DirectiveKind.CAP, 3_500)
-    accepted = acknowledged(
+    accepted = apply_ack(
         asked, Ack(asked.directive.directive_id, DirectiveState.ACCEPTED, Setting(Rung.PAUSE, 0)), at(1)
     )
     for held in (asked, accepted, dataclasses.replace(accepted, confirmed_at=at(2)), accepted):
-        roster.put(held.ref, Car(held), (held,))
-    assert roster.achieved.plain() == {"PAUSE": {"directives": 1, "asked_w": 3_500, "achieved_w": 0}}
+        registry.put(held.ref, CarDirectives(held), (held,))
+    assert registry.achieved.plain() == {"PAUSE": {"directives": 1, "asked_w": 3_500, "achieved_w": 0}}

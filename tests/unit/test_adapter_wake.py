@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ven_adapters.config import WakeSettings
-from ven_adapters.ven.openadr.notifications import Bell, NotOffered, back_off_s, find_broker, token_expiry_s
+from ven_adapters.ven.openadr.notifications import NotOffered, WakeSignal, back_off_s, find_broker, token_expiry_s
 
 
 def jwt(claims):
@@ -37,33 +37,35 @@ def test_waits_grow_are_bounded_and_are_spread(failures, chance):
 
 
 async def test_a_ring_before_the_wait_is_not_lost():
-    bell = Bell()
-    bell.ring()
+    wake_signal = WakeSignal()
+    wake_signal.ring()
     async with asyncio.timeout(1):
-        await bell.wait(60.0)
-    assert bell.take()
-    assert not bell.take()
+        await wake_signal.wait(60.0)
+    assert wake_signal.take()
+    assert not wake_signal.take()
 
 
 async def test_a_wait_ends_without_a_ring():
-    bell = Bell()
-    await bell.wait(0.001)
-    assert not bell.take()
+    wake_signal = WakeSignal()
+    await wake_signal.wait(0.001)
+    assert not wake_signal.take()
 
 
 def test_a_notification_is_counted_by_object_and_operation():
-    bell = Bell()
+    wake_signal = WakeSignal()
     told = {"objectType": "EVENT", "operation": "CREATE", "object": {"id": "e-1", "modificationDateTime": "t"}}
-    bell.hear(json.dumps(told).encode())
-    assert [(one.object_type, one.object_id, one.operation) for one in bell.heard] == [("EVENT", "e-1", "CREATE")]
-    assert bell.take()
+    wake_signal.hear(json.dumps(told).encode())
+    assert [(one.object_type, one.object_id, one.operation) for one in wake_signal.heard] == [
+        ("EVENT", "e-1", "CREATE")
+    ]
+    assert wake_signal.take()
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"objectType":"CAR","operation":"CREATE","object":{}}'])
 def test_a_notification_that_cannot_be_read_still_wakes(body):
-    bell = Bell()
-    bell.hear(body)
-    assert (bell.take(), bell.malformed, list(bell.heard)) == (True, 1, [])
+    wake_signal = WakeSignal()
+    wake_signal.hear(body)
+    assert (wake_signal.take(), wake_signal.malformed, list(wake_signal.heard)) == (True, 1, [])
 
 
 class Offer:

@@ -31,25 +31,25 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport.codec import load
 from ven_adapters.ven import vehicle_discovery
-from ven_adapters.ven.agent import Agent, Doors
-from ven_adapters.ven.control.fleet_state import Garage
-from ven_adapters.ven.control.zone_control import Course, Steering
+from ven_adapters.ven.agent import Agent, AgentPorts
+from ven_adapters.ven.control.fleet_state import FleetState
+from ven_adapters.ven.control.zone_control import ControlSettings, ZoneController
 from ven_adapters.ven.directives import lifecycle
-from ven_adapters.ven.directives.car_directives import Car
+from ven_adapters.ven.directives.car_directives import CarDirectives
 from ven_adapters.ven.directives.directive_rows import row_of
 from ven_adapters.ven.directives.reconcile import Do, reconcile
 from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, Permission
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.fleet.zones import Capacity
-from ven_adapters.ven.openadr.vtn_objects import Mirror, Read
-from ven_adapters.ven.openadr.zone_requests import Heard
+from ven_adapters.ven.openadr.vtn_objects import ReadEvent, VtnObjects
+from ven_adapters.ven.openadr.zone_requests import HeldEvent
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from ven_adapters.ven.planning.discharge_permits import Refusal
-from ven_adapters.ven.planning.enforcement import Kind
+from ven_adapters.ven.planning.discharge_permits import MissingPermit
+from ven_adapters.ven.planning.enforcement import DesireKind
 from ven_adapters.ven.planning.plan import plan
-from ven_adapters.ven.reporting.reports import Figures, Request, Wanted, body
+from ven_adapters.ven.reporting.reports import Request, Wanted, ZoneFigures, body
 from ven_adapters.ven.reporting.schedule import Owed
-from ven_adapters.ven.store.database import Remembered, Store
+from ven_adapters.ven.store.database import AdapterStore, StoredState
 from vtn.client import VtnUnreachable
 from vtn.clock import SimulatedClock
 from vtn.rules.timeline import DueReport, Window
@@ -58,7 +58,7 @@ from vtn.wire.event import Event
 from vtn.wire.values import ReportDescriptor
 
 NO_DEPARTURE = (None,) * 7
-COURSE = Course(PlanSettings(), "seed", 300.0)
+COURSE = ControlSettings(PlanSettings(), "seed", 300.0)
 
 
 def enrolment(ref="car", **more):
@@ -92,8 +92,8 @@ def snapshot(now, *, soc_pct=50.0, home=Known.YES, power_w=7000.0, state=ChargeS
     )
 
 
-def garage(**more):
-    cars_of = Garage(T0.timestamp(), {}, 1)
+def fleet_state(**more):
+    cars_of = FleetState(T0.timestamp(), {}, 1)
     cars_of.enrol([enrolment(**more)], T0)
     control = DischargeControl("EVSE", 7000)
     cars_of.learn({"car": Capability("m", 60_000, 7_000, can_set_power=True, discharge=control)})
@@ -120,48 +120,50 @@ def event(payload_type, values, *, start="2026-07-15T22:00:00Z", duration="PT1H"
         raw["intervalPeriod"] = {"start": start, "duration": duration}
         for interval in raw["intervals"]:
             del interval["intervalPeriod"]
-    return Heard(Event.model_validate(raw), T0)
+    return HeldEvent(Event.model_validate(raw), T0)
 
 
 def hold(cars_of, kind, power_w=None, **more):
     """The car holds a directive that it was seen to follow."""
     held = accepted(kind, power_w, vehicle_ref="car", **more)
-    cars_of.roster.put("car", Car(dataclasses.replace(held, state=DirectiveState.IN_FORCE, confirmed_once=True)))
+    cars_of.registry.put(
+        "car", CarDirectives(dataclasses.replace(held, state=DirectiveState.IN_FORCE, confirmed_once=True))
+    )
 
 
 def test_an_event_without_end_is_steered_for_a_car_without_departure():
-    cars_of = garage()
+    cars_of = fleet_state()
     cars_of.observe([snapshot(T0)], T0)
     endless = event("SIMPLE", [3], duration="P9999Y")
-    orders = Steering(cars_of, COURSE).steer("bay", [endless], T0)
+    orders = ZoneController(cars_of, COURSE).steer("bay", [endless], T0)
     assert [step.target.directive.kind for _, step in orders.steps] == [DirectiveKind.CURTAIL]
 
 
 def test_a_setpoint_without_end_is_steered():
-    cars_of = garage(ready_by=(time(7),) * 7)
+    cars_of = fleet_state(ready_by=(time(7),) * 7)
     cars_of.observe([snapshot(T0, power_w=0.0, state=ChargeState.STOPPED)], T0)
     endless = event("DISPATCH_SETPOINT", [7], duration="P9999Y")
-    orders = Steering(cars_of, COURSE).steer("bay", [endless], T0)
+    orders = ZoneController(cars_of, COURSE).steer("bay", [endless], T0)
     assert [step.target.directive.kind for _, step in orders.steps] == [DirectiveKind.CHARGE]
 
 
 def test_a_car_that_left_its_site_is_given_back_although_prices_change_every_five_minutes():
-    cars_of = garage()
+    cars_of = fleet_state()
     hold(cars_of, DirectiveKind.CURTAIL, end_s=4 * 3600)
     now = at(60)
     cars_of.observe([snapshot(now, home=Known.NO, power_w=0.0, state=ChargeState.STOPPED)], now)
     prices = event("PRICE", [0.1 + 0.01 * (n % 3) for n in range(60)], duration="PT5M")
-    orders = Steering(cars_of, COURSE).steer("bay", [prices], now)
+    orders = ZoneController(cars_of, COURSE).steer("bay", [prices], now)
     assert [step.do for _, step in orders.steps] == [Do.CANCEL]
 
 
 def test_a_discharge_whose_event_is_gone_ends_although_prices_change_every_five_minutes():
-    cars_of = garage()
+    cars_of = fleet_state()
     hold(cars_of, DirectiveKind.SETPOINT, -5000, end_s=4 * 3600)
     now = at(60)
     cars_of.observe([snapshot(now, power_w=-5000.0, state=ChargeState.DISCHARGING)], now)
     prices = event("PRICE", [0.1 + 0.01 * (n % 3) for n in range(60)], duration="PT5M", key="price")
-    orders = Steering(cars_of, COURSE).steer("bay", [prices], now)
+    orders = ZoneController(cars_of, COURSE).steer("bay", [prices], now)
     assert [step.do for _, step in orders.steps] == [Do.CANCEL]
 
 
@@ -169,97 +171,100 @@ PRICES = event("PRICE", [0.2] * 24, start=T0.isoformat(), duration="PT5M", key="
 
 
 def test_an_emergency_is_followed_at_once_although_prices_change_every_five_minutes():
-    cars_of = garage(ready_by=(time(7),) * 7)
+    cars_of = fleet_state(ready_by=(time(7),) * 7)
     cars_of.observe([snapshot(T0)], T0)
-    steering = Steering(cars_of, COURSE)
-    assert list(steering.steer("bay", [PRICES], at(1)).steps) == []
-    asks = [PRICES, event("SIMPLE", [3], start=at(5).isoformat(), key="emergency")]
-    ((_, step),) = steering.steer("bay", asks, at(10)).steps
+    zone_controller = ZoneController(cars_of, COURSE)
+    assert list(zone_controller.steer("bay", [PRICES], at(1)).steps) == []
+    requests = [PRICES, event("SIMPLE", [3], start=at(5).isoformat(), key="emergency")]
+    ((_, step),) = zone_controller.steer("bay", requests, at(10)).steps
     assert (step.target.directive.kind, step.target.directive.start) == (DirectiveKind.CURTAIL, at(10))
-    assert list(steering.steer("bay", asks, at(40)).steps)
-    assert steering.steer("bay", asks, at(80)).hand.decision.at == at(300)
+    assert list(zone_controller.steer("bay", requests, at(40)).steps)
+    assert zone_controller.steer("bay", requests, at(80)).step_source.decision.at == at(300)
 
 
 def test_what_a_car_was_told_for_later_stays_when_something_else_comes_that_does_not_concern_it():
-    cars_of = garage(ready_by=(time(7),) * 7)
+    cars_of = fleet_state(ready_by=(time(7),) * 7)
     cars_of.observe([snapshot(T0)], T0)
-    steering, later = Steering(cars_of, COURSE), event("SIMPLE", [3], start=at(280).isoformat(), key="later")
-    steering.steer("bay", [later], at(1))
-    cars_of.roster.put("car", Car(accepted(start_s=280, vehicle_ref="car")))
+    zone_controller, later = (
+        ZoneController(cars_of, COURSE),
+        event("SIMPLE", [3], start=at(280).isoformat(), key="later"),
+    )
+    zone_controller.steer("bay", [later], at(1))
+    cars_of.registry.put("car", CarDirectives(accepted(start_s=280, vehicle_ref="car")))
     cap = event("IMPORT_CAPACITY_LIMIT", [500], start=at(5).isoformat(), key="wide")
-    assert list(steering.steer("bay", [later, cap], at(10)).steps) == []
-    assert not list(steering.steer("bay", [later, cap], at(80)).steps)
+    assert list(zone_controller.steer("bay", [later, cap], at(10)).steps) == []
+    assert not list(zone_controller.steer("bay", [later, cap], at(80)).steps)
 
 
 def test_a_discharge_never_outlasts_its_permission():
     view = cars(1, **PERMITTED | {"permission_until_s": NOW_S + 0.5 * HOUR}, **IDLE, soc_pct=75.0)
     decided = plan(view, asked(dispatch_kw=ask(-5.0, end_h=2.0)), NOW_S, SETTINGS)
-    assert decided.kind.tolist() == [Kind.SETPOINT]
+    assert decided.kind.tolist() == [DesireKind.SETPOINT]
     assert decided.end_s[0] <= NOW_S + 0.5 * HOUR
 
 
 def test_a_discharge_that_may_not_go_on_is_stopped_within_the_dwell():
     held = accepted(DirectiveKind.SETPOINT, -5000)
-    car = Car(held, flipped_at=at(1))
+    car = CarDirectives(held, flipped_at=at(1))
     step = reconcile(desire(DirectiveKind.CURTAIL), car, None, at(30))
     assert step.do is Do.SUBMIT
 
 
 def test_a_driver_who_took_over_is_left_alone_after_a_restart():
-    first = garage()
+    first = fleet_state()
     taken = lifecycle.move(accepted(ready_by=at(8 * 3600), vehicle_ref="car"), DirectiveState.OVERRIDDEN, at(60))
-    again = garage()
-    again.restore(Remembered(overridden=(row_of(taken),)), at(7200))
-    assert first.roster.car("car").blocks == ()
-    assert reconcile(desire(start_s=7200, end_s=9000), again.roster.car("car"), None, at(7200)).do is Do.NOTHING
+    again = fleet_state()
+    again.restore(StoredState(overridden=(row_of(taken),)), at(7200))
+    assert first.registry.car("car").blocks == ()
+    assert reconcile(desire(start_s=7200, end_s=9000), again.registry.car("car"), None, at(7200)).do is Do.NOTHING
 
 
 def test_a_refusal_because_the_driver_took_over_is_an_override():
-    refused = lifecycle.refused(sent(), BackendError(ErrorCode.USER_OVERRIDE, "driver"), at(1), 0.5)
+    refused = lifecycle.apply_refusal(sent(), BackendError(ErrorCode.USER_OVERRIDE, "driver"), at(1), 0.5)
     assert refused.state is DirectiveState.OVERRIDDEN
 
 
 def test_a_battery_at_its_limit_does_not_count_as_discharging():
     held = sent(DirectiveKind.SETPOINT, -5000)
-    refused = lifecycle.refused(held, BackendError(ErrorCode.LIMIT_REACHED, "reserve"), at(1), 0.5)
+    refused = lifecycle.apply_refusal(held, BackendError(ErrorCode.LIMIT_REACHED, "reserve"), at(1), 0.5)
     assert refused.state is not DirectiveState.IN_FORCE
 
 
 @pytest.mark.parametrize("until_s", [60, 3600])
 def test_an_alarm_of_the_inverter_stops_a_discharge_at_once_and_until_it_is_over(until_s):
     """Also in the minutes before the set-point changes, when plans are made for what is to come."""
-    cars_of = garage(ready_by=(time(7),) * 7)
+    cars_of = fleet_state(ready_by=(time(7),) * 7)
     cars_of.observe([snapshot(T0, soc_pct=75.0, power_w=-5000.0, state=ChargeState.DISCHARGING)], T0)
     hold(cars_of, DirectiveKind.SETPOINT, -5000, end_s=until_s)
-    asks = [event("DISPATCH_SETPOINT", [-5], start=T0.isoformat(), duration=f"PT{until_s}S")]
+    requests = [event("DISPATCH_SETPOINT", [-5], start=T0.isoformat(), duration=f"PT{until_s}S")]
     assert cars_of.observe([Snapshot("car", der_alarm=Reading(Known.YES, at(1), at(1)))], at(1))
-    orders = Steering(cars_of, COURSE).steer("bay", asks, at(1))
+    orders = ZoneController(cars_of, COURSE).steer("bay", requests, at(1))
     (step,) = [step for _, step in orders.steps]
     assert step.do is Do.CANCEL if until_s < COURSE.lead_s else step.target.directive.kind is DirectiveKind.CURTAIL
-    assert orders.plan.refusal.tolist() == [Refusal.DER_ALARM]
+    assert orders.plan.refusal.tolist() == [MissingPermit.DER_ALARM]
     assert orders.sample.alarmed == 1
     assert not cars_of.observe([Snapshot("car", der_alarm=Reading(Known.NO, at(2), at(2)))], at(2))
-    assert Steering(cars_of, COURSE).steer("bay", asks, at(2)).plan.refusal.tolist() == [Refusal.NONE]
+    assert ZoneController(cars_of, COURSE).steer("bay", requests, at(2)).plan.refusal.tolist() == [MissingPermit.NONE]
 
 
 def test_a_battery_that_used_its_event_budget_may_give_for_the_next_event():
-    cars_of = garage(ready_by=(time(7),) * 7)
+    cars_of = fleet_state(ready_by=(time(7),) * 7)
     cars_of.observe([snapshot(T0, soc_pct=75.0, energy_exported_wh=0.0)], T0)
     cars_of.begin_export("car", "yesterday", T0)
     cars_of.observe([snapshot(at(60), soc_pct=75.0, energy_exported_wh=10_000.0)], at(60))
-    orders = Steering(cars_of, COURSE).steer("bay", [event("DISPATCH_SETPOINT", [-5], duration="PT2H")], at(61))
+    orders = ZoneController(cars_of, COURSE).steer("bay", [event("DISPATCH_SETPOINT", [-5], duration="PT2H")], at(61))
     assert [step.target.directive.kind for _, step in orders.steps] == [DirectiveKind.SETPOINT]
 
 
 def test_an_older_choice_that_comes_late_does_not_undo_a_newer_one():
-    cars_of = garage()
+    cars_of = fleet_state()
     cars_of.take(DriverChose("car", DriverChoice.OPT_OUT, at(100)), at(100))
     cars_of.take(DriverChose("car", DriverChoice.OPT_IN, at(50)), at(101))
     assert cars_of.fleet.zone("bay").opted_out_until_s[0] > at(200).timestamp()
 
 
 def test_a_level_read_before_the_last_drive_is_not_known():
-    cars_of = garage(ready_by=(time(7),) * 7)
+    cars_of = fleet_state(ready_by=(time(7),) * 7)
     cars_of.observe([snapshot(T0, soc_pct=80.0, power_w=0.0, state=ChargeState.COMPLETE)], T0)
     cars_of.observe([seen(3600, plugged=False)], at(3600))
     cars_of.observe([seen(7200, plugged=True)], at(7200))
@@ -272,13 +277,13 @@ def test_a_reading_from_the_future_is_no_reading():
 
 
 def test_a_clock_that_ran_ahead_hides_no_alarm_that_comes_after():
-    cars_of = garage()
+    cars_of = fleet_state()
     cars_of.observe([Snapshot("car", der_alarm=Reading(Known.NO, at(540), T0))], T0)
     assert cars_of.observe([Snapshot("car", der_alarm=Reading(Known.YES, at(60), at(60)))], at(60))
 
 
 def test_a_level_from_a_clock_that_ran_ahead_grows_old_like_any_other():
-    cars_of = garage()
+    cars_of = fleet_state()
     cars_of.observe([Snapshot("car", soc_pct=Reading(80.0, at(172_800), T0))], T0)
     assert cars_of.fleet.view().soc_at_s.tolist() == [T0.timestamp()]
     cars_of.observe([Snapshot("car", soc_pct=Reading(35.0, at(3600), at(3600)))], at(3600))
@@ -286,14 +291,14 @@ def test_a_level_from_a_clock_that_ran_ahead_grows_old_like_any_other():
 
 
 def test_who_leaves_before_it_is_known_what_his_car_can_do_has_left():
-    cars_of = Garage(T0.timestamp(), {}, 1)
+    cars_of = FleetState(T0.timestamp(), {}, 1)
     cars_of.enrol([enrolment(), enrolment("unmet")], T0)
     assert cars_of.enrol([enrolment()], T0) == ("unmet",)
     assert cars_of.enrolled() == ["car"]
 
 
 def test_a_counter_that_leaps_is_not_told_as_energy():
-    cars_of = garage()
+    cars_of = fleet_state()
     cars_of.observe([snapshot(T0, energy_added_wh=1_000.0)], T0)
     cars_of.observe([snapshot(at(60), energy_added_wh=2.0**32)], at(60))
     assert cars_of.meter.energy("bay", T0.timestamp(), at(60).timestamp()).imported_kwh == pytest.approx(7 / 60)
@@ -301,7 +306,7 @@ def test_a_counter_that_leaps_is_not_told_as_energy():
 
 def test_a_level_known_of_too_few_cars_is_not_told():
     sample = Sample(T0.timestamp(), members=12, cars=1, stored_kwh=30.0, usable_kwh=60.0)
-    figures = Figures(12, None, sample, 1.0)
+    figures = ZoneFigures(12, None, sample, 1.0)
     period = Window(T0, at(3600), 0, 0, (), "e", "p", None)
     asked_for = ReportDescriptor.model_validate({"payloadType": "STORAGE_CHARGE_LEVEL"})
     wanted = Wanted(asked_for, DueReport(at(3600), 0, (period,)), ("bay",))
@@ -343,10 +348,10 @@ def agent(folder):
         "var": str(folder),
     }
     settings = AdapterSettings.model_validate_json(json.dumps(told))
-    store = Store(f"sqlite+aiosqlite:///{folder / 'x.sqlite'}")
-    made = Agent(settings, SimulatedClock(T0, time_of.time(), 1.0), Doors(NoVtn(), Backend(), store))
-    made.garage.enrol([enrolment()], T0)
-    made.garage.learn({"car": Capability("m", 60_000, 7_000)})
+    store = AdapterStore(f"sqlite+aiosqlite:///{folder / 'x.sqlite'}")
+    made = Agent(settings, SimulatedClock(T0, time_of.time(), 1.0), AgentPorts(NoVtn(), Backend(), store))
+    made.fleet_state.enrol([enrolment()], T0)
+    made.fleet_state.learn({"car": Capability("m", 60_000, 7_000)})
     return made
 
 
@@ -367,10 +372,10 @@ class NoVtn:
 
 async def test_one_car_that_cannot_be_met_keeps_no_other_from_being_registered(tmp_path):
     made = agent(tmp_path)
-    made.garage.enrol([enrolment(), enrolment("dead")], T0)
+    made.fleet_state.enrol([enrolment(), enrolment("dead")], T0)
     async with asyncio.timeout(60):
         meeting = asyncio.create_task(made._meet_cars())
-        await made.vtn_bell.wait(2)
+        await made.vtn_signal.wait(2)
         meeting.cancel()
     assert made._capacities == {"bay": Capacity(7.0, 0.0)}
     made.account.close(T0, 0.0, {}, 0, ())
@@ -389,13 +394,13 @@ class Lists:
 async def test_an_event_whose_new_version_cannot_be_read_is_not_followed_as_it_was():
     raw = event("SIMPLE", [3]).event.model_dump(mode="json", by_alias=True, exclude_none=True)
     vtn = Lists(raw)
-    mirror = Mirror(vtn, lambda _: None)
-    await mirror.poll(None, T0, 0.0)
-    assert len(mirror.heard("bay")) == 1
+    vtn_objects = VtnObjects(vtn, lambda _: None)
+    await vtn_objects.poll(None, T0, 0.0)
+    assert len(vtn_objects.heard("bay")) == 1
     vtn.events = [raw | {"modificationDateTime": "2026-07-15T23:00:00Z", "intervals": None}]
-    assert await mirror.poll(None, at(60), 0.0)
-    assert mirror.heard("bay") == []
-    assert not await mirror.poll(None, at(90), 0.0)
+    assert await vtn_objects.poll(None, at(60), 0.0)
+    assert vtn_objects.heard("bay") == []
+    assert not await vtn_objects.poll(None, at(90), 0.0)
 
 
 @pytest.mark.parametrize("failure", [BackendError(ErrorCode.UNREACHABLE, "x"), KeyError("model")])
@@ -411,48 +416,50 @@ async def test_whatever_one_car_fails_with_all_others_are_met(failure):
 
 async def test_consent_withdrawn_ends_what_was_replaced_as_well(tmp_path):
     made = agent(tmp_path)
-    await made._doors.store.open()
+    await made._ports.store.open()
     older = accepted(DirectiveKind.SETPOINT, -5000, vehicle_ref="car", directive_id="gives", key="k1")
     newer = accepted(vehicle_ref="car", start_s=1200, directive_id="later", key="k2")
-    made.garage.roster.put("car", Car(newer, (older,)))
+    made.fleet_state.registry.put("car", CarDirectives(newer, (older,)))
     made._take(DriverChose("car", DriverChoice.CONSENT_WITHDRAWN, T0))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(2):
-            while made.garage.roster.car("car").held is not None:  # noqa: ASYNC110 - the adapter's own state
+            while made.fleet_state.registry.car("car").held is not None:  # noqa: ASYNC110 - the adapter's own state
                 await asyncio.sleep(0.01)
-    assert made._doors.backend.cancelled == ["later", "gives"]
-    await made.scribe.close()
-    await made._doors.store.close()
+    assert made._ports.backend.cancelled == ["later", "gives"]
+    await made.group_commit.close()
+    await made._ports.store.close()
     made.account.close(T0, 0.0, {}, 0, ())
 
 
 async def test_a_zone_that_cannot_be_planned_leaves_no_other_unplanned(tmp_path, monkeypatch):
     made = agent(tmp_path)
-    made.garage.enrol([enrolment("car"), enrolment("other", zone="cove")], T0)
-    steer = made.steering.steer
-    monkeypatch.setattr(made.steering, "steer", lambda zone, *more: steer(zone, *more) if zone == "cove" else 1 / 0)
+    made.fleet_state.enrol([enrolment("car"), enrolment("other", zone="cove")], T0)
+    steer = made.zone_controller.steer
+    monkeypatch.setattr(
+        made.zone_controller, "steer", lambda zone, *more: steer(zone, *more) if zone == "cove" else 1 / 0
+    )
     await made._cycle()
-    assert made.garage.meter.sample("cove", at(3600).timestamp()) is not None
+    assert made.fleet_state.meter.sample("cove", at(3600).timestamp()) is not None
     made.account.close(T0, 0.0, {}, 0, ())
 
 
 async def test_nothing_is_sent_to_a_car_whose_driver_left_while_it_waited_in_line(tmp_path):
     made = agent(tmp_path)
-    await made._doors.store.open()
-    made.garage.observe([snapshot(T0)], T0)
+    await made._ports.store.open()
+    made.fleet_state.observe([snapshot(T0)], T0)
     wanted = desire(end_s=3600)
-    made.dispatcher.start("car", reconcile(wanted, made.garage.roster.car("car"), None, T0))
+    made.dispatcher.start("car", reconcile(wanted, made.fleet_state.registry.car("car"), None, T0))
     made._take(DriverChose("car", DriverChoice.OPT_OUT, T0))
     await made.dispatcher.settle(2)
-    assert made._doors.backend.submitted == []
-    await made.scribe.close()
-    await made._doors.store.close()
+    assert made._ports.backend.submitted == []
+    await made.group_commit.close()
+    await made._ports.store.close()
     made.account.close(T0, 0.0, {}, 0, ())
 
 
 async def test_a_report_that_was_posted_before_the_vtn_went_away_is_remembered(tmp_path):
     made = agent(tmp_path)
-    reporter, read = made.reporter, Read(event("SIMPLE", [1]).event, T0, 0.0)
+    reporter, read = made.reporter, ReadEvent(event("SIMPLE", [1]).event, T0, 0.0)
     reporter._owed = {key: Owed(key, "e1", T0, read, ()) for key in ("a", "b")}
     with pytest.raises(VtnUnreachable):
         await reporter.pay(at(1), 1)

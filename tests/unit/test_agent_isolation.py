@@ -8,7 +8,7 @@ import time
 
 import pytest
 from directive_cases import T0, accepted, at, desire
-from test_agent_guarantees import agent, enrolment, event, garage, snapshot
+from test_agent_guarantees import agent, enrolment, event, fleet_state, snapshot
 
 from ven_adapters.config import WakeSettings
 from ven_adapters.contract import (
@@ -22,13 +22,13 @@ from ven_adapters.contract import (
     Reading,
     SnapshotsSeen,
 )
-from ven_adapters.ven.control.car_steps import Hand
+from ven_adapters.ven.control.car_steps import StepSource
 from ven_adapters.ven.directives import dispatcher
-from ven_adapters.ven.directives.car_directives import Block, Car
+from ven_adapters.ven.directives.car_directives import CarDirectives, CommandBlock
 from ven_adapters.ven.directives.directive_rows import row_of
 from ven_adapters.ven.directives.reconcile import reconcile
 from ven_adapters.ven.fleet.car_faults import AGAIN_EVERY, REMEMBERED, CarFaults
-from ven_adapters.ven.openadr.vtn_objects import Read
+from ven_adapters.ven.openadr.vtn_objects import ReadEvent
 from ven_adapters.ven.reporting.schedule import Owed
 from vtn.clock import RealClock, SimulatedClock
 
@@ -50,50 +50,52 @@ def poisoned(function, ref_of):
 async def several(folder):
     """An adapter with six cars that a zone is asked to hold back; its store is open."""
     made = agent(folder)
-    made.garage.enrol([enrolment(ref) for ref in CARS], T0)
-    made.garage.learn(dict.fromkeys(CARS, Capability("m", 60_000, 7_000)))
-    made.garage.observe([dataclasses.replace(snapshot(T0), vehicle_ref=ref) for ref in CARS], T0)
-    await made._doors.store.open()
+    made.fleet_state.enrol([enrolment(ref) for ref in CARS], T0)
+    made.fleet_state.learn(dict.fromkeys(CARS, Capability("m", 60_000, 7_000)))
+    made.fleet_state.observe([dataclasses.replace(snapshot(T0), vehicle_ref=ref) for ref in CARS], T0)
+    await made._ports.store.open()
     return made
 
 
 async def close(made):
-    await made.scribe.close()
-    await made._doors.store.close()
+    await made.group_commit.close()
+    await made._ports.store.close()
     made.account.close(T0, 0.0, {}, 0, ())
 
 
 async def test_one_car_whose_step_fails_keeps_no_other_from_being_told(tmp_path, monkeypatch):
     made = await several(tmp_path)
     held_back = event("SIMPLE", [3], start=T0.isoformat())
-    monkeypatch.setattr(made.mirror, "heard", lambda _zone: [held_back])
-    monkeypatch.setattr(made.mirror, "polled", True)
-    monkeypatch.setattr(Hand, "step", poisoned(Hand.step, lambda hand, place, _now: hand.ref(place)))
+    monkeypatch.setattr(made.vtn_objects, "heard", lambda _zone: [held_back])
+    monkeypatch.setattr(made.vtn_objects, "polled", True)
+    monkeypatch.setattr(
+        StepSource, "step", poisoned(StepSource.step, lambda step_source, place, _now: step_source.ref(place))
+    )
     carrying = asyncio.create_task(made._keep_up("carrying out", made._carry_out))
     await made._cycle()
     async with asyncio.timeout(60):
-        while len(made._doors.backend.submitted) < len(CARS) - 1:  # noqa: ASYNC110 - the backend's own record
+        while len(made._ports.backend.submitted) < len(CARS) - 1:  # noqa: ASYNC110 - the backend's own record
             await asyncio.sleep(0.01)
     carrying.cancel()
-    assert {one.vehicle_ref for one in made._doors.backend.submitted} == set(CARS) - {ODD}
-    assert made.garage.faults.count >= 1
+    assert {one.vehicle_ref for one in made._ports.backend.submitted} == set(CARS) - {ODD}
+    assert made.fleet_state.faults.count >= 1
     await made.dispatcher.settle(2)
     await close(made)
 
 
 def test_one_car_that_cannot_grow_older_leaves_the_others_their_time(monkeypatch):
-    cars_of = garage()
+    cars_of = fleet_state()
     for ref in CARS:
-        cars_of.roster.put(ref, Car(accepted(vehicle_ref=ref, end_s=60, directive_id=ref, key=ref)))
-    present = cars_of.roster.present
-    monkeypatch.setattr(cars_of.roster, "present", poisoned(present, lambda ref, _now: ref))
-    cars_of.roster.age(at(7200))
-    assert [ref for ref in CARS if cars_of.roster.car(ref).held is None] == CARS[1:]
+        cars_of.registry.put(ref, CarDirectives(accepted(vehicle_ref=ref, end_s=60, directive_id=ref, key=ref)))
+    present = cars_of.registry.present
+    monkeypatch.setattr(cars_of.registry, "present", poisoned(present, lambda ref, _now: ref))
+    cars_of.registry.age(at(7200))
+    assert [ref for ref in CARS if cars_of.registry.car(ref).held is None] == CARS[1:]
     assert cars_of.faults.count == 1
 
 
 def test_one_reading_that_cannot_be_taken_costs_no_other_its_own(monkeypatch):
-    cars_of = garage()
+    cars_of = fleet_state()
     cars_of.enrol([enrolment(ref) for ref in CARS], T0)
     cars_of.learn(dict.fromkeys(CARS, Capability("m", 60_000, 7_000)))
     monkeypatch.setattr(cars_of.meter, "take", poisoned_batch(cars_of.meter.take))
@@ -104,18 +106,18 @@ def test_one_reading_that_cannot_be_taken_costs_no_other_its_own(monkeypatch):
 
 
 def test_beside_a_reading_that_cannot_be_taken_a_cable_that_went_in_and_an_alarm_are_seen(monkeypatch):
-    cars_of = garage()
+    cars_of = fleet_state()
     cars_of.enrol([enrolment(ref) for ref in CARS], T0)
     cars_of.learn(dict.fromkeys(CARS, Capability("m", 60_000, 7_000)))
     for ref in CARS:
-        refused = Block("event", DirectiveState.REJECTED, at(7200), until_replug=True)
-        cars_of.roster.put(ref, Car(blocks=(refused,)))
+        refused = CommandBlock("event", DirectiveState.REJECTED, at(7200), until_replug=True)
+        cars_of.registry.put(ref, CarDirectives(blocks=(refused,)))
     monkeypatch.setattr(cars_of.meter, "take", poisoned_batch(cars_of.meter.take))
     alarm = Reading(Known.YES, T0, T0)
     seen = [dataclasses.replace(snapshot(T0), vehicle_ref=ref) for ref in CARS]
     seen[2] = dataclasses.replace(seen[2], der_alarm=alarm)
     assert cars_of.take(SnapshotsSeen(tuple(seen)), T0).plan
-    assert [ref for ref in CARS if not cars_of.roster.car(ref).blocks][-5:] == CARS[1:]
+    assert [ref for ref in CARS if not cars_of.registry.car(ref).blocks][-5:] == CARS[1:]
     alarmed = dataclasses.replace(snapshot(at(60), der_alarm=Known.YES), vehicle_ref=CARS[3])
     ill = dataclasses.replace(snapshot(at(60)), vehicle_ref=ODD)
     assert cars_of.take(SnapshotsSeen((ill, alarmed)), at(60)).plan
@@ -133,28 +135,30 @@ def poisoned_batch(take):
 
 
 def test_one_state_that_cannot_be_taken_costs_no_other_its_own(monkeypatch):
-    cars_of = garage()
+    cars_of = fleet_state()
     for ref in CARS:
-        cars_of.roster.put(ref, Car(accepted(vehicle_ref=ref, directive_id=ref, key=ref)))
-    monkeypatch.setattr(cars_of.roster, "told", poisoned(cars_of.roster.told, lambda status, _now: status.vehicle_ref))
+        cars_of.registry.put(ref, CarDirectives(accepted(vehicle_ref=ref, directive_id=ref, key=ref)))
+    monkeypatch.setattr(
+        cars_of.registry, "told", poisoned(cars_of.registry.told, lambda status, _now: status.vehicle_ref)
+    )
     told = tuple(DirectiveStatus(ref, ref, DirectiveState.OVERRIDDEN, at(30)) for ref in CARS)
     assert cars_of.take(DirectivesChanged(told), at(31)).plan
-    states = {ref: cars_of.roster.car(ref).held for ref in CARS}
+    states = {ref: cars_of.registry.car(ref).held for ref in CARS}
     assert [ref for ref, held in states.items() if held is None or held.state is DirectiveState.OVERRIDDEN] == CARS[1:]
 
 
 def test_one_stored_directive_that_cannot_be_read_keeps_no_other_from_being_taken_up():
-    cars_of = garage()
+    cars_of = fleet_state()
     rows = [row_of(accepted(vehicle_ref=ref, directive_id=ref, key=ref, end_s=3600)) for ref in CARS]
     rows[0].document = json.dumps({"a document": "of a later version"})
-    cars_of.roster.restore(rows, [], T0)
-    assert sorted(cars_of.roster.unread()) == CARS[1:]
+    cars_of.registry.restore(rows, [], T0)
+    assert sorted(cars_of.registry.unread()) == CARS[1:]
     assert cars_of.faults.count == 1
 
 
 async def test_one_report_that_cannot_be_made_keeps_back_no_other(tmp_path, monkeypatch):
     made = agent(tmp_path)
-    read = Read(event("SIMPLE", [1]).event, T0, 0.0)
+    read = ReadEvent(event("SIMPLE", [1]).event, T0, 0.0)
     made.reporter._owed = {key: Owed(key, key, at(number), read, ()) for number, key in enumerate("abc")}
     whole = made.reporter._body
 
@@ -162,7 +166,7 @@ async def test_one_report_that_cannot_be_made_keeps_back_no_other(tmp_path, monk
         return 1 / 0 if owed.key == "a" else whole(owed, *more)
 
     monkeypatch.setattr(made.reporter, "_body", odd)
-    monkeypatch.setattr(made._doors.vtn, "taken", 5)
+    monkeypatch.setattr(made._ports.vtn, "taken", 5)
     assert await made.reporter.pay(at(9), 1) == 1
     assert [row.key for row in made.reporter.told()] == ["b", "c"]
     made.account.close(T0, 0.0, {}, 0, ())
@@ -219,10 +223,10 @@ async def test_our_own_patience_ending_is_silence_and_no_defect_of_the_backend(t
 async def test_a_command_that_nobody_answered_is_in_doubt_and_its_log_has_no_traceback(tmp_path, monkeypatch, caplog):
     made = await several(tmp_path)
     monkeypatch.setattr(dispatcher, "LONGEST_CALL_S", 0.05)
-    monkeypatch.setattr(made._doors.backend, "submit", Silent(at_once=False).submit)
-    made.dispatcher.start(ODD, reconcile(dataclasses.replace(desire(), vehicle_ref=ODD), Car(), None, T0))
+    monkeypatch.setattr(made._ports.backend, "submit", Silent(at_once=False).submit)
+    made.dispatcher.start(ODD, reconcile(dataclasses.replace(desire(), vehicle_ref=ODD), CarDirectives(), None, T0))
     await made.dispatcher.settle(5)
-    held = made.garage.roster.car(ODD).held
+    held = made.fleet_state.registry.car(ODD).held
     assert held is not None
     assert held.in_doubt
     assert not any(record.exc_info for record in caplog.records)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ven_adapters.contract import DriverChoice
-from ven_adapters.enrolling.book import Book
+from ven_adapters.enrolling.book import EnrolmentStore
 from ven_adapters.enrolling.bulk import take_in
-from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.desk import EnrolmentDesk
 from ven_adapters.enrolling.models import (
     Agreement,
     Boost,
@@ -25,7 +25,7 @@ from ven_adapters.enrolling.models import (
     Status,
 )
 from ven_adapters.ven.enrolment import source as agreements
-from ven_adapters.ven.enrolment.source import Agreements, enrolment_of, permission_of, turns_at
+from ven_adapters.ven.enrolment.source import AgreementSource, enrolment_of, permission_of, turns_at
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)  # a Wednesday, five in the morning in California
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -164,7 +164,7 @@ def test_between_turns_nothing_changes(begins, ends, consent_ends, asked, later)
 
 @pytest.fixture
 async def book(tmp_path):
-    made = Book(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
+    made = EnrolmentStore(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
     await made.open()
     yield made
     await made.close()
@@ -178,7 +178,7 @@ async def put(book, *cars, now=NOW):
 async def test_news_come_once_and_by_the_clock_too(book):
     listing = PAPERS["inverter_listing"].model_copy(update={"valid_from": NOW + HOUR})
     await put(book, agreement("a"), agreement("b", permissions=Permissions(**PAPERS | {"inverter_listing": listing})))
-    agreements = Agreements((), book)
+    agreements = AgreementSource((), book)
     cars, _ = await agreements.read(NOW)
     assert [car.vehicle_ref for car in cars] == ["a", "b"]
     assert (await agreements.news(NOW)).changed == ()
@@ -190,17 +190,17 @@ async def test_news_come_once_and_by_the_clock_too(book):
 
 async def test_a_car_that_left_is_news_and_so_is_what_drivers_chose(book):
     await put(book, agreement("a"), agreement("b"))
-    agreements = Agreements((), book)
+    agreements = AgreementSource((), book)
     await agreements.read(NOW)
     async with book.write(NOW) as write:
-        await Desk({}).withdrawal(write, "a")
-        await Desk({}).boost(write, "b", Boost(until=NOW + HOUR))
-        await Desk({}).opt_out(write, "b", OptOut(event_id="e-1", until=NOW + HOUR))
+        await EnrolmentDesk({}).withdrawal(write, "a")
+        await EnrolmentDesk({}).boost(write, "b", Boost(until=NOW + HOUR))
+        await EnrolmentDesk({}).opt_out(write, "b", OptOut(event_id="e-1", until=NOW + HOUR))
     news = await agreements.news(NOW)
     assert news.gone == ("a",)
     assert [(one.vehicle_ref, one.choice, one.until) for one in news.chose] == [("b", DriverChoice.BOOST, NOW + HOUR)]
     assert [(one.vehicle_ref, one.event_id) for one in news.left_out] == [("b", "e-1")]
-    again = Agreements((), book)
+    again = AgreementSource((), book)
     cars, choices = await again.read(NOW)
     assert [car.vehicle_ref for car in cars] == ["b"]
     assert (choices.chose, choices.left_out) == (news.chose, news.left_out)
@@ -209,8 +209,8 @@ async def test_a_car_that_left_is_news_and_so_is_what_drivers_chose(book):
 async def test_a_consent_that_a_backend_says_has_ended_is_told_to_the_app_of_enrolled_cars(book):
     await put(book, agreement("a"), agreement("b"))
     async with book.write(NOW) as write:
-        await Desk({}).withdrawal(write, "b")
-    agreements = Agreements((), book)
+        await EnrolmentDesk({}).withdrawal(write, "b")
+    agreements = AgreementSource((), book)
     await agreements.read(NOW)
     await agreements.tell_lost(["a", "b", "nobody"], NOW)
     told = [(row.vehicle_ref, row.what) for row in await book.untold(9)]
@@ -219,7 +219,7 @@ async def test_a_consent_that_a_backend_says_has_ended_is_told_to_the_app_of_enr
 
 
 async def test_without_a_store_there_is_no_news():
-    agreements = Agreements(())
+    agreements = AgreementSource(())
     assert (await agreements.read(NOW))[0] == []
     assert not agreements.followed
     assert (await agreements.news(NOW)).changed == ()
@@ -228,5 +228,5 @@ async def test_without_a_store_there_is_no_news():
 async def test_a_large_file_is_read_beside_the_loop_that_cars_are_called_from(monkeypatch):
     readers = []
     monkeypatch.setattr(agreements, "read_enrolments", lambda _: readers.append(threading.current_thread()) or [])
-    assert await Agreements([]).read(NOW) == ([], agreements.News())
+    assert await AgreementSource([]).read(NOW) == ([], agreements.AgreementChanges())
     assert readers != [threading.main_thread()]

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vtn.config import Discovery, Settings
-from vtn.notifiers.discovery import LONGEST_TEXT_BYTES, Place, local_addresses, place, text_record
+from vtn.notifiers.discovery import LONGEST_TEXT_BYTES, ServicePlace, local_addresses, place, text_record
 
-HERE = Place("evtn", 8443, "openadr3/3.1.0", secure=True, requires_auth=True)
+HERE = ServicePlace("evtn", 8443, "openadr3/3.1.0", secure=True, requires_auth=True)
 EVERYWHERE_V4 = "0.0.0.0"  # noqa: S104 - a setting, nobody listens
 TLS = {"certificate": "server.pem", "private_key": "server.key"}
 

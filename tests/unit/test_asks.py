@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from test_timeline import DAY, HOUR, event, stamp
 
-from ven_adapters.ven.openadr.payload_types import Described, Dimension, Meaning, meaning
-from ven_adapters.ven.openadr.zone_requests import Heard, Ruling, read_asks
+from ven_adapters.ven.openadr.payload_types import Dimension, PayloadContext, PayloadValue, meaning
+from ven_adapters.ven.openadr.zone_requests import HeldEvent, RulingDimension, read_requests
 from vtn.wire.values import EventPayloadDescriptor
 
 NOW = DAY + HOUR
@@ -25,11 +25,11 @@ def heard(kind, *values, start_h=0, length="PT4H", units=None, currency=None, ev
         **({"written": written} if written else {}),
         **fields,
     )
-    return Heard(one.model_copy(update={"id": event_id}), DAY)
+    return HeldEvent(one.model_copy(update={"id": event_id}), DAY)
 
 
 def read(*events, now=NOW, **fields):
-    return read_asks("bay", events, now=now, seed="ven", **fields)
+    return read_requests("bay", events, now=now, seed="ven", **fields)
 
 
 def test_nothing_heard_is_quiet():
@@ -48,7 +48,7 @@ def test_a_set_point_is_read_with_its_window_and_origin():
         3,
     )
     assert (found.start_s, found.end_s) == (DAY.timestamp(), (DAY + 4 * HOUR).timestamp())
-    assert asked.ruling is Ruling.DISPATCH
+    assert asked.ruling is RulingDimension.DISPATCH
     assert not asked.quiet
 
 
@@ -63,31 +63,31 @@ def test_an_upcoming_event_asks_nothing_yet_and_names_the_next_change():
 @pytest.mark.parametrize(
     ("kind", "value", "units", "expected"),
     [
-        ("DISPATCH_SETPOINT", -7, "KW", Meaning(Dimension.DISPATCH_KW, -7)),
-        ("DISPATCH_SETPOINT", 5, None, Meaning(Dimension.DISPATCH_KW, 5)),
-        ("DISPATCH_SETPOINT_RELATIVE", -20, "KW", Meaning(Dimension.RELATIVE_KW, -20)),
-        ("DISPATCH_SETPOINT_RELATIVE", -0.2, "PERCENT", Meaning(Dimension.RELATIVE_SHARE, -0.2)),
-        ("DISPATCH_SETPOINT_RELATIVE", -20, "PERCENT", Meaning(Dimension.RELATIVE_SHARE, -0.2)),
-        ("CHARGE_STATE_SETPOINT", 0.8, "PERCENT", Meaning(Dimension.CHARGE_STATE, 0.8)),
-        ("CHARGE_STATE_SETPOINT", 80, "PERCENT", Meaning(Dimension.CHARGE_STATE, 0.8)),
-        ("CHARGE_STATE_SETPOINT", 33, "PERCENTAGE", Meaning(Dimension.CHARGE_STATE, 0.33)),
-        ("CHARGE_STATE_SETPOINT", 500, "KWH", Meaning(Dimension.CHARGE_ENERGY_KWH, 500)),
-        ("CHARGE_STATE_SETPOINT", 0.8, None, Meaning(Dimension.CHARGE_STATE, 0.8)),
-        ("PRICE", 0.17, "KWH", Meaning(Dimension.PRICE, 0.17)),
-        ("EXPORT_PRICE", -0.02, None, Meaning(Dimension.EXPORT_PRICE, -0.02)),
-        ("GHG", 420, "GHG", Meaning(Dimension.GHG_G, 420)),
-        ("SIMPLE", 2, None, Meaning(Dimension.SIMPLE_LEVEL, 2)),
-        ("IMPORT_CAPACITY_LIMIT", 10, "KW", Meaning(Dimension.IMPORT_LIMIT_KW, 10)),
-        ("CAPACITY_SUBSCRIPTION", 10, "KW", Meaning(Dimension.IMPORT_SUBSCRIPTION_KW, 10)),
-        ("EXPORT_CAPACITY_RESERVATION", 3, None, Meaning(Dimension.EXPORT_RESERVATION_KW, 3)),
-        ("ALERT_BLACK_START", 0, None, Meaning(Dimension.ALERT_LEVEL, 3)),
-        ("ALERT_FLEX_ALERT", 0, None, Meaning(Dimension.ALERT_LEVEL, 2)),
-        ("ALERT_WIND", 0, None, Meaning(Dimension.PRE_CHARGE, 1)),
-        ("ALERT_OTHER", 0, None, Meaning(Dimension.NOTICE, 0)),
+        ("DISPATCH_SETPOINT", -7, "KW", PayloadValue(Dimension.DISPATCH_KW, -7)),
+        ("DISPATCH_SETPOINT", 5, None, PayloadValue(Dimension.DISPATCH_KW, 5)),
+        ("DISPATCH_SETPOINT_RELATIVE", -20, "KW", PayloadValue(Dimension.RELATIVE_KW, -20)),
+        ("DISPATCH_SETPOINT_RELATIVE", -0.2, "PERCENT", PayloadValue(Dimension.RELATIVE_SHARE, -0.2)),
+        ("DISPATCH_SETPOINT_RELATIVE", -20, "PERCENT", PayloadValue(Dimension.RELATIVE_SHARE, -0.2)),
+        ("CHARGE_STATE_SETPOINT", 0.8, "PERCENT", PayloadValue(Dimension.CHARGE_STATE, 0.8)),
+        ("CHARGE_STATE_SETPOINT", 80, "PERCENT", PayloadValue(Dimension.CHARGE_STATE, 0.8)),
+        ("CHARGE_STATE_SETPOINT", 33, "PERCENTAGE", PayloadValue(Dimension.CHARGE_STATE, 0.33)),
+        ("CHARGE_STATE_SETPOINT", 500, "KWH", PayloadValue(Dimension.CHARGE_ENERGY_KWH, 500)),
+        ("CHARGE_STATE_SETPOINT", 0.8, None, PayloadValue(Dimension.CHARGE_STATE, 0.8)),
+        ("PRICE", 0.17, "KWH", PayloadValue(Dimension.PRICE, 0.17)),
+        ("EXPORT_PRICE", -0.02, None, PayloadValue(Dimension.EXPORT_PRICE, -0.02)),
+        ("GHG", 420, "GHG", PayloadValue(Dimension.GHG_G, 420)),
+        ("SIMPLE", 2, None, PayloadValue(Dimension.SIMPLE_LEVEL, 2)),
+        ("IMPORT_CAPACITY_LIMIT", 10, "KW", PayloadValue(Dimension.IMPORT_LIMIT_KW, 10)),
+        ("CAPACITY_SUBSCRIPTION", 10, "KW", PayloadValue(Dimension.IMPORT_SUBSCRIPTION_KW, 10)),
+        ("EXPORT_CAPACITY_RESERVATION", 3, None, PayloadValue(Dimension.EXPORT_RESERVATION_KW, 3)),
+        ("ALERT_BLACK_START", 0, None, PayloadValue(Dimension.ALERT_LEVEL, 3)),
+        ("ALERT_FLEX_ALERT", 0, None, PayloadValue(Dimension.ALERT_LEVEL, 2)),
+        ("ALERT_WIND", 0, None, PayloadValue(Dimension.PRE_CHARGE, 1)),
+        ("ALERT_OTHER", 0, None, PayloadValue(Dimension.NOTICE, 0)),
     ],
 )
 def test_a_payload_means_one_thing(kind, value, units, expected):
-    assert meaning(kind, (value,), Described(units)) == expected
+    assert meaning(kind, (value,), PayloadContext(units)) == expected
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_payload_means_one_thing(kind, value, units, expected):
     ],
 )
 def test_what_is_not_understood_is_said_and_not_guessed(kind, values, units):
-    assert isinstance(meaning(kind, values, Described(units)), str)
+    assert isinstance(meaning(kind, values, PayloadContext(units)), str)
     asked = read(heard(kind, *values, units=units)) if len(values) < 2 else None
     if asked is not None:
         assert [(u.event_id, u.payload_type) for u in asked.unknown] == [("e1", kind)]
@@ -122,8 +122,8 @@ def test_an_unknown_payload_is_reported_once_and_not_after_its_end():
     looping = event(
         [{"type": "X_MINE", "values": [1]}], period={"start": stamp(DAY), "duration": "PT1H"}, duration="PT6H"
     )
-    assert len(read(Heard(looping, DAY)).unknown) == 1
-    assert read(Heard(looping, DAY), now=DAY + 7 * HOUR).unknown == ()
+    assert len(read(HeldEvent(looping, DAY)).unknown) == 1
+    assert read(HeldEvent(looping, DAY), now=DAY + 7 * HOUR).unknown == ()
 
 
 def test_the_programs_descriptor_explains_what_the_event_does_not():
@@ -131,7 +131,7 @@ def test_the_programs_descriptor_explains_what_the_event_does_not():
     described = EventPayloadDescriptor.model_validate(
         {"objectType": "EVENT_PAYLOAD_DESCRIPTOR", "payloadType": "CHARGE_STATE_SETPOINT", "units": "KWH"}
     )
-    assert read(Heard(bare, DAY, (described,))).charge_energy_kwh[0].value == 300
+    assert read(HeldEvent(bare, DAY, (described,))).charge_energy_kwh[0].value == 300
 
 
 LATER = DAY - HOUR
@@ -176,13 +176,13 @@ def test_without_a_limit_the_subscription_and_what_was_reserved_bind():
 @pytest.mark.parametrize(
     ("events", "ruling"),
     [
-        ((("ALERT_GRID_EMERGENCY", "x", {}), ("DISPATCH_SETPOINT", 5, {})), Ruling.ALERT),
-        ((("DISPATCH_SETPOINT", 5, {}), ("SIMPLE", 2, {})), Ruling.DISPATCH),
-        ((("SIMPLE", 2, {}), ("PRICE", 2, {})), Ruling.SIMPLE),
-        ((("SIMPLE", 2, {"priority": 1}), ("DISPATCH_SETPOINT", 5, {"priority": 2})), Ruling.SIMPLE),
-        ((("DISPATCH_SETPOINT", 5, {"priority": 0}), ("ALERT_FLEX_ALERT", "x", {})), Ruling.DISPATCH),
-        ((("ALERT_OTHER", "x", {}),), Ruling.NOTHING),
-        ((("IMPORT_CAPACITY_LIMIT", 5, {}),), Ruling.NOTHING),
+        ((("ALERT_GRID_EMERGENCY", "x", {}), ("DISPATCH_SETPOINT", 5, {})), RulingDimension.ALERT),
+        ((("DISPATCH_SETPOINT", 5, {}), ("SIMPLE", 2, {})), RulingDimension.DISPATCH),
+        ((("SIMPLE", 2, {}), ("PRICE", 2, {})), RulingDimension.SIMPLE),
+        ((("SIMPLE", 2, {"priority": 1}), ("DISPATCH_SETPOINT", 5, {"priority": 2})), RulingDimension.SIMPLE),
+        ((("DISPATCH_SETPOINT", 5, {"priority": 0}), ("ALERT_FLEX_ALERT", "x", {})), RulingDimension.DISPATCH),
+        ((("ALERT_OTHER", "x", {}),), RulingDimension.NOTHING),
+        ((("IMPORT_CAPACITY_LIMIT", 5, {}),), RulingDimension.NOTHING),
     ],
 )
 def test_across_dimensions_the_default_order_holds_unless_a_priority_says_otherwise(events, ruling):
@@ -269,14 +269,14 @@ def test_an_event_that_starts_now_starts_when_it_was_read():
     alert = event(
         [{"type": "ALERT_GRID_EMERGENCY", "values": ["x"]}], period={"start": "0001-01-01", "duration": "PT2H"}
     )
-    assert read(Heard(alert, NOW), now=NOW).alert.end_s == (NOW + 2 * HOUR).timestamp()
+    assert read(HeldEvent(alert, NOW), now=NOW).alert.end_s == (NOW + 2 * HOUR).timestamp()
 
 
 def test_a_hostile_event_of_tiny_intervals_is_read_in_bounded_time():
     tiny = event(
         [{"type": "PRICE", "values": [1]}], period={"start": stamp(DAY), "duration": "PT0.001S"}, duration="P9999Y"
     )
-    assert read(Heard(tiny, DAY)).price is not None
+    assert read(HeldEvent(tiny, DAY)).price is not None
 
 
 def test_what_is_not_for_these_cars_asks_nothing_and_is_told_with_the_reason():

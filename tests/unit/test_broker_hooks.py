@@ -13,7 +13,7 @@ from vtn.endpoints.brokerhooks import MOST_SESSIONS, REFUSED, Connections, Gatek
 from vtn.errors import Unauthenticated
 from vtn.notifiers.brokerkeys import payload_bytes
 from vtn.service.identifiers import Identifiers
-from vtn.storage.ports import Client, Role
+from vtn.storage.ports import ClientRecord, Role
 from vtn.storage.sql import open_store
 
 NOW_S = 1_000.0
@@ -34,7 +34,9 @@ class Hall:
     """As much of the hall as the hooks look at: `token-CLIENT` is a token, and it dies a minute from the start."""
 
     def __init__(self, store) -> None:
-        self.held = {name: Client(name, role, (), "", "", 0.0) for name, role in (("bl", Role.BL), ("c1", Role.VEN))}
+        self.held = {
+            name: ClientRecord(name, role, (), "", "", 0.0) for name, role in (("bl", Role.BL), ("c1", Role.VEN))
+        }
         self.vens = {"c1": types.SimpleNamespace(id="V1")}
         self.desk = types.SimpleNamespace(admit=self.admit)
         self.registry = types.SimpleNamespace(current=self.nothing, standing=self.held.get)

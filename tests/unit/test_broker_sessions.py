@@ -6,7 +6,7 @@ from nats.errors import TimeoutError as NatsTimeout
 
 from vtn.errors import Unavailable
 from vtn.notifiers.audience import Standing
-from vtn.notifiers.authorisation import Authorisation, Session
+from vtn.notifiers.authorisation import Authorisation, BrokerSession
 from vtn.notifiers.brokerkeys import load_keys
 
 BL = Standing(is_bl=True, ven_id=None, since_s=0.0)
@@ -46,7 +46,9 @@ def door(tmp_path):
     made = Authorisation(
         load_keys(tmp_path / "keys"), "", Audience(b1=BL), **absent, most_sessions=1, now_s=lambda: 0.0
     )
-    made._sessions = {n: Session("SERVER", n, name, name, BL, None) for n, name in ((1, "b1"), (2, "b2"), (3, "b3"))}
+    made._sessions = {
+        n: BrokerSession("SERVER", n, name, name, BL, None) for n, name in ((1, "b1"), (2, "b2"), (3, "b3"))
+    }
     return made
 
 

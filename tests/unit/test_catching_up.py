@@ -10,7 +10,7 @@ from test_agent_guarantees import agent, enrolment
 from ven_adapters.contract import BackendError, Certainty, DirectiveKind, DirectiveState, DirectiveStatus, ErrorCode
 from ven_adapters.ven.control.recovery import to_give_back
 from ven_adapters.ven.directives.directive_rows import row_of
-from ven_adapters.ven.store.database import ChoiceRow, Remembered
+from ven_adapters.ven.store.database import ChoiceRow, StoredState
 
 DISCHARGE = DirectiveKind.SETPOINT
 
@@ -32,16 +32,16 @@ async def started_anew(folder, monkeypatch, rows, choices=(), **enrolled):
     """An adapter as it is after a start, with a backend that answers for every car but "asleep"; its VTN is away."""
     made = agent(folder)
     given = {"asleep": {}, "usual": {}} | enrolled
-    made.garage.enrol([enrolment(ref, **more) for ref, more in given.items()], T0)
+    made.fleet_state.enrol([enrolment(ref, **more) for ref, more in given.items()], T0)
 
     async def status(ref, directive_id):
         if ref == "asleep":
             raise BackendError(ErrorCode.UNREACHABLE, "deep sleep")
         return DirectiveStatus(directive_id, ref, DirectiveState.ACCEPTED, Certainty.ACCEPTED)
 
-    monkeypatch.setattr(made._doors.backend, "status", status, raising=False)
-    await made._doors.store.open()
-    made.garage.restore(Remembered(directives=tuple(rows), choices=tuple(choices)), T0)
+    monkeypatch.setattr(made._ports.backend, "status", status, raising=False)
+    await made._ports.store.open()
+    made.fleet_state.restore(StoredState(directives=tuple(rows), choices=tuple(choices)), T0)
     running = asyncio.create_task(made._keep_up("catching up", made._catch_up))
     try:
         yield made
@@ -49,23 +49,23 @@ async def started_anew(folder, monkeypatch, rows, choices=(), **enrolled):
         made.stop()
         running.cancel()
         await made.dispatcher.settle(2)
-        await made.scribe.close()
-        await made._doors.store.close()
+        await made.group_commit.close()
+        await made._ports.store.close()
         made.account.close(T0, 0.0, {}, 0, ())
 
 
 async def cancelled(made, *refs):
     async with asyncio.timeout(10):
-        while set(made._doors.backend.cancelled) < {f"d-{ref}" for ref in refs}:  # noqa: ASYNC110 - watched from outside
+        while set(made._ports.backend.cancelled) < {f"d-{ref}" for ref in refs}:  # noqa: ASYNC110 - watched from outside
             await asyncio.sleep(0.01)
-    assert set(made._doors.backend.cancelled) == {f"d-{ref}" for ref in refs}
+    assert set(made._ports.backend.cancelled) == {f"d-{ref}" for ref in refs}
 
 
 async def test_a_car_that_is_not_ours_any_more_is_given_back_though_another_cannot_be_asked(tmp_path, monkeypatch):
     rows = [row("asleep"), row("usual"), row("left", DISCHARGE)]
     async with started_anew(tmp_path, monkeypatch, rows) as made:
         await cancelled(made, "left")
-        assert made.garage.roster.unread() == ["asleep"]
+        assert made.fleet_state.registry.unread() == ["asleep"]
 
 
 @pytest.mark.parametrize("choice", ["OPT_OUT", "BOOST", "CONSENT_WITHDRAWN"])
@@ -86,11 +86,11 @@ async def test_a_discharge_ends_when_its_consent_ended_while_we_were_away(tmp_pa
 
 async def test_a_car_that_was_about_to_be_given_back_is(tmp_path, monkeypatch):
     async with started_anew(tmp_path, monkeypatch, [row("asleep"), row("usual")]) as made:
-        made.garage.roster.ending("usual", made.garage.roster.car("usual").held, T0)
-        assert to_give_back(made.garage, T0) == ["usual"]
+        made.fleet_state.registry.ending("usual", made.fleet_state.registry.car("usual").held, T0)
+        assert to_give_back(made.fleet_state, T0) == ["usual"]
 
 
 async def test_an_opt_out_that_is_over_gives_nothing_back(tmp_path, monkeypatch):
     choices = [chose("usual", "OPT_OUT", until=T0.isoformat())]
     async with started_anew(tmp_path, monkeypatch, [row("usual")], choices) as made:
-        assert to_give_back(made.garage, T0) == []
+        assert to_give_back(made.fleet_state, T0) == []

@@ -7,7 +7,7 @@ import pytest
 from vtn.bounds import ClientQuotas, DeliveryBounds
 from vtn.errors import Rejected, TooOften
 from vtn.service.challenges import ChallengeLimits
-from vtn.service.objects import Draft
+from vtn.service.objects import Write
 from vtn.service.subscriptions import SUBSCRIPTIONS
 
 BOUNDS = DeliveryBounds(
@@ -75,7 +75,7 @@ async def test_one_subscription_calls_each_distinct_url_once_and_nobody_when_it_
         quotas=ClientQuotas(), challenge=challenge, admit_challenges=admit, viewer=lambda _principal: None
     )
     entries = [{"callbackUrl": url} for url in (*urls(2), *urls(3)) * 10]
-    draft = Draft(core, types.SimpleNamespace(client_id="c1"), {"objectOperations": entries}, None)
+    draft = Write(core, types.SimpleNamespace(client_id="c1"), {"objectOperations": entries}, None)
     await SUBSCRIPTIONS.check(draft)
     assert called == urls(3)
     with pytest.raises(TooOften):

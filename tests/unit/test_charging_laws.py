@@ -12,9 +12,9 @@ from test_planning_laws import ASKS, SEEDS, WINDOWS, Drive, evening, fleet
 
 from ven_adapters.ven.fleet.columns import Charge, Control
 from ven_adapters.ven.planning.charging_need import needs_of
-from ven_adapters.ven.planning.discharge import Givers, give_in_steps, sustained_kw
+from ven_adapters.ven.planning.discharge import DischargeCars, give_in_steps, sustained_kw
 from ven_adapters.ven.planning.guardrails import Reason
-from ven_adapters.ven.planning.plan import Kind, plan
+from ven_adapters.ven.planning.plan import DesireKind, plan
 from ven_adapters.ven.planning.zone_plan import PER_CAR
 
 LEAST_A = 6
@@ -44,10 +44,10 @@ def amps(seed, count=40):
 
 @law(80)
 @given(SEEDS, ASKS)
-def test_a_power_is_whole_amps_from_six_on_or_an_entry_of_the_cars_list(seed, asks):
+def test_a_power_is_whole_amps_from_six_on_or_an_entry_of_the_cars_list(seed, requests):
     view = amps(seed)
-    made = plan(view, asks, NOW_S)
-    capped = np.flatnonzero(made.kind == Kind.CAP)
+    made = plan(view, requests, NOW_S)
+    capped = np.flatnonzero(made.kind == DesireKind.CAP)
     for car in capped.tolist():
         kw = made.expected_kw[car]
         assert view.floor_kw[car] - 1e-9 <= kw <= view.max_charge_kw[car] + 1e-9
@@ -65,7 +65,7 @@ def test_cars_that_only_start_and_stop_meet_a_set_point_by_one_marginal_car(seed
     switches = {"control": np.full(40, int(Control.ON_OFF)), "max_discharge_kw": np.zeros(40)}
     view = dataclasses.replace(view, **switches, can_resume=np.ones(40, bool))
     made = plan(view, asked(dispatch_kw=ask(kw, end_h=3)), NOW_S)
-    assert not (made.kind == Kind.CAP).any()
+    assert not (made.kind == DesireKind.CAP).any()
     reachable_kw = min(max(kw, made.feasible_min_kw), made.feasible_max_kw)
     assert abs(made.planned_kw - reachable_kw) <= 0.6 * view.max_charge_kw.max() + 1e-6
     assert made.shortfall_kw == pytest.approx(made.planned_kw - kw)
@@ -83,16 +83,16 @@ def test_a_ceiling_is_kept_or_its_excess_is_only_what_must_run(seed, kw):
 @given(SEEDS, st.floats(0.25, 4), st.sampled_from(["simple", "dispatch_kw", "alert"]))
 def test_a_restart_lies_inside_the_cars_own_slack_and_moves_with_nobody_else(seed, end_h, what):
     view = dataclasses.replace(fleet(seed, spoiled=False), max_discharge_kw=np.zeros(40))
-    asks = asked(**{what: ask({"simple": 3, "dispatch_kw": 0.0, "alert": 3}[what], end_h=end_h)})
-    made = plan(view, asks, NOW_S)
+    requests = asked(**{what: ask({"simple": 3, "dispatch_kw": 0.0, "alert": 3}[what], end_h=end_h)})
+    made = plan(view, requests, NOW_S)
     event_s, latest_s = NOW_S + end_h * HOUR, needs_of(view, NOW_S, SETTINGS).latest_start_s
-    held = (made.kind == Kind.CURTAIL) & (made.reason != Reason.DWELL)
+    held = (made.kind == DesireKind.CURTAIL) & (made.reason != Reason.DWELL)
     assert (made.end_s[held] <= latest_s[held] + 1e-6).all()
     assert (made.end_s[held] >= np.minimum(event_s, latest_s)[held] - 1e-6).all()
     assert (made.end_s[held] <= event_s + SETTINGS.recovery_s + 1e-6).all()
     half = np.flatnonzero(np.random.default_rng(seed).random(40) < 0.5)
-    fewer = plan(view.take(half), asks, NOW_S)
-    same = held[half] & (fewer.kind == Kind.CURTAIL)
+    fewer = plan(view.take(half), requests, NOW_S)
+    same = held[half] & (fewer.kind == DesireKind.CURTAIL)
     assert fewer.end_s[same] == pytest.approx(made.end_s[half][same])
 
 
@@ -118,8 +118,8 @@ def test_no_car_is_switched_within_the_dwell_unless_its_driver_needs_it_or_its_d
 
     class Watched(Drive):
         def _note(self, now_s, told, held):
-            starts = np.isin(held.kind, (Kind.CHARGE, Kind.CAP))
-            turned = told & (starts != self.view.told_on) & (held.kind != Kind.NONE)
+            starts = np.isin(held.kind, (DesireKind.CHARGE, DesireKind.CAP))
+            turned = told & (starts != self.view.told_on) & (held.kind != DesireKind.NONE)
             gives = self.view.charge_state == Charge.DISCHARGING
             early = turned & (now_s - self.view.last_toggle_s < SETTINGS.min_dwell_s) & ~gives
             flips.extend(self.last.reason[early & ~np.isin(self.last.reason, URGENT)].tolist())
@@ -136,7 +136,7 @@ def test_of_batteries_that_are_alike_the_least_burdened_give(seed, kw):
     burden_kwh = np.floor(r.uniform(0, 30, 30))
     same = [np.full(30, value) for value in (7.0, 20.0, 3.0)]
     idle = np.zeros(30, bool)
-    given_kw = give_in_steps(Givers(*same, idle, burden_kwh, r.random(30)), kw, 2.0)
+    given_kw = give_in_steps(DischargeCars(*same, idle, burden_kwh, r.random(30)), kw, 2.0)
     gives = given_kw > 0
     if gives.any() and not gives.all():
         assert burden_kwh[gives].max() <= burden_kwh[~gives].min()
@@ -155,17 +155,17 @@ def test_batteries_reach_the_bound_and_none_gives_more_than_it_can_hold(seed, ho
     made = plan(view, asked(dispatch_kw=ask(asked_kw, end_h=hours)), NOW_S)
     given_kw = np.maximum(0.0, -made.expected_kw)
     assert (given_kw <= bound_kw + 0.001).all()
-    must_kw = made.expected_kw[made.kind == Kind.CHARGE].sum()
+    must_kw = made.expected_kw[made.kind == DesireKind.CHARGE].sum()
     assert given_kw.sum() == pytest.approx(min(must_kw - asked_kw, bound_kw.sum()), abs=0.1)
 
 
 @law(40)
 @given(SEEDS, SEEDS, ASKS)
-def test_one_adapters_plan_says_nothing_of_anothers_whichever_comes_first(first, second, asks):
+def test_one_adapters_plan_says_nothing_of_anothers_whichever_comes_first(first, second, requests):
     views = {"a": fleet(first), "b": fleet(second, 25)}
     told = []
     for order in ("ab", "ba", "a", "b"):
-        made = {name: plan(views[name], asks, NOW_S) for name in order}
+        made = {name: plan(views[name], requests, NOW_S) for name in order}
         told.append({name: [getattr(one, field).tobytes() for field in PER_CAR] for name, one in made.items()})
     assert told[0] == told[1] == told[2] | told[3]
 
@@ -177,5 +177,5 @@ def test_a_car_waits_for_cheap_hours_only_as_long_as_it_can(seed, cheap_h):
     prices = hourly(*[9] * (6 + int(cheap_h)), *[1] * 6, *[9] * 4)
     made = plan(view, asked(price=prices), NOW_S)
     latest_s = needs_of(view, NOW_S, SETTINGS).latest_start_s
-    waits = (made.kind == Kind.CURTAIL) & (made.reason != Reason.DWELL)
+    waits = (made.kind == DesireKind.CURTAIL) & (made.reason != Reason.DWELL)
     assert (made.end_s[waits] <= np.maximum(latest_s, NOW_S)[waits] + 1e-6).all()

@@ -7,21 +7,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_agent_guarantees import T0, enrolment, garage
+from test_agent_guarantees import T0, enrolment, fleet_state
 from test_agreements import agreement
 
 from ven_adapters.contract import DriverChoice, DriverChose
 from ven_adapters.enrolling import desk
 from ven_adapters.enrolling.acts import BY_NAME, perform
-from ven_adapters.enrolling.book import Book
+from ven_adapters.enrolling.book import EnrolmentStore
 from ven_adapters.enrolling.bulk import take_in
-from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.desk import EnrolmentDesk
 from ven_adapters.enrolling.models import Nothing, OptOut
 from ven_adapters.enrolling.problems import Refused
 from ven_adapters.transport.precedence import decided_at, is_overtaken, signed_at
 from ven_adapters.ven.control import driver_choices as choices_of
-from ven_adapters.ven.control.driver_choices import Stir
-from ven_adapters.ven.store.database import ChoiceRow, Remembered, parse_at
+from ven_adapters.ven.control.driver_choices import Effect
+from ven_adapters.ven.directives.history import OVERTAKEN
+from ven_adapters.ven.store.database import ChoiceRow, StoredState, parse_at
 
 MINUTE = timedelta(minutes=1)
 OUT, IN, BOOST = DriverChoice.OPT_OUT, DriverChoice.OPT_IN, DriverChoice.BOOST
@@ -46,31 +47,31 @@ def boosted(cars, now=LATER):
 def restarted(cars, rows, now=LATER):
     """The same cars in a new process, with what was stored: one row for each kind of choice."""
     stored = {(row.vehicle_ref, row.choice): row for row in rows if isinstance(row, ChoiceRow)}
-    after = garage()
-    after.restore(Remembered(choices=tuple(stored.values())), now)
+    after = fleet_state()
+    after.restore(StoredState(choices=tuple(stored.values())), now)
     return after
 
 
 def test_an_opt_in_dated_half_an_hour_ahead_does_not_keep_out_the_opt_out_that_follows():
-    cars = garage()
+    cars = fleet_state()
     tell(cars, IN, told=30, heard=0)
-    assert tell(cars, OUT, told=1, heard=1) == Stir(plan=True, release=("car",))
+    assert tell(cars, OUT, told=1, heard=1) == Effect(plan=True, release=("car",))
     assert is_out(cars)
 
 
 def test_an_opt_in_that_comes_late_does_not_undo_a_newer_opt_out_and_is_recorded():
-    cars = garage()
+    cars = fleet_state()
     tell(cars, OUT, told=10, heard=10)
     cars.drain()
-    assert tell(cars, IN, told=8, heard=11) == Stir()
+    assert tell(cars, IN, told=8, heard=11) == Effect()
     assert is_out(cars)
     rows = [row.values for row in cars.drain() if hasattr(row, "values")]
-    assert [row["what"] for row in rows] == [history.OVERTAKEN]
+    assert [row["what"] for row in rows] == [OVERTAKEN]
     assert parse_at(rows[0]["at"]) == T0 + 11 * MINUTE
 
 
 def test_a_clock_of_ours_that_was_set_back_keeps_nothing_out():
-    cars = garage()
+    cars = fleet_state()
     tell(cars, IN, told=60, heard=60)
     tell(cars, OUT, told=0, heard=0)
     assert is_out(cars)
@@ -78,29 +79,29 @@ def test_a_clock_of_ours_that_was_set_back_keeps_nothing_out():
 
 def test_a_choice_stored_with_an_instant_to_come_keeps_nothing_out_after_a_restart():
     row = ChoiceRow(vehicle_ref="car", choice="OPT_IN", at=(T0 + 60 * MINUTE).isoformat(), until=None)
-    cars = garage()
-    cars.restore(Remembered(choices=(row,)), T0)
+    cars = fleet_state()
+    cars.restore(StoredState(choices=(row,)), T0)
     tell(cars, OUT, told=1, heard=1)
     assert is_out(cars)
 
 
 def test_an_opt_out_of_a_sender_without_a_clock_counts_from_when_it_came():
-    cars = garage()
+    cars = fleet_state()
     tell(cars, IN, told=1, heard=1)
     cars.take(DriverChose("car", OUT, datetime(1970, 1, 1, tzinfo=UTC)), T0 + 2 * MINUTE)
     assert is_out(cars)
 
 
 def test_a_late_boost_does_not_shorten_a_newer_one():
-    cars = garage()
+    cars = fleet_state()
     tell(cars, BOOST, told=10, heard=10, until=120)
-    assert tell(cars, BOOST, told=5, heard=11, until=20) == Stir()
+    assert tell(cars, BOOST, told=5, heard=11, until=20) == Effect()
     assert boosted(cars, T0 + 100 * MINUTE)
 
 
 def test_an_opt_in_ends_a_boost_until_further_notice_and_no_boost_with_an_end():
     for until, stands in ((None, False), (500, True)):
-        cars = garage()
+        cars = fleet_state()
         tell(cars, BOOST, told=1, heard=1, until=until)
         tell(cars, IN, told=2, heard=2)
         assert boosted(cars, T0 + 100 * MINUTE) is stands
@@ -108,7 +109,7 @@ def test_an_opt_in_ends_a_boost_until_further_notice_and_no_boost_with_an_end():
 
 
 def test_an_opt_out_after_an_opt_in_stands_when_the_driver_changes_his_wishes():
-    cars = garage()
+    cars = fleet_state()
     tell(cars, IN, told=1, heard=1)
     tell(cars, OUT, told=2, heard=2)
     cars.amend([dataclasses.replace(enrolment("car"), target_soc_pct=90.0)], [], T0 + 3 * MINUTE)
@@ -122,7 +123,7 @@ delivered = st.tuples(st.sampled_from([OUT, IN]), st.integers(0, 12), st.boolean
 def test_the_last_choice_that_was_made_is_in_force_in_whatever_order_choices_arrive(made):
     """Whoever sends them, with a right clock: one choice a minute, each as late as it pleases, restarts between."""
     arrivals = sorted((minute + late, minute, choice, anew) for minute, (choice, late, anew) in enumerate(made))
-    cars, rows = garage(), []
+    cars, rows = fleet_state(), []
     for heard, minute, choice, anew in arrivals:
         tell(cars, choice, told=minute, heard=heard)
         rows += list(cars.drain())
@@ -136,7 +137,7 @@ def test_the_last_choice_that_was_made_is_in_force_in_whatever_order_choices_arr
     st.sampled_from([OUT, IN]),
 )
 def test_no_instant_that_anybody_told_keeps_out_what_the_driver_chooses_next(told, last):
-    cars, rows, now = garage(), [], 0
+    cars, rows, now = fleet_state(), [], 0
     for choice, at, pause in told:
         now += pause
         tell(cars, choice, told=at, heard=now)
@@ -162,7 +163,7 @@ def test_a_signed_decision_is_as_old_as_its_signature_and_no_older_than_the_seco
 
 
 def test_an_opt_out_in_a_file_that_is_changed_is_newer_than_an_opt_in_before_it_and_gives_the_car_back():
-    cars = garage()
+    cars = fleet_state()
     tell(cars, OUT, told=1, heard=1)
     tell(cars, IN, told=2, heard=2)
     out = enrolment("car", opted_out=True)
@@ -179,7 +180,7 @@ def test_an_opt_out_in_a_file_that_is_changed_is_newer_than_an_opt_in_before_it_
 
 
 def early(choice=OUT, told=1, heard=1):
-    cars = garage()
+    cars = fleet_state()
     cars.take(DriverChose("new", choice, T0 + told * MINUTE), T0 + heard * MINUTE)
     return cars
 
@@ -204,16 +205,16 @@ def test_whoever_agreed_after_an_early_opt_out_takes_part_and_does_so_after_a_re
     cars = early()
     rows = list(cars.drain())
     assert not enrolled(cars, agreed=2)
-    after = garage()
+    after = fleet_state()
     after.enrol([enrolment("car"), enrolment("new")], T0 + 6 * MINUTE)
     stored = {(row.vehicle_ref, row.choice): row for row in [*rows, *cars.drain()] if isinstance(row, ChoiceRow)}
-    after.restore(Remembered(choices=tuple(stored.values())), T0 + 6 * MINUTE)
+    after.restore(StoredState(choices=tuple(stored.values())), T0 + 6 * MINUTE)
     assert not after.fleet.read("opted_out_until_s", np.array([after.fleet.row("new")]))[0] > LATER.timestamp()
 
 
 def test_choices_about_cars_that_are_not_ours_are_bounded_and_have_names_that_can_be_stored(monkeypatch):
     monkeypatch.setattr(choices_of, "MOST_EARLY", 2)
-    cars = garage()
+    cars = fleet_state()
     for ref in ("a\0", "", "x" * 129, "one", "two", "three", "one"):
         cars.take(DriverChose(ref, OUT, T0), T0)
     assert {row.vehicle_ref for row in cars.drain() if isinstance(row, ChoiceRow)} == {"one", "two"}
@@ -224,15 +225,15 @@ def test_choices_about_cars_that_are_not_ours_are_bounded_and_have_names_that_ca
 
 @pytest.mark.parametrize("late", [0, 1])
 def test_whoever_leaves_has_left_though_our_clock_was_set_back_and_the_word_took_a_while(late):
-    cars = garage()
+    cars = fleet_state()
     tell(cars, IN, told=60, heard=60)
-    assert tell(cars, OUT, told=10 - late, heard=10) == Stir(plan=True, release=("car",))
+    assert tell(cars, OUT, told=10 - late, heard=10) == Effect(plan=True, release=("car",))
     assert is_out(cars)
     assert is_out(restarted(cars, cars.drain(), T0 + 11 * MINUTE))
 
 
 def test_an_opt_in_after_our_clock_was_set_back_ends_the_opt_out_for_good():
-    cars = garage()
+    cars = fleet_state()
     tell(cars, OUT, told=60, heard=60)
     rows = list(cars.drain())
     tell(cars, IN, told=10, heard=10)
@@ -242,21 +243,21 @@ def test_an_opt_in_after_our_clock_was_set_back_ends_the_opt_out_for_good():
 
 
 def test_an_opt_out_that_was_over_when_our_clock_was_set_back_is_over():
-    cars = garage()
+    cars = fleet_state()
     tell(cars, OUT, told=50, heard=50)
     tell(cars, IN, told=60, heard=60)
     assert not is_out(restarted(cars, cars.drain(), T0 + 11 * MINUTE), T0 + 11 * MINUTE)
 
 
 def test_a_late_opt_in_after_our_clock_was_set_back_brings_nobody_back():
-    cars = garage()
+    cars = fleet_state()
     tell(cars, OUT, told=60, heard=60)
     tell(cars, IN, told=9, heard=10)
     assert is_out(cars)
 
 
 def test_a_consent_is_withdrawn_though_our_clock_was_set_back_since_it_was_given():
-    cars = garage()
+    cars = fleet_state()
     given_s = (T0 + 60 * MINUTE).timestamp()
     cars.amend([enrolment("car", consented_s=given_s, discharge_consented_s=given_s)], [], T0 + 60 * MINUTE)
     tell(cars, DriverChoice.CONSENT_WITHDRAWN, told=9, heard=10)
@@ -270,7 +271,7 @@ def test_a_consent_is_withdrawn_though_our_clock_was_set_back_since_it_was_given
 )
 def test_an_opt_out_is_honoured_whatever_our_clock_did_before(told, now, late):
     """`late`: minutes that it took to reach us. The clock may have leapt at will between what was told before."""
-    cars = garage()
+    cars = fleet_state()
     for choice, minute in told:
         tell(cars, choice, told=minute, heard=minute)
     tell(cars, OUT, told=now - late, heard=now)
@@ -281,15 +282,15 @@ def test_an_opt_out_is_honoured_whatever_our_clock_did_before(told, now, late):
 
 
 async def test_the_enrolment_api_orders_decisions_likewise(tmp_path):
-    book = Book(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
+    book = EnrolmentStore(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
     await book.open()
     now = T0 + 60 * MINUTE
     async with book.write(now) as write:
         await take_in(write, {}, [agreement("car", zone="bay", programs=(), enrolled_at=now)])
-        await perform(BY_NAME["opt_in"], Desk({}), write, "car", Nothing())
+        await perform(BY_NAME["opt_in"], EnrolmentDesk({}), write, "car", Nothing())
     for name, body in (("opt_out", OptOut()), ("withdrawal", Nothing())):
         async with book.write(T0 + 10 * MINUTE, T0 + 9 * MINUTE) as write:
-            await perform(BY_NAME[name], Desk({}), write, "car", body)
+            await perform(BY_NAME[name], EnrolmentDesk({}), write, "car", body)
     done = [row.what for row in await book.untold(9)]
     assert done[-2:] == ["opt_out", "withdrawn"]
     await book.close()
@@ -297,15 +298,15 @@ async def test_the_enrolment_api_orders_decisions_likewise(tmp_path):
 
 async def test_an_opt_out_of_all_events_is_taken_however_many_events_a_driver_has_left(tmp_path, monkeypatch):
     monkeypatch.setattr(desk, "MOST_CHOICES", 2)
-    book = Book(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
+    book = EnrolmentStore(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
     await book.open()
     async with book.write(T0) as write:
         await take_in(write, {}, [agreement("car", zone="bay", programs=(), enrolled_at=T0)])
         for name in ("one", "two"):
-            await Desk({}).opt_out(write, "car", OptOut(event_id=name, until=T0 + 60 * MINUTE))
-        await Desk({}).opt_out(write, "car", OptOut(event_id="two", until=T0 + 90 * MINUTE))
-        await Desk({}).opt_out(write, "car", OptOut())
+            await EnrolmentDesk({}).opt_out(write, "car", OptOut(event_id=name, until=T0 + 60 * MINUTE))
+        await EnrolmentDesk({}).opt_out(write, "car", OptOut(event_id="two", until=T0 + 90 * MINUTE))
+        await EnrolmentDesk({}).opt_out(write, "car", OptOut())
         with pytest.raises(Refused):
-            await Desk({}).opt_out(write, "car", OptOut(event_id="three", until=T0 + 60 * MINUTE))
+            await EnrolmentDesk({}).opt_out(write, "car", OptOut(event_id="three", until=T0 + 60 * MINUTE))
     assert {one.event_id for one in await book.choices("car", T0)} == {"one", "two", None}
     await book.close()

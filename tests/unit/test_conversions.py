@@ -11,7 +11,7 @@ from ven_adapters.contract import ChargeState, Directive, DirectiveKind, Rung, S
 from ven_adapters.oems import ford_query, smartcar_shapes, tesla_shapes
 from ven_adapters.transport.codec import load
 from ven_adapters.transport.conversions import DAYS, finish_at, month_first
-from ven_adapters.transport.windows import Verdict, Window, judge
+from ven_adapters.transport.windows import KeptWindow, WindowVerdict, judge
 
 CALIFORNIA = "America/Los_Angeles"
 WEDNESDAY = datetime(2026, 7, 1, 12, tzinfo=UTC)  # five in the morning in California
@@ -77,8 +77,8 @@ def test_nissans_stamps_from_before_a_send_are_kept_and_confirm_nothing(behind):
     assert found.charge_state.observed_at == sent_at - behind
     end = sent_at + timedelta(hours=1)
     directive = Directive("d", "k", "car-1", DirectiveKind.CURTAIL, sent_at, end, end)
-    window = Window(directive, Setting(Rung.PAUSE, 0), sent_at=sent_at, told=True)
-    assert judge(window, found) == (Verdict.NOTHING, None)
+    window = KeptWindow(directive, Setting(Rung.PAUSE, 0), sent_at=sent_at, told=True)
+    assert judge(window, found) == (WindowVerdict.NOTHING, None)
 
 
 def test_teslas_power_is_volts_times_amperes_times_phases_and_whole_kilowatts_only_without_them():

@@ -7,17 +7,17 @@ from directive_cases import T0, at
 from test_agent_guarantees import COURSE, enrolment, event, snapshot
 
 from ven_adapters.contract import Capability, DischargeControl, DriverChoice, Known
-from ven_adapters.ven.control.fleet_state import Garage
-from ven_adapters.ven.control.zone_control import Steering
-from ven_adapters.ven.explain.decision_log import Decisions
+from ven_adapters.ven.control.fleet_state import FleetState
+from ven_adapters.ven.control.zone_control import ZoneController
+from ven_adapters.ven.explain.decision_log import DecisionLog
 from ven_adapters.ven.store.database import HistoryRow, ZoneRow
 
 REFS = ("one", "two", "three")
 MANY = 2_500
 
 
-def garage(refs=REFS, **more):
-    made = Garage(T0.timestamp(), {}, 1)
+def fleet_state(refs=REFS, **more):
+    made = FleetState(T0.timestamp(), {}, 1)
     made.enrol([enrolment(ref, **more) for ref in refs], T0)
     control = DischargeControl("EVSE", 7000)
     made.learn(dict.fromkeys(refs, Capability("m", 60_000, 7_000, can_set_power=True, discharge=control)))
@@ -25,9 +25,9 @@ def garage(refs=REFS, **more):
     return made
 
 
-def decided(cars, steering, heard, at_s):
-    orders = steering.steer("bay", heard, at(at_s))
-    cars.decisions.take(orders.asks, orders.plan, at(at_s))
+def decided(cars, zone_controller, heard, at_s):
+    orders = zone_controller.steer("bay", heard, at(at_s))
+    cars.decisions.take(orders.requests, orders.plan, at(at_s))
     return list(cars.decisions.drain())
 
 
@@ -41,53 +41,53 @@ def pause():
 
 
 def test_a_car_that_is_left_alone_has_its_reason_kept_once():
-    cars = garage()
+    cars = fleet_state()
     cars.fleet.choose("two", DriverChoice.OPT_OUT, until=None)
-    steering = Steering(cars, COURSE)
-    assert left_alone(decided(cars, steering, [pause()], 1)) == {"two": ("OPTED_OUT", None)}
-    assert left_alone(decided(cars, steering, [pause()], 61)) == {}
+    zone_controller = ZoneController(cars, COURSE)
+    assert left_alone(decided(cars, zone_controller, [pause()], 1)) == {"two": ("OPTED_OUT", None)}
+    assert left_alone(decided(cars, zone_controller, [pause()], 61)) == {}
     away = dataclasses.replace(snapshot(at(90), home=Known.NO), vehicle_ref="three")
     cars.observe([away], at(90))
-    assert left_alone(decided(cars, steering, [pause()], 121)) == {"three": ("AWAY", None)}
+    assert left_alone(decided(cars, zone_controller, [pause()], 121)) == {"three": ("AWAY", None)}
 
 
 def test_that_nothing_is_asked_any_more_is_kept_too():
-    cars = garage()
-    steering = Steering(cars, COURSE)
-    assert left_alone(decided(cars, steering, [pause()], 1)) == {}
-    over = left_alone(decided(cars, steering, [], 7200 * 4))
+    cars = fleet_state()
+    zone_controller = ZoneController(cars, COURSE)
+    assert left_alone(decided(cars, zone_controller, [pause()], 1)) == {}
+    over = left_alone(decided(cars, zone_controller, [], 7200 * 4))
     assert set(over) == set(REFS)
-    assert left_alone(decided(cars, steering, [], 7200 * 4 + 60)) == {}
+    assert left_alone(decided(cars, zone_controller, [], 7200 * 4 + 60)) == {}
 
 
 def test_what_a_discharge_lacks_is_kept_while_one_is_asked():
-    cars = garage(permission=None)
+    cars = fleet_state(permission=None)
     heard = [event("DISPATCH_SETPOINT", [-10.0], start=T0.isoformat(), duration="PT2H")]
-    found = left_alone(decided(cars, Steering(cars, COURSE), heard, 1))
+    found = left_alone(decided(cars, ZoneController(cars, COURSE), heard, 1))
     assert {refusal for _, refusal in found.values()} == {"INTERCONNECTION"}
-    assert left_alone(decided(garage(permission=None), Steering(cars, COURSE), [pause()], 1)) == {}
+    assert left_alone(decided(fleet_state(permission=None), ZoneController(cars, COURSE), [pause()], 1)) == {}
 
 
 def test_what_a_zone_is_asked_is_kept_when_it_changes():
-    cars = garage()
-    steering = Steering(cars, COURSE)
-    quiet = [row for row in decided(cars, steering, [], 0) if row.model is ZoneRow]
-    asked = [row for row in decided(cars, steering, [pause()], 1) if row.model is ZoneRow]
-    same = [row for row in decided(cars, steering, [pause()], 61) if row.model is ZoneRow]
-    over = [row for row in decided(cars, steering, [], 121) if row.model is ZoneRow]
+    cars = fleet_state()
+    zone_controller = ZoneController(cars, COURSE)
+    quiet = [row for row in decided(cars, zone_controller, [], 0) if row.model is ZoneRow]
+    asked = [row for row in decided(cars, zone_controller, [pause()], 1) if row.model is ZoneRow]
+    same = [row for row in decided(cars, zone_controller, [pause()], 61) if row.model is ZoneRow]
+    over = [row for row in decided(cars, zone_controller, [], 121) if row.model is ZoneRow]
     told = json.loads(asked[0].values["document"])
     assert (quiet, len(asked), same, len(over)) == ([], 1, [], 1)
-    assert (told["ruling"], told["asks"][0]["event"], told["asks"][0]["value"]) == ("SIMPLE", "e1", 3.0)
-    assert json.loads(over[0].values["document"])["asks"] == []
+    assert (told["ruling"], told["requests"][0]["event"], told["requests"][0]["value"]) == ("SIMPLE", "e1", 3.0)
+    assert json.loads(over[0].values["document"])["requests"] == []
 
 
 def test_a_whole_fleet_is_handed_over_in_parts_and_nobody_is_left_out():
     refs = [f"car-{number}" for number in range(MANY)]
-    cars = garage(refs, charging_consent=False)
-    orders = Steering(cars, COURSE).steer("bay", [pause()], at(1))
-    decisions = Decisions(cars.fleet)
+    cars = fleet_state(refs, charging_consent=False)
+    orders = ZoneController(cars, COURSE).steer("bay", [pause()], at(1))
+    decisions = DecisionLog(cars.fleet)
     decisions.grow(MANY)
-    decisions.take(orders.asks, orders.plan, at(1))
+    decisions.take(orders.requests, orders.plan, at(1))
     parts = []
     while part := left_alone(decisions.drain(1_000)):
         parts.append(part)

@@ -7,9 +7,9 @@ import pytest
 
 from ven_adapters.demo import scenario
 from ven_adapters.demo.evening import exit_code
-from ven_adapters.demo.results import Truth, lost_notifications, rebound, tracking
+from ven_adapters.demo.results import EveningTruth, lost_notifications, rebound, tracking
 from ven_adapters.demo.scenario import Nomination
-from ven_adapters.demo.utility import Ask, Sent
+from ven_adapters.demo.utility import AskedSetPoint, Sent
 from vtn.rules.admission import admit
 from vtn.wire.enumerations import ObjectType
 
@@ -21,11 +21,11 @@ FORECAST = (0.8, 1.4, 2.0, 2.2, 2.0)
 def truth(kw, unmanaged, oem="bmw"):
     at = tuple(START + timedelta(minutes=5 * n) for n in range(len(kw)))
     column = np.array(kw, float)[:, None], np.array(unmanaged, float)[:, None]
-    return Truth(oem, at, ("bay",), *column, np.zeros((len(kw), 5)), {})
+    return EveningTruth(oem, at, ("bay",), *column, np.zeros((len(kw), 5)), {})
 
 
 def ask(kw, bins, oem="bmw", first=0):
-    return Ask(f"{oem}-bay", START + timedelta(minutes=5 * first), START + timedelta(minutes=5 * bins), kw)
+    return AskedSetPoint(f"{oem}-bay", START + timedelta(minutes=5 * first), START + timedelta(minutes=5 * bins), kw)
 
 
 @pytest.mark.parametrize(

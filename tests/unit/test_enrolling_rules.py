@@ -8,17 +8,17 @@ import pytest
 from enrolling_parts import PROGRAMS, settings
 from hypothesis import given
 from hypothesis import strategies as st
-from test_agent_guarantees import T0, enrolment, garage, snapshot
+from test_agent_guarantees import T0, enrolment, fleet_state, snapshot
 
 from ven_adapters.config import ProgramRules
 from ven_adapters.contract import DriverChoice, DriverChose
 from ven_adapters.enrolling.eligibility import discharges, joining, remaining, verdicts
 from ven_adapters.enrolling.models import Question
-from ven_adapters.enrolling.pace import Pace
+from ven_adapters.enrolling.pace import RequestPace
 from ven_adapters.enrolling.problems import Refused
 from ven_adapters.ven.control import driver_choices as choices
-from ven_adapters.ven.control.driver_choices import Stir
-from ven_adapters.ven.store.database import Remembered
+from ven_adapters.ven.control.driver_choices import Effect
+from ven_adapters.ven.store.database import StoredState
 
 RULES = {name: ProgramRules(**given_) for name, given_ in PROGRAMS.items()}
 words = st.sampled_from(["i4 M50", "iX1", "330e", "CA", "TX", "NV", "pge", "sce", "E-TOU", "A-1"])
@@ -50,7 +50,7 @@ def test_whom_an_operator_vouched_for_leaves_only_what_is_gone_or_doubled():
 
 
 def test_a_caller_who_asks_too_often_waits_and_slows_nobody_else():
-    pace = Pace(2.0)
+    pace = RequestPace(2.0)
     for _ in range(20):
         pace.pay("ios", T0)
     with pytest.raises(Refused) as caught:
@@ -92,7 +92,7 @@ def test_an_adapter_without_files_and_without_a_store_is_refused(tmp_path):
 
 
 def test_a_change_of_one_agreement_leaves_the_other_cars_and_what_is_known_of_them():
-    cars = garage()
+    cars = fleet_state()
     cars.enrol([enrolment(), enrolment("other")], T0)
     cars.observe([snapshot(T0)], T0)
     assert cars.amend([enrolment("new"), enrolment(target_soc_pct=95.0)], ["other", "never"], T0) == ("other",)
@@ -105,7 +105,7 @@ def test_a_change_of_one_agreement_leaves_the_other_cars_and_what_is_known_of_th
 
 
 def test_a_car_in_a_zone_that_is_new_is_ours_at_once_and_its_zone_is_grouped_with_the_next_reading_of_all():
-    cars = garage()
+    cars = fleet_state()
     assert cars.amend([enrolment("new", zone="elsewhere")], [], T0) == ()
     assert cars.enrolled() == ["car", "new"]
     assert cars.groups == {"bay": "bay"}
@@ -114,20 +114,20 @@ def test_a_car_in_a_zone_that_is_new_is_ours_at_once_and_its_zone_is_grouped_wit
 
 
 def test_leaving_one_event_out_stirs_the_car_and_an_unknown_car_stirs_nothing():
-    cars = garage()
-    assert cars.leave_out("car", "e-1", T0, T0) == Stir(plan=True)
-    assert cars.leave_out("nobody", "e-1", T0, T0) == Stir()
+    cars = fleet_state()
+    assert cars.leave_out("car", "e-1", T0, T0) == Effect(plan=True)
+    assert cars.leave_out("nobody", "e-1", T0, T0) == Effect()
 
 
 def test_an_event_that_was_left_out_before_the_car_was_ours_is_left_out_by_it(monkeypatch):
     monkeypatch.setattr(choices, "MOST_EARLY", 1)
-    cars = garage()
+    cars = fleet_state()
     until = T0 + timedelta(hours=1)
     for ref in ("new", "one too many"):
-        assert cars.leave_out(ref, "e-1", until, T0) == Stir()
+        assert cars.leave_out(ref, "e-1", until, T0) == Effect()
     cars.amend([enrolment("new"), enrolment("one too many")], [], T0)
-    assert [block.event_id for block in cars.roster.car("new").blocks] == ["e-1"]
-    assert cars.roster.car("one too many").blocks == ()
+    assert [block.event_id for block in cars.registry.car("new").blocks] == ["e-1"]
+    assert cars.registry.car("one too many").blocks == ()
 
 
 # --- a consent that ended, and one that was given again ---------------------------------------------------------------
@@ -157,15 +157,15 @@ def withdrawn(cars, at_h, heard_h=None):
 
 
 def test_a_withdrawal_ends_every_consent_and_gives_the_car_back():
-    cars = garage()
+    cars = fleet_state()
     cars.enrol([agreed(-2, -2)], T0)
-    assert withdrawn(cars, 0) == Stir(plan=True, release=("car",))
+    assert withdrawn(cars, 0) == Effect(plan=True, release=("car",))
     assert list(cars.choices.withdrawn) == ["car"]
     assert consents(cars) == (False, False)
 
 
 def test_a_consent_that_is_given_again_counts_and_an_older_one_still_does_not():
-    cars = garage()
+    cars = fleet_state()
     cars.enrol([agreed(-2, -2)], T0)
     withdrawn(cars, 0)
     cars.amend([agreed(1, -2)], [], T0 + HOUR)
@@ -175,16 +175,16 @@ def test_a_consent_that_is_given_again_counts_and_an_older_one_still_does_not():
 
 
 def test_a_withdrawal_that_comes_late_does_not_end_what_was_agreed_after_it():
-    cars = garage()
+    cars = fleet_state()
     cars.enrol([agreed(1, 1)], T0 + HOUR)
-    assert withdrawn(cars, 0, heard_h=2) == Stir()
+    assert withdrawn(cars, 0, heard_h=2) == Effect()
     assert consents(cars) == (True, True)
 
 
 def test_a_consent_dated_in_the_future_is_not_taken_to_follow_a_withdrawal():
-    cars = garage()
+    cars = fleet_state()
     cars.enrol([agreed(1, 1)], T0)
-    assert withdrawn(cars, 0) == Stir(plan=True, release=("car",))
+    assert withdrawn(cars, 0) == Effect(plan=True, release=("car",))
     cars.amend([agreed(1, 1)], [], T0 + HOUR / 2)
     assert consents(cars) == (False, False)
     cars.amend([agreed(1, 1)], [], T0 + HOUR)
@@ -192,7 +192,7 @@ def test_a_consent_dated_in_the_future_is_not_taken_to_follow_a_withdrawal():
 
 
 def test_a_withdrawal_dated_in_the_future_does_not_end_what_is_agreed_after_it_came():
-    cars = garage()
+    cars = fleet_state()
     cars.enrol([agreed(-2, -2)], T0)
     withdrawn(cars, 24, heard_h=0)
     cars.amend([agreed(1, 1)], [], T0 + HOUR)
@@ -200,12 +200,12 @@ def test_a_withdrawal_dated_in_the_future_does_not_end_what_is_agreed_after_it_c
 
 
 def test_a_withdrawal_is_remembered_over_a_restart_and_so_is_what_was_agreed_after_it():
-    before = garage()
+    before = fleet_state()
     before.enrol([agreed(-2, -2)], T0)
     withdrawn(before, 0)
     choices = tuple(row for row in before.drain() if type(row).__name__ == "ChoiceRow")
     for given_, holds in ((agreed(-2, -2), (False, False)), (agreed(1, 1), (True, True))):
-        after = garage()
+        after = fleet_state()
         after.enrol([given_], T0 + HOUR)
-        after.restore(Remembered(choices=choices), T0 + HOUR)
+        after.restore(StoredState(choices=choices), T0 + HOUR)
         assert consents(after) == holds

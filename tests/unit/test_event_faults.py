@@ -14,7 +14,7 @@ from ven_adapters.ven.openadr.event_faults import (
     report_body,
     report_key,
 )
-from ven_adapters.ven.openadr.zone_requests import Unknown
+from ven_adapters.ven.openadr.zone_requests import UnusedPayload
 from vtn.wire.report import ReportRequest
 
 FAR = {"start": stamp(DAY + 400 * HOUR), "duration": "PT1H"}
@@ -110,9 +110,9 @@ def test_what_only_a_cycle_sees_is_told_once_and_nothing_twice(caplog):
     caplog.set_level(logging.WARNING)
     faults = EventFaults()
     faults.judge([findings(LIMIT)])
-    foreign = Unknown("e2", 0, "PRICE", "currency: EUR is not USD, that of the preferred event")
+    foreign = UnusedPayload("e2", 0, "PRICE", "currency: EUR is not USD, that of the preferred event")
     for _ in range(2):
-        faults.unknown([foreign, Unknown("e1", 0, "IMPORT_CAPACITY_LIMIT", "units: ...; 5 kW stays in force")])
+        faults.unknown([foreign, UnusedPayload("e1", 0, "IMPORT_CAPACITY_LIMIT", "units: ...; 5 kW stays in force")])
     assert [message for _, message in said(caplog)][1:] == [f"event e2: PRICE is not acted on: {foreign.why}"]
 
 

@@ -17,22 +17,30 @@ from ven_adapters.contract import (
     Snapshot,
 )
 from ven_adapters.ven.directives import history, lifecycle
-from ven_adapters.ven.directives.car_directives import Car
+from ven_adapters.ven.directives.car_directives import CarDirectives
 from ven_adapters.ven.directives.reconcile import reconcile
-from ven_adapters.ven.directives.registry import Roster
+from ven_adapters.ven.directives.registry import DirectiveRegistry
 from ven_adapters.ven.explain import code_texts
 from ven_adapters.ven.explain.explanation import Unexplained, explanation, plain, zone_of
 from ven_adapters.ven.explain.narrative import paragraph
-from ven_adapters.ven.planning.discharge_permits import WORDS, Refusal
+from ven_adapters.ven.planning.discharge_permits import WORDS, MissingPermit
 from ven_adapters.ven.planning.guardrails import Reason
-from ven_adapters.ven.store.database import DirectiveRow, EnrolmentRow, Facts, HistoryRow, ZoneRow, document, print_at
+from ven_adapters.ven.store.database import (
+    CarFacts,
+    DirectiveRow,
+    EnrolmentRow,
+    HistoryRow,
+    ZoneRow,
+    document,
+    print_at,
+)
 
 S = DirectiveState
 ASKED = {
     "ruling": "SIMPLE",
     "asked_kw": 120.0,
     "planned_kw": 118.5,
-    "asks": [
+    "requests": [
         {
             "what": "simple",
             "value": 3.0,
@@ -50,54 +58,56 @@ ASKED = {
 
 
 class Life:
-    """A roster whose rows are kept as a store would, and the steps that a dispatcher would take."""
+    """A registry whose rows are kept as a store would, and the steps that a dispatcher would take."""
 
     def __init__(self) -> None:
-        self.roster, self.extra, self.rows = Roster(), [], []
+        self.registry, self.extra, self.rows = DirectiveRegistry(), [], []
 
     def submit(self, at_s, error=None, **wanted):
         given = {"why": "SIMPLE_LEVEL", "level_pct": 52.0, "target_soc_pct": 80.0, "ready_by": at(36_000)} | wanted
         before = Snapshot("car", limit_soc_pct=reading(80.0, -9), charge_state=reading(ChargeState.CHARGING, -9))
-        step = reconcile(desire(**given), self.roster.car("car"), before, at(at_s))
-        self.roster.put("car", step.car, step.ended)
-        self.roster.taken_up("car", step.target, at(at_s))
+        step = reconcile(desire(**given), self.registry.car("car"), before, at(at_s))
+        self.registry.put("car", step.car, step.ended)
+        self.registry.taken_up("car", step.target, at(at_s))
         name = step.target.directive.directive_id
         answer = Ack(name, S.ACCEPTED, paused(), "act-7")
-        self.roster.outcome(
+        self.registry.outcome(
             "car",
             name,
             lambda held: (
-                lifecycle.acknowledged(held, answer, at(at_s + 1))
+                lifecycle.apply_ack(held, answer, at(at_s + 1))
                 if error is None
-                else lifecycle.refused(held, error, at(at_s + 1), 0.5)
+                else lifecycle.apply_refusal(held, error, at(at_s + 1), 0.5)
             ),
             at(at_s + 1),
         )
         return name
 
     def observe(self, snapshot, at_s):
-        self.roster.observe(snapshot, at(at_s))
-        self.roster.seen_after(snapshot, at(at_s))
+        self.registry.observe(snapshot, at(at_s))
+        self.registry.seen_after(snapshot, at(at_s))
 
     def happened(self, what, at_s, **facts):
         self.extra.append(history.of_car("car", what, at(at_s), facts))
 
     def facts(self):
-        self.rows += [*self.extra, *self.roster.drain()]
+        self.rows += [*self.extra, *self.registry.drain()]
         self.extra = []
         history = [row.values for row in self.rows if row.model is HistoryRow]
         newest = {row.values["directive_id"]: row.values for row in self.rows if row.model is DirectiveRow}
         enrolled = EnrolmentRow(vehicle_ref="car", zone="bay", document="{}", at=print_at(at(0)))
         numbered = [HistoryRow(**values, seq=number) for number, values in enumerate(history)]
         ordered = tuple(sorted(numbered, key=lambda row: row.at))
-        return Facts(ordered, tuple(DirectiveRow(**values) for values in newest.values()), enrolled)
+        return CarFacts(ordered, tuple(DirectiveRow(**values) for values in newest.values()), enrolled)
 
-    def explained(self, at_s, asks=ASKED):
-        zones = [] if asks is None else [ZoneRow(seq=1, zone="bay", at=print_at(at(0)), document=document(asks))]
+    def explained(self, at_s, requests=ASKED):
+        zones = (
+            [] if requests is None else [ZoneRow(seq=1, zone="bay", at=print_at(at(0)), document=document(requests))]
+        )
         return explanation("car", self.facts(), zones, at(at_s))
 
-    def said(self, at_s, asks=ASKED):
-        return paragraph(self.explained(at_s, asks))
+    def said(self, at_s, requests=ASKED):
+        return paragraph(self.explained(at_s, requests))
 
 
 @pytest.fixture
@@ -108,7 +118,7 @@ def life():
 def test_a_directive_that_was_followed_is_told_from_the_event_to_the_proof(life):
     name = life.submit(5)
     life.observe(seen(60, power_w=0.0), 61)
-    life.roster.age(at(3600))
+    life.registry.age(at(3600))
     life.observe(
         Snapshot("car", limit_soc_pct=reading(80.0, 3660), charge_state=reading(ChargeState.CHARGING, 3660)), 3661
     )
@@ -137,7 +147,7 @@ def test_a_directive_that_was_followed_is_told_from_the_event_to_the_proof(life)
 def test_settings_that_were_not_given_back_are_said_aloud(life):
     life.submit(5)
     life.observe(seen(60, power_w=0.0), 61)
-    life.roster.age(at(3600))
+    life.registry.age(at(3600))
     life.observe(
         Snapshot("car", limit_soc_pct=reading(50.0, 3660), charge_state=reading(ChargeState.STOPPED, 3660)), 3661
     )
@@ -154,7 +164,7 @@ def test_what_is_not_known_yet_at_the_instant_is_not_said_of_it(life):
 
 def test_doubts_retries_and_wakes_are_told(life):
     name = life.submit(0, BackendError(ErrorCode.ASLEEP, "x", retry_after_s=30.0))
-    life.roster.woken("car", name, at(1))
+    life.registry.woken("car", name, at(1))
     told = life.said(10)
     assert "By 2026-07-15 23:00:01Z it had not been taken, because the car was asleep (ASLEEP)" in told
     assert "the sleeping car was called, once" in told
@@ -168,7 +178,7 @@ def test_doubts_retries_and_wakes_are_told(life):
 def test_an_override_and_a_drivers_choice_are_told(life):
     name = life.submit(0)
     status = DirectiveStatus(name, "car", S.OVERRIDDEN, Certainty.BACKEND_REPORTED, at(300), ErrorCode.USER_OVERRIDE)
-    life.roster.told(status, at(301))
+    life.registry.told(status, at(301))
     life.happened(history.CHOICE, 302, choice="BOOST", until=print_at(at(4000)))
     told = life.said(600)
     assert "it was overridden by the driver, who is left alone for it, because the driver took over" in told
@@ -195,16 +205,16 @@ def test_why_nothing_was_asked_is_told(life):
 
 
 def test_a_call_that_was_held_back_is_told(life):
-    step = reconcile(desire(why="SIMPLE_LEVEL"), Car(), None, at(5))
-    life.roster.put("car", step.car)
-    life.roster.taken_up("car", step.target, at(5))
-    life.roster.unsent("car", step.target, at(6))
+    step = reconcile(desire(why="SIMPLE_LEVEL"), CarDirectives(), None, at(5))
+    life.registry.put("car", step.car)
+    life.registry.taken_up("car", step.target, at(5))
+    life.registry.unsent("car", step.target, at(6))
     assert "At 2026-07-15 23:00:06Z it was held back unsent" in life.said(60)
 
 
 def test_an_unknown_car_and_an_instant_before_everything_are_refused_in_a_sentence(life):
     with pytest.raises(Unexplained, match="nothing is stored of 'WBA0'"):
-        zone_of("WBA0", Facts((), (), None), at(0))
+        zone_of("WBA0", CarFacts((), (), None), at(0))
     life.submit(50)
     with pytest.raises(Unexplained, match="from before 2026-07-15T23:00:50"):
         life.explained(10)
@@ -217,7 +227,7 @@ def test_a_program_reads_the_facts_behind_the_words(life):
     assert found["directive"]["directive"].directive_id == name
     assert [step["state"] for step in found["directive"]["steps"]] == [S.REQUESTED, S.ACCEPTED, S.IN_FORCE]
     assert found["directive"]["steps"][2]["facts"]["evidence"] == "power_w=0"
-    assert found["asked"]["asks"][0]["event"] == "event"
+    assert found["asked"]["requests"][0]["event"] == "event"
 
 
 @pytest.mark.parametrize(
@@ -230,7 +240,7 @@ def test_a_program_reads_the_facts_behind_the_words(life):
         (DriverChoice, code_texts.CHOSE),
         (ErrorCode, code_texts.FAILED),
         (lifecycle.FINAL_STATES, code_texts.ENDED),
-        ([one for one in Refusal if one], WORDS),
+        ([one for one in MissingPermit if one], WORDS),
     ],
 )
 def test_every_code_has_words(codes, table):
@@ -238,10 +248,10 @@ def test_every_code_has_words(codes, table):
 
 
 def test_what_was_held_back_is_not_told_as_sent(life):
-    step = reconcile(desire(why="SIMPLE_LEVEL"), life.roster.car("car"), Snapshot("car"), at(5))
-    life.roster.put("car", step.car, step.ended)
-    life.roster.taken_up("car", step.target, at(5))
-    life.roster.unsent("car", step.target, at(6))
+    step = reconcile(desire(why="SIMPLE_LEVEL"), life.registry.car("car"), Snapshot("car"), at(5))
+    life.registry.put("car", step.car, step.ended)
+    life.registry.taken_up("car", step.target, at(5))
+    life.registry.unsent("car", step.target, at(6))
     told = life.said(60)
     assert "it was held back unsent" in told
     assert "written down and sent" not in told
@@ -265,4 +275,4 @@ def test_what_moved_no_car_is_told_with_its_reason(life):
     told = life.said(900, asked)
     assert f"What event e2 asked as IMPORT_CAPACITY_LIMIT was not understood: {why}." in told
     assert "What event e3 asked as PRICE was not for these cars: program 'B' (p2) is none of those." in told
-    assert "of which no event asked anything that was acted on." in life.said(900, asked | {"asks": []})
+    assert "of which no event asked anything that was acted on." in life.said(900, asked | {"requests": []})

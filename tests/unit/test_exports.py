@@ -6,10 +6,10 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from ven_adapters.contract import Capability, DischargeControl, Reading, Snapshot
-from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.fleet.discharge_energy import EVENTS_KEPT
 from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, Permission
-from ven_adapters.ven.store.database import ExportRow, Remembered
+from ven_adapters.ven.store.database import ExportRow, StoredState
 
 NOW = datetime(2026, 7, 15, 20, tzinfo=UTC)
 PAPERS = {
@@ -20,8 +20,8 @@ PAPERS = {
 }
 
 
-def garage():
-    made = Garage(NOW.timestamp(), {}, 1)
+def fleet_state():
+    made = FleetState(NOW.timestamp(), {}, 1)
     made.enrol([Enrolment("car", "bay", "s", "UTC", (time(7),) * 7, 80.0, 30.0, **PAPERS)], NOW)
     made.learn({"car": Capability("m", 60_000, 7_000, discharge=DischargeControl("EVSE", 7000))})
     return made
@@ -37,13 +37,13 @@ def sees(made, minute, power_w=None, counter_wh=None):
 
 
 def test_a_counter_is_believed():
-    made = garage()
+    made = fleet_state()
     assert sees(made, 0, counter_wh=5_000) == 0
     assert sees(made, 5, counter_wh=5_400) == pytest.approx(400)
 
 
 def test_between_two_counters_the_larger_power_of_both_ends_counts_until_the_counter_says_better():
-    made = garage()
+    made = fleet_state()
     sees(made, 0, power_w=0, counter_wh=5_000)
     assert sees(made, 30, power_w=-6_000) == pytest.approx(3_000)
     assert sees(made, 60, power_w=0) == pytest.approx(6_000)
@@ -51,7 +51,7 @@ def test_between_two_counters_the_larger_power_of_both_ends_counts_until_the_cou
 
 
 def test_without_a_counter_the_power_is_integrated_rather_too_much_than_too_little():
-    made = garage()
+    made = fleet_state()
     assert sees(made, 0, power_w=0) == 0
     assert sees(made, 10, power_w=-6_000) == pytest.approx(1_000)
     assert sees(made, 20, power_w=-3_000) == pytest.approx(2_000)
@@ -60,7 +60,7 @@ def test_without_a_counter_the_power_is_integrated_rather_too_much_than_too_litt
 
 
 def test_what_is_counted_is_as_fresh_as_the_newest_of_power_and_counter():
-    made = garage()
+    made = fleet_state()
     assert made.fleet.view().exported_at_s[0] == float("-inf")
     sees(made, 3, power_w=0)
     assert made.fleet.view().exported_at_s[0] == (NOW + timedelta(minutes=3)).timestamp()
@@ -70,18 +70,18 @@ def test_what_is_counted_is_as_fresh_as_the_newest_of_power_and_counter():
 
 @pytest.mark.parametrize("counters", [(5_000, 5_400), (None, None)])
 def test_a_restart_goes_on_from_what_was_counted(counters):
-    made, again = garage(), garage()
+    made, again = fleet_state(), fleet_state()
     sees(made, 0, power_w=-2_400, counter_wh=counters[0])
     before_wh = sees(made, 10, power_w=-2_400, counter_wh=counters[1])
     (noted,) = made.exports.drain()
     assert noted.values["counter_wh"] == counters[1]
-    again.restore(Remembered(exports=(ExportRow(**noted.values),)), NOW)
+    again.restore(StoredState(exports=(ExportRow(**noted.values),)), NOW)
     assert float(again.fleet.view().event_exported_kwh[0]) * 1000 == pytest.approx(before_wh)
     assert before_wh == pytest.approx(400)
 
 
 def test_another_event_finds_its_budget_whole():
-    made = garage()
+    made = fleet_state()
     sees(made, 0, power_w=-6_000)
     sees(made, 10, power_w=-6_000)
     made.begin_export("car", "another", NOW)
@@ -90,7 +90,7 @@ def test_another_event_finds_its_budget_whole():
 
 
 def test_what_was_given_for_an_event_counts_again_when_the_event_goes_on_after_another_one():
-    made = garage()
+    made = fleet_state()
     sees(made, 0, counter_wh=0)
     made.next_event("bay", "long", NOW)
     assert sees(made, 10, counter_wh=9_000) == pytest.approx(9_000)
@@ -101,7 +101,7 @@ def test_what_was_given_for_an_event_counts_again_when_the_event_goes_on_after_a
 
 
 def test_events_without_end_take_no_memory_without_end():
-    made = garage()
+    made = fleet_state()
     sees(made, 0, counter_wh=0)
     for number in range(100):
         made.next_event("bay", f"e{number}", NOW)
@@ -109,7 +109,7 @@ def test_events_without_end_take_no_memory_without_end():
 
 
 def test_a_count_that_is_no_number_changes_no_budget():
-    made = garage()
+    made = fleet_state()
     sees(made, 0, counter_wh=4_000)
     sees(made, 5, counter_wh=math.nan, power_w=math.inf)
     assert sees(made, 10, counter_wh=5_000) == pytest.approx(1_000)
@@ -117,7 +117,7 @@ def test_a_count_that_is_no_number_changes_no_budget():
 
 
 def test_a_counter_that_leaps_takes_no_years_budget_with_it():
-    made = garage()
+    made = fleet_state()
     sees(made, 0, counter_wh=5_000)
     assert sees(made, 10, counter_wh=2**32 - 1, power_w=0) == 0
     sees(made, 20, counter_wh=5_100)

@@ -7,9 +7,9 @@ import pytest
 
 from ven_adapters.contract import Ack, ChargeState, DirectiveKind, DirectiveState, ErrorCode, Origin, Reading, Snapshot
 from ven_adapters.transport.problems import parse_problem
-from ven_adapters.ven.directives.car_directives import Car, aged, settled, unblocked
-from ven_adapters.ven.directives.confirmation import Effect, newer, power_seen_w, shows_contrary, shows_effect
-from ven_adapters.ven.directives.lifecycle import acknowledged, observed, sent
+from ven_adapters.ven.directives.car_directives import CarDirectives, apply_outcome, apply_time, unblocked
+from ven_adapters.ven.directives.confirmation import ExpectedEffect, newer, power_seen_w, shows_contrary, shows_effect
+from ven_adapters.ven.directives.lifecycle import apply_ack, apply_telemetry, mark_sent
 from ven_adapters.ven.directives.reconcile import MAX_STOPS, Desire, Do, reconcile
 
 NOW = datetime(2026, 7, 2, 4, tzinfo=UTC)
@@ -24,18 +24,18 @@ def seen(power_w, at=LATER, heard=LATER, **more):
 @pytest.mark.parametrize("ahead_s", [61, 300, 590])
 def test_an_observation_from_the_future_proves_and_denies_nothing(ahead_s):
     ahead = seen(0.0, at=LATER + timedelta(seconds=ahead_s))
-    assert shows_effect(Effect(0.0), ahead, NOW) is None
-    assert shows_contrary(Effect(None), ahead, NOW) is None
+    assert shows_effect(ExpectedEffect(0.0), ahead, NOW) is None
+    assert shows_contrary(ExpectedEffect(None), ahead, NOW) is None
 
 
 def test_clocks_may_differ_by_a_minute():
-    assert shows_effect(Effect(0.0), seen(0.0, at=LATER + timedelta(seconds=59)), NOW) is not None
+    assert shows_effect(ExpectedEffect(0.0), seen(0.0, at=LATER + timedelta(seconds=59)), NOW) is not None
 
 
 def test_a_coarse_power_is_derived_from_current_and_voltage():
     coarse = seen(2_000.0, current_a=7.0, voltage_v=240.0, phases=1)
     assert power_seen_w(coarse, NOW) == 1_680.0
-    assert shows_effect(Effect(1_680.0), coarse, NOW) is not None
+    assert shows_effect(ExpectedEffect(1_680.0), coarse, NOW) is not None
 
 
 def test_the_direction_is_that_of_the_power():
@@ -57,15 +57,15 @@ def test_a_problem_document_still_says_what_is_unknown():
 
 def stopped(times):
     """A car whose charging was stopped and resumed so often since it was plugged in."""
-    car = Car()
+    car = CarDirectives()
     for number in range(times):
         now = NOW + timedelta(minutes=20 * number)
         step = reconcile(stop_at(now), car, None, now)
         if step.do is Do.NOTHING:
             return car, number
         ack = Ack(step.target.directive.directive_id, DirectiveState.ACCEPTED)
-        car, _ = settled(step.car, acknowledged(sent(step.car.held, now), ack, now), now)
-        car, _ = aged(car, now + timedelta(minutes=10))
+        car, _ = apply_outcome(step.car, apply_ack(mark_sent(step.car.held, now), ack, now), now)
+        car, _ = apply_time(car, now + timedelta(minutes=10))
     return car, times
 
 
@@ -79,14 +79,14 @@ def test_a_car_is_stopped_a_few_times_and_then_left_to_charge():
 
 
 def test_a_car_that_is_held_already_is_not_stopped_anew():
-    step = reconcile(stop_at(NOW), Car(), None, NOW)
+    step = reconcile(stop_at(NOW), CarDirectives(), None, NOW)
     ack = Ack(step.target.directive.directive_id, DirectiveState.ACCEPTED)
-    car, _ = settled(step.car, acknowledged(sent(step.car.held, NOW), ack, NOW), NOW)
+    car, _ = apply_outcome(step.car, apply_ack(mark_sent(step.car.held, NOW), ack, NOW), NOW)
     longer = dataclasses.replace(stop_at(NOW), end=NOW + timedelta(hours=2))
     again = reconcile(longer, car, None, NOW + timedelta(minutes=6))
     assert again.do is Do.SUBMIT
     ack = Ack(again.target.directive.directive_id, DirectiveState.ACCEPTED)
-    car, _ = settled(again.car, acknowledged(sent(again.car.held, LATER), ack, LATER), LATER)
+    car, _ = apply_outcome(again.car, apply_ack(mark_sent(again.car.held, LATER), ack, LATER), LATER)
     assert car.stops == 1
 
 
@@ -96,13 +96,13 @@ def test_plugging_in_again_forgets_the_stops():
 
 
 def test_the_evidence_is_that_of_the_newest_confirmation():
-    step = reconcile(dataclasses.replace(stop_at(NOW), kind=DirectiveKind.CHARGE), Car(), None, NOW)
+    step = reconcile(dataclasses.replace(stop_at(NOW), kind=DirectiveKind.CHARGE), CarDirectives(), None, NOW)
     ack = Ack(step.target.directive.directive_id, DirectiveState.ACCEPTED)
-    held = observed(acknowledged(sent(step.car.held, NOW), ack, NOW), seen(7_000.0), LATER)
+    held = apply_telemetry(apply_ack(mark_sent(step.car.held, NOW), ack, NOW), seen(7_000.0), LATER)
     assert held.evidence == "power_w=7000"
     full_at = LATER + timedelta(minutes=5)
     full = seen(0.0, full_at, full_at, charge_state=ChargeState.COMPLETE)
-    held = observed(held, full, full_at)
+    held = apply_telemetry(held, full, full_at)
     assert (held.state, held.evidence, held.confirmed_at) == (
         DirectiveState.IN_FORCE,
         "charge_state=COMPLETE",

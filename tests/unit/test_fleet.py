@@ -19,7 +19,7 @@ from ven_adapters.contract import (
     Validity,
 )
 from ven_adapters.ven.fleet.columns import Charge, Control, Tri
-from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, Fleet, Permission, next_departure, unit_hash
+from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, FleetColumns, Permission, next_departure, unit_hash
 from ven_adapters.ven.planning.enforcement import achieved_kw
 
 NOW = datetime(2026, 7, 15, 20, tzinfo=UTC)
@@ -46,7 +46,7 @@ def reading(value, *, at=NOW, validity=Validity.OK):
 
 
 def fleet(*enrolments):
-    made = Fleet()
+    made = FleetColumns()
     made.enrol(enrolments or [enrolment()])
     return made
 

@@ -10,12 +10,12 @@ from test_agreements import NOW, agreement, put
 from test_enrolment import CAR
 
 from ven_adapters.contract import DriverChoice
-from ven_adapters.enrolling.book import Book
-from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.book import EnrolmentStore
+from ven_adapters.enrolling.desk import EnrolmentDesk
 from ven_adapters.enrolling.models import OptOut
-from ven_adapters.ven.control.fleet_state import Garage
-from ven_adapters.ven.enrolment.source import Agreements
-from ven_adapters.ven.enrolment.sync import Follower
+from ven_adapters.ven.control.fleet_state import FleetState
+from ven_adapters.ven.enrolment.source import AgreementSource
+from ven_adapters.ven.enrolment.sync import EnrolmentSync
 
 
 @dataclasses.dataclass
@@ -30,18 +30,18 @@ class Still:
 class Following:
     """A follower over a real store and a real file, and what it told."""
 
-    book: Book
+    book: EnrolmentStore
     path: object
-    garage: Garage = dataclasses.field(default_factory=lambda: Garage(NOW.timestamp(), {}, 1))
+    fleet_state: FleetState = dataclasses.field(default_factory=lambda: FleetState(NOW.timestamp(), {}, 1))
     chosen: list = dataclasses.field(default_factory=list)
     released: list = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        agreements = Agreements([self.path], self.book)
-        self.follower = Follower(agreements, self.garage, Still(), self.chosen.append, self.stirred)
+        agreements = AgreementSource([self.path], self.book)
+        self.follower = EnrolmentSync(agreements, self.fleet_state, Still(), self.chosen.append, self.stirred)
 
-    def stirred(self, stir):
-        self.released += stir.release
+    def stirred(self, effect):
+        self.released += effect.release
 
     async def once(self):
         """One round of what the follower does all the time."""
@@ -52,7 +52,7 @@ class Following:
 async def following(tmp_path):
     path = tmp_path / "cars.jsonl"
     path.write_text(json.dumps(CAR | {"vehicle_ref": "filed", "zone": "bay"}) + "\n")
-    book = Book(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
+    book = EnrolmentStore(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
     await book.open()
     await put(book, agreement("leaves", zone="bay"), agreement("stays", zone="bay"))
     made = Following(book, path)
@@ -65,14 +65,14 @@ async def decide(book):
     """At once: one driver leaves, one opts out, and a car of a zone that nobody knows is enrolled."""
     await put(book, agreement("new", zone="elsewhere"))
     async with book.write(NOW) as write:
-        await Desk({}).withdrawal(write, "leaves")
-        await Desk({}).opt_out(write, "stays", OptOut())
+        await EnrolmentDesk({}).withdrawal(write, "leaves")
+        await EnrolmentDesk({}).opt_out(write, "stays", OptOut())
 
 
 def honoured(following):
     assert following.released == ["leaves"]
     assert [(one.vehicle_ref, one.choice) for one in following.chosen] == [("stays", DriverChoice.OPT_OUT)]
-    assert sorted(following.garage.enrolled()) == ["filed", "new", "stays"]
+    assert sorted(following.fleet_state.enrolled()) == ["filed", "new", "stays"]
 
 
 async def test_what_drivers_decided_counts_while_a_file_cannot_be_used(following):
@@ -83,7 +83,7 @@ async def test_what_drivers_decided_counts_while_a_file_cannot_be_used(following
     assert not following.follower.owed
     following.path.write_text("")
     await following.follower.reread()
-    assert sorted(following.garage.groups) == ["bay", "elsewhere"]
+    assert sorted(following.fleet_state.groups) == ["bay", "elsewhere"]
 
 
 async def test_what_drivers_decided_counts_when_the_store_is_away_in_the_middle(following, monkeypatch):
@@ -100,11 +100,11 @@ async def test_what_drivers_decided_counts_when_the_store_is_away_in_the_middle(
     await following.once()
     honoured(following)
     assert following.follower.owed
-    assert "elsewhere" not in following.garage.groups
+    assert "elsewhere" not in following.fleet_state.groups
     monkeypatch.undo()
     running = asyncio.create_task(following.follower.run())
     async with asyncio.timeout(10):
         while following.follower.owed:  # noqa: ASYNC110 - the follower's own state, watched from outside
             await asyncio.sleep(0.02)
     running.cancel()
-    assert "elsewhere" in following.garage.groups
+    assert "elsewhere" in following.fleet_state.groups

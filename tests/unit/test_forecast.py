@@ -11,8 +11,8 @@ from ven_adapters.ven.planning.forecast import outlook
 NEED_KWH = 60 * 0.3 / 0.9
 
 
-def ahead(view, start_h=0.0, end_h=6.0, **asks):
-    return outlook(view, asked(**asks), NOW_S, SETTINGS).ahead(NOW_S + start_h * HOUR, NOW_S + end_h * HOUR)
+def ahead(view, start_h=0.0, end_h=6.0, **requests):
+    return outlook(view, asked(**requests), NOW_S, SETTINGS).ahead(NOW_S + start_h * HOUR, NOW_S + end_h * HOUR)
 
 
 def test_cars_left_alone_charge_at_once_until_they_have_what_they_need():

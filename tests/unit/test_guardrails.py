@@ -10,15 +10,17 @@ from planning_cases import AMPS, HOUR, IDLE, NOW_S, ORDINARY, PERMITTED, SETTING
 from ven_adapters.ven.fleet.columns import Charge, Control, Tri
 from ven_adapters.ven.planning import guardrails as g
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from ven_adapters.ven.planning.discharge_permits import ITEMS, WORDS, Refusal, refusals
-from ven_adapters.ven.planning.enforcement import Draft, Kind, achieved_kw, enforce
+from ven_adapters.ven.planning.discharge_permits import ITEMS, WORDS, MissingPermit, missing_permits
+from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, achieved_kw, enforce
 from ven_adapters.ven.planning.guardrails import GUARDS, Reason, narrow
 
 
 def proposal(view, kind, kw, end_h=2.0):
     count = len(view)
     now_s = np.full(count, NOW_S)
-    return Draft(np.full(count, int(kind)), np.full(count, kw), now_s, now_s + end_h * HOUR, np.zeros(count, np.int64))
+    return PlanDraft(
+        np.full(count, int(kind)), np.full(count, kw), now_s, now_s + end_h * HOUR, np.zeros(count, np.int64)
+    )
 
 
 def held(view, kind, kw, *, without=None, end_h=2.0, settings=SETTINGS):
@@ -33,7 +35,7 @@ def given_kwh(final):
 
 
 PATIENT = PlanSettings(dead_man_s=2 * HOUR)
-PAUSE, GIVE, GO = (Kind.CURTAIL, 0.0), (Kind.SETPOINT, -50.0), (Kind.CHARGE, 7.0)
+PAUSE, GIVE, GO = (DesireKind.CURTAIL, 0.0), (DesireKind.SETPOINT, -50.0), (DesireKind.CHARGE, 7.0)
 V2G = PERMITTED | {"soc_pct": 79.0}
 UNTOUCHED = {
     "a car without charging consent": (g.without_consent_untouched, {"charging_consent": False}),
@@ -54,30 +56,30 @@ UNTOUCHED = {
 def test_is_never_touched(guard, state):
     view = cars(1, **V2G | state)
     for proposed in (PAUSE, GIVE, GO):
-        assert held(view, *proposed).kind[0] == Kind.NONE
+        assert held(view, *proposed).kind[0] == DesireKind.NONE
     without = held(view, *PAUSE, without=guard)
-    assert without.kind[0] == Kind.CURTAIL
+    assert without.kind[0] == DesireKind.CURTAIL
 
 
 @names(g.below_reserve_charges)
-@pytest.mark.parametrize("proposed", [PAUSE, GIVE, (Kind.CAP, 2.0)])
+@pytest.mark.parametrize("proposed", [PAUSE, GIVE, (DesireKind.CAP, 2.0)])
 def test_a_battery_below_its_reserve_charges_at_once(proposed):
     view = cars(1, **V2G | IDLE | {"soc_pct": 29.0})
     final = held(view, *proposed)
-    assert (final.kind[0], final.kw[0], final.reason[0]) == (Kind.CHARGE, 7.0, Reason.BELOW_RESERVE)
-    assert held(view, *proposed, without=g.below_reserve_charges).kind[0] != Kind.CHARGE
+    assert (final.kind[0], final.kw[0], final.reason[0]) == (DesireKind.CHARGE, 7.0, Reason.BELOW_RESERVE)
+    assert held(view, *proposed, without=g.below_reserve_charges).kind[0] != DesireKind.CHARGE
 
 
 @names(g.ready_by_departure)
 def test_a_car_at_its_latest_safe_start_charges_whatever_is_asked():
     view = cars(1, departure_s=NOW_S + 3 * HOUR)
     final = held(view, *PAUSE)
-    assert (final.kind[0], final.reason[0]) == (Kind.CHARGE, Reason.READY_BY)
-    assert held(view, *PAUSE, without=g.ready_by_departure).kind[0] == Kind.CURTAIL
+    assert (final.kind[0], final.reason[0]) == (DesireKind.CHARGE, Reason.READY_BY)
+    assert held(view, *PAUSE, without=g.ready_by_departure).kind[0] == DesireKind.CURTAIL
 
 
 @names(g.ready_by_departure)
-@pytest.mark.parametrize("proposed", [PAUSE, (Kind.CAP, 2.0)])
+@pytest.mark.parametrize("proposed", [PAUSE, (DesireKind.CAP, 2.0)])
 def test_no_window_outlasts_the_latest_safe_start(proposed):
     view = cars(1, **V2G | AMPS | {"soc_pct": 50.0, "departure_s": NOW_S + 5 * HOUR})
     latest_s = situation(view).needs.latest_start_s[0]
@@ -101,7 +103,7 @@ def test_no_window_outlasts_the_latest_safe_start(proposed):
 def test_a_battery_gives_no_more_energy_than_it_may(guard, state, most_kwh):
     view = cars(1, **V2G | IDLE | state)
     final = held(view, *GIVE, settings=PATIENT)
-    assert final.kind[0] == Kind.SETPOINT
+    assert final.kind[0] == DesireKind.SETPOINT
     assert given_kwh(final) == pytest.approx(most_kwh, abs=0.002)
     assert given_kwh(held(view, *GIVE, without=guard, settings=PATIENT)) > most_kwh + 0.5
 
@@ -115,52 +117,52 @@ def test_a_discharge_that_nobody_renews_is_over_within_the_dead_mans_time():
 
 @names(g.reserve_is_kept)
 def test_a_battery_at_its_floor_is_only_paused():
-    assert held(cars(1, **V2G | {"soc_pct": 30.0}), *GIVE).kind[0] == Kind.CURTAIL
+    assert held(cars(1, **V2G | {"soc_pct": 30.0}), *GIVE).kind[0] == DesireKind.CURTAIL
 
 
 # Per item what it looks like when it was never given, when it is old or over, and when it says no.
 OLD, OVER = NOW_S - 901, NOW_S
 LACKS = {
-    Refusal.NOT_BIDIRECTIONAL: {"absent": {"max_discharge_kw": 0.0}},
-    Refusal.CONSENT: {"absent": {"discharge_consent": False}},
-    Refusal.INTERCONNECTION: {"absent": {"interconnected": False}},
-    Refusal.INVERTER_LISTING: {"absent": {"inverter_listed": False}},
-    Refusal.PERMISSION_EXPIRED: {"absent": {"permission_until_s": -np.inf}, "over": {"permission_until_s": OVER}},
-    Refusal.EXPORT_LIMIT: {"absent": {"export_limit_kw": 0.0}},
-    Refusal.RESERVE_UNKNOWN: {"absent": {"reserve_pct": np.nan}},
-    Refusal.READY_BY: {
+    MissingPermit.NOT_BIDIRECTIONAL: {"absent": {"max_discharge_kw": 0.0}},
+    MissingPermit.CONSENT: {"absent": {"discharge_consent": False}},
+    MissingPermit.INTERCONNECTION: {"absent": {"interconnected": False}},
+    MissingPermit.INVERTER_LISTING: {"absent": {"inverter_listed": False}},
+    MissingPermit.PERMISSION_EXPIRED: {"absent": {"permission_until_s": -np.inf}, "over": {"permission_until_s": OVER}},
+    MissingPermit.EXPORT_LIMIT: {"absent": {"export_limit_kw": 0.0}},
+    MissingPermit.RESERVE_UNKNOWN: {"absent": {"reserve_pct": np.nan}},
+    MissingPermit.READY_BY: {
         "absent": {"departure_s": np.inf},
         "no level": {"target_pct": np.nan},
         "over": {"departure_s": OVER},
     },
-    Refusal.OPTED_OUT: {"for good": {"opted_out": True}, "for now": {"opted_out_until_s": NOW_S + 60}},
-    Refusal.NOT_PLUGGED: {"absent": {"plugged": Tri.UNKNOWN}, "out": {"plugged": Tri.NO}},
-    Refusal.NOT_AT_HOME: {"absent": {"at_home": Tri.UNKNOWN}, "elsewhere": {"at_home": Tri.NO}},
-    Refusal.LEVEL_UNKNOWN: {
+    MissingPermit.OPTED_OUT: {"for good": {"opted_out": True}, "for now": {"opted_out_until_s": NOW_S + 60}},
+    MissingPermit.NOT_PLUGGED: {"absent": {"plugged": Tri.UNKNOWN}, "out": {"plugged": Tri.NO}},
+    MissingPermit.NOT_AT_HOME: {"absent": {"at_home": Tri.UNKNOWN}, "elsewhere": {"at_home": Tri.NO}},
+    MissingPermit.LEVEL_UNKNOWN: {
         "no level": {"soc_pct": np.nan},
         "no size": {"usable_kwh": np.nan},
         "no power": {"max_charge_kw": 0.0},
     },
-    Refusal.READING_TOO_OLD: {
+    MissingPermit.READING_TOO_OLD: {
         "level": {"soc_at_s": OLD},
         "cable": {"plugged_at_s": OLD},
         "place": {"at_home_at_s": OLD},
     },
-    Refusal.EXPORT_UNCOUNTED: {"absent": {"exported_at_s": -np.inf}, "old": {"exported_at_s": OLD}},
-    Refusal.DER_ALARM: {"stands": {"der_alarm": Tri.YES}},
+    MissingPermit.EXPORT_UNCOUNTED: {"absent": {"exported_at_s": -np.inf}, "old": {"exported_at_s": OLD}},
+    MissingPermit.DER_ALARM: {"stands": {"der_alarm": Tri.YES}},
 }
 CASES = {f"{item.name}-{how}": (item, state) for item, states in LACKS.items() for how, state in states.items()}
 # What was never agreed, and what is used up, per item: the guard that says so.
 USED_UP = {
-    "no event budget": (Refusal.EVENT_BUDGET, g.budget_is_kept, {"event_budget_kwh": 0.0}),
-    "no year budget": (Refusal.YEAR_BUDGET, g.budget_is_kept, {"year_budget_kwh": 0.0}),
-    "no cycle budget": (Refusal.CYCLE_BUDGET, g.budget_is_kept, {"cycle_budget": 0.0}),
-    "event budget": (Refusal.EVENT_BUDGET, g.budget_is_kept, {"event_exported_kwh": 12.0}),
-    "year budget": (Refusal.YEAR_BUDGET, g.budget_is_kept, {"year_exported_kwh": 600.0}),
-    "cycle budget": (Refusal.CYCLE_BUDGET, g.budget_is_kept, {"cycle_budget": 1.0, "year_exported_kwh": 56.0}),
-    "reserve": (Refusal.RESERVE, g.reserve_is_kept, {"soc_pct": 30.0}),
+    "no event budget": (MissingPermit.EVENT_BUDGET, g.budget_is_kept, {"event_budget_kwh": 0.0}),
+    "no year budget": (MissingPermit.YEAR_BUDGET, g.budget_is_kept, {"year_budget_kwh": 0.0}),
+    "no cycle budget": (MissingPermit.CYCLE_BUDGET, g.budget_is_kept, {"cycle_budget": 0.0}),
+    "event budget": (MissingPermit.EVENT_BUDGET, g.budget_is_kept, {"event_exported_kwh": 12.0}),
+    "year budget": (MissingPermit.YEAR_BUDGET, g.budget_is_kept, {"year_exported_kwh": 600.0}),
+    "cycle budget": (MissingPermit.CYCLE_BUDGET, g.budget_is_kept, {"cycle_budget": 1.0, "year_exported_kwh": 56.0}),
+    "reserve": (MissingPermit.RESERVE, g.reserve_is_kept, {"soc_pct": 30.0}),
     "departure": (
-        Refusal.DEPARTURE,
+        MissingPermit.DEPARTURE,
         g.departure_keeps_energy,
         {"soc_pct": 79.0, "departure_s": NOW_S + 0.8 * HOUR},
     ),
@@ -176,39 +178,41 @@ def beside_one_that_lacks(state):
 
 def test_every_item_of_a_discharge_has_its_cases_and_its_words():
     assert [item.refusal for item in ITEMS] == list(LACKS)
-    assert {*LACKS, *(item for item, _, _ in USED_UP.values())} == set(WORDS) == set(Refusal) - {Refusal.NONE}
+    assert (
+        {*LACKS, *(item for item, _, _ in USED_UP.values())} == set(WORDS) == set(MissingPermit) - {MissingPermit.NONE}
+    )
 
 
 @names(g.discharge_is_permitted)
 @pytest.mark.parametrize(("item", "state"), CASES.values(), ids=CASES)
 def test_a_missing_item_refuses_discharge_and_is_named(item, state):
     view = beside_one_that_lacks(state)
-    assert refusals(situation(view)).tolist() == [item, Refusal.NONE]
-    assert limits(view).refusal.tolist() == [item, Refusal.NONE]
-    assert held(view, *GIVE).kind[0] != Kind.SETPOINT
-    assert held(view, *GIVE).kind[1] == Kind.SETPOINT
+    assert missing_permits(situation(view)).tolist() == [item, MissingPermit.NONE]
+    assert limits(view).refusal.tolist() == [item, MissingPermit.NONE]
+    assert held(view, *GIVE).kind[0] != DesireKind.SETPOINT
+    assert held(view, *GIVE).kind[1] == DesireKind.SETPOINT
 
 
 @pytest.mark.parametrize(("item", "guard", "state"), USED_UP.values(), ids=USED_UP)
 def test_what_is_used_up_refuses_discharge_and_is_named(item, guard, state):
-    assert held(beside_one_that_lacks(state), *GIVE, end_h=0.25, without=guard).kind[0] == Kind.SETPOINT
+    assert held(beside_one_that_lacks(state), *GIVE, end_h=0.25, without=guard).kind[0] == DesireKind.SETPOINT
     view = beside_one_that_lacks(state)
-    assert limits(view, end_h=0.25).refusal.tolist() == [item, Refusal.NONE]
-    assert held(view, *GIVE, end_h=0.25).kind.tolist() == [Kind.CURTAIL, Kind.SETPOINT]
+    assert limits(view, end_h=0.25).refusal.tolist() == [item, MissingPermit.NONE]
+    assert held(view, *GIVE, end_h=0.25).kind.tolist() == [DesireKind.CURTAIL, DesireKind.SETPOINT]
 
 
 @pytest.mark.parametrize("row", ITEMS, ids=[row.refusal.name for row in ITEMS])
 def test_without_its_row_an_item_is_missed_by_its_own_cases_and_no_other(row):
     kept = [item for item in ITEMS if item is not row]
     for item, state in CASES.values():
-        named = refusals(situation(beside_one_that_lacks(state)), kept)
-        assert named.tolist() == [Refusal.NONE if item is row.refusal else item, Refusal.NONE]
+        named = missing_permits(situation(beside_one_that_lacks(state)), kept)
+        assert named.tolist() == [MissingPermit.NONE if item is row.refusal else item, MissingPermit.NONE]
 
 
 @names()
 def test_without_the_permission_guard_an_unpermitted_car_would_discharge():
     view = cars(1, **V2G | {"interconnected": False})
-    assert held(view, *GIVE, without=g.discharge_is_permitted).kind[0] == Kind.SETPOINT
+    assert held(view, *GIVE, without=g.discharge_is_permitted).kind[0] == DesireKind.SETPOINT
 
 
 @names(g.discharge_is_permitted)
@@ -228,7 +232,7 @@ def test_powers_stay_inside_what_the_car_can():
 @names(g.budget_is_kept)
 def test_a_car_that_gives_no_less_than_a_minimum_is_paused_below_it():
     view = cars(1, **V2G | {"min_discharge_kw": 2.0, "event_budget_kwh": 0.9})
-    assert held(view, *GIVE).kind[0] == Kind.CURTAIL
+    assert held(view, *GIVE).kind[0] == DesireKind.CURTAIL
 
 
 @pytest.mark.parametrize(
@@ -242,8 +246,8 @@ def test_a_car_that_gives_no_less_than_a_minimum_is_paused_below_it():
 )
 def test_a_charging_car_that_must_not_be_stopped_runs_on(guard, state):
     view = cars(1, **state)
-    assert (held(view, *PAUSE).kind[0], held(view, *PAUSE).kw[0]) == (Kind.NONE, 7.0)
-    assert held(view, *PAUSE, without=guard).kind[0] == Kind.CURTAIL
+    assert (held(view, *PAUSE).kind[0], held(view, *PAUSE).kw[0]) == (DesireKind.NONE, 7.0)
+    assert held(view, *PAUSE, without=guard).kind[0] == DesireKind.CURTAIL
 
 
 @pytest.mark.parametrize(
@@ -256,26 +260,26 @@ def test_a_charging_car_that_must_not_be_stopped_runs_on(guard, state):
     ],
 )
 def test_a_car_that_may_be_stopped_is(state):
-    assert held(cars(1, **state), *PAUSE).kind[0] == Kind.CURTAIL
+    assert held(cars(1, **state), *PAUSE).kind[0] == DesireKind.CURTAIL
 
 
 @names(g.dwell_is_kept)
 def test_a_car_told_to_stop_a_moment_ago_stays_stopped():
     view = cars(1, last_toggle_s=NOW_S - 60, told_on=False)
     final = held(view, *GO)
-    assert (final.kind[0], final.reason[0], final.end_s[0]) == (Kind.CURTAIL, Reason.DWELL, NOW_S + 240)
-    assert held(view, *GO, without=g.dwell_is_kept).kind[0] == Kind.CHARGE
+    assert (final.kind[0], final.reason[0], final.end_s[0]) == (DesireKind.CURTAIL, Reason.DWELL, NOW_S + 240)
+    assert held(view, *GO, without=g.dwell_is_kept).kind[0] == DesireKind.CHARGE
 
 
 @names(g.below_reserve_charges)
 def test_the_dwell_gives_way_to_the_reserve():
     view = cars(1, last_toggle_s=NOW_S - 60, told_on=False, soc_pct=20.0)
-    assert held(view, *PAUSE).kind[0] == Kind.CHARGE
+    assert held(view, *PAUSE).kind[0] == DesireKind.CHARGE
 
 
 @names(g.only_stops_what_can_stop)
 def test_a_car_that_cannot_be_started_is_not_told_to():
-    assert held(cars(1, **IDLE | {"can_start": False}), *GO).kind[0] == Kind.NONE
+    assert held(cars(1, **IDLE | {"can_start": False}), *GO).kind[0] == DesireKind.NONE
 
 
 def test_guards_only_narrow():

@@ -8,12 +8,12 @@ import pytest
 
 from vtn.clock import parse_clock
 from vtn.endpoints import health
-from vtn.endpoints.health import Checkup, Finding, Progress, State, worst
+from vtn.endpoints.health import Checkup, Finding, PartState, Progress, worst
 from vtn.errors import Unavailable
-from vtn.storage.ports import Backlog, Leader
+from vtn.storage.ports import DeliveryBacklog, Leader
 from vtn.wire import document
 
-UP = Finding(State.UP, "fine")
+UP = Finding(PartState.UP, "fine")
 LED = "process 7 on a relays since 2026-07-15T16:00:00Z"
 
 
@@ -55,7 +55,7 @@ class Store:
 
     async def backlog(self):
         await self.head()
-        return Backlog(2, 1, "2026-07-15T16:00:00.000000Z")
+        return DeliveryBacklog(2, 1, "2026-07-15T16:00:00.000000Z")
 
 
 class Model:
@@ -106,7 +106,7 @@ def checked(core, watch, tmp_path):
 
 
 def states(findings):
-    return {name: found.state for name, found in findings.items() if found.state is not State.UP}
+    return {name: found.state for name, found in findings.items() if found.state is not PartState.UP}
 
 
 async def test_a_server_at_work_is_up_in_every_part(checked):
@@ -119,14 +119,14 @@ async def test_a_server_at_work_is_up_in_every_part(checked):
 async def test_a_database_out_of_reach_is_down_and_its_address_is_not_told(core, checked, failure):
     core.store.broken = failure
     findings = await checked()
-    assert states(findings) == {"database": State.DOWN, "webhooks": State.DOWN}
+    assert states(findings) == {"database": PartState.DOWN, "webhooks": PartState.DOWN}
     assert "secret" not in str(findings)
 
 
 async def test_a_look_that_takes_too_long_is_down(monkeypatch, core, checked):
     monkeypatch.setattr(health, "LOOK_S", 0.01)
     core.store.head = asyncio.Event().wait
-    assert (await checked())["database"].state is State.DOWN
+    assert (await checked())["database"].state is PartState.DOWN
 
 
 async def test_a_read_model_that_catches_up_is_up(core, checked):
@@ -138,26 +138,26 @@ async def test_a_read_model_that_catches_up_is_up(core, checked):
 async def test_a_read_model_that_does_not_catch_up_is_down(core, checked):
     core.store.log, core.model.stuck = 9, True
     findings = await checked()
-    assert states(findings) == {"read_model": State.DOWN}
+    assert states(findings) == {"read_model": PartState.DOWN}
     assert findings["read_model"].figures == {"applied": 5, "behind": 4}
 
 
 async def test_a_folder_that_takes_no_files_is_down_and_one_that_does_is_left_clean(core, watch, tmp_path):
     found = await Checkup(health.looks(core, tmp_path / "gone", Figures, watch), watch).findings()
-    assert states(found) == {"disk": State.DOWN}
+    assert states(found) == {"disk": PartState.DOWN}
     assert states(await Checkup(health.looks(core, tmp_path, Figures, watch), watch).findings()) == {}
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_broker_that_is_gone_makes_things_late_and_no_more(checked):
     findings = await checked(broker=False)
-    assert states(findings) == {"broker": State.LATE}
-    assert worst(list(findings.values())) is State.LATE
+    assert states(findings) == {"broker": PartState.LATE}
+    assert worst(list(findings.values())) is PartState.LATE
 
 
 async def test_a_server_without_mqtt_lacks_nothing(checked):
-    assert states(findings := await checked(broker=None)) == {"broker": State.OFF}
-    assert worst(list(findings.values())) is State.UP
+    assert states(findings := await checked(broker=None)) == {"broker": PartState.OFF}
+    assert worst(list(findings.values())) is PartState.UP
 
 
 async def test_a_process_that_does_not_relay_is_up(checked):
@@ -169,7 +169,7 @@ async def test_a_relay_that_stands_still_with_something_to_do_is_late(core, chec
     assert states(await checked()) == {}
     watch.now_s += health.STUCK_S + 1
     findings = await checked(positions={"mqtt": 5, "webhooks": 9})
-    assert states(findings) == {"relay": State.LATE}
+    assert states(findings) == {"relay": PartState.LATE}
     assert findings["relay"].words == f"{LED}, and stands still: mqtt"
     assert findings["relay"].figures == {"mqtt": 4, "webhooks": 0}
     assert states(await checked(positions={"mqtt": 6, "webhooks": 9})) == {}
@@ -183,7 +183,7 @@ async def test_the_age_of_what_is_owed_is_told(checked):
 
 async def test_a_receiver_that_waits_longer_than_the_longest_retry_makes_things_late(checked):
     found = (await checked(webhooks={"overdue": 2, "hosts_away": 1, "withdrawn_entry": 3}))["webhooks"]
-    assert (found.state, found.words) == (State.LATE, "2 receivers wait for longer than the longest retry")
+    assert (found.state, found.words) == (PartState.LATE, "2 receivers wait for longer than the longest retry")
     assert (found.figures["hosts_away"], found.figures["withdrawn_entry"]) == (1, 3)
 
 
@@ -218,7 +218,7 @@ async def nobody(_request):
     return False
 
 
-@pytest.mark.parametrize(("state", "says"), [(State.UP, "up"), (State.LATE, "up"), (State.DOWN, "down")])
+@pytest.mark.parametrize(("state", "says"), [(PartState.UP, "up"), (PartState.LATE, "up"), (PartState.DOWN, "down")])
 async def test_a_stranger_learns_up_or_down_and_nothing_else(watch, state, says):
     async def look():
         return Finding(state, "sixteen vens see 3 changes", {"vens": 16})
@@ -231,8 +231,8 @@ async def test_a_stranger_learns_up_or_down_and_nothing_else(watch, state, says)
 async def test_a_server_that_takes_no_writes_is_down(core, checked):
     core.store.read_only = Unavailable("read-only")
     findings = await checked()
-    assert states(findings) == {"writes": State.DOWN}
-    assert worst(list(findings.values())) is State.DOWN
+    assert states(findings) == {"writes": PartState.DOWN}
+    assert worst(list(findings.values())) is PartState.DOWN
 
 
 async def test_asking_often_writes_seldom_and_a_failure_is_tried_again(core, watch, tmp_path):
@@ -245,19 +245,23 @@ async def test_asking_often_writes_seldom_and_a_failure_is_tried_again(core, wat
     for _ in range(10):
         watch.now_s += 1.1
         last = await checkup.findings()
-    assert last["writes"].state is State.DOWN
+    assert last["writes"].state is PartState.DOWN
     assert core.store.writes - before >= 5
     core.store.read_only = None
     watch.now_s += 1.1
-    assert (await checkup.findings())["writes"].state is State.UP
+    assert (await checkup.findings())["writes"].state is PartState.UP
 
 
 @pytest.mark.parametrize(
     ("leader", "state", "words"),
     [
-        (Leader("process 7 on a", "2026-07-15T16:00:00Z", 3, 1.0), State.UP, LED),
-        (Leader("process 7 on a", "2026-07-15T16:00:00Z", 3, 7.0, late=True), State.LATE, f"{LED}, and gives no sign"),
-        (None, State.LATE, "no process relays"),
+        (Leader("process 7 on a", "2026-07-15T16:00:00Z", 3, 1.0), PartState.UP, LED),
+        (
+            Leader("process 7 on a", "2026-07-15T16:00:00Z", 3, 7.0, late=True),
+            PartState.LATE,
+            f"{LED}, and gives no sign",
+        ),
+        (None, PartState.LATE, "no process relays"),
     ],
     ids=["another leads", "another is silent", "nobody leads"],
 )
@@ -268,7 +272,9 @@ async def test_a_process_that_follows_tells_of_its_leader(core, checked, leader,
     assert found.words.startswith(words)
 
 
-@pytest.mark.parametrize(("state", "status"), [(State.UP, 200), (State.OFF, 200), (State.LATE, 200), (State.DOWN, 503)])
+@pytest.mark.parametrize(
+    ("state", "status"), [(PartState.UP, 200), (PartState.OFF, 200), (PartState.LATE, 200), (PartState.DOWN, 503)]
+)
 async def test_only_what_the_api_needs_makes_it_unavailable(watch, state, status):
     async def look():
         return Finding(state, "so it is")
@@ -276,5 +282,5 @@ async def test_only_what_the_api_needs_makes_it_unavailable(watch, state, status
     answer = await health.health(Checkup({"x": look, "y": look}, watch), "1.2", everybody)(None)
     said = document.parse(answer.body)
     assert answer.status == status
-    assert said["status"] == ("up" if state is State.OFF else str(state))
+    assert said["status"] == ("up" if state is PartState.OFF else str(state))
     assert said["checks"]["x"] == {"state": str(state), "words": "so it is", "figures": {}}

@@ -10,10 +10,10 @@ from multidict import CIMultiDict
 
 from vtn.clock import parse_clock
 from vtn.endpoints.insiders import everyone, nearby
-from vtn.endpoints.metrics import Figures, metrics
-from vtn.endpoints.tally import BOUNDS_S, Tallies, Tally
+from vtn.endpoints.metrics import ServerFigures, metrics
+from vtn.endpoints.tally import BOUNDS_S, OperationCounts, Tallies
 from vtn.errors import Unavailable
-from vtn.storage.ports import Backlog
+from vtn.storage.ports import DeliveryBacklog
 
 NOTIFIERS = SimpleNamespace(
     broker=True,
@@ -23,7 +23,7 @@ NOTIFIERS = SimpleNamespace(
     positions={"mqtt": 8, "webhooks": 10},
     webhooks={"overdue": 1, "hosts_away": 2, "withdrawn_entry": 3},
 )
-BACKLOG = Backlog(4, 1, "2026-07-15T16:00:00.000000Z")
+BACKLOG = DeliveryBacklog(4, 1, "2026-07-15T16:00:00.000000Z")
 
 
 class Store:
@@ -48,7 +48,7 @@ def hall():
 
 def scraped(hall, notifiers=NOTIFIERS, backlog=BACKLOG):
     registry = prometheus_client.CollectorRegistry(auto_describe=False)
-    registry.register(Figures(hall, notifiers, backlog))
+    registry.register(ServerFigures(hall, notifiers, backlog))
     return lambda name, **labels: registry.get_sample_value(name, labels)
 
 
@@ -113,7 +113,7 @@ def test_what_is_not_known_is_left_out(hall):
 
 
 def test_every_bound_has_its_slot():
-    tally = Tally()
+    tally = OperationCounts()
     for bound in BOUNDS_S:
         tally.note(200, bound)
     tally.note(200, BOUNDS_S[-1] + 1)

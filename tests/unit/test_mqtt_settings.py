@@ -7,7 +7,7 @@ import pytest
 
 from vtn.config import Mqtt
 from vtn.errors import CannotStart
-from vtn.notifiers.broker import Broker
+from vtn.notifiers.broker import BundledBroker
 from vtn.notifiers.brokerkeys import payload_bytes
 
 FILES = {"certificate": "server.pem", "private_key": "server.key"}
@@ -53,4 +53,4 @@ def test_the_brokers_largest_message_follows_the_largest_body(body, payload):
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "a" * 70 + ".example"])
 def test_an_address_that_no_broker_can_listen_at_is_said_in_one_sentence(tmp_path, host):
     with pytest.raises(CannotStart, match=rf"the MQTT address {host}:0 cannot be used"):
-        Broker(Mqtt(host=host, port=0), tmp_path / "broker", random.Random(1), largest_body_bytes=1024)
+        BundledBroker(Mqtt(host=host, port=0), tmp_path / "broker", random.Random(1), largest_body_bytes=1024)

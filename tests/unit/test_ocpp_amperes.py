@@ -10,11 +10,11 @@ from hypothesis import strategies as some
 from ven_adapters.contract import BackendError, Directive, DirectiveKind, ErrorCode, OnCommLoss, Reading, Rung
 from ven_adapters.oems.ocpp import achieve
 from ven_adapters.transport.ocpp21 import charging, frames, points, v2x
-from ven_adapters.transport.ocpp21.charging import Window
-from ven_adapters.transport.ocpp21.points import Needs, Place, Station
+from ven_adapters.transport.ocpp21.charging import ProfileWindow
+from ven_adapters.transport.ocpp21.points import CarNeeds, RegisteredPoint, Station
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
-PLACE = Place("car-1", "CP-1", 60_000, 11_000, phases=3, voltage_v=230)
+PLACE = RegisteredPoint("car-1", "CP-1", 60_000, 11_000, phases=3, voltage_v=230)
 AMPERES = Station(connected=True, v2x=False, rate_units=frozenset("A"))
 
 
@@ -32,7 +32,7 @@ def told(power_w, place=PLACE, station=AMPERES, kind=DirectiveKind.CAP, **change
         return setting, None
     phases, voltage_v = v2x.wiring(point)
     unit = v2x.rate_unit(station)
-    window = Window(asked, setting, place, "tx-1", 1, 300, unit=unit, phases=phases, voltage_v=voltage_v)
+    window = ProfileWindow(asked, setting, place, "tx-1", 1, 300, unit=unit, phases=phases, voltage_v=voltage_v)
     payload = charging.set_profile(window, NOW)
     frames.check(frames.CALL, "SetChargingProfile", payload)
     (schedule,) = payload["chargingProfile"]["chargingSchedule"]
@@ -85,7 +85,7 @@ def test_a_cap_below_the_least_current_of_a_charging_point_is_a_pause():
 
 
 def test_direct_current_names_no_phases():
-    direct = Needs(NOW, direct_current=True)
+    direct = CarNeeds(NOW, direct_current=True)
     _, period = told(5_000, needs=direct)
     assert (period["limit"], "numberPhases" in period) == (21.0, False)
 
@@ -127,7 +127,7 @@ def test_a_discharge_in_amperes_is_for_one_phase_alone():
     asked = directive(-5_000, DirectiveKind.SETPOINT, reserve_soc_pct=30.0, on_comm_loss=OnCommLoss.STOP)
     point = points.new_point(single)
     setting = achieve(asked, v2x.capability(point, station), point.snapshot)
-    window = Window(asked, setting, single, "tx-1", 1, 300, 60_000.0, unit="A", phases=1, voltage_v=230)
+    window = ProfileWindow(asked, setting, single, "tx-1", 1, 300, 60_000.0, unit="A", phases=1, voltage_v=230)
     payload = charging.set_profile(window, NOW)
     frames.check(frames.CALL, "SetChargingProfile", payload)
     period = payload["chargingProfile"]["chargingSchedule"][0]["chargingSchedulePeriod"][0]

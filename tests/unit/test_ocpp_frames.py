@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from ven_adapters.transport.ocpp21 import frames
-from ven_adapters.transport.ocpp21.line import Line
+from ven_adapters.transport.ocpp21.line import StationConnection
 
 LIVELY = '[2,"last","Heartbeat",{}]'
 NOW = "2026-09-01T21:00:00Z"
@@ -40,7 +40,7 @@ def served(*texts):
     """What a line sends for these frames and a last heartbeat, and what it passed over."""
     socket, passed_over = Queue(*texts, LIVELY), []
     handlers = {"Heartbeat": lambda _: {"currentTime": NOW}, "StatusNotification": full}
-    line = Line(socket, handlers, answer_s=1, late=lambda *_: None, passed_over=passed_over.append)
+    line = StationConnection(socket, handlers, answer_s=1, late=lambda *_: None, passed_over=passed_over.append)
 
     async def serve():
         with pytest.raises(ConnectionResetError):

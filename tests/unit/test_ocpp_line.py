@@ -7,7 +7,7 @@ from typing import Self
 import pytest
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.ocpp21.line import Line
+from ven_adapters.transport.ocpp21.line import StationConnection
 
 CLEAR = {"chargingProfileId": 1}
 ACCEPTED = {"status": "Accepted"}
@@ -40,7 +40,9 @@ class Talk:
     def __init__(self, socket, answer_s=5.0) -> None:
         self.late = []
         self.socket = socket
-        self.line = Line(socket, {"Heartbeat": lambda _: {"currentTime": "x"}}, answer_s=answer_s, late=self._late)
+        self.line = StationConnection(
+            socket, {"Heartbeat": lambda _: {"currentTime": "x"}}, answer_s=answer_s, late=self._late
+        )
 
     def _late(self, *told):
         self.late.append(told)

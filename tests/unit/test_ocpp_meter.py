@@ -10,14 +10,14 @@ from hypothesis import strategies as some
 
 from ven_adapters.contract import Certainty, Directive, DirectiveKind, DirectiveState, OnCommLoss, Rung, Setting
 from ven_adapters.transport.ocpp21 import frames, points
-from ven_adapters.transport.ocpp21.book import Record, advance
+from ven_adapters.transport.ocpp21.book import ProfileRecord, advance
 from ven_adapters.transport.ocpp21.charging import stamp
 from ven_adapters.transport.ocpp21.meter import Circuit, MeterMemory, read
-from ven_adapters.transport.ocpp21.points import DERIVED, SOURCE, Place, Station
+from ven_adapters.transport.ocpp21.points import DERIVED, SOURCE, RegisteredPoint, Station
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
 LINES = ("L1", "L2", "L3")
-PLACE = Place("car-1", "CP-1", 60_000, 11_000, phases=3, voltage_v=230)
+PLACE = RegisteredPoint("car-1", "CP-1", 60_000, 11_000, phases=3, voltage_v=230)
 
 
 def entry(*samples, at=NOW):
@@ -181,7 +181,7 @@ def test_an_obeyed_pause_is_confirmed_by_phases_and_by_currents_with_less_certai
     end = NOW + timedelta(hours=1)
     times = {"start": NOW, "end": end, "not_after": end}
     asked = Directive("d-1", "k-1", "car-1", DirectiveKind.CURTAIL, on_comm_loss=OnCommLoss.RELEASE, **times)
-    record = Record(asked, Setting(Rung.PAUSE, 0), "tx-1", 1, NOW)
+    record = ProfileRecord(asked, Setting(Rung.PAUSE, 0), "tx-1", 1, NOW)
     record.move(DirectiveState.ACCEPTED)
     at = NOW + timedelta(seconds=5)
     point = dataclasses.replace(points.new_point(PLACE), transaction="tx-1")

@@ -24,15 +24,15 @@ from ven_adapters.contract import (
 from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.ocpp21 import charging, frames, meter, points, v2x
 from ven_adapters.transport.ocpp21.alarms import Alarms
-from ven_adapters.transport.ocpp21.book import KEPT_PER_CAR, Book, Record, advance
-from ven_adapters.transport.ocpp21.charging import Window
+from ven_adapters.transport.ocpp21.book import KEPT_PER_CAR, ProfileRecord, ProfileRecords, advance
+from ven_adapters.transport.ocpp21.charging import ProfileWindow
 from ven_adapters.transport.ocpp21.meter import Circuit
-from ven_adapters.transport.ocpp21.points import Needs, Place, Point, Station
+from ven_adapters.transport.ocpp21.points import CarNeeds, ChargingPoint, RegisteredPoint, Station
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
-PLACE = Place("car-1", "CP-1", 60_000, 11_000, max_discharge_w=9_600)
+PLACE = RegisteredPoint("car-1", "CP-1", 60_000, 11_000, max_discharge_w=9_600)
 ABLE = Station(connected=True, v2x=True, modes=frozenset({"CentralSetpoint"}))
-ALLOWS = Needs(NOW, bidirectional=True)
+ALLOWS = CarNeeds(NOW, bidirectional=True)
 
 
 def directive(power_w=-7_000, *, start=NOW, minutes=60, **more):
@@ -47,11 +47,11 @@ def point(soc_pct=60.0, at=NOW, needs=ALLOWS, exported_wh=0.0):
         soc_pct=Reading(soc_pct, at, at, "meter"),
         energy_exported_wh=Reading(exported_wh, at, at, "meter"),
     )
-    return Point(PLACE, snapshot, "tx-1", needs)
+    return ChargingPoint(PLACE, snapshot, "tx-1", needs)
 
 
 def profile(asked, setting, *, now=NOW, spare_wh=0.0, offline_limit_s=300):
-    payload = charging.set_profile(Window(asked, setting, PLACE, "tx-1", 1, offline_limit_s, spare_wh), now)
+    payload = charging.set_profile(ProfileWindow(asked, setting, PLACE, "tx-1", 1, offline_limit_s, spare_wh), now)
     frames.check(frames.CALL, "SetChargingProfile", payload)
     return payload["chargingProfile"]
 
@@ -306,7 +306,7 @@ def test_no_text_breaks_the_reader_of_frames(text):
 
 def record(asked=None, power_w=-7_000):
     asked = asked or directive(power_w)
-    made = Record(asked, Setting(Rung.POWER, power_w), "tx-1", 1, NOW)
+    made = ProfileRecord(asked, Setting(Rung.POWER, power_w), "tx-1", 1, NOW)
     made.move(DirectiveState.ACCEPTED)
     return made
 
@@ -371,7 +371,7 @@ def test_what_is_in_doubt_is_no_better_known_for_a_meter_value():
 
 
 def test_a_book_forgets_final_directives_first_and_live_ones_never():
-    book, live = Book(Journal(None, Record)), record()
+    book, live = ProfileRecords(Journal(None, ProfileRecord)), record()
     book.add(live)
     for number in range(200):
         over = record(dataclasses.replace(directive(), directive_id=f"n-{number}", key=f"n-{number}"))

@@ -11,9 +11,9 @@ from ven_adapters.contract import Known, Validity
 from ven_adapters.transport.ocpp21 import frames, transactions
 from ven_adapters.transport.ocpp21.alarms import Alarms
 from ven_adapters.transport.ocpp21.charging import stamp
-from ven_adapters.transport.ocpp21.desk import Desk
+from ven_adapters.transport.ocpp21.desk import MessageHandlers
 from ven_adapters.transport.ocpp21.notices import clock_text
-from ven_adapters.transport.ocpp21.points import Place
+from ven_adapters.transport.ocpp21.points import RegisteredPoint
 from ven_adapters.transport.ocpp21.register import Register
 from ven_adapters.transport.ocpp21.transactions import KEPT_PER_STATION, TransactionLog, TransactionRecord
 
@@ -70,11 +70,11 @@ class Counter:
 
     def __init__(self, folder=None, evses=(1,)) -> None:
         self.log = opened(folder and folder / "transactions.jsonl", "CP-1")
-        places = [Place(f"car-{evse}", "CP-1", 60_000, 11_000, evse=evse) for evse in evses]
+        places = [RegisteredPoint(f"car-{evse}", "CP-1", 60_000, 11_000, evse=evse) for evse in evses]
         self.clock, self.owner = Clock(), Owner()
         self.register = Register(["CP-1"], places, self.clock, self.owner, Alarms(None), self.log)
         self.begun = []
-        desk = Desk("CP-1", self.register, {}, 300, lambda: None, self.begun.append)
+        desk = MessageHandlers("CP-1", self.register, {}, 300, lambda: None, self.begun.append)
         self.handlers = desk.handlers()
 
     def call(self, action, payload):

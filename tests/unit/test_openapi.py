@@ -8,7 +8,7 @@ import jsonschema_rs
 import pytest
 
 from vtn.endpoints import components, examples, openapi, schemas
-from vtn.endpoints.openapi import Facts, document
+from vtn.endpoints.openapi import ServerFacts, document
 from vtn.endpoints.paging import PARAMETERS, lists
 from vtn.endpoints.problems import STATUSES
 from vtn.errors import Rejected
@@ -17,7 +17,7 @@ from vtn.rules.scopes import OPERATIONS, STANDARD_SCOPES
 from vtn.wire.document import render
 from vtn.wire.enumerations import ObjectType
 
-FACTS = Facts("https://vtn.example.org", ("/openadr3/3.1.0", "/openadr3/3.1.1"))
+FACTS = ServerFacts("https://vtn.example.org", ("/openadr3/3.1.0", "/openadr3/3.1.1"))
 WHOLE = document(FACTS, with_root=True)
 EXAMPLES = [
     pytest.param(kind, name, body, id=f"{kind.value} {name}")

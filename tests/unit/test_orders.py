@@ -8,19 +8,19 @@ from directive_cases import T0, accepted, at
 from test_agent_guarantees import COURSE, enrolment, event, snapshot
 
 from ven_adapters.contract import Capability, ChargeState, DirectiveKind, DirectiveState, DriverChoice
-from ven_adapters.ven.control.fleet_state import Garage
-from ven_adapters.ven.control.step_queue import Backlog
-from ven_adapters.ven.control.zone_control import Steering
-from ven_adapters.ven.directives.car_directives import Car
+from ven_adapters.ven.control.fleet_state import FleetState
+from ven_adapters.ven.control.step_queue import StepQueue
+from ven_adapters.ven.control.zone_control import ZoneController
+from ven_adapters.ven.directives.car_directives import CarDirectives
 from ven_adapters.ven.directives.reconcile import Do
 from ven_adapters.ven.fleet.event_burden import season_of
-from ven_adapters.ven.store.database import BurdenRow, Remembered
+from ven_adapters.ven.store.database import BurdenRow, StoredState
 
 REFS = ("one", "two", "three")
 
 
-def garage(refs=REFS, **more):
-    made = Garage(T0.timestamp(), {}, 1)
+def fleet_state(refs=REFS, **more):
+    made = FleetState(T0.timestamp(), {}, 1)
     made.enrol([enrolment(ref, **more) for ref in refs], T0)
     made.learn({ref: Capability("m", 60_000, 7_000) for ref in refs})
     made.observe([dataclasses.replace(snapshot(T0), vehicle_ref=ref) for ref in refs], T0)
@@ -36,86 +36,88 @@ def named(steps):
 
 
 def test_a_car_whose_driver_decided_after_the_plan_is_not_asked_by_it():
-    cars = garage()
-    orders = Steering(cars, COURSE).steer("bay", [pause()], T0)
+    cars = fleet_state()
+    orders = ZoneController(cars, COURSE).steer("bay", [pause()], T0)
     cars.fleet.choose("two", DriverChoice.OPT_OUT, until=None)
     assert named(orders.steps) == ["one", "three"]
 
 
 def test_who_must_charge_comes_before_who_is_paused():
-    cars = garage()
+    cars = fleet_state()
     low = snapshot(at(1), soc_pct=10.0, power_w=0.0, state=ChargeState.STOPPED)
     cars.observe([dataclasses.replace(low, vehicle_ref="three")], at(1))
-    orders = Steering(cars, COURSE).steer("bay", [pause()], at(2))
+    orders = ZoneController(cars, COURSE).steer("bay", [pause()], at(2))
     first, *rest = list(orders.steps)
     assert (first[0], first[1].target.directive.kind) == ("three", DirectiveKind.CHARGE)
     assert {step.target.directive.kind for _, step in rest} == {DirectiveKind.CURTAIL}
 
 
 def test_a_car_that_charges_as_its_driver_wishes_needs_no_look():
-    orders = Steering(garage(), COURSE).steer("bay", [], T0)
-    assert len(orders.hand.places) == 0
+    orders = ZoneController(fleet_state(), COURSE).steer("bay", [], T0)
+    assert len(orders.step_source.places) == 0
 
 
 def test_a_directive_that_was_not_taken_yet_is_looked_at_although_nothing_new_is_wanted():
-    cars, steering = garage(), None
-    steering = Steering(cars, COURSE)
-    first = dict(steering.steer("bay", [pause()], T0).steps)
+    cars, zone_controller = fleet_state(), None
+    zone_controller = ZoneController(cars, COURSE)
+    first = dict(zone_controller.steer("bay", [pause()], T0).steps)
     for ref, step in first.items():
-        cars.roster.put(ref, dataclasses.replace(step.car, calling=False), step.ended)
-    again = steering.steer("bay", [pause()], at(10))
-    assert sorted(cars.fleet.ref(int(again.plan.row[place])) for place in again.hand.places) == sorted(REFS)
+        cars.registry.put(ref, dataclasses.replace(step.car, calling=False), step.ended)
+    again = zone_controller.steer("bay", [pause()], at(10))
+    assert sorted(cars.fleet.ref(int(again.plan.row[place])) for place in again.step_source.places) == sorted(REFS)
     assert {step.do for _, step in again.steps} == {Do.SUBMIT}
 
 
 def test_what_time_ended_is_over_before_a_car_is_judged():
-    cars = garage(("car",))
+    cars = fleet_state(("car",))
     held = accepted(vehicle_ref="car", end_s=100)
-    cars.roster.put("car", Car(dataclasses.replace(held, state=DirectiveState.IN_FORCE, confirmed_once=True)))
-    hand = Steering(cars, COURSE).steer("bay", [pause()], at(50)).hand
-    hand.step(int(hand.places[0]) if len(hand.places) else 0, at(200))
-    assert cars.roster.by_state[DirectiveState.RELEASED] == 1
+    cars.registry.put(
+        "car", CarDirectives(dataclasses.replace(held, state=DirectiveState.IN_FORCE, confirmed_once=True))
+    )
+    step_source = ZoneController(cars, COURSE).steer("bay", [pause()], at(50)).step_source
+    step_source.step(int(step_source.places[0]) if len(step_source.places) else 0, at(200))
+    assert cars.registry.by_state[DirectiveState.RELEASED] == 1
 
 
 def test_zones_take_turns_and_a_newer_decision_replaces_what_is_left():
-    cars = Garage(T0.timestamp(), {}, 1)
+    cars = FleetState(T0.timestamp(), {}, 1)
     refs = [f"{zone}{number}" for zone in "ab" for number in range(3)]
     cars.enrol([enrolment(ref, zone=ref[0]) for ref in refs], T0)
     cars.learn({ref: Capability("m", 60_000, 7_000) for ref in refs})
     cars.observe([dataclasses.replace(snapshot(T0), vehicle_ref=ref) for ref in refs], T0)
-    steering, backlog = Steering(cars, COURSE), Backlog()
+    zone_controller, step_queue = ZoneController(cars, COURSE), StepQueue()
     for zone in "ab":
-        backlog.put(steering.steer(zone, [pause()], T0).hand)
-    assert len(backlog) == 6
-    assert [backlog.take()[0].decision.zone for _ in range(4)] == ["a", "b", "a", "b"]
-    newer = steering.steer("a", [], at(1)).hand
-    backlog.put(newer)
-    assert [hand.decision.zone for hand, _ in iter(backlog.take, None)] == ["b"]
-    assert backlog.take() is None
+        step_queue.put(zone_controller.steer(zone, [pause()], T0).step_source)
+    assert len(step_queue) == 6
+    assert [step_queue.take()[0].decision.zone for _ in range(4)] == ["a", "b", "a", "b"]
+    newer = zone_controller.steer("a", [], at(1)).step_source
+    step_queue.put(newer)
+    assert [step_source.decision.zone for step_source, _ in iter(step_queue.take, None)] == ["b"]
+    assert step_queue.take() is None
 
 
 def test_what_an_event_withholds_is_borne_and_a_new_season_begins_with_nothing():
-    cars = garage()
-    steering = Steering(cars, COURSE)
+    cars = fleet_state()
+    zone_controller = ZoneController(cars, COURSE)
     for minutes in (0, 30, 60):
-        steering.steer("bay", [pause()], T0 + timedelta(minutes=minutes))
+        zone_controller.steer("bay", [pause()], T0 + timedelta(minutes=minutes))
     assert cars.fleet.view().burden_kwh.tolist() == [7.0, 7.0, 7.0]
-    steering.steer("bay", [], T0 + timedelta(hours=2))
-    steering.steer("bay", [], T0 + timedelta(days=120))
+    zone_controller.steer("bay", [], T0 + timedelta(hours=2))
+    zone_controller.steer("bay", [], T0 + timedelta(days=120))
     assert cars.fleet.view().burden_kwh.tolist() == [0.0, 0.0, 0.0]
 
 
 def test_what_was_borne_this_season_is_known_after_a_restart_and_what_was_borne_before_it_is_not():
-    cars = garage()
-    steering = Steering(cars, COURSE)
+    cars = fleet_state()
+    zone_controller = ZoneController(cars, COURSE)
     for minutes in (0, 30, 60):
-        steering.steer("bay", [pause()], T0 + timedelta(minutes=minutes))
+        zone_controller.steer("bay", [pause()], T0 + timedelta(minutes=minutes))
     rows = [BurdenRow(**row.values) for row in cars.drain() if getattr(row, "model", None) is BurdenRow]
     assert sorted((row.vehicle_ref, row.kwh) for row in rows) == [(ref, 7.0) for ref in sorted(REFS)]
     assert not [row for row in cars.drain() if getattr(row, "model", None) is BurdenRow]
     for later, borne in ((timedelta(days=1), 7.0), (timedelta(days=120), 0.0)):
-        again = garage()
-        again.restore(Remembered(burdens=tuple(rows)), T0 + later)
+        again = fleet_state()
+        again.restore(StoredState(burdens=tuple(rows)), T0 + later)
         assert again.fleet.view().burden_kwh.tolist() == [borne] * 3
 
 
@@ -134,13 +136,16 @@ def test_the_order_in_which_cars_and_zones_come_changes_no_cars_plan():
     refs = [f"car-{number}" for number in range(30)]
     told = {}
     for turn, zones in ((refs, ("bay", "hill")), (refs[::-1], ("hill", "bay"))):
-        cars = Garage(T0.timestamp(), {}, 1)
+        cars = FleetState(T0.timestamp(), {}, 1)
         cars.enrol([enrolment(ref, zone="bay" if int(ref[4:]) % 3 else "hill") for ref in turn], T0)
         cars.learn({ref: Capability("m", 60_000, 7_000) for ref in turn})
         levels = {ref: 40.0 + int(ref[4:]) for ref in turn}
         cars.observe([dataclasses.replace(snapshot(T0, soc_pct=levels[r]), vehicle_ref=r) for r in turn], T0)
-        steering, asks = Steering(cars, COURSE), [event("DISPATCH_SETPOINT", [35.0], start=T0.isoformat())]
-        plans = [steering.steer(zone, asks, T0).plan for zone in zones]
+        zone_controller, requests = (
+            ZoneController(cars, COURSE),
+            [event("DISPATCH_SETPOINT", [35.0], start=T0.isoformat())],
+        )
+        plans = [zone_controller.steer(zone, requests, T0).plan for zone in zones]
         told[turn[0]] = {
             cars.fleet.ref(int(row)): (kind, kw, end_s)
             for made in plans
@@ -151,12 +156,14 @@ def test_the_order_in_which_cars_and_zones_come_changes_no_cars_plan():
 
 
 def test_time_is_let_pass_in_slices_for_the_cars_that_it_changes():
-    cars = garage()
+    cars = fleet_state()
     for ref in REFS:
         held = accepted(vehicle_ref=ref, end_s=100, directive_id=ref, key=ref)
-        cars.roster.put(ref, Car(dataclasses.replace(held, state=DirectiveState.IN_FORCE, confirmed_once=True)))
-    assert not cars.roster.age(at(99), 1)
-    assert cars.roster.age(at(101), 2)
-    assert not cars.roster.age(at(101), 2)
-    assert cars.roster.by_state[DirectiveState.RELEASED] == 3
+        cars.registry.put(
+            ref, CarDirectives(dataclasses.replace(held, state=DirectiveState.IN_FORCE, confirmed_once=True))
+        )
+    assert not cars.registry.age(at(99), 1)
+    assert cars.registry.age(at(101), 2)
+    assert not cars.registry.age(at(101), 2)
+    assert cars.registry.by_state[DirectiveState.RELEASED] == 3
     assert np.array_equal(cars.told.holding(np.arange(3)), [False, False, False])

@@ -4,7 +4,7 @@ import pytest
 from multidict import MultiDict
 from openapi_schema_validator import OAS31Validator
 
-from vtn.endpoints.paging import BOOLEANS, PARAMETERS, QueryRules, Reader, lists, read_query
+from vtn.endpoints.paging import BOOLEANS, PARAMETERS, ParameterReader, QueryRules, lists, read_query
 from vtn.errors import Rejected
 from vtn.wire.enumerations import ObjectType
 
@@ -34,7 +34,7 @@ READERS = {name: reader for parameters in PARAMETERS.values() for name, (_, read
 READERS |= {name: reader for kind in ObjectType for name, reader in lists(kind).items()}
 
 
-def as_published(reader: Reader, text: str):
+def as_published(reader: ParameterReader, text: str):
     """The value that a client means by a text, as its schema sees it."""
     wanted = reader.schema["type"]
     if wanted == "boolean":

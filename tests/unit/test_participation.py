@@ -13,14 +13,14 @@ from test_agent_guarantees import COURSE, enrolment, snapshot
 
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import Capability, DischargeControl
-from ven_adapters.ven.control.fleet_state import Garage
-from ven_adapters.ven.control.participation import Participation, garage_of
-from ven_adapters.ven.control.zone_control import Steering
+from ven_adapters.ven.control.fleet_state import FleetState
+from ven_adapters.ven.control.participation import Participation, fleet_state_of
+from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.openadr.event_faults import EventFaults
 from ven_adapters.ven.openadr.payload_types import Dimension
 from ven_adapters.ven.openadr.programs import ProgramNames, ProgramSelection
 from ven_adapters.ven.openadr.understood_limits import UnderstoodLimits
-from ven_adapters.ven.openadr.vtn_objects import LONGEST_VERSION, Mirror
+from ven_adapters.ven.openadr.vtn_objects import LONGEST_VERSION, VtnObjects
 from ven_adapters.ven.store.database import LimitRow
 from vtn.wire.enumerations import ObjectType
 
@@ -46,7 +46,7 @@ def program(name, **more):
     return {"id": f"id-{name}", "programName": name, "createdDateTime": STAMP, "modificationDateTime": STAMP, **more}
 
 
-def asks(name, kind, value, *, units=None, event_id=None, version=STAMP, **more):
+def requests(name, kind, value, *, units=None, event_id=None, version=STAMP, **more):
     """An event of a program, for two hours."""
     described = [{"objectType": "EVENT_PAYLOAD_DESCRIPTOR", "payloadType": kind, "units": units}] if units else None
     return {
@@ -62,23 +62,23 @@ def asks(name, kind, value, *, units=None, event_id=None, version=STAMP, **more)
 
 
 def cars(programs_of, names=None):
-    """A garage of cars that draw 7 kW each, by the programs that their enrolments name."""
-    made = Garage(T0.timestamp(), {}, 1, names or ProgramNames())
+    """A fleet's state of cars that draw 7 kW each, by the programs that their enrolments name."""
+    made = FleetState(T0.timestamp(), {}, 1, names or ProgramNames())
     made.enrol([enrolment(ref, programs=programs) for ref, programs in programs_of.items()], T0)
     made.learn(dict.fromkeys(programs_of, CAN))
     made.observe([dataclasses.replace(snapshot(T0), vehicle_ref=ref) for ref in programs_of], T0)
     return made
 
 
-async def taking_part(garage, vtn):
-    made = Participation(Mirror(vtn, lambda _: None), garage, ProgramSelection())
-    await made.mirror.poll(None, T0, 0.0)
+async def taking_part(fleet_state, vtn):
+    made = Participation(VtnObjects(vtn, lambda _: None), fleet_state, ProgramSelection())
+    await made.vtn_objects.poll(None, T0, 0.0)
     made.take()
     return made
 
 
 async def poll(part, at_s):
-    await part.mirror.poll(None, at(at_s), 0.0)
+    await part.vtn_objects.poll(None, at(at_s), 0.0)
     part.take()
 
 
@@ -86,18 +86,18 @@ MIXED = {f"a{n}": ("A",) for n in range(6)} | {f"b{n}": ("A", "B") for n in rang
 
 
 def test_cars_of_one_zone_are_planned_by_their_programs_and_spoken_of_as_one_zone():
-    garage = cars(MIXED, ProgramNames(frozenset({"A"})))
-    assert garage.zones == ["bay", "bay [A, B]"]
-    assert garage.reported == ["bay"]
-    assert garage.capacity("bay").max_consumption_kw == pytest.approx(56)
-    assert garage.capacity("bay", ["bay [A, B]"]).max_consumption_kw == pytest.approx(14)
+    fleet_state = cars(MIXED, ProgramNames(frozenset({"A"})))
+    assert fleet_state.zones == ["bay", "bay [A, B]"]
+    assert fleet_state.reported == ["bay"]
+    assert fleet_state.capacity("bay").max_consumption_kw == pytest.approx(56)
+    assert fleet_state.capacity("bay", ["bay [A, B]"]).max_consumption_kw == pytest.approx(14)
 
 
 async def test_an_ask_is_for_the_cars_that_are_in_its_program():
-    vtn = Listing([program("A"), program("B")], [asks("A", "PRICE", 0.11), asks("B", "SIMPLE", 3)])
-    garage = cars(MIXED)
-    part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
-    asked = {zone: steering.steer(zone, part.heard(zone), at(1)).asks for zone in garage.zones}
+    vtn = Listing([program("A"), program("B")], [requests("A", "PRICE", 0.11), requests("B", "SIMPLE", 3)])
+    fleet_state = cars(MIXED)
+    part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
+    asked = {zone: zone_controller.steer(zone, part.heard(zone), at(1)).requests for zone in fleet_state.zones}
     assert (asked["bay [A]"].simple, asked["bay [A]"].price.values.tolist()) == (None, [0.11])
     assert asked["bay [A, B]"].simple.value == 3
     (unused,) = asked["bay [A]"].unused
@@ -107,12 +107,12 @@ async def test_an_ask_is_for_the_cars_that_are_in_its_program():
 
 async def test_a_limit_of_the_zone_is_shared_by_the_cars_in_its_program_and_never_exceeded():
     vtn = Listing(
-        [program("A"), program("B")], [asks("A", LIMIT, 28, units="kW"), asks("B", LIMIT, 7, event_id="small")]
+        [program("A"), program("B")], [requests("A", LIMIT, 28, units="kW"), requests("B", LIMIT, 7, event_id="small")]
     )
-    garage = cars(MIXED)
-    part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
-    orders = {zone: steering.steer(zone, part.heard(zone), at(1)) for zone in garage.zones}
-    caps = {zone: one.asks.import_cap_kw.value for zone, one in orders.items()}
+    fleet_state = cars(MIXED)
+    part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
+    orders = {zone: zone_controller.steer(zone, part.heard(zone), at(1)) for zone in fleet_state.zones}
+    caps = {zone: one.requests.import_cap_kw.value for zone, one in orders.items()}
     assert caps == {"bay [A]": pytest.approx(21), "bay [A, B]": pytest.approx(7)}
     assert sum(one.plan.planned_kw for one in orders.values()) <= 28 + 1e-6
 
@@ -120,10 +120,10 @@ async def test_a_limit_of_the_zone_is_shared_by_the_cars_in_its_program_and_neve
 async def test_set_points_and_energies_are_shared_and_levels_and_prices_are_not():
     kinds = {"DISPATCH_SETPOINT": 16, "CHARGE_STATE_SETPOINT": 40, "SIMPLE": 2, "PRICE": 0.2}
     units = {"DISPATCH_SETPOINT": "kW", "CHARGE_STATE_SETPOINT": "kWh"}
-    vtn = Listing([program("A")], [asks("A", kind, value, units=units.get(kind)) for kind, value in kinds.items()])
-    garage = cars(MIXED)
-    part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
-    asked = [steering.steer(zone, part.heard(zone), at(1)).asks for zone in garage.zones]
+    vtn = Listing([program("A")], [requests("A", kind, value, units=units.get(kind)) for kind, value in kinds.items()])
+    fleet_state = cars(MIXED)
+    part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
+    asked = [zone_controller.steer(zone, part.heard(zone), at(1)).requests for zone in fleet_state.zones]
     assert [one.dispatch_kw.value for one in asked] == [12, 4]
     assert [one.charge_energy_kwh[0].value for one in asked] == [30, 10]
     assert [one.simple.value for one in asked] == [2, 2]
@@ -131,11 +131,11 @@ async def test_set_points_and_energies_are_shared_and_levels_and_prices_are_not(
 
 
 async def test_cars_that_no_one_enrolled_anywhere_do_not_follow_a_second_tariff():
-    tariffs = [asks("A", "PRICE", 0.11), asks("B", "PRICE", 0.55)]
+    tariffs = [requests("A", "PRICE", 0.11), requests("B", "PRICE", 0.55)]
     vtn = Listing([program("A"), program("B", createdDateTime=at(1).isoformat())], tariffs)
-    garage = cars({"one": ()})
-    part = await taking_part(garage, vtn)
-    asked = Steering(garage, COURSE).steer("bay", part.heard("bay"), at(2)).asks
+    fleet_state = cars({"one": ()})
+    part = await taking_part(fleet_state, vtn)
+    asked = ZoneController(fleet_state, COURSE).steer("bay", part.heard("bay"), at(2)).requests
     assert asked.price.values.tolist() == [0.11]
     (unused,) = asked.unused
     assert (unused.event_id, "no setting says that 'B' (id-B) is ours" in unused.why) == ("B-PRICE", True)
@@ -144,9 +144,9 @@ async def test_cars_that_no_one_enrolled_anywhere_do_not_follow_a_second_tariff(
 
 
 async def test_the_parts_of_a_zone_that_are_in_an_events_program_are_known():
-    vtn = Listing([program("A"), program("B"), program("C")], [asks(name, "SIMPLE", 1) for name in "ABC"])
+    vtn = Listing([program("A"), program("B"), program("C")], [requests(name, "SIMPLE", 1) for name in "ABC"])
     part = await taking_part(cars(MIXED), vtn)
-    by_program = {read.event.program_id: part.parts(read.event, "bay") for read in part.mirror.events.values()}
+    by_program = {read.event.program_id: part.parts(read.event, "bay") for read in part.vtn_objects.events.values()}
     assert by_program == {"id-A": ["bay [A]", "bay [A, B]"], "id-B": ["bay [A, B]"], "id-C": []}
 
 
@@ -166,25 +166,26 @@ async def test_the_parts_of_a_zone_that_are_in_an_events_program_are_known():
     ],
 )
 def test_no_two_reports_differ_by_fewer_cars_than_the_smallest_group(counts, joined, counted):
-    garage = Garage(T0.timestamp(), {}, 10)
+    fleet_state = FleetState(T0.timestamp(), {}, 10)
     enrolled = [
         enrolment(f"{name}-{n}", programs=tuple(name.split())) for name, many in counts.items() for n in range(many)
     ]
-    garage.enrol(enrolled, T0)
+    fleet_state.enrol(enrolled, T0)
     named = {name: f"bay [{', '.join(name.split())}]" for name in counts}
-    assert set(garage.counted_in("bay", {named[name] for name in joined})) == {named[name] for name in counted}
+    assert set(fleet_state.counted_in("bay", {named[name] for name in joined})) == {named[name] for name in counted}
 
 
 @given(st.dictionaries(st.sampled_from(["A", "B", "C", "A B", "B C", "A B C"]), st.integers(1, 15), min_size=1))
 def test_whatever_programs_cars_are_in_reports_differ_by_nobody_or_by_enough(counts):
-    garage = Garage(T0.timestamp(), {}, 10)
-    garage.enrol(
+    fleet_state = FleetState(T0.timestamp(), {}, 10)
+    fleet_state.enrol(
         [enrolment(f"{name}-{n}", programs=tuple(name.split())) for name, many in counts.items() for n in range(many)],
         T0,
     )
-    cars = {part: len(garage.fleet.zone_rows(part)) for part in garage.zones}
+    cars = {part: len(fleet_state.fleet.zone_rows(part)) for part in fleet_state.zones}
     told = [
-        set(garage.counted_in("bay", {part for part in cars if garage.parts[part].programs & {one}})) for one in "ABC"
+        set(fleet_state.counted_in("bay", {part for part in cars if fleet_state.parts[part].programs & {one}}))
+        for one in "ABC"
     ]
     told = [parts for parts in told if sum(cars[part] for part in parts) >= 10]
     for first, second in itertools.permutations(told, 2):
@@ -203,17 +204,17 @@ def test_what_settings_say_of_programs_and_limits_reaches_the_cars():
         "zones": {"bay": {"programs": ["ours"], "fallback_import_kw": 7}, "la": {}},
         "enrolling": {"programs": {"evening": {"kind": "V1G", "openadr": ["summer-evenings"]}, "own": {"kind": "V2G"}}},
     }
-    garage = garage_of(AdapterSettings.model_validate_json(json.dumps(told)), T0)
+    fleet_state = fleet_state_of(AdapterSettings.model_validate_json(json.dumps(told)), T0)
     zones = {"one": ("bay", ()), "two": ("la", ()), "three": ("bay", ("evening", "own"))}
-    garage.enrol([enrolment(ref, zone=zone, programs=programs) for ref, (zone, programs) in zones.items()], T0)
-    assert garage.groups == {}
-    assert {part: set(one.programs) for part, one in garage.parts.items()} == {
+    fleet_state.enrol([enrolment(ref, zone=zone, programs=programs) for ref, (zone, programs) in zones.items()], T0)
+    assert fleet_state.groups == {}
+    assert {part: set(one.programs) for part, one in fleet_state.parts.items()} == {
         "bay": {"ours"},
         "la": {"everywhere"},
         "bay [own, summer-evenings]": {"own", "summer-evenings"},
     }
-    assert garage.limits.kept("bay")[("", Dimension.IMPORT_LIMIT_KW)] == 7
-    assert garage.limits.kept("la") == {}
+    assert fleet_state.limits.kept("bay")[("", Dimension.IMPORT_LIMIT_KW)] == 7
+    assert fleet_state.limits.kept("la") == {}
 
 
 async def test_names_that_no_program_of_the_vtn_has_are_told():
@@ -222,113 +223,113 @@ async def test_names_that_no_program_of_the_vtn_has_are_told():
 
 
 async def test_a_car_that_changes_its_programs_is_planned_with_others_from_then_on():
-    garage = cars({"one": ("A",), "two": ("A",)})
-    garage.amend([enrolment("two", programs=("B",))], (), at(1))
-    assert {zone: len(garage.fleet.zone_rows(zone)) for zone in garage.zones} == {"bay [A]": 1, "bay [B]": 1}
-    assert garage.meter.known("bay [A]") == 1
+    fleet_state = cars({"one": ("A",), "two": ("A",)})
+    fleet_state.amend([enrolment("two", programs=("B",))], (), at(1))
+    assert {zone: len(fleet_state.fleet.zone_rows(zone)) for zone in fleet_state.zones} == {"bay [A]": 1, "bay [B]": 1}
+    assert fleet_state.meter.known("bay [A]") == 1
 
 
 # --- limits that are not understood ---------------------------------------------------------------------------------
 
 
 async def test_a_limit_in_the_units_that_are_met_binds():
-    garage = cars({"one": (), "two": ()})
-    part = await taking_part(garage, Listing([program("A")], [asks("A", LIMIT, "10", units="kW")]))
-    orders = Steering(garage, COURSE).steer("bay", part.heard("bay"), at(1))
-    assert orders.asks.import_cap_kw.value == 10
+    fleet_state = cars({"one": (), "two": ()})
+    part = await taking_part(fleet_state, Listing([program("A")], [requests("A", LIMIT, "10", units="kW")]))
+    orders = ZoneController(fleet_state, COURSE).steer("bay", part.heard("bay"), at(1))
+    assert orders.requests.import_cap_kw.value == 10
     assert orders.plan.planned_kw <= 10
 
 
 @pytest.mark.parametrize("change", [{"units": "kWh"}, {"kind": "import_capacity_limit"}, {"value": True}])
 async def test_while_a_limit_is_not_understood_the_last_that_was_stays_in_force(change):
-    vtn = Listing([program("A")], [asks("A", LIMIT, 5, units="KW", event_id="e")])
-    garage = cars({"one": (), "two": ()})
-    part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
-    assert steering.steer("bay", part.heard("bay"), at(1)).asks.import_cap_kw.value == 5
+    vtn = Listing([program("A")], [requests("A", LIMIT, 5, units="KW", event_id="e")])
+    fleet_state = cars({"one": (), "two": ()})
+    part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
+    assert zone_controller.steer("bay", part.heard("bay"), at(1)).requests.import_cap_kw.value == 5
     worse = {"kind": LIMIT, "value": 9000, "units": "KW"} | change
     vtn.events = [
-        asks("A", worse["kind"], worse["value"], units=worse["units"], event_id="e", version="2030-01-01T00:00:00Z")
+        requests("A", worse["kind"], worse["value"], units=worse["units"], event_id="e", version="2030-01-01T00:00:00Z")
     ]
     await poll(part, 60)
-    orders = steering.steer("bay", part.heard("bay"), at(61))
-    assert (orders.asks.import_cap_kw.value, orders.asks.import_cap_kw.stands_in) == (5, True)
+    orders = zone_controller.steer("bay", part.heard("bay"), at(61))
+    assert (orders.requests.import_cap_kw.value, orders.requests.import_cap_kw.stands_in) == (5, True)
     assert orders.plan.planned_kw <= 5
-    (unknown,) = orders.asks.unknown
+    (unknown,) = orders.requests.unknown
     assert "5 kW, the last that was understood or what is set, stays in force" in unknown.why
 
 
 async def test_without_an_earlier_limit_the_settings_count_and_without_those_none():
-    vtn = Listing([program("A")], [asks("A", LIMIT, 5, units="kWh")])
-    garage = cars({"one": ()})
-    part = await taking_part(garage, vtn)
-    assert Steering(garage, COURSE).steer("bay", part.heard("bay"), at(1)).asks.import_cap_kw is None
-    garage.limits.set_kw("bay", imports=4.0, exports=None)
-    assert Steering(garage, COURSE).steer("bay", part.heard("bay"), at(2)).asks.import_cap_kw.value == 4
+    vtn = Listing([program("A")], [requests("A", LIMIT, 5, units="kWh")])
+    fleet_state = cars({"one": ()})
+    part = await taking_part(fleet_state, vtn)
+    assert ZoneController(fleet_state, COURSE).steer("bay", part.heard("bay"), at(1)).requests.import_cap_kw is None
+    fleet_state.limits.set_kw("bay", imports=4.0, exports=None)
+    assert ZoneController(fleet_state, COURSE).steer("bay", part.heard("bay"), at(2)).requests.import_cap_kw.value == 4
 
 
 async def test_the_last_understood_limit_is_stored_when_it_changes_and_taken_up_again():
-    vtn = Listing([program("A")], [asks("A", LIMIT, 5, units="KW")])
-    garage = cars({"one": ()})
-    part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
+    vtn = Listing([program("A")], [requests("A", LIMIT, 5, units="KW")])
+    fleet_state = cars({"one": ()})
+    part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
     for second in range(3):
-        steering.steer("bay", part.heard("bay"), at(second + 1))
-    (row,) = [LimitRow(**row.values) for row in garage.drain() if getattr(row, "model", None) is LimitRow]
+        zone_controller.steer("bay", part.heard("bay"), at(second + 1))
+    (row,) = [LimitRow(**row.values) for row in fleet_state.drain() if getattr(row, "model", None) is LimitRow]
     assert (row.zone, row.program_id, row.kw) == ("bay", "id-A", 5)
     again = UnderstoodLimits()
     again.restore([row, LimitRow(zone="bay", program_id="id-A", dimension="unheard of", kw=1.0, at=row.at)])
-    assert again.kept("bay") == garage.limits.kept("bay") != {}
+    assert again.kept("bay") == fleet_state.limits.kept("bay") != {}
 
 
 async def test_a_limit_that_stands_in_binds_cars_that_change_their_programs_too():
-    vtn = Listing([program("A"), program("B")], [asks("A", LIMIT, 14, units="kW", event_id="e")])
-    garage = cars({f"car-{number}": ("A",) for number in range(4)})
-    part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
-    steering.steer("bay [A]", part.heard("bay [A]"), at(1))
-    vtn.events = [asks("A", LIMIT, 14, units="kWh", event_id="e", version="2030-01-01T00:00:00Z")]
+    vtn = Listing([program("A"), program("B")], [requests("A", LIMIT, 14, units="kW", event_id="e")])
+    fleet_state = cars({f"car-{number}": ("A",) for number in range(4)})
+    part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
+    zone_controller.steer("bay [A]", part.heard("bay [A]"), at(1))
+    vtn.events = [requests("A", LIMIT, 14, units="kWh", event_id="e", version="2030-01-01T00:00:00Z")]
     await poll(part, 60)
-    garage.amend([enrolment(f"car-{number}", programs=("A", "B")) for number in range(2)], (), at(61))
-    orders = [steering.steer(zone, part.heard(zone), at(62)) for zone in garage.zones]
-    assert [one.asks.import_cap_kw.value for one in orders] == [7, 7]
+    fleet_state.amend([enrolment(f"car-{number}", programs=("A", "B")) for number in range(2)], (), at(61))
+    orders = [zone_controller.steer(zone, part.heard(zone), at(62)) for zone in fleet_state.zones]
+    assert [one.requests.import_cap_kw.value for one in orders] == [7, 7]
     assert sum(one.plan.planned_kw for one in orders) <= 14
 
 
 async def test_a_limit_that_stands_in_is_not_lifted_by_a_larger_one_of_the_same_program():
-    first = asks("A", LIMIT, 5, units="kW", event_id="first", priority=0)
-    other = asks("A", LIMIT, 50, units="kW", event_id="other", priority=9)
-    vtn, garage = Listing([program("A")], [first, other]), cars({"one": (), "two": ()})
-    part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
-    steering.steer("bay", part.heard("bay"), at(1))
+    first = requests("A", LIMIT, 5, units="kW", event_id="first", priority=0)
+    other = requests("A", LIMIT, 50, units="kW", event_id="other", priority=9)
+    vtn, fleet_state = Listing([program("A")], [first, other]), cars({"one": (), "two": ()})
+    part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
+    zone_controller.steer("bay", part.heard("bay"), at(1))
     vtn.events = [
-        first | asks("A", LIMIT, 5, units="kWh", event_id="first", priority=0, version=at(9).isoformat()),
+        first | requests("A", LIMIT, 5, units="kWh", event_id="first", priority=0, version=at(9).isoformat()),
         other,
     ]
     await poll(part, 60)
     for second in range(61, 66):
-        assert steering.steer("bay", part.heard("bay"), at(second)).asks.import_cap_kw.value == 5
+        assert zone_controller.steer("bay", part.heard("bay"), at(second)).requests.import_cap_kw.value == 5
     vtn.events = [other]
     vtn.read = _gone
     await poll(part, 90)
-    assert steering.steer("bay", part.heard("bay"), at(91)).asks.import_cap_kw.value == 50
+    assert zone_controller.steer("bay", part.heard("bay"), at(91)).requests.import_cap_kw.value == 50
 
 
 async def test_a_limit_that_settings_name_is_not_taken_for_one_that_was_understood():
-    vtn = Listing([program("A")], [asks("A", LIMIT, 5, units="kWh")])
-    garage = cars({"one": ()})
-    garage.limits.set_kw("bay", imports=4.0, exports=None)
-    part = await taking_part(garage, vtn)
-    assert Steering(garage, COURSE).steer("bay", part.heard("bay"), at(1)).asks.import_cap_kw.value == 4
-    assert list(garage.limits.drain()) == []
+    vtn = Listing([program("A")], [requests("A", LIMIT, 5, units="kWh")])
+    fleet_state = cars({"one": ()})
+    fleet_state.limits.set_kw("bay", imports=4.0, exports=None)
+    part = await taking_part(fleet_state, vtn)
+    assert ZoneController(fleet_state, COURSE).steer("bay", part.heard("bay"), at(1)).requests.import_cap_kw.value == 4
+    assert list(fleet_state.limits.drain()) == []
 
 
 async def test_an_event_that_cannot_be_read_any_more_keeps_its_limit_and_is_told():
     payloads = [{"type": LIMIT, "values": [5]}, {"type": "SIMPLE", "values": [3]}]
-    good = asks("A", LIMIT, 5, event_id="e", intervals=[{"id": 0, "payloads": payloads}])
-    vtn, garage = Listing([program("A")], [good]), cars({"one": (), "two": ()})
-    part, steering = await taking_part(garage, vtn), Steering(garage, COURSE)
-    assert steering.steer("bay", part.heard("bay"), at(1)).asks.simple is not None
+    good = requests("A", LIMIT, 5, event_id="e", intervals=[{"id": 0, "payloads": payloads}])
+    vtn, fleet_state = Listing([program("A")], [good]), cars({"one": (), "two": ()})
+    part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
+    assert zone_controller.steer("bay", part.heard("bay"), at(1)).requests.simple is not None
     vtn.events = [good | {"modificationDateTime": at(9).isoformat(), "intervals": "none"}]
     await poll(part, 60)
-    asked = steering.steer("bay", part.heard("bay"), at(61)).asks
+    asked = zone_controller.steer("bay", part.heard("bay"), at(61)).requests
     assert (asked.simple, asked.import_cap_kw.value) == (None, 5)
     faults = EventFaults()
     faults.judge(part.judged(at(61)))
@@ -336,7 +337,7 @@ async def test_an_event_that_cannot_be_read_any_more_keeps_its_limit_and_is_told
     vtn.events = []
     vtn.read = _gone
     await poll(part, 90)
-    assert (part.mirror.events, part.judged(at(91))) == ({}, [])
+    assert (part.vtn_objects.events, part.judged(at(91))) == ({}, [])
 
 
 async def _gone(*_):
@@ -346,13 +347,13 @@ async def _gone(*_):
 
 
 async def test_an_event_that_is_over_raises_no_alarm_any_more():
-    part = await taking_part(cars({"one": ()}), Listing([program("A")], [asks("A", LIMIT, "ten")]))
+    part = await taking_part(cars({"one": ()}), Listing([program("A")], [requests("A", LIMIT, "ten")]))
     assert [len(one.faults) for one in part.judged(at(7199))] == [1]
     assert part.judged(at(7201)) == []
 
 
 async def test_an_event_is_judged_again_when_its_version_or_its_programs_descriptors_change():
-    vtn = Listing([program("A")], [asks("A", LIMIT, 5)])
+    vtn = Listing([program("A")], [requests("A", LIMIT, 5)])
     part = await taking_part(cars({"one": ()}), vtn)
     assert [one.faults for one in part.judged(at(1))] == [()]
     described = {"objectType": "EVENT_PAYLOAD_DESCRIPTOR", "payloadType": LIMIT, "units": "kWh"}
@@ -361,34 +362,34 @@ async def test_an_event_is_judged_again_when_its_version_or_its_programs_descrip
     assert [len(one.faults) for one in part.judged(at(61))] == [1]
 
 
-async def energy_reported(part, garage, until_s):
+async def energy_reported(part, fleet_state, until_s):
     """KWh that a report of the first hour on an event of program A tells."""
-    (event,) = [read.event for read in part.mirror.events.values()]
-    parts = garage.counted_in("bay", part.parts(event, "bay"))
-    return sum(garage.meter.energy(one, T0.timestamp(), at(until_s).timestamp()).imported_kwh for one in parts)
+    (event,) = [read.event for read in part.vtn_objects.events.values()]
+    parts = fleet_state.counted_in("bay", part.parts(event, "bay"))
+    return sum(fleet_state.meter.energy(one, T0.timestamp(), at(until_s).timestamp()).imported_kwh for one in parts)
 
 
 async def test_what_a_zone_has_drawn_stays_reported_when_all_cars_of_a_part_change_their_programs():
-    vtn, garage = Listing([program("A"), program("B")], [asks("A", "PRICE", 0.1)]), cars(MIXED)
-    part = await taking_part(garage, vtn)
-    garage.observe([dataclasses.replace(snapshot(at(1800)), vehicle_ref=ref) for ref in MIXED], at(1800))
-    assert await energy_reported(part, garage, 1800) == pytest.approx(8 * 7 / 2)
-    garage.amend([enrolment(ref, programs=("A", "B")) for ref in MIXED if ref.startswith("a")], (), at(1801))
-    assert garage.zones == ["bay [A, B]"]
-    garage.observe([dataclasses.replace(snapshot(at(3600)), vehicle_ref=ref) for ref in MIXED], at(3600))
-    assert await energy_reported(part, garage, 3600) == pytest.approx(8 * 7)
+    vtn, fleet_state = Listing([program("A"), program("B")], [requests("A", "PRICE", 0.1)]), cars(MIXED)
+    part = await taking_part(fleet_state, vtn)
+    fleet_state.observe([dataclasses.replace(snapshot(at(1800)), vehicle_ref=ref) for ref in MIXED], at(1800))
+    assert await energy_reported(part, fleet_state, 1800) == pytest.approx(8 * 7 / 2)
+    fleet_state.amend([enrolment(ref, programs=("A", "B")) for ref in MIXED if ref.startswith("a")], (), at(1801))
+    assert fleet_state.zones == ["bay [A, B]"]
+    fleet_state.observe([dataclasses.replace(snapshot(at(3600)), vehicle_ref=ref) for ref in MIXED], at(3600))
+    assert await energy_reported(part, fleet_state, 3600) == pytest.approx(8 * 7)
     stored = collections.Counter()
-    for zone, _, drawn, _ in garage.meter.drain():
+    for zone, _, drawn, _ in fleet_state.meter.drain():
         stored[zone] += sum(drawn)
     assert stored == {"bay [A]": 0, "bay [A, B]": pytest.approx(8 * 7_000, abs=1)}
 
 
 async def test_what_a_car_drew_in_a_zone_that_it_left_is_not_told_of_its_new_zone():
-    garage = cars({"one": ("A",), "two": ("A",)})
-    garage.observe([dataclasses.replace(snapshot(at(1800)), vehicle_ref=ref) for ref in ("one", "two")], at(1800))
-    garage.enrol([enrolment(ref, zone="elsewhere", programs=("A",)) for ref in ("one", "two")], at(1801))
-    (zone,) = garage.zones
-    assert garage.meter.energy(zone, T0.timestamp(), at(1800).timestamp()).imported_kwh == 0
+    fleet_state = cars({"one": ("A",), "two": ("A",)})
+    fleet_state.observe([dataclasses.replace(snapshot(at(1800)), vehicle_ref=ref) for ref in ("one", "two")], at(1800))
+    fleet_state.enrol([enrolment(ref, zone="elsewhere", programs=("A",)) for ref in ("one", "two")], at(1801))
+    (zone,) = fleet_state.zones
+    assert fleet_state.meter.energy(zone, T0.timestamp(), at(1800).timestamp()).imported_kwh == 0
 
 
 async def test_what_a_vtn_said_of_events_that_are_gone_is_forgotten_whether_it_could_be_read_or_not():
@@ -396,8 +397,8 @@ async def test_what_a_vtn_said_of_events_that_are_gone_is_forgotten_whether_it_c
     vtn.read = _gone
     part = await taking_part(cars({"one": ()}), vtn)
     for number in range(4):
-        good = asks("A", "SIMPLE", 1, event_id=f"good-{number}")
+        good = requests("A", "SIMPLE", 1, event_id=f"good-{number}")
         vtn.events = [good, good | {"id": f"bad-{number}", "intervals": "none", "modificationDateTime": "x" * 10_000}]
         await poll(part, number)
-        assert set(part.mirror._raw) == {f"good-{number}", f"bad-{number}"} == set(part.mirror.known)
-        assert len(part.mirror.unreadable[f"bad-{number}"].version) <= LONGEST_VERSION
+        assert set(part.vtn_objects._raw) == {f"good-{number}", f"bad-{number}"} == set(part.vtn_objects.known)
+        assert len(part.vtn_objects.unreadable[f"bad-{number}"].version) <= LONGEST_VERSION

@@ -8,18 +8,18 @@ import pytest
 from planning_cases import AMPS, HOUR, IDLE, NOW_S, PERMITTED, READ_AT, SETTINGS, ask, asked, cars, hourly, joined
 
 from ven_adapters.ven.fleet.columns import Control
-from ven_adapters.ven.openadr.zone_requests import Ruling
+from ven_adapters.ven.openadr.zone_requests import RulingDimension
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.guardrails import Reason
-from ven_adapters.ven.planning.plan import Kind, carried, changed, plan
+from ven_adapters.ven.planning.plan import DesireKind, carried, changed, plan
 
 
-def planned(view, **asks):
-    return plan(view, asked(**asks), NOW_S)
+def planned(view, **requests):
+    return plan(view, asked(**requests), NOW_S)
 
 
 def kinds(made):
-    return [Kind(code).name for code in made.kind]
+    return [DesireKind(code).name for code in made.kind]
 
 
 def test_a_quiet_zone_is_left_alone():
@@ -29,8 +29,8 @@ def test_a_quiet_zone_is_left_alone():
 
 
 def test_an_empty_zone_has_an_empty_plan():
-    for asks in (asked(), asked(dispatch_kw=ask(-5)), asked(price=hourly(1, 2)), asked(simple=ask(3))):
-        assert len(plan(cars(0), asks, NOW_S)) == 0
+    for requests in (asked(), asked(dispatch_kw=ask(-5)), asked(price=hourly(1, 2)), asked(simple=ask(3))):
+        assert len(plan(cars(0), requests, NOW_S)) == 0
 
 
 def test_a_set_point_of_zero_pauses_everyone_who_can_wait():
@@ -44,7 +44,7 @@ def test_a_set_point_of_zero_pauses_everyone_who_can_wait():
 def test_cars_with_the_least_time_to_spare_are_served_first():
     view = cars(5, departure_s=NOW_S + HOUR * np.array([12, 6, 10, 7, 8]))
     made = planned(view, dispatch_kw=ask(14))
-    assert np.flatnonzero(made.kind == Kind.CHARGE).tolist() == [1, 3]
+    assert np.flatnonzero(made.kind == DesireKind.CHARGE).tolist() == [1, 3]
 
 
 def test_must_run_load_comes_first_and_the_shortfall_is_explicit():
@@ -78,12 +78,12 @@ def test_an_on_off_car_fits_when_another_can_be_trimmed():
 def test_the_nearest_of_on_and_off_prefers_the_present_state(charging, asked_kw, on):
     view = cars(1, **({} if charging else IDLE))
     made = planned(view, dispatch_kw=ask(asked_kw))
-    assert (made.kind[0] == Kind.CHARGE) == on
+    assert (made.kind[0] == DesireKind.CHARGE) == on
 
 
 def test_equals_do_not_take_turns():
     view = cars(4, charge_state=[4, 1, 4, 1], power_kw=[0, 7, 0, 7])
-    assert np.flatnonzero(planned(view, dispatch_kw=ask(14)).kind == Kind.CHARGE).tolist() == [1, 3]
+    assert np.flatnonzero(planned(view, dispatch_kw=ask(14)).kind == DesireKind.CHARGE).tolist() == [1, 3]
 
 
 def test_load_that_nobody_controls_counts_against_the_set_point():
@@ -133,7 +133,7 @@ def test_the_export_cap_bounds_the_discharge():
 
 def test_a_small_discharge_is_given_by_few_cars_that_cannot_give_less():
     made = planned(cars(10, **V2G | {"min_discharge_kw": 3.0}), dispatch_kw=ask(-5))
-    given = -made.expected_kw[made.kind == Kind.SETPOINT]
+    given = -made.expected_kw[made.kind == DesireKind.SETPOINT]
     assert given.sum() == pytest.approx(5, abs=0.01)
     assert (given >= 3).all()
 
@@ -149,13 +149,13 @@ def test_the_set_points_of_the_next_cycle_are_the_same():
 
 
 def test_no_car_gives_when_no_set_point_asks_for_it():
-    for asks in (
+    for requests in (
         {"simple": ask(3)},
         {"alert": ask(3)},
         {"import_cap_kw": ask(0)},
         {"export_price": hourly(9, 9, 9, 9, 9, 9, 9, 9)},
     ):
-        assert (planned(cars(3, **V2G), **asks).expected_kw >= 0).all()
+        assert (planned(cars(3, **V2G), **requests).expected_kw >= 0).all()
 
 
 def test_an_import_cap_is_never_exceeded_by_half_a_car():
@@ -181,8 +181,8 @@ def test_an_emergency_stops_what_can_wait():
 
 def test_a_coming_outage_fills_cars_and_freezes_discharge():
     view = joined(cars(1, **IDLE), cars(1, **V2G))
-    asks = asked(pre_charge=ask(1), dispatch_kw=ask(-5), price=hourly(*[9] * 8 + [1] * 20))
-    made = plan(view, asks, NOW_S)
+    requests = asked(pre_charge=ask(1), dispatch_kw=ask(-5), price=hourly(*[9] * 8 + [1] * 20))
+    made = plan(view, requests, NOW_S)
     assert kinds(made) == ["CHARGE", "NONE"]
     assert made.reason[0] == Reason.PRE_CHARGE
 
@@ -198,9 +198,9 @@ def test_a_charge_state_raises_the_target_and_never_lowers_it():
 def test_a_charge_state_brings_the_start_forward():
     prices = hourly(*[5] * 9, *[1] * 12)
     view = cars(1, **IDLE | {"target_pct": 60.0})
-    assert planned(view, price=prices).kind[0] == Kind.CURTAIL
+    assert planned(view, price=prices).kind[0] == DesireKind.CURTAIL
     made = planned(view, price=prices, charge_states=(ask(0.6, end_h=1.6),))
-    assert made.kind[0] == Kind.CHARGE
+    assert made.kind[0] == DesireKind.CHARGE
 
 
 def test_cars_wait_for_the_cheap_hours_and_are_ready_in_time():
@@ -226,13 +226,13 @@ def test_a_chosen_start_does_not_move_while_time_passes():
         later = plan(view, asked(price=prices), now_s)
         waiting = first > now_s
         assert later.end_s[waiting] == pytest.approx(first[waiting], abs=1)
-        assert (later.kind[~waiting] == Kind.CHARGE).all()
+        assert (later.kind[~waiting] == DesireKind.CHARGE).all()
 
 
 def test_a_car_in_its_block_goes_on_while_it_fills():
     prices = hourly(*[5] * 6, *[1] * 8, *[5] * 4)
     for soc in (50.0, 60.0, 70.0, 79.0):
-        assert planned(cars(1, soc_pct=soc, u=0.9), price=prices).kind[0] == Kind.CHARGE
+        assert planned(cars(1, soc_pct=soc, u=0.9), price=prices).kind[0] == DesireKind.CHARGE
 
 
 def test_emissions_move_charging_as_a_price_does():
@@ -265,12 +265,12 @@ def test_the_restart_after_the_event_is_the_one_planned_during_it():
     waiting = during > now_s
     assert waiting.any()
     assert after.end_s[waiting] == pytest.approx(during[waiting], abs=1)
-    assert (after.kind[~waiting] != Kind.CURTAIL).all()
+    assert (after.kind[~waiting] != DesireKind.CURTAIL).all()
 
 
 def test_a_car_plugged_in_after_the_event_is_not_delayed():
     made = planned(cars(1, **IDLE | {"plugged_since_s": NOW_S - 60}), recovery_from_s=NOW_S - HOUR)
-    assert made.kind[0] != Kind.CURTAIL
+    assert made.kind[0] != DesireKind.CURTAIL
 
 
 def test_unstoppable_load_is_part_of_the_floor():
@@ -285,7 +285,7 @@ def test_unstoppable_load_is_part_of_the_floor():
 def test_a_plan_does_not_change_what_still_serves():
     first = planned(cars(10), dispatch_kw=ask(30))
     again = plan(cars(10), asked(dispatch_kw=ask(30)), NOW_S + 60)
-    assert changed(None, first, NOW_S, SETTINGS).sum() == (first.kind != Kind.NONE).sum()
+    assert changed(None, first, NOW_S, SETTINGS).sum() == (first.kind != DesireKind.NONE).sum()
     assert not changed(first, again, NOW_S + 60, SETTINGS).any()
 
 
@@ -322,5 +322,5 @@ def test_a_car_new_to_the_plan_is_told():
 
 
 def test_an_explicit_ruling_overrides_the_default_order():
-    made = planned(cars(10), alert=ask(3), simple=ask(1), ruling=Ruling.SIMPLE)
+    made = planned(cars(10), alert=ask(3), simple=ask(1), ruling=RulingDimension.SIMPLE)
     assert made.planned_kw == 49.0

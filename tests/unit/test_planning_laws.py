@@ -17,7 +17,7 @@ from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, Tri
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.discharge import give
 from ven_adapters.ven.planning.guardrails import GUARDS, below_reserve_charges, ready_by_departure, reserve_is_kept
-from ven_adapters.ven.planning.plan import Kind, carried, changed, plan
+from ven_adapters.ven.planning.plan import DesireKind, carried, changed, plan
 from ven_adapters.ven.planning.zone_plan import PER_CAR
 
 SEEDS = st.integers(min_value=0, max_value=10_000)
@@ -77,10 +77,10 @@ ASKS = st.one_of(
 
 @law(80)
 @given(SEEDS, ASKS)
-def test_the_order_of_cars_does_not_matter(seed, asks):
+def test_the_order_of_cars_does_not_matter(seed, requests):
     view = fleet(seed)
     shuffled = np.random.default_rng(seed + 1).permutation(len(view))
-    first, second = plan(view, asks, NOW_S), plan(view.take(shuffled), asks, NOW_S)
+    first, second = plan(view, requests, NOW_S), plan(view.take(shuffled), requests, NOW_S)
     for name in PER_CAR:
         assert (getattr(first, name)[shuffled] == getattr(second, name)).all()
     assert first.planned_kw == second.planned_kw
@@ -88,15 +88,15 @@ def test_the_order_of_cars_does_not_matter(seed, asks):
 
 @law(80)
 @given(SEEDS, ASKS)
-def test_no_plan_breaks_the_law_of_any_guard(seed, asks):
+def test_no_plan_breaks_the_law_of_any_guard(seed, requests):
     view = anything(seed)
-    assert violations(planned(view, plan(view, asks, NOW_S))) == set()
+    assert violations(planned(view, plan(view, requests, NOW_S))) == set()
 
 
 @law(80)
 @given(SEEDS, ASKS)
-def test_the_same_cars_and_asks_make_the_same_plan_to_the_byte(seed, asks):
-    first, second = (plan(fleet(seed), asks, NOW_S) for _ in range(2))
+def test_the_same_cars_and_asks_make_the_same_plan_to_the_byte(seed, requests):
+    first, second = (plan(fleet(seed), requests, NOW_S) for _ in range(2))
     assert [getattr(first, name).tobytes() for name in PER_CAR] == [getattr(second, name).tobytes() for name in PER_CAR]
 
 
@@ -117,21 +117,22 @@ def test_of_cars_that_are_alike_the_least_burdened_wait(seed, kw):
     r = np.random.default_rng(seed)
     view = cars(40, burden_kwh=r.uniform(0, 30, 40), u=r.random(40))
     made = plan(view, asked(dispatch_kw=ask(kw)), NOW_S)
-    charged, waits = np.floor(view.burden_kwh[made.kind == Kind.CHARGE]), np.floor(view.burden_kwh[made.kind == 1])
+    charges, waits = made.kind == DesireKind.CHARGE, made.kind == DesireKind.CURTAIL
+    charged, waits = np.floor(view.burden_kwh[charges]), np.floor(view.burden_kwh[waits])
     assert charged.min(initial=np.inf) >= waits.max(initial=0)
 
 
 @law(80)
 @given(SEEDS, st.floats(-150, 250))
 def test_a_set_point_that_is_met_moves_at_most_the_marginal_car(seed, kw):
-    view, asks = fleet(seed, spoiled=False), asked(dispatch_kw=ask(kw, end_h=3))
-    made = [plan(view, asks, NOW_S)]
+    view, requests = fleet(seed, spoiled=False), asked(dispatch_kw=ask(kw, end_h=3))
+    made = [plan(view, requests, NOW_S)]
     for _ in range(2):
-        runs = np.isin(made[-1].kind, (Kind.CHARGE, Kind.CAP))
+        runs = np.isin(made[-1].kind, (DesireKind.CHARGE, DesireKind.CAP))
         states = [int(Charge.DISCHARGING), int(Charge.CHARGING)]
         state = np.select([made[-1].expected_kw < 0, runs], states, int(Charge.STOPPED))
         obeyed = dataclasses.replace(view, charge_state=state, power_kw=made[-1].expected_kw)
-        made.append(plan(obeyed, asks, NOW_S))
+        made.append(plan(obeyed, requests, NOW_S))
     flips = (made[1].reason == made[2].reason) & ((made[1].expected_kw > 0) != (made[2].expected_kw > 0))
     assert flips.sum() <= 1
 
@@ -152,14 +153,14 @@ def test_batteries_give_what_is_asked_up_to_the_most_that_can_be_held(seed, hour
 
 @law(80)
 @given(SEEDS, ASKS)
-def test_what_is_planned_adds_up_and_misses_are_explicit(seed, asks):
+def test_what_is_planned_adds_up_and_misses_are_explicit(seed, requests):
     view = fleet(seed)
-    made = plan(view, asks, NOW_S)
+    made = plan(view, requests, NOW_S)
     assert made.planned_kw == pytest.approx(made.uncontrolled_kw + made.expected_kw[made.row[_touched(view)]].sum())
     assert made.feasible_min_kw - 0.1 <= made.planned_kw <= made.feasible_max_kw + 0.1
-    if asks.dispatch_kw is not None:
-        assert made.shortfall_kw == pytest.approx(made.planned_kw - asks.dispatch_kw.value)
-        reachable = min(max(asks.dispatch_kw.value, made.feasible_min_kw), made.feasible_max_kw)
+    if requests.dispatch_kw is not None:
+        assert made.shortfall_kw == pytest.approx(made.planned_kw - requests.dispatch_kw.value)
+        reachable = min(max(requests.dispatch_kw.value, made.feasible_min_kw), made.feasible_max_kw)
         assert abs(made.planned_kw - reachable) <= 0.6 * view.max_charge_kw.max() + 0.1
 
 
@@ -170,10 +171,10 @@ def _touched(view: FleetView):
 
 @law(80)
 @given(SEEDS, ASKS)
-def test_nobody_is_told_anything_who_may_not_be(seed, asks):
+def test_nobody_is_told_anything_who_may_not_be(seed, requests):
     view = fleet(seed)
-    made = plan(view, asks, NOW_S)
-    assert (made.kind[~_touched(view)] == Kind.NONE).all()
+    made = plan(view, requests, NOW_S)
+    assert (made.kind[~_touched(view)] == DesireKind.NONE).all()
     gives = made.expected_kw < 0
     permitted = view.discharge_consent & view.interconnected & (view.event_budget_kwh > 0) & (view.max_discharge_kw > 0)
     assert not (gives & ~permitted).any()
@@ -188,33 +189,33 @@ def test_a_larger_set_point_takes_no_guarantee_away(seed, kw, more_kw):
     small, large = (plan(view, asked(dispatch_kw=ask(v, end_h=3)), NOW_S) for v in (kw, kw + more_kw))
     assert large.planned_kw >= small.planned_kw - 0.6 * view.max_charge_kw.max()
     guaranteed = np.isin(small.reason, (7, 8))
-    assert (large.kind[guaranteed] == Kind.CHARGE).all()
+    assert (large.kind[guaranteed] == DesireKind.CHARGE).all()
     assert (large.expected_kw[guaranteed] == small.expected_kw[guaranteed]).all()
 
 
 @law(80)
 @given(SEEDS, ASKS)
-def test_a_pause_never_outlasts_the_latest_safe_start(seed, asks):
+def test_a_pause_never_outlasts_the_latest_safe_start(seed, requests):
     view = fleet(seed)
-    made = plan(view, asks, NOW_S)
+    made = plan(view, requests, NOW_S)
     latest_s = needs_of(view, NOW_S, SETTINGS).latest_start_s
-    bounded = np.isin(made.kind, (Kind.CURTAIL, Kind.CAP, Kind.SETPOINT)) & (made.reason != 11)
+    bounded = np.isin(made.kind, (DesireKind.CURTAIL, DesireKind.CAP, DesireKind.SETPOINT)) & (made.reason != 11)
     assert (made.end_s[bounded] <= latest_s[bounded]).all()
 
 
 @law(80)
 @given(SEEDS, ASKS)
-def test_cars_that_told_nothing_or_nonsense_spoil_no_plan(seed, asks):
+def test_cars_that_told_nothing_or_nonsense_spoil_no_plan(seed, requests):
     view = fleet(seed)
     r = np.random.default_rng(seed)
     changes = {"departure_s": np.inf, "soc_pct": np.nan, "usable_kwh": np.nan, "max_charge_kw": 0.0, "target_pct": 10.0}
     spoiled = {name: np.where(r.random(len(view)) < 0.2, value, getattr(view, name)) for name, value in changes.items()}
-    made = plan(dataclasses.replace(view, **spoiled), asks, NOW_S)
+    made = plan(dataclasses.replace(view, **spoiled), requests, NOW_S)
     assert np.isfinite(made.expected_kw).all()
     assert np.isfinite(made.planned_kw)
     assert not np.isnan(made.end_s).any()
     known = ~np.isnan(spoiled["soc_pct"]) & ~np.isnan(spoiled["usable_kwh"]) & (spoiled["max_charge_kw"] > 0)
-    assert (made.kind[~known] == Kind.NONE).all()
+    assert (made.kind[~known] == DesireKind.NONE).all()
 
 
 @dataclasses.dataclass
@@ -250,8 +251,8 @@ class Drive:
         return dict.fromkeys(READ_AT, np.full(len(self.view), now_s))
 
     def _note(self, now_s, told, held):
-        starts = np.isin(held.kind, (Kind.CHARGE, Kind.CAP)) & told
-        stops = np.isin(held.kind, (Kind.CURTAIL, Kind.SETPOINT)) & told
+        starts = np.isin(held.kind, (DesireKind.CHARGE, DesireKind.CAP)) & told
+        stops = np.isin(held.kind, (DesireKind.CURTAIL, DesireKind.SETPOINT)) & told
         self.view = dataclasses.replace(
             self.view,
             last_toggle_s=np.where(starts | stops, now_s, self.view.last_toggle_s),
@@ -261,13 +262,13 @@ class Drive:
     def _step(self, now_s, held):
         view, v = self.view, SETTINGS
         binding = held.end_s > now_s
-        stopped = binding & np.isin(held.kind, (Kind.CURTAIL, Kind.SETPOINT))
+        stopped = binding & np.isin(held.kind, (DesireKind.CURTAIL, DesireKind.SETPOINT))
         wants = view.soc_pct < np.maximum(view.target_pct, np.where(binding, held.target_pct, 0))
         over = np.clip((view.soc_pct - v.taper_from_pct) / (100 - v.taper_from_pct), 0, 1)
         taper = 1 - (1 - v.taper_end_share) * over
         kw = np.where(wants & ~stopped, view.max_charge_kw * taper, 0.0)
-        kw = np.where(binding & (held.kind == Kind.CAP), np.minimum(kw, held.power_w / 1000), kw)
-        kw = np.where(binding & (held.kind == Kind.SETPOINT), held.power_w / 1000, kw)
+        kw = np.where(binding & (held.kind == DesireKind.CAP), np.minimum(kw, held.power_w / 1000), kw)
+        kw = np.where(binding & (held.kind == DesireKind.SETPOINT), held.power_w / 1000, kw)
         here = view.departure_s > now_s
         kw = np.where(here, kw, 0.0)
         lasts_s = np.where(kw < 0, held.end_s, view.departure_s) - now_s

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ven_adapters.enrolling.book import Book
+from ven_adapters.enrolling.book import EnrolmentStore
 from ven_adapters.transport.private import write_private
-from ven_adapters.ven.store.database import Store
+from ven_adapters.ven.store.database import AdapterStore
 from vtn.app import OWN_FILES
 from vtn.auth.keyfiles import held
 from vtn.errors import CannotStart
@@ -144,7 +144,7 @@ async def test_the_database_of_the_top_node_and_all_beside_it_are_private(tmp_pa
     await store.close()
 
 
-@pytest.mark.parametrize("make", [Book, Store])
+@pytest.mark.parametrize("make", [EnrolmentStore, AdapterStore])
 async def test_the_databases_of_adapters_and_all_beside_them_are_private(tmp_path, make):
     kept = make(f"sqlite+aiosqlite:///{tmp_path}/db/adapter.sqlite")
     await kept.open()

@@ -22,16 +22,16 @@ from ven_adapters.contract import (
 )
 from ven_adapters.ven.queue.messages import (
     LARGEST_BYTES,
-    Act,
+    CallKind,
+    CallOutcome,
+    CallRefusal,
+    CarQuestion,
+    CarReply,
     Command,
-    Kept,
-    Names,
+    CommandRecord,
     Next,
-    Outcome,
-    Question,
-    Record,
-    Refusal,
-    Reply,
+    QueueNames,
+    StoredRecord,
     next_for,
     place,
     read,
@@ -41,12 +41,12 @@ from ven_adapters.ven.queue.messages import (
 )
 
 LEASE_S = 30.0
-DONE = Outcome(ack=Ack("d-1", DirectiveState.ACCEPTED, Setting(Rung.PAUSE, 0)))
+DONE = CallOutcome(ack=Ack("d-1", DirectiveState.ACCEPTED, Setting(Rung.PAUSE, 0)))
 CAPABILITY = Capability("i4", 80_000, 11_000)
 
 
 def kept(of, outcome=None):
-    return Kept(Record("c", of, "somebody", LEASE_S, outcome), mark=99, at=T0)
+    return StoredRecord(CommandRecord("c", of, "somebody", LEASE_S, outcome), mark=99, at=T0)
 
 
 def at(seconds):
@@ -55,7 +55,7 @@ def at(seconds):
 
 def submit(**more):
     given = {"directive": directive(), "capability": CAPABILITY, "snapshot": Snapshot("car")} | more
-    return Command("c-1", Act.SUBMIT, "car", "d-1", "evtn.bmw.answers.p", **given)
+    return Command("c-1", CallKind.SUBMIT, "car", "d-1", "evtn.bmw.answers.p", **given)
 
 
 @pytest.mark.parametrize(
@@ -92,16 +92,16 @@ def test_nothing_is_begun_twice_nor_after_a_newer_command_nor_during_a_lease(seq
     "message",
     [
         submit(),
-        Command("c-2", Act.CANCEL, "car", "d-1", "a"),
-        Record("c-1", 7, "x", 27.0),
-        Record("c-1", 7, "x", 27.0, DONE),
-        Record("c-1", 7, "x", 27.0, Outcome(refusal=Refusal(ErrorCode.RATE_LIMITED, "slow down", 30.0))),
-        Record(
+        Command("c-2", CallKind.CANCEL, "car", "d-1", "a"),
+        CommandRecord("c-1", 7, "x", 27.0),
+        CommandRecord("c-1", 7, "x", 27.0, DONE),
+        CommandRecord("c-1", 7, "x", 27.0, CallOutcome(refusal=CallRefusal(ErrorCode.RATE_LIMITED, "slow down", 30.0))),
+        CommandRecord(
             *("c-1", 7, "x", 27.0),
-            Outcome(status=DirectiveStatus("d-1", "car", DirectiveState.IN_FORCE, Certainty.ACCEPTED, T0)),
+            CallOutcome(status=DirectiveStatus("d-1", "car", DirectiveState.IN_FORCE, Certainty.ACCEPTED, T0)),
         ),
-        Question("car", snapshot=True, max_age_s=60),
-        Reply(capability=CAPABILITY),
+        CarQuestion("car", snapshot=True, max_age_s=60),
+        CarReply(capability=CAPABILITY),
     ],
     ids=lambda message: type(message).__name__,
 )
@@ -110,16 +110,16 @@ def test_what_is_written_is_read_as_it_was(message):
 
 
 def test_a_refusal_is_raised_as_the_backend_raised_it():
-    error = Refusal(ErrorCode.RATE_LIMITED, "slow down", 30.0).error()
+    error = CallRefusal(ErrorCode.RATE_LIMITED, "slow down", 30.0).error()
     assert (error.code, error.detail, error.retry_after_s) == (ErrorCode.RATE_LIMITED, "slow down", 30.0)
 
 
 def test_a_message_larger_than_any_honest_one_is_neither_written_nor_read():
-    huge = Record("c-1", 7, "x", 27.0, Outcome(refusal=Refusal(ErrorCode.EXPIRED, "x" * LARGEST_BYTES)))
+    huge = CommandRecord("c-1", 7, "x", 27.0, CallOutcome(refusal=CallRefusal(ErrorCode.EXPIRED, "x" * LARGEST_BYTES)))
     with pytest.raises(BackendError, match="bytes"):
         write(huge)
     with pytest.raises(BackendError, match="bytes"):
-        read(Record, b" " * (LARGEST_BYTES + 1), T0)
+        read(CommandRecord, b" " * (LARGEST_BYTES + 1), T0)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_command_that_is_not_whole_or_contradicts_itself_is_refused(command, s
         read_command(write(command), T0)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"act":"EXPLODE"}', b"\xff", write(Record("c", 1, "x", 1.0))])
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"act":"EXPLODE"}', b"\xff", write(CommandRecord("c", 1, "x", 1.0))])
 def test_a_command_that_cannot_be_read_is_an_invalid_request(body):
     with pytest.raises(BackendError) as caught:
         read_command(body, T0)
@@ -144,7 +144,7 @@ def test_a_command_that_cannot_be_read_is_an_invalid_request(body):
 
 @given(ref=st.text(min_size=1, max_size=40), oem=st.text(min_size=1, max_size=20))
 def test_subjects_are_made_of_plain_words_whatever_cars_and_automakers_are_called(ref, oem):
-    subject = Names("EVTN", oem).command(place(ref))
+    subject = QueueNames("EVTN", oem).command(place(ref))
     assert len(subject.split(".")) == 4
     assert all(part and part == token(part) for part in subject.split("."))
 
@@ -158,4 +158,4 @@ def test_two_cars_never_share_a_place_and_a_place_does_not_tell_its_car():
 
 def test_a_command_knows_until_when_it_may_be_carried_out():
     assert submit().not_after == directive().not_after
-    assert dataclasses.replace(submit(), act=Act.CANCEL, directive=None).not_after is None
+    assert dataclasses.replace(submit(), act=CallKind.CANCEL, directive=None).not_after is None

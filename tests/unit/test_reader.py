@@ -6,9 +6,9 @@ import re
 import pytest
 
 from vtn.endpoints import reader
-from vtn.endpoints.openapi import Facts, document
+from vtn.endpoints.openapi import ServerFacts, document
 
-DOCUMENT = document(Facts("https://vtn.example.org", ("/openadr3/3.1.0",)), with_root=True)
+DOCUMENT = document(ServerFacts("https://vtn.example.org", ("/openadr3/3.1.0",)), with_root=True)
 PAGE = reader.page(DOCUMENT)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ven_adapters.contract import ChargeState, Known, Reachability, Reading, Snapshot, Validity
 from ven_adapters.ven.directives.confirmation import newer, usable
-from ven_adapters.ven.fleet.telemetry import FIELDS, Readings, batches
+from ven_adapters.ven.fleet.telemetry import FIELDS, TelemetryColumns, batches
 
 T0 = datetime(2026, 7, 15, 23, tzinfo=UTC)
 ROWS = {"a": 0, "b": 1}
@@ -23,7 +23,7 @@ ENUMERATED = {
 
 
 def held():
-    made = Readings(ROWS.get, NAMES.__getitem__)
+    made = TelemetryColumns(ROWS.get, NAMES.__getitem__)
     made.grow(2)
     return made
 

@@ -10,10 +10,10 @@ from vtn.recent import Recent
 from vtn.rules.privacy import Lens, Match, Viewer
 from vtn.rules.recipients import (
     Happening,
-    State,
-    Subscriber,
-    Told,
-    Wish,
+    ObjectState,
+    SubscriptionEntry,
+    SubscriptionView,
+    Telling,
     answers,
     concerns,
     hears_reads_of,
@@ -33,14 +33,14 @@ ALL_KINDS = frozenset(kind.value for kind in Kind)
 
 
 def event(*targets, program_targets=(), program="P", **content):
-    return State(
+    return ObjectState(
         Kind.EVENT, "E", {"id": "E", "targets": list(targets), **content}, None, program, None, program_targets
     )
 
 
 def who(viewer=V1, targets=None, program=None, operations=ALL_OPERATIONS, kinds=ALL_KINDS, match=Match.ANY):
     lens = Lens(frozenset(targets) if targets else None, match)
-    return Subscriber(viewer, lens, program, (Wish(frozenset(kinds), frozenset(operations)),))
+    return SubscriptionView(viewer, lens, program, (SubscriptionEntry(frozenset(kinds), frozenset(operations)),))
 
 
 def hears(happening, subscriber_):
@@ -99,8 +99,13 @@ def test_a_lost_object_is_told_only_to_those_who_asked_for_deletions():
 
 
 def test_each_entry_hears_what_it_asked_for():
-    wishes = (Wish(frozenset({"EVENT"}), ALL_OPERATIONS), Wish(frozenset({"REPORT"}), ALL_OPERATIONS))
-    both = Subscriber(V1, Lens(), None, (*wishes, Wish(frozenset({"EVENT", "VEN"}), frozenset({"DELETE"}))))
+    wishes = (
+        SubscriptionEntry(frozenset({"EVENT"}), ALL_OPERATIONS),
+        SubscriptionEntry(frozenset({"REPORT"}), ALL_OPERATIONS),
+    )
+    both = SubscriptionView(
+        V1, Lens(), None, (*wishes, SubscriptionEntry(frozenset({"EVENT", "VEN"}), frozenset({"DELETE"})))
+    )
     assert [entry for entry, _ in answers(Happening(Op.CREATE, E1), both)] == [0]
     assert [entry for entry, _ in answers(Happening(Op.DELETE, E1), both)] == [0, 2]
 
@@ -110,13 +115,13 @@ def test_each_entry_hears_what_it_asked_for():
     [
         (event("g1", program="P"), True),
         (event("g1", program="Q"), False),
-        (State(Kind.PROGRAM, "P", {}, program_id="P"), True),
-        (State(Kind.PROGRAM, "Q", {}, program_id="Q"), False),
-        (State(Kind.REPORT, "R", {}, "c1", "P"), True),
-        (State(Kind.REPORT, "R", {}, "c1", "Q"), False),
-        (State(Kind.SUBSCRIPTION, "S", {}, "c1", "P"), True),
-        (State(Kind.SUBSCRIPTION, "S", {}, "c1", None), False),
-        (State(Kind.VEN, "V", {}, "c1"), False),
+        (ObjectState(Kind.PROGRAM, "P", {}, program_id="P"), True),
+        (ObjectState(Kind.PROGRAM, "Q", {}, program_id="Q"), False),
+        (ObjectState(Kind.REPORT, "R", {}, "c1", "P"), True),
+        (ObjectState(Kind.REPORT, "R", {}, "c1", "Q"), False),
+        (ObjectState(Kind.SUBSCRIPTION, "S", {}, "c1", "P"), True),
+        (ObjectState(Kind.SUBSCRIPTION, "S", {}, "c1", None), False),
+        (ObjectState(Kind.VEN, "V", {}, "c1"), False),
     ],
 )
 def test_a_program_narrows_to_itself_its_events_its_reports_and_its_subscriptions(state, covered):
@@ -138,9 +143,9 @@ def test_an_event_that_moves_to_another_program_leaves_the_subscribers_of_the_ol
         (E1, ["zz"], False),
         (event("zz"), ["zz"], False),
         (E12, ["g2"], False),
-        (State(Kind.VEN, "V", {"targets": ["g1"]}, "c1"), ["g1"], True),
-        (State(Kind.VEN, "V", {"targets": ["g3"]}, "c1"), ["g1"], False),
-        (State(Kind.REPORT, "R", {}, "c1", "P"), ["g1"], True),
+        (ObjectState(Kind.VEN, "V", {"targets": ["g1"]}, "c1"), ["g1"], True),
+        (ObjectState(Kind.VEN, "V", {"targets": ["g3"]}, "c1"), ["g1"], False),
+        (ObjectState(Kind.REPORT, "R", {}, "c1", "P"), ["g1"], True),
     ],
 )
 def test_subscription_targets_narrow_as_query_targets_do(state, targets, covered):
@@ -151,13 +156,13 @@ def test_with_all_targets_wanted_an_overlap_is_not_enough():
     both = Viewer("c1", is_bl=False, grants=frozenset({"g1", "g2"}))
     assert concerns(E12, who(both, ["g1", "g2"], match=Match.ALL))
     assert not concerns(E1, who(both, ["g1", "g2"], match=Match.ALL))
-    ven = State(Kind.VEN, "V", {"targets": ["g1"]}, "c1")
+    ven = ObjectState(Kind.VEN, "V", {"targets": ["g1"]}, "c1")
     assert not concerns(ven, who(both, ["g1", "g2"], match=Match.ALL))
 
 
 @pytest.mark.parametrize("kind", [Kind.REPORT, Kind.SUBSCRIPTION, Kind.VEN, Kind.RESOURCE])
 def test_owned_objects_are_told_to_their_owner_and_to_business_logic(kind):
-    foreign = State(kind, "X", {"objectOperations": []}, "c2")
+    foreign = ObjectState(kind, "X", {"objectOperations": []}, "c2")
     assert not concerns(foreign, who())
     assert concerns(foreign, who(BL))
     assert concerns(dataclasses.replace(foreign, client_id="c1"), who())
@@ -175,20 +180,20 @@ def test_targets_and_report_requests_of_others_are_cut_from_a_notification():
         "targets": ["g1", "g2"],
         "reportDescriptors": [{"payloadType": "A", "targets": ["g2"]}, {"payloadType": "B", "targets": ["g1", "g2"]}],
     }
-    message = notification(Told(Op.CREATE, State(Kind.EVENT, "E", content)), V1)
+    message = notification(Telling(Op.CREATE, ObjectState(Kind.EVENT, "E", content)), V1)
     assert message == {
         "objectType": "EVENT",
         "operation": "CREATE",
         "object": {"id": "E", "targets": ["g1"], "reportDescriptors": [{"payloadType": "B", "targets": ["g1"]}]},
         "targets": ["g1"],
     }
-    assert "targets" not in notification(Told(Op.CREATE, E0), V1)
+    assert "targets" not in notification(Telling(Op.CREATE, E0), V1)
 
 
 @pytest.mark.parametrize("viewer", [BL, V1, Viewer("c2", is_bl=False)])
 def test_callback_tokens_never_appear_in_a_notification(viewer):
     content = {"clientID": "c1", "objectOperations": [{"callbackUrl": "https://h/", "bearerToken": "sealed:x"}]}
-    message = notification(Told(Op.CREATE, State(Kind.SUBSCRIPTION, "S", content, "c1")), viewer)
+    message = notification(Telling(Op.CREATE, ObjectState(Kind.SUBSCRIPTION, "S", content, "c1")), viewer)
     assert message["object"]["objectOperations"][0]["bearerToken"] is None
     assert content["objectOperations"][0]["bearerToken"] == "sealed:x"
 
@@ -200,8 +205,8 @@ def test_a_stored_subscription_becomes_a_subscriber():
         "objectOperations": [{"objects": ["EVENT"], "operations": ["READ"], "callbackUrl": "https://h/"}],
     }
     made = subscriber(content, V1, Match.ALL)
-    wish = Wish(frozenset({"EVENT"}), frozenset({"READ"}))
-    assert made == Subscriber(V1, Lens(frozenset({"g1"}), Match.ALL), "P", (wish,))
+    wish = SubscriptionEntry(frozenset({"EVENT"}), frozenset({"READ"}))
+    assert made == SubscriptionView(V1, Lens(frozenset({"g1"}), Match.ALL), "P", (wish,))
 
 
 # --- the oracle ---
@@ -240,7 +245,7 @@ def test_a_ven_never_hears_of_what_it_may_not_see(before, after, viewer, asked, 
     for operation in (Op.CREATE, Op.DELETE, Op.READ):
         assert hears(Happening(operation, after), listener) == ([(operation.value, after)] if sees else [])
     for _, state in told_of_update:
-        assert set(notification(Told(Op.UPDATE, state), viewer)["object"]["targets"]) <= viewer.grants
+        assert set(notification(Telling(Op.UPDATE, state), viewer)["object"]["targets"]) <= viewer.grants
 
 
 @settings(max_examples=200)
@@ -248,12 +253,12 @@ def test_a_ven_never_hears_of_what_it_may_not_see(before, after, viewer, asked, 
 def test_equal_view_keys_mean_equal_messages(state, one, other, asked):
     lens = Lens(frozenset(asked) if asked else None)
     if view_key(state, one, lens) == view_key(state, other, lens):
-        answer = Told(Op.UPDATE, state)
+        answer = Telling(Op.UPDATE, state)
         assert notification(answer, one, lens) == notification(answer, other, lens)
 
 
 def test_an_update_without_a_state_before_is_told_as_it_is():
-    assert told(Happening(Op.UPDATE, E1), lambda _: True) == Told(Op.UPDATE, E1)
+    assert told(Happening(Op.UPDATE, E1), lambda _: True) == Telling(Op.UPDATE, E1)
 
 
 def test_what_was_looked_at_lately_is_bounded_in_number_and_in_bytes():

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from vtn.rules.privacy import Viewer
-from vtn.rules.recipients import Happening, State, notification
+from vtn.rules.recipients import Happening, ObjectState, notification
 from vtn.rules.scopes import OPERATIONS
 from vtn.rules.topics import (
     ENDPOINTS,
@@ -27,11 +27,11 @@ V2 = VenAudience("V2", Viewer("c2", is_bl=False, grants=frozenset({"g2"})))
 
 
 def event(*targets, program="P", program_targets=()):
-    return State(Kind.EVENT, "E", {"id": "E", "targets": list(targets)}, None, program, None, program_targets)
+    return ObjectState(Kind.EVENT, "E", {"id": "E", "targets": list(targets)}, None, program, None, program_targets)
 
 
 def program(*targets):
-    return State(Kind.PROGRAM, "P", {"id": "P", "targets": list(targets)}, program_id="P")
+    return ObjectState(Kind.PROGRAM, "P", {"id": "P", "targets": list(targets)}, program_id="P")
 
 
 def said(operation, after, before=None, vens=(V1, V2)):
@@ -134,18 +134,18 @@ def test_topics_of_one_program_have_no_create():
 
 @pytest.mark.parametrize("kind", [Kind.REPORT, Kind.SUBSCRIPTION])
 def test_reports_and_subscriptions_are_published_to_business_logic_only(kind):
-    state = State(kind, "X", {"objectOperations": []}, "c1", "P")
+    state = ObjectState(kind, "X", {"objectOperations": []}, "c1", "P")
     assert said(Op.CREATE, state) == {f"bl/{kind.lower()}s/create"}
 
 
 def test_a_ven_and_its_resources_are_published_to_that_ven():
-    assert said(Op.UPDATE, State(Kind.VEN, "V1", {}, "c1", ven_id="V1")) == {"bl/vens/update", "vens/V1/update"}
-    resource = State(Kind.RESOURCE, "R", {}, "c1", ven_id="V1")
+    assert said(Op.UPDATE, ObjectState(Kind.VEN, "V1", {}, "c1", ven_id="V1")) == {"bl/vens/update", "vens/V1/update"}
+    resource = ObjectState(Kind.RESOURCE, "R", {}, "c1", ven_id="V1")
     assert said(Op.CREATE, resource) == {"bl/resources/create", "vens/V1/resources/create"}
 
 
 def test_what_a_former_owner_wrote_is_not_published_to_the_new_one():
-    old = State(Kind.VEN, "V2", {}, "c1", ven_id="V2")
+    old = ObjectState(Kind.VEN, "V2", {}, "c1", ven_id="V2")
     assert said(Op.UPDATE, old) == {"bl/vens/update"}
     moved = dataclasses.replace(old, client_id="c2")
     assert said(Op.UPDATE, moved, old) == {"bl/vens/update", "vens/V2/update"}

@@ -13,7 +13,7 @@ from ven_adapters.contract import Reading, Snapshot
 from ven_adapters.ven.fleet.metering import Energy, Meter, Sample
 from ven_adapters.ven.fleet.telemetry import batches
 from ven_adapters.ven.planning.forecast import Ahead
-from ven_adapters.ven.reporting.reports import FORECASTS, KINDS, Figures, Request, Wanted, body
+from ven_adapters.ven.reporting.reports import FORECASTS, KINDS, Request, Wanted, ZoneFigures, body
 from vtn.rules.timeline import DueReport, Window
 from vtn.wire.enumerations import ReportPayload
 from vtn.wire.report import ReportRequest
@@ -37,7 +37,7 @@ FULL = Sample(
     simple_level=2,
 )
 ROWS = {"a": 0, "b": 1}
-FIGURES = Figures(20, Energy(12.5, 4.0), FULL, 1.0)
+FIGURES = ZoneFigures(20, Energy(12.5, 4.0), FULL, 1.0)
 
 
 def window(number=0):

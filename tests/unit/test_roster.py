@@ -1,24 +1,24 @@
-"""What a roster takes up from an earlier life, and what it hands to the store."""
+"""What a registry takes up from an earlier life, and what it hands to the store."""
 
 import dataclasses
 
 from directive_cases import accepted, at, desire, reading, seen, sent
 
 from ven_adapters.contract import Certainty, ChargeState, DirectiveKind, DirectiveState, DirectiveStatus, Snapshot
-from ven_adapters.ven.directives.car_directives import Car, cancelled
+from ven_adapters.ven.directives.car_directives import CarDirectives, cancel_directive
 from ven_adapters.ven.directives.directive_rows import held_of, row_of
-from ven_adapters.ven.directives.lifecycle import DriverSettings, Left
+from ven_adapters.ven.directives.lifecycle import DriverSettings, SettingsLeft
 from ven_adapters.ven.directives.reconcile import MAX_STOPS, MIN_DWELL_S, Do, reconcile
-from ven_adapters.ven.directives.registry import Roster
+from ven_adapters.ven.directives.registry import DirectiveRegistry
 from ven_adapters.ven.store.database import DirectiveRow, HistoryRow, WearRow, print_at
 
 S = DirectiveState
 
 
 def restored(*held, wear=(), at_s=600):
-    roster = Roster()
-    roster.restore([row_of(one) for one in held], wear, at(at_s))
-    return roster
+    registry = DirectiveRegistry()
+    registry.restore([row_of(one) for one in held], wear, at(at_s))
+    return registry
 
 
 def revised(revision, **more):
@@ -34,16 +34,16 @@ def test_the_newest_revision_is_held_after_a_restart_however_early_it_ends():
 
 def test_everything_that_was_sent_is_read_after_a_restart_before_anything_else():
     for held in (accepted(), sent()):
-        roster = restored(held)
-        assert roster.unread() == ["car"]
+        registry = restored(held)
+        assert registry.unread() == ["car"]
         for wanted in (desire(), desire(DirectiveKind.CHARGE), None):
-            assert reconcile(wanted, roster.car("car"), None, at(600)).do is Do.READ
+            assert reconcile(wanted, registry.car("car"), None, at(600)).do is Do.READ
 
 
 def test_what_never_left_is_not_read():
-    roster = restored(dataclasses.replace(sent(), sent_at=None, attempts=0))
-    assert roster.unread() == []
-    assert reconcile(desire(), roster.car("car"), None, at(600)).do is Do.SUBMIT
+    registry = restored(dataclasses.replace(sent(), sent_at=None, attempts=0))
+    assert registry.unread() == []
+    assert reconcile(desire(), registry.car("car"), None, at(600)).do is Do.SUBMIT
 
 
 def test_only_what_is_seen_after_the_restart_proves_a_command_whose_answer_was_lost():
@@ -61,47 +61,47 @@ def test_dwell_and_stops_survive_a_restart():
 
 
 def test_wear_is_handed_to_the_store_when_it_changes():
-    roster = Roster()
-    roster.put("car", Car(accepted(), flipped_at=at(1), stops=2))
-    roster.put("car", Car(accepted(), flipped_at=at(1), stops=2))
-    (wear,) = [row.values for row in roster.drain() if row.model is WearRow]
+    registry = DirectiveRegistry()
+    registry.put("car", CarDirectives(accepted(), flipped_at=at(1), stops=2))
+    registry.put("car", CarDirectives(accepted(), flipped_at=at(1), stops=2))
+    (wear,) = [row.values for row in registry.drain() if row.model is WearRow]
     assert wear == {"vehicle_ref": "car", "flipped_at": print_at(at(1)), "stops": 2}
-    assert [row for row in roster.drain() if row.model is WearRow] == []
+    assert [row for row in registry.drain() if row.model is WearRow] == []
 
 
 def test_a_refusal_for_good_is_not_repeated_after_a_restart():
     refused = dataclasses.replace(sent(), state=S.REJECTED)
-    roster = Roster()
-    roster.leave_alone([row_of(refused)], at(600))
-    assert reconcile(desire(), roster.car("car"), None, at(600)).do is Do.NOTHING
-    assert reconcile(desire(DirectiveKind.CHARGE), roster.car("car"), None, at(600)).do is Do.SUBMIT
+    registry = DirectiveRegistry()
+    registry.leave_alone([row_of(refused)], at(600))
+    assert reconcile(desire(), registry.car("car"), None, at(600)).do is Do.NOTHING
+    assert reconcile(desire(DirectiveKind.CHARGE), registry.car("car"), None, at(600)).do is Do.SUBMIT
 
 
 def test_a_cancel_that_was_decided_is_made_after_a_restart_whatever_is_wanted_then():
-    roster = restored(dataclasses.replace(accepted(), ending_at=at(100)))
-    (ref,) = roster.unread()
-    car = roster.car(ref)
+    registry = restored(dataclasses.replace(accepted(), ending_at=at(100)))
+    (ref,) = registry.unread()
+    car = registry.car(ref)
     read = dataclasses.replace(car, held=dataclasses.replace(car.held, unread=False))
     assert reconcile(desire(), read, None, at(600)).do is Do.CANCEL
 
 
 def test_every_state_of_a_directive_is_one_row_of_history():
-    roster = Roster()
-    roster.put("car", Car(sent()))
-    roster.taken_up("car", sent(), at(1))
-    roster.put("car", Car(accepted()), (accepted(),))
+    registry = DirectiveRegistry()
+    registry.put("car", CarDirectives(sent()))
+    registry.taken_up("car", sent(), at(1))
+    registry.put("car", CarDirectives(accepted()), (accepted(),))
     for at_s in (20, 80, 140):
-        roster.observe(seen(at_s, power_w=0.0), at(at_s))
-    roster.age(at(3600))
-    states = [row.values["state"] for row in roster.drain() if row.model is HistoryRow]
+        registry.observe(seen(at_s, power_w=0.0), at(at_s))
+    registry.age(at(3600))
+    states = [row.values["state"] for row in registry.drain() if row.model is HistoryRow]
     assert states == ["REQUESTED", "ACCEPTED", "IN_FORCE", "RELEASED"]
 
 
 def test_a_car_that_is_given_back_keeps_its_drivers_settings_for_the_next_time():
     before = DriverSettings(80.0, None, ChargeState.CHARGING)
     held = dataclasses.replace(accepted(), before=before)
-    car, _ = cancelled(Car(held), held, at(900))
-    assert car.left == Left(before, at(900))
+    car, _ = cancel_directive(CarDirectives(held), held, at(900))
+    assert car.left == SettingsLeft(before, at(900))
     ours = Snapshot("car", limit_soc_pct=reading(50.0, 890), charge_state=reading(ChargeState.STOPPED, 890))
     again = reconcile(desire(end_s=7200), car, ours, at(900 + MIN_DWELL_S))
     assert again.target.before == before
@@ -122,11 +122,11 @@ def test_all_that_is_known_of_a_directive_comes_back_from_the_store():
 
 
 def test_what_the_backend_pushes_of_a_doubtful_command_wears_the_car_like_any_answer():
-    roster, held = Roster(), dataclasses.replace(sent(vehicle_ref="car"), in_doubt=True)
-    roster.put("car", Car(held), (held,))
+    registry, held = DirectiveRegistry(), dataclasses.replace(sent(vehicle_ref="car"), in_doubt=True)
+    registry.put("car", CarDirectives(held), (held,))
     taken = DirectiveStatus(held.directive.directive_id, "car", DirectiveState.ACCEPTED, Certainty.ACCEPTED)
-    assert roster.told(taken, at(5)) is DirectiveState.ACCEPTED
-    assert (roster.car("car").flipped_at, roster.car("car").stops) == (at(5), 1)
+    assert registry.told(taken, at(5)) is DirectiveState.ACCEPTED
+    assert (registry.car("car").flipped_at, registry.car("car").stops) == (at(5), 1)
 
 
 def states_written(rows):
@@ -134,19 +134,19 @@ def states_written(rows):
 
 
 def test_what_is_sent_and_what_is_over_is_written_at_once_and_the_rest_may_wait():
-    roster = Roster()
-    roster.taken_up("car", accepted(), at(1))
-    roster.put("car", Car(sent()), (sent(),))
-    assert states_written(roster.drain(most=0)) == ["REQUESTED"]
-    roster.put("car", Car(accepted()), (accepted(),))
-    assert states_written(roster.drain(most=0)) == []
-    roster.observe(seen(20, power_w=0.0), at(20))
-    assert states_written(roster.drain(most=1)) == ["IN_FORCE"]
-    assert states_written(roster.drain()) == []
-    roster.put("car", Car(accepted()), (accepted(),))
-    roster.age(at(3600))
-    assert states_written(roster.drain(most=0)) == ["EXPIRED"]
-    assert states_written(roster.drain()) == []
+    registry = DirectiveRegistry()
+    registry.taken_up("car", accepted(), at(1))
+    registry.put("car", CarDirectives(sent()), (sent(),))
+    assert states_written(registry.drain(most=0)) == ["REQUESTED"]
+    registry.put("car", CarDirectives(accepted()), (accepted(),))
+    assert states_written(registry.drain(most=0)) == []
+    registry.observe(seen(20, power_w=0.0), at(20))
+    assert states_written(registry.drain(most=1)) == ["IN_FORCE"]
+    assert states_written(registry.drain()) == []
+    registry.put("car", CarDirectives(accepted()), (accepted(),))
+    registry.age(at(3600))
+    assert states_written(registry.drain(most=0)) == ["EXPIRED"]
+    assert states_written(registry.drain()) == []
 
 
 def test_a_stop_that_was_not_written_down_before_the_end_counts_after_the_restart():
@@ -161,8 +161,8 @@ def test_a_stop_that_was_not_written_down_before_the_end_counts_after_the_restar
 
 
 def test_that_a_directive_is_to_be_taken_back_is_written_before_what_may_wait():
-    roster, held = Roster(), accepted(vehicle_ref="car")
-    roster.put("car", Car(held), (held,))
-    roster.ending("car", held, at(5))
-    (row,) = [row.values for row in roster.drain(most=0) if row.model is DirectiveRow]
+    registry, held = DirectiveRegistry(), accepted(vehicle_ref="car")
+    registry.put("car", CarDirectives(held), (held,))
+    registry.ending("car", held, at(5))
+    (row,) = [row.values for row in registry.drain(most=0) if row.model is DirectiveRow]
     assert held_of(DirectiveRow(**row)).ending_at == at(5)

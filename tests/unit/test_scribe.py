@@ -22,13 +22,13 @@ from ven_adapters.contract import (
     Reading,
     Snapshot,
 )
-from ven_adapters.ven.directives.car_directives import Car
+from ven_adapters.ven.directives.car_directives import CarDirectives
 from ven_adapters.ven.directives.directive_rows import held_of, values_of
-from ven_adapters.ven.directives.dispatcher import Dispatcher, Line
+from ven_adapters.ven.directives.dispatcher import CallContext, Dispatcher
 from ven_adapters.ven.directives.reconcile import Do, reconcile
-from ven_adapters.ven.directives.registry import Roster
-from ven_adapters.ven.store.database import DirectiveRow, Store, Values
-from ven_adapters.ven.store.group_commit import NotWritten, Scribe
+from ven_adapters.ven.directives.registry import DirectiveRegistry
+from ven_adapters.ven.store.database import AdapterStore, DirectiveRow, RowValues
+from ven_adapters.ven.store.group_commit import GroupCommit, NotWritten
 
 PATIENCE_S = 60.0
 
@@ -95,27 +95,27 @@ class Now:
 
 @pytest.fixture
 async def parts():
-    stored, roster, clock = Stored(), Roster(), Now()
+    stored, registry, clock = Stored(), DirectiveRegistry(), Now()
     recovered = []
-    scribe = Scribe(stored, roster.drain, lambda: recovered.append(True))
+    group_commit = GroupCommit(stored, registry.drain, lambda: recovered.append(True))
     backend = Book(stored)
     given = {"at_once": 4, "seed": 1, "sent": lambda _held, _at: None, "settled": lambda _ref: None}
-    line = Line(
+    line = CallContext(
         backend,
         clock,
-        roster,
+        registry,
         {f"car-{n}": Capability("m", 1, 1) for n in range(9)} | {"car": Capability("m", 1, 1)},
         {},
         leaving=lambda _ref: False,
-        written=scribe.written,
+        written=group_commit.written,
         **given,
     )
-    yield line, Dispatcher(line), scribe, stored
-    await scribe.close()
+    yield line, Dispatcher(line), group_commit, stored
+    await group_commit.close()
 
 
 def ask(line, dispatcher, ref="car", **more):
-    step = reconcile(desire(**more), line.roster.car(ref), None, line.clock.now())
+    step = reconcile(desire(**more), line.registry.car(ref), None, line.clock.now())
     dispatcher.start(ref, step)
     return step.target
 
@@ -149,41 +149,41 @@ async def test_all_who_wait_share_one_commit(parts):
 
 
 async def test_without_the_store_nothing_is_sent_and_all_is_as_before(parts, caplog):
-    line, dispatcher, scribe, stored = parts
+    line, dispatcher, group_commit, stored = parts
     stored.failures = [full()]
     before = ask(line, dispatcher)
     await dispatcher.settle(PATIENCE_S)
-    car = line.roster.car("car")
+    car = line.registry.car("car")
     assert line.backend.calls == []
     assert (car.held.attempts, car.held.sent_at, car.calling, car.sends) == (0, None, False, ())
     assert "disk is full" in caplog.text
-    assert scribe.failing
+    assert group_commit.failing
     again = reconcile(desire(), car, None, at(0))
     assert (again.do, again.target.directive.key) == (Do.SUBMIT, before.directive.key)
     dispatcher.start("car", again)
     await dispatcher.settle(PATIENCE_S)
     assert [what for what, _ in line.backend.calls] == ["submit"]
-    assert not scribe.failing
+    assert not group_commit.failing
 
 
 async def test_a_store_that_is_away_keeps_no_car_from_being_given_back(parts):
     line, dispatcher, _, stored = parts
-    line.roster.put("car", Car(accepted()))
+    line.registry.put("car", CarDirectives(accepted()))
     stored.failures = [full()]
-    dispatcher.start("car", reconcile(None, line.roster.car("car"), None, at(5)))
+    dispatcher.start("car", reconcile(None, line.registry.car("car"), None, at(5)))
     await dispatcher.settle(PATIENCE_S)
     assert [what for what, _ in line.backend.calls] == ["cancel"]
-    assert line.roster.car("car").held is None
+    assert line.registry.car("car").held is None
 
 
 async def test_a_cancel_is_written_down_before_it_is_sent_and_made_again_until_it_is_taken(parts):
     line, dispatcher, _, _ = parts
-    line.roster.put("car", Car(accepted()))
-    dispatcher.start("car", reconcile(None, line.roster.car("car"), None, at(5)))
+    line.registry.put("car", CarDirectives(accepted()))
+    dispatcher.start("car", reconcile(None, line.registry.car("car"), None, at(5)))
     await dispatcher.settle(PATIENCE_S)
     ((what, known),) = line.backend.calls
     assert (what, known.ending_at) == ("cancel", at(0))
-    wanted_again = reconcile(desire(), Car(known), None, at(9))
+    wanted_again = reconcile(desire(), CarDirectives(known), None, at(9))
     assert (wanted_again.do, wanted_again.target) == (Do.CANCEL, known)
 
 
@@ -196,8 +196,8 @@ async def test_what_an_unproven_replacement_was_to_replace_is_cancelled_with_it(
         (newer, (accepted(directive_id="older"),), ["newer"]),
     ):
         line.backend.cancelled = []
-        line.roster.put("car", Car(held, older))
-        dispatcher.start("car", reconcile(None, line.roster.car("car"), None, at(5)))
+        line.registry.put("car", CarDirectives(held, older))
+        dispatcher.start("car", reconcile(None, line.registry.car("car"), None, at(5)))
         await dispatcher.settle(PATIENCE_S)
         assert line.backend.cancelled == ids
 
@@ -211,8 +211,8 @@ async def test_what_waited_for_the_store_until_it_was_too_late_is_not_sent(parts
     stored.may.set()
     await dispatcher.settle(PATIENCE_S)
     assert line.backend.calls == []
-    assert line.roster.car("car").held is None
-    last = [row.values for row in line.roster.drain() if row.model is DirectiveRow][-1]
+    assert line.registry.car("car").held is None
+    last = [row.values for row in line.registry.drain() if row.model is DirectiveRow][-1]
     assert (last["directive_id"], last["state"]) == (target.directive.directive_id, "EXPIRED")
 
 
@@ -224,7 +224,7 @@ async def test_only_what_is_observed_after_the_call_left_can_show_its_effect(par
     line.clock.at_s = 30
     stored.may.set()
     await dispatcher.settle(PATIENCE_S)
-    assert line.roster.car("car").held.sent_at == at(30)
+    assert line.registry.car("car").held.sent_at == at(30)
 
 
 async def test_a_sleeping_car_is_woken_once_for_a_directive_and_that_is_durable_before(parts):
@@ -238,7 +238,7 @@ async def test_a_sleeping_car_is_woken_once_for_a_directive_and_that_is_durable_
     )
     assert stored_now.woken_at == at(0)
     line.clock.at_s = 400
-    reborn = Roster()
+    reborn = DirectiveRegistry()
     reborn.restore([DirectiveRow(**values) for values in [values_of(stored_now)]], (), at(400))
     held = reborn.car("car").held
     assert held.woken_at == at(0)
@@ -256,10 +256,10 @@ async def test_a_car_is_not_woken_when_it_could_not_obey_in_time(parts):
 
 
 async def test_after_the_end_nobody_waits_and_nothing_is_sent(parts):
-    line, dispatcher, scribe, _ = parts
-    await scribe.close()
+    line, dispatcher, group_commit, _ = parts
+    await group_commit.close()
     with pytest.raises(NotWritten):
-        await scribe.written()
+        await group_commit.written()
     ask(line, dispatcher)
     with contextlib.suppress(TimeoutError):
         await dispatcher.settle(PATIENCE_S)
@@ -267,30 +267,30 @@ async def test_after_the_end_nobody_waits_and_nothing_is_sent(parts):
 
 
 async def test_a_full_disk_and_a_database_that_is_away_are_told_and_got_over(tmp_path, caplog):
-    store = Store(f"sqlite+aiosqlite:///{tmp_path}/x.sqlite")
+    store = AdapterStore(f"sqlite+aiosqlite:///{tmp_path}/x.sqlite")
     await store.open()
     limit = "PRAGMA max_page_count = 1"
     event.listen(store._engine.sync_engine, "connect", lambda connection, _: connection.execute(limit))
     await store._engine.dispose()
-    rows = [[Values(DirectiveRow, values_of(accepted(directive_id=f"d-{n}"))) for n in range(200)]]
-    scribe = Scribe(store, lambda: rows.pop() if rows else [], lambda: None)
+    rows = [[RowValues(DirectiveRow, values_of(accepted(directive_id=f"d-{n}"))) for n in range(200)]]
+    group_commit = GroupCommit(store, lambda: rows.pop() if rows else [], lambda: None)
     with pytest.raises(NotWritten):
-        await scribe.written()
+        await group_commit.written()
     assert "disk is full" in caplog.text
     limit = "PRAGMA max_page_count = 100000"
     await store._engine.dispose()
-    await scribe.written()
+    await group_commit.written()
     assert len((await store.load()).directives) == 200
-    await scribe.close()
+    await group_commit.close()
     await store.close()
 
 
 async def test_a_database_that_refuses_connections_lets_nobody_send():
-    store = Store("postgresql+asyncpg://nobody@127.0.0.1:1/none")
-    scribe = Scribe(store, lambda: [Values(DirectiveRow, values_of(accepted()))], lambda: None)
+    store = AdapterStore("postgresql+asyncpg://nobody@127.0.0.1:1/none")
+    group_commit = GroupCommit(store, lambda: [RowValues(DirectiveRow, values_of(accepted()))], lambda: None)
     with pytest.raises(NotWritten):
-        await scribe.written()
-    await scribe.close()
+        await group_commit.written()
+    await group_commit.close()
     await store._engine.dispose()
 
 
@@ -299,7 +299,7 @@ async def test_a_call_that_fails_as_no_backend_may_fail_is_read_before_anything_
     line.backend.answers = [KeyError("state")]
     ask(line, dispatcher)
     await dispatcher.settle(PATIENCE_S)
-    car = line.roster.car("car")
+    car = line.registry.car("car")
     assert car.held.in_doubt
     assert reconcile(None, car, None, at(600)).do is Do.READ
 
@@ -318,13 +318,13 @@ async def in_line(line, dispatcher):
 async def test_what_the_backend_calls_overridden_while_it_waits_in_line_is_not_sent(parts):
     line, dispatcher, _, _ = parts
     go_on = await in_line(line, dispatcher)
-    directive_id = line.roster.car("car").held.directive.directive_id
+    directive_id = line.registry.car("car").held.directive.directive_id
     overridden = DirectiveStatus(directive_id, "car", DirectiveState.OVERRIDDEN, Certainty.BACKEND_REPORTED)
-    line.roster.told(overridden, at(1))
+    line.registry.told(overridden, at(1))
     go_on()
     await dispatcher.settle(PATIENCE_S)
     assert line.backend.calls == []
-    assert not line.roster.car("car").calling
+    assert not line.registry.car("car").calling
 
 
 async def test_no_discharge_leaves_after_an_alarm_of_the_inverter(parts):
@@ -334,7 +334,7 @@ async def test_no_discharge_leaves_after_an_alarm_of_the_inverter(parts):
     go_on()
     await dispatcher.settle(PATIENCE_S)
     assert line.backend.calls == []
-    assert not line.roster.car("car").calling
+    assert not line.registry.car("car").calling
 
 
 async def test_a_call_that_hangs_keeps_neither_its_car_nor_its_place_for_ever(parts, monkeypatch):
@@ -343,10 +343,10 @@ async def test_a_call_that_hangs_keeps_neither_its_car_nor_its_place_for_ever(pa
     monkeypatch.setattr(line.backend, "submit", lambda *_: asyncio.Event().wait())
     ask(line, dispatcher)
     await dispatcher.settle(PATIENCE_S)
-    car = line.roster.car("car")
+    car = line.registry.car("car")
     assert (car.calling, car.held.in_doubt, dispatcher.calling) == (False, True, 0)
     monkeypatch.setattr(line.backend, "cancel", lambda *_: asyncio.Event().wait(), raising=False)
-    line.roster.put("car", Car(accepted()))
-    dispatcher.start("car", reconcile(None, line.roster.car("car"), None, at(5)))
+    line.registry.put("car", CarDirectives(accepted()))
+    dispatcher.start("car", reconcile(None, line.registry.car("car"), None, at(5)))
     await dispatcher.settle(PATIENCE_S)
-    assert (line.roster.car("car").calling, line.roster.car("car").held.ending_at) == (False, at(0))
+    assert (line.registry.car("car").calling, line.registry.car("car").held.ending_at) == (False, at(0))

@@ -13,13 +13,13 @@ from vtn.auth.clients import EXTERNAL, hash_secret, secret_matches
 from vtn.config import Auth
 from vtn.endpoints import oauth
 from vtn.endpoints.door import PATIENCE_S
-from vtn.storage.ports import Client, Role
+from vtn.storage.ports import ClientRecord, Role
 
 HASH = hash_secret("right")
 
 
 def client(secret_hash=HASH, **change):
-    return Client("c1", Role.VEN, ("read_targets",), secret_hash, "2026-01-01T00:00:00Z", 0.0, **change)
+    return ClientRecord("c1", Role.VEN, ("read_targets",), secret_hash, "2026-01-01T00:00:00Z", 0.0, **change)
 
 
 @pytest.fixture

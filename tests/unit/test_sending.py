@@ -5,13 +5,13 @@ import asyncio
 import pytest
 
 from vtn.notifiers import sending
-from vtn.notifiers.sending import OPEN_AT_ONCE, Sender
+from vtn.notifiers.sending import OPEN_AT_ONCE, CallbackSender
 
 
 @pytest.fixture
 def sender(monkeypatch):
     monkeypatch.setattr(sending, "PROMPT_S", 0.0)
-    return Sender(callbacks=None, unseal=str, key_of=str, now_s=lambda: 0.0)
+    return CallbackSender(callbacks=None, unseal=str, key_of=str, now_s=lambda: 0.0)
 
 
 async def test_however_many_receivers_hang_the_open_calls_are_bounded(sender):

@@ -25,7 +25,7 @@ from ven_adapters.simulator.chance import Chance, draw
 from ven_adapters.simulator.cloud import Cloud
 from ven_adapters.simulator.fleets import plan_fleet
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
-from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.truth import GroundTruth
 from ven_adapters.simulator.views import Views
 from ven_adapters.transport.codec import Order, dumps
 
@@ -39,7 +39,7 @@ def cloud_of(brand="ford", rates=NO_FAULTS, *, at=EVENING, **more):
     given = {"cars": 120, "seed": 5, "opted_out_probability": 0.0} | more
     settings = SimulatorSettings(brand, starts_at=AFTERNOON, token="t", faults=rates, **given)
     fleet = plan_fleet(settings)
-    ledger = Ledger(fleet, (AFTERNOON - fleet.midnight).total_seconds(), 48.0)
+    ledger = GroundTruth(fleet, (AFTERNOON - fleet.midnight).total_seconds(), 48.0)
     cloud = Cloud(fleet, settings.seed, rates, ledger)
     cloud.advance(at)
     return cloud

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ven_adapters.simulator import physics
-from ven_adapters.simulator.physics import CHARGE_EFFICIENCY, DISCHARGE_EFFICIENCY, Orders, Packs
+from ven_adapters.simulator.physics import CHARGE_EFFICIENCY, DISCHARGE_EFFICIENCY, Packs, PowerOrders
 
 USABLE = st.floats(20_000, 140_000)
 SHARE = st.floats(0.0, 1.0)
@@ -18,7 +18,7 @@ def one(*values):
 def cars(draw):
     usable = draw(USABLE)
     packs = Packs(one(usable), one(draw(st.floats(1_440, 19_200))), one(1_440), one(draw(st.floats(0, 10_000))))
-    orders = Orders(
+    orders = PowerOrders(
         np.array([draw(st.booleans())]), one(draw(LIMIT)), one(draw(SHARE) * usable), one(draw(SHARE) * usable)
     )
     return packs, one(draw(SHARE) * usable), orders
@@ -58,7 +58,7 @@ def test_power_keeps_within_the_limit_and_the_cars_own_bounds(car):
 
 def charging_w(share, limit_w=np.inf):
     packs = Packs(one(50_000), one(10_000), one(1_440), one(0))
-    orders = Orders(np.array([True]), one(limit_w), one(50_000), one(0))
+    orders = PowerOrders(np.array([True]), one(limit_w), one(50_000), one(0))
     return float(physics.power_w(packs, one(share * 50_000), orders)[0])
 
 
@@ -89,7 +89,7 @@ def test_charging_at_once_fills_every_car_that_has_the_time():
 @settings(max_examples=50)
 def test_a_battery_does_not_care_how_a_discharge_is_cut_into_steps(car, parts_s):
     packs, soc_wh, orders = car
-    orders = Orders(
+    orders = PowerOrders(
         orders.plugged, -np.abs(np.minimum(orders.limit_w, 12_000)) - 1.0, orders.ceiling_wh, orders.floor_wh
     )
     whole_wh, _ = physics.step(packs, soc_wh, orders, sum(parts_s))

@@ -1,4 +1,4 @@
-"""Steering: what is planned ahead respects what drivers have chosen now."""
+"""Zone controller: what is planned ahead respects what drivers have chosen now."""
 
 import dataclasses
 

@@ -8,7 +8,7 @@ from freezegun import freeze_time
 
 from vtn.auth.tokens import TokenDesk, load_key
 from vtn.errors import Unauthenticated
-from vtn.storage.ports import Client, Role
+from vtn.storage.ports import ClientRecord, Role
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def desk(tmp_path):
 
 class Desk:
     def __init__(self, folder) -> None:
-        self.client = Client("c1", Role.VEN, ("read_targets",), "hash", "2026-01-01T00:00:00Z", valid_from_s=0.0)
+        self.client = ClientRecord("c1", Role.VEN, ("read_targets",), "hash", "2026-01-01T00:00:00Z", valid_from_s=0.0)
         self.generation = 1
         key = load_key(folder / "key.pem")
         self.desk = TokenDesk(key, 60, lambda name: self.client if name == "c1" else None, lambda: self.generation)

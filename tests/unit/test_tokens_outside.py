@@ -9,7 +9,7 @@ from vtn.auth.claims import Claimed
 from vtn.auth.clients import EXTERNAL
 from vtn.auth.tokens import TokenDesk, load_key
 from vtn.errors import Unauthenticated
-from vtn.storage.ports import Client, Role
+from vtn.storage.ports import ClientRecord, Role
 
 ISSUER = "https://login.example.org"
 ALL_SCOPES = frozenset({"read_targets", "write_events", "write_vens"})
@@ -44,7 +44,7 @@ class Office:
 
     def put(self, name, secret_hash, **more):
         fields = {"valid_from_s": 0.0, **more}
-        self.clients[name] = Client(
+        self.clients[name] = ClientRecord(
             name, Role.VEN, ("read_targets", "write_vens"), secret_hash, "2026-01-01T00:00:00Z", **fields
         )
         self.generation += 1

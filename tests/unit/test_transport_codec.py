@@ -38,7 +38,7 @@ from ven_adapters.contract import (
     VehicleRef,
 )
 from ven_adapters.transport.codec import (
-    Delivery,
+    EventDelivery,
     Order,
     Page,
     dump_delivery,
@@ -87,9 +87,11 @@ WHOLE = [
     Page((VehicleRef("a", 1), VehicleRef("b")), "200"),
 ]
 BATCHES = [
-    Delivery("e-1", (SnapshotsSeen((SNAPSHOT,)), DirectivesChanged((STATUS,)))),
-    Delivery("e-2", (DriverChose("v", DriverChoice.OPT_OUT, NOON, LATER), DriverChose("v", DriverChoice.BOOST, NOON))),
-    Delivery("e-3", challenge="prove-it"),
+    EventDelivery("e-1", (SnapshotsSeen((SNAPSHOT,)), DirectivesChanged((STATUS,)))),
+    EventDelivery(
+        "e-2", (DriverChose("v", DriverChoice.OPT_OUT, NOON, LATER), DriverChose("v", DriverChoice.BOOST, NOON))
+    ),
+    EventDelivery("e-3", challenge="prove-it"),
 ]
 
 

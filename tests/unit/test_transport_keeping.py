@@ -24,7 +24,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.keeper import KeptBackend
-from ven_adapters.transport.windows import Window
+from ven_adapters.transport.windows import KeptWindow
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 CAPABILITY = Capability("a car", 60_000, 11_000)
@@ -90,7 +90,7 @@ def order(name, kind, power_w=None):
 
 async def test_what_a_car_took_before_it_refused_the_rest_is_given_back_at_the_end(tmp_path):
     cars = Cars()
-    kept = KeptBackend(cars, Standing(), Journal(tmp_path / "windows.jsonl", Window))
+    kept = KeptBackend(cars, Standing(), Journal(tmp_path / "windows.jsonl", KeptWindow))
     await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
     cars.refuses = {Rung.RESUME: ErrorCode.RATE_LIMITED}
     with pytest.raises(BackendError, match=ErrorCode.OUTCOME_UNKNOWN):
@@ -99,7 +99,7 @@ async def test_what_a_car_took_before_it_refused_the_rest_is_given_back_at_the_e
     await kept.close()
 
     cars.refuses = {}
-    again = KeptBackend(cars, Standing(), Journal(tmp_path / "windows.jsonl", Window))
+    again = KeptBackend(cars, Standing(), Journal(tmp_path / "windows.jsonl", KeptWindow))
     assert (await again.cancel("car-1", "d-2")).state is DirectiveState.CANCELLED
     await again.close()
     assert set(cars.told[2:]) == {(Rung.CURRENT, 32), (Rung.RESUME, None)}
@@ -107,7 +107,7 @@ async def test_what_a_car_took_before_it_refused_the_rest_is_given_back_at_the_e
 
 async def test_what_a_car_still_owes_is_told_to_it_by_the_next_window_too():
     cars = Cars()
-    kept = KeptBackend(cars, Standing(), Journal(None, Window))
+    kept = KeptBackend(cars, Standing(), Journal(None, KeptWindow))
     await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
     cars.refuses = {Rung.RESUME: ErrorCode.RATE_LIMITED}
     with contextlib.suppress(BackendError):
@@ -138,7 +138,7 @@ async def test_a_car_whose_vendor_answers_in_another_shape_is_given_back_all_the
             return json.loads("null")["charge_state"]
 
     cars = Strange()
-    kept = KeptBackend(cars, Running(), Journal(None, Window))
+    kept = KeptBackend(cars, Running(), Journal(None, KeptWindow))
     await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
     async with asyncio.timeout(60):
         await anext(event async for event in kept.events() if event.statuses[0].state in FINAL_STATES)
@@ -151,7 +151,7 @@ async def test_an_answer_to_a_command_in_another_shape_says_nothing_of_the_car()
         async def tell(self, _ref, _setting):
             return json.loads("[]")["result"]
 
-    kept = KeptBackend(Strange(), Standing(), Journal(None, Window))
+    kept = KeptBackend(Strange(), Standing(), Journal(None, KeptWindow))
     with pytest.raises(BackendError, match=ErrorCode.OUTCOME_UNKNOWN):
         await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
     await kept.close()
@@ -163,7 +163,7 @@ def full(_):
 
 async def test_a_car_is_given_back_at_the_end_though_the_disk_is_full(tmp_path, monkeypatch, caplog):
     cars = Cars()
-    kept = KeptBackend(cars, Running(), Journal(tmp_path / "windows.jsonl", Window))
+    kept = KeptBackend(cars, Running(), Journal(tmp_path / "windows.jsonl", KeptWindow))
     await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
     monkeypatch.setattr("os.fsync", full)
     async with asyncio.timeout(20):
@@ -176,7 +176,7 @@ async def test_a_car_is_given_back_at_the_end_though_the_disk_is_full(tmp_path, 
 
 async def test_no_car_is_told_what_cannot_be_written_down(tmp_path, monkeypatch):
     cars = Cars()
-    kept = KeptBackend(cars, Standing(), Journal(tmp_path / "windows.jsonl", Window))
+    kept = KeptBackend(cars, Standing(), Journal(tmp_path / "windows.jsonl", KeptWindow))
     await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):

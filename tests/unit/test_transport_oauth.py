@@ -10,11 +10,11 @@ from aiohttp import web
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport import grants, oauth
 from ven_adapters.transport.grants import Folder, OwnerTokens, fetch, store
-from ven_adapters.transport.oauth import Answer, Client, Grant, Prompt
+from ven_adapters.transport.oauth import Grant, OAuthRegistration, Prompt, TokenAnswer
 from ven_adapters.transport.private import only_writer, write_private
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
-CLIENT = Client(
+CLIENT = OAuthRegistration(
     "http://x/token", "us", "hush", "http://x/authorize", "http://back/", "http://x/device", {"audience": "there"}
 )
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
@@ -22,7 +22,7 @@ TOLD = {"access_token": "a-1", "refresh_token": "r-1", "expires_in": 600, "scope
 
 
 def said(status, **body):
-    return Answer(status, json.dumps(body).encode(), NOON)
+    return TokenAnswer(status, json.dumps(body).encode(), NOON)
 
 
 def ended(flow, *answers):
@@ -72,7 +72,7 @@ def test_a_server_that_does_not_rotate_leaves_the_refresh_token_as_it_is():
         (said(401, error="invalid_client"), ErrorCode.REAUTH_REQUIRED),
         (said(200, nothing=1), ErrorCode.REAUTH_REQUIRED),
         (said(503), ErrorCode.BACKEND_TRANSIENT),
-        (Answer(200, b"<html>"), ErrorCode.REAUTH_REQUIRED),
+        (TokenAnswer(200, b"<html>"), ErrorCode.REAUTH_REQUIRED),
     ],
 )
 def test_a_refusal_tells_whose_matter_it_is(answer, code):
@@ -103,7 +103,7 @@ def test_the_device_flow_shows_the_code_and_slows_down_when_told():
 
 def test_a_device_code_is_not_asked_for_after_its_end():
     asked = said(200, device_code="d", user_code="A", verification_uri="http://x", expires_in=60)
-    late = oauth.Answer(400, b'{"error": "authorization_pending"}', NOON + timedelta(seconds=61))
+    late = oauth.TokenAnswer(400, b'{"error": "authorization_pending"}', NOON + timedelta(seconds=61))
     _, error = ended(oauth.device_code(CLIENT, scope="x", verifier=VERIFIER), asked, None, late)
     assert (error.code, "begin again" in error.detail) == (ErrorCode.REAUTH_REQUIRED, True)
 
@@ -112,7 +112,7 @@ def test_a_device_code_is_not_asked_for_after_its_end():
     "lifetime", [1e300, -1e15, 10**400, "nan", "1e400", None, [], {}], ids=lambda given: f"{given!r:.9}"
 )
 def test_no_lifetime_that_a_server_claims_breaks_a_renewal(lifetime):
-    answer = Answer(200, json.dumps({**TOLD, "expires_in": lifetime}).encode(), NOON)
+    answer = TokenAnswer(200, json.dumps({**TOLD, "expires_in": lifetime}).encode(), NOON)
     _, grant = ended(oauth.refresh(CLIENT, Grant("a", NOON, "r")), answer)
     assert grant.access_token == "a-1" if isinstance(grant, Grant) else grant.code is ErrorCode.REAUTH_REQUIRED
 
@@ -198,7 +198,7 @@ async def server():
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.client = Client(f"http://127.0.0.1:{runner.addresses[0][1]}/token", "us")
+    made.client = OAuthRegistration(f"http://127.0.0.1:{runner.addresses[0][1]}/token", "us")
     yield made
     await runner.cleanup()
 
@@ -244,7 +244,7 @@ async def test_an_answer_beyond_all_measure_is_not_read(server, file):
 
 
 async def test_a_server_that_cannot_be_reached_spends_nothing(file):
-    client = Client("http://127.0.0.1:1/token", "us")
+    client = OAuthRegistration("http://127.0.0.1:1/token", "us")
     with pytest.raises(BackendError) as caught:
         await OwnerTokens(client, file).access(None)
     assert caught.value.code is ErrorCode.BACKEND_TRANSIENT
@@ -332,4 +332,4 @@ async def test_a_lock_that_stays_taken_is_not_waited_for_without_end(tmp_path):
 async def test_an_app_asks_for_a_token_of_its_own(server):
     server.how = "refuses"
     with pytest.raises(BackendError):
-        await grants.AppTokens(Client(server.client.token_url, "us", "hush")).access(None)
+        await grants.AppTokens(OAuthRegistration(server.client.token_url, "us", "hush")).access(None)

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.retry import RetryPolicy
-from ven_adapters.transport.session import Call, Credentials, Limits, Session
+from ven_adapters.transport.session import BackendCredentials, BackendSession, Call, SessionLimits
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 READ = Call("GET", "/x")
@@ -38,8 +38,12 @@ async def server(handler):
 
 
 def session(url, credentials=None, **limits):
-    return Session(
-        url, credentials or Credentials(token="t"), FrozenClock(), policy=RetryPolicy(), limits=Limits(**limits)
+    return BackendSession(
+        url,
+        credentials or BackendCredentials(token="t"),
+        FrozenClock(),
+        policy=RetryPolicy(),
+        limits=SessionLimits(**limits),
     )
 
 
@@ -114,7 +118,7 @@ async def test_client_credentials_are_exchanged_once_and_renewed_when_refused():
         return web.Response(status=401 if seen[-1] == "Bearer t0" and len(seen) > 1 else 200)
 
     async with server(both) as url:
-        credentials = Credentials(token_url=f"{url}/token", client_id="me", client_secret="s")
+        credentials = BackendCredentials(token_url=f"{url}/token", client_id="me", client_secret="s")
         async with session(url, credentials) as one:
             await asyncio.gather(one.call(READ))
             await one.call(READ)
@@ -146,6 +150,6 @@ async def test_a_cars_budget_bounds_the_calls_that_reach_its_backend():
 
 
 def test_credentials_do_not_show_their_secrets():
-    shown = repr(Credentials(token="sesame", token_url="http://x", client_id="me", client_secret="hush"))
+    shown = repr(BackendCredentials(token="sesame", token_url="http://x", client_id="me", client_secret="hush"))
     assert "sesame" not in shown
     assert "hush" not in shown

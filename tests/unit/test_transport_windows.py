@@ -21,11 +21,11 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport import book as books
 from ven_adapters.transport import journal
-from ven_adapters.transport.book import Book
+from ven_adapters.transport.book import WindowStore
 from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.pseudonyms import Pseudonyms
 from ven_adapters.transport.purse import Purse
-from ven_adapters.transport.windows import Verdict, Window, judge, restoration, steps
+from ven_adapters.transport.windows import KeptWindow, WindowVerdict, judge, restoration, steps
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 CHARGING, STOPPED, UNKNOWN = ChargeState.CHARGING, ChargeState.STOPPED, ChargeState.UNKNOWN
@@ -42,36 +42,36 @@ def seen(state=CHARGING, at=NOON, **more):
 
 
 def window(setting=PAUSE, *, kind=DirectiveKind.CURTAIL, before=None, sent_at=NOON, **more):
-    return Window(directive(kind), setting, before=before or seen(limit_current_a=32.0), sent_at=sent_at, **more)
+    return KeptWindow(directive(kind), setting, before=before or seen(limit_current_a=32.0), sent_at=sent_at, **more)
 
 
 @given(st.integers(-7_200, 0), st.sampled_from(list(ChargeState)), st.sampled_from(list(Known)))
 @settings(max_examples=200)
 def test_nothing_older_than_the_send_says_anything(age_s, state, plugged):
     old = seen(state, NOON + timedelta(seconds=age_s), plugged=plugged, limit_current_a=10.0)
-    assert judge(window(), old)[0] is Verdict.NOTHING
-    assert judge(window(LOW), old)[0] is Verdict.NOTHING
+    assert judge(window(), old)[0] is WindowVerdict.NOTHING
+    assert judge(window(LOW), old)[0] is WindowVerdict.NOTHING
 
 
 @pytest.mark.parametrize(
     ("setting", "reading", "after_s", "verdict"),
     [
-        (PAUSE, seen(STOPPED), 1, Verdict.CONFIRMED),
-        (PAUSE, seen(CHARGING), 59, Verdict.NOTHING),
-        (PAUSE, seen(CHARGING), 60, Verdict.CONTRADICTED),
-        (PAUSE, seen(UNKNOWN), 600, Verdict.NOTHING),
-        (RESUME, seen(CHARGING), 1, Verdict.CONFIRMED),
-        (RESUME, seen(ChargeState.COMPLETE), 1, Verdict.CONFIRMED),
-        (RESUME, seen(STOPPED), 600, Verdict.CONTRADICTED),
-        (LOW, seen(limit_current_a=10.0), 1, Verdict.CONFIRMED),
-        (LOW, seen(limit_current_a=32.0), 600, Verdict.CONTRADICTED),
-        (LOW, seen(STOPPED), 600, Verdict.NOTHING),
-        (PAUSE, seen(STOPPED, plugged=Known.NO), 1, Verdict.MAYBE_UNPLUGGED),
-        (PAUSE, seen(STOPPED, power_w=7_000.0), 60, Verdict.CONTRADICTED),
-        (PAUSE, seen(STOPPED, power_w=0.0), 1, Verdict.CONFIRMED),
-        (RESUME, seen(CHARGING, power_w=0.0), 60, Verdict.CONTRADICTED),
-        (LOW, seen(limit_current_a=10.0, power_w=7_140.0), 60, Verdict.CONTRADICTED),
-        (LOW, seen(limit_current_a=10.0, power_w=2_500.0), 1, Verdict.CONFIRMED),
+        (PAUSE, seen(STOPPED), 1, WindowVerdict.CONFIRMED),
+        (PAUSE, seen(CHARGING), 59, WindowVerdict.NOTHING),
+        (PAUSE, seen(CHARGING), 60, WindowVerdict.CONTRADICTED),
+        (PAUSE, seen(UNKNOWN), 600, WindowVerdict.NOTHING),
+        (RESUME, seen(CHARGING), 1, WindowVerdict.CONFIRMED),
+        (RESUME, seen(ChargeState.COMPLETE), 1, WindowVerdict.CONFIRMED),
+        (RESUME, seen(STOPPED), 600, WindowVerdict.CONTRADICTED),
+        (LOW, seen(limit_current_a=10.0), 1, WindowVerdict.CONFIRMED),
+        (LOW, seen(limit_current_a=32.0), 600, WindowVerdict.CONTRADICTED),
+        (LOW, seen(STOPPED), 600, WindowVerdict.NOTHING),
+        (PAUSE, seen(STOPPED, plugged=Known.NO), 1, WindowVerdict.MAYBE_UNPLUGGED),
+        (PAUSE, seen(STOPPED, power_w=7_000.0), 60, WindowVerdict.CONTRADICTED),
+        (PAUSE, seen(STOPPED, power_w=0.0), 1, WindowVerdict.CONFIRMED),
+        (RESUME, seen(CHARGING, power_w=0.0), 60, WindowVerdict.CONTRADICTED),
+        (LOW, seen(limit_current_a=10.0, power_w=7_140.0), 60, WindowVerdict.CONTRADICTED),
+        (LOW, seen(limit_current_a=10.0, power_w=2_500.0), 1, WindowVerdict.CONFIRMED),
     ],
 )
 def test_a_newer_reading_is_judged_by_what_was_asked(setting, reading, after_s, verdict):
@@ -86,8 +86,10 @@ def test_a_newer_reading_is_judged_by_what_was_asked(setting, reading, after_s, 
 def test_the_cable_is_out_only_when_seen_twice_a_minute_apart():
     out = seen(STOPPED, NOON + timedelta(seconds=90), plugged=Known.NO)
     first = window(unplugged_at=NOON + timedelta(seconds=40))
-    assert judge(first, out)[0] is Verdict.MAYBE_UNPLUGGED
-    assert judge(dataclasses.replace(first, unplugged_at=NOON + timedelta(seconds=30)), out)[0] is Verdict.UNPLUGGED
+    assert judge(first, out)[0] is WindowVerdict.MAYBE_UNPLUGGED
+    assert (
+        judge(dataclasses.replace(first, unplugged_at=NOON + timedelta(seconds=30)), out)[0] is WindowVerdict.UNPLUGGED
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,7 @@ def reopened(tmp_path):
     opened = []
 
     def once():
-        opened.append(Book(Journal(tmp_path / "windows.jsonl", Window)))
+        opened.append(WindowStore(Journal(tmp_path / "windows.jsonl", KeptWindow)))
         return opened[-1], opened[-1].open(NOON)
 
     yield once

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ven_adapters.ven.openadr import units_page
-from ven_adapters.ven.openadr.payload_types import Described, Meaning, binds, described, meaning
+from ven_adapters.ven.openadr.payload_types import PayloadContext, PayloadValue, binds, described, meaning
 from ven_adapters.ven.openadr.units import (
     CURRENCIES,
     ENERGIES,
@@ -179,23 +179,23 @@ def descriptors(*told):
 
 def test_the_event_describes_and_the_program_says_what_it_leaves_open():
     program = descriptors(("PRICE", "MWH", "EUR"))
-    assert described("PRICE", [], program) == Described("MWH", "EUR")
-    assert described("PRICE", descriptors(("PRICE", None, "USD")), program) == Described("MWH", "USD")
-    assert described("PRICE", descriptors(("PRICE", "KWH", " ")), program) == Described("KWH", "EUR")
-    assert described("GHG", [], program) == Described()
+    assert described("PRICE", [], program) == PayloadContext("MWH", "EUR")
+    assert described("PRICE", descriptors(("PRICE", None, "USD")), program) == PayloadContext("MWH", "USD")
+    assert described("PRICE", descriptors(("PRICE", "KWH", " ")), program) == PayloadContext("KWH", "EUR")
+    assert described("GHG", [], program) == PayloadContext()
 
 
 def test_a_descriptor_is_found_whatever_the_case_and_an_exact_one_first():
-    assert described("PRICE", descriptors(("price", "MWH", None)), ()) == Described("MWH", None)
+    assert described("PRICE", descriptors(("price", "MWH", None)), ()) == PayloadContext("MWH", None)
     two = descriptors(("price", "MWH", None), ("PRICE", "KWH", None))
-    assert described("PRICE", two, ()) == Described("KWH", None)
+    assert described("PRICE", two, ()) == PayloadContext("KWH", None)
 
 
 def test_descriptors_that_contradict_each_other_are_not_understood():
     two = descriptors(("PRICE", "KWH", None), ("PRICE", "MWH", None))
     assert meaning("PRICE", (1,), described("PRICE", two, ())).startswith("payloadDescriptors: ")
     alike = descriptors(("PRICE", "KWH", None), ("PRICE", "kWh", None))
-    assert isinstance(meaning("PRICE", (1,), described("PRICE", alike, ())), Meaning)
+    assert isinstance(meaning("PRICE", (1,), described("PRICE", alike, ())), PayloadValue)
 
 
 def _per_kwh(value, units):
@@ -263,7 +263,7 @@ NONE = st.sampled_from([True, False, "x", "nan", "-inf", "1e400", "1,5", "", 10*
 def test_no_payload_is_passed_over_in_silence_or_read_with_a_wrong_factor(kind, told, spelt):
     quantity, factor, units, _ = spelt
     value = told[1](told[0]) if isinstance(told, tuple) else told
-    found = meaning(kind, (value,), Described(units))
+    found = meaning(kind, (value,), PayloadContext(units))
     if isinstance(found, str):
         field = found.split(": ", 1)[0]
         takes = kind == "SIMPLE" or quantity in units_page.TAKES[kind][0]
@@ -285,7 +285,7 @@ def test_every_type_takes_what_the_page_says_and_nothing_else():
     energy_too = {Quantity.ENERGY: {"GHG"}}
     for kind, (quantities, _) in units_page.TAKES.items():
         for quantity, units in (examples | {Quantity.ENERGY: "KWH"}).items():
-            understood = isinstance(meaning(kind, (1,), Described(units)), Meaning)
+            understood = isinstance(meaning(kind, (1,), PayloadContext(units)), PayloadValue)
             assert understood is (quantity in quantities or kind in energy_too.get(quantity, ())), (kind, units)
 
 

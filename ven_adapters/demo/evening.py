@@ -21,7 +21,7 @@ from ven_adapters.demo.scenario import Nomination
 from ven_adapters.demo.screen import Screen
 from ven_adapters.demo.utility import Utility
 from ven_adapters.simulator.enrolment import write_enrolment
-from ven_adapters.simulator.fleets import Fleet, plan_fleet
+from ven_adapters.simulator.fleets import SimulatedFleet, plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
 from vtn.client import Client
 from vtn.clock import GatedClock, open_gate, print_clock, sleep_until
@@ -33,7 +33,7 @@ CYCLE_S, MARGIN_S = 300.0, 2_700.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Options:
+class EveningOptions:
     """What a user may choose: how many cars, how fast, from which seed, and where the results go.
 
     `adapter` is the program that steers, `cloud` further arguments of the simulators.
@@ -50,15 +50,15 @@ class Options:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Stage:
+class EveningPlaces:
     """Where the programs of one evening find each other."""
 
-    options: Options
+    options: EveningOptions
     clock: GatedClock
     vtn_url: str
     environment: Mapping[str, str]
     secrets: Mapping[str, str]
-    fleets: Mapping[str, Fleet]
+    fleets: Mapping[str, SimulatedFleet]
 
     @property
     def nominations(self) -> list[Nomination]:
@@ -66,7 +66,7 @@ class Stage:
         return [nomination for fleet in self.fleets.values() for nomination in nominations(fleet)]
 
 
-async def play(options: Options) -> dict[str, Any]:
+async def play(options: EveningOptions) -> dict[str, Any]:
     """The whole evening; the summary that was written to `summary.json`."""
     began_s = time.time()
     shutil.rmtree(options.var, ignore_errors=True)
@@ -86,7 +86,7 @@ async def play(options: Options) -> dict[str, Any]:
     return summary
 
 
-async def _set_up(options: Options, programs: Processes, screen: Screen) -> Stage:
+async def _set_up(options: EveningOptions, programs: Processes, screen: Screen) -> EveningPlaces:
     """Register clients, draw the fleets, and start the VTN, four clouds and four adapters."""
     screen.say("registering the utility and four automakers")
     port, broker_port = free_port(), free_port()
@@ -102,13 +102,13 @@ async def _set_up(options: Options, programs: Processes, screen: Screen) -> Stag
     await programs.ready("vtn", "ready at")
     names = [(UTILITY, "BL"), *((f"ven-{oem}", "VEN") for oem in options.oems)]
     held = dict(await asyncio.gather(*(_register(name, role, environment) for name, role in names)))
-    stage = Stage(options, clock, f"http://127.0.0.1:{port}/openadr3/3.1.0", environment, held, fleets)
+    stage = EveningPlaces(options, clock, f"http://127.0.0.1:{port}/openadr3/3.1.0", environment, held, fleets)
     screen.say("starting four automaker clouds and four VEN adapters")
     await asyncio.gather(*(_start_automaker(stage, programs, oem) for oem in options.oems))
     return stage
 
 
-def _fleet(options: Options, oem: str) -> Fleet:
+def _fleet(options: EveningOptions, oem: str) -> SimulatedFleet:
     return plan_fleet(
         SimulatorSettings(oem, options.cars // len(options.oems), options.seed, scenario.STARTS, token="", nights=1)
     )
@@ -119,7 +119,7 @@ async def _register(name: str, role: str, environment: Mapping[str, str]) -> tup
     return name, orjson.loads(out)["secret"]
 
 
-async def _start_automaker(stage: Stage, programs: Processes, oem: str) -> None:
+async def _start_automaker(stage: EveningPlaces, programs: Processes, oem: str) -> None:
     """One automaker: its cloud with its cars, then its adapter with its enrolments."""
     options, folder = stage.options, stage.options.var / oem
     folder.mkdir()
@@ -142,7 +142,7 @@ async def _start_automaker(stage: Stage, programs: Processes, oem: str) -> None:
     await programs.start(f"adapter-{oem}", [*options.adapter, "--config", str(settings)])
 
 
-def _adapter_settings(stage: Stage, oem: str, backend_url: str, token: str) -> str:
+def _adapter_settings(stage: EveningPlaces, oem: str, backend_url: str, token: str) -> str:
     folder = stage.options.var / oem
     return "\n".join(
         [
@@ -169,7 +169,7 @@ def _adapter_settings(stage: Stage, oem: str, backend_url: str, token: str) -> s
     )
 
 
-async def _live_through(stage: Stage, programs: Processes, utility: Utility, screen: Screen) -> None:
+async def _live_through(stage: EveningPlaces, programs: Processes, utility: Utility, screen: Screen) -> None:
     """The utility publishes and acts; the screen shows; nobody may die; until nine in the morning.
 
     The evening's clock waits until everybody is registered and the evening is published, however slow the machine is.
@@ -195,7 +195,7 @@ async def _live_through(stage: Stage, programs: Processes, utility: Utility, scr
             task.cancel()
 
 
-def _judge(options: Options, utility: Utility, reports: int, wall_s: float) -> dict[str, Any]:
+def _judge(options: EveningOptions, utility: Utility, reports: int, wall_s: float) -> dict[str, Any]:
     """The summary, from the ground truth of the simulators, the adapters' own accounts and the utility's log."""
     truths = [read_truth(options.var / "truth", oem) for oem in options.oems]
     accounts = {oem: orjson.loads((options.var / oem / "summary.json").read_bytes()) for oem in options.oems}
@@ -245,7 +245,7 @@ def _row(truth: Any, utility: Utility, account: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _reaction_s(options: Options, utility: Utility) -> tuple[float | None, float | None]:
+def _reaction_s(options: EveningOptions, utility: Utility) -> tuple[float | None, float | None]:
     """Real seconds from the unannounced emergency to the first and to the last directive that answered it."""
     alert = utility.sent[-1]
     times = []

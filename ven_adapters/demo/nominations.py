@@ -3,19 +3,19 @@
 import numpy as np
 
 from ven_adapters.demo.scenario import PLUGGED_SHARE, Nomination
-from ven_adapters.simulator.fleets import COMPLETE, Flags, Fleet
+from ven_adapters.simulator.fleets import COMPLETE, Flags, SimulatedFleet
 from ven_adapters.simulator.models import CONTROL_NAMES
 
 HOLDABLE = ("amp_list", "amp_range", "charger", "bidirectional", "target_only")
 LEVEL_FLOOR_PCT = 50.0
 
 
-def nominations(fleet: Fleet) -> list[Nomination]:
+def nominations(fleet: SimulatedFleet) -> list[Nomination]:
     """One nomination per zone of a fleet."""
     return [_nominate(fleet, number) for number in range(len(fleet.zones))]
 
 
-def _nominate(fleet: Fleet, number: int) -> Nomination:
+def _nominate(fleet: SimulatedFleet, number: int) -> Nomination:
     """The share of the zone's energy need that belongs to cars that can be held back, and the export on file."""
     here = fleet.zone == number
     willing = here & _can_be_held(fleet) & ~fleet.opted_out
@@ -26,7 +26,7 @@ def _nominate(fleet: Fleet, number: int) -> Nomination:
     return Nomination(fleet.brand, fleet.zones[number], int(here.sum()), share, exported_kw)
 
 
-def _can_be_held(fleet: Fleet) -> Flags:
+def _can_be_held(fleet: SimulatedFleet) -> Flags:
     """Cars that can pause and resume; one that only takes a target level pauses from 50 % on."""
     holdable = np.isin(fleet.control, [CONTROL_NAMES.index(name) for name in HOLDABLE])
     by_level = fleet.control == CONTROL_NAMES.index("target_only")

@@ -10,9 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ven_adapters.demo.results import Floats, Truth, setpoint_kw
+from ven_adapters.demo.results import EveningTruth, Floats, setpoint_kw
 from ven_adapters.demo.scenario import ALERT_AT, ALERT_MINUTES, PACIFIC
-from ven_adapters.demo.utility import Ask
+from ven_adapters.demo.utility import AskedSetPoint
 
 INK, MUTED, ACCENT, GREEN, RED = "#1d2433", "#9aa3b2", "#2563eb", "#0f9d76", "#d9480f"
 STYLE = """
@@ -40,7 +40,9 @@ CARDS = (
 )
 
 
-def write_page(path: Path, truths: Sequence[Truth], asks: Sequence[Ask], summary: Mapping[str, Any]) -> None:
+def write_page(
+    path: Path, truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint], summary: Mapping[str, Any]
+) -> None:
     """Write the report; the charting library is part of the file, so it needs no network."""
     charts = [
         ("What was asked, what was drawn", _portfolio(truths, asks)),
@@ -90,11 +92,11 @@ def _plain(figure: go.Figure) -> None:
     )
 
 
-def _times(truth: Truth) -> list[Any]:
+def _times(truth: EveningTruth) -> list[Any]:
     return [at.astimezone(PACIFIC).replace(tzinfo=None) for at in truth.at]
 
 
-def _portfolio(truths: Sequence[Truth], asks: Sequence[Ask]) -> go.Figure:
+def _portfolio(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) -> go.Figure:
     times = _times(truths[0])
     unmanaged = np.sum([truth.unmanaged_kw.sum(axis=1) for truth in truths], axis=0)
     kw = np.sum([truth.kw.sum(axis=1) for truth in truths], axis=0)
@@ -120,12 +122,12 @@ def _plus_minutes(at: Any, minutes: int) -> Any:
     return at + timedelta(minutes=minutes)
 
 
-def _filled(truth: Truth, points: Floats) -> Floats:
+def _filled(truth: EveningTruth, points: Floats) -> Floats:
     """Set-points summed over zones; a zone without one (its event was cancelled) counts with what it drew."""
     return np.asarray(np.where(np.isnan(points), truth.kw, points).sum(axis=1))
 
 
-def _each(truths: Sequence[Truth], asks: Sequence[Ask]) -> go.Figure:
+def _each(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) -> go.Figure:
     figure = make_subplots(rows=2, cols=2, subplot_titles=[truth.oem for truth in truths], shared_xaxes=True)
     for number, truth in enumerate(truths):
         place = {"row": number // 2 + 1, "col": number % 2 + 1}
@@ -142,7 +144,7 @@ def _each(truths: Sequence[Truth], asks: Sequence[Ask]) -> go.Figure:
     return figure
 
 
-def _fan(truths: Sequence[Truth]) -> go.Figure:
+def _fan(truths: Sequence[EveningTruth]) -> go.Figure:
     figure = make_subplots(rows=2, cols=2, subplot_titles=[truth.oem for truth in truths], shared_xaxes=True)
     for number, truth in enumerate(truths):
         place = {"row": number // 2 + 1, "col": number % 2 + 1, "showlegend": False}
@@ -167,7 +169,7 @@ def _directives(summary: Mapping[str, Any]) -> go.Figure:
     return figure
 
 
-def _rebound(truths: Sequence[Truth], asks: Sequence[Ask]) -> go.Figure:
+def _rebound(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) -> go.Figure:
     end = max(ask.end for ask in asks).astimezone(PACIFIC).replace(tzinfo=None)
     times = _times(truths[0])
     kw = np.sum([truth.kw.sum(axis=1) for truth in truths], axis=0)

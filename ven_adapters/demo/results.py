@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from ven_adapters.demo.utility import Ask, Sent
+from ven_adapters.demo.utility import AskedSetPoint, Sent
 
 Floats = NDArray[np.float64]
 BIN_H = 5 / 60
@@ -24,7 +24,7 @@ REBOUND_H = 6.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Truth:
+class EveningTruth:
     """One automaker's evening: times of the bins (UTC), kW per bin and zone, and the simulator's own counts."""
 
     oem: str
@@ -45,12 +45,12 @@ class Tracking:
     error_pct: float
 
 
-def read_truth(folder: Path, oem: str) -> Truth:
+def read_truth(folder: Path, oem: str) -> EveningTruth:
     """The ground truth that a simulator wrote at its end."""
     counts = orjson.loads((folder / f"truth-{oem}.json").read_bytes())
     with np.load(folder / f"truth-{oem}.npz") as arrays:
         midnight = datetime.fromisoformat(counts["midnight"])
-        return Truth(
+        return EveningTruth(
             oem,
             tuple(midnight + timedelta(seconds=float(second)) for second in arrays["bin_start_s"]),
             tuple(counts["zone_names"]),
@@ -61,7 +61,7 @@ def read_truth(folder: Path, oem: str) -> Truth:
         )
 
 
-def setpoint_kw(truth: Truth, asks: Sequence[Ask]) -> Floats:
+def setpoint_kw(truth: EveningTruth, asks: Sequence[AskedSetPoint]) -> Floats:
     """The set-point per bin and zone, NaN where none held."""
     points = np.full(truth.kw.shape, np.nan)
     for column, zone in enumerate(truth.zones):
@@ -72,7 +72,7 @@ def setpoint_kw(truth: Truth, asks: Sequence[Ask]) -> Floats:
     return points
 
 
-def tracking(truths: Sequence[Truth], asks: Sequence[Ask]) -> Tracking:
+def tracking(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) -> Tracking:
     """How closely these automakers together followed their set-points."""
     points = [setpoint_kw(truth, asks) for truth in truths]
     held = [~np.isnan(point) for point in points]
@@ -88,7 +88,7 @@ def tracking(truths: Sequence[Truth], asks: Sequence[Ask]) -> Tracking:
     )
 
 
-def rebound(truths: Sequence[Truth], asks: Sequence[Ask]) -> dict[str, float]:
+def rebound(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) -> dict[str, float]:
     """What came back after the last set-point: energy paid back within six hours, and the peak ratio."""
     end = max(ask.end for ask in asks)
     kw = np.sum([truth.kw.sum(axis=1) for truth in truths], axis=0)
@@ -109,7 +109,7 @@ def lost_notifications(sent: Sequence[Sent], heard: Mapping[str, Sequence[tuple[
     return sum((one.event_id, one.operation) not in set(heard.get(oem, ())) for one in sent for oem in one.oems)
 
 
-def totals(truths: Sequence[Truth]) -> dict[str, int]:
+def totals(truths: Sequence[EveningTruth]) -> dict[str, int]:
     """The promises, counted over all automakers."""
     names = {
         "late_departures": "late",

@@ -18,7 +18,7 @@ REGISTRATION_S = 300.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Ask:
+class AskedSetPoint:
     """A set-point that held for one resource from `start` to `end`, kW."""
 
     target: str
@@ -46,7 +46,7 @@ class Utility:
     nominations: Sequence[Nomination]
     forecast_kw: tuple[float, ...]
     sent: list[Sent] = dataclasses.field(default_factory=list)
-    asks: list[Ask] = dataclasses.field(default_factory=list)
+    asks: list[AskedSetPoint] = dataclasses.field(default_factory=list)
     events: dict[str, Json] = dataclasses.field(default_factory=dict)
     programs: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -131,11 +131,11 @@ class Utility:
         self.sent.append(Sent(time.time(), operation, event["id"], event["eventName"], oems))
         self.events[(event.get("targets") or [event["eventName"]])[0]] = event
 
-    def _of(self, target: str) -> list[Ask]:
+    def _of(self, target: str) -> list[AskedSetPoint]:
         return [ask for ask in self.asks if ask.target == target]
 
     def _remember(self, target: str, points: tuple[float, ...]) -> None:
         held = self._of(target)
         hours = [scenario.STARTS.replace(hour=scenario.EVENING_HOUR + n) for n in range(len(points) + 1)]
-        asks = [Ask(target, a, b, kw) for a, b, kw in zip(hours, hours[1:], points, strict=False)]
+        asks = [AskedSetPoint(target, a, b, kw) for a, b, kw in zip(hours, hours[1:], points, strict=False)]
         self.asks = [ask for ask in self.asks if ask not in held] + asks

@@ -11,7 +11,7 @@ from typing import Any
 import pydantic
 
 from ven_adapters.enrolling.book import Write
-from ven_adapters.enrolling.desk import Desk, enrolled
+from ven_adapters.enrolling.desk import EnrolmentDesk, enrolled
 from ven_adapters.enrolling.models import (
     Agreement,
     Boost,
@@ -27,11 +27,11 @@ from ven_adapters.enrolling.models import (
 from ven_adapters.enrolling.problems import faults_of, rejected
 from ven_adapters.transport.precedence import is_overtaken
 
-Work = Callable[[Desk, Write, str, Any], Awaitable[Agreement]]
+Work = Callable[[EnrolmentDesk, Write, str, Any], Awaitable[Agreement]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Act:
+class EnrolmentOperation:
     """One thing that an app may do to an enrolled car: POST `/v1/cars/{vehicle_ref}/{path}`.
 
     `overtakers` are the acts of which a newer one is a newer word on the same matter. A consent brings an instant of
@@ -50,51 +50,73 @@ class Act:
 
 
 _OUT_OR_IN = ("opt_out", "opt_in")
-ACTS: tuple[Act, ...] = (
-    Act("consent", "consents", Consent, Desk.consent, "Add a driver's answer to the history", HTTPStatus.CREATED),
-    Act(
+ACTS: tuple[EnrolmentOperation, ...] = (
+    EnrolmentOperation(
+        "consent",
+        "consents",
+        Consent,
+        EnrolmentDesk.consent,
+        "Add a driver's answer to the history",
+        HTTPStatus.CREATED,
+    ),
+    EnrolmentOperation(
         "preferences",
         "preferences",
         Preferences,
-        Desk.preferences,
+        EnrolmentDesk.preferences,
         "Replace the driver's week",
         overtakers=("preferences",),
     ),
-    Act(
+    EnrolmentOperation(
         "permissions",
         "permissions",
         Papers,
-        Desk.permissions,
+        EnrolmentDesk.permissions,
         "Replace the papers that a discharge needs",
         overtakers=("permissions", "home"),
     ),
-    Act("programs", "programs", Programs, Desk.change_programs, "Join and leave programmes", overtakers=("programs",)),
-    Act("opt_out", "opt-out", OptOut, Desk.opt_out, "Leave one event, or all", overtakers=_OUT_OR_IN, leaves=True),
-    Act("opt_in", "opt-in", None, Desk.opt_in, "Take part again", overtakers=_OUT_OR_IN),
-    Act("boost", "boost", Boost, Desk.boost, "Charge now", overtakers=("boost",), leaves=True),
-    Act(
+    EnrolmentOperation(
+        "programs",
+        "programs",
+        Programs,
+        EnrolmentDesk.change_programs,
+        "Join and leave programmes",
+        overtakers=("programs",),
+    ),
+    EnrolmentOperation(
+        "opt_out",
+        "opt-out",
+        OptOut,
+        EnrolmentDesk.opt_out,
+        "Leave one event, or all",
+        overtakers=_OUT_OR_IN,
+        leaves=True,
+    ),
+    EnrolmentOperation("opt_in", "opt-in", None, EnrolmentDesk.opt_in, "Take part again", overtakers=_OUT_OR_IN),
+    EnrolmentOperation("boost", "boost", Boost, EnrolmentDesk.boost, "Charge now", overtakers=("boost",), leaves=True),
+    EnrolmentOperation(
         "home",
         "home",
         Home,
-        Desk.home,
+        EnrolmentDesk.home,
         "Move to another home; the old home's papers lapse",
         erases=True,
         overtakers=("home",),
     ),
-    Act(
+    EnrolmentOperation(
         "sale",
         "sale",
         None,
-        Desk.sale,
+        EnrolmentDesk.sale,
         "The car is sold: the enrolment ends, the person is erased",
         erases=True,
         leaves=True,
     ),
-    Act(
+    EnrolmentOperation(
         "withdrawal",
         "withdrawal",
         None,
-        Desk.withdrawal,
+        EnrolmentDesk.withdrawal,
         "The driver leaves: the person is erased",
         erases=True,
         leaves=True,
@@ -112,7 +134,7 @@ def parse(model: type[Model] | None, raw: bytes) -> Any:
         raise rejected(faults_of(error)) from None
 
 
-async def perform(act: Act, desk: Desk, write: Write, ref: str, body: Any) -> Agreement:
+async def perform(act: EnrolmentOperation, desk: EnrolmentDesk, write: Write, ref: str, body: Any) -> Agreement:
     """Carry an act out; one that a newer decision has overtaken, or a newer enrolment, is noted and changes nothing."""
     car = (await enrolled(write, ref))[1]
     overtakers = () if getattr(body, "event_id", None) is not None else act.overtakers  # one event is its own matter

@@ -41,7 +41,7 @@ class History(Model):
     consents: tuple[ConsentEntry, ...]
 
 
-class Change(Model):
+class JournalLine(Model):
     """One line of a car's journal; `detail` names the event of an opt-out, or why the car left a programme."""
 
     number: int
@@ -53,7 +53,7 @@ class Change(Model):
 class Changes(Model):
     """What happened to one car since its driver enrolled it, oldest first; `next` goes into `after` for more."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[JournalLine, ...]
     next: int | None = None
 
 
@@ -65,7 +65,7 @@ class Why(Model):
     why: str
 
 
-class News(Change):
+class EnrolmentWebhook(JournalLine):
     """A signed webhook to the automaker: something changed; the number orders them and never repeats."""
 
     vehicle_ref: str

@@ -26,11 +26,11 @@ from ven_adapters.enrolling.tables import (
     TABLES,
     AnsweredRow,
     CarRow,
-    ChangeRow,
     ChosenRow,
     ConsentRow,
     DecisionRow,
-    HeadRow,
+    EnrolmentChangeRow,
+    EnrolmentHeadRow,
     KeyRow,
     PersonRow,
     TermsRow,
@@ -58,7 +58,7 @@ class Chosen:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Batch(Generic[T]):
+class EnrolmentNews(Generic[T]):
     """What is newer than a number: agreements as the reader wants them, choices, and the number of the newest."""
 
     seq: int
@@ -119,7 +119,7 @@ class Write:
 
     def journal(self, ref: str, what: str, detail: str = "") -> None:
         """Say in the journal what happened; `detail` holds nothing personal."""
-        self.session.add(ChangeRow(**self.change_values(ref, what, detail)))
+        self.session.add(EnrolmentChangeRow(**self.change_values(ref, what, detail)))
 
     async def clear(self, model: type[SQLModel], *refs: str) -> None:
         """Delete these cars' rows of one table."""
@@ -178,7 +178,7 @@ class Write:
         return (await self.session.execute(query)).scalar_one()
 
 
-class Book:
+class EnrolmentStore:
     """The store. `url` is a SQLAlchemy URL with an asynchronous driver."""
 
     def __init__(self, url: str) -> None:
@@ -268,12 +268,14 @@ class Book:
         async with self._session() as session:
             return [_entry(consent, terms) for consent, terms in (await session.execute(query)).all()]
 
-    async def changes(self, ref: str, after: int, limit: int, since: datetime) -> list[ChangeRow]:
+    async def changes(self, ref: str, after: int, limit: int, since: datetime) -> list[EnrolmentChangeRow]:
         """A car's journal after a number and from an instant on, oldest first."""
-        query = select(ChangeRow).where(ChangeRow.vehicle_ref == ref, col(ChangeRow.seq) > after)
-        query = query.where(col(ChangeRow.at) >= print_at(since))
+        query = select(EnrolmentChangeRow).where(
+            EnrolmentChangeRow.vehicle_ref == ref, col(EnrolmentChangeRow.seq) > after
+        )
+        query = query.where(col(EnrolmentChangeRow.at) >= print_at(since))
         async with self._session() as session:
-            return list((await session.execute(query.order_by(col(ChangeRow.seq)).limit(limit))).scalars())
+            return list((await session.execute(query.order_by(col(EnrolmentChangeRow.seq)).limit(limit))).scalars())
 
     async def choices(self, ref: str, now: datetime) -> list[Choice]:
         """A driver's choices that still hold."""
@@ -282,12 +284,12 @@ class Book:
             found = [choice_of(row) for row in (await session.execute(query)).scalars()]
         return [choice for choice in found if choice.until is None or choice.until > now]
 
-    async def since(self, seq: int, now: datetime, view: Callable[[Agreement], T]) -> Batch[T]:
+    async def since(self, seq: int, now: datetime, view: Callable[[Agreement], T]) -> EnrolmentNews[T]:
         """Everything newer than a number; choices that are over are left out. `view` keeps what the reader needs."""
         async with self._session() as session:
-            head = (await session.get_one(HeadRow, 1)).seq
+            head = (await session.get_one(EnrolmentHeadRow, 1)).seq
             if head == seq:
-                return Batch(seq, (), ())
+                return EnrolmentNews(seq, (), ())
             chosen = select(ChosenRow).where(col(ChosenRow.seq) > seq).order_by(col(ChosenRow.seq))
             rows = (await session.execute(chosen)).scalars().all()
             cars = await session.stream_scalars(
@@ -295,7 +297,7 @@ class Book:
             )
             agreements = tuple([view(agreement_of(row)) async for row in cars])
         held = (Chosen(row.vehicle_ref, choice_of(row)) for row in rows)
-        return Batch(head, agreements, tuple(one for one in held if (one.choice.until or now) >= now))
+        return EnrolmentNews(head, agreements, tuple(one for one in held if (one.choice.until or now) >= now))
 
     async def some(self, refs: Sequence[str]) -> list[Agreement]:
         """What counts for these cars."""
@@ -306,11 +308,16 @@ class Book:
                 found += [agreement_of(row) for row in (await session.execute(query)).scalars()]
         return found
 
-    async def untold(self, most: int) -> list[ChangeRow]:
+    async def untold(self, most: int) -> list[EnrolmentChangeRow]:
         """The oldest changes that the automaker's app has not been told."""
         async with self._session() as session:
-            told = (await session.get_one(HeadRow, 1)).told
-            query = select(ChangeRow).where(col(ChangeRow.seq) > told).order_by(col(ChangeRow.seq)).limit(most)
+            told = (await session.get_one(EnrolmentHeadRow, 1)).told
+            query = (
+                select(EnrolmentChangeRow)
+                .where(col(EnrolmentChangeRow.seq) > told)
+                .order_by(col(EnrolmentChangeRow.seq))
+                .limit(most)
+            )
             return list((await session.execute(query)).scalars())
 
     async def note_told(self, seq: int) -> None:

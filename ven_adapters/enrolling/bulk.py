@@ -9,7 +9,7 @@ from typing import Any
 from ven_adapters.enrolling import eligibility
 from ven_adapters.enrolling.book import Write, agreement_of, print_at
 from ven_adapters.enrolling.models import Agreement, Kept, Scope
-from ven_adapters.enrolling.tables import CarRow, ChangeRow, ChosenRow, ConsentRow, MembershipRow
+from ven_adapters.enrolling.tables import CarRow, ChosenRow, ConsentRow, EnrolmentChangeRow, MembershipRow
 
 KNOWN = ("model", "region", "utility", "tariff", "enrolled_at")
 
@@ -26,7 +26,7 @@ async def take_in(write: Write, rules: eligibility.Rules, cars: Sequence[Agreeme
     await write.add(CarRow, [write.car_values(car) for car in taken])
     await write.add(MembershipRow, [row for car in taken for row in memberships(rules, car, print_at(write.now))])
     await write.add(ConsentRow, [row for car in taken for row in _answers(write, car, before.get(car.vehicle_ref))])
-    await write.add(ChangeRow, [write.change_values(ref, "imported") for ref in refs])
+    await write.add(EnrolmentChangeRow, [write.change_values(ref, "imported") for ref in refs])
     return refs
 
 
@@ -38,7 +38,7 @@ async def opt_out(write: Write, refs: Sequence[str]) -> None:
     at = print_at(write.now)
     choice = {"choice": "OPT_OUT", "event_id": "", "at": at, "until": None}
     await write.add(ChosenRow, [{"vehicle_ref": ref, **choice, "seq": write.number()} for ref in out])
-    await write.add(ChangeRow, [write.change_values(ref, "opt_out") for ref in out])
+    await write.add(EnrolmentChangeRow, [write.change_values(ref, "opt_out") for ref in out])
 
 
 def memberships(rules: eligibility.Rules, car: Agreement, since: str) -> list[dict[str, Any]]:

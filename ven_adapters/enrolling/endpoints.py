@@ -20,13 +20,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ven_adapters.config import EnrollingSettings
 from ven_adapters.enrolling import eligibility
-from ven_adapters.enrolling.acts import ACTS, BY_NAME, Act, parse, perform
-from ven_adapters.enrolling.answers import CarPage, CarView, Change, Changes, History, Why
-from ven_adapters.enrolling.book import Book, Write, digest, parse_at
-from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.acts import ACTS, BY_NAME, EnrolmentOperation, parse, perform
+from ven_adapters.enrolling.answers import CarPage, CarView, Changes, History, JournalLine, Why
+from ven_adapters.enrolling.book import EnrolmentStore, Write, digest, parse_at
+from ven_adapters.enrolling.desk import EnrolmentDesk
 from ven_adapters.enrolling.models import Enrol, Model, Problem, Question, Told, Verdicts
 from ven_adapters.enrolling.openapi import document
-from ven_adapters.enrolling.pace import Pace
+from ven_adapters.enrolling.pace import RequestPace
 from ven_adapters.enrolling.problems import Refused, unknown_car
 from ven_adapters.enrolling.tables import AnsweredRow
 from ven_adapters.transport import precedence, signatures
@@ -55,18 +55,23 @@ class Once:
     at_s: int
 
 
-class Counter:
+class EnrolmentEndpoints:
     """The handlers over one book and one desk."""
 
     def __init__(
-        self, book: Book, desk: Desk, clock: Clock, enrolling: EnrollingSettings, explain: Explain | None = None
+        self,
+        book: EnrolmentStore,
+        desk: EnrolmentDesk,
+        clock: Clock,
+        enrolling: EnrollingSettings,
+        explain: Explain | None = None,
     ) -> None:
         self._book = book
         self._desk = desk
         self._clock = clock
         self._app_secret = enrolling.app_secret
         self._explain = explain
-        self._pace = Pace(enrolling.requests_per_s)
+        self._pace = RequestPace(enrolling.requests_per_s)
         self.changed = asyncio.Event()
 
     def application(self) -> web.Application:
@@ -132,7 +137,7 @@ class Counter:
         limit = _count(request, "limit", "100", least=1, most=MOST_CARS)
         since = await self._since(ref)
         rows = await self._book.changes(ref, after, limit, since)
-        told = [Change(number=row.seq, type=row.what, at=parse_at(row.at), detail=row.detail) for row in rows]
+        told = [JournalLine(number=row.seq, type=row.what, at=parse_at(row.at), detail=row.detail) for row in rows]
         return _said(Changes(changes=tuple(told), next=told[-1].number if len(told) == limit else None))
 
     async def _why(self, request: web.Request) -> web.Response:
@@ -162,7 +167,7 @@ class Counter:
             once, body.vehicle_ref, lambda write: self._desk.enrol(write, body), HTTPStatus.CREATED
         )
 
-    def _handler(self, act: Act) -> Handler:
+    def _handler(self, act: EnrolmentOperation) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             raw = await request.read()
             return await self._act(act, request.match_info["vehicle_ref"], raw, _once(request, raw))
@@ -170,7 +175,7 @@ class Counter:
         return handle
 
     async def _act(
-        self, act: Act, ref: str, raw: bytes, once: Once | None, told_at: datetime | None = None
+        self, act: EnrolmentOperation, ref: str, raw: bytes, once: Once | None, told_at: datetime | None = None
     ) -> web.Response:
         body = parse(act.body, raw)
         work = functools.partial(perform, act, self._desk, ref=ref, body=body)

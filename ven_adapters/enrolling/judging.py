@@ -17,11 +17,11 @@ from ven_adapters.enrolling import eligibility
 from ven_adapters.enrolling.book import CHUNK, Write, print_at
 from ven_adapters.enrolling.bulk import memberships
 from ven_adapters.enrolling.models import Agreement, Status
-from ven_adapters.enrolling.tables import CarRow, ChangeRow, MembershipRow, RulesRow
+from ven_adapters.enrolling.tables import CarRow, EnrolmentChangeRow, MembershipRow, RulesRow
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Judged:
+class Reevaluated:
     """How many cars left a programme, how many of them are in none any more, how many are in one again."""
 
     left: int = 0
@@ -29,7 +29,7 @@ class Judged:
     back: int = 0
 
 
-async def judge_again(write: Write, rules: eligibility.Rules) -> Judged | None:
+async def judge_again(write: Write, rules: eligibility.Rules) -> Reevaluated | None:
     """Apply the rules to every enrolled car when they are not those that were applied last; None when they are."""
     document = orjson.dumps(
         {name: one.model_dump(mode="json") for name, one in rules.items()}, option=orjson.OPT_SORT_KEYS
@@ -39,7 +39,7 @@ async def judge_again(write: Write, rules: eligibility.Rules) -> Judged | None:
     if not rules or (last is not None and last.document == document):
         return None
     write.session.add(RulesRow(seq=write.number(), at=print_at(write.now), document=document))
-    done, after = Judged(), ""
+    done, after = Reevaluated(), ""
     while cars := await _page(write, after):
         done, after = await _judge(write, rules, cars, done), cars[-1].vehicle_ref
     return done
@@ -52,7 +52,7 @@ async def _page(write: Write, after: str) -> list[Agreement]:
     return [Agreement.model_validate_json(document) for document in found.scalars()]
 
 
-async def _judge(write: Write, rules: eligibility.Rules, cars: list[Agreement], done: Judged) -> Judged:
+async def _judge(write: Write, rules: eligibility.Rules, cars: list[Agreement], done: Reevaluated) -> Reevaluated:
     pairs = [(car, *_still(rules, car)) for car in cars if car.ended_at is None and _joined(car)]
     changed = [(car, after, why) for car, after, why in pairs if after != car]
     refs = [after.vehicle_ref for _, after, _ in changed]
@@ -62,10 +62,12 @@ async def _judge(write: Write, rules: eligibility.Rules, cars: list[Agreement], 
     await write.add(CarRow, [write.car_values(after) for _, after, _ in changed])
     await write.add(MembershipRow, [row for _, after, _ in changed for row in memberships(rules, after, at)])
     told = [(after.vehicle_ref, _what(car, after), why) for car, after, why in changed]
-    await write.add(ChangeRow, [write.change_values(*one) for one in told])
+    await write.add(EnrolmentChangeRow, [write.change_values(*one) for one in told])
     left = sum(len(after.left_by_rule) > len(car.left_by_rule) for car, after, _ in changed)
     back = sum(len(after.left_by_rule) < len(car.left_by_rule) for car, after, _ in changed)
-    return Judged(done.left + left, done.suspended + sum(what == "suspended" for _, what, _ in told), done.back + back)
+    return Reevaluated(
+        done.left + left, done.suspended + sum(what == "suspended" for _, what, _ in told), done.back + back
+    )
 
 
 def _joined(car: Agreement) -> bool:

@@ -6,13 +6,13 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from ven_adapters.enrolling.acts import ACTS
-from ven_adapters.enrolling.answers import CarPage, CarView, Changes, History, News, Why
+from ven_adapters.enrolling.answers import CarPage, CarView, Changes, EnrolmentWebhook, History, Why
 from ven_adapters.enrolling.models import Agreement, Enrol, Model, Problem, Question, Told, Verdicts
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{model}"
 _INPUT = (Enrol, Question, Told, *(act.body for act in ACTS if act.body is not None))
-_OUTPUT = (Agreement, CarPage, CarView, Changes, History, News, Problem, Verdicts, Why)
+_OUTPUT = (Agreement, CarPage, CarView, Changes, History, EnrolmentWebhook, Problem, Verdicts, Why)
 _REFUSALS = {"400": "Faults, all of them", "401": "No bearer key", "404": "No such car", "409": "Conflict"}
 _REFUSALS |= {"410": "Answered before, and erased since", "413": "Too large", "429": "Too many requests"}
 _PATH = {"name": "vehicle_ref", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 120}}
@@ -39,7 +39,9 @@ def document() -> Json:
         "info": {"title": "Enrolment beside a VEN adapter", "version": "1.0.0", "description": __doc__},
         "security": [{"key": []}],
         "paths": _paths(),
-        "webhooks": {"changed": {"post": _operation("changed", "An enrolment changed", News, None, _SIGNED)}},
+        "webhooks": {
+            "changed": {"post": _operation("changed", "An enrolment changed", EnrolmentWebhook, None, _SIGNED)}
+        },
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},

@@ -12,9 +12,9 @@ from http import HTTPStatus
 import aiohttp
 from sqlalchemy.exc import SQLAlchemyError
 
-from ven_adapters.enrolling.answers import News
-from ven_adapters.enrolling.book import Book, parse_at
-from ven_adapters.enrolling.tables import ChangeRow
+from ven_adapters.enrolling.answers import EnrolmentWebhook
+from ven_adapters.enrolling.book import EnrolmentStore, parse_at
+from ven_adapters.enrolling.tables import EnrolmentChangeRow
 from ven_adapters.transport import signatures
 
 ANSWER_S = 10.0
@@ -25,7 +25,7 @@ LOOK_EVERY_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-async def tell(book: Book, url: str, secret: str, changed: asyncio.Event) -> None:
+async def tell(book: EnrolmentStore, url: str, secret: str, changed: asyncio.Event) -> None:
     """Go on until cancelled; `changed` is set by whoever has news."""
     failures = 0
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as http:
@@ -53,7 +53,7 @@ async def _pause(changed: asyncio.Event, failures: int) -> None:
         return
 
 
-async def _tell_some(http: aiohttp.ClientSession, book: Book, url: str, secret: str) -> int:
+async def _tell_some(http: aiohttp.ClientSession, book: EnrolmentStore, url: str, secret: str) -> int:
     changes = await book.untold(AT_ONCE)
     for change in changes:
         await _post(http, url, secret, _news(change))
@@ -61,9 +61,9 @@ async def _tell_some(http: aiohttp.ClientSession, book: Book, url: str, secret: 
     return len(changes)
 
 
-def _news(change: ChangeRow) -> bytes:
+def _news(change: EnrolmentChangeRow) -> bytes:
     at, ref = parse_at(change.at), change.vehicle_ref
-    news = News(number=change.seq, type=change.what, vehicle_ref=ref, at=at, detail=change.detail)
+    news = EnrolmentWebhook(number=change.seq, type=change.what, vehicle_ref=ref, at=at, detail=change.detail)
     return news.model_dump_json().encode()
 
 

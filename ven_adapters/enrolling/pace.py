@@ -11,7 +11,7 @@ BURST_S = 10.0
 REMEMBERED = 1_000
 
 
-class Pace:
+class RequestPace:
     """At most `per_s` requests a second of each caller, ten seconds' worth at once."""
 
     def __init__(self, per_s: float) -> None:

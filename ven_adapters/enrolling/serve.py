@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from ven_adapters.config import AdapterSettings, EnrollingSettings, opening
-from ven_adapters.enrolling.book import Book
-from ven_adapters.enrolling.desk import Desk
-from ven_adapters.enrolling.endpoints import Counter, Explain, refusal
-from ven_adapters.enrolling.judging import Judged, judge_again
+from ven_adapters.enrolling.book import EnrolmentStore
+from ven_adapters.enrolling.desk import EnrolmentDesk
+from ven_adapters.enrolling.endpoints import EnrolmentEndpoints, Explain, refusal
+from ven_adapters.enrolling.judging import Reevaluated, judge_again
 from ven_adapters.enrolling.outbound import tell
 from vtn.clock import Clock
 from vtn.errors import CannotStart, ConfigError
@@ -32,16 +32,16 @@ def enrolling_of(settings: AdapterSettings) -> tuple[EnrollingSettings, str]:
     return settings.enrolling, url
 
 
-def desk_of(settings: AdapterSettings) -> Desk:
+def desk_of(settings: AdapterSettings) -> EnrolmentDesk:
     """The desk that the settings describe."""
-    return Desk(enrolling_of(settings)[0].programs, frozenset(settings.zones))
+    return EnrolmentDesk(enrolling_of(settings)[0].programs, frozenset(settings.zones))
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: AdapterSettings) -> AsyncIterator[Book]:
+async def opened(settings: AdapterSettings) -> AsyncIterator[EnrolmentStore]:
     """The enrolment store, open."""
     with opening("enrolling.store_url"):
-        book = Book(enrolling_of(settings)[1])
+        book = EnrolmentStore(enrolling_of(settings)[1])
     try:
         with opening("enrolling.store_url"):
             await book.open()
@@ -50,13 +50,13 @@ async def opened(settings: AdapterSettings) -> AsyncIterator[Book]:
         await book.close()
 
 
-async def judged(book: Book, desk: Desk, clock: Clock) -> Judged | None:
+async def judged(book: EnrolmentStore, desk: EnrolmentDesk, clock: Clock) -> Reevaluated | None:
     """Judge enrolled cars again, if the rules of programmes are others than when it was last done."""
     async with book.write(clock.now()) as write:
         return await judge_again(write, desk.programs)
 
 
-def _tell(done: Judged | None) -> None:
+def _tell(done: Reevaluated | None) -> None:
     if done is not None:
         told = (done.left, done.suspended, done.back)
         _log.info("the rules of programmes are new: %d cars left one, %d are in none, %d are in one again", *told)
@@ -75,7 +75,7 @@ async def running(settings: AdapterSettings, clock: Clock, explain: Explain | No
         book = await stack.enter_async_context(opened(settings))
         desk = desk_of(settings)
         _tell(await judged(book, desk, clock))
-        counter = Counter(book, desk, clock, enrolling, explain)
+        counter = EnrolmentEndpoints(book, desk, clock, enrolling, explain)
         if enrolling.webhook_url is not None and enrolling.webhook_secret is not None:
             telling = tell(book, enrolling.webhook_url, enrolling.webhook_secret, counter.changed)
             await stack.enter_async_context(_beside(telling))

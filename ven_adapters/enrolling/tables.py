@@ -4,7 +4,7 @@ import sqlalchemy
 from sqlmodel import Field, SQLModel
 
 
-class HeadRow(SQLModel, table=True):
+class EnrolmentHeadRow(SQLModel, table=True):
     """One row: the number of the last change. Every write locks it first, so numbers are committed in order."""
 
     __tablename__ = "enrol_head"
@@ -88,7 +88,7 @@ class DecisionRow(SQLModel, table=True):
     at: str
 
 
-class ChangeRow(SQLModel, table=True):
+class EnrolmentChangeRow(SQLModel, table=True):
     """The journal: what happened to which pseudonym and when. The engine and the webhooks follow it."""
 
     __tablename__ = "enrol_change"
@@ -130,7 +130,7 @@ class AnsweredRow(SQLModel, table=True):
 
 
 TABLES: tuple[type[SQLModel], ...] = (
-    HeadRow,
+    EnrolmentHeadRow,
     CarRow,
     PersonRow,
     MembershipRow,
@@ -138,7 +138,7 @@ TABLES: tuple[type[SQLModel], ...] = (
     TermsRow,
     ChosenRow,
     DecisionRow,
-    ChangeRow,
+    EnrolmentChangeRow,
     KeyRow,
     AnsweredRow,
     RulesRow,

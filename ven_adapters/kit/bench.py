@@ -26,7 +26,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.kit.check import Failed, Skipped, expect
 from ven_adapters.kit.overheard import Overheard
-from ven_adapters.kit.stage import Contact, ContactKind, Stage
+from ven_adapters.kit.stage import CloudStage, Contact, ContactKind
 from vtn.clock import Clock, RealClock
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Bench:
     """One adapter, one check. `close` lets go of the adapter."""
 
     def __init__(
-        self, make: Make, settings: Mapping[str, Any], *, stage: Stage | None, heard: Overheard, run: str
+        self, make: Make, settings: Mapping[str, Any], *, stage: CloudStage | None, heard: Overheard, run: str
     ) -> None:
         self.make, self.settings, self.heard = make, settings, heard
         self._stage = stage
@@ -61,7 +61,7 @@ class Bench:
         return self._stage is not None
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> CloudStage:
         """The stage; only checks that are `staged` ask."""
         if self._stage is None:
             raise Skipped("needs a stage with ground truth, which a real backend does not have")

@@ -38,7 +38,7 @@ class Group(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Check:
+class AdapterCheck:
     """One claim. `fault` is the field fault that it plays, if any; `staged` checks need ground truth."""
 
     name: str
@@ -56,7 +56,7 @@ class Check:
         return not chosen or any(word.lower() in mine or self.name.startswith(word) for word in chosen)
 
 
-CHECKS: dict[str, Check] = {}
+CHECKS: dict[str, AdapterCheck] = {}
 
 
 def check(group: Group, cites: str, *, staged: bool = True, fault: str | None = None) -> Callable[[F], F]:
@@ -66,7 +66,7 @@ def check(group: Group, cites: str, *, staged: bool = True, fault: str | None = 
         if run.__name__ in CHECKS:
             raise ValueError(f"there are two checks named {run.__name__}")
         claim = " ".join((run.__doc__ or "").split())
-        CHECKS[run.__name__] = Check(run.__name__, claim, group, cites, staged, fault, run)
+        CHECKS[run.__name__] = AdapterCheck(run.__name__, claim, group, cites, staged, fault, run)
         return run
 
     return add
@@ -78,7 +78,7 @@ def expect(condition: object, words: str) -> None:
         raise Failed(words)
 
 
-def every(only: Iterable[str] = ()) -> list[Check]:
+def every(only: Iterable[str] = ()) -> list[AdapterCheck]:
     """The chosen checks in the order of the scorecard."""
     import ven_adapters.kit.checks  # noqa: F401 - importing registers them
 

@@ -15,7 +15,7 @@ from vtn.errors import VtnError
 from vtn.settings import require_writable
 
 if TYPE_CHECKING:
-    from ven_adapters.kit.runner import Plan, Result, Run
+    from ven_adapters.kit.runner import AdapterPlan, AdapterResult, AdapterRun
 
 EXIT_CANNOT_RUN = 2
 CHECK_EXAMPLE = "Example: ven-adapters check bmw --html report.html"
@@ -65,7 +65,7 @@ def check(  # noqa: PLR0913 - a command line has as many options as it has
         return
     report.show(run, Console())
     _write(run, {html: lambda done: report.page(done).encode(), json: report.as_json, junit: report.junit})
-    sys.exit(run.exit_code if run.having(runner.Outcome.PASSED) else 1)
+    sys.exit(run.exit_code if run.having(runner.AdapterOutcome.PASSED) else 1)
 
 
 def record(  # noqa: PLR0913 - a command line has as many options as it has
@@ -105,52 +105,52 @@ def record(  # noqa: PLR0913 - a command line has as many options as it has
 
 
 def _required(name: str | None) -> str:
-    from ven_adapters.kit.runner import CannotRun
+    from ven_adapters.kit.runner import CannotCheck
     from ven_adapters.registry import known
 
     if not name:
-        raise CannotRun(f"NAME is needed, one of {', '.join(known())}; see ven-adapters check --help")
+        raise CannotCheck(f"NAME is needed, one of {', '.join(known())}; see ven-adapters check --help")
     return name
 
 
 def _given(backend: str | None, token: str | None, config: Path | None) -> dict[str, Any]:
     """The settings of a real backend; empty when none is named."""
-    from ven_adapters.kit.runner import CannotRun
+    from ven_adapters.kit.runner import CannotCheck
 
     given = _table(config)
     given |= {"url": backend} if backend else {}
     given |= {"token": token} if token else {}
     if token and "url" not in given and config is None:
-        raise CannotRun("--token belongs to a backend: give --backend URL, too")
+        raise CannotCheck("--token belongs to a backend: give --backend URL, too")
     return given
 
 
 def _table(config: Path | None) -> dict[str, Any]:
-    from ven_adapters.kit.runner import CannotRun
+    from ven_adapters.kit.runner import CannotCheck
 
     if config is None:
         return {}
     try:
         table = tomllib.loads(config.read_text(encoding="utf-8")).get("backend")
     except OSError as error:
-        raise CannotRun(f"{config}: cannot be read: {error.strerror}") from None
+        raise CannotCheck(f"{config}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CannotRun(f"{config}: is not TOML: {error}") from None
+        raise CannotCheck(f"{config}: is not TOML: {error}") from None
     if not isinstance(table, dict):
-        raise CannotRun(f"{config}: has no [backend] table")
+        raise CannotCheck(f"{config}: has no [backend] table")
     return table
 
 
-def _plan(name: str, settings: Mapping[str, Any], only: tuple[str, ...], seed: int) -> "Plan":
-    from ven_adapters.kit.runner import Plan
+def _plan(name: str, settings: Mapping[str, Any], only: tuple[str, ...], seed: int) -> "AdapterPlan":
+    from ven_adapters.kit.runner import AdapterPlan
     from ven_adapters.kit.staging import stage_of
     from ven_adapters.registry import factory
 
     make = factory(name)
     if settings:
         where = _shown(str(settings.get("url") or "the backend of its settings"))
-        return Plan(name, make, settings=settings, where=where, only=only, seed=seed)
-    return Plan(name, make, stage_of(name), only=only, seed=seed)
+        return AdapterPlan(name, make, settings=settings, where=where, only=only, seed=seed)
+    return AdapterPlan(name, make, stage_of(name), only=only, seed=seed)
 
 
 def _shown(url: str) -> str:
@@ -159,7 +159,7 @@ def _shown(url: str) -> str:
     return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
 
 
-def _judged(plan: "Plan", checks: int) -> "Run":
+def _judged(plan: "AdapterPlan", checks: int) -> "AdapterRun":
     """The run, with its progress on standard error."""
     from ven_adapters.kit import runner
 
@@ -167,13 +167,13 @@ def _judged(plan: "Plan", checks: int) -> "Run":
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("checks", total=checks)
 
-        def done(result: "Result") -> None:
+        def done(result: "AdapterResult") -> None:
             progress.update(task, advance=1, description=f"{result.check.group.value}: {result.check.name}")
 
         return asyncio.run(runner.run(plan, done))
 
 
-def _write(run: "Run", wanted: dict[Path | None, Callable[["Run"], bytes]]) -> None:
+def _write(run: "AdapterRun", wanted: dict[Path | None, Callable[["AdapterRun"], bytes]]) -> None:
     for path, written in wanted.items():
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,8 +20,8 @@ from ven_adapters.kit.bench import Bench
 from ven_adapters.kit.check import Failed
 from ven_adapters.kit.overheard import Overheard, blot
 from ven_adapters.kit.redaction import Redactor, answer, printed
-from ven_adapters.kit.runner import SECRET_KEYS, CannotRun, Plan
-from ven_adapters.kit.stage import Stage
+from ven_adapters.kit.runner import SECRET_KEYS, AdapterPlan, CannotCheck
+from ven_adapters.kit.stage import CloudStage
 from vtn.listening.http import HttpOptions, listening
 from vtn.listening.sockets import ListenAddress
 
@@ -40,7 +40,7 @@ NOT_NAMED = frozenset({"api", "v"})
 class Take:
     """What is to be recorded: the adapter and its backend, where the files go, which keys are safe to keep."""
 
-    plan: Plan
+    plan: AdapterPlan
     out: Path
     keep: frozenset[str] = frozenset()
     commands: bool = False
@@ -56,7 +56,7 @@ class Done:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Heard:
+class RecordedAnswer:
     """One answer as it came."""
 
     method: str
@@ -74,18 +74,18 @@ async def record_answers(take: Take) -> Done:
             stage = await stack.enter_async_context(take.plan.stage(take.plan.seed))
         settings = take.plan.settings if stage is None else stage.settings
         if not str(settings.get("url", "")).startswith(("http://", "https://")):
-            raise CannotRun(f"{take.plan.name}: its settings have no url; only what speaks HTTP can be recorded")
-        heard: list[Heard] = []
+            raise CannotCheck(f"{take.plan.name}: its settings have no url; only what speaks HTTP can be recorded")
+        heard: list[RecordedAnswer] = []
         through = await stack.enter_async_context(_listening(str(settings["url"]), heard))
         refs, problems = await _asked(take, {**settings, "url": through}, stage)
     if not heard:
-        raise CannotRun(
+        raise CannotCheck(
             f"{take.plan.name}: nothing was asked over its url: {'; '.join(problems) or 'no call was made'}"
         )
     return _written(take, heard, refs, problems, settings)
 
 
-async def _asked(take: Take, settings: Mapping[str, Any], stage: Stage | None) -> tuple[list[str], list[str]]:
+async def _asked(take: Take, settings: Mapping[str, Any], stage: CloudStage | None) -> tuple[list[str], list[str]]:
     """Ask for what there is; the cars' names and what went wrong."""
     bench = Bench(take.plan.make, settings, stage=stage, heard=Overheard(), run="record")
     problems: list[str] = []
@@ -133,7 +133,7 @@ async def _commanded(bench: Bench, refs: list[str]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _listening(url: str, heard: list[Heard]) -> AsyncIterator[str]:
+async def _listening(url: str, heard: list[RecordedAnswer]) -> AsyncIterator[str]:
     """A server that hands every call on to `url`; its own URL."""
     base = url.rstrip("/")
     async with aiohttp.ClientSession(
@@ -151,7 +151,7 @@ async def _listening(url: str, heard: list[Heard]) -> AsyncIterator[str]:
             ) as came:
                 body = await _whole(came)
                 if len(heard) < MOST_ANSWERS:
-                    heard.append(Heard(request.method, request.path, came.status, dict(came.headers), body))
+                    heard.append(RecordedAnswer(request.method, request.path, came.status, dict(came.headers), body))
                 back = {name: came.headers[name] for name in PASSED_BACK if name in came.headers}
                 return web.Response(status=came.status, body=body, headers=back)
 
@@ -171,7 +171,9 @@ async def _whole(came: aiohttp.ClientResponse) -> bytes:
     return bytes(body[:MOST_BYTES])
 
 
-def _written(take: Take, heard: list[Heard], refs: list[str], problems: list[str], settings: Mapping[str, Any]) -> Done:
+def _written(
+    take: Take, heard: list[RecordedAnswer], refs: list[str], problems: list[str], settings: Mapping[str, Any]
+) -> Done:
     """Redact everything first, so that what one answer gives away is not kept in another; then write."""
     redactor = Redactor(take.keep)
     for ref in refs:
@@ -199,7 +201,7 @@ def _put(path: Path, body: bytes) -> Path:
     return path
 
 
-def name_of(heard: Heard, refs: list[str], hides: Callable[[str], bool] = lambda _: False) -> str:
+def name_of(heard: RecordedAnswer, refs: list[str], hides: Callable[[str], bool] = lambda _: False) -> str:
     """A fixture's name: the words of the path, the method unless it is GET, the status unless it is a success.
 
     `hides` tells which words stand for somebody; they stay out, as the names of cars do.

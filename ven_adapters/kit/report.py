@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ven_adapters.kit.check import Group
-from ven_adapters.kit.runner import Outcome, Result, Run
+from ven_adapters.kit.runner import AdapterOutcome, AdapterResult, AdapterRun
 from ven_adapters.simulator.faults import FAULTS
 
-STYLES = {Outcome.PASSED: "green", Outcome.FAILED: "bold red", Outcome.SKIPPED: "yellow"}
+STYLES = {AdapterOutcome.PASSED: "green", AdapterOutcome.FAILED: "bold red", AdapterOutcome.SKIPPED: "yellow"}
 GREEN, RED = "green", "red"
 STYLE_SHEET = """body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b2733}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;width:100%}
@@ -24,47 +24,47 @@ td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #dde3e8;vertic
 .verdict{font-size:1.1rem;font-weight:600}small{color:#5c6b78}"""
 
 
-def verdict(run: Run) -> str:
+def verdict(run: AdapterRun) -> str:
     """Green when nothing failed and something passed, else red."""
-    return GREEN if not run.having(Outcome.FAILED) and run.having(Outcome.PASSED) else RED
+    return GREEN if not run.having(AdapterOutcome.FAILED) and run.having(AdapterOutcome.PASSED) else RED
 
 
-def by_group(run: Run) -> dict[Group, Counter[Outcome]]:
+def by_group(run: AdapterRun) -> dict[Group, Counter[AdapterOutcome]]:
     """How many checks of each group passed, failed and were left out."""
-    found = {group: Counter[Outcome]() for group in Group}
+    found = {group: Counter[AdapterOutcome]() for group in Group}
     for result in run.results:
         found[result.check.group][result.outcome] += 1
     return {group: counts for group, counts in found.items() if counts}
 
 
-def by_fault(run: Run) -> dict[str, Outcome | None]:
+def by_fault(run: AdapterRun) -> dict[str, AdapterOutcome | None]:
     """What became of each of the faults: failed when a check failed, passed when one passed; None: not tried."""
-    tried: dict[str, set[Outcome]] = {}
+    tried: dict[str, set[AdapterOutcome]] = {}
     for result in run.results:
         tried.setdefault(result.check.fault or "", set()).add(result.outcome)
     return {fault.name: _worst(tried.get(fault.name, set())) for fault in FAULTS}
 
 
-def _worst(outcomes: set[Outcome]) -> Outcome | None:
-    order = (Outcome.FAILED, Outcome.PASSED, Outcome.SKIPPED)
+def _worst(outcomes: set[AdapterOutcome]) -> AdapterOutcome | None:
+    order = (AdapterOutcome.FAILED, AdapterOutcome.PASSED, AdapterOutcome.SKIPPED)
     return next((outcome for outcome in order if outcome in outcomes), None)
 
 
-def figures(run: Run) -> dict[str, Any]:
+def figures(run: AdapterRun) -> dict[str, Any]:
     """The whole scorecard as plain values."""
     counts = Counter(result.outcome for result in run.results)
     return {
         "adapter": run.name,
         "against": run.where,
         "verdict": verdict(run),
-        **{outcome.value: counts[outcome] for outcome in Outcome},
-        "groups": {group.value: {o.value: n[o] for o in Outcome} for group, n in by_group(run).items()},
+        **{outcome.value: counts[outcome] for outcome in AdapterOutcome},
+        "groups": {group.value: {o.value: n[o] for o in AdapterOutcome} for group, n in by_group(run).items()},
         "faults": {name: outcome.value if outcome else None for name, outcome in by_fault(run).items()},
         "checks": [_checked(result) for result in run.results],
     }
 
 
-def _checked(result: Result) -> dict[str, Any]:
+def _checked(result: AdapterResult) -> dict[str, Any]:
     one = result.check
     return {
         "name": one.name,
@@ -78,15 +78,15 @@ def _checked(result: Result) -> dict[str, Any]:
     }
 
 
-def as_json(run: Run) -> bytes:
+def as_json(run: AdapterRun) -> bytes:
     """The scorecard as JSON."""
     return orjson.dumps(figures(run), option=orjson.OPT_INDENT_2) + b"\n"
 
 
-def show(run: Run, console: Console) -> None:
+def show(run: AdapterRun, console: Console) -> None:
     """The scorecard in the terminal: what failed and what was left out with reasons, the groups, the faults."""
     for result in run.results:
-        if result.outcome is not Outcome.PASSED:
+        if result.outcome is not AdapterOutcome.PASSED:
             _tell(result, console)
     table = Table(title=f"{run.name} against {run.where}")
     for column in ("", "passed", "failed", "left out"):
@@ -100,7 +100,7 @@ def show(run: Run, console: Console) -> None:
     console.print(f"{run.name}: {verdict(run).upper()}", style=f"bold {verdict(run)}", highlight=False)
 
 
-def _show_faults(run: Run, console: Console) -> None:
+def _show_faults(run: AdapterRun, console: Console) -> None:
     found = by_fault(run)
     if not any(found.values()):
         return
@@ -114,37 +114,37 @@ def _show_faults(run: Run, console: Console) -> None:
     console.print(table)
 
 
-def _style(counts: Counter[Outcome]) -> str:
-    return STYLES[_worst({outcome for outcome in counts if counts[outcome]}) or Outcome.SKIPPED]
+def _style(counts: Counter[AdapterOutcome]) -> str:
+    return STYLES[_worst({outcome for outcome in counts if counts[outcome]}) or AdapterOutcome.SKIPPED]
 
 
-def _cells(counts: Counter[Outcome]) -> list[str]:
-    return [str(counts[outcome]) for outcome in Outcome]
+def _cells(counts: Counter[AdapterOutcome]) -> list[str]:
+    return [str(counts[outcome]) for outcome in AdapterOutcome]
 
 
-def _tell(result: Result, console: Console) -> None:
+def _tell(result: AdapterResult, console: Console) -> None:
     one, style = result.check, STYLES[result.outcome]
     head = f"{result.outcome.upper()} [{one.group.value}, {one.cites}] {one.name}"
     console.print(head, style=style, markup=False, highlight=False, soft_wrap=True)
     console.print(f"    {one.claim}\n    {result.reason}", markup=False, highlight=False, soft_wrap=True)
 
 
-def junit(run: Run) -> bytes:
+def junit(run: AdapterRun) -> bytes:
     """JUnit XML for CI servers."""
     suite = ET.Element("testsuite", name=f"adapter {run.name}", tests=str(len(run.results)))
-    suite.set("failures", str(len(run.having(Outcome.FAILED))))
-    suite.set("skipped", str(len(run.having(Outcome.SKIPPED))))
+    suite.set("failures", str(len(run.having(AdapterOutcome.FAILED))))
+    suite.set("skipped", str(len(run.having(AdapterOutcome.SKIPPED))))
     for result in run.results:
         case = ET.SubElement(suite, "testcase", classname=result.check.group.value, name=result.check.name)
         case.set("time", f"{result.seconds:.3f}")
-        if result.outcome is Outcome.FAILED:
+        if result.outcome is AdapterOutcome.FAILED:
             ET.SubElement(case, "failure", message=result.reason).text = result.check.claim
-        elif result.outcome is Outcome.SKIPPED:
+        elif result.outcome is AdapterOutcome.SKIPPED:
             ET.SubElement(case, "skipped", message=result.reason)
     return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))
 
 
-def page(run: Run) -> str:
+def page(run: AdapterRun) -> str:
     """One HTML page that needs nothing from elsewhere."""
     title = f"Adapter {run.name} against {run.where}"
     groups = "".join(
@@ -163,11 +163,11 @@ def page(run: Run) -> str:
     )
 
 
-def _numbers(counts: Counter[Outcome]) -> str:
-    return "".join(f'<td class="number">{counts[outcome]}</td>' for outcome in Outcome)
+def _numbers(counts: Counter[AdapterOutcome]) -> str:
+    return "".join(f'<td class="number">{counts[outcome]}</td>' for outcome in AdapterOutcome)
 
 
-def _fault_rows(run: Run) -> Iterable[str]:
+def _fault_rows(run: AdapterRun) -> Iterable[str]:
     found = by_fault(run)
     for fault in FAULTS:
         word = outcome.value if (outcome := found[fault.name]) else "not tried"
@@ -175,7 +175,7 @@ def _fault_rows(run: Run) -> Iterable[str]:
         yield f'<tr>{"".join(f"<td>{html.escape(c)}</td>" for c in cells)}<td class="{word}">{word}</td></tr>'
 
 
-def _row(result: Result) -> str:
+def _row(result: AdapterResult) -> str:
     one = result.check
     reason = f"<br><small>{html.escape(result.reason)}</small>" if result.reason else ""
     return (

@@ -39,7 +39,7 @@ LOST_ANSWERS = ("lost_answer/500_undone", "lost_answer/500_done", "lost_answer/c
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Truth:
+class CarTruth:
     """What the physics says of one car now. W and Wh at the charging point, + into the car; percent 0..100.
 
     `as_driver_set` is true while nothing from outside holds the car: no pause, cap, target or schedule is on it.
@@ -84,7 +84,7 @@ class Contact:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Effect:
+class CommandEffect:
     """One command that the cloud took for a car and will carry out, in the order of taking.
 
     `key` is the idempotency key where the interface carries one, else None. A repeated call that the cloud recognised
@@ -96,7 +96,7 @@ class Effect:
     key: str | None = None
 
 
-class Stage(Protocol):
+class CloudStage(Protocol):
     """A running cloud of one automaker, seen from behind. Synchronous members answer at once and never block."""
 
     @property
@@ -124,11 +124,11 @@ class Stage(Protocol):
         """The faults that this interface cannot have, by name, each with the reason."""
         ...
 
-    def truth(self, ref: str) -> Truth:
+    def truth(self, ref: str) -> CarTruth:
         """What the physics says of a car now."""
         ...
 
-    def ledger(self, ref: str) -> Sequence[Effect]:
+    def ledger(self, ref: str) -> Sequence[CommandEffect]:
         """Every effect on a car since the stage began."""
         ...
 
@@ -161,4 +161,4 @@ class Stage(Protocol):
         ...
 
 
-StageFactory = Callable[[int], AbstractAsyncContextManager[Stage]]
+StageFactory = Callable[[int], AbstractAsyncContextManager[CloudStage]]

@@ -14,7 +14,7 @@ from typing import Any
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.linking.returns import listening, pasted
 from ven_adapters.registry import consent
-from ven_adapters.transport.consent import Begun, Consent
+from ven_adapters.transport.consent import Begun, ConsentConversation
 from ven_adapters.transport.private import only_writer
 
 PATIENCE_S = 600.0
@@ -84,7 +84,7 @@ def _say(begun: Begun, ways: Ways) -> None:
         ways.browse(begun.address)
 
 
-async def _back(asked: Consent, begun: Begun, ways: Ways) -> Mapping[str, str]:
+async def _back(asked: ConsentConversation, begun: Begun, ways: Ways) -> Mapping[str, str]:
     """What the owner's browser brings back; nothing when nothing returns."""
     if begun.state is None or asked.redirect_uri is None:
         return {}
@@ -98,7 +98,7 @@ async def _back(asked: Consent, begun: Begun, ways: Ways) -> Mapping[str, str]:
         raise BackendError(ErrorCode.REAUTH_REQUIRED, detail) from None
 
 
-async def _came(asked: Consent, ways: Ways) -> list[str]:
+async def _came(asked: ConsentConversation, ways: Ways) -> list[str]:
     """The cars; the grant is kept whether or not they can be listed now."""
     try:
         cars = await asked.cars()

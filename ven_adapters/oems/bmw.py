@@ -27,7 +27,7 @@ from ven_adapters.contract import (
 from ven_adapters.oems import bmw_cardata
 from ven_adapters.transport import ladder
 from ven_adapters.transport.backend import HttpVehicleBackend
-from ven_adapters.transport.consent import Consent
+from ven_adapters.transport.consent import ConsentConversation
 from ven_adapters.transport.options import backend_settings, table
 from ven_adapters.transport.sources import WithSource
 
@@ -42,7 +42,7 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
     return WithSource(made, bmw_cardata.CarData({"clock": given.get("clock"), **cardata}))
 
 
-def consent(settings: Mapping[str, Any], name: str) -> Consent:
+def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner lets us read his car through CarData; BMW has no consent to commands that others may ask for."""
     return bmw_cardata.consent(table(settings, "cardata"), name)
 

@@ -26,17 +26,17 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport import vocabulary
 from ven_adapters.transport.codec import CLOCK_ERROR, dumps
-from ven_adapters.transport.consent import Consent, DeviceConsent, Options, account, options
+from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, DeviceConsent, account, options
 from ven_adapters.transport.figures import phases_shown
-from ven_adapters.transport.session import Call, Limits
+from ven_adapters.transport.session import Call, SessionLimits
 from ven_adapters.transport.sightings import aged, instant, member, pick, snapshot_of
-from ven_adapters.transport.sources import Owners, Reader, newest
+from ven_adapters.transport.sources import Owners, VendorReader, newest
 from ven_adapters.transport.stream import Pauses, Stream, broker_of
-from ven_adapters.transport.vendor import Dialect, Refusal, VendorSession, by_status, vendor_settings
+from ven_adapters.transport.vendor import Dialect, VendorRefusal, VendorSession, by_status, vendor_settings
 from ven_adapters.transport.vocabulary import measured, note, word
 
 CALLS_OF_A_DAY = 40
-LIMITS = Limits(answer_s=30.0, vehicle_burst=CALLS_OF_A_DAY)
+LIMITS = SessionLimits(answer_s=30.0, vehicle_burst=CALLS_OF_A_DAY)
 KEEP_S = 3_600.0
 GAP_S = 3 * 3_600.0
 OLD = timedelta(days=1)
@@ -70,7 +70,7 @@ PHASES = "vehicle.drivetrain.electricEngine.charging.phaseNumber"
 STATUS, PLUG = "vehicle.drivetrain.electricEngine.charging.status", "vehicle.body.chargingPort.status"
 
 
-def judge(refusal: Refusal) -> BackendError:
+def judge(refusal: VendorRefusal) -> BackendError:
     """What a refusal means; CU-429 is the quota and no loss of consent."""
     if "CU-429" in str(refusal.document.get("exveErrorId")):
         return BackendError(ErrorCode.QUOTA_EXHAUSTED, "CU-429: the account's fifty calls of 24 hours are spent")
@@ -152,14 +152,14 @@ async def _vins(session: VendorSession) -> list[str]:
     return [str(pick(car, "vin")) for car in raw if pick(car, "mappingType") == "PRIMARY"]
 
 
-READER = Reader(Dialect(judge), _vins, CALLS_OF_A_DAY)
-USUAL = Options(
+READER = VendorReader(Dialect(judge), _vins, CALLS_OF_A_DAY)
+USUAL = ConsentSettings(
     device_url="https://customer.bmwgroup.com/gcdm/oauth/device/code",
     scope="authenticate_user openid cardata:api:read cardata:streaming:read",
 )
 
 
-def consent(settings: Mapping[str, Any], name: str) -> Consent:
+def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner lets us read his BMW; a container of readings is made for whoever has none."""
     given = {key: value for key, value in settings.items() if key not in {"stream", "stream_ca"}}
     asked = options(given.get("consent", {}), USUAL)

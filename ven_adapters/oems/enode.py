@@ -38,15 +38,15 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport import ladder
 from ven_adapters.transport.codec import dumps
-from ven_adapters.transport.consent import Consent
+from ven_adapters.transport.consent import ConsentConversation
 from ven_adapters.transport.grants import AppTokens
 from ven_adapters.transport.keeper import KeptBackend
-from ven_adapters.transport.pushes import Meaning, Pushes, keyed_digest, same
+from ven_adapters.transport.pushes import Pushes, WebhookBody, keyed_digest, same
 from ven_adapters.transport.session import Call
 from ven_adapters.transport.sightings import age_s, fresher, instant, near, number, pick, snapshot_of
 from ven_adapters.transport.vendor import (
     Dialect,
-    Refusal,
+    VendorRefusal,
     VendorSession,
     VendorSettings,
     by_status,
@@ -113,12 +113,12 @@ def _unable(what: str) -> BackendError:
     return BackendError(ErrorCode.NOT_SUPPORTED, f"{what}: this car is not capable")
 
 
-def judge(refusal: Refusal) -> BackendError:
+def judge(refusal: VendorRefusal) -> BackendError:
     """What a refusal means; Enode's are told by their status."""
     return by_status(refusal, STATUSES, f"Enode answered {refusal.status}")
 
 
-def consent(settings: Mapping[str, Any], name: str) -> Consent:
+def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner links his car to our client by Enode's page; see `oems.enode_link`."""
     from ven_adapters.oems.enode_link import consent as made
 
@@ -232,7 +232,7 @@ class Enodes:
         self._last[ref] = fresher(self._last.get(ref), found)
         return found
 
-    def _meaning(self, raw: Any) -> Meaning:
+    def _meaning(self, raw: Any) -> WebhookBody:
         """A signed webhook body is a list of events."""
         events: list[BackendEvent] = []
         for one in raw:
@@ -245,7 +245,7 @@ class Enodes:
                 if not cars and not self._listed:
                     raise BackendError(ErrorCode.BACKEND_TRANSIENT, "user: the cars of this user are not known yet")
                 events += [DriverChose(ref, DriverChoice.CONSENT_WITHDRAWN, at) for ref in cars]
-        return Meaning(tuple(events))
+        return WebhookBody(tuple(events))
 
 
 def action(raw: Any) -> str:

@@ -6,16 +6,16 @@ from urllib.parse import quote, urlencode
 
 from ven_adapters.oems.enode import judge
 from ven_adapters.transport.codec import dumps
-from ven_adapters.transport.consent import Consent, HostedConsent, Options, options
+from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, HostedConsent, options
 from ven_adapters.transport.grants import AppTokens
 from ven_adapters.transport.session import Call
 from ven_adapters.transport.sightings import pick
 from ven_adapters.transport.vendor import Dialect, VendorSession, VendorSettings, vendor_settings
 
-USUAL = Options(scope="vehicle:read:data vehicle:read:location vehicle:control:charging")
+USUAL = ConsentSettings(scope="vehicle:read:data vehicle:read:location vehicle:control:charging")
 
 
-def consent(settings: Mapping[str, Any], name: str) -> Consent:
+def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner's link; `name` is his user id at Enode."""
     read, asked = vendor_settings("enode", settings), options(settings.get("consent", {}), USUAL)
     owner = _Owner(read, asked, name)
@@ -25,7 +25,7 @@ def consent(settings: Mapping[str, Any], name: str) -> Consent:
 class _Owner:
     """Calls about one user of ours."""
 
-    def __init__(self, settings: VendorSettings, asked: Options, name: str) -> None:
+    def __init__(self, settings: VendorSettings, asked: ConsentSettings, name: str) -> None:
         self._session = VendorSession(settings, settings.url, AppTokens(settings.client), Dialect(judge))
         self._names, self._asked = settings.names, asked
         self._path = f"/users/{quote(name, safe='')}"

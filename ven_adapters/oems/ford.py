@@ -27,7 +27,7 @@ from ven_adapters.contract import (
 from ven_adapters.oems import ford_query
 from ven_adapters.transport import ladder
 from ven_adapters.transport.backend import HttpVehicleBackend
-from ven_adapters.transport.consent import Consent
+from ven_adapters.transport.consent import ConsentConversation
 from ven_adapters.transport.options import backend_settings, table
 from ven_adapters.transport.sources import WithSource
 
@@ -42,7 +42,7 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
     return made if query is None else WithSource(made, ford_query.FordQuery({"clock": given.get("clock"), **query}))
 
 
-def consent(settings: Mapping[str, Any], name: str) -> Consent:
+def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner lets us read his car through FordConnect Query; there is no consent to commands to be asked for."""
     return ford_query.consent(table(settings, "query"), name)
 

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from ven_adapters.contract import BackendError, BackendEvent, ChargeState, ErrorCode, Known, Snapshot
-from ven_adapters.transport.consent import CodeConsent, Consent, Options, account, options
+from ven_adapters.transport.consent import CodeConsent, ConsentConversation, ConsentSettings, account, options
 from ven_adapters.transport.conversions import month_first
 from ven_adapters.transport.session import Call
 from ven_adapters.transport.sightings import instant, member, number, pick, snapshot_of
-from ven_adapters.transport.sources import Owners, Reader
-from ven_adapters.transport.vendor import Dialect, Refusal, VendorSession, by_status, vendor_settings
+from ven_adapters.transport.sources import Owners, VendorReader
+from ven_adapters.transport.vendor import Dialect, VendorRefusal, VendorSession, by_status, vendor_settings
 from ven_adapters.transport.vocabulary import word
 
 KEEP_S = 60.0
@@ -26,7 +26,7 @@ PLUGS = {
 }
 
 
-def judge(refusal: Refusal) -> BackendError:
+def judge(refusal: VendorRefusal) -> BackendError:
     """What a refusal means; Ford's are told by their status."""
     return by_status(refusal, STATUSES, f"Ford answered {refusal.status}")
 
@@ -66,11 +66,13 @@ async def _vins(session: VendorSession) -> list[str]:
     return [str(pick(await session.json(Call("GET", "/v1/garage")), "VIN"))]
 
 
-READER = Reader(Dialect(judge), _vins)
-USUAL = Options(authorize_url="https://api.vehicle.ford.com/fcon-public/v1/auth/init", scope="openid offline_access")
+READER = VendorReader(Dialect(judge), _vins)
+USUAL = ConsentSettings(
+    authorize_url="https://api.vehicle.ford.com/fcon-public/v1/auth/init", scope="openid offline_access"
+)
 
 
-def consent(settings: Mapping[str, Any], name: str) -> Consent:
+def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner lets us read his Ford."""
     given = dict(settings)
     asked = options(given.get("consent", {}), USUAL)

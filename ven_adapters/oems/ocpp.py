@@ -32,10 +32,10 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport import ladder
 from ven_adapters.transport.ocpp21 import charging, v2x
-from ven_adapters.transport.ocpp21.book import Record
+from ven_adapters.transport.ocpp21.book import ProfileRecord
 from ven_adapters.transport.ocpp21.notices import clock_text
 from ven_adapters.transport.ocpp21.options import CentralSettings, central_settings
-from ven_adapters.transport.ocpp21.points import Point, Station
+from ven_adapters.transport.ocpp21.points import ChargingPoint, Station
 from ven_adapters.transport.ocpp21.steward import Steward
 
 _NEED_POWER = (DirectiveKind.CAP, DirectiveKind.SETPOINT)
@@ -128,7 +128,7 @@ class OcppBackend:
                 return seen.ack()
             return (await self._obtained(directive, snapshot)).ack()
 
-    async def _obtained(self, directive: Directive, snapshot: Snapshot) -> Record:
+    async def _obtained(self, directive: Directive, snapshot: Snapshot) -> ProfileRecord:
         """Have a directive installed, or handed back; a station that refuses the unit is asked in the other once."""
         steward = self._steward
         while True:
@@ -169,7 +169,7 @@ class OcppBackend:
             raise _unknown()
         return DirectiveStatus(directive_id, vehicle_ref, DirectiveState.ACCEPTED, Certainty.ACCEPTED)
 
-    async def _settled(self, record: Record) -> bool:
+    async def _settled(self, record: ProfileRecord) -> bool:
         """Whether a record stands; one that is in doubt stays so while its station cannot be asked."""
         try:
             return not record.in_doubt or await self._steward.settle(record)
@@ -188,7 +188,7 @@ class OcppBackend:
         await self._steward.close()
         self._port = None
 
-    def _setting(self, directive: Directive, point: Point, station: Station, snapshot: Snapshot) -> Setting:
+    def _setting(self, directive: Directive, point: ChargingPoint, station: Station, snapshot: Snapshot) -> Setting:
         """What the station will be told; raises the reason why it will not be."""
         if directive.power_w is None and directive.kind in _NEED_POWER:
             raise BackendError(ErrorCode.INVALID_REQUEST, f"power_w: is required by a {directive.kind}")

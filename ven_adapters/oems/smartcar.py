@@ -47,17 +47,17 @@ from ven_adapters.oems.smartcar_shapes import (
 from ven_adapters.transport import ladder
 from ven_adapters.transport.challenges import ChallengeAnswers
 from ven_adapters.transport.codec import dumps, loads
-from ven_adapters.transport.consent import Consent, HostedConsent, Options, options
+from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, HostedConsent, options
 from ven_adapters.transport.grants import AppTokens
 from ven_adapters.transport.keeper import KeptBackend
 from ven_adapters.transport.oauth import consent_url
-from ven_adapters.transport.pushes import Meaning, Pushes, keyed_digest, same
-from ven_adapters.transport.session import Call, Limits
+from ven_adapters.transport.pushes import Pushes, WebhookBody, keyed_digest, same
+from ven_adapters.transport.session import Call, SessionLimits
 from ven_adapters.transport.sightings import age_s, fresher, pick
 from ven_adapters.transport.vendor import Dialect, VendorSession, VendorSettings, vendor_settings
 
 # Half of what Smartcar allows one car at once: the driver's own app, and a restart of ours, need the rest.
-LIMITS = Limits(answer_s=310.0, vehicle_burst=60, vehicle_per_hour=120.0)
+LIMITS = SessionLimits(answer_s=310.0, vehicle_burst=60, vehicle_per_hour=120.0)
 PAGE = 100
 
 
@@ -67,13 +67,13 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
     return KeptBackend(Smartcars(read), read.clock, read.journal(), read.pace)
 
 
-USUAL = Options(
+USUAL = ConsentSettings(
     authorize_url="https://connect.smartcar.com/oauth/authorize",
     scope="read_vehicle_info read_battery read_charge read_location required:control_charge",
 )
 
 
-def consent(settings: Mapping[str, Any], name: str) -> Consent:
+def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner connects his car to our application; Smartcar keeps his grant, and `name` is his name there."""
     read = vendor_settings("smartcar", settings, LIMITS)
     asked = options(settings.get("consent", {}), USUAL)
@@ -187,19 +187,19 @@ class Smartcars:
         self._last[ref] = fresher(self._last.get(ref), sighted(ref, signals, self._now()))
         return self._last[ref]
 
-    def _meaning(self, raw: Any) -> Meaning:
+    def _meaning(self, raw: Any) -> WebhookBody:
         """A signed webhook body; try-outs from the dashboard are passed over."""
         ours = raw["eventType"] == "VEHICLE_STATE" and raw["meta"].get("mode") != "TEST"
         if not ours:
-            return Meaning()
+            return WebhookBody()
         ref, signals = self._names.ref(raw["data"]["vehicle"]["id"]), signals_in(raw["data"]["signals"])
         self._keep(ref, signals)
-        return Meaning((SnapshotsSeen((sighted(ref, signals, self._now()),)),), once=raw["eventId"])
+        return WebhookBody((SnapshotsSeen((sighted(ref, signals, self._now()),)),), once=raw["eventId"])
 
-    def _challenged(self, body: bytes) -> Meaning | None:
+    def _challenged(self, body: bytes) -> WebhookBody | None:
         """The answer to a VERIFY event, which comes unsigned, while it may be given."""
         raw = loads(body)
         if not isinstance(raw, dict) or raw.get("eventType") != "VERIFY":
             return None
         answer = self._answers.answer(pick(raw, "data", "challenge"))
-        return None if answer is None else Meaning(answer={"challenge": answer})
+        return None if answer is None else WebhookBody(answer={"challenge": answer})

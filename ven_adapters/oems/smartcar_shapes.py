@@ -19,7 +19,7 @@ from ven_adapters.contract import (
 from ven_adapters.transport import ladder, vocabulary
 from ven_adapters.transport.figures import MOST_PHASES, phases_shown
 from ven_adapters.transport.sightings import instant, number, pick, snapshot_of
-from ven_adapters.transport.vendor import Refusal, by_status
+from ven_adapters.transport.vendor import VendorRefusal, by_status
 from ven_adapters.transport.vocabulary import measured, word
 
 ASLEEP_AGAIN_S = 900.0
@@ -94,7 +94,7 @@ def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) ->
     return ladder.no_discharge() if asked_w < 0 else ladder.pause()
 
 
-def judge(refusal: Refusal) -> BackendError:
+def judge(refusal: VendorRefusal) -> BackendError:
     """What a refusal means: its code, else its type, else the status."""
     told = first_error(refusal.document)
     kind, name = str(told.get("type")), str(told.get("code"))
@@ -109,7 +109,7 @@ def outcome(raw: Any) -> str | None:
     """The command's own name when the body says that it succeeded; otherwise what the body says went wrong."""
     if isinstance(raw, dict) and ("errors" in raw or "code" in raw):
         told = number(first_error(raw).get("statusCode"))
-        raise judge(Refusal(int(told or BAD_GATEWAY), raw, None, writes=True))
+        raise judge(VendorRefusal(int(told or BAD_GATEWAY), raw, None, writes=True))
     value = pick(raw, "data", "attributes", "status", "value", code=ErrorCode.OUTCOME_UNKNOWN)
     if value != "SUCCESS":
         failed = value in ("FAILURE", "FAILED", "ERROR")

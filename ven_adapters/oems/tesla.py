@@ -44,7 +44,7 @@ from ven_adapters.oems.tesla_shapes import (
     price,
     sighted,
 )
-from ven_adapters.transport.consent import CodeConsent, Consent, Options, account, options
+from ven_adapters.transport.consent import CodeConsent, ConsentConversation, ConsentSettings, account, options
 from ven_adapters.transport.grants import Folder, OwnerTokens
 from ven_adapters.transport.keeper import KeptBackend
 from ven_adapters.transport.session import Call
@@ -64,14 +64,14 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
     return KeptBackend(Teslas(read, Folder(read.state / "grants")), read.clock, read.journal(), read.pace)
 
 
-USUAL = Options(
+USUAL = ConsentSettings(
     authorize_url="https://auth.tesla.com/oauth2/v3/authorize",
     scope="openid offline_access vehicle_device_data vehicle_location vehicle_cmds vehicle_charging_cmds",
 )
 PAIR = "the owner adds our key at https://tesla.com/_ak/YOUR-DOMAIN: without it cars newer than 2021 take no command"
 
 
-def consent(settings: Mapping[str, Any], name: str) -> Consent:
+def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner lets us into his Teslas."""
     read = vendor_settings("tesla", settings)
     asked = options(settings.get("consent", {}), USUAL)

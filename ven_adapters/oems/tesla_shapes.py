@@ -27,7 +27,7 @@ from ven_adapters.transport.codec import dumps
 from ven_adapters.transport.figures import COARSE_W, LIVE_VOLTS, MOST_PHASES, phases_shown, power_shown_w
 from ven_adapters.transport.session import Call
 from ven_adapters.transport.sightings import instant, near, number, snapshot_of
-from ven_adapters.transport.vendor import Refusal, by_status
+from ven_adapters.transport.vendor import VendorRefusal, by_status
 from ven_adapters.transport.vocabulary import word
 
 LEAST_A = 5
@@ -90,7 +90,7 @@ def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) ->
     return ladder.current(asked_w, capability, snapshot) or ladder.pause()
 
 
-def judge(refusal: Refusal) -> BackendError:
+def judge(refusal: VendorRefusal) -> BackendError:
     """What a refusal of the Fleet API means."""
     told = str(refusal.document.get("error") or "")
     if refusal.status == MISDIRECTED:

@@ -15,12 +15,12 @@ from ven_adapters.contract import (
 from ven_adapters.transport.codec import Order
 
 
-class Conflict(BackendError):
+class KeyConflict(BackendError):
     """The same key or id with another body; told as 409."""
 
 
 @dataclasses.dataclass(slots=True)
-class Record:
+class SimulatedDirective:
     """One accepted directive: what was asked, where it stands, and when it begins and ends for the car (seconds)."""
 
     order: Order
@@ -45,34 +45,34 @@ class Record:
         return Ack(directive.directive_id, self.state, self.order.setting, f"act-{directive.directive_id}")
 
 
-class Book:
+class SimulatedDirectives:
     """Every directive accepted so far; a car's oldest go once they are final and `kept` newer ones exist."""
 
     def __init__(self, cars: int, kept: int = 64) -> None:
-        self._by_id: dict[str, Record] = {}
-        self._by_key: dict[str, Record] = {}
-        self._by_car: list[list[Record]] = [[] for _ in range(cars)]
+        self._by_id: dict[str, SimulatedDirective] = {}
+        self._by_key: dict[str, SimulatedDirective] = {}
+        self._by_car: list[list[SimulatedDirective]] = [[] for _ in range(cars)]
         self._kept = kept
 
-    def seen(self, order: Order, body: bytes) -> Record | None:
+    def seen(self, order: Order, body: bytes) -> SimulatedDirective | None:
         """The record of this key and body; Conflict when the key or the id stands for something else."""
         found = self._by_key.get(order.directive.key)
         if found is None:
             if order.directive.directive_id in self._by_id:
-                raise Conflict(ErrorCode.INVALID_REQUEST, "directive_id: is taken by a directive with another key")
+                raise KeyConflict(ErrorCode.INVALID_REQUEST, "directive_id: is taken by a directive with another key")
             return None
         if found.body != body:
-            raise Conflict(ErrorCode.INVALID_REQUEST, "key: was used with another body")
+            raise KeyConflict(ErrorCode.INVALID_REQUEST, "key: was used with another body")
         return found
 
-    def get(self, car: int, directive_id: str) -> Record:
+    def get(self, car: int, directive_id: str) -> SimulatedDirective:
         """The record of one car's directive; INVALID_REQUEST when there is none."""
         record = self._by_id.get(directive_id)
         if record is None or record.car != car:
             raise BackendError(ErrorCode.INVALID_REQUEST, "directive_id: is not known for this car")
         return record
 
-    def add(self, record: Record) -> None:
+    def add(self, record: SimulatedDirective) -> None:
         """Keep a new record."""
         mine = self._by_car[record.car]
         if len(mine) >= self._kept and mine[0].final:
@@ -83,12 +83,12 @@ class Book:
         self._by_id[record.order.directive.directive_id] = record
         self._by_key[record.order.directive.key] = record
 
-    def pending(self, car: int) -> list[Record]:
+    def pending(self, car: int) -> list[SimulatedDirective]:
         """A car's directives that are accepted and not yet begun."""
         return [record for record in self._by_car[car] if record.state is DirectiveState.ACCEPTED]
 
 
-def status_of(record: Record, observed_at: datetime | None) -> DirectiveStatus:
+def status_of(record: SimulatedDirective, observed_at: datetime | None) -> DirectiveStatus:
     """The backend's view: what the car has told it is BACKEND_REPORTED, all else no more than ACCEPTED."""
     return DirectiveStatus(
         record.order.directive.directive_id,

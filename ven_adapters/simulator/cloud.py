@@ -24,17 +24,17 @@ from ven_adapters.contract import (
     Setting,
 )
 from ven_adapters.simulator import faults
-from ven_adapters.simulator.book import Book, Record, status_of
+from ven_adapters.simulator.book import SimulatedDirective, SimulatedDirectives, status_of
 from ven_adapters.simulator.chance import Chance, Rates, minute_of
 from ven_adapters.simulator.conduct import Hold, Taken
 from ven_adapters.simulator.drivers import Drivers
 from ven_adapters.simulator.enrolment import missing_paper
-from ven_adapters.simulator.fleets import Fleet, control_of, resumes
+from ven_adapters.simulator.fleets import SimulatedFleet, control_of, resumes
 from ven_adapters.simulator.frailty import Frailty
 from ven_adapters.simulator.models import CONTROLS, MODELS, Numbers, capability
 from ven_adapters.simulator.permits import Circumstances, refusal
 from ven_adapters.simulator.physics import DISCHARGE_EFFICIENCY
-from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.truth import GroundTruth
 from ven_adapters.simulator.world import World
 from ven_adapters.transport.codec import Order
 from ven_adapters.transport.ladder import whole_hours
@@ -45,7 +45,7 @@ CANCEL_RANK, END_RANK, BEGIN_RANK = 0, 1, 2
 class Cloud:
     """The backend of one fleet; `outbox` fills with what is to be pushed."""
 
-    def __init__(self, fleet: Fleet, seed: int, rates: Rates, ledger: Ledger) -> None:
+    def __init__(self, fleet: SimulatedFleet, seed: int, rates: Rates, ledger: GroundTruth) -> None:
         cars = len(fleet.refs)
         self.fleet, self.world, self.ledger = fleet, World(fleet, ledger), ledger
         self.outbox: list[BackendEvent] = []
@@ -56,9 +56,9 @@ class Cloud:
         self._resumes = resumes(fleet) & ~self.frailty.once
         self._stranded = np.zeros(cars, bool)
         self._unplugged_s = np.full(cars, -np.inf)
-        self._book = Book(cars)
-        self._current: list[Record | None] = [None] * cars
-        self._changed: dict[int, Record] = {}
+        self._book = SimulatedDirectives(cars)
+        self._current: list[SimulatedDirective | None] = [None] * cars
+        self._changed: dict[int, SimulatedDirective] = {}
         self.drivers = Drivers(self.world, ledger, self, self.outbox.append)
 
     def car(self, ref: str) -> int:
@@ -187,7 +187,7 @@ class Cloud:
             departs=now if ready_s == math.inf else world.instant(ready_s),
         )
 
-    def _accept(self, car: int, order: Order, body: bytes, now: datetime) -> Record:
+    def _accept(self, car: int, order: Order, body: bytes, now: datetime) -> SimulatedDirective:
         directive, seconds = order.directive, self.world.seconds
         what = minute_of(self.fleet.refs[car], seconds(now))
         lands_s = seconds(now) + self.chance.latency_s(what)
@@ -200,7 +200,7 @@ class Cloud:
         begins, ends = directive.start, directive.end
         if order.setting.rung is Rung.SCHEDULE and order.setting.power_w == 0:
             begins, ends = whole_hours(begins, ends) or (begins, ends)
-        record = Record(order, body, car, max(seconds(begins), lands_s), seconds(ends))
+        record = SimulatedDirective(order, body, car, max(seconds(begins), lands_s), seconds(ends))
         self._replace(record, seconds(now))
         self._book.add(record)
         if lands_s > seconds(directive.not_after) or record.begins_s >= record.ends_s:
@@ -211,14 +211,14 @@ class Cloud:
         self.world.at(record.ends_s, car, functools.partial(self._end, record, DirectiveState.RELEASED), rank=END_RANK)
         return record
 
-    def _replace(self, newer: Record, now_s: float) -> None:
+    def _replace(self, newer: SimulatedDirective, now_s: float) -> None:
         """Older directives that have not begun give way, unless their time comes before the newer one's."""
         for older in self._book.pending(newer.car):
             named = older.order.directive.directive_id == newer.order.directive.supersedes
             if named or older.order.directive.start >= newer.order.directive.start or older.begins_s <= now_s:
                 self._move(older, DirectiveState.SUPERSEDED)
 
-    def _begin(self, record: Record) -> None:
+    def _begin(self, record: SimulatedDirective) -> None:
         car = record.car
         if record.final:
             return
@@ -235,7 +235,7 @@ class Cloud:
         if self.world.limit_w[car] < math.inf or self.world.ceiling_wh[car] < self.world.target_wh[car]:
             self.drivers.held_back(car)
 
-    def _obey(self, record: Record) -> None:
+    def _obey(self, record: SimulatedDirective) -> None:
         """Put the setting on the car, as far as the car takes it."""
         world, car, setting = self.world, record.car, record.order.setting
         asked = self._asked(record)
@@ -249,7 +249,7 @@ class Cloud:
         if wait_s is not None:
             self.world.at(world.time_of(car) + wait_s, car, functools.partial(self._restart, record))
 
-    def _asked(self, record: Record) -> Hold:
+    def _asked(self, record: SimulatedDirective) -> Hold:
         """What a directive asks, with its own reserve and energy bound above the driver's."""
         world, car, directive, setting = self.world, record.car, record.order.directive, record.order.setting
         floor_wh = (directive.reserve_soc_pct or 0.0) / 100.0 * world.packs.usable_wh[car]
@@ -271,13 +271,13 @@ class Cloud:
         told = Taken(setting, asked, before, float(world.target_wh[car]), float(world.packs.min_charge_w[car]), number)
         return self.frailty.taken(car, told, world.time_of(car))
 
-    def _restart(self, record: Record) -> None:
+    def _restart(self, record: SimulatedDirective) -> None:
         """The car charges again by itself; its backend goes on believing."""
         if self._current[record.car] is record and not record.final:
             self.ledger.met("restarts_itself", record.car)
             self._hand_back(record.car)
 
-    def _end(self, record: Record, state: DirectiveState) -> None:
+    def _end(self, record: SimulatedDirective, state: DirectiveState) -> None:
         if record.final:
             return
         if self._current[record.car] is record:
@@ -296,12 +296,12 @@ class Cloud:
         self.asleep[car] = False
         self.world.idle_since_s[car] = self.world.time_of(car)
 
-    def _move(self, record: Record, state: DirectiveState, error: ErrorCode | None = None) -> None:
+    def _move(self, record: SimulatedDirective, state: DirectiveState, error: ErrorCode | None = None) -> None:
         record.state, record.error = state, error
         record.observed_s = self.world.time_of(record.car)
         self._changed[id(record)] = record
         self.ledger.reached(state.value)
 
-    def _status(self, record: Record) -> DirectiveStatus:
+    def _status(self, record: SimulatedDirective) -> DirectiveStatus:
         observed_s = record.observed_s
         return status_of(record, None if observed_s is None else self.world.instant(observed_s))

@@ -15,7 +15,7 @@ STATIONS = "ocpp"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Options:
+class SimulatorOptions:
     """What only some of them are told: an adapter's folder and webhook port, a central system's address."""
 
     state: Path
@@ -33,7 +33,7 @@ def models_of(name: str) -> str:
     return stations.BRAND if name == STATIONS else name
 
 
-async def simulated(name: str, settings: SimulatorSettings, clock: Clock, options: Options) -> None:
+async def simulated(name: str, settings: SimulatorSettings, clock: Clock, options: SimulatorOptions) -> None:
     """Run it until told to stop. OSError when it cannot listen."""
     if name == STATIONS:
         await stations.serve(settings, clock, options.url, options.state)

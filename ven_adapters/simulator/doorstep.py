@@ -28,7 +28,7 @@ class Visit:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
+class CallAnswer:
     """What the caller sees instead of the cloud's own answer; `cut` is a connection that ends without one."""
 
     status: int = 500
@@ -39,24 +39,24 @@ class Answer:
     cut: bool = False
 
 
-LOST = (Answer(), Answer(executes=True), Answer(executes=True, cut=True))
+LOST = (CallAnswer(), CallAnswer(executes=True), CallAnswer(executes=True, cut=True))
 
 
-def token_revoked(chance: Chance, visit: Visit) -> Answer | None:
+def token_revoked(chance: Chance, visit: Visit) -> CallAnswer | None:
     """From some instant of the night on, every call for the car is 401 REAUTH_REQUIRED."""
     if visit.at_s < chance.between(NIGHT_S, "token_revoked", visit.ref):
         return None
     return _told(BackendError(ErrorCode.REAUTH_REQUIRED, "the driver's grant was revoked: link the car again"))
 
 
-def path_gone(chance: Chance, visit: Visit) -> Answer | None:
+def path_gone(chance: Chance, visit: Visit) -> CallAnswer | None:
     """From some instant of the night on, every path of the car is 410 with a page for humans."""
     if visit.at_s < chance.between(NIGHT_S, "path_gone", visit.ref):
         return None
-    return Answer(410, GONE, "text/html")
+    return CallAnswer(410, GONE, "text/html")
 
 
-def rate_limited(chance: Chance, visit: Visit) -> Answer | None:
+def rate_limited(chance: Chance, visit: Visit) -> CallAnswer | None:
     """429 with a time to wait, for directives."""
     if visit.method != "PUT":
         return None
@@ -64,7 +64,7 @@ def rate_limited(chance: Chance, visit: Visit) -> Answer | None:
     return _told(BackendError(ErrorCode.RATE_LIMITED, "too many calls to this car", retry_after_s=wait_s))
 
 
-def schedule_clobbered(chance: Chance, visit: Visit) -> Answer | None:
+def schedule_clobbered(chance: Chance, visit: Visit) -> CallAnswer | None:
     """For three hours another app's schedule owns the car: 409 SCHEDULE_CONFLICT."""
     begins_s = chance.between(NIGHT_S, "schedule_clobbered", visit.ref)
     if visit.method != "PUT" or not begins_s <= visit.at_s < begins_s + SCHEDULE_S:
@@ -72,13 +72,13 @@ def schedule_clobbered(chance: Chance, visit: Visit) -> Answer | None:
     return _told(BackendError(ErrorCode.SCHEDULE_CONFLICT, "a schedule of another application owns the car"))
 
 
-def lost_answer(chance: Chance, visit: Visit) -> Answer | None:
+def lost_answer(chance: Chance, visit: Visit) -> CallAnswer | None:
     """A write whose answer is lost: a bare 500 before or after it was done, or a connection cut after it was done."""
     if visit.method not in WRITES:
         return None
     return LOST[chance.form("lost_answer", minute_of(visit.ref, visit.at_s), len(LOST))]
 
 
-def _told(error: BackendError) -> Answer:
+def _told(error: BackendError) -> CallAnswer:
     status, body = print_problem(error)
-    return Answer(status, body, CONTENT_TYPE, error.retry_after_s)
+    return CallAnswer(status, body, CONTENT_TYPE, error.retry_after_s)

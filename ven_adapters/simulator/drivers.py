@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ven_adapters.contract import DriverChoice, DriverChose
-from ven_adapters.simulator.fleets import LEAST_SOC_PCT, Fleet
-from ven_adapters.simulator.truth import Ledger, OptOut
+from ven_adapters.simulator.fleets import LEAST_SOC_PCT, SimulatedFleet
+from ven_adapters.simulator.truth import GroundTruth, SimulatedOptOut
 from ven_adapters.simulator.world import World
 
 OPT_OUT_S = 4.0 * 3_600.0
@@ -32,7 +32,9 @@ class Watcher(Protocol):
 class Drivers:
     """The drivers of one fleet."""
 
-    def __init__(self, world: World, ledger: Ledger, watcher: Watcher, tell: Callable[[DriverChose], None]) -> None:
+    def __init__(
+        self, world: World, ledger: GroundTruth, watcher: Watcher, tell: Callable[[DriverChose], None]
+    ) -> None:
         cars = len(world.fleet.refs)
         self._world, self._ledger, self._watcher, self._tell = world, ledger, watcher, tell
         self._visit = [-1] * cars
@@ -95,7 +97,7 @@ class Drivers:
         if fleet.plugs_in[night, car]:
             self._plug(car, plugged=True)
 
-    def _drive(self, night: int, car: int, fleet: Fleet) -> None:
+    def _drive(self, night: int, car: int, fleet: SimulatedFleet) -> None:
         world = self._world
         level_wh = max(LEAST_SOC_PCT / 100.0 * fleet.usable_wh[car], world.soc_wh[car] - fleet.need_wh[night, car])
         world.soc_wh[car] = world.asked_soc_wh[car] = level_wh
@@ -140,7 +142,7 @@ class Drivers:
         until_s = min(at_s + OPT_OUT_S, self.departs_s(car))
         if self.choose(car, DriverChoice.OPT_OUT, at_s, until_s):
             self._ledger.met("opt_out", car)
-            self._ledger.opt_outs[car] = OptOut(car, at_s, until_s)
+            self._ledger.opt_outs[car] = SimulatedOptOut(car, at_s, until_s)
 
     def choose(self, car: int, choice: DriverChoice, at_s: float, until_s: float) -> bool:
         """The driver takes the car over until `until_s`; False when there is nothing to take over."""

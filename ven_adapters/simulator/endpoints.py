@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ven_adapters.contract import FINAL_STATES, BackendError, ErrorCode, VehicleRef
-from ven_adapters.simulator.book import Conflict
+from ven_adapters.simulator.book import KeyConflict
 from ven_adapters.simulator.cloud import Cloud
 from ven_adapters.simulator.doorstep import Visit
 from ven_adapters.simulator.push import Pusher
@@ -66,7 +66,7 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except BackendError as error:
-        return _problem(error, status=CONFLICT if isinstance(error, Conflict) else None)
+        return _problem(error, status=CONFLICT if isinstance(error, KeyConflict) else None)
     except web.HTTPException as error:
         return _problem(BackendError(ErrorCode.INVALID_REQUEST, error.reason), status=error.status)
 

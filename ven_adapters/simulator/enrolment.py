@@ -11,7 +11,7 @@ from ven_adapters.simulator.fleets import (
     NO_BUDGET,
     NO_CONSENT,
     NO_PERMISSION,
-    Fleet,
+    SimulatedFleet,
 )
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -31,24 +31,24 @@ _LACKS = {
 }
 
 
-def enrolments(fleet: Fleet) -> list[dict[str, Any]]:
+def enrolments(fleet: SimulatedFleet) -> list[dict[str, Any]]:
     """One record per car."""
     return [_record(fleet, car) for car in range(len(fleet.refs))]
 
 
-def write_enrolment(fleet: Fleet, path: Path) -> None:
+def write_enrolment(fleet: SimulatedFleet, path: Path) -> None:
     """Write the file whole or not at all."""
     part = path.with_suffix(".part")
     part.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in enrolments(fleet)))
     part.replace(path)
 
 
-def missing_paper(fleet: Fleet, car: int) -> str | None:
+def missing_paper(fleet: SimulatedFleet, car: int) -> str | None:
     """The record that a discharge needs and that is not on file for this car, or None."""
     return _LACKS.get(int(fleet.papers[car]))
 
 
-def _record(fleet: Fleet, car: int) -> dict[str, Any]:
+def _record(fleet: SimulatedFleet, car: int) -> dict[str, Any]:
     two_way = fleet.max_discharge_w[car] > 0
     papers = int(fleet.papers[car]) if two_way else COMPLETE
     consented = two_way and papers != NO_CONSENT
@@ -70,7 +70,7 @@ def _record(fleet: Fleet, car: int) -> dict[str, Any]:
     }
 
 
-def _permission(fleet: Fleet, car: int, papers: int) -> dict[str, Any]:
+def _permission(fleet: SimulatedFleet, car: int, papers: int) -> dict[str, Any]:
     return {
         "interconnection_id": f"IC-{fleet.refs[car]}",
         "export_limit_w": int(fleet.export_limit_w[car]),

@@ -13,7 +13,7 @@ from ven_adapters.contract import Snapshot
 from ven_adapters.simulator import conduct, doorstep, misreadings
 from ven_adapters.simulator.chance import Chance, Rates
 from ven_adapters.simulator.conduct import Hold, Taken
-from ven_adapters.simulator.doorstep import Answer, Visit
+from ven_adapters.simulator.doorstep import CallAnswer, Visit
 from ven_adapters.simulator.misreadings import Sight
 from vtn.errors import ConfigError
 
@@ -33,13 +33,13 @@ class Of(enum.StrEnum):
     READINGS = "readings"
 
 
-CallHook = Callable[[Chance, Visit], Answer | None]
+CallHook = Callable[[Chance, Visit], CallAnswer | None]
 ReadingHook = Callable[[Chance, Sight, Snapshot], Snapshot]
 SettingHook = Callable[[Taken], Hold]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
+class FieldFault:
     """One fault: what the interface shows, and at which of a simulator's seams it comes in.
 
     A fault without a hook is a state of the car or its driver, which the cloud keeps.
@@ -55,93 +55,103 @@ class Fault:
     reading: ReadingHook | None = None
 
 
-FAULTS: tuple[Fault, ...] = (
-    Fault("asleep", 1, 0.10, Of.CARS, "409 ASLEEP after idling, until a wake; the last reading says that it sleeps"),
-    Fault(
+FAULTS: tuple[FieldFault, ...] = (
+    FieldFault(
+        "asleep", 1, 0.10, Of.CARS, "409 ASLEEP after idling, until a wake; the last reading says that it sleeps"
+    ),
+    FieldFault(
         *("silent_start", 2, 0.01, Of.COMMANDS),
         "a start is accepted and told IN_FORCE; the car stays as it was",
         setting=conduct.silent_start,
     ),
-    Fault("deep_sleep", 3, 0.005, Of.CARS, "409 UNREACHABLE after idling, until somebody touches the cable"),
-    Fault(*("rate_limited", 4, 0.005, Of.COMMANDS), "429 RATE_LIMITED with Retry-After", call=doorstep.rate_limited),
-    Fault("polling_drain", 5, 0.05, Of.CARS, "409 UNREACHABLE after a dozen fresh reads in an hour off the plug"),
-    Fault(
+    FieldFault("deep_sleep", 3, 0.005, Of.CARS, "409 UNREACHABLE after idling, until somebody touches the cable"),
+    FieldFault(
+        *("rate_limited", 4, 0.005, Of.COMMANDS), "429 RATE_LIMITED with Retry-After", call=doorstep.rate_limited
+    ),
+    FieldFault("polling_drain", 5, 0.05, Of.CARS, "409 UNREACHABLE after a dozen fresh reads in an hour off the plug"),
+    FieldFault(
         *("lost_answer", 6, 0.01, Of.COMMANDS),
         "a bare 500 or a cut connection; the write was done, or was not",
         call=doorstep.lost_answer,
     ),
-    Fault("stale_telemetry", 7, 0.03, Of.CARS, "readings are minutes to seven hours old, and say so"),
-    Fault(
+    FieldFault("stale_telemetry", 7, 0.03, Of.CARS, "readings are minutes to seven hours old, and say so"),
+    FieldFault(
         *("sentinel", 8, 0.01, Of.READINGS), "255 % charge, a date in 1970, or no level", reading=misreadings.sentinel
     ),
-    Fault(
+    FieldFault(
         *("plug_flaps", 9, 0.005, Of.READINGS),
         "plugged is no in a single reading, the rest unchanged",
         reading=misreadings.plug_flaps,
     ),
-    Fault("unplugged", 10, 0.02, Of.CARS, "the cable is pulled during an event; half of the drivers plug in again"),
-    Fault(
+    FieldFault(
+        "unplugged", 10, 0.02, Of.CARS, "the cable is pulled during an event; half of the drivers plug in again"
+    ),
+    FieldFault(
         *("no_effect", 11, 0.01, Of.COMMANDS),
         "a limit is accepted and told IN_FORCE; the car charges at 6 A or does nothing",
         setting=conduct.no_effect,
     ),
-    Fault(
+    FieldFault(
         *("amps_need_two_sends", 12, 0.05, Of.CARS),
         "a current below 10 A is taken only when sent twice, and forgotten when plugged in again",
         setting=conduct.amps_need_two_sends,
     ),
-    Fault("cannot_resume", 13, 0.03, Of.CARS, "the capability says no stop, or no start after a stop, and means it"),
-    Fault("blocks_after_stops", 14, 0.05, Of.CARS, "after ten stops the car charges no more until plugged in again"),
-    Fault(
+    FieldFault(
+        "cannot_resume", 13, 0.03, Of.CARS, "the capability says no stop, or no start after a stop, and means it"
+    ),
+    FieldFault(
+        "blocks_after_stops", 14, 0.05, Of.CARS, "after ten stops the car charges no more until plugged in again"
+    ),
+    FieldFault(
         *("schedule_clobbered", 15, 0.02, Of.CARS),
         "409 SCHEDULE_CONFLICT for three hours",
         call=doorstep.schedule_clobbered,
     ),
-    Fault("restarts_itself", 16, 0.02, Of.CARS, "minutes after a stop the car charges again; still told IN_FORCE"),
-    Fault(
+    FieldFault("restarts_itself", 16, 0.02, Of.CARS, "minutes after a stop the car charges again; still told IN_FORCE"),
+    FieldFault(
         *("wrong_location", 17, 0.01, Of.CARS),
         "at_site is no or unknown; 422 NOT_AT_SITE",
         reading=misreadings.wrong_location,
     ),
-    Fault("token_revoked", 18, 0.01, Of.CARS, "401 REAUTH_REQUIRED for every call", call=doorstep.token_revoked),
-    Fault("path_gone", 19, 0.005, Of.CARS, "410 with a page for humans", call=doorstep.path_gone),
-    Fault("delayed", 20, 0.03, Of.COMMANDS, "obeyed five to fifteen minutes after the answer"),
-    Fault(
+    FieldFault("token_revoked", 18, 0.01, Of.CARS, "401 REAUTH_REQUIRED for every call", call=doorstep.token_revoked),
+    FieldFault("path_gone", 19, 0.005, Of.CARS, "410 with a page for humans", call=doorstep.path_gone),
+    FieldFault("delayed", 20, 0.03, Of.COMMANDS, "obeyed five to fifteen minutes after the answer"),
+    FieldFault(
         *("three_phase", 21, 0.01, Of.CARS),
         "a current flows on three phases where the capability says one; telemetry says three",
         setting=conduct.three_phase,
         reading=misreadings.three_phases_told,
     ),
-    Fault(
+    FieldFault(
         *("coarse_power", 22, 0.05, Of.CARS),
         "power in whole kilowatts, beside an exact current and voltage",
         reading=misreadings.coarse_power,
     ),
-    Fault("override", 23, 0.02, Of.CARS, "the driver presses charge now: OVERRIDDEN, then 422 USER_OVERRIDE"),
-    Fault("opt_out", 23, 0.02, Of.CARS, "the driver leaves the event: OVERRIDDEN, then 422 USER_OVERRIDE"),
-    Fault("unguarded_discharge", 24, 0.30, Of.CARS, "a discharge is taken without papers and below the reserve"),
-    Fault(
+    FieldFault("override", 23, 0.02, Of.CARS, "the driver presses charge now: OVERRIDDEN, then 422 USER_OVERRIDE"),
+    FieldFault("opt_out", 23, 0.02, Of.CARS, "the driver leaves the event: OVERRIDDEN, then 422 USER_OVERRIDE"),
+    FieldFault("unguarded_discharge", 24, 0.30, Of.CARS, "a discharge is taken without papers and below the reserve"),
+    FieldFault(
         *("meter_disagrees", 25, 0.01, Of.CARS),
         "the state says what was commanded, the power what flows",
         setting=conduct.meter_disagrees,
         reading=misreadings.meter_disagrees,
     ),
-    Fault(
+    FieldFault(
         *("clock_skew", 26, 0.02, Of.CARS),
         "observed_at is off by seven hours, or runs five minutes ahead",
         reading=misreadings.clock_skew,
     ),
 )
-BY_NAME: Mapping[str, Fault] = {fault.name: fault for fault in FAULTS}
+BY_NAME: Mapping[str, FieldFault] = {fault.name: fault for fault in FAULTS}
 FIELD_RATES: Rates = {fault.name: fault.rate for fault in FAULTS}
 
 
-def befalls(fault: Fault, chance: Chance, ref: str, at_s: float) -> bool:
+def befalls(fault: FieldFault, chance: Chance, ref: str, at_s: float) -> bool:
     """Whether a fault is on a car at an instant."""
     return chance.car(fault.name, ref) if fault.of is Of.CARS else chance.minute(fault.name, ref, at_s)
 
 
-def played(rates: Rates) -> tuple[Fault, ...]:
+def played(rates: Rates) -> tuple[FieldFault, ...]:
     """The faults that have a rate."""
     return tuple(fault for fault in FAULTS if rates.get(fault.name, 0.0) > 0.0)
 

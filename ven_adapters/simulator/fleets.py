@@ -60,7 +60,7 @@ class Fates:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Fleet:
+class SimulatedFleet:
     """N cars in columns. Visits are (nights, N), in seconds since `midnight` (UTC instant of a local midnight)."""
 
     brand: str
@@ -97,7 +97,7 @@ class Fleet:
         return b"".join(column.tobytes() for column in columns if isinstance(column, np.ndarray))
 
 
-def plan_fleet(settings: SimulatorSettings) -> Fleet:
+def plan_fleet(settings: SimulatorSettings) -> SimulatedFleet:
     """The brand's cars; the same settings give the same bytes. KeyError when the brand has no models."""
     dice, cars = functools.partial(_dice, settings), settings.cars
     midnight, weekdays = _calendar(settings)
@@ -107,7 +107,7 @@ def plan_fleet(settings: SimulatorSettings) -> Fleet:
     usable_wh = np.array([model.usable_wh for model in MODELS[settings.brand]], float)[kind.model]
     ready_by_s = _ready_by(dice("ready_by"), cars)
     declared_s = np.stack([ready_by_s[weekday] + offset_s for weekday, offset_s in weekdays[1:]])
-    return Fleet(
+    return SimulatedFleet(
         brand=settings.brand,
         refs=tuple(f"{settings.brand}-{number:04d}" for number in range(1, cars + 1)),
         timezone=settings.timezone,
@@ -230,12 +230,12 @@ def _pick(dice: np.random.Generator, shares: tuple[tuple[float, float], ...], ca
     return picked
 
 
-def control_of(fleet: Fleet, car: int) -> str:
+def control_of(fleet: SimulatedFleet, car: int) -> str:
     """The row of CONTROLS that a car follows."""
     return CONTROL_NAMES[int(fleet.control[car])]
 
 
-def resumes(fleet: Fleet) -> Flags:
+def resumes(fleet: SimulatedFleet) -> Flags:
     """Which cars can be started again after a stop."""
     answers: Flags = np.array([control.can_resume for control in CONTROLS.values()])[fleet.control]
     return answers

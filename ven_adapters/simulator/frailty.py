@@ -13,17 +13,17 @@ from ven_adapters.contract import Capability, Rung, Setting, Snapshot
 from ven_adapters.simulator import faults
 from ven_adapters.simulator.chance import Chance, draw, minute_of
 from ven_adapters.simulator.conduct import Hold, Taken
-from ven_adapters.simulator.doorstep import Answer, Visit
-from ven_adapters.simulator.fleets import Flags, Fleet, Floats
+from ven_adapters.simulator.doorstep import CallAnswer, Visit
+from ven_adapters.simulator.fleets import Flags, Floats, SimulatedFleet
 from ven_adapters.simulator.misreadings import Sight
 from ven_adapters.simulator.physics import HOUR_S
-from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.truth import GroundTruth
 
 
 class Frailty:
     """The faults of one backend's cars."""
 
-    def __init__(self, chance: Chance, fleet: Fleet, ledger: Ledger) -> None:
+    def __init__(self, chance: Chance, fleet: SimulatedFleet, ledger: GroundTruth) -> None:
         self._chance, self._fleet, self._ledger = chance, fleet, ledger
         played = faults.played(chance.rates)
         self._calls = tuple(fault for fault in played if fault.call is not None)
@@ -54,12 +54,12 @@ class Frailty:
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
-    def met(self, car: int, visit: Visit) -> Answer | None:
+    def met(self, car: int, visit: Visit) -> CallAnswer | None:
         """What a call meets instead of the cloud's own answer."""
         found = self.meets(car, visit)
         return None if found is None else found[1]
 
-    def meets(self, car: int, visit: Visit) -> tuple[str, Answer] | None:
+    def meets(self, car: int, visit: Visit) -> tuple[str, CallAnswer] | None:
         """The same with the fault's name, for whoever tells it in words of his own."""
         for fault in self._calls:
             if fault.call is not None and faults.befalls(fault, self._chance, visit.ref, visit.at_s):

@@ -21,7 +21,7 @@ BMW_CURRENTS_A = (6, 8, 10, 12, 16, 20, 24, 28, 32, 36, 40, 45, 48)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Model:
+class CarModel:
     """One model: usable energy, greatest AC current at 240 V, its share of the brand's fleet, its control."""
 
     name: str
@@ -33,7 +33,7 @@ class Model:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Control:
+class CommandAbility:
     """What a kind of car can be told, apart from its numbers."""
 
     can_start: bool = True
@@ -49,57 +49,59 @@ class Control:
 BMW_TARGETS = LimitSocControl(20.0, 100.0, 5.0)
 FORD_TARGETS = LimitSocControl(50.0, 100.0, 1.0, choices_pct=(50.0, 60.0, 70.0, *map(float, range(80, 101))))
 
-CONTROLS: Mapping[str, Control] = {
-    "amp_list": Control(amps="list", limit_soc=BMW_TARGETS),
-    "amp_range": Control(amps="range", limit_soc=FORD_TARGETS),
-    "schedule_only": Control(can_start=False, can_stop=False, schedule=ScheduleControl(whole_hours=True, max_slots=2)),
-    "target_only": Control(can_start=False, can_stop=False, limit_soc=LimitSocControl(50.0, 100.0, 1.0, 50.0)),
-    "start_only": Control(can_stop=False),
-    "charger": Control(amps="range"),
-    "bidirectional": Control(can_set_power=True, discharges=True),
-    "stop_once": Control(can_resume=False),
+CONTROLS: Mapping[str, CommandAbility] = {
+    "amp_list": CommandAbility(amps="list", limit_soc=BMW_TARGETS),
+    "amp_range": CommandAbility(amps="range", limit_soc=FORD_TARGETS),
+    "schedule_only": CommandAbility(
+        can_start=False, can_stop=False, schedule=ScheduleControl(whole_hours=True, max_slots=2)
+    ),
+    "target_only": CommandAbility(can_start=False, can_stop=False, limit_soc=LimitSocControl(50.0, 100.0, 1.0, 50.0)),
+    "start_only": CommandAbility(can_stop=False),
+    "charger": CommandAbility(amps="range"),
+    "bidirectional": CommandAbility(can_set_power=True, discharges=True),
+    "stop_once": CommandAbility(can_resume=False),
 }
 CONTROL_NAMES = tuple(CONTROLS)
 
-MODELS: Mapping[str, tuple[Model, ...]] = {
+MODELS: Mapping[str, tuple[CarModel, ...]] = {
     "bmw": (
-        Model("i4 eDrive35", 67_000, 45, 0.20, "amp_list"),
-        Model("i4 eDrive40", 81_000, 45, 0.25, "amp_list"),
-        Model("i5 eDrive40", 81_000, 45, 0.20, "amp_list"),
-        Model("i7 xDrive60", 102_000, 45, 0.10, "amp_list"),
-        Model("iX xDrive45", 95_000, 45, 0.10, "amp_list"),
-        Model("iX xDrive50", 105_000, 45, 0.15, "amp_list"),
+        CarModel("i4 eDrive35", 67_000, 45, 0.20, "amp_list"),
+        CarModel("i4 eDrive40", 81_000, 45, 0.25, "amp_list"),
+        CarModel("i5 eDrive40", 81_000, 45, 0.20, "amp_list"),
+        CarModel("i7 xDrive60", 102_000, 45, 0.10, "amp_list"),
+        CarModel("iX xDrive45", 95_000, 45, 0.10, "amp_list"),
+        CarModel("iX xDrive50", 105_000, 45, 0.15, "amp_list"),
     ),
     "ford": (
-        Model("Mustang Mach-E SR", 72_000, 44, 0.25, "amp_range"),
-        Model("Mustang Mach-E ER", 91_000, 44, 0.31, "amp_range"),
-        Model("Mustang Mach-E SR (schedule only)", 72_000, 44, 0.04, "schedule_only"),
-        Model("F-150 Lightning SR", 98_000, 47, 0.20, "amp_range"),
-        Model("F-150 Lightning ER", 131_000, 80, 0.20, "amp_range"),
+        CarModel("Mustang Mach-E SR", 72_000, 44, 0.25, "amp_range"),
+        CarModel("Mustang Mach-E ER", 91_000, 44, 0.31, "amp_range"),
+        CarModel("Mustang Mach-E SR (schedule only)", 72_000, 44, 0.04, "schedule_only"),
+        CarModel("F-150 Lightning SR", 98_000, 47, 0.20, "amp_range"),
+        CarModel("F-150 Lightning ER", 131_000, 80, 0.20, "amp_range"),
     ),
     "honda": (
-        Model("Honda Prologue", 85_000, 48, 0.70, "target_only"),
-        Model("Acura ZDX", 102_000, 48, 0.30, "target_only"),
+        CarModel("Honda Prologue", 85_000, 48, 0.70, "target_only"),
+        CarModel("Acura ZDX", 102_000, 48, 0.30, "target_only"),
     ),
     "nissan": (
-        Model("LEAF 40", 39_000, 27, 0.28, "start_only", chademo=True),
-        Model("LEAF 62", 59_000, 27, 0.27, "start_only", chademo=True),
-        Model("LEAF 2026 52", 50_000, 30, 0.05, "start_only"),
-        Model("Ariya 63", 63_000, 30, 0.20, "stop_once"),
-        Model("Ariya 87", 87_000, 30, 0.20, "stop_once"),
+        CarModel("LEAF 40", 39_000, 27, 0.28, "start_only", chademo=True),
+        CarModel("LEAF 62", 59_000, 27, 0.27, "start_only", chademo=True),
+        CarModel("LEAF 2026 52", 50_000, 30, 0.05, "start_only"),
+        CarModel("Ariya 63", 63_000, 30, 0.20, "stop_once"),
+        CarModel("Ariya 87", 87_000, 30, 0.20, "stop_once"),
     ),
     "tesla": (
-        Model("model3", 79_000, 48, 0.40, "amp_range"),
-        Model("modely", 79_000, 48, 0.50, "amp_range"),
-        Model("models", 98_000, 48, 0.10, "amp_range"),
+        CarModel("model3", 79_000, 48, 0.40, "amp_range"),
+        CarModel("modely", 79_000, 48, 0.50, "amp_range"),
+        CarModel("models", 98_000, 48, 0.10, "amp_range"),
     ),
     "smartcar": (
-        Model("Synthetic One", 77_000, 40, 0.60, "charger"),
-        Model("Synthetic Two", 58_000, 32, 0.40, "charger"),
+        CarModel("Synthetic One", 77_000, 40, 0.60, "charger"),
+        CarModel("Synthetic Two", 58_000, 32, 0.40, "charger"),
     ),
     "enode": (
-        Model("Synthetic One", 75_000, 48, 0.60, "charger"),
-        Model("Synthetic Two", 60_000, 32, 0.40, "charger"),
+        CarModel("Synthetic One", 75_000, 48, 0.60, "charger"),
+        CarModel("Synthetic Two", 60_000, 32, 0.40, "charger"),
     ),
 }
 
@@ -113,7 +115,7 @@ class Numbers:
     max_discharge_w: int
 
 
-def capability(model: Model, control: Control, numbers: Numbers) -> Capability:
+def capability(model: CarModel, control: CommandAbility, numbers: Numbers) -> Capability:
     """What a car of this model, so controlled, says it can do."""
     return Capability(
         model=model.name,

@@ -36,7 +36,7 @@ class Packs:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Orders:
+class PowerOrders:
     """What holds now: plugged or not, a signed power limit (inf: none), the level to stop at, the level to keep."""
 
     plugged: Flags
@@ -44,12 +44,12 @@ class Orders:
     ceiling_wh: Floats
     floor_wh: Floats
 
-    def at(self, cars: NDArray[np.int64]) -> "Orders":
+    def at(self, cars: NDArray[np.int64]) -> "PowerOrders":
         """The same columns for some of the cars."""
-        return Orders(self.plugged[cars], self.limit_w[cars], self.ceiling_wh[cars], self.floor_wh[cars])
+        return PowerOrders(self.plugged[cars], self.limit_w[cars], self.ceiling_wh[cars], self.floor_wh[cars])
 
 
-def power_w(packs: Packs, soc_wh: Floats, orders: Orders) -> Floats:
+def power_w(packs: Packs, soc_wh: Floats, orders: PowerOrders) -> Floats:
     """The power that flows at this instant."""
     over = np.clip((soc_wh / packs.usable_wh - TAPER_FROM) / (1.0 - TAPER_FROM), 0.0, 1.0)
     accepted_w = packs.max_charge_w * (1.0 - TAPER_LOSS * over)
@@ -60,7 +60,7 @@ def power_w(packs: Packs, soc_wh: Floats, orders: Orders) -> Floats:
     return np.where(orders.plugged, flow_w, 0.0)
 
 
-def step(packs: Packs, soc_wh: Floats, orders: Orders, dt_s: Floats | float) -> tuple[Floats, Floats]:
+def step(packs: Packs, soc_wh: Floats, orders: PowerOrders, dt_s: Floats | float) -> tuple[Floats, Floats]:
     """State of charge in Wh after `dt_s`, and the energy in Wh that crossed the charging point (+ into the car)."""
     hours = np.asarray(dt_s) / HOUR_S
     flow_w = power_w(packs, soc_wh, orders)
@@ -72,9 +72,9 @@ def step(packs: Packs, soc_wh: Floats, orders: Orders, dt_s: Floats | float) -> 
     return after_wh, up_wh / CHARGE_EFFICIENCY - down_wh * DISCHARGE_EFFICIENCY
 
 
-def driver_orders(plugged: Flags, target_wh: Floats) -> Orders:
+def driver_orders(plugged: Flags, target_wh: Floats) -> PowerOrders:
     """Charge on plug-in at full power until the driver's target: what happens when nobody asks for anything."""
-    return Orders(plugged, np.full(target_wh.shape, np.inf), target_wh, np.zeros(target_wh.shape))
+    return PowerOrders(plugged, np.full(target_wh.shape, np.inf), target_wh, np.zeros(target_wh.shape))
 
 
 def immediate_charge(

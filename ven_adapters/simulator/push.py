@@ -17,7 +17,7 @@ import orjson
 
 from ven_adapters.contract import BackendError, BackendEvent, ErrorCode, SnapshotsSeen
 from ven_adapters.transport import signatures
-from ven_adapters.transport.codec import Delivery, Subscriber, dump_delivery
+from ven_adapters.transport.codec import EventDelivery, Subscriber, dump_delivery
 from vtn.listening.http import same_secret
 
 ANSWER_S = 10.0
@@ -36,7 +36,7 @@ class Pusher:
 
     def __init__(self, resync: Callable[[], None]) -> None:
         self._resync = resync
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, _SubscriberQueue] = {}
         self._http: aiohttp.ClientSession | None = None
 
     async def subscribe(self, subscriber: Subscriber) -> None:
@@ -51,7 +51,7 @@ class Pusher:
             return
         if old is not None:
             await old.close()
-        self._lines[subscriber.url] = _Line(self._http, subscriber, self._resync)
+        self._lines[subscriber.url] = _SubscriberQueue(self._http, subscriber, self._resync)
         self._resync()
 
     def offer(self, events: Sequence[BackendEvent]) -> None:
@@ -76,7 +76,7 @@ class Pusher:
             await self._http.close()
 
 
-class _Line:
+class _SubscriberQueue:
     """One subscriber, what it has not yet been told, and the task that tells it."""
 
     def __init__(self, http: aiohttp.ClientSession, subscriber: Subscriber, resync: Callable[[], None]) -> None:
@@ -106,7 +106,7 @@ class _Line:
             await self._wake.wait()
             self._wake.clear()
             events, self._pending, self._weight = tuple(self._pending), [], 0
-            if events and not await self._deliver(dump_delivery(Delivery(str(uuid.uuid4()), events))):
+            if events and not await self._deliver(dump_delivery(EventDelivery(str(uuid.uuid4()), events))):
                 self._lose()
 
     async def repeat(self) -> bool:
@@ -141,7 +141,9 @@ def _weight(event: BackendEvent) -> int:
 async def _challenge(http: aiohttp.ClientSession, subscriber: Subscriber) -> None:
     challenge = secrets.token_hex(16)
     try:
-        status, body = await _post(http, subscriber, dump_delivery(Delivery(str(uuid.uuid4()), challenge=challenge)))
+        status, body = await _post(
+            http, subscriber, dump_delivery(EventDelivery(str(uuid.uuid4()), challenge=challenge))
+        )
         answer = str(orjson.loads(body)["answer"]) if status in GOOD else ""
     except (TimeoutError, aiohttp.ClientError, OSError, orjson.JSONDecodeError, KeyError, TypeError):
         answer = ""

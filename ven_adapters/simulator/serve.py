@@ -10,10 +10,10 @@ from datetime import timedelta
 from ven_adapters.contract import SnapshotsSeen
 from ven_adapters.simulator.cloud import Cloud
 from ven_adapters.simulator.endpoints import Backend, application
-from ven_adapters.simulator.fleets import Fleet, plan_fleet
+from ven_adapters.simulator.fleets import SimulatedFleet, plan_fleet
 from ven_adapters.simulator.push import Pusher
 from ven_adapters.simulator.settings import SimulatorSettings
-from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.truth import GroundTruth
 from ven_adapters.simulator.views import Views
 from ven_adapters.simulator.world import STEP_S
 from vtn.clock import Clock
@@ -73,10 +73,10 @@ def build(settings: SimulatorSettings, clock: Clock) -> Backend:
     return Backend(settings, clock, cloud, views, Pusher(views.forget))
 
 
-def ledger_of(settings: SimulatorSettings, fleet: Fleet) -> Ledger:
+def ledger_of(settings: SimulatorSettings, fleet: SimulatedFleet) -> GroundTruth:
     """The ground truth of a fleet for all its nights."""
     starts_s = (settings.starts_at - fleet.midnight).total_seconds()
-    return Ledger(fleet, starts_s, 24.0 * settings.nights + SPARE_HOURS, keeps_power=settings.keeps_power)
+    return GroundTruth(fleet, starts_s, 24.0 * settings.nights + SPARE_HOURS, keeps_power=settings.keeps_power)
 
 
 def _conclude(backend: Backend) -> None:

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from ven_adapters.contract import DirectiveKind, DirectiveState, DriverChoice
 from ven_adapters.simulator import faults
-from ven_adapters.simulator.book import Record
+from ven_adapters.simulator.book import SimulatedDirective
 from ven_adapters.simulator.chance import DELAY_S, Chance
 from ven_adapters.simulator.cloud import Cloud
-from ven_adapters.simulator.fleets import COMPLETE, PREROLL_HOUR, Fleet, plan_fleet
+from ven_adapters.simulator.fleets import COMPLETE, PREROLL_HOUR, SimulatedFleet, plan_fleet
 from ven_adapters.simulator.frailty import Frailty
 from ven_adapters.simulator.models import CONTROL_NAMES
 from ven_adapters.simulator.physics import HOUR_S
 from ven_adapters.simulator.settings import SimulatorSettings
-from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.truth import GroundTruth
 
 LATENCY_S = 10.0
 HALF_FULL_PCT, TARGET_PCT, RESERVE_PCT = 55.0, 80.0, 25.0
@@ -73,7 +73,7 @@ class Armed(Chance):
         return self.forms[name] if name in self.forms else Chance.form(self, name, what, forms)
 
 
-def still_fleet(settings: SimulatorSettings, controls: Sequence[str]) -> Fleet:
+def still_fleet(settings: SimulatorSettings, controls: Sequence[str]) -> SimulatedFleet:
     """One car for each of these controls: at home, half full, plugged in a minute ago, and staying for two months."""
     fleet = plan_fleet(dataclasses.replace(settings, cars=len(controls), nights=1, faults={}))
     starts_s = (settings.starts_at - fleet.midnight).total_seconds()
@@ -103,7 +103,7 @@ def still_fleet(settings: SimulatorSettings, controls: Sequence[str]) -> Fleet:
 class StagedCloud(Cloud):
     """A cloud whose faults are armed by name, and whose cars can be put right; `woke` is told of each wake."""
 
-    def __init__(self, fleet: Fleet, seed: int, ledger: Ledger, woke: Callable[[int], None]) -> None:
+    def __init__(self, fleet: SimulatedFleet, seed: int, ledger: GroundTruth, woke: Callable[[int], None]) -> None:
         super().__init__(fleet, seed, {}, ledger)
         self.effects: list[tuple[int, datetime, DirectiveKind, str]] = []
         self._seed, self._woke = seed, woke
@@ -157,7 +157,7 @@ class StagedCloud(Cloud):
         self._woke(car)
         return super().wake(car, now)
 
-    def _accept(self, car: int, order: Any, body: bytes, now: datetime) -> Record:
+    def _accept(self, car: int, order: Any, body: bytes, now: datetime) -> SimulatedDirective:
         directive = order.directive
         self.effects.append((car, now, directive.kind, directive.key))
         return super()._accept(car, order, body, now)

@@ -16,7 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from ven_adapters.contract import DirectiveKind, ErrorCode
-from ven_adapters.simulator.fleets import COMPLETE, Fleet, Floats
+from ven_adapters.simulator.fleets import COMPLETE, Floats, SimulatedFleet
 
 BIN_S = 300.0
 SLACK_PCT = 0.5
@@ -29,7 +29,7 @@ ROWS = ("night", "car", "departed_s", "soc_pct", "asked_soc_pct", "target_pct", 
 
 
 @dataclasses.dataclass(slots=True)
-class OptOut:
+class SimulatedOptOut:
     """One driver's opt-out, and how the world outside treated it."""
 
     car: int
@@ -39,10 +39,10 @@ class OptOut:
     changed: bool = False
 
 
-class Ledger:
+class GroundTruth:
     """Counts as the world runs; never read by the cloud, so it cannot change what it measures."""
 
-    def __init__(self, fleet: Fleet, starts_s: float, hours: float, *, keeps_power: bool = False) -> None:
+    def __init__(self, fleet: SimulatedFleet, starts_s: float, hours: float, *, keeps_power: bool = False) -> None:
         cars, bins = len(fleet.refs), int(hours * 3_600.0 / BIN_S)
         self._fleet = fleet
         self._first_bin = int(starts_s // BIN_S)
@@ -61,7 +61,7 @@ class Ledger:
         self._asked: collections.Counter[str] = collections.Counter()
         self._away_touched: collections.Counter[int] = collections.Counter()
         self._unplugged_asked = 0
-        self.opt_outs: dict[int, OptOut] = {}
+        self.opt_outs: dict[int, SimulatedOptOut] = {}
         minutes = int(hours * 60.0) if keeps_power else 0
         self._least_w = np.full((minutes, cars), np.nan, np.float32)
         self._most_w = np.full((minutes, cars), np.nan, np.float32)

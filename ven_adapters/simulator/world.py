@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ven_adapters.simulator import physics
-from ven_adapters.simulator.fleets import PREROLL_HOUR, Fleet
+from ven_adapters.simulator.fleets import PREROLL_HOUR, SimulatedFleet
 from ven_adapters.simulator.models import MIN_CURRENT_A
-from ven_adapters.simulator.physics import Flags, Floats, Orders, Packs
-from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.physics import Flags, Floats, Packs, PowerOrders
+from ven_adapters.simulator.truth import GroundTruth
 
 Ints = NDArray[np.int64]
 Effect = Callable[[], None]
@@ -30,7 +30,7 @@ IDLE_W = 1.0
 
 
 @dataclasses.dataclass(order=True, slots=True)
-class _Entry:
+class _WorldEntry:
     at_s: float
     rank: int
     number: int
@@ -41,7 +41,7 @@ class _Entry:
 class World:
     """N cars, their clock and their agenda. Columns are public: the cloud reads them, only this module steps them."""
 
-    def __init__(self, fleet: Fleet, ledger: Ledger) -> None:
+    def __init__(self, fleet: SimulatedFleet, ledger: GroundTruth) -> None:
         cars = len(fleet.refs)
         self.fleet = fleet
         self.ledger = ledger
@@ -64,7 +64,7 @@ class World:
         self.exported_wh: Floats = np.zeros(cars)
         self._car_s: Floats = np.full(cars, self.now_s)
         self._everyone: Ints = np.arange(cars)
-        self._agenda: list[_Entry] = []
+        self._agenda: list[_WorldEntry] = []
         self._numbers = itertools.count()
 
     def seconds(self, at: datetime) -> float:
@@ -77,7 +77,7 @@ class World:
 
     def at(self, at_s: float, car: int, effect: Effect, *, rank: int = 0) -> None:
         """Have `effect` happen to `car` at `at_s`; entries of one instant go by rank, ends before beginnings."""
-        heapq.heappush(self._agenda, _Entry(max(at_s, self.now_s), rank, next(self._numbers), car, effect))
+        heapq.heappush(self._agenda, _WorldEntry(max(at_s, self.now_s), rank, next(self._numbers), car, effect))
 
     def time_of(self, car: int) -> float:
         """How far a car has lived: within an effect, the effect's exact instant."""
@@ -116,9 +116,9 @@ class World:
                 entry.effect()
         self._step(self._everyone, np.full(self._everyone.size, until_s))
 
-    def _due(self, until_s: float) -> list[_Entry]:
+    def _due(self, until_s: float) -> list[_WorldEntry]:
         """The next entries in time order, at most one per car, so that all of them can be stepped to at once."""
-        batch: list[_Entry] = []
+        batch: list[_WorldEntry] = []
         taken: set[int] = set()
         while self._agenda and self._agenda[0].at_s <= until_s and self._agenda[0].car not in taken:
             entry = heapq.heappop(self._agenda)
@@ -128,7 +128,7 @@ class World:
 
     def _step(self, cars: Ints, to_s: Floats) -> None:
         packs, plugged, target_wh = self.packs.at(cars), self.plugged[cars], self.target_wh[cars]
-        orders = Orders(plugged, self.limit_w[cars], self.ceiling_wh[cars], self.floor_wh[cars])
+        orders = PowerOrders(plugged, self.limit_w[cars], self.ceiling_wh[cars], self.floor_wh[cars])
         dt_s = np.maximum(to_s - self._car_s[cars], 0.0)
         soc_wh, grid_wh = physics.step(packs, self.soc_wh[cars], orders, dt_s)
         asked_wh, asked_grid_wh = physics.step(

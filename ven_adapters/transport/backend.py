@@ -27,8 +27,8 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport.codec import Order, Page, Subscriber, dumps, load, loads
 from ven_adapters.transport.retry import RetryPolicy
-from ven_adapters.transport.session import Call, Credentials, Limits, Session
-from ven_adapters.transport.webhook import Receiver
+from ven_adapters.transport.session import BackendCredentials, BackendSession, Call, SessionLimits
+from ven_adapters.transport.webhook import WebhookReceiver
 from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock, RealClock
 
@@ -55,11 +55,11 @@ class BackendSettings:
     """What it takes to speak to one automaker's backend."""
 
     url: str
-    credentials: Credentials
+    credentials: BackendCredentials
     webhook: Webhook | None = None
     clock: Clock = dataclasses.field(default_factory=RealClock)
     seed: int = 0
-    limits: Limits = dataclasses.field(default_factory=Limits)
+    limits: SessionLimits = dataclasses.field(default_factory=SessionLimits)
     policy: RetryPolicy = dataclasses.field(default_factory=RetryPolicy)
 
 
@@ -70,7 +70,7 @@ class HttpVehicleBackend:
         self._settings = settings
         self._clock = settings.clock
         self._achieve = achieve
-        self._session = Session(
+        self._session = BackendSession(
             settings.url,
             settings.credentials,
             settings.clock,
@@ -78,7 +78,7 @@ class HttpVehicleBackend:
             policy=settings.policy,
             limits=settings.limits,
         )
-        self._receiver: Receiver | None = None
+        self._receiver: WebhookReceiver | None = None
 
     async def vehicles(self) -> AsyncIterator[VehicleRef]:
         """Every enrolled car, page by page."""
@@ -135,7 +135,7 @@ class HttpVehicleBackend:
         webhook = self._settings.webhook
         if webhook is None:
             raise BackendError(ErrorCode.INVALID_REQUEST, "webhook_secret: is required to receive events")
-        receiver = self._receiver = Receiver(webhook.secret, self._clock)
+        receiver = self._receiver = WebhookReceiver(webhook.secret, self._clock)
         port = await receiver.start(webhook.host, webhook.port, webhook.bounds)
         address = webhook.url or f"http://{webhook.host}:{port}/"
         try:

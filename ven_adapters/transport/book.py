@@ -15,18 +15,18 @@ from ven_adapters.contract import (
     ErrorCode,
 )
 from ven_adapters.transport.journal import Journal
-from ven_adapters.transport.windows import Window
+from ven_adapters.transport.windows import KeptWindow
 
 REMEMBERED = 10_000
 QUEUED = 10_000
 
 
-class Book:
+class WindowStore:
     """Windows by directive, keys seen, and which window holds which car."""
 
-    def __init__(self, journal: Journal[Window]) -> None:
+    def __init__(self, journal: Journal[KeptWindow]) -> None:
         self._journal = journal
-        self._windows: dict[str, Window] = {}
+        self._windows: dict[str, KeptWindow] = {}
         self._keys: dict[str, str] = {}
         self._held: dict[str, str] = {}
         self._closed: collections.deque[str] = collections.deque()
@@ -51,14 +51,14 @@ class Book:
         """Let go of the journal; what is in it is taken up at the next opening."""
         self._journal.close()
 
-    def seen(self, directive: Directive) -> Window | None:
+    def seen(self, directive: Directive) -> KeptWindow | None:
         """The window of a key that was used before; INVALID_REQUEST when it was for another directive."""
         window = self._windows.get(self._keys.get(directive.key, ""))
         if window is not None and window.directive != directive:
             raise BackendError(ErrorCode.INVALID_REQUEST, "key: was used for another directive")
         return window
 
-    def window(self, directive_id: str) -> Window:
+    def window(self, directive_id: str) -> KeptWindow:
         """One window by its directive; INVALID_REQUEST when there is none."""
         if directive_id not in self._windows:
             raise BackendError(ErrorCode.INVALID_REQUEST, "directive_id: is not known here")
@@ -68,32 +68,32 @@ class Book:
         """Whether there is such a window."""
         return directive_id in self._windows
 
-    def holding(self, ref: str) -> Window | None:
+    def holding(self, ref: str) -> KeptWindow | None:
         """The window that the car was last told, while it is not final."""
         window = self._windows.get(self._held.get(ref, ""))
         return None if window is None or window.final else window
 
-    def hold(self, window: Window) -> None:
+    def hold(self, window: KeptWindow) -> None:
         """From now on this window is the car's."""
         self._held[window.directive.vehicle_ref] = window.directive.directive_id
 
-    def begin(self, window: Window) -> Window:
+    def begin(self, window: KeptWindow) -> KeptWindow:
         """Write a window down before its car is told; OSError when that cannot be, and then nobody may be told."""
         self._journal.note(window)
         return self._hold_in_memory(window)
 
-    def keep(self, window: Window) -> Window:
+    def keep(self, window: KeptWindow) -> KeptWindow:
         """Write down what became of a window."""
         self._journal.follow(window)
         return self._hold_in_memory(window)
 
-    def _hold_in_memory(self, window: Window) -> Window:
+    def _hold_in_memory(self, window: KeptWindow) -> KeptWindow:
         name = window.directive.directive_id
         self._windows[name] = window
         self._keys[window.directive.key] = name
         return window
 
-    def move(self, window: Window, state: DirectiveState, **more: Any) -> Window:
+    def move(self, window: KeptWindow, state: DirectiveState, **more: Any) -> KeptWindow:
         """Write down a new state and tell whoever listens; a final window is remembered for a while."""
         moved = self.keep(dataclasses.replace(window, state=state, **more))
         if moved.final:
@@ -114,7 +114,7 @@ class Book:
             self.queue.task_done()
         self.queue.put_nowait(event)
 
-    def _retire(self, window: Window) -> None:
+    def _retire(self, window: KeptWindow) -> None:
         self._closed.append(window.directive.directive_id)
         if len(self._closed) > REMEMBERED:
             old = self._windows.pop(self._closed.popleft(), None)

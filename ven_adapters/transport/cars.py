@@ -52,7 +52,7 @@ class Cars(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Pace:
+class CommandPace:
     """Seconds on the shared clock: the first look after a send, the longest between two, trying to give a car back.
 
     `found_s` is how old a reading may be that says how the driver left the car;

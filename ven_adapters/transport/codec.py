@@ -81,7 +81,7 @@ class Subscriber:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Delivery:
+class EventDelivery:
     """One webhook body: a batch of events, or a challenge to be answered."""
 
     event_id: str
@@ -107,7 +107,7 @@ def dumps(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_UTC_Z)
 
 
-def dump_delivery(delivery: Delivery) -> bytes:
+def dump_delivery(delivery: EventDelivery) -> bytes:
     """A webhook body as the receiver's `load_delivery` reads it."""
     if delivery.challenge is not None:
         return dumps({"event_id": delivery.event_id, "type": "backend.challenge", "challenge": delivery.challenge})
@@ -134,7 +134,7 @@ def load(of: type[T], raw: Any, *, received_at: datetime) -> T:
         raise BackendError(ErrorCode.INVALID_REQUEST, f"{bad.path or 'body'}: {bad.rule}") from None
 
 
-def load_delivery(body: bytes, *, received_at: datetime) -> Delivery:
+def load_delivery(body: bytes, *, received_at: datetime) -> EventDelivery:
     """A webhook body; INVALID_REQUEST when it is malformed."""
     raw = loads(body)
     try:
@@ -147,13 +147,13 @@ def _shallow(event: BackendEvent) -> dict[str, Any]:
     return {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
 
 
-def _delivery(raw: Any, heard: datetime) -> Delivery:
+def _delivery(raw: Any, heard: datetime) -> EventDelivery:
     if not isinstance(raw, dict):
         raise _Bad("must be an object")
     event_id = _member(raw, "event_id", _text, heard)
     if raw.get("type") == "backend.challenge":
-        return Delivery(event_id, challenge=_member(raw, "challenge", _challenge, heard))
-    return Delivery(event_id, events=_member(raw, "events", _many(_event), heard))
+        return EventDelivery(event_id, challenge=_member(raw, "challenge", _challenge, heard))
+    return EventDelivery(event_id, events=_member(raw, "events", _many(_event), heard))
 
 
 def _event(raw: Any, heard: datetime) -> BackendEvent:

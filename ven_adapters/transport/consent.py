@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport import oauth
 from ven_adapters.transport.grants import Folder, post, run
-from ven_adapters.transport.oauth import Ask, Client, Prompt
+from ven_adapters.transport.oauth import OAuthRegistration, Prompt, TokenAsk
 from ven_adapters.transport.options import wrong
 from ven_adapters.transport.vendor import VendorSettings
 
@@ -40,7 +40,7 @@ class Begun:
     state: str | None = None
 
 
-class Consent(Protocol):
+class ConsentConversation(Protocol):
     """One owner's consent under way. Every method raises BackendError and nothing else."""
 
     redirect_uri: str | None
@@ -68,7 +68,7 @@ class Consent(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Options:
+class ConsentSettings:
     """The table `consent` of a vendor's settings, over the vendor's public addresses."""
 
     authorize_url: str = ""
@@ -82,7 +82,7 @@ class Options:
     pkce: bool = False
 
 
-def options(given: Mapping[str, Any], usual: Options) -> Options:
+def options(given: Mapping[str, Any], usual: ConsentSettings) -> ConsentSettings:
     """Read strictly; BackendError INVALID_REQUEST names the key that is wrong."""
     for key, value in given.items():
         if key not in (*_TEXTS, "pkce"):
@@ -99,7 +99,7 @@ def _wrong(key: str, rule: str) -> BackendError:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Account:
+class GrantHolder:
     """Whose consent it is: the vendor's settings, the account's name here, and the folder of grants."""
 
     settings: VendorSettings
@@ -117,13 +117,13 @@ class Account:
         await self.folder.forget(self.name)
 
 
-def account(settings: VendorSettings, name: str) -> Account:
+def account(settings: VendorSettings, name: str) -> GrantHolder:
     """The account; INVALID_REQUEST without a folder for its grant, or for a name that is no plain word."""
     if settings.state is None:
         raise BackendError(ErrorCode.INVALID_REQUEST, "settings.state: is required, for the owners' grants")
     folder = Folder(settings.state / "grants")
     folder.file(name)
-    return Account(settings, name, folder)
+    return GrantHolder(settings, name, folder)
 
 
 def code_of(returned: Mapping[str, str]) -> str:
@@ -146,7 +146,7 @@ def refused(returned: Mapping[str, str]) -> None:
 class CodeConsent:
     """Authorization code, with PKCE where the vendor knows it; the grant is kept in the account's file."""
 
-    def __init__(self, account: Account, options: Options, cars: Cars, close: Close, **more: str) -> None:
+    def __init__(self, account: GrantHolder, options: ConsentSettings, cars: Cars, close: Close, **more: str) -> None:
         known = account.settings.client
         self._client = dataclasses.replace(
             known, authorize_url=options.authorize_url, redirect_uri=options.redirect_uri, more=more
@@ -189,9 +189,9 @@ class DeviceConsent:
     redirect_uri: str | None = None
 
     def __init__(
-        self, account: Account, options: Options, cars: Cars, close: Close, sleep: Sleep = asyncio.sleep
+        self, account: GrantHolder, options: ConsentSettings, cars: Cars, close: Close, sleep: Sleep = asyncio.sleep
     ) -> None:
-        client: Client = dataclasses.replace(account.settings.client, device_url=options.device_url)
+        client: OAuthRegistration = dataclasses.replace(account.settings.client, device_url=options.device_url)
         verifier = secrets.token_urlsafe(VERIFIER_BYTES)
         self._flow = oauth.device_code(client, scope=options.scope, verifier=verifier)
         self._account, self._sleep = account, sleep
@@ -208,7 +208,7 @@ class DeviceConsent:
     async def begin(self) -> Begun:
         """The page where the owner confirms, and the code."""
         ask = next(self._flow)
-        if not isinstance(ask, Ask):
+        if not isinstance(ask, TokenAsk):
             raise BackendError(ErrorCode.BACKEND_TRANSIENT, "the authorisation server asked for nothing")
         prompt = self._flow.send(await post(ask))
         if not isinstance(prompt, Prompt):
@@ -225,8 +225,8 @@ class DeviceConsent:
         except StopIteration as done:
             await self._account.folder.keep(self._account.name, done.value)
 
-    async def _answer(self, ask: Ask | Prompt) -> oauth.Answer:
-        if not isinstance(ask, Ask):
+    async def _answer(self, ask: TokenAsk | Prompt) -> oauth.TokenAnswer:
+        if not isinstance(ask, TokenAsk):
             raise BackendError(ErrorCode.BACKEND_TRANSIENT, "the authorisation server asked for nothing")
         await self._sleep(ask.wait_s)
         try:
@@ -237,14 +237,14 @@ class DeviceConsent:
             if error.code is not ErrorCode.BACKEND_TRANSIENT:
                 raise
         await self._sleep(POLL_AGAIN_S)
-        return oauth.Answer(PENDING, b'{"error": "authorization_pending"}', datetime.now(UTC))
+        return oauth.TokenAnswer(PENDING, b'{"error": "authorization_pending"}', datetime.now(UTC))
 
 
 class HostedConsent:
     """A vendor's own page that keeps the owner's grant itself: nothing comes back but the owner."""
 
     def __init__(
-        self, options: Options, page: Callable[[str], Awaitable[str]], cars: Cars, close: Close, forget: Close
+        self, options: ConsentSettings, page: Callable[[str], Awaitable[str]], cars: Cars, close: Close, forget: Close
     ) -> None:
         self._page, self.cars, self.close, self.forget, self.afterwards = page, cars, close, forget, ""
         self.redirect_uri: str | None = options.redirect_uri

@@ -18,7 +18,7 @@ import orjson
 
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport import oauth
-from ven_adapters.transport.oauth import Answer, Ask, Client, Flow, Grant
+from ven_adapters.transport.oauth import Flow, Grant, OAuthRegistration, TokenAnswer, TokenAsk
 from ven_adapters.transport.private import only_writer, write_private
 from ven_adapters.transport.sealing import Unopened, seal, unseal
 from ven_adapters.transport.session import bounded
@@ -88,7 +88,9 @@ def fetch(file: Path) -> Grant:
 class OwnerTokens:
     """The tokens of one owner's grant, shared by every task and process that reads the same file."""
 
-    def __init__(self, client: Client, file: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, client: OAuthRegistration, file: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._client = client
         self._file = file
         self._now = now
@@ -136,7 +138,7 @@ class OwnerTokens:
 class AppTokens:
     """The tokens of our own client credentials; nothing is stored, a new one is simply asked for."""
 
-    def __init__(self, client: Client, scope: str | None = None) -> None:
+    def __init__(self, client: OAuthRegistration, scope: str | None = None) -> None:
         self._client = client
         self._scope = scope
 
@@ -157,7 +159,7 @@ async def run(flow: Flow) -> Grant:
     return _end(flow, await post(ask))
 
 
-def _end(flow: Flow, answer: Answer) -> Grant:
+def _end(flow: Flow, answer: TokenAnswer) -> Grant:
     try:
         flow.send(answer)
     except StopIteration as done:
@@ -166,7 +168,7 @@ def _end(flow: Flow, answer: Answer) -> Grant:
     raise BackendError(ErrorCode.BACKEND_TRANSIENT, "the authorisation server's answer ended nothing")
 
 
-async def post(ask: Ask) -> Answer:
+async def post(ask: TokenAsk) -> TokenAnswer:
     """Send one form. NeverSent when there was no connection; OUTCOME_UNKNOWN when a spent form's answer was lost."""
     if ask.wait_s > 0:
         await asyncio.sleep(ask.wait_s)
@@ -176,7 +178,7 @@ async def post(ask: Ask) -> Answer:
             aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http,
             http.post(ask.url, data=dict(ask.form), allow_redirects=False) as response,
         ):
-            return Answer(response.status, await bounded(response))
+            return TokenAnswer(response.status, await bounded(response))
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
         raise NeverSent(ErrorCode.BACKEND_TRANSIENT, f"no token: {type(error).__name__}") from None
     except (TimeoutError, aiohttp.ClientError, OSError) as error:

@@ -18,7 +18,7 @@ from ven_adapters.transport.codec import dumps, load
 from ven_adapters.transport.private import write_private
 
 
-class Kept(Protocol):
+class JournalEntry(Protocol):
     """What a journal holds: something about one directive, which is over at some time."""
 
     @property
@@ -30,7 +30,7 @@ class Kept(Protocol):
         """True when nothing more will happen."""
 
 
-K = TypeVar("K", bound=Kept)
+K = TypeVar("K", bound=JournalEntry)
 LINES = 50_000
 KEPT = timedelta(days=1)
 

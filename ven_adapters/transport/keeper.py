@@ -24,11 +24,11 @@ from ven_adapters.contract import (
     VehicleRef,
     WriteDown,
 )
-from ven_adapters.transport.book import Book
-from ven_adapters.transport.cars import Careful, Cars, Pace
+from ven_adapters.transport.book import WindowStore
+from ven_adapters.transport.cars import Careful, Cars, CommandPace
 from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.keeping import Keeping
-from ven_adapters.transport.windows import Window
+from ven_adapters.transport.windows import KeptWindow
 from vtn.clock import Clock
 
 # How old the evidence may be on which a directive is told to be in force to whoever asks.
@@ -42,9 +42,9 @@ class KeptBackend:
 
     works_alone = True
 
-    def __init__(self, cars: Cars, clock: Clock, journal: Journal[Window], pace: Pace | None = None) -> None:
-        self._cars, self._clock, self._pace = Careful(cars), clock, pace or Pace()
-        self._book = Book(journal)
+    def __init__(self, cars: Cars, clock: Clock, journal: Journal[KeptWindow], pace: CommandPace | None = None) -> None:
+        self._cars, self._clock, self._pace = Careful(cars), clock, pace or CommandPace()
+        self._book = WindowStore(journal)
         self._keeping = Keeping(self._cars, self._book, clock, self._pace)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -73,7 +73,7 @@ class KeptBackend:
         setting = self._cars.achieve(directive, capability, snapshot)
         if isinstance(setting, BackendError):
             raise setting
-        window = Window(directive, setting)
+        window = KeptWindow(directive, setting)
         try:
             await self._take(window, snapshot)
         except BackendError as error:
@@ -152,7 +152,7 @@ class KeptBackend:
         if self._cars.overridden(directive.vehicle_ref) and directive.kind not in _GIVES_BACK:
             raise BackendError(ErrorCode.USER_OVERRIDE, "the driver has taken the car over")
 
-    async def _take(self, window: Window, snapshot: Snapshot) -> None:
+    async def _take(self, window: KeptWindow, snapshot: Snapshot) -> None:
         async with self._keeping.lock(window.directive.vehicle_ref):
             if self._book.seen(window.directive) is not None:  # the same, taken while this one waited
                 return
@@ -160,7 +160,7 @@ class KeptBackend:
             if window.directive.start <= self._clock.now():
                 await self._keeping.send_first(window, snapshot)
 
-    def _window(self, ref: str, directive_id: str) -> Window:
+    def _window(self, ref: str, directive_id: str) -> KeptWindow:
         self._open()
         window = self._book.window(directive_id)
         if window.directive.vehicle_ref != ref:

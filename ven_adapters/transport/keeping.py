@@ -20,10 +20,10 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
-from ven_adapters.transport.book import Book
-from ven_adapters.transport.cars import Cars, Pace
+from ven_adapters.transport.book import WindowStore
+from ven_adapters.transport.cars import Cars, CommandPace
 from ven_adapters.transport.sightings import age_s
-from ven_adapters.transport.windows import Verdict, Window, judge, restoration, steps
+from ven_adapters.transport.windows import KeptWindow, WindowVerdict, judge, restoration, steps
 from vtn.clock import Clock, sleep_for, sleep_until
 
 # Success by another name: the car already is as asked.
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 class Keeping:
     """The work on every window of one vendor."""
 
-    def __init__(self, cars: Cars, book: Book, clock: Clock, pace: Pace) -> None:
+    def __init__(self, cars: Cars, book: WindowStore, clock: Clock, pace: CommandPace) -> None:
         self._cars, self._book, self._clock, self._pace = cars, book, clock, pace
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -59,7 +59,7 @@ class Keeping:
             _log.exception("a directive could not be kept")
             self._book.move(self._book.window(directive_id), DirectiveState.FAILED)
 
-    async def send_first(self, window: Window, snapshot: Snapshot) -> None:
+    async def send_first(self, window: KeptWindow, snapshot: Snapshot) -> None:
         """Tell the car, in place of what it was told before. A clean refusal leaves the older window in place."""
         older = self._book.holding(window.directive.vehicle_ref)
         before = await self._found(snapshot) if older is None else older.before
@@ -72,7 +72,7 @@ class Keeping:
             raise
         self._replaces(older, window)
 
-    async def finish(self, window: Window, state: DirectiveState) -> None:
+    async def finish(self, window: KeptWindow, state: DirectiveState) -> None:
         """Give the car back and close the window; when the car is not reached, the wish to end it is kept."""
         held = self._book.holding(window.directive.vehicle_ref)
         mine = held is not None and held.directive.directive_id == window.directive.directive_id
@@ -90,18 +90,18 @@ class Keeping:
         if window is None or window.ending is not None:
             return
         verdict, at = judge(window, snapshot)
-        if self._cars.overridden(snapshot.vehicle_ref) and verdict is not Verdict.NOTHING:
+        if self._cars.overridden(snapshot.vehicle_ref) and verdict is not WindowVerdict.NOTHING:
             self._overridden(window)
-        elif verdict is Verdict.CONFIRMED:
+        elif verdict is WindowVerdict.CONFIRMED:
             self._confirmed(window, snapshot)
-        elif verdict is Verdict.MAYBE_UNPLUGGED and window.unplugged_at is None:
+        elif verdict is WindowVerdict.MAYBE_UNPLUGGED and window.unplugged_at is None:
             self._book.keep(dataclasses.replace(window, unplugged_at=at))
-        elif verdict is Verdict.UNPLUGGED and window.state is not DirectiveState.INTERRUPTED:
+        elif verdict is WindowVerdict.UNPLUGGED and window.state is not DirectiveState.INTERRUPTED:
             self._book.move(window, DirectiveState.INTERRUPTED, observed_at=at, error=ErrorCode.NOT_PLUGGED)
-        elif verdict is Verdict.CONTRADICTED:
+        elif verdict is WindowVerdict.CONTRADICTED:
             self._contradicted(window)
 
-    def _confirmed(self, window: Window, snapshot: Snapshot) -> None:
+    def _confirmed(self, window: KeptWindow, snapshot: Snapshot) -> None:
         if window.state is DirectiveState.IN_FORCE and window.unplugged_at is None and window.error is None:
             return
         self._book.move(
@@ -116,7 +116,7 @@ class Keeping:
             detail=None,
         )
 
-    def _contradicted(self, window: Window) -> None:
+    def _contradicted(self, window: KeptWindow) -> None:
         """Told again at most twice; a car that obeyed before and does not any more has been taken over.
 
         One that had not obeyed by `not_after` may still do so, and is given back before it does.
@@ -137,7 +137,7 @@ class Keeping:
         else:
             self._book.move(window, DirectiveState.FAILED, error=ErrorCode.REJECTED_BY_VEHICLE)
 
-    def _overridden(self, window: Window) -> None:
+    def _overridden(self, window: KeptWindow) -> None:
         self._book.move(window, DirectiveState.OVERRIDDEN, error=ErrorCode.USER_OVERRIDE)
         chose = DriverChose(window.directive.vehicle_ref, DriverChoice.BOOST, self._clock.now(), window.directive.end)
         self._book.say(chose)  # for as long as we would have held the car: nobody else would ever end it
@@ -162,7 +162,7 @@ class Keeping:
                     return
             await self._nap(wait_s)
 
-    def _again(self, window: Window, error: BackendError) -> bool:
+    def _again(self, window: KeptWindow, error: BackendError) -> bool:
         """Whether a first send that failed is tried again; otherwise the window is booked as what it came to."""
         if error.may_have_happened and self._book.window(window.directive.directive_id).sent_at is not None:
             return False
@@ -235,12 +235,12 @@ class Keeping:
             return await self._cars.read(snapshot.vehicle_ref, self._pace.found_s)
         return snapshot
 
-    async def _rouse(self, window: Window) -> None:
+    async def _rouse(self, window: KeptWindow) -> None:
         if window.error is ErrorCode.ASLEEP:
             with contextlib.suppress(BackendError):
                 await self._cars.read(window.directive.vehicle_ref, 0)
 
-    async def _send(self, window: Window, older: Window | None) -> None:
+    async def _send(self, window: KeptWindow, older: KeptWindow | None) -> None:
         """Written down, then sent; nothing is sent when the car already stands so, or was never touched."""
         sent = dataclasses.replace(window, sent_at=self._clock.now(), sends=window.sends + 1, error=None, detail=None)
         self._book.begin(sent)
@@ -249,7 +249,7 @@ class Keeping:
         ending, detail = (DirectiveState.EXPIRED, TOO_LATE) if late else (sent.ending, sent.detail)
         self._book.keep(dataclasses.replace(sent, told=True, action=action, ending=ending, detail=detail))
 
-    async def _tell_all(self, sent: Window, wanted: tuple[Setting, ...]) -> str | None:
+    async def _tell_all(self, sent: KeptWindow, wanted: tuple[Setting, ...]) -> str | None:
         """One after the other; when a part was taken and the rest was not, the rest is owed, and nothing is refused."""
         action = None
         for done, setting in enumerate(wanted):
@@ -263,7 +263,7 @@ class Keeping:
                 raise BackendError(ErrorCode.OUTCOME_UNKNOWN, detail) from None
         return action
 
-    async def _settle(self, window: Window) -> None:
+    async def _settle(self, window: KeptWindow) -> None:
         """What is owed is told; giving back is never too late."""
         for setting in window.owes:
             await self._tell(window.directive.vehicle_ref, setting)
@@ -277,12 +277,12 @@ class Keeping:
                 return None
             raise
 
-    def _replaces(self, older: Window | None, window: Window) -> None:
+    def _replaces(self, older: KeptWindow | None, window: KeptWindow) -> None:
         self._book.hold(window)
         if older is not None:
             self._book.move(older, DirectiveState.SUPERSEDED)
 
-    def _in_time(self, window: Window) -> None:
+    def _in_time(self, window: KeptWindow) -> None:
         if self._clock.now() > window.directive.not_after:
             raise BackendError(ErrorCode.EXPIRED, "not_after: has passed")
 

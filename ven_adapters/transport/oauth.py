@@ -32,7 +32,7 @@ SERVER_ERROR = 500
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Client:
+class OAuthRegistration:
     """Our registration at one authorisation server; `more` are form fields that it wants besides (an audience)."""
 
     token_url: str
@@ -61,7 +61,7 @@ class Grant:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Ask:
+class TokenAsk:
     """POST this form, after `wait_s` seconds; `spends` marks a form whose single-use token must not be sent twice."""
 
     url: str
@@ -79,7 +79,7 @@ class Prompt:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
+class TokenAnswer:
     """What the authorisation server said, and when (UTC)."""
 
     status: int
@@ -87,8 +87,8 @@ class Answer:
     at: datetime = dataclasses.field(default_factory=lambda: datetime.now(UTC))
 
 
-Flow = Generator[Ask, Answer, Grant]
-DeviceFlow = Generator[Ask | Prompt, Answer | None, Grant]
+Flow = Generator[TokenAsk, TokenAnswer, Grant]
+DeviceFlow = Generator[TokenAsk | Prompt, TokenAnswer | None, Grant]
 
 
 def challenge(verifier: str) -> str:
@@ -97,7 +97,12 @@ def challenge(verifier: str) -> str:
 
 
 def consent_url(
-    client: Client, *, scope: str, state: str, verifier: str | None = None, more: Mapping[str, str] | None = None
+    client: OAuthRegistration,
+    *,
+    scope: str,
+    state: str,
+    verifier: str | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> str:
     """Where to send the driver's browser. `state` and `verifier` are chosen by the caller and kept for the return.
 
@@ -114,7 +119,7 @@ def consent_url(
     return f"{client.authorize_url}?{urlencode(query | dict(more or {}))}"
 
 
-def redeem_code(client: Client, code: str, verifier: str | None = None) -> Flow:
+def redeem_code(client: OAuthRegistration, code: str, verifier: str | None = None) -> Flow:
     """Authorization code to grant."""
     form = {"grant_type": "authorization_code", "code": code}
     form |= {} if verifier is None else {"code_verifier": verifier}
@@ -122,13 +127,13 @@ def redeem_code(client: Client, code: str, verifier: str | None = None) -> Flow:
     return _grant((yield _ask(client, form)), None)
 
 
-def client_credentials(client: Client, scope: str | None = None) -> Flow:
+def client_credentials(client: OAuthRegistration, scope: str | None = None) -> Flow:
     """A grant to ourselves."""
     form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
     return _grant((yield _ask(client, form)), None)
 
 
-def refresh(client: Client, grant: Grant) -> Flow:
+def refresh(client: OAuthRegistration, grant: Grant) -> Flow:
     """A new grant for an old one. A server that rotates refresh tokens answers with the next; others keep the old."""
     if grant.refresh_token is None:
         raise BackendError(ErrorCode.REAUTH_REQUIRED, "refresh_token: there is none; the driver must consent again")
@@ -137,11 +142,11 @@ def refresh(client: Client, grant: Grant) -> Flow:
     return _grant(answer, grant)
 
 
-def device_code(client: Client, *, scope: str, verifier: str) -> DeviceFlow:
+def device_code(client: OAuthRegistration, *, scope: str, verifier: str) -> DeviceFlow:
     """Ask for a code, show it, and poll until the driver has decided (RFC 8628 section 3.5)."""
     form = {"client_id": client.client_id, "response_type": "device_code", "scope": scope}
     form |= {"code_challenge": challenge(verifier), "code_challenge_method": "S256"}
-    asked = _heard((yield Ask(client.device_url or "", form)))
+    asked = _heard((yield TokenAsk(client.device_url or "", form)))
     told = _document(asked)
     code, user_code = _text(told, "device_code"), _text(told, "user_code")
     uri = _text(told, "verification_uri_complete") or _text(told, "verification_uri")
@@ -161,18 +166,18 @@ def device_code(client: Client, *, scope: str, verifier: str) -> DeviceFlow:
         wait_s += SLOW_DOWN_S if error == "slow_down" else 0.0
 
 
-def _ask(client: Client, form: Mapping[str, str]) -> Ask:
+def _ask(client: OAuthRegistration, form: Mapping[str, str]) -> TokenAsk:
     ours = {"client_id": client.client_id} | ({"client_secret": client.client_secret} if client.client_secret else {})
-    return Ask(client.token_url, {**form, **ours, **client.more})
+    return TokenAsk(client.token_url, {**form, **ours, **client.more})
 
 
-def _heard(answer: Answer | None) -> Answer:
+def _heard(answer: TokenAnswer | None) -> TokenAnswer:
     if answer is None:
         raise BackendError(ErrorCode.BACKEND_TRANSIENT, "the authorisation server's answer is missing")
     return answer
 
 
-def _grant(answer: Answer, old: Grant | None) -> Grant:
+def _grant(answer: TokenAnswer, old: Grant | None) -> Grant:
     told = _document(answer)
     token = _text(told, "access_token")
     if answer.status != OK or token is None:
@@ -187,7 +192,7 @@ def _grant(answer: Answer, old: Grant | None) -> Grant:
     )
 
 
-def _document(answer: Answer) -> dict[str, Any]:
+def _document(answer: TokenAnswer) -> dict[str, Any]:
     try:
         raw = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
@@ -214,7 +219,7 @@ def _is_page(uri: str | None) -> bool:
     return uri is not None and uri.startswith(("https://", "http://"))
 
 
-def _refused(answer: Answer, told: Mapping[str, Any]) -> BackendError:
+def _refused(answer: TokenAnswer, told: Mapping[str, Any]) -> BackendError:
     """A grant that is no more is the driver's decision; anything else is our own registration's trouble."""
     if answer.status >= SERVER_ERROR:
         return BackendError(ErrorCode.BACKEND_TRANSIENT, f"the authorisation server answered {answer.status}")

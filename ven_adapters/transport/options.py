@@ -14,7 +14,7 @@ from typing import Any, cast
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.backend import BackendSettings, Webhook
 from ven_adapters.transport.listening import bounds_of
-from ven_adapters.transport.session import Credentials, Limits
+from ven_adapters.transport.session import BackendCredentials, SessionLimits
 from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock, RealClock, parse_clock
 
@@ -93,14 +93,14 @@ def backend_settings(settings: Mapping[str, Any]) -> BackendSettings:
     typed(given, _KINDS)
     if not str(given.get("url", "")).startswith(("http://", "https://")):
         raise wrong("url", "must begin with http:// or https://")
-    usual = Limits()
+    usual = SessionLimits()
     return BackendSettings(
         url=given["url"],
         credentials=_credentials(given),
         webhook=_webhook(given, bounds_of(given)),
         clock=clock,
         seed=given.get("seed", 0),
-        limits=Limits(
+        limits=SessionLimits(
             connect_s=given.get("connect_s", 5.0),
             answer_s=given.get("answer_s", 20.0),
             connections=given.get("connections", usual.connections),
@@ -118,13 +118,13 @@ def table(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found
 
 
-def _credentials(given: Mapping[str, Any]) -> Credentials:
+def _credentials(given: Mapping[str, Any]) -> BackendCredentials:
     if "token" in given:
-        return Credentials(token=given["token"])
+        return BackendCredentials(token=given["token"])
     missing = [key for key in _CLIENT if key not in given]
     if missing:
         raise wrong(missing[0], "is required when there is no token")
-    return Credentials(
+    return BackendCredentials(
         token_url=given["token_url"],
         client_id=given["client_id"],
         client_secret=given["client_secret"],

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Door:
+class WebhookAddress:
     """Where to listen, and the secret that signs."""
 
     secret: str = dataclasses.field(repr=False)
@@ -38,7 +38,7 @@ class Door:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Meaning:
+class WebhookBody:
     """What a body means: events for the backend, or an answer to a challenge; `once` (else its bytes) tells repeats."""
 
     events: tuple[BackendEvent, ...] = ()
@@ -47,8 +47,8 @@ class Meaning:
 
 
 Genuine = Callable[[Mapping[str, str], bytes], bool]
-Read = Callable[[Any], Meaning]
-Challenged = Callable[[bytes], Meaning | None]
+Read = Callable[[Any], WebhookBody]
+Challenged = Callable[[bytes], WebhookBody | None]
 
 
 def keyed_digest(secret: str, body: bytes, hash_name: str) -> str:
@@ -64,7 +64,9 @@ def same(given: str | None, expected: str) -> bool:
 class Pushes:
     """An HTTP listener for one vendor."""
 
-    def __init__(self, door: Door, genuine: Genuine, read: Read, challenged: Challenged | None = None) -> None:
+    def __init__(
+        self, door: WebhookAddress, genuine: Genuine, read: Read, challenged: Challenged | None = None
+    ) -> None:
         self._door, self._genuine, self._read, self._challenged = door, genuine, read, challenged
         self._intake = Intake()
         self.port = door.port
@@ -94,13 +96,13 @@ class Pushes:
             proven(request)
         return await self._take(meaning, body)
 
-    def _meaning(self, headers: Mapping[str, str], body: bytes) -> Meaning | None:
+    def _meaning(self, headers: Mapping[str, str], body: bytes) -> WebhookBody | None:
         """None for a body that is not genuine. A vendor's challenge comes unsigned: its answer proves us, not them."""
         if self._genuine(headers, body):
             return self._read(orjson.loads(body))
         return None if self._challenged is None else self._challenged(body)
 
-    async def _take(self, meaning: Meaning, body: bytes) -> web.Response:
+    async def _take(self, meaning: WebhookBody, body: bytes) -> web.Response:
         if meaning.answer is not None:
             return web.Response(body=orjson.dumps(meaning.answer), content_type="application/json")
         if await self._intake.offer(meaning.once or hashlib.sha256(body).hexdigest(), meaning.events):

@@ -30,7 +30,7 @@ _CHUNK_BYTES = 65536
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Credentials:
+class BackendCredentials:
     """A bearer token, or what it takes to ask for one by client credentials."""
 
     token: str | None = dataclasses.field(default=None, repr=False)
@@ -41,7 +41,7 @@ class Credentials:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Limits:
+class SessionLimits:
     """Real network time-outs in seconds, connections at once, and call budgets on the shared clock."""
 
     connect_s: float = 5.0
@@ -66,25 +66,25 @@ class Call:
     vehicle: str | None = None
 
 
-class Session:
+class BackendSession:
     """Calls to one base URL; every failure is a BackendError."""
 
     def __init__(
         self,
         url: str,
-        credentials: Credentials,
+        credentials: BackendCredentials,
         clock: Clock,
         *,
         seed: int = 0,
         policy: RetryPolicy | None = None,
-        limits: Limits | None = None,
+        limits: SessionLimits | None = None,
     ) -> None:
         self._url = url.rstrip("/")
         self._credentials = credentials
         self._clock = clock
         self._dice = random.Random(seed)  # noqa: S311 - spreads retries, guards nothing
         self._policy = policy or RetryPolicy()
-        self._limits = limits or Limits()
+        self._limits = limits or SessionLimits()
         self._http: aiohttp.ClientSession | None = None
         self._token = credentials.token
         self._token_until_s = float("inf")

@@ -50,7 +50,7 @@ class Source(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Reader:
+class VendorReader:
     """How one vendor's cars are read: its refusals, an owner's cars, its calls of 24 hours (None: no quota)."""
 
     dialect: Dialect
@@ -61,7 +61,7 @@ class Reader:
 class Owners:
     """One session for each grant in `state`/grants, and which owner a car belongs to."""
 
-    def __init__(self, settings: VendorSettings, reader: Reader) -> None:
+    def __init__(self, settings: VendorSettings, reader: VendorReader) -> None:
         if settings.state is None:
             raise BackendError(ErrorCode.INVALID_REQUEST, "settings.state: is required, for the owners' grants")
         self._settings, self._reader, self._state = settings, reader, settings.state

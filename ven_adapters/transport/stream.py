@@ -24,7 +24,7 @@ import aiomqtt
 from ven_adapters.contract import BackendError, ErrorCode, Snapshot
 from ven_adapters.transport import vocabulary
 from ven_adapters.transport.grants import Folder, OwnerTokens
-from ven_adapters.transport.oauth import Client, Grant
+from ven_adapters.transport.oauth import Grant, OAuthRegistration
 from ven_adapters.transport.private import only_writer
 from vtn.tasks import cancel_tasks
 
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Broker:
+class VendorBroker:
     """Where a vendor's broker is; `ca` is a file of certificates to trust instead of the system's."""
 
     host: str
@@ -65,7 +65,7 @@ class Pauses:
         return ceiling_s * (0.5 + 0.5 * chance)
 
 
-def broker_of(url: str, ca: str | None = None) -> Broker:
+def broker_of(url: str, ca: str | None = None) -> VendorBroker:
     """The broker at `mqtts://HOST:PORT`; INVALID_REQUEST for another address, or one that would show tokens."""
     parts = urlsplit(url)
     if parts.scheme not in PORTS or not parts.hostname:
@@ -76,7 +76,7 @@ def broker_of(url: str, ca: str | None = None) -> Broker:
         tls = ssl.create_default_context(cafile=ca) if parts.scheme == "mqtts" else None
     except OSError:
         raise BackendError(ErrorCode.INVALID_REQUEST, "settings.stream_ca: is no file of certificates") from None
-    return Broker(parts.hostname, parts.port or PORTS[parts.scheme], tls)
+    return VendorBroker(parts.hostname, parts.port or PORTS[parts.scheme], tls)
 
 
 class Stream:
@@ -84,8 +84,8 @@ class Stream:
 
     def __init__(
         self,
-        broker: Broker,
-        client: Client,
+        broker: VendorBroker,
+        client: OAuthRegistration,
         folder: Folder,
         read: Callable[[bytes], Snapshot | None],
         *,

@@ -20,24 +20,24 @@ from typing import Any
 import orjson
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.cars import Pace
+from ven_adapters.transport.cars import CommandPace
 from ven_adapters.transport.grants import Tokens
 from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.listening import bounds_of
-from ven_adapters.transport.oauth import Client
+from ven_adapters.transport.oauth import OAuthRegistration
 from ven_adapters.transport.options import clock_of, typed, wrong
 from ven_adapters.transport.pseudonyms import Pseudonyms
 from ven_adapters.transport.purse import Purse
-from ven_adapters.transport.pushes import Door
+from ven_adapters.transport.pushes import WebhookAddress
 from ven_adapters.transport.session import (
     SERVER_ERROR,
     TOKEN_MARGIN_S,
+    BackendCredentials,
+    BackendSession,
     Call,
-    Credentials,
-    Limits,
-    Session,
+    SessionLimits,
 )
-from ven_adapters.transport.windows import Window
+from ven_adapters.transport.windows import KeptWindow
 from vtn.clock import Clock, sleep_for
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -74,31 +74,31 @@ class VendorSettings:
     """What it takes to speak to one public vendor."""
 
     url: str
-    client: Client
+    client: OAuthRegistration
     names: Pseudonyms
     clock: Clock
     state: Path | None
-    door: Door | None
+    door: WebhookAddress | None
     purse: Purse
-    pace: Pace
+    pace: CommandPace
     homes: Mapping[str, tuple[float, float]]
-    limits: Limits
+    limits: SessionLimits
     seed: int
     container: str = ""
     verify_until: datetime | None = None
 
-    def journal(self) -> Journal[Window]:
+    def journal(self) -> Journal[KeptWindow]:
         """Where windows are written down."""
-        return Journal(None if self.state is None else self.state / "windows.jsonl", Window)
+        return Journal(None if self.state is None else self.state / "windows.jsonl", KeptWindow)
 
     async def wait(self, wait_s: float) -> None:
         """Let so many seconds pass on the shared clock."""
         await sleep_for(self.clock, wait_s)
 
 
-def vendor_settings(name: str, settings: Mapping[str, Any], usual: Limits | None = None) -> VendorSettings:
+def vendor_settings(name: str, settings: Mapping[str, Any], usual: SessionLimits | None = None) -> VendorSettings:
     """Read strictly; BackendError INVALID_REQUEST names the key that is wrong, never its value."""
-    usual = usual or Limits(answer_s=30.0)
+    usual = usual or SessionLimits(answer_s=30.0)
     given = {key: value for key, value in settings.items() if value is not None}
     clock = clock_of(given.pop("clock", None))
     typed(given, _KINDS)
@@ -112,15 +112,17 @@ def vendor_settings(name: str, settings: Mapping[str, Any], usual: Limits | None
     secret = given.get("webhook_secret")
     return VendorSettings(
         url=given["url"],
-        client=Client(given["token_url"], given["client_id"], given.get("client_secret")),
+        client=OAuthRegistration(given["token_url"], given["client_id"], given.get("client_secret")),
         names=Pseudonyms(name, given["pseudonym_secret"], given.get("vehicles")),
         clock=clock,
         state=state,
         door=None
         if secret is None
-        else Door(secret, given.get("webhook_host", "127.0.0.1"), given.get("webhook_port", 0), bounds_of(given)),
+        else WebhookAddress(
+            secret, given.get("webhook_host", "127.0.0.1"), given.get("webhook_port", 0), bounds_of(given)
+        ),
         purse=Purse(given.get("monthly_usd"), None if state is None else state / "spent.json"),
-        pace=Pace(anywhere=given.get("anywhere", False)),
+        pace=CommandPace(anywhere=given.get("anywhere", False)),
         homes={ref: _place(ref, place) for ref, place in given.get("homes", {}).items()},
         limits=dataclasses.replace(usual, answer_s=given.get("answer_s", usual.answer_s)),
         seed=given.get("seed", 0),
@@ -153,7 +155,7 @@ def _place(ref: str, place: Any) -> tuple[float, float]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Refusal:
+class VendorRefusal:
     """A vendor's answer that is no success; `document` is its JSON, empty when it is none."""
 
     status: int
@@ -162,7 +164,7 @@ class Refusal:
     writes: bool
 
 
-Judge = Callable[[Refusal], BackendError]
+Judge = Callable[[VendorRefusal], BackendError]
 Price = Callable[[Call], int]
 
 
@@ -174,11 +176,11 @@ class Dialect:
     price: Price = lambda _: 0
 
 
-class VendorSession(Session):
+class VendorSession(BackendSession):
     """Calls to one public vendor with one grant."""
 
     def __init__(self, settings: VendorSettings, url: str, tokens: Tokens, dialect: Dialect) -> None:
-        super().__init__(url, Credentials(), settings.clock, seed=settings.seed, limits=settings.limits)
+        super().__init__(url, BackendCredentials(), settings.clock, seed=settings.seed, limits=settings.limits)
         self._tokens, self._dialect, self._purse = tokens, dialect, settings.purse
         self._last: str | None = None
 
@@ -202,7 +204,7 @@ class VendorSession(Session):
         self._purse.pay(self._dialect.price(call), self._clock.now(), command=call.writes)
 
     def _refusal(self, status: int, body: bytes, retry_after: str | None, call: Call) -> BackendError:
-        error = self._dialect.judge(Refusal(status, document(body), _seconds(retry_after), call.writes))
+        error = self._dialect.judge(VendorRefusal(status, document(body), _seconds(retry_after), call.writes))
         _log.info("%s answered %d: %s", call.method, status, error.code)
         return error
 
@@ -225,7 +227,7 @@ def document(body: bytes) -> Mapping[str, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
-def by_status(refusal: Refusal, table: Mapping[int, ErrorCode], detail: str) -> BackendError:
+def by_status(refusal: VendorRefusal, table: Mapping[int, ErrorCode], detail: str) -> BackendError:
     """The error that a bare status tells: the vendor's own table, then what every HTTP server means.
 
     After a write, 5xx other than 503 says nothing about the car (vehicle-command's error model): OUTCOME_UNKNOWN.

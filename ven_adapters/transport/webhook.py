@@ -28,7 +28,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
-class Receiver:
+class WebhookReceiver:
     """An HTTP listener for one backend's webhooks."""
 
     def __init__(

@@ -44,7 +44,7 @@ SAYS_NOTHING = frozenset({ChargeState.UNKNOWN, ChargeState.UNPLUGGED})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Window:
+class KeptWindow:
     """One directive, what the car was told for it and when, and the car as its driver had left it.
 
     `sent_at` is set before a call leaves; `told` once it was answered; `sends` counts calls for this window;
@@ -91,7 +91,7 @@ class Window:
         )
 
 
-class Verdict(enum.Enum):
+class WindowVerdict(enum.Enum):
     """What one reading says of one window."""
 
     NOTHING = "nothing"
@@ -101,25 +101,25 @@ class Verdict(enum.Enum):
     UNPLUGGED = "unplugged"
 
 
-def judge(window: Window, snapshot: Snapshot) -> tuple[Verdict, datetime | None]:
+def judge(window: KeptWindow, snapshot: Snapshot) -> tuple[WindowVerdict, datetime | None]:
     """What the reading says, and when the car saw it."""
     if window.sent_at is None:
-        return Verdict.NOTHING, None
+        return WindowVerdict.NOTHING, None
     plugged = newer(snapshot.plugged, window.sent_at)
     if plugged is not None and plugged.value is Known.NO:
         first = window.unplugged_at
         sure = first is not None and plugged.observed_at - first >= SETTLES
-        return (Verdict.UNPLUGGED if sure else Verdict.MAYBE_UNPLUGGED), plugged.observed_at
+        return (WindowVerdict.UNPLUGGED if sure else WindowVerdict.MAYBE_UNPLUGGED), plugged.observed_at
     held, at = _held(window, snapshot)
     if held is None or at is None:
-        return Verdict.NOTHING, None
+        return WindowVerdict.NOTHING, None
     if held:
-        return Verdict.CONFIRMED, at
+        return WindowVerdict.CONFIRMED, at
     # A car needs a minute to obey; a reading from within it proves nothing against us.
-    return (Verdict.CONTRADICTED if at - window.sent_at >= SETTLES else Verdict.NOTHING), at
+    return (WindowVerdict.CONTRADICTED if at - window.sent_at >= SETTLES else WindowVerdict.NOTHING), at
 
 
-def _held(window: Window, snapshot: Snapshot) -> tuple[bool | None, datetime | None]:
+def _held(window: KeptWindow, snapshot: Snapshot) -> tuple[bool | None, datetime | None]:
     """Whether the car does as it was told, and since when that is known; power that flows wins over what is said."""
     sent_at, setting = window.sent_at or window.directive.start, window.setting
     power = newer(snapshot.power_w, sent_at)
@@ -153,7 +153,7 @@ def _switched(setting: Setting, state: ChargeState, power: Reading[float] | None
     return drawing or state is ChargeState.COMPLETE
 
 
-def restoration(window: Window) -> tuple[Setting, ...]:
+def restoration(window: KeptWindow) -> tuple[Setting, ...]:
     """What gives the car back to its driver as found; empty when there is nothing to give back."""
     replugged = window.off_its_plug  # a car that is plugged in again starts by itself
     owed = (one for one in window.owes if not (replugged and one.rung is Rung.RESUME))
@@ -165,7 +165,7 @@ def _believed(reading: Reading[T] | None) -> Reading[T] | None:
     return None if reading is None or reading.validity is Validity.SENTINEL else reading
 
 
-def _undone(window: Window) -> tuple[Setting, ...]:
+def _undone(window: KeptWindow) -> tuple[Setting, ...]:
     """What takes back the window's own setting."""
     before = window.before
     if window.directive.on_end is OnEnd.LEAVE or window.sent_at is None or before is None:
@@ -185,7 +185,7 @@ def _undone(window: Window) -> tuple[Setting, ...]:
     return (Setting(Rung.PAUSE, 0),) if was in WAITED else ()
 
 
-def steps(window: Window, older: Window | None) -> tuple[Setting, ...]:
+def steps(window: KeptWindow, older: KeptWindow | None) -> tuple[Setting, ...]:
     """What the car is told when `window` takes the place of `older`; nothing when it stands so already.
 
     What the older one changed and the newer does not is given back in the same turn, after the newer's own setting.

@@ -18,32 +18,32 @@ from pathlib import Path
 
 from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import BackendError, BackendEvent, DriverChose, VehicleBackend
-from ven_adapters.enrolling.book import Book
+from ven_adapters.enrolling.book import EnrolmentStore
 from ven_adapters.ven import vehicle_discovery
-from ven_adapters.ven.control.car_steps import Orders
-from ven_adapters.ven.control.driver_choices import Stir
-from ven_adapters.ven.control.participation import Participation, garage_of
+from ven_adapters.ven.control.car_steps import ZoneResult
+from ven_adapters.ven.control.driver_choices import Effect
+from ven_adapters.ven.control.participation import Participation, fleet_state_of
 from ven_adapters.ven.control.recovery import catch_up, to_give_back
-from ven_adapters.ven.control.step_queue import Backlog
-from ven_adapters.ven.control.zone_control import Course, Steering
-from ven_adapters.ven.directives.dispatcher import Dispatcher, Line
-from ven_adapters.ven.directives.lifecycle import Held
+from ven_adapters.ven.control.step_queue import StepQueue
+from ven_adapters.ven.control.zone_control import ControlSettings, ZoneController
+from ven_adapters.ven.directives.dispatcher import CallContext, Dispatcher
+from ven_adapters.ven.directives.lifecycle import DirectiveRecord
 from ven_adapters.ven.directives.reconcile import Do, reconcile
-from ven_adapters.ven.enrolment.source import Agreements
-from ven_adapters.ven.enrolment.sync import Follower
-from ven_adapters.ven.explain.statistics import Account
+from ven_adapters.ven.enrolment.source import AgreementSource
+from ven_adapters.ven.enrolment.sync import EnrolmentSync
+from ven_adapters.ven.explain.statistics import AdapterStatistics
 from ven_adapters.ven.fleet.zones import Capacity
 from ven_adapters.ven.openadr.event_faults import EventFaults
 from ven_adapters.ven.openadr.last_limits import LastLimits
-from ven_adapters.ven.openadr.notifications import Bell, Listener, back_off_s, listen
+from ven_adapters.ven.openadr.notifications import NotificationSource, WakeSignal, back_off_s, listen
 from ven_adapters.ven.openadr.programs import ProgramSelection
 from ven_adapters.ven.openadr.registration import Registered, register
-from ven_adapters.ven.openadr.vtn_objects import Mirror, News, version
+from ven_adapters.ven.openadr.vtn_objects import Changes, VtnObjects, version
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.queue.remote_backend import RemoteBackend
-from ven_adapters.ven.reporting.schedule import Names, Reporter
-from ven_adapters.ven.store.database import EventRow, FirstProgramRow, Store, Values, print_at
-from ven_adapters.ven.store.group_commit import NotWritten, Scribe
+from ven_adapters.ven.reporting.schedule import Reporter, ReporterNames
+from ven_adapters.ven.store.database import AdapterStore, EventReadRow, FirstProgramRow, RowValues, print_at
+from ven_adapters.ven.store.group_commit import GroupCommit, NotWritten
 from ven_adapters.ven.store.retention import forget
 from vtn.client import Client, VtnRefused, VtnUnreachable
 from vtn.clock import Clock
@@ -64,22 +64,22 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Doors:
+class AgentPorts:
     """The outside of one adapter: the VTN, the automaker's backend, our own store, that of enrolments."""
 
     vtn: Client
     backend: VehicleBackend
-    store: Store
-    book: Book | None = None
+    store: AdapterStore
+    book: EnrolmentStore | None = None
 
 
 class Agent:
     """One automaker's VEN."""
 
-    def __init__(self, settings: AdapterSettings, clock: Clock, doors: Doors) -> None:
+    def __init__(self, settings: AdapterSettings, clock: Clock, ports: AgentPorts) -> None:
         self._settings = settings
         self._clock = clock
-        self._doors = doors
+        self._ports = ports
         self._dice = random.Random(settings.seed)  # noqa: S311 - spreads retries, guards nothing
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -90,40 +90,42 @@ class Agent:
         self._files: dict[Path, float] = {}
         self._capacities: dict[str, Capacity] | None = None
         self._leaving: set[str] = set()
-        self.vtn_bell, self.bell = Bell(), Bell()
-        self.backlog, self._work = Backlog(), asyncio.Event()
+        self.vtn_signal, self.wake_signal = WakeSignal(), WakeSignal()
+        self.step_queue, self._work = StepQueue(), asyncio.Event()
         self.registered: Registered | None = None
-        self._queue = doors.backend if isinstance(doors.backend, RemoteBackend) else None
-        self.garage = garage_of(settings, clock.now())
-        self.account = Account(settings.folder, self.garage.roster.achieved)
+        self._queue = ports.backend if isinstance(ports.backend, RemoteBackend) else None
+        self.fleet_state = fleet_state_of(settings, clock.now())
+        self.account = AdapterStatistics(settings.folder, self.fleet_state.registry.achieved)
         self.account.queue = self._queue.health if self._queue is not None else None
-        agreements = Agreements(settings.enrolments, doors.book, settings.shard)
-        self.follower = Follower(agreements, self.garage, clock, self._take, self._follow)
+        agreements = AgreementSource(settings.enrolments, ports.book, settings.shard)
+        self.follower = EnrolmentSync(agreements, self.fleet_state, clock, self._take, self._follow)
         self._last_limits = LastLimits()
-        self.mirror = Mirror(doors.vtn, self._first_read.get, self._last_limits.get, settings.most_events)
-        self.participation = Participation(self.mirror, self.garage, ProgramSelection())
+        self.vtn_objects = VtnObjects(ports.vtn, self._first_read.get, self._last_limits.get, settings.most_events)
+        self.participation = Participation(self.vtn_objects, self.fleet_state, ProgramSelection())
         self.faults = EventFaults()
         self.account.faults = self.faults.plain
         seed = f"{settings.oem}/{settings.seed}"
-        self.steering = Steering(self.garage, Course(PlanSettings(margin_s=settings.margin_s), seed, settings.lead_s))
-        self.scribe = Scribe(doors.store, self.garage.pressing, self.bell.ring)
+        self.zone_controller = ZoneController(
+            self.fleet_state, ControlSettings(PlanSettings(margin_s=settings.margin_s), seed, settings.lead_s)
+        )
+        self.group_commit = GroupCommit(ports.store, self.fleet_state.pressing, self.wake_signal.ring)
         self.dispatcher = Dispatcher(self._line())
-        names = Names(settings.client_name, seed)
-        self.reporter = Reporter(doors.vtn, self.participation, self.steering, names)
+        names = ReporterNames(settings.client_name, seed)
+        self.reporter = Reporter(ports.vtn, self.participation, self.zone_controller, names)
 
-    def _line(self) -> Line:
-        return Line(
-            backend=self._doors.backend,
+    def _line(self) -> CallContext:
+        return CallContext(
+            backend=self._ports.backend,
             clock=self._clock,
-            roster=self.garage.roster,
-            capabilities=self.garage.capabilities,
-            snapshots=self.garage.snapshots,
+            registry=self.fleet_state.registry,
+            capabilities=self.fleet_state.capabilities,
+            snapshots=self.fleet_state.snapshots,
             at_once=self._settings.calls_at_once,
             seed=self._settings.seed,
             sent=self._sent,
             settled=self._call_settled,
             leaving=self._leaving.__contains__,
-            written=self.scribe.written,
+            written=self.group_commit.written,
         )
 
     def stop(self) -> None:
@@ -136,7 +138,7 @@ class Agent:
             await self._open()
         except BaseException:
             self.account.abandon()
-            await self._doors.store.close()
+            await self._ports.store.close()
             raise
         try:
             async with asyncio.TaskGroup() as group:
@@ -156,7 +158,7 @@ class Agent:
             "the backend's facts": self._take_facts,
             "catching up": self._catch_up,
             "reporting": self._report,
-            "steering": self._steer,
+            "zone_controller": self._steer,
             "carrying out": self._carry_out,
             "storing": self._remember,
             "retention": self._forget,
@@ -189,10 +191,10 @@ class Agent:
         news = await self.follower.begin()
         self._files = self._stamps()
         with opening("store_url"):
-            await self._doors.store.open()
+            await self._ports.store.open()
         now = self._clock.now()
-        remembered = await self._doors.store.load(overridden_since=now - LONGEST_OVERRIDE)
-        self.garage.restore(remembered, now)
+        remembered = await self._ports.store.load(overridden_since=now - LONGEST_OVERRIDE)
+        self.fleet_state.restore(remembered, now)
         self.follower.heed(news)
         self.reporter.paid(remembered.reports)
         first = {row.payload_type: row.program_id for row in remembered.first_programs}
@@ -201,16 +203,16 @@ class Agent:
         self._last_limits.restore(remembered.event_limits)
 
     async def _close(self) -> None:
-        await self.scribe.close()
+        await self.group_commit.close()
         await self.dispatcher.settle(STOP_WITHIN_S)
-        roster = self.garage.roster
-        self.account.close(self._clock.now(), time.time(), roster.by_state, roster.confirmed, self.vtn_bell.heard)
-        while rows := self.garage.drain():
-            self._doors.store.note(rows)
-        await self._doors.store.close()
+        registry = self.fleet_state.registry
+        self.account.close(self._clock.now(), time.time(), registry.by_state, registry.confirmed, self.vtn_signal.heard)
+        while rows := self.fleet_state.drain():
+            self._ports.store.note(rows)
+        await self._ports.store.close()
         await self.follower.agreements.close()
-        await self._doors.backend.close()
-        await self._doors.vtn.close()
+        await self._ports.backend.close()
+        await self._ports.vtn.close()
 
     async def _meet_cars(self) -> None:
         """Learn what cars can do, look at those that stay silent, and notice when the enrolments change."""
@@ -236,38 +238,38 @@ class Agent:
 
     async def _learn(self) -> bool:
         """Ask once for what is not known; whether a car is still missing. The others do not wait for it."""
-        unknown = {ref for ref in self.garage.enrolled() if ref not in self.garage.capabilities}
-        found, missing = await vehicle_discovery.capabilities(self._doors.backend, unknown)
-        self.garage.learn(found)
+        unknown = {ref for ref in self.fleet_state.enrolled() if ref not in self.fleet_state.capabilities}
+        found, missing = await vehicle_discovery.capabilities(self._ports.backend, unknown)
+        self.fleet_state.learn(found)
         if found or not unknown or self.registered is None:
-            self._capacities = {zone: self.garage.capacity(zone) for zone in self.garage.reported}
-            self.vtn_bell.ring()
-            self.bell.ring()
+            self._capacities = {zone: self.fleet_state.capacity(zone) for zone in self.fleet_state.reported}
+            self.vtn_signal.ring()
+            self.wake_signal.ring()
         return bool(missing)
 
     async def _look_at_silent(self) -> None:
-        silent = [ref for ref in self.garage.capabilities if ref not in self.garage.snapshots]
+        silent = [ref for ref in self.fleet_state.capabilities if ref not in self.fleet_state.snapshots]
         for first in range(0, len(silent), CARS_AT_ONCE):
-            found, _ = await vehicle_discovery.readings(self._doors.backend, silent[first : first + CARS_AT_ONCE])
-            if self.garage.observe(found.values(), self._clock.now()):
-                self.bell.ring()
+            found, _ = await vehicle_discovery.readings(self._ports.backend, silent[first : first + CARS_AT_ONCE])
+            if self.fleet_state.observe(found.values(), self._clock.now()):
+                self.wake_signal.ring()
 
     async def _follow_vtn(self) -> None:
         failures, wake = 0, self._wake
         while True:
-            self.vtn_bell.take()
+            self.vtn_signal.take()
             wait_s = wake.poll_s
             try:
                 await self._introduce()
                 ven_id = self.registered.ven_id if self.registered is not None else None
-                news = await self.mirror.poll(ven_id, self._clock.now(), time.time())
+                news = await self.vtn_objects.poll(ven_id, self._clock.now(), time.time())
                 failures = 0
                 await self._heed(news)
             except (VtnRefused, VtnUnreachable) as error:
                 failures += 1
                 wait_s = back_off_s(failures, wake, self._dice.random())
                 _log.warning("the VTN could not be read: %s", error)
-            await self.vtn_bell.wait(wait_s)
+            await self.vtn_signal.wait(wait_s)
 
     async def _introduce(self) -> None:
         """Register what changed; the first time, start to listen."""
@@ -275,19 +277,19 @@ class Agent:
         if wanted is None:
             return
         first = self.registered is None
-        registered = await register(self._doors.vtn, self._settings.client_name, wanted)
+        registered = await register(self._ports.vtn, self._settings.client_name, wanted)
         self.registered, self._capacities = registered, None
         _log.info(
             "registered as ven %s with %s", registered.ven_id, ", ".join(wanted) or "no zone that is large enough"
         )
         if first:
             label = f"{self._settings.client_name} {self._settings.part}"[-LONGEST_LABEL:]
-            listener = Listener(self._doors.vtn, registered.ven_id, label, self._settings.vtn.ca)
-            self._spawn("notifications", lambda: listen(listener, self._wake, self.vtn_bell, self._settings.seed))
+            listener = NotificationSource(self._ports.vtn, registered.ven_id, label, self._settings.vtn.ca)
+            self._spawn("notifications", lambda: listen(listener, self._wake, self.vtn_signal, self._settings.seed))
 
-    async def _heed(self, news: News) -> None:
+    async def _heed(self, news: Changes) -> None:
         """Note what was read; anything new is a reason to plan. Of very much, others' work goes on in between."""
-        now, note = self._clock.now(), self._doors.store.note
+        now, note = self._clock.now(), self._ports.store.note
         first = self.participation.take().items()
         note(FirstProgramRow(payload_type=kind, program_id=one, at=print_at(now)) for kind, one in first)
         for start in range(0, len(news.fresh), EVENTS_AT_ONCE):
@@ -298,21 +300,21 @@ class Agent:
                 named = version(read.event)
                 self.account.read(read.event.id, read.event.modification_date_time, read.real_s)
                 self._first_read[named] = read.read_at
-                note([Values(EventRow, {"version": named, "read_at": print_at(read.read_at)})])
+                note([RowValues(EventReadRow, {"version": named, "read_at": print_at(read.read_at)})])
             note(self._last_limits.take((read.event for read in fresh), now))
         if news.deleted:
-            self._last_limits.forget(self.mirror.known)
+            self._last_limits.forget(self.vtn_objects.known)
         if len(self._first_read) > MOST_VERSIONS:
-            live = {version(read.event) for read in self.mirror.events.values()}
+            live = {version(read.event) for read in self.vtn_objects.events.values()}
             for gone in self._first_read.keys() - live:
                 del self._first_read[gone]
         for _ in self.participation.judge():
             await asyncio.sleep(0)
-        self.faults.judge(self.participation.findings(now), self.participation.unmet(), self.mirror.left_out)
+        self.faults.judge(self.participation.findings(now), self.participation.unmet(), self.vtn_objects.left_out)
         self.reporter.tell(self.faults.reports())
         if news:
             self.reporter.plan(now)
-            self.bell.ring()
+            self.wake_signal.ring()
 
     async def _report(self) -> None:
         failures, wake = 0, self._wake
@@ -331,14 +333,14 @@ class Agent:
                 continue
             finally:  # what was posted is remembered, whatever became of the rest
                 posted = self.reporter.told()
-                self._doors.store.note(posted)
+                self._ports.store.note(posted)
                 self.account.reports_sent += len(posted)
             failures = 0
 
     async def _take_facts(self) -> None:
         while True:
             try:
-                await vehicle_discovery.hear(self._doors.backend, self._take, self.scribe.written)
+                await vehicle_discovery.hear(self._ports.backend, self._take, self.group_commit.written)
             except (BackendError, NotWritten) as error:
                 self._deaf += 1
                 _log.warning("the backend's facts are interrupted: %s", error or type(error).__name__)
@@ -346,24 +348,24 @@ class Agent:
 
     def _take(self, event: BackendEvent) -> None:
         self._deaf = 0
-        stir = self.garage.take(event, self._clock.now())
-        if isinstance(event, DriverChose) and event.vehicle_ref in self.garage.fleet:
+        effect = self.fleet_state.take(event, self._clock.now())
+        if isinstance(event, DriverChose) and event.vehicle_ref in self.fleet_state.fleet:
             self.account.choices[event.choice.value] += 1
-        self._follow(stir)
+        self._follow(effect)
 
-    def _follow(self, stir: Stir) -> None:
-        for ref in stir.release:
+    def _follow(self, effect: Effect) -> None:
+        for ref in effect.release:
             self._release(ref)
-        if stir.plan:
-            self.bell.ring()
+        if effect.plan:
+            self.wake_signal.ring()
 
     def _release(self, ref: str) -> None:
-        with self.garage.faults.only(ref):
+        with self.fleet_state.faults.only(ref):
             self._give_back(ref)
 
     def _give_back(self, ref: str) -> None:
         """Give a car back to its driver at once, or as soon as the call that is under way has come back."""
-        car = self.garage.roster.car(ref)
+        car = self.fleet_state.registry.car(ref)
         if car.held is None:
             self._leaving.discard(ref)
             return
@@ -380,20 +382,20 @@ class Agent:
             wait_s = back_off_s(LEAVING_PATIENCE, self._wake, self._dice.random())
             asyncio.get_running_loop().call_later(wait_s, self._release, ref)
 
-    def _sent(self, held: Held, real_s: float) -> None:
+    def _sent(self, held: DirectiveRecord, real_s: float) -> None:
         directive = held.directive
         event_id = directive.origin.event_id if directive.origin is not None else None
         self.account.sent(event_id, real_s)
         if event_id is not None and (directive.power_w or 0) < 0:
-            self.garage.begin_export(directive.vehicle_ref, event_id, self._clock.now())
+            self.fleet_state.begin_export(directive.vehicle_ref, event_id, self._clock.now())
 
     async def _steer(self) -> None:
         while True:
-            self.bell.take()
-            again_at = await self._cycle() if self.mirror.polled and self.garage.capabilities else None
+            self.wake_signal.take()
+            again_at = await self._cycle() if self.vtn_objects.polled and self.fleet_state.capabilities else None
             await asyncio.sleep(1 / self._settings.plans_per_s)
             wait_s = self._wake.poll_s if again_at is None else self._clock.real_seconds_until(again_at)
-            await self.bell.wait(wait_s)
+            await self.wake_signal.wait(wait_s)
 
     async def _cycle(self) -> datetime:
         """Plan every zone and take up what it decides; when to do so again, unless something wakes us.
@@ -401,27 +403,29 @@ class Agent:
         Between zones the loop goes on with what else is to be done: a large fleet's plan takes a part of a second.
         """
         now = self._clock.now()
-        while self.garage.roster.age(now, CARS_AT_ONCE):  # noqa: ASYNC110 - work in slices, no waiting
+        while self.fleet_state.registry.age(now, CARS_AT_ONCE):  # noqa: ASYNC110 - work in slices, no waiting
             await asyncio.sleep(0)
         all_orders = []
-        for zone in self.garage.zones:
+        for zone in self.fleet_state.zones:
             try:
                 all_orders.append(self._order(zone, now))
             except Exception:  # noqa: BLE001 - logged whole; one zone's failure must not leave the others unplanned
                 _log.exception("zone %s could not be planned", zone)
             await asyncio.sleep(0)
         self.account.cycles += 1
-        self.account.line(now, time.time(), {one.zone: one.sample for one in all_orders}, self.garage.roster.by_state)
+        self.account.line(
+            now, time.time(), {one.zone: one.sample for one in all_orders}, self.fleet_state.registry.by_state
+        )
         return self._next(all_orders, now)
 
-    def _order(self, zone: str, now: datetime) -> Orders:
-        orders = self.steering.steer(zone, self.participation.heard(zone), now)
-        self.backlog.put(orders.hand)
+    def _order(self, zone: str, now: datetime) -> ZoneResult:
+        orders = self.zone_controller.steer(zone, self.participation.heard(zone), now)
+        self.step_queue.put(orders.step_source)
         self._work.set()
-        self.garage.meter.note(zone, orders.sample)
-        self.garage.decisions.take(orders.asks, orders.plan, now)
-        self.faults.unknown(orders.asks.unknown)
-        for puzzle in orders.asks.unknown:
+        self.fleet_state.meter.note(zone, orders.sample)
+        self.fleet_state.decisions.take(orders.requests, orders.plan, now)
+        self.faults.unknown(orders.requests.unknown)
+        for puzzle in orders.requests.unknown:
             self.account.puzzled(puzzle.event_id, puzzle.interval_id, puzzle.payload_type)
         return orders
 
@@ -434,26 +438,26 @@ class Agent:
                 await self.dispatcher.room()
                 if self._queue is not None:
                     await self._queue.ready()
-                turn = self.backlog.take()
+                turn = self.step_queue.take()
                 if turn is None:
                     break
-                hand, place = turn
-                with self.garage.faults.only(hand.ref(place)):
-                    if (step := hand.step(place, self._clock.now())) is not None:
+                step_source, place = turn
+                with self.fleet_state.faults.only(step_source.ref(place)):
+                    if (step := step_source.step(place, self._clock.now())) is not None:
                         self.dispatcher.start(*step)
                 if turns % CARS_AT_ONCE == 0:
                     await asyncio.sleep(0)
 
     async def _catch_up(self) -> None:
         """What an earlier life left: cars that are to be given back are, each once it is known what became of it."""
-        garage = self.garage
-        for ref in to_give_back(garage, self._clock.now()):
+        fleet_state = self.fleet_state
+        for ref in to_give_back(fleet_state, self._clock.now()):
             await self.dispatcher.room()
             self._release(ref)
-        await catch_up(garage.roster, self.dispatcher, self._clock, self._wake.first_retry_s, garage.faults)
+        await catch_up(fleet_state.registry, self.dispatcher, self._clock, self._wake.first_retry_s, fleet_state.faults)
         await asyncio.Event().wait()
 
-    def _next(self, all_orders: Sequence[Orders], now: datetime) -> datetime:
+    def _next(self, all_orders: Sequence[ZoneResult], now: datetime) -> datetime:
         cycle_s = now.timestamp() + self._settings.cycle_s
         next_s = min((orders.look_again_s for orders in all_orders), default=cycle_s)
         return max(now + timedelta(seconds=1), datetime.fromtimestamp(min(next_s, cycle_s), UTC))
@@ -462,10 +466,10 @@ class Agent:
         """Store what changed; a store that is away is tried again and nothing is forgotten."""
         while True:
             await asyncio.sleep(FLUSH_EVERY_S)
-            self._doors.store.note(self.garage.drain())
-            await self.scribe.flush()
+            self._ports.store.note(self.fleet_state.drain())
+            await self.group_commit.flush()
 
     async def _forget(self) -> None:
         """Until the VTN was read, any event may still count; what an event that counts rests on is kept."""
-        kept, mirror = timedelta(days=self._settings.keep_days), self.mirror
-        await forget(self._doors.store, self._clock, kept, lambda: mirror.events if mirror.polled else None)
+        kept, vtn_objects = timedelta(days=self._settings.keep_days), self.vtn_objects
+        await forget(self._ports.store, self._clock, kept, lambda: vtn_objects.events if vtn_objects.polled else None)

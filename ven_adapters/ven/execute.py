@@ -6,7 +6,7 @@ import signal
 import sys
 
 from ven_adapters.config import ExecutorSettings
-from ven_adapters.ven.queue.connection import Link
+from ven_adapters.ven.queue.connection import QueueConnection
 from ven_adapters.ven.queue.executor import Executor
 from ven_adapters.ven.startup import backend_of, check_executor
 from vtn.clock import Clock
@@ -21,7 +21,7 @@ async def execute(settings: ExecutorSettings, clock: Clock) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     check_executor(settings)
     backend = backend_of(settings.oem, settings.backend)
-    executor = Executor(backend, Link(settings.queue, settings.oem, executes=True), clock)
+    executor = Executor(backend, QueueConnection(settings.queue, settings.oem, executes=True), clock)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, executor.stop)

@@ -7,13 +7,13 @@ import sys
 
 from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import VehicleBackend
-from ven_adapters.enrolling.book import Book
-from ven_adapters.ven.agent import Agent, Doors
+from ven_adapters.enrolling.book import EnrolmentStore
+from ven_adapters.ven.agent import Agent, AgentPorts
 from ven_adapters.ven.enrolment.files import Unreadable
-from ven_adapters.ven.queue.connection import Link
+from ven_adapters.ven.queue.connection import QueueConnection
 from ven_adapters.ven.queue.remote_backend import RemoteBackend
 from ven_adapters.ven.startup import backend_of, check_adapter
-from ven_adapters.ven.store.database import Store
+from ven_adapters.ven.store.database import AdapterStore
 from vtn.client import Client
 from vtn.clock import Clock
 from vtn.errors import ConfigError
@@ -28,7 +28,7 @@ async def run(settings: AdapterSettings, clock: Clock) -> None:
     check_adapter(settings)
     if settings.shard:
         _log.info("steers the zones %s; its own files are in %s", ", ".join(settings.shard), settings.folder)
-    agent = Agent(settings, clock, doors(settings))
+    agent = Agent(settings, clock, ports_of(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop)
@@ -41,22 +41,22 @@ async def run(settings: AdapterSettings, clock: Clock) -> None:
             loop.remove_signal_handler(number)
 
 
-def doors(settings: AdapterSettings) -> Doors:
+def ports_of(settings: AdapterSettings) -> AgentPorts:
     """The outside of an adapter, as its settings say; nothing is called yet."""
     vtn = settings.vtn
     tls = trusting(vtn.ca) if vtn.ca is not None else True
     backend = _backend(settings)
     enrolments = settings.enrolment_store()
     with opening("store_url"):
-        store = Store(settings.store())
+        store = AdapterStore(settings.store())
     with opening("enrolling.store_url"):
-        book = Book(enrolments) if enrolments is not None else None
-    return Doors(Client(vtn.url, vtn.client_id, vtn.client_secret, scope=vtn.scope, tls=tls), backend, store, book)
+        book = EnrolmentStore(enrolments) if enrolments is not None else None
+    return AgentPorts(Client(vtn.url, vtn.client_id, vtn.client_secret, scope=vtn.scope, tls=tls), backend, store, book)
 
 
 def _backend(settings: AdapterSettings) -> VehicleBackend:
     """The automaker's own backend; or, with a section [queue], executors that hold it."""
     if settings.queue is not None:
-        link = Link(settings.queue, settings.oem)
+        link = QueueConnection(settings.queue, settings.oem)
         return RemoteBackend(link, settings.shared_clock(), f"{settings.client_name}/{settings.part}")
     return backend_of(settings.oem, settings.backend)

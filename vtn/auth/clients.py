@@ -10,7 +10,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from vtn.errors import Conflict, NotFound
 from vtn.rules.scopes import BL_SCOPES, VEN_SCOPES
-from vtn.storage.ports import Client, Role, Store
+from vtn.storage.ports import ClientRecord, Role, Store
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _DECOY_HASH = _hasher.hash(secrets.token_urlsafe(32))
@@ -22,7 +22,7 @@ def hash_secret(secret: str) -> str:
     return _hasher.hash(secret)
 
 
-def secret_matches(secret: str, client: Client | None) -> bool:
+def secret_matches(secret: str, client: ClientRecord | None) -> bool:
     """Whether the secret is this client's; as slow for an unknown client as for a wrong secret."""
     usable = client is not None and not client.revoked and not external(client)
     try:
@@ -32,19 +32,19 @@ def secret_matches(secret: str, client: Client | None) -> bool:
     return usable
 
 
-def external(client: Client) -> bool:
+def external(client: ClientRecord) -> bool:
     """Whether this client has no secret here but brings tokens of an external issuer."""
     return client.secret_hash.startswith(EXTERNAL)
 
 
-def tokens_of(client: Client) -> str:
+def tokens_of(client: ClientRecord) -> str:
     """Whose tokens a client brings, in words."""
     if not external(client):
         return "own"
     return client.secret_hash.removeprefix(EXTERNAL) or "any external issuer"
 
 
-def trusts(client: Client, issuer: str) -> bool:
+def trusts(client: ClientRecord, issuer: str) -> bool:
     """Whether this issuer's tokens speak for the client: never for one with a secret, and for no other issuer's."""
     return client.secret_hash in {EXTERNAL, EXTERNAL + issuer}
 
@@ -59,7 +59,7 @@ class Registry:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[str, ClientRecord] = {}
         self.generation = -1
 
     async def current(self) -> None:
@@ -72,15 +72,15 @@ class Registry:
         """Which generation of the clients this process holds."""
         return self.generation
 
-    def get(self, client_id: str) -> Client | None:
+    def get(self, client_id: str) -> ClientRecord | None:
         """A client by id, revoked ones too."""
         return self._clients.get(client_id)
 
-    def every(self) -> list[Client]:
+    def every(self) -> list[ClientRecord]:
         """All clients, by id."""
         return [self._clients[client_id] for client_id in sorted(self._clients)]
 
-    def standing(self, client_id: str | None) -> Client | None:
+    def standing(self, client_id: str | None) -> ClientRecord | None:
         """A client that may act; None when unknown or revoked."""
         client = self._clients.get(client_id or "")
         return client if client and not client.revoked else None
@@ -91,21 +91,23 @@ class Registry:
         """Register a client and return its secret, which is shown once and stored only as a hash."""
         secret, now_s = new_secret(), time.time()
         proof = hash_secret(secret)
-        await self._register(Client(client_id, role, scopes, proof, at, valid_from_s=now_s, fixed_scopes=fixed_scopes))
+        await self._register(
+            ClientRecord(client_id, role, scopes, proof, at, valid_from_s=now_s, fixed_scopes=fixed_scopes)
+        )
         return secret
 
     async def add_external(
         self, client_id: str, role: Role, scopes: tuple[str, ...], *, issuer: str = "", at: str
     ) -> None:
         """Register a client that brings tokens of this issuer, or of any configured one; it may hold some already."""
-        await self._register(Client(client_id, role, scopes, EXTERNAL + issuer, at, valid_from_s=0.0))
+        await self._register(ClientRecord(client_id, role, scopes, EXTERNAL + issuer, at, valid_from_s=0.0))
 
-    async def _register(self, client: Client) -> None:
+    async def _register(self, client: ClientRecord) -> None:
         """Store a client. One that was revoked is registered anew, in its role: its objects are still there."""
         defaults = BL_SCOPES if client.role is Role.BL else VEN_SCOPES
         fresh = dataclasses.replace(client, scopes=client.scopes or defaults)
 
-        def registered(held: Client | None) -> Client:
+        def registered(held: ClientRecord | None) -> ClientRecord:
             if held is None:
                 return fresh
             if not held.revoked:
@@ -128,7 +130,7 @@ class Registry:
         secret = new_secret()
         proof = hash_secret(secret)
 
-        def rotated(held: Client | None) -> Client:
+        def rotated(held: ClientRecord | None) -> ClientRecord:
             client = standing(held, client_id)
             kept = client.secret_hash if external(client) else proof
             return dataclasses.replace(client, secret_hash=kept, valid_from_s=time.time())
@@ -140,19 +142,19 @@ class Registry:
         """Stop a client; its tokens are dead at once, its objects stay. Once more changes nothing."""
         await self._revise(client_id, lambda held: dataclasses.replace(known(held, client_id), revoked=True))
 
-    async def _revise(self, client_id: str, revise: Callable[[Client | None], Client]) -> None:
+    async def _revise(self, client_id: str, revise: Callable[[ClientRecord | None], ClientRecord]) -> None:
         await self._store.revise_client(client_id, revise)
         await self.current()
 
 
-def known(client: Client | None, client_id: str) -> Client:
+def known(client: ClientRecord | None, client_id: str) -> ClientRecord:
     """The client; NotFound when nobody registered it."""
     if client is None:
         raise NotFound(f"no client named {client_id!r}; `vtn client list` shows them")
     return client
 
 
-def standing(client: Client | None, client_id: str) -> Client:
+def standing(client: ClientRecord | None, client_id: str) -> ClientRecord:
     """The client; NotFound when nobody registered it, Conflict when it was revoked."""
     found = known(client, client_id)
     if found.revoked:

@@ -22,7 +22,7 @@ from vtn.auth.clients import trusts
 from vtn.auth.keyfiles import held
 from vtn.errors import CannotStart, Unauthenticated
 from vtn.recent import Recent
-from vtn.storage.ports import Client, Role
+from vtn.storage.ports import ClientRecord, Role
 
 ISSUER = "evtn"
 ALGORITHM = "Ed25519"
@@ -52,19 +52,19 @@ class Outside(Protocol):
         ...
 
 
-def principal_of(client: Client, scopes: frozenset[str], expires_at_s: float) -> Principal:
+def principal_of(client: ClientRecord, scopes: frozenset[str], expires_at_s: float) -> Principal:
     """A registered client as somebody who asks."""
     return Principal(client.client_id, client.role is Role.BL, scopes, expires_at_s)
 
 
-def in_person(client: Client, until_s: float, now_s: float) -> Principal:
+def in_person(client: ClientRecord, until_s: float, now_s: float) -> Principal:
     """A client that has shown a certificate and no token, with all its scopes; Unauthenticated once that has ended."""
     if now_s >= until_s:
         raise Unauthenticated("the client certificate has expired")
     return principal_of(client, frozenset(client.scopes), until_s)
 
 
-def revoked(client: Client, issued_s: float) -> bool:
+def revoked(client: ClientRecord, issued_s: float) -> bool:
     """Whether a client's token of this age is dead: with its client, or since its client got a new secret."""
     return client.revoked or issued_s < client.valid_from_s
 
@@ -88,7 +88,7 @@ class TokenDesk:
         self,
         key: OKPKey,
         lifetime_s: int,
-        registry: Callable[[str], Client | None],
+        registry: Callable[[str], ClientRecord | None],
         generation: Callable[[], int],
         *,
         outside: Outside | None = None,
@@ -107,7 +107,7 @@ class TokenDesk:
         self._remembered = Recent(REMEMBERED_TOKENS, most_bytes)
         return self
 
-    def issue(self, client: Client, scopes: tuple[str, ...]) -> tuple[str, int]:
+    def issue(self, client: ClientRecord, scopes: tuple[str, ...]) -> tuple[str, int]:
         """A token for a client and its lifetime in seconds."""
         now_s = time.time()
         claims = {

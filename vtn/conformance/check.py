@@ -57,7 +57,7 @@ class Need(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Check:
+class ConformanceCheck:
     """One claim. `name` is unique; the first requirement is the one it is named after in reports."""
 
     name: str
@@ -73,10 +73,10 @@ class Check:
         return not chosen or self.name in chosen or any(r.startswith(chosen) for r in self.requirements)
 
 
-CHECKS: dict[str, Check] = {}
+CHECKS: dict[str, ConformanceCheck] = {}
 
 
-def register(check: Check) -> Check:
+def register(check: ConformanceCheck) -> ConformanceCheck:
     """Add a check to the list; ValueError for an unknown requirement or a name that is taken."""
     unknown = [name for name in check.requirements if name not in every()]
     if unknown or not check.requirements:
@@ -93,7 +93,7 @@ def check(*requirements: str, level: Level | None = None, needs: tuple[Need, ...
     def add(run: F) -> F:
         claim = " ".join((run.__doc__ or "").split())
         strongest = level or min((every()[name].level for name in requirements), key=STRENGTH.index)
-        register(Check(run.__name__, claim, requirements, strongest, needs, run))
+        register(ConformanceCheck(run.__name__, claim, requirements, strongest, needs, run))
         return run
 
     return add

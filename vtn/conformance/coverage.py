@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from vtn.conformance.check import Check
+from vtn.conformance.check import ConformanceCheck
 from vtn.conformance.requirements import every
 
 UNCHECKED: Mapping[str, str] = {
@@ -21,12 +21,12 @@ UNCHECKED: Mapping[str, str] = {
 }
 
 
-def covered(checks: Iterable[Check]) -> frozenset[str]:
+def covered(checks: Iterable[ConformanceCheck]) -> frozenset[str]:
     """Requirements cited by at least one of these checks."""
     return frozenset(name for check in checks for name in check.requirements)
 
 
-def uncovered(checks: Iterable[Check]) -> dict[str, str]:
+def uncovered(checks: Iterable[ConformanceCheck]) -> dict[str, str]:
     """Requirements that no check cites, each with its reason."""
     cited = covered(checks)
     return {name: UNCHECKED.get(name, "nobody has written one yet") for name in every() if name not in cited}

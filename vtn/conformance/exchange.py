@@ -36,7 +36,7 @@ HIDDEN = re.compile(r'(client_secret=|access_token":\s*"|bearerToken":\s*"|clien
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """What came back. `shows` and its companions fail the check when it is not what the standard wants."""
 
     method: str
@@ -143,7 +143,7 @@ class Transcript:
 
     def __init__(self) -> None:
         self.exchanges: list[Exchange] = []
-        self.answers: list[Answer] = []
+        self.answers: list[HttpAnswer] = []
         self.made: list[tuple[Party, str]] = []
         self.succeeded: set[tuple[str, str]] = set()
         self.requests = 0
@@ -153,7 +153,7 @@ class Transcript:
         """Begin a new check."""
         self.exchanges, self.answers = [], []
 
-    def note(self, who: str, base: str, answer: Answer, sent: bytes) -> None:
+    def note(self, who: str, base: str, answer: HttpAnswer, sent: bytes) -> None:
         """Record an exchange."""
         path = answer.url.removeprefix(base)
         self.requests += 1
@@ -245,7 +245,7 @@ class Party:
         answer = await self.send("GET", "/auth/server", headers={"Authorization": ""})
         return str(answer.shows(200).object["tokenURL"])
 
-    async def ask_token(self, changes: Mapping[str, str | None]) -> Answer:
+    async def ask_token(self, changes: Mapping[str, str | None]) -> HttpAnswer:
         """A client credentials request with these fields instead of the right ones; None leaves a field out."""
         own = self._credentials or Credentials("nobody", "nothing")
         form: dict[str, str | None] = {"grant_type": "client_credentials"}
@@ -253,7 +253,7 @@ class Party:
         body = urlencode({name: value for name, value in form.items() if value is not None}).encode()
         return await self.ask_token_with(body)
 
-    async def ask_token_with(self, form: bytes, media_type: str = "application/x-www-form-urlencoded") -> Answer:
+    async def ask_token_with(self, form: bytes, media_type: str = "application/x-www-form-urlencoded") -> HttpAnswer:
         """A token request with exactly this body; Skipped when the endpoint has been asked too often."""
         headers = {"Authorization": "", "Content-Type": media_type}
         answer = await self.send("POST", await self.token_url(), raw=form, headers=headers, patient=False)
@@ -281,7 +281,7 @@ class Party:
         headers: Mapping[str, str] | None = None,
         query: Sequence[Query] = (),
         patient: bool = True,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """One request; `body` is rendered as JSON, `raw` is sent as it is; a header set to "" is left out.
 
         Who is told to come again later (429) does so, unless the answer itself is what the check wants to see.
@@ -307,7 +307,9 @@ class Party:
                 timeout=timeout,
             )
             async with request as response:
-                answer = Answer(method, target, response.status, response.headers.copy(), await response.read(), where)
+                answer = HttpAnswer(
+                    method, target, response.status, response.headers.copy(), await response.read(), where
+                )
             if answer.status != TOO_MANY:
                 break
             await asyncio.sleep(_pause_s(answer) if patient else 0)
@@ -315,7 +317,7 @@ class Party:
         self._keep(method, where, answer)
         return answer
 
-    def _keep(self, method: str, path: str, answer: Answer) -> None:
+    def _keep(self, method: str, path: str, answer: HttpAnswer) -> None:
         """Note what a POST created, whatever the check makes of it, so that it is deleted afterwards."""
         if method != "POST" or answer.status not in {OK, CREATED} or not answer.kind:
             return
@@ -326,19 +328,19 @@ class Party:
         if isinstance(made, dict) and isinstance(made.get("id"), str):
             self._transcript.made.append((self, f"{path}/{made['id']}"))
 
-    async def get(self, path: str, *query: Query) -> Answer:
+    async def get(self, path: str, *query: Query) -> HttpAnswer:
         """Read."""
         return await self.send("GET", path, query=query)
 
-    async def post(self, path: str, body: Any) -> Answer:
+    async def post(self, path: str, body: Any) -> HttpAnswer:
         """Create."""
         return await self.send("POST", path, body=body)
 
-    async def put(self, path: str, body: Any) -> Answer:
+    async def put(self, path: str, body: Any) -> HttpAnswer:
         """Replace."""
         return await self.send("PUT", path, body=body)
 
-    async def delete(self, path: str) -> Answer:
+    async def delete(self, path: str) -> HttpAnswer:
         """Delete."""
         return await self.send("DELETE", path)
 
@@ -358,7 +360,7 @@ class Party:
         return [str(item["id"]) for item in await self.all(path, *query)]
 
 
-def _pause_s(answer: Answer) -> float:
+def _pause_s(answer: HttpAnswer) -> float:
     """How long a 429 asks to wait, within bounds."""
     told = answer.headers.get("Retry-After", "")
     return min(float(told), LONGEST_PAUSE_S) if told.isdigit() else 1.0

@@ -1,8 +1,8 @@
 """Tries the values of one schema field on a live VTN, one POST for each, with the rest of the body valid.
 
-A `Field` is one row of a table: where the field stands (`Place`), whether it may be left out or null (`Presence`), and
-which values its type takes and refuses (`Rule`). `checks_of` turns rows into checks. What is accepted must come back
-the same in the answer, in a read by id and in the list. This module knows no particular object.
+A `FieldCase` is one row of a table: where the field stands (`FieldPlace`), whether it may be left out or null
+(`Presence`), and which values its type takes and refuses (`Rule`). `checks_of` turns rows into checks. What is accepted
+must come back the same in the answer, in a read by id and in the list. This module knows no particular object.
 """
 
 import copy
@@ -16,8 +16,8 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
 
-from vtn.conformance.check import Cause, Check, Failed, expect, register
-from vtn.conformance.exchange import Answer, Json, Party, Query
+from vtn.conformance.check import Cause, ConformanceCheck, Failed, expect, register
+from vtn.conformance.exchange import HttpAnswer, Json, Party, Query
 from vtn.conformance.kit import Kit, not_made, refused_reads
 from vtn.conformance.members import fault_of, missing
 from vtn.conformance.requirements import Level
@@ -86,7 +86,7 @@ class Rule:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Desk:
+class FormWriter:
     """Who posts one form during one check, and how to make a fresh valid body."""
 
     party: Party
@@ -100,11 +100,11 @@ class Form:
     schema: str
     path: str
     kind: str
-    prepare: Callable[[Kit], Awaitable[Desk]]
+    prepare: Callable[[Kit], Awaitable[FormWriter]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Place:
+class FieldPlace:
     """Where a field stands: what the body holds besides, and the way from the body to the part that has the field."""
 
     form: Form
@@ -113,13 +113,13 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Field:
+class FieldCase:
     """One row. `default` is what may be shown when it is left out; `shown` what comes back, when not what was sent."""
 
     id: str
     schema: str
     name: str
-    places: tuple[Place, ...]
+    places: tuple[FieldPlace, ...]
     presence: Presence
     rule: Rule
     also: tuple[str, ...] = ()
@@ -133,15 +133,15 @@ class Field:
         return f"`{self.schema}.{self.name}` is {self.presence}, keeps what its type allows and refuses {bad}."
 
 
-def checks_of(fields: Iterable[Field]) -> None:
+def checks_of(fields: Iterable[FieldCase]) -> None:
     """Register one check per row."""
     for field in fields:
         name = f"{field.schema}_{field.name}_follows_its_schema".replace("[]", "").replace(".", "_")
         cited = (field.id, *field.also)
-        register(Check(name, field.claim, cited, Level.SHALL, (), functools.partial(obeyed, field)))
+        register(ConformanceCheck(name, field.claim, cited, Level.SHALL, (), functools.partial(obeyed, field)))
 
 
-async def obeyed(field: Field, kit: Kit) -> None:
+async def obeyed(field: FieldCase, kit: Kit) -> None:
     """Try a field at all its places; Failed at the first value that is not treated as the schema has it."""
     for place in field.places:
         trial = Trial(kit, field, place, await place.form.prepare(kit))
@@ -157,9 +157,9 @@ class Trial:
     """One field at one place during one check."""
 
     kit: Kit
-    field: Field
-    place: Place
-    desk: Desk
+    field: FieldCase
+    place: FieldPlace
+    desk: FormWriter
 
     async def absent(self) -> None:
         """The field left out, and null, are treated as its presence has it."""
@@ -209,7 +209,7 @@ class Trial:
         await self._seen_everywhere(OMITTED, answer.object, listed=False)
         await self._drop(answer)
 
-    async def _post(self, value: Any) -> tuple[Json, Answer]:
+    async def _post(self, value: Any) -> tuple[Json, HttpAnswer]:
         body = {**self.desk.fresh(), **copy.deepcopy(dict(self.place.extra))}
         part = _part(body, self.place.way)
         if value is OMITTED:
@@ -243,7 +243,7 @@ class Trial:
             return self.field.presence is Presence.NULLABLE
         return got in (None, []) or kept(self.field.default, got, self.field.name)
 
-    async def _drop(self, answer: Answer) -> None:
+    async def _drop(self, answer: HttpAnswer) -> None:
         await self.kit.drop(self.desk.party, f"{self.place.form.path}/{answer.object['id']}")
 
     def _real(self, value: Any) -> Any:

@@ -1,11 +1,11 @@
 """The request schemas that field checks post: where each goes, who may post it, and a valid body of it.
 
-`Place`s name the parts of these bodies in which the nested schemas (intervalPeriod, interval, valuesMap, point,
+`FieldPlace`s name the parts of these bodies in which the nested schemas (intervalPeriod, interval, valuesMap, point,
 descriptors) stand.
 """
 
 from vtn.conformance.exchange import Json
-from vtn.conformance.fieldwork import Desk, Form, Place
+from vtn.conformance.fieldwork import FieldPlace, Form, FormWriter
 from vtn.conformance.kit import Kit
 from vtn.conformance.valid_bodies import (
     EVENT_DESCRIPTOR,
@@ -19,41 +19,41 @@ from vtn.conformance.valid_bodies import (
 )
 
 
-async def _program(kit: Kit) -> Desk:
-    return Desk(kit.bl, lambda: {"programName": kit.name("program"), "targets": [kit.name("target")]})
+async def _program(kit: Kit) -> FormWriter:
+    return FormWriter(kit.bl, lambda: {"programName": kit.name("program"), "targets": [kit.name("target")]})
 
 
-async def _event(kit: Kit) -> Desk:
+async def _event(kit: Kit) -> FormWriter:
     program = await kit.program()
-    return Desk(kit.bl, lambda: event_of(program["id"]))
+    return FormWriter(kit.bl, lambda: event_of(program["id"]))
 
 
-async def _report(kit: Kit) -> Desk:
+async def _report(kit: Kit) -> FormWriter:
     event = await kit.event(await kit.program())
-    return Desk(kit.ven, lambda: kit.report_on(event["id"]))
+    return FormWriter(kit.ven, lambda: kit.report_on(event["id"]))
 
 
-async def _bl_ven(kit: Kit) -> Desk:
+async def _bl_ven(kit: Kit) -> FormWriter:
     own = {"objectType": "BL_VEN_REQUEST", "clientID": kit.ven.client_id}
-    return Desk(kit.bl, lambda: {**own, "venName": kit.name("ven")})
+    return FormWriter(kit.bl, lambda: {**own, "venName": kit.name("ven")})
 
 
-async def _ven_ven(kit: Kit) -> Desk:
-    return Desk(kit.ven, lambda: {"objectType": "VEN_VEN_REQUEST", "venName": kit.name("ven")})
+async def _ven_ven(kit: Kit) -> FormWriter:
+    return FormWriter(kit.ven, lambda: {"objectType": "VEN_VEN_REQUEST", "venName": kit.name("ven")})
 
 
-async def _bl_resource(kit: Kit) -> Desk:
+async def _bl_resource(kit: Kit) -> FormWriter:
     return _resource_of(kit, await kit.ven_of(kit.ven))
 
 
-def _resource_of(kit: Kit, ven: Json) -> Desk:
+def _resource_of(kit: Kit, ven: Json) -> FormWriter:
     own = {"objectType": "BL_RESOURCE_REQUEST", "clientID": ven["clientID"], "venID": ven["id"]}
-    return Desk(kit.bl, lambda: {**own, "resourceName": kit.name("resource")})
+    return FormWriter(kit.bl, lambda: {**own, "resourceName": kit.name("resource")})
 
 
-async def _ven_resource(kit: Kit) -> Desk:
+async def _ven_resource(kit: Kit) -> FormWriter:
     own = {"objectType": "VEN_RESOURCE_REQUEST", "venID": (await kit.ven_of(kit.ven))["id"]}
-    return Desk(kit.ven, lambda: {**own, "resourceName": kit.name("resource")})
+    return FormWriter(kit.ven, lambda: {**own, "resourceName": kit.name("resource")})
 
 
 PROGRAM_FORM = Form("programRequest", "/programs", "PROGRAM", _program)
@@ -64,50 +64,54 @@ VEN_VEN_FORM = Form("VenVenRequest", "/vens", "VEN", _ven_ven)
 BL_RESOURCE_FORM = Form("BlResourceRequest", "/resources", "RESOURCE", _bl_resource)
 VEN_RESOURCE_FORM = Form("VenResourceRequest", "/resources", "RESOURCE", _ven_resource)
 
-PROGRAM = Place(PROGRAM_FORM)
-EVENT = Place(EVENT_FORM)
-REPORT = Place(REPORT_FORM)
-BL_VEN = Place(BL_VEN_FORM)
-VEN_VEN = Place(VEN_VEN_FORM)
-BL_RESOURCE = Place(BL_RESOURCE_FORM)
-VEN_RESOURCE = Place(VEN_RESOURCE_FORM)
+PROGRAM = FieldPlace(PROGRAM_FORM)
+EVENT = FieldPlace(EVENT_FORM)
+REPORT = FieldPlace(REPORT_FORM)
+BL_VEN = FieldPlace(BL_VEN_FORM)
+VEN_VEN = FieldPlace(VEN_VEN_FORM)
+BL_RESOURCE = FieldPlace(BL_RESOURCE_FORM)
+VEN_RESOURCE = FieldPlace(VEN_RESOURCE_FORM)
 
 _REPORTED = {**RESOURCE_DATA, "intervalPeriod": PERIOD_OF_EVENT}
 _PERIOD = {**PERIOD_OF_EVENT, "randomizeStart": "PT1M"}
 
-PROGRAM_DESCRIPTION = Place(
+PROGRAM_DESCRIPTION = FieldPlace(
     PROGRAM_FORM, {"programDescriptions": [{"URL": "https://example.org/x"}]}, ("programDescriptions", 0)
 )
-REPORT_RESOURCE = Place(REPORT_FORM, {"resources": [_REPORTED]}, ("resources", 0))
-REPORT_REQUEST = Place(EVENT_FORM, {"reportDescriptors": [{"payloadType": "USAGE"}]}, ("reportDescriptors", 0))
+REPORT_RESOURCE = FieldPlace(REPORT_FORM, {"resources": [_REPORTED]}, ("resources", 0))
+REPORT_REQUEST = FieldPlace(EVENT_FORM, {"reportDescriptors": [{"payloadType": "USAGE"}]}, ("reportDescriptors", 0))
 
-EVENT_INTERVAL = Place(EVENT_FORM, {"intervals": [INTERVAL]}, ("intervals", 0))
-REPORT_INTERVAL = Place(REPORT_FORM, {"resources": [_REPORTED]}, ("resources", 0, "intervals", 0))
+EVENT_INTERVAL = FieldPlace(EVENT_FORM, {"intervals": [INTERVAL]}, ("intervals", 0))
+REPORT_INTERVAL = FieldPlace(REPORT_FORM, {"resources": [_REPORTED]}, ("resources", 0, "intervals", 0))
 INTERVALS_OF_ALL = (EVENT_INTERVAL, REPORT_INTERVAL)
 
 PERIODS_OF_ALL = (
-    Place(PROGRAM_FORM, {"intervalPeriod": _PERIOD}, ("intervalPeriod",)),
-    Place(EVENT_FORM, {"intervalPeriod": _PERIOD}, ("intervalPeriod",)),
-    Place(EVENT_FORM, {"intervals": [{**INTERVAL, "intervalPeriod": _PERIOD}]}, ("intervals", 0, "intervalPeriod")),
-    Place(REPORT_FORM, {"resources": [{**_REPORTED, "intervalPeriod": _PERIOD}]}, ("resources", 0, "intervalPeriod")),
+    FieldPlace(PROGRAM_FORM, {"intervalPeriod": _PERIOD}, ("intervalPeriod",)),
+    FieldPlace(EVENT_FORM, {"intervalPeriod": _PERIOD}, ("intervalPeriod",)),
+    FieldPlace(
+        EVENT_FORM, {"intervals": [{**INTERVAL, "intervalPeriod": _PERIOD}]}, ("intervals", 0, "intervalPeriod")
+    ),
+    FieldPlace(
+        REPORT_FORM, {"resources": [{**_REPORTED, "intervalPeriod": _PERIOD}]}, ("resources", 0, "intervalPeriod")
+    ),
 )
 
-PAYLOAD = Place(EVENT_FORM, {"intervals": [INTERVAL]}, ("intervals", 0, "payloads", 0))
-POINT = Place(
+PAYLOAD = FieldPlace(EVENT_FORM, {"intervals": [INTERVAL]}, ("intervals", 0, "payloads", 0))
+POINT = FieldPlace(
     EVENT_FORM,
     {"intervals": [interval_of({"type": "CURVE", "values": [{"x": 1, "y": 2}]})]},
     ("intervals", 0, "payloads", 0, "values", 0),
 )
 VALUES_MAPS_OF_ALL = (
     PAYLOAD,
-    Place(REPORT_FORM, {"resources": [_REPORTED]}, ("resources", 0, "intervals", 0, "payloads", 0)),
-    *(Place(form, {"attributes": [VALUES_MAP]}, ("attributes", 0)) for form in (PROGRAM_FORM, BL_VEN_FORM)),
-    Place(BL_RESOURCE_FORM, {"attributes": [VALUES_MAP]}, ("attributes", 0)),
+    FieldPlace(REPORT_FORM, {"resources": [_REPORTED]}, ("resources", 0, "intervals", 0, "payloads", 0)),
+    *(FieldPlace(form, {"attributes": [VALUES_MAP]}, ("attributes", 0)) for form in (PROGRAM_FORM, BL_VEN_FORM)),
+    FieldPlace(BL_RESOURCE_FORM, {"attributes": [VALUES_MAP]}, ("attributes", 0)),
 )
 
 
-def _described(form: Form, descriptor: Json) -> Place:
-    return Place(form, {"payloadDescriptors": [descriptor]}, ("payloadDescriptors", 0))
+def _described(form: Form, descriptor: Json) -> FieldPlace:
+    return FieldPlace(form, {"payloadDescriptors": [descriptor]}, ("payloadDescriptors", 0))
 
 
 EVENT_DESCRIPTORS_OF_ALL = tuple(_described(form, EVENT_DESCRIPTOR) for form in (EVENT_FORM, PROGRAM_FORM))

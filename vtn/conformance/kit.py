@@ -22,9 +22,9 @@ from vtn.clock import RealClock
 from vtn.conformance import members
 from vtn.conformance.channel import NotificationChannel
 from vtn.conformance.check import Cause, Failed, Need, Skipped, expect
-from vtn.conformance.exchange import Answer, Json, Party, Transcript
+from vtn.conformance.exchange import HttpAnswer, Json, Party, Transcript
 from vtn.conformance.listener import Ear, Login, listening
-from vtn.conformance.receiver import Hook, Receiver, is_public
+from vtn.conformance.receiver import Hook, HookReceiver, is_public
 from vtn.conformance.valid_bodies import RESOURCE_DATA, USUAL_MEMBERS, event_of, unusual_members
 
 LONGEST_SAID = 200
@@ -36,7 +36,7 @@ GONE = {HTTPStatus.OK, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND}
 UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 
 
-def not_made(path: str, body: Json, answer: Answer) -> Cause | None:
+def not_made(path: str, body: Json, answer: HttpAnswer) -> Cause | None:
     """The cause of a creation that was refused: the operation, the usual object, or what this one has besides."""
     if answer.no_service is not None:
         return answer.no_service
@@ -70,7 +70,7 @@ class Kit:
     nobody: Party
     transcript: Transcript
     run: str
-    receiver: Receiver | None = None
+    receiver: HookReceiver | None = None
     no_receiver: str = Need.RECEIVER
     mqtt: Json | None = None
     trust: ssl.SSLContext | bool = True
@@ -97,7 +97,7 @@ class Kit:
             raise Failed(words, not_made(path, body, answer))
         return answer.object
 
-    async def refused(self, party: Party, path: str, body: Any, *statuses: int, lacks: str = "") -> Answer:
+    async def refused(self, party: Party, path: str, body: Any, *statuses: int, lacks: str = "") -> HttpAnswer:
         """The answer to a POST that must be refused with one of these statuses and a problem document.
 
         `lacks` is the member that is missing in the body; that it is required is said by the check of that member.

@@ -20,7 +20,7 @@ PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Heard:
+class HeardMessage:
     """One message."""
 
     topic: str
@@ -34,7 +34,7 @@ class Heard:
 
 
 @dataclasses.dataclass(kw_only=True)
-class Ear(Inbox[Heard]):
+class Ear(Inbox[HeardMessage]):
     """What an MQTT session hears. `refused` holds the topics that it was not let to; `note` records what comes."""
 
     client: aiomqtt.Client
@@ -55,7 +55,7 @@ class Ear(Inbox[Heard]):
             content = message.payload if isinstance(message.payload, bytes) else str(message.payload or "").encode()
             self.note("the VTN by MQTT", "PUBLISH", str(message.topic), content, 0)
             self.channel.arrived()
-            self.take(Heard(str(message.topic), read_notification(content), message.retain))
+            self.take(HeardMessage(str(message.topic), read_notification(content), message.retain))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _set(event: asyncio.Event) -> asyncio.Event:
     return event
 
 
-class Receiver:
+class HookReceiver:
     """All hooks of one run, on one listening port. `url` is how the VTN reaches it."""
 
     def __init__(self, url: str, note: Note = lambda *_: None) -> None:
@@ -155,7 +155,7 @@ def own_address() -> str:
 @contextlib.asynccontextmanager
 async def receiving(
     url: str, listen: str | None, tls: ServerTls | None, note: Note = lambda *_: None
-) -> AsyncIterator[Receiver]:
+) -> AsyncIterator[HookReceiver]:
     """A receiver reached at `url`, listening at `listen` (HOST:PORT, else the URL's own); port 0 takes a free one."""
     parts = urlsplit(url)
     host, _, port = (listen or f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}").rpartition(
@@ -164,7 +164,7 @@ async def receiving(
     if listen is None and parts.port == 0:
         port = "0"
     app = web.Application(client_max_size=16 * 1_048_576)
-    receiver = Receiver(url, note)
+    receiver = HookReceiver(url, note)
     app.router.add_route("*", "/{path:.*}", receiver.answer)
     options = HttpOptions(ConnectionBounds(head_line_bytes=LONGEST_LINE), tls)
     where = ListenAddress(host.strip("[]"), int(port), "--receiver")

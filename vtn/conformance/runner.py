@@ -12,8 +12,8 @@ import aiohttp
 
 from vtn.conformance import members
 from vtn.conformance.channel import is_wait
-from vtn.conformance.check import CHECKS, Cause, Check, Failed, Need, Skipped
-from vtn.conformance.exchange import INSIDE, Answer, Credentials, Party, Transcript, session
+from vtn.conformance.check import CHECKS, Cause, ConformanceCheck, Failed, Need, Skipped
+from vtn.conformance.exchange import INSIDE, Credentials, HttpAnswer, Party, Transcript, session
 from vtn.conformance.kit import COLLECTIONS, UNREACHABLE, Kit
 from vtn.conformance.receiver import receiving
 from vtn.conformance.requirements import Level
@@ -78,7 +78,7 @@ class Run:
         return 1 if self.failed(Level.SHALL) else 0
 
 
-def chosen(only: Iterable[str]) -> list[Check]:
+def chosen(only: Iterable[str]) -> list[ConformanceCheck]:
     """The checks that a run makes, in the order of the requirements."""
     import vtn.conformance.checks  # noqa: F401 - importing registers them
 
@@ -141,7 +141,7 @@ async def _begin(kit: Kit) -> None:
         kit.mqtt = binding if isinstance(binding, dict) else None
 
 
-def _missing(check: Check, kit: Kit) -> str | None:
+def _missing(check: ConformanceCheck, kit: Kit) -> str | None:
     """Why a check cannot be tried here."""
     met = {
         Need.RECEIVER: kit.receiver is not None,
@@ -164,7 +164,7 @@ class CheckRunner:
     silent: int = 0
     broken: frozenset[str] = frozenset()
 
-    async def make(self, check: Check) -> Result:
+    async def make(self, check: ConformanceCheck) -> Result:
         """Make one check, clean up after it, and see what it did to the VTN."""
         result = await self._tried(check)
         if result.outcome is Outcome.FAILED and result.cause is not None and result.cause.owners == INSIDE:
@@ -175,7 +175,7 @@ class CheckRunner:
         self.results.append(result)
         return result
 
-    async def _tried(self, check: Check) -> Result:
+    async def _tried(self, check: ConformanceCheck) -> Result:
         if missing := _missing(check, self.kit):
             return Result(check, Outcome.SKIPPED, missing)
         if self.silent >= MOST_SILENT:
@@ -246,7 +246,7 @@ async def _unreadable_collections(kit: Kit) -> frozenset[str]:
     return frozenset(path for path, one in zip(paths, found, strict=True) if one)
 
 
-async def _make(check: Check, kit: Kit) -> Result:
+async def _make(check: ConformanceCheck, kit: Kit) -> Result:
     """Make one check. What the check cannot read is accused as what it is, or else blocks the check."""
     kit.transcript.clear()
     begun_s = time.monotonic()
@@ -272,7 +272,7 @@ async def _make(check: Check, kit: Kit) -> Result:
         return met if fault.cause else blocked(met, NOT_READABLE)
 
 
-def _behind(error: Exception, answers: list[Answer]) -> Failed:
+def _behind(error: Exception, answers: list[HttpAnswer]) -> Failed:
     """What lies behind an error that a check did not expect: no answer, or an object that breaks its schema.
 
     Without a cause it is something that the check itself cannot make sense of, which accuses nobody.
@@ -284,7 +284,7 @@ def _behind(error: Exception, answers: list[Answer]) -> Failed:
     return _unreadable(answers) or Failed(words)
 
 
-def _unreadable(answers: Iterable[Answer]) -> Failed | None:
+def _unreadable(answers: Iterable[HttpAnswer]) -> Failed | None:
     """The first object in these answers that breaks the schema of its kind: what a check could not make sense of."""
     for answer in answers:
         if answer.kind and answer.status in {200, 201}:

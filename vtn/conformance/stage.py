@@ -22,7 +22,7 @@ EVERYTHING = (*PROGRAMS, *EVENTS, "V1", "R1", "V2")
 
 
 @dataclasses.dataclass(slots=True)
-class Stage:
+class Fixtures:
     """The fixtures by their names, and the real targets behind its labels."""
 
     kit: Kit
@@ -91,9 +91,9 @@ class Stage:
         return self.shown(await party.all(f"/{collection}", *query))
 
 
-async def staged(kit: Kit, *names: str) -> Stage:
+async def staged(kit: Kit, *names: str) -> Fixtures:
     """A stage with these fixtures; without names, with all of them."""
-    stage = Stage(kit, {label: kit.name(label) for label in LABELS})
+    stage = Fixtures(kit, {label: kit.name(label) for label in LABELS})
     await stage.make(*(names or EVERYTHING))
     return stage
 

@@ -8,7 +8,7 @@ import dataclasses
 import enum
 from collections.abc import Iterable, Sequence
 
-from vtn.conformance.check import STRENGTH, Cause, Check
+from vtn.conformance.check import STRENGTH, Cause, ConformanceCheck
 from vtn.conformance.exchange import Exchange
 
 NOT_READABLE = "an answer that the check cannot read"
@@ -30,7 +30,7 @@ class Result:
     `blocked_by` names what stood in the way: a requirement and the check that accuses it, or what the kit ran into.
     """
 
-    check: Check
+    check: ConformanceCheck
     outcome: Outcome
     reason: str = ""
     exchanges: tuple[Exchange, ...] = ()
@@ -75,7 +75,7 @@ def _accuser(result: Result, cause: Cause, results: Iterable[Result]) -> Result:
     return min(sharing, key=lambda one: STRENGTH.index(one.check.level))
 
 
-def _nearness(check: Check, cause: Cause) -> int | None:
+def _nearness(check: ConformanceCheck, cause: Cause) -> int | None:
     """How close a check is to a cause, by the first of its owners that the check cites; None when it cites none."""
     places = [place for place, owner in enumerate(cause.owners) if owner in check.requirements]
     return min(places) if places else None

@@ -27,7 +27,7 @@ from vtn.errors import Fault, Rejected, TooLarge, Unauthenticated, VtnError
 from vtn.listening.http import proven, same_secret
 from vtn.rules import topics
 from vtn.service.identifiers import Identifiers
-from vtn.storage.ports import Client, Role
+from vtn.storage.ports import ClientRecord, Role
 
 LONGEST_QUESTION = 16_384
 LONGEST_VALUE = 8_192
@@ -40,15 +40,15 @@ Question = Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Verdict:
+class BrokerVerdict:
     """Whether, and in real Unix seconds until when."""
 
     allowed: bool
     until_s: float | None = None
 
 
-REFUSED, ALLOWED = Verdict(allowed=False), Verdict(allowed=True)
-Judge = Callable[[Question], Awaitable[Verdict]]
+REFUSED, ALLOWED = BrokerVerdict(allowed=False), BrokerVerdict(allowed=True)
+Judge = Callable[[Question], Awaitable[BrokerVerdict]]
 
 
 class Connections:
@@ -86,11 +86,11 @@ class Gatekeeper:
         self._now_s = now_s
         self._connections = Connections()
 
-    async def user(self, question: Question) -> Verdict:
+    async def user(self, question: Question) -> BrokerVerdict:
         """Whether somebody may connect."""
         name, password = question.get("username", ""), question.get("password", "")
         if self._is_own(name):
-            return Verdict(same_secret(password, self._settings.password or ""))
+            return BrokerVerdict(same_secret(password, self._settings.password or ""))
         if self._settings.authentication == "ANONYMOUS":
             return ALLOWED
         await self._current()
@@ -101,29 +101,29 @@ class Gatekeeper:
         if mqtt_id:
             await self._identifiers.claim(mqtt_id, name)
         self._connections.note(name, mqtt_id, principal.expires_at_s)
-        return Verdict(allowed=True, until_s=principal.expires_at_s)
+        return BrokerVerdict(allowed=True, until_s=principal.expires_at_s)
 
-    async def superuser(self, _question: Question) -> Verdict:
+    async def superuser(self, _question: Question) -> BrokerVerdict:
         """Nobody is above the rules; the VTN's own user needs no more than to publish."""
         return REFUSED
 
-    async def topic(self, question: Question) -> Verdict:
+    async def topic(self, question: Question) -> BrokerVerdict:
         """Whether somebody may listen to a topic or filter, or publish on a topic."""
         name, topic = question.get("username", ""), question.get("topic", "")
         action = ACTIONS.get(question.get("acc") or question.get("action", ""))
         if self._is_own(name):
-            return Verdict(action == PUBLISH and topics.is_ours(topic))
+            return BrokerVerdict(action == PUBLISH and topics.is_ours(topic))
         if action != LISTEN:
             return REFUSED
         if self._settings.authentication == "ANONYMOUS":
-            return Verdict(topics.may_listen(topic, is_bl=False, ven_id=None))
+            return BrokerVerdict(topics.may_listen(topic, is_bl=False, ven_id=None))
         await self._current()
         client = self._hall.registry.standing(name)
         if client is None or self._connections.expired(name, _mqtt_id(question), self._now_s()):
             return REFUSED
-        return Verdict(self._may_listen(client, topic))
+        return BrokerVerdict(self._may_listen(client, topic))
 
-    def _may_listen(self, client: Client, topic: str) -> bool:
+    def _may_listen(self, client: ClientRecord, topic: str) -> bool:
         ven = self._hall.core.model.ven_of(client.client_id)
         return topics.may_listen(topic, is_bl=client.role is Role.BL, ven_id=ven.id if ven else None)
 
@@ -156,7 +156,7 @@ def broker_hooks(
     }
 
 
-Form = Callable[[Verdict], tuple[HTTPStatus, dict[str, Any]]]
+Form = Callable[[BrokerVerdict], tuple[HTTPStatus, dict[str, Any]]]
 
 
 def _hook(password: str, judge: Judge, form: Form) -> AiohttpHandler:
@@ -179,13 +179,13 @@ def _hook(password: str, judge: Judge, form: Form) -> AiohttpHandler:
     return handle
 
 
-def _for_mosquitto(verdict: Verdict) -> tuple[HTTPStatus, dict[str, Any]]:
+def _for_mosquitto(verdict: BrokerVerdict) -> tuple[HTTPStatus, dict[str, Any]]:
     """Good for its response modes `status` and `json`."""
     status = HTTPStatus.OK if verdict.allowed else HTTPStatus.FORBIDDEN
     return status, {"ok": verdict.allowed, "error": "" if verdict.allowed else "not allowed"}
 
 
-def _for_emqx(verdict: Verdict) -> tuple[HTTPStatus, dict[str, Any]]:
+def _for_emqx(verdict: BrokerVerdict) -> tuple[HTTPStatus, dict[str, Any]]:
     """Always 200, because it passes over other answers; `expire_at` has it end the session with the token."""
     answer: dict[str, Any] = {"result": "allow" if verdict.allowed else "deny", "is_superuser": False}
     if verdict.until_s is not None:

@@ -21,7 +21,7 @@ from vtn.errors import Fault, Rejected
 from vtn.rules.compat30.operations import BASE_PATH, OPERATIONS_301
 from vtn.rules.privacy import Lens
 from vtn.service import compat30, households
-from vtn.service.compat30 import Face
+from vtn.service.compat30 import Compat30Service
 from vtn.storage.ports import ReportQuery
 from vtn.wire.enumerations import ObjectType
 
@@ -35,11 +35,13 @@ KINDS = {
 RESOURCES = "/vens/{venID}/resources"
 UNKNOWN = frozenset({"targets", "active", "venID"})
 
-Writer = Callable[[Face, Principal, bytes], Awaitable[bytes]]
-Rewriter = Callable[[Face, Principal, str, bytes], Awaitable[bytes]]
+Writer = Callable[[Compat30Service, Principal, bytes], Awaitable[bytes]]
+Rewriter = Callable[[Compat30Service, Principal, str, bytes], Awaitable[bytes]]
 
 
-def mount(add: Callable[[str, str, AiohttpHandler], None], hall: Hall, face: Face, token: AiohttpHandler) -> None:
+def mount(
+    add: Callable[[str, str, AiohttpHandler], None], hall: Hall, face: Compat30Service, token: AiohttpHandler
+) -> None:
     """Add the 31 operations of 3.0.1, each by method and path; `token` is the handler of 3.1, limits and all."""
     handlers = {**_collections(face), **_resources(face)}
     add("POST", f"{BASE_PATH}/auth/token", token)
@@ -48,7 +50,7 @@ def mount(add: Callable[[str, str, AiohttpHandler], None], hall: Hall, face: Fac
         add(operation.method, BASE_PATH + operation.path, handler)
 
 
-def _collections(face: Face) -> dict[tuple[str, str], Handler]:
+def _collections(face: Compat30Service) -> dict[tuple[str, str], Handler]:
     found: dict[tuple[str, str], Handler] = {}
     memo = AnswerMemo()
     for collection, (kind, item) in KINDS.items():
@@ -65,7 +67,7 @@ def _collections(face: Face) -> dict[tuple[str, str], Handler]:
     return found
 
 
-def _resources(face: Face) -> dict[tuple[str, str], Handler]:
+def _resources(face: Compat30Service) -> dict[tuple[str, str], Handler]:
     one = f"{RESOURCES}/{{resourceID}}"
     return {
         ("GET", RESOURCES): _search(face, ObjectType.RESOURCE, AnswerMemo()),
@@ -116,7 +118,7 @@ def read_old_query(
     return values, Lens(frozenset(asked) or None, rules.match, rules.strict_target_query), query.get("targetType")
 
 
-def _search(face: Face, kind: ObjectType, memo: AnswerMemo) -> Handler:
+def _search(face: Compat30Service, kind: ObjectType, memo: AnswerMemo) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         values, lens, wanted = read_old_query(kind, caller.request.query, caller.hall.query_rules)
         if kind is ObjectType.RESOURCE:
@@ -132,7 +134,7 @@ def _search(face: Face, kind: ObjectType, memo: AnswerMemo) -> Handler:
     return handle
 
 
-def _search_reports(face: Face) -> Handler:
+def _search_reports(face: Compat30Service) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         values, _ = read_query(ObjectType.REPORT, caller.request.query, caller.hall.query_rules)
         return json_answer(await compat30.search_all_reports(face, caller.principal, ReportQuery(**values)))
@@ -147,7 +149,7 @@ def _path_id(caller: Caller, item: str) -> str:
     return object_id(caller.request.match_info[item])
 
 
-def _create(face: Face, write: Writer) -> Handler:
+def _create(face: Compat30Service, write: Writer) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         body = await read_json(caller)
         return json_answer(await write(face, caller.principal, body), HTTPStatus.CREATED)
@@ -155,14 +157,14 @@ def _create(face: Face, write: Writer) -> Handler:
     return handle
 
 
-def _read(face: Face, kind: ObjectType, item: str) -> Handler:
+def _read(face: Compat30Service, kind: ObjectType, item: str) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         return json_answer(await compat30.read(face, kind, caller.principal, _path_id(caller, item)))
 
     return handle
 
 
-def _replace(face: Face, write: Rewriter, item: str) -> Handler:
+def _replace(face: Compat30Service, write: Rewriter, item: str) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         wanted = _path_id(caller, item)
         body = await read_json(caller)
@@ -171,14 +173,14 @@ def _replace(face: Face, write: Rewriter, item: str) -> Handler:
     return handle
 
 
-def _delete(face: Face, kind: ObjectType, item: str) -> Handler:
+def _delete(face: Compat30Service, kind: ObjectType, item: str) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         return json_answer(await compat30.delete(face, kind, caller.principal, _path_id(caller, item)))
 
     return handle
 
 
-def _create_resource(face: Face) -> Handler:
+def _create_resource(face: Compat30Service) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         ven_id = _path_id(caller, "venID")
         body = await read_json(caller)
@@ -188,7 +190,7 @@ def _create_resource(face: Face) -> Handler:
     return handle
 
 
-def _replace_resource(face: Face) -> Handler:
+def _replace_resource(face: Compat30Service) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         ven_id, wanted = _path_id(caller, "venID"), _path_id(caller, "resourceID")
         body = await read_json(caller)
@@ -197,7 +199,9 @@ def _replace_resource(face: Face) -> Handler:
     return handle
 
 
-def _of_resource(face: Face, do: Callable[[Face, ObjectType, Principal, str], Awaitable[bytes]]) -> Handler:
+def _of_resource(
+    face: Compat30Service, do: Callable[[Compat30Service, ObjectType, Principal, str], Awaitable[bytes]]
+) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         ven_id, wanted = _path_id(caller, "venID"), _path_id(caller, "resourceID")
         await households.ven_of(face, caller.principal, ven_id)

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from vtn.config import Mqtt
 from vtn.endpoints import requestid, schemas
-from vtn.endpoints.health import State
+from vtn.endpoints.health import PartState
 from vtn.endpoints.oauth import FIELDS, LONGEST_FIELD
 from vtn.endpoints.problems import AUTHENTICATE
 from vtn.rules import topics
@@ -173,7 +173,7 @@ def _notifiers() -> Json:
 
 
 def _health() -> Json:
-    state: Json = {"type": "string", "enum": [str(one) for one in State]}
+    state: Json = {"type": "string", "enum": [str(one) for one in PartState]}
     figures: Json = {"type": "object", "additionalProperties": {"type": "number"}}
     check = _object({"state": state, "words": TEXT}, {"figures": figures})
     checks: Json = {"type": "object", "additionalProperties": check}

@@ -11,14 +11,14 @@ from vtn.endpoints import reader
 from vtn.endpoints.answers import JsonAnswer
 from vtn.endpoints.coding import GZIP, GZIP_FORMAT, takes_gzip
 from vtn.endpoints.door import AiohttpHandler, Hall
-from vtn.endpoints.openapi import Facts, document
+from vtn.endpoints.openapi import ServerFacts, document
 from vtn.endpoints.sharing import DOCUMENT, CrossOrigin, headers_of
 from vtn.wire.document import render
 
 
-def published_facts(hall: Hall, root_url: str, bases: Sequence[str]) -> Facts:
+def published_facts(hall: Hall, root_url: str, bases: Sequence[str]) -> ServerFacts:
     """What the document says of this server, from its settings."""
-    return Facts(
+    return ServerFacts(
         root_url,
         bases,
         default_limit=hall.query_rules.default_limit,
@@ -30,7 +30,7 @@ def published_facts(hall: Hall, root_url: str, bases: Sequence[str]) -> Facts:
     )
 
 
-def documents(facts: Facts, cross_origin: CrossOrigin, *, may_pack: bool) -> Mapping[str, AiohttpHandler]:
+def documents(facts: ServerFacts, cross_origin: CrossOrigin, *, may_pack: bool) -> Mapping[str, AiohttpHandler]:
     """The handlers by path, rendered once; the page is compressed for who takes that and if it `may_pack`."""
     whole = document(facts, with_root=True)
     page = _page(reader.page(whole).encode(), cross_origin, may_pack=may_pack)

@@ -30,8 +30,8 @@ from vtn.endpoints.sharing import PRIVATE_OF_TWO, PUBLIC_OF_TWO, CrossOrigin
 from vtn.endpoints.tally import Tallies
 from vtn.errors import Fault, Rejected, TooLarge, TooOften, TooSlow, Unauthenticated, Unavailable, VtnError
 from vtn.listening.http import proven
-from vtn.rules.scopes import Operation, is_public_read, require, tells_where_to_listen
-from vtn.service.compat30 import Face
+from vtn.rules.scopes import ApiOperation, is_public_read, require, tells_where_to_listen
+from vtn.service.compat30 import Compat30Service
 from vtn.service.core import Core
 
 log = logging.getLogger("vtn.http")
@@ -58,13 +58,13 @@ class Hall:
     gzip_from_bytes: int = 0
     patience_s: float = 30.0
     tallies: Tallies = dataclasses.field(default_factory=Tallies)
-    face301: Face | None = None
+    face301: Compat30Service | None = None
     cross_origin: CrossOrigin = dataclasses.field(default_factory=CrossOrigin)
     public_topics: bool = False
     refusals: RefusalLimit = dataclasses.field(default_factory=lambda: RefusalLimit(BodyBounds().refusals_per_minute))
     answers_bytes: int = CacheBounds().answers_bytes
 
-    def is_public(self, operation: Operation) -> bool:
+    def is_public(self, operation: ApiOperation) -> bool:
         """Whether nobody in particular may call it: public data, and where it is told of by a broker for everyone."""
         return self.auth.anonymous_read and (
             is_public_read(operation) or (self.public_topics and tells_where_to_listen(operation))
@@ -93,7 +93,7 @@ Handler = Callable[[Caller], Awaitable[web.StreamResponse]]
 AiohttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def guarded(hall: Hall, operation: Operation, handler: Handler) -> AiohttpHandler:
+def guarded(hall: Hall, operation: ApiOperation, handler: Handler) -> AiohttpHandler:
     """The handler of an operation, behind authentication, authorisation and the catching of failures."""
     public = hall.is_public(operation)
     held_to_few_refusals = _held_to_few_refusals(handler) if operation.method in WRITES else handler
@@ -176,7 +176,7 @@ def credentials(header: str, scheme: str) -> str | None:
     return header[length:].strip()
 
 
-async def authenticate(hall: Hall, request: web.Request, operation: Operation) -> Principal:
+async def authenticate(hall: Hall, request: web.Request, operation: ApiOperation) -> Principal:
     """Who asks, as the registry knows it at this moment: by bearer token, by certificate, or nobody (AUTH-26)."""
     if hall.registry.generation != hall.core.store.client_generation():
         await hall.registry.current()
@@ -198,7 +198,7 @@ def _certified(hall: Hall, request: web.Request) -> tuple[str | None, Certificat
     return client_of(found or {}, hall.auth.certificate_clients), found or {}
 
 
-def _tokenless(hall: Hall, request: web.Request, operation: Operation) -> Principal:
+def _tokenless(hall: Hall, request: web.Request, operation: ApiOperation) -> Principal:
     """The client of a certificate; nobody, where nobody may read; Unauthenticated otherwise."""
     client_id, certificate = _certified(hall, request)
     if client := hall.registry.standing(client_id):

@@ -28,7 +28,7 @@ STUCK_S = 30.0
 SERVICE_UNAVAILABLE = 503
 
 
-class State(enum.StrEnum):
+class PartState(enum.StrEnum):
     """How a part is: at work, not wanted, at work but behind, or not to be had."""
 
     UP = "up"
@@ -37,7 +37,7 @@ class State(enum.StrEnum):
     DOWN = "down"
 
 
-ORDER = tuple(State)
+ORDER = tuple(PartState)
 
 
 class NotifierFigures(Protocol):
@@ -71,7 +71,7 @@ class NotifierFigures(Protocol):
 class Finding:
     """What a look came to."""
 
-    state: State
+    state: PartState
     words: str
     figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
@@ -104,15 +104,17 @@ async def _in_time(look: Look) -> Finding:
         async with asyncio.timeout(LOOK_S):
             return await look()
     except TimeoutError:
-        return Finding(State.DOWN, f"gave no answer within {LOOK_S:g} s")
+        return Finding(PartState.DOWN, f"gave no answer within {LOOK_S:g} s")
     except Unavailable:
-        return Finding(State.DOWN, "the database is out of reach")
+        return Finding(PartState.DOWN, "the database is out of reach")
 
 
-def worst(findings: Sequence[Finding]) -> State:
+def worst(findings: Sequence[Finding]) -> PartState:
     """The state of the whole; what is not wanted is not missed."""
     return max(
-        (finding.state for finding in findings if finding.state is not State.OFF), key=ORDER.index, default=State.UP
+        (finding.state for finding in findings if finding.state is not PartState.OFF),
+        key=ORDER.index,
+        default=PartState.UP,
     )
 
 
@@ -133,13 +135,13 @@ def looks(
 
 
 async def _database(core: Core) -> Finding:
-    return Finding(State.UP, "answers", {"change_log": await core.store.head()})
+    return Finding(PartState.UP, "answers", {"change_log": await core.store.head()})
 
 
 async def _writes(core: Core) -> Finding:
     """Tries one, through the same queue and the same connection as every other: what it meets, all would meet."""
     await core.store.probe()
-    return Finding(State.UP, "succeed")
+    return Finding(PartState.UP, "succeed")
 
 
 def seldom(look: Look, fresh_s: float, now_s: Callable[[], float]) -> Look:
@@ -161,16 +163,16 @@ async def _read_model(core: Core) -> Finding:
     left = core.store.shared_head() - core.model.seq
     figures = {"applied": core.model.seq, "behind": left}
     if left > 0 and left >= behind:
-        return Finding(State.DOWN, "does not catch up with the change log", figures)
-    return Finding(State.UP, "holds what has been committed", figures)
+        return Finding(PartState.DOWN, "does not catch up with the change log", figures)
+    return Finding(PartState.UP, "holds what has been committed", figures)
 
 
 async def _disk(var: Path) -> Finding:
     try:
         await asyncio.to_thread(_write_and_remove, var / f".health-{secrets.token_hex(8)}")
     except OSError as error:
-        return Finding(State.DOWN, f"takes no files: {error.strerror}")
-    return Finding(State.UP, "takes files")
+        return Finding(PartState.DOWN, f"takes no files: {error.strerror}")
+    return Finding(PartState.UP, "takes files")
 
 
 def _write_and_remove(path: Path) -> None:
@@ -182,13 +184,13 @@ def _write_and_remove(path: Path) -> None:
 
 async def _broker(notifiers: NotifierFigures) -> Finding:
     if notifiers.broker is None:
-        return Finding(State.OFF, "no MQTT is offered")
+        return Finding(PartState.OFF, "no MQTT is offered")
     if notifiers.positions is None:
-        return Finding(State.UP, "another process publishes")
+        return Finding(PartState.UP, "another process publishes")
     figures = {"published": notifiers.published}
     if notifiers.broker:
-        return Finding(State.UP, "connected", figures)
-    return Finding(State.LATE, "not connected; what is to be published waits", figures)
+        return Finding(PartState.UP, "connected", figures)
+    return Finding(PartState.LATE, "not connected; what is to be published waits", figures)
 
 
 class Progress:
@@ -210,20 +212,20 @@ async def _relay(core: Core, notifiers: NotifierFigures, progress: Progress) -> 
     """Who leads, and how far it is; a leader that gives no sign of life is told before another follows it."""
     leader = await core.store.leader()
     if leader is None:
-        return Finding(State.LATE, "no process relays")
+        return Finding(PartState.LATE, "no process relays")
     words = f"{leader.holder} relays since {leader.since}"
     if notifiers.positions is None:
         figures = {"term": leader.term, "quiet_s": round(leader.quiet_s, 1)}
         if leader.late:
-            return Finding(State.LATE, f"{words}, and gives no sign of life", figures)
-        return Finding(State.UP, words, figures)
+            return Finding(PartState.LATE, f"{words}, and gives no sign of life", figures)
+        return Finding(PartState.UP, words, figures)
     head = core.store.shared_head()
     behind = {name: max(0, head - position) for name, position in notifiers.positions.items()}
     still_s = {name: progress.still_s(name, position, head) for name, position in notifiers.positions.items()}
     stuck = sorted(name for name, seconds in still_s.items() if seconds > STUCK_S)
     if stuck:
-        return Finding(State.LATE, f"{words}, and stands still: {', '.join(stuck)}", behind)
-    return Finding(State.UP, words, behind)
+        return Finding(PartState.LATE, f"{words}, and stands still: {', '.join(stuck)}", behind)
+    return Finding(PartState.UP, words, behind)
 
 
 async def _webhooks(core: Core, notifiers: NotifierFigures) -> Finding:
@@ -231,8 +233,8 @@ async def _webhooks(core: Core, notifiers: NotifierFigures) -> Finding:
     owed = {"pending": backlog.pending, "dead": backlog.dead, "oldest_s": backlog.oldest_s(core.clock.now())}
     figures = {**owed, **notifiers.webhooks}
     if overdue := notifiers.webhooks.get("overdue", 0):
-        return Finding(State.LATE, f"{overdue} receivers wait for longer than the longest retry", figures)
-    return Finding(State.UP, "deliveries are owed and retried" if backlog.pending else "nothing is owed", figures)
+        return Finding(PartState.LATE, f"{overdue} receivers wait for longer than the longest retry", figures)
+    return Finding(PartState.UP, "deliveries are owed and retried" if backlog.pending else "nothing is owed", figures)
 
 
 def health(checkup: Checkup, version: str, inside: Insider) -> AiohttpHandler:
@@ -241,10 +243,10 @@ def health(checkup: Checkup, version: str, inside: Insider) -> AiohttpHandler:
     async def handle(request: web.Request) -> web.StreamResponse:
         findings = await checkup.findings()
         state = worst(list(findings.values()))
-        status = SERVICE_UNAVAILABLE if state is State.DOWN else 200
+        status = SERVICE_UNAVAILABLE if state is PartState.DOWN else 200
         if await inside(request):
             return web.Response(status=status, body=_rendered(findings, state, version), headers=HEADERS)
-        word = State.DOWN if state is State.DOWN else State.UP
+        word = PartState.DOWN if state is PartState.DOWN else PartState.UP
         return web.Response(status=status, body=document.render({"status": str(word)}), headers=HEADERS)
 
     return handle
@@ -253,7 +255,7 @@ def health(checkup: Checkup, version: str, inside: Insider) -> AiohttpHandler:
 HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 
 
-def _rendered(findings: Mapping[str, Finding], state: State, version: str) -> bytes:
+def _rendered(findings: Mapping[str, Finding], state: PartState, version: str) -> bytes:
     checks: dict[str, Any] = {
         name: {"state": str(found.state), "words": found.words, "figures": dict(found.figures)}
         for name, found in findings.items()

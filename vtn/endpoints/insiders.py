@@ -11,10 +11,10 @@ from aiohttp import web
 
 from vtn.endpoints.door import Hall, authenticate
 from vtn.errors import VtnError
-from vtn.rules.scopes import Operation
+from vtn.rules.scopes import ApiOperation
 
 PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Real-IP", "Via")
-WATCH = Operation("watch", "GET", "/", None)
+WATCH = ApiOperation("watch", "GET", "/", None)
 
 Insider = Callable[[web.Request], Awaitable[bool]]
 

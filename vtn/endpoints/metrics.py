@@ -21,7 +21,7 @@ from vtn.endpoints.openapi import AUTH_TOKEN
 from vtn.endpoints.problems import refusal
 from vtn.endpoints.tally import BOUNDS_S, Tallies
 from vtn.errors import NotFound, Unavailable
-from vtn.storage.ports import Backlog
+from vtn.storage.ports import DeliveryBacklog
 
 ISSUED = (HTTPStatus.OK,)
 Encoder = Callable[[Collector], bytes]
@@ -29,10 +29,10 @@ REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_
 STANDING = frozenset({"overdue", "hosts_away"})
 
 
-class Figures(Collector):
+class ServerFigures(Collector):
     """What is known at one moment; `backlog` is None when the database could not be asked."""
 
-    def __init__(self, hall: Hall, notifiers: NotifierFigures, backlog: Backlog | None) -> None:
+    def __init__(self, hall: Hall, notifiers: NotifierFigures, backlog: DeliveryBacklog | None) -> None:
         self._hall = hall
         self._notifiers = notifiers
         self._backlog = backlog
@@ -114,7 +114,7 @@ def _notified(notifiers: NotifierFigures, head: int) -> Iterator[Metric]:
         yield _gauge("evtn_mqtt_sessions", "Clients connected to the bundled broker.", notifiers.sessions)
 
 
-def _owed(backlog: Backlog, now: datetime) -> Iterator[Metric]:
+def _owed(backlog: DeliveryBacklog, now: datetime) -> Iterator[Metric]:
     owed = GaugeMetricFamily("evtn_deliveries", "Webhook deliveries, waiting or given up.", labels=["state"])
     owed.add_metric(["pending"], backlog.pending)
     owed.add_metric(["dead"], backlog.dead)
@@ -142,7 +142,7 @@ def metrics(hall: Hall, notifiers: Callable[[], NotifierFigures], inside: Inside
             backlog = None
         registry = prometheus_client.CollectorRegistry(auto_describe=False)
         prometheus_client.ProcessCollector(registry=registry)
-        registry.register(Figures(hall, notifiers(), backlog))
+        registry.register(ServerFigures(hall, notifiers(), backlog))
         encode, content_type = _encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 

@@ -24,7 +24,7 @@ from vtn.endpoints.sharing import DOCUMENT
 from vtn.errors import Rejected, TooLarge, VtnError
 from vtn.listening.http import proven
 from vtn.rules.scopes import askable, grantable
-from vtn.storage.ports import Client
+from vtn.storage.ports import ClientRecord
 from vtn.wire import document
 
 FORM = "application/x-www-form-urlencoded"
@@ -69,7 +69,7 @@ def auth_server(token_url: str) -> AiohttpHandler:
 
 def auth_token(hall: Hall) -> AiohttpHandler:
     """Tokens for client credentials; make one handler a server, for its limits are its own."""
-    counter = Counter(hall) if hall.auth.own_tokens else None
+    counter = TokenEndpoint(hall) if hall.auth.own_tokens else None
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
@@ -94,7 +94,7 @@ class SecretChecks:
         self._running = asyncio.Semaphore(CONCURRENT_CHECKS)
         self._queue = 0
 
-    async def matches(self, secret: str, client: Client | None) -> bool:
+    async def matches(self, secret: str, client: ClientRecord | None) -> bool:
         """Whether the secret is this client's; OAuthError when too many wait."""
         if self._queue >= LONGEST_QUEUE:
             _in_time(1.0)
@@ -106,7 +106,7 @@ class SecretChecks:
             self._queue -= 1
 
 
-class Counter:
+class TokenEndpoint:
     """Where tokens are given out. Clients at the address that they come from queue apart from whoever else comes."""
 
     def __init__(self, hall: Hall) -> None:
@@ -138,7 +138,7 @@ def _in_time(wait_s: float) -> None:
         raise OAuthError("temporarily_unavailable", detail, HTTPStatus.TOO_MANY_REQUESTS, wait_s=wait_s)
 
 
-def _granted(hall: Hall, client: Client, form: Mapping[str, str]) -> web.Response:
+def _granted(hall: Hall, client: ClientRecord, form: Mapping[str, str]) -> web.Response:
     requested = form.get("scope", "").split()
     granted, refused = grantable(requested, askable(client.scopes))
     if refused and not client.fixed_scopes:

@@ -13,7 +13,7 @@ from vtn.endpoints.paging import as_filter, object_id, read_query
 from vtn.rules.scopes import OPERATIONS
 from vtn.service import objects
 from vtn.service.events import EVENTS
-from vtn.service.objects import Kind
+from vtn.service.objects import ObjectKind
 from vtn.service.programs import PROGRAMS
 from vtn.service.reports import REPORTS, search_reports
 from vtn.service.resources import RESOURCES
@@ -21,7 +21,7 @@ from vtn.service.subscriptions import SUBSCRIPTIONS
 from vtn.service.vens import VENS
 from vtn.storage.ports import ReportQuery
 
-KINDS: Mapping[str, tuple[Kind, str]] = {
+KINDS: Mapping[str, tuple[ObjectKind, str]] = {
     "programs": (PROGRAMS, "programID"),
     "events": (EVENTS, "eventID"),
     "reports": (REPORTS, "reportID"),
@@ -31,7 +31,7 @@ KINDS: Mapping[str, tuple[Kind, str]] = {
 }
 
 
-def _search(kind: Kind, memo: AnswerMemo) -> Handler:
+def _search(kind: ObjectKind, memo: AnswerMemo) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         key = (caller.principal.client_id, caller.request.raw_path)
         version = caller.core.model.catalogue
@@ -46,7 +46,7 @@ def _search(kind: Kind, memo: AnswerMemo) -> Handler:
     return handle
 
 
-async def _render(kind: Kind, memo: AnswerMemo, caller: Caller, key: tuple[str, str], version: int) -> Text:
+async def _render(kind: ObjectKind, memo: AnswerMemo, caller: Caller, key: tuple[str, str], version: int) -> Text:
     """Render a list; one that depends on the hour (`active`) is remembered for nobody."""
     values, lens = read_query(kind.type, caller.request.query, caller.hall.query_rules)
     narrow = as_filter(values, caller.core.clock.now)
@@ -59,7 +59,7 @@ async def _search_reports(caller: Caller) -> web.StreamResponse:
     return json_answer(await search_reports(caller.core, caller.principal, ReportQuery(**values)))
 
 
-def _create(kind: Kind) -> Handler:
+def _create(kind: ObjectKind) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         body = await read_json(caller)
         return json_answer(await objects.create(caller.core, kind, caller.principal, body), HTTPStatus.CREATED)
@@ -67,7 +67,7 @@ def _create(kind: Kind) -> Handler:
     return handle
 
 
-def _read(kind: Kind, item: str) -> Handler:
+def _read(kind: ObjectKind, item: str) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         wanted = object_id(caller.request.match_info[item])
         return json_answer(await objects.read(caller.core, kind, caller.principal, wanted))
@@ -75,7 +75,7 @@ def _read(kind: Kind, item: str) -> Handler:
     return handle
 
 
-def _replace(kind: Kind, item: str) -> Handler:
+def _replace(kind: ObjectKind, item: str) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         wanted = object_id(caller.request.match_info[item])
         body = await read_json(caller)
@@ -84,7 +84,7 @@ def _replace(kind: Kind, item: str) -> Handler:
     return handle
 
 
-def _delete(kind: Kind, item: str) -> Handler:
+def _delete(kind: ObjectKind, item: str) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         wanted = object_id(caller.request.match_info[item])
         return json_answer(await objects.delete(caller.core, kind, caller.principal, wanted))

@@ -14,14 +14,14 @@ from vtn.endpoints.components import answer, answer_headers, components, refusal
 from vtn.endpoints.notifiers import TOPICS
 from vtn.endpoints.oauth import FORM
 from vtn.endpoints.objects import KINDS
-from vtn.endpoints.paging import ID, PARAMETERS, Reader, lists
-from vtn.rules.scopes import BL_READS_ALL, OPERATIONS, Operation, is_public_read
+from vtn.endpoints.paging import ID, PARAMETERS, ParameterReader, lists
+from vtn.rules.scopes import BL_READS_ALL, OPERATIONS, ApiOperation, is_public_read
 from vtn.wire.enumerations import ObjectType
 
 Json = dict[str, Any]
 JSON = "application/json"
-AUTH_SERVER = Operation("getAuthServerInfo", "GET", "/auth/server", None)
-AUTH_TOKEN = Operation("fetchToken", "POST", "/auth/token", None)
+AUTH_SERVER = ApiOperation("getAuthServerInfo", "GET", "/auth/server", None)
+AUTH_TOKEN = ApiOperation("fetchToken", "POST", "/auth/token", None)
 SUMMARIES: Mapping[tuple[str, bool], str] = {
     ("GET", False): "List {}s",
     ("POST", False): "Create a {}",
@@ -56,7 +56,7 @@ PARAMETER_WORDS: Mapping[str, str] = {
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Facts:
+class ServerFacts:
     """What the document says of one server. `root_url` has no trailing slash; `bases` are paths below it."""
 
     root_url: str
@@ -69,7 +69,7 @@ class Facts:
     anonymous_read: bool = False
 
 
-def document(facts: Facts, *, with_root: bool) -> Json:
+def document(facts: ServerFacts, *, with_root: bool) -> Json:
     """The document of the protocol; `with_root` adds what this server answers outside of it."""
     paths: dict[str, Json] = {}
     for operation in (AUTH_SERVER, AUTH_TOKEN, *OPERATIONS):
@@ -102,7 +102,7 @@ def _info() -> Json:
     }
 
 
-def _operation(facts: Facts, operation: Operation) -> Json:
+def _operation(facts: ServerFacts, operation: ApiOperation) -> Json:
     """One operation."""
     collection = operation.path.split("/")[1]
     found: Json = {"operationId": operation.name, "tags": [collection], "summary": _summary(operation)}
@@ -116,13 +116,13 @@ def _operation(facts: Facts, operation: Operation) -> Json:
     return found
 
 
-def _kind(operation: Operation) -> ObjectType | None:
+def _kind(operation: ApiOperation) -> ObjectType | None:
     """The kind of object that an operation is about; None for tokens and topics."""
     kind, _ = KINDS.get(operation.path.split("/")[1], (None, ""))
     return kind.type if kind else None
 
 
-def _summary(operation: Operation) -> str:
+def _summary(operation: ApiOperation) -> str:
     kind = _kind(operation)
     if kind:
         words = SUMMARIES[operation.method, operation.path.endswith("}")].format(kind.value.lower())
@@ -136,7 +136,7 @@ def _summary(operation: Operation) -> str:
     }[operation.path]
 
 
-def _parameters(facts: Facts, operation: Operation) -> list[Json]:
+def _parameters(facts: ServerFacts, operation: ApiOperation) -> list[Json]:
     """Those of the path, those of a list's query, and the caller's own request id."""
     places = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
     found: list[Json] = [{"name": place, "in": "path", "required": True, "schema": dict(ID.schema)} for place in places]
@@ -148,17 +148,17 @@ def _parameters(facts: Facts, operation: Operation) -> list[Json]:
     return [*found, {"$ref": "#/components/parameters/RequestId"}]
 
 
-def _query(facts: Facts, name: str, reader: Reader) -> Json:
+def _query(facts: ServerFacts, name: str, reader: ParameterReader) -> Json:
     schema = {**reader.schema, **({"default": facts.default_limit} if name == "limit" else {})}
     return {"name": name, "in": "query", "description": PARAMETER_WORDS[name], "schema": schema}
 
 
-def _repeated(name: str, reader: Reader) -> Json:
+def _repeated(name: str, reader: ParameterReader) -> Json:
     schema = {"type": "array", "items": dict(reader.schema)}
     return {"name": name, "in": "query", "description": PARAMETER_WORDS[name], "schema": schema, "explode": True}
 
 
-def _request_body(operation: Operation) -> Json | None:
+def _request_body(operation: ApiOperation) -> Json | None:
     kind = _kind(operation)
     if operation is AUTH_TOKEN:
         return {"required": True, "content": {FORM: {"schema": {"$ref": f"{schemas.HERE}TokenRequest"}}}}
@@ -168,7 +168,7 @@ def _request_body(operation: Operation) -> Json | None:
     return {"required": True, "content": {JSON: {"schema": schemas.request_schema(kind), "examples": shown}}}
 
 
-def _success(operation: Operation) -> Json:
+def _success(operation: ApiOperation) -> Json:
     """What comes back when all is well."""
     kind = _kind(operation)
     if kind is None:
@@ -190,7 +190,7 @@ def _success(operation: Operation) -> Json:
 _ANSWERS = {"/notifiers": "Notifiers", "/auth/server": "AuthServer", "/auth/token": "Token"}
 
 
-def _refusals(facts: Facts, operation: Operation) -> list[int]:
+def _refusals(facts: ServerFacts, operation: ApiOperation) -> list[int]:
     """Every status of a refusal that this operation can answer with."""
     writes = operation.method in {"POST", "PUT"}
     below_topics = operation.path.startswith(TOPICS)
@@ -211,7 +211,7 @@ def _refusals(facts: Facts, operation: Operation) -> list[int]:
     return sorted(found)
 
 
-def _security(facts: Facts, operation: Operation) -> list[Json]:
+def _security(facts: ServerFacts, operation: ApiOperation) -> list[Json]:
     """Who may call: by a scope, or by `read_all`, which opens every read to Business Logic."""
     if operation in {AUTH_SERVER, AUTH_TOKEN}:
         return []
@@ -223,7 +223,7 @@ def _security(facts: Facts, operation: Operation) -> list[Json]:
     return [*found, {"bearerAuth": []}, *open_to_all]
 
 
-def _root(facts: Facts) -> dict[str, Json]:
+def _root(facts: ServerFacts) -> dict[str, Json]:
     """What this server answers beside the protocol, at its root."""
     health = f"{schemas.HERE}Health"
     pages = {

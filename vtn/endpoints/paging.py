@@ -32,7 +32,7 @@ class QueryRules:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Reader:
+class ParameterReader:
     """How one parameter is read from its text, and the JSON schema that says so to clients."""
 
     read: Callable[[str], Any]
@@ -65,24 +65,26 @@ def _kind(text: str) -> str:
     return text
 
 
-def _integer(highest: int) -> Reader:
+def _integer(highest: int) -> ParameterReader:
     def read(text: str) -> int:
         if INTEGER.fullmatch(text) is None or not 0 <= int(text) <= highest:
             raise ValueError(f"must be a whole number from 0 to {highest}")
         return int(text)
 
-    return Reader(read, {"type": "integer", "minimum": 0, "maximum": highest})
+    return ParameterReader(read, {"type": "integer", "minimum": 0, "maximum": highest})
 
 
-ID = Reader(_object_id, {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": "^[a-zA-Z0-9_-]*$"})
-NAME = Reader(_name, {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": r"^[^\u0000]*$"})
-BOOLEAN = Reader(_boolean, {"type": "boolean"})
-KIND = Reader(_kind, {"type": "string", "enum": list(ObjectType.__members__)})
-PAGE: Mapping[str, tuple[str, Reader]] = {
+ID = ParameterReader(
+    _object_id, {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": "^[a-zA-Z0-9_-]*$"}
+)
+NAME = ParameterReader(_name, {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": r"^[^\u0000]*$"})
+BOOLEAN = ParameterReader(_boolean, {"type": "boolean"})
+KIND = ParameterReader(_kind, {"type": "string", "enum": list(ObjectType.__members__)})
+PAGE: Mapping[str, tuple[str, ParameterReader]] = {
     "skip": ("skip", _integer(INT32_MAX)),
     "limit": ("limit", _integer(MAX_LIMIT)),
 }
-PARAMETERS: Mapping[ObjectType, Mapping[str, tuple[str, Reader]]] = {
+PARAMETERS: Mapping[ObjectType, Mapping[str, tuple[str, ParameterReader]]] = {
     ObjectType.PROGRAM: PAGE,
     ObjectType.EVENT: {**PAGE, "programID": ("program_id", ID), "active": ("active", BOOLEAN)},
     ObjectType.REPORT: {
@@ -98,7 +100,7 @@ PARAMETERS: Mapping[ObjectType, Mapping[str, tuple[str, Reader]]] = {
 WITH_TARGETS = frozenset({ObjectType.PROGRAM, ObjectType.EVENT, ObjectType.VEN, ObjectType.RESOURCE})
 
 
-def lists(kind: ObjectType) -> Mapping[str, Reader]:
+def lists(kind: ObjectType) -> Mapping[str, ParameterReader]:
     """The parameters that may be repeated, and how each of their items is read."""
     if kind in WITH_TARGETS:
         return {"targets": NAME}
@@ -140,7 +142,7 @@ class Faults:
     name: str
 
 
-def _take(values: dict[str, Any], column: str, reader: Reader, text: str, faults: Faults) -> None:
+def _take(values: dict[str, Any], column: str, reader: ParameterReader, text: str, faults: Faults) -> None:
     try:
         values[column] = reader.read(text)
     except ValueError as error:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 BOUNDS_S = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Tally:
+class OperationCounts:
     """The counters of one operation. `slots[i]` counts what took at most `BOUNDS_S[i]`; the last slot, longer."""
 
     __slots__ = ("slots", "statuses", "total_s")
@@ -36,12 +36,12 @@ class Tallies:
     """The counters of all operations, by name."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, Tally] = {}
+        self._by_name: dict[str, OperationCounts] = {}
 
-    def of(self, name: str) -> Tally:
+    def of(self, name: str) -> OperationCounts:
         """The counters of one operation; those of one name are the same, whatever path led there."""
-        return self._by_name.setdefault(name, Tally())
+        return self._by_name.setdefault(name, OperationCounts())
 
-    def every(self) -> Iterator[tuple[str, Tally]]:
+    def every(self) -> Iterator[tuple[str, OperationCounts]]:
         """All of them, by name."""
         yield from sorted(self._by_name.items())

@@ -117,7 +117,7 @@ class Acceptor:
             self._loop.add_reader(sock, self._accept, sock)
 
     def _admit(self, connection: socket.socket, address: str) -> None:
-        entry = _Entry()
+        entry = _AcceptedConnection()
         slot = self._gate.admit(address, entry.cut)
         if self._gate.displaced + self._gate.refused > self._told:
             self._tell("too many connections")
@@ -129,7 +129,7 @@ class Acceptor:
         entry.task.add_done_callback(self._handshakes.discard)
         entry.task.add_done_callback(lambda _: entry.settle(connection, slot))
 
-    async def _welcome(self, connection: socket.socket, slot: ConnectionSlot, entry: "_Entry") -> None:
+    async def _welcome(self, connection: socket.socket, slot: ConnectionSlot, entry: "_AcceptedConnection") -> None:
         """Hand a connection over to a protocol of its own, after TLS where there is TLS."""
         protocol = self._factory()
         cast("GuardedProtocol", protocol).slot = slot
@@ -162,7 +162,7 @@ class Acceptor:
         )
 
 
-class _Entry:
+class _AcceptedConnection:
     """A connection on its way from the socket to its protocol."""
 
     def __init__(self) -> None:

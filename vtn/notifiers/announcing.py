@@ -12,7 +12,7 @@ import ifaddr
 import zeroconf
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from vtn.notifiers.discovery import SERVICE, Place, text_record
+from vtn.notifiers.discovery import SERVICE, ServicePlace, text_record
 from vtn.rules.topics import EVERYONE
 from vtn.storage.readmodel import ReadModel
 from vtn.wire.enumerations import ObjectType
@@ -36,7 +36,11 @@ class Announcer:
     """
 
     def __init__(
-        self, here: Place, addresses: Callable[[], list[str]], model: ReadModel, look_every_s: float = LOOK_EVERY_S
+        self,
+        here: ServicePlace,
+        addresses: Callable[[], list[str]],
+        model: ReadModel,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._here = here
         self._addresses = addresses

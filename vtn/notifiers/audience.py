@@ -17,10 +17,10 @@ from vtn.rules import recipients
 from vtn.rules.compat30 import side
 from vtn.rules.entries import host_of
 from vtn.rules.privacy import EVERYTHING, Lens, Match, Viewer
-from vtn.rules.recipients import Happening, State, Subscriber, Told
+from vtn.rules.recipients import Happening, ObjectState, SubscriptionView, Telling
 from vtn.rules.topics import VenAudience
 from vtn.service.bodies import Bodies
-from vtn.storage.ports import Change, Client, Delivery, Record, Role, Store
+from vtn.storage.ports import Change, ClientRecord, Delivery, Record, Role, Store
 from vtn.storage.readmodel import ReadModel
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType, Operation
@@ -36,7 +36,7 @@ class Clients(Protocol):
         """Catch up with other processes."""
         ...
 
-    def standing(self, client_id: str | None) -> Client | None:
+    def standing(self, client_id: str | None) -> ClientRecord | None:
         """A client that may act."""
         ...
 
@@ -101,7 +101,7 @@ class Audience:
         self._bodies: Recent[BodyKey, bytes] = Recent(REMEMBERED_CHANGES, most_bytes)
         self._parsed: Recent[bytes, dict[str, Any]] = Recent(REMEMBERED_TEXTS, most_bytes)
         self._read_to: tuple[int, int] | None = None
-        self._subscribers: Recent[bytes, Subscriber] = Recent(REMEMBERED_TEXTS, most_bytes)
+        self._subscribers: Recent[bytes, SubscriptionView] = Recent(REMEMBERED_TEXTS, most_bytes)
 
     async def current(self) -> None:
         """Know everything that was committed on this host before the call."""
@@ -115,12 +115,12 @@ class Audience:
         before = await self._state(change.before, change.seq) if change.before else None
         return Happening(change.operation, await self._state(change.record, change.seq), before)
 
-    async def _state(self, record: Record, seq: int) -> State:
+    async def _state(self, record: Record, seq: int) -> ObjectState:
         program_id = self._program_of(record)
         targets = await self._program_targets(program_id, seq) if record.kind is ObjectType.EVENT else ()
         ven_id = record.id if record.kind is ObjectType.VEN else record.ven_id
         content, owner = await self._read(record), record.client_id
-        return State(record.kind, record.id, content, owner, program_id, ven_id, targets, record.side)
+        return ObjectState(record.kind, record.id, content, owner, program_id, ven_id, targets, record.side)
 
     def _program_of(self, record: Record) -> str | None:
         if record.kind is ObjectType.PROGRAM:
@@ -180,7 +180,7 @@ class Audience:
         farewell = await self._departed.find(program_id, seq - 1)
         return farewell.subscriptions if farewell and seq >= farewell.first_seq else ()
 
-    def _subscriber(self, record: Record) -> Subscriber | None:
+    def _subscriber(self, record: Record) -> SubscriptionView | None:
         """A subscription with its owner's standing of today; made anew only when one of them has changed."""
         client = self._clients.standing(record.client_id)
         if client is None:
@@ -282,7 +282,7 @@ class Audience:
         self._changes.keep(change.seq, change, len(change.record.body) + before)
 
     async def body(
-        self, seq: int | None, told: Told, viewer: Viewer, lens: Lens = EVERYTHING, *, on_301: bool = False
+        self, seq: int | None, told: Telling, viewer: Viewer, lens: Lens = EVERYTHING, *, on_301: bool = False
     ) -> bytes:
         """The notification's bytes, rendered once per change, operation, view and face; a read is rendered anew."""
         key = (seq or 0, str(told.operation), recipients.view_key(told.state, viewer, lens), on_301)

@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Session:
+class BrokerSession:
     """One client's connection, and the standing that its permissions were made from."""
 
     server_id: str
@@ -84,7 +84,7 @@ class Authorisation:
         self._forget = forget
         self._audience = audience
         self._now_s = now_s
-        self._sessions: dict[int, Session] = {}
+        self._sessions: dict[int, BrokerSession] = {}
         self._answering: set[asyncio.Task[None]] = set()
         self._overseer: Connection | None = None
         self.ready = asyncio.Event()
@@ -179,7 +179,7 @@ class Authorisation:
         """Note the session. An MQTT client identifier belongs to its client: nobody else may come by it."""
         info, server_id = question["client_info"], question["server_id"]["id"]
         number, mqtt_id = int(info["id"]), str(info.get("mqtt_id") or "")
-        session = Session(server_id, number, visitor.client_id, mqtt_id, visitor.standing, visitor.expires_at_s)
+        session = BrokerSession(server_id, number, visitor.client_id, mqtt_id, visitor.standing, visitor.expires_at_s)
         others = [held for held in self._sessions.values() if held.server_id == server_id and self._lives(held)]
         if any(held.mqtt_id == mqtt_id and held.client_id != session.client_id for held in others):
             raise Unauthenticated("the MQTT client identifier is in use by another client")
@@ -205,7 +205,7 @@ class Authorisation:
         """How many named clients are connected."""
         return sum(map(self._lives, self._sessions.values()))
 
-    def _lives(self, session: Session) -> bool:
+    def _lives(self, session: BrokerSession) -> bool:
         return session.expires_at_s is None or session.expires_at_s > self._now_s()
 
     def _signed(self, claims: Mapping[str, Any]) -> str:
@@ -234,7 +234,7 @@ class Authorisation:
         if still_open:
             raise Unavailable(f"{len(still_open)} MQTT sessions that have lost their ground cannot be closed yet")
 
-    def _outdated(self, session: Session) -> bool:
+    def _outdated(self, session: BrokerSession) -> bool:
         """A ven that is gone is no reason: its id is never used again, and its owner shall hear that it went."""
         today, then = self._audience.standing(session.client_id), session.standing
         if today is None or (today.is_bl, today.since_s) != (then.is_bl, then.since_s):
@@ -249,7 +249,7 @@ class Authorisation:
         except Unavailable as error:
             _log.warning("MQTT sessions cannot be reviewed: %s", error)
 
-    async def _closed(self, session: Session) -> bool:
+    async def _closed(self, session: BrokerSession) -> bool:
         """Close a session; False when that failed. One of a broker that is gone is closed."""
         if self._overseer is None:
             return False

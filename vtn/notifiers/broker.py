@@ -42,7 +42,7 @@ REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - how to reach 
 _log = logging.getLogger(__name__)
 
 
-class Broker:
+class BundledBroker:
     """One bundled broker: `start` it, `run` a watch over it, `stop` it."""
 
     def __init__(  # noqa: PLR0913 - each of these is a setting of its own

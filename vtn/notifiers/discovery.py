@@ -15,7 +15,7 @@ LONGEST_TEXT_BYTES = 255
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Place:
+class ServicePlace:
     """Where this VTN answers: its `.local` name without that suffix, the real port, the path before the endpoints."""
 
     name: str
@@ -30,13 +30,13 @@ class Place:
         return f"{'https' if self.secure else 'http'}://{self.name}.local:{self.port}/{self.base_path}"
 
 
-def place(settings: Settings, port: int, base_path: str) -> Place:
+def place(settings: Settings, port: int, base_path: str) -> ServicePlace:
     """Where a VTN with these settings answers, on this port."""
     secure = settings.server.certificate is not None
-    return Place(settings.discovery.name, port, base_path.strip("/"), secure, not settings.auth.anonymous_read)
+    return ServicePlace(settings.discovery.name, port, base_path.strip("/"), secure, not settings.auth.anonymous_read)
 
 
-def text_record(here: Place, program_names: Iterable[str]) -> dict[str, str]:
+def text_record(here: ServicePlace, program_names: Iterable[str]) -> dict[str, str]:
     """The TXT record, key by key (DISC-06..11); each `key=value` has at most 255 bytes (RFC 6763, 6.1)."""
     fixed = {
         "version": here.base_path.rpartition("/")[2],

@@ -10,7 +10,7 @@ from vtn.rules import recipients
 from vtn.rules.compat30 import objects, side
 from vtn.rules.compat30.objects import Around
 from vtn.rules.privacy import Lens, Viewer
-from vtn.rules.recipients import Subscriber, Told
+from vtn.rules.recipients import SubscriptionView, Telling
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 
@@ -27,12 +27,12 @@ def viewer_on(viewer: Viewer, remembered: str | None) -> Viewer:
     return dataclasses.replace(viewer, sees_ownerless=True) if speaks_301(remembered) else viewer
 
 
-def subscriber_on(who: Subscriber, remembered: str | None) -> Subscriber:
+def subscriber_on(who: SubscriptionView, remembered: str | None) -> SubscriptionView:
     """A subscriber as its version has it: 3.0.1 must name a program, which cannot narrow what belongs to none."""
     return dataclasses.replace(who, anywhere=OF_NO_PROGRAM) if speaks_301(remembered) else who
 
 
-def rendered(told: Told, viewer: Viewer, lens: Lens, now: datetime, *, on_301: bool) -> bytes:
+def rendered(told: Telling, viewer: Viewer, lens: Lens, now: datetime, *, on_301: bool) -> bytes:
     """A notification's bytes for one viewer, in the words of 3.1 or of 3.0.1."""
     message = recipients.notification(told, viewer, lens)
     if on_301:

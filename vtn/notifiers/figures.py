@@ -13,7 +13,7 @@ from vtn.notifiers.relay import Relay
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Figures:
+class NotifierFigures:
     """At one moment. `broker` says whether the VTN can publish, None without MQTT; `sessions` is None where unknown.
 
     `positions` gives how far each outlet has read the change log; None while another process relays. `webhooks` counts
@@ -62,7 +62,7 @@ class CountedPublisher(Publisher):
         self.published += len(publications)
 
 
-class Mqtt(Protocol):
+class MqttFigures(Protocol):
     """The broker that is offered: what publishes on it, and how many clients it has (None where it does not tell)."""
 
     @property
@@ -72,13 +72,13 @@ class Mqtt(Protocol):
     def sessions(self) -> Callable[[], int | None]: ...  # noqa: D102
 
 
-class Ledger:
+class NotifierCounters:
     """Gathers the figures of one process's notifiers."""
 
     def __init__(
         self,
         callbacks: CountedCallbacks,
-        mqtt: Mqtt | None,
+        mqtt: MqttFigures | None,
         relays: Mapping[str, Relay],
         webhooks: Callable[[], Mapping[str, int]],
     ) -> None:
@@ -96,11 +96,11 @@ class Ledger:
         finally:
             self._leading = False
 
-    def figures(self) -> Figures:
+    def figures(self) -> NotifierFigures:
         """The numbers of this moment."""
         known = {name: relay.position for name, relay in self._relays.items()}
         mqtt = self._mqtt
-        return Figures(
+        return NotifierFigures(
             mqtt.publisher.online if mqtt else None,
             mqtt.sessions() if mqtt else None,
             mqtt.publisher.published if mqtt else 0,

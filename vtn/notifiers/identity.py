@@ -19,7 +19,7 @@ PUBLISHER_LIFETIME = timedelta(days=3650)
 Question = Mapping[str, Any]
 
 
-class Principal(Protocol):
+class BrokerPrincipal(Protocol):
     """Who a token speaks for; `auth.tokens.Principal` is one."""
 
     @property
@@ -49,7 +49,7 @@ Identify = Callable[[Question], Awaitable[Visitor]]
 class ByToken:
     """User name is the clientID, password the access token (MQTT-08); `authenticate` raises Unauthenticated."""
 
-    def __init__(self, audience: Audience, authenticate: Callable[[str], Awaitable[Principal]]) -> None:
+    def __init__(self, audience: Audience, authenticate: Callable[[str], Awaitable[BrokerPrincipal]]) -> None:
         self._audience = audience
         self._authenticate = authenticate
 
@@ -87,7 +87,7 @@ async def anybody(_question: Question) -> Visitor:
     return ANYBODY
 
 
-def by_method(method: str, audience: Audience, authenticate: Callable[[str], Awaitable[Principal]]) -> Identify:
+def by_method(method: str, audience: Audience, authenticate: Callable[[str], Awaitable[BrokerPrincipal]]) -> Identify:
     """How visitors are told apart under an authentication method of the standard."""
     if method == "ANONYMOUS":
         return anybody

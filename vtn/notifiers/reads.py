@@ -18,7 +18,7 @@ from vtn.notifiers.audience import Audience, Callback
 from vtn.notifiers.breaker import Breaker
 from vtn.notifiers.callbacks import Unreached
 from vtn.notifiers.hosts import Hosts
-from vtn.notifiers.sending import NotCalled, Sender
+from vtn.notifiers.sending import CallbackSender, NotCalled
 from vtn.recent import Recent
 from vtn.rules.entries import host_of
 from vtn.wire.enumerations import ObjectType
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Reading:
+class ReadObject:
     """One object that a client has read."""
 
     kind: ObjectType
@@ -50,7 +50,7 @@ class Reads:
     def __init__(
         self,
         audience: Audience,
-        sender: Sender,
+        sender: CallbackSender,
         breaker: Breaker,
         hosts: Hosts,
         *,
@@ -63,17 +63,17 @@ class Reads:
         self._hosts = hosts
         self._notice_s = notice_s
         self._now_s = now_s
-        self._noted: deque[list[Reading]] = deque(maxlen=MOST_NOTED)
+        self._noted: deque[list[ReadObject]] = deque(maxlen=MOST_NOTED)
         self._some = asyncio.Event()
-        self._queues: dict[str, deque[Reading]] = {}
-        self._told: Recent[tuple[str, Reading], float] = Recent(MOST_TOLD, MOST_TOLD)
+        self._queues: dict[str, deque[ReadObject]] = {}
+        self._told: Recent[tuple[str, ReadObject], float] = Recent(MOST_TOLD, MOST_TOLD)
         self._leads = False
 
     def note(self, kind: ObjectType, reader: str, bodies: Sequence[bytes]) -> None:
         """Remember that a client was shown these objects, for as long as it takes to tell of it."""
         if self._leads and bodies:
             found = map(ID.search, bodies)  # every stored object begins with its metadata, and those with the id
-            self._noted.append([Reading(kind, match[1].decode(), reader) for match in found if match])
+            self._noted.append([ReadObject(kind, match[1].decode(), reader) for match in found if match])
             self._some.set()
 
     async def run(self) -> None:
@@ -101,7 +101,7 @@ class Reads:
                 queue.extend(readings)
                 await asyncio.sleep(0)  # a long list and many listeners must not hold up the API
 
-    async def _work_off(self, subscription_id: str, queue: deque[Reading]) -> None:
+    async def _work_off(self, subscription_id: str, queue: deque[ReadObject]) -> None:
         while queue:
             reading = queue.popleft()
             if self._is_due(subscription_id, reading):
@@ -113,11 +113,11 @@ class Reads:
                     _log.exception("subscription %s: a read cannot be told", subscription_id)
         del self._queues[subscription_id]
 
-    def _is_due(self, subscription_id: str, reading: Reading) -> bool:
+    def _is_due(self, subscription_id: str, reading: ReadObject) -> bool:
         told_s = self._told.get((subscription_id, reading))
         return told_s is None or self._now_s() - told_s >= self._notice_s
 
-    async def _tell(self, subscription_id: str, reading: Reading) -> None:
+    async def _tell(self, subscription_id: str, reading: ReadObject) -> None:
         calls = await self._audience.read_calls(subscription_id, reading.kind, reading.object_id, reading.reader)
         if calls:
             self._told.keep((subscription_id, reading), self._now_s(), 1)

@@ -28,7 +28,7 @@ class NotCalled(str):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Sender:
+class CallbackSender:
     """Makes calls. `unseal` opens a stored token, `key_of` gives a client's webhook key, `now_s` is real Unix time."""
 
     callbacks: Callbacks

@@ -28,15 +28,15 @@ from vtn.notifiers.addresses import refusal
 from vtn.notifiers.audience import Audience
 from vtn.notifiers.authorisation import Authorisation
 from vtn.notifiers.breaker import Breaker
-from vtn.notifiers.broker import Broker
+from vtn.notifiers.broker import BundledBroker
 from vtn.notifiers.callbacks import Callbacks
-from vtn.notifiers.figures import CountedCallbacks, CountedPublisher, Figures, Ledger
+from vtn.notifiers.figures import CountedCallbacks, CountedPublisher, NotifierCounters, NotifierFigures
 from vtn.notifiers.hosts import Hosts
 from vtn.notifiers.identity import Certificates
 from vtn.notifiers.mqtt import MqttOutlet, external_address, forget_session
 from vtn.notifiers.reads import Reads
 from vtn.notifiers.relay import Outlet, Relay, Wake, while_leading
-from vtn.notifiers.sending import Sender
+from vtn.notifiers.sending import CallbackSender
 from vtn.notifiers.webhook import Webhooker, WebhookOutlet
 from vtn.scheduling import Timers
 from vtn.service.bodies import Bodies
@@ -68,12 +68,12 @@ class Parts:
     webhook_keys: WebhookKeys
     clock: Clock
     chance: random.Random
-    place: discovery.Place | None = None
+    place: discovery.ServicePlace | None = None
     bodies: Bodies = dataclasses.field(default_factory=Bodies)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Station:
+class Notifiers:
     """What the rest of the top node sees of its notifiers. `certificate` is what the broker's client is handed.
 
     `note_read` takes what a client was just shown: the kind, the clientID and the objects' bytes.
@@ -84,7 +84,7 @@ class Station:
     challenge: Callable[[str, str | None], Awaitable[str | None]]
     uris: tuple[str, ...]
     certificate: Callable[[str], Mapping[str, str] | None]
-    figures: Callable[[], Figures]
+    figures: Callable[[], NotifierFigures]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Offer:
 
 
 @contextlib.asynccontextmanager
-async def running(parts: Parts) -> AsyncIterator[Station]:
+async def running(parts: Parts) -> AsyncIterator[Notifiers]:
     """Start everything, for the length of a block; CannotStart when the broker is not to be had."""
     settings, wake = parts.settings, Wake()
     match = settings.protocol.match_targets
@@ -132,9 +132,9 @@ async def running(parts: Parts) -> AsyncIterator[Station]:
             addresses = partial(discovery.local_addresses, settings, interface_addresses)
             loops.append(Announcer(parts.place, addresses, parts.model).run)
         _prune_daily(timers, parts)
-        ledger = Ledger(callbacks, offer, relays, webhooker.figures)
+        ledger = NotifierCounters(callbacks, offer, relays, webhooker.figures)
         _in_background(stack, while_leading(parts.store, lambda: ledger.while_leading(_together(loops))))
-        yield Station(
+        yield Notifiers(
             wake.set,
             reads.note,
             callbacks.challenge,
@@ -160,7 +160,7 @@ async def _mqtt(stack: contextlib.AsyncExitStack, parts: Parts, audience: Audien
 async def _bundled(stack: contextlib.AsyncExitStack, parts: Parts, audience: Audience) -> Offer:
     settings, server, bounds = parts.settings.mqtt, parts.settings.server, parts.settings.bounds.delivery
     certificates = _certificates(settings, server.var / "broker" / "clients")
-    broker = Broker(
+    broker = BundledBroker(
         settings,
         server.var / "broker",
         parts.chance,
@@ -224,7 +224,7 @@ def _guard(settings: Settings) -> Callable[[str], str | None]:
 
 def _webhooks(parts: Parts, audience: Audience, callbacks: Callbacks) -> tuple[Webhooker, Reads]:
     settings, bounds, now_s = parts.settings.webhooks, parts.settings.bounds.delivery, time.monotonic
-    sender = Sender(callbacks, parts.seal.open, parts.webhook_keys.of, time.time)
+    sender = CallbackSender(callbacks, parts.seal.open, parts.webhook_keys.of, time.time)
     breaker = Breaker(parts.store, settings.broken_after, lambda: print_date_time(parts.clock.now()))
     first_s, longest_s = settings.first_retry_s, settings.longest_retry_s
     hosts = Hosts(bounds, first_s=first_s, longest_s=longest_s, chance=parts.chance, now_s=now_s)

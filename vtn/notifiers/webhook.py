@@ -23,7 +23,7 @@ from vtn.notifiers.callbacks import Unreached
 from vtn.notifiers.hosts import Hosts
 from vtn.notifiers.lines import OwedLine, OwedLines
 from vtn.notifiers.relay import Taken
-from vtn.notifiers.sending import NotCalled, Sender
+from vtn.notifiers.sending import CallbackSender, NotCalled
 from vtn.rules.entries import host_of
 from vtn.scheduling import left_s, retry_delay_s
 from vtn.storage.ports import Change, Delivery, DeliveryState, Store
@@ -98,7 +98,7 @@ class Webhooker:
         self,
         store: Store,
         audience: Audience,
-        sender: Sender,
+        sender: CallbackSender,
         breaker: Breaker,
         hosts: Hosts,
         *,

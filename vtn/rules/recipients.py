@@ -18,7 +18,7 @@ NARROWED_BY_TARGETS = frozenset({ObjectType.VEN, ObjectType.RESOURCE})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class State:
+class ObjectState:
     """An object at one moment, and what decides who sees it.
 
     `program_id` is the program that it belongs to: itself for a program, the event's for a report. `program_targets`
@@ -46,20 +46,20 @@ class Happening:
     """An operation and the state it left (a DELETE: the last one); an UPDATE also has the state before."""
 
     operation: Operation
-    after: State
-    before: State | None = None
+    after: ObjectState
+    before: ObjectState | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Told:
+class Telling:
     """What an audience is told: an operation, and the state that it may be shown."""
 
     operation: Operation
-    state: State
+    state: ObjectState
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Wish:
+class SubscriptionEntry:
     """One entry of a subscription's objectOperations: which operations on which kinds go to its callback."""
 
     kinds: frozenset[str]
@@ -67,7 +67,7 @@ class Wish:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Subscriber:
+class SubscriptionView:
     """A subscription as this module sees it: who owns it, how it narrows, and what it wishes for, entry by entry.
 
     Its program does not narrow the kinds `anywhere`.
@@ -76,32 +76,34 @@ class Subscriber:
     viewer: Viewer
     lens: Lens
     program_id: str | None
-    wishes: tuple[Wish, ...]
+    wishes: tuple[SubscriptionEntry, ...]
     anywhere: frozenset[ObjectType] = frozenset()
 
 
-def subscriber(content: Mapping[str, Any], viewer: Viewer, match: Match = Match.ANY) -> Subscriber:
+def subscriber(content: Mapping[str, Any], viewer: Viewer, match: Match = Match.ANY) -> SubscriptionView:
     """A stored subscription and its owner's standing today (NOTIF-08, TR-75, TR-106).
 
     The strict reading of target queries (TR-01) does not apply: nobody can name targets in a callback.
     """
     asked = content.get("targets")
-    wishes = tuple(Wish(frozenset(e["objects"]), frozenset(e["operations"])) for e in content["objectOperations"])
+    wishes = tuple(
+        SubscriptionEntry(frozenset(e["objects"]), frozenset(e["operations"])) for e in content["objectOperations"]
+    )
     lens = Lens(frozenset(asked) if asked else None, match)
-    return Subscriber(viewer, lens, content.get("programID"), wishes)
+    return SubscriptionView(viewer, lens, content.get("programID"), wishes)
 
 
-def told(happening: Happening, sees: Callable[[State], bool]) -> Told | None:
+def told(happening: Happening, sees: Callable[[ObjectState], bool]) -> Telling | None:
     """What an audience that `sees` some states is told of this happening; None when it concerns it in no way."""
     after = sees(happening.after)
     if happening.operation is not Operation.UPDATE or happening.before is None:
-        return Told(happening.operation, happening.after) if after else None
+        return Telling(happening.operation, happening.after) if after else None
     if sees(happening.before):
-        return Told(Operation.UPDATE, happening.after) if after else Told(Operation.DELETE, happening.before)
-    return Told(Operation.CREATE, happening.after) if after else None
+        return Telling(Operation.UPDATE, happening.after) if after else Telling(Operation.DELETE, happening.before)
+    return Telling(Operation.CREATE, happening.after) if after else None
 
 
-def visible(state: State, viewer: Viewer, lens: Lens = EVERYTHING) -> bool:
+def visible(state: ObjectState, viewer: Viewer, lens: Lens = EVERYTHING) -> bool:
     """Whether object privacy lets this viewer see the state, through the targets asked for (TGT-02..11, SUB-24)."""
     if state.kind is ObjectType.PROGRAM:
         return privacy.targets_visible(state.targets, viewer, lens)
@@ -113,7 +115,7 @@ def visible(state: State, viewer: Viewer, lens: Lens = EVERYTHING) -> bool:
     return privacy.owned_visible(state.client_id, viewer) and _asked_for(state, lens)
 
 
-def _asked_for(state: State, lens: Lens) -> bool:
+def _asked_for(state: ObjectState, lens: Lens) -> bool:
     """Targets narrow what they narrow in reads: vens and resources, but not reports and subscriptions."""
     if lens.asked is None or state.kind not in NARROWED_BY_TARGETS:
         return True
@@ -122,13 +124,13 @@ def _asked_for(state: State, lens: Lens) -> bool:
     return not lens.asked.isdisjoint(state.targets)
 
 
-def concerns(state: State, who: Subscriber) -> bool:
+def concerns(state: ObjectState, who: SubscriptionView) -> bool:
     """Whether a subscription covers the state: its program (NOTIF-07) and what its owner may see (NOTIF-08..11)."""
     in_program = who.program_id is None or state.program_id == who.program_id
     return (in_program or state.kind in who.anywhere) and visible(state, who.viewer, who.lens)
 
 
-def answers(happening: Happening, who: Subscriber) -> Iterator[tuple[int, Told]]:
+def answers(happening: Happening, who: SubscriptionView) -> Iterator[tuple[int, Telling]]:
     """What a subscription is told, per entry of its objectOperations (SUB-11, NOTIF-06)."""
     kind = happening.after.kind
     wanted = [position for position, wish in enumerate(who.wishes) if kind in wish.kinds and wish.operations]
@@ -141,7 +143,7 @@ def answers(happening: Happening, who: Subscriber) -> Iterator[tuple[int, Told]]
                 yield position, answer
 
 
-def hears_reads_of(reader: str, who: Subscriber) -> bool:
+def hears_reads_of(reader: str, who: SubscriptionView) -> bool:
     """Whether a subscriber may be told of what a client reads (NOTIF-13, NOTIF-14, TR-70).
 
     Business Logic hears of everybody else; of itself it would, when its callback reads again, hear without end. A VEN
@@ -151,7 +153,7 @@ def hears_reads_of(reader: str, who: Subscriber) -> bool:
     return not own if who.viewer.is_bl else own
 
 
-def notification(answer: Told, viewer: Viewer, lens: Lens = EVERYTHING) -> dict[str, Any]:
+def notification(answer: Telling, viewer: Viewer, lens: Lens = EVERYTHING) -> dict[str, Any]:
     """The message: the object as this viewer would read it, targets cut, callback credentials blanked for everyone.
 
     Credentials stay out of notifications even for their owner, because each entry of a subscription may go to another
@@ -166,7 +168,7 @@ def notification(answer: Told, viewer: Viewer, lens: Lens = EVERYTHING) -> dict[
     return message
 
 
-def view_key(state: State, viewer: Viewer, lens: Lens = EVERYTHING) -> frozenset[str] | None:
+def view_key(state: ObjectState, viewer: Viewer, lens: Lens = EVERYTHING) -> frozenset[str] | None:
     """Equal keys mean equal messages about a state, so that a message is rendered once per view; None: all of it."""
     if viewer.is_bl or state.kind not in privacy.TARGETED:
         return None

@@ -28,7 +28,7 @@ BL_ONLY = frozenset({"read_bl", "write_programs", "write_events"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Operation:
+class ApiOperation:
     """One operation: its name in the specification, its route, and the scope it takes (None: any client).
 
     `or_scope` opens it too: OpenADR 3.0.1 reads with `read_all`, whoever the client is.
@@ -41,23 +41,25 @@ class Operation:
     or_scope: str | None = None
 
 
-def _crud(collection: str, item: str, names: tuple[str, str, str, str, str], read: str, write: str) -> list[Operation]:
+def _crud(
+    collection: str, item: str, names: tuple[str, str, str, str, str], read: str, write: str
+) -> list[ApiOperation]:
     search, create, read_one, replace, delete = names
     one = f"/{collection}/{{{item}}}"
     return [
-        Operation(search, "GET", f"/{collection}", read),
-        Operation(create, "POST", f"/{collection}", write),
-        Operation(read_one, "GET", one, read),
-        Operation(replace, "PUT", one, write),
-        Operation(delete, "DELETE", one, write),
+        ApiOperation(search, "GET", f"/{collection}", read),
+        ApiOperation(create, "POST", f"/{collection}", write),
+        ApiOperation(read_one, "GET", one, read),
+        ApiOperation(replace, "PUT", one, write),
+        ApiOperation(delete, "DELETE", one, write),
     ]
 
 
-def _topics(name: str, path: str, scope: str | None) -> Operation:
-    return Operation(f"listAllMqttNotifierTopics{name}", "GET", f"/notifiers/mqtt/topics/{path}", scope)
+def _topics(name: str, path: str, scope: str | None) -> ApiOperation:
+    return ApiOperation(f"listAllMqttNotifierTopics{name}", "GET", f"/notifiers/mqtt/topics/{path}", scope)
 
 
-OPERATIONS: tuple[Operation, ...] = (
+OPERATIONS: tuple[ApiOperation, ...] = (
     *_crud(
         "programs",
         "programID",
@@ -112,7 +114,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "read_ven_objects",
         "write_vens",
     ),
-    Operation("listAllNotifiers", "GET", "/notifiers", None),
+    ApiOperation("listAllNotifiers", "GET", "/notifiers", None),
     _topics("Programs", "programs", None),
     _topics("Program", "programs/{programID}", None),
     _topics("Events", "events", "read_bl"),
@@ -128,12 +130,12 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-def is_public_read(operation: Operation) -> bool:
+def is_public_read(operation: ApiOperation) -> bool:
     """Whether it may be called without a token where a VTN has public data only (AUTH-26)."""
     return operation.method == "GET" and operation.scope == "read_targets"
 
 
-def tells_where_to_listen(operation: Operation) -> bool:
+def tells_where_to_listen(operation: ApiOperation) -> bool:
     """Whether it names a broker or topics that every client may ask for."""
     return operation.path.startswith("/notifiers") and operation.scope is None
 
@@ -143,7 +145,7 @@ def standard_scope(scope: str) -> str:
     return OTHER_SPELLINGS.get(scope, scope)
 
 
-def permits(operation: Operation, *, is_bl: bool, scopes: Collection[str]) -> bool:
+def permits(operation: ApiOperation, *, is_bl: bool, scopes: Collection[str]) -> bool:
     """Whether a client of this role, holding these scopes, may call the operation."""
     if operation.scope is None:
         return True
@@ -154,7 +156,7 @@ def permits(operation: Operation, *, is_bl: bool, scopes: Collection[str]) -> bo
     return is_bl and "read_all" in scopes and operation.scope in BL_READS_ALL
 
 
-def require(operation: Operation, *, is_bl: bool, scopes: Collection[str]) -> None:
+def require(operation: ApiOperation, *, is_bl: bool, scopes: Collection[str]) -> None:
     """Raise Forbidden unless the client may call the operation."""
     if not permits(operation, is_bl=is_bl, scopes=scopes):
         held = " ".join(sorted(scopes)) or "none"

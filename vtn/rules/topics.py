@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
 from vtn.rules.privacy import Viewer
-from vtn.rules.recipients import Happening, State, Told, told, visible
+from vtn.rules.recipients import Happening, ObjectState, Telling, told, visible
 from vtn.wire.enumerations import ObjectType, Operation
 
 EVERYONE = Viewer("", is_bl=False)
@@ -42,7 +42,7 @@ ONE_OBJECT = frozenset({"bl/programs/{id}", "programs/{id}", "vens/{ven}/program
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Names:
+class TopicNames:
     """The topics behind one endpoint: `bl`, unless a VEN has its own (`ven`, once it has a ven) or `shared` ones."""
 
     bl: str
@@ -55,19 +55,21 @@ class Names:
         return self.bl.endswith("}")
 
 
-ENDPOINTS: Mapping[str, Names] = {
-    "programs": Names("bl/programs", "vens/{own}/programs", "programs"),
-    "programs/{programID}": Names("bl/programs/{programID}", "vens/{own}/programs/{programID}", "programs/{programID}"),
-    "programs/{programID}/events": Names("bl/programs/{programID}/events", shared="programs/{programID}/events"),
-    "events": Names("bl/events"),
-    "reports": Names("bl/reports"),
-    "subscriptions": Names("bl/subscriptions"),
-    "vens": Names("bl/vens"),
-    "vens/{venID}": Names("vens/{venID}"),
-    "resources": Names("bl/resources"),
-    "vens/{venID}/events": Names("vens/{venID}/events"),
-    "vens/{venID}/programs": Names("vens/{venID}/programs"),
-    "vens/{venID}/resources": Names("vens/{venID}/resources"),
+ENDPOINTS: Mapping[str, TopicNames] = {
+    "programs": TopicNames("bl/programs", "vens/{own}/programs", "programs"),
+    "programs/{programID}": TopicNames(
+        "bl/programs/{programID}", "vens/{own}/programs/{programID}", "programs/{programID}"
+    ),
+    "programs/{programID}/events": TopicNames("bl/programs/{programID}/events", shared="programs/{programID}/events"),
+    "events": TopicNames("bl/events"),
+    "reports": TopicNames("bl/reports"),
+    "subscriptions": TopicNames("bl/subscriptions"),
+    "vens": TopicNames("bl/vens"),
+    "vens/{venID}": TopicNames("vens/{venID}"),
+    "resources": TopicNames("bl/resources"),
+    "vens/{venID}/events": TopicNames("vens/{venID}/events"),
+    "vens/{venID}/programs": TopicNames("vens/{venID}/programs"),
+    "vens/{venID}/resources": TopicNames("vens/{venID}/resources"),
 }
 
 
@@ -84,7 +86,7 @@ class Message:
     """A topic, what is said on it, and as whom the object is to be viewed."""
 
     topic: str
-    told: Told
+    told: Telling
     viewer: Viewer
 
 
@@ -107,7 +109,7 @@ def shared_operations(endpoint: str, *, program_id: str = "") -> dict[str, str] 
     return _operations(names, names.shared.format(programID=program_id)) if names.shared else None
 
 
-def _operations(names: Names, base: str) -> dict[str, str]:
+def _operations(names: TopicNames, base: str) -> dict[str, str]:
     told_apart = [operation for operation in PUBLISHED if not (names.single and operation is Operation.CREATE)]
     return {**{str(operation): f"{base}/{operation.lower()}" for operation in told_apart}, "ALL": f"{base}/+"}
 
@@ -156,7 +158,7 @@ def _said(pattern: str, viewer: Viewer, happening: Happening, ven_id: str | None
     states = (happening.after,) if happening.before is None else (happening.before, happening.after)
     for base in dict.fromkeys(_base(pattern, state, ven_id) for state in states):
 
-        def sees(state: State, base: str = base) -> bool:
+        def sees(state: ObjectState, base: str = base) -> bool:
             return _base(pattern, state, ven_id) == base and _within(state, ven_id) and visible(state, viewer)
 
         answer = told(happening, sees)
@@ -166,17 +168,17 @@ def _said(pattern: str, viewer: Viewer, happening: Happening, ven_id: str | None
             yield Message(f"{base}/{answer.operation.lower()}", answer, viewer)
 
 
-def _base(pattern: str, state: State, ven_id: str | None) -> str:
+def _base(pattern: str, state: ObjectState, ven_id: str | None) -> str:
     return pattern.format(id=state.id, program=state.program_id, ven=ven_id)
 
 
-def _within(state: State, ven_id: str | None) -> bool:
+def _within(state: ObjectState, ven_id: str | None) -> bool:
     """A ven and its resources are heard on that ven's topics only."""
     return ven_id is None or state.ven_id is None or state.ven_id == ven_id
 
 
-def _of_one_object(answer: Told, happening: Happening) -> Told | None:
+def _of_one_object(answer: Telling, happening: Happening) -> Telling | None:
     """Topics of one object have no CREATE: nobody could listen before it exists, and coming into sight is an UPDATE."""
     if answer.operation is not Operation.CREATE:
         return answer
-    return Told(Operation.UPDATE, answer.state) if happening.operation is Operation.UPDATE else None
+    return Telling(Operation.UPDATE, answer.state) if happening.operation is Operation.UPDATE else None

@@ -21,7 +21,7 @@ from vtn.rules.privacy import Lens, Match
 from vtn.service import objects
 from vtn.service.core import Core, Json
 from vtn.service.events import EVENTS
-from vtn.service.objects import Draft, Kind, json_list, not_found
+from vtn.service.objects import ObjectKind, Write, json_list, not_found
 from vtn.service.programs import PROGRAMS
 from vtn.service.reports import REPORTS, found_reports
 from vtn.service.resources import RESOURCES
@@ -34,7 +34,7 @@ from vtn.wire.enumerations import ObjectType
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Face:
+class Compat30Service:
     """What the use cases of 3.0.1 share; `ven_clients` says whose a ven is that Business Logic names on 3.0.1.
 
     `versions` are the objects in its words.
@@ -46,14 +46,14 @@ class Face:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedBody:
     """A body as it may be stored, and the kind that remembers what 3.1 has no room for."""
 
-    kind: Kind
+    kind: ObjectKind
     content: Json
 
 
-def face(core: Core, ven_clients: Mapping[str, str], *, http_callbacks: bool) -> Face:
+def face(core: Core, ven_clients: Mapping[str, str], *, http_callbacks: bool) -> Compat30Service:
     """The 3.0.1 face of a top node: lenient where old clients need it, and blind to no ven."""
     strictness = dataclasses.replace(
         core.strictness,
@@ -63,13 +63,13 @@ def face(core: Core, ven_clients: Mapping[str, str], *, http_callbacks: bool) ->
         http_callbacks=http_callbacks,
     )
     seeing = dataclasses.replace(core, strictness=strictness, sees_ownerless=True)
-    return Face(seeing, ven_clients, Versions(core.bodies.caches.versions_bytes))
+    return Compat30Service(seeing, ven_clients, Versions(core.bodies.caches.versions_bytes))
 
 
 # --- how kinds differ here -----------------------------------------------------------------------------------------
 
 
-async def _on_its_program(draft: Draft) -> None:
+async def _on_its_program(draft: Write) -> None:
     """A 3.0.1 report names its event's program; another one is refused like one that does not exist (TR-45)."""
     await REPORTS.check(draft)
     event = draft.core.model.get(ObjectType.EVENT, draft.content["eventID"])
@@ -77,20 +77,20 @@ async def _on_its_program(draft: Draft) -> None:
         raise Conflict("$.programID: is not the program of the event")
 
 
-def _without_program(content: Json, _draft: Draft) -> Json:
+def _without_program(content: Json, _draft: Write) -> Json:
     return {key: value for key, value in content.items() if key != "programID"}
 
 
-def _program_kept(content: Json, draft: Draft) -> Json:
+def _program_kept(content: Json, draft: Write) -> Json:
     """A PUT keeps what a 3.0.1 client could not see."""
     return content if draft.held is None else programs.keeping_unseen(content, draft.held)
 
 
-def _event_kept(content: Json, draft: Draft) -> Json:
+def _event_kept(content: Json, draft: Write) -> Json:
     return content if draft.held is None else events.keeping_unseen(content, draft.held, side.read(draft.beside))
 
 
-KINDS: Mapping[ObjectType, Kind] = {
+KINDS: Mapping[ObjectType, ObjectKind] = {
     ObjectType.PROGRAM: dataclasses.replace(PROGRAMS, prepare=_program_kept),
     ObjectType.EVENT: dataclasses.replace(EVENTS, prepare=_event_kept),
     ObjectType.REPORT: dataclasses.replace(REPORTS, check=_on_its_program, prepare=_without_program),
@@ -100,13 +100,13 @@ KINDS: Mapping[ObjectType, Kind] = {
 }
 
 
-def _remembering(kind: Kind, inward: Inward, *, inside: bool) -> Kind:
+def _remembering(kind: ObjectKind, inward: Inward, *, inside: bool) -> ObjectKind:
     """The kind for one write, which leaves side data; `inside` is a resource that is written as a part of its ven."""
     if kind.type is ObjectType.SUBSCRIPTION:
         given = Side(inward.types, V301, inward.http_words)
         return dataclasses.replace(kind, side=lambda draft, held: spoken_by(draft, given, held))
 
-    def beside(draft: Draft, held: str | None) -> str | None:
+    def beside(draft: Write, held: str | None) -> str | None:
         """3.0.1 gives an event its timing, and Business Logic there a ven or resource its name.
 
         A client that writes a ven back with the resources that it has read gives those no name.
@@ -122,14 +122,16 @@ def _remembering(kind: Kind, inward: Inward, *, inside: bool) -> Kind:
     return dataclasses.replace(kind, side=beside)
 
 
-def _stays(kind: ObjectType, draft: Draft) -> bool:
+def _stays(kind: ObjectType, draft: Write) -> bool:
     """Whether a write leaves timing or name as it was; timing that comes back as it was shown is the held one's."""
     if kind is ObjectType.EVENT:
         return draft.held is not None and all(draft.content.get(key) == draft.held.get(key) for key in events.TIMING)
     return objects.keeps_name(draft)
 
 
-def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults: list[Fault], at: str = "") -> Judged:
+def judge(
+    core: Core, kind: ObjectType, principal: Principal, body: Any, faults: list[Fault], at: str = ""
+) -> JudgedBody:
     """A body of 3.0.1 as it may be stored, of a resource perhaps that stands `at` a place inside its ven.
 
     Faults are added to `faults`, then what comes back is not to be used.
@@ -145,10 +147,10 @@ def judge(core: Core, kind: ObjectType, principal: Principal, body: Any, faults:
         known = {fault.path for fault in found}
         found += [fault for fault in refused.faults if fault.path not in known]
     faults += [Fault(f"{at or '$'}{fault.path.removeprefix('$')}", fault.rule) for fault in found]
-    return Judged(_remembering(KINDS[kind], inward, inside=bool(at)), content)
+    return JudgedBody(_remembering(KINDS[kind], inward, inside=bool(at)), content)
 
 
-def sound(core: Core, kind: ObjectType, principal: Principal, body: Any, _values: int = 0) -> Judged:
+def sound(core: Core, kind: ObjectType, principal: Principal, body: Any, _values: int = 0) -> JudgedBody:
     """The same, or Rejected with every fault, or as many as are told."""
     faults = FaultList(core.strictness.most_faults)
     judged = judge(core, kind, principal, body, faults)
@@ -160,14 +162,14 @@ def sound(core: Core, kind: ObjectType, principal: Principal, body: Any, _values
 # --- the use cases -------------------------------------------------------------------------------------------------
 
 
-async def create(face: Face, kind: ObjectType, principal: Principal, body: bytes) -> bytes:
+async def create(face: Compat30Service, kind: ObjectType, principal: Principal, body: bytes) -> bytes:
     """Store a new object and return it. `body` is the JSON text that the client sent."""
     judged = await _sound(face, kind, principal, body)
     record = await objects.added(face.core, judged.kind, principal, judged.content, len(body))
     return await rendered(face, principal, record)
 
 
-async def replace(face: Face, kind: ObjectType, principal: Principal, object_id: str, body: bytes) -> bytes:
+async def replace(face: Compat30Service, kind: ObjectType, principal: Principal, object_id: str, body: bytes) -> bytes:
     """Replace an object by what 3.0.1 can say of it, and return it."""
     judged = await _sound(face, kind, principal, body)
     _expressible(face.core, kind, object_id)
@@ -175,19 +177,19 @@ async def replace(face: Face, kind: ObjectType, principal: Principal, object_id:
     return await rendered(face, principal, record)
 
 
-async def _sound(face: Face, kind: ObjectType, principal: Principal, body: bytes) -> Judged:
+async def _sound(face: Compat30Service, kind: ObjectType, principal: Principal, body: bytes) -> JudgedBody:
     judge = partial(sound, face.core, kind, principal)
     return await face.core.bodies.judged(principal.client_id, body, judge)
 
 
-async def delete(face: Face, kind: ObjectType, principal: Principal, object_id: str) -> bytes:
+async def delete(face: Compat30Service, kind: ObjectType, principal: Principal, object_id: str) -> bytes:
     """Delete an object and return what it was."""
     _expressible(face.core, kind, object_id)
     inside = face.core.model.resources_of(object_id) if kind is ObjectType.VEN else None
     return await rendered(face, principal, await objects.deleted(face.core, KINDS[kind], principal, object_id), inside)
 
 
-async def read(face: Face, kind: ObjectType, principal: Principal, object_id: str) -> bytes:
+async def read(face: Compat30Service, kind: ObjectType, principal: Principal, object_id: str) -> bytes:
     """An object as this client may read it."""
     _expressible(face.core, kind, object_id)
     body, record = await objects.read_version(face.core, KINDS[kind], principal, object_id)
@@ -196,7 +198,7 @@ async def read(face: Face, kind: ObjectType, principal: Principal, object_id: st
 
 
 async def search(
-    face: Face, kind: ObjectType, principal: Principal, lens: Lens, narrow: Filter, wanted: str | None
+    face: Compat30Service, kind: ObjectType, principal: Principal, lens: Lens, narrow: Filter, wanted: str | None
 ) -> bytes:
     """A page of objects as a JSON list; `wanted` is the type of the targets asked for, if the client named one."""
     core = face.core
@@ -207,7 +209,7 @@ async def search(
     return json_list(await _shown(face, kind, *found))
 
 
-async def search_all_reports(face: Face, principal: Principal, query: ReportQuery) -> bytes:
+async def search_all_reports(face: Compat30Service, principal: Principal, query: ReportQuery) -> bytes:
     """A page of reports as a JSON list."""
     found = await found_reports(face.core, principal, query)
     bodies = [record.body for record in found]
@@ -247,7 +249,9 @@ def _of_type(core: Core, kind: ObjectType, principal: Principal, lens: Lens, wan
 # --- showing -------------------------------------------------------------------------------------------------------
 
 
-async def rendered(face: Face, principal: Principal, record: Record, inside: Sequence[Record] | None = None) -> bytes:
+async def rendered(
+    face: Compat30Service, principal: Principal, record: Record, inside: Sequence[Record] | None = None
+) -> bytes:
     """A record that this client has just written, in the words of 3.0.1; `inside` are the resources of a ven."""
     body = await objects.answered(face.core, KINDS[record.kind], principal, record)
     (shown,) = await face.versions.of(face.core, record.kind, [body], [record])
@@ -256,7 +260,9 @@ async def rendered(face: Face, principal: Principal, record: Record, inside: Seq
     return await _housed(face, shown, face.core.model.resources_of(record.id) if inside is None else inside)
 
 
-async def _shown(face: Face, kind: ObjectType, bodies: list[bytes], records: Sequence[Record]) -> list[bytes]:
+async def _shown(
+    face: Compat30Service, kind: ObjectType, bodies: list[bytes], records: Sequence[Record]
+) -> list[bytes]:
     """Objects as a client may read them on 3.1, of these records, in the words of 3.0.1."""
     if kind is not ObjectType.VEN:
         return await face.versions.of(face.core, kind, bodies, records)
@@ -265,7 +271,7 @@ async def _shown(face: Face, kind: ObjectType, bodies: list[bytes], records: Seq
     return [await _housed(face, *pair) for pair in zip(shown, inside, strict=True)]
 
 
-async def _housed(face: Face, ven: bytes, inside: Sequence[Record]) -> bytes:
+async def _housed(face: Compat30Service, ven: bytes, inside: Sequence[Record]) -> bytes:
     """A ven with its resources inside it, as 3.0.1 has them; whoever sees a ven sees them, for they share its owner."""
     bodies = [record.body for record in inside]
     resources = await face.versions.of(face.core, ObjectType.RESOURCE, bodies, inside)

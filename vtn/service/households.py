@@ -13,9 +13,9 @@ from typing import Any
 from vtn.auth.tokens import Principal
 from vtn.errors import Fault, FaultList, Rejected
 from vtn.service import compat30, objects
-from vtn.service.compat30 import KINDS, Face, Judged
+from vtn.service.compat30 import KINDS, Compat30Service, JudgedBody
 from vtn.service.core import Core, Json
-from vtn.service.objects import Draft, not_found
+from vtn.service.objects import Write, not_found
 from vtn.storage.ports import All, Create, Delete, Record, Replace
 from vtn.wire.enumerations import ObjectType
 
@@ -30,11 +30,11 @@ MOST_MEMBERS = 500
 class Household:
     """What a client wrote: the ven, and its resources with the ids it gave them; None when it named no resources."""
 
-    ven: Judged
-    resources: Sequence[tuple[Any, Judged]] | None
+    ven: JudgedBody
+    resources: Sequence[tuple[Any, JudgedBody]] | None
 
 
-def _household(face: Face, principal: Principal, body: Any, _values: int, *, ven_id: str) -> Household:
+def _household(face: Compat30Service, principal: Principal, body: Any, _values: int, *, ven_id: str) -> Household:
     """A body, judged whole; Rejected with the faults of the ven and of every resource."""
     faults = FaultList(face.core.strictness.most_faults)
     ven = compat30.judge(face.core, VEN, principal, body, faults)
@@ -55,25 +55,25 @@ def _few(changed: Sequence[Any]) -> None:
 
 
 def _members(
-    face: Face, principal: Principal, given: Sequence[Any], ven_id: str, faults: list[Fault]
-) -> Iterator[tuple[Any, Judged]]:
+    face: Compat30Service, principal: Principal, given: Sequence[Any], ven_id: str, faults: list[Fault]
+) -> Iterator[tuple[Any, JudgedBody]]:
     for position, one in enumerate(given):
         homed = {**one, "venID": ven_id} if isinstance(one, dict) else one
         judged = compat30.judge(face.core, RESOURCE, principal, homed, faults, f"$.resources[{position}]")
         yield one.get("id") if isinstance(one, dict) else None, judged
 
 
-async def _judged(face: Face, principal: Principal, body: bytes, ven_id: str) -> Household:
+async def _judged(face: Compat30Service, principal: Principal, body: bytes, ven_id: str) -> Household:
     judge = partial(_household, face, principal, ven_id=ven_id)
     return await face.core.bodies.judged(principal.client_id, body, judge)
 
 
-async def create(face: Face, principal: Principal, body: bytes) -> bytes:
+async def create(face: Compat30Service, principal: Principal, body: bytes) -> bytes:
     """Store a ven with its resources and return it. `body` is the JSON text that the client sent."""
     core, household, at = face.core, await _judged(face, principal, body, UNBORN), face.core.now_text()
     content = _owned(face, principal, household.ven.content)
     ven = await core.bodies.made(
-        len(body), lambda: objects.born(household.ven.kind, Draft(core, principal, content, None), at)
+        len(body), lambda: objects.born(household.ven.kind, Write(core, principal, content, None), at)
     )
     members = household.resources or ()
     ordered = _in_order(face, len(members))
@@ -85,7 +85,7 @@ async def create(face: Face, principal: Principal, body: bytes) -> bytes:
     return await compat30.rendered(face, principal, ven)
 
 
-def _owned(face: Face, principal: Principal, content: Json, owner: str | None = None) -> Json:
+def _owned(face: Compat30Service, principal: Principal, content: Json, owner: str | None = None) -> Json:
     """A ven's content with its owner, where Business Logic cannot say it and the settings can."""
     if not principal.is_bl or owner is not None:
         return content
@@ -93,15 +93,17 @@ def _owned(face: Face, principal: Principal, content: Json, owner: str | None = 
     return content if named is None else {**content, "clientID": named}
 
 
-def _in_order(face: Face, count: int) -> Face:
+def _in_order(face: Compat30Service, count: int) -> Compat30Service:
     """The face with ids for so many objects of one instant that sort as they are given out, for lists to show so."""
     ids = iter(sorted(face.core.new_id() for _ in range(count)))
     return dataclasses.replace(face, core=dataclasses.replace(face.core, new_id=lambda: next(ids)))
 
 
-def _born(face: Face, principal: Principal, ven_id: str, owner: str | None, judged: Judged, at: str) -> Record:
+def _born(
+    face: Compat30Service, principal: Principal, ven_id: str, owner: str | None, judged: JudgedBody, at: str
+) -> Record:
     content = {**judged.content, "venID": ven_id, **_owner(principal, owner)}
-    return objects.born(judged.kind, Draft(face.core, principal, content, None), at)
+    return objects.born(judged.kind, Write(face.core, principal, content, None), at)
 
 
 def _owner(principal: Principal, owner: str | None) -> Json:
@@ -109,7 +111,7 @@ def _owner(principal: Principal, owner: str | None) -> Json:
     return {"clientID": owner} if principal.is_bl and owner is not None else {}
 
 
-async def replace(face: Face, principal: Principal, ven_id: str, body: bytes) -> bytes:
+async def replace(face: Compat30Service, principal: Principal, ven_id: str, body: bytes) -> bytes:
     """Replace a ven, and its resources if it names any, and return it."""
     core, household = face.core, await _judged(face, principal, body, ven_id)
 
@@ -138,7 +140,12 @@ async def _prepared(core: Core, command: Create | Replace | Delete, size_bytes: 
 
 
 def _exchange(
-    face: Face, principal: Principal, ven_id: str, owner: str | None, given: Sequence[tuple[Any, Judged]], at: str
+    face: Compat30Service,
+    principal: Principal,
+    ven_id: str,
+    owner: str | None,
+    given: Sequence[tuple[Any, JudgedBody]],
+    at: str,
 ) -> list[Create | Replace | Delete]:
     """The commands that put these resources in place of a ven's: removals first, so that their names are free."""
     core = face.core
@@ -161,12 +168,12 @@ def _exchange(
 # --- resources by themselves ---------------------------------------------------------------------------------------
 
 
-async def ven_of(face: Face, principal: Principal, ven_id: str) -> Record:
+async def ven_of(face: Compat30Service, principal: Principal, ven_id: str) -> Record:
     """The ven of a path; NotFound when this client sees none."""
     return await objects.find(face.core, KINDS[VEN], principal, ven_id)
 
 
-async def resource_of(face: Face, principal: Principal, ven_id: str, resource_id: str) -> Record:
+async def resource_of(face: Compat30Service, principal: Principal, ven_id: str, resource_id: str) -> Record:
     """The resource of a path; NotFound when it is not that ven's."""
     record = await objects.find(face.core, KINDS[RESOURCE], principal, resource_id)
     if record.ven_id != ven_id:
@@ -174,7 +181,7 @@ async def resource_of(face: Face, principal: Principal, ven_id: str, resource_id
     return record
 
 
-async def create_resource(face: Face, principal: Principal, ven_id: str, body: bytes) -> bytes:
+async def create_resource(face: Compat30Service, principal: Principal, ven_id: str, body: bytes) -> bytes:
     """Store a new resource of a ven and return it."""
     judged = await _homed(face, principal, ven_id, body)
     await ven_of(face, principal, ven_id)
@@ -182,7 +189,9 @@ async def create_resource(face: Face, principal: Principal, ven_id: str, body: b
     return await compat30.rendered(face, principal, record)
 
 
-async def replace_resource(face: Face, principal: Principal, ven_id: str, resource_id: str, body: bytes) -> bytes:
+async def replace_resource(
+    face: Compat30Service, principal: Principal, ven_id: str, resource_id: str, body: bytes
+) -> bytes:
     """Replace a resource of a ven and return it."""
     judged = await _homed(face, principal, ven_id, body)
     await ven_of(face, principal, ven_id)
@@ -191,8 +200,8 @@ async def replace_resource(face: Face, principal: Principal, ven_id: str, resour
     return await compat30.rendered(face, principal, record)
 
 
-async def _homed(face: Face, principal: Principal, ven_id: str, body: bytes) -> Judged:
-    def judge(content: Any, _values: int) -> Judged:
+async def _homed(face: Compat30Service, principal: Principal, ven_id: str, body: bytes) -> JudgedBody:
+    def judge(content: Any, _values: int) -> JudgedBody:
         homed = {**content, "venID": ven_id} if isinstance(content, dict) else content
         return compat30.sound(face.core, RESOURCE, principal, homed)
 

@@ -1,8 +1,7 @@
 """Create, read, search, replace and delete, the same for every kind of object.
 
-What differs between kinds is a `Kind`: one small file each (`programs`, `events`, `reports`, ...) says which fields a
-writer keeps, which references must hold, and how the object is shown. Order of refusals: 400, 404, 409 (ERR-14); 401
-and 403 came before.
+What differs between kinds is an `ObjectKind`: which fields a writer keeps, which references must hold, and how the
+object is shown. Order of refusals: 400, 404, 409 (ERR-14); 401 and 403 came before.
 """
 
 import dataclasses
@@ -28,7 +27,7 @@ OWNED = NAMED_BY_BL | {ObjectType.REPORT, ObjectType.SUBSCRIPTION}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Draft:
+class Write:
     """A write on its way: who writes, what, and what is held already (None on create), with its side data."""
 
     core: Core
@@ -38,7 +37,7 @@ class Draft:
     beside: str | None = None
 
 
-async def _nothing(_draft: Draft) -> None:
+async def _nothing(_draft: Write) -> None:
     """Most kinds have no references to check before the write."""
 
 
@@ -46,7 +45,7 @@ def _as_it_is(_draft_of: Core, _principal: Principal, body: bytes) -> bytes:
     return body
 
 
-def _unchanged(content: Json, _draft: Draft) -> Json:
+def _unchanged(content: Json, _draft: Write) -> Json:
     return content
 
 
@@ -54,7 +53,7 @@ def _by_its_own_content(_core: Core, _content: Json) -> Index:
     return NO_INDEX
 
 
-def _what_still_applies(draft: Draft, held: str | None) -> str | None:
+def _what_still_applies(draft: Write, held: str | None) -> str | None:
     """A 3.1 write keeps the types of targets that stay and what is known of a name that stays; its timing is of 3.1."""
     if held is None:
         return None
@@ -63,14 +62,14 @@ def _what_still_applies(draft: Draft, held: str | None) -> str | None:
     return side.write(side.still_applying(dataclasses.replace(before, version=version), draft.content))
 
 
-def keeps_name(draft: Draft) -> bool:
+def keeps_name(draft: Write) -> bool:
     """Whether a write leaves the name of a ven or resource as it was."""
     held = draft.held or {}
     return any(key in held and held[key] == draft.content.get(key) for key in NAMES)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Kind:
+class ObjectKind:
     """How one kind of object differs from the others.
 
     `check` refuses a draft whose references do not hold; `prepare` gives the content to store; `keep` names the fields
@@ -80,13 +79,13 @@ class Kind:
     """
 
     type: ObjectType
-    check: Callable[[Draft], Awaitable[None]] = _nothing
-    prepare: Callable[[Json, Draft], Json] = _unchanged
+    check: Callable[[Write], Awaitable[None]] = _nothing
+    prepare: Callable[[Json, Write], Json] = _unchanged
     keep: Callable[[Principal], frozenset[str]] = lambda _principal: frozenset()
     index: Callable[[Core, Json], Index] = _by_its_own_content
     show: Callable[[Core, Principal, bytes], bytes] = _as_it_is
     follow: Callable[[Record, Record], Record] | None = None
-    side: Callable[[Draft, str | None], str | None] = _what_still_applies
+    side: Callable[[Write, str | None], str | None] = _what_still_applies
 
 
 def not_found(kind: ObjectType) -> NotFound:
@@ -94,35 +93,35 @@ def not_found(kind: ObjectType) -> NotFound:
     return NotFound(f"no {kind.value.lower()} with this id")
 
 
-async def create(core: Core, kind: Kind, principal: Principal, body: bytes) -> bytes:
+async def create(core: Core, kind: ObjectKind, principal: Principal, body: bytes) -> bytes:
     """Store a new object and return it; durable when this returns. `body` is the JSON text that the client sent."""
     content = await _admitted(core, kind, principal, body)
     return await answered(core, kind, principal, await added(core, kind, principal, content, len(body)))
 
 
-async def _admitted(core: Core, kind: Kind, principal: Principal, body: bytes) -> Json:
+async def _admitted(core: Core, kind: ObjectKind, principal: Principal, body: bytes) -> Json:
     judge = partial(admit, kind.type, is_bl=principal.is_bl, strictness=core.strictness)
     return await core.bodies.judged(principal.client_id, body, judge)
 
 
-async def _shown(core: Core, kind: Kind, principal: Principal, bodies: list[bytes]) -> list[bytes]:
+async def _shown(core: Core, kind: ObjectKind, principal: Principal, bodies: list[bytes]) -> list[bytes]:
     """Stored bytes as this client may have them."""
     if kind.show is _as_it_is:
         return bodies
     return await core.bodies.all_made((len(body), partial(kind.show, core, principal, body)) for body in bodies)
 
 
-async def answered(core: Core, kind: Kind, principal: Principal, record: Record) -> bytes:
+async def answered(core: Core, kind: ObjectKind, principal: Principal, record: Record) -> bytes:
     """The answer to whoever has just written an object."""
     (body,) = await _shown(core, kind, principal, [record.body])
     return body
 
 
-async def added(core: Core, kind: Kind, principal: Principal, content: Json, size_bytes: int) -> Record:
+async def added(core: Core, kind: ObjectKind, principal: Principal, content: Json, size_bytes: int) -> Record:
     """Store a new object of admitted content, which came in a body of so many bytes."""
 
     async def attempt() -> Record:
-        draft = Draft(core, principal, content, None)
+        draft = Write(core, principal, content, None)
         await kind.check(draft)
         at = core.now_text()
         record = await core.bodies.made(size_bytes, lambda: born(kind, draft, at))
@@ -132,7 +131,7 @@ async def added(core: Core, kind: Kind, principal: Principal, content: Json, siz
     return await core.judged_anew(attempt)
 
 
-def born(kind: Kind, draft: Draft, at: str) -> Record:
+def born(kind: ObjectKind, draft: Write, at: str) -> Record:
     """The record of a new object."""
     core, stored = draft.core, kind.prepare(draft.content, draft)
     owner = _owner(kind, dataclasses.replace(draft, content=stored))
@@ -140,13 +139,13 @@ def born(kind: Kind, draft: Draft, at: str) -> Record:
     return _beside(kind, draft, stored, record)
 
 
-def _beside(kind: Kind, draft: Draft, stored: Json, record: Record) -> Record:
+def _beside(kind: ObjectKind, draft: Write, stored: Json, record: Record) -> Record:
     """A record with what is to be remembered beside its content."""
     beside = kind.side(dataclasses.replace(draft, content=stored), record.side)
     return record if beside == record.side else dataclasses.replace(record, side=beside)
 
 
-def _owner(kind: Kind, draft: Draft) -> str | None:
+def _owner(kind: ObjectKind, draft: Write) -> str | None:
     """Who owns the object: nobody for programs and events; else as Business Logic says, or the writer itself.
 
     Only on OpenADR 3.0.1 can Business Logic leave it unsaid: such a ven is nobody's until somebody says.
@@ -160,14 +159,14 @@ def _owner(kind: Kind, draft: Draft) -> str | None:
     return None if draft.principal.is_bl and kind.type in NAMED_BY_BL else draft.principal.client_id
 
 
-async def replace(core: Core, kind: Kind, principal: Principal, object_id: str, body: bytes) -> bytes:
+async def replace(core: Core, kind: ObjectKind, principal: Principal, object_id: str, body: bytes) -> bytes:
     """Replace an object whole, but for the fields that this writer may not write, and return it."""
     content = await _admitted(core, kind, principal, body)
     return await answered(core, kind, principal, await exchanged(core, kind, principal, object_id, content, len(body)))
 
 
 async def exchanged(
-    core: Core, kind: Kind, principal: Principal, object_id: str, content: Json, size_bytes: int
+    core: Core, kind: ObjectKind, principal: Principal, object_id: str, content: Json, size_bytes: int
 ) -> Record:
     """Put admitted content, which came in a body of so many bytes, in an object's place.
 
@@ -177,7 +176,7 @@ async def exchanged(
     async def attempt() -> Record:
         held = await find(dataclasses.replace(core, sees_ownerless=True), kind, principal, object_id)
         before = await core.bodies.made(len(held.body), lambda: document.parse(held.body))
-        await kind.check(Draft(core, principal, content, before))
+        await kind.check(Write(core, principal, content, before))
         at = core.now_text()
         command = await prepared(core, replacement(core, kind, principal, object_id, content, at), held, size_bytes)
         changes = await core.write(command, principal, at)
@@ -197,13 +196,13 @@ async def prepared(core: Core, command: Replace, held: Record, size_bytes: int) 
     return dataclasses.replace(command, revise=lambda stored: ready if stored == held else command.revise(stored))
 
 
-def replacement(core: Core, kind: Kind, principal: Principal, object_id: str, content: Json, at: str) -> Replace:
+def replacement(core: Core, kind: ObjectKind, principal: Principal, object_id: str, content: Json, at: str) -> Replace:
     """The command that puts admitted content in an object's place."""
 
     def revise(stored: Record) -> Record:
         _own(kind, principal, stored)
         before = document.parse(stored.body)
-        draft = Draft(core, principal, content, before, stored.side)
+        draft = Write(core, principal, content, before, stored.side)
         kept = {key: before[key] for key in kind.keep(principal) if key in before}
         fresh = {**kind.prepare(content, draft), **kept}
         owner = _owner(kind, dataclasses.replace(draft, content=fresh))
@@ -213,24 +212,24 @@ def replacement(core: Core, kind: Kind, principal: Principal, object_id: str, co
     return Replace(kind.type, object_id, revise, kind.follow)
 
 
-async def delete(core: Core, kind: Kind, principal: Principal, object_id: str) -> bytes:
+async def delete(core: Core, kind: ObjectKind, principal: Principal, object_id: str) -> bytes:
     """Delete an object and what hangs on it, and return what it was."""
     return await answered(core, kind, principal, await deleted(core, kind, principal, object_id))
 
 
-async def deleted(core: Core, kind: Kind, principal: Principal, object_id: str) -> Record:
+async def deleted(core: Core, kind: ObjectKind, principal: Principal, object_id: str) -> Record:
     """The same, as a record."""
     await find(core, kind, principal, object_id)
     changes = await core.write(removal(core, kind, principal, object_id), principal, core.now_text())
     return next(change.record for change in changes if change.record.id == object_id)
 
 
-def removal(core: Core, kind: Kind, principal: Principal, object_id: str) -> Delete:
+def removal(core: Core, kind: ObjectKind, principal: Principal, object_id: str) -> Delete:
     """The command that takes an object away."""
     return Delete(kind.type, object_id, lambda stored: _own(kind, principal, stored), core.cascade)
 
 
-async def find(core: Core, kind: Kind, principal: Principal, object_id: str) -> Record:
+async def find(core: Core, kind: ObjectKind, principal: Principal, object_id: str) -> Record:
     """The stored object, whole, for a client that may see it; NotFound otherwise."""
     if kind.type is ObjectType.REPORT:
         record = await core.store.report(object_id)
@@ -243,18 +242,18 @@ async def find(core: Core, kind: Kind, principal: Principal, object_id: str) -> 
     return record
 
 
-def _own(kind: Kind, principal: Principal, stored: Record) -> None:
+def _own(kind: ObjectKind, principal: Principal, stored: Record) -> None:
     """Judge ownership again inside the transaction: the object may have moved since it was found."""
     if kind.type in OWNED and not principal.is_bl and stored.client_id != principal.client_id:
         raise not_found(kind.type)
 
 
-async def read(core: Core, kind: Kind, principal: Principal, object_id: str) -> bytes:
+async def read(core: Core, kind: ObjectKind, principal: Principal, object_id: str) -> bytes:
     """An object as this client may read it."""
     return (await read_version(core, kind, principal, object_id))[0]
 
 
-async def read_version(core: Core, kind: Kind, principal: Principal, object_id: str) -> tuple[bytes, Record]:
+async def read_version(core: Core, kind: ObjectKind, principal: Principal, object_id: str) -> tuple[bytes, Record]:
     """The same, with the record that it is the reading of: by now there may be another."""
     if kind.type is ObjectType.REPORT:
         record = await find(core, kind, principal, object_id)
@@ -270,13 +269,13 @@ async def read_version(core: Core, kind: Kind, principal: Principal, object_id: 
     return shown, record
 
 
-async def search(core: Core, kind: Kind, principal: Principal, lens: Lens, narrow: Filter) -> bytes:
+async def search(core: Core, kind: ObjectKind, principal: Principal, lens: Lens, narrow: Filter) -> bytes:
     """A page of objects as a JSON list."""
     return json_list((await found(core, kind, principal, lens, narrow))[0])
 
 
 async def found(
-    core: Core, kind: Kind, principal: Principal, lens: Lens, narrow: Filter
+    core: Core, kind: ObjectKind, principal: Principal, lens: Lens, narrow: Filter
 ) -> tuple[list[bytes], list[Record]]:
     """A page of objects, each as this client may read it, and the records that they are the readings of."""
     if narrow.active_at is not None:

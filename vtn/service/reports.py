@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from vtn.auth.tokens import Principal
 from vtn.errors import Conflict, Forbidden
 from vtn.service.core import Core, Index, Json
-from vtn.service.objects import Draft, Kind, json_list
+from vtn.service.objects import ObjectKind, Write, json_list
 from vtn.storage.ports import Record, ReportQuery
 from vtn.wire.enumerations import ObjectType
 
 
-async def _writes_what_it_may(draft: Draft) -> None:
+async def _writes_what_it_may(draft: Write) -> None:
     """Only VENs write reports, on events that they see; a hidden event looks like a missing one (RPT-10, RPT-12)."""
     if draft.principal.is_bl:
         raise Forbidden("reports are written by VENs")
@@ -39,4 +39,4 @@ async def found_reports(core: Core, principal: Principal, query: ReportQuery) ->
     return found
 
 
-REPORTS = Kind(ObjectType.REPORT, check=_writes_what_it_may, index=_under_its_program)
+REPORTS = ObjectKind(ObjectType.REPORT, check=_writes_what_it_may, index=_under_its_program)

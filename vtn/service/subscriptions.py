@@ -15,7 +15,7 @@ from vtn.rules.compat30.side import Side
 from vtn.rules.entries import Numbering, renumbered
 from vtn.service.broken import url_digest, without_notice
 from vtn.service.core import Core, Json
-from vtn.service.objects import Draft, Kind
+from vtn.service.objects import ObjectKind, Write
 from vtn.storage.ports import BrokenCallback
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
@@ -23,7 +23,7 @@ from vtn.wire.enumerations import ObjectType
 MOST_FAILED_CHALLENGES = 10
 
 
-def _within_bounds(draft: Draft) -> None:
+def _within_bounds(draft: Write) -> None:
     """Each entry may be owed every event, so one subscription has so many and no more, nor targets to be matched."""
     quotas = draft.core.quotas
     amounts = (("objectOperations", quotas.entries_in_one), ("targets", quotas.targets_in_one))
@@ -36,7 +36,7 @@ def _within_bounds(draft: Draft) -> None:
         raise Rejected(faults)
 
 
-async def _can_be_delivered(draft: Draft) -> None:
+async def _can_be_delivered(draft: Write) -> None:
     _within_bounds(draft)
     viewer = draft.core.viewer(draft.principal)
     program_id = draft.content.get("programID")
@@ -68,7 +68,7 @@ def _proven(held: Json, broken: Sequence[BrokenCallback]) -> set[str]:
     return {url for url in urls if url_digest(url) not in failed}
 
 
-def _sealed(content: Json, draft: Draft) -> Json:
+def _sealed(content: Json, draft: Write) -> Json:
     own = [without_notice(entry) for entry in content["objectOperations"]]
     return _with_tokens({**content, "objectOperations": own}, draft.core.seal.close)
 
@@ -90,7 +90,7 @@ def _with_tokens(content: Json, change: Any) -> Json:
     return {**content, "objectOperations": entries}
 
 
-def spoken_by(draft: Draft, given: Side, held: str | None) -> str | None:
+def spoken_by(draft: Write, given: Side, held: str | None) -> str | None:
     """A subscriber hears the version that it last wrote in itself; a write of somebody else's does not change that."""
     before = side.read(held)
     mine = draft.held is None or draft.held["clientID"] == draft.principal.client_id
@@ -99,7 +99,7 @@ def spoken_by(draft: Draft, given: Side, held: str | None) -> str | None:
     return side.write(side.still_applying(now, draft.content))
 
 
-def _numbered(draft: Draft, held: str | None) -> Numbering | None:
+def _numbered(draft: Write, held: str | None) -> Numbering | None:
     """The numbers of the entries, which what is owed to them goes by."""
     if draft.held is None:
         return None
@@ -107,8 +107,10 @@ def _numbered(draft: Draft, held: str | None) -> Numbering | None:
     return renumbered(before, side.numbering(held, len(before)), draft.content["objectOperations"])
 
 
-def _heard_on_31(draft: Draft, held: str | None) -> str | None:
+def _heard_on_31(draft: Write, held: str | None) -> str | None:
     return spoken_by(draft, side.NOTHING, held)
 
 
-SUBSCRIPTIONS = Kind(ObjectType.SUBSCRIPTION, check=_can_be_delivered, prepare=_sealed, show=_opened, side=_heard_on_31)
+SUBSCRIPTIONS = ObjectKind(
+    ObjectType.SUBSCRIPTION, check=_can_be_delivered, prepare=_sealed, show=_opened, side=_heard_on_31
+)

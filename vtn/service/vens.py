@@ -2,7 +2,7 @@
 
 from vtn.auth.tokens import Principal
 from vtn.service.core import revised_record
-from vtn.service.objects import Kind
+from vtn.service.objects import ObjectKind
 from vtn.storage.ports import Record
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
@@ -19,4 +19,4 @@ def _follow_owner(resource: Record, ven: Record) -> Record:
     return revised_record(resource, ven.modified, {**content, "clientID": ven.client_id}, ven.client_id)
 
 
-VENS = Kind(ObjectType.VEN, keep=kept_from_vens, follow=_follow_owner)
+VENS = ObjectKind(ObjectType.VEN, keep=kept_from_vens, follow=_follow_owner)

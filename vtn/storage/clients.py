@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import Connection, select, true, update
 
-from vtn.storage.ports import Client, Role
+from vtn.storage.ports import ClientRecord, Role
 from vtn.storage.tables import CLIENTS, HEAD
 from vtn.storage.upsert import upsert
 
-FIELDS = tuple(field.name for field in dataclasses.fields(Client))
+FIELDS = tuple(field.name for field in dataclasses.fields(ClientRecord))
 
 
-def every(connection: Connection) -> tuple[int, Sequence[Client]]:
+def every(connection: Connection) -> tuple[int, Sequence[ClientRecord]]:
     """The generation and every client, as of one instant."""
     columns = [CLIENTS.c[name] for name in FIELDS]
     query = select(HEAD.c.client_generation, *columns).select_from(HEAD.outerjoin(CLIENTS, true()))
@@ -22,7 +22,7 @@ def every(connection: Connection) -> tuple[int, Sequence[Client]]:
     return generation, [_client(row[1:]) for row in rows if row[1] is not None]
 
 
-def revise(connection: Connection, client_id: str, change: Callable[[Client | None], Client]) -> int:
+def revise(connection: Connection, client_id: str, change: Callable[[ClientRecord | None], ClientRecord]) -> int:
     """Replace a client by what `change` makes of it, while nobody else can change it; the new generation."""
     connection.execute(select(HEAD.c.client_generation).with_for_update())
     columns = [CLIENTS.c[name] for name in FIELDS]
@@ -35,6 +35,6 @@ def revise(connection: Connection, client_id: str, change: Callable[[Client | No
     return generation
 
 
-def _client(row: Sequence[Any]) -> Client:
+def _client(row: Sequence[Any]) -> ClientRecord:
     values = dict(zip(FIELDS, row, strict=True))
-    return Client(**{**values, "role": Role(values["role"]), "scopes": tuple(values["scopes"].split())})
+    return ClientRecord(**{**values, "role": Role(values["role"]), "scopes": tuple(values["scopes"].split())})

@@ -28,7 +28,7 @@ RENEWED_AFTER, LATE_AFTER, TRUSTED_FOR = 0.25, 0.6, 0.75  # parts of the time of
 NOBODY = ""
 
 
-class Held(NamedTuple):
+class StoredLease(NamedTuple):
     """The lease as it is stored."""
 
     term: int
@@ -43,13 +43,15 @@ def this_process() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
-def read(connection: Connection) -> Held | None:
+def read(connection: Connection) -> StoredLease | None:
     """The lease; None when nobody has ever led."""
-    row = connection.execute(select(*(LEASE.c[name] for name in Held._fields)).where(LEASE.c.id == THE_ROW)).first()
-    return Held(*row) if row else None
+    row = connection.execute(
+        select(*(LEASE.c[name] for name in StoredLease._fields)).where(LEASE.c.id == THE_ROW)
+    ).first()
+    return StoredLease(*row) if row else None
 
 
-def take(connection: Connection, known: Held | None, mine: Held) -> bool:
+def take(connection: Connection, known: StoredLease | None, mine: StoredLease) -> bool:
     """Take the lease, if it still is as it was known."""
     values = mine._asdict()
     if known is None:
@@ -97,7 +99,7 @@ class LeaderLease:
             await self._database.release_lock()
         return False
 
-    def _free(self, known: Held | None, *, locked: bool) -> bool:
+    def _free(self, known: StoredLease | None, *, locked: bool) -> bool:
         """Whether the last leader left or died, as its free lock tells, or has given no sign for the time of a lease.
 
         A free lock tells nothing of a leader that has not got it yet. One that is held before anybody led is that of a
@@ -106,17 +108,17 @@ class LeaderLease:
         nobody = known is None or known.holder == NOBODY or known.locked
         return (locked and nobody) or self._quiet_s(known) > self._lease_s
 
-    def _quiet_s(self, known: Held | None) -> float:
+    def _quiet_s(self, known: StoredLease | None) -> float:
         """For how long this process has seen the lease stand as it is."""
         seen = (known.term, known.beat) if known else (0, 0)
         if self._seen != seen:
             self._seen, self._seen_s = seen, self._now_s()
         return self._now_s() - self._seen_s
 
-    async def _take(self, known: Held | None, *, locked: bool) -> bool:
+    async def _take(self, known: StoredLease | None, *, locked: bool) -> bool:
         began_s = self._now_s()
         term = known.term + 1 if known else 1
-        mine = Held(term, 0, this_process(), print_date_time(datetime.now(UTC)), locked)
+        mine = StoredLease(term, 0, this_process(), print_date_time(datetime.now(UTC)), locked)
         try:
             if not await self._database.write(lambda connection: take(connection, known, mine)):
                 return False

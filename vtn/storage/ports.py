@@ -112,7 +112,7 @@ class Role(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Client:
+class ClientRecord:
     """A registered API client. Tokens issued before `valid_from_s` (Unix seconds) are dead.
 
     With `fixed_scopes` its tokens have all of its scopes, whatever a token request asks for.
@@ -215,7 +215,7 @@ class IdentifierOwner:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Backlog:
+class DeliveryBacklog:
     """How many deliveries wait and how many were given up; `oldest_at` is when the oldest waiting change was made."""
 
     pending: int = 0
@@ -276,15 +276,15 @@ class Store(Protocol):
         """One report."""
         ...
 
-    async def clients(self) -> tuple[int, Sequence[Client]]:
+    async def clients(self) -> tuple[int, Sequence[ClientRecord]]:
         """Every client, revoked ones too, and the generation that counts changes to them."""
         ...
 
-    async def put_client(self, client: Client) -> None:
+    async def put_client(self, client: ClientRecord) -> None:
         """Add or replace a client; every process on this host sees it before the next request."""
         ...
 
-    async def revise_client(self, client_id: str, revise: Callable[[Client | None], Client]) -> None:
+    async def revise_client(self, client_id: str, revise: Callable[[ClientRecord | None], ClientRecord]) -> None:
         """Replace a client by what `revise` makes of the stored one, inside the transaction; it may raise to refuse."""
         ...
 
@@ -304,7 +304,7 @@ class Store(Protocol):
         """Deliveries in a state, in log order."""
         ...
 
-    async def backlog(self) -> Backlog:
+    async def backlog(self) -> DeliveryBacklog:
         """How much is owed and how much was given up, as numbers."""
         ...
 

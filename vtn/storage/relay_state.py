@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, select, update
 
-from vtn.storage.ports import Backlog, BrokenCallback, Delivery, DeliveryState
+from vtn.storage.ports import BrokenCallback, Delivery, DeliveryBacklog, DeliveryState
 from vtn.storage.tables import BROKEN_CALLBACKS, CURSORS, DELIVERIES, HEAD, LOG, OBJECTS
 from vtn.storage.upsert import upsert
 from vtn.wire.enumerations import ObjectType, Operation
@@ -39,15 +39,15 @@ def deliveries(connection: Connection, state: DeliveryState, limit: int) -> Sequ
     return [_delivery(row) for row in connection.execute(ordered)]
 
 
-def backlog(connection: Connection) -> Backlog:
+def backlog(connection: Connection) -> DeliveryBacklog:
     """What waits and what was given up, counted."""
     counted = select(DELIVERIES.c.state, func.count(), func.min(DELIVERIES.c.seq)).group_by(DELIVERIES.c.state)
     found = {DeliveryState(state): (number, oldest) for state, number, oldest in connection.execute(counted)}
     dead, _ = found.pop(DeliveryState.DEAD, (0, None))
     if not found:
-        return Backlog(0, dead)
+        return DeliveryBacklog(0, dead)
     oldest = select(LOG.c.at).where(LOG.c.seq == min(seq for _, seq in found.values()))
-    return Backlog(sum(number for number, _ in found.values()), dead, connection.execute(oldest).scalar())
+    return DeliveryBacklog(sum(number for number, _ in found.values()), dead, connection.execute(oldest).scalar())
 
 
 def put(connection: Connection, deliveries: Sequence[Delivery]) -> None:

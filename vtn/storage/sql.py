@@ -14,12 +14,12 @@ from vtn.storage.head import CLIENTS, SEQ, SharedHead
 from vtn.storage.lease import LeaderLease
 from vtn.storage.ports import (
     Archived,
-    Backlog,
     BrokenCallback,
     Change,
-    Client,
+    ClientRecord,
     Command,
     Delivery,
+    DeliveryBacklog,
     DeliveryState,
     IdentifierClaim,
     IdentifierOwner,
@@ -130,18 +130,18 @@ class SqlStore:
 
     # --- clients ---------------------------------------------------------------------------------------------------
 
-    async def clients(self) -> tuple[int, Sequence[Client]]:
+    async def clients(self) -> tuple[int, Sequence[ClientRecord]]:
         """See `Store`; mends the shared generation when a crash left it behind."""
         seen = self._shared.read(CLIENTS)
         generation, found = await self._database.read(clients.every)
         self._shared.agree(CLIENTS, seen, generation)
         return generation, found
 
-    async def put_client(self, client: Client) -> None:
+    async def put_client(self, client: ClientRecord) -> None:
         """See `Store`."""
         await self.revise_client(client.client_id, lambda _held: client)
 
-    async def revise_client(self, client_id: str, revise: Callable[[Client | None], Client]) -> None:
+    async def revise_client(self, client_id: str, revise: Callable[[ClientRecord | None], ClientRecord]) -> None:
         """See `Store`."""
         work = partial(clients.revise, client_id=client_id, change=revise)
         self._shared.rise(CLIENTS, await self._database.write(work))
@@ -167,7 +167,7 @@ class SqlStore:
         """See `Store`."""
         return await self._database.read(partial(relay_state.deliveries, state=state, limit=limit))
 
-    async def backlog(self) -> Backlog:
+    async def backlog(self) -> DeliveryBacklog:
         """See `Store`."""
         return await self._database.read(relay_state.backlog)
 

@@ -40,7 +40,7 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Draft:
+class PendingChange:
     """A change that has no number yet."""
 
     operation: Operation
@@ -128,7 +128,7 @@ def _alone(connection: Connection, job: Job, *, careful: bool) -> Outcome:
         return conflict(connection, [draft.record for draft in drafts], _growth(drafts), job.limits)
 
 
-def _judge_ties(connection: Connection, drafts: Sequence[Draft]) -> None:
+def _judge_ties(connection: Connection, drafts: Sequence[PendingChange]) -> None:
     """Moved when an object that nobody owns hangs on one that somebody owns by now, but for what moves along."""
     moving = {draft.record.id for draft in drafts}
     for draft in drafts:
@@ -142,11 +142,11 @@ def _judge_ties(connection: Connection, drafts: Sequence[Draft]) -> None:
 # --- what a command will change ------------------------------------------------------------------------------------
 
 
-def _drafts(connection: Connection, command: Command) -> list[Draft]:
+def _drafts(connection: Connection, command: Command) -> list[PendingChange]:
     match command:
         case Create(record):
             row_of(record)
-            return [Draft(Operation.CREATE, record)]
+            return [PendingChange(Operation.CREATE, record)]
         case Replace():
             return _replacements(connection, command)
         case Delete():
@@ -157,32 +157,34 @@ def _drafts(connection: Connection, command: Command) -> list[Draft]:
             raise TypeError("commands that belong together are taken apart first")
 
 
-def _replacements(connection: Connection, command: Replace) -> list[Draft]:
+def _replacements(connection: Connection, command: Replace) -> list[PendingChange]:
     stored = _stored(connection, command.kind, command.id)
     record = command.revise(stored)
-    drafts = [Draft(Operation.UPDATE, record, stored)]
+    drafts = [PendingChange(Operation.UPDATE, record, stored)]
     if command.follow and record.client_id != stored.client_id:
         resources = _found(connection, Kind.RESOURCE, OBJECTS[Kind.RESOURCE].c.ven_id == command.id)
-        drafts += [Draft(Operation.UPDATE, command.follow(resource, record), resource) for resource in resources]
+        drafts += [
+            PendingChange(Operation.UPDATE, command.follow(resource, record), resource) for resource in resources
+        ]
     for draft in drafts:
         _admit(draft)
     return drafts
 
 
-def _admit(draft: Draft) -> None:
+def _admit(draft: PendingChange) -> None:
     if draft.before and (draft.record.kind, draft.record.id) != (draft.before.kind, draft.before.id):
         raise ValueError("a replacement keeps its kind and its id")
     row_of(draft.record)
 
 
-def _deletions(connection: Connection, command: Delete) -> list[Draft]:
+def _deletions(connection: Connection, command: Delete) -> list[PendingChange]:
     stored = _stored(connection, command.kind, command.id)
     command.check(stored)
     children = CHILDREN.get(command.kind, _of_nothing)(command.id)
     if not command.cascade:
         _childless(connection, children, command.kind)
     found = [child for kind, condition in children for child in _found(connection, kind, condition)]
-    return [Draft(Operation.DELETE, record) for record in (*found, stored)]
+    return [PendingChange(Operation.DELETE, record) for record in (*found, stored)]
 
 
 Children = Sequence[tuple[ObjectType, ColumnElement[bool]]]
@@ -231,7 +233,7 @@ def _found(connection: Connection, kind: ObjectType, condition: ColumnElement[bo
 # --- changing it ---------------------------------------------------------------------------------------------------
 
 
-def _write(connection: Connection, job: Job, drafts: Sequence[Draft]) -> tuple[Change, ...]:
+def _write(connection: Connection, job: Job, drafts: Sequence[PendingChange]) -> tuple[Change, ...]:
     for (operation, kind), group in groupby(drafts, lambda draft: (draft.operation, draft.record.kind)):
         WRITERS[operation](connection, kind, [draft.record for draft in group], job)
     usage.count(connection, _growth(drafts), job.limits)
@@ -247,7 +249,7 @@ def _write(connection: Connection, job: Job, drafts: Sequence[Draft]) -> tuple[C
     return changes
 
 
-def _growth(drafts: Sequence[Draft]) -> usage.Growth:
+def _growth(drafts: Sequence[PendingChange]) -> usage.Growth:
     """By how much accounts grow; what is deleted goes, what is created was not there before."""
     return usage.growth(
         (draft.record, None) if draft.operation is Operation.DELETE else (draft.before, draft.record)

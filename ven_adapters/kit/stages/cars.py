@@ -3,18 +3,18 @@
 import socket
 from datetime import datetime
 
-from ven_adapters.kit.stage import Truth
+from ven_adapters.kit.stage import CarTruth
 from ven_adapters.simulator.staged import StagedCloud
 
 HOURS = 72.0
 
 
-def truth_of(cloud: StagedCloud, ref: str, now: datetime) -> Truth:
+def truth_of(cloud: StagedCloud, ref: str, now: datetime) -> CarTruth:
     """What the physics says of a car now."""
     cloud.advance(now)
     car, world = cloud.car(ref), cloud.world
     usable_wh = float(world.packs.usable_wh[car])
-    return Truth(
+    return CarTruth(
         power_w=float(world.power_w[car]),
         soc_pct=100.0 * float(world.soc_wh[car]) / usable_wh,
         plugged=bool(world.plugged[car]),

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ven_adapters.kit.stage import LOST_ANSWERS, Contact, ContactKind, Effect, Truth
+from ven_adapters.kit.stage import LOST_ANSWERS, CarTruth, CommandEffect, Contact, ContactKind
 from ven_adapters.kit.stages.cars import HOURS, free_port, truth_of
 from ven_adapters.simulator.absent import ABSENT
 from ven_adapters.simulator.faults import BY_NAME
-from ven_adapters.simulator.fleets import Fleet
+from ven_adapters.simulator.fleets import SimulatedFleet
 from ven_adapters.simulator.public.commands import StagedCommands
 from ven_adapters.simulator.public.face import HOME, living
 from ven_adapters.simulator.public.grants import MARK
@@ -24,7 +24,7 @@ from ven_adapters.simulator.public.vendors import HOOK_SECRET, VENDORS, PublicCl
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.staged import still_fleet
 from ven_adapters.simulator.steps import STEP_S, SteppedClock
-from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.truth import GroundTruth
 from ven_adapters.transport.grants import Folder, store
 from ven_adapters.transport.oauth import Grant
 from vtn.listening.http import HttpOptions, listening
@@ -81,7 +81,7 @@ class PublicStage:
         self.webhook_port = free_port()
         fleet = _fleet(name, seed)
         self._cars = StagedCommands(
-            fleet, seed, Ledger(fleet, (EVENING - fleet.midnight).total_seconds(), HOURS), lambda _: None
+            fleet, seed, GroundTruth(fleet, (EVENING - fleet.midnight).total_seconds(), HOURS), lambda _: None
         )
         self.cloud = PublicCloud(name, self._cars, self.clock)
         self._cars.advance(self.clock.now())
@@ -112,14 +112,14 @@ class PublicStage:
         """The faults that this vendor's interface cannot have."""
         return ABSENT[self.cloud.name]
 
-    def truth(self, ref: str) -> Truth:
+    def truth(self, ref: str) -> CarTruth:
         """What the physics says of a car now."""
         return truth_of(self._cars, ref, self.clock.now())
 
-    def ledger(self, ref: str) -> Sequence[Effect]:
+    def ledger(self, ref: str) -> Sequence[CommandEffect]:
         """Every command that was taken for a car."""
         car = self._cars.car(ref)
-        return tuple(Effect(at, kind.value) for one, at, kind, _ in self._cars.effects if one == car)
+        return tuple(CommandEffect(at, kind.value) for one, at, kind, _ in self._cars.effects if one == car)
 
     def contacts(self) -> Sequence[Contact]:
         """Every call that came."""
@@ -170,7 +170,7 @@ class PublicStage:
                     await asyncio.sleep(0.001)
 
 
-def _fleet(name: str, seed: int) -> Fleet:
+def _fleet(name: str, seed: int) -> SimulatedFleet:
     fleet = still_fleet(SimulatorSettings(name, 0, seed, EVENING, ""), CONTROLS)
     phases = VENDORS[name].phases
     if phases == 1:

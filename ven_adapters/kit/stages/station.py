@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ven_adapters.kit.stage import LOST_ANSWERS, Contact, ContactKind, Effect, Truth
+from ven_adapters.kit.stage import LOST_ANSWERS, CarTruth, CommandEffect, Contact, ContactKind
 from ven_adapters.kit.stages.cars import HOURS, free_port, truth_of
 from ven_adapters.simulator.absent import ABSENT
 from ven_adapters.simulator.faults import BY_NAME
@@ -17,9 +17,9 @@ from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.staged import still_fleet
 from ven_adapters.simulator.station.line import COMMANDS
 from ven_adapters.simulator.station.points import ChargingPoints
-from ven_adapters.simulator.station.station import Access, Station
+from ven_adapters.simulator.station.station import Access, SimulatedStation
 from ven_adapters.simulator.steps import STEP_S, SteppedClock
-from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.truth import GroundTruth
 
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
 CONTROLS = ("bidirectional", "charger", "bidirectional")
@@ -54,13 +54,13 @@ class StationStage:
         self.clock = SteppedClock(EVENING)
         self._port, self._folder = free_port(), folder
         fleet = still_fleet(SimulatorSettings("ford", 0, seed, EVENING, ""), CONTROLS)
-        ledger = Ledger(fleet, (EVENING - fleet.midnight).total_seconds(), HOURS)
+        ledger = GroundTruth(fleet, (EVENING - fleet.midnight).total_seconds(), HOURS)
         self._points = ChargingPoints(fleet, seed, ledger)
         self._points.live(self.clock.now())
         self._points.advance(self.clock.now())
         access = Access(f"ws://127.0.0.1:{self._port}", PASSWORD, handshake_s=HANDSHAKE_S)
         self.stations = [
-            Station(f"CP-{car + 1}", self._points, car, self.clock, access) for car in range(len(fleet.refs))
+            SimulatedStation(f"CP-{car + 1}", self._points, car, self.clock, access) for car in range(len(fleet.refs))
         ]
         self._points.plug_moved = lambda car: self.stations[car].plugged()
         self._points.chose = lambda car, on: self.stations[car].pressed(on=on)
@@ -104,16 +104,16 @@ class StationStage:
         """The faults that charging stations cannot have."""
         return ABSENT["ocpp"]
 
-    def truth(self, ref: str) -> Truth:
+    def truth(self, ref: str) -> CarTruth:
         """What the physics says of a car now."""
         now = self.clock.now()
         self._points.live(now)
         return truth_of(self._points, ref, now)
 
-    def ledger(self, ref: str) -> Sequence[Effect]:
+    def ledger(self, ref: str) -> Sequence[CommandEffect]:
         """Every profile that was taken or taken away."""
         car = self._points.car(ref)
-        return tuple(Effect(one.at, one.what) for one in self._points.taken if one.car == car)
+        return tuple(CommandEffect(one.at, one.what) for one in self._points.taken if one.car == car)
 
     def contacts(self) -> Sequence[Contact]:
         """Every call of the central system, oldest first."""

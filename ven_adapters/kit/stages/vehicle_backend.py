@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from ven_adapters.kit.stage import LOST_ANSWERS, Contact, ContactKind, Effect, StageFactory, Truth
+from ven_adapters.kit.stage import LOST_ANSWERS, CarTruth, CommandEffect, Contact, ContactKind, StageFactory
 from ven_adapters.kit.stages.cars import truth_of
 from ven_adapters.simulator.endpoints import Backend, application
 from ven_adapters.simulator.faults import BY_NAME
@@ -23,7 +23,7 @@ from ven_adapters.simulator.serve import tick
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.staged import StagedCloud, still_fleet
 from ven_adapters.simulator.steps import STEP_S, SteppedClock
-from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.truth import GroundTruth
 from ven_adapters.simulator.views import Views
 from vtn.listening.http import HttpOptions, listening
 from vtn.listening.sockets import ListenAddress
@@ -88,7 +88,7 @@ class BackendStage:
         self.url = ""
         self._contacts: list[Contact] = []
         self._open = 0
-        ledger = Ledger(fleet, (EVENING - fleet.midnight).total_seconds(), HOURS)
+        ledger = GroundTruth(fleet, (EVENING - fleet.midnight).total_seconds(), HOURS)
         self._cloud = StagedCloud(fleet, settings.seed, ledger, self._woke)
         self._cloud.advance(self.clock.now())
         views = Views(self._cloud)
@@ -122,14 +122,14 @@ class BackendStage:
         """Nothing: the contract's faults are the table's."""
         return {}
 
-    def truth(self, ref: str) -> Truth:
+    def truth(self, ref: str) -> CarTruth:
         """What the physics says of a car now."""
         return truth_of(self._cloud, ref, self.clock.now())
 
-    def ledger(self, ref: str) -> Sequence[Effect]:
+    def ledger(self, ref: str) -> Sequence[CommandEffect]:
         """Every directive that was taken for a car."""
         car = self._cloud.car(ref)
-        return tuple(Effect(at, kind.value, key) for one, at, kind, key in self._cloud.effects if one == car)
+        return tuple(CommandEffect(at, kind.value, key) for one, at, kind, key in self._cloud.effects if one == car)
 
     def contacts(self) -> Sequence[Contact]:
         """Every call that came, and every wake."""

@@ -15,14 +15,14 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from ven_adapters.contract import Directive, DirectiveKind, DirectiveState, Rung, Setting
-from ven_adapters.simulator.book import Record
+from ven_adapters.simulator.book import SimulatedDirective
 from ven_adapters.simulator.chance import Rates
 from ven_adapters.simulator.cloud import BEGIN_RANK, Cloud
 from ven_adapters.simulator.conduct import PHASES, Hold
-from ven_adapters.simulator.fleets import Fleet
+from ven_adapters.simulator.fleets import SimulatedFleet
 from ven_adapters.simulator.models import MIN_CURRENT_A
 from ven_adapters.simulator.staged import StagedCloud
-from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.truth import GroundTruth
 from ven_adapters.transport.codec import Order
 
 FOR_GOOD = timedelta(days=60)
@@ -32,7 +32,7 @@ LEAST_A = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Wish:
+class CommandedState:
     """How a car was last told to stand; None is as its driver has it: the most current, the driver's own level."""
 
     stopped: bool = False
@@ -45,15 +45,15 @@ class Commands(Cloud):
 
     phases = 1
 
-    def __init__(self, fleet: Fleet, seed: int, rates: Rates, ledger: Ledger) -> None:
-        self._wishes = [Wish()] * len(fleet.refs)
+    def __init__(self, fleet: SimulatedFleet, seed: int, rates: Rates, ledger: GroundTruth) -> None:
+        self._wishes = [CommandedState()] * len(fleet.refs)
         self._amps = fleet.max_a.astype(np.int64).copy()
         self._numbers = itertools.count(1)
         super().__init__(fleet, seed, rates, ledger)
         packs = self.world.packs
         self.world.packs = dataclasses.replace(packs, min_charge_w=packs.min_charge_w * LEAST_A / MIN_CURRENT_A)
 
-    def wish(self, car: int) -> Wish:
+    def wish(self, car: int) -> CommandedState:
         """How the car was last told to stand."""
         return self._wishes[car]
 
@@ -72,7 +72,7 @@ class Commands(Cloud):
         """Whether the car has reached the level at which it stops."""
         return bool(self.world.soc_wh[car] >= self.world.ceiling_wh[car] - IDLE_W)
 
-    def tell(self, car: int, wish: Wish, now: datetime) -> Record:
+    def tell(self, car: int, wish: CommandedState, now: datetime) -> SimulatedDirective:
         """Take one command and send it to the car; nothing is refused."""
         setting = self._setting(car, wish)
         kind = _KINDS[setting.rung]
@@ -83,7 +83,7 @@ class Commands(Cloud):
         self.ledger.asked(car, kind, self.world.seconds(now), gone_s=0.0)
         return self._accept(car, Order(directive, setting), b"", now)
 
-    def obeyed(self, record: Record) -> bool:
+    def obeyed(self, record: SimulatedDirective) -> bool:
         """Whether the car does what the command says, by what flows."""
         drawing = bool(self.world.power_w[record.car] > IDLE_W)
         paused = record.order.setting.rung is Rung.PAUSE
@@ -107,7 +107,7 @@ class Commands(Cloud):
         self.forget(car)
         super().plug_changed(car)
 
-    def _setting(self, car: int, wish: Wish) -> Setting:
+    def _setting(self, car: int, wish: CommandedState) -> Setting:
         if wish.stopped:
             return Setting(Rung.PAUSE, 0, limit_soc_pct=wish.limit_pct)
         if wish.current_a is not None and wish.current_a < self.fleet.max_a[car]:
@@ -117,7 +117,7 @@ class Commands(Cloud):
             return Setting(Rung.TARGET_LEVEL, limit_soc_pct=wish.limit_pct)
         return Setting(Rung.RESUME)
 
-    def _begin(self, record: Record) -> None:
+    def _begin(self, record: SimulatedDirective) -> None:
         """A command begins after those that were taken before it."""
         pending = self._book.pending(record.car)
         if record in pending and pending[0] is not record:
@@ -126,13 +126,13 @@ class Commands(Cloud):
             return
         super()._begin(record)
 
-    def _asked(self, record: Record) -> Hold:
+    def _asked(self, record: SimulatedDirective) -> Hold:
         hold, level = super()._asked(record), record.order.setting.limit_soc_pct
         if level is None:
             return hold
         return dataclasses.replace(hold, ceiling_wh=float(level / 100.0 * self.world.packs.usable_wh[record.car]))
 
-    def _obey(self, record: Record) -> None:
+    def _obey(self, record: SimulatedDirective) -> None:
         super()._obey(record)
         car, limit_w = record.car, float(self.world.limit_w[record.car])
         if limit_w == np.inf:
@@ -146,13 +146,13 @@ class Commands(Cloud):
         self._as_found(car)
 
     def _as_found(self, car: int) -> None:
-        self._wishes[car], self._amps[car] = Wish(), self.fleet.max_a[car]
+        self._wishes[car], self._amps[car] = CommandedState(), self.fleet.max_a[car]
 
 
 class StagedCommands(StagedCloud, Commands):
     """The same for judging adapters."""
 
-    def __init__(self, fleet: Fleet, seed: int, ledger: Ledger, woke: Callable[[int], None]) -> None:
+    def __init__(self, fleet: SimulatedFleet, seed: int, ledger: GroundTruth, woke: Callable[[int], None]) -> None:
         super().__init__(fleet, seed, ledger, woke)
 
     def restore(self, ref: str) -> None:

@@ -16,9 +16,19 @@ from typing import Any
 from aiohttp import web
 
 from ven_adapters.contract import ChargeState, DirectiveState, Known, Reachability, Snapshot
-from ven_adapters.simulator.book import Record
-from ven_adapters.simulator.public.commands import IDLE_W, Wish
-from ven_adapters.simulator.public.face import AWAY_DEGREES, HOME, Deal, Face, Reply, Route, Why, body_of, stamp
+from ven_adapters.simulator.book import SimulatedDirective
+from ven_adapters.simulator.public.commands import IDLE_W, CommandedState
+from ven_adapters.simulator.public.face import (
+    AWAY_DEGREES,
+    HOME,
+    Deal,
+    Route,
+    VendorCloud,
+    VendorRefusalCause,
+    VendorReply,
+    body_of,
+    stamp,
+)
 
 GIVES_UP_S = 600.0
 PAGE = 50
@@ -28,9 +38,9 @@ VERSION = "2024-10-01"
 KM_PER_KWH = 6.0
 
 REFUSALS: Mapping[str, tuple[int, str]] = {
-    Why.NO_TOKEN: (401, "Unauthorized"),
-    Why.NO_CAR: (404, "Not Found"),
-    Why.LOST: (500, "Internal Server Error"),
+    VendorRefusalCause.NO_TOKEN: (401, "Unauthorized"),
+    VendorRefusalCause.NO_CAR: (404, "Not Found"),
+    VendorRefusalCause.LOST: (500, "Internal Server Error"),
     "token_revoked": (401, "Unauthorized"),
     "rate_limited": (429, "Too many requests"),
     "schedule_clobbered": (422, "Vehicle is controlled by a schedule"),
@@ -55,7 +65,7 @@ class Action:
     car: int
     kind: str
     created_at: datetime
-    record: Record | None
+    record: SimulatedDirective | None
     state: str = "PENDING"
     failure: str | None = None
     updated_at: datetime | None = None
@@ -64,7 +74,7 @@ class Action:
 class Actions:
     """The manners of Enode's cloud."""
 
-    def __init__(self, face: Face) -> None:
+    def __init__(self, face: VendorCloud) -> None:
         self._face, self._cloud = face, face.cloud
         self._numbers = itertools.count(1)
         self._actions: dict[str, Action] = {}
@@ -84,13 +94,13 @@ class Actions:
             Route("POST", f"{car}/max-current", Deal.COMMAND, self._current),
         )
 
-    def refusal(self, why: str, retry_after_s: float | None) -> Reply:
+    def refusal(self, why: str, retry_after_s: float | None) -> VendorReply:
         """A refusal as Enode tells it; the token end point's own is an OAuth error."""
         if why == "invalid_grant":
-            return Reply(400, {"error": why, "error_description": "the grant is no longer valid"})
+            return VendorReply(400, {"error": why, "error_description": "the grant is no longer valid"})
         status, title = REFUSALS[why]
         headers = {} if retry_after_s is None else {"Retry-After": f"{retry_after_s:.0f}"}
-        return Reply(status, {"type": "about:blank", "title": title, "detail": title, "issues": []}, headers)
+        return VendorReply(status, {"type": "about:blank", "title": title, "detail": title, "issues": []}, headers)
 
     def pushes(self, snapshots: Sequence[Snapshot], now: datetime) -> Sequence[Any]:
         """One list of events: cars that changed, and owners whose consent ended."""
@@ -123,29 +133,29 @@ class Actions:
             for car in sorted(fresh)
         ]
 
-    async def _vehicles(self, request: web.Request, _: int) -> Reply:
+    async def _vehicles(self, request: web.Request, _: int) -> VendorReply:
         natives, after = self._face.natives, request.query.get("after")
         first = natives.index(after) + 1 if after in natives else 0
         self._face.now()
         page = range(first, min(first + PAGE, len(natives)))
         more = natives[page[-1]] if page and page[-1] + 1 < len(natives) else None
         cars = [self._told(car, self._face.views.snapshot(car, fresh=False)) for car in page]
-        return Reply(200, {"data": cars, "pagination": {"before": None, "after": more}})
+        return VendorReply(200, {"data": cars, "pagination": {"before": None, "after": more}})
 
-    async def _vehicle(self, _: web.Request, car: int) -> Reply:
+    async def _vehicle(self, _: web.Request, car: int) -> VendorReply:
         self._face.now()
-        return Reply(200, self._told(car, self._face.views.snapshot(car, fresh=False)))
+        return VendorReply(200, self._told(car, self._face.views.snapshot(car, fresh=False)))
 
-    async def _hint(self, _: web.Request, car: int) -> Reply:
+    async def _hint(self, _: web.Request, car: int) -> VendorReply:
         if not self._away(car):
             self._face.snapshot(car)
-        return Reply(204)
+        return VendorReply(204)
 
     def _away(self, car: int) -> bool:
         self._face.now()
         return self._face.away(car)
 
-    async def _charging(self, request: web.Request, car: int) -> Reply:
+    async def _charging(self, request: web.Request, car: int) -> VendorReply:
         kind = str((await body_of(request)).get("action"))
         if kind not in {"START", "STOP"}:
             return self.refusal("invalid", None)
@@ -159,7 +169,7 @@ class Actions:
             failure = "FAILED_PRECONDITION"
         return self._answer(self._begun(car, kind, wish, failure))
 
-    async def _current(self, request: web.Request, car: int) -> Reply:
+    async def _current(self, request: web.Request, car: int) -> VendorReply:
         asked_a = (await body_of(request)).get("maxCurrent")
         if not isinstance(asked_a, int) or not self._takes_current(car):
             return self.refusal("invalid", None)
@@ -177,7 +187,7 @@ class Actions:
             self._drop(newest)
         return None
 
-    def _begun(self, car: int, kind: str, wish: Wish, failure: str | None) -> Action:
+    def _begun(self, car: int, kind: str, wish: CommandedState, failure: str | None) -> Action:
         away, now = self._away(car), self._face.clock.now()
         record = None if away or failure else self._cloud.tell(car, wish, now)
         action = Action(f"action-{next(self._numbers)}", car, kind, now, record, failure=failure)
@@ -204,23 +214,23 @@ class Actions:
         if record is not None and not record.began and not record.final:
             record.state = DirectiveState.CANCELLED
 
-    async def _action(self, request: web.Request, _: int) -> Reply:
+    async def _action(self, request: web.Request, _: int) -> VendorReply:
         action = self._actions.get(request.match_info["action"])
-        return self.refusal(Why.NO_CAR, None) if action is None else self._answer(action)
+        return self.refusal(VendorRefusalCause.NO_CAR, None) if action is None else self._answer(action)
 
-    async def _cancelled(self, request: web.Request, _: int) -> Reply:
+    async def _cancelled(self, request: web.Request, _: int) -> VendorReply:
         action = self._actions.get(request.match_info["action"])
         if action is None:
-            return self.refusal(Why.NO_CAR, None)
+            return self.refusal(VendorRefusalCause.NO_CAR, None)
         if self._state(action) == "PENDING":
             self._drop(action)
         return self._answer(action)
 
-    def _answer(self, action: Action) -> Reply:
+    def _answer(self, action: Action) -> VendorReply:
         state = self._state(action)
         done = action.updated_at if state != "PENDING" else None
         failure = None if action.failure is None else {"type": action.failure, "detail": action.failure}
-        return Reply(
+        return VendorReply(
             200,
             {
                 "id": action.name,

@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from ven_adapters.contract import Snapshot
-from ven_adapters.simulator.doorstep import GONE, Answer, Visit
+from ven_adapters.simulator.doorstep import GONE, CallAnswer, Visit
 from ven_adapters.simulator.public.commands import Commands
 from ven_adapters.simulator.public.grants import Grants
 from ven_adapters.simulator.public.hooks import Hooks
@@ -40,7 +40,7 @@ class Deal(enum.StrEnum):
     GRANT = "GRANT"
 
 
-class Why(enum.StrEnum):
+class VendorRefusalCause(enum.StrEnum):
     """Why a vendor refuses before it asks the car, beside the faults of calls by their own names."""
 
     NO_TOKEN = "no_token"  # noqa: S105 - a reason
@@ -49,7 +49,7 @@ class Why(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Reply:
+class VendorReply:
     """An answer in JSON; no body at all where it is None."""
 
     status: int = 200
@@ -73,7 +73,7 @@ class Seen:
     at_once: int = 1
 
 
-Handler = Callable[[web.Request, int], Awaitable[Reply | web.StreamResponse]]
+Handler = Callable[[web.Request, int], Awaitable[VendorReply | web.StreamResponse]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ class Manners(Protocol):
         """Every path."""
         ...
 
-    def refusal(self, why: str, retry_after_s: float | None) -> Reply:
-        """A reason of `Why`, or a fault of calls by name, as this vendor tells it."""
+    def refusal(self, why: str, retry_after_s: float | None) -> VendorReply:
+        """A reason of `VendorRefusalCause`, or a fault of calls by name, as this vendor tells it."""
         ...
 
     def pushes(self, snapshots: Sequence[Snapshot], now: datetime) -> Sequence[Any]:
@@ -102,7 +102,7 @@ class Manners(Protocol):
         ...
 
 
-class Face:
+class VendorCloud:
     """One vendor's cloud as its callers meet it. `natives` are its own names of the cars, in the fleet's order."""
 
     def __init__(self, cloud: Commands, clock: Clock, natives: Sequence[str], grants: Grants) -> None:
@@ -161,7 +161,7 @@ class Face:
             seen = self._arrived(route.deal, None if car is None else self.cloud.fleet.refs[car])
             try:
                 reply = await self._admitted(route, manners, request, car)
-                response = reply.response() if isinstance(reply, Reply) else reply
+                response = reply.response() if isinstance(reply, VendorReply) else reply
                 cut = request.transport is None or request.transport.is_closing()
                 seen.status = 0 if cut else response.status
                 return response
@@ -177,14 +177,14 @@ class Face:
 
     async def _admitted(
         self, route: Route, manners: Manners, request: web.Request, car: int | None
-    ) -> Reply | web.StreamResponse:
+    ) -> VendorReply | web.StreamResponse:
         bearer = request.headers.get("Authorization", "")
         if not self.grants.knows(bearer):
-            return manners.refusal(Why.NO_TOKEN, None)
+            return manners.refusal(VendorRefusalCause.NO_TOKEN, None)
         if "{native}" not in route.path:
             return await route.handler(request, 0)
         if car is None or self.grants.owner(bearer) not in {None, self.owner(car)}:
-            return manners.refusal(Why.NO_CAR, None)
+            return manners.refusal(VendorRefusalCause.NO_CAR, None)
         now = self.now()
         method = "GET" if route.deal is Deal.READ else "PUT"
         met = self.cloud.frailty.meets(car, Visit(method, self.cloud.fleet.refs[car], self.cloud.world.seconds(now)))
@@ -195,11 +195,11 @@ class Face:
     async def _met(
         self,
         name: str,
-        answer: Answer,
+        answer: CallAnswer,
         manners: Manners,
-        handle: Callable[[], Awaitable[Reply | web.StreamResponse]],
+        handle: Callable[[], Awaitable[VendorReply | web.StreamResponse]],
         request: web.Request,
-    ) -> Reply | web.StreamResponse:
+    ) -> VendorReply | web.StreamResponse:
         if name == "path_gone":
             return web.Response(status=answer.status, body=GONE, content_type=answer.content_type)
         if answer.executes:
@@ -219,7 +219,7 @@ class Face:
             try:
                 form = {key: str(value) for key, value in (await request.post()).items()}
                 given = None if self._revoked(self.grants.owner_of(form)) else self.grants.given(form)
-                reply = manners.refusal("invalid_grant", None) if given is None else Reply(200, given)
+                reply = manners.refusal("invalid_grant", None) if given is None else VendorReply(200, given)
                 seen.status = reply.status
                 return reply.response()
             finally:
@@ -249,7 +249,7 @@ def stamp(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-async def living(face: Face, manners: Manners, tick_s: float) -> None:
+async def living(face: VendorCloud, manners: Manners, tick_s: float) -> None:
     """Tick until cancelled."""
     while True:
         await asyncio.sleep(tick_s)

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from ven_adapters.simulator.fleets import Fleet, plan_fleet
+from ven_adapters.simulator.fleets import SimulatedFleet, plan_fleet
 from ven_adapters.simulator.public.commands import Commands
 from ven_adapters.simulator.public.grants import App
 from ven_adapters.simulator.public.vendors import APP, HOOK_SECRET, VENDORS, PublicCloud
@@ -100,7 +100,7 @@ def _text(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _supplied(fleet: Fleet, phases: int) -> Fleet:
+def _supplied(fleet: SimulatedFleet, phases: int) -> SimulatedFleet:
     """The same cars at supplies of so many phases, at about the power that they had."""
     if phases == 1:
         return fleet

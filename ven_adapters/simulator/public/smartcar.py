@@ -17,9 +17,9 @@ import orjson
 from aiohttp import web
 
 from ven_adapters.contract import ChargeState, Known, Reachability, Reading, Snapshot
-from ven_adapters.simulator.book import Record
-from ven_adapters.simulator.public.commands import IDLE_W, Wish
-from ven_adapters.simulator.public.face import Deal, Face, Reply, Route, Why, body_of, stamp
+from ven_adapters.simulator.book import SimulatedDirective
+from ven_adapters.simulator.public.commands import IDLE_W, CommandedState
+from ven_adapters.simulator.public.face import Deal, Route, VendorCloud, VendorRefusalCause, VendorReply, body_of, stamp
 from ven_adapters.transport.retry import Bucket, full_bucket, take
 
 STORE_S = 60.0
@@ -31,9 +31,9 @@ MINUTE_S = 60.0
 
 # (type, code, status, what the caller is to do)
 REFUSALS: Mapping[str, tuple[str, str, int, str | None]] = {
-    Why.NO_TOKEN: ("AUTHENTICATION", "INVALID_TOKEN", 401, None),
-    Why.NO_CAR: ("CONNECTED_SERVICES_ACCOUNT", "VEHICLE_MISSING", 400, "REAUTHENTICATE"),
-    Why.LOST: ("SERVER", "INTERNAL", 500, "RETRY_LATER"),
+    VendorRefusalCause.NO_TOKEN: ("AUTHENTICATION", "INVALID_TOKEN", 401, None),
+    VendorRefusalCause.NO_CAR: ("CONNECTED_SERVICES_ACCOUNT", "VEHICLE_MISSING", 400, "REAUTHENTICATE"),
+    VendorRefusalCause.LOST: ("SERVER", "INTERNAL", 500, "RETRY_LATER"),
     "token_revoked": ("CONNECTED_SERVICES_ACCOUNT", "PERMISSION", 400, "REAUTHENTICATE"),
     "rate_limited": ("RATE_LIMIT", "VEHICLE", 429, "RETRY_LATER"),
     "quota": ("BILLING", "VEHICLE_REQUEST_LIMIT", 430, "CONTACT_SUPPORT"),
@@ -51,7 +51,7 @@ REFUSALS: Mapping[str, tuple[str, str, int, str | None]] = {
 class Signals:
     """The manners of Smartcar's cloud; `monthly` calls per car and no more, where that is given."""
 
-    def __init__(self, face: Face, *, monthly: int | None = None) -> None:
+    def __init__(self, face: VendorCloud, *, monthly: int | None = None) -> None:
         self._face, self._cloud, self._monthly = face, face.cloud, monthly
         self._numbers = itertools.count(1)
         self._buckets: dict[int, Bucket] = {}
@@ -66,14 +66,14 @@ class Signals:
             Route("POST", f"{car}/commands/charge/{{verb}}", Deal.COMMAND, self._command),
         )
 
-    def refusal(self, why: str, retry_after_s: float | None) -> Reply:
+    def refusal(self, why: str, retry_after_s: float | None) -> VendorReply:
         """A refusal as Smartcar tells it; the token end point's own is an OAuth error."""
         if why == "invalid_grant":
-            return Reply(400, {"error": why, "error_description": "the grant is no longer valid"})
+            return VendorReply(400, {"error": why, "error_description": "the grant is no longer valid"})
         kind, code, status, resolution = REFUSALS[why]
         told = {"type": kind, "code": code, "statusCode": status, "description": f"{kind}: {code}"}
         headers = {} if retry_after_s is None else {"Retry-After": f"{retry_after_s:.0f}"}
-        return Reply(status, {"errors": [{**told, "resolution": {"type": resolution}}]}, headers)
+        return VendorReply(status, {"errors": [{**told, "resolution": {"type": resolution}}]}, headers)
 
     def pushes(self, snapshots: Sequence[Snapshot], now: datetime) -> Sequence[Any]:
         """One VEHICLE_STATE event for each car that changed."""
@@ -94,7 +94,7 @@ class Signals:
             "meta": {"version": "4.0", "mode": "LIVE", "deliveryId": f"delivery-{number}"},
         }
 
-    async def _connections(self, request: web.Request, _: int) -> Reply:
+    async def _connections(self, request: web.Request, _: int) -> VendorReply:
         page, size = (int(request.query.get(f"page[{name}]", usual)) for name, usual in (("number", 1), ("size", PAGE)))
         first = (page - 1) * size
         told = [
@@ -105,17 +105,17 @@ class Signals:
             }
             for car, native in enumerate(self._face.natives)
         ]
-        return Reply(200, {"data": told[first : first + size], "meta": {"page": {"number": page, "size": size}}})
+        return VendorReply(200, {"data": told[first : first + size], "meta": {"page": {"number": page, "size": size}}})
 
-    async def _signals(self, request: web.Request, car: int) -> Reply:
+    async def _signals(self, request: web.Request, car: int) -> VendorReply:
         refused = self._refused(request, car)
         if refused is not None:
             return refused
         told = self._face.snapshot(car, older_than_s=STORE_S)
         rows = self._of(car, told, self._face.clock.now())
-        return Reply(200, {"data": rows, "meta": {"totalCount": len(rows)}})
+        return VendorReply(200, {"data": rows, "meta": {"totalCount": len(rows)}})
 
-    def _refused(self, request: web.Request, car: int) -> Reply | None:
+    def _refused(self, request: web.Request, car: int) -> VendorReply | None:
         """The user's header, the month's quota and the bucket of the car."""
         now = self._face.now()
         if request.headers.get("sc-user-id") != _user(self._face.natives[car]):
@@ -127,7 +127,7 @@ class Signals:
         self._buckets[car], wait_s = take(self._buckets.get(car) or full_bucket(BURST, PER_S, now), now)
         return self.refusal("rate_limited", wait_s) if wait_s else None
 
-    async def _command(self, request: web.Request, car: int) -> Reply | web.StreamResponse:
+    async def _command(self, request: web.Request, car: int) -> VendorReply | web.StreamResponse:
         refused = self._refused(request, car)
         if refused is not None:
             return refused
@@ -139,9 +139,9 @@ class Signals:
         if record.begins_s - now_s > PATIENCE_S:
             return await self._late(request, record)
         await self._face.wait_until(record.begins_s)
-        return Reply(200, self._done(request, record, now_s))
+        return VendorReply(200, self._done(request, record, now_s))
 
-    def _wished(self, verb: str, car: int, body: Mapping[str, Any]) -> Wish | str:
+    def _wished(self, verb: str, car: int, body: Mapping[str, Any]) -> CommandedState | str:
         cloud, wish = self._cloud, self._cloud.wish(car)
         if cloud.frailty.out_of_reach(car):
             return "unreachable"
@@ -157,7 +157,7 @@ class Signals:
             return "invalid"
         return self._started(car)
 
-    def _started(self, car: int) -> Wish | str:
+    def _started(self, car: int) -> CommandedState | str:
         cloud = self._cloud
         if not cloud.world.plugged[car]:
             return "unplugged"
@@ -165,7 +165,7 @@ class Signals:
             return "charging"
         return "full" if cloud.full(car) else dataclasses.replace(cloud.wish(car), stopped=False)
 
-    async def _late(self, request: web.Request, record: Record) -> web.StreamResponse:
+    async def _late(self, request: web.Request, record: SimulatedDirective) -> web.StreamResponse:
         """202 at once; the outcome when the car has answered."""
         began_s = self._cloud.world.now_s
         response = web.StreamResponse(status=202, headers={"Content-Type": "application/json"})
@@ -176,7 +176,7 @@ class Signals:
         await response.write_eof()
         return response
 
-    def _done(self, request: web.Request, record: Record, began_s: float) -> dict[str, Any]:
+    def _done(self, request: web.Request, record: SimulatedDirective, began_s: float) -> dict[str, Any]:
         now, world = self._face.now(), self._cloud.world
         attributes = {
             "commandType": f"charge-{request.match_info['verb']}",

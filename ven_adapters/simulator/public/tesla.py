@@ -12,8 +12,17 @@ from typing import Any
 from aiohttp import web
 
 from ven_adapters.contract import ChargeState, Known, Snapshot
-from ven_adapters.simulator.public.commands import IDLE_W, Wish
-from ven_adapters.simulator.public.face import AWAY_DEGREES, HOME, Deal, Face, Reply, Route, Why, body_of
+from ven_adapters.simulator.public.commands import IDLE_W, CommandedState
+from ven_adapters.simulator.public.face import (
+    AWAY_DEGREES,
+    HOME,
+    Deal,
+    Route,
+    VendorCloud,
+    VendorRefusalCause,
+    VendorReply,
+    body_of,
+)
 
 LEAST_A = 5
 LEAST_PCT, MOST_PCT = 50, 100
@@ -29,9 +38,9 @@ STATES: Mapping[ChargeState, str] = {
     ChargeState.UNPLUGGED: "Disconnected",
 }
 REFUSALS: Mapping[str, tuple[int, str]] = {
-    Why.NO_TOKEN: (401, "token expired (401)"),
-    Why.NO_CAR: (404, "not_found"),
-    Why.LOST: (500, "internal server error"),
+    VendorRefusalCause.NO_TOKEN: (401, "token expired (401)"),
+    VendorRefusalCause.NO_CAR: (404, "not_found"),
+    VendorRefusalCause.LOST: (500, "internal server error"),
     "token_revoked": (401, "invalid bearer token: the owner revoked the grant"),
     "rate_limited": (429, "Too many requests"),
     "asleep": (408, "vehicle unavailable: vehicle is offline or asleep"),
@@ -41,9 +50,9 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
 class FleetApi:
     """The manners of Tesla's cloud."""
 
-    def __init__(self, face: Face) -> None:
+    def __init__(self, face: VendorCloud) -> None:
         self._face, self._cloud = face, face.cloud
-        self._commands: Mapping[str, Callable[[int, Mapping[str, Any]], Wish | str]] = {
+        self._commands: Mapping[str, Callable[[int, Mapping[str, Any]], CommandedState | str]] = {
             "charge_start": self._start,
             "charge_stop": self._stop,
             "set_charging_amps": self._amps,
@@ -63,50 +72,50 @@ class FleetApi:
             Route("GET", car, Deal.READ, self._vehicle),
         )
 
-    def refusal(self, why: str, retry_after_s: float | None) -> Reply:
+    def refusal(self, why: str, retry_after_s: float | None) -> VendorReply:
         """A refusal as the Fleet API tells it; the token end point's own is an OAuth error."""
         if why == "invalid_grant":
             told = {"error": why, "error_description": "the refresh token is invalid or was used"}
-            return Reply(401, told)
+            return VendorReply(401, told)
         status, error = REFUSALS[why]
         headers = {} if retry_after_s is None else _rates(round(retry_after_s))
-        return Reply(status, {"response": None, "error": error, "error_description": ""}, headers)
+        return VendorReply(status, {"response": None, "error": error, "error_description": ""}, headers)
 
     def pushes(self, snapshots: Sequence[Snapshot], now: datetime) -> Sequence[Any]:
         """Nothing: Tesla's cars stream over a line of their own."""
         del snapshots, now
         return ()
 
-    async def _vehicles(self, request: web.Request, _: int) -> Reply:
+    async def _vehicles(self, request: web.Request, _: int) -> VendorReply:
         mine = self._mine(request)
         cars = [self._summary(car) for car in mine]
         pages = {"previous": None, "next": None, "current": 1, "per_page": 100, "count": len(cars), "pages": 1}
-        return Reply(200, {"response": cars, "pagination": pages, "count": len(cars)})
+        return VendorReply(200, {"response": cars, "pagination": pages, "count": len(cars)})
 
     def _mine(self, request: web.Request) -> list[int]:
         owner = self._face.grants.owner(request.headers.get("Authorization", ""))
         return [car for car in range(len(self._face.natives)) if self._face.owner(car) == owner]
 
-    async def _region(self, request: web.Request, _: int) -> Reply:
+    async def _region(self, request: web.Request, _: int) -> VendorReply:
         base = f"{request.scheme}://{request.host}"
-        return Reply(200, {"response": {"region": "na", "fleet_api_base_url": base}})
+        return VendorReply(200, {"response": {"region": "na", "fleet_api_base_url": base}})
 
-    async def _fleet_status(self, request: web.Request, _: int) -> Reply:
+    async def _fleet_status(self, request: web.Request, _: int) -> VendorReply:
         asked = (await body_of(request)).get("vins", [])
         known = [vin for vin in asked if vin in self._face.natives]
         told = {"firmware_version": FIRMWARE, "vehicle_command_protocol_required": False, "total_number_of_keys": 1}
         rest = {"key_paired_vins": known, "unpaired_vins": [vin for vin in asked if vin not in known]}
-        return Reply(200, {"response": {**rest, "vehicle_info": dict.fromkeys(known, told)}})
+        return VendorReply(200, {"response": {**rest, "vehicle_info": dict.fromkeys(known, told)}})
 
-    async def _vehicle(self, _: web.Request, car: int) -> Reply:
+    async def _vehicle(self, _: web.Request, car: int) -> VendorReply:
         self._face.now()
-        return Reply(200, {"response": self._summary(car)})
+        return VendorReply(200, {"response": self._summary(car)})
 
-    async def _wake(self, _: web.Request, car: int) -> Reply:
+    async def _wake(self, _: web.Request, car: int) -> VendorReply:
         now = self._face.now()
         if self._face.away(car):
             self._cloud.wake(car, now)
-        return Reply(200, {"response": self._summary(car)})
+        return VendorReply(200, {"response": self._summary(car)})
 
     def _summary(self, car: int) -> dict[str, Any]:
         return {
@@ -119,7 +128,7 @@ class FleetApi:
             "api_version": 70,
         }
 
-    async def _data(self, _: web.Request, car: int) -> Reply:
+    async def _data(self, _: web.Request, car: int) -> VendorReply:
         self._face.now()
         if self._face.away(car):
             return self.refusal("asleep", None)
@@ -129,7 +138,7 @@ class FleetApi:
         charge = self._charge(car, told)
         config = {"car_type": self._cloud.capability(car).model, "eu_vehicle": False, "timestamp": charge["timestamp"]}
         body = {"charge_state": charge, "drive_state": _place(told, charge["timestamp"]), "vehicle_config": config}
-        return Reply(200, {"response": {**self._summary(car), **body}})
+        return VendorReply(200, {"response": {**self._summary(car), **body}})
 
     def _charge(self, car: int, told: Snapshot) -> dict[str, Any]:
         fleet, power_w = self._cloud.fleet, 0.0 if told.power_w is None else told.power_w.value
@@ -170,39 +179,39 @@ class FleetApi:
         short_wh = max(0.0, float(world.ceiling_wh[car] - world.soc_wh[car]))
         return round(60.0 * short_wh / power_w) if power_w > IDLE_W else 0
 
-    async def _command(self, request: web.Request, car: int) -> Reply:
+    async def _command(self, request: web.Request, car: int) -> VendorReply:
         now = self._face.now()
         if self._face.away(car):
             return self.refusal("asleep", None)
         name, body = request.match_info["name"], await body_of(request)
         if name not in self._commands:
-            return Reply(404, {"response": None, "error": "not_found", "error_description": ""})
+            return VendorReply(404, {"response": None, "error": "not_found", "error_description": ""})
         found = self._commands[name](car, body)
-        if isinstance(found, Wish):
+        if isinstance(found, CommandedState):
             self._cloud.tell(car, found, now)
-            return Reply(200, {"response": {"result": True, "reason": ""}})
-        return Reply(200, {"response": {"result": False, "reason": found}})
+            return VendorReply(200, {"response": {"result": True, "reason": ""}})
+        return VendorReply(200, {"response": {"result": False, "reason": found}})
 
-    def _start(self, car: int, _: Mapping[str, Any]) -> Wish | str:
+    def _start(self, car: int, _: Mapping[str, Any]) -> CommandedState | str:
         if not self._cloud.world.plugged[car]:
             return "disconnected"
         if self._cloud.drawing(car):
             return "is_charging"
         return "complete" if self._cloud.full(car) else dataclasses.replace(self._cloud.wish(car), stopped=False)
 
-    def _stop(self, car: int, _: Mapping[str, Any]) -> Wish | str:
+    def _stop(self, car: int, _: Mapping[str, Any]) -> CommandedState | str:
         if not self._cloud.drawing(car):
             return "not_charging"
         return dataclasses.replace(self._cloud.wish(car), stopped=True)
 
-    def _amps(self, car: int, body: Mapping[str, Any]) -> Wish | str:
+    def _amps(self, car: int, body: Mapping[str, Any]) -> CommandedState | str:
         most_a = int(self._cloud.fleet.max_a[car])
         asked_a = body.get("charging_amps")
         if not isinstance(asked_a, int):
             return "invalid_command"
         return dataclasses.replace(self._cloud.wish(car), current_a=max(LEAST_A, min(asked_a, most_a)))
 
-    def _limit(self, car: int, body: Mapping[str, Any]) -> Wish | str:
+    def _limit(self, car: int, body: Mapping[str, Any]) -> CommandedState | str:
         percent = body.get("percent")
         if not isinstance(percent, int) or not LEAST_PCT <= percent <= MOST_PCT:
             return "invalid_command"

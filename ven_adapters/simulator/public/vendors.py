@@ -8,7 +8,7 @@ from aiohttp import web
 
 from ven_adapters.simulator.public import enode, smartcar, tesla
 from ven_adapters.simulator.public.commands import Commands
-from ven_adapters.simulator.public.face import HOME, TOKEN_PATH, Face, Manners
+from ven_adapters.simulator.public.face import HOME, TOKEN_PATH, Manners, VendorCloud
 from ven_adapters.simulator.public.grants import MARK, App, Grants
 from vtn.clock import Clock
 
@@ -21,7 +21,7 @@ NAMES_SECRET = f"{MARK}-names"
 class Vendor:
     """One vendor: how it speaks, what it calls its cars, how it signs webhooks, and the phases of its cars' supply."""
 
-    manners: Callable[[Face], Manners]
+    manners: Callable[[VendorCloud], Manners]
     native: str
     sign: Callable[[str, bytes], Mapping[str, str]] | None = None
     phases: int = 1
@@ -47,7 +47,7 @@ class PublicCloud:
         owners = [f"owner-{number}" for number in range(1, len(refs) + 1)] if self.vendor.owners else []
         self.owners: Sequence[str] = owners
         self._app, self.grants = app, Grants(app, owners)
-        self.face = Face(cloud, clock, natives, self.grants)
+        self.face = VendorCloud(cloud, clock, natives, self.grants)
         self.manners = self.vendor.manners(self.face)
 
     def application(self) -> web.Application:

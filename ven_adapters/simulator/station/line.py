@@ -17,7 +17,7 @@ from ven_adapters.simulator.doorstep import Visit
 from ven_adapters.simulator.station.words import TRANSFERS
 
 if TYPE_CHECKING:
-    from ven_adapters.simulator.station.station import Station
+    from ven_adapters.simulator.station.station import SimulatedStation
 
 CALL = 2
 EVSE = 1
@@ -28,10 +28,10 @@ COMMANDS = frozenset({"SetChargingProfile", "ClearChargingProfile"})
 MODES = "ChargingOnly,CentralSetpoint,Idle"
 
 
-class Line(ChargePoint):  # type: ignore[misc]  # the library has no types
+class StationLink(ChargePoint):  # type: ignore[misc]  # the library has no types
     """A station while it is connected."""
 
-    def __init__(self, station: "Station", socket: Any) -> None:
+    def __init__(self, station: "SimulatedStation", socket: Any) -> None:
         super().__init__(station.name, socket, response_timeout=ANSWER_S)
         self._station, self._socket = station, socket
         self._silent: set[str] = set()

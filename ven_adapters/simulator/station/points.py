@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from ven_adapters.contract import DriverChoice, DriverChose, Rung, Setting, Snapshot
 from ven_adapters.simulator.conduct import Hold, Taken
-from ven_adapters.simulator.fleets import Fleet
+from ven_adapters.simulator.fleets import SimulatedFleet
 from ven_adapters.simulator.staged import StagedCloud
 from ven_adapters.simulator.station import profiles
-from ven_adapters.simulator.truth import Ledger
+from ven_adapters.simulator.truth import GroundTruth
 from ven_adapters.simulator.views import Views
 
 GRAIN = timedelta(seconds=5)
@@ -22,7 +22,7 @@ CHANGE_W = 1.0
 
 
 @dataclasses.dataclass(slots=True)
-class Point:
+class SimulatedPoint:
     """One charging point: its transaction, its profiles, since when its line is dead, and what they made of the car."""
 
     transaction: str | None = None
@@ -34,7 +34,7 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Told:
+class PointCommand:
     """One command that a point took: when, what, for which car."""
 
     at: datetime
@@ -45,9 +45,9 @@ class Told:
 class ChargingPoints(StagedCloud):
     """The points of all stations; `changed` is told of a car whose power or plug moved."""
 
-    def __init__(self, fleet: Fleet, seed: int, ledger: Ledger) -> None:
-        self.points = [Point() for _ in fleet.refs]
-        self.taken: list[Told] = []
+    def __init__(self, fleet: SimulatedFleet, seed: int, ledger: GroundTruth) -> None:
+        self.points = [SimulatedPoint() for _ in fleet.refs]
+        self.taken: list[PointCommand] = []
         self.plug_moved: Callable[[int], None] = lambda _: None
         self.chose: Callable[[int, bool], None] = lambda *_: None
         self._lived_until: datetime | None = None
@@ -68,7 +68,7 @@ class ChargingPoints(StagedCloud):
     def set_profile(self, car: int, profile: profiles.Profile, now: datetime) -> None:
         """Take a profile; one of the same number is replaced."""
         self.points[car].held[profile["id"]] = profile
-        self.taken.append(Told(now, "SetChargingProfile", car))
+        self.taken.append(PointCommand(now, "SetChargingProfile", car))
         self._obey_profiles(car, now)
 
     def clear(self, car: int, numbers: set[int], now: datetime) -> None:
@@ -76,7 +76,7 @@ class ChargingPoints(StagedCloud):
         held = self.points[car].held
         for number in numbers & held.keys():
             del held[number]
-            self.taken.append(Told(now, "ClearChargingProfile", car))
+            self.taken.append(PointCommand(now, "ClearChargingProfile", car))
         self._obey_profiles(car, now)
 
     def told(self, car: int) -> Snapshot:

@@ -16,7 +16,7 @@ from ven_adapters.simulator.public.serve import toml
 from ven_adapters.simulator.serve import ledger_of, signals, ticking
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.station.points import ChargingPoints
-from ven_adapters.simulator.station.station import Access, Station
+from ven_adapters.simulator.station.station import Access, SimulatedStation
 from ven_adapters.transport.private import write_private
 from vtn.clock import Clock
 
@@ -47,7 +47,7 @@ async def serve(
             points.ledger.write(settings.truth_dir)
 
 
-def made(settings: SimulatorSettings, clock: Clock, url: str) -> tuple[ChargingPoints, list[Station]]:
+def made(settings: SimulatorSettings, clock: Clock, url: str) -> tuple[ChargingPoints, list[SimulatedStation]]:
     """Cars at their stations, brought to the present, with the faults that were drawn for them."""
     fleet = plan_fleet(settings)
     points = ChargingPoints(fleet, settings.seed, ledger_of(settings, fleet))
@@ -58,20 +58,22 @@ def made(settings: SimulatorSettings, clock: Clock, url: str) -> tuple[ChargingP
             struck = [ref for ref in fleet.refs if draw(settings.seed, name, ref) < rate]
             points.arm(name, struck)
     access = Access(url, settings.token)
-    stations = [Station(f"CP-{car + 1}", points, car, clock, access) for car in range(len(fleet.refs))]
+    stations = [SimulatedStation(f"CP-{car + 1}", points, car, clock, access) for car in range(len(fleet.refs))]
     points.plug_moved = lambda car: stations[car].plugged()
     points.chose = lambda car, on: stations[car].pressed(on=on)
     return points, stations
 
 
-def _tick(points: ChargingPoints, stations: list[Station], clock: Clock) -> None:
+def _tick(points: ChargingPoints, stations: list[SimulatedStation], clock: Clock) -> None:
     now = clock.now()
     points.live(now)
     for station in stations:
         station.tick(now)
 
 
-def _table(points: ChargingPoints, stations: list[Station], settings: SimulatorSettings, url: str) -> dict[str, Any]:
+def _table(
+    points: ChargingPoints, stations: list[SimulatedStation], settings: SimulatorSettings, url: str
+) -> dict[str, Any]:
     """The `[backend]` table of the adapter for these stations and their cars."""
     fleet, address = points.fleet, urlsplit(url)
     cars = {

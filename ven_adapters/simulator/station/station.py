@@ -19,8 +19,8 @@ import websockets
 from ocpp.v21 import call
 
 from ven_adapters.simulator.station import words
-from ven_adapters.simulator.station.line import EVSE, Line
-from ven_adapters.simulator.station.points import ChargingPoints, Point
+from ven_adapters.simulator.station.line import EVSE, StationLink
+from ven_adapters.simulator.station.points import ChargingPoints, SimulatedPoint
 from vtn.clock import Clock
 
 SUBPROTOCOL = "ocpp2.1"
@@ -47,7 +47,7 @@ class Access:
 
 
 @dataclasses.dataclass(slots=True)
-class Heard:
+class ReceivedCall:
     """One call that reached a station: what, when, and 200 once it was answered."""
 
     at: datetime
@@ -56,16 +56,16 @@ class Heard:
     status: int = 0
 
 
-class Station:
+class SimulatedStation:
     """One station with one charging point: the column `car` of `points`."""
 
     def __init__(self, name: str, points: ChargingPoints, car: int, clock: Clock, access: Access) -> None:
         self.name, self.points, self.car, self.clock = name, points, car, clock
-        self.heard: collections.deque[Heard] = collections.deque(maxlen=100_000)
+        self.heard: collections.deque[ReceivedCall] = collections.deque(maxlen=100_000)
         self.online = asyncio.Event()
         self.busy = 0
         self._access = access
-        self._line: Line | None = None
+        self._line: StationLink | None = None
         self._socket: websockets.ClientConnection | None = None
         self._booted = False
         self._queued: collections.deque[Any] = collections.deque(maxlen=QUEUED)
@@ -76,7 +76,7 @@ class Station:
         self.point.offline_since = clock.now()
 
     @property
-    def point(self) -> Point:
+    def point(self) -> SimulatedPoint:
         """The station's charging point."""
         return self.points.points[self.car]
 
@@ -91,9 +91,9 @@ class Station:
         return self._line is None or not (self._queued or self.busy)
 
     @contextlib.contextmanager
-    def witnessed(self, action: str) -> Iterator[Heard]:
+    def witnessed(self, action: str) -> Iterator[ReceivedCall]:
         """Note a call from the central system."""
-        self.heard.append(Heard(self.clock.now(), action, self.car))
+        self.heard.append(ReceivedCall(self.clock.now(), action, self.car))
         self.busy += 1
         try:
             yield self.heard[-1]
@@ -199,7 +199,7 @@ class Station:
             open_timeout=access.handshake_s,
             close_timeout=access.handshake_s,
         ) as socket:
-            self._line, self._socket = Line(self, socket), socket
+            self._line, self._socket = StationLink(self, socket), socket
             work = (self._line.start(), self._talk(self._line), self._watch(socket))
             tasks = [asyncio.ensure_future(one) for one in work]
             try:
@@ -219,7 +219,7 @@ class Station:
                 await asyncio.sleep(self._access.ping_s)
         socket.transport.abort()
 
-    async def _talk(self, line: Line) -> None:
+    async def _talk(self, line: StationLink) -> None:
         """Boot once, then say what there is, oldest first; what was not answered is said again on the next line."""
         if not self._booted:
             answer = await line.call(call.BootNotification({"model": "Simulated", "vendor_name": "VTN"}, "PowerUp"))

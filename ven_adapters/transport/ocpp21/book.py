@@ -28,7 +28,7 @@ from ven_adapters.contract import (
 from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.ocpp21.charging import profile_id
 from ven_adapters.transport.ocpp21.meter import IDLE_W
-from ven_adapters.transport.ocpp21.points import SOURCE, Needs, Point, Station
+from ven_adapters.transport.ocpp21.points import SOURCE, CarNeeds, ChargingPoint, Station
 
 KEPT_PER_CAR = 64
 CLEARED_WITHIN = timedelta(hours=1)
@@ -39,7 +39,7 @@ S = DirectiveState
 
 
 @dataclasses.dataclass(slots=True)
-class Record:
+class ProfileRecord:
     """One directive: `in_doubt` while nobody knows whether the station took it, `to_clear` while its profile may stand.
 
     `needs` is what the car had said of itself by then, for it says it once in a session.
@@ -59,7 +59,7 @@ class Record:
     observed_at: datetime | None = None
     error: ErrorCode | None = None
     detail: str | None = None
-    needs: Needs | None = None
+    needs: CarNeeds | None = None
 
     @property
     def final(self) -> bool:
@@ -94,14 +94,14 @@ class Record:
             self.certainty = max(self.certainty, Certainty.ACCEPTED)
 
 
-class Book:
+class ProfileRecords:
     """Every directive that was sent, per car; a car's oldest final ones go. What is not final is on disk, too."""
 
-    def __init__(self, journal: Journal[Record]) -> None:
-        self._by_car: collections.defaultdict[str, list[Record]] = collections.defaultdict(list)
+    def __init__(self, journal: Journal[ProfileRecord]) -> None:
+        self._by_car: collections.defaultdict[str, list[ProfileRecord]] = collections.defaultdict(list)
         self._journal = journal
 
-    def open(self, now: datetime) -> list[Record]:
+    def open(self, now: datetime) -> list[ProfileRecord]:
         """Take up what an earlier life left; whether a station still holds a profile is in doubt until it was read."""
         found = list(self._journal.open(now).values())
         for record in found:
@@ -114,25 +114,25 @@ class Book:
         """Let go of the file."""
         self._journal.close()
 
-    def note(self, record: Record) -> None:
+    def note(self, record: ProfileRecord) -> None:
         """Write down how a record stands."""
         self._journal.follow(record)
         if record.final:
             self._journal.shorten([one for mine in self._by_car.values() for one in mine])
 
-    def of(self, ref: str) -> tuple[Record, ...]:
+    def of(self, ref: str) -> tuple[ProfileRecord, ...]:
         """A car's records, oldest first."""
         return tuple(self._by_car[ref])
 
-    def live(self, ref: str) -> tuple[Record, ...]:
+    def live(self, ref: str) -> tuple[ProfileRecord, ...]:
         """A car's records that are not final, oldest first."""
         return tuple(record for record in self._by_car[ref] if not record.final)
 
-    def get(self, ref: str, directive_id: str) -> Record | None:
+    def get(self, ref: str, directive_id: str) -> ProfileRecord | None:
         """One car's directive."""
         return next((one for one in self._by_car[ref] if one.directive.directive_id == directive_id), None)
 
-    def seen(self, directive: Directive) -> Record | None:
+    def seen(self, directive: Directive) -> ProfileRecord | None:
         """The record of this key and body; INVALID_REQUEST when key or id stand for something else."""
         for record in self._by_car[directive.vehicle_ref]:
             if record.directive == directive:
@@ -143,7 +143,7 @@ class Book:
                 raise BackendError(ErrorCode.INVALID_REQUEST, "directive_id: is taken by a directive with another key")
         return None
 
-    def add(self, record: Record) -> None:
+    def add(self, record: ProfileRecord) -> None:
         """Keep a new record."""
         mine = self._by_car[record.directive.vehicle_ref]
         mine.append(record)
@@ -152,13 +152,13 @@ class Book:
         for one in finals[: max(0, len(mine) - KEPT_PER_CAR)]:
             mine.remove(one)
 
-    def drop(self, record: Record) -> None:
+    def drop(self, record: ProfileRecord) -> None:
         """Forget a record of which the station knows nothing."""
         self._by_car[record.directive.vehicle_ref].remove(record)
         self._journal.forget(record.directive.directive_id)
 
 
-def advance(record: Record, point: Point, station: Station, now: datetime) -> bool:
+def advance(record: ProfileRecord, point: ChargingPoint, station: Station, now: datetime) -> bool:
     """Let what is known have its effect on a record; True when its state or its proof changed."""
     before = (record.state, record.certainty, record.error)
     if record.final or (record.in_doubt and now < record.directive.end):
@@ -167,7 +167,7 @@ def advance(record: Record, point: Point, station: Station, now: datetime) -> bo
     return before != (record.state, record.certainty, record.error)
 
 
-def _step(record: Record, point: Point, station: Station, now: datetime) -> None:
+def _step(record: ProfileRecord, point: ChargingPoint, station: Station, now: datetime) -> None:
     if now >= record.directive.end:
         record.move(S.RELEASED if record.certainty >= Certainty.VEHICLE_OBSERVED else S.EXPIRED)
         # A profile ends by its station's clock, which may be behind: a discharge is taken away all the same.
@@ -183,7 +183,7 @@ def _step(record: Record, point: Point, station: Station, now: datetime) -> None
         record.certainty, record.observed_at = max(record.certainty, seen), proof.observed_at
 
 
-def _transaction_over(record: Record, point: Point) -> None:
+def _transaction_over(record: ProfileRecord, point: ChargingPoint) -> None:
     """A profile dies with its transaction: the next one needs a new directive."""
     record.to_clear = False
     if point.transaction is None:
@@ -192,7 +192,7 @@ def _transaction_over(record: Record, point: Point) -> None:
         record.move(S.FAILED, ErrorCode.NOT_PLUGGED, "the profile ended with its transaction")
 
 
-def _obeyed(record: Record, point: Point, station: Station) -> Reading[float] | None:
+def _obeyed(record: ProfileRecord, point: ChargingPoint, station: Station) -> Reading[float] | None:
     """The reading that showed the power asked for, after sending and start, and while there was a line."""
     power = point.snapshot.power_w
     if power is None or power.validity is not Validity.OK:

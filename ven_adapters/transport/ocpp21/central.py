@@ -18,10 +18,10 @@ from websockets.asyncio.server import ServerConnection
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.ocpp21 import points
 from ven_adapters.transport.ocpp21.alarms import Alarms
-from ven_adapters.transport.ocpp21.desk import Desk, Listing
-from ven_adapters.transport.ocpp21.door import Door
+from ven_adapters.transport.ocpp21.desk import Listing, MessageHandlers
+from ven_adapters.transport.ocpp21.door import StationListener
 from ven_adapters.transport.ocpp21.frames import Payload
-from ven_adapters.transport.ocpp21.line import CLOSED, Line
+from ven_adapters.transport.ocpp21.line import CLOSED, StationConnection
 from ven_adapters.transport.ocpp21.options import CentralSettings
 from ven_adapters.transport.ocpp21.register import Owner, Register
 from ven_adapters.transport.ocpp21.transactions import TransactionLog
@@ -55,8 +55,8 @@ class CentralSystem:
         self._transactions = TransactionLog(settings.state / "transactions.jsonl" if settings.state else None)
         given = (settings.door.passwords, settings.places, settings.clock, owner, alarms, self._transactions)
         self.register = Register(*given)
-        self._door = Door(settings.door, self._welcome)
-        self._lines: dict[str, Line] = {}
+        self._door = StationListener(settings.door, self._welcome)
+        self._lines: dict[str, StationConnection] = {}
         self._listings: dict[tuple[str, int], Listing] = {}
         self._numbers = itertools.count(1)
         self._triggering: collections.defaultdict[str, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
@@ -153,7 +153,7 @@ class CentralSystem:
         late = functools.partial(self.register.owner.late, station)
         passed_over = functools.partial(self.register.notices.count, station)
         handlers = self._desk(station).handlers()
-        line = Line(socket, handlers, answer_s=self._settings.answer_s, late=late, passed_over=passed_over)
+        line = StationConnection(socket, handlers, answer_s=self._settings.answer_s, late=late, passed_over=passed_over)
         older, self._lines[station] = self._lines.get(station), line
         if older is not None:
             older.end()
@@ -166,8 +166,8 @@ class CentralSystem:
                 del self._lines[station]
                 self.register.reach(station, connected=False)
 
-    def _desk(self, station: str) -> Desk:
-        return Desk(
+    def _desk(self, station: str) -> MessageHandlers:
+        return MessageHandlers(
             name=station,
             register=self.register,
             listings=self._listings,

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from ven_adapters.contract import BackendError, Directive, ErrorCode, Rung, Setting
 from ven_adapters.transport.ocpp21.frames import Payload
-from ven_adapters.transport.ocpp21.points import Place
+from ven_adapters.transport.ocpp21.points import RegisteredPoint
 
 LOWEST_LEVEL = 1
 USUAL_HIGHEST_LEVEL = 9
@@ -44,7 +44,7 @@ _REASONS: Mapping[str, ErrorCode] = {
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Window:
+class ProfileWindow:
     """What a profile is made of; `spare_wh` bounds a discharge.
 
     `unit`: "W", or "A" with the wiring `phases` and `voltage_v`; `phases` None is direct current.
@@ -52,7 +52,7 @@ class Window:
 
     directive: Directive
     setting: Setting
-    place: Place
+    place: RegisteredPoint
     transaction: str
     level: int
     offline_limit_s: int
@@ -67,7 +67,7 @@ def profile_id(directive_id: str) -> int:
     return int.from_bytes(hashlib.sha256(directive_id.encode()).digest()[:4]) & 0x7FFF_FFFF
 
 
-def set_profile(window: Window, now: datetime) -> Payload:
+def set_profile(window: ProfileWindow, now: datetime) -> Payload:
     """The payload of SetChargingProfile for the part of the window that is still to come."""
     directive, place = window.directive, window.place
     start = max(directive.start, now)
@@ -97,7 +97,7 @@ def set_profile(window: Window, now: datetime) -> Payload:
     }
 
 
-def _periods(window: Window, duration_s: int) -> list[Payload]:
+def _periods(window: ProfileWindow, duration_s: int) -> list[Payload]:
     """One period; for a discharge that may not last, an idle one after it. Every rate is rounded towards nothing."""
     power_w = float(window.setting.power_w or 0)
     if window.setting.rung is Rung.PAUSE or power_w >= 0:
@@ -115,7 +115,7 @@ def _periods(window: Window, duration_s: int) -> list[Payload]:
     return [give] if lasts_s >= duration_s else [give, {"startPeriod": lasts_s, "operationMode": "Idle"}]
 
 
-def _rate(power_w: float, window: Window) -> float:
+def _rate(power_w: float, window: ProfileWindow) -> float:
     """A power in the schedule's unit: watts of all phases, or amperes of each, of which a tenth is the finest step."""
     if window.unit == "W":
         return power_w
@@ -123,7 +123,7 @@ def _rate(power_w: float, window: Window) -> float:
     return math.copysign(math.floor(amps * FINEST_PER_A + ROUNDING) / FINEST_PER_A, power_w) if amps else 0.0
 
 
-def _phases(window: Window) -> Payload:
+def _phases(window: ProfileWindow) -> Payload:
     """Amperes mean three phases where no number is given."""
     return {"numberPhases": window.phases} if window.unit == "A" and window.phases is not None else {}
 

@@ -11,7 +11,7 @@ from ven_adapters.transport.ocpp21.charging import stamp
 from ven_adapters.transport.ocpp21.frames import Payload
 from ven_adapters.transport.ocpp21.line import Handlers
 from ven_adapters.transport.ocpp21.meter import instant
-from ven_adapters.transport.ocpp21.points import Point
+from ven_adapters.transport.ocpp21.points import ChargingPoint
 from ven_adapters.transport.ocpp21.register import Register
 from ven_adapters.transport.ocpp21.transactions import made_now
 
@@ -39,7 +39,7 @@ _PASSED_OVER: Mapping[str, Payload] = {
 
 
 @dataclasses.dataclass(slots=True)
-class Desk:
+class MessageHandlers:
     """One connection of one station. `first` is called after its first message, `begun` at each new transaction."""
 
     name: str
@@ -127,7 +127,7 @@ class Desk:
         offset = datetime.fromisoformat(newest).tzinfo is not None
         return self.register.saw_time(self.name, instant(newest), live=live, queued=queued, has_offset=offset)
 
-    def _put(self, point: Point, heard: datetime, *, out: bool) -> None:
+    def _put(self, point: ChargingPoint, heard: datetime, *, out: bool) -> None:
         self.register.put(points.distrusted(point, heard) if out else point)
 
     def _meter_values(self, message: Payload) -> Payload:

@@ -134,7 +134,7 @@ class StationConnection(ServerConnection):
         super().connection_lost(exc)
 
 
-class Door:
+class StationListener:
     """Listens. `welcome` gets every admitted station's identity and socket, and owns the socket until it returns.
 
     `unsupported` tells what known stations offer that speak no version of ours; it holds one entry a station.

@@ -52,7 +52,7 @@ class Gone(Exception):
     """The socket is closed."""
 
 
-class Line:
+class StationConnection:
     """A station while it is connected. `serve` reads until the socket ends; `ask` may run beside it."""
 
     def __init__(

@@ -21,7 +21,7 @@ from ven_adapters.transport.ocpp21.door import (
     is_loopback,
     tls_of,
 )
-from ven_adapters.transport.ocpp21.points import Place
+from ven_adapters.transport.ocpp21.points import RegisteredPoint
 from ven_adapters.transport.options import clock_of, typed, wrong
 from vtn.clock import Clock
 from vtn.errors import CannotStart
@@ -62,7 +62,7 @@ class CentralSettings:
     """All of it. `offline_limit_s` is how long a station out of touch may go on with what it was told."""
 
     door: DoorSettings
-    places: tuple[Place, ...]
+    places: tuple[RegisteredPoint, ...]
     clock: Clock
     offline_limit_s: int = 300
     heartbeat_s: int = 300
@@ -113,8 +113,8 @@ def _passwords(given: Mapping[str, Any], profile: int) -> dict[str, str | None]:
     return out
 
 
-def _places(given: Mapping[str, Any], door: DoorSettings) -> tuple[Place, ...]:
-    places: dict[tuple[str, int], Place] = {}
+def _places(given: Mapping[str, Any], door: DoorSettings) -> tuple[RegisteredPoint, ...]:
+    places: dict[tuple[str, int], RegisteredPoint] = {}
     for ref, row in given.get("vehicles", {}).items():
         where = f"vehicles.{ref}."
         if not isinstance(row, dict):
@@ -123,7 +123,7 @@ def _places(given: Mapping[str, Any], door: DoorSettings) -> tuple[Place, ...]:
         missing = [key for key in _NEEDED if key not in row]
         if missing:
             raise wrong(where + missing[0], "is required")
-        place = Place(ref, **row)
+        place = RegisteredPoint(ref, **row)
         if place.station not in door.passwords:
             raise wrong(f"{where}station", "is not one of stations")
         if places.setdefault((place.station, place.evse), place) is not place:

@@ -33,7 +33,7 @@ _BIDIRECTIONAL = frozenset({"AC_BPT", "AC_BPT_DER", "DC_BPT", "DC_ACDP_BPT"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Place:
+class RegisteredPoint:
     """One car's charging point as its owner registered it; `max_discharge_w` 0 means that it never gives."""
 
     ref: str
@@ -50,7 +50,7 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Needs:
+class CarNeeds:
     """What the car itself said it needs and allows; powers are magnitudes, None where it said nothing.
 
     `spare_wh` is what the car lets out from the moment `at`, at which the export counter stood at `exported_wh`.
@@ -69,7 +69,7 @@ class Needs:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Point:
+class ChargingPoint:
     """A charging point now. `transaction` is the car's live one; without it no profile can be set.
 
     `stranger` is a transaction that somebody else's token began: another car, which is none of ours. `phases_used` is
@@ -77,10 +77,10 @@ class Point:
     transaction that has ended; `occupied` are the EVSE's connectors that hold a car.
     """
 
-    place: Place
+    place: RegisteredPoint
     snapshot: Snapshot
     transaction: str | None = None
-    needs: Needs | None = None
+    needs: CarNeeds | None = None
     prior: bool = False
     changed_at: datetime | None = None
     stranger: str | None = None
@@ -122,9 +122,9 @@ class Station:
     by_evse: Mapping[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
-def new_point(place: Place) -> Point:
+def new_point(place: RegisteredPoint) -> ChargingPoint:
     """A charging point of which nothing is known."""
-    return Point(place, Snapshot(place.ref))
+    return ChargingPoint(place, Snapshot(place.ref))
 
 
 def reading(value: T, at: datetime, heard: datetime, source: str = SOURCE) -> Reading[T]:
@@ -134,7 +134,7 @@ def reading(value: T, at: datetime, heard: datetime, source: str = SOURCE) -> Re
     return Reading(value, min(at, heard), heard, source, Validity.SENTINEL if wrong else doubtful)
 
 
-def distrusted(point: Point, heard: datetime) -> Point:
+def distrusted(point: ChargingPoint, heard: datetime) -> ChargingPoint:
     """What was heard just now, from a station whose clock is out: to be used, and to prove nothing."""
     told = {field.name: getattr(point.snapshot, field.name) for field in dataclasses.fields(Snapshot)}
     doubtful = {
@@ -145,14 +145,14 @@ def distrusted(point: Point, heard: datetime) -> Point:
     return _with(point, **doubtful)
 
 
-def reached(point: Point, heard: datetime, *, connected: bool) -> Point:
+def reached(point: ChargingPoint, heard: datetime, *, connected: bool) -> ChargingPoint:
     """The station came or went."""
     value = Reachability.ONLINE if connected else Reachability.OFFLINE
     snapshot = dataclasses.replace(point.snapshot, reachability=reading(value, heard, heard, LINE))
     return dataclasses.replace(point, snapshot=snapshot)
 
 
-def connector(point: Point, message: Mapping[str, Any], heard: datetime) -> Point:
+def connector(point: ChargingPoint, message: Mapping[str, Any], heard: datetime) -> ChargingPoint:
     """A StatusNotification: an EVSE has no car when none of its connectors has; an occupied one may have.
 
     Connectors flap, and while a transaction runs only its own end ends it.
@@ -170,7 +170,9 @@ def connector(point: Point, message: Mapping[str, Any], heard: datetime) -> Poin
     return point
 
 
-def transaction(point: Point, event: Mapping[str, Any], heard: datetime, last_seq: int | None = None) -> Point:
+def transaction(
+    point: ChargingPoint, event: Mapping[str, Any], heard: datetime, last_seq: int | None = None
+) -> ChargingPoint:
     """A TransactionEvent with its meter values; another car's is as good as no car.
 
     `last_seq`: the highest `seqNo` that this transaction had told before, None for one that is new to us. The order of
@@ -214,7 +216,7 @@ def transaction(point: Point, event: Mapping[str, Any], heard: datetime, last_se
     )
 
 
-def _late(point: Point, event: Mapping[str, Any], at: datetime, last_seq: int | None) -> bool:
+def _late(point: ChargingPoint, event: Mapping[str, Any], at: datetime, last_seq: int | None) -> bool:
     """Whether what an event tells of its transaction has been overtaken."""
     running, own = point.transaction, event["transactionInfo"]["transactionId"]
     if is_end(event) and running is not None:
@@ -226,18 +228,20 @@ def _late(point: Point, event: Mapping[str, Any], at: datetime, last_seq: int | 
     return point.changed_at is not None and at < point.changed_at
 
 
-def _begun(point: Point) -> Point:
+def _begun(point: ChargingPoint) -> ChargingPoint:
     """Another transaction is another car, perhaps, with a meter that tells other phases."""
     return dataclasses.replace(point, meter=MeterMemory(), phases_used=None)
 
 
-def metered(point: Point, meter_values: Iterable[Mapping[str, Any]], heard: datetime) -> Point:
+def metered(point: ChargingPoint, meter_values: Iterable[Mapping[str, Any]], heard: datetime) -> ChargingPoint:
     """Meter values of a charging point; while another car charges there they are none of ours."""
     elsewhere = point.transaction is None and point.stranger is not None
     return point if elsewhere else _metered(point, meter_values, heard)
 
 
-def _metered(point: Point, values: Iterable[Mapping[str, Any]], heard: datetime, *, late: bool = False) -> Point:
+def _metered(
+    point: ChargingPoint, values: Iterable[Mapping[str, Any]], heard: datetime, *, late: bool = False
+) -> ChargingPoint:
     """Oldest first; each quantity moves only to a newer instant."""
     instants, memory = read(values, point.circuit, point.meter, late=late)
     snapshot = point.snapshot
@@ -249,7 +253,7 @@ def _metered(point: Point, values: Iterable[Mapping[str, Any]], heard: datetime,
     return dataclasses.replace(point, snapshot=snapshot, meter=memory, needs=needs)
 
 
-def needs(point: Point, message: Mapping[str, Any], heard: datetime) -> Point:
+def needs(point: ChargingPoint, message: Mapping[str, Any], heard: datetime) -> ChargingPoint:
     """A NotifyEVChargingNeeds. A minimum V2X energy below zero is what the car lets out."""
     asked = message["chargingNeeds"]
     v2x = asked.get("v2xChargingParameters", {})
@@ -257,7 +261,7 @@ def needs(point: Point, message: Mapping[str, Any], heard: datetime) -> Point:
     least_wh = v2x.get("evMinV2XEnergyRequest", v2x.get("evMinEnergyRequest"))
     counter = point.snapshot.energy_exported_wh
     departure = asked.get("departureTime")
-    told = Needs(
+    told = CarNeeds(
         at=instant(message["timestamp"]) if "timestamp" in message else heard,
         bidirectional=bool(v2x) and not transfers.isdisjoint(_BIDIRECTIONAL),
         own_schedule=asked.get("controlMode") == "ScheduledControl",
@@ -329,19 +333,19 @@ def _cable_out(event: Mapping[str, Any]) -> bool:
     return departed or event["transactionInfo"].get("stoppedReason") == "EVDisconnected"
 
 
-def _unplugged(point: Point, at: datetime, heard: datetime) -> Point:
+def _unplugged(point: ChargingPoint, at: datetime, heard: datetime) -> ChargingPoint:
     point = _stopped(point, at, heard)
     return _with(point, plugged=reading(Known.NO, at, heard), charge_state=reading(ChargeState.UNPLUGGED, at, heard))
 
 
-def _stopped(point: Point, at: datetime, heard: datetime) -> Point:
+def _stopped(point: ChargingPoint, at: datetime, heard: datetime) -> ChargingPoint:
     point = dataclasses.replace(point, transaction=None, needs=None, prior=False, changed_at=min(at, heard))
     return _with(
         point, charge_state=reading(ChargeState.STOPPED, at, heard), power_w=reading(0.0, at, heard, "transaction")
     )
 
 
-def _with(point: Point, **values: Any) -> Point:
+def _with(point: ChargingPoint, **values: Any) -> ChargingPoint:
     return dataclasses.replace(point, snapshot=dataclasses.replace(point.snapshot, **values))
 
 

@@ -10,7 +10,7 @@ from ven_adapters.transport.ocpp21 import points
 from ven_adapters.transport.ocpp21.alarms import Alarms
 from ven_adapters.transport.ocpp21.frames import Payload
 from ven_adapters.transport.ocpp21.notices import StationNotices, clock_offset_s
-from ven_adapters.transport.ocpp21.points import Place, Point, Station
+from ven_adapters.transport.ocpp21.points import ChargingPoint, RegisteredPoint, Station
 from ven_adapters.transport.ocpp21.transactions import PendingTriggers, TransactionLog, TransactionRecord, is_end
 from vtn.clock import Clock
 
@@ -37,7 +37,7 @@ class Register:
     def __init__(
         self,
         stations: Iterable[str],
-        places: Iterable[Place],
+        places: Iterable[RegisteredPoint],
         clock: Clock,
         owner: Owner,
         alarms: Alarms,
@@ -56,7 +56,7 @@ class Register:
         for ref, point in self._points.items():
             self._refs[point.place.station][point.place.evse] = ref
 
-    def point(self, ref: str) -> Point:
+    def point(self, ref: str) -> ChargingPoint:
         """A car's charging point; INVALID_REQUEST for a car that is not registered."""
         if ref not in self._points:
             raise BackendError(ErrorCode.INVALID_REQUEST, "vehicle_ref: is not known")
@@ -70,12 +70,12 @@ class Register:
         """The cars at a station."""
         return list(self._refs[station].values())
 
-    def at(self, station: str, evse: int) -> Point | None:
+    def at(self, station: str, evse: int) -> ChargingPoint | None:
         """The point of an EVSE, if a car is registered there."""
         ref = self._refs[station].get(evse)
         return None if ref is None else self._points[ref]
 
-    def with_transaction(self, station: str, transaction: str) -> Point | None:
+    def with_transaction(self, station: str, transaction: str) -> ChargingPoint | None:
         """The point at which a transaction runs."""
         record = self._transactions.find(station, transaction)
         point = None if record is None or record.ended else self.at(station, record.evse)
@@ -145,7 +145,7 @@ class Register:
         tokens = [self._points[ref].place.id_token for ref in self.refs(station)]
         return None in tokens or token in tokens
 
-    def put(self, point: Point) -> None:
+    def put(self, point: ChargingPoint) -> None:
         """A point changed."""
         self._points[point.place.ref] = point
         self.owner.changed(point.place.ref)

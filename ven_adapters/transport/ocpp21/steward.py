@@ -28,14 +28,14 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport.journal import Journal
 from ven_adapters.transport.ocpp21 import charging, v2x
-from ven_adapters.transport.ocpp21.book import Book, Record, advance
+from ven_adapters.transport.ocpp21.book import ProfileRecord, ProfileRecords, advance
 from ven_adapters.transport.ocpp21.central import CentralSystem
-from ven_adapters.transport.ocpp21.charging import Window, profile_id
+from ven_adapters.transport.ocpp21.charging import ProfileWindow, profile_id
 from ven_adapters.transport.ocpp21.frames import Payload
 from ven_adapters.transport.ocpp21.notices import clock_text
 from ven_adapters.transport.ocpp21.options import CentralSettings
 from ven_adapters.transport.ocpp21.outbox import Outbox
-from ven_adapters.transport.ocpp21.points import SOURCE, Point, Station, at_evse
+from ven_adapters.transport.ocpp21.points import SOURCE, ChargingPoint, Station, at_evse
 from ven_adapters.transport.retry import Bucket, full_bucket, take
 from vtn.clock import sleep_until
 
@@ -51,14 +51,16 @@ class Steward:
         self._settings = settings
         self.clock = settings.clock
         self.central = CentralSystem(settings, self)
-        self.book = Book(Journal(settings.state / "profiles.jsonl" if settings.state else None, Record))
+        self.book = ProfileRecords(
+            Journal(settings.state / "profiles.jsonl" if settings.state else None, ProfileRecord)
+        )
         self.outbox = Outbox()
         self._budgets: dict[str, Bucket] = {}
         self._strays: dict[str, dict[int, int]] = {}
         self._turns: collections.defaultdict[str, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
         self._news: collections.defaultdict[str, asyncio.Event] = collections.defaultdict(asyncio.Event)
 
-    def at(self, ref: str) -> tuple[Point, Station]:
+    def at(self, ref: str) -> tuple[ChargingPoint, Station]:
         """A car's charging point and its station; INVALID_REQUEST for a car that is not registered."""
         point = self.central.register.point(ref)
         return point, at_evse(self.central.register.station(point.place.station), point.place.evse)
@@ -97,7 +99,7 @@ class Steward:
             return held
         return dataclasses.replace(held, charge_state=dataclasses.replace(state, value=ChargeState.PAUSED_BY_DIRECTIVE))
 
-    def status(self, record: Record) -> DirectiveStatus:
+    def status(self, record: ProfileRecord) -> DirectiveStatus:
         """Where a directive stands; a station whose clock is out, so that nothing proves it, is told as well."""
         _, station = self.at(record.directive.vehicle_ref)
         return record.status(clock_text(station.clock_offset_s))
@@ -153,16 +155,16 @@ class Steward:
 
     # What the port asks.
 
-    async def install(self, directive: Directive, setting: Setting, spare_wh: float) -> Record:
+    async def install(self, directive: Directive, setting: Setting, spare_wh: float) -> ProfileRecord:
         """Put a profile above all others; a directive that begins now takes the others away."""
         ref = directive.vehicle_ref
         level = await self._level(ref)
         point, station = self.at(ref)
         now = self.clock.now()
-        record = Record(directive, setting, point.transaction or "", level, now, needs=point.needs)
+        record = ProfileRecord(directive, setting, point.transaction or "", level, now, needs=point.needs)
         unit, (phases, voltage_v) = v2x.rate_unit(station) or v2x.UNITS[0], v2x.wiring(point)
         limit_s = self._settings.offline_limit_s
-        window = Window(directive, setting, point.place, record.transaction, level, limit_s, spare_wh)
+        window = ProfileWindow(directive, setting, point.place, record.transaction, level, limit_s, spare_wh)
         window = dataclasses.replace(window, unit=unit, phases=phases, voltage_v=voltage_v)
         self._pay(ref)
         answer = await self._send(record, "SetChargingProfile", charging.set_profile(window, now))
@@ -181,10 +183,10 @@ class Steward:
         if wait_s:
             raise BackendError(ErrorCode.RATE_LIMITED, "our own budget for this car is spent", retry_after_s=wait_s)
 
-    async def hand_back(self, directive: Directive, setting: Setting) -> Record:
+    async def hand_back(self, directive: Directive, setting: Setting) -> ProfileRecord:
         """Take every transaction profile of a car away: its driver's settings hold again."""
         point, _ = self.at(directive.vehicle_ref)
-        record = Record(directive, setting, point.transaction or "", 0, self.clock.now(), to_clear=False)
+        record = ProfileRecord(directive, setting, point.transaction or "", 0, self.clock.now(), to_clear=False)
         criteria = {"evseId": point.place.evse, "chargingProfilePurpose": "TxProfile"}
         await self._send(record, "ClearChargingProfile", {"chargingProfileCriteria": criteria})
         for older in self.book.of(directive.vehicle_ref):
@@ -193,7 +195,7 @@ class Steward:
         self.accept(record)
         return record
 
-    async def settle(self, record: Record) -> bool:
+    async def settle(self, record: ProfileRecord) -> bool:
         """Read whether the station holds what was in doubt; False, and forgotten, when it does not."""
         numbers = await self.central.profiles(record.directive.vehicle_ref)
         if profile_id(record.directive.directive_id) in numbers if record.to_clear else not numbers:
@@ -206,7 +208,7 @@ class Steward:
         self._let_go(record)
         return True
 
-    async def cancel(self, record: Record) -> Ack:
+    async def cancel(self, record: ProfileRecord) -> Ack:
         """End a directive now."""
         if record.to_clear:
             await self.central.ask(record.directive.vehicle_ref, "ClearChargingProfile", _clear(record))
@@ -215,7 +217,7 @@ class Steward:
             self._push(record, S.CANCELLED)
         return record.ack()
 
-    def accept(self, record: Record) -> None:
+    def accept(self, record: ProfileRecord) -> None:
         """The station took it: from its start on the older ones are over, and its end is watched."""
         self._recall(record)
         record.move(S.ACCEPTED)
@@ -225,7 +227,7 @@ class Steward:
             self._supersede(record)
         self.central.beside(self._accompany(record))
 
-    def _recall(self, record: Record) -> None:
+    def _recall(self, record: ProfileRecord) -> None:
         """What the car said of itself to an earlier life of this program holds for its session."""
         point, _ = self.at(record.directive.vehicle_ref)
         if point.needs is None and record.needs is not None and point.transaction == record.transaction:
@@ -233,7 +235,7 @@ class Steward:
 
     # How it is done.
 
-    async def _send(self, record: Record, action: str, payload: Payload) -> Payload:
+    async def _send(self, record: ProfileRecord, action: str, payload: Payload) -> Payload:
         """Send while it is still time; what was never sent leaves no record."""
         self.book.add(record)
         ready = functools.partial(self._in_time, record.directive)
@@ -267,7 +269,7 @@ class Steward:
         self._strays[ref] = {}
         return charging.LOWEST_LEVEL
 
-    def _let_go(self, record: Record) -> None:
+    def _let_go(self, record: ProfileRecord) -> None:
         record.to_clear = False
         if not record.final:
             self._push(record, S.FAILED, ErrorCode.UNREACHABLE, "the station let go of it while it was away")
@@ -279,7 +281,7 @@ class Steward:
         self._strays[ref] = {number: level for number, level in numbers.items() if number not in mine}
         return numbers
 
-    async def _accompany(self, record: Record) -> None:
+    async def _accompany(self, record: ProfileRecord) -> None:
         """Be there when a directive begins and when it ends."""
         ref = record.directive.vehicle_ref
         if record.directive.start > self.clock.now():
@@ -289,7 +291,7 @@ class Steward:
         await sleep_until(self.clock, record.directive.end)
         self.changed(ref)
 
-    def _supersede(self, record: Record) -> None:
+    def _supersede(self, record: ProfileRecord) -> None:
         """Everything that was there before a directive that begins is over."""
         ref = record.directive.vehicle_ref
         records = self.book.of(ref)
@@ -299,7 +301,7 @@ class Steward:
             self._strays[ref].pop(number)
             self.central.beside(self._dismiss(ref, {"chargingProfileId": number}))
 
-    def _watch(self, record: Record, point: Point, station: Station) -> None:
+    def _watch(self, record: ProfileRecord, point: ChargingPoint, station: Station) -> None:
         """Stop a discharge for which a reason appeared why it must not go on."""
         if record.final or record.in_doubt or not record.gives:
             return
@@ -307,7 +309,7 @@ class Steward:
             self._stop(record, S.FAILED, error.code, error.detail)
 
     def _stop(
-        self, record: Record, state: DirectiveState, error: ErrorCode | None = None, detail: str | None = None
+        self, record: ProfileRecord, state: DirectiveState, error: ErrorCode | None = None, detail: str | None = None
     ) -> None:
         if not record.final:
             self._push(record, state, error, detail)
@@ -315,7 +317,7 @@ class Steward:
         self._sweep(ref, self.at(ref)[1])
 
     def _push(
-        self, record: Record, state: DirectiveState, error: ErrorCode | None = None, detail: str | None = None
+        self, record: ProfileRecord, state: DirectiveState, error: ErrorCode | None = None, detail: str | None = None
     ) -> None:
         record.move(state, error, detail)
         self.book.note(record)
@@ -329,7 +331,7 @@ class Steward:
                 record.clearing = True
                 self.central.beside(self._take_away(record))
 
-    async def _take_away(self, record: Record) -> None:
+    async def _take_away(self, record: ProfileRecord) -> None:
         ref = record.directive.vehicle_ref
         try:
             async with self.turn(ref):
@@ -361,5 +363,5 @@ def _alarm(station: Station) -> Reading[Known] | None:
     return None if at is None else Reading(Known.YES if station.alarms else Known.NO, at, at, SOURCE)
 
 
-def _clear(record: Record) -> Payload:
+def _clear(record: ProfileRecord) -> Payload:
     return charging.clear_profile(record.directive.directive_id)

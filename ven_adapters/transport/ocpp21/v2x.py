@@ -16,7 +16,7 @@ from ven_adapters.contract import (
     ErrorCode,
     Validity,
 )
-from ven_adapters.transport.ocpp21.points import Needs, Place, Point, Station
+from ven_adapters.transport.ocpp21.points import CarNeeds, ChargingPoint, RegisteredPoint, Station
 
 FRESH = timedelta(minutes=15)
 MODE = "CentralSetpoint"
@@ -34,7 +34,7 @@ def rate_unit(station: Station) -> str | None:
     return next((unit for unit in wanted if unit not in station.refused_units), None)
 
 
-def wiring(point: Point) -> tuple[int | None, int]:
+def wiring(point: ChargingPoint) -> tuple[int | None, int]:
     """Phases and voltage by which watts become amperes, so that no more watts flow than were meant.
 
     The most phases that the owner, the station or its meter ever spoke of, and the higher of the nominal and the
@@ -48,7 +48,7 @@ def wiring(point: Point) -> tuple[int | None, int]:
     return phases, max(point.place.voltage_v, told_v)
 
 
-def capability(point: Point, station: Station) -> Capability:
+def capability(point: ChargingPoint, station: Station) -> Capability:
     """What a car can do at its charging point: any power in watts, or a whole current, and discharge where it may be.
 
     A set-point in amperes is read as that of one phase by some stations and as that of all by others: one phase only.
@@ -74,7 +74,7 @@ def capability(point: Point, station: Station) -> Capability:
     )
 
 
-def discharge_control(place: Place, point: Point) -> DischargeControl:
+def discharge_control(place: RegisteredPoint, point: ChargingPoint) -> DischargeControl:
     """The owner's limits, narrowed by the car's where it has told them."""
     needs = point.needs
     most_w, least_w = place.max_discharge_w, place.min_discharge_w
@@ -85,7 +85,7 @@ def discharge_control(place: Place, point: Point) -> DischargeControl:
     return DischargeControl("EVSE", most_w, least_w)
 
 
-def refusal(directive: Directive, point: Point, station: Station, now: datetime) -> BackendError | None:
+def refusal(directive: Directive, point: ChargingPoint, station: Station, now: datetime) -> BackendError | None:
     """Why this car may not begin to discharge, or None."""
     if (error := stop(directive, point, station)) is not None:
         return error
@@ -99,7 +99,7 @@ def refusal(directive: Directive, point: Point, station: Station, now: datetime)
     return None
 
 
-def stop(directive: Directive, point: Point, station: Station) -> BackendError | None:
+def stop(directive: Directive, point: ChargingPoint, station: Station) -> BackendError | None:
     """Why a discharge must not go on, or None; for one that did not begin, why it must not begin."""
     if station.alarms:
         return _no(f"der_alarm: {min(station.alarms)} stands")
@@ -112,7 +112,7 @@ def stop(directive: Directive, point: Point, station: Station) -> BackendError |
     return None
 
 
-def _unwilling(directive: Directive, needs: Needs | None) -> str | None:
+def _unwilling(directive: Directive, needs: CarNeeds | None) -> str | None:
     """Why what the car said of itself forbids it."""
     if needs is None or not needs.bidirectional:
         return "v2xChargingParameters: the car has not said in this session that it lets energy out"
@@ -123,7 +123,7 @@ def _unwilling(directive: Directive, needs: Needs | None) -> str | None:
     return None
 
 
-def spare_wh(directive: Directive, point: Point) -> float:
+def spare_wh(directive: Directive, point: ChargingPoint) -> float:
     """What a discharge may take: the least of the directive's budget, the charge above the reserve, the car's bound."""
     soc, reserve_pct = point.snapshot.soc_pct, directive.reserve_soc_pct
     if soc is None or reserve_pct is None:
@@ -136,14 +136,14 @@ def spare_wh(directive: Directive, point: Point) -> float:
     return max(0.0, min(bounds))
 
 
-def below_reserve(directive: Directive, point: Point) -> bool:
+def below_reserve(directive: Directive, point: ChargingPoint) -> bool:
     """Whether a reading says that the driver's reserve is reached; one that proves nothing is enough to stop."""
     soc, reserve_pct = point.snapshot.soc_pct, directive.reserve_soc_pct
     known = soc is not None and soc.validity is not Validity.SENTINEL
     return known and reserve_pct is not None and soc is not None and soc.value <= reserve_pct
 
 
-def _let_out_wh(point: Point) -> float | None:
+def _let_out_wh(point: ChargingPoint) -> float | None:
     """What the car still lets out, less what it has given since it said so; nothing where no register tells that."""
     needs, counter = point.needs, point.snapshot.energy_exported_wh
     if needs is None or needs.spare_wh is None:

@@ -13,27 +13,27 @@ from datetime import datetime
 import numpy as np
 
 from ven_adapters.contract import Capability, DirectiveKind, Origin
-from ven_adapters.ven.control.fleet_state import Garage
-from ven_adapters.ven.directives.car_directives import Car, direction
+from ven_adapters.ven.control.fleet_state import FleetState
+from ven_adapters.ven.directives.car_directives import CarDirectives, direction
 from ven_adapters.ven.directives.reconcile import Desire, Do, Step, reconcile, serves
 from ven_adapters.ven.fleet.columns import Charge, FleetView, Ints, Tri
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.fleet.telemetry import instant
-from ven_adapters.ven.openadr.zone_requests import Ask, ZoneAsks
+from ven_adapters.ven.openadr.zone_requests import GridRequest, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from ven_adapters.ven.planning.enforcement import Kind
+from ven_adapters.ven.planning.enforcement import DesireKind
 from ven_adapters.ven.planning.guardrails import Reason
 from ven_adapters.ven.planning.zone_plan import ZonePlan, changed
 
 _URGENT = frozenset({Reason.BELOW_RESERVE, Reason.READY_BY})
 _UNWILLING = frozenset({Reason.NO_CONSENT, Reason.OPTED_OUT, Reason.BOOST})
 _OUT_OF_REACH = frozenset({Reason.AWAY, Reason.LEVEL_UNKNOWN, Reason.CANNOT_CHARGE})
-_POWERED = frozenset({int(Kind.CAP), int(Kind.SETPOINT)})
+_POWERED = frozenset({int(DesireKind.CAP), int(DesireKind.SETPOINT)})
 _KINDS = {
-    int(Kind.CURTAIL): DirectiveKind.CURTAIL,
-    int(Kind.CAP): DirectiveKind.CAP,
-    int(Kind.CHARGE): DirectiveKind.CHARGE,
-    int(Kind.SETPOINT): DirectiveKind.SETPOINT,
+    int(DesireKind.CURTAIL): DirectiveKind.CURTAIL,
+    int(DesireKind.CAP): DirectiveKind.CAP,
+    int(DesireKind.CHARGE): DirectiveKind.CHARGE,
+    int(DesireKind.SETPOINT): DirectiveKind.SETPOINT,
 }
 _LAST = 3
 _REASONS = tuple(reason.name for reason in Reason)
@@ -42,7 +42,7 @@ DRIVERS_OWN = ("limit_soc_pct", "limit_current_a", "charge_state")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Decision:
+class ZoneDecision:
     """A plan of a zone, made at `now` for `at`; `gives_on` while a set-point is in force now.
 
     `edition` is the fleet's when the cars were looked at. `interrupts`: something new counts at once although cars may
@@ -64,73 +64,75 @@ class Decision:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Orders:
+class ZoneResult:
     """What one zone's cycle decided: the cars to look at, the zone's sample, when to look again (epoch seconds)."""
 
     zone: str
-    asks: ZoneAsks
+    requests: ZoneRequests
     plan: ZonePlan
     sample: Sample
     look_again_s: float
-    hand: "Hand"
+    step_source: "StepSource"
 
     @property
     def steps(self) -> Iterator[tuple[str, Step]]:
         """Every car's step as it follows from the moment of planning."""
-        for place in self.hand.places.tolist():
-            step = self.hand.step(place, self.hand.decision.now)
+        for place in self.step_source.places.tolist():
+            step = self.step_source.step(place, self.step_source.decision.now)
             if step is not None:
                 yield step
 
 
-class Hand:
+class StepSource:
     """The cars of one decision that need a look, the most pressing first, and the step of each. Keeps no view."""
 
-    def __init__(self, garage: Garage, decision: Decision, view: FleetView, settings: PlanSettings) -> None:
-        self._garage = garage
+    def __init__(
+        self, fleet_state: FleetState, decision: ZoneDecision, view: FleetView, settings: PlanSettings
+    ) -> None:
+        self._fleet_state = fleet_state
         self._floor_pct = settings.programme_floor_pct
         self._departure_s, self._reserve_pct, self._soc_pct = view.departure_s, view.reserve_pct, view.soc_pct
         self._alarm = view.der_alarm == Tri.YES
         self.decision = decision
-        self.places = _places(garage, decision, view, settings)
+        self.places = _places(fleet_state, decision, view, settings)
         self._origins = tuple(map(_origin, decision.plan.origins))
 
     def ref(self, place: int) -> str:
         """The car at a place of the plan."""
-        return self._garage.fleet.ref(int(self.decision.plan.row[place]))
+        return self._fleet_state.fleet.ref(int(self.decision.plan.row[place]))
 
     def step(self, place: int, now: datetime) -> tuple[str, Step] | None:
         """The next step of the car at a place of the plan; None when there is nothing to do, or it is no longer asked.
 
         A driver who decided something after the cars were looked at is no longer the plan's affair.
         """
-        garage, decision = self._garage, self.decision
+        fleet_state, decision = self._fleet_state, self.decision
         row = int(decision.plan.row[place])
-        if garage.fleet.changed_since(row, decision.edition):
+        if fleet_state.fleet.changed_since(row, decision.edition):
             return None
-        ref = garage.fleet.ref(row)
-        car = garage.roster.present(ref, now)
+        ref = fleet_state.fleet.ref(row)
+        car = fleet_state.registry.present(ref, now)
         reason = decision.plan.reason[place]
         desire, willing = self._desire(ref, place), reason not in _UNWILLING
         stays_on = decision.gives_on and not self._alarm[place]
         if decision.leads and not stays_on and _gives(car, now):
             desire, willing = None, False
         early = decision.leads and reason not in _OUT_OF_REACH
-        if desire is None and willing and (early or not garage.knows(ref)):
+        if desire is None and willing and (early or not fleet_state.knows(ref)):
             return None
         if decision.interrupts and willing and _already(desire, car, now):
             return None
-        snapshot = None if _remembered(car) else garage.snapshots.some(ref, DRIVERS_OWN)
+        snapshot = None if _remembered(car) else fleet_state.snapshots.some(ref, DRIVERS_OWN)
         step = reconcile(desire, car, snapshot, now, willing=willing)
         return (ref, step) if step.do is not Do.NOTHING or step.car is not car else None
 
     def _desire(self, ref: str, place: int) -> Desire | None:
         plan = self.decision.plan
-        kind, capability = int(plan.kind[place]), self._garage.capabilities.get(ref)
-        if kind == Kind.NONE or capability is None:
+        kind, capability = int(plan.kind[place]), self._fleet_state.capabilities.get(ref)
+        if kind == DesireKind.NONE or capability is None:
             return None
         departure_s, reserve_pct = float(self._departure_s[place]), float(self._reserve_pct[place])
-        exports = kind == Kind.SETPOINT and plan.power_w[place] < 0
+        exports = kind == DesireKind.SETPOINT and plan.power_w[place] < 0
         return Desire(
             vehicle_ref=ref,
             zone=self.decision.zone,
@@ -140,7 +142,7 @@ class Hand:
             end=instant(float(plan.end_s[place])),
             origin=self._origin_of(place),
             urgent=plan.reason[place] in _URGENT,
-            site_id=self._garage.fleet.enrolment(ref).site_id,
+            site_id=self._fleet_state.fleet.enrolment(ref).site_id,
             reserve_soc_pct=max(reserve_pct, self._floor_pct) if exports else reserve_pct,
             target_soc_pct=_target_pct(float(plan.target_pct[place]), capability),
             ready_by=instant(departure_s) if math.isfinite(departure_s) else None,
@@ -155,29 +157,31 @@ class Hand:
         return self._origins[max(index, 0)] if self._origins else None
 
 
-def _places(garage: Garage, decision: Decision, view: FleetView, settings: PlanSettings) -> Ints:
+def _places(fleet_state: FleetState, decision: ZoneDecision, view: FleetView, settings: PlanSettings) -> Ints:
     """The places of the plan that need a look: who must charge or stop giving first, then everybody in turn.
 
     A car that charges to its driver's own target, and that we hold in no way, needs no command to charge.
     """
     plan = decision.plan
-    held = garage.told.as_plan(plan)
+    held = fleet_state.told.as_plan(plan)
     told = changed(held, plan, decision.at.timestamp(), settings)
-    free = (plan.kind == Kind.CHARGE) & ~garage.told.holding(plan.row) & (view.charge_state == Charge.CHARGING)
+    free = (
+        (plan.kind == DesireKind.CHARGE) & ~fleet_state.told.holding(plan.row) & (view.charge_state == Charge.CHARGING)
+    )
     told &= ~(free & (plan.target_pct <= view.target_pct))
-    places = np.flatnonzero(told | garage.told.restless(plan.row))
+    places = np.flatnonzero(told | fleet_state.told.restless(plan.row))
     pressing = np.isin(plan.reason[places], [int(reason) for reason in _URGENT])
     stops_giving = (held.power_w[places] < 0) & (plan.power_w[places] >= 0)
     return places[np.argsort(np.select([pressing, stops_giving], [1, 2], _LAST), kind="stable")]
 
 
-def _gives(car: Car, now: datetime) -> bool:
+def _gives(car: CarDirectives, now: datetime) -> bool:
     """Whether a directive that has started makes the car discharge; it does not wait for what is planned ahead."""
     known = (one.directive for one in (*car.older, car.held) if one is not None)
     return any(direction(one.kind, one.power_w) < 0 and one.start <= now for one in known)
 
 
-def _already(desire: Desire | None, car: Car, now: datetime) -> bool:
+def _already(desire: Desire | None, car: CarDirectives, now: datetime) -> bool:
     """Whether a car that was told what comes next does until then what is wanted now, or wants no hurry."""
     if car.held is None or car.held.directive.start <= now:
         return False
@@ -186,7 +190,7 @@ def _already(desire: Desire | None, car: Car, now: datetime) -> bool:
     return serves(car.older[-1], desire, now)
 
 
-def _remembered(car: Car) -> bool:
+def _remembered(car: CarDirectives) -> bool:
     """Whether the driver's own settings are known from before we first touched the car."""
     return any(one is not None and one.before is not None for one in (*car.older, car.held))
 
@@ -203,5 +207,5 @@ def _target_pct(target_pct: float, capability: Capability) -> float | None:
     return min(100.0, target_pct) if limit is None else min(max(target_pct, limit.min_pct), limit.max_pct)
 
 
-def _origin(ask: Ask) -> Origin:
+def _origin(ask: GridRequest) -> Origin:
     return Origin(ask.program_id, ask.event_id, ask.interval_id, ask.priority)

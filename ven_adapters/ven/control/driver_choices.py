@@ -14,8 +14,8 @@ from ven_adapters.contract import DriverChoice, DriverChose
 from ven_adapters.transport.precedence import LEAVES, decided_at, ended_by_opt_in, is_overtaken, overtakers
 from ven_adapters.ven.directives import history
 from ven_adapters.ven.fleet.car_faults import CarFaults
-from ven_adapters.ven.fleet.fleet import Enrolment, Fleet
-from ven_adapters.ven.store.database import ChoiceRow, Row, Values, parse_at, print_at
+from ven_adapters.ven.fleet.fleet import Enrolment, FleetColumns
+from ven_adapters.ven.store.database import ChoiceRow, Row, RowValues, parse_at, print_at
 
 MOST_UNTOLD = 10_000
 MOST_EARLY, LONGEST_REF = 50_000, 128
@@ -26,26 +26,26 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Stir:
+class Effect:
     """What a fact changes: `plan` asks for a new plan soon, `release` names cars to be given back at once."""
 
     plan: bool = False
     release: tuple[str, ...] = ()
 
 
-class Choices:
+class DriverChoices:
     """Choices by car and kind, applied to the fleet. `withdrawn`: cars whose backends told of a consent that ended."""
 
-    def __init__(self, fleet: Fleet, faults: CarFaults) -> None:
+    def __init__(self, fleet: FleetColumns, faults: CarFaults) -> None:
         self._fleet = fleet
         self._faults = faults
         self._held: dict[tuple[str, str], ChoiceRow] = {}
         self._decided: dict[tuple[str, str], datetime] = {}
         self._early: set[str] = set()
-        self._rows: list[Row | Values] = []
+        self._rows: list[Row | RowValues] = []
         self.withdrawn: collections.deque[str] = collections.deque(maxlen=MOST_UNTOLD)
 
-    def drain(self) -> list[Row | Values]:
+    def drain(self) -> list[Row | RowValues]:
         """Rows for the store, that somebody waits for: what was chosen since this was last asked."""
         rows, self._rows = self._rows, []
         return rows
@@ -95,20 +95,20 @@ class Choices:
         self._held[(ref, row.choice)] = held
         self._apply(held, now)
 
-    def take(self, event: DriverChose, now: datetime) -> Stir:
+    def take(self, event: DriverChose, now: datetime) -> Effect:
         """A driver's choice; one that a newer word on the same matter has overtaken is recorded and does not act.
 
         One about a car that is not ours, or not yet, is kept for the day that it is.
         """
         ref = event.vehicle_ref
         if ref not in self._fleet and not self.keeps_early(ref):
-            return Stir()
+            return Effect()
         at, until = decided_at(event.at, now), None if event.until is None else print_at(event.until)
         facts = {"choice": event.choice.value, "until": until}
         if self._overtaken(event, at, now):
             _log.info("a driver's %s came after a newer word on the matter, and does not act", event.choice)
             self._rows.append(history.of_car(ref, history.OVERTAKEN, now, {**facts, "decided_at": print_at(at)}))
-            return Stir()
+            return Effect()
         row = ChoiceRow(vehicle_ref=ref, choice=event.choice.value, at=print_at(at), until=until)
         self._rows += [*self._dated_back(event, at), row]
         if self._held.get((ref, row.choice)) != row:
@@ -119,7 +119,7 @@ class Choices:
         self._apply(row, now)
         if event.choice is DriverChoice.CONSENT_WITHDRAWN:
             self.withdrawn.append(ref)
-        return Stir(plan=True, release=(ref,) if event.choice in LEAVES else ())
+        return Effect(plan=True, release=(ref,) if event.choice in LEAVES else ())
 
     def keeps_early(self, ref: str) -> bool:
         """Whether there is room for a choice about a car that is not ours, under a name that can be stored."""

@@ -25,27 +25,27 @@ from ven_adapters.contract import (
     Snapshot,
     SnapshotsSeen,
 )
-from ven_adapters.ven.control.driver_choices import Choices, Stir
-from ven_adapters.ven.directives.car_directives import Car, current_direction
-from ven_adapters.ven.directives.held_columns import Told
-from ven_adapters.ven.directives.registry import Roster
-from ven_adapters.ven.explain.decision_log import Decisions
+from ven_adapters.ven.control.driver_choices import DriverChoices, Effect
+from ven_adapters.ven.directives.car_directives import CarDirectives, current_direction
+from ven_adapters.ven.directives.held_columns import HeldColumns
+from ven_adapters.ven.directives.registry import DirectiveRegistry
+from ven_adapters.ven.explain.decision_log import DecisionLog
 from ven_adapters.ven.fleet.car_faults import CarFaults
 from ven_adapters.ven.fleet.columns import Charge, FleetView, Floats, Tri
-from ven_adapters.ven.fleet.discharge_energy import Exports
-from ven_adapters.ven.fleet.event_burden import Burdens
-from ven_adapters.ven.fleet.fleet import Enrolment, Fleet
+from ven_adapters.ven.fleet.discharge_energy import DischargedEnergy
+from ven_adapters.ven.fleet.event_burden import EventBurdens
+from ven_adapters.ven.fleet.fleet import Enrolment, FleetColumns
 from ven_adapters.ven.fleet.metering import Meter, Sample
-from ven_adapters.ven.fleet.telemetry import Batch, Readings, batches
+from ven_adapters.ven.fleet.telemetry import TelemetryBatch, TelemetryColumns, batches
 from ven_adapters.ven.fleet.zones import Capacity, merge_zones
 from ven_adapters.ven.openadr.programs import ProgramNames
 from ven_adapters.ven.openadr.understood_limits import UnderstoodLimits
 from ven_adapters.ven.store.database import (
     EnergyRow,
     EnrolmentRow,
-    Remembered,
     Row,
-    Values,
+    RowValues,
+    StoredState,
     document,
     print_at,
 )
@@ -74,7 +74,7 @@ class ZonePart:
 NO_NAMES = ProgramNames()
 
 
-class Garage:
+class FleetState:
     """One automaker's cars. They are reported and registered by group of zones, and planned by part of a group."""
 
     def __init__(
@@ -84,16 +84,16 @@ class Garage:
         smallest_group: int,
         names: ProgramNames = NO_NAMES,
     ) -> None:
-        self.fleet = Fleet()
-        self.told = Told()
+        self.fleet = FleetColumns()
+        self.told = HeldColumns()
         self.faults = CarFaults()
-        self.roster = Roster(self._mirror, self.faults)
+        self.registry = DirectiveRegistry(self._mirror_car, self.faults)
         self.meter = Meter(first_s)
         self.capabilities: dict[str, Capability] = {}
-        self.snapshots = Readings(self.fleet.find, self.fleet.ref)
-        self.exports = Exports(self.fleet)
-        self.decisions = Decisions(self.fleet)
-        self.burdens = Burdens(self.fleet)
+        self.snapshots = TelemetryColumns(self.fleet.find, self.fleet.ref)
+        self.exports = DischargedEnergy(self.fleet)
+        self.decisions = DecisionLog(self.fleet)
+        self.burdens = EventBurdens(self.fleet)
         self.limits = UnderstoodLimits()
         self.groups: dict[str, str] = {}
         self.parts: dict[str, ZonePart] = {}
@@ -102,10 +102,10 @@ class Garage:
         self._parents = parents
         self._smallest_group = smallest_group
         self._alike: dict[Capability, Capability] = {}
-        self.choices = Choices(self.fleet, self.faults)
+        self.choices = DriverChoices(self.fleet, self.faults)
         self._unstored: dict[str, datetime] = {}
 
-    def _mirror(self, ref: str, car: Car) -> None:
+    def _mirror_car(self, ref: str, car: CarDirectives) -> None:
         row = self.fleet.find(ref)
         if row is None:
             return
@@ -187,13 +187,13 @@ class Garage:
             self._parts_of.setdefault(group, []).append(named)
         return named
 
-    def leave_out(self, ref: str, event_id: str, until: datetime, now: datetime) -> Stir:
+    def leave_out(self, ref: str, event_id: str, until: datetime, now: datetime) -> Effect:
         """A driver takes no part in one event; of a car that is not ours yet it is kept for the day that it is."""
         ours = ref in self.fleet
         if not ours and not self.choices.keeps_early(ref):
-            return Stir()
-        held = self.roster.leave_out(ref, event_id, until, now)
-        return Stir(plan=ours, release=(ref,) if held else ())
+            return Effect()
+        held = self.registry.leave_out(ref, event_id, until, now)
+        return Effect(plan=ours, release=(ref,) if held else ())
 
     def enrolled(self) -> list[str]:
         """The cars that are ours."""
@@ -282,7 +282,7 @@ class Garage:
 
     # --- what happens to them ---------------------------------------------------------------------------------------
 
-    def restore(self, remembered: Remembered, now: datetime) -> None:
+    def restore(self, remembered: StoredState, now: datetime) -> None:
         """Take up where an earlier run stopped; call after `enrol`."""
         self.choices.restore(remembered.choices, now)
         for row in remembered.energy:
@@ -291,20 +291,20 @@ class Garage:
         self.exports.restore(remembered.exports, now)
         self.burdens.restore(remembered.burdens, now)
         self.limits.restore(remembered.limits)
-        self.roster.restore(remembered.directives, remembered.wear, now)
-        self.roster.leave_alone(remembered.overridden, now)
+        self.registry.restore(remembered.directives, remembered.wear, now)
+        self.registry.leave_alone(remembered.overridden, now)
 
-    def take(self, event: BackendEvent, now: datetime) -> Stir:
+    def take(self, event: BackendEvent, now: datetime) -> Effect:
         """A fact that the backend pushed."""
         if isinstance(event, SnapshotsSeen):
-            return Stir(plan=self.observe(event.snapshots, now))
+            return Effect(plan=self.observe(event.snapshots, now))
         if isinstance(event, DirectivesChanged):
             states = []
             for status in event.statuses:
                 with self.faults.only(status.vehicle_ref):
-                    states.append(self.roster.told(status, now))
-            return Stir(plan=any(state in (DirectiveState.OVERRIDDEN, DirectiveState.FAILED) for state in states))
-        return self.choices.take(event, now) if isinstance(event, DriverChose) else Stir()
+                    states.append(self.registry.told(status, now))
+            return Effect(plan=any(state in (DirectiveState.OVERRIDDEN, DirectiveState.FAILED) for state in states))
+        return self.choices.take(event, now) if isinstance(event, DriverChose) else Effect()
 
     def observe(self, snapshots: Iterable[Snapshot], now: datetime) -> bool:
         """Take readings; whether one of them should change the plan: a cable that went in, an alarm of an inverter."""
@@ -317,7 +317,7 @@ class Garage:
         self._all_or_each(((one.vehicle_ref, one) for one in snapshots), take)
         return any(matters)
 
-    def _observe(self, batch: Batch, now: datetime) -> bool:
+    def _observe(self, batch: TelemetryBatch, now: datetime) -> bool:
         rows = batch.rows
         was_in, stood = (self.fleet.read(name, rows) == Tri.YES for name in ("plugged", "der_alarm"))
         for columns in (self.fleet, self.meter, self.snapshots):
@@ -330,17 +330,17 @@ class Garage:
         matters = bool((plugged_in | alarmed).any())
         for place in np.flatnonzero(plugged_in).tolist():
             with self.faults.only(batch.snapshots[place].vehicle_ref):
-                self.roster.replugged(batch.snapshots[place].vehicle_ref, now)
-        if self.roster.given_back:
+                self.registry.replugged(batch.snapshots[place].vehicle_ref, now)
+        if self.registry.given_back:
             for snapshot in batch.snapshots:
                 with self.faults.only(snapshot.vehicle_ref):
-                    self.roster.seen_after(snapshot, now)
+                    self.registry.seen_after(snapshot, now)
         for place in np.flatnonzero(self.told.holding(rows)).tolist():
             with self.faults.only(batch.snapshots[place].vehicle_ref):
-                matters |= self.roster.observe(batch.snapshots[place], now) is DirectiveState.INTERRUPTED
+                matters |= self.registry.observe(batch.snapshots[place], now) is DirectiveState.INTERRUPTED
         return matters
 
-    def _take_each(self, take: Callable[[Batch], None], batch: Batch) -> None:
+    def _take_each(self, take: Callable[[TelemetryBatch], None], batch: TelemetryBatch) -> None:
         """Have a batch taken; when that fails, car by car, so that what the others' readings change is still seen."""
         try:
             take(batch)
@@ -387,13 +387,13 @@ class Garage:
             max_discharge_kw=_total(view.max_discharge_kw[at_plug]),
         )
 
-    def pressing(self) -> list[Row | Values]:
+    def pressing(self) -> list[Row | RowValues]:
         """Rows for the store that somebody waits for: what drivers chose, and directives."""
-        return [*self.choices.drain(), *self.roster.drain(most=0)]
+        return [*self.choices.drain(), *self.registry.drain(most=0)]
 
-    def drain(self) -> list[Row | Values]:
+    def drain(self) -> list[Row | RowValues]:
         """Rows for the store: everything that changed since the last drain; of what is much, a part."""
-        rows = [*self.pressing(), *self.roster.drain(STEPS_AT_ONCE)]
+        rows = [*self.pressing(), *self.registry.drain(STEPS_AT_ONCE)]
         rows += self._enrolment_rows()
         rows += [*self.decisions.drain(), *self.limits.drain()]
         energy = [
@@ -402,12 +402,12 @@ class Garage:
         ]
         return [*rows, *energy, *self.exports.drain(), *self.burdens.drain()]
 
-    def _enrolment_rows(self) -> Iterator[Values]:
+    def _enrolment_rows(self) -> Iterator[RowValues]:
         """A part of what is to be stored of enrolments: rows are large, and a fleet of them at once is larger."""
         for ref in tuple(itertools.islice(self._unstored, ENROLMENTS_AT_ONCE)):
             at = self._unstored.pop(ref)
             if (enrolment := self.fleet.enrolled(ref)) is not None:
-                yield Values(EnrolmentRow, _enrolment_values(enrolment, at))
+                yield RowValues(EnrolmentRow, _enrolment_values(enrolment, at))
 
 
 def _total(values: Floats) -> float:

@@ -2,7 +2,7 @@
 
 Cars of one zone may be in different programs. Those that are in the same ones are planned together, and what an event
 asks of the zone in kW or kWh falls to the parts of the zone that are in its program, each by what its cars can do.
-Stands between the mirror of the VTN and the garage; does no I/O.
+Stands between the copy of the VTN's objects of the VTN and the fleet's state; does no I/O.
 """
 
 import collections
@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from ven_adapters.config import AdapterSettings
-from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.openadr.event_faults import EventFault, EventFindings, faults_of
 from ven_adapters.ven.openadr.programs import ProgramNames, ProgramSelection
-from ven_adapters.ven.openadr.vtn_objects import Mirror, version
-from ven_adapters.ven.openadr.zone_requests import Heard
+from ven_adapters.ven.openadr.vtn_objects import VtnObjects, version
+from ven_adapters.ven.openadr.zone_requests import HeldEvent
 from vtn.rules.timeline import lifespan_end
 from vtn.wire.event import Event
 
@@ -24,7 +24,7 @@ AT_ONCE = 200
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Known:
+class _JudgedEvent:
     """What was found in an event, on what it rests, and when the event is over."""
 
     basis: tuple[object, ...]
@@ -36,23 +36,23 @@ class _Known:
 class Participation:
     """Asked anew whenever it matters, so that a change of enrolment counts at once."""
 
-    mirror: Mirror
-    garage: Garage
+    vtn_objects: VtnObjects
+    fleet_state: FleetState
     selection: ProgramSelection
-    _known: dict[str, _Known] = dataclasses.field(default_factory=dict)
+    _known: dict[str, _JudgedEvent] = dataclasses.field(default_factory=dict)
 
     def take(self) -> dict[str, str]:
         """Take up what a poll brought; the payload types that now count from another program, to be remembered."""
-        events = [read.event for read in self.mirror.events.values()]
-        return self.selection.take(self.mirror.programs.values(), events)
+        events = [read.event for read in self.vtn_objects.events.values()]
+        return self.selection.take(self.vtn_objects.programs.values(), events)
 
-    def heard(self, part: str) -> list[Heard]:
+    def heard(self, part: str) -> list[HeldEvent]:
         """The events that a part of a zone may see, each with what of it counts for its cars, and how much."""
-        mine = self.garage.parts[part]
-        beside = self.garage.parts_of(mine.zone)
+        mine = self.fleet_state.parts[part]
+        beside = self.fleet_state.parts_of(mine.zone)
         shares_of = functools.cache(functools.partial(self._shares, part))
         found = []
-        for one in self.mirror.heard(mine.zone):
+        for one in self.vtn_objects.heard(mine.zone):
             unused = self.selection.unused(mine.programs, one.event)
             if len(beside) > 1:
                 draws, feeds = shares_of(frozenset(self._in_program(beside, one.event)) | {part})
@@ -63,7 +63,7 @@ class Participation:
 
     def parts(self, event: Event, zone: str) -> list[str]:
         """The parts of a zone whose cars are in an event's program."""
-        return self._in_program(self.garage.parts_of(zone), event)
+        return self._in_program(self.fleet_state.parts_of(zone), event)
 
     def judged(self, now: datetime) -> list[EventFindings]:
         """Every event that is not over: what is not understood of it, and what of it is for none of our cars."""
@@ -72,10 +72,10 @@ class Participation:
 
     def judge(self) -> Iterator[None]:
         """Judge every event. Of very many it pauses now and then, so that others' work goes on in between."""
-        known, fresh = self._known, dict[str, _Known]()
-        names = {self.garage.parts[part].programs for part in self.garage.zones}
-        for number, read in enumerate(tuple(self.mirror.events.values()), start=1):
-            if read.event.id not in self.mirror.unreadable:
+        known, fresh = self._known, dict[str, _JudgedEvent]()
+        names = {self.fleet_state.parts[part].programs for part in self.fleet_state.zones}
+        for number, read in enumerate(tuple(self.vtn_objects.events.values()), start=1):
+            if read.event.id not in self.vtn_objects.unreadable:
                 fresh[read.event.id] = self._judge(read.event, names, known.get(read.event.id))
             if number % AT_ONCE == 0:
                 yield
@@ -85,36 +85,38 @@ class Participation:
         """What was found of events that are not over, and of those that cannot be read."""
         unreadable = [
             EventFindings(event_id, told.version, (EventFault(0, "", told.why, binds=True),))
-            for event_id, told in self.mirror.unreadable.items()
+            for event_id, told in self.vtn_objects.unreadable.items()
         ]
         return [*(one.findings for one in self._known.values() if one.end > now), *unreadable]
 
     def unmet(self) -> list[str]:
         """The program names that cars are enrolled in and no program of the VTN has."""
-        names = {name for part in self.garage.zones for name in self.garage.parts[part].programs}
+        names = {name for part in self.fleet_state.zones for name in self.fleet_state.parts[part].programs}
         return self.selection.unmet(names)
 
-    def _judge(self, event: Event, names: Collection[frozenset[str]], known: _Known | None) -> _Known:
+    def _judge(self, event: Event, names: Collection[frozenset[str]], known: _JudgedEvent | None) -> _JudgedEvent:
         """What was found before, as long as nothing that it rests on has changed."""
         by_part = [self.selection.unused(one, event) for one in names] or [{}]
         unused = {kind: why for kind, why in by_part[0].items() if all(kind in one for one in by_part)}
-        program = self.mirror.descriptors(event.program_id)
+        program = self.vtn_objects.descriptors(event.program_id)
         basis = version(event), program, unused
         if known is not None and known.basis == basis:
             return known
         faults, reasons = faults_of(event, program, unused), tuple(dict.fromkeys(unused.values()))
-        return _Known(basis, lifespan_end(event), EventFindings(event.id, version(event), faults, reasons))
+        return _JudgedEvent(basis, lifespan_end(event), EventFindings(event.id, version(event), faults, reasons))
 
     def _in_program(self, parts: Sequence[str], event: Event) -> list[str]:
-        return [part for part in parts if self.selection.takes_part(self.garage.parts[part].programs, event.program_id)]
+        return [
+            part for part in parts if self.selection.takes_part(self.fleet_state.parts[part].programs, event.program_id)
+        ]
 
     def _shares(self, part: str, parts: Collection[str]) -> tuple[float, float]:
         """This part's share of what its zone is asked to draw, and to feed."""
         if len(parts) == 1:
             return 1.0, 1.0
         parts = sorted(parts)
-        able = {one: self.garage.capacity("", [one]) for one in parts}
-        cars = {one: float(len(self.garage.fleet.zone_rows(one))) for one in parts}
+        able = {one: self.fleet_state.capacity("", [one]) for one in parts}
+        cars = {one: float(len(self.fleet_state.fleet.zone_rows(one))) for one in parts}
         draws = _share({one: can.max_consumption_kw for one, can in able.items()}, part, cars)
         return draws, _share({one: can.max_export_kw for one, can in able.items()}, part, cars)
 
@@ -124,7 +126,7 @@ def _share(weights: dict[str, float], part: str, otherwise: dict[str, float]) ->
     return weights[part] / sum(weights.values())
 
 
-def garage_of(settings: AdapterSettings, now: datetime) -> Garage:
+def fleet_state_of(settings: AdapterSettings, now: datetime) -> FleetState:
     """The cars' place, with what settings say of their zones and programs."""
     schemes = {} if settings.enrolling is None else settings.enrolling.programs
     names = ProgramNames(
@@ -133,7 +135,7 @@ def garage_of(settings: AdapterSettings, now: datetime) -> Garage:
         {name: frozenset(rules.openadr) for name, rules in schemes.items()},
     )
     parents = {name: zone.parent for name, zone in settings.zones.items()}
-    garage = Garage(now.timestamp(), parents, settings.smallest_group, names)
+    fleet_state = FleetState(now.timestamp(), parents, settings.smallest_group, names)
     for name, zone in settings.zones.items():
-        garage.limits.set_kw(name, imports=zone.fallback_import_kw, exports=zone.fallback_export_kw)
-    return garage
+        fleet_state.limits.set_kw(name, imports=zone.fallback_import_kw, exports=zone.fallback_export_kw)
+    return fleet_state

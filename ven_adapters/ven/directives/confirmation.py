@@ -40,7 +40,7 @@ class Proof:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Effect:
+class ExpectedEffect:
     """The power looked for in watts, None for any that charges; a `bound` is kept by a car that draws nothing too."""
 
     power_w: float | None
@@ -102,7 +102,7 @@ def power_seen_w(snapshot: Snapshot, since: datetime) -> float | None:
     return math.copysign(exact_w, told_w) if abs(exact_w - abs(told_w)) <= COARSE_W / 2 else told_w
 
 
-def shows_effect(effect: Effect, snapshot: Snapshot, since: datetime) -> Proof | None:
+def shows_effect(effect: ExpectedEffect, snapshot: Snapshot, since: datetime) -> Proof | None:
     """An observation newer than `since` that shows the effect."""
     power, charge = snapshot.power_w, snapshot.charge_state
     power_w, state = power_seen_w(snapshot, since), newer(charge, since)
@@ -115,7 +115,7 @@ def shows_effect(effect: Effect, snapshot: Snapshot, since: datetime) -> Proof |
     return None
 
 
-def shows_contrary(effect: Effect, snapshot: Snapshot, since: datetime) -> datetime | None:
+def shows_contrary(effect: ExpectedEffect, snapshot: Snapshot, since: datetime) -> datetime | None:
     """When an observation newer than `since` showed the car doing something else."""
     power, power_w = snapshot.power_w, power_seen_w(snapshot, since)
     return None if power is None or power_w is None or effect.fits_power(power_w) else power.observed_at

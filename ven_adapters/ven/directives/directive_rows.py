@@ -1,4 +1,4 @@
-"""A held directive as a row of the store, and back. Knows no database and no roster."""
+"""A held directive as a row of the store, and back. Knows no database and no registry."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,11 +18,11 @@ from ven_adapters.contract import (
     Rung,
     Setting,
 )
-from ven_adapters.ven.directives.lifecycle import DriverSettings, Held
+from ven_adapters.ven.directives.lifecycle import DirectiveRecord, DriverSettings
 from ven_adapters.ven.store.database import DirectiveRow, parse_at, print_at
 
 
-def values_of(held: Held) -> dict[str, Any]:
+def values_of(held: DirectiveRecord) -> dict[str, Any]:
     """A held directive as the store keeps it, the values of a `DirectiveRow`."""
     directive = held.directive
     return {
@@ -38,19 +38,19 @@ def values_of(held: Held) -> dict[str, Any]:
     }
 
 
-def row_of(held: Held) -> DirectiveRow:
+def row_of(held: DirectiveRecord) -> DirectiveRow:
     """A held directive as the store gives it back."""
     return DirectiveRow(**values_of(held))
 
 
-def held_of(row: DirectiveRow) -> Held:
+def held_of(row: DirectiveRow) -> DirectiveRecord:
     """A stored directive, live again."""
     raw = orjson.loads(row.document)
     told = raw.pop("directive")
     origin = told.pop("origin")
     directive = Directive(**{**_typed(told, _DIRECTIVE), "origin": Origin(**origin) if origin else None})
     setting, before = raw.pop("setting"), raw.pop("before")
-    return Held(
+    return DirectiveRecord(
         directive,
         **_typed(raw, _HELD),
         setting=Setting(**_typed(setting, {"rung": Rung})) if setting else None,

@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from ven_adapters.contract import BackendError, Capability, ErrorCode, Known, Snapshot, Validity, VehicleBackend
 from ven_adapters.ven.directives import lifecycle
-from ven_adapters.ven.directives.lifecycle import Held
+from ven_adapters.ven.directives.lifecycle import DirectiveRecord
 from ven_adapters.ven.directives.reconcile import Do, Step
-from ven_adapters.ven.directives.registry import Roster, lost
+from ven_adapters.ven.directives.registry import DirectiveRegistry, lost
 from ven_adapters.ven.store.group_commit import NotWritten
 from vtn.clock import Clock
 
@@ -37,7 +37,7 @@ async def _kept_in_memory() -> None:
 
 
 @dataclasses.dataclass(slots=True)
-class Line:
+class CallContext:
     """What it takes to call: the backend, what its cars can do and were last seen to do, and how many calls at once.
 
     `written` returns when everything that was booked is durable, and raises NotWritten when it could not be made so.
@@ -45,12 +45,12 @@ class Line:
 
     backend: VehicleBackend
     clock: Clock
-    roster: Roster
+    registry: DirectiveRegistry
     capabilities: Mapping[str, Capability]
     snapshots: MutableMapping[str, Snapshot]
     at_once: int
     seed: int
-    sent: Callable[[Held, float], None]
+    sent: Callable[[DirectiveRecord, float], None]
     settled: Callable[[str], None]
     leaving: Callable[[str], bool]
     written: Callable[[], Awaitable[None]] = _kept_in_memory
@@ -59,7 +59,7 @@ class Line:
 class Dispatcher:
     """Steps in, calls out. `start` returns at once; `settle` waits until every call has come back."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: CallContext) -> None:
         self._line = line
         self._gate = asyncio.Semaphore(line.at_once)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,10 +69,10 @@ class Dispatcher:
 
     def start(self, ref: str, step: Step) -> None:
         """Book a step and send what it asks for."""
-        self._line.roster.put(ref, step.car, step.ended)
+        self._line.registry.put(ref, step.car, step.ended)
         if step.target is None or step.do is Do.NOTHING:
             return
-        calls: Mapping[Do, Callable[[str, Held], Awaitable[None]]] = {
+        calls: Mapping[Do, Callable[[str, DirectiveRecord], Awaitable[None]]] = {
             Do.SUBMIT: self._submit,
             Do.CANCEL: self._cancel,
             Do.READ: self._read,
@@ -104,12 +104,14 @@ class Dispatcher:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _guarded(self, call: Callable[[str, Held], Awaitable[None]], ref: str, target: Held) -> None:
+    async def _guarded(
+        self, call: Callable[[str, DirectiveRecord], Awaitable[None]], ref: str, target: DirectiveRecord
+    ) -> None:
         try:
             await call(ref, target)
         except Exception:  # noqa: BLE001 - one car's failure, of whatever kind, must not stop the fleet
             _log.exception("a call failed in a way that no backend may fail")
-            self._line.roster.call_failed(ref)
+            self._line.registry.call_failed(ref)
         self._line.settled(ref)
 
     async def _answer(self, call: Awaitable[T]) -> T:
@@ -124,30 +126,30 @@ class Dispatcher:
             _log.warning("a call was given up: %s", detail)
             raise BackendError(ErrorCode.OUTCOME_UNKNOWN, detail) from None
 
-    async def _submit(self, ref: str, target: Held) -> None:
+    async def _submit(self, ref: str, target: DirectiveRecord) -> None:
         line = self._line
         if line.leaving(ref):
-            line.roster.call_failed(ref)
+            line.registry.call_failed(ref)
             return
-        out = line.roster.taken_up(ref, target, line.clock.now())
+        out = line.registry.taken_up(ref, target, line.clock.now())
         try:
             await line.written()
         except NotWritten:
-            line.roster.unsent(ref, target, line.clock.now())
+            line.registry.unsent(ref, target, line.clock.now())
             return
         async with self._gate:
             if self._called_off(ref, out):
-                line.roster.unsent(ref, target, line.clock.now())
-                line.roster.present(ref, line.clock.now())
+                line.registry.unsent(ref, target, line.clock.now())
+                line.registry.present(ref, line.clock.now())
                 return
             sleeping = await self._send(ref, out)
         if sleeping:
             await self._wake(ref, out.directive.directive_id)
 
-    def _called_off(self, ref: str, out: Held) -> bool:
+    def _called_off(self, ref: str, out: DirectiveRecord) -> bool:
         """Whether it may not leave any more: its driver left, it is late or over, or an alarm forbids to discharge."""
         line, directive = self._line, out.directive
-        held = line.roster.car(ref).held
+        held = line.registry.car(ref).held
         over = held is None or held.directive.directive_id != directive.directive_id
         if over or line.leaving(ref) or line.clock.now() > directive.not_after:
             return True
@@ -155,7 +157,7 @@ class Dispatcher:
         alarm = None if snapshot is None else snapshot.der_alarm
         return alarm is not None and alarm.validity is Validity.OK and alarm.value is Known.YES
 
-    async def _send(self, ref: str, out: Held) -> bool:
+    async def _send(self, ref: str, out: DirectiveRecord) -> bool:
         """The call itself; whether its car sleeps and is worth waking."""
         line, directive = self._line, out.directive
         snapshot, capability = line.snapshots.get(ref) or Snapshot(ref), line.capabilities[ref]
@@ -164,19 +166,19 @@ class Dispatcher:
         try:
             ack = await self._answer(line.backend.submit(directive, capability, snapshot))
             now = line.clock.now()
-            step = functools.partial(lifecycle.acknowledged, ack=ack, now=now, left_at=left_at)
+            step = functools.partial(lifecycle.apply_ack, ack=ack, now=now, left_at=left_at)
         except Exception as failure:  # noqa: BLE001 - whatever went wrong, the car may have been told
             now, error = line.clock.now(), _as_told(failure)
-            step = functools.partial(lifecycle.refused, error=error, now=now, chance=chance, left_at=left_at)
-        held = line.roster.outcome(ref, directive.directive_id, step, now)
-        return held is not None and lifecycle.worth_waking(held, capability)
+            step = functools.partial(lifecycle.apply_refusal, error=error, now=now, chance=chance, left_at=left_at)
+        held = line.registry.outcome(ref, directive.directive_id, step, now)
+        return held is not None and lifecycle.should_wake(held, capability)
 
     async def _wake(self, ref: str, directive_id: str) -> None:
         """Look at a sleeping car, which is what wakes it where its backend can: once per directive.
 
         That it was woken is written down before it is, so that no later life of this process wakes it for this again.
         """
-        self._line.roster.woken(ref, directive_id, self._line.clock.now())
+        self._line.registry.woken(ref, directive_id, self._line.clock.now())
         with contextlib.suppress(NotWritten):
             await self._line.written()
             async with self._gate:
@@ -188,10 +190,10 @@ class Dispatcher:
         except BackendError as error:
             _log.debug("a sleeping car could not be looked at: %s", error.code)
 
-    async def _cancel(self, ref: str, target: Held) -> None:
+    async def _cancel(self, ref: str, target: DirectiveRecord) -> None:
         """Give a car back. That it will be is written down first, but a store that is away keeps nobody's car."""
         line = self._line
-        line.roster.ending(ref, target, line.clock.now())
+        line.registry.ending(ref, target, line.clock.now())
         with contextlib.suppress(NotWritten):
             await line.written()
         async with self._gate:
@@ -201,32 +203,32 @@ class Dispatcher:
                 except BackendError as error:
                     if not lost(error):
                         _log.warning("a directive could not be cancelled yet: %s", error.code)
-                        line.roster.call_failed(ref)
+                        line.registry.call_failed(ref)
                         return
-        line.roster.cancelled(ref, target, line.clock.now())
+        line.registry.cancelled(ref, target, line.clock.now())
 
-    def _to_cancel(self, ref: str, target: Held) -> tuple[str, ...]:
+    def _to_cancel(self, ref: str, target: DirectiveRecord) -> tuple[str, ...]:
         """A replacement that was never seen to work may have left what it replaced in force: that is cancelled too."""
-        named, kept = target.directive, self._line.roster.car(ref).older
+        named, kept = target.directive, self._line.registry.car(ref).older
         replaced = named.supersedes
         if target.confirmed_once or replaced is None or any(one.directive.directive_id == replaced for one in kept):
             return (named.directive_id,)
         return (named.directive_id, replaced)
 
-    async def _read(self, ref: str, target: Held) -> None:
+    async def _read(self, ref: str, target: DirectiveRecord) -> None:
         """Find out what became of a command that was in doubt, or that an earlier life of this process sent."""
         line, directive_id, chance = self._line, target.directive.directive_id, self._dice.random()
         async with self._gate:
             try:
                 status = await self._answer(line.backend.status(ref, directive_id))
                 now = line.clock.now()
-                step = functools.partial(lifecycle.told, status=status, now=now)
+                step = functools.partial(lifecycle.apply_status, status=status, now=now)
             except BackendError as error:
                 now = line.clock.now()
-                step = functools.partial(lifecycle.doubted, error=error, now=now, chance=chance)
+                step = functools.partial(lifecycle.keep_doubt, error=error, now=now, chance=chance)
                 if lost(error):
-                    step = functools.partial(lifecycle.never_arrived, now=now)
-        line.roster.outcome(ref, directive_id, step, now)
+                    step = functools.partial(lifecycle.mark_never_arrived, now=now)
+        line.registry.outcome(ref, directive_id, step, now)
 
 
 def _as_told(failure: Exception) -> BackendError:

@@ -7,12 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ven_adapters.contract import DirectiveKind, DirectiveState
-from ven_adapters.ven.directives.lifecycle import Held
+from ven_adapters.ven.directives.lifecycle import DirectiveRecord
 from ven_adapters.ven.fleet.columns import grown
-from ven_adapters.ven.planning.enforcement import Kind
+from ven_adapters.ven.planning.enforcement import DesireKind
 from ven_adapters.ven.planning.zone_plan import HELD, ZonePlan
 
-_KINDS = {kind: Kind[kind.name] if kind.name in Kind.__members__ else Kind.NONE for kind in DirectiveKind}
+_KINDS = {
+    kind: DesireKind[kind.name] if kind.name in DesireKind.__members__ else DesireKind.NONE for kind in DirectiveKind
+}
 # One record per car, because a car is written whole and often, and read by columns once a cycle.
 _CAR = np.dtype(
     [
@@ -27,13 +29,13 @@ _CAR = np.dtype(
 )
 
 
-def unsettled(held: Held) -> bool:
+def unsettled(held: DirectiveRecord) -> bool:
     """Whether a directive was not taken yet, is not followed, or is being cancelled: time alone may call for a step."""
     taken = held.state is not DirectiveState.REQUESTED and not held.unread
     return not taken or held.contradicted_at is not None or held.ending_at is not None
 
 
-class Told:
+class HeldColumns:
     """One row per row of the fleet."""
 
     def __init__(self) -> None:
@@ -43,7 +45,7 @@ class Told:
         """Have at least `count` rows."""
         self._cars = grown(self._cars, count, fill=0)
 
-    def put(self, row: int, held: Held | None) -> None:
+    def put(self, row: int, held: DirectiveRecord | None) -> None:
         """What the car at a row holds now."""
         if held is None:
             self._cars[row] = 0
@@ -70,10 +72,10 @@ class Told:
 
     def holding(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which of these rows hold something."""
-        return np.asarray(self._cars["kind"][rows] != Kind.NONE)
+        return np.asarray(self._cars["kind"][rows] != DesireKind.NONE)
 
     def held_back(self, rows: npt.NDArray[np.int64], now_s: float) -> int:
         """How many of these rows are held below what they would draw."""
         kind = self._cars["kind"][rows]
-        bound = (kind == Kind.CURTAIL) | (kind == Kind.CAP) | (kind == Kind.SETPOINT)
+        bound = (kind == DesireKind.CURTAIL) | (kind == DesireKind.CAP) | (kind == DesireKind.SETPOINT)
         return int((bound & (self._cars["start_s"][rows] <= now_s)).sum())

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from ven_adapters.contract import DirectiveState, ErrorCode
-from ven_adapters.ven.directives.lifecycle import DriverSettings, Held
-from ven_adapters.ven.store.database import HistoryRow, Values, print_at
+from ven_adapters.ven.directives.lifecycle import DirectiveRecord, DriverSettings
+from ven_adapters.ven.store.database import HistoryRow, RowValues, print_at
 
 STEP, UNSENT, WOKEN, ENDING, RESTORED = "step", "unsent", "woken", "ending", "restored"
 CHOICE, OVERTAKEN, LEFT_OUT, LEFT_ALONE = "choice", "overtaken", "left out", "left alone"
@@ -25,7 +25,7 @@ _FACTS = ("attempts", "evidence", "source", "error", "action", "in_doubt", "unre
 _values = operator.attrgetter(*_FACTS)
 
 
-def mark_of(held: Held) -> int:
+def mark_of(held: DirectiveRecord) -> int:
     """What makes a step worth a row, packed into a number: state, certainty, doubt, contradiction, sends, error."""
     doubts = held.in_doubt + 2 * (held.contradicted_at is not None) + 4 * held.unread
     return _CODES[held.state] + 16 * (held.certainty + 16 * (doubts + 16 * (held.attempts + 16 * _ERRORS[held.error])))
@@ -36,7 +36,7 @@ def state_of(mark: int) -> DirectiveState:
     return STATES[mark % 16]
 
 
-def step(held: Held, before: DirectiveState | None) -> Values:
+def step(held: DirectiveRecord, before: DirectiveState | None) -> RowValues:
     """A directive's step from a state, or its beginning, with the instant of its newest change."""
     facts: dict[str, Any] = {name: value for name, value in zip(_FACTS, _values(held), strict=True) if value}
     if before is not None and before is not held.state:
@@ -44,37 +44,37 @@ def step(held: Held, before: DirectiveState | None) -> Values:
     return _row(held, STEP, held.changed_at or held.directive.start, facts)
 
 
-def unsent(held: Held, at: datetime) -> Values:
+def unsent(held: DirectiveRecord, at: datetime) -> RowValues:
     """What was to be sent was not: the store did not take it, the driver left meanwhile, or it was too late."""
     return _row(held, UNSENT, at, {})
 
 
-def woken(held: Held, at: datetime) -> Values:
+def woken(held: DirectiveRecord, at: datetime) -> RowValues:
     """A sleeping car was called for a directive."""
     return _row(held, WOKEN, at, {})
 
 
-def ending(held: Held, at: datetime) -> Values:
+def ending(held: DirectiveRecord, at: datetime) -> RowValues:
     """It was decided to take a directive back."""
     return _row(held, ENDING, at, {})
 
 
-def restored(held: Held, after: DriverSettings, at: datetime) -> Values:
+def restored(held: DirectiveRecord, after: DriverSettings, at: datetime) -> RowValues:
     """How a car was first seen set after a directive's end, beside how it was before we touched it."""
     return _row(held, RESTORED, at, {"before": held.before, "after": after})
 
 
-def of_car(ref: str, what: str, at: datetime, facts: Mapping[str, Any]) -> Values:
+def of_car(ref: str, what: str, at: datetime, facts: Mapping[str, Any]) -> RowValues:
     """Something that happened to a car outside of any directive."""
     values = {"vehicle_ref": ref, "at": print_at(at), "what": what}
-    return Values(HistoryRow, {**values, **_NOTHING, "document": _json(facts)})
+    return RowValues(HistoryRow, {**values, **_NOTHING, "document": _json(facts)})
 
 
 _NOTHING: Mapping[str, Any] = {"directive_id": None, "state": None, "certainty": None}
 
 
-def _row(held: Held, what: str, at: datetime, facts: Mapping[str, Any]) -> Values:
-    return Values(
+def _row(held: DirectiveRecord, what: str, at: datetime, facts: Mapping[str, Any]) -> RowValues:
+    return RowValues(
         HistoryRow,
         {
             "vehicle_ref": held.directive.vehicle_ref,

@@ -29,7 +29,7 @@ from ven_adapters.contract import (
     Snapshot,
 )
 from ven_adapters.transport.sightings import CLOCKS_AGREE
-from ven_adapters.ven.directives.confirmation import Effect, Proof, newer, shows_contrary, shows_effect, usable
+from ven_adapters.ven.directives.confirmation import ExpectedEffect, Proof, newer, shows_contrary, shows_effect, usable
 
 S = DirectiveState
 _ENDED_EARLY = frozenset({S.SUPERSEDED, S.CANCELLED})
@@ -75,7 +75,7 @@ class DriverSettings:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Left:
+class SettingsLeft:
     """A car that we held and gave back: its driver's settings from before, and when it was given back."""
 
     before: DriverSettings
@@ -83,7 +83,7 @@ class Left:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Held:
+class DirectiveRecord:
     """A directive and all that is known of it. `sent_at` is the instant before the newest send.
 
     `why`: the name of the `guardrails.Reason` that asked for it, `level_pct` the battery's level as it was then.
@@ -134,14 +134,14 @@ class Held:
         return self.directive.vehicle_ref
 
 
-def move(held: Held, to: DirectiveState, now: datetime, **facts: object) -> Held:
+def move(held: DirectiveRecord, to: DirectiveState, now: datetime, **facts: object) -> DirectiveRecord:
     """The next state; IllegalTransition for a step that the life cycle does not know."""
     if to not in TRANSITIONS[held.state]:
         raise IllegalTransition(f"{held.state} -> {to}")
     return dataclasses.replace(held, state=to, changed_at=now, **facts)  # type: ignore[arg-type]
 
 
-def settings_before(snapshot: Snapshot, left: Left | None = None) -> DriverSettings:
+def settings_before(snapshot: Snapshot, left: SettingsLeft | None = None) -> DriverSettings:
     """How the driver has set a car that we do not hold.
 
     What a reading shows from a time when we held it (`left.at` or before) is our own doing: the driver's settings of
@@ -174,12 +174,12 @@ def settings_since(snapshot: Snapshot, since: datetime) -> DriverSettings | None
     return None if fresh["charge_state"] is None else DriverSettings(**fresh)
 
 
-def sent(held: Held, now: datetime) -> Held:
+def mark_sent(held: DirectiveRecord, now: datetime) -> DirectiveRecord:
     """About to be sent: from here on only newer observations count."""
     return dataclasses.replace(held, sent_at=now, attempts=held.attempts + 1, retry_at=None, changed_at=now)
 
 
-def acknowledged(held: Held, ack: Ack, now: datetime, left_at: datetime | None = None) -> Held:
+def apply_ack(held: DirectiveRecord, ack: Ack, now: datetime, left_at: datetime | None = None) -> DirectiveRecord:
     """The backend took it, which says nothing of the car. `left_at`: when the call left, after it was written down."""
     if held.final or held.state is not S.REQUESTED:
         return dataclasses.replace(held, in_doubt=False)
@@ -197,7 +197,9 @@ def acknowledged(held: Held, ack: Ack, now: datetime, left_at: datetime | None =
     )
 
 
-def refused(held: Held, error: BackendError, now: datetime, chance: float, left_at: datetime | None = None) -> Held:
+def apply_refusal(
+    held: DirectiveRecord, error: BackendError, now: datetime, chance: float, left_at: datetime | None = None
+) -> DirectiveRecord:
     """The send failed. Retry what may be retried, doubt what may have happened, give up the rest.
 
     `chance` in [0, 1) spreads the retries (full jitter, above any wait that the backend names).
@@ -217,41 +219,41 @@ def refused(held: Held, error: BackendError, now: datetime, chance: float, left_
     return dataclasses.replace(held, error=error.code, retry_at=retry_at, changed_at=now)
 
 
-def _conflicts(held: Held, error: BackendError) -> bool:
+def _conflicts(held: DirectiveRecord, error: BackendError) -> bool:
     """A key that was sent before and is now called invalid may stand for the first send: read before giving up."""
     return error.code is ErrorCode.INVALID_REQUEST and 1 < held.attempts < MAX_ATTEMPTS
 
 
-def worth_waking(held: Held, capability: Capability) -> bool:
+def should_wake(held: DirectiveRecord, capability: Capability) -> bool:
     """Whether a sleeping car may be woken for this: never twice, and only while it could still obey in time."""
     asleep = held.state is S.REQUESTED and held.error is ErrorCode.ASLEEP and held.woken_at is None
     in_time = held.retry_at is not None and held.retry_at <= held.directive.not_after
     return asleep and in_time and capability.wake_supported
 
 
-def _exports(held: Held) -> bool:
+def _exports(held: DirectiveRecord) -> bool:
     """A battery that reached its limit gives nothing, so that such a refusal proves no discharge."""
     return (held.directive.power_w or 0) < 0
 
 
-def _already_so(held: Held, error: BackendError, now: datetime) -> Held:
+def _already_so(held: DirectiveRecord, error: BackendError, now: datetime) -> DirectiveRecord:
     taken = move(held, S.ACCEPTED, now, certainty=Certainty.BACKEND_REPORTED)
     return move(
         taken, S.IN_FORCE, now, evidence=error.code.value, confirmed_at=now, confirmed_once=True, error=error.code
     )
 
 
-def _retry_at(held: Held, error: BackendError, now: datetime, chance: float) -> datetime:
+def _retry_at(held: DirectiveRecord, error: BackendError, now: datetime, chance: float) -> datetime:
     back_off_s = chance * min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0**held.attempts)
     return now + timedelta(seconds=(error.retry_after_s or 0.0) + back_off_s)
 
 
-def doubted(held: Held, error: BackendError, now: datetime, chance: float) -> Held:
+def keep_doubt(held: DirectiveRecord, error: BackendError, now: datetime, chance: float) -> DirectiveRecord:
     """The doubt could not be settled: ask again later."""
     return dataclasses.replace(held, retry_at=_retry_at(held, error, now, chance), changed_at=now)
 
 
-def never_arrived(held: Held, now: datetime) -> Held:
+def mark_never_arrived(held: DirectiveRecord, now: datetime) -> DirectiveRecord:
     """The backend does not know a directive that was in doubt: it may be sent again under its own key.
 
     One that it took before we were started anew, and knows no more, is left to what its car is seen to do.
@@ -263,7 +265,7 @@ def never_arrived(held: Held, now: datetime) -> Held:
     return dataclasses.replace(held, in_doubt=False, unread=False, retry_at=now, changed_at=now)
 
 
-def told(held: Held, status: DirectiveStatus, now: datetime) -> Held:
+def apply_status(held: DirectiveRecord, status: DirectiveStatus, now: datetime) -> DirectiveRecord:
     """The backend's own view. It settles a doubt and reports an override; its word never puts a directive in force.
 
     A backend that says IN_FORCE raises the certainty to BACKEND_REPORTED and no further; what the car does, telemetry
@@ -286,7 +288,7 @@ def told(held: Held, status: DirectiveStatus, now: datetime) -> Held:
 _SHOWN_BY = frozenset({S.IN_FORCE, S.RELEASED})
 
 
-def _reported(held: Held, status: DirectiveStatus, now: datetime) -> Held:
+def _reported(held: DirectiveRecord, status: DirectiveStatus, now: datetime) -> DirectiveRecord:
     since = max(held.sent_at or held.directive.start, held.directive.start)
     proven = status.observed_at is not None and since < status.observed_at <= now + CLOCKS_AGREE
     if status.state is S.IN_FORCE and status.certainty is Certainty.METERED and proven and status.observed_at:
@@ -306,13 +308,15 @@ _TOLD: Mapping[DirectiveState, DirectiveState] = {
 }
 
 
-def _ended_by_backend(held: Held, to: DirectiveState, status: DirectiveStatus, now: datetime) -> Held:
+def _ended_by_backend(
+    held: DirectiveRecord, to: DirectiveState, status: DirectiveStatus, now: datetime
+) -> DirectiveRecord:
     if to not in TRANSITIONS[held.state]:
         return held
     return move(held, to, now, error=status.error)
 
 
-def observed(held: Held, snapshot: Snapshot, now: datetime) -> Held:
+def apply_telemetry(held: DirectiveRecord, snapshot: Snapshot, now: datetime) -> DirectiveRecord:
     """Telemetry came in: confirm, doubt or interrupt. Only observations newer than send and start are looked at."""
     if held.final or held.state is S.REQUESTED or held.sent_at is None:
         return held
@@ -325,7 +329,7 @@ def observed(held: Held, snapshot: Snapshot, now: datetime) -> Held:
             return held
         since = max(since, held.unplugged_at)
         held = dataclasses.replace(held, unplugged_at=None)
-    effect = Effect.of(held.directive, held.setting)
+    effect = ExpectedEffect.of(held.directive, held.setting)
     proof = shows_effect(effect, snapshot, since)
     if proof is not None:
         return _confirm(held, proof, now)
@@ -334,14 +338,14 @@ def observed(held: Held, snapshot: Snapshot, now: datetime) -> Held:
     return held
 
 
-def _unplugged(held: Held, snapshot: Snapshot, since: datetime) -> datetime | None:
+def _unplugged(held: DirectiveRecord, snapshot: Snapshot, since: datetime) -> datetime | None:
     """When the cable was first seen out, by a reading that is newer than `since`."""
     if snapshot.plugged is None or newer(snapshot.plugged, since) is not Known.NO:
         return None
     return held.unplugged_at or snapshot.plugged.observed_at
 
 
-def _with_cable_out(held: Held, first: datetime, snapshot: Snapshot, now: datetime) -> Held:
+def _with_cable_out(held: DirectiveRecord, first: datetime, snapshot: Snapshot, now: datetime) -> DirectiveRecord:
     """A flapping plug flag interrupts nothing: it takes a second source, or a minute (field fault 9)."""
     held = dataclasses.replace(held, unplugged_at=first)
     seen = snapshot.plugged.observed_at if snapshot.plugged else first
@@ -351,7 +355,7 @@ def _with_cable_out(held: Held, first: datetime, snapshot: Snapshot, now: dateti
     return move(held, S.INTERRUPTED, now, error=ErrorCode.NOT_PLUGGED)
 
 
-def _confirm(held: Held, proof: Proof, now: datetime) -> Held:
+def _confirm(held: DirectiveRecord, proof: Proof, now: datetime) -> DirectiveRecord:
     """A meter at the charging point is the surest; whatever else the car was seen to do is an observation."""
     seen = Certainty.METERED if proof.metered else Certainty.VEHICLE_OBSERVED
     if seen < held.certainty and held.state is S.IN_FORCE:
@@ -363,7 +367,7 @@ def _confirm(held: Held, proof: Proof, now: datetime) -> Held:
     return move(held, S.IN_FORCE, now, contradicted_at=None, error=None, confirmed_once=True, **facts)
 
 
-def passed(held: Held, now: datetime) -> Held:
+def apply_time(held: DirectiveRecord, now: datetime) -> DirectiveRecord:
     """Time went by: what never left by `not_after` has expired, and the end ends everything."""
     if held.final:
         return held
@@ -375,7 +379,7 @@ def passed(held: Held, now: datetime) -> Held:
     return move(held, _at_the_end(held), now)
 
 
-def _at_the_end(held: Held) -> DirectiveState:
+def _at_the_end(held: DirectiveRecord) -> DirectiveState:
     """How its end finds it. What was last seen, and for long, to draw or give otherwise was not kept to its end."""
     if held.confirmed_once and held.state in _ENDS_WELL:
         contrary = held.contradicted_at is not None and held.directive.end - held.contradicted_at >= CONTRARY_FOR

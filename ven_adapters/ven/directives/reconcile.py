@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from ven_adapters.contract import Directive, DirectiveKind, DirectiveState, OnCommLoss, Origin, Snapshot
 from ven_adapters.ven.directives.car_directives import (
-    Block,
-    Car,
+    CarDirectives,
+    CommandBlock,
     block_after,
     current_direction,
     direction,
@@ -26,7 +26,7 @@ from ven_adapters.ven.directives.lifecycle import (
     MAX_ATTEMPTS,
     MAX_SENDS_AGAIN,
     SEND_MARGIN,
-    Held,
+    DirectiveRecord,
     move,
     settings_before,
 )
@@ -82,9 +82,9 @@ class Step:
     """The next step for a car, the car as it is once the step is taken up, and the directives that ended with it."""
 
     do: Do
-    car: Car
-    target: Held | None = None
-    ended: tuple[Held, ...] = ()
+    car: CarDirectives
+    target: DirectiveRecord | None = None
+    ended: tuple[DirectiveRecord, ...] = ()
 
 
 def directive_key(origin: Origin | None, vehicle_ref: str, revision: int) -> str:
@@ -95,7 +95,7 @@ def directive_key(origin: Origin | None, vehicle_ref: str, revision: int) -> str
 
 
 def reconcile(
-    desire: Desire | None, car: Car, snapshot: Snapshot | None, now: datetime, *, willing: bool = True
+    desire: Desire | None, car: CarDirectives, snapshot: Snapshot | None, now: datetime, *, willing: bool = True
 ) -> Step:
     """The next step for one car. `snapshot` is its newest reading, kept as the driver's settings before we act.
 
@@ -116,16 +116,16 @@ def reconcile(
     return _submit(desire, car, snapshot, now)
 
 
-def _read(car: Car, held: Held, now: datetime) -> Step:
+def _read(car: CarDirectives, held: DirectiveRecord, now: datetime) -> Step:
     """A command that may have happened is read, never sent again blindly."""
     if still_waits(held.changed_at, held.retry_at, now):
         return Step(Do.NOTHING, car)
     return Step(Do.READ, dataclasses.replace(car, calling=True), held)
 
 
-def _give_back(car: Car, now: datetime) -> Step:
+def _give_back(car: CarDirectives, now: datetime) -> Step:
     """Nothing is wanted: what the backend has is cancelled, newest first; what never left is dropped."""
-    ended: tuple[Held, ...] = ()
+    ended: tuple[DirectiveRecord, ...] = ()
     if car.held is not None and car.held.state is DirectiveState.REQUESTED:
         ended = (move(car.held, DirectiveState.CANCELLED, now),)
         car = fall_back(car)
@@ -134,7 +134,7 @@ def _give_back(car: Car, now: datetime) -> Step:
     return Step(Do.CANCEL, dataclasses.replace(car, calling=True), car.held, ended)
 
 
-def serves(held: Held, desire: Desire, now: datetime) -> bool:
+def serves(held: DirectiveRecord, desire: Desire, now: datetime) -> bool:
     """Whether what the car holds is as good as what is wanted."""
     directive = held.directive
     if direction(directive.kind, directive.power_w) != direction(desire.kind, desire.power_w):
@@ -167,7 +167,7 @@ def _asked_w(kind: DirectiveKind, power_w: int | None) -> int | None:
     return 0 if kind is DirectiveKind.CURTAIL else power_w or 0
 
 
-def _keep(desire: Desire, car: Car, held: Held, snapshot: Snapshot | None, now: datetime) -> Step:
+def _keep(desire: Desire, car: CarDirectives, held: DirectiveRecord, snapshot: Snapshot | None, now: datetime) -> Step:
     """The same is wanted still: send what is due again, assert what the car forgot, else leave it."""
     if held.state is DirectiveState.REQUESTED:
         waits = still_waits(held.changed_at, held.retry_at, now)
@@ -182,7 +182,7 @@ def _keep(desire: Desire, car: Car, held: Held, snapshot: Snapshot | None, now: 
     return _submit(desire, car, snapshot, now, sends_again=held.sends_again + 1)
 
 
-def _forgotten(held: Held, now: datetime) -> bool:
+def _forgotten(held: DirectiveRecord, now: datetime) -> bool:
     """A car that does otherwise than told: at once if it obeyed (field fault 16), else long after (field fault 11)."""
     if held.contradicted_at is None or held.sent_at is None:
         return False
@@ -192,7 +192,7 @@ def _forgotten(held: Held, now: datetime) -> bool:
     return held.state is DirectiveState.ACCEPTED and now - since >= UNCONFIRMED_FOR
 
 
-def _give_up(car: Car, held: Held, now: datetime) -> Step:
+def _give_up(car: CarDirectives, held: DirectiveRecord, now: datetime) -> Step:
     """A car that obeyed and keeps going back is somebody else's will; one that never obeyed has failed."""
     obeyed = held.state is DirectiveState.IN_FORCE
     ended = move(held, DirectiveState.OVERRIDDEN if obeyed else DirectiveState.FAILED, now)
@@ -200,20 +200,22 @@ def _give_up(car: Car, held: Held, now: datetime) -> Step:
     return Step(Do.CANCEL, left, ended, (ended,))
 
 
-def _blocked(desire: Desire, blocks: Sequence[Block], now: datetime) -> bool:
+def _blocked(desire: Desire, blocks: Sequence[CommandBlock], now: datetime) -> bool:
     return any(
         block.event_id == event_of(desire.origin) and now < block.until and block.kind in (None, desire.kind)
         for block in blocks
     )
 
 
-def _overdrawn(car: Car, desire: Desire, now: datetime) -> bool:
+def _overdrawn(car: CarDirectives, desire: Desire, now: datetime) -> bool:
     """A car's budget of commands per hour; what the driver's departure needs is not rationed."""
     recent = sum(1 for at in car.sends if now - at < timedelta(hours=1))
     return recent >= SENDS_PER_HOUR and not desire.urgent
 
 
-def _submit(desire: Desire, car: Car, snapshot: Snapshot | None, now: datetime, *, sends_again: int = 0) -> Step:
+def _submit(
+    desire: Desire, car: CarDirectives, snapshot: Snapshot | None, now: datetime, *, sends_again: int = 0
+) -> Step:
     not_after = _not_after(desire)
     too_short = desire.end - max(now, desire.start) < WORTH_SENDING
     if too_short or now > not_after or _worn_out(desire, car):
@@ -221,7 +223,7 @@ def _submit(desire: Desire, car: Car, snapshot: Snapshot | None, now: datetime, 
     if _dwelling(desire, car, now) or _overdrawn(car, desire, now):
         return Step(Do.NOTHING, car)
     older = car.older
-    ended: tuple[Held, ...] = ()
+    ended: tuple[DirectiveRecord, ...] = ()
     if car.held is not None and car.held.state is DirectiveState.REQUESTED:
         ended = (move(car.held, DirectiveState.SUPERSEDED, now),)
     elif car.held is not None:
@@ -230,7 +232,7 @@ def _submit(desire: Desire, car: Car, snapshot: Snapshot | None, now: datetime, 
     if before is None and snapshot is not None:
         before = settings_before(snapshot, car.left)
     directive = _directive(desire, not_after, older[-1] if older else None, _revision(car, now))
-    fresh = Held(
+    fresh = DirectiveRecord(
         directive,
         desire.zone,
         desire.urgent,
@@ -243,25 +245,25 @@ def _submit(desire: Desire, car: Car, snapshot: Snapshot | None, now: datetime, 
     return Step(Do.SUBMIT, _calling(dataclasses.replace(car, older=older), fresh, now), fresh, ended)
 
 
-def _revision(car: Car, now: datetime) -> int:
+def _revision(car: CarDirectives, now: datetime) -> int:
     """Higher than any in use for the car; it follows the clock, so a restart cannot use a number twice."""
     used = [one.directive.revision for one in (car.held, *car.older) if one is not None]
     return max(int(now.timestamp()), *(revision + 1 for revision in used), 0)
 
 
-def _calling(car: Car, held: Held, now: datetime) -> Car:
+def _calling(car: CarDirectives, held: DirectiveRecord, now: datetime) -> CarDirectives:
     recent = tuple(at for at in car.sends if now - at < timedelta(hours=1))
     return dataclasses.replace(car, held=held, sends=(*recent, now), calling=True)
 
 
-def _dwelling(desire: Desire, car: Car, now: datetime) -> bool:
+def _dwelling(desire: Desire, car: CarDirectives, now: datetime) -> bool:
     """Whether this would flip the car too soon after a flip (field fault 14); the end of a discharge never waits."""
     if desire.urgent or car.flipped_at is None or now - car.flipped_at >= timedelta(seconds=MIN_DWELL_S):
         return False
     return current_direction(car) not in (-1, direction(desire.kind, desire.power_w))
 
 
-def _worn_out(desire: Desire, car: Car) -> bool:
+def _worn_out(desire: Desire, car: CarDirectives) -> bool:
     """Whether this would stop a charging car once more than it bears."""
     stops = direction(desire.kind, desire.power_w) < 1 == current_direction(car)
     return stops and car.stops >= MAX_STOPS
@@ -271,7 +273,7 @@ def _not_after(desire: Desire) -> datetime:
     return desire.end - min(SEND_MARGIN, (desire.end - desire.start) / 2)
 
 
-def _directive(desire: Desire, not_after: datetime, older: Held | None, revision: int) -> Directive:
+def _directive(desire: Desire, not_after: datetime, older: DirectiveRecord | None, revision: int) -> Directive:
     key = directive_key(desire.origin, desire.vehicle_ref, revision)
     exports = (desire.power_w or 0) < 0
     return Directive(

@@ -21,73 +21,75 @@ from ven_adapters.contract import (
 )
 from ven_adapters.ven.directives import history, lifecycle
 from ven_adapters.ven.directives.car_directives import (
-    Block,
-    Car,
-    aged,
+    CarDirectives,
+    CommandBlock,
+    apply_outcome,
+    apply_time,
     block_after,
-    cancelled,
+    cancel_directive,
+    count_switch,
     event_of,
-    replaced,
-    settled,
-    turned,
+    replace_directive,
     unblocked,
-    worn,
-    worn_since,
+    with_wear,
+    with_wear_since,
 )
 from ven_adapters.ven.directives.directive_rows import held_of, values_of
-from ven_adapters.ven.directives.lifecycle import Held
-from ven_adapters.ven.directives.rung_powers import Achieved
+from ven_adapters.ven.directives.lifecycle import DirectiveRecord
+from ven_adapters.ven.directives.rung_powers import RungPowers
 from ven_adapters.ven.fleet.car_faults import CarFaults
-from ven_adapters.ven.store.database import DirectiveRow, Values, WearRow, parse_at, print_at
+from ven_adapters.ven.store.database import DirectiveRow, RowValues, WearRow, parse_at, print_at
 
 T = TypeVar("T")
 
-NOBODY = Car()
+NOBODY = CarDirectives()
 WATCHED_FOR = timedelta(hours=2)
 _GIVEN_BACK = frozenset({DirectiveState.RELEASED, DirectiveState.CANCELLED})
 
 
-class Roster:
+class DirectiveRegistry:
     """Cars by name. Every directive that changes is noted for the store and counted by state."""
 
     def __init__(
-        self, mirror: Callable[[str, Car], None] = lambda _ref, _car: None, faults: CarFaults | None = None
+        self,
+        vtn_objects: Callable[[str, CarDirectives], None] = lambda _ref, _car: None,
+        faults: CarFaults | None = None,
     ) -> None:
-        self._cars: dict[str, Car] = {}
+        self._cars: dict[str, CarDirectives] = {}
         self._faults = faults or CarFaults()
-        self._mirror = mirror
+        self._mirror_car = vtn_objects
         self._due: dict[int, dict[str, None]] = {}
         self._seconds: list[int] = []
         self._marks: dict[str, int] = {}
-        self._pressing: dict[str, Held] = {}
-        self._later: dict[str, Held] = {}
-        self._history: list[Values] = []
+        self._pressing: dict[str, DirectiveRecord] = {}
+        self._later: dict[str, DirectiveRecord] = {}
+        self._history: list[RowValues] = []
         self._worn: dict[str, str] = {}
         self._unread: set[str] = set()
-        self.given_back: dict[str, Held] = {}
+        self.given_back: dict[str, DirectiveRecord] = {}
         self.by_state: collections.Counter[DirectiveState] = collections.Counter()
         self.confirmed = 0
-        self.achieved = Achieved()
+        self.achieved = RungPowers()
 
-    def car(self, ref: str) -> Car:
+    def car(self, ref: str) -> CarDirectives:
         """A car; one that was never commanded holds nothing."""
         return self._cars.get(ref, NOBODY)
 
-    def __iter__(self) -> Iterator[tuple[str, Car]]:
+    def __iter__(self) -> Iterator[tuple[str, CarDirectives]]:
         return iter(self._cars.items())
 
-    def put(self, ref: str, car: Car, changed: Iterable[Held] = ()) -> None:
+    def put(self, ref: str, car: CarDirectives, changed: Iterable[DirectiveRecord] = ()) -> None:
         """The car as it is now, and the directives that changed with it."""
         self._keep(ref, car)
         for held in changed:
             self._note(held)
 
-    def _keep(self, ref: str, car: Car) -> None:
+    def _keep(self, ref: str, car: CarDirectives) -> None:
         """The one write of a car: its columns follow, and it is looked at again when time will change something."""
         before, self._cars[ref] = self._cars.get(ref, NOBODY), car
         if car.flipped_at is not before.flipped_at or car.stops != before.stops:
             self._worn[ref] = ref
-        self._mirror(ref, car)
+        self._mirror_car(ref, car)
         due = next_change(car)
         if due is not None:
             self._look_again(ref, int(due.timestamp()))
@@ -98,7 +100,7 @@ class Roster:
             heapq.heappush(self._seconds, second)
         self._due[second][ref] = None
 
-    def _note(self, held: Held) -> None:
+    def _note(self, held: DirectiveRecord) -> None:
         """Have a directive stored as it is now, and its step added to the history when it is one."""
         key, mark = held.directive.directive_id, history.mark_of(held)
         known = self._marks.get(key)
@@ -119,7 +121,7 @@ class Roster:
         else:
             self._marks[key] = mark
 
-    def _noted_of(self, held: Held) -> dict[str, Held]:
+    def _noted_of(self, held: DirectiveRecord) -> dict[str, DirectiveRecord]:
         """Where a directive waits for the store: what was taken may wait, for whoever starts anew reads its backend.
 
         That it is to be taken back may not: no backend knows that before it is told.
@@ -130,19 +132,19 @@ class Roster:
             return self._pressing
         return self._later
 
-    def _watch(self, held: Held) -> None:
+    def _watch(self, held: DirectiveRecord) -> None:
         """See whether a car that was given back is set again as its driver had it."""
         restores = held.directive.on_end is OnEnd.RESTORE and held.before is not None
         if restores and held.state in _GIVEN_BACK and held.sent_at is not None:
             self.given_back[held.ref] = held
 
-    def taken_up(self, ref: str, held: Held, now: datetime) -> Held:
+    def taken_up(self, ref: str, held: DirectiveRecord, now: datetime) -> DirectiveRecord:
         """The directive as it goes out; from here on only newer observations count."""
-        out = lifecycle.sent(held, now)
+        out = lifecycle.mark_sent(held, now)
         self.put(ref, dataclasses.replace(self.car(ref), held=out), (out,))
         return out
 
-    def unsent(self, ref: str, target: Held, now: datetime) -> None:
+    def unsent(self, ref: str, target: DirectiveRecord, now: datetime) -> None:
         """What was taken up did not leave: all is as before, and the next cycle decides anew."""
         car = self.car(ref)
         if car.held is None or car.held.directive.directive_id != target.directive.directive_id:
@@ -160,7 +162,7 @@ class Roster:
             self._history.append(history.woken(held, now))
             self.put(ref, dataclasses.replace(car, held=held), (held,))
 
-    def ending(self, ref: str, target: Held, now: datetime) -> None:
+    def ending(self, ref: str, target: DirectiveRecord, now: datetime) -> None:
         """It was decided to cancel a directive: whatever happens to us, it will be."""
         car = self.car(ref)
         held = car.held
@@ -175,7 +177,9 @@ class Roster:
         self._unread = {ref for ref in self._unread if (held := self.car(ref).held) is not None and held.unread}
         return sorted(self._unread)
 
-    def outcome(self, ref: str, directive_id: str, step: Callable[[Held], Held], now: datetime) -> Held | None:
+    def outcome(
+        self, ref: str, directive_id: str, step: Callable[[DirectiveRecord], DirectiveRecord], now: datetime
+    ) -> DirectiveRecord | None:
         """A call for the car's directive came back; None when the directive ended meanwhile."""
         car = self.car(ref)
         held = car.held
@@ -183,12 +187,12 @@ class Roster:
             self.put(ref, dataclasses.replace(car, calling=False))
             return None
         after = step(held)
-        self.put(ref, *settled(car, after, now))
+        self.put(ref, *apply_outcome(car, after, now))
         return after
 
-    def cancelled(self, ref: str, target: Held, now: datetime) -> None:
+    def cancelled(self, ref: str, target: DirectiveRecord, now: datetime) -> None:
         """The backend took a cancel."""
-        self.put(ref, *cancelled(self.car(ref), target, now))
+        self.put(ref, *cancel_directive(self.car(ref), target, now))
 
     def call_failed(self, ref: str) -> None:
         """A cancel or a read did not get through; the next cycle tries again."""
@@ -199,12 +203,12 @@ class Roster:
         car = self._cars.get(snapshot.vehicle_ref)
         if car is None or car.held is None:
             return None
-        held = lifecycle.observed(car.held, snapshot, now)
+        held = lifecycle.apply_telemetry(car.held, snapshot, now)
         if held is car.held:
             return None
         if history.mark_of(held) != self._marks.get(held.directive.directive_id):
             self._note(held)
-        self._keep(snapshot.vehicle_ref, replaced(car, held))
+        self._keep(snapshot.vehicle_ref, replace_directive(car, held))
         return held.state if held.state is not car.held.state else None
 
     def seen_after(self, snapshot: Snapshot, now: datetime) -> None:
@@ -224,10 +228,10 @@ class Roster:
         car = self._cars.get(status.vehicle_ref)
         if car is None or car.held is None or car.held.directive.directive_id != status.directive_id:
             return None
-        held = lifecycle.told(car.held, status, now)
+        held = lifecycle.apply_status(car.held, status, now)
         if held is car.held:
             return None
-        self.put(status.vehicle_ref, replaced(turned(car, held, now), held), (held,))
+        self.put(status.vehicle_ref, replace_directive(count_switch(car, held, now), held), (held,))
         return held.state
 
     def replugged(self, ref: str, now: datetime) -> None:
@@ -248,26 +252,26 @@ class Roster:
             self._look_again(ref, second)
         return bool(self._seconds and self._seconds[0] <= second)
 
-    def present(self, ref: str, now: datetime) -> Car:
+    def present(self, ref: str, now: datetime) -> CarDirectives:
         """A car as it is at `now`, what time has ended being over."""
         car = self._cars.get(ref)
         if car is None:
             return NOBODY
-        after, ended = aged(car, now)
+        after, ended = apply_time(car, now)
         if after is not car or ended:
             self.put(ref, after, ended)
         elif (due := next_change(car)) is not None:
             self._look_again(ref, max(int(due.timestamp()), int(now.timestamp()) + 1))
         return after
 
-    def drain(self, most: int | None = None) -> list[Values]:
+    def drain(self, most: int | None = None) -> list[RowValues]:
         """Rows for the store: what changed since the last drain; of what may wait, at most so many of a kind."""
         pressing, self._pressing = self._pressing, {}
         history, self._history = self._history, []
         noted = [*pressing.values(), *_first(self._later, most)]
         wear = [_wear_of(ref, self.car(ref)) for ref in _first(self._worn, most)]
-        rows = [Values(DirectiveRow, values_of(held)) for held in noted]
-        return [*rows, *history, *(Values(WearRow, values) for values in wear)]
+        rows = [RowValues(DirectiveRow, values_of(held)) for held in noted]
+        return [*rows, *history, *(RowValues(WearRow, values) for values in wear)]
 
     def leave_alone(self, rows: Iterable[DirectiveRow], now: datetime) -> None:
         """Take up the overrides and refusals of an earlier run: a restart is no reason to ask again."""
@@ -280,7 +284,7 @@ class Roster:
         """A driver takes no part in one event; whether the car is held for it now."""
         car = self.car(ref)
         if not any(block.event_id == event_id and block.until >= until for block in car.blocks):
-            block = Block(event_id, DirectiveState.OVERRIDDEN, until)
+            block = CommandBlock(event_id, DirectiveState.OVERRIDDEN, until)
             told = {"event": event_id, "until": until}
             self._history.append(history.of_car(ref, history.LEFT_OUT, now, told))
             self._keep(ref, dataclasses.replace(car, blocks=(*car.blocks, block)))
@@ -293,7 +297,7 @@ class Roster:
         A command whose answer that run did not live to see may have left at any time until now, so that only what is
         observed from now on can show its effect.
         """
-        found: list[Held] = []
+        found: list[DirectiveRecord] = []
         for kept in rows:
             with self._faults.only(kept.vehicle_ref):
                 found.append(held_of(kept))
@@ -308,16 +312,16 @@ class Roster:
             self.confirmed += held.confirmed_once
         for row in wear:
             flipped_at = None if row.flipped_at is None else parse_at(row.flipped_at)
-            self._keep(row.vehicle_ref, worn(self.car(row.vehicle_ref), flipped_at, row.stops))
+            self._keep(row.vehicle_ref, with_wear(self.car(row.vehicle_ref), flipped_at, row.stops))
         for ref, car in list(self._cars.items()):
             if car.held is not None and car.held.sent_at is not None:
                 self._unread.add(ref)
                 held = dataclasses.replace(car.held, unread=True)
-                self._keep(ref, dataclasses.replace(worn_since(car), held=held))
+                self._keep(ref, dataclasses.replace(with_wear_since(car), held=held))
         self._worn = {}
 
 
-def next_change(car: Car) -> datetime | None:
+def next_change(car: CarDirectives) -> datetime | None:
     """When time by itself may change a car: something ends, or expires unsent, or a replacement starts."""
     held = car.held
     instants = [block.until for block in car.blocks]
@@ -336,7 +340,7 @@ def _first(waiting: dict[str, T], most: int | None) -> list[T]:
     return [waiting.pop(key) for key in list(itertools.islice(waiting, most))]
 
 
-def _wear_of(ref: str, car: Car) -> dict[str, Any]:
+def _wear_of(ref: str, car: CarDirectives) -> dict[str, Any]:
     flipped_at = None if car.flipped_at is None else print_at(car.flipped_at)
     return {"vehicle_ref": ref, "flipped_at": flipped_at, "stops": car.stops}
 

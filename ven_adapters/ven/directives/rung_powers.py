@@ -8,13 +8,13 @@ import collections
 import dataclasses
 
 from ven_adapters.contract import DirectiveKind, Rung
-from ven_adapters.ven.directives.lifecycle import Held
+from ven_adapters.ven.directives.lifecycle import DirectiveRecord
 
 _POWERED = frozenset({DirectiveKind.CAP, DirectiveKind.SETPOINT})
 
 
 @dataclasses.dataclass(slots=True)
-class Tally:
+class RungTally:
     """Directives on one rung; watts asked of them and achieved, magnitudes."""
 
     directives: int = 0
@@ -22,13 +22,13 @@ class Tally:
     achieved_w: int = 0
 
 
-class Achieved:
+class RungPowers:
     """`take` every directive once, when its backend has taken it."""
 
     def __init__(self) -> None:
-        self._by_rung: collections.defaultdict[Rung, Tally] = collections.defaultdict(Tally)
+        self._by_rung: collections.defaultdict[Rung, RungTally] = collections.defaultdict(RungTally)
 
-    def take(self, held: Held) -> None:
+    def take(self, held: DirectiveRecord) -> None:
         """Count a directive that asks for a power; one whose setting is not known is passed over."""
         directive, setting = held.directive, held.setting
         if setting is None or directive.kind not in _POWERED:

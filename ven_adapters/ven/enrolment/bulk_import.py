@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 
 from ven_adapters.enrolling import eligibility
-from ven_adapters.enrolling.book import CHUNK, Book
+from ven_adapters.enrolling.book import CHUNK, EnrolmentStore
 from ven_adapters.enrolling.bulk import opt_out, take_in
-from ven_adapters.enrolling.desk import Desk
+from ven_adapters.enrolling.desk import EnrolmentDesk
 from ven_adapters.enrolling.models import (
     UNKNOWN,
     Agreement,
@@ -44,7 +44,9 @@ class Imported:
     left: int
 
 
-async def import_file(book: Book, desk: Desk, path: Path, programs: Sequence[str], now: datetime) -> Imported:
+async def import_file(
+    book: EnrolmentStore, desk: EnrolmentDesk, path: Path, programs: Sequence[str], now: datetime
+) -> Imported:
     """Take in a file. Raises Unreadable with every fault of every line, or of the programmes named."""
     cars = read_enrolments([path])
     pairs = list(zip(cars, _lines(path), strict=True))

@@ -62,12 +62,12 @@ def import_(
 def judge(config: Config) -> None:
     """Judge enrolled cars by the programmes' rules as they are now; `serve` does it too when it starts."""
     from ven_adapters.config import read_settings
-    from ven_adapters.enrolling.judging import Judged
+    from ven_adapters.enrolling.judging import Reevaluated
     from ven_adapters.enrolling.serve import desk_of, judged, opened
 
     settings = read_settings(config, os.environ)
 
-    async def again() -> Judged | None:
+    async def again() -> Reevaluated | None:
         async with opened(settings) as book:
             return await judged(book, desk_of(settings), settings.shared_clock())
 

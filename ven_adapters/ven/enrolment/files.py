@@ -49,7 +49,7 @@ class Unreadable(Exception):
 
 
 @dataclasses.dataclass(slots=True)
-class _Line:
+class _EnrolmentLine:
     """One line's values, and the faults found while they are read."""
 
     place: str
@@ -113,7 +113,7 @@ def parse_line(text: bytes, place: str, faults: list[str]) -> Enrolment | None:
     if not isinstance(raw, dict):
         faults.append(f"{place}: is not a JSON object")
         return None
-    line = _Line(place, raw, [])
+    line = _EnrolmentLine(place, raw, [])
     for key in sorted(raw.keys() - _KEYS):
         line.fault(key, "is not known")
     enrolment = _read(line)
@@ -121,7 +121,7 @@ def parse_line(text: bytes, place: str, faults: list[str]) -> Enrolment | None:
     return None if line.faults else enrolment
 
 
-def _read(line: _Line) -> Enrolment:
+def _read(line: _EnrolmentLine) -> Enrolment:
     charging_s, discharge_s = _consent(line, "charging_consent"), _consent(line, "discharge_consent")
     return Enrolment(
         vehicle_ref=line.take("vehicle_ref", _pseudonym, "must be a pseudonym of 1 to 128 characters, never a VIN"),
@@ -142,7 +142,7 @@ def _read(line: _Line) -> Enrolment:
     )
 
 
-def _consent(line: _Line, field: str) -> float | None:
+def _consent(line: _EnrolmentLine, field: str) -> float | None:
     """When a consent was given; it counts when its version and that instant are on file."""
     if not line.part(field):
         return None
@@ -151,7 +151,7 @@ def _consent(line: _Line, field: str) -> float | None:
     return NEVER_S if at is None else float(at.timestamp())
 
 
-def _permission(line: _Line) -> Permission:
+def _permission(line: _EnrolmentLine) -> Permission:
     return Permission(
         interconnection_id=line.take("permission.interconnection_id", _text, "must be a text of 1 to 120 characters"),
         export_limit_w=line.take("permission.export_limit_w", _count, "must be a whole number of watts, 0 or more"),
@@ -160,7 +160,7 @@ def _permission(line: _Line) -> Permission:
     )
 
 
-def _budget(line: _Line) -> DischargeBudget:
+def _budget(line: _EnrolmentLine) -> DischargeBudget:
     """Without a budget of cycles nothing is discharged, so a file may leave it out."""
     rule = "must be a whole number of watt-hours, 0 or more"
     return DischargeBudget(

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from ven_adapters.config import opening
 from ven_adapters.contract import DriverChoice, DriverChose
-from ven_adapters.enrolling.book import Book, Chosen
+from ven_adapters.enrolling.book import Chosen, EnrolmentStore
 from ven_adapters.enrolling.models import Agreement, Budget, Day, Kept, Permissions, Preferences, Scope, Status
 from ven_adapters.ven.enrolment.files import eligible, read_enrolments
 from ven_adapters.ven.fleet.columns import NEVER_S
@@ -34,7 +34,7 @@ class LeftOut:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class News:
+class AgreementChanges:
     """What changed: cars with what now counts for them, cars that are no longer ours, what drivers chose."""
 
     changed: tuple[Enrolment, ...] = ()
@@ -44,7 +44,7 @@ class News:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Known:
+class _KnownAgreement:
     """One agreement as the engine uses it: None when the car is not ours; and when time will change it."""
 
     ref: str
@@ -52,13 +52,13 @@ class _Known:
     turns_at: datetime | None
 
 
-class Agreements:
+class AgreementSource:
     """The store and the files of one adapter; without a store, the files alone.
 
     `shard`: only the cars of these zones are ours, of all zones when it is empty. A car that moves away has left.
     """
 
-    def __init__(self, files: Sequence[Path], book: Book | None = None, shard: Collection[str] = ()) -> None:
+    def __init__(self, files: Sequence[Path], book: EnrolmentStore | None = None, shard: Collection[str] = ()) -> None:
         self._files = files
         self._book = book
         self._shard = frozenset(shard)
@@ -81,12 +81,12 @@ class Agreements:
         if self._book is not None:
             await self._book.close()
 
-    async def read(self, now: datetime) -> tuple[list[Enrolment], News]:
+    async def read(self, now: datetime) -> tuple[list[Enrolment], AgreementChanges]:
         """Every car that is ours, and the choices that hold. Raises Unreadable for files that cannot be used."""
         listed = await asyncio.to_thread(lambda: eligible(read_enrolments(self._files)))  # seconds for a large fleet
         found = {one.vehicle_ref: one for one in listed if self._ours(one)}
         if self._book is None:
-            return list(found.values()), News()
+            return list(found.values()), AgreementChanges()
         batch = await self._book.since(0, now, lambda agreement: self._known(agreement, now))
         for known in batch.agreements:
             found.pop(known.ref, None)
@@ -97,10 +97,10 @@ class Agreements:
         heapq.heapify(self._turns)
         return list(found.values()), _news((), batch.chosen)
 
-    async def news(self, now: datetime) -> News:
+    async def news(self, now: datetime) -> AgreementChanges:
         """What changed since it was last asked, in the store or by the clock."""
         if self._book is None:
-            return News()
+            return AgreementChanges()
         batch = await self._book.since(self._seq, now, lambda agreement: self._known(agreement, now))
         due = self._due(now)
         turned = await self._book.some(due) if due else []
@@ -124,11 +124,11 @@ class Agreements:
     def _ours(self, enrolment: Enrolment | None) -> bool:
         return enrolment is not None and (not self._shard or enrolment.zone in self._shard)
 
-    def _known(self, agreement: Agreement, now: datetime) -> _Known:
+    def _known(self, agreement: Agreement, now: datetime) -> _KnownAgreement:
         enrolment = enrolment_of(agreement, now)
         ours = self._ours(enrolment)
         turns = turns_at(agreement, now) if ours else None
-        return _Known(agreement.vehicle_ref, enrolment if ours else None, turns)
+        return _KnownAgreement(agreement.vehicle_ref, enrolment if ours else None, turns)
 
     def _due(self, now: datetime) -> list[str]:
         if not self._turns or self._turns[0][0] > now.timestamp():
@@ -140,9 +140,9 @@ class Agreements:
             heapq.heappop(self._turns)
 
 
-def _news(known: Iterable[_Known], chosen: Iterable[Chosen]) -> News:
+def _news(known: Iterable[_KnownAgreement], chosen: Iterable[Chosen]) -> AgreementChanges:
     given, choices = list(known), list(chosen)
-    return News(
+    return AgreementChanges(
         changed=tuple(one.enrolment for one in given if one.enrolment is not None),
         gone=tuple(one.ref for one in given if one.enrolment is None),
         chose=tuple(_chose(one) for one in choices if one.choice.event_id is None),

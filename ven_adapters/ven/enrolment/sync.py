@@ -1,4 +1,4 @@
-"""Keep the garage in step with what drivers agree to and choose: all of it at the start, then every change at once.
+"""Keep the fleet's state in step with what drivers agree to and choose: all at the start, then every change at once.
 
 What drivers told the enrolment API takes the way of what a backend pushes, so both are honoured alike.
 """
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from sqlalchemy.exc import SQLAlchemyError
 
 from ven_adapters.contract import DriverChose
-from ven_adapters.ven.control.driver_choices import Stir
-from ven_adapters.ven.control.fleet_state import Garage
+from ven_adapters.ven.control.driver_choices import Effect
+from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.enrolment.files import Unreadable
-from ven_adapters.ven.enrolment.source import Agreements, News
+from ven_adapters.ven.enrolment.source import AgreementChanges, AgreementSource
 from vtn.clock import Clock
 
 FOLLOW_EVERY_S = 0.25
@@ -23,26 +23,26 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(slots=True)
-class Follower:
+class EnrolmentSync:
     """`take` hears a driver's choice, `follow` what a fact stirs. `strangers`: cars came of whom nothing is known.
 
     `owed`: everything is to be taken up anew, and could not be yet, because the store was away.
     """
 
-    agreements: Agreements
-    garage: Garage
+    agreements: AgreementSource
+    fleet_state: FleetState
     clock: Clock
     take: Callable[[DriverChose], None]
-    follow: Callable[[Stir], None]
+    follow: Callable[[Effect], None]
     strangers: bool = False
     owed: bool = False
 
-    async def begin(self) -> News:
+    async def begin(self) -> AgreementChanges:
         """Take up every agreement; the choices that hold come back. Raises Unreadable."""
         await self.agreements.open()
         now = self.clock.now()
         enrolments, news = await self.agreements.read(now)
-        self.follow(Stir(release=self.garage.enrol(enrolments, now)))
+        self.follow(Effect(release=self.fleet_state.enrol(enrolments, now)))
         return news
 
     async def reread(self) -> None:
@@ -73,29 +73,29 @@ class Follower:
 
     async def _tell_lost(self) -> None:
         """What backends told of consents that ended; what cannot be said now is said next time."""
-        if lost := list(self.garage.choices.withdrawn):
+        if lost := list(self.fleet_state.choices.withdrawn):
             await self.agreements.tell_lost(lost, self.clock.now())
             for _ in lost:
-                self.garage.choices.withdrawn.popleft()
+                self.fleet_state.choices.withdrawn.popleft()
 
-    async def take_up(self, news: News) -> None:
+    async def take_up(self, news: AgreementChanges) -> None:
         """Agreements first, then choices; what needs the files or the store once more comes last, for it may fail."""
         regroup = False
         if news.changed or news.gone:
-            left = self.garage.amend(news.changed, news.gone, self.clock.now())
-            regroup = any(one.zone not in self.garage.groups for one in news.changed)
+            left = self.fleet_state.amend(news.changed, news.gone, self.clock.now())
+            regroup = any(one.zone not in self.fleet_state.groups for one in news.changed)
             self.strangers = True
-            self.follow(Stir(plan=True, release=left))
+            self.follow(Effect(plan=True, release=left))
         self.heed(news)
         if regroup:
             await self.reread()
 
-    def heed(self, news: News) -> None:
+    def heed(self, news: AgreementChanges) -> None:
         """What drivers chose."""
         for chose in news.chose:
             self.take(chose)
         for one in news.left_out:
-            self.follow(self.garage.leave_out(one.vehicle_ref, one.event_id, one.until, self.clock.now()))
+            self.follow(self.fleet_state.leave_out(one.vehicle_ref, one.event_id, one.until, self.clock.now()))
 
     def met(self) -> bool:
         """Whether strangers came since this was last asked."""

@@ -11,10 +11,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from ven_adapters.config import AdapterSettings, opening, read_settings
-from ven_adapters.enrolling.book import Book
+from ven_adapters.enrolling.book import EnrolmentStore
 from ven_adapters.ven.explain.explanation import Explanation, Unexplained, explanation, plain, zone_of
 from ven_adapters.ven.explain.narrative import paragraph
-from ven_adapters.ven.store.database import Store
+from ven_adapters.ven.store.database import AdapterStore
 from vtn.errors import ConfigError
 
 
@@ -50,7 +50,7 @@ async def _explained(settings: AdapterSettings, vehicle: str, at: datetime) -> E
     _must_exist(settings.store())
     ref = await _ref_of(settings, vehicle)
     with opening("store_url"):
-        store = Store(settings.store())
+        store = AdapterStore(settings.store())
     try:
         facts = await store.facts(ref)
         return explanation(ref, facts, await store.asked(zone_of(ref, facts, at)), at)
@@ -71,7 +71,7 @@ async def _ref_of(settings: AdapterSettings, vehicle: str) -> str:
     url = settings.enrolment_store()
     if url is None or not _exists(url):
         return vehicle
-    book = Book(url)
+    book = EnrolmentStore(url)
     try:
         return await book.ref_of_vin(vehicle) or vehicle
     finally:

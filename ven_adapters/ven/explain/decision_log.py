@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from ven_adapters.ven.directives import history
 from ven_adapters.ven.fleet.columns import Ints, grown
-from ven_adapters.ven.fleet.fleet import Fleet
-from ven_adapters.ven.openadr.zone_requests import Ask, Ruling, Steps, ZoneAsks
-from ven_adapters.ven.planning.discharge_permits import Refusal
-from ven_adapters.ven.planning.enforcement import Kind
+from ven_adapters.ven.fleet.fleet import FleetColumns
+from ven_adapters.ven.openadr.zone_requests import GridRequest, RequestSeries, RulingDimension, ZoneRequests
+from ven_adapters.ven.planning.discharge_permits import MissingPermit
+from ven_adapters.ven.planning.enforcement import DesireKind
 from ven_adapters.ven.planning.guardrails import Reason
 from ven_adapters.ven.planning.zone_plan import ZonePlan
-from ven_adapters.ven.store.database import Values, ZoneRow, document, print_at
+from ven_adapters.ven.store.database import RowValues, ZoneRow, document, print_at
 
 REFUSALS = 64
 TOLD = -1
@@ -40,37 +40,38 @@ _ASKS = (
 )
 
 
-class Decisions:
-    """One code per row of the fleet: `Reason` and `Refusal` of a car that is told nothing, TOLD for any other."""
+class DecisionLog:
+    """One code per row of the fleet: `Reason` and `MissingPermit` of a car that is told nothing, TOLD for any other."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: FleetColumns) -> None:
         self._fleet = fleet
         self._code: npt.NDArray[np.int16] = np.zeros(0, dtype=np.int16)
         self._new: collections.deque[tuple[float, str, Ints, npt.NDArray[np.int16]]] = collections.deque()
         self._asked: dict[str, str] = {}
-        self._zones: list[Values] = []
+        self._zones: list[RowValues] = []
 
     def grow(self, count: int) -> None:
         """Have at least `count` rows."""
         self._code = grown(self._code, count, fill=FREE)
 
-    def take(self, asks: ZoneAsks, plan: ZonePlan, now: datetime) -> None:
+    def take(self, requests: ZoneRequests, plan: ZonePlan, now: datetime) -> None:
         """What a cycle decided for one zone."""
-        self._take_asks(asks, plan, now)
+        self._take_asks(requests, plan, now)
         gives = any(
-            ask is not None and ask.value < 0 for ask in (asks.dispatch_kw, asks.relative_kw, asks.relative_share)
+            ask is not None and ask.value < 0
+            for ask in (requests.dispatch_kw, requests.relative_kw, requests.relative_share)
         )
         refusal = plan.refusal if gives else np.zeros_like(plan.refusal)
-        quiet = (plan.kind == Kind.NONE) | ((refusal != Refusal.NONE) & (plan.kind != Kind.SETPOINT))
+        quiet = (plan.kind == DesireKind.NONE) | ((refusal != MissingPermit.NONE) & (plan.kind != DesireKind.SETPOINT))
         code = np.where(quiet, plan.reason * REFUSALS + refusal, TOLD).astype(np.int16)
         fresh = np.flatnonzero(code != self._code[plan.row])
         rows, codes = plan.row[fresh], code[fresh]
         self._code[rows] = codes
         left = codes != TOLD
         if left.any():
-            self._new.append((now.timestamp(), asks.zone, rows[left], codes[left]))
+            self._new.append((now.timestamp(), requests.zone, rows[left], codes[left]))
 
-    def drain(self, most: int = AT_ONCE) -> Iterator[Values]:
+    def drain(self, most: int = AT_ONCE) -> Iterator[RowValues]:
         """Rows for the store, some at a time: a plan for a whole fleet must not fill one transaction."""
         while self._new and most > 0:
             at_s, zone, rows, codes = self._new.popleft()
@@ -83,41 +84,41 @@ class Decisions:
         zones, self._zones = self._zones, []
         yield from zones
 
-    def _take_asks(self, asks: ZoneAsks, plan: ZonePlan, now: datetime) -> None:
-        asked = {"ruling": asks.ruling.name, "asks": _asked(asks, now)}
-        for name, several in (("not_understood", asks.unknown), ("not_for_these_cars", asks.unused)):
+    def _take_asks(self, requests: ZoneRequests, plan: ZonePlan, now: datetime) -> None:
+        asked = {"ruling": requests.ruling.name, "requests": _asked(requests, now)}
+        for name, several in (("not_understood", requests.unknown), ("not_for_these_cars", requests.unused)):
             asked |= {name: [dataclasses.asdict(one) for one in several[:MOST_TOLD]]} if several else {}
         known = document(asked)
-        if self._asked.get(asks.zone, _NOTHING_ASKED) == known:
+        if self._asked.get(requests.zone, _NOTHING_ASKED) == known:
             return
-        self._asked[asks.zone] = known
+        self._asked[requests.zone] = known
         figures = {"asked_kw": plan.asked_kw, "planned_kw": round(plan.planned_kw, 2)}
-        values = {"zone": asks.zone, "at": print_at(now), "document": document(asked | figures)}
-        self._zones.append(Values(ZoneRow, values))
+        values = {"zone": requests.zone, "at": print_at(now), "document": document(asked | figures)}
+        self._zones.append(RowValues(ZoneRow, values))
 
 
-def _asked(asks: ZoneAsks, now: datetime) -> list[dict[str, Any]]:
+def _asked(requests: ZoneRequests, now: datetime) -> list[dict[str, Any]]:
     """Everything that is asked of a zone now, by the events that ask it."""
-    found = [_ask(name, ask) for name in _ASKS if (ask := getattr(asks, name)) is not None]
-    found += [_ask("charge_state", ask) for ask in asks.charge_states]
+    found = [_ask(name, ask) for name in _ASKS if (ask := getattr(requests, name)) is not None]
+    found += [_ask("charge_state", ask) for ask in requests.charge_states]
     for name in ("price", "ghg"):
-        cost: Steps | None = getattr(asks, name)
+        cost: RequestSeries | None = getattr(requests, name)
         ask = None if cost is None else cost.at(now.timestamp())
         found += [] if ask is None else [_ask(name, ask)]
     return found
 
 
-_NOTHING_ASKED = document({"ruling": Ruling.NOTHING.name, "asks": []})
+_NOTHING_ASKED = document({"ruling": RulingDimension.NOTHING.name, "requests": []})
 
 
 def reason_of(code: int) -> Mapping[str, str]:
     """A code in words: the reason, and what was missing for a discharge."""
     reason, refusal = divmod(code, REFUSALS)
     found = {"reason": Reason(reason).name}
-    return found | {"refusal": Refusal(refusal).name} if refusal else found
+    return found | {"refusal": MissingPermit(refusal).name} if refusal else found
 
 
-def _ask(name: str, ask: Ask) -> dict[str, Any]:
+def _ask(name: str, ask: GridRequest) -> dict[str, Any]:
     return {
         "what": name,
         "value": round(ask.value, 3),

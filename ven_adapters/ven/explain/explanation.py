@@ -14,8 +14,8 @@ from ven_adapters.contract import FINAL_STATES, Certainty, DirectiveState, Drive
 from ven_adapters.transport.precedence import ended_by_opt_in
 from ven_adapters.ven.directives.directive_rows import held_of
 from ven_adapters.ven.directives.history import CHOICE, LEFT_ALONE, LEFT_OUT
-from ven_adapters.ven.directives.lifecycle import Held
-from ven_adapters.ven.store.database import Facts, HistoryRow, ZoneRow, parse_at
+from ven_adapters.ven.directives.lifecycle import DirectiveRecord
+from ven_adapters.ven.store.database import CarFacts, HistoryRow, ZoneRow, parse_at
 
 LOOKS_BACK = timedelta(hours=12)
 
@@ -25,7 +25,7 @@ class Unexplained(Exception):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Step:
+class HistoryStep:
     """One row of the history, read."""
 
     at: datetime
@@ -36,12 +36,12 @@ class Step:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Story:
+class DirectiveTrace:
     """One directive: as it is stored now, and its steps, those until the instant and those after it."""
 
-    held: Held
-    until: tuple[Step, ...]
-    after: tuple[Step, ...]
+    held: DirectiveRecord
+    until: tuple[HistoryStep, ...]
+    after: tuple[HistoryStep, ...]
 
     @property
     def state(self) -> DirectiveState:
@@ -67,12 +67,12 @@ class Explanation:
     at: datetime
     zone: str
     asked: Mapping[str, Any]
-    story: Story | None
-    left_alone: Step | None
-    choices: tuple[Step, ...]
+    story: DirectiveTrace | None
+    left_alone: HistoryStep | None
+    choices: tuple[HistoryStep, ...]
 
 
-def zone_of(ref: str, facts: Facts, at: datetime) -> str:
+def zone_of(ref: str, facts: CarFacts, at: datetime) -> str:
     """The zone that a car was in; Unexplained when nothing is stored of the car, or nothing as old as that."""
     steps = [_step(row) for row in facts.history]
     if not steps and not facts.directives and facts.enrolment is None:
@@ -89,7 +89,7 @@ def zone_of(ref: str, facts: Facts, at: datetime) -> str:
     return facts.enrolment.zone if facts.enrolment is not None else stories[-1].held.zone if stories else ""
 
 
-def explanation(ref: str, facts: Facts, zones: Sequence[ZoneRow], at: datetime) -> Explanation:
+def explanation(ref: str, facts: CarFacts, zones: Sequence[ZoneRow], at: datetime) -> Explanation:
     """What counted at an instant. `zones`: what the car's zone was asked. Raises Unexplained."""
     zone = zone_of(ref, facts, at)
     asked = next((row for row in reversed(zones) if parse_at(row.at) <= at), None)
@@ -104,14 +104,14 @@ def explanation(ref: str, facts: Facts, zones: Sequence[ZoneRow], at: datetime) 
     return Explanation(ref, at, zone, told, story, left, tuple(_in_force(history, at)))
 
 
-def _step(row: HistoryRow) -> Step:
+def _step(row: HistoryRow) -> HistoryStep:
     state = None if row.state is None else DirectiveState(row.state)
-    return Step(parse_at(row.at), row.what, state, Certainty(row.certainty or 0), orjson.loads(row.document))
+    return HistoryStep(parse_at(row.at), row.what, state, Certainty(row.certainty or 0), orjson.loads(row.document))
 
 
-def _stories(facts: Facts, at: datetime) -> list[Story]:
+def _stories(facts: CarFacts, at: datetime) -> list[DirectiveTrace]:
     """Directives of which something was known at the instant, in the order in which they began."""
-    steps: dict[str, list[Step]] = {}
+    steps: dict[str, list[HistoryStep]] = {}
     for row in facts.history:
         if row.directive_id is not None:
             steps.setdefault(row.directive_id, []).append(_step(row))
@@ -120,13 +120,13 @@ def _stories(facts: Facts, at: datetime) -> list[Story]:
         mine = steps.get(stored.directive_id, [])
         until = tuple(one for one in mine if one.at <= at)
         if until:
-            found.append(Story(held_of(stored), until, tuple(one for one in mine if one.at > at)))
+            found.append(DirectiveTrace(held_of(stored), until, tuple(one for one in mine if one.at > at)))
     return sorted(found, key=lambda story: story.held.directive.revision)
 
 
-def _in_force(history: Sequence[Step], at: datetime) -> Iterator[Step]:
+def _in_force(history: Sequence[HistoryStep], at: datetime) -> Iterator[HistoryStep]:
     """The choices of a driver that held at the instant: the newest of each kind that was neither over nor undone."""
-    newest: dict[str, Step] = {}
+    newest: dict[str, HistoryStep] = {}
     for one in history:
         if one.what == CHOICE:
             newest[one.facts["choice"]] = one
@@ -166,6 +166,6 @@ def plain(told: Explanation) -> dict[str, Any]:
     }
 
 
-def _plain_step(one: Step) -> dict[str, Any]:
+def _plain_step(one: HistoryStep) -> dict[str, Any]:
     found = {"at": one.at, "what": one.what, "facts": one.facts}
     return found if one.state is None else found | {"state": one.state, "certainty": one.certainty.name}

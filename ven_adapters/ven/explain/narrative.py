@@ -7,11 +7,11 @@ from typing import Any
 
 from ven_adapters.contract import FINAL_STATES, DirectiveState, DriverChoice, ErrorCode
 from ven_adapters.ven.directives import history
-from ven_adapters.ven.directives.lifecycle import Held
+from ven_adapters.ven.directives.lifecycle import DirectiveRecord
 from ven_adapters.ven.explain import code_texts
-from ven_adapters.ven.explain.explanation import Explanation, Step, Story
+from ven_adapters.ven.explain.explanation import DirectiveTrace, Explanation, HistoryStep
 from ven_adapters.ven.planning.discharge_permits import WORDS as MISSING
-from ven_adapters.ven.planning.discharge_permits import Refusal
+from ven_adapters.ven.planning.discharge_permits import MissingPermit
 from ven_adapters.ven.planning.guardrails import Reason
 from ven_adapters.ven.store.database import parse_at
 
@@ -24,11 +24,11 @@ def paragraph(told: Explanation) -> str:
 
 def _asked(told: Explanation) -> str:
     begins = f"At {_print(told.at)} car {told.ref} was in zone {told.zone or 'unknown'}"
-    asks = [one for one in told.asked.get("asks", ()) if one["end"] is None or parse_at(one["end"]) > told.at]
-    if not asks:
+    requests = [one for one in told.asked.get("requests", ()) if one["end"] is None or parse_at(one["end"]) > told.at]
+    if not requests:
         acted_on = " that was acted on" if any(_passed_over(told)) else ""
         return f"{begins}, of which no event asked anything{acted_on}."
-    return f"{begins}, of which {' and '.join(map(_ask, asks))}; {_ruling(told.asked)}."
+    return f"{begins}, of which {' and '.join(map(_ask, requests))}; {_ruling(told.asked)}."
 
 
 def _passed_over(told: Explanation) -> Iterator[str]:
@@ -51,7 +51,7 @@ def _ruling(asked: Mapping[str, Any]) -> str:
     return f"the plan aimed at {asked['asked_kw']:.1f} kW for the zone and expected {asked['planned_kw']:.1f} kW"
 
 
-def _chose(one: Step) -> str:
+def _chose(one: HistoryStep) -> str:
     until = one.facts.get("until")
     for_how_long = f" until {_print(parse_at(until))}" if until else ""
     if one.what == history.LEFT_OUT:
@@ -74,17 +74,17 @@ def _did(told: Explanation) -> Iterator[str]:
         yield "At that instant nothing was asked of the car, which did as its driver had set it."
 
 
-def _left(left: Step) -> str:
+def _left(left: HistoryStep) -> str:
     reason = Reason[left.facts["reason"]]
     refused = left.facts.get("refusal")
-    missing = f"; no discharge was asked for want of {MISSING[Refusal[refused]]} ({refused})" if refused else ""
+    missing = f"; no discharge was asked for want of {MISSING[MissingPermit[refused]]} ({refused})" if refused else ""
     if reason is Reason.NONE:
         return f"From {_print(left.at)} on nothing was asked of the car, for no guard or event called for it{missing}."
     because = code_texts.BECAUSE[reason]
     return f"From {_print(left.at)} on the car was left alone, because {because} ({reason.name}){missing}."
 
 
-def _wanted(story: Story) -> str:
+def _wanted(story: DirectiveTrace) -> str:
     held, named = story.held, story.held.directive
     does = code_texts.DOES[named.kind].format(power_w=named.power_w)
     window = f"from {_print(named.start)} to {_print(named.end)}"
@@ -98,7 +98,7 @@ def _wanted(story: Story) -> str:
     )
 
 
-def _need(held: Held) -> str:
+def _need(held: DirectiveRecord) -> str:
     named = held.directive
     parts = (
         ("battery at {:g} %", held.level_pct),
@@ -111,10 +111,10 @@ def _need(held: Held) -> str:
     return f"; {', '.join(known)}" if known else ""
 
 
-def _went(story: Story) -> Iterator[str]:
+def _went(story: DirectiveTrace) -> Iterator[str]:
     """Every step until the instant, one sentence each; repetitions are passed over, and sends that were held back."""
     last = ""
-    before: Step | None = None
+    before: HistoryStep | None = None
     known = (*story.until, *story.after)
     for one, then in itertools.zip_longest(story.until, known[1 : len(story.until) + 1]):
         if one.state is DirectiveState.REQUESTED and then is not None and then.what == history.UNSENT:
@@ -125,7 +125,7 @@ def _went(story: Story) -> Iterator[str]:
         last, before = sentence, one
 
 
-def _happened(one: Step, before: Step | None, held: Held) -> str:
+def _happened(one: HistoryStep, before: HistoryStep | None, held: DirectiveRecord) -> str:
     when = _print(one.at)
     plain = {
         history.UNSENT: f"At {when} it was held back unsent: not written down, too late, or the driver had left.",
@@ -137,7 +137,7 @@ def _happened(one: Step, before: Step | None, held: Held) -> str:
     return plain[one.what] if one.what in plain else _stepped(one, before, held)
 
 
-def _stepped(one: Step, before: Step | None, held: Held) -> str:
+def _stepped(one: HistoryStep, before: HistoryStep | None, held: DirectiveRecord) -> str:
     """A directive's step: into a state, or within it."""
     if one.state is DirectiveState.REQUESTED:
         return _sent(one, before)
@@ -155,7 +155,7 @@ def _stepped(one: Step, before: Step | None, held: Held) -> str:
     return f"At {when} it {ended}{why} ({one.state})."
 
 
-def _sent(one: Step, before: Step | None) -> str:
+def _sent(one: HistoryStep, before: HistoryStep | None) -> str:
     """It went out, or its call came back without having been taken."""
     when, facts = _print(one.at), one.facts
     sends = before.facts.get("attempts", 0) if before is not None else 0
@@ -166,7 +166,7 @@ def _sent(one: Step, before: Step | None) -> str:
     return f"By {when} it had not been taken{_why(one)}{doubt}{again}."
 
 
-def _why(one: Step) -> str:
+def _why(one: HistoryStep) -> str:
     code = one.facts.get("error")
     return f", because {code_texts.FAILED[ErrorCode(code)]} ({code})" if code else ""
 
@@ -175,7 +175,7 @@ def _of(facts: Mapping[str, Any], text: str) -> str:
     return text.format(**facts) if facts.get("action") else ""
 
 
-def _noticed(one: Step, before: Step | None) -> str:
+def _noticed(one: HistoryStep, before: HistoryStep | None) -> str:
     """A step that changed no state: the car contradicted, or its effect became surer."""
     if "contradicted_at" in one.facts:
         return f"At {_print(parse_at(one.facts['contradicted_at']))} the car was seen doing something else."
@@ -193,7 +193,7 @@ def _proof(facts: Mapping[str, Any]) -> str:
     return f"on the backend's word ({facts['evidence']})" if facts.get("evidence") else "on the backend's word"
 
 
-def _restored(one: Step) -> str:
+def _restored(one: HistoryStep) -> str:
     before, after = one.facts["before"], one.facts["after"]
     limits = ("limit_soc_pct", "limit_current_a")
     other = [
@@ -206,7 +206,7 @@ def _restored(one: Step) -> str:
     return f"At {_print(one.at)} the car was seen given back to its driver's settings ({told})."
 
 
-def _stood(story: Story) -> str:
+def _stood(story: DirectiveTrace) -> str:
     sure = f"certainty {story.certainty.name}: {code_texts.SURE[story.certainty]}"
     last = next((one for one in reversed(story.until) if one.what == history.STEP), None)
     otherwise = story.live and last is not None and "contradicted_at" in last.facts
@@ -214,7 +214,7 @@ def _stood(story: Story) -> str:
     return f"So at that instant it stood as {story.state}{but}, {sure}."
 
 
-def _later(story: Story) -> Iterator[str]:
+def _later(story: DirectiveTrace) -> Iterator[str]:
     """How it ended, when it did after the instant."""
     end = next((one for one in story.after if one.state in FINAL_STATES and one.what == history.STEP), None)
     if end is not None and story.live:

@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 
 from ven_adapters.contract import DirectiveState
-from ven_adapters.ven.directives.rung_powers import Achieved
+from ven_adapters.ven.directives.rung_powers import RungPowers
 from ven_adapters.ven.fleet.metering import Sample
-from ven_adapters.ven.openadr.notifications import Heard
+from ven_adapters.ven.openadr.notifications import ReceivedNotification
 from vtn.privatefiles import private_folder
 
 MOST_SEND_TIMES = 5_000
@@ -45,10 +45,10 @@ class EventAccount:
         return told | {"first_directive_s": first_s, "last_directive_s": self.last_s}
 
 
-class Account:
+class AdapterStatistics:
     """Counts, and two files in `folder`."""
 
-    def __init__(self, folder: Path, achieved: Achieved) -> None:
+    def __init__(self, folder: Path, achieved: RungPowers) -> None:
         private_folder(folder)
         self._summary = folder / "summary.json"
         self._lines = (folder / "progress.jsonl").open("ab", buffering=0)
@@ -132,7 +132,7 @@ class Account:
         real_s: float,
         by_state: Mapping[DirectiveState, int],
         confirmed: int,
-        heard: Iterable[Heard],
+        heard: Iterable[ReceivedNotification],
     ) -> None:
         """Write the last line, and the summary whole or not at all."""
         self.line(now, real_s, self._zones, by_state)

@@ -15,24 +15,24 @@ import numpy as np
 
 from ven_adapters.ven.fleet.battery import HOUR_S
 from ven_adapters.ven.fleet.columns import NEVER_S, Bools, Floats, Ints, grown
-from ven_adapters.ven.fleet.fleet import Fleet
+from ven_adapters.ven.fleet.fleet import FleetColumns
 from ven_adapters.ven.fleet.metering import COARSEST_WH, MOST_W
-from ven_adapters.ven.fleet.telemetry import Batch
-from ven_adapters.ven.store.database import ExportRow, Values
+from ven_adapters.ven.fleet.telemetry import TelemetryBatch
+from ven_adapters.ven.store.database import ExportRow, RowValues
 
 NO_EVENT = 0
 # So many events are remembered beside the one that each battery gives for: one may break into another.
 EVENTS_KEPT = 8
 
 
-class Exports:
+class DischargedEnergy:
     """By the fleet's rows; what changes is told to the fleet's budget columns and noted for the store.
 
     `_pending_wh`: integrated since the last counter, which its next one replaces. `_before`: by event, what was given
     for it before another one came between.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: FleetColumns) -> None:
         self._fleet = fleet
         self._events: dict[str, int] = {"": NO_EVENT}
         self._counter_wh: Floats = np.zeros(0)
@@ -71,13 +71,13 @@ class Exports:
             self._event[row], self._event_wh[row] = self._number(known.event_id), known.event_wh
             self._tell(np.array([row]), now)
 
-    def take(self, batch: Batch, now: datetime) -> None:
+    def take(self, batch: TelemetryBatch, now: datetime) -> None:
         """Powers and counters of a batch: what was given since the last is booked on the year and the running event."""
         self._take_power(batch, now)
         self._take_counters(batch, now)
         self._tell(batch.rows, now)
 
-    def _take_power(self, batch: Batch, now: datetime) -> None:
+    def _take_power(self, batch: TelemetryBatch, now: datetime) -> None:
         """Integrate: at once for good where there is no counter, else until the counter says better."""
         power_w, at_s, valid = batch.told("power_w")
         newer = valid & (at_s > self._power_at_s[batch.rows])
@@ -90,7 +90,7 @@ class Exports:
         gave = alone & (given_wh > 0)
         self._book(rows[gave], given_wh[gave], now)
 
-    def _take_counters(self, batch: Batch, now: datetime) -> None:
+    def _take_counters(self, batch: TelemetryBatch, now: datetime) -> None:
         counter_wh, at_s, valid = batch.told("energy_exported_wh")
         rows = batch.rows
         fresh = valid & ((at_s > self._counter_at_s[rows]) | (counter_wh != self._counter_wh[rows]))
@@ -133,12 +133,12 @@ class Exports:
         while len(self._before) > EVENTS_KEPT:
             del self._before[next(iter(self._before))]
 
-    def drain(self) -> list[Values]:
+    def drain(self) -> list[RowValues]:
         """Rows for the store: what changed since the last drain, of cars whose drivers agreed."""
         rows = np.flatnonzero(self._unstored)
         rows = rows[self._fleet.read("discharge_consent", rows)]
         self._unstored[rows] = False
-        return [Values(ExportRow, known) for known in self._totals(rows)]
+        return [RowValues(ExportRow, known) for known in self._totals(rows)]
 
     def values(self) -> list[ExportRow]:
         """What is known of every car whose counter or power was ever read."""

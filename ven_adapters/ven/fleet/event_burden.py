@@ -10,8 +10,8 @@ from datetime import datetime
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Floats, grown
-from ven_adapters.ven.fleet.fleet import Fleet
-from ven_adapters.ven.store.database import BurdenRow, Values
+from ven_adapters.ven.fleet.fleet import FleetColumns
+from ven_adapters.ven.store.database import BurdenRow, RowValues
 
 SUMMER = (5, 10)
 # Loads are shared by whole kilowatt-hours borne: smaller changes are not worth a row.
@@ -19,10 +19,10 @@ STEP_KWH = 0.5
 AT_ONCE = 500
 
 
-class Burdens:
+class EventBurdens:
     """By the fleet's rows."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: FleetColumns) -> None:
         self._fleet = fleet
         self._season = ""
         self._stored_kwh: Floats = np.zeros(0)
@@ -48,14 +48,14 @@ class Burdens:
                 self._fleet.note_burden(np.array([row]), np.array([known.kwh]))
                 self._stored_kwh[row] = known.kwh
 
-    def drain(self) -> list[Values]:
+    def drain(self) -> list[RowValues]:
         """Rows for the store: what changed by a step since it was stored, some at a time."""
         count = len(self._fleet)
         borne_kwh = self._fleet.read("burden_kwh", np.arange(count))
         rows = np.flatnonzero(np.abs(borne_kwh - self._stored_kwh[:count]) >= STEP_KWH)[:AT_ONCE]
         self._stored_kwh[rows] = borne_kwh[rows]
         return [
-            Values(BurdenRow, {"vehicle_ref": self._fleet.ref(row), "season": self._season, "kwh": float(kwh)})
+            RowValues(BurdenRow, {"vehicle_ref": self._fleet.ref(row), "season": self._season, "kwh": float(kwh)})
             for row, kwh in zip(rows.tolist(), borne_kwh[rows], strict=True)
         ]
 

@@ -36,9 +36,9 @@ from ven_adapters.ven.fleet.enrolment_record import (
     capability_columns,
     enrolment_columns,
 )
-from ven_adapters.ven.fleet.telemetry import Batch, batches
+from ven_adapters.ven.fleet.telemetry import TelemetryBatch, batches
 
-__all__ = ["DischargeBudget", "Enrolment", "Fleet", "Permission", "next_departure", "unit_hash"]
+__all__ = ["DischargeBudget", "Enrolment", "FleetColumns", "Permission", "next_departure", "unit_hash"]
 
 # A cable that was seen out once is out when it still is a minute later, or when nothing else was told for so long.
 UNPLUG_DEBOUNCE_S = 60.0
@@ -46,7 +46,7 @@ UNPLUG_BELIEVED_S = 300.0
 _NO_PAPERS = -1
 
 
-class Fleet:
+class FleetColumns:
     """Columns with one row per car; see `FleetView` for what they hold."""
 
     def __init__(self) -> None:
@@ -171,7 +171,7 @@ class Fleet:
         for batch in batches(snapshots, self._rows.get):
             self.take(batch)
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: TelemetryBatch) -> None:
         """Record the readings of a batch whose rows are ours."""
         rows, columns = batch.rows, self._columns
         was_plugged, out_s = columns["plugged"][rows], columns["plugged_at_s"][rows]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ven_adapters.ven.fleet.columns import Bools, Floats, Ints, grown
-from ven_adapters.ven.fleet.telemetry import Batch
+from ven_adapters.ven.fleet.telemetry import TelemetryBatch
 
 BUCKET_S = 60
 HOUR_S = 3600
@@ -122,7 +122,7 @@ class Meter:
         self._wh[:, to] += told
         self._wh[:, was] = 0.0
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: TelemetryBatch) -> None:
         """Take readings; one that is older than the last of its car changes nothing."""
         power_w, at_s, valid = batch.told("power_w")
         newer = valid & (self._cars["zone"][batch.rows] >= 0) & ~(at_s <= self._cars["at_s"][batch.rows])
@@ -245,6 +245,6 @@ class Meter:
             self._wh[1, number, first : first + len(exported_wh)] = exported_wh
 
 
-def _counted(batch: Batch, name: str) -> Floats:
+def _counted(batch: TelemetryBatch, name: str) -> Floats:
     value, _, valid = batch.told(name)
     return np.where(valid, value, np.nan)

@@ -49,7 +49,7 @@ _CODES = {validity: code for code, validity in enumerate(VALIDITIES)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Batch:
+class TelemetryBatch:
     """Snapshots of different cars: `rows` has each car's row; the others are (cars, FIELDS).
 
     `value` holds numbers, an enumeration's member as its place in it; `observed_s` is NEVER_S where nothing was told.
@@ -80,7 +80,7 @@ class Batch:
         return self.value[:, place], seen_s, (seen_s > NEVER_S) & (self.validity[:, place] == OK)
 
 
-def batches(snapshots: Iterable[Snapshot], row_of: Callable[[str], int | None]) -> Iterator[Batch]:
+def batches(snapshots: Iterable[Snapshot], row_of: Callable[[str], int | None]) -> Iterator[TelemetryBatch]:
     """Snapshots in their order, cars that `row_of` does not know left out; no car comes twice in a batch."""
     left = [(row, one) for one in snapshots if (row := row_of(one.vehicle_ref)) is not None]
     while left:
@@ -91,7 +91,7 @@ def batches(snapshots: Iterable[Snapshot], row_of: Callable[[str], int | None]) 
         left = [pair for pair in left if first[pair[0]] is not pair[1]] if len(first) < len(left) else []
 
 
-def _batch(snapshots: Sequence[Snapshot], rows: Ints) -> Batch:
+def _batch(snapshots: Sequence[Snapshot], rows: Ints) -> TelemetryBatch:
     shape = (len(snapshots), len(FIELDS))
     value, received_s = np.zeros(shape), np.zeros(shape)
     observed_s, validity = np.full(shape, NEVER_S), np.zeros(shape, dtype=np.int8)
@@ -109,7 +109,7 @@ def _batch(snapshots: Sequence[Snapshot], rows: Ints) -> Batch:
     # No number is no reading: one that got into a sum would stop a whole zone, or a whole store.
     odd = ~np.isfinite(value)
     value[odd], validity[odd] = 0.0, SENTINEL
-    return Batch(snapshots, rows, value, observed_s, received_s, validity, source, tuple(sources))
+    return TelemetryBatch(snapshots, rows, value, observed_s, received_s, validity, source, tuple(sources))
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -118,7 +118,7 @@ def instant(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, UTC)
 
 
-class Readings(MutableMapping[str, Snapshot]):
+class TelemetryColumns(MutableMapping[str, Snapshot]):
     """The newest reading of every field of every car, by row; as a mapping, snapshots by car's name.
 
     Of one field the newest observation counts, in whatever order they are told. A sentinel never takes the place of a
@@ -141,7 +141,7 @@ class Readings(MutableMapping[str, Snapshot]):
         self._numbers = grown(self._numbers, count, fill=NEVER_S)
         self._codes = grown(self._codes, count, fill=0)
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: TelemetryBatch) -> None:
         """Keep what is newer than what is held."""
         rows = batch.rows
         held_s = np.minimum(self._numbers[rows, 1], self._numbers[rows, 2])

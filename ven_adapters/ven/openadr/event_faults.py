@@ -12,8 +12,8 @@ import logging
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ven_adapters.ven.openadr.payload_types import Meaning, binds, described, meaning
-from ven_adapters.ven.openadr.zone_requests import Unknown
+from ven_adapters.ven.openadr.payload_types import PayloadValue, binds, described, meaning
+from ven_adapters.ven.openadr.zone_requests import UnusedPayload
 from vtn.rules.timeline import PACKED
 from vtn.wire.enumerations import AGGREGATED_REPORT
 from vtn.wire.event import Event
@@ -75,7 +75,7 @@ def faults_of(
     contexts = {kind: described(kind, event.payload_descriptors or (), program) for kind in kinds}
     for interval_id, kind, values in itertools.islice(_every_value(event, unused), MOST_JUDGED):
         meant = meaning(kind, values, contexts[kind])
-        if not isinstance(meant, Meaning) and len(found) < MOST_FAULTS:
+        if not isinstance(meant, PayloadValue) and len(found) < MOST_FAULTS:
             found.setdefault((kind, meant), EventFault(interval_id, kind, meant, binds(kind)))
     return tuple(found.values())
 
@@ -122,7 +122,7 @@ class EventFaults:
             _log.error("ALARM: cars are enrolled in program %r, and the VTN shows us none of that name", name)
             self.counts["programs_missing"] += 1
 
-    def unknown(self, found: Iterable[Unknown]) -> None:
+    def unknown(self, found: Iterable[UnusedPayload]) -> None:
         """What a cycle did not understand and `judge` cannot see, because it lies between two events."""
         for one in found:
             standing = self._standing.get(one.event_id)

@@ -11,7 +11,7 @@ from datetime import datetime
 import pydantic
 
 from ven_adapters.ven.openadr.payload_types import limit_of
-from ven_adapters.ven.store.database import EventLimitsRow, Values, print_at
+from ven_adapters.ven.store.database import EventLimitsRow, RowValues, print_at
 from vtn.wire.event import Event
 
 # Of an event that is longer, what remains after a restart is its program's last limit, as far as one can be asked.
@@ -50,7 +50,7 @@ class LastLimits:
             _log.warning("the limits of event %s, as they were stored, cannot be read any more", event_id)
             return None
 
-    def take(self, events: Iterable[Event], now: datetime) -> Iterator[Values]:
+    def take(self, events: Iterable[Event], now: datetime) -> Iterator[RowValues]:
         """Versions that could be read; rows for the store, of events that have limits or had some."""
         for event in events:
             limits, before = limits_only(event), self._documents.pop(event.id, NONE)
@@ -59,7 +59,7 @@ class LastLimits:
             if document != NONE:
                 self._documents[event.id] = document
             if document != before:
-                yield Values(EventLimitsRow, {"event_id": event.id, "document": document, "at": print_at(now)})
+                yield RowValues(EventLimitsRow, {"event_id": event.id, "document": document, "at": print_at(now)})
 
     def forget(self, live: Iterable[str]) -> None:
         """Events that are not there any more."""

@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedNotification:
     """One notification: what happened to which object, and when it reached us (Unix time)."""
 
     object_type: str
@@ -53,12 +53,12 @@ class Heard:
     real_s: float
 
 
-class Bell:
+class WakeSignal:
     """Rung by whoever has news, awaited by the loop; keeps what was heard."""
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
-        self.heard: collections.deque[Heard] = collections.deque(maxlen=KEPT_NOTIFICATIONS)
+        self.heard: collections.deque[ReceivedNotification] = collections.deque(maxlen=KEPT_NOTIFICATIONS)
         self.malformed = 0
 
     def ring(self) -> None:
@@ -89,9 +89,9 @@ class Bell:
         self.ring()
 
 
-def _heard(told: Notification) -> Heard:
+def _heard(told: Notification) -> ReceivedNotification:
     named = (str(told.object.get(key, ""))[:LONGEST_NAME] for key in ("id", "modificationDateTime"))
-    return Heard(told.object_type, next(named), told.operation, next(named), time.time())
+    return ReceivedNotification(told.object_type, next(named), told.operation, next(named), time.time())
 
 
 def token_expiry_s(token: str) -> float | None:
@@ -111,7 +111,7 @@ def back_off_s(failures: int, settings: WakeSettings, chance: float) -> float:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Listener:
+class NotificationSource:
     """Who listens: our client at the VTN, our ven there, and what to trust besides the system's certificates.
 
     `label` is the clientName of our subscription, by which a later life of this adapter finds it again. Shards of one
@@ -124,11 +124,11 @@ class Listener:
     ca: Path | None = None
 
 
-async def listen(ven: Listener, settings: WakeSettings, bell: Bell, seed: int) -> None:
-    """Keep the bell ringing until cancelled; while the VTN offers nothing to listen to, the clock alone wakes us."""
+async def listen(ven: NotificationSource, settings: WakeSettings, wake_signal: WakeSignal, seed: int) -> None:
+    """Raise the wake signal until cancelled; while the VTN offers nothing to listen to, the clock alone wakes us."""
     sources: Mapping[str, Callable[[], Any]] = {
-        "mqtt": lambda: _mqtt_session(ven, bell),
-        "webhook": lambda: _webhook_session(ven, settings, bell),
+        "mqtt": lambda: _mqtt_session(ven, wake_signal),
+        "webhook": lambda: _webhook_session(ven, settings, wake_signal),
     }
     session = sources.get(settings.mode)
     dice = random.Random(seed)  # noqa: S311 - spreads reconnects, guards nothing
@@ -147,7 +147,7 @@ async def listen(ven: Listener, settings: WakeSettings, bell: Bell, seed: int) -
             failures = 1 if time.monotonic() - began_s > settings.longest_retry_s else failures + 1
             _log.warning("notifications interrupted: %s", error)
             await asyncio.sleep(back_off_s(failures, settings, dice.random()))
-        bell.ring()
+        wake_signal.ring()
 
 
 class NotOffered(Exception):
@@ -155,7 +155,7 @@ class NotOffered(Exception):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Broker:
+class BrokerAddress:
     """Where and how to connect, and until when the token lasts (Unix time)."""
 
     host: str
@@ -166,7 +166,7 @@ class Broker:
     until_s: float | None
 
 
-async def _mqtt_session(ven: Listener, bell: Bell) -> None:
+async def _mqtt_session(ven: NotificationSource, wake_signal: WakeSignal) -> None:
     """One connection, from a fresh token to just before its end; the broker keeps our session in between."""
     broker = await find_broker(ven.vtn)
     topics = [await ven.vtn.topics(f"vens/{ven.ven_id}/{kind}") for kind in ("events", "programs")]
@@ -181,17 +181,17 @@ async def _mqtt_session(ven: Listener, bell: Bell) -> None:
     ) as client:
         for topic in {name for offered in topics for name in _wanted(offered)}:
             await client.subscribe(topic, qos=QOS)
-        bell.ring()
-        await _pass_on(client, broker.until_s, bell)
+        wake_signal.ring()
+        await _pass_on(client, broker.until_s, wake_signal)
 
 
-async def _pass_on(client: aiomqtt.Client, until_s: float | None, bell: Bell) -> None:
+async def _pass_on(client: aiomqtt.Client, until_s: float | None, wake_signal: WakeSignal) -> None:
     left_s = None if until_s is None else max(SHORTEST_SESSION_S, until_s - time.time() - RENEW_BEFORE_S)
     try:
         async with asyncio.timeout(left_s):
             async for message in client.messages:
                 if isinstance(message.payload, (bytes, bytearray)):
-                    bell.hear(bytes(message.payload))
+                    wake_signal.hear(bytes(message.payload))
     except TimeoutError:
         return
 
@@ -201,7 +201,7 @@ def _wanted(offered: Mapping[str, str]) -> list[str]:
     return [offered["ALL"]] if "ALL" in offered else list(offered.values())
 
 
-async def find_broker(vtn: Client) -> Broker:
+async def find_broker(vtn: Client) -> BrokerAddress:
     """Read `/notifiers` and make the credentials that it asks for (MQTT-04 to MQTT-08); NotOffered without MQTT.
 
     The first address that can be used counts; others, of whatever form, are passed over.
@@ -224,7 +224,7 @@ async def find_broker(vtn: Client) -> Broker:
         raise NotOffered(f"the broker asks for {method[:100]}")
     until_s = token_expiry_s(password) if password else None
     host, port, encrypted = place
-    return Broker(host, port, encrypted, username, password, until_s)
+    return BrokerAddress(host, port, encrypted, username, password, until_s)
 
 
 def _place(uri: Any) -> tuple[str, int, bool] | None:
@@ -238,7 +238,7 @@ def _place(uri: Any) -> tuple[str, int, bool] | None:
         return None
 
 
-async def _webhook_session(ven: Listener, settings: WakeSettings, bell: Bell) -> None:
+async def _webhook_session(ven: NotificationSource, settings: WakeSettings, wake_signal: WakeSignal) -> None:
     """Listen, answer the echo challenge, subscribe, and stay until cancelled; the subscription goes when we go.
 
     What an earlier life of ours, which was killed, left at the VTN is taken over, and what is too many is deleted.
@@ -246,7 +246,9 @@ async def _webhook_session(ven: Listener, settings: WakeSettings, bell: Bell) ->
     bearer = secrets.token_urlsafe(24)
     subscription: Mapping[str, Any] | None = None
     before = [one["id"] for one in await ven.vtn.search(ObjectType.SUBSCRIPTION) if _is_ours(one, ven)]
-    async with listening(_receiver(bell, bearer), hook_address(settings), HttpOptions(settings.listening)) as port:
+    async with listening(
+        _receiver(wake_signal, bearer), hook_address(settings), HttpOptions(settings.listening)
+    ) as port:
         try:
             url = settings.webhook_url or f"http://{settings.webhook_host}:{port}/"
             wanted = _subscription(ven.label, url, bearer)
@@ -254,14 +256,14 @@ async def _webhook_session(ven: Listener, settings: WakeSettings, bell: Bell) ->
             for left in before:
                 if left != subscription["id"]:
                     await _unsubscribe(ven, left)
-            bell.ring()
+            wake_signal.ring()
             await asyncio.Event().wait()
         finally:
             if subscription is not None:
                 await _unsubscribe(ven, str(subscription["id"]))
 
 
-async def _subscribed(ven: Listener, before: Sequence[str], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _subscribed(ven: NotificationSource, before: Sequence[str], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
     """Our subscription: one that was there, with what is wanted now, or a new one where the VTN replaces none."""
     if before:
         try:
@@ -273,7 +275,7 @@ async def _subscribed(ven: Listener, before: Sequence[str], wanted: Mapping[str,
     return await ven.vtn.create(ObjectType.SUBSCRIPTION, wanted)
 
 
-async def _unsubscribe(ven: Listener, subscription_id: str) -> None:
+async def _unsubscribe(ven: NotificationSource, subscription_id: str) -> None:
     """One that cannot be deleted calls with a secret of an earlier life, and is not heard."""
     try:
         await ven.vtn.delete(ObjectType.SUBSCRIPTION, subscription_id)
@@ -286,7 +288,7 @@ def hook_address(settings: WakeSettings) -> ListenAddress:
     return ListenAddress(settings.webhook_host, settings.webhook_port, "wake.webhook_port")
 
 
-def _is_ours(subscription: Mapping[str, Any], ven: Listener) -> bool:
+def _is_ours(subscription: Mapping[str, Any], ven: NotificationSource) -> bool:
     """Whether a subscription is one that this adapter, or a life of it before, has made."""
     return subscription.get("clientName") == ven.label and subscription.get("clientID") == ven.vtn.client_id
 
@@ -301,7 +303,7 @@ def _subscription(client_name: str, url: str, bearer: str) -> dict[str, Any]:
     return {"clientName": client_name, "objectOperations": [wanted]}
 
 
-def _receiver(bell: Bell, bearer: str) -> web.Application:
+def _receiver(wake_signal: WakeSignal, bearer: str) -> web.Application:
     async def echo(request: web.Request) -> web.Response:
         return web.Response(text=request.query.get("echo", ""))
 
@@ -309,7 +311,7 @@ def _receiver(bell: Bell, bearer: str) -> web.Application:
         if not same_secret(request.headers.get("Authorization"), f"Bearer {bearer}"):
             return web.Response(status=HTTPStatus.UNAUTHORIZED)
         proven(request)
-        bell.hear(await request.read())
+        wake_signal.hear(await request.read())
         return web.Response()
 
     app = web.Application()

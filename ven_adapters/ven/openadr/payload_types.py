@@ -54,7 +54,7 @@ D = Dimension
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Meaning:
+class PayloadValue:
     """A payload understood; `currency` of a price, where anybody said which."""
 
     dimension: Dimension
@@ -63,7 +63,7 @@ class Meaning:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Described:
+class PayloadContext:
     """Units and currency of one payload type, as its descriptors say; `fault` where they contradict each other."""
 
     units: str | None = None
@@ -71,7 +71,7 @@ class Described:
     fault: str | None = None
 
 
-Reader = Callable[[float, Described], Meaning | str]
+Reader = Callable[[float, PayloadContext], PayloadValue | str]
 
 LEVEL_SHARE = (1.0, 0.66, 0.33, 0.0)
 """SIMPLE 0..3: the share of the flexible load that may charge."""
@@ -81,10 +81,10 @@ ALIASES: Mapping[str, str] = {
     "CAPACITY_RESERVATION": P.IMPORT_CAPACITY_RESERVATION,
     "CAPACITY_LIMIT": P.IMPORT_CAPACITY_LIMIT,
 }
-UNDESCRIBED = Described()
+UNDESCRIBED = PayloadContext()
 
 
-def meaning(payload_type: str, values: Sequence[Any], described: Described = UNDESCRIBED) -> Meaning | str:
+def meaning(payload_type: str, values: Sequence[Any], described: PayloadContext = UNDESCRIBED) -> PayloadValue | str:
     """What a payload asks, or why nobody acts on it: the field, a colon and the rule."""
     name = ALIASES.get(payload_type, payload_type)
     if name in ALERTS:
@@ -121,24 +121,24 @@ def limit_of(payload_type: str) -> Dimension | None:
 
 def described(
     payload_type: str, event: Iterable[EventPayloadDescriptor], program: Iterable[EventPayloadDescriptor]
-) -> Described:
+) -> PayloadContext:
     """What the descriptors say of a type: the event's, and the program's for what the event's leave open."""
     found = [_described(payload_type, descriptors) for descriptors in (event, program)]
     if fault := next((one.fault for one in found if one.fault is not None), None):
-        return Described(fault=fault)
+        return PayloadContext(fault=fault)
     units, currency = (
         next((value for one in found if (value := getattr(one, name)) is not None), None)
         for name in ("units", "currency")
     )
-    return Described(units, currency)
+    return PayloadContext(units, currency)
 
 
-def _described(payload_type: str, descriptors: Iterable[EventPayloadDescriptor]) -> Described:
+def _described(payload_type: str, descriptors: Iterable[EventPayloadDescriptor]) -> PayloadContext:
     near = [one for one in descriptors if folded(one.payload_type) == folded(payload_type)]
     mine = [one for one in near if one.payload_type == payload_type] or near
     if len({(folded(one.units or ""), folded(one.currency or "")) for one in mine}) > 1:
-        return Described(fault="payloadDescriptors: describe it twice, and not alike")
-    return Described(_said(mine[-1].units), _said(mine[-1].currency)) if mine else UNDESCRIBED
+        return PayloadContext(fault="payloadDescriptors: describe it twice, and not alike")
+    return PayloadContext(_said(mine[-1].units), _said(mine[-1].currency)) if mine else UNDESCRIBED
 
 
 def _said(text: str | None) -> str | None:
@@ -146,65 +146,65 @@ def _said(text: str | None) -> str | None:
 
 
 def _kw(dimension: Dimension, least: float = -math.inf) -> Reader:
-    def read(value: float, described: Described) -> Meaning | str:
+    def read(value: float, described: PayloadContext) -> PayloadValue | str:
         kw = power_kw(value, described.units)
         if isinstance(kw, str):
             return kw
-        return Meaning(dimension, kw) if kw >= least else "values: may not be negative"
+        return PayloadValue(dimension, kw) if kw >= least else "values: may not be negative"
 
     return read
 
 
 def _money(dimension: Dimension) -> Reader:
-    def read(value: float, described: Described) -> Meaning | str:
+    def read(value: float, described: PayloadContext) -> PayloadValue | str:
         found = price(value, described.units, described.currency)
-        return found if isinstance(found, str) else Meaning(dimension, found.per_kwh, found.currency)
+        return found if isinstance(found, str) else PayloadValue(dimension, found.per_kwh, found.currency)
 
     return read
 
 
-def _emissions(value: float, described: Described) -> Meaning | str:
+def _emissions(value: float, described: PayloadContext) -> PayloadValue | str:
     grams = emissions_g(value, described.units)
-    return grams if isinstance(grams, str) else Meaning(D.GHG_G, grams)
+    return grams if isinstance(grams, str) else PayloadValue(D.GHG_G, grams)
 
 
-def _relative(value: float, described: Described) -> Meaning | str:
+def _relative(value: float, described: PayloadContext) -> PayloadValue | str:
     if described.units is None or quantity_of(described.units) is not Quantity.SHARE:
         return _kw(D.RELATIVE_KW)(value, described)
     part = share(value, described.units)
-    return part if isinstance(part, str) else Meaning(D.RELATIVE_SHARE, part)
+    return part if isinstance(part, str) else PayloadValue(D.RELATIVE_SHARE, part)
 
 
-def _simple(value: float, _described: Described) -> Meaning | str:
-    return Meaning(D.SIMPLE_LEVEL, value) if value in (0, 1, 2, 3) else "values: the level is not 0, 1, 2 or 3"
+def _simple(value: float, _described: PayloadContext) -> PayloadValue | str:
+    return PayloadValue(D.SIMPLE_LEVEL, value) if value in (0, 1, 2, 3) else "values: the level is not 0, 1, 2 or 3"
 
 
-def _charge_state(value: float, described: Described) -> Meaning | str:
+def _charge_state(value: float, described: PayloadContext) -> PayloadValue | str:
     units = described.units
     if value < 0:
         return "values: may not be negative"
     if units is not None and quantity_of(units) is Quantity.ENERGY:
         kwh = energy_kwh(value, units)
-        return kwh if isinstance(kwh, str) else Meaning(D.CHARGE_ENERGY_KWH, kwh)
+        return kwh if isinstance(kwh, str) else PayloadValue(D.CHARGE_ENERGY_KWH, kwh)
     if units is None and value > 1:
         return "units: are missing, so that a value above 1 may be percent or kWh"
     part = share(value, units)
     if isinstance(part, str):
         return part
-    return Meaning(D.CHARGE_STATE, part) if part <= 1 else "values: is more than 100 %"
+    return PayloadValue(D.CHARGE_STATE, part) if part <= 1 else "values: is more than 100 %"
 
 
-ALERTS: Mapping[str, Meaning] = {
-    P.ALERT_GRID_EMERGENCY: Meaning(D.ALERT_LEVEL, 3),
-    P.ALERT_BLACK_START: Meaning(D.ALERT_LEVEL, 3),
-    P.ALERT_FLEX_ALERT: Meaning(D.ALERT_LEVEL, 2),
-    P.ALERT_POSSIBLE_OUTAGE: Meaning(D.PRE_CHARGE, 1),
-    P.ALERT_FIRE: Meaning(D.PRE_CHARGE, 1),
-    P.ALERT_FREEZING: Meaning(D.PRE_CHARGE, 1),
-    P.ALERT_WIND: Meaning(D.PRE_CHARGE, 1),
-    P.ALERT_TSUNAMI: Meaning(D.PRE_CHARGE, 1),
-    P.ALERT_AIR_QUALITY: Meaning(D.NOTICE, 0),
-    P.ALERT_OTHER: Meaning(D.NOTICE, 0),
+ALERTS: Mapping[str, PayloadValue] = {
+    P.ALERT_GRID_EMERGENCY: PayloadValue(D.ALERT_LEVEL, 3),
+    P.ALERT_BLACK_START: PayloadValue(D.ALERT_LEVEL, 3),
+    P.ALERT_FLEX_ALERT: PayloadValue(D.ALERT_LEVEL, 2),
+    P.ALERT_POSSIBLE_OUTAGE: PayloadValue(D.PRE_CHARGE, 1),
+    P.ALERT_FIRE: PayloadValue(D.PRE_CHARGE, 1),
+    P.ALERT_FREEZING: PayloadValue(D.PRE_CHARGE, 1),
+    P.ALERT_WIND: PayloadValue(D.PRE_CHARGE, 1),
+    P.ALERT_TSUNAMI: PayloadValue(D.PRE_CHARGE, 1),
+    P.ALERT_AIR_QUALITY: PayloadValue(D.NOTICE, 0),
+    P.ALERT_OTHER: PayloadValue(D.NOTICE, 0),
 }
 _READERS: Mapping[str, Reader] = {
     P.DISPATCH_SETPOINT: _kw(D.DISPATCH_KW),

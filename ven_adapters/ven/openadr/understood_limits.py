@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from ven_adapters.ven.openadr.payload_types import Dimension, limit_of
-from ven_adapters.ven.openadr.zone_requests import Ask
-from ven_adapters.ven.store.database import LimitRow, Values, print_at
+from ven_adapters.ven.openadr.zone_requests import GridRequest
+from ven_adapters.ven.store.database import LimitRow, RowValues, print_at
 
 _IMPORTS = (Dimension.IMPORT_LIMIT_KW, Dimension.IMPORT_SUBSCRIPTION_KW)
 _EXPORTS = (Dimension.EXPORT_LIMIT_KW, Dimension.EXPORT_SUBSCRIPTION_KW)
@@ -21,7 +21,7 @@ class UnderstoodLimits:
 
     def __init__(self) -> None:
         self._kw: dict[str, dict[tuple[str, Dimension], float]] = {}
-        self._rows: list[Values] = []
+        self._rows: list[RowValues] = []
         self._set: dict[str, dict[tuple[str, Dimension], float]] = {}
 
     def set_kw(self, zone: str, *, imports: float | None, exports: float | None) -> None:
@@ -41,7 +41,7 @@ class UnderstoodLimits:
             if row.dimension in known:
                 self._kw.setdefault(row.zone, {})[(row.program_id, known[row.dimension])] = row.kw
 
-    def take(self, zone: str, limits: Iterable[Ask], now: datetime) -> None:
+    def take(self, zone: str, limits: Iterable[GridRequest], now: datetime) -> None:
         """The limits that are in force; of several of one program the smallest.
 
         While one stands in for another that is not understood, it is not forgotten for a larger one of that program.
@@ -56,14 +56,14 @@ class UnderstoodLimits:
         for (program_id, dimension), kw in fresh.items():
             if known.get((program_id, dimension)) != kw:
                 values = {"zone": zone, "program_id": program_id, "dimension": dimension.value, "kw": kw}
-                self._rows.append(Values(LimitRow, values | {"at": print_at(now)}))
+                self._rows.append(RowValues(LimitRow, values | {"at": print_at(now)}))
         known |= fresh
 
     def kept(self, zone: str) -> Mapping[tuple[str, Dimension], float]:
         """By program ("" for any) and dimension what counts in place of a limit that is not understood."""
         return self._set.get(zone, {}) | self._kw.get(zone, {})
 
-    def drain(self) -> Iterator[Values]:
+    def drain(self) -> Iterator[RowValues]:
         """Rows for the store: what changed since the last drain."""
         rows, self._rows = self._rows, []
         yield from rows

@@ -18,7 +18,7 @@ import pydantic
 
 from ven_adapters.ven.openadr.last_limits import limits_only
 from ven_adapters.ven.openadr.programs import ListedProgram
-from ven_adapters.ven.openadr.zone_requests import LOOK_BACK, Heard
+from ven_adapters.ven.openadr.zone_requests import LOOK_BACK, HeldEvent
 from vtn.client import Client, VtnRefused
 from vtn.rules.timeline import lifespan_end
 from vtn.wire.enumerations import ObjectType
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Read:
+class ReadEvent:
     """An event as we first read this version of it; `real_s` is the Unix time of that."""
 
     event: Event
@@ -47,7 +47,7 @@ class Read:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Unparsed:
+class UnreadableEvent:
     """A version of an event that is no event of the standard: its first faults, each with its field."""
 
     version: str
@@ -55,18 +55,18 @@ class Unparsed:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class News:
+class Changes:
     """What one poll brought."""
 
-    fresh: tuple[Read, ...] = ()
-    deleted: tuple[Read, ...] = ()
+    fresh: tuple[ReadEvent, ...] = ()
+    deleted: tuple[ReadEvent, ...] = ()
     moved: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.fresh or self.deleted or self.moved)
 
 
-class Mirror:
+class VtnObjects:
     """Our copy of the VTN's objects.
 
     `first_read` gives the durable instant of an event version read before, `last_limits` the limits of an event as it
@@ -89,13 +89,13 @@ class Mirror:
         self._raw: dict[str, Json] = {}
         self.polled = False
         self.left_out = 0
-        self.events: dict[str, Read] = {}
+        self.events: dict[str, ReadEvent] = {}
         self.programs: dict[str, ListedProgram] = {}
-        self.unreadable: dict[str, Unparsed] = {}
+        self.unreadable: dict[str, UnreadableEvent] = {}
         self.ven_targets: frozenset[str] = frozenset()
         self.resource_targets: Mapping[str, frozenset[str]] = {}
 
-    async def poll(self, ven_id: str | None, now: datetime, real_s: float) -> News:
+    async def poll(self, ven_id: str | None, now: datetime, real_s: float) -> Changes:
         """Read everything; VtnRefused or VtnUnreachable leaves the copy as it was."""
         bounds = {"most": MOST_LISTED, "most_bytes": MOST_LISTED_BYTES}
         programs = await self._vtn.search(ObjectType.PROGRAM, **bounds)
@@ -121,7 +121,7 @@ class Mirror:
         self._drop_old(listed, now)
         self._raw = {key: raw for key, raw in self._raw.items() if key in listed or key in self.events}
         self.polled = True
-        return News(tuple(fresh), (*deleted, *unreadable), moved)
+        return Changes(tuple(fresh), (*deleted, *unreadable), moved)
 
     async def _grants(self, ven_id: str) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
         ven = await self._vtn.read(ObjectType.VEN, ven_id)
@@ -129,7 +129,7 @@ class Mirror:
         named = [found for found in resources if isinstance(found.get("resourceName"), str)]
         return _targets(ven), {found["resourceName"]: _targets(found) for found in named}
 
-    def _may_last(self, found: Read, now: datetime) -> bool:
+    def _may_last(self, found: ReadEvent, now: datetime) -> bool:
         """Whether the event would still be in force for us had it not left the list."""
         return found.event.id in self._raw and lifespan_end(found.event) > now - KEPT
 
@@ -145,9 +145,9 @@ class Mirror:
         self._raw.pop(event_id, None)
         return True
 
-    async def _parsed(self, listed: Mapping[str, Json]) -> list[tuple[str, Json, Event | Unparsed]]:
+    async def _parsed(self, listed: Mapping[str, Json]) -> list[tuple[str, Json, Event | UnreadableEvent]]:
         """What is new in the list, a few at a time: of very many, others' work goes on in between."""
-        found: list[tuple[str, Json, Event | Unparsed]] = []
+        found: list[tuple[str, Json, Event | UnreadableEvent]] = []
         for number, (key, raw) in enumerate(listed.items()):
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -157,18 +157,18 @@ class Mirror:
                 found.append((key, raw, Event.model_validate(raw)))
             except pydantic.ValidationError as error:
                 told = f"{key}@{raw.get('modificationDateTime')}"[:LONGEST_VERSION]
-                found.append((key, raw, Unparsed(told, _first_faults(error))))
+                found.append((key, raw, UnreadableEvent(told, _first_faults(error))))
         return found
 
     def _take(
-        self, parsed: Iterable[tuple[str, Json, Event | Unparsed]], now: datetime, real_s: float
-    ) -> tuple[list[Read], list[Read]]:
+        self, parsed: Iterable[tuple[str, Json, Event | UnreadableEvent]], now: datetime, real_s: float
+    ) -> tuple[list[ReadEvent], list[ReadEvent]]:
         """What is new, and what was replaced by a version that cannot be read: what it asked is asked no more."""
         fresh, unreadable = [], []
         for key, raw, event in parsed:
             self._raw[key] = raw
             self.unreadable.pop(key, None)
-            if isinstance(event, Unparsed):
+            if isinstance(event, UnreadableEvent):
                 self.unreadable[key] = event
                 unreadable += self._keep_limits(key, now, real_s)
                 continue
@@ -176,10 +176,10 @@ class Mirror:
             fresh.append(self.events[key])
         return fresh, unreadable
 
-    def _read(self, event: Event, now: datetime, real_s: float) -> Read:
-        return Read(event, self._first_read(version(event)) or now, real_s)
+    def _read(self, event: Event, now: datetime, real_s: float) -> ReadEvent:
+        return ReadEvent(event, self._first_read(version(event)) or now, real_s)
 
-    def _keep_limits(self, key: str, now: datetime, real_s: float) -> list[Read]:
+    def _keep_limits(self, key: str, now: datetime, real_s: float) -> list[ReadEvent]:
         """Of a version that was replaced by one that cannot be read: its limits stay, all else is asked no more."""
         before = self.events.pop(key, None)
         if before is None and (last := self._last_limits(key)) is not None:
@@ -220,10 +220,10 @@ class Mirror:
             if key not in listed and (END_OF_TIME if end == END_OF_TIME else end + KEPT) < now:
                 self._forget(key)
 
-    def heard(self, zone: str) -> list[Heard]:
+    def heard(self, zone: str) -> list[HeldEvent]:
         """The events that a zone may see: untargeted, granted to our ven, or granted to the zone's resource."""
         return [
-            Heard(found.event, found.read_at, self.descriptors(found.event.program_id))
+            HeldEvent(found.event, found.read_at, self.descriptors(found.event.program_id))
             for found in self.events.values()
             if self._sees(zone, found.event.targets)
         ]

@@ -21,9 +21,9 @@ import numpy as np
 from ven_adapters.ven.fleet.columns import Floats
 from ven_adapters.ven.openadr.payload_types import (
     LEVEL_SHARE,
-    Described,
     Dimension,
-    Meaning,
+    PayloadContext,
+    PayloadValue,
     described,
     limit_of,
     meaning,
@@ -39,7 +39,7 @@ MOST_WINDOWS = 4096
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Heard:
+class HeldEvent:
     """An event as this VEN holds it: when it was first read ("now" means that instant), and the program's descriptors.
 
     `program_descriptors` explain what the event itself leaves open. `unused`: the payload types that are not for these
@@ -53,17 +53,17 @@ class Heard:
     import_share: float = 1.0
     export_share: float = 1.0
 
-    def described(self, payload_type: str) -> Described:
+    def described(self, payload_type: str) -> PayloadContext:
         """What the descriptors say of a type."""
         return described(payload_type, self.event.payload_descriptors or (), self.program_descriptors)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Ask:
+class GridRequest:
     """One thing asked from `start_s` to `end_s` (epoch seconds, half open), and by which event interval.
 
-    `value` is in the unit that its place in `ZoneAsks` names, and `whole` what the zone is asked of which it is these
-    cars' part. `stands_in`: the limit itself was not understood, and an earlier one counts.
+    `value` is in the unit that its place in `ZoneRequests` names, and `whole` what the zone is asked, of
+    which it is these cars' part. `stands_in`: the limit itself was not understood, and an earlier one counts.
     """
 
     value: float
@@ -86,22 +86,22 @@ class Ask:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Steps:
+class RequestSeries:
     """A quantity over the horizon: value k holds from edge k to edge k+1; NaN where nothing was said."""
 
     edges_s: Floats
     values: Floats
-    asks: tuple[Ask | None, ...]
+    requests: tuple[GridRequest | None, ...]
     currency: str | None = None
 
-    def at(self, instant_s: float) -> Ask | None:
+    def at(self, instant_s: float) -> GridRequest | None:
         """The ask in force at an instant."""
         k = int(np.searchsorted(self.edges_s, instant_s, side="right")) - 1
-        return self.asks[k] if 0 <= k < len(self.asks) else None
+        return self.requests[k] if 0 <= k < len(self.requests) else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Unknown:
+class UnusedPayload:
     """A payload that nobody acts on, and why: the field, a colon and the rule."""
 
     event_id: str
@@ -111,7 +111,7 @@ class Unknown:
     program_id: str = ""
 
 
-class Ruling(enum.IntEnum):
+class RulingDimension(enum.IntEnum):
     """The dimension that governs the cycle, in default order of rank."""
 
     ALERT = 0
@@ -121,7 +121,7 @@ class Ruling(enum.IntEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ZoneAsks:
+class ZoneRequests:
     """What one zone is asked at `now_s`. Shares are of the flexible load, 1 = all of it may charge.
 
     `dispatch_kw` absolute net kW of the zone; `relative_kw` and `relative_share` change against what the zone would
@@ -135,27 +135,27 @@ class ZoneAsks:
 
     zone: str
     now_s: float
-    dispatch_kw: Ask | None = None
-    relative_kw: Ask | None = None
-    relative_share: Ask | None = None
-    import_cap_kw: Ask | None = None
-    export_cap_kw: Ask | None = None
-    simple: Ask | None = None
-    alert: Ask | None = None
-    pre_charge: Ask | None = None
-    notices: tuple[Ask, ...] = ()
-    charge_states: tuple[Ask, ...] = ()
-    charge_energy_kwh: tuple[Ask, ...] = ()
-    price: Steps | None = None
-    export_price: Steps | None = None
-    ghg: Steps | None = None
-    restriction: Steps | None = None
-    ruling: Ruling = Ruling.NOTHING
+    dispatch_kw: GridRequest | None = None
+    relative_kw: GridRequest | None = None
+    relative_share: GridRequest | None = None
+    import_cap_kw: GridRequest | None = None
+    export_cap_kw: GridRequest | None = None
+    simple: GridRequest | None = None
+    alert: GridRequest | None = None
+    pre_charge: GridRequest | None = None
+    notices: tuple[GridRequest, ...] = ()
+    charge_states: tuple[GridRequest, ...] = ()
+    charge_energy_kwh: tuple[GridRequest, ...] = ()
+    price: RequestSeries | None = None
+    export_price: RequestSeries | None = None
+    ghg: RequestSeries | None = None
+    restriction: RequestSeries | None = None
+    ruling: RulingDimension = RulingDimension.NOTHING
     recovery_from_s: float = math.nan
     next_change_s: float = math.inf
-    unknown: tuple[Unknown, ...] = ()
-    unused: tuple[Unknown, ...] = ()
-    limits: tuple[Ask, ...] = ()
+    unknown: tuple[UnusedPayload, ...] = ()
+    unused: tuple[UnusedPayload, ...] = ()
+    limits: tuple[GridRequest, ...] = ()
 
     @property
     def quiet(self) -> bool:
@@ -168,32 +168,32 @@ class ZoneAsks:
             *self.charge_states,
             *self.charge_energy_kwh,
         )
-        return self.ruling is Ruling.NOTHING and not any(asked) and math.isnan(self.recovery_from_s)
+        return self.ruling is RulingDimension.NOTHING and not any(asked) and math.isnan(self.recovery_from_s)
 
 
-Found = Mapping[Dimension, Sequence[Ask]]
+Found = Mapping[Dimension, Sequence[GridRequest]]
 Kept = Mapping[tuple[str, Dimension], float]
 D = Dimension
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Gathered:
+class GatheredRequests:
     """Every ask by dimension, and each payload that nobody acts on, once."""
 
-    asks: dict[Dimension, list[Ask]]
-    unknown: dict[tuple[str, str, str], Unknown] = dataclasses.field(default_factory=dict)
-    unused: dict[tuple[str, str, str], Unknown] = dataclasses.field(default_factory=dict)
+    requests: dict[Dimension, list[GridRequest]]
+    unknown: dict[tuple[str, str, str], UnusedPayload] = dataclasses.field(default_factory=dict)
+    unused: dict[tuple[str, str, str], UnusedPayload] = dataclasses.field(default_factory=dict)
 
 
-def read_asks(
+def read_requests(
     zone: str,
-    heard: Sequence[Heard],
+    heard: Sequence[HeldEvent],
     *,
     now: datetime,
     seed: str,
     released_at: datetime | None = None,
     kept: Kept | None = None,
-) -> ZoneAsks:
+) -> ZoneRequests:
     """What the zone's visible events ask at `now` and until `now + HORIZON`.
 
     `seed` fixes this VEN's randomizeStart; `released_at` is when an event of the zone was last deleted or shortened
@@ -201,16 +201,16 @@ def read_asks(
     `kept`: by program ("" for any) and dimension the limit of the whole zone that counts in place of one that is not
     understood.
     """
-    gathered = Gathered({dimension: [] for dimension in Dimension})
+    gathered = GatheredRequests({dimension: [] for dimension in Dimension})
     for one in heard:
         _collect(gathered, one, _near(one, now, seed), now, kept or {})
-    found, now_s = gathered.asks, now.timestamp()
+    found, now_s = gathered.requests, now.timestamp()
     load = {dimension: _in_force(found[dimension], now_s) for dimension in _LOAD}
     dispatch = _best(ask for d in _DISPATCH for ask in load[d])
     alert = _best([*load[D.ALERT_LEVEL], *load[D.PRE_CHARGE]])
     simple = _best(load[D.SIMPLE_LEVEL])
-    changes = [at for asks in found.values() for ask in asks for at in (ask.start_s, ask.end_s) if at > now_s]
-    return ZoneAsks(
+    changes = [at for requests in found.values() for ask in requests for at in (ask.start_s, ask.end_s) if at > now_s]
+    return ZoneRequests(
         zone,
         now_s,
         **{name: dispatch if dispatch in load[d] else None for d, name in _DISPATCH.items()},
@@ -235,10 +235,10 @@ def read_asks(
     )
 
 
-def _collect(gathered: Gathered, one: Heard, near: Iterable[Window], now: datetime, kept: Kept) -> None:
+def _collect(gathered: GatheredRequests, one: HeldEvent, near: Iterable[Window], now: datetime, kept: Kept) -> None:
     """Sort one event's payloads into what is asked, what is not understood, and what is not for these cars."""
     created_s = parse_date_time(one.event.created_date_time).timestamp()
-    described_as: dict[str, Described] = {}
+    described_as: dict[str, PayloadContext] = {}
     for window in near:
         for payload in window.payloads:
             kind = payload.type
@@ -247,14 +247,14 @@ def _collect(gathered: Gathered, one: Heard, near: Iterable[Window], now: dateti
                 continue
             context = described_as.get(kind) or described_as.setdefault(kind, one.described(kind))
             meant = meaning(kind, payload.values, context)
-            if isinstance(meant, Meaning):
-                gathered.asks[meant.dimension].append(_ask(one, window, meant, kind, created_s))
+            if isinstance(meant, PayloadValue):
+                gathered.requests[meant.dimension].append(_ask(one, window, meant, kind, created_s))
                 continue
             dimension = limit_of(kind)
             kw = None if dimension is None else _stand_in_kw(window, dimension, kept)
             if dimension is not None and kw is not None:
-                ask = _ask(one, window, Meaning(dimension, kw), kind, created_s)
-                gathered.asks[dimension].append(dataclasses.replace(ask, stands_in=True))
+                ask = _ask(one, window, PayloadValue(dimension, kw), kind, created_s)
+                gathered.requests[dimension].append(dataclasses.replace(ask, stands_in=True))
                 meant = f"{meant}; {kw:g} kW, the last that was understood or what is set, stays in force"
             _note(gathered.unknown, window, kind, meant, now)
 
@@ -266,21 +266,21 @@ def _stand_in_kw(window: Window, dimension: Dimension, kept: Kept) -> float | No
 
 
 def _note(
-    told: dict[tuple[str, str, str], Unknown], window: Window, payload_type: str, why: str, now: datetime
+    told: dict[tuple[str, str, str], UnusedPayload], window: Window, payload_type: str, why: str, now: datetime
 ) -> None:
     """Once per event, type and reason, and not after its end."""
     if window.end > now:
-        what = Unknown(window.event_id, window.interval_id, payload_type, why, window.program_id)
+        what = UnusedPayload(window.event_id, window.interval_id, payload_type, why, window.program_id)
         told.setdefault((what.event_id, what.payload_type, what.why), what)
 
 
-def _near(one: Heard, now: datetime, seed: str) -> Iterator[Window]:
+def _near(one: HeldEvent, now: datetime, seed: str) -> Iterator[Window]:
     since, until = now - LOOK_BACK, now + HORIZON
     return islice(windows(one.event, read_at=one.read_at, since=since, until=until, seed=seed), MOST_WINDOWS)
 
 
-def _ask(one: Heard, window: Window, meant: Meaning, payload_type: str, created_s: float) -> Ask:
-    return Ask(
+def _ask(one: HeldEvent, window: Window, meant: PayloadValue, payload_type: str, created_s: float) -> GridRequest:
+    return GridRequest(
         _part(one, meant),
         window.start.timestamp(),
         window.end.timestamp(),
@@ -295,7 +295,7 @@ def _ask(one: Heard, window: Window, meant: Meaning, payload_type: str, created_
     )
 
 
-def _part(one: Heard, meant: Meaning) -> float:
+def _part(one: HeldEvent, meant: PayloadValue) -> float:
     """What of a zone's kW or kWh falls to the cars that are asked; levels, shares and prices are the same for all."""
     dimension, value = meant.dimension, meant.value
     if dimension in _EXPORTS or (dimension is D.DISPATCH_KW and value < 0):
@@ -303,19 +303,21 @@ def _part(one: Heard, meant: Meaning) -> float:
     return value * one.import_share if dimension in _IMPORTS else value
 
 
-def _in_force(asks: Iterable[Ask], now_s: float) -> list[Ask]:
-    return [ask for ask in asks if ask.start_s <= now_s < ask.end_s]
+def _in_force(requests: Iterable[GridRequest], now_s: float) -> list[GridRequest]:
+    return [ask for ask in requests if ask.start_s <= now_s < ask.end_s]
 
 
-def _preference(ask: Ask) -> tuple[float, float, float, str, int]:
+def _preference(ask: GridRequest) -> tuple[float, float, float, str, int]:
     return ask.rank, -ask.created_s, ask.value, ask.event_id, ask.interval_id
 
 
-def _best(asks: Iterable[Ask]) -> Ask | None:
-    return min(asks, key=_preference, default=None)
+def _best(requests: Iterable[GridRequest]) -> GridRequest | None:
+    return min(requests, key=_preference, default=None)
 
 
-def _cap(found: Found, now_s: float, limit: Dimension, subscription: Dimension, reservation: Dimension) -> Ask | None:
+def _cap(
+    found: Found, now_s: float, limit: Dimension, subscription: Dimension, reservation: Dimension
+) -> GridRequest | None:
     """The limit in force; without one the subscription, widened by what was reserved (User Guide 8.10)."""
     tightest = {
         dimension: min(_in_force(found[dimension], now_s), key=lambda ask: (ask.rank, ask.value), default=None)
@@ -327,30 +329,30 @@ def _cap(found: Found, now_s: float, limit: Dimension, subscription: Dimension, 
     return dataclasses.replace(base, value=base.value + extra.value, end_s=min(base.end_s, extra.end_s))
 
 
-def _deadlines(asks: Iterable[Ask], now_s: float) -> tuple[Ask, ...]:
-    return tuple(sorted((ask for ask in asks if ask.end_s > now_s), key=lambda ask: (ask.end_s, _preference(ask))))
+def _deadlines(requests: Iterable[GridRequest], now_s: float) -> tuple[GridRequest, ...]:
+    return tuple(sorted((ask for ask in requests if ask.end_s > now_s), key=lambda ask: (ask.end_s, _preference(ask))))
 
 
-def _money(asks: Sequence[Ask]) -> Steps | None:
+def _money(requests: Sequence[GridRequest]) -> RequestSeries | None:
     """Steps of a price or of emissions; what is quoted in another currency than the preferred ask's is left out."""
-    best = _best(asks)
+    best = _best(requests)
     if best is None:
         return None
-    ranked = sorted((ask for ask in asks if ask.currency == best.currency), key=_preference, reverse=True)
+    ranked = sorted((ask for ask in requests if ask.currency == best.currency), key=_preference, reverse=True)
     return _paint([(ask, ask.value) for ask in ranked], best.currency)
 
 
-def _foreign(found: Found, now_s: float) -> Iterator[Unknown]:
+def _foreign(found: Found, now_s: float) -> Iterator[UnusedPayload]:
     """The prices that `_money` leaves out."""
     for dimension in (D.PRICE, D.EXPORT_PRICE):
         best = _best(found[dimension])
         for ask in found[dimension]:
             if best is not None and ask.currency != best.currency and ask.end_s > now_s:
                 why = f"currency: {ask.currency} is not {best.currency}, that of the preferred event"
-                yield Unknown(ask.event_id, ask.interval_id, ask.payload_type, why, ask.program_id)
+                yield UnusedPayload(ask.event_id, ask.interval_id, ask.payload_type, why, ask.program_id)
 
 
-def _restriction(found: Found) -> Steps | None:
+def _restriction(found: Found) -> RequestSeries | None:
     strokes = [(ask, _restricted(d, ask.value)) for d in _LOAD for ask in found[d]]
     strokes = sorted(((ask, share) for ask, share in strokes if share > 0), key=lambda stroke: stroke[1])
     return _paint(strokes, None) if strokes else None
@@ -365,7 +367,7 @@ def _restricted(dimension: Dimension, value: float) -> float:
     return float(dimension in (D.DISPATCH_KW, D.RELATIVE_KW) and value <= 0)
 
 
-def _paint(strokes: Sequence[tuple[Ask, float]], currency: str | None) -> Steps:
+def _paint(strokes: Sequence[tuple[GridRequest, float]], currency: str | None) -> RequestSeries:
     """Lay asks over each other, the last on top."""
     edges_s = np.unique([at for ask, _ in strokes for at in (ask.start_s, ask.end_s)])
     values = np.full(len(edges_s) - 1, np.nan)
@@ -373,13 +375,13 @@ def _paint(strokes: Sequence[tuple[Ask, float]], currency: str | None) -> Steps:
     for number, (ask, value) in enumerate(strokes):
         covered = slice(int(np.searchsorted(edges_s, ask.start_s)), int(np.searchsorted(edges_s, ask.end_s)))
         values[covered], top[covered] = value, number
-    return Steps(edges_s, values, tuple(strokes[n][0] if n >= 0 else None for n in top.tolist()), currency)
+    return RequestSeries(edges_s, values, tuple(strokes[n][0] if n >= 0 else None for n in top.tolist()), currency)
 
 
-def _ruling(alert: Ask | None, dispatch: Ask | None, simple: Ask | None) -> Ruling:
-    asked = {Ruling.ALERT: alert, Ruling.DISPATCH: dispatch, Ruling.SIMPLE: simple}
+def _ruling(alert: GridRequest | None, dispatch: GridRequest | None, simple: GridRequest | None) -> RulingDimension:
+    asked = {RulingDimension.ALERT: alert, RulingDimension.DISPATCH: dispatch, RulingDimension.SIMPLE: simple}
     ranked = [(ask.rank, ruling) for ruling, ask in asked.items() if ask is not None]
-    return min(ranked, default=(0, Ruling.NOTHING))[1]
+    return min(ranked, default=(0, RulingDimension.NOTHING))[1]
 
 
 def _recovery_from_s(found: Found, now_s: float, released_at: datetime | None) -> float:
@@ -387,9 +389,9 @@ def _recovery_from_s(found: Found, now_s: float, released_at: datetime | None) -
     load = [ask for d in _LOAD for ask in found[d] if d is not D.PRE_CHARGE and (d, ask.value) != (D.SIMPLE_LEVEL, 0)]
     families = (load, found[D.IMPORT_LIMIT_KW])
     ends = [released_at.timestamp()] if released_at is not None and not _in_force(families[0], now_s) else []
-    for asks in families:
-        if not _in_force(asks, now_s):
-            ends += [ask.end_s for ask in asks if ask.end_s <= now_s]
+    for requests in families:
+        if not _in_force(requests, now_s):
+            ends += [ask.end_s for ask in requests if ask.end_s <= now_s]
     recent = [end_s for end_s in ends if end_s > now_s - LOOK_BACK.total_seconds()]
     return max(recent, default=math.nan)
 

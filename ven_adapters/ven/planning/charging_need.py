@@ -49,7 +49,7 @@ class PlanSettings:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Needs:
+class ChargingNeeds:
     """Per car: energy to the target (kWh), hours at full power, the latest safe start (epoch s), slack from now (s).
 
     A car that needs nothing has `latest_start_s` = departure less the margin; one without departure has infinity.
@@ -74,7 +74,7 @@ def needs_of(
     *,
     target_pct: Floats | None = None,
     deadline_s: Floats | None = None,
-) -> Needs:
+) -> ChargingNeeds:
     """What every car still needs by its departure, or to another target by another deadline."""
     target = np.fmax(view.target_pct if target_pct is None else target_pct, view.reserve_pct)
     deadline = view.departure_s if deadline_s is None else deadline_s
@@ -87,7 +87,7 @@ def needs_of(
     unknown = np.isnan(missing) | np.isnan(view.usable_kwh) | ~(view.max_charge_kw > 0)
     hours = np.where(unknown, np.nan, hours)
     latest_start_s = deadline - hours * HOUR_S - settings.margin_s
-    return Needs(missing * kwh_per_pct, hours, latest_start_s, latest_start_s - now_s)
+    return ChargingNeeds(missing * kwh_per_pct, hours, latest_start_s, latest_start_s - now_s)
 
 
 def _at_full_power_pct(from_pct: Floats, to_pct: Floats, settings: PlanSettings) -> Floats:
@@ -105,9 +105,9 @@ def _at_full_power_pct(from_pct: Floats, to_pct: Floats, settings: PlanSettings)
     return np.asarray(np.maximum(0.0, np.minimum(to_pct, knee) - from_pct) + np.maximum(0.0, slow))
 
 
-def together(first: Needs, second: Needs) -> Needs:
+def together(first: ChargingNeeds, second: ChargingNeeds) -> ChargingNeeds:
     """Both needs at once: the greater energy, the earlier start."""
-    return Needs(
+    return ChargingNeeds(
         np.fmax(first.kwh, second.kwh),
         np.fmax(first.hours, second.hours),
         np.fmin(first.latest_start_s, second.latest_start_s),
@@ -133,7 +133,7 @@ def _from_pct(full_pct: Floats, to_pct: Floats, settings: PlanSettings) -> Float
     return np.where(full_pct < slow, inside, np.minimum(to_pct, knee) - (full_pct - slow))
 
 
-def kwh_to_spare(view: FleetView, needs: Needs, now_s: float, end_s: float, settings: PlanSettings) -> Floats:
+def kwh_to_spare(view: FleetView, needs: ChargingNeeds, now_s: float, end_s: float, settings: PlanSettings) -> Floats:
     """What a battery can give until `end_s` and still be put back before departure; 0 where unknown.
 
     What lies above the target need not come back. Everything else must fit, at the pace at which the battery takes it

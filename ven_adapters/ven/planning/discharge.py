@@ -33,7 +33,7 @@ def give(power_kw: Floats, energy_kwh: Floats, asked_kw: float, hours: float) ->
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Givers:
+class DischargeCars:
     """The cars that may give: most kW, kWh to spare, least kW, whether each gives already, kWh borne, own number."""
 
     power_kw: Floats
@@ -44,7 +44,7 @@ class Givers:
     u: Floats
 
 
-def give_in_steps(cars: Givers, asked_kw: float, hours: float) -> Floats:
+def give_in_steps(cars: DischargeCars, asked_kw: float, hours: float) -> Floats:
     """As `give`, for cars that cannot give less than `least_kw`: the fewest cars that hold the sum, each giving more.
 
     Cars that give already come first, then the longest time-to-go in half hours, then who has borne least this season.

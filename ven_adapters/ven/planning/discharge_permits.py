@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Ints, Tri
-from ven_adapters.ven.planning.zone_state import Situation
+from ven_adapters.ven.planning.zone_state import ZoneState
 
 
-class Refusal(enum.IntEnum):
+class MissingPermit(enum.IntEnum):
     """The item that is missing before a car may discharge; the first missing one is named."""
 
     NONE = 0
@@ -40,79 +40,81 @@ class Refusal(enum.IntEnum):
     DER_ALARM = 20
 
 
-WORDS: Mapping[Refusal, str] = {
-    Refusal.NOT_BIDIRECTIONAL: "a car and a charging point that give power",
-    Refusal.CONSENT: "the driver's consent to discharge, beside the one to charging",
-    Refusal.INTERCONNECTION: "an interconnection agreement",
-    Refusal.INVERTER_LISTING: "the listing of the inverter",
-    Refusal.PERMISSION_EXPIRED: "papers that have not lapsed",
-    Refusal.EXPORT_LIMIT: "the export limit of the home",
-    Refusal.EVENT_BUDGET: "energy left in the budget of the event",
-    Refusal.YEAR_BUDGET: "energy left in the budget of the year",
-    Refusal.CYCLE_BUDGET: "battery cycles left in the budget of the year",
-    Refusal.RESERVE_UNKNOWN: "the driver's reserve",
-    Refusal.READY_BY: "the departure, and the level wanted by then",
-    Refusal.OPTED_OUT: "a driver who takes part",
-    Refusal.NOT_PLUGGED: "a cable that is in",
-    Refusal.NOT_AT_HOME: "a car at its own home",
-    Refusal.LEVEL_UNKNOWN: "level, battery size and charging power",
-    Refusal.READING_TOO_OLD: "a fresh reading of level, cable and place",
-    Refusal.EXPORT_UNCOUNTED: "a fresh count of what was given, or of the power",
-    Refusal.DER_ALARM: "an inverter without alarm",
-    Refusal.RESERVE: "charge above the reserve",
-    Refusal.DEPARTURE: "time to put the charge back before departure",
+WORDS: Mapping[MissingPermit, str] = {
+    MissingPermit.NOT_BIDIRECTIONAL: "a car and a charging point that give power",
+    MissingPermit.CONSENT: "the driver's consent to discharge, beside the one to charging",
+    MissingPermit.INTERCONNECTION: "an interconnection agreement",
+    MissingPermit.INVERTER_LISTING: "the listing of the inverter",
+    MissingPermit.PERMISSION_EXPIRED: "papers that have not lapsed",
+    MissingPermit.EXPORT_LIMIT: "the export limit of the home",
+    MissingPermit.EVENT_BUDGET: "energy left in the budget of the event",
+    MissingPermit.YEAR_BUDGET: "energy left in the budget of the year",
+    MissingPermit.CYCLE_BUDGET: "battery cycles left in the budget of the year",
+    MissingPermit.RESERVE_UNKNOWN: "the driver's reserve",
+    MissingPermit.READY_BY: "the departure, and the level wanted by then",
+    MissingPermit.OPTED_OUT: "a driver who takes part",
+    MissingPermit.NOT_PLUGGED: "a cable that is in",
+    MissingPermit.NOT_AT_HOME: "a car at its own home",
+    MissingPermit.LEVEL_UNKNOWN: "level, battery size and charging power",
+    MissingPermit.READING_TOO_OLD: "a fresh reading of level, cable and place",
+    MissingPermit.EXPORT_UNCOUNTED: "a fresh count of what was given, or of the power",
+    MissingPermit.DER_ALARM: "an inverter without alarm",
+    MissingPermit.RESERVE: "charge above the reserve",
+    MissingPermit.DEPARTURE: "time to put the charge back before departure",
 }
 """What each refusal says is missing, for whoever is to mend it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Item:
+class PermitItem:
     """One thing that a discharge needs: the refusal that names it, and where it is missing."""
 
-    refusal: Refusal
-    missing: Callable[[Situation], Bools]
+    refusal: MissingPermit
+    missing: Callable[[ZoneState], Bools]
 
 
-def _permission_over(at: Situation) -> Bools:
+def _permission_over(at: ZoneState) -> Bools:
     return ~(at.view.permission_until_s > at.now_s)
 
 
-def _old(at: Situation) -> Bools:
+def _old(at: ZoneState) -> Bools:
     oldest_s = np.minimum(np.minimum(at.view.soc_at_s, at.view.plugged_at_s), at.view.at_home_at_s)
     return ~(at.now_s - oldest_s <= at.settings.reading_age_s)
 
 
-def _uncounted(at: Situation) -> Bools:
+def _uncounted(at: ZoneState) -> Bools:
     return ~(at.now_s - at.view.exported_at_s <= at.settings.reading_age_s)
 
 
-def _no_departure(at: Situation) -> Bools:
+def _no_departure(at: ZoneState) -> Bools:
     return ~(np.isfinite(at.view.departure_s) & (at.view.departure_s > at.now_s)) | np.isnan(at.view.target_pct)
 
 
-ITEMS: tuple[Item, ...] = (
-    Item(Refusal.NOT_BIDIRECTIONAL, lambda at: ~(at.view.max_discharge_kw > 0)),
-    Item(Refusal.CONSENT, lambda at: ~(at.view.discharge_consent & at.view.charging_consent & at.view.enrolled)),
-    Item(Refusal.INTERCONNECTION, lambda at: ~at.view.interconnected),
-    Item(Refusal.INVERTER_LISTING, lambda at: ~at.view.inverter_listed),
-    Item(Refusal.PERMISSION_EXPIRED, _permission_over),
-    Item(Refusal.EXPORT_LIMIT, lambda at: ~(at.view.export_limit_kw > 0)),
-    Item(Refusal.RESERVE_UNKNOWN, lambda at: np.isnan(at.view.reserve_pct)),
-    Item(Refusal.READY_BY, _no_departure),
-    Item(Refusal.OPTED_OUT, lambda at: at.out),
-    Item(Refusal.NOT_PLUGGED, lambda at: at.view.plugged != Tri.YES),
-    Item(Refusal.NOT_AT_HOME, lambda at: at.view.at_home != Tri.YES),
-    Item(Refusal.LEVEL_UNKNOWN, lambda at: np.isnan(at.needs.hours)),
-    Item(Refusal.READING_TOO_OLD, _old),
-    Item(Refusal.EXPORT_UNCOUNTED, _uncounted),
-    Item(Refusal.DER_ALARM, lambda at: at.view.der_alarm == Tri.YES),
+ITEMS: tuple[PermitItem, ...] = (
+    PermitItem(MissingPermit.NOT_BIDIRECTIONAL, lambda at: ~(at.view.max_discharge_kw > 0)),
+    PermitItem(
+        MissingPermit.CONSENT, lambda at: ~(at.view.discharge_consent & at.view.charging_consent & at.view.enrolled)
+    ),
+    PermitItem(MissingPermit.INTERCONNECTION, lambda at: ~at.view.interconnected),
+    PermitItem(MissingPermit.INVERTER_LISTING, lambda at: ~at.view.inverter_listed),
+    PermitItem(MissingPermit.PERMISSION_EXPIRED, _permission_over),
+    PermitItem(MissingPermit.EXPORT_LIMIT, lambda at: ~(at.view.export_limit_kw > 0)),
+    PermitItem(MissingPermit.RESERVE_UNKNOWN, lambda at: np.isnan(at.view.reserve_pct)),
+    PermitItem(MissingPermit.READY_BY, _no_departure),
+    PermitItem(MissingPermit.OPTED_OUT, lambda at: at.out),
+    PermitItem(MissingPermit.NOT_PLUGGED, lambda at: at.view.plugged != Tri.YES),
+    PermitItem(MissingPermit.NOT_AT_HOME, lambda at: at.view.at_home != Tri.YES),
+    PermitItem(MissingPermit.LEVEL_UNKNOWN, lambda at: np.isnan(at.needs.hours)),
+    PermitItem(MissingPermit.READING_TOO_OLD, _old),
+    PermitItem(MissingPermit.EXPORT_UNCOUNTED, _uncounted),
+    PermitItem(MissingPermit.DER_ALARM, lambda at: at.view.der_alarm == Tri.YES),
 )
 """Budgets are not among them: one that was never agreed is nought, and `guardrails.budget_is_kept` says so."""
 
 
-def refusals(situation: Situation, items: Sequence[Item] | None = None) -> Ints:
-    """Per car the first item missing for discharge, as `Refusal`; NONE where all are there. All items when None."""
+def missing_permits(situation: ZoneState, items: Sequence[PermitItem] | None = None) -> Ints:
+    """Per car the first item missing for discharge; NONE where all are there. `items`: all of them when None."""
     items = ITEMS if items is None else items
     missing = [item.missing(situation) for item in items]
     named = [int(item.refusal) for item in items]
-    return np.select(missing, named, default=int(Refusal.NONE)).astype(np.int64)
+    return np.select(missing, named, default=int(MissingPermit.NONE)).astype(np.int64)

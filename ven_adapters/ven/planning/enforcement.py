@@ -9,15 +9,15 @@ import enum
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Control, FleetView, Floats, Ints
-from ven_adapters.ven.planning.guardrails import Limits, Reason
-from ven_adapters.ven.planning.zone_state import Situation
+from ven_adapters.ven.planning.guardrails import PlanLimits, Reason
+from ven_adapters.ven.planning.zone_state import ZoneState
 
 LONGEST_S = 86400.0
 EPSILON = 1e-9
 WATT_SLACK = 1e-6
 
 
-class Kind(enum.IntEnum):
+class DesireKind(enum.IntEnum):
     """`contract.DirectiveKind` as a number; NONE means no desire: whatever is held for the car is given back."""
 
     NONE = 0
@@ -28,7 +28,7 @@ class Kind(enum.IntEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Draft:
+class PlanDraft:
     """A proposed desire per car: kind, signed kW that the car is expected to draw, window (epoch s), `Reason`."""
 
     kind: Ints
@@ -37,9 +37,11 @@ class Draft:
     end_s: Floats
     reason: Ints
 
-    def where(self, mask: Bools, kind: Kind, kw: Floats | float, end_s: Floats | float, reason: Ints | int) -> "Draft":
+    def where(
+        self, mask: Bools, kind: DesireKind, kw: Floats | float, end_s: Floats | float, reason: Ints | int
+    ) -> "PlanDraft":
         """The draft with the masked cars changed; starts stay."""
-        return Draft(
+        return PlanDraft(
             np.where(mask, int(kind), self.kind),
             np.where(mask, kw, self.kw),
             self.start_s,
@@ -48,7 +50,7 @@ class Draft:
         )
 
 
-def enforce(draft: Draft, limits: Limits, situation: Situation) -> Draft:
+def enforce(draft: PlanDraft, limits: PlanLimits, situation: ZoneState) -> PlanDraft:
     """The nearest draft that breaks no limit. Windows that would outlast `until_s`, or a day, are cut.
 
     A day at most, because a car must not wait for an adapter that died; what is asked for longer is renewed.
@@ -58,15 +60,15 @@ def enforce(draft: Draft, limits: Limits, situation: Situation) -> Draft:
     draft = _charge_within(draft, limits, situation, full_kw)
     draft = _stay_running(draft, limits, situation, full_kw)
     draft = _stay_stopped(draft, limits, situation)
-    bounded = np.isin(draft.kind, (Kind.CURTAIL, Kind.CAP, Kind.SETPOINT))
+    bounded = np.isin(draft.kind, (DesireKind.CURTAIL, DesireKind.CAP, DesireKind.SETPOINT))
     draft = dataclasses.replace(draft, end_s=np.where(bounded, np.minimum(draft.end_s, limits.until_s), draft.end_s))
-    draft = draft.where(bounded & (draft.end_s <= draft.start_s), Kind.NONE, full_kw, draft.start_s, limits.why)
+    draft = draft.where(bounded & (draft.end_s <= draft.start_s), DesireKind.NONE, full_kw, draft.start_s, limits.why)
     draft = _must_charge(draft, limits, situation, full_kw)
     draft = dataclasses.replace(draft, end_s=np.minimum(draft.end_s, situation.now_s + LONGEST_S))
-    return draft.where(~limits.touch, Kind.NONE, situation.view.power_kw, situation.now_s, limits.why)
+    return draft.where(~limits.touch, DesireKind.NONE, situation.view.power_kw, situation.now_s, limits.why)
 
 
-def takes_kw(limits: Limits, situation: Situation) -> Floats:
+def takes_kw(limits: PlanLimits, situation: ZoneState) -> Floats:
     """What a car draws when it charges freely: full power while it needs energy, else what it is seen to take."""
     view = situation.view
     seen_kw = np.where(situation.charging, np.maximum(0.0, view.power_kw), 0.0)
@@ -89,41 +91,45 @@ def whole_w(kw: Floats) -> Floats:
     return np.asarray(np.floor(kw * 1000 + WATT_SLACK) / 1000)
 
 
-def _discharge_within(draft: Draft, limits: Limits, situation: Situation) -> Draft:
-    gives = (draft.kind == Kind.SETPOINT) & (draft.kw < 0)
+def _discharge_within(draft: PlanDraft, limits: PlanLimits, situation: ZoneState) -> PlanDraft:
+    gives = (draft.kind == DesireKind.SETPOINT) & (draft.kw < 0)
     draft = dataclasses.replace(draft, end_s=np.where(gives, np.minimum(draft.end_s, limits.give_until_s), draft.end_s))
     hours = np.maximum(np.minimum(draft.end_s, limits.until_s) - draft.start_s, 1.0) / 3600
     most_kw = whole_w(np.minimum(limits.discharge_kw, limits.discharge_kwh / hours))
     most_kw = np.where(most_kw < situation.view.min_discharge_kw, 0.0, most_kw)
     kw = np.where(gives, np.maximum(draft.kw, -most_kw), draft.kw)
     draft = dataclasses.replace(draft, kw=kw)
-    return draft.where(gives & (kw >= 0), Kind.CURTAIL, 0.0, draft.end_s, draft.reason)
+    return draft.where(gives & (kw >= 0), DesireKind.CURTAIL, 0.0, draft.end_s, draft.reason)
 
 
-def _charge_within(draft: Draft, limits: Limits, situation: Situation, full_kw: Floats) -> Draft:
-    capped = (draft.kind == Kind.CAP) | ((draft.kind == Kind.SETPOINT) & (draft.kw > 0))
+def _charge_within(draft: PlanDraft, limits: PlanLimits, situation: ZoneState, full_kw: Floats) -> PlanDraft:
+    capped = (draft.kind == DesireKind.CAP) | ((draft.kind == DesireKind.SETPOINT) & (draft.kw > 0))
     kw = achieved_kw(situation.view, np.minimum(draft.kw, limits.charge_kw), full_kw)
     draft = dataclasses.replace(draft, kw=np.where(capped, kw, np.minimum(draft.kw, limits.charge_kw)))
-    return draft.where(capped & (kw <= 0) & (full_kw > 0), Kind.CURTAIL, 0.0, draft.end_s, draft.reason)
+    return draft.where(capped & (kw <= 0) & (full_kw > 0), DesireKind.CURTAIL, 0.0, draft.end_s, draft.reason)
 
 
-def _stay_running(draft: Draft, limits: Limits, situation: Situation, full_kw: Floats) -> Draft:
-    stops = (draft.kind == Kind.CURTAIL) | ((draft.kind == Kind.SETPOINT) & (draft.kw <= 0))
+def _stay_running(draft: PlanDraft, limits: PlanLimits, situation: ZoneState, full_kw: Floats) -> PlanDraft:
+    stops = (draft.kind == DesireKind.CURTAIL) | ((draft.kind == DesireKind.SETPOINT) & (draft.kw <= 0))
     stuck = stops & situation.charging & ~limits.can_pause
-    return draft.where(stuck, Kind.NONE, full_kw, draft.start_s, limits.why)
+    return draft.where(stuck, DesireKind.NONE, full_kw, draft.start_s, limits.why)
 
 
-def _stay_stopped(draft: Draft, limits: Limits, situation: Situation) -> Draft:
-    starts = np.isin(draft.kind, (Kind.CHARGE, Kind.CAP)) & ~situation.charging & ~limits.can_start
-    draft = draft.where(starts, Kind.NONE, 0.0, draft.start_s, limits.why)
-    idle = np.isin(draft.kind, (Kind.NONE, Kind.CHARGE, Kind.CAP)) & ~situation.charging & (draft.kw >= 0)
+def _stay_stopped(draft: PlanDraft, limits: PlanLimits, situation: ZoneState) -> PlanDraft:
+    starts = np.isin(draft.kind, (DesireKind.CHARGE, DesireKind.CAP)) & ~situation.charging & ~limits.can_start
+    draft = draft.where(starts, DesireKind.NONE, 0.0, draft.start_s, limits.why)
+    idle = (
+        np.isin(draft.kind, (DesireKind.NONE, DesireKind.CHARGE, DesireKind.CAP))
+        & ~situation.charging
+        & (draft.kw >= 0)
+    )
     rested_s = situation.view.last_toggle_s + situation.settings.min_dwell_s
-    return draft.where(idle & situation.resting & ~limits.can_start, Kind.CURTAIL, 0.0, rested_s, Reason.DWELL)
+    return draft.where(idle & situation.resting & ~limits.can_start, DesireKind.CURTAIL, 0.0, rested_s, Reason.DWELL)
 
 
-def _must_charge(draft: Draft, limits: Limits, situation: Situation, full_kw: Floats) -> Draft:
+def _must_charge(draft: PlanDraft, limits: PlanLimits, situation: ZoneState, full_kw: Floats) -> PlanDraft:
     needed = limits.must_charge & limits.touch
     most_s = situation.now_s + LONGEST_S
     end_s = np.clip(situation.view.departure_s, situation.now_s + situation.settings.slot_s, most_s)
     draft = dataclasses.replace(draft, start_s=np.where(needed, situation.now_s, draft.start_s))
-    return draft.where(needed, Kind.CHARGE, full_kw, end_s, limits.why)
+    return draft.where(needed, DesireKind.CHARGE, full_kw, end_s, limits.why)

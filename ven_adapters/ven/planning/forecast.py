@@ -11,12 +11,12 @@ import numpy as np
 
 from ven_adapters.ven.fleet.battery import HOUR_S
 from ven_adapters.ven.fleet.columns import Bools, FleetView, Floats, Tri
-from ven_adapters.ven.openadr.zone_requests import ZoneAsks
+from ven_adapters.ven.openadr.zone_requests import ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.discharge import sustained_kw
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
 from ven_adapters.ven.planning.preferred_start import sampled
-from ven_adapters.ven.planning.targets import Cycle, cycle_of
+from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
 from ven_adapters.ven.planning.valley_filling import SLOT_H, SLOTS, Stays, at_once_kw, keep_below, stays_of
 
 SLOT_S = SLOT_H * HOUR_S
@@ -42,7 +42,7 @@ class Ahead:
 class Outlook:
     """A zone's coming day from the cycle's instant on: load per quarter hour, in all and of cars that cannot wait."""
 
-    cycle: Cycle
+    cycle: PlanInputs
     stays: Stays
     load_kw: Floats
     fixed_kw: Floats
@@ -66,9 +66,9 @@ class Outlook:
         )
 
 
-def outlook(view: FleetView, asks: ZoneAsks, now_s: float, settings: PlanSettings) -> Outlook:
+def outlook(view: FleetView, requests: ZoneRequests, now_s: float, settings: PlanSettings) -> Outlook:
     """The coming day of a zone's cars."""
-    cycle = cycle_of(view, asks, now_s, settings, GUARDS)
+    cycle = plan_inputs_of(view, requests, now_s, settings, GUARDS)
     here = (view.plugged == Tri.YES) & (view.at_home == Tri.YES)
     stays = _stays(cycle, here & cycle.free, cycle.full_kw, bound=True)
     seen_kw = np.where(view.power_kw > 0, view.power_kw, cycle.full_kw)
@@ -76,12 +76,12 @@ def outlook(view: FleetView, asks: ZoneAsks, now_s: float, settings: PlanSetting
         cycle, here & (cycle.forced | (~cycle.limits.touch & cycle.situation.charging)), seen_kw, bound=False
     )
     fixed_kw, wished_kw = at_once_kw(fixed, 1), at_once_kw(stays, 1)
-    room_kw = _room_kw(asks, now_s, wished_kw[0], fixed_kw[0])
+    room_kw = _room_kw(requests, now_s, wished_kw[0], fixed_kw[0])
     load_kw = keep_below(stays, room_kw[None, :])[0]
     return Outlook(cycle, stays, load_kw[0] + fixed_kw[0], fixed_kw[0])
 
 
-def _stays(cycle: Cycle, chosen: Bools, kw: Floats, *, bound: bool) -> Stays:
+def _stays(cycle: PlanInputs, chosen: Bools, kw: Floats, *, bound: bool) -> Stays:
     """The chosen cars in slots; those not `bound` by wish and departure charge at once until they need no more."""
     situation, needs = cycle.situation, cycle.needs
     goes_on_kwh = np.where(situation.charging, np.maximum(situation.view.power_kw, 0.0) * HELD_H, 0.0)
@@ -94,12 +94,14 @@ def _stays(cycle: Cycle, chosen: Bools, kw: Floats, *, bound: bool) -> Stays:
     return stays_of(zone, start_h, end_h[chosen], energy_kwh, np.nan_to_num(kw[chosen]), situation.view.u[chosen])
 
 
-def _room_kw(asks: ZoneAsks, now_s: float, wished_kw: Floats, fixed_kw: Floats) -> Floats:
+def _room_kw(requests: ZoneRequests, now_s: float, wished_kw: Floats, fixed_kw: Floats) -> Floats:
     """What is left for cars that can wait, per slot: all they wish, less where a known window restricts the zone."""
     middle_s = now_s + (np.arange(SLOTS, dtype=np.float64) + 0.5) * SLOT_S
-    kept_away = np.zeros(SLOTS) if asks.restriction is None else np.nan_to_num(sampled(asks.restriction, middle_s))
+    kept_away = (
+        np.zeros(SLOTS) if requests.restriction is None else np.nan_to_num(sampled(requests.restriction, middle_s))
+    )
     room_kw = np.where(kept_away > 0, (1 - kept_away) * wished_kw, np.inf)
-    cap = asks.import_cap_kw
+    cap = requests.import_cap_kw
     if cap is None:
         return room_kw
     return np.where(middle_s < cap.end_s, np.minimum(room_kw, np.maximum(0.0, cap.value - fixed_kw)), room_kw)

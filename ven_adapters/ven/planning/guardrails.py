@@ -1,4 +1,4 @@
-"""What no plan may break, as small vectorised guards: each narrows the `Limits` within which a plan may move.
+"""What no plan may break, as small vectorised guards: each narrows the `PlanLimits` within which a plan may move.
 
 A guard takes limits and returns them narrower, never wider, so one that is left out is missed by exactly its own
 promise. `narrow` applies them all; `enforcement.enforce` then holds any proposed draft inside the limits. The promise
@@ -14,8 +14,8 @@ import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Charge, Control, Floats, Ints, Tri
 from ven_adapters.ven.planning.charging_need import kwh_above, kwh_to_spare
-from ven_adapters.ven.planning.discharge_permits import Refusal, refusals
-from ven_adapters.ven.planning.zone_state import Situation
+from ven_adapters.ven.planning.discharge_permits import MissingPermit, missing_permits
+from ven_adapters.ven.planning.zone_state import ZoneState
 
 
 class Reason(enum.IntEnum):
@@ -45,7 +45,7 @@ class Reason(enum.IntEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Limits:
+class PlanLimits:
     """Per car, how far a plan may go.
 
     `touch`: may be told anything at all. `must_charge`: charges now, whatever is asked. `can_pause`, `can_start`: may
@@ -66,10 +66,10 @@ class Limits:
     refusal: Ints
 
 
-Guard = Callable[[Limits, Situation], Limits]
+Guard = Callable[[PlanLimits, ZoneState], PlanLimits]
 
 
-def narrow(situation: Situation, guards: Sequence[Guard] | None = None) -> Limits:
+def narrow(situation: ZoneState, guards: Sequence[Guard] | None = None) -> PlanLimits:
     """The limits that the guards leave; all guards when None."""
     limits = _wide_open(len(situation.view))
     for guard in GUARDS if guards is None else guards:
@@ -77,65 +77,65 @@ def narrow(situation: Situation, guards: Sequence[Guard] | None = None) -> Limit
     return limits
 
 
-def without_consent_untouched(limits: Limits, situation: Situation) -> Limits:
+def without_consent_untouched(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """Nobody's charging is managed who did not agree, or agrees no more."""
     return _untouched(limits, ~(situation.view.enrolled & situation.view.charging_consent), Reason.NO_CONSENT)
 
 
-def opted_out_untouched(limits: Limits, situation: Situation) -> Limits:
+def opted_out_untouched(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """An opt-out leaves the car to its driver until it ends; so does a boost."""
     view, now_s = situation.view, situation.now_s
     limits = _untouched(limits, situation.out, Reason.OPTED_OUT)
     return _untouched(limits, view.boost_until_s > now_s, Reason.BOOST)
 
 
-def away_untouched(limits: Limits, situation: Situation) -> Limits:
+def away_untouched(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """Only a car known to be plugged in at its own site is touched: a public charger is not ours."""
     at_its_plug = (situation.view.plugged == Tri.YES) & (situation.view.at_home == Tri.YES)
     return _untouched(limits, ~at_its_plug, Reason.AWAY)
 
 
-def unknown_level_untouched(limits: Limits, situation: Situation) -> Limits:
+def unknown_level_untouched(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """Without level or battery size no promise about departure can be kept, so the car is left alone."""
     return _untouched(limits, np.isnan(situation.needs.hours), Reason.LEVEL_UNKNOWN)
 
 
-def faulty_untouched(limits: Limits, situation: Situation) -> Limits:
+def faulty_untouched(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """A car that reports a fault, or no power at its plug, cannot follow anything."""
     state = situation.view.charge_state
     return _untouched(limits, (state == Charge.FAULT) | (state == Charge.NO_POWER), Reason.CANNOT_CHARGE)
 
 
-def below_reserve_charges(limits: Limits, situation: Situation) -> Limits:
+def below_reserve_charges(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """A battery below the driver's reserve is charged at once."""
     return _must_charge(limits, situation.view.soc_pct < situation.view.reserve_pct, Reason.BELOW_RESERVE)
 
 
-def ready_by_departure(limits: Limits, situation: Situation) -> Limits:
+def ready_by_departure(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """From its latest safe start a car charges, and nothing told to it earlier lasts beyond that instant."""
     late = situation.needs.some & (situation.now_s >= situation.needs.latest_start_s)
     limits = _must_charge(limits, late, Reason.READY_BY)
     return dataclasses.replace(limits, until_s=np.fmin(limits.until_s, situation.needs.latest_start_s))
 
 
-def departure_keeps_energy(limits: Limits, situation: Situation) -> Limits:
+def departure_keeps_energy(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """A battery gives only what can be put back before departure."""
     spare_kwh = kwh_to_spare(
         situation.view, situation.needs, situation.now_s, situation.window_end_s, situation.settings
     )
-    return _energy(limits, spare_kwh, Refusal.DEPARTURE)
+    return _energy(limits, spare_kwh, MissingPermit.DEPARTURE)
 
 
-def reserve_is_kept(limits: Limits, situation: Situation) -> Limits:
+def reserve_is_kept(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """No battery is discharged below the driver's reserve or the programme's floor; what it gave since counts."""
     kwh = kwh_above(situation.view, situation.floor_pct, situation.settings)
-    return _energy(limits, kwh - situation.given_kwh(situation.view.soc_at_s), Refusal.RESERVE)
+    return _energy(limits, kwh - situation.given_kwh(situation.view.soc_at_s), MissingPermit.RESERVE)
 
 
-def discharge_is_permitted(limits: Limits, situation: Situation) -> Limits:
+def discharge_is_permitted(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """No discharge unless every item of `permits` is there, valid and fresh; refuse closed, naming the item."""
-    view, refusal = situation.view, refusals(situation)
-    refused = refusal != Refusal.NONE
+    view, refusal = situation.view, missing_permits(situation)
+    refused = refusal != MissingPermit.NONE
     return dataclasses.replace(
         limits,
         discharge_kw=np.where(refused, 0.0, np.minimum(limits.discharge_kw, view.export_limit_kw)),
@@ -144,24 +144,24 @@ def discharge_is_permitted(limits: Limits, situation: Situation) -> Limits:
     )
 
 
-def budget_is_kept(limits: Limits, situation: Situation) -> Limits:
+def budget_is_kept(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """A battery gives no more than was agreed per event, per year and in cycles; what is not counted yet is given."""
     view = situation.view
     uncounted_kwh = situation.given_kwh(view.exported_at_s)
     event_kwh, year_kwh = view.event_exported_kwh + uncounted_kwh, view.year_exported_kwh + uncounted_kwh
     cycle_kwh = view.usable_kwh * situation.settings.discharge_efficiency
-    limits = _energy(limits, view.event_budget_kwh - event_kwh, Refusal.EVENT_BUDGET)
-    limits = _energy(limits, view.year_budget_kwh - year_kwh, Refusal.YEAR_BUDGET)
-    return _energy(limits, np.nan_to_num(view.cycle_budget * cycle_kwh - year_kwh), Refusal.CYCLE_BUDGET)
+    limits = _energy(limits, view.event_budget_kwh - event_kwh, MissingPermit.EVENT_BUDGET)
+    limits = _energy(limits, view.year_budget_kwh - year_kwh, MissingPermit.YEAR_BUDGET)
+    return _energy(limits, np.nan_to_num(view.cycle_budget * cycle_kwh - year_kwh), MissingPermit.CYCLE_BUDGET)
 
 
-def discharge_ends_by_itself(limits: Limits, situation: Situation) -> Limits:
+def discharge_ends_by_itself(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """The dead-man: a discharge that nobody renews is over soon, whoever fell silent on the way to the car."""
     until_s = situation.now_s + situation.settings.dead_man_s
     return dataclasses.replace(limits, give_until_s=np.minimum(limits.give_until_s, until_s))
 
 
-def power_is_limited(limits: Limits, situation: Situation) -> Limits:
+def power_is_limited(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """No car is asked for more than it can take or give."""
     return dataclasses.replace(
         limits,
@@ -170,7 +170,7 @@ def power_is_limited(limits: Limits, situation: Situation) -> Limits:
     )
 
 
-def only_stops_what_can_stop(limits: Limits, situation: Situation) -> Limits:
+def only_stops_what_can_stop(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """A car with no stop is not stopped; one paused by its target level only above the lowest target it takes."""
     view = situation.view
     by_target = (view.control == Control.TARGET_LEVEL) & ~(view.soc_pct >= view.level_floor_pct)
@@ -178,13 +178,13 @@ def only_stops_what_can_stop(limits: Limits, situation: Situation) -> Limits:
     return dataclasses.replace(limits, can_start=limits.can_start & view.can_start)
 
 
-def never_strands(limits: Limits, situation: Situation) -> Limits:
+def never_strands(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """A charging car that cannot be started again is not stopped while it still needs energy."""
     stranded = ~situation.view.can_resume & situation.needs.some
     return _unpausable(limits, situation, stranded, Reason.CANNOT_RESUME)
 
 
-def dwell_is_kept(limits: Limits, situation: Situation) -> Limits:
+def dwell_is_kept(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """No car is started or stopped again within the minimum dwell (contactors wear)."""
     limits = _unpausable(limits, situation, situation.resting, Reason.DWELL)
     held = situation.resting & ~situation.charging
@@ -213,30 +213,30 @@ GUARDS: tuple[Guard, ...] = (
 )
 
 
-def _wide_open(count: int) -> Limits:
+def _wide_open(count: int) -> PlanLimits:
     yes, no = np.ones(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
     endless, codes = np.full(count, np.inf), np.zeros(count, dtype=np.int64)
-    return Limits(yes, no, yes, yes, endless, endless, endless, endless, endless, codes, codes)
+    return PlanLimits(yes, no, yes, yes, endless, endless, endless, endless, endless, codes, codes)
 
 
-def _untouched(limits: Limits, mask: Bools, why: Reason) -> Limits:
+def _untouched(limits: PlanLimits, mask: Bools, why: Reason) -> PlanLimits:
     return dataclasses.replace(
         limits, touch=limits.touch & ~mask, why=np.where(mask & limits.touch, int(why), limits.why)
     )
 
 
-def _must_charge(limits: Limits, mask: Bools, why: Reason) -> Limits:
+def _must_charge(limits: PlanLimits, mask: Bools, why: Reason) -> PlanLimits:
     new = mask & ~limits.must_charge & limits.touch
     return dataclasses.replace(limits, must_charge=limits.must_charge | mask, why=np.where(new, int(why), limits.why))
 
 
-def _unpausable(limits: Limits, situation: Situation, mask: Bools, why: Reason) -> Limits:
+def _unpausable(limits: PlanLimits, situation: ZoneState, mask: Bools, why: Reason) -> PlanLimits:
     stuck = mask & situation.charging
     first = stuck & (limits.why == 0)
     return dataclasses.replace(limits, can_pause=limits.can_pause & ~stuck, why=np.where(first, int(why), limits.why))
 
 
-def _energy(limits: Limits, kwh: Floats, refusal: Refusal) -> Limits:
+def _energy(limits: PlanLimits, kwh: Floats, refusal: MissingPermit) -> PlanLimits:
     least_kwh = np.minimum(limits.discharge_kwh, np.maximum(0.0, kwh))
     empty = (least_kwh <= 0) & (limits.refusal == 0)
     return dataclasses.replace(limits, discharge_kwh=least_kwh, refusal=np.where(empty, int(refusal), limits.refusal))

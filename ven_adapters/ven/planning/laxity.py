@@ -20,7 +20,7 @@ BURDEN_CLASS_KWH = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Stack:
+class LaxityOrder:
     """The cars that may be given power: full kW, slack in seconds, whether each charges now, kWh borne this season."""
 
     view: FleetView
@@ -29,7 +29,7 @@ class Stack:
     charging: Bools
 
 
-def fill(stack: Stack, budget_kw: float, *, hard: bool, hysteresis_s: float) -> Floats:
+def fill(stack: LaxityOrder, budget_kw: float, *, hard: bool, hysteresis_s: float) -> Floats:
     """KW per car that add up to the budget as closely as the cars allow; never above it when `hard`.
 
     Soft budgets may be missed by half of one car's power, in either direction.
@@ -47,7 +47,7 @@ def fill(stack: Stack, budget_kw: float, *, hard: bool, hysteresis_s: float) -> 
     return kw
 
 
-def _as_they_are(stack: Stack, first: Ints, count: int, budget_kw: float) -> Floats | None:
+def _as_they_are(stack: LaxityOrder, first: Ints, count: int, budget_kw: float) -> Floats | None:
     """Those that charge go on when they are the first in order and exceed the budget by no more than a car may.
 
     What met a set-point a moment ago shall not stop one of them now, because laxity ranks them in another order.
@@ -61,13 +61,13 @@ def _as_they_are(stack: Stack, first: Ints, count: int, budget_kw: float) -> Flo
     return kw if trimmed is None else trimmed
 
 
-def _order(stack: Stack, hysteresis_s: float) -> Ints:
+def _order(stack: LaxityOrder, hysteresis_s: float) -> Ints:
     laxity = np.floor((stack.slack_s - hysteresis_s * stack.charging) / LAXITY_CLASS_S)
     borne = np.floor(stack.view.burden_kwh / BURDEN_CLASS_KWH)
     return np.lexsort((stack.view.u, -borne, ~stack.charging, laxity))
 
 
-def _marginal(stack: Stack, kw: Floats, order: Ints, count: int, left_kw: float, *, hard: bool) -> Floats:
+def _marginal(stack: LaxityOrder, kw: Floats, order: Ints, count: int, left_kw: float, *, hard: bool) -> Floats:
     """Fit the first car that does not fit whole: by its own steps, at its least by trimming others, or on or off."""
     car = order[count : count + 1]
     partial_kw = achieved_kw(stack.view.take(car), np.array([left_kw]), stack.full_kw[car])
@@ -89,7 +89,7 @@ def _adjustable(control: Ints) -> Bools:
     return np.asarray((control == Control.STEPS) | (control == Control.LEVELS))
 
 
-def _trim(stack: Stack, kw: Floats, on: Ints, over_kw: float) -> Floats | None:
+def _trim(stack: LaxityOrder, kw: Floats, on: Ints, over_kw: float) -> Floats | None:
     """Take `over_kw` from adjustable cars, the one with most slack first; None when they cannot spare it."""
     adjustable = on[_adjustable(stack.view.control[on])][::-1]
     room_kw = np.maximum(0.0, stack.full_kw[adjustable] - stack.view.floor_kw[adjustable])

@@ -13,17 +13,24 @@ import numpy as np
 
 from ven_adapters.ven.fleet.battery import HOUR_S
 from ven_adapters.ven.fleet.columns import Charge, FleetView, Floats, Ints
-from ven_adapters.ven.openadr.zone_requests import Ask, ZoneAsks
+from ven_adapters.ven.openadr.zone_requests import GridRequest, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from ven_adapters.ven.planning.discharge import Givers, give_in_steps, in_whole_watts, sustained_kw
-from ven_adapters.ven.planning.enforcement import Draft, Kind, enforce
+from ven_adapters.ven.planning.discharge import DischargeCars, give_in_steps, in_whole_watts, sustained_kw
+from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce
 from ven_adapters.ven.planning.guardrails import GUARDS, Guard, Reason
-from ven_adapters.ven.planning.laxity import Stack, fill
-from ven_adapters.ven.planning.preferred_start import wish_of
-from ven_adapters.ven.planning.targets import Cycle, Target, cycle_of, grid_target_pct, pre_charging, target_of
+from ven_adapters.ven.planning.laxity import LaxityOrder, fill
+from ven_adapters.ven.planning.preferred_start import preferred_start_of
+from ven_adapters.ven.planning.targets import (
+    PlanInputs,
+    Target,
+    grid_target_pct,
+    plan_inputs_of,
+    pre_charging,
+    target_of,
+)
 from ven_adapters.ven.planning.zone_plan import PER_CAR, ZonePlan, carried, changed
 
-__all__ = ["DEFAULTS", "Kind", "PlanSettings", "Reason", "ZonePlan", "carried", "changed", "plan"]
+__all__ = ["DEFAULTS", "DesireKind", "PlanSettings", "Reason", "ZonePlan", "carried", "changed", "plan"]
 
 DEFAULTS = PlanSettings()
 UNASKED_SLACK_S = 1e12
@@ -32,22 +39,22 @@ _EVENTS = (Reason.SET_POINT, Reason.IMPORT_CAP, Reason.SIMPLE_LEVEL, Reason.ALER
 
 def plan(
     view: FleetView,
-    asks: ZoneAsks,
+    requests: ZoneRequests,
     now_s: float,
     settings: PlanSettings = DEFAULTS,
     guards: Sequence[Guard] = GUARDS,
 ) -> ZonePlan:
     """What every car of the zone should do from `now_s` on, one entry per row of `view`."""
     if (view.u[1:] >= view.u[:-1]).all():
-        return _decide(cycle_of(view, asks, now_s, settings, guards))
+        return _decide(plan_inputs_of(view, requests, now_s, settings, guards))
     order = np.argsort(view.u, kind="stable")
-    ordered = _decide(cycle_of(view.take(order), asks, now_s, settings, guards))
+    ordered = _decide(plan_inputs_of(view.take(order), requests, now_s, settings, guards))
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return dataclasses.replace(ordered, **{name: getattr(ordered, name)[place] for name in PER_CAR})
 
 
-def _decide(cycle: Cycle) -> ZonePlan:
+def _decide(cycle: PlanInputs) -> ZonePlan:
     target = target_of(cycle)
     charge_kw = _charge_kw(cycle, target)
     give_kw, most_kw = _give_kw(cycle, target)
@@ -56,7 +63,7 @@ def _decide(cycle: Cycle) -> ZonePlan:
     return _plan_of(cycle, target, final, float(most_kw.sum()))
 
 
-def _charge_kw(cycle: Cycle, target: Target) -> Floats:
+def _charge_kw(cycle: PlanInputs, target: Target) -> Floats:
     """KW of every car that is charged by choice."""
     chosen = np.flatnonzero(cycle.free if target.follow else cycle.wanted)
     kw = np.zeros(len(cycle.full_kw))
@@ -65,13 +72,13 @@ def _charge_kw(cycle: Cycle, target: Target) -> Floats:
         return kw
     slack_s = np.nan_to_num(cycle.needs.slack_s[chosen], posinf=UNASKED_SLACK_S)
     view = cycle.situation.view.take(chosen)
-    stack = Stack(view, cycle.full_kw[chosen], slack_s, cycle.situation.charging[chosen])
+    stack = LaxityOrder(view, cycle.full_kw[chosen], slack_s, cycle.situation.charging[chosen])
     hysteresis_s = cycle.situation.settings.hysteresis_s
     kw[chosen] = fill(stack, target.kw - cycle.floor_kw, hard=target.hard, hysteresis_s=hysteresis_s)
     return kw
 
 
-def _give_kw(cycle: Cycle, target: Target) -> tuple[Floats, Floats]:
+def _give_kw(cycle: PlanInputs, target: Target) -> tuple[Floats, Floats]:
     """KW that every car gives (magnitudes, whole watts), and the most that each could hold until the set-point ends."""
     limits, view = cycle.limits, cycle.situation.view
     stuck = cycle.forced | (cycle.situation.charging & ~limits.can_pause)
@@ -80,44 +87,48 @@ def _give_kw(cycle: Cycle, target: Target) -> tuple[Floats, Floats]:
     power_kw = np.where(able, limits.discharge_kw, 0.0)
     energy_kwh = np.where(able, limits.discharge_kwh, 0.0)
     giving = np.asarray(view.charge_state == Charge.DISCHARGING)
-    cars = Givers(power_kw, energy_kwh, view.min_discharge_kw, giving, view.burden_kwh, view.u)
+    cars = DischargeCars(power_kw, energy_kwh, view.min_discharge_kw, giving, view.burden_kwh, view.u)
     most_kw = sustained_kw(power_kw, energy_kwh, hours)
     given_kw = give_in_steps(cars, cycle.floor_kw - target.kw, hours)
     return in_whole_watts(given_kw, most_kw), most_kw
 
 
-def _draft(cycle: Cycle, target: Target, charge_kw: Floats, give_kw: Floats) -> Draft:
+def _draft(cycle: PlanInputs, target: Target, charge_kw: Floats, give_kw: Floats) -> PlanDraft:
     """Every car's desire, before the guards' last word; later lines overrule earlier ones."""
     view, now_s = cycle.situation.view, np.full(len(cycle.full_kw), cycle.situation.now_s)
     nothing = np.zeros(len(cycle.full_kw), dtype=np.int64)
-    draft = Draft(nothing, view.power_kw, now_s, now_s, nothing)
+    draft = PlanDraft(nothing, view.power_kw, now_s, now_s, nothing)
     waits = cycle.movable & (cycle.wish.start_s > now_s)
-    draft = draft.where(waits, Kind.CURTAIL, 0.0, cycle.wish.start_s, _wait_reason(cycle.asks))
+    draft = draft.where(waits, DesireKind.CURTAIL, 0.0, cycle.wish.start_s, _wait_reason(cycle.requests))
     if target.kw < math.inf:
         held_back = cycle.movable if target.follow else cycle.movable & ~waits
-        draft = draft.where(held_back, Kind.CURTAIL, 0.0, _restart_s(cycle, target), target.reason)
+        draft = draft.where(held_back, DesireKind.CURTAIL, 0.0, _restart_s(cycle, target), target.reason)
     runs = (charge_kw > 0) | cycle.forced
-    kind = Kind.NONE if cycle.asks.quiet else Kind.CHARGE
+    kind = DesireKind.NONE if cycle.requests.quiet else DesireKind.CHARGE
     draft = draft.where(runs, kind, cycle.full_kw, _run_end_s(cycle, target), _run_reason(cycle, target))
     partial = (charge_kw > 0) & (charge_kw < cycle.full_kw - 1e-9)
-    draft = draft.where(partial, Kind.CAP, charge_kw, target.end_s, target.reason)
-    return draft.where(give_kw > 0, Kind.SETPOINT, -give_kw, target.end_s, target.reason)
+    draft = draft.where(partial, DesireKind.CAP, charge_kw, target.end_s, target.reason)
+    return draft.where(give_kw > 0, DesireKind.SETPOINT, -give_kw, target.end_s, target.reason)
 
 
-def _wait_reason(asks: ZoneAsks) -> Reason:
-    return Reason.RECOVERY if asks.price is None and asks.ghg is None else Reason.PRICE
+def _wait_reason(requests: ZoneRequests) -> Reason:
+    return Reason.RECOVERY if requests.price is None and requests.ghg is None else Reason.PRICE
 
 
-def _restart_s(cycle: Cycle, target: Target) -> Floats:
+def _restart_s(cycle: PlanInputs, target: Target) -> Floats:
     """When a car held back may go on: as it wishes once the window has ended, so that restarts are spread."""
-    wish = wish_of(cycle.situation, cycle.needs, cycle.asks, from_s=target.end_s, recovery_from_s=target.end_s)
+    wish = preferred_start_of(
+        cycle.situation, cycle.needs, cycle.requests, from_s=target.end_s, recovery_from_s=target.end_s
+    )
     return np.maximum(wish.start_s, target.end_s)
 
 
-def _run_reason(cycle: Cycle, target: Target) -> Ints:
+def _run_reason(cycle: PlanInputs, target: Target) -> Ints:
     """Why a car charges: it must, a set-point wants it, or its own wish; beyond the driver's need, the grid's."""
-    asks = cycle.asks
-    wished = Reason.PRE_CHARGE if pre_charging(asks) else Reason.PRICE if asks.price or asks.ghg else Reason.NONE
+    requests = cycle.requests
+    wished = (
+        Reason.PRE_CHARGE if pre_charging(requests) else Reason.PRICE if requests.price or requests.ghg else Reason.NONE
+    )
     reason = np.full(len(cycle.full_kw), int(target.reason or wished))
     if not target.follow:
         for_grid = ~cycle.situation.needs.some & cycle.needs.some
@@ -125,7 +136,7 @@ def _run_reason(cycle: Cycle, target: Target) -> Ints:
     return np.where(cycle.forced, cycle.limits.why, reason)
 
 
-def _run_end_s(cycle: Cycle, target: Target) -> Floats:
+def _run_end_s(cycle: PlanInputs, target: Target) -> Floats:
     """A car that charges does so until the set-point ends, or until it has what it needs."""
     now_s = cycle.situation.now_s
     if target.follow:
@@ -133,21 +144,21 @@ def _run_end_s(cycle: Cycle, target: Target) -> Floats:
     return now_s + np.maximum(np.nan_to_num(cycle.needs.hours) * HOUR_S, cycle.situation.settings.slot_s)
 
 
-def _plan_of(cycle: Cycle, target: Target, final: Draft, most_kw: float) -> ZonePlan:
-    limits, view, cap = cycle.limits, cycle.situation.view, cycle.asks.export_cap_kw
+def _plan_of(cycle: PlanInputs, target: Target, final: PlanDraft, most_kw: float) -> ZonePlan:
+    limits, view, cap = cycle.limits, cycle.situation.view, cycle.requests.export_cap_kw
     planned_kw = cycle.uncontrolled_kw + float(final.kw[limits.touch].sum())
     gap_kw = planned_kw - target.kw if target.kw < math.inf else 0.0
     least_kw = cycle.floor_kw - most_kw
-    gives = (final.kind == Kind.SETPOINT) & (final.kw < 0)
+    gives = (final.kind == DesireKind.SETPOINT) & (final.kw < 0)
     origins, origin = _origins(cycle, target, final.reason)
     return ZonePlan(
         row=view.row,
         kind=final.kind,
-        power_w=np.where(gives | (final.kind == Kind.CAP), np.rint(final.kw * 1000), 0).astype(np.int64),
+        power_w=np.where(gives | (final.kind == DesireKind.CAP), np.rint(final.kw * 1000), 0).astype(np.int64),
         expected_kw=final.kw,
         start_s=final.start_s,
         end_s=final.end_s,
-        target_pct=grid_target_pct(view, cycle.asks),
+        target_pct=grid_target_pct(view, cycle.requests),
         energy_wh=(np.where(gives, np.minimum(limits.discharge_kwh, 1e6), 0.0) * 1000).astype(np.int64),
         origin=origin,
         reason=final.reason,
@@ -164,21 +175,21 @@ def _plan_of(cycle: Cycle, target: Target, final: Draft, most_kw: float) -> Zone
     )
 
 
-def _burden_kw(cycle: Cycle, final: Draft) -> Floats:
+def _burden_kw(cycle: PlanInputs, final: PlanDraft) -> Floats:
     """How far an event holds each car below what it would draw unasked."""
     wished_kw = np.where(cycle.wanted, cycle.full_kw, 0.0)
     asked = np.isin(final.reason, _EVENTS) & cycle.limits.touch
     return np.where(asked, np.maximum(0.0, wished_kw - final.kw), 0.0)
 
 
-def _origins(cycle: Cycle, target: Target, reason: Ints) -> tuple[tuple[Ask, ...], Ints]:
+def _origins(cycle: PlanInputs, target: Target, reason: Ints) -> tuple[tuple[GridRequest, ...], Ints]:
     """The asks that decided, and per car which of them: -1 for what guards or drivers decided."""
-    asks, now_s = cycle.asks, cycle.situation.now_s
-    levels = (*asks.charge_states, *asks.charge_energy_kwh)
-    cost = asks.price or asks.ghg
+    requests, now_s = cycle.requests, cycle.situation.now_s
+    levels = (*requests.charge_states, *requests.charge_energy_kwh)
+    cost = requests.price or requests.ghg
     decided = {
         target.reason: target.ask,
-        Reason.PRE_CHARGE: asks.pre_charge,
+        Reason.PRE_CHARGE: requests.pre_charge,
         Reason.PRICE: cost.at(now_s) if cost is not None else None,
         Reason.CHARGE_STATE: levels[0] if levels else None,
     }

@@ -12,12 +12,12 @@ import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, FleetView, Floats, Tri
 from ven_adapters.ven.openadr.payload_types import LEVEL_SHARE
-from ven_adapters.ven.openadr.zone_requests import Ask, Ruling, ZoneAsks
-from ven_adapters.ven.planning.charging_need import Needs, PlanSettings, needs_of, together
+from ven_adapters.ven.openadr.zone_requests import GridRequest, RulingDimension, ZoneRequests
+from ven_adapters.ven.planning.charging_need import ChargingNeeds, PlanSettings, needs_of, together
 from ven_adapters.ven.planning.enforcement import takes_kw
-from ven_adapters.ven.planning.guardrails import Guard, Limits, Reason, narrow
-from ven_adapters.ven.planning.preferred_start import Wish, wish_of
-from ven_adapters.ven.planning.zone_state import Situation
+from ven_adapters.ven.planning.guardrails import Guard, PlanLimits, Reason, narrow
+from ven_adapters.ven.planning.preferred_start import PreferredStart, preferred_start_of
+from ven_adapters.ven.planning.zone_state import ZoneState
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,20 +31,20 @@ class Target:
     kw: float
     end_s: float
     reason: Reason = Reason.NONE
-    ask: Ask | None = None
+    ask: GridRequest | None = None
     follow: bool = False
     hard: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Cycle:
+class PlanInputs:
     """Everything worked out before a plan is made; arrays have one entry per car."""
 
-    situation: Situation
-    asks: ZoneAsks
-    limits: Limits
-    needs: Needs
-    wish: Wish
+    situation: ZoneState
+    requests: ZoneRequests
+    limits: PlanLimits
+    needs: ChargingNeeds
+    wish: PreferredStart
     full_kw: Floats
     forced: Bools
     movable: Bools
@@ -63,92 +63,98 @@ class Cycle:
         return self.floor_kw + float(self.full_kw[self.wanted].sum())
 
 
-def cycle_of(view: FleetView, asks: ZoneAsks, now_s: float, settings: PlanSettings, guards: Sequence[Guard]) -> Cycle:
+def plan_inputs_of(
+    view: FleetView, requests: ZoneRequests, now_s: float, settings: PlanSettings, guards: Sequence[Guard]
+) -> PlanInputs:
     """Needs, limits and wishes at `now_s`."""
-    situation = Situation(view, needs_of(view, now_s, settings), now_s, _window_end_s(asks, now_s), settings)
+    situation = ZoneState(view, needs_of(view, now_s, settings), now_s, _window_end_s(requests, now_s), settings)
     limits = narrow(situation, guards)
-    needs = _needs_asked(situation, asks)
-    wish = wish_of(situation, needs, asks, from_s=now_s, recovery_from_s=asks.recovery_from_s)
+    needs = _needs_asked(situation, requests)
+    wish = preferred_start_of(situation, needs, requests, from_s=now_s, recovery_from_s=requests.recovery_from_s)
     full_kw = takes_kw(limits, dataclasses.replace(situation, needs=needs))
     able = limits.touch & (full_kw > 0)
     forced = able & (limits.must_charge | (situation.charging & ~limits.can_pause))
     movable = able & ~forced
     free = movable & (limits.can_start | situation.charging)
-    wanted = free & ((wish.start_s <= now_s) | pre_charging(asks))
+    wanted = free & ((wish.start_s <= now_s) | pre_charging(requests))
     uncontrolled = (view.plugged == Tri.YES) & (view.at_home == Tri.YES) & ~limits.touch
     uncontrolled_kw = float(view.power_kw[uncontrolled].sum())
-    return Cycle(situation, asks, limits, needs, wish, full_kw, forced, movable, free, wanted, uncontrolled_kw)
+    return PlanInputs(situation, requests, limits, needs, wish, full_kw, forced, movable, free, wanted, uncontrolled_kw)
 
 
-def pre_charging(asks: ZoneAsks) -> bool:
+def pre_charging(requests: ZoneRequests) -> bool:
     """True when an alert asks cars to be filled now."""
-    return asks.ruling is Ruling.ALERT and asks.pre_charge is not None
+    return requests.ruling is RulingDimension.ALERT and requests.pre_charge is not None
 
 
-def target_of(cycle: Cycle) -> Target:
+def target_of(cycle: PlanInputs) -> Target:
     """The ruling ask as kW of the zone, inside the capacities, which always bind."""
-    target, asks = _ruled(cycle), cycle.asks
-    cap = asks.import_cap_kw
+    target, requests = _ruled(cycle), cycle.requests
+    cap = requests.import_cap_kw
     if cap is not None and target.kw > cap.value:
         end_s = min(cap.end_s, target.end_s) if target.ask is not None else cap.end_s
         target = Target(cap.value, end_s, Reason.IMPORT_CAP, cap, follow=target.follow, hard=True)
-    if asks.export_cap_kw is not None:
-        target = dataclasses.replace(target, kw=max(target.kw, -asks.export_cap_kw.value))
+    if requests.export_cap_kw is not None:
+        target = dataclasses.replace(target, kw=max(target.kw, -requests.export_cap_kw.value))
     return target
 
 
-def grid_target_pct(view: FleetView, asks: ZoneAsks) -> Floats:
+def grid_target_pct(view: FleetView, requests: ZoneRequests) -> Floats:
     """The level to charge to: the driver's, or the grid's where it asks for more."""
-    shares = [share for share, _ in _charge_states(view, asks)]
+    shares = [share for share, _ in _charge_states(view, requests)]
     return np.fmax(view.target_pct, 100 * max(shares, default=0.0))
 
 
-def _ruled(cycle: Cycle) -> Target:
-    asks, end_s = cycle.asks, _window_end_s(cycle.asks, cycle.situation.now_s)
-    dispatch = _dispatch(asks)
-    if asks.ruling is Ruling.DISPATCH and dispatch is not None:
+def _ruled(cycle: PlanInputs) -> Target:
+    requests, end_s = cycle.requests, _window_end_s(cycle.requests, cycle.situation.now_s)
+    dispatch = _dispatch(requests)
+    if requests.ruling is RulingDimension.DISPATCH and dispatch is not None:
         return Target(_dispatch_kw(cycle, dispatch), end_s, Reason.SET_POINT, dispatch, follow=True)
     level, reason = {
-        Ruling.ALERT: (asks.alert, Reason.ALERT),
-        Ruling.SIMPLE: (asks.simple, Reason.SIMPLE_LEVEL),
-    }.get(asks.ruling, (None, Reason.NONE))
+        RulingDimension.ALERT: (requests.alert, Reason.ALERT),
+        RulingDimension.SIMPLE: (requests.simple, Reason.SIMPLE_LEVEL),
+    }.get(requests.ruling, (None, Reason.NONE))
     if level is None or level.value == 0:
         return Target(math.inf, end_s)
     share = LEVEL_SHARE[int(level.value)]
     return Target(cycle.floor_kw + share * (cycle.unrestricted_kw - cycle.floor_kw), end_s, reason, level)
 
 
-def _dispatch_kw(cycle: Cycle, dispatch: Ask) -> float:
+def _dispatch_kw(cycle: PlanInputs, dispatch: GridRequest) -> float:
     """The set-point; a relative one changes what the zone would draw unasked, so that it does not feed on itself."""
-    if cycle.asks.relative_kw is not None:
+    if cycle.requests.relative_kw is not None:
         return cycle.unrestricted_kw + dispatch.value
-    if cycle.asks.relative_share is not None:
+    if cycle.requests.relative_share is not None:
         return cycle.unrestricted_kw * (1 + dispatch.value)
     return dispatch.value
 
 
-def _dispatch(asks: ZoneAsks) -> Ask | None:
-    return asks.dispatch_kw or asks.relative_kw or asks.relative_share
+def _dispatch(requests: ZoneRequests) -> GridRequest | None:
+    return requests.dispatch_kw or requests.relative_kw or requests.relative_share
 
 
-def _window_end_s(asks: ZoneAsks, now_s: float) -> float:
-    ruling = {Ruling.DISPATCH: _dispatch(asks), Ruling.ALERT: asks.alert or asks.pre_charge, Ruling.SIMPLE: asks.simple}
-    ask = ruling.get(asks.ruling)
+def _window_end_s(requests: ZoneRequests, now_s: float) -> float:
+    ruling = {
+        RulingDimension.DISPATCH: _dispatch(requests),
+        RulingDimension.ALERT: requests.alert or requests.pre_charge,
+        RulingDimension.SIMPLE: requests.simple,
+    }
+    ask = ruling.get(requests.ruling)
     return now_s if ask is None else ask.end_s
 
 
-def _charge_states(view: FleetView, asks: ZoneAsks) -> list[tuple[float, float]]:
+def _charge_states(view: FleetView, requests: ZoneRequests) -> list[tuple[float, float]]:
     """Share of capacity and deadline of each charge-state ask; an energy is shared alike over the zone's batteries."""
     usable_kwh = float(np.nansum(view.usable_kwh))
-    shares = [(min(ask.value, 1.0), ask.end_s) for ask in asks.charge_states]
-    energies = asks.charge_energy_kwh if usable_kwh > 0 else ()
+    shares = [(min(ask.value, 1.0), ask.end_s) for ask in requests.charge_states]
+    energies = requests.charge_energy_kwh if usable_kwh > 0 else ()
     return shares + [(min(ask.value / usable_kwh, 1.0), ask.end_s) for ask in energies]
 
 
-def _needs_asked(situation: Situation, asks: ZoneAsks) -> Needs:
+def _needs_asked(situation: ZoneState, requests: ZoneRequests) -> ChargingNeeds:
     """The driver's need, and on top of it whatever charge state the grid asks for by an earlier instant."""
     view, needs = situation.view, situation.needs
-    for share, end_s in _charge_states(view, asks):
+    for share, end_s in _charge_states(view, requests):
         target_pct = np.fmax(view.target_pct, 100 * share)
         deadline_s = np.fmin(view.departure_s, end_s)
         asked = needs_of(view, situation.now_s, situation.settings, target_pct=target_pct, deadline_s=deadline_s)

@@ -9,9 +9,9 @@ import dataclasses
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
-from ven_adapters.ven.openadr.zone_requests import Ask
+from ven_adapters.ven.openadr.zone_requests import GridRequest
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from ven_adapters.ven.planning.enforcement import Kind
+from ven_adapters.ven.planning.enforcement import DesireKind
 
 POWER_SHARE = 0.05
 
@@ -44,7 +44,7 @@ class ZonePlan:
     reason: Ints
     refusal: Ints
     burden_kw: Floats
-    origins: tuple[Ask, ...]
+    origins: tuple[GridRequest, ...]
     unrestricted_kw: float
     uncontrolled_kw: float
     feasible_min_kw: float
@@ -67,17 +67,17 @@ def changed(previous: ZonePlan | None, new: ZonePlan, now_s: float, settings: Pl
     `previous` is what cars hold: the plan last told, or what `carried` made of it; None when they hold nothing.
     """
     if previous is None or not len(previous):
-        return np.asarray(new.kind != Kind.NONE)
+        return np.asarray(new.kind != DesireKind.NONE)
     held, place = _match(previous, new)
-    kind = np.where(held & (previous.end_s[place] > now_s), previous.kind[place], int(Kind.NONE))
+    kind = np.where(held & (previous.end_s[place] > now_s), previous.kind[place], int(DesireKind.NONE))
     tolerance_w = np.maximum(settings.power_tolerance_w, POWER_SHARE * np.abs(new.power_w))
     other_power = np.abs(previous.power_w[place] - new.power_w) > tolerance_w
     later_s = new.end_s - previous.end_s[place]
     runs_out = (later_s > settings.end_tolerance_s) & (previous.end_s[place] - now_s < settings.renew_s)
-    too_long = (later_s < -settings.end_tolerance_s) & (new.kind != Kind.CHARGE)
-    other_target = (np.abs(previous.target_pct[place] - new.target_pct) >= 1) & (new.kind == Kind.CHARGE)
+    too_long = (later_s < -settings.end_tolerance_s) & (new.kind != DesireKind.CHARGE)
+    other_target = (np.abs(previous.target_pct[place] - new.target_pct) >= 1) & (new.kind == DesireKind.CHARGE)
     same_kind = other_power | runs_out | too_long | other_target
-    return np.asarray((kind != new.kind) | ((new.kind != Kind.NONE) & same_kind))
+    return np.asarray((kind != new.kind) | ((new.kind != DesireKind.NONE) & same_kind))
 
 
 def carried(previous: ZonePlan | None, new: ZonePlan, told: Bools) -> ZonePlan:

@@ -9,15 +9,15 @@ import numpy as np
 
 from ven_adapters.ven.fleet.battery import HOUR_S
 from ven_adapters.ven.fleet.columns import Bools, Charge, FleetView, Floats
-from ven_adapters.ven.planning.charging_need import Needs, PlanSettings
+from ven_adapters.ven.planning.charging_need import ChargingNeeds, PlanSettings
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Situation:
+class ZoneState:
     """One zone at an instant (epoch seconds)."""
 
     view: FleetView
-    needs: Needs
+    needs: ChargingNeeds
     now_s: float
     window_end_s: float
     settings: PlanSettings

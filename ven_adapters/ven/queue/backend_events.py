@@ -24,8 +24,8 @@ from ven_adapters.contract import (
     VehicleBackend,
     WriteDown,
 )
-from ven_adapters.transport.codec import Delivery, dump_delivery, load_delivery
-from ven_adapters.ven.queue.connection import LARGEST_FACT_BYTES, Away, Link
+from ven_adapters.transport.codec import EventDelivery, dump_delivery, load_delivery
+from ven_adapters.ven.queue.connection import LARGEST_FACT_BYTES, Away, QueueConnection
 from ven_adapters.ven.queue.lease import right
 from ven_adapters.ven.queue.messages import token
 from vtn.clock import Clock
@@ -41,7 +41,7 @@ LONGEST_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-async def heard(link: Link, planner: str, clock: Clock) -> AsyncIterator[BackendEvent]:
+async def heard(link: QueueConnection, planner: str, clock: Clock) -> AsyncIterator[BackendEvent]:
     """Every fact since this planner last heard one; a fact counts as heard when the next is asked for."""
     await link.ready()
     facts = await _facts_of(link, planner)
@@ -62,7 +62,7 @@ async def heard(link: Link, planner: str, clock: Clock) -> AsyncIterator[Backend
             await message.ack()
 
 
-async def _facts_of(link: Link, planner: str) -> JetStreamContext.PullSubscription:
+async def _facts_of(link: QueueConnection, planner: str) -> JetStreamContext.PullSubscription:
     name = f"planner-{token(planner)}"
     config = ConsumerConfig(
         durable_name=name,
@@ -75,10 +75,10 @@ async def _facts_of(link: Link, planner: str) -> JetStreamContext.PullSubscripti
     return await link.streams.pull_subscribe_bind(durable=name, stream=link.names.facts_stream)
 
 
-class Listener:
+class BackendListener:
     """One executor's part in it: `run` listens to the backend whenever it is this executor's turn."""
 
-    def __init__(self, backend: VehicleBackend, link: Link, executor: str) -> None:
+    def __init__(self, backend: VehicleBackend, link: QueueConnection, executor: str) -> None:
         self._backend = backend
         self._link = link
         self._executor = executor
@@ -117,7 +117,7 @@ class Listener:
     async def _publish(self, event: BackendEvent) -> None:
         """Store a fact; while the queue is away the backend is left waiting, as its own buffer is the bounded one."""
         for part in parts(event):
-            delivery = Delivery(f"{self._executor}-{next(self._numbers)}", (part,))
+            delivery = EventDelivery(f"{self._executor}-{next(self._numbers)}", (part,))
             body = dump_delivery(delivery)
             if len(body) > LARGEST_FACT_BYTES:
                 _log.warning("a fact of %d bytes is not passed on", len(body))

@@ -30,7 +30,7 @@ from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from ven_adapters.config import QueueSettings
 from ven_adapters.contract import BackendError
-from ven_adapters.ven.queue.messages import LARGEST_BYTES, Kept, Names, Record, place, read, write
+from ven_adapters.ven.queue.messages import LARGEST_BYTES, CommandRecord, QueueNames, StoredRecord, place, read, write
 from vtn.errors import CannotStart
 from vtn.tasks import cancel_tasks
 from vtn.tls import require_readable, trusting
@@ -70,11 +70,11 @@ class _Client(Connection):
         return super()._connect_command()
 
 
-class Link:
+class QueueConnection:
     """One process's connection. `start` returns at once; `up` says whether the queue can be used now."""
 
     def __init__(self, settings: QueueSettings, oem: str, *, executes: bool = False) -> None:
-        self.names = Names(settings.stream, oem)
+        self.names = QueueNames(settings.stream, oem)
         self.settings = settings
         self.reconnects = 0
         self._trouble = ""
@@ -230,7 +230,7 @@ class Link:
             raise Away(maybe=True) from None
         return stored.seq
 
-    async def last(self, car: str) -> Kept | None:
+    async def last(self, car: str) -> StoredRecord | None:
         """A car's record; None when there is none that can be read."""
         try:
             raw = await self.streams.get_last_msg(self.names.stream, self.names.record(car), direct=True)
@@ -239,9 +239,9 @@ class Link:
         except (NatsError, OSError, TimeoutError):
             raise Away(maybe=False) from None
         at = raw.time or datetime.now(UTC)
-        return Kept(read(Record, raw.data or b"", at), raw.seq or 0, at)
+        return StoredRecord(read(CommandRecord, raw.data or b"", at), raw.seq or 0, at)
 
-    async def record(self, car: str, record: Record, *, after: int) -> int:
+    async def record(self, car: str, record: CommandRecord, *, after: int) -> int:
         """Write a car's record as the successor of what was read; its mark. Raises Overtaken or Away."""
         return await self.publish(self.names.record(car), write(record), after=after)
 
@@ -253,7 +253,7 @@ class Link:
         except (NatsError, OSError, TimeoutError, KeyError, ValueError):
             raise Away(maybe=False) from None
 
-    async def outcome_of(self, vehicle_ref: str, command: str) -> Record | None:
+    async def outcome_of(self, vehicle_ref: str, command: str) -> CommandRecord | None:
         """The record of one command, when it is the car's newest and done; None also when the queue is away."""
         try:
             kept = await self.last(place(vehicle_ref))
@@ -267,7 +267,7 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if not isinstance(error, NoRespondersError) else "JetStream is not there"
 
 
-def _commands(names: Names, settings: QueueSettings) -> StreamConfig:
+def _commands(names: QueueNames, settings: QueueSettings) -> StreamConfig:
     return StreamConfig(
         name=names.stream,
         subjects=[names.command("*"), names.record("*")],
@@ -283,7 +283,7 @@ def _commands(names: Names, settings: QueueSettings) -> StreamConfig:
     )
 
 
-def _facts(names: Names, settings: QueueSettings) -> StreamConfig:
+def _facts(names: QueueNames, settings: QueueSettings) -> StreamConfig:
     return StreamConfig(
         name=names.facts_stream,
         subjects=[names.facts],
@@ -307,7 +307,7 @@ async def _have(streams: JetStreamContext, wanted: StreamConfig) -> None:
         await streams.update_stream(wanted)
 
 
-def _turns(names: Names, settings: QueueSettings) -> ConsumerConfig:
+def _turns(names: QueueNames, settings: QueueSettings) -> ConsumerConfig:
     """The one consumer that all executors share; `max_ack_pending` bounds their calls together."""
     return ConsumerConfig(
         durable_name=EXECUTORS,

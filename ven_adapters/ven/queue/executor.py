@@ -25,26 +25,26 @@ from ven_adapters.contract import (
     ErrorCode,
     VehicleBackend,
 )
-from ven_adapters.ven.queue.backend_events import Listener
-from ven_adapters.ven.queue.connection import Away, Link, Overtaken
-from ven_adapters.ven.queue.fetch import FETCH_S, Turns
+from ven_adapters.ven.queue.backend_events import BackendListener
+from ven_adapters.ven.queue.connection import Away, Overtaken, QueueConnection
+from ven_adapters.ven.queue.fetch import FETCH_S, CommandFetch
 from ven_adapters.ven.queue.lease import LEASE_SHARE, Lease, right
 from ven_adapters.ven.queue.messages import (
-    Act,
+    CallKind,
+    CallOutcome,
+    CallRefusal,
     Command,
-    Kept,
+    CommandRecord,
     Next,
-    Outcome,
-    Record,
-    Refusal,
-    Sender,
+    StoredRecord,
+    WaitingPlanner,
     next_for,
     read,
     read_command,
     token,
     write,
 )
-from ven_adapters.ven.queue.queries import Desk
+from ven_adapters.ven.queue.queries import QueryAnswerer
 from vtn.clock import Clock
 from vtn.tasks import cancel_tasks
 
@@ -58,7 +58,7 @@ _log = logging.getLogger(__name__)
 class Executor:
     """Carries out commands with one backend until `stop`."""
 
-    def __init__(self, backend: VehicleBackend, link: Link, clock: Clock) -> None:
+    def __init__(self, backend: VehicleBackend, link: QueueConnection, clock: Clock) -> None:
         self.name = secrets.token_hex(8)
         self._backend = backend
         self._link = link
@@ -67,9 +67,9 @@ class Executor:
         self._room = asyncio.Semaphore(link.settings.at_once)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
-        self._turns = Turns(link)
-        self._desk = Desk(backend, link, clock)
-        self.listener = Listener(backend, link, self.name)
+        self._turns = CommandFetch(link)
+        self._desk = QueryAnswerer(backend, link, clock)
+        self.listener = BackendListener(backend, link, self.name)
         self.counts: collections.Counter[str] = collections.Counter()
 
     def stop(self) -> None:
@@ -200,15 +200,17 @@ class Executor:
         _log.warning("a command cannot be read and is dropped: %s", error.detail)
         self.counts["unreadable"] += 1
         with contextlib.suppress(BackendError):
-            sender = read(Sender, message.data, self._clock.now())
-            refused = Record(sender.id, message.metadata.sequence.stream, self.name, self._lease_s, _refusal(error))
+            sender = read(WaitingPlanner, message.data, self._clock.now())
+            refused = CommandRecord(
+                sender.id, message.metadata.sequence.stream, self.name, self._lease_s, _refusal(error)
+            )
             await self._tell(sender, refused)
         await message.term()
 
-    async def _begin(self, message: Msg, command: Command, kept: Kept | None, car: str) -> None:
+    async def _begin(self, message: Msg, command: Command, kept: StoredRecord | None, car: str) -> None:
         """Claim the car, call, put the outcome on record; each step only as the successor of the one before."""
         seq = message.metadata.sequence.stream
-        lease = Lease(self._link, car, Record(command.id, seq, self.name, self._lease_s), message.in_progress)
+        lease = Lease(self._link, car, CommandRecord(command.id, seq, self.name, self._lease_s), message.in_progress)
         interrupted = kept is not None and kept.record.outcome is None
         try:
             await lease.take(after=kept.mark if kept is not None else 0)
@@ -222,7 +224,7 @@ class Executor:
             await self._tell(command, done)
             await message.ack()
 
-    async def _put_down(self, car: str, done: Record, lease: Lease) -> bool:
+    async def _put_down(self, car: str, done: CommandRecord, lease: Lease) -> bool:
         """Put an outcome on record, for as long as the line needs; False when the car was taken over meanwhile."""
         while True:
             try:
@@ -241,7 +243,7 @@ class Executor:
             else:
                 return True
 
-    async def _tell(self, command: Command | Sender, done: Record) -> None:
+    async def _tell(self, command: Command | WaitingPlanner, done: CommandRecord) -> None:
         """Tell the planner, if it is there; the record stays for one that is not."""
         planner = command.answer_to.rpartition(".")[2]
         if command.answer_to == self._link.names.answers(token(planner)):
@@ -249,7 +251,7 @@ class Executor:
 
     # --- the call -------------------------------------------------------------------------------------------------
 
-    async def _bounded(self, command: Command, lease: Lease, *, interrupted: bool) -> Outcome:
+    async def _bounded(self, command: Command, lease: Lease, *, interrupted: bool) -> CallOutcome:
         """The outcome of a call that ends while the car is ours; what is not known by then is OUTCOME_UNKNOWN."""
         try:
             async with lease.kept(self._longest_s(command)):
@@ -272,19 +274,19 @@ class Executor:
             return call_s  # what is late is refused, and what was interrupted is read first
         return min(call_s, self._clock.real_seconds_until(command.not_after))
 
-    async def _call(self, command: Command, lease: Lease, *, interrupted: bool) -> Outcome:
-        if command.act is Act.STATUS:
-            return Outcome(status=await self._backend.status(command.vehicle_ref, command.directive_id))
-        if command.act is Act.CANCEL:
+    async def _call(self, command: Command, lease: Lease, *, interrupted: bool) -> CallOutcome:
+        if command.act is CallKind.STATUS:
+            return CallOutcome(status=await self._backend.status(command.vehicle_ref, command.directive_id))
+        if command.act is CallKind.CANCEL:
             _require(lease)
             self.counts["cancels"] += 1
-            return Outcome(ack=await self._backend.cancel(command.vehicle_ref, command.directive_id))
+            return CallOutcome(ack=await self._backend.cancel(command.vehicle_ref, command.directive_id))
         if interrupted and (known := await self._known(command)) is not None:
             self.counts["found_done"] += 1
             return _outcome_of(known)
         return await self._submit(command, lease)
 
-    async def _submit(self, command: Command, lease: Lease) -> Outcome:
+    async def _submit(self, command: Command, lease: Lease) -> CallOutcome:
         directive, capability, snapshot = command.directive, command.capability, command.snapshot
         if directive is None or capability is None or snapshot is None:
             raise BackendError(ErrorCode.INVALID_REQUEST, "directive, capability, snapshot: are required to submit")
@@ -292,7 +294,7 @@ class Executor:
             raise BackendError(ErrorCode.EXPIRED, "not_after: has passed")
         _require(lease)
         self.counts["submits"] += 1
-        return Outcome(ack=await self._backend.submit(directive, capability, snapshot))
+        return CallOutcome(ack=await self._backend.submit(directive, capability, snapshot))
 
     async def _known(self, command: Command) -> DirectiveStatus | None:
         """What the backend knows of a directive that another executor may have submitted; None when nothing."""
@@ -310,12 +312,12 @@ def _require(lease: Lease) -> None:
         raise TimeoutError
 
 
-def _refusal(error: BackendError) -> Outcome:
-    return Outcome(refusal=Refusal(error.code, error.detail[:500], error.retry_after_s))
+def _refusal(error: BackendError) -> CallOutcome:
+    return CallOutcome(refusal=CallRefusal(error.code, error.detail[:500], error.retry_after_s))
 
 
-def _outcome_of(known: DirectiveStatus) -> Outcome:
+def _outcome_of(known: DirectiveStatus) -> CallOutcome:
     """A submit that another executor made: taken, or ended in a way that the planner shall read for itself."""
     if known.state in FINAL_STATES:
         return _refusal(BackendError(ErrorCode.OUTCOME_UNKNOWN, "it was submitted, and has ended"))
-    return Outcome(ack=Ack(known.directive_id, DirectiveState.ACCEPTED))
+    return CallOutcome(ack=Ack(known.directive_id, DirectiveState.ACCEPTED))

@@ -10,7 +10,7 @@ import orjson
 from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 
-from ven_adapters.ven.queue.connection import EXECUTORS, Away, Link
+from ven_adapters.ven.queue.connection import EXECUTORS, Away, QueueConnection
 
 FETCHED = 100
 FETCH_S = 0.5
@@ -19,10 +19,10 @@ REQUEST_IS_OVER = "408"
 BILLION = 1_000_000_000
 
 
-class Turns:
+class CommandFetch:
     """Commands for one executor, over whichever connection the link has now."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: QueueConnection) -> None:
         self._link = link
         self._on: Connection | None = None
         self._inbox = ""

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from nats.errors import Error as NatsError
 
-from ven_adapters.ven.queue.connection import Away, Link, Overtaken
-from ven_adapters.ven.queue.messages import Next, Record, next_for
+from ven_adapters.ven.queue.connection import Away, Overtaken, QueueConnection
+from ven_adapters.ven.queue.messages import CommandRecord, Next, next_for
 from vtn.tasks import cancel_tasks
 
 LEASE_SHARE = 0.9
@@ -30,7 +30,11 @@ class Lease:
     """One right. `place` is where its record is kept; `renewed` is called after each renewal."""
 
     def __init__(
-        self, link: Link, place: str, record: Record, renewed: Callable[[], Awaitable[None]] = _no_more
+        self,
+        link: QueueConnection,
+        place: str,
+        record: CommandRecord,
+        renewed: Callable[[], Awaitable[None]] = _no_more,
     ) -> None:
         self._link = link
         self._place = place
@@ -121,6 +125,6 @@ class Lease:
         return True
 
 
-def right(link: Link, name: str, executor: str) -> Lease:
+def right(link: QueueConnection, name: str, executor: str) -> Lease:
     """A right that is no car's."""
-    return Lease(link, name, Record(name, 0, executor, LEASE_SHARE * link.settings.ack_wait_s))
+    return Lease(link, name, CommandRecord(name, 0, executor, LEASE_SHARE * link.settings.ack_wait_s))

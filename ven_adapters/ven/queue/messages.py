@@ -27,7 +27,7 @@ LARGEST_BYTES = 65_536
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class Act(enum.StrEnum):
+class CallKind(enum.StrEnum):
     """What an executor does for a car."""
 
     SUBMIT = "SUBMIT"
@@ -40,7 +40,7 @@ class Command:
     """One call for one car. `answer_to` is the planner's own subject; a submit brings all that the call needs."""
 
     id: str
-    act: Act
+    act: CallKind
     vehicle_ref: str
     directive_id: str
     answer_to: str
@@ -55,7 +55,7 @@ class Command:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Sender:
+class WaitingPlanner:
     """Of a command that cannot be carried out as it stands: who waits for word of it."""
 
     id: str
@@ -63,7 +63,7 @@ class Sender:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Refusal:
+class CallRefusal:
     """A `BackendError`, as it travels."""
 
     code: ErrorCode
@@ -76,16 +76,16 @@ class Refusal:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
+class CallOutcome:
     """How a call ended: exactly one of the three."""
 
     ack: Ack | None = None
     status: DirectiveStatus | None = None
-    refusal: Refusal | None = None
+    refusal: CallRefusal | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Record:
+class CommandRecord:
     """What became of a car's newest command, the `of`-th message of the stream: begun, or done with its outcome.
 
     Begun, it is `executor`'s for `lease_s` from the instant at which the server stored it.
@@ -95,20 +95,20 @@ class Record:
     of: int
     executor: str
     lease_s: float
-    outcome: Outcome | None = None
+    outcome: CallOutcome | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Kept:
+class StoredRecord:
     """A record as the server holds it: its place in the stream and when it was stored."""
 
-    record: Record
+    record: CommandRecord
     mark: int
     at: datetime
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Question:
+class CarQuestion:
     """A read that touches no directive; without `vehicle_ref` it asks which cars there are, from `after` on."""
 
     vehicle_ref: str | None = None
@@ -118,14 +118,14 @@ class Question:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Reply:
+class CarReply:
     """What a question got: one of these; `more` says that the list of cars goes on."""
 
     capability: Capability | None = None
     snapshot: Snapshot | None = None
     vehicles: tuple[VehicleRef, ...] = ()
     more: bool = False
-    refusal: Refusal | None = None
+    refusal: CallRefusal | None = None
 
 
 class Next(enum.Enum):
@@ -138,7 +138,7 @@ class Next(enum.Enum):
     REPEAT = "it is done; say so again"
 
 
-def next_for(seq: int, kept: Kept | None, now: datetime | None = None) -> Next:
+def next_for(seq: int, kept: StoredRecord | None, now: datetime | None = None) -> Next:
     """What to do with the `seq`-th message; `now` is the server's own time, None asks as if the lease still ran."""
     if kept is None:
         return Next.CARRY_OUT
@@ -151,7 +151,7 @@ def next_for(seq: int, kept: Kept | None, now: datetime | None = None) -> Next:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Names:
+class QueueNames:
     """Streams and subjects of one automaker."""
 
     prefix: str
@@ -204,7 +204,7 @@ def place(vehicle_ref: str) -> str:
     return hashlib.sha256(vehicle_ref.encode()).hexdigest()[:32]
 
 
-def write(message: Command | Record | Question | Reply) -> bytes:
+def write(message: Command | CommandRecord | CarQuestion | CarReply) -> bytes:
     """A message as bytes; INVALID_REQUEST when it is larger than any honest one."""
     body = dumps(message)
     if len(body) > LARGEST_BYTES:
@@ -223,7 +223,7 @@ def read_command(body: bytes, now: datetime) -> Command:
     """A command from bytes, whole; INVALID_REQUEST when it is not."""
     command = read(Command, body, now)
     parts = (command.directive, command.capability, command.snapshot)
-    if command.act is Act.SUBMIT and None in parts:
+    if command.act is CallKind.SUBMIT and None in parts:
         raise BackendError(ErrorCode.INVALID_REQUEST, "directive, capability, snapshot: are required to submit")
     directive = command.directive
     if directive is not None and (directive.vehicle_ref, directive.directive_id) != (

@@ -9,8 +9,8 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from ven_adapters.contract import BackendError, ErrorCode, VehicleBackend, VehicleRef
-from ven_adapters.ven.queue.connection import EXECUTORS, Link
-from ven_adapters.ven.queue.messages import Question, Refusal, Reply, read, write
+from ven_adapters.ven.queue.connection import EXECUTORS, QueueConnection
+from ven_adapters.ven.queue.messages import CallRefusal, CarQuestion, CarReply, read, write
 from vtn.clock import Clock
 
 MOST_WAITING = 1_000
@@ -19,10 +19,10 @@ CARS_PER_PAGE = 250
 _log = logging.getLogger(__name__)
 
 
-class Desk:
+class QueryAnswerer:
     """One executor's answers; executors share the questions among themselves."""
 
-    def __init__(self, backend: VehicleBackend, link: Link, clock: Clock) -> None:
+    def __init__(self, backend: VehicleBackend, link: QueueConnection, clock: Clock) -> None:
         self._backend = backend
         self._link = link
         self._clock = clock
@@ -48,27 +48,27 @@ class Desk:
     async def _answer(self, message: Msg) -> None:
         async with self._room:
             try:
-                reply = await self._reply(read(Question, message.data, self._clock.now()))
+                reply = await self._reply(read(CarQuestion, message.data, self._clock.now()))
             except BackendError as error:
-                reply = Reply(refusal=Refusal(error.code, error.detail[:500], error.retry_after_s))
+                reply = CarReply(refusal=CallRefusal(error.code, error.detail[:500], error.retry_after_s))
             except Exception:  # noqa: BLE001 - a defect of an automaker's file must not silence the desk
                 _log.exception("a backend failed in a way that none may fail")
-                reply = Reply(refusal=Refusal(ErrorCode.BACKEND_TRANSIENT, "the backend's file failed"))
+                reply = CarReply(refusal=CallRefusal(ErrorCode.BACKEND_TRANSIENT, "the backend's file failed"))
         try:
             await message.respond(write(reply))
         except (NatsError, OSError, BackendError) as error:
             _log.warning("an answer could not be given: %s", type(error).__name__)
 
-    async def _reply(self, question: Question) -> Reply:
+    async def _reply(self, question: CarQuestion) -> CarReply:
         if question.vehicle_ref is None:
             return await self._page(question.after)
         if question.snapshot:
-            return Reply(snapshot=await self._backend.snapshot(question.vehicle_ref, max_age_s=question.max_age_s))
-        return Reply(capability=await self._backend.capabilities(question.vehicle_ref))
+            return CarReply(snapshot=await self._backend.snapshot(question.vehicle_ref, max_age_s=question.max_age_s))
+        return CarReply(capability=await self._backend.capabilities(question.vehicle_ref))
 
-    async def _page(self, after: int) -> Reply:
+    async def _page(self, after: int) -> CarReply:
         """Some of the cars; the list is read from the backend when its beginning is asked for, in a stable order."""
         if after == 0 or not self._cars:
             self._cars = sorted([found async for found in self._backend.vehicles()], key=lambda found: found.ref)
         page = tuple(self._cars[after : after + CARS_PER_PAGE])
-        return Reply(vehicles=page, more=after + len(page) < len(self._cars))
+        return CarReply(vehicles=page, more=after + len(page) < len(self._cars))

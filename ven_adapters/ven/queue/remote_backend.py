@@ -27,8 +27,18 @@ from ven_adapters.contract import (
     VehicleRef,
 )
 from ven_adapters.ven.queue.backend_events import heard
-from ven_adapters.ven.queue.connection import Away, Link
-from ven_adapters.ven.queue.messages import Act, Command, Outcome, Question, Record, Reply, place, read, write
+from ven_adapters.ven.queue.connection import Away, QueueConnection
+from ven_adapters.ven.queue.messages import (
+    CallKind,
+    CallOutcome,
+    CarQuestion,
+    CarReply,
+    Command,
+    CommandRecord,
+    place,
+    read,
+    write,
+)
 from vtn.clock import Clock
 
 T = TypeVar("T")
@@ -45,14 +55,14 @@ class _Waiting:
     """A call whose outcome has not come; `seq` is its place in the stream once it has one."""
 
     command: Command
-    outcome: asyncio.Future[Outcome]
+    outcome: asyncio.Future[CallOutcome]
     seq: int = 0
 
 
 class RemoteBackend:
     """Hands commands in and waits for what comes of them. `planner` names its place among the facts it has heard."""
 
-    def __init__(self, link: Link, clock: Clock, planner: str) -> None:
+    def __init__(self, link: QueueConnection, clock: Clock, planner: str) -> None:
         self._link = link
         self._clock = clock
         self._planner = planner
@@ -66,34 +76,34 @@ class RemoteBackend:
 
     async def submit(self, directive: Directive, capability: Capability, snapshot: Snapshot) -> Ack:
         """Hand a directive in; whatever of this car is still in line is replaced by it."""
-        command = self._command(Act.SUBMIT, directive.vehicle_ref, directive.directive_id)
+        command = self._command(CallKind.SUBMIT, directive.vehicle_ref, directive.directive_id)
         command = dataclasses.replace(command, directive=directive, capability=capability, snapshot=snapshot)
         outcome = await self._outcome(command)
         return _whole(outcome.ack, directive.directive_id)
 
     async def cancel(self, vehicle_ref: str, directive_id: str) -> Ack:
         """End a directive; a command that is still in line is not carried out any more."""
-        outcome = await self._outcome(self._command(Act.CANCEL, vehicle_ref, directive_id))
+        outcome = await self._outcome(self._command(CallKind.CANCEL, vehicle_ref, directive_id))
         return _whole(outcome.ack, directive_id)
 
     async def status(self, vehicle_ref: str, directive_id: str) -> DirectiveStatus:
         """The backend's view, after every earlier command of this car is over."""
-        outcome = await self._outcome(self._command(Act.STATUS, vehicle_ref, directive_id))
+        outcome = await self._outcome(self._command(CallKind.STATUS, vehicle_ref, directive_id))
         return _whole(outcome.status, directive_id)
 
     async def capabilities(self, ref: str) -> Capability:
         """What the car can do, as an executor's backend says."""
-        return _given((await self._ask(Question(ref))).capability)
+        return _given((await self._ask(CarQuestion(ref))).capability)
 
     async def snapshot(self, ref: str, *, max_age_s: int | None = None) -> Snapshot:
         """A reading, as an executor's backend gives it."""
-        return _given((await self._ask(Question(ref, snapshot=True, max_age_s=max_age_s))).snapshot)
+        return _given((await self._ask(CarQuestion(ref, snapshot=True, max_age_s=max_age_s))).snapshot)
 
     async def vehicles(self) -> AsyncIterator[VehicleRef]:
         """Every car of the backend, page by page."""
         found, more = 0, True
         while more:
-            page = await self._ask(Question(after=found))
+            page = await self._ask(CarQuestion(after=found))
             for vehicle in page.vehicles:
                 yield vehicle
             found += len(page.vehicles)
@@ -125,11 +135,11 @@ class RemoteBackend:
 
     # --- how a call is made ---------------------------------------------------------------------------------------
 
-    def _command(self, act: Act, vehicle_ref: str, directive_id: str) -> Command:
+    def _command(self, act: CallKind, vehicle_ref: str, directive_id: str) -> Command:
         number = f"{self._run}-{next(self._numbers)}"
         return Command(number, act, vehicle_ref, directive_id, self._link.names.answers(self._run))
 
-    async def _outcome(self, command: Command) -> Outcome:
+    async def _outcome(self, command: Command) -> CallOutcome:
         await self._listen()
         waiting = self._waiting[command.id] = _Waiting(command, asyncio.get_running_loop().create_future())
         of_car = self._of_car.setdefault(command.vehicle_ref, [])
@@ -158,7 +168,7 @@ class RemoteBackend:
             code = ErrorCode.OUTCOME_UNKNOWN if away.maybe else ErrorCode.BACKEND_TRANSIENT
             raise BackendError(code, str(away), retry_after_s=TRIES_AGAIN_S) from None
 
-    async def _patiently(self, waiting: _Waiting) -> Outcome:
+    async def _patiently(self, waiting: _Waiting) -> CallOutcome:
         """The outcome when it is told, or when it is found on record in the end."""
         try:
             async with asyncio.timeout(self._within_s):
@@ -191,11 +201,11 @@ class RemoteBackend:
 
     async def _told(self, message: Msg) -> None:
         try:
-            self._take(read(Record, message.data, self._clock.now()))
+            self._take(read(CommandRecord, message.data, self._clock.now()))
         except BackendError as error:
             _log.warning("an outcome cannot be read: %s", error.detail)
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: CommandRecord) -> None:
         """An outcome came: it ends the call that waits for it, and those that it overtook in line."""
         waiting = self._waiting.get(record.command)
         if waiting is None or record.outcome is None or not _fits(waiting.command, record.outcome):
@@ -209,7 +219,7 @@ class RemoteBackend:
                 overtaken = BackendError(ErrorCode.OUTCOME_UNKNOWN, "a newer command of this car took its place")
                 older.outcome.set_exception(overtaken)
 
-    async def _ask(self, question: Question) -> Reply:
+    async def _ask(self, question: CarQuestion) -> CarReply:
         self._link.start()
         if not self._link.up:
             raise BackendError(ErrorCode.BACKEND_TRANSIENT, "the queue is out of reach")
@@ -218,15 +228,15 @@ class RemoteBackend:
             answer = await connection.request(subject, write(question), timeout=self._within_s)
         except (NatsError, OSError, TimeoutError) as error:
             raise BackendError(ErrorCode.BACKEND_TRANSIENT, f"no executor answered: {type(error).__name__}") from None
-        reply = read(Reply, answer.data, self._clock.now())
+        reply = read(CarReply, answer.data, self._clock.now())
         if reply.refusal is not None:
             raise reply.refusal.error()
         return reply
 
 
-def _fits(command: Command, outcome: Outcome) -> bool:
+def _fits(command: Command, outcome: CallOutcome) -> bool:
     """Whether an outcome speaks of the directive that was asked about."""
-    told = outcome.status if command.act is Act.STATUS else outcome.ack
+    told = outcome.status if command.act is CallKind.STATUS else outcome.ack
     return outcome.refusal is not None or (told is not None and told.directive_id == command.directive_id)
 
 

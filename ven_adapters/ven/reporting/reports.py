@@ -27,7 +27,7 @@ IDLE_KW = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Figures:
+class ZoneFigures:
     """One zone over one window: `energy` of the window, `sample` at its end, what is `ahead`; None where not known."""
 
     cars: int
@@ -46,46 +46,46 @@ class Wanted:
     zones: Sequence[str] = ()
 
 
-FiguresOf = Callable[[str, Window], Figures]
+FiguresOf = Callable[[str, Window], ZoneFigures]
 Values = list[Any] | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Kind:
+class PayloadKind:
     """How one payload type is filled: from the zone's figures, and, where energy may flow back, for its export."""
 
-    values: Callable[[Figures], Values]
+    values: Callable[[ZoneFigures], Values]
     reading_type: str
     units: str | None = None
     accuracy: float | None = None
-    export: Callable[[Figures], Values] | None = None
+    export: Callable[[ZoneFigures], Values] | None = None
 
 
-def _usage(figures: Figures) -> Values:
+def _usage(figures: ZoneFigures) -> Values:
     return None if figures.energy is None else [round(figures.energy.imported_kwh, 3)]
 
 
-def _export(figures: Figures) -> Values:
+def _export(figures: ZoneFigures) -> Values:
     return None if figures.energy is None else [round(figures.energy.exported_kwh, 3)]
 
 
-def _demand(figures: Figures) -> Values:
+def _demand(figures: ZoneFigures) -> Values:
     return _mean_kw(figures, figures.energy.imported_kwh) if figures.energy is not None else None
 
 
-def _export_demand(figures: Figures) -> Values:
+def _export_demand(figures: ZoneFigures) -> Values:
     return _mean_kw(figures, figures.energy.exported_kwh) if figures.energy is not None else None
 
 
-def _mean_kw(figures: Figures, kwh: float) -> Values:
+def _mean_kw(figures: ZoneFigures, kwh: float) -> Values:
     return [round(kwh / figures.hours, 3)] if figures.hours > 0 else None
 
 
-def _of_sample(pick: Callable[[Sample], Values]) -> Callable[[Figures], Values]:
+def _of_sample(pick: Callable[[Sample], Values]) -> Callable[[ZoneFigures], Values]:
     return lambda figures: None if figures.sample is None or not figures.sample.cars else pick(figures.sample)
 
 
-def _of_ahead(pick: Callable[[Ahead], float]) -> Callable[[Figures], Values]:
+def _of_ahead(pick: Callable[[Ahead], float]) -> Callable[[ZoneFigures], Values]:
     return lambda figures: None if figures.ahead is None else [round(pick(figures.ahead), 3)]
 
 
@@ -118,31 +118,35 @@ _IDLE: Mapping[str, OperatingState] = {
 }
 
 P = ReportPayload
-KINDS: Mapping[str, Kind] = {
-    P.USAGE: Kind(_usage, "ESTIMATED", "KWH", ENERGY_ACCURACY, _export),
-    P.DEMAND: Kind(_demand, "MEAN", "KW", ENERGY_ACCURACY, _export_demand),
-    P.READING: Kind(_of_sample(lambda sample: [round(sample.power_kw, 3)]), "SUMMED", "KW"),
-    P.OPERATING_STATE: Kind(_of_sample(operating_states), "DIRECT_READ"),
-    P.STORAGE_CHARGE_LEVEL: Kind(_of_sample(_charge_level), "MEAN", "PERCENT"),
-    P.STORAGE_USABLE_CAPACITY: Kind(_of_sample(lambda sample: [round(sample.usable_kwh, 1)]), "SUMMED", "KWH"),
-    P.STORAGE_MAX_CHARGE_POWER: Kind(_of_sample(lambda sample: [round(sample.max_charge_kw, 1)]), "SUMMED", "KW"),
-    P.STORAGE_MAX_DISCHARGE_POWER: Kind(_of_sample(lambda sample: [round(sample.max_discharge_kw, 1)]), "SUMMED", "KW"),
-    P.SETPOINT: Kind(
+KINDS: Mapping[str, PayloadKind] = {
+    P.USAGE: PayloadKind(_usage, "ESTIMATED", "KWH", ENERGY_ACCURACY, _export),
+    P.DEMAND: PayloadKind(_demand, "MEAN", "KW", ENERGY_ACCURACY, _export_demand),
+    P.READING: PayloadKind(_of_sample(lambda sample: [round(sample.power_kw, 3)]), "SUMMED", "KW"),
+    P.OPERATING_STATE: PayloadKind(_of_sample(operating_states), "DIRECT_READ"),
+    P.STORAGE_CHARGE_LEVEL: PayloadKind(_of_sample(_charge_level), "MEAN", "PERCENT"),
+    P.STORAGE_USABLE_CAPACITY: PayloadKind(_of_sample(lambda sample: [round(sample.usable_kwh, 1)]), "SUMMED", "KWH"),
+    P.STORAGE_MAX_CHARGE_POWER: PayloadKind(
+        _of_sample(lambda sample: [round(sample.max_charge_kw, 1)]), "SUMMED", "KW"
+    ),
+    P.STORAGE_MAX_DISCHARGE_POWER: PayloadKind(
+        _of_sample(lambda sample: [round(sample.max_discharge_kw, 1)]), "SUMMED", "KW"
+    ),
+    P.SETPOINT: PayloadKind(
         _of_sample(lambda sample: None if sample.asked_kw is None else [round(sample.asked_kw, 3)]), "DIRECT_READ", "KW"
     ),
-    P.SIMPLE_LEVEL: Kind(
+    P.SIMPLE_LEVEL: PayloadKind(
         _of_sample(lambda sample: None if sample.simple_level is None else [sample.simple_level]), "DIRECT_READ"
     ),
 }
 
 
-FORECASTS: Mapping[str, Kind] = {
-    P.USAGE: Kind(_of_ahead(lambda ahead: ahead.usage_kwh), "FORECAST", "KWH"),
-    P.DEMAND: Kind(_of_ahead(lambda ahead: ahead.mean_kw), "FORECAST", "KW"),
-    P.USAGE_FORECAST: Kind(_of_ahead(lambda ahead: ahead.usage_kwh), "FORECAST", "KWH"),
-    P.STORAGE_DISPATCH_FORECAST: Kind(_of_ahead(lambda ahead: ahead.stored_kwh), "FORECAST", "KWH"),
-    P.LOAD_SHED_DELTA_AVAILABLE: Kind(_of_ahead(lambda ahead: ahead.shed_kw), "FORECAST", "KW"),
-    P.GENERATION_DELTA_AVAILABLE: Kind(_of_ahead(lambda ahead: ahead.generation_kw), "FORECAST", "KW"),
+FORECASTS: Mapping[str, PayloadKind] = {
+    P.USAGE: PayloadKind(_of_ahead(lambda ahead: ahead.usage_kwh), "FORECAST", "KWH"),
+    P.DEMAND: PayloadKind(_of_ahead(lambda ahead: ahead.mean_kw), "FORECAST", "KW"),
+    P.USAGE_FORECAST: PayloadKind(_of_ahead(lambda ahead: ahead.usage_kwh), "FORECAST", "KWH"),
+    P.STORAGE_DISPATCH_FORECAST: PayloadKind(_of_ahead(lambda ahead: ahead.stored_kwh), "FORECAST", "KWH"),
+    P.LOAD_SHED_DELTA_AVAILABLE: PayloadKind(_of_ahead(lambda ahead: ahead.shed_kw), "FORECAST", "KW"),
+    P.GENERATION_DELTA_AVAILABLE: PayloadKind(_of_ahead(lambda ahead: ahead.generation_kw), "FORECAST", "KW"),
 }
 
 
@@ -190,13 +194,13 @@ def _intervals(request: Request, wanted: Wanted, window: Window, figures_of: Fig
     return found
 
 
-def _kind(descriptor: ReportDescriptor) -> Kind | None:
+def _kind(descriptor: ReportDescriptor) -> PayloadKind | None:
     """How a type is filled. What can only be forecast is, also where nobody said that it is not history."""
     first, second = (FORECASTS, {}) if descriptor.historical is False else (KINDS, FORECASTS)
     return first.get(descriptor.payload_type) or second.get(descriptor.payload_type)
 
 
-def _large_enough(known: Figures, smallest: int) -> Figures:
+def _large_enough(known: ZoneFigures, smallest: int) -> ZoneFigures:
     """Without a sample that rests on too few cars: a mean over one known battery is that battery."""
     few = known.sample is not None and known.sample.cars < smallest
     return dataclasses.replace(known, sample=None) if few else known
@@ -250,7 +254,7 @@ def _descriptors(wanted: Sequence[Wanted]) -> list[Json]:
     return list(found.values())
 
 
-def together(parts: Sequence[Figures]) -> Figures:
+def together(parts: Sequence[ZoneFigures]) -> ZoneFigures:
     """Several zones as one; what any of them does not know, the whole does not know."""
     energies = [part.energy for part in parts if part.energy is not None]
     samples = [part.sample for part in parts if part.sample is not None]
@@ -260,7 +264,7 @@ def together(parts: Sequence[Figures]) -> Figures:
     aheads = [part.ahead for part in parts if part.ahead is not None]
     ahead = Ahead(*np.sum([dataclasses.astuple(one) for one in aheads], axis=0)) if len(aheads) == len(parts) else None
     hours = max((part.hours for part in parts), default=0.0)
-    return Figures(sum(part.cars for part in parts), energy, sample, hours, ahead if parts else None)
+    return ZoneFigures(sum(part.cars for part in parts), energy, sample, hours, ahead if parts else None)
 
 
 def _summed(samples: Sequence[Sample]) -> Sample:

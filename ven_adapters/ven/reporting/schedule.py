@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from ven_adapters.ven.control.participation import Participation
-from ven_adapters.ven.control.zone_control import Steering
+from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.openadr.event_faults import EventFindings, report_body, report_key
-from ven_adapters.ven.openadr.vtn_objects import Read
+from ven_adapters.ven.openadr.vtn_objects import ReadEvent
 from ven_adapters.ven.planning.forecast import Outlook
-from ven_adapters.ven.reporting.reports import Figures, Request, Wanted, body, together
-from ven_adapters.ven.store.database import ReportRow, print_at
+from ven_adapters.ven.reporting.reports import Request, Wanted, ZoneFigures, body, together
+from ven_adapters.ven.store.database import SentReportRow, print_at
 from vtn.client import Client, VtnRefused, VtnUnreachable, VtnUnusable
 from vtn.rules.timeline import DueReport, Window, due_reports, is_ad_hoc
 from vtn.wire.enumerations import ObjectType
@@ -38,12 +38,12 @@ class Owed:
     key: str
     event_id: str
     at: datetime
-    read: Read
+    read: ReadEvent
     wanted: tuple[Wanted, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Names:
+class ReporterNames:
     """What reports carry of us: the client's name; the seed fixes when random starts are due."""
 
     client: str
@@ -53,15 +53,17 @@ class Names:
 class Reporter:
     """What is owed, and what was paid. `plan` after every change of events, `pay` whenever something is due."""
 
-    def __init__(self, vtn: Client, participation: Participation, steering: Steering, names: Names) -> None:
+    def __init__(
+        self, vtn: Client, participation: Participation, zone_controller: ZoneController, names: ReporterNames
+    ) -> None:
         self._vtn = vtn
         self._participation = participation
-        self._garage = participation.garage
-        self._mirror = participation.mirror
-        self._steering = steering
+        self._fleet_state = participation.fleet_state
+        self._mirror_car = participation.vtn_objects
+        self._steering = zone_controller
         self._names = names
         self._paid: set[str] = set()
-        self._untold: list[ReportRow] = []
+        self._untold: list[SentReportRow] = []
         self._owed: dict[str, Owed] = {}
         self._faulty: dict[str, EventFindings] = {}
         self._planned_until: datetime | None = None
@@ -72,14 +74,14 @@ class Reporter:
 
     def plan(self, now: datetime) -> None:
         """Work out what is owed in the next day; what an earlier plan owed stays owed unless its event was deleted."""
-        fresh = {owed.key: owed for read in self._mirror.events.values() for owed in self._owed_by(read, now)}
+        fresh = {owed.key: owed for read in self._mirror_car.events.values() for owed in self._owed_by(read, now)}
         kept = {
-            key: owed for key, owed in self._owed.items() if owed.event_id in self._mirror.events and owed.at <= now
+            key: owed for key, owed in self._owed.items() if owed.event_id in self._mirror_car.events and owed.at <= now
         }
         self._owed = {key: owed for key, owed in (fresh | kept).items() if key not in self._paid}
         self._planned_until = now + HORIZON / 2
 
-    def _owed_by(self, read: Read, now: datetime) -> list[Owed]:
+    def _owed_by(self, read: ReadEvent, now: datetime) -> list[Owed]:
         """What one event wants; an event that asks in a way that nobody foresaw costs the others nothing."""
         try:
             return owed_by(read, now, self._names.seed)
@@ -99,7 +101,7 @@ class Reporter:
             return now
         return min((owed.at for owed in self._owed.values()), default=None)
 
-    def told(self) -> list[ReportRow]:
+    def told(self) -> list[SentReportRow]:
         """Rows for the store: what was posted since this was last asked."""
         rows, self._untold = self._untold, []
         return rows
@@ -161,7 +163,7 @@ class Reporter:
             if error.status in _BUSY or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
             return self._given_up(key, event_id, error)
-        self._untold.append(ReportRow(key=key, event_id=event_id, report_id=report_id, at=print_at(now)))
+        self._untold.append(SentReportRow(key=key, event_id=event_id, report_id=report_id, at=print_at(now)))
         self._paid.add(key)
         return 0
 
@@ -173,32 +175,33 @@ class Reporter:
     def _body(self, owed: Owed, now: datetime, smallest_group: int) -> dict[str, object] | None:
         """What is reported; None to a program that none of the cars is in, of which nothing is said."""
         event = owed.read.event
-        seen = self._mirror.zones_of(event.targets, self._garage.reported)
+        seen = self._mirror_car.zones_of(event.targets, self._fleet_state.reported)
         joined = {zone: self._participation.parts(event, zone) for zone in seen}
         zones = [zone for zone in seen if joined[zone]]
         if seen and not zones:
             return None
-        parts = {zone: self._garage.counted_in(zone, joined[zone]) for zone in zones}
-        exporting = frozenset(zone for zone in zones if self._garage.capacity(zone, parts[zone]).max_export_kw > 0)
+        parts = {zone: self._fleet_state.counted_in(zone, joined[zone]) for zone in zones}
+        exporting = frozenset(zone for zone in zones if self._fleet_state.capacity(zone, parts[zone]).max_export_kw > 0)
         placed = [
-            dataclasses.replace(one, zones=self._mirror.zones_of(one.descriptor.targets, zones)) for one in owed.wanted
+            dataclasses.replace(one, zones=self._mirror_car.zones_of(one.descriptor.targets, zones))
+            for one in owed.wanted
         ]
         request = Request(owed.event_id, self._names.client, exporting, placed, smallest_group)
         outlook_of = functools.cache(lambda part: self._steering.outlook(part, self._participation.heard(part), now))
 
-        def figures(zone: str, window: Window) -> Figures:
+        def figures(zone: str, window: Window) -> ZoneFigures:
             return together([self._figures(now, outlook_of, part, window) for part in parts[zone]])
 
         return body(request, figures)
 
-    def _figures(self, now: datetime, outlook_of: Callable[[str], Outlook], zone: str, window: Window) -> Figures:
-        meter, start_s, end_s = self._garage.meter, window.start.timestamp(), window.end.timestamp()
+    def _figures(self, now: datetime, outlook_of: Callable[[str], Outlook], zone: str, window: Window) -> ZoneFigures:
+        meter, start_s, end_s = self._fleet_state.meter, window.start.timestamp(), window.end.timestamp()
         energy, sample = meter.energy(zone, start_s, end_s), meter.sample(zone, end_s)
         ahead = outlook_of(zone).ahead(start_s, end_s) if window.end > now else None
-        return Figures(meter.known(zone), energy, sample, (end_s - start_s) / 3600, ahead)
+        return ZoneFigures(meter.known(zone), energy, sample, (end_s - start_s) / 3600, ahead)
 
 
-def owed_by(read: Read, now: datetime, seed: str) -> list[Owed]:
+def owed_by(read: ReadEvent, now: datetime, seed: str) -> list[Owed]:
     """What one event wants from a day ago until a day ahead, one report per instant."""
     event, by_instant = read.event, dict[datetime, list[Wanted]]()
     for descriptor in event.report_descriptors or ():
@@ -215,7 +218,7 @@ def _content(wanted: Sequence[Wanted]) -> str:
     return ",".join(f"{one.descriptor.payload_type}:{one.due.number}" for one in wanted)
 
 
-def _dues(read: Read, descriptor: ReportDescriptor, now: datetime, seed: str) -> list[DueReport]:
+def _dues(read: ReadEvent, descriptor: ReportDescriptor, now: datetime, seed: str) -> list[DueReport]:
     if is_ad_hoc(read.event, descriptor):
         return [_at_once(read)]
     return due_reports(
@@ -228,7 +231,7 @@ def _dues(read: Read, descriptor: ReportDescriptor, now: datetime, seed: str) ->
     )
 
 
-def _at_once(read: Read) -> DueReport:
+def _at_once(read: ReadEvent) -> DueReport:
     """Whoever leaves the time to us gets one report when we have read the request, about that instant."""
     at = read.read_at
     window = Window(at, at, 0, 0, (), read.event.id, read.event.program_id, read.event.priority)

@@ -31,35 +31,35 @@ from ven_adapters.ven.store.tables import (
     EnergyRow,
     EnrolmentRow,
     EventLimitsRow,
-    EventRow,
+    EventReadRow,
     ExportRow,
     FirstProgramRow,
     HistoryRow,
     LimitRow,
-    ReportRow,
+    SentReportRow,
     WearRow,
     ZoneRow,
 )
 from vtn.privatefiles import private_database
 
 __all__ = [
+    "AdapterStore",
     "BurdenRow",
+    "CarFacts",
     "ChoiceRow",
     "DirectiveRow",
     "EnergyRow",
     "EnrolmentRow",
     "EventLimitsRow",
-    "EventRow",
+    "EventReadRow",
     "ExportRow",
-    "Facts",
     "FirstProgramRow",
     "HistoryRow",
     "LimitRow",
-    "Remembered",
-    "ReportRow",
     "Row",
-    "Store",
-    "Values",
+    "RowValues",
+    "SentReportRow",
+    "StoredState",
     "WearRow",
     "ZoneRow",
     "document",
@@ -74,7 +74,7 @@ HOUR = timedelta(hours=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Values:
+class RowValues:
     """A row as plain values: what is written thousands of times a second cannot afford to be a model first."""
 
     model: type[SQLModel]
@@ -85,8 +85,8 @@ Row = (
     EnrolmentRow
     | ChoiceRow
     | DirectiveRow
-    | EventRow
-    | ReportRow
+    | EventReadRow
+    | SentReportRow
     | EnergyRow
     | ExportRow
     | HistoryRow
@@ -101,8 +101,8 @@ KEYED: tuple[type[Row], ...] = (
     EnrolmentRow,
     ChoiceRow,
     DirectiveRow,
-    EventRow,
-    ReportRow,
+    EventReadRow,
+    SentReportRow,
     EnergyRow,
     ExportRow,
     WearRow,
@@ -126,7 +126,7 @@ _INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Remembered:
+class StoredState:
     """What the store held when the adapter started."""
 
     choices: tuple[ChoiceRow, ...] = ()
@@ -144,7 +144,7 @@ class Remembered:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Facts:
+class CarFacts:
     """All that is stored of one car, its history oldest first."""
 
     history: tuple[HistoryRow, ...]
@@ -152,14 +152,14 @@ class Facts:
     enrolment: EnrolmentRow | None
 
 
-class Store:
+class AdapterStore:
     """The adapter's memory. `note` is free of I/O; `flush` commits everything noted since, in one transaction."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._engine: AsyncEngine = create_async_engine(url)
-        self._noted: dict[tuple[type[SQLModel], tuple[Any, ...]], Values] = {}
-        self._added: list[Values] = []
+        self._noted: dict[tuple[type[SQLModel], tuple[Any, ...]], RowValues] = {}
+        self._added: list[RowValues] = []
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
@@ -179,7 +179,7 @@ class Store:
         finally:
             await self._engine.dispose()
 
-    async def load(self, *, overridden_since: datetime | None = None) -> Remembered:
+    async def load(self, *, overridden_since: datetime | None = None) -> StoredState:
         """Everything a restarted engine needs: live directives, choices, first-read instants, reports sent.
 
         `overridden_since`: also the directives that drivers overrode, or that were refused, and that would have ended
@@ -190,12 +190,12 @@ class Store:
             live = sqlalchemy.select(table).where(table.c.final.is_(False))
             late = print_at(overridden_since) if overridden_since is not None else "~"
             overridden = sqlalchemy.select(table).where(table.c.state.in_(_LEFT_ALONE), table.c.ends_at >= late)
-            return Remembered(
+            return StoredState(
                 choices=tuple(await _rows(connection, ChoiceRow)),
                 directives=tuple(DirectiveRow(**row) for row in (await connection.execute(live)).mappings()),
                 overridden=tuple(DirectiveRow(**row) for row in (await connection.execute(overridden)).mappings()),
-                events={row.version: parse_at(row.read_at) for row in await _rows(connection, EventRow)},
-                reports=frozenset(row.key for row in await _rows(connection, ReportRow)),
+                events={row.version: parse_at(row.read_at) for row in await _rows(connection, EventReadRow)},
+                reports=frozenset(row.key for row in await _rows(connection, SentReportRow)),
                 energy=tuple(await _rows(connection, EnergyRow)),
                 exports=tuple(await _rows(connection, ExportRow)),
                 wear=tuple(await _rows(connection, WearRow)),
@@ -205,13 +205,13 @@ class Store:
                 event_limits=tuple(await _rows(connection, EventLimitsRow)),
             )
 
-    async def facts(self, ref: str) -> Facts:
+    async def facts(self, ref: str) -> CarFacts:
         """What is stored of one car."""
         async with self._engine.connect() as connection:
             history = await _rows(connection, HistoryRow, vehicle_ref=ref)
             directives = await _rows(connection, DirectiveRow, vehicle_ref=ref)
             enrolment = next(iter(await _rows(connection, EnrolmentRow, vehicle_ref=ref)), None)
-        return Facts(tuple(sorted(history, key=lambda row: row.seq or 0)), tuple(directives), enrolment)
+        return CarFacts(tuple(sorted(history, key=lambda row: row.seq or 0)), tuple(directives), enrolment)
 
     async def asked(self, zone: str) -> list[ZoneRow]:
         """What a zone was asked, oldest first."""
@@ -232,10 +232,10 @@ class Store:
                 totals["confirmed"] += count if confirmed else 0
         return totals
 
-    def note(self, rows: Iterable[Row | Values]) -> None:
+    def note(self, rows: Iterable[Row | RowValues]) -> None:
         """Remember rows at the next flush; a newer row with the same key replaces the older, histories grow."""
         for row in rows:
-            known = row if isinstance(row, Values) else Values(type(row), row.model_dump(exclude=_COUNTED))
+            known = row if isinstance(row, RowValues) else RowValues(type(row), row.model_dump(exclude=_COUNTED))
             if known.model in ADDED:
                 self._added.append(known)
             else:
@@ -259,7 +259,7 @@ class Store:
                 self._added = added + self._added
                 raise
 
-    async def _commit(self, rows: Sequence[Values]) -> int:
+    async def _commit(self, rows: Sequence[RowValues]) -> int:
         try:
             async with self._engine.begin() as connection:
                 await _write_all(connection, rows)
@@ -331,12 +331,12 @@ def _keys(model: type[SQLModel]) -> tuple[str, ...]:
     return tuple(column.name for column in _table(model).primary_key.columns)
 
 
-async def _write_all(connection: AsyncConnection, rows: Sequence[Values]) -> None:
+async def _write_all(connection: AsyncConnection, rows: Sequence[RowValues]) -> None:
     for model, values in _by_model(rows).items():
         await _write(connection, model, values)
 
 
-def _by_model(noted: Iterable[Values]) -> Mapping[type[Any], list[Mapping[str, Any]]]:
+def _by_model(noted: Iterable[RowValues]) -> Mapping[type[Any], list[Mapping[str, Any]]]:
     """Rows by table, always in the same order of tables, so that two writers cannot wait for each other."""
     found: dict[type[Any], list[Mapping[str, Any]]] = {model: [] for model in TABLES}
     for one in noted:
@@ -414,8 +414,8 @@ async def _forget_oldest(connection: AsyncConnection, model: type[Row], cutoff: 
 
 
 _BY_EVENT: tuple[tuple[type[Row], str], ...] = (
-    (EventRow, "read_at"),
-    (ReportRow, "at"),
+    (EventReadRow, "read_at"),
+    (SentReportRow, "at"),
     (EventLimitsRow, "at"),
 )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ven_adapters.ven.store.database import Row, Store, Values
+from ven_adapters.ven.store.database import AdapterStore, Row, RowValues
 
 GATHER_S = 0.04
 COMMIT_WITHIN_S = 30.0
@@ -32,11 +32,11 @@ class _Round:
     written: bool = False
 
 
-class Scribe:
+class GroupCommit:
     """`drain` hands over what changed; `recovered` is called when the store takes rows again."""
 
     def __init__(
-        self, store: Store, drain: Callable[[], Iterable[Row | Values]], recovered: Callable[[], None]
+        self, store: AdapterStore, drain: Callable[[], Iterable[Row | RowValues]], recovered: Callable[[], None]
     ) -> None:
         self._store = store
         self._drain = drain

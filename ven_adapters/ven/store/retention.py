@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ven_adapters.ven.store.database import Store
+from ven_adapters.ven.store.database import AdapterStore
 from vtn.clock import Clock
 
 FORGET_EVERY_S = 3600.0
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 async def forget(
-    store: Store, clock: Clock, kept: timedelta, live_events: Callable[[], Collection[str] | None]
+    store: AdapterStore, clock: Clock, kept: timedelta, live_events: Callable[[], Collection[str] | None]
 ) -> None:
     """Delete what is older than `kept`, as soon as it is known what still counts and then every hour; never returns."""
     while True:

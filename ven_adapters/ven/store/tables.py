@@ -45,7 +45,7 @@ class DirectiveRow(SQLModel, table=True):
     document: str
 
 
-class EventRow(SQLModel, table=True):
+class EventReadRow(SQLModel, table=True):
     """When we first read this version of an event: the instant that `0001-01-01` means for it."""
 
     __tablename__ = "event_read"
@@ -53,7 +53,7 @@ class EventRow(SQLModel, table=True):
     read_at: str
 
 
-class ReportRow(SQLModel, table=True):
+class SentReportRow(SQLModel, table=True):
     """A report that the VTN has."""
 
     __tablename__ = "report_sent"

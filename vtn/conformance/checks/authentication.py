@@ -6,7 +6,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from vtn.conformance.check import Need, Skipped, check, expect
-from vtn.conformance.exchange import Answer
+from vtn.conformance.exchange import HttpAnswer
 from vtn.conformance.kit import Kit
 from vtn.conformance.requirements import Level
 from vtn.conformance.stage import staged
@@ -34,7 +34,7 @@ async def own_tokens(kit: Kit) -> None:
         raise Skipped(f"needs {Need.OWN_TOKENS}")
 
 
-def refused(answer: Answer) -> Answer:
+def refused(answer: HttpAnswer) -> HttpAnswer:
     """A token request that is refused, whether in OAuth's words (RFC 6749, 5.2) or as a problem document.
 
     Clients that are not known may be answered 400 or 401; which words are used is judged by readings.
@@ -42,7 +42,7 @@ def refused(answer: Answer) -> Answer:
     return answer.shows(400, 401)
 
 
-def names(answer: Answer, error: str, *statuses: int) -> None:
+def names(answer: HttpAnswer, error: str, *statuses: int) -> None:
     """A refusal with one of these statuses and OAuth's word for it."""
     content = answer.shows(*statuses).object
     expect(content.get("error") == error, f"the error should be {error}, but is {content.get('error')}")

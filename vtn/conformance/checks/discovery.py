@@ -17,7 +17,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from vtn.conformance.check import Skipped, check, expect
 from vtn.conformance.checks.security import place
-from vtn.conformance.exchange import Answer
+from vtn.conformance.exchange import HttpAnswer
 from vtn.conformance.kit import Kit
 
 SERVICE = "_openadr3._tcp.local."
@@ -101,7 +101,7 @@ def _said(one: Announced, key: str) -> str:
     return str(value)
 
 
-async def _here(kit: Kit, url: str) -> Answer:
+async def _here(kit: Kit, url: str) -> HttpAnswer:
     """GET a URL of the announced .local name by the host name that the kit was called with."""
     mine, parts = urlsplit(kit.url), urlsplit(url)
     host = f"[{mine.hostname}]" if ":" in (mine.hostname or "") else mine.hostname

@@ -8,8 +8,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from vtn.conformance.check import Check, Need, check, expect, register
-from vtn.conformance.exchange import Answer
+from vtn.conformance.check import ConformanceCheck, Need, check, expect, register
+from vtn.conformance.exchange import HttpAnswer
 from vtn.conformance.fieldwork import alike
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.requirements import Level, every
@@ -36,7 +36,7 @@ HOSTILE: tuple[bytes, ...] = (
 HOSTILE_PATHS = ("/programs/%00", "/events?programID=%ff", "/vens?venName=%00", "/programs/%2e%2e%2f", "/events?skip=%")
 
 
-async def refusals(kit: Kit) -> Mapping[int, Answer]:
+async def refusals(kit: Kit) -> Mapping[int, HttpAnswer]:
     """One refusal of each kind, by its status: 400, 401, 403, 404 and 409."""
     program = await kit.program()
     body = {"programName": program["programName"]}
@@ -257,4 +257,4 @@ PARTS = (Part("type", _uri(2)), Part("title", _text), Part("status", _status), P
 for _number, _part in enumerate((*PARTS, Part("instance", _uri(3))), start=1):
     _row = every()[f"ERR-F{_number:02}"]
     _run = functools.partial(Part.obeyed, _part)
-    register(Check(f"problem_{_part.name}_follows_its_schema", _row.text, (_row.id,), _row.level, (), _run))
+    register(ConformanceCheck(f"problem_{_part.name}_follows_its_schema", _row.text, (_row.id,), _row.level, (), _run))

@@ -1,6 +1,6 @@
 """The fields of events and of what stands in them, a row each: EVT-F, INT-F, PAY-F, RDS-F."""
 
-from vtn.conformance.fieldwork import Field, Presence, Rule
+from vtn.conformance.fieldwork import FieldCase, Presence, Rule
 from vtn.conformance.forms import (
     EVENT,
     EVENT_DESCRIPTORS_OF_ALL,
@@ -38,7 +38,7 @@ REQUESTS = list_of({"payloadType": "USAGE"}, bad=({}, {"payloadType": 7}, 7, Non
 EVENT_DESCRIPTORS = list_of(EVENT_DESCRIPTOR, bad=({}, {"payloadType": "PRICE"}, REPORT_DESCRIPTOR, 7, None))
 
 EVENT_FIELDS = tuple(
-    Field(f"EVT-F{number:02}", "eventRequest", name, (EVENT,), presence, rule, default=default)
+    FieldCase(f"EVT-F{number:02}", "eventRequest", name, (EVENT,), presence, rule, default=default)
     for number, (name, presence, rule, default) in enumerate(
         (
             ("programID", NEEDED, OBJECT_ID, None),
@@ -57,12 +57,12 @@ EVENT_FIELDS = tuple(
 
 TIMES = PERIODS_OF_ALL
 INTERVAL_FIELDS = (
-    Field("INT-F01", "interval", "id", INTERVALS_OF_ALL, NEEDED, INT32),
-    Field("INT-F02", "interval", "intervalPeriod", INTERVALS_OF_ALL, OMITTABLE, PERIOD),
-    Field("INT-F03", "interval", "payloads", INTERVALS_OF_ALL, NEEDED, VALUES_MAPS),
-    Field("INT-F04", "intervalPeriod", "start", TIMES, Presence.WANTED, DATE_TIME, also=("TYP-10",)),
-    Field("INT-F05", "intervalPeriod", "duration", TIMES, OMITTABLE, DURATION, also=("TYP-11",), default=ZERO),
-    Field("INT-F06", "intervalPeriod", "randomizeStart", TIMES, OMITTABLE, DURATION, default=ZERO),
+    FieldCase("INT-F01", "interval", "id", INTERVALS_OF_ALL, NEEDED, INT32),
+    FieldCase("INT-F02", "interval", "intervalPeriod", INTERVALS_OF_ALL, OMITTABLE, PERIOD),
+    FieldCase("INT-F03", "interval", "payloads", INTERVALS_OF_ALL, NEEDED, VALUES_MAPS),
+    FieldCase("INT-F04", "intervalPeriod", "start", TIMES, Presence.WANTED, DATE_TIME, also=("TYP-10",)),
+    FieldCase("INT-F05", "intervalPeriod", "duration", TIMES, OMITTABLE, DURATION, also=("TYP-11",), default=ZERO),
+    FieldCase("INT-F06", "intervalPeriod", "randomizeStart", TIMES, OMITTABLE, DURATION, default=ZERO),
 )
 
 _MAP, _EVENTS, _REPORTS = "valuesMap", "eventPayloadDescriptor", "reportPayloadDescriptor"
@@ -70,25 +70,25 @@ _MAPS, _E, _R = VALUES_MAPS_OF_ALL, EVENT_DESCRIPTORS_OF_ALL, REPORT_DESCRIPTORS
 E_CONSTANT = one_of("EVENT_PAYLOAD_DESCRIPTOR")
 R_CONSTANT = one_of("REPORT_PAYLOAD_DESCRIPTOR")
 PAYLOAD_FIELDS = (
-    Field("PAY-F01", _MAP, "type", _MAPS, NEEDED, NAME),
-    Field("PAY-F02", _MAP, "values", _MAPS, NEEDED, VALUES),
-    Field("PAY-F03", "point", "x", (POINT,), NEEDED, NUMBER),
-    Field("PAY-F04", "point", "y", (POINT,), NEEDED, NUMBER),
-    Field("PAY-F05", _EVENTS, "objectType", _E, NEEDED, E_CONSTANT),
-    Field("PAY-F06", _EVENTS, "payloadType", _E, NEEDED, NAME),
-    Field("PAY-F07", _EVENTS, "units", _E, NULLABLE, NAME, also=("TYP-07",)),
-    Field("PAY-F08", _EVENTS, "currency", _E, NULLABLE, FREE_TEXT),
-    Field("PAY-F09", _REPORTS, "objectType", _R, NEEDED, R_CONSTANT),
-    Field("PAY-F10", _REPORTS, "payloadType", _R, NEEDED, NAME),
-    Field("PAY-F11", _REPORTS, "readingType", _R, NULLABLE, NAME, also=("TYP-08",)),
-    Field("PAY-F12", _REPORTS, "units", _R, NULLABLE, NAME),
-    Field("PAY-F13", _REPORTS, "accuracy", _R, NULLABLE, NUMBER),
-    Field("PAY-F14", _REPORTS, "confidence", _R, NULLABLE, PERCENT),
+    FieldCase("PAY-F01", _MAP, "type", _MAPS, NEEDED, NAME),
+    FieldCase("PAY-F02", _MAP, "values", _MAPS, NEEDED, VALUES),
+    FieldCase("PAY-F03", "point", "x", (POINT,), NEEDED, NUMBER),
+    FieldCase("PAY-F04", "point", "y", (POINT,), NEEDED, NUMBER),
+    FieldCase("PAY-F05", _EVENTS, "objectType", _E, NEEDED, E_CONSTANT),
+    FieldCase("PAY-F06", _EVENTS, "payloadType", _E, NEEDED, NAME),
+    FieldCase("PAY-F07", _EVENTS, "units", _E, NULLABLE, NAME, also=("TYP-07",)),
+    FieldCase("PAY-F08", _EVENTS, "currency", _E, NULLABLE, FREE_TEXT),
+    FieldCase("PAY-F09", _REPORTS, "objectType", _R, NEEDED, R_CONSTANT),
+    FieldCase("PAY-F10", _REPORTS, "payloadType", _R, NEEDED, NAME),
+    FieldCase("PAY-F11", _REPORTS, "readingType", _R, NULLABLE, NAME, also=("TYP-08",)),
+    FieldCase("PAY-F12", _REPORTS, "units", _R, NULLABLE, NAME),
+    FieldCase("PAY-F13", _REPORTS, "accuracy", _R, NULLABLE, NUMBER),
+    FieldCase("PAY-F14", _REPORTS, "confidence", _R, NULLABLE, PERCENT),
 )
 
 MODES = Rule(("INTERVALS", "SUB_INTERVALS", "OPEN_INTERVALS"), ("FOO", "intervals", 7))
 REQUEST_FIELDS = tuple(
-    Field(f"RDS-F{number:02}", "reportDescriptor", name, (REPORT_REQUEST,), presence, rule, default=default)
+    FieldCase(f"RDS-F{number:02}", "reportDescriptor", name, (REPORT_REQUEST,), presence, rule, default=default)
     for number, (name, presence, rule, default) in enumerate(
         (
             ("payloadType", NEEDED, NAME, None),

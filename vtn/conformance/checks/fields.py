@@ -4,7 +4,7 @@ import functools
 import re
 from collections.abc import Awaitable, Callable
 
-from vtn.conformance.check import Check, check, expect, register
+from vtn.conformance.check import ConformanceCheck, check, expect, register
 from vtn.conformance.checks import field_tables_events, field_tables_objects
 from vtn.conformance.fieldwork import checks_of, is_date_time, views
 from vtn.conformance.kit import Kit
@@ -50,7 +50,9 @@ def _register() -> None:
     for requirement, name, right, words in WRITTEN_BY_THE_VTN:
         run: Callable[[Kit], Awaitable[None]] = functools.partial(_present, name, right, words)
         claim = f"Every object has `{name}`, {words}, in the answer to its POST, by id and in the list."
-        register(Check(f"objectMetadata_{name}_is_always_there", claim, (requirement,), Level.SHALL, (), run))
+        register(
+            ConformanceCheck(f"objectMetadata_{name}_is_always_there", claim, (requirement,), Level.SHALL, (), run)
+        )
 
 
 _register()

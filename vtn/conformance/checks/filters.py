@@ -5,7 +5,7 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
-from vtn.conformance.check import Check, check, expect, register
+from vtn.conformance.check import ConformanceCheck, check, expect, register
 from vtn.conformance.exchange import Json, Query
 from vtn.conformance.kit import Kit
 from vtn.conformance.requirements import every
@@ -196,7 +196,7 @@ QUERIES: tuple[tuple[str, str, Run], ...] = (
 )
 for _number, (_collection, _parameter, _run) in enumerate(QUERIES, start=1):
     _row = every()[f"FLT-Q{_number:02}"]
-    register(Check(f"query_{_parameter}_of_{_collection}", _row.text, (_row.id,), _row.level, (), _run))
+    register(ConformanceCheck(f"query_{_parameter}_of_{_collection}", _row.text, (_row.id,), _row.level, (), _run))
 
 
 # --- what holds for all of them --------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from vtn.conformance.check import Need, check, expect
-from vtn.conformance.exchange import Answer, Json
+from vtn.conformance.exchange import HttpAnswer, Json
 from vtn.conformance.fieldwork import keeps, views
 from vtn.conformance.kit import Kit
 from vtn.conformance.specimens import METADATA, NULLABLE, Specimen, one_of_each
@@ -23,12 +23,12 @@ NAME_OF_ID = {
 }
 
 
-def media_type(answer: Answer) -> str:
+def media_type(answer: HttpAnswer) -> str:
     """The media type of an answer without its parameters."""
     return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _is_json(answer: Answer) -> None:
+def _is_json(answer: HttpAnswer) -> None:
     found = media_type(answer)
     expect(found == "application/json", f"{answer.method} {answer.url} answered {answer.status} as {found!r}")
 

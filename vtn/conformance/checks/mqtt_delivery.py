@@ -13,7 +13,7 @@ from vtn.conformance.exchange import Json, Party
 from vtn.conformance.fieldwork import alike
 from vtn.conformance.kit import COLLECTIONS, Kit
 from vtn.conformance.listener import Ear, connected, listening
-from vtn.conformance.stage import Stage, staged
+from vtn.conformance.stage import Fixtures, staged
 
 MQTT = (Need.MQTT,)
 WRITES = ("CREATE", "UPDATE", "DELETE")
@@ -25,7 +25,7 @@ def told_apart(topics: Mapping[str, str]) -> list[str]:
     return [topics[operation] for operation in WRITES if operation in topics]
 
 
-async def of_vens(kit: Kit, stage: Stage, kind: str = "/events") -> tuple[list[str], list[str]]:
+async def of_vens(kit: Kit, stage: Fixtures, kind: str = "/events") -> tuple[list[str], list[str]]:
     """The topics of V1 and V2, as their owners are told them."""
     first = await kit.topics(kit.ven, f"vens/{stage.id('V1')}{kind}")
     second = await kit.topics(kit.ven2, f"vens/{stage.id('V2')}{kind}")

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import aiomqtt
 
-from vtn.conformance.check import Check, Failed, Need, Skipped, check, expect, register
+from vtn.conformance.check import ConformanceCheck, Failed, Need, Skipped, check, expect, register
 from vtn.conformance.exchange import Json, Party
 from vtn.conformance.kit import HIDDEN, NO_WEBHOOKS, Kit
 from vtn.conformance.listener import Login, connected, listening
 from vtn.conformance.requirements import Level, every
-from vtn.conformance.stage import Stage, staged
+from vtn.conformance.stage import Fixtures, staged
 
 MQTT = (Need.MQTT,)
 METHODS = {"ANONYMOUS", "OAUTH2_BEARER_TOKEN", "CERTIFICATE"}
@@ -70,7 +70,7 @@ async def gets_in(how: Login, **options: Any) -> bool:
         raise Failed(f"the broker did not answer within {LOGIN_WITHIN_S:g} s") from None
 
 
-def path_of(endpoint: str, stage: Stage, program: str = "P0", ven: str = "V1") -> str:
+def path_of(endpoint: str, stage: Fixtures, program: str = "P0", ven: str = "V1") -> str:
     """The path of a topic endpoint for fixtures."""
     return endpoint.format(
         P=stage.id(program) if "{P}" in endpoint else "", V=stage.id(ven) if "{V}" in endpoint else ""
@@ -214,7 +214,7 @@ async def _endpoint(endpoint: str, kit: Kit) -> None:
         (await kit.bl.get(f"{TOPICS}/{unknown}")).problem(404)
 
 
-async def _kept_to_bl(kit: Kit, endpoint: str, stage: Stage) -> bool:
+async def _kept_to_bl(kit: Kit, endpoint: str, stage: Fixtures) -> bool:
     """Whether the topics of programs are told to Business Logic only: the standard's scope, read literally (SCO-11)."""
     answer = await kit.ven.get(f"{TOPICS}/{path_of(endpoint, stage)}")
     return ENDPOINTS[endpoint] == ANY and answer.status == HTTPStatus.FORBIDDEN
@@ -224,7 +224,7 @@ for _number, _endpoint_path in enumerate(ENDPOINTS, start=20):
     _row = every()[f"MQTT-{_number}"]
     _name = _endpoint_path.replace("/{P}", "_of_one").replace("/{V}", "_of_one").replace("/", "_")
     _run = functools.partial(_endpoint, _endpoint_path)
-    register(Check(f"mqtt_topics_{_name}", _row.text, (_row.id,), _row.level, MQTT, _run))
+    register(ConformanceCheck(f"mqtt_topics_{_name}", _row.text, (_row.id,), _row.level, MQTT, _run))
 
 
 @check("MQTT-32", needs=MQTT)
@@ -296,7 +296,7 @@ async def _topics_of_all(kit: Kit) -> list[Json]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Shown:
+class DiscoveryField:
     """A field of what is answered: where it is found, whether it is always there, and what it may be."""
 
     found: Callable[[Kit], Awaitable[list[Json]]]
@@ -316,31 +316,31 @@ class Shown:
 
 
 FIELDS = (
-    Shown(_answers, "WEBHOOK", lambda value: isinstance(value, bool), needs=()),
-    Shown(_answers, "MQTT", lambda value: isinstance(value, dict), always=False, needs=()),
-    Shown(_bindings, "URIS", _uris),
-    Shown(_bindings, "serialization", lambda value: bool(value == "JSON")),
-    Shown(_bindings, "authentication", _shape),
-    Shown(_methods("ANONYMOUS"), "method", _text),
-    Shown(_methods("OAUTH2_BEARER_TOKEN"), "method", _text),
-    Shown(_methods("OAUTH2_BEARER_TOKEN"), "username", _text),
-    *(Shown(_methods("CERTIFICATE"), name, _text) for name in ("method", "caCert", "clientCert", "clientKey")),
-    Shown(_topics_of_all, "CREATE", _text, always=False),
-    Shown(_topics_of_all, "UPDATE", _text),
-    Shown(_topics_of_all, "DELETE", _text),
-    Shown(_topics_of_all, "ALL", _text, always=False),
-    Shown(_topic_sets, "topics", lambda value: isinstance(value, dict)),
+    DiscoveryField(_answers, "WEBHOOK", lambda value: isinstance(value, bool), needs=()),
+    DiscoveryField(_answers, "MQTT", lambda value: isinstance(value, dict), always=False, needs=()),
+    DiscoveryField(_bindings, "URIS", _uris),
+    DiscoveryField(_bindings, "serialization", lambda value: bool(value == "JSON")),
+    DiscoveryField(_bindings, "authentication", _shape),
+    DiscoveryField(_methods("ANONYMOUS"), "method", _text),
+    DiscoveryField(_methods("OAUTH2_BEARER_TOKEN"), "method", _text),
+    DiscoveryField(_methods("OAUTH2_BEARER_TOKEN"), "username", _text),
+    *(DiscoveryField(_methods("CERTIFICATE"), name, _text) for name in ("method", "caCert", "clientCert", "clientKey")),
+    DiscoveryField(_topics_of_all, "CREATE", _text, always=False),
+    DiscoveryField(_topics_of_all, "UPDATE", _text),
+    DiscoveryField(_topics_of_all, "DELETE", _text),
+    DiscoveryField(_topics_of_all, "ALL", _text, always=False),
+    DiscoveryField(_topic_sets, "topics", lambda value: isinstance(value, dict)),
 )
 for _number, _field in enumerate(FIELDS, start=1):
     _row = every()[f"MQTT-F{_number:02}"]
     _name = _row.text.partition("`")[2].partition("`")[0].replace(".", "_")
     register(
-        Check(
+        ConformanceCheck(
             f"{_name}_follows_its_schema",
             _row.text,
             (_row.id,),
             _row.level,
             _field.needs,
-            functools.partial(Shown.obeyed, _field),
+            functools.partial(DiscoveryField.obeyed, _field),
         )
     )

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from vtn.conformance.check import Check, Need, check, expect, register
+from vtn.conformance.check import ConformanceCheck, Need, check, expect, register
 from vtn.conformance.checks.subscriptions import KINDS
 from vtn.conformance.checks.webhooks import changed
 from vtn.conformance.exchange import Json
@@ -350,4 +350,6 @@ FIELDS: tuple[tuple[str, Callable[[Any], bool]], ...] = (
 for _number, (_name, _right) in enumerate(FIELDS, start=1):
     _row = every()[f"NOTIF-F{_number:02}"]
     _run = _field(_name, _right)
-    register(Check(f"notification_{_name}_follows_its_schema", _row.text, (_row.id,), _row.level, RECEIVER, _run))
+    register(
+        ConformanceCheck(f"notification_{_name}_follows_its_schema", _row.text, (_row.id,), _row.level, RECEIVER, _run)
+    )

@@ -3,7 +3,7 @@
 import json
 
 from vtn.conformance.check import Skipped, check, expect
-from vtn.conformance.exchange import Answer, Json
+from vtn.conformance.exchange import HttpAnswer, Json
 from vtn.conformance.fieldwork import alike, in_list, keeps, views
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.stage import staged
@@ -174,7 +174,7 @@ async def a_report_is_on_an_event_that_its_ven_may_see(kit: Kit) -> None:
     await kit.report(kit.ven, stage.things["E0"])
 
 
-def _words(answer: Answer, asked: str) -> str:
+def _words(answer: HttpAnswer, asked: str) -> str:
     """What a problem says, without what names one occurrence and without the id that was asked for."""
     content = {name: value for name, value in answer.object.items() if name != "instance"}
     return json.dumps(content, sort_keys=True).replace(asked, "ID")

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
-from vtn.conformance.check import Check, Need, check, expect, register
+from vtn.conformance.check import ConformanceCheck, Need, check, expect, register
 from vtn.conformance.exchange import Json, Party
 from vtn.conformance.fieldwork import alike
 from vtn.conformance.kit import COLLECTIONS, HIDDEN, NO_WEBHOOKS, Kit
@@ -227,7 +227,7 @@ FIRST_TOPIC_ROW = 34
 
 def _row(number: int, name: str, run: Run, *needs: Need) -> None:
     row = every()[f"SCO-O{number:02}"]
-    register(Check(f"scope_of_{name}", row.text, (row.id,), row.level, needs, run))
+    register(ConformanceCheck(f"scope_of_{name}", row.text, (row.id,), row.level, needs, run))
 
 
 for _collection, _first in FIRST_ROW.items():

@@ -13,7 +13,7 @@ import aiohttp
 
 from vtn.conformance.check import Need, Skipped, check, expect
 from vtn.conformance.checks.authentication import own_tokens
-from vtn.conformance.exchange import Answer, Party
+from vtn.conformance.exchange import HttpAnswer, Party
 from vtn.conformance.kit import COLLECTIONS, Kit
 from vtn.conformance.requirements import Level
 
@@ -166,7 +166,7 @@ async def weak_ciphers_are_refused(kit: Kit) -> None:
 # --- the platform ----------------------------------------------------------------------------------------------------
 
 
-async def _once(party: Party) -> Answer:
+async def _once(party: Party) -> HttpAnswer:
     """A small read, whatever it is answered."""
     return await party.send("GET", "/events", query=(("limit", "1"),), patient=False)
 

@@ -1,7 +1,7 @@
 """Subscriptions as objects: who may have them, and what they hold (section SUB); callbacks are in `callbacks`."""
 
 from vtn.conformance.check import Need, check, expect
-from vtn.conformance.fieldwork import VALID, Desk, Field, Form, Place, Presence, Rule, alike, checks_of
+from vtn.conformance.fieldwork import VALID, FieldCase, FieldPlace, Form, FormWriter, Presence, Rule, alike, checks_of
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.scalars import FREE_TEXT, NAME, NO_NAMES, TARGETS, uri_of
 from vtn.conformance.stage import staged
@@ -145,30 +145,32 @@ async def targets_of_a_subscription_are_shown_whole(kit: Kit) -> None:
 # --- the fields ------------------------------------------------------------------------------------------------------
 
 
-async def _of_a_program(kit: Kit) -> Desk:
+async def _of_a_program(kit: Kit) -> FormWriter:
     program = await kit.program()
-    return Desk(kit.ven, lambda: kit.subscribing(programID=program["id"]))
+    return FormWriter(kit.ven, lambda: kit.subscribing(programID=program["id"]))
 
 
-async def _with_a_callback(kit: Kit) -> Desk:
+async def _with_a_callback(kit: Kit) -> FormWriter:
     async with kit.hook() as hook:
-        return Desk(kit.ven, lambda: kit.subscribing(hook.wish("EVENT", "CREATE")))
+        return FormWriter(kit.ven, lambda: kit.subscribing(hook.wish("EVENT", "CREATE")))
 
 
-async def _with_a_long_callback(kit: Kit) -> Desk:
+async def _with_a_long_callback(kit: Kit) -> FormWriter:
     async with kit.hook() as hook:
         wish = hook.wish("EVENT", "CREATE")
-        return Desk(kit.ven, lambda: kit.subscribing({**wish, "callbackUrl": f"{hook.url}?".ljust(LONGEST_URI, "x")}))
+        return FormWriter(
+            kit.ven, lambda: kit.subscribing({**wish, "callbackUrl": f"{hook.url}?".ljust(LONGEST_URI, "x")})
+        )
 
 
 LONGEST_URI = 8000
 SCHEMA = "subscriptionRequest"
 ENTRY = f"{SCHEMA}.objectOperations[]"
-PLAIN = Place(Form(SCHEMA, "/subscriptions", "SUBSCRIPTION", _of_a_program))
+PLAIN = FieldPlace(Form(SCHEMA, "/subscriptions", "SUBSCRIPTION", _of_a_program))
 CALLED = Form(SCHEMA, "/subscriptions", "SUBSCRIPTION", _with_a_callback)
 WAY = ("objectOperations", 0)
-ONE = Place(CALLED, way=WAY)
-LONG = Place(Form(SCHEMA, "/subscriptions", "SUBSCRIPTION", _with_a_long_callback), way=WAY)
+ONE = FieldPlace(CALLED, way=WAY)
+LONG = FieldPlace(Form(SCHEMA, "/subscriptions", "SUBSCRIPTION", _with_a_long_callback), way=WAY)
 ENTRIES = Rule((VALID,), ("x", {}, [7], [{}], [{"objects": [], "operations": []}]))
 REQUIRED, NULLABLE, OMITTABLE = Presence.REQUIRED, Presence.NULLABLE, Presence.OMITTABLE
 
@@ -180,17 +182,17 @@ def _listed(*constants: str) -> Rule:
 
 checks_of(
     (
-        Field("SUB-F01", SCHEMA, "clientName", (PLAIN,), REQUIRED, NAME),
-        Field("SUB-F02", SCHEMA, "programID", (PLAIN,), OMITTABLE, Rule((VALID,), (*NO_NAMES, "not an id!"))),
-        Field("SUB-F03", SCHEMA, "objectOperations", (Place(CALLED),), REQUIRED, ENTRIES),
-        Field("SUB-F04", SCHEMA, "targets", (PLAIN,), NULLABLE, TARGETS),
-        Field("SUB-F05", ENTRY, "objects", (ONE,), REQUIRED, _listed(*KINDS)),
-        Field("SUB-F06", ENTRY, "operations", (ONE,), REQUIRED, _listed(*OPERATIONS)),
-        Field(
+        FieldCase("SUB-F01", SCHEMA, "clientName", (PLAIN,), REQUIRED, NAME),
+        FieldCase("SUB-F02", SCHEMA, "programID", (PLAIN,), OMITTABLE, Rule((VALID,), (*NO_NAMES, "not an id!"))),
+        FieldCase("SUB-F03", SCHEMA, "objectOperations", (FieldPlace(CALLED),), REQUIRED, ENTRIES),
+        FieldCase("SUB-F04", SCHEMA, "targets", (PLAIN,), NULLABLE, TARGETS),
+        FieldCase("SUB-F05", ENTRY, "objects", (ONE,), REQUIRED, _listed(*KINDS)),
+        FieldCase("SUB-F06", ENTRY, "operations", (ONE,), REQUIRED, _listed(*OPERATIONS)),
+        FieldCase(
             *("SUB-F07", ENTRY, "callbackUrl", (ONE, LONG), REQUIRED),
             Rule((VALID,), ("", "x", "not a URL", uri_of(LONGEST_URI + 1), 7)),
         ),
-        Field("SUB-F08", ENTRY, "bearerToken", (ONE,), NULLABLE, FREE_TEXT),
+        FieldCase("SUB-F08", ENTRY, "bearerToken", (ONE,), NULLABLE, FREE_TEXT),
     )
 )
 

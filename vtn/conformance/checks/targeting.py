@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from vtn.conformance.check import check, expect
-from vtn.conformance.exchange import Answer, Json, Party
+from vtn.conformance.exchange import HttpAnswer, Json, Party
 from vtn.conformance.kit import Kit
 from vtn.conformance.stage import sight, staged
 from vtn.conformance.valid_bodies import event_of
@@ -157,7 +157,7 @@ async def pages_are_cut_from_what_the_client_may_see(kit: Kit) -> None:
     expect(sorted(walked) == sorted(visible), "the pages should show every visible event once")
 
 
-def _words(answer: Answer) -> Json:
+def _words(answer: HttpAnswer) -> Json:
     """What a refusal says, without what names this one occurrence."""
     return {name: value for name, value in answer.object.items() if name != "instance"}
 

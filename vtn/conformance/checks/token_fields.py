@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from vtn.conformance.check import Check, Failed, expect, register
+from vtn.conformance.check import ConformanceCheck, Failed, expect, register
 from vtn.conformance.checks.authentication import ERRORS, own_tokens, refused
-from vtn.conformance.exchange import Answer, Json
+from vtn.conformance.exchange import HttpAnswer, Json
 from vtn.conformance.kit import Kit
 from vtn.conformance.requirements import every
 
@@ -47,7 +47,7 @@ async def _scope(kit: Kit) -> None:
     _long_enough(await kit.ven2.ask_token({"scope": scope_of(LONGEST)}))
 
 
-def _long_enough(answer: Answer) -> None:
+def _long_enough(answer: HttpAnswer) -> None:
     """Scopes may not be wanted so often, but their length is no fault."""
     if answer.status != 200:  # noqa: PLR2004 - OK
         refused(answer)
@@ -85,7 +85,7 @@ async def _refusals(kit: Kit) -> list[Json]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Shown:
+class TokenField:
     """A field of an answer: where it comes from, whether it is always there, and what it may be."""
 
     answers: Callable[[Kit], Awaitable[list[Json]]]
@@ -104,21 +104,21 @@ class Shown:
 
 
 ROWS: dict[str, Callable[[Kit], Awaitable[None]]] = {
-    "AUTH-F01": Shown(_told, "tokenURL", always=True, right=_uri).obeyed,
+    "AUTH-F01": TokenField(_told, "tokenURL", always=True, right=_uri).obeyed,
     "AUTH-F02": _grant_type,
     "AUTH-F03": functools.partial(_credential, "client_id"),
     "AUTH-F04": functools.partial(_credential, "client_secret"),
     "AUTH-F05": _scope,
-    "AUTH-F06": Shown(_granted, "access_token", always=True, right=_text(1)).obeyed,
-    "AUTH-F07": Shown(_granted, "token_type", always=True, right=lambda value: bool(value == "Bearer")).obeyed,
-    "AUTH-F08": Shown(_granted, "expires_in", always=False, right=_whole).obeyed,
-    "AUTH-F09": Shown(_granted, "refresh_token", always=False, right=_text(1)).obeyed,
-    "AUTH-F10": Shown(_granted, "scope", always=False, right=_text(0)).obeyed,
-    "AUTH-F11": Shown(_refusals, "error", always=False, right=lambda value: value in ERRORS).obeyed,
-    "AUTH-F12": Shown(_refusals, "error_description", always=False, right=_text(0, 1_000_000)).obeyed,
-    "AUTH-F13": Shown(_refusals, "error_uri", always=False, right=_uri).obeyed,
+    "AUTH-F06": TokenField(_granted, "access_token", always=True, right=_text(1)).obeyed,
+    "AUTH-F07": TokenField(_granted, "token_type", always=True, right=lambda value: bool(value == "Bearer")).obeyed,
+    "AUTH-F08": TokenField(_granted, "expires_in", always=False, right=_whole).obeyed,
+    "AUTH-F09": TokenField(_granted, "refresh_token", always=False, right=_text(1)).obeyed,
+    "AUTH-F10": TokenField(_granted, "scope", always=False, right=_text(0)).obeyed,
+    "AUTH-F11": TokenField(_refusals, "error", always=False, right=lambda value: value in ERRORS).obeyed,
+    "AUTH-F12": TokenField(_refusals, "error_description", always=False, right=_text(0, 1_000_000)).obeyed,
+    "AUTH-F13": TokenField(_refusals, "error_uri", always=False, right=_uri).obeyed,
 }
 for _id, _run in ROWS.items():
     _row = every()[_id]
     _name = _row.text.partition("`")[2].partition("`")[0].replace(".", "_")
-    register(Check(f"{_name}_follows_its_schema", _row.text, (_id,), _row.level, (), _run))
+    register(ConformanceCheck(f"{_name}_follows_its_schema", _row.text, (_id,), _row.level, (), _run))

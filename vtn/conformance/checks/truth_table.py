@@ -6,11 +6,11 @@ The third client, which owns no ven, is the second one before it is given its ve
 import dataclasses
 from collections.abc import Awaitable, Callable
 
-from vtn.conformance.check import Check, expect, register
-from vtn.conformance.exchange import Answer, Party
+from vtn.conformance.check import ConformanceCheck, expect, register
+from vtn.conformance.exchange import HttpAnswer, Party
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.requirements import Level
-from vtn.conformance.stage import EVENTS, EVERYTHING, VENS, Stage, sight, staged
+from vtn.conformance.stage import EVENTS, EVERYTHING, VENS, Fixtures, sight, staged
 
 SHALL, READING = Level.SHALL, Level.READING
 BEFORE_V2 = tuple(name for name in EVERYTHING if name != "V2")
@@ -49,7 +49,7 @@ class Sights:
         for party, right in ((kit.bl, self.bl), (kit.ven, self.c1), (kit.ven2, self.c2)):
             await self._sees(stage, party, right)
 
-    async def _sees(self, stage: Stage, party: Party, right: str) -> None:
+    async def _sees(self, stage: Fixtures, party: Party, right: str) -> None:
         seen = await stage.listed(party, self.collection, *self.asked)
         expect(seen in map(sight, right.split("|")), f"{party.who} should see {right or 'nothing'}, but sees {seen}")
 
@@ -134,19 +134,19 @@ COLLECTIONS = {"E": "events", "P": "programs", "V": "vens", "R": "resources"}
 Answers = tuple[int, ...]
 OK: Answers = (200,)
 NOT_FOUND: Answers = (404,)
-Ask = Callable[[Stage, Party, str], Awaitable[Answer]]
+Ask = Callable[[Fixtures, Party, str], Awaitable[HttpAnswer]]
 
 
-async def _read(stage: Stage, party: Party, thing: str) -> Answer:
+async def _read(stage: Fixtures, party: Party, thing: str) -> HttpAnswer:
     return await party.get(f"/{COLLECTIONS[thing[0]]}/{stage.id(thing)}")
 
 
-async def _rename(stage: Stage, party: Party, thing: str) -> Answer:
+async def _rename(stage: Fixtures, party: Party, thing: str) -> HttpAnswer:
     body = {"objectType": "VEN_VEN_REQUEST", "venName": stage.kit.name("ven")}
     return await party.put(f"/vens/{stage.id(thing)}", body)
 
 
-async def _delete(stage: Stage, party: Party, thing: str) -> Answer:
+async def _delete(stage: Fixtures, party: Party, thing: str) -> HttpAnswer:
     return await party.delete(f"/events/{stage.id(thing)}")
 
 
@@ -176,7 +176,7 @@ class Statuses:
         for party, status in ((kit.ven, self.c1), (kit.ven2, self.c2), (kit.bl, self.bl)):
             await self._answers(stage, party, status)
 
-    async def _answers(self, stage: Stage, party: Party, statuses: Answers) -> None:
+    async def _answers(self, stage: Fixtures, party: Party, statuses: Answers) -> None:
         answer = await self.ask(stage, party, self.thing)
         if statuses != OK:
             answer.problem(*statuses)
@@ -210,6 +210,6 @@ REQUESTS = (
 )
 
 for _row in LISTS:
-    register(Check(_row.name, _row.claim, _row.proves, _row.level, (), _row.holds))
+    register(ConformanceCheck(_row.name, _row.claim, _row.proves, _row.level, (), _row.holds))
 for _request in REQUESTS:
-    register(Check(_request.name, _request.claim, _request.proves, _request.level, (), _request.holds))
+    register(ConformanceCheck(_request.name, _request.claim, _request.proves, _request.level, (), _request.holds))

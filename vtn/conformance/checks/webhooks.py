@@ -107,7 +107,7 @@ async def _called(hook: Hook) -> None:
 
 
 @dataclasses.dataclass(slots=True)
-class Door:
+class ClosedPort:
     """A port on this machine that nobody should knock at."""
 
     port: int = 0
@@ -115,8 +115,8 @@ class Door:
 
 
 @contextlib.asynccontextmanager
-async def _door() -> AsyncIterator[Door]:
-    door = Door()
+async def _door() -> AsyncIterator[ClosedPort]:
+    door = ClosedPort()
 
     def knock(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         door.knocks += 1

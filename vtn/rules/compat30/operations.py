@@ -6,14 +6,14 @@ That changes nothing of what they see: the role comes from the registration, and
 
 import dataclasses
 
-from vtn.rules.scopes import OPERATIONS, Operation
+from vtn.rules.scopes import OPERATIONS, ApiOperation
 
 BASE_PATH = "/openadr3/3.0.1"
 READS_ALL = "read_all"
 COLLECTIONS = frozenset({"programs", "reports", "events", "subscriptions", "vens", "resources"})
 
 
-def _here(operation: Operation) -> Operation:
+def _here(operation: ApiOperation) -> ApiOperation:
     """A 3.1 operation at its place on 3.0.1."""
     path = operation.path
     if path.startswith("/resources"):
@@ -22,6 +22,6 @@ def _here(operation: Operation) -> Operation:
     return dataclasses.replace(operation, path=path, or_scope=other)
 
 
-OPERATIONS_301: tuple[Operation, ...] = tuple(
+OPERATIONS_301: tuple[ApiOperation, ...] = tuple(
     _here(operation) for operation in OPERATIONS if operation.path.split("/")[1] in COLLECTIONS
 )

@@ -13,7 +13,7 @@ from vtn.wire.model import DURATION
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Field:
+class AttributeField:
     """A 3.0.1 field and the attribute that carries it; `holds` is its JSON type."""
 
     name: str
@@ -30,15 +30,15 @@ class Field:
 
 DURATION_FIELD = "timeZoneOffset"
 FIELDS = (
-    Field("programLongName", "PROGRAM_LONG_NAME"),
-    Field("retailerName", "RETAILER_NAME"),
-    Field("retailerLongName", "RETAILER_LONG_NAME"),
-    Field("programType", "PROGRAM_TYPE"),
-    Field("country", "COUNTRY"),
-    Field("principalSubdivision", "PRINCIPAL_SUBDIVISION"),
-    Field(DURATION_FIELD, "TIME_ZONE_OFFSET", rule="must be an ISO 8601 duration such as PT1H"),
-    Field("bindingEvents", "BINDING_EVENTS", bool, "must be true or false"),
-    Field("localPrice", "LOCAL", bool, "must be true or false"),
+    AttributeField("programLongName", "PROGRAM_LONG_NAME"),
+    AttributeField("retailerName", "RETAILER_NAME"),
+    AttributeField("retailerLongName", "RETAILER_LONG_NAME"),
+    AttributeField("programType", "PROGRAM_TYPE"),
+    AttributeField("country", "COUNTRY"),
+    AttributeField("principalSubdivision", "PRINCIPAL_SUBDIVISION"),
+    AttributeField(DURATION_FIELD, "TIME_ZONE_OFFSET", rule="must be an ISO 8601 duration such as PT1H"),
+    AttributeField("bindingEvents", "BINDING_EVENTS", bool, "must be true or false"),
+    AttributeField("localPrice", "LOCAL", bool, "must be true or false"),
 )
 NAMES = frozenset(field.name for field in FIELDS)
 BY_ATTRIBUTE = {field.attribute: field for field in FIELDS}
