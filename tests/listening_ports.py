@@ -18,10 +18,10 @@ from ven_adapters.linking import returns
 from ven_adapters.oems import ocpp
 from ven_adapters.simulator import serve as simulator
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
-from ven_adapters.transport import signatures
-from ven_adapters.transport.codec import EventDelivery, dump_delivery
-from ven_adapters.transport.pushes import Pushes, WebhookAddress, WebhookBody, keyed_digest, same
-from ven_adapters.transport.webhook import WebhookReceiver
+from ven_adapters.transport.http import signatures
+from ven_adapters.transport.http.backend_webhooks import WebhookReceiver
+from ven_adapters.transport.http.codec import EventDelivery, dump_delivery
+from ven_adapters.transport.http.vendor_webhooks import Pushes, WebhookAddress, WebhookBody, keyed_digest, same
 from ven_adapters.ven.openadr.notifications import WakeSignal, _receiver, hook_address
 from vtn.app import add_client, running
 from vtn.bounds import Bounds

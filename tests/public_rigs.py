@@ -8,8 +8,8 @@ from recorded import EnodeCloud, SmartcarCloud, TeslaCloud, hurried
 
 from ven_adapters.contract import Directive, DirectiveKind
 from ven_adapters.oems import enode, smartcar, tesla
-from ven_adapters.transport.grants import Folder, store
-from ven_adapters.transport.oauth import Grant
+from ven_adapters.transport.grants.grants import Folder, store
+from ven_adapters.transport.grants.oauth import Grant
 
 PATIENCE_S = 90.0
 

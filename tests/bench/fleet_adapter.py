@@ -26,7 +26,7 @@ from stages import Place, Stages
 
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import Capability, DirectiveState, Snapshot
-from ven_adapters.transport.codec import load, loads
+from ven_adapters.transport.http.codec import load, loads
 from ven_adapters.ven import vehicle_discovery
 from ven_adapters.ven.agent import Agent
 from ven_adapters.ven.control import car_steps, zone_control

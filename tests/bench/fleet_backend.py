@@ -15,7 +15,7 @@ import uvloop
 from ven_adapters.simulator.enrolment import write_enrolment
 from ven_adapters.simulator.serve import running
 from ven_adapters.simulator.settings import SimulatorSettings
-from ven_adapters.transport.codec import dumps
+from ven_adapters.transport.http.codec import dumps
 from vtn.clock import parse_clock
 
 

@@ -10,9 +10,9 @@ from adapters_breaking import BackendError, ErrorCode, Errors, Whole, broken
 
 from ven_adapters.kit import bench
 from ven_adapters.oems import nissan
-from ven_adapters.transport import problems
-from ven_adapters.transport.backend import HttpVehicleBackend
-from ven_adapters.transport.options import backend_settings
+from ven_adapters.transport.http import problems
+from ven_adapters.transport.http.backend import HttpVehicleBackend
+from ven_adapters.transport.http.settings import backend_settings
 from vtn.clock import sleep_until
 
 LOG = logging.getLogger("a.third.party")

@@ -19,7 +19,7 @@ from ven_adapters.contract import (
     Setting,
 )
 from ven_adapters.oems import nissan
-from ven_adapters.transport.session import Call
+from ven_adapters.transport.http.session import Call
 
 NUMBERS = itertools.count()
 

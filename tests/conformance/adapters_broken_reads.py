@@ -9,7 +9,7 @@ from datetime import timedelta, timezone
 from adapters_breaking import BackendError, ErrorCode, Errors, Readings, Whole, broken
 
 from ven_adapters.contract import ChargeState, DriverChose, Known, Reachability, Reading, Snapshot, Validity
-from ven_adapters.transport.intake import Intake
+from ven_adapters.transport.http.webhook_queue import Intake
 
 
 @broken("no_car_is_missing")

@@ -16,11 +16,11 @@ from recorded import ReadOnlyCloud, hurried, recording
 
 from ven_adapters.contract import BackendError, ErrorCode, SnapshotsSeen, Validity
 from ven_adapters.oems.bmw_cardata import CarData
-from ven_adapters.transport import stream
-from ven_adapters.transport.grants import Folder, store
-from ven_adapters.transport.oauth import Grant
-from ven_adapters.transport.sources import WithSource
-from ven_adapters.transport.stream import Pauses, broker_of
+from ven_adapters.transport.grants.grants import Folder, store
+from ven_adapters.transport.grants.oauth import Grant
+from ven_adapters.transport.readings import mqtt_readings
+from ven_adapters.transport.readings.mqtt_readings import Pauses, broker_of
+from ven_adapters.transport.readings.second_source import WithSource
 
 GCID, VIN = "synthetic-gcid", "SYNTHETICVIN00004"
 SOC = "vehicle.drivetrain.batteryManagement.header"
@@ -215,12 +215,12 @@ async def test_a_token_that_the_broker_refuses_is_renewed(rig, guard):
 
 
 async def test_a_line_is_put_up_again_with_the_next_token_before_its_own_ends(tmp_path, broker, guard, monkeypatch):
-    monkeypatch.setattr(stream, "RENEW_BEFORE_S", 3599.0)
+    monkeypatch.setattr(mqtt_readings, "RENEW_BEFORE_S", 3599.0)
     guard.good |= {f"id_token-{number}" for number in range(50)}
     granted(tmp_path / "state")
     async with rigged(tmp_path, broker) as rig:
         await guard.showed(3)
-        monkeypatch.setattr(stream, "RENEW_BEFORE_S", 30.0)
+        monkeypatch.setattr(mqtt_readings, "RENEW_BEFORE_S", 30.0)
         await guard.showed(len(guard.passwords()) + 1)
         await rig.up()
         await rig.publish(("61", 0))

@@ -34,7 +34,7 @@ from openapi_schema_validator import OAS31Validator
 from ven_adapters.enrolling.book import EnrolmentStore
 from ven_adapters.enrolling.judging import Reevaluated
 from ven_adapters.enrolling.serve import desk_of, judged, opened
-from ven_adapters.transport import signatures
+from ven_adapters.transport.http import signatures
 from ven_adapters.ven.enrolment.source import AgreementSource
 from vtn.clock import RealClock
 

@@ -20,7 +20,7 @@ from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.linking.link import Ways, link, unlink
 from ven_adapters.linking.returns import pasted
 from ven_adapters.transport import consent
-from ven_adapters.transport.grants import Folder, fetch
+from ven_adapters.transport.grants.grants import Folder, fetch
 from vtn.errors import ConfigError
 
 SECRETS = ("hush", "refresh_token-", "access_token-", "id_token-", "SYNTHETICVIN")

@@ -33,7 +33,7 @@ from ven_adapters.contract import (
     SnapshotsSeen,
 )
 from ven_adapters.oems.ocpp import OcppBackend
-from ven_adapters.transport.keeper import KeptBackend
+from ven_adapters.transport.windows.window_backend import KeptBackend
 from ven_adapters.ven.queue.backend_events import BackendListener, parts
 from ven_adapters.ven.queue.connection import QueueConnection
 from ven_adapters.ven.queue.executor import Executor

@@ -13,9 +13,9 @@ from ven_adapters.contract import BackendError, ChargeState, ErrorCode, Known, R
 from ven_adapters.oems import bmw, ford, ford_query
 from ven_adapters.oems.bmw_cardata import CarData, judge, sighted
 from ven_adapters.oems.ford_query import FordQuery
-from ven_adapters.transport.quota import DayQuota
-from ven_adapters.transport.sources import WithSource, newest
-from ven_adapters.transport.vendor import VendorRefusal
+from ven_adapters.transport.call_quota import DayQuota
+from ven_adapters.transport.readings.second_source import WithSource, newest
+from ven_adapters.transport.vendor_session import VendorRefusal
 
 SEEN = datetime(2026, 7, 2, 3, 50, tzinfo=UTC)
 

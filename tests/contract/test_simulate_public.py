@@ -14,7 +14,7 @@ from ven_adapters.simulator.command import SimulatorOptions, known, models_of, s
 from ven_adapters.simulator.public import serve as clouds
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.station import serve as stations
-from ven_adapters.transport.ocpp21.options import central_settings
+from ven_adapters.transport.ocpp21.settings import central_settings
 from vtn.clock import SimulatedClock
 
 MAKERS = {"enode": enode.backend, "smartcar": smartcar.backend, "tesla": tesla.backend}

@@ -13,7 +13,7 @@ from recorded import EVENING, recording
 
 from ven_adapters.contract import BackendError, DirectiveKind, DirectiveState, ErrorCode, Rung, SnapshotsSeen
 from ven_adapters.oems.smartcar_shapes import judge, outcome, sighted, signals_of
-from ven_adapters.transport.vendor import VendorRefusal
+from ven_adapters.transport.vendor_session import VendorRefusal
 
 STOP = "/commands/charge/stop"
 

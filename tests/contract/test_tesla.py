@@ -19,8 +19,8 @@ from ven_adapters.contract import (
 )
 from ven_adapters.oems import tesla
 from ven_adapters.oems.tesla_shapes import achieve, capability_of, judge, sighted
-from ven_adapters.transport.grants import Folder, fetch
-from ven_adapters.transport.vendor import VendorRefusal
+from ven_adapters.transport.grants.grants import Folder, fetch
+from ven_adapters.transport.vendor_session import VendorRefusal
 
 CAP, CURTAIL = DirectiveKind.CAP, DirectiveKind.CURTAIL
 

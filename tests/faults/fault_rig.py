@@ -15,7 +15,7 @@ from ven_adapters import registry
 from ven_adapters.contract import Directive, DirectiveKind, Origin, Rung, Setting
 from ven_adapters.simulator.serve import running
 from ven_adapters.simulator.settings import SimulatorSettings
-from ven_adapters.transport.codec import Order, dumps
+from ven_adapters.transport.http.codec import Order, dumps
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.directives.dispatcher import CallContext, Dispatcher
 from ven_adapters.ven.directives.reconcile import Desire, Do, reconcile

@@ -6,7 +6,7 @@ import sys
 
 from ven_adapters.contract import BackendError, Directive
 from ven_adapters.oems import tesla
-from ven_adapters.transport.codec import load, loads
+from ven_adapters.transport.http.codec import load, loads
 from vtn.clock import parse_clock
 
 

@@ -11,7 +11,7 @@ import orjson
 
 from ven_adapters.config import QueueSettings
 from ven_adapters.contract import Capability, Directive, Snapshot
-from ven_adapters.transport.codec import load
+from ven_adapters.transport.http.codec import load
 from ven_adapters.ven.queue.connection import QueueConnection
 from ven_adapters.ven.queue.remote_backend import RemoteBackend
 from vtn.clock import parse_clock

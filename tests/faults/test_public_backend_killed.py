@@ -10,7 +10,7 @@ import pytest
 from public_rigs import PATIENCE_S, tesla_rig
 
 from ven_adapters.contract import DirectivesChanged, DirectiveState
-from ven_adapters.transport.codec import dumps
+from ven_adapters.transport.http.codec import dumps
 from vtn.clock import print_clock
 
 CHILD = Path(__file__).with_name("public_child.py")

@@ -29,7 +29,7 @@ from ven_adapters.contract import (
     Snapshot,
     Validity,
 )
-from ven_adapters.transport.codec import load
+from ven_adapters.transport.http.codec import load
 from ven_adapters.ven import vehicle_discovery
 from ven_adapters.ven.agent import Agent, AgentPorts
 from ven_adapters.ven.control.fleet_state import FleetState

@@ -18,7 +18,7 @@ from ven_adapters.enrolling.bulk import take_in
 from ven_adapters.enrolling.desk import EnrolmentDesk
 from ven_adapters.enrolling.models import Nothing, OptOut
 from ven_adapters.enrolling.problems import Refused
-from ven_adapters.transport.precedence import decided_at, is_overtaken, signed_at
+from ven_adapters.transport.windows.precedence import decided_at, is_overtaken, signed_at
 from ven_adapters.ven.control import driver_choices as choices_of
 from ven_adapters.ven.control.driver_choices import Effect
 from ven_adapters.ven.directives.history import OVERTAKEN

@@ -7,8 +7,9 @@ import pytest
 from ven_adapters.config import read_settings
 from ven_adapters.registry import UnknownOem, consent, factory
 from ven_adapters.transport import consent as consents
-from ven_adapters.transport import options, vendor
-from ven_adapters.transport.ocpp21 import options as ocpp_options
+from ven_adapters.transport import vendor_session
+from ven_adapters.transport.http import settings
+from ven_adapters.transport.ocpp21 import settings as ocpp_options
 
 ROOT = Path(__file__).parents[2]
 OTHERS = {"vtn.example.toml", "ven-executor.example.toml"}
@@ -34,7 +35,7 @@ async def test_owners_are_linked_by_the_examples_that_say_so(name, tmp_path, mon
     settings = read_settings(ROOT / "config" / name, {})
     monkeypatch.chdir(tmp_path)
     if name.removesuffix(".example.toml") not in LINKED:
-        with pytest.raises((UnknownOem, options.BackendError)):
+        with pytest.raises((UnknownOem, settings.BackendError)):
             consent(settings.oem)(settings.backend, "owner-1")
         return
     asked = consent(settings.oem)(settings.backend, "owner-1")
@@ -43,8 +44,8 @@ async def test_owners_are_linked_by_the_examples_that_say_so(name, tmp_path, mon
 
 
 KEYS = {
-    *options._KINDS,
-    *vendor._KINDS,
+    *settings._KINDS,
+    *vendor_session._KINDS,
     *ocpp_options._KINDS,
     *ocpp_options._PLACE,
     *consents._TEXTS,

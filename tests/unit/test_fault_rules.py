@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ven_adapters.contract import Ack, ChargeState, DirectiveKind, DirectiveState, ErrorCode, Origin, Reading, Snapshot
-from ven_adapters.transport.problems import parse_problem
+from ven_adapters.transport.http.problems import parse_problem
 from ven_adapters.ven.directives.car_directives import CarDirectives, apply_outcome, apply_time, unblocked
 from ven_adapters.ven.directives.confirmation import ExpectedEffect, newer, power_seen_w, shows_contrary, shows_effect
 from ven_adapters.ven.directives.lifecycle import apply_ack, apply_telemetry, mark_sent

@@ -9,9 +9,11 @@ from hypothesis import strategies as some
 
 from ven_adapters.contract import BackendError, Directive, DirectiveKind, ErrorCode, OnCommLoss, Reading, Rung
 from ven_adapters.oems.ocpp import achieve
-from ven_adapters.transport.ocpp21 import charging, frames, points, v2x
-from ven_adapters.transport.ocpp21.charging import ProfileWindow
-from ven_adapters.transport.ocpp21.points import CarNeeds, RegisteredPoint, Station
+from ven_adapters.transport.ocpp21 import frames
+from ven_adapters.transport.ocpp21.profiles import charging_profiles, v2x
+from ven_adapters.transport.ocpp21.profiles.charging_profiles import ProfileWindow
+from ven_adapters.transport.ocpp21.stations import charging_points
+from ven_adapters.transport.ocpp21.stations.charging_points import CarNeeds, RegisteredPoint, Station
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
 PLACE = RegisteredPoint("car-1", "CP-1", 60_000, 11_000, phases=3, voltage_v=230)
@@ -25,7 +27,7 @@ def directive(power_w=None, kind=DirectiveKind.CAP, **more):
 
 def told(power_w, place=PLACE, station=AMPERES, kind=DirectiveKind.CAP, **changes):
     """The setting of a cap, and the one period of the profile that it becomes."""
-    point = dataclasses.replace(points.new_point(place), transaction="tx-1", **changes)
+    point = dataclasses.replace(charging_points.new_point(place), transaction="tx-1", **changes)
     asked = directive(power_w, kind)
     setting = achieve(asked, v2x.capability(point, station), point.snapshot)
     if isinstance(setting, BackendError):
@@ -33,7 +35,7 @@ def told(power_w, place=PLACE, station=AMPERES, kind=DirectiveKind.CAP, **change
     phases, voltage_v = v2x.wiring(point)
     unit = v2x.rate_unit(station)
     window = ProfileWindow(asked, setting, place, "tx-1", 1, 300, unit=unit, phases=phases, voltage_v=voltage_v)
-    payload = charging.set_profile(window, NOW)
+    payload = charging_profiles.set_profile(window, NOW)
     frames.check(frames.CALL, "SetChargingProfile", payload)
     (schedule,) = payload["chargingProfile"]["chargingSchedule"]
     (period,) = schedule["chargingSchedulePeriod"]
@@ -46,7 +48,7 @@ def told(power_w, place=PLACE, station=AMPERES, kind=DirectiveKind.CAP, **change
 )
 def test_the_units_that_a_station_names_are_read(text, units):
     row = {"component": {"name": "SmartChargingCtrlr"}, "variable": {"name": "RateUnit"}, "attributeValue": text}
-    assert points.variables(Station(), [row]).rate_units == units
+    assert charging_points.variables(Station(), [row]).rate_units == units
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_a_station_that_refused_both_units_can_do_neither():
     refused = dataclasses.replace(AMPERES, refused_units=frozenset("AW"))
     error, _ = told(5_000, station=refused)
     assert error.code is ErrorCode.NOT_SUPPORTED
-    assert not v2x.capability(points.new_point(PLACE), refused).can_stop
+    assert not v2x.capability(charging_points.new_point(PLACE), refused).can_stop
 
 
 @given(
@@ -107,7 +109,7 @@ def test_a_station_that_refused_both_units_can_do_neither():
 def test_whatever_the_wiring_no_more_flows_than_was_meant(power_w, phases, used, nominal_v, real_v):
     """The station keeps each phase at the limit; the car uses the phases that were told, at the voltage that was."""
     place = dataclasses.replace(PLACE, max_charge_w=22_000, phases=phases, voltage_v=nominal_v)
-    point = points.new_point(place)
+    point = charging_points.new_point(place)
     snapshot = dataclasses.replace(point.snapshot, voltage_v=Reading(real_v, NOW, NOW, "meter"))
     setting, period = told(power_w, place, snapshot=snapshot, phases_used=used)
     if setting.rung is Rung.RESUME:
@@ -122,13 +124,13 @@ def test_a_discharge_in_amperes_is_for_one_phase_alone():
     station = dataclasses.replace(AMPERES, **gives)
     single = dataclasses.replace(PLACE, phases=1, max_discharge_w=9_600)
     three = dataclasses.replace(PLACE, max_discharge_w=9_600)
-    assert v2x.capability(points.new_point(three), station).discharge is None
-    assert v2x.capability(points.new_point(single), station).discharge.max_discharge_w == 9_600
+    assert v2x.capability(charging_points.new_point(three), station).discharge is None
+    assert v2x.capability(charging_points.new_point(single), station).discharge.max_discharge_w == 9_600
     asked = directive(-5_000, DirectiveKind.SETPOINT, reserve_soc_pct=30.0, on_comm_loss=OnCommLoss.STOP)
-    point = points.new_point(single)
+    point = charging_points.new_point(single)
     setting = achieve(asked, v2x.capability(point, station), point.snapshot)
     window = ProfileWindow(asked, setting, single, "tx-1", 1, 300, 60_000.0, unit="A", phases=1, voltage_v=230)
-    payload = charging.set_profile(window, NOW)
+    payload = charging_profiles.set_profile(window, NOW)
     frames.check(frames.CALL, "SetChargingProfile", payload)
     period = payload["chargingProfile"]["chargingSchedule"][0]["chargingSchedulePeriod"][0]
     assert (period["setpoint"], period["dischargeLimit"], period["limit"]) == (-21.7, -41.7, 47.8)
@@ -139,5 +141,5 @@ def test_powers_of_a_car_told_by_phase_are_those_of_all_phases():
     asked = {"requestedEnergyTransfer": "AC_BPT", "v2xChargingParameters": v2x_told | {"maxChargePower": 7_000.0}}
     body = {"evseId": 1, "chargingNeeds": asked}
     frames.check(frames.CALL, "NotifyEVChargingNeeds", body)
-    needs = points.needs(points.new_point(PLACE), body, NOW).needs
+    needs = charging_points.needs(charging_points.new_point(PLACE), body, NOW).needs
     assert (needs.max_discharge_w, needs.max_charge_w, needs.min_discharge_w) == (8_000, 7_000, None)

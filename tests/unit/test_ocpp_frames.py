@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from ven_adapters.transport.ocpp21 import frames
-from ven_adapters.transport.ocpp21.line import StationConnection
+from ven_adapters.transport.ocpp21.connection import StationConnection
 
 LIVELY = '[2,"last","Heartbeat",{}]'
 NOW = "2026-09-01T21:00:00Z"

@@ -7,7 +7,7 @@ from typing import Self
 import pytest
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.ocpp21.line import StationConnection
+from ven_adapters.transport.ocpp21.connection import StationConnection
 
 CLEAR = {"chargingProfileId": 1}
 ACCEPTED = {"status": "Accepted"}

@@ -9,11 +9,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as some
 
 from ven_adapters.contract import Certainty, Directive, DirectiveKind, DirectiveState, OnCommLoss, Rung, Setting
-from ven_adapters.transport.ocpp21 import frames, points
-from ven_adapters.transport.ocpp21.book import ProfileRecord, advance
-from ven_adapters.transport.ocpp21.charging import stamp
-from ven_adapters.transport.ocpp21.meter import Circuit, MeterMemory, read
-from ven_adapters.transport.ocpp21.points import DERIVED, SOURCE, RegisteredPoint, Station
+from ven_adapters.transport.ocpp21 import frames
+from ven_adapters.transport.ocpp21.profiles.charging_profiles import stamp
+from ven_adapters.transport.ocpp21.profiles.profile_records import ProfileRecord, advance
+from ven_adapters.transport.ocpp21.stations import charging_points
+from ven_adapters.transport.ocpp21.stations.charging_points import DERIVED, SOURCE, RegisteredPoint, Station
+from ven_adapters.transport.ocpp21.stations.meter_values import Circuit, MeterMemory, read
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
 LINES = ("L1", "L2", "L3")
@@ -184,8 +185,8 @@ def test_an_obeyed_pause_is_confirmed_by_phases_and_by_currents_with_less_certai
     record = ProfileRecord(asked, Setting(Rung.PAUSE, 0), "tx-1", 1, NOW)
     record.move(DirectiveState.ACCEPTED)
     at = NOW + timedelta(seconds=5)
-    point = dataclasses.replace(points.new_point(PLACE), transaction="tx-1")
-    point = points.metered(point, [entry(*told, at=at)], at)
+    point = dataclasses.replace(charging_points.new_point(PLACE), transaction="tx-1")
+    point = charging_points.metered(point, [entry(*told, at=at)], at)
     assert point.snapshot.power_w.source == source
     assert advance(record, point, Station(connected=True, connected_at=NOW), at)
     assert (record.state, record.certainty) == (DirectiveState.IN_FORCE, certainty)

@@ -21,13 +21,15 @@ from ven_adapters.contract import (
     Snapshot,
     Validity,
 )
-from ven_adapters.transport.journal import Journal
-from ven_adapters.transport.ocpp21 import charging, frames, meter, points, v2x
-from ven_adapters.transport.ocpp21.alarms import Alarms
-from ven_adapters.transport.ocpp21.book import KEPT_PER_CAR, ProfileRecord, ProfileRecords, advance
-from ven_adapters.transport.ocpp21.charging import ProfileWindow
-from ven_adapters.transport.ocpp21.meter import Circuit
-from ven_adapters.transport.ocpp21.points import CarNeeds, ChargingPoint, RegisteredPoint, Station
+from ven_adapters.transport.ocpp21 import frames
+from ven_adapters.transport.ocpp21.profiles import charging_profiles, v2x
+from ven_adapters.transport.ocpp21.profiles.charging_profiles import ProfileWindow
+from ven_adapters.transport.ocpp21.profiles.profile_records import KEPT_PER_CAR, ProfileRecord, ProfileRecords, advance
+from ven_adapters.transport.ocpp21.stations import charging_points, meter_values
+from ven_adapters.transport.ocpp21.stations.charging_points import CarNeeds, ChargingPoint, RegisteredPoint, Station
+from ven_adapters.transport.ocpp21.stations.inverter_alarms import Alarms
+from ven_adapters.transport.ocpp21.stations.meter_values import Circuit
+from ven_adapters.transport.windows.journal import Journal
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
 PLACE = RegisteredPoint("car-1", "CP-1", 60_000, 11_000, max_discharge_w=9_600)
@@ -51,7 +53,9 @@ def point(soc_pct=60.0, at=NOW, needs=ALLOWS, exported_wh=0.0):
 
 
 def profile(asked, setting, *, now=NOW, spare_wh=0.0, offline_limit_s=300):
-    payload = charging.set_profile(ProfileWindow(asked, setting, PLACE, "tx-1", 1, offline_limit_s, spare_wh), now)
+    payload = charging_profiles.set_profile(
+        ProfileWindow(asked, setting, PLACE, "tx-1", 1, offline_limit_s, spare_wh), now
+    )
     frames.check(frames.CALL, "SetChargingProfile", payload)
     return payload["chargingProfile"]
 
@@ -67,7 +71,7 @@ def test_every_profile_keeps_the_schema_has_three_dead_men_and_ends_with_its_win
     now = min(NOW + timedelta(seconds=late_s), asked.end - timedelta(seconds=1))
     made = profile(asked, Setting(Rung.POWER if power_w else Rung.PAUSE, power_w), now=now, spare_wh=spare_wh)
     (schedule,) = made["chargingSchedule"]
-    start, valid_to = meter.instant(schedule["startSchedule"]), meter.instant(made["validTo"])
+    start, valid_to = meter_values.instant(schedule["startSchedule"]), meter_values.instant(made["validTo"])
     assert (made["maxOfflineDuration"], made["invalidAfterOfflineDuration"]) == (300, True)
     assert valid_to == asked.end
     assert start + timedelta(seconds=schedule["duration"]) <= valid_to + timedelta(milliseconds=1)
@@ -131,8 +135,12 @@ def test_a_station_that_does_not_say_it_follows_set_points_has_no_discharge(stat
 
 
 def test_the_profiles_number_follows_from_the_directives_id():
-    assert charging.profile_id("d-1") == charging.profile_id("d-1") != charging.profile_id("d-2")
-    assert 0 <= charging.profile_id("d-1") < 2**31
+    assert (
+        charging_profiles.profile_id("d-1")
+        == charging_profiles.profile_id("d-1")
+        != charging_profiles.profile_id("d-2")
+    )
+    assert 0 <= charging_profiles.profile_id("d-1") < 2**31
 
 
 @pytest.mark.parametrize(
@@ -162,53 +170,53 @@ def test_the_profiles_number_follows_from_the_directives_id():
     ids=["kilowatts", "multiplier", "export-alone", "export", "phases", "total-wins", "infinite", "energy-by-default"],
 )
 def test_meter_values_have_one_unit_and_one_sign(sample, watts):
-    (found,), _ = meter.read([{"timestamp": "2026-09-01T21:00:00Z", "sampledValue": sample}], Circuit())
+    (found,), _ = meter_values.read([{"timestamp": "2026-09-01T21:00:00Z", "sampledValue": sample}], Circuit())
     assert found.power_w == watts
 
 
 @pytest.mark.parametrize("soc", [255, -1, math.nan])
 def test_a_charge_level_out_of_range_is_none(soc):
     sample = [{"value": soc, "measurand": "SoC"}]
-    (found,), _ = meter.read([{"timestamp": "2026-09-01T21:00:00Z", "sampledValue": sample}], Circuit())
+    (found,), _ = meter_values.read([{"timestamp": "2026-09-01T21:00:00Z", "sampledValue": sample}], Circuit())
     assert found.soc_pct is None
 
 
 def values(power_w, at):
     sample = [{"value": power_w, "measurand": "Power.Active.Import"}]
-    return [{"timestamp": charging.stamp(at), "sampledValue": sample}]
+    return [{"timestamp": charging_profiles.stamp(at), "sampledValue": sample}]
 
 
 def event(at, kind="Updated", transaction="tx-1", **more):
     info = {"transactionId": transaction, "chargingState": "Charging"}
-    fixed = {"eventType": kind, "timestamp": charging.stamp(at), "triggerReason": "Trigger", "seqNo": 1}
+    fixed = {"eventType": kind, "timestamp": charging_profiles.stamp(at), "triggerReason": "Trigger", "seqNo": 1}
     return fixed | {"transactionInfo": info} | more
 
 
 def test_what_a_station_queued_never_overwrites_what_is_newer():
-    fresh = points.metered(points.new_point(PLACE), values(5_000, NOW), NOW)
-    after = points.metered(fresh, values(1_000, NOW - timedelta(minutes=5)), NOW)
+    fresh = charging_points.metered(charging_points.new_point(PLACE), values(5_000, NOW), NOW)
+    after = charging_points.metered(fresh, values(1_000, NOW - timedelta(minutes=5)), NOW)
     assert after.snapshot.power_w.value == 5_000
 
 
 def test_an_ended_transaction_is_not_revived_by_an_older_event():
-    ended = points.transaction(point(), event(NOW, "Ended"), NOW)
-    assert points.transaction(ended, event(NOW - timedelta(seconds=1)), NOW).transaction is None
+    ended = charging_points.transaction(point(), event(NOW, "Ended"), NOW)
+    assert charging_points.transaction(ended, event(NOW - timedelta(seconds=1)), NOW).transaction is None
 
 
 @pytest.mark.parametrize("at", [datetime(1970, 1, 1, tzinfo=UTC), NOW + timedelta(hours=1)], ids=["1970", "future"])
 def test_a_reading_of_an_unbelievable_instant_is_a_sentinel(at):
-    after = points.metered(points.new_point(PLACE), values(5_000, at), NOW)
+    after = charging_points.metered(charging_points.new_point(PLACE), values(5_000, at), NOW)
     assert after.snapshot.power_w.validity is Validity.SENTINEL
 
 
 def test_a_transaction_that_anothers_token_began_is_no_car_of_ours():
-    mine = points.new_point(dataclasses.replace(PLACE, id_token="mine"))
+    mine = charging_points.new_point(dataclasses.replace(PLACE, id_token="mine"))
     token = {"idToken": {"idToken": "theirs", "type": "ISO14443"}}
-    after = points.transaction(mine, event(NOW, "Started", **token), NOW)
-    later = points.transaction(after, event(NOW + timedelta(seconds=1)), NOW + timedelta(seconds=1))
+    after = charging_points.transaction(mine, event(NOW, "Started", **token), NOW)
+    later = charging_points.transaction(after, event(NOW + timedelta(seconds=1)), NOW + timedelta(seconds=1))
     assert (after.transaction, later.transaction) == (None, None)
     token = {"idToken": {"idToken": "mine", "type": "ISO14443"}}
-    third = points.transaction(later, event(NOW + timedelta(seconds=2), "Started", "tx-2", **token), NOW)
+    third = charging_points.transaction(later, event(NOW + timedelta(seconds=2), "Started", "tx-2", **token), NOW)
     assert third.transaction == "tx-2"
 
 
@@ -237,43 +245,51 @@ def token(name):
 
 def with_a_stranger():
     """A charging point of ours at which another car charges."""
-    mine = points.new_point(dataclasses.replace(PLACE, id_token="mine"))
-    return points.transaction(mine, event(NOW, "Started", **token("theirs")), NOW)
+    mine = charging_points.new_point(dataclasses.replace(PLACE, id_token="mine"))
+    return charging_points.transaction(mine, event(NOW, "Started", **token("theirs")), NOW)
 
 
 def test_what_anothers_car_shows_is_no_reading_of_ours():
     sample = [{"value": 90, "measurand": "SoC"}]
-    after = points.metered(with_a_stranger(), [{"timestamp": charging.stamp(NOW), "sampledValue": sample}], NOW)
+    after = charging_points.metered(
+        with_a_stranger(), [{"timestamp": charging_profiles.stamp(NOW), "sampledValue": sample}], NOW
+    )
     assert after.snapshot.soc_pct is None
     begun = event(NOW + timedelta(seconds=1), "Started", "tx-2", meterValue=values(5_000, NOW), **token("mine"))
-    assert points.transaction(after, begun, NOW).snapshot.power_w.value == 5_000
+    assert charging_points.transaction(after, begun, NOW).snapshot.power_w.value == 5_000
 
 
 def test_what_anothers_car_lets_out_is_not_what_ours_does():
     told = {"evseId": 1, "chargingNeeds": {"requestedEnergyTransfer": "AC_BPT", "v2xChargingParameters": {}}}
-    asked = points.needs(with_a_stranger(), told, NOW)
-    gone = points.transaction(asked, event(NOW + timedelta(seconds=1), "Ended"), NOW)
+    asked = charging_points.needs(with_a_stranger(), told, NOW)
+    gone = charging_points.transaction(asked, event(NOW + timedelta(seconds=1), "Ended"), NOW)
     begun = event(NOW + timedelta(seconds=2), "Started", "tx-2", **token("mine"))
-    assert points.transaction(gone, begun, NOW).needs is None
+    assert charging_points.transaction(gone, begun, NOW).needs is None
 
 
 def test_a_late_word_of_anothers_car_does_not_end_what_ours_does_now():
-    begun = points.transaction(with_a_stranger(), event(NOW, "Started", "tx-2", **token("mine")), NOW)
+    begun = charging_points.transaction(with_a_stranger(), event(NOW, "Started", "tx-2", **token("mine")), NOW)
     late = event(NOW - timedelta(seconds=5), "Ended", "tx-1", **token("theirs"))
-    assert points.transaction(begun, late, NOW).transaction == "tx-2"
+    assert charging_points.transaction(begun, late, NOW).transaction == "tx-2"
 
 
 def test_a_clock_that_was_once_ahead_hides_no_end():
-    begun = points.transaction(point(), event(NOW + timedelta(days=9_000), "Started", "tx-2"), NOW)
-    after = points.transaction(begun, event(NOW + timedelta(hours=1), "Ended", "tx-2"), NOW + timedelta(hours=1))
+    begun = charging_points.transaction(point(), event(NOW + timedelta(days=9_000), "Started", "tx-2"), NOW)
+    after = charging_points.transaction(
+        begun, event(NOW + timedelta(hours=1), "Ended", "tx-2"), NOW + timedelta(hours=1)
+    )
     assert after.transaction is None
 
 
 def test_needs_are_forgotten_with_the_transaction_that_they_belong_to():
-    told = {"evseId": 1, "timestamp": charging.stamp(NOW), "chargingNeeds": {"requestedEnergyTransfer": "AC_BPT"}}
-    asked = points.needs(point(needs=None), told | {"chargingNeeds": told["chargingNeeds"]}, NOW)
+    told = {
+        "evseId": 1,
+        "timestamp": charging_profiles.stamp(NOW),
+        "chargingNeeds": {"requestedEnergyTransfer": "AC_BPT"},
+    }
+    asked = charging_points.needs(point(needs=None), told | {"chargingNeeds": told["chargingNeeds"]}, NOW)
     assert asked.needs is not None
-    assert points.transaction(asked, event(NOW, transaction="tx-2"), NOW).needs is None
+    assert charging_points.transaction(asked, event(NOW, transaction="tx-2"), NOW).needs is None
 
 
 def test_a_report_and_an_answer_tell_the_same():
@@ -285,9 +301,9 @@ def test_a_report_and_an_answer_tell_the_same():
             ("SmartChargingCtrlr", "ProfileStackLevel", "3"),
         )
     ]
-    told = points.variables(Station(), rows)
+    told = charging_points.variables(Station(), rows)
     assert (told.v2x, told.modes, told.highest_level) == (True, {"Idle", "CentralSetpoint"}, 3)
-    assert points.variables(told, []) == told
+    assert charging_points.variables(told, []) == told
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, b"[]", '[2,"",  "Heartbeat",{}]', '[2,"' + "x" * 37 + '","A",{}]'])

@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ven_adapters.contract import Known, Validity
-from ven_adapters.transport.ocpp21 import frames, transactions
-from ven_adapters.transport.ocpp21.alarms import Alarms
-from ven_adapters.transport.ocpp21.charging import stamp
-from ven_adapters.transport.ocpp21.desk import MessageHandlers
-from ven_adapters.transport.ocpp21.notices import clock_text
-from ven_adapters.transport.ocpp21.points import RegisteredPoint
-from ven_adapters.transport.ocpp21.register import Register
-from ven_adapters.transport.ocpp21.transactions import KEPT_PER_STATION, TransactionLog, TransactionRecord
+from ven_adapters.transport.ocpp21 import frames
+from ven_adapters.transport.ocpp21.message_handlers import MessageHandlers
+from ven_adapters.transport.ocpp21.profiles.charging_profiles import stamp
+from ven_adapters.transport.ocpp21.stations import transactions
+from ven_adapters.transport.ocpp21.stations.charging_points import RegisteredPoint
+from ven_adapters.transport.ocpp21.stations.inverter_alarms import Alarms
+from ven_adapters.transport.ocpp21.stations.operator_notices import clock_text
+from ven_adapters.transport.ocpp21.stations.station_registry import Register
+from ven_adapters.transport.ocpp21.stations.transactions import KEPT_PER_STATION, TransactionLog, TransactionRecord
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -24,7 +24,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.oems import bmw, ford, honda, nissan
 from ven_adapters.simulator.models import CONTROLS
-from ven_adapters.transport.ladder import amps_at_most, target_at_least, whole_hours
+from ven_adapters.transport.fallback_ladder import amps_at_most, target_at_least, whole_hours
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 CURTAIL, CAP, CHARGE, SETPOINT, RELEASE = DirectiveKind

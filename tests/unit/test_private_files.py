@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ven_adapters.enrolling.book import EnrolmentStore
-from ven_adapters.transport.private import write_private
+from ven_adapters.transport.grants.private_files import write_private
 from ven_adapters.ven.store.database import AdapterStore
 from vtn.app import OWN_FILES
 from vtn.auth.keyfiles import held

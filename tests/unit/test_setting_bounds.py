@@ -10,9 +10,9 @@ import pytest
 from ven_adapters.config import AdapterSettings, ExecutorSettings
 from ven_adapters.contract import BackendError
 from ven_adapters.oems import ocpp
-from ven_adapters.transport import vendor
-from ven_adapters.transport.ocpp21 import options as ocpp_options
-from ven_adapters.transport.options import _KINDS, RANGES, backend_settings
+from ven_adapters.transport import vendor_session
+from ven_adapters.transport.http.settings import _KINDS, RANGES, backend_settings
+from ven_adapters.transport.ocpp21 import settings as ocpp_options
 from vtn.bounds import ConnectionBounds
 from vtn.clock import parse_clock
 from vtn.config import Settings
@@ -102,9 +102,9 @@ def test_a_number_beyond_its_bounds_is_refused_by_name(name, path):
 TABLES = {
     "backend": (backend_settings, {"url": "http://127.0.0.1:1", "token": "t"}, _KINDS),
     "vendor": (
-        lambda given: vendor.vendor_settings("smartcar", given),
+        lambda given: vendor_session.vendor_settings("smartcar", given),
         {"url": "http://x", "token_url": "http://x", "client_id": "c", "pseudonym_secret": "s" * 32},
-        vendor._KINDS,
+        vendor_session._KINDS,
     ),
     "ocpp": (ocpp.backend, {"stations": {"CP-1": {"password": "a-password-of-16+"}}}, ocpp_options._KINDS),
 }

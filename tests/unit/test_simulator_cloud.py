@@ -27,7 +27,7 @@ from ven_adapters.simulator.fleets import plan_fleet
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from ven_adapters.simulator.truth import GroundTruth
 from ven_adapters.simulator.views import Views
-from ven_adapters.transport.codec import Order, dumps
+from ven_adapters.transport.http.codec import Order, dumps
 
 AFTERNOON = datetime(2026, 7, 1, 22, tzinfo=UTC)
 EVENING = datetime(2026, 7, 2, 4, tzinfo=UTC)

@@ -37,7 +37,7 @@ from ven_adapters.contract import (
     Validity,
     VehicleRef,
 )
-from ven_adapters.transport.codec import (
+from ven_adapters.transport.http.codec import (
     EventDelivery,
     Order,
     Page,
@@ -47,7 +47,7 @@ from ven_adapters.transport.codec import (
     load_delivery,
     loads,
 )
-from ven_adapters.transport.problems import parse_problem, print_problem
+from ven_adapters.transport.http.problems import parse_problem, print_problem
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=30)

@@ -7,8 +7,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from ven_adapters.transport.discretion import MOST_CHARACTERS, discreet
-from ven_adapters.transport.problems import parse_problem
+from ven_adapters.transport.http.problems import parse_problem
+from ven_adapters.transport.redaction import MOST_CHARACTERS, discreet
 from vtn.listening.http import listening
 from vtn.listening.sockets import ListenAddress
 

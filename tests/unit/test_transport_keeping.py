@@ -22,9 +22,9 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
-from ven_adapters.transport.journal import Journal
-from ven_adapters.transport.keeper import KeptBackend
-from ven_adapters.transport.windows import KeptWindow
+from ven_adapters.transport.windows.journal import Journal
+from ven_adapters.transport.windows.window_backend import KeptBackend
+from ven_adapters.transport.windows.windows import KeptWindow
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 CAPABILITY = Capability("a car", 60_000, 11_000)

@@ -8,10 +8,10 @@ import pytest
 from aiohttp import web
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport import grants, oauth
-from ven_adapters.transport.grants import Folder, OwnerTokens, fetch, store
-from ven_adapters.transport.oauth import Grant, OAuthRegistration, Prompt, TokenAnswer
-from ven_adapters.transport.private import only_writer, write_private
+from ven_adapters.transport.grants import grants, oauth
+from ven_adapters.transport.grants.grants import Folder, OwnerTokens, fetch, store
+from ven_adapters.transport.grants.oauth import Grant, OAuthRegistration, Prompt, TokenAnswer
+from ven_adapters.transport.grants.private_files import only_writer, write_private
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 CLIENT = OAuthRegistration(

@@ -2,7 +2,7 @@ import pytest
 
 from ven_adapters import registry
 from ven_adapters.contract import BackendError, ErrorCode, VehicleBackend
-from ven_adapters.transport.options import backend_settings
+from ven_adapters.transport.http.settings import backend_settings
 from vtn.clock import RealClock, SimulatedClock
 
 GOOD = {"url": "http://127.0.0.1:1", "token": "t"}

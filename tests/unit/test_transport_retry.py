@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.retry import RetryPolicy, decide, full_bucket, take
+from ven_adapters.transport.http.retry import RetryPolicy, decide, full_bucket, take
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 POLICY = RetryPolicy(attempts=4, base_s=0.5, cap_s=8.0, patience_s=30.0)

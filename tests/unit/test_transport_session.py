@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.retry import RetryPolicy
-from ven_adapters.transport.session import BackendCredentials, BackendSession, Call, SessionLimits
+from ven_adapters.transport.http.retry import RetryPolicy
+from ven_adapters.transport.http.session import BackendCredentials, BackendSession, Call, SessionLimits
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 READ = Call("GET", "/x")

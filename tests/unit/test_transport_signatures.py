@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ven_adapters.transport.signatures import answer, sign, verify
+from ven_adapters.transport.http.signatures import answer, sign, verify
 
 BODY = b'{"event_id":"e"}'
 NOW_S = 1_782_900_000

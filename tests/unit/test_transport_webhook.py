@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import aiohttp
 
 from ven_adapters.contract import DriverChoice, DriverChose, SnapshotsSeen, WriteDown
-from ven_adapters.transport.codec import EventDelivery, dump_delivery
-from ven_adapters.transport.signatures import answer, sign
-from ven_adapters.transport.webhook import WebhookReceiver
+from ven_adapters.transport.http.backend_webhooks import WebhookReceiver
+from ven_adapters.transport.http.codec import EventDelivery, dump_delivery
+from ven_adapters.transport.http.signatures import answer, sign
 from vtn.clock import RealClock
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)

@@ -19,13 +19,13 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
-from ven_adapters.transport import book as books
-from ven_adapters.transport import journal
-from ven_adapters.transport.book import WindowStore
-from ven_adapters.transport.journal import Journal
-from ven_adapters.transport.pseudonyms import Pseudonyms
-from ven_adapters.transport.purse import Purse
-from ven_adapters.transport.windows import KeptWindow, WindowVerdict, judge, restoration, steps
+from ven_adapters.transport.call_costs import Purse
+from ven_adapters.transport.grants.pseudonyms import Pseudonyms
+from ven_adapters.transport.windows import journal
+from ven_adapters.transport.windows import window_store as books
+from ven_adapters.transport.windows.journal import Journal
+from ven_adapters.transport.windows.window_store import WindowStore
+from ven_adapters.transport.windows.windows import KeptWindow, WindowVerdict, judge, restoration, steps
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 CHARGING, STOPPED, UNKNOWN = ChargeState.CHARGING, ChargeState.STOPPED, ChargeState.UNKNOWN

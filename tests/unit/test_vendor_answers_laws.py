@@ -23,10 +23,10 @@ from ven_adapters.contract import (
     Snapshot,
 )
 from ven_adapters.oems import bmw_cardata, enode, ford_query, smartcar_shapes, tesla_shapes
-from ven_adapters.transport import vocabulary
-from ven_adapters.transport.codec import load
-from ven_adapters.transport.sightings import age_s, pick
-from ven_adapters.transport.sources import newest
+from ven_adapters.transport.http.codec import load
+from ven_adapters.transport.readings import vocabulary
+from ven_adapters.transport.readings.second_source import newest
+from ven_adapters.transport.readings.vendor_readings import age_s, pick
 
 NOW = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
 AT = NOW - timedelta(minutes=2)

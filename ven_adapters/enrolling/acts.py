@@ -25,7 +25,7 @@ from ven_adapters.enrolling.models import (
     Programs,
 )
 from ven_adapters.enrolling.problems import faults_of, rejected
-from ven_adapters.transport.precedence import is_overtaken
+from ven_adapters.transport.windows.precedence import is_overtaken
 
 Work = Callable[[EnrolmentDesk, Write, str, Any], Awaitable[Agreement]]
 

@@ -35,7 +35,7 @@ from ven_adapters.enrolling.tables import (
     PersonRow,
     TermsRow,
 )
-from ven_adapters.transport import precedence
+from ven_adapters.transport.windows import precedence
 from vtn.privatefiles import private_database
 
 T = TypeVar("T")

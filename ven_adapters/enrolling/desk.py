@@ -44,7 +44,7 @@ from ven_adapters.enrolling.tables import (
     PersonRow,
     TermsRow,
 )
-from ven_adapters.transport.precedence import LEAVES, is_overtaken
+from ven_adapters.transport.windows.precedence import LEAVES, is_overtaken
 
 LONGEST_CHOICE = timedelta(days=62)
 MOST_CHOICES = 100

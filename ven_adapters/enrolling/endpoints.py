@@ -29,7 +29,8 @@ from ven_adapters.enrolling.openapi import document
 from ven_adapters.enrolling.pace import RequestPace
 from ven_adapters.enrolling.problems import Refused, unknown_car
 from ven_adapters.enrolling.tables import AnsweredRow
-from ven_adapters.transport import precedence, signatures
+from ven_adapters.transport.http import signatures
+from ven_adapters.transport.windows import precedence
 from vtn.clock import Clock
 from vtn.listening.http import proven
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ven_adapters.enrolling.answers import EnrolmentWebhook
 from ven_adapters.enrolling.book import EnrolmentStore, parse_at
 from ven_adapters.enrolling.tables import EnrolmentChangeRow
-from ven_adapters.transport import signatures
+from ven_adapters.transport.http import signatures
 
 ANSWER_S = 10.0
 AT_ONCE = 100

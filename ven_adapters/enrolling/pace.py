@@ -5,7 +5,7 @@ from datetime import datetime
 from http import HTTPStatus
 
 from ven_adapters.enrolling.problems import Refused
-from ven_adapters.transport.retry import Bucket, full_bucket, take
+from ven_adapters.transport.http.retry import Bucket, full_bucket, take
 
 BURST_S = 10.0
 REMEMBERED = 1_000

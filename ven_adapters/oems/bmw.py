@@ -25,11 +25,11 @@ from ven_adapters.contract import (
     VehicleBackend,
 )
 from ven_adapters.oems import bmw_cardata
-from ven_adapters.transport import ladder
-from ven_adapters.transport.backend import HttpVehicleBackend
+from ven_adapters.transport import fallback_ladder
 from ven_adapters.transport.consent import ConsentConversation
-from ven_adapters.transport.options import backend_settings, table
-from ven_adapters.transport.sources import WithSource
+from ven_adapters.transport.http.backend import HttpVehicleBackend
+from ven_adapters.transport.http.settings import backend_settings, table
+from ven_adapters.transport.readings.second_source import WithSource
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
@@ -50,4 +50,6 @@ def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
     """The greatest listed current not above the asked power, else a pause, else the charging target."""
     listed = capability.current is not None and capability.current.choices_a
-    return ladder.climb(directive, capability if listed else dataclasses.replace(capability, current=None), snapshot)
+    return fallback_ladder.climb(
+        directive, capability if listed else dataclasses.replace(capability, current=None), snapshot
+    )

@@ -24,16 +24,16 @@ from ven_adapters.contract import (
     Snapshot,
     SnapshotsSeen,
 )
-from ven_adapters.transport import vocabulary
-from ven_adapters.transport.codec import CLOCK_ERROR, dumps
 from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, DeviceConsent, account, options
-from ven_adapters.transport.figures import phases_shown
-from ven_adapters.transport.session import Call, SessionLimits
-from ven_adapters.transport.sightings import aged, instant, member, pick, snapshot_of
-from ven_adapters.transport.sources import Owners, VendorReader, newest
-from ven_adapters.transport.stream import Pauses, Stream, broker_of
-from ven_adapters.transport.vendor import Dialect, VendorRefusal, VendorSession, by_status, vendor_settings
-from ven_adapters.transport.vocabulary import measured, note, word
+from ven_adapters.transport.http.codec import CLOCK_ERROR, dumps
+from ven_adapters.transport.http.session import Call, SessionLimits
+from ven_adapters.transport.readings import vocabulary
+from ven_adapters.transport.readings.mqtt_readings import Pauses, Stream, broker_of
+from ven_adapters.transport.readings.phases import phases_shown
+from ven_adapters.transport.readings.second_source import Owners, VendorReader, newest
+from ven_adapters.transport.readings.vendor_readings import aged, instant, member, pick, snapshot_of
+from ven_adapters.transport.readings.vocabulary import measured, note, word
+from ven_adapters.transport.vendor_session import Dialect, VendorRefusal, VendorSession, by_status, vendor_settings
 
 CALLS_OF_A_DAY = 40
 LIMITS = SessionLimits(answer_s=30.0, vehicle_burst=CALLS_OF_A_DAY)

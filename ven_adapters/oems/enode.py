@@ -36,15 +36,15 @@ from ven_adapters.contract import (
     VehicleBackend,
     VehicleRef,
 )
-from ven_adapters.transport import ladder
-from ven_adapters.transport.codec import dumps
+from ven_adapters.transport import fallback_ladder
 from ven_adapters.transport.consent import ConsentConversation
-from ven_adapters.transport.grants import AppTokens
-from ven_adapters.transport.keeper import KeptBackend
-from ven_adapters.transport.pushes import Pushes, WebhookBody, keyed_digest, same
-from ven_adapters.transport.session import Call
-from ven_adapters.transport.sightings import age_s, fresher, instant, near, number, pick, snapshot_of
-from ven_adapters.transport.vendor import (
+from ven_adapters.transport.grants.grants import AppTokens
+from ven_adapters.transport.http.codec import dumps
+from ven_adapters.transport.http.session import Call
+from ven_adapters.transport.http.vendor_webhooks import Pushes, WebhookBody, keyed_digest, same
+from ven_adapters.transport.readings.vendor_readings import age_s, fresher, instant, near, number, pick, snapshot_of
+from ven_adapters.transport.readings.vocabulary import word
+from ven_adapters.transport.vendor_session import (
     Dialect,
     VendorRefusal,
     VendorSession,
@@ -53,7 +53,7 @@ from ven_adapters.transport.vendor import (
     parsed,
     vendor_settings,
 )
-from ven_adapters.transport.vocabulary import word
+from ven_adapters.transport.windows.window_backend import KeptBackend
 
 LEAST_A, MOST_A = 5, 48
 PHASES, VOLTS = 3, 230
@@ -99,14 +99,14 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
     """A current where the car takes one, else a pause."""
-    asked_w = ladder.asked_w(directive, capability)
+    asked_w = fallback_ladder.asked_w(directive, capability)
     if asked_w is None:
-        return ladder.resume(capability) if capability.can_start else _unable("startCharging")
+        return fallback_ladder.resume(capability) if capability.can_start else _unable("startCharging")
     if asked_w < 0:
-        return ladder.no_discharge()
-    if (setting := ladder.current(asked_w, capability, snapshot)) is not None:
+        return fallback_ladder.no_discharge()
+    if (setting := fallback_ladder.current(asked_w, capability, snapshot)) is not None:
         return setting
-    return ladder.pause() if capability.can_stop else _unable("stopCharging")
+    return fallback_ladder.pause() if capability.can_stop else _unable("stopCharging")
 
 
 def _unable(what: str) -> BackendError:

@@ -5,12 +5,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from ven_adapters.oems.enode import judge
-from ven_adapters.transport.codec import dumps
 from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, HostedConsent, options
-from ven_adapters.transport.grants import AppTokens
-from ven_adapters.transport.session import Call
-from ven_adapters.transport.sightings import pick
-from ven_adapters.transport.vendor import Dialect, VendorSession, VendorSettings, vendor_settings
+from ven_adapters.transport.grants.grants import AppTokens
+from ven_adapters.transport.http.codec import dumps
+from ven_adapters.transport.http.session import Call
+from ven_adapters.transport.readings.vendor_readings import pick
+from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings, vendor_settings
 
 USUAL = ConsentSettings(scope="vehicle:read:data vehicle:read:location vehicle:control:charging")
 

@@ -25,11 +25,11 @@ from ven_adapters.contract import (
     VehicleBackend,
 )
 from ven_adapters.oems import ford_query
-from ven_adapters.transport import ladder
-from ven_adapters.transport.backend import HttpVehicleBackend
+from ven_adapters.transport import fallback_ladder
 from ven_adapters.transport.consent import ConsentConversation
-from ven_adapters.transport.options import backend_settings, table
-from ven_adapters.transport.sources import WithSource
+from ven_adapters.transport.http.backend import HttpVehicleBackend
+from ven_adapters.transport.http.settings import backend_settings, table
+from ven_adapters.transport.readings.second_source import WithSource
 
 LEAST_A = 6
 
@@ -52,4 +52,4 @@ def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) ->
     current = capability.current
     if current is not None and current.min_a < LEAST_A:
         capability = dataclasses.replace(capability, current=dataclasses.replace(current, min_a=LEAST_A))
-    return ladder.climb(directive, capability, snapshot)
+    return fallback_ladder.climb(directive, capability, snapshot)

@@ -9,12 +9,12 @@ from typing import Any
 
 from ven_adapters.contract import BackendError, BackendEvent, ChargeState, ErrorCode, Known, Snapshot
 from ven_adapters.transport.consent import CodeConsent, ConsentConversation, ConsentSettings, account, options
-from ven_adapters.transport.conversions import month_first
-from ven_adapters.transport.session import Call
-from ven_adapters.transport.sightings import instant, member, number, pick, snapshot_of
-from ven_adapters.transport.sources import Owners, VendorReader
-from ven_adapters.transport.vendor import Dialect, VendorRefusal, VendorSession, by_status, vendor_settings
-from ven_adapters.transport.vocabulary import word
+from ven_adapters.transport.http.session import Call
+from ven_adapters.transport.readings.second_source import Owners, VendorReader
+from ven_adapters.transport.readings.vendor_readings import instant, member, number, pick, snapshot_of
+from ven_adapters.transport.readings.vendor_times import month_first
+from ven_adapters.transport.readings.vocabulary import word
+from ven_adapters.transport.vendor_session import Dialect, VendorRefusal, VendorSession, by_status, vendor_settings
 
 KEEP_S = 60.0
 SOURCE = "ford_query"

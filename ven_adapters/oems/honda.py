@@ -21,9 +21,9 @@ from ven_adapters.contract import (
     Snapshot,
     VehicleBackend,
 )
-from ven_adapters.transport import ladder
-from ven_adapters.transport.backend import HttpVehicleBackend
-from ven_adapters.transport.options import backend_settings
+from ven_adapters.transport import fallback_ladder
+from ven_adapters.transport.http.backend import HttpVehicleBackend
+from ven_adapters.transport.http.settings import backend_settings
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
@@ -33,4 +33,4 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
     """The driver's target to charge, the least target to pause; any power below the car's most is a pause."""
-    return ladder.climb(directive, capability, snapshot)
+    return fallback_ladder.climb(directive, capability, snapshot)

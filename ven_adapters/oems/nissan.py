@@ -26,9 +26,9 @@ from ven_adapters.contract import (
     Snapshot,
     VehicleBackend,
 )
-from ven_adapters.transport import ladder
-from ven_adapters.transport.backend import HttpVehicleBackend
-from ven_adapters.transport.options import backend_settings
+from ven_adapters.transport import fallback_ladder
+from ven_adapters.transport.http.backend import HttpVehicleBackend
+from ven_adapters.transport.http.settings import backend_settings
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
@@ -38,14 +38,14 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
     """A signed power at a bidirectional point, a current at a controllable one, else a pause where that is safe."""
-    asked_w = ladder.asked_w(directive, capability)
+    asked_w = fallback_ladder.asked_w(directive, capability)
     if asked_w is None:
-        return ladder.resume(capability)
+        return fallback_ladder.resume(capability)
     if asked_w < 0:
-        return ladder.discharge(directive, capability)
+        return fallback_ladder.discharge(directive, capability)
     if asked_w > 0 and capability.can_set_power:
         return Setting(Rung.POWER, asked_w)
-    return ladder.current(asked_w, capability, snapshot) or _pause(directive, capability, snapshot)
+    return fallback_ladder.current(asked_w, capability, snapshot) or _pause(directive, capability, snapshot)
 
 
 def _pause(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
@@ -55,10 +55,10 @@ def _pause(directive: Directive, capability: Capability, snapshot: Snapshot) -> 
         return BackendError(
             ErrorCode.NOT_PERMITTED, "can_resume_after_stop: an Ariya short of its target is not stopped"
         )
-    return ladder.pause()
+    return fallback_ladder.pause()
 
 
 def _needs_energy(directive: Directive, snapshot: Snapshot) -> bool:
     """Unless both levels are known the car is taken to need energy: stranding it is the one thing that must not be."""
-    soc_pct = ladder.known_soc_pct(snapshot)
+    soc_pct = fallback_ladder.known_soc_pct(snapshot)
     return soc_pct is None or directive.target_soc_pct is None or soc_pct < directive.target_soc_pct

@@ -30,13 +30,13 @@ from ven_adapters.contract import (
     VehicleBackend,
     VehicleRef,
 )
-from ven_adapters.transport import ladder
-from ven_adapters.transport.ocpp21 import charging, v2x
-from ven_adapters.transport.ocpp21.book import ProfileRecord
-from ven_adapters.transport.ocpp21.notices import clock_text
-from ven_adapters.transport.ocpp21.options import CentralSettings, central_settings
-from ven_adapters.transport.ocpp21.points import ChargingPoint, Station
-from ven_adapters.transport.ocpp21.steward import Steward
+from ven_adapters.transport import fallback_ladder
+from ven_adapters.transport.ocpp21.profiles import charging_profiles, v2x
+from ven_adapters.transport.ocpp21.profiles.profile_keeper import Steward
+from ven_adapters.transport.ocpp21.profiles.profile_records import ProfileRecord
+from ven_adapters.transport.ocpp21.settings import CentralSettings, central_settings
+from ven_adapters.transport.ocpp21.stations.charging_points import ChargingPoint, Station
+from ven_adapters.transport.ocpp21.stations.operator_notices import clock_text
 
 _NEED_POWER = (DirectiveKind.CAP, DirectiveKind.SETPOINT)
 _GIVE_BACK = (DirectiveKind.CHARGE, DirectiveKind.RELEASE)
@@ -50,16 +50,16 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
     """A signed power, else a current rounded down, else a pause; nothing to do for what gives the car back."""
     del snapshot
-    asked_w = ladder.asked_w(directive, capability)
+    asked_w = fallback_ladder.asked_w(directive, capability)
     if asked_w is None:
-        return ladder.resume(capability)
+        return fallback_ladder.resume(capability)
     if asked_w < 0:
-        return ladder.discharge(directive, capability)
+        return fallback_ladder.discharge(directive, capability)
     if asked_w > 0 and capability.can_set_power:
         return Setting(Rung.POWER, asked_w)
     if not capability.can_stop:
         return BackendError(ErrorCode.NOT_SUPPORTED, "chargingRateUnit: the station takes neither watts nor amperes")
-    return ladder.current(asked_w, capability) or ladder.pause()
+    return fallback_ladder.current(asked_w, capability) or fallback_ladder.pause()
 
 
 class OcppBackend:
@@ -150,7 +150,7 @@ class OcppBackend:
             record = steward.book.get(vehicle_ref, directive_id)
             if record is not None:
                 return await steward.cancel(record)
-            asked = charging.clear_profile(directive_id)
+            asked = charging_profiles.clear_profile(directive_id)
             answer = await steward.central.ask(vehicle_ref, "ClearChargingProfile", asked)
         if answer["status"] != "Accepted":
             raise _unknown()
@@ -165,7 +165,7 @@ class OcppBackend:
             if record is not None and await self._settled(record):
                 return steward.status(record)
             known = () if record is not None else await steward.central.profiles(vehicle_ref)
-        if charging.profile_id(directive_id) not in known:
+        if charging_profiles.profile_id(directive_id) not in known:
             raise _unknown()
         return DirectiveStatus(directive_id, vehicle_ref, DirectiveState.ACCEPTED, Certainty.ACCEPTED)
 

@@ -44,17 +44,17 @@ from ven_adapters.oems.smartcar_shapes import (
     signals_in,
     signals_of,
 )
-from ven_adapters.transport import ladder
-from ven_adapters.transport.challenges import ChallengeAnswers
-from ven_adapters.transport.codec import dumps, loads
+from ven_adapters.transport import fallback_ladder
 from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, HostedConsent, options
-from ven_adapters.transport.grants import AppTokens
-from ven_adapters.transport.keeper import KeptBackend
-from ven_adapters.transport.oauth import consent_url
-from ven_adapters.transport.pushes import Pushes, WebhookBody, keyed_digest, same
-from ven_adapters.transport.session import Call, SessionLimits
-from ven_adapters.transport.sightings import age_s, fresher, pick
-from ven_adapters.transport.vendor import Dialect, VendorSession, VendorSettings, vendor_settings
+from ven_adapters.transport.grants.grants import AppTokens
+from ven_adapters.transport.grants.oauth import consent_url
+from ven_adapters.transport.http.challenges import ChallengeAnswers
+from ven_adapters.transport.http.codec import dumps, loads
+from ven_adapters.transport.http.session import Call, SessionLimits
+from ven_adapters.transport.http.vendor_webhooks import Pushes, WebhookBody, keyed_digest, same
+from ven_adapters.transport.readings.vendor_readings import age_s, fresher, pick
+from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings, vendor_settings
+from ven_adapters.transport.windows.window_backend import KeptBackend
 
 # Half of what Smartcar allows one car at once: the driver's own app, and a restart of ours, need the rest.
 LIMITS = SessionLimits(answer_s=310.0, vehicle_burst=60, vehicle_per_hour=120.0)
@@ -143,7 +143,7 @@ class Smartcars:
     async def tell(self, ref: str, setting: Setting) -> str | None:
         """One command; its outcome is in the body, whatever the status was."""
         if setting.rung is Rung.TARGET_LEVEL:
-            body = dumps({"data": {"attributes": {"percent": ladder.whole_pct(setting)}}})
+            body = dumps({"data": {"attributes": {"percent": fallback_ladder.whole_pct(setting)}}})
             raw = await self._of(ref, "POST", "/commands/charge/set-limit", body=body, writes=True)
         else:
             verb = "stop" if setting.rung is Rung.PAUSE else "start"

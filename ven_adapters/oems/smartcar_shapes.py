@@ -16,11 +16,12 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
-from ven_adapters.transport import ladder, vocabulary
-from ven_adapters.transport.figures import MOST_PHASES, phases_shown
-from ven_adapters.transport.sightings import instant, number, pick, snapshot_of
-from ven_adapters.transport.vendor import VendorRefusal, by_status
-from ven_adapters.transport.vocabulary import measured, word
+from ven_adapters.transport import fallback_ladder
+from ven_adapters.transport.readings import vocabulary
+from ven_adapters.transport.readings.phases import MOST_PHASES, phases_shown
+from ven_adapters.transport.readings.vendor_readings import instant, number, pick, snapshot_of
+from ven_adapters.transport.readings.vocabulary import measured, word
+from ven_adapters.transport.vendor_session import VendorRefusal, by_status
 
 ASLEEP_AGAIN_S = 900.0
 BAD_GATEWAY = 502
@@ -88,10 +89,10 @@ Signals = Mapping[str, tuple[Mapping[str, Any], datetime]]
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
     """Start, else stop: there is nothing between."""
     del snapshot
-    asked_w = ladder.asked_w(directive, capability)
+    asked_w = fallback_ladder.asked_w(directive, capability)
     if asked_w is None:
-        return ladder.resume(capability)
-    return ladder.no_discharge() if asked_w < 0 else ladder.pause()
+        return fallback_ladder.resume(capability)
+    return fallback_ladder.no_discharge() if asked_w < 0 else fallback_ladder.pause()
 
 
 def judge(refusal: VendorRefusal) -> BackendError:

@@ -45,11 +45,11 @@ from ven_adapters.oems.tesla_shapes import (
     sighted,
 )
 from ven_adapters.transport.consent import CodeConsent, ConsentConversation, ConsentSettings, account, options
-from ven_adapters.transport.grants import Folder, OwnerTokens
-from ven_adapters.transport.keeper import KeptBackend
-from ven_adapters.transport.session import Call
-from ven_adapters.transport.sightings import age_s, pick
-from ven_adapters.transport.vendor import Dialect, VendorSession, VendorSettings, vendor_settings
+from ven_adapters.transport.grants.grants import Folder, OwnerTokens
+from ven_adapters.transport.http.session import Call
+from ven_adapters.transport.readings.vendor_readings import age_s, pick
+from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings, vendor_settings
+from ven_adapters.transport.windows.window_backend import KeptBackend
 
 WAKE_EVERY = timedelta(minutes=30)
 WAKE_LOOKS, WAKE_LOOK_S = 6, 10.0

@@ -22,13 +22,13 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
-from ven_adapters.transport import ladder
-from ven_adapters.transport.codec import dumps
-from ven_adapters.transport.figures import COARSE_W, LIVE_VOLTS, MOST_PHASES, phases_shown, power_shown_w
-from ven_adapters.transport.session import Call
-from ven_adapters.transport.sightings import instant, near, number, snapshot_of
-from ven_adapters.transport.vendor import VendorRefusal, by_status
-from ven_adapters.transport.vocabulary import word
+from ven_adapters.transport import fallback_ladder
+from ven_adapters.transport.http.codec import dumps
+from ven_adapters.transport.http.session import Call
+from ven_adapters.transport.readings.phases import COARSE_W, LIVE_VOLTS, MOST_PHASES, phases_shown, power_shown_w
+from ven_adapters.transport.readings.vendor_readings import instant, near, number, snapshot_of
+from ven_adapters.transport.readings.vocabulary import word
+from ven_adapters.transport.vendor_session import VendorRefusal, by_status
 
 LEAST_A = 5
 TWICE_UP_TO_A = 5
@@ -82,12 +82,12 @@ class WrongRegion(BackendError):
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
     """Whole amperes from 5 A, else a pause."""
-    asked_w = ladder.asked_w(directive, capability)
+    asked_w = fallback_ladder.asked_w(directive, capability)
     if asked_w is None:
-        return ladder.resume(capability)
+        return fallback_ladder.resume(capability)
     if asked_w < 0:
-        return ladder.no_discharge()
-    return ladder.current(asked_w, capability, snapshot) or ladder.pause()
+        return fallback_ladder.no_discharge()
+    return fallback_ladder.current(asked_w, capability, snapshot) or fallback_ladder.pause()
 
 
 def judge(refusal: VendorRefusal) -> BackendError:
@@ -120,7 +120,7 @@ def command(setting: Setting) -> tuple[str, bytes | None]:
     if setting.rung is Rung.CURRENT:
         return "set_charging_amps", dumps({"charging_amps": setting.current_a})
     if setting.rung is Rung.TARGET_LEVEL:
-        return "set_charge_limit", dumps({"percent": ladder.whole_pct(setting)})
+        return "set_charge_limit", dumps({"percent": fallback_ladder.whole_pct(setting)})
     return ("charge_stop" if setting.rung is Rung.PAUSE else "charge_start"), None
 
 

@@ -12,7 +12,7 @@ from ven_adapters.contract import (
     DirectiveStatus,
     ErrorCode,
 )
-from ven_adapters.transport.codec import Order
+from ven_adapters.transport.http.codec import Order
 
 
 class KeyConflict(BackendError):

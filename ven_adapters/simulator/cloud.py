@@ -36,8 +36,8 @@ from ven_adapters.simulator.permits import Circumstances, refusal
 from ven_adapters.simulator.physics import DISCHARGE_EFFICIENCY
 from ven_adapters.simulator.truth import GroundTruth
 from ven_adapters.simulator.world import World
-from ven_adapters.transport.codec import Order
-from ven_adapters.transport.ladder import whole_hours
+from ven_adapters.transport.fallback_ladder import whole_hours
+from ven_adapters.transport.http.codec import Order
 
 CANCEL_RANK, END_RANK, BEGIN_RANK = 0, 1, 2
 

@@ -9,7 +9,7 @@ import dataclasses
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.simulator.chance import Chance, minute_of
 from ven_adapters.simulator.physics import HOUR_S
-from ven_adapters.transport.problems import CONTENT_TYPE, print_problem
+from ven_adapters.transport.http.problems import CONTENT_TYPE, print_problem
 
 RETRY_AFTER_S = (15.0, 45.0)
 NIGHT_S = (15.0 * HOUR_S, 33.0 * HOUR_S)

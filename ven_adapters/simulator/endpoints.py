@@ -20,8 +20,8 @@ from ven_adapters.simulator.doorstep import Visit
 from ven_adapters.simulator.push import Pusher
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.views import Views
-from ven_adapters.transport.codec import Order, Page, Subscriber, dumps, load, loads
-from ven_adapters.transport.problems import CONTENT_TYPE, print_problem
+from ven_adapters.transport.http.codec import Order, Page, Subscriber, dumps, load, loads
+from ven_adapters.transport.http.problems import CONTENT_TYPE, print_problem
 from vtn.clock import Clock
 from vtn.listening.http import proven, same_secret
 

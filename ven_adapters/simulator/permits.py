@@ -19,8 +19,8 @@ from ven_adapters.contract import (
     Setting,
 )
 from ven_adapters.simulator.physics import CHARGE_EFFICIENCY, HOUR_S
-from ven_adapters.transport.codec import Order
-from ven_adapters.transport.ladder import whole_hours
+from ven_adapters.transport.fallback_ladder import whole_hours
+from ven_adapters.transport.http.codec import Order
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ import aiohttp
 import orjson
 
 from ven_adapters.contract import BackendError, BackendEvent, ErrorCode, SnapshotsSeen
-from ven_adapters.transport import signatures
-from ven_adapters.transport.codec import EventDelivery, Subscriber, dump_delivery
+from ven_adapters.transport.http import signatures
+from ven_adapters.transport.http.codec import EventDelivery, Subscriber, dump_delivery
 from vtn.listening.http import same_secret
 
 ANSWER_S = 10.0

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport import oauth
-from ven_adapters.transport.grants import Folder, post, run
-from ven_adapters.transport.oauth import OAuthRegistration, Prompt, TokenAsk
-from ven_adapters.transport.options import wrong
-from ven_adapters.transport.vendor import VendorSettings
+from ven_adapters.transport.grants import oauth
+from ven_adapters.transport.grants.grants import Folder, post, run
+from ven_adapters.transport.grants.oauth import OAuthRegistration, Prompt, TokenAsk
+from ven_adapters.transport.http.settings import wrong
+from ven_adapters.transport.vendor_session import VendorSettings
 
 USUAL_RETURN = "http://localhost:9190/"
 STATE_BYTES, VERIFIER_BYTES = 24, 48

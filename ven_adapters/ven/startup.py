@@ -11,7 +11,7 @@ from typing import Any
 from ven_adapters.config import AdapterSettings, ExecutorSettings, QueueSettings, WakeSettings
 from ven_adapters.contract import BackendError, VehicleBackend
 from ven_adapters.registry import UnknownOem, factory
-from ven_adapters.transport.listening import addresses_of
+from ven_adapters.transport.http.listener import addresses_of
 from ven_adapters.ven.openadr.notifications import hook_address
 from ven_adapters.ven.queue.connection import queue_tls
 from vtn.errors import CannotStart, ConfigError

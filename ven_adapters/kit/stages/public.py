@@ -25,8 +25,8 @@ from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.staged import still_fleet
 from ven_adapters.simulator.steps import STEP_S, SteppedClock
 from ven_adapters.simulator.truth import GroundTruth
-from ven_adapters.transport.grants import Folder, store
-from ven_adapters.transport.oauth import Grant
+from ven_adapters.transport.grants.grants import Folder, store
+from ven_adapters.transport.grants.oauth import Grant
 from vtn.listening.http import HttpOptions, listening
 from vtn.listening.sockets import ListenAddress
 

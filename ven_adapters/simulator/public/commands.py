@@ -23,7 +23,7 @@ from ven_adapters.simulator.fleets import SimulatedFleet
 from ven_adapters.simulator.models import MIN_CURRENT_A
 from ven_adapters.simulator.staged import StagedCloud
 from ven_adapters.simulator.truth import GroundTruth
-from ven_adapters.transport.codec import Order
+from ven_adapters.transport.http.codec import Order
 
 FOR_GOOD = timedelta(days=60)
 IDLE_W = 1.0

@@ -19,9 +19,9 @@ from ven_adapters.simulator.public.grants import App
 from ven_adapters.simulator.public.vendors import APP, HOOK_SECRET, VENDORS, PublicCloud
 from ven_adapters.simulator.serve import ledger_of, signals, ticking
 from ven_adapters.simulator.settings import SimulatorSettings
-from ven_adapters.transport.grants import Folder, store
-from ven_adapters.transport.oauth import Grant
-from ven_adapters.transport.private import write_private
+from ven_adapters.transport.grants.grants import Folder, store
+from ven_adapters.transport.grants.oauth import Grant
+from ven_adapters.transport.grants.private_files import write_private
 from vtn.clock import Clock
 from vtn.listening.http import listening
 from vtn.listening.sockets import ListenAddress

@@ -20,7 +20,7 @@ from ven_adapters.contract import ChargeState, Known, Reachability, Reading, Sna
 from ven_adapters.simulator.book import SimulatedDirective
 from ven_adapters.simulator.public.commands import IDLE_W, CommandedState
 from ven_adapters.simulator.public.face import Deal, Route, VendorCloud, VendorRefusalCause, VendorReply, body_of, stamp
-from ven_adapters.transport.retry import Bucket, full_bucket, take
+from ven_adapters.transport.http.retry import Bucket, full_bucket, take
 
 STORE_S = 60.0
 PATIENCE_S = 175.0

@@ -17,7 +17,7 @@ from ven_adapters.simulator.serve import ledger_of, signals, ticking
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.station.points import ChargingPoints
 from ven_adapters.simulator.station.station import Access, SimulatedStation
-from ven_adapters.transport.private import write_private
+from ven_adapters.transport.grants.private_files import write_private
 from vtn.clock import Clock
 
 BRAND = "nissan"  # the only cars here of which some feed the grid

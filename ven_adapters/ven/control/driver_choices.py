@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from ven_adapters.contract import DriverChoice, DriverChose
-from ven_adapters.transport.precedence import LEAVES, decided_at, ended_by_opt_in, is_overtaken, overtakers
+from ven_adapters.transport.windows.precedence import LEAVES, decided_at, ended_by_opt_in, is_overtaken, overtakers
 from ven_adapters.ven.directives import history
 from ven_adapters.ven.fleet.car_faults import CarFaults
 from ven_adapters.ven.fleet.fleet import Enrolment, FleetColumns

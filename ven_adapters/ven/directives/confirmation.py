@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Self, TypeVar
 
 from ven_adapters.contract import METER, ChargeState, Directive, DirectiveKind, Reading, Setting, Snapshot, Validity
-from ven_adapters.transport import sightings
+from ven_adapters.transport.readings import vendor_readings
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ def _odd(value: object) -> bool:
 
 def newer(reading: Reading[T] | None, since: datetime) -> T | None:
     """A reading's value when it is valid and was observed after `since`; see `transport.sightings.newer`."""
-    found = sightings.newer(reading, since)
+    found = vendor_readings.newer(reading, since)
     return None if found is None else found.value
 
 

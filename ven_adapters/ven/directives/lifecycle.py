@@ -28,7 +28,7 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
-from ven_adapters.transport.sightings import CLOCKS_AGREE
+from ven_adapters.transport.readings.vendor_readings import CLOCKS_AGREE
 from ven_adapters.ven.directives.confirmation import ExpectedEffect, Proof, newer, shows_contrary, shows_effect, usable
 
 S = DirectiveState

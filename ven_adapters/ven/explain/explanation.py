@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from ven_adapters.contract import FINAL_STATES, Certainty, DirectiveState, DriverChoice
-from ven_adapters.transport.precedence import ended_by_opt_in
+from ven_adapters.transport.windows.precedence import ended_by_opt_in
 from ven_adapters.ven.directives.directive_rows import held_of
 from ven_adapters.ven.directives.history import CHOICE, LEFT_ALONE, LEFT_OUT
 from ven_adapters.ven.directives.lifecycle import DirectiveRecord

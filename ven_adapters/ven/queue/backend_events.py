@@ -24,7 +24,7 @@ from ven_adapters.contract import (
     VehicleBackend,
     WriteDown,
 )
-from ven_adapters.transport.codec import EventDelivery, dump_delivery, load_delivery
+from ven_adapters.transport.http.codec import EventDelivery, dump_delivery, load_delivery
 from ven_adapters.ven.queue.connection import LARGEST_FACT_BYTES, Away, QueueConnection
 from ven_adapters.ven.queue.lease import right
 from ven_adapters.ven.queue.messages import token

@@ -20,7 +20,7 @@ from ven_adapters.contract import (
     Snapshot,
     VehicleRef,
 )
-from ven_adapters.transport.codec import dumps, load, loads
+from ven_adapters.transport.http.codec import dumps, load, loads
 
 T = TypeVar("T")
 LARGEST_BYTES = 65_536

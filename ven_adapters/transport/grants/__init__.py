@@ -1,0 +1,1 @@
+"""Whose cars we may reach: OAuth grants, renewed and kept sealed in private files."""

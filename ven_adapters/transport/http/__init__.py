@@ -1,0 +1,1 @@
+"""Speak to automakers over HTTP: sessions, retries, problems, webhooks, the reference contract on the wire."""

@@ -1,0 +1,251 @@
+"""The door of the central system: a listening websocket, who may come in, and which version of OCPP is spoken.
+
+Security profiles of OCPP: 1 is basic authentication in the clear, here on loopback only; 2 is basic authentication
+inside TLS; 3 is TLS with the station's own certificate, whose common name is the station's identity. An unknown station
+and a wrong password get the same answer in the same time, and who guesses too often is not heard. A station that offers
+no version that we speak is told so in a sentence, and named in the log once. A connection whose handshake is not done
+never takes the place of a station's. Knows no frames.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import hmac
+import http
+import ipaddress
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import unquote
+
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed, InvalidHeader
+from websockets.frames import CloseCode
+from websockets.headers import parse_authorization_basic
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from ven_adapters.transport.ocpp21.frames import SUBPROTOCOL
+from ven_adapters.transport.ocpp21.password_throttle import Guesses
+from vtn.bounds import ConnectionBounds
+from vtn.listening.accepting import Acceptor, raise_files_limit
+from vtn.listening.gate import ConnectionGate, ConnectionSlot
+from vtn.listening.sockets import ListenAddress, bound, port_of
+from vtn.tls import ServerTls
+
+CLOSING_S = 10.0
+QUEUED_FRAMES = 16
+LONGEST_OFFER, LONGEST_REASON = 60, 123  # characters of what a station offers; bytes of a closing frame's reason
+BASIC_IN_CLEAR, BASIC_IN_TLS, CLIENT_CERTIFICATE = 1, 2, 3
+
+_log = logging.getLogger(__name__)
+_wire = logging.getLogger(f"{__name__}.wire")  # handshakes with their headers: never to be printed
+_wire.setLevel(logging.CRITICAL)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DoorSettings:
+    """Where to listen and whom to let in: passwords by station identity (None where a certificate is asked for)."""
+
+    host: str
+    port: int
+    profile: int
+    passwords: Mapping[str, str | None] = dataclasses.field(repr=False)
+    certificate: Path | None = None
+    private_key: Path | None = None
+    client_ca: Path | None = None
+    bounds: ConnectionBounds = dataclasses.field(default_factory=ConnectionBounds)
+    frame_bytes: int = 65_536
+    ping_s: float = 20.0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listening address can be reached from this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def tls_of(door: DoorSettings) -> ServerTls | None:
+    """The TLS of a security profile, 1.2 at least; None for profile 1. CannotStart names the file that is bad."""
+    if door.profile == BASIC_IN_CLEAR or door.certificate is None or door.private_key is None:
+        return None
+    own = door.profile == CLIENT_CERTIFICATE
+    return ServerTls(door.certificate, door.private_key, door.client_ca if own else None, must=own)
+
+
+def station_of(path: str) -> str:
+    """The identity that a station puts last in the path of its address."""
+    return unquote(path.split("?", 1)[0].rsplit("/", 1)[-1])
+
+
+def password_fits(passwords: Mapping[str, str | None], station: str, authorization: str | None) -> bool:
+    """Whether basic credentials name this station and carry its password; the time taken tells nothing."""
+    try:
+        user, given = parse_authorization_basic(authorization or "")
+    except (InvalidHeader, ValueError):
+        user, given = "", ""
+    kept = passwords.get(station)
+    same = hmac.compare_digest(_digest(given), _digest(kept or ""))
+    return bool(same and kept and hmac.compare_digest(_digest(user), _digest(station)))
+
+
+def certificate_fits(station: str, certificate: Mapping[str, Any] | None) -> bool:
+    """Whether a verified certificate was made out to this station."""
+    names = [value for part in (certificate or {}).get("subject", ()) for key, value in part if key == "commonName"]
+    return names == [station]
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+class OcppHandshake(ServerProtocol):
+    """An opening handshake, which remembers which versions a station offers.
+
+    When it offers none that we speak, the handshake is completed without one and the connection closed at once, as
+    OCPP-J has it (part 4, the section on the connection's URL and subprotocol); RFC 6455, 4.2.2, leaves the choice.
+    """
+
+    offered: tuple[str, ...] = ()
+
+    def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
+        """Ours, when it is offered."""
+        self.offered = tuple(subprotocols)
+        return cast("Subprotocol", SUBPROTOCOL) if SUBPROTOCOL in subprotocols else None
+
+
+class StationConnection(ServerConnection):
+    """One station's connection, with its place at the port."""
+
+    slot: ConnectionSlot | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give the place back."""
+        if self.slot is not None:
+            self.slot.leave()
+        super().connection_lost(exc)
+
+
+class StationListener:
+    """Listens. `welcome` gets every admitted station's identity and socket, and owns the socket until it returns.
+
+    `unsupported` tells what known stations offer that speak no version of ours; it holds one entry a station.
+    """
+
+    def __init__(self, settings: DoorSettings, welcome: Callable[[str, ServerConnection], Awaitable[None]]) -> None:
+        self._settings = settings
+        self._welcome = welcome
+        self._guesses = Guesses()
+        self._server: Server | None = None
+        self._open = contextlib.AsyncExitStack()
+        self.unsupported: dict[str, str] = {}
+
+    async def open(self) -> int:
+        """Listen; the port that was given, or the free one that port 0 found. CannotListen, an OSError, otherwise."""
+        settings, bounds = self._settings, self._settings.bounds
+        tls = tls_of(settings)
+        sockets = bound(ListenAddress(settings.host, settings.port, "backend.port"), bounds.patience_s)
+        server = Server(
+            self._enter,
+            process_request=self._admit,
+            server_header=None,
+            open_timeout=bounds.patience_s,
+            logger=_wire,
+        )
+        acceptor = Acceptor(
+            lambda: self._connection(server),
+            sockets,
+            ConnectionGate(bounds, files=raise_files_limit()),
+            tls=tls.context if tls else None,
+            patience_s=bounds.patience_s,
+        )
+        acceptor.start()
+        server.wrap(cast("asyncio.Server", acceptor))
+        self._server = server
+        if tls is not None:
+            await self._open.enter_async_context(tls.watched())
+        return port_of(sockets)
+
+    def _connection(self, server: Server) -> StationConnection:
+        settings = self._settings
+        handshake = OcppHandshake(
+            subprotocols=[cast("Subprotocol", SUBPROTOCOL)], max_size=settings.frame_bytes, logger=_wire
+        )
+        return StationConnection(
+            handshake,
+            server,
+            ping_interval=settings.ping_s,
+            ping_timeout=settings.ping_s,
+            close_timeout=min(CLOSING_S, settings.ping_s),
+            max_queue=QUEUED_FRAMES,
+        )
+
+    async def close(self) -> None:
+        """Hang up on everybody."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+            self._server = None
+        await self._open.aclose()
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        station = station_of(request.path)
+        who = str(connection.remote_address[0]), station if station in self._settings.passwords else ""
+        now = datetime.now(UTC)
+        wait_s = self._guesses.wait_s(who, now)
+        if wait_s:
+            again = Headers({"Retry-After": str(math.ceil(wait_s)), "Content-Length": "0", "Connection": "close"})
+            return Response(http.HTTPStatus.TOO_MANY_REQUESTS, "Too Many Requests", again)
+        if self._fits(connection, station, request):
+            connection.username = station
+            return None
+        self._guesses.wrong(who, now)
+        headers = Headers({"WWW-Authenticate": 'Basic realm="ocpp"', "Content-Length": "0", "Connection": "close"})
+        return Response(http.HTTPStatus.UNAUTHORIZED, "Unauthorized", headers)
+
+    def _fits(self, connection: ServerConnection, station: str, request: Request) -> bool:
+        settings = self._settings
+        if settings.profile == CLIENT_CERTIFICATE:
+            certificate = connection.transport.get_extra_info("peercert")
+            return station in settings.passwords and certificate_fits(station, certificate)
+        given = request.headers.get_all("Authorization")
+        return password_fits(settings.passwords, station, given[0] if len(given) == 1 else None)
+
+    async def _enter(self, connection: ServerConnection) -> None:
+        station = str(connection.username)
+        if connection.subprotocol is None:
+            await self._turn_away(station, connection)
+            return
+        self.unsupported.pop(station, None)
+        if isinstance(connection, StationConnection) and connection.slot is not None:
+            connection.slot.prove()
+        try:
+            await self._welcome(station, connection)
+        except ConnectionClosed:
+            return
+        except Exception:
+            _log.exception("a station's line failed")
+            raise
+
+    async def _turn_away(self, station: str, connection: ServerConnection) -> None:
+        """Tell a station, and once the log, that it speaks no version of ours."""
+        protocol = connection.protocol
+        names = protocol.offered if isinstance(protocol, OcppHandshake) else ()
+        offered = ", ".join(names)[:LONGEST_OFFER] or "none"
+        if self.unsupported.get(station) != offered:
+            self.unsupported[station] = offered
+            _log.warning(
+                "station %s is refused: it offers %s, and this version speaks %s only; OCPP 1.6J and 2.0.1 are not "
+                "supported yet",
+                *(station, offered, SUBPROTOCOL),
+            )
+        reason = f"refused: this version speaks {SUBPROTOCOL} only, you offer {offered}"
+        await connection.close(CloseCode.PROTOCOL_ERROR, reason[:LONGEST_REASON])

@@ -1,0 +1,1 @@
+"""Directives as charging profiles at stations: made, installed, read back, taken away."""

@@ -1,0 +1,1 @@
+"""What stations told: charging points, transactions, meter values, alarms."""

@@ -1,0 +1,1 @@
+"""From vendors' words and units to readings of the vehicle contract."""

@@ -1,0 +1,1 @@
+"""Keep a directive's window over interfaces that only take single commands."""

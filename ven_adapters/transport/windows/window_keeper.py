@@ -1,0 +1,290 @@
+"""See windows through: sent once, confirmed by newer telemetry only, told again at most twice, and the car given back.
+
+One call to a car at a time, whoever asks. What a reading means is decided in `windows`, what is remembered in `book`.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from datetime import timedelta
+from typing import Any
+
+from ven_adapters.contract import (
+    BackendError,
+    Certainty,
+    DirectiveState,
+    DriverChoice,
+    DriverChose,
+    ErrorCode,
+    Setting,
+    Snapshot,
+)
+from ven_adapters.transport.readings.vendor_readings import age_s
+from ven_adapters.transport.windows.command_backend import Cars, CommandPace
+from ven_adapters.transport.windows.window_store import WindowStore
+from ven_adapters.transport.windows.windows import KeptWindow, WindowVerdict, judge, restoration, steps
+from vtn.clock import Clock, sleep_for, sleep_until
+
+# Success by another name: the car already is as asked.
+DONE = frozenset({ErrorCode.ALREADY_IN_STATE, ErrorCode.LIMIT_REACHED})
+
+DOUBT = "the car was seen not to do as it was told"
+TOO_LATE = "the car had not obeyed by not_after"
+
+_log = logging.getLogger(__name__)
+
+
+class Keeping:
+    """The work on every window of one vendor."""
+
+    def __init__(self, cars: Cars, book: WindowStore, clock: Clock, pace: CommandPace) -> None:
+        self._cars, self._book, self._clock, self._pace = cars, book, clock, pace
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def lock(self, ref: str) -> asyncio.Lock:
+        """Held for every call that moves a car, so that opposite commands never overlap."""
+        return self._locks.setdefault(ref, asyncio.Lock())
+
+    async def live(self, directive_id: str) -> None:
+        """See one window through to a final state."""
+        try:
+            window = self._book.window(directive_id)
+            if window.sent_at is None and window.ending is None:
+                await sleep_until(self._clock, window.directive.start)
+                await self._begin(directive_id)
+            await self._look_until_end(directive_id)
+            await self._give_back(directive_id)
+        except Exception:  # noqa: BLE001 - a fault of ours in one window must not pass in silence, nor end the others
+            _log.exception("a directive could not be kept")
+            self._book.move(self._book.window(directive_id), DirectiveState.FAILED)
+
+    async def send_first(self, window: KeptWindow, snapshot: Snapshot) -> None:
+        """Tell the car, in place of what it was told before. A clean refusal leaves the older window in place."""
+        older = self._book.holding(window.directive.vehicle_ref)
+        before = await self._found(snapshot) if older is None else older.before
+        window = dataclasses.replace(window, before=before)
+        try:
+            await self._send(window, older)
+        except BackendError as error:
+            if error.may_have_happened:
+                self._replaces(older, window)
+            raise
+        self._replaces(older, window)
+
+    async def finish(self, window: KeptWindow, state: DirectiveState) -> None:
+        """Give the car back and close the window; when the car is not reached, the wish to end it is kept."""
+        held = self._book.holding(window.directive.vehicle_ref)
+        mine = held is not None and held.directive.directive_id == window.directive.directive_id
+        try:
+            for setting in restoration(window) if mine else ():
+                await self._tell(window.directive.vehicle_ref, setting)
+        except BackendError as error:
+            self._book.keep(dataclasses.replace(window, ending=state, error=error.code, detail=error.detail))
+            return
+        self._book.move(window, state, error=None if state is DirectiveState.RELEASED else window.error)
+
+    def observe(self, snapshot: Snapshot) -> None:
+        """Book what a reading says of the window that holds the car."""
+        window = self._book.holding(snapshot.vehicle_ref)
+        if window is None or window.ending is not None:
+            return
+        verdict, at = judge(window, snapshot)
+        if self._cars.overridden(snapshot.vehicle_ref) and verdict is not WindowVerdict.NOTHING:
+            self._overridden(window)
+        elif verdict is WindowVerdict.CONFIRMED:
+            self._confirmed(window, snapshot)
+        elif verdict is WindowVerdict.MAYBE_UNPLUGGED and window.unplugged_at is None:
+            self._book.keep(dataclasses.replace(window, unplugged_at=at))
+        elif verdict is WindowVerdict.UNPLUGGED and window.state is not DirectiveState.INTERRUPTED:
+            self._book.move(window, DirectiveState.INTERRUPTED, observed_at=at, error=ErrorCode.NOT_PLUGGED)
+        elif verdict is WindowVerdict.CONTRADICTED:
+            self._contradicted(window)
+
+    def _confirmed(self, window: KeptWindow, snapshot: Snapshot) -> None:
+        if window.state is DirectiveState.IN_FORCE and window.unplugged_at is None and window.error is None:
+            return
+        self._book.move(
+            window,
+            DirectiveState.IN_FORCE,
+            certainty=Certainty.VEHICLE_OBSERVED,
+            observed_at=judge(window, snapshot)[1],
+            been_in_force=True,
+            told=True,
+            unplugged_at=None,
+            error=None,
+            detail=None,
+        )
+
+    def _contradicted(self, window: KeptWindow) -> None:
+        """Told again at most twice; a car that obeyed before and does not any more has been taken over.
+
+        One that had not obeyed by `not_after` may still do so, and is given back before it does.
+        """
+        if not window.been_in_force and self._clock.now() > window.directive.not_after:
+            self._book.keep(dataclasses.replace(window, ending=DirectiveState.EXPIRED, detail=TOO_LATE))
+            return
+        if window.off_its_plug:  # plugged in again, which resets some cars
+            window = dataclasses.replace(window, sends=1)
+        if window.sends < self._pace.sends:
+            told: dict[str, Any] = {"unplugged_at": None, "error": ErrorCode.REJECTED_BY_VEHICLE, "detail": DOUBT}
+            if window.state is DirectiveState.IN_FORCE:  # what was true is not any more, and nobody may be told so
+                self._book.move(window, DirectiveState.INTERRUPTED, **told)
+            else:
+                self._book.keep(dataclasses.replace(window, **told))
+        elif window.been_in_force:
+            self._overridden(window)
+        else:
+            self._book.move(window, DirectiveState.FAILED, error=ErrorCode.REJECTED_BY_VEHICLE)
+
+    def _overridden(self, window: KeptWindow) -> None:
+        self._book.move(window, DirectiveState.OVERRIDDEN, error=ErrorCode.USER_OVERRIDE)
+        chose = DriverChose(window.directive.vehicle_ref, DriverChoice.BOOST, self._clock.now(), window.directive.end)
+        self._book.say(chose)  # for as long as we would have held the car: nobody else would ever end it
+
+    async def _begin(self, directive_id: str) -> None:
+        """The first send of a window that was taken before its start; what may be tried again is, until `not_after`."""
+        wait_s = self._pace.first_look_s
+        while True:
+            window = self._book.window(directive_id)
+            async with self.lock(window.directive.vehicle_ref):
+                window = self._book.window(directive_id)
+                if window.final or window.ending is not None:
+                    return
+                try:
+                    self._in_time(window)
+                    await self.send_first(window, Snapshot(window.directive.vehicle_ref))
+                except BackendError as error:
+                    if not self._again(window, error):
+                        return
+                    wait_s = max(wait_s, error.retry_after_s or 0.0)
+                else:
+                    return
+            await self._nap(wait_s)
+
+    def _again(self, window: KeptWindow, error: BackendError) -> bool:
+        """Whether a first send that failed is tried again; otherwise the window is booked as what it came to."""
+        if error.may_have_happened and self._book.window(window.directive.directive_id).sent_at is not None:
+            return False
+        if error.retryable:
+            self._book.keep(dataclasses.replace(window, error=error.code, detail=error.detail))
+            return True
+        late = error.code is ErrorCode.EXPIRED
+        state = DirectiveState.EXPIRED if late else DirectiveState.FAILED
+        self._book.move(window, state, error=error.code, detail=error.detail)
+        return False
+
+    async def _look_until_end(self, directive_id: str) -> None:
+        """Read the car now and then: soon after a send, rarely once the window is in force."""
+        wait_s = self._pace.first_look_s
+        while not (window := self._book.window(directive_id)).final and window.ending is None:
+            left_s = (window.directive.end - self._clock.now()).total_seconds()
+            if left_s <= 0:
+                return
+            await self._nap(min(left_s, wait_s))
+            if left_s > wait_s:
+                await self._look(directive_id, wait_s)
+            unsure = self._book.window(directive_id).unplugged_at is not None
+            wait_s = self._pace.first_look_s * 2 if unsure else min(wait_s * 2, self._pace.longest_look_s)
+
+    async def _look(self, directive_id: str, wait_s: float) -> None:
+        """One reading; a car that was seen not to obey is told again, never after `not_after`."""
+        ref = self._book.window(directive_id).directive.vehicle_ref
+        with contextlib.suppress(BackendError):
+            self.observe(await self._cars.read(ref, int(wait_s / 2)))
+        async with self.lock(ref):
+            window = self._book.window(directive_id)
+            if window.final or window.ending is not None:
+                return
+            try:
+                if window.owes:
+                    await self._settle(window)
+                if window.error is not ErrorCode.REJECTED_BY_VEHICLE:
+                    return
+                window = self._book.window(directive_id)
+                self._in_time(window)
+                await self._send(window, None)
+            except BackendError as error:
+                _log.info("a car could not be told again: %s", error.code)
+
+    async def _give_back(self, directive_id: str) -> None:
+        """The window's end: restore, and keep trying for some hours when the car cannot be reached."""
+        give_up = self._clock.now() + timedelta(seconds=self._pace.give_back_s)
+        wait_s = self._pace.first_look_s
+        while True:
+            async with self.lock(self._book.window(directive_id).directive.vehicle_ref):
+                window = self._book.window(directive_id)
+                if window.final:
+                    return
+                usual = DirectiveState.RELEASED if window.been_in_force else DirectiveState.EXPIRED
+                await self.finish(window, window.ending or usual)
+            window = self._book.window(directive_id)
+            if not window.final and self._clock.now() >= give_up:
+                self._book.move(window, DirectiveState.FAILED)
+            if window.final:
+                return
+            await self._nap(wait_s)
+            wait_s = min(wait_s * 2, self._pace.longest_look_s)
+            await self._rouse(window)
+
+    async def _found(self, snapshot: Snapshot) -> Snapshot:
+        """The car as its driver left it: what we were given while it is young, else a reading, if one can be had."""
+        if age_s(snapshot, self._clock.now()) <= self._pace.found_s:
+            return snapshot
+        with contextlib.suppress(BackendError):
+            return await self._cars.read(snapshot.vehicle_ref, self._pace.found_s)
+        return snapshot
+
+    async def _rouse(self, window: KeptWindow) -> None:
+        if window.error is ErrorCode.ASLEEP:
+            with contextlib.suppress(BackendError):
+                await self._cars.read(window.directive.vehicle_ref, 0)
+
+    async def _send(self, window: KeptWindow, older: KeptWindow | None) -> None:
+        """Written down, then sent; nothing is sent when the car already stands so, or was never touched."""
+        sent = dataclasses.replace(window, sent_at=self._clock.now(), sends=window.sends + 1, error=None, detail=None)
+        self._book.begin(sent)
+        action = await self._tell_all(sent, steps(window, older))
+        late = self._clock.now() > window.directive.not_after  # an answer may take minutes, and so does the car
+        ending, detail = (DirectiveState.EXPIRED, TOO_LATE) if late else (sent.ending, sent.detail)
+        self._book.keep(dataclasses.replace(sent, told=True, action=action, ending=ending, detail=detail))
+
+    async def _tell_all(self, sent: KeptWindow, wanted: tuple[Setting, ...]) -> str | None:
+        """One after the other; when a part was taken and the rest was not, the rest is owed, and nothing is refused."""
+        action = None
+        for done, setting in enumerate(wanted):
+            try:
+                action = await self._tell(sent.directive.vehicle_ref, setting) or action
+            except BackendError as error:
+                if not done:
+                    raise
+                self._book.keep(dataclasses.replace(sent, owes=wanted[done:]))
+                detail = f"a part was taken, the rest is tried again: {error.detail}"
+                raise BackendError(ErrorCode.OUTCOME_UNKNOWN, detail) from None
+        return action
+
+    async def _settle(self, window: KeptWindow) -> None:
+        """What is owed is told; giving back is never too late."""
+        for setting in window.owes:
+            await self._tell(window.directive.vehicle_ref, setting)
+        self._book.keep(dataclasses.replace(self._book.window(window.directive.directive_id), owes=()))
+
+    async def _tell(self, ref: str, setting: Setting) -> str | None:
+        try:
+            return await self._cars.tell(ref, setting)
+        except BackendError as error:
+            if error.code in DONE:
+                return None
+            raise
+
+    def _replaces(self, older: KeptWindow | None, window: KeptWindow) -> None:
+        self._book.hold(window)
+        if older is not None:
+            self._book.move(older, DirectiveState.SUPERSEDED)
+
+    def _in_time(self, window: KeptWindow) -> None:
+        if self._clock.now() > window.directive.not_after:
+            raise BackendError(ErrorCode.EXPIRED, "not_after: has passed")
+
+    async def _nap(self, wait_s: float) -> None:
+        await sleep_for(self._clock, wait_s)

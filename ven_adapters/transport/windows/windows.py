@@ -1,0 +1,200 @@
+"""What a directive that we keep ourselves has come to, as values: judge a reading, and what the driver gets back.
+
+Public automakers' interfaces take single commands, not windows; `transport.keeper` keeps the window, and what it makes
+of a reading is decided here. Only a reading that the car took after the send may say anything.
+"""
+
+import dataclasses
+import enum
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from ven_adapters.contract import (
+    FINAL_STATES,
+    Ack,
+    Certainty,
+    ChargeState,
+    Directive,
+    DirectiveKind,
+    DirectiveState,
+    DirectiveStatus,
+    ErrorCode,
+    Known,
+    OnEnd,
+    Reading,
+    Rung,
+    Setting,
+    Snapshot,
+    Validity,
+)
+from ven_adapters.transport.readings.vendor_readings import newer
+
+T = TypeVar("T")
+
+SETTLES = timedelta(seconds=60)
+DRAWING = frozenset({ChargeState.CHARGING})
+# What a paused car is started again from; not to know errs towards a charged car.
+RESTARTED = frozenset({ChargeState.CHARGING, ChargeState.UNKNOWN, None})
+WAITED = frozenset({ChargeState.STOPPED, ChargeState.WAITING_SCHEDULE})
+SWITCHES = frozenset({Rung.PAUSE, Rung.RESUME})
+# Above it power flows, whatever the state says; an overdraw is more than a tenth and this much above what was told.
+FLOWS_W, IDLE_W = 250.0, 50.0
+OVERDRAW = 1.1
+SAYS_NOTHING = frozenset({ChargeState.UNKNOWN, ChargeState.UNPLUGGED})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KeptWindow:
+    """One directive, what the car was told for it and when, and the car as its driver had left it.
+
+    `sent_at` is set before a call leaves; `told` once it was answered; `sends` counts calls for this window;
+    `unplugged_at` is a first sign that the cable is out, believed when a second sign follows; `ending` is the state
+    that it gets as soon as the car has been given back; `owes` is what it was still to be told after a part was taken.
+    """
+
+    directive: Directive
+    setting: Setting
+    state: DirectiveState = DirectiveState.ACCEPTED
+    certainty: Certainty = Certainty.ACCEPTED
+    sent_at: datetime | None = None
+    told: bool = False
+    sends: int = 0
+    action: str | None = None
+    before: Snapshot | None = None
+    been_in_force: bool = False
+    unplugged_at: datetime | None = None
+    ending: DirectiveState | None = None
+    observed_at: datetime | None = None
+    error: ErrorCode | None = None
+    detail: str | None = None
+    owes: tuple[Setting, ...] = ()
+
+    @property
+    def final(self) -> bool:
+        """True when nothing more will happen."""
+        return self.state in FINAL_STATES
+
+    @property
+    def off_its_plug(self) -> bool:
+        """True when the cable was seen to come out."""
+        return self.state is DirectiveState.INTERRUPTED and self.error is ErrorCode.NOT_PLUGGED
+
+    def ack(self) -> Ack:
+        """The answer to whoever submitted it."""
+        return Ack(self.directive.directive_id, self.state, self.setting, self.action)
+
+    def status(self) -> DirectiveStatus:
+        """Where it stands."""
+        named = self.directive
+        return DirectiveStatus(
+            named.directive_id, named.vehicle_ref, self.state, self.certainty, self.observed_at, self.error, self.detail
+        )
+
+
+class WindowVerdict(enum.Enum):
+    """What one reading says of one window."""
+
+    NOTHING = "nothing"
+    CONFIRMED = "confirmed"
+    CONTRADICTED = "contradicted"
+    MAYBE_UNPLUGGED = "maybe unplugged"
+    UNPLUGGED = "unplugged"
+
+
+def judge(window: KeptWindow, snapshot: Snapshot) -> tuple[WindowVerdict, datetime | None]:
+    """What the reading says, and when the car saw it."""
+    if window.sent_at is None:
+        return WindowVerdict.NOTHING, None
+    plugged = newer(snapshot.plugged, window.sent_at)
+    if plugged is not None and plugged.value is Known.NO:
+        first = window.unplugged_at
+        sure = first is not None and plugged.observed_at - first >= SETTLES
+        return (WindowVerdict.UNPLUGGED if sure else WindowVerdict.MAYBE_UNPLUGGED), plugged.observed_at
+    held, at = _held(window, snapshot)
+    if held is None or at is None:
+        return WindowVerdict.NOTHING, None
+    if held:
+        return WindowVerdict.CONFIRMED, at
+    # A car needs a minute to obey; a reading from within it proves nothing against us.
+    return (WindowVerdict.CONTRADICTED if at - window.sent_at >= SETTLES else WindowVerdict.NOTHING), at
+
+
+def _held(window: KeptWindow, snapshot: Snapshot) -> tuple[bool | None, datetime | None]:
+    """Whether the car does as it was told, and since when that is known; power that flows wins over what is said."""
+    sent_at, setting = window.sent_at or window.directive.start, window.setting
+    power = newer(snapshot.power_w, sent_at)
+    if setting.rung is Rung.CURRENT:
+        return _limited(setting, newer(snapshot.limit_current_a, sent_at), power)
+    if setting.rung is Rung.TARGET_LEVEL:
+        target = newer(snapshot.limit_soc_pct, sent_at)
+        return (None, None) if target is None else (target.value == setting.limit_soc_pct, target.observed_at)
+    charge = newer(snapshot.charge_state, sent_at)
+    if charge is None or charge.value in SAYS_NOTHING:
+        return None, None
+    if window.directive.kind is DirectiveKind.RELEASE:
+        return True, charge.observed_at
+    return _switched(setting, charge.value, power), charge.observed_at
+
+
+def _limited(
+    setting: Setting, limit: Reading[float] | None, power: Reading[float] | None
+) -> tuple[bool | None, datetime | None]:
+    if limit is None:
+        return None, None
+    most_w = float("inf") if setting.power_w is None else OVERDRAW * setting.power_w + FLOWS_W
+    overdrawn = power is not None and power.value > most_w
+    return limit.value == setting.current_a and not overdrawn, limit.observed_at
+
+
+def _switched(setting: Setting, state: ChargeState, power: Reading[float] | None) -> bool:
+    if setting.rung is Rung.PAUSE:
+        return state not in DRAWING and (power is None or power.value <= FLOWS_W)
+    drawing = state in DRAWING and (power is None or power.value > IDLE_W)
+    return drawing or state is ChargeState.COMPLETE
+
+
+def restoration(window: KeptWindow) -> tuple[Setting, ...]:
+    """What gives the car back to its driver as found; empty when there is nothing to give back."""
+    replugged = window.off_its_plug  # a car that is plugged in again starts by itself
+    owed = (one for one in window.owes if not (replugged and one.rung is Rung.RESUME))
+    return (*_undone(window), *owed)
+
+
+def _believed(reading: Reading[T] | None) -> Reading[T] | None:
+    """A setting of the driver's that may be given back: 255 % was never one."""
+    return None if reading is None or reading.validity is Validity.SENTINEL else reading
+
+
+def _undone(window: KeptWindow) -> tuple[Setting, ...]:
+    """What takes back the window's own setting."""
+    before = window.before
+    if window.directive.on_end is OnEnd.LEAVE or window.sent_at is None or before is None:
+        return ()
+    if window.directive.kind is DirectiveKind.RELEASE:
+        return ()
+    if window.setting.rung is Rung.CURRENT:
+        limit = _believed(before.limit_current_a)
+        return () if limit is None else (Setting(Rung.CURRENT, current_a=int(limit.value)),)
+    if window.setting.rung is Rung.TARGET_LEVEL:
+        target = _believed(before.limit_soc_pct)
+        return () if target is None else (Setting(Rung.TARGET_LEVEL, limit_soc_pct=target.value),)
+    was = None if before.charge_state is None else before.charge_state.value
+    if window.setting.rung is Rung.PAUSE:
+        # A car that is plugged in again starts by itself.
+        return (Setting(Rung.RESUME),) if was in RESTARTED and not window.off_its_plug else ()
+    return (Setting(Rung.PAUSE, 0),) if was in WAITED else ()
+
+
+def steps(window: KeptWindow, older: KeptWindow | None) -> tuple[Setting, ...]:
+    """What the car is told when `window` takes the place of `older`; nothing when it stands so already.
+
+    What the older one changed and the newer does not is given back in the same turn, after the newer's own setting.
+    """
+    undo = () if older is None else restoration(older)
+    if window.directive.kind is DirectiveKind.RELEASE:
+        return undo
+    if older is not None and older.been_in_force and older.setting == window.setting and not older.owes:
+        return ()
+    both_switch = window.setting.rung in SWITCHES
+    kept = (one for one in undo if one.rung is not window.setting.rung and not (both_switch and one.rung in SWITCHES))
+    return (window.setting, *kept)
