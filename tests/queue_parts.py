@@ -18,7 +18,7 @@ from aiohttp import web
 
 from ven_adapters import registry
 from ven_adapters.config import QueueSettings
-from ven_adapters.simulator.endpoints import application
+from ven_adapters.simulator.backend.endpoints import application
 from ven_adapters.simulator.serve import build
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from ven_adapters.ven.queue.connection import QueueConnection

@@ -192,7 +192,7 @@ def _simulated(
     who: tuple[str, int, int, str], faults: tuple[str, ...], clock: str, starts_at: str | None
 ) -> "tuple[SimulatorSettings, Clock]":
     from ven_adapters.simulator.command import known, models_of
-    from ven_adapters.simulator.faults import parse_faults
+    from ven_adapters.simulator.faults.table import parse_faults
     from ven_adapters.simulator.settings import USUAL_RATES, SimulatorSettings
 
     brand, cars, seed, token = who

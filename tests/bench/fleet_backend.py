@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from ven_adapters.simulator.enrolment import write_enrolment
+from ven_adapters.simulator.cars.enrolment import write_enrolment
 from ven_adapters.simulator.serve import running
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.transport.http.codec import dumps

@@ -15,7 +15,7 @@ from ven_adapters.kit.overheard import Overheard
 from ven_adapters.kit.runner import AdapterOutcome, AdapterPlan, CannotCheck
 from ven_adapters.kit.stage import CloudStage
 from ven_adapters.kit.staging import stage_of
-from ven_adapters.simulator.faults import BY_NAME
+from ven_adapters.simulator.faults.table import BY_NAME
 from ven_adapters.simulator.serve import running
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from vtn.clock import RealClock

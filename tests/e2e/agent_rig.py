@@ -12,10 +12,10 @@ from pathlib import Path
 from pacing import paced
 
 from ven_adapters.config import AdapterSettings
-from ven_adapters.simulator.chance import Rates
-from ven_adapters.simulator.cloud import Cloud
-from ven_adapters.simulator.enrolment import write_enrolment
-from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.backend.cloud import Cloud
+from ven_adapters.simulator.cars.enrolment import write_enrolment
+from ven_adapters.simulator.cars.fleets import plan_fleet
+from ven_adapters.simulator.faults.fault_draws import Rates
 from ven_adapters.simulator.serve import running
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from ven_adapters.ven.agent import Agent

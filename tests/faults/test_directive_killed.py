@@ -20,8 +20,8 @@ from pacing import paced
 from vtn_process import Vtn, add_client
 
 from ven_adapters.contract import Certainty, DirectiveKind, DriverChoice, DriverChose
-from ven_adapters.simulator.enrolment import write_enrolment
-from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.cars.enrolment import write_enrolment
+from ven_adapters.simulator.cars.fleets import plan_fleet
 from ven_adapters.simulator.serve import running
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from vtn.client import Client

@@ -10,7 +10,7 @@ import pytest
 from fault_rig import PAUSE, playing
 
 from ven_adapters.contract import DirectiveKind, OnCommLoss, Rung, Setting
-from ven_adapters.simulator.faults import BY_NAME, FAULTS, FIELD_RATES, parse_faults
+from ven_adapters.simulator.faults.table import BY_NAME, FAULTS, FIELD_RATES, parse_faults
 from vtn.errors import ConfigError
 
 LOW_CURRENT = Setting(Rung.CURRENT, 1_440, current_a=6)

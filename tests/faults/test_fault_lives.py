@@ -9,7 +9,7 @@ import pytest
 from fault_rig import Engine, curtail, give, playing
 
 from ven_adapters.contract import FINAL_STATES, DirectiveState, ErrorCode
-from ven_adapters.simulator.faults import BY_NAME, Of
+from ven_adapters.simulator.faults.table import BY_NAME, Of
 
 SPEED = 300.0  # a busy machine must still send within the minutes that a directive may wait
 CARS = 100

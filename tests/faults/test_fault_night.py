@@ -5,7 +5,7 @@ import pytest
 from night import CLOUD, KEYS, PROMISES, contradicted, drill, read_claims, read_night
 
 from ven_adapters.contract import FINAL_STATES
-from ven_adapters.simulator.faults import BY_NAME
+from ven_adapters.simulator.faults.table import BY_NAME
 
 OEMS = ("ford", "nissan")
 SPEED = 1_800.0

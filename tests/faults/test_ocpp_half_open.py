@@ -8,11 +8,11 @@ import pytest
 from ocpp_rig import CAR, EVENING, OFFLINE_LIMIT_S, PASSWORD, PATIENCE_S, SPEED, central, place
 
 from ven_adapters.contract import DirectiveState, ErrorCode
+from ven_adapters.simulator.cars.ground_truth import GroundTruth
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.staged import still_fleet
 from ven_adapters.simulator.station.points import ChargingPoints
 from ven_adapters.simulator.station.station import Access, SimulatedStation
-from ven_adapters.simulator.truth import GroundTruth
 from vtn.clock import SimulatedClock
 
 PING_S = 0.25

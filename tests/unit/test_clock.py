@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from freezegun import freeze_time
 
-from ven_adapters.simulator.steps import SteppedClock
+from ven_adapters.simulator.stepped_clock import SteppedClock
 from vtn import clock as module
 from vtn.clock import (
     GatedClock,

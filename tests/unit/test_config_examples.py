@@ -8,7 +8,7 @@ from ven_adapters.config import read_settings
 from ven_adapters.registry import UnknownOem, consent, factory
 from ven_adapters.transport import consent as consents
 from ven_adapters.transport import vendor_session
-from ven_adapters.transport.http import settings
+from ven_adapters.transport.http import settings as backend_settings
 from ven_adapters.transport.ocpp21 import settings as ocpp_options
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ async def test_owners_are_linked_by_the_examples_that_say_so(name, tmp_path, mon
     settings = read_settings(ROOT / "config" / name, {})
     monkeypatch.chdir(tmp_path)
     if name.removesuffix(".example.toml") not in LINKED:
-        with pytest.raises((UnknownOem, settings.BackendError)):
+        with pytest.raises((UnknownOem, backend_settings.BackendError)):
             consent(settings.oem)(settings.backend, "owner-1")
         return
     asked = consent(settings.oem)(settings.backend, "owner-1")
@@ -44,7 +44,7 @@ async def test_owners_are_linked_by_the_examples_that_say_so(name, tmp_path, mon
 
 
 KEYS = {
-    *settings._KINDS,
+    *backend_settings._KINDS,
     *vendor_session._KINDS,
     *ocpp_options._KINDS,
     *ocpp_options._PLACE,

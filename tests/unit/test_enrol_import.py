@@ -12,8 +12,8 @@ from ven_adapters.__main__ import app
 from ven_adapters.enrolling.book import EnrolmentStore
 from ven_adapters.enrolling.desk import EnrolmentDesk
 from ven_adapters.enrolling.models import Consent, Enrol
-from ven_adapters.simulator.enrolment import enrolments
-from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.cars.enrolment import enrolments
+from ven_adapters.simulator.cars.fleets import plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.ven.enrolment.bulk_import import import_file
 from ven_adapters.ven.enrolment.files import Unreadable, read_enrolments

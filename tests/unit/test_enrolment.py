@@ -6,8 +6,8 @@ from datetime import UTC, datetime, time
 
 import pytest
 
-from ven_adapters.simulator.enrolment import write_enrolment
-from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.cars.enrolment import write_enrolment
+from ven_adapters.simulator.cars.fleets import plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.ven.enrolment.files import Unreadable, eligible, read_enrolments
 from ven_adapters.ven.fleet.fleet import DischargeBudget, Permission

@@ -23,7 +23,7 @@ from ven_adapters.contract import (
     Validity,
 )
 from ven_adapters.oems import bmw, ford, honda, nissan
-from ven_adapters.simulator.models import CONTROLS
+from ven_adapters.simulator.cars.car_models import CONTROLS
 from ven_adapters.transport.fallback_ladder import amps_at_most, target_at_least, whole_hours
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)

@@ -21,12 +21,12 @@ from ven_adapters.contract import (
     Rung,
     Setting,
 )
-from ven_adapters.simulator.chance import Chance, draw
-from ven_adapters.simulator.cloud import Cloud
-from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.backend.cloud import Cloud
+from ven_adapters.simulator.backend.snapshots import Views
+from ven_adapters.simulator.cars.fleets import plan_fleet
+from ven_adapters.simulator.cars.ground_truth import GroundTruth
+from ven_adapters.simulator.faults.fault_draws import Chance, draw
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
-from ven_adapters.simulator.truth import GroundTruth
-from ven_adapters.simulator.views import Views
 from ven_adapters.transport.http.codec import Order, dumps
 
 AFTERNOON = datetime(2026, 7, 1, 22, tzinfo=UTC)

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from ven_adapters.simulator.enrolment import enrolments, write_enrolment
-from ven_adapters.simulator.fleets import COMPLETE, control_of, plan_fleet
-from ven_adapters.simulator.models import MODELS
+from ven_adapters.simulator.cars.car_models import MODELS
+from ven_adapters.simulator.cars.enrolment import enrolments, write_enrolment
+from ven_adapters.simulator.cars.fleets import COMPLETE, control_of, plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
 
 AFTERNOON = datetime(2026, 7, 1, 22, tzinfo=UTC)

@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ven_adapters.simulator import physics
-from ven_adapters.simulator.physics import CHARGE_EFFICIENCY, DISCHARGE_EFFICIENCY, Packs, PowerOrders
+from ven_adapters.simulator.cars import physics
+from ven_adapters.simulator.cars.physics import CHARGE_EFFICIENCY, DISCHARGE_EFFICIENCY, Packs, PowerOrders
 
 USABLE = st.floats(20_000, 140_000)
 SHARE = st.floats(0.0, 1.0)

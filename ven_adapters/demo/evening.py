@@ -20,8 +20,8 @@ from ven_adapters.demo.results import lost_notifications, read_truth, rebound, t
 from ven_adapters.demo.scenario import Nomination
 from ven_adapters.demo.screen import Screen
 from ven_adapters.demo.utility import Utility
-from ven_adapters.simulator.enrolment import write_enrolment
-from ven_adapters.simulator.fleets import SimulatedFleet, plan_fleet
+from ven_adapters.simulator.cars.enrolment import write_enrolment
+from ven_adapters.simulator.cars.fleets import SimulatedFleet, plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
 from vtn.client import Client
 from vtn.clock import GatedClock, open_gate, print_clock, sleep_until

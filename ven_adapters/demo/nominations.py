@@ -3,8 +3,8 @@
 import numpy as np
 
 from ven_adapters.demo.scenario import PLUGGED_SHARE, Nomination
-from ven_adapters.simulator.fleets import COMPLETE, Flags, SimulatedFleet
-from ven_adapters.simulator.models import CONTROL_NAMES
+from ven_adapters.simulator.cars.car_models import CONTROL_NAMES
+from ven_adapters.simulator.cars.fleets import COMPLETE, Flags, SimulatedFleet
 
 HOLDABLE = ("amp_list", "amp_range", "charger", "bidirectional", "target_only")
 LEVEL_FLOOR_PCT = 50.0

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ven_adapters.kit.check import Group
 from ven_adapters.kit.runner import AdapterOutcome, AdapterResult, AdapterRun
-from ven_adapters.simulator.faults import FAULTS
+from ven_adapters.simulator.faults.table import FAULTS
 
 STYLES = {AdapterOutcome.PASSED: "green", AdapterOutcome.FAILED: "bold red", AdapterOutcome.SKIPPED: "yellow"}
 GREEN, RED = "green", "red"

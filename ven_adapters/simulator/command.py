@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from ven_adapters.simulator import serve as backends
-from ven_adapters.simulator.models import MODELS
+from ven_adapters.simulator.cars.car_models import MODELS
 from ven_adapters.simulator.public import serve as clouds
 from ven_adapters.simulator.public.vendors import VENDORS
 from ven_adapters.simulator.settings import SimulatorSettings

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 
 from ven_adapters.contract import SnapshotsSeen
-from ven_adapters.simulator.cloud import Cloud
-from ven_adapters.simulator.endpoints import Backend, application
-from ven_adapters.simulator.fleets import SimulatedFleet, plan_fleet
-from ven_adapters.simulator.push import Pusher
+from ven_adapters.simulator.backend.cloud import Cloud
+from ven_adapters.simulator.backend.endpoints import Backend, application
+from ven_adapters.simulator.backend.push import Pusher
+from ven_adapters.simulator.backend.snapshots import Views
+from ven_adapters.simulator.cars.fleets import SimulatedFleet, plan_fleet
+from ven_adapters.simulator.cars.ground_truth import GroundTruth
+from ven_adapters.simulator.cars.world import STEP_S
 from ven_adapters.simulator.settings import SimulatorSettings
-from ven_adapters.simulator.truth import GroundTruth
-from ven_adapters.simulator.views import Views
-from ven_adapters.simulator.world import STEP_S
 from vtn.clock import Clock
 from vtn.listening.http import listening
 from vtn.listening.sockets import ListenAddress

@@ -4,8 +4,8 @@ import dataclasses
 from datetime import datetime
 from pathlib import Path
 
-from ven_adapters.simulator.chance import Rates
-from ven_adapters.simulator.faults import FIELD_RATES
+from ven_adapters.simulator.faults.fault_draws import Rates
+from ven_adapters.simulator.faults.table import FIELD_RATES
 
 # What every evening brings, whatever else is asked for; the rates are those of the table of faults.
 EVERYDAY = ("asleep", "rate_limited", "unplugged", "override", "delayed", "opt_out")

@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ven_adapters.contract import DirectiveKind, DirectiveState, DriverChoice
-from ven_adapters.simulator import faults
-from ven_adapters.simulator.book import SimulatedDirective
-from ven_adapters.simulator.chance import DELAY_S, Chance
-from ven_adapters.simulator.cloud import Cloud
-from ven_adapters.simulator.fleets import COMPLETE, PREROLL_HOUR, SimulatedFleet, plan_fleet
-from ven_adapters.simulator.frailty import Frailty
-from ven_adapters.simulator.models import CONTROL_NAMES
-from ven_adapters.simulator.physics import HOUR_S
+from ven_adapters.simulator.backend.cloud import Cloud
+from ven_adapters.simulator.backend.directive_records import SimulatedDirective
+from ven_adapters.simulator.cars.car_models import CONTROL_NAMES
+from ven_adapters.simulator.cars.fleets import COMPLETE, PREROLL_HOUR, SimulatedFleet, plan_fleet
+from ven_adapters.simulator.cars.ground_truth import GroundTruth
+from ven_adapters.simulator.cars.physics import HOUR_S
+from ven_adapters.simulator.faults import table
+from ven_adapters.simulator.faults.fault_draws import DELAY_S, Chance
+from ven_adapters.simulator.faults.fault_state import Frailty
 from ven_adapters.simulator.settings import SimulatorSettings
-from ven_adapters.simulator.truth import GroundTruth
 
 LATENCY_S = 10.0
 HALF_FULL_PCT, TARGET_PCT, RESERVE_PCT = 55.0, 80.0, 25.0
@@ -192,7 +192,7 @@ class StagedCloud(Cloud):
 
     def tire(self, car: int) -> None:
         """The car has been stopped as often as it bears."""
-        for _ in range(faults.BLOCKS_AFTER):
+        for _ in range(table.BLOCKS_AFTER):
             self.frailty.blocks(car, stops=True)
 
 

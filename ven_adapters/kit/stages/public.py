@@ -14,17 +14,17 @@ import numpy as np
 
 from ven_adapters.kit.stage import LOST_ANSWERS, CarTruth, CommandEffect, Contact, ContactKind
 from ven_adapters.kit.stages.cars import HOURS, free_port, truth_of
-from ven_adapters.simulator.absent import ABSENT
-from ven_adapters.simulator.faults import BY_NAME
-from ven_adapters.simulator.fleets import SimulatedFleet
+from ven_adapters.simulator.cars.fleets import SimulatedFleet
+from ven_adapters.simulator.cars.ground_truth import GroundTruth
+from ven_adapters.simulator.faults.absent_faults import ABSENT
+from ven_adapters.simulator.faults.table import BY_NAME
 from ven_adapters.simulator.public.commands import StagedCommands
 from ven_adapters.simulator.public.face import HOME, living
 from ven_adapters.simulator.public.grants import MARK
 from ven_adapters.simulator.public.vendors import HOOK_SECRET, VENDORS, PublicCloud
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.staged import still_fleet
-from ven_adapters.simulator.steps import STEP_S, SteppedClock
-from ven_adapters.simulator.truth import GroundTruth
+from ven_adapters.simulator.stepped_clock import STEP_S, SteppedClock
 from ven_adapters.transport.grants.grants import Folder, store
 from ven_adapters.transport.grants.oauth import Grant
 from vtn.listening.http import HttpOptions, listening

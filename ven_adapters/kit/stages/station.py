@@ -11,15 +11,15 @@ from typing import Any
 
 from ven_adapters.kit.stage import LOST_ANSWERS, CarTruth, CommandEffect, Contact, ContactKind
 from ven_adapters.kit.stages.cars import HOURS, free_port, truth_of
-from ven_adapters.simulator.absent import ABSENT
-from ven_adapters.simulator.faults import BY_NAME
+from ven_adapters.simulator.cars.ground_truth import GroundTruth
+from ven_adapters.simulator.faults.absent_faults import ABSENT
+from ven_adapters.simulator.faults.table import BY_NAME
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.staged import still_fleet
 from ven_adapters.simulator.station.line import COMMANDS
 from ven_adapters.simulator.station.points import ChargingPoints
 from ven_adapters.simulator.station.station import Access, SimulatedStation
-from ven_adapters.simulator.steps import STEP_S, SteppedClock
-from ven_adapters.simulator.truth import GroundTruth
+from ven_adapters.simulator.stepped_clock import STEP_S, SteppedClock
 
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
 CONTROLS = ("bidirectional", "charger", "bidirectional")

@@ -16,15 +16,15 @@ from aiohttp import web
 
 from ven_adapters.kit.stage import LOST_ANSWERS, CarTruth, CommandEffect, Contact, ContactKind, StageFactory
 from ven_adapters.kit.stages.cars import truth_of
-from ven_adapters.simulator.endpoints import Backend, application
-from ven_adapters.simulator.faults import BY_NAME
-from ven_adapters.simulator.push import Pusher
+from ven_adapters.simulator.backend.endpoints import Backend, application
+from ven_adapters.simulator.backend.push import Pusher
+from ven_adapters.simulator.backend.snapshots import Views
+from ven_adapters.simulator.cars.ground_truth import GroundTruth
+from ven_adapters.simulator.faults.table import BY_NAME
 from ven_adapters.simulator.serve import tick
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.staged import StagedCloud, still_fleet
-from ven_adapters.simulator.steps import STEP_S, SteppedClock
-from ven_adapters.simulator.truth import GroundTruth
-from ven_adapters.simulator.views import Views
+from ven_adapters.simulator.stepped_clock import STEP_S, SteppedClock
 from vtn.listening.http import HttpOptions, listening
 from vtn.listening.sockets import ListenAddress
 

@@ -15,14 +15,14 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from ven_adapters.contract import Directive, DirectiveKind, DirectiveState, Rung, Setting
-from ven_adapters.simulator.book import SimulatedDirective
-from ven_adapters.simulator.chance import Rates
-from ven_adapters.simulator.cloud import BEGIN_RANK, Cloud
-from ven_adapters.simulator.conduct import PHASES, Hold
-from ven_adapters.simulator.fleets import SimulatedFleet
-from ven_adapters.simulator.models import MIN_CURRENT_A
+from ven_adapters.simulator.backend.cloud import BEGIN_RANK, Cloud
+from ven_adapters.simulator.backend.directive_records import SimulatedDirective
+from ven_adapters.simulator.cars.car_models import MIN_CURRENT_A
+from ven_adapters.simulator.cars.fleets import SimulatedFleet
+from ven_adapters.simulator.cars.ground_truth import GroundTruth
+from ven_adapters.simulator.faults.command_faults import PHASES, Hold
+from ven_adapters.simulator.faults.fault_draws import Rates
 from ven_adapters.simulator.staged import StagedCloud
-from ven_adapters.simulator.truth import GroundTruth
 from ven_adapters.transport.http.codec import Order
 
 FOR_GOOD = timedelta(days=60)

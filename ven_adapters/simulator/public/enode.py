@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from ven_adapters.contract import ChargeState, DirectiveState, Known, Reachability, Snapshot
-from ven_adapters.simulator.book import SimulatedDirective
+from ven_adapters.simulator.backend.directive_records import SimulatedDirective
 from ven_adapters.simulator.public.commands import IDLE_W, CommandedState
 from ven_adapters.simulator.public.face import (
     AWAY_DEGREES,

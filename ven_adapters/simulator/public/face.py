@@ -17,11 +17,11 @@ import orjson
 from aiohttp import web
 
 from ven_adapters.contract import Snapshot
-from ven_adapters.simulator.doorstep import GONE, CallAnswer, Visit
+from ven_adapters.simulator.backend.snapshots import Views
+from ven_adapters.simulator.faults.call_faults import GONE, CallAnswer, Visit
 from ven_adapters.simulator.public.commands import Commands
 from ven_adapters.simulator.public.grants import Grants
 from ven_adapters.simulator.public.hooks import Hooks
-from ven_adapters.simulator.views import Views
 from vtn.clock import Clock, sleep_until
 
 MAX_BODY_BYTES = 64 * 1024

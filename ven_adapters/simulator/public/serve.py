@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from ven_adapters.simulator.fleets import SimulatedFleet, plan_fleet
+from ven_adapters.simulator.cars.fleets import SimulatedFleet, plan_fleet
 from ven_adapters.simulator.public.commands import Commands
 from ven_adapters.simulator.public.grants import App
 from ven_adapters.simulator.public.vendors import APP, HOOK_SECRET, VENDORS, PublicCloud

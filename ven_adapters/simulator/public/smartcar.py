@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from ven_adapters.contract import ChargeState, Known, Reachability, Reading, Snapshot
-from ven_adapters.simulator.book import SimulatedDirective
+from ven_adapters.simulator.backend.directive_records import SimulatedDirective
 from ven_adapters.simulator.public.commands import IDLE_W, CommandedState
 from ven_adapters.simulator.public.face import Deal, Route, VendorCloud, VendorRefusalCause, VendorReply, body_of, stamp
 from ven_adapters.transport.http.retry import Bucket, full_bucket, take

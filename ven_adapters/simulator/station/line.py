@@ -13,7 +13,7 @@ from ocpp.routing import after, on
 from ocpp.v21 import ChargePoint, call, call_result
 from ocpp.v21.enums import Action
 
-from ven_adapters.simulator.doorstep import Visit
+from ven_adapters.simulator.faults.call_faults import Visit
 from ven_adapters.simulator.station.words import TRANSFERS
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from ven_adapters.contract import DriverChoice, DriverChose, Rung, Setting, Snapshot
-from ven_adapters.simulator.conduct import Hold, Taken
-from ven_adapters.simulator.fleets import SimulatedFleet
+from ven_adapters.simulator.backend.snapshots import Views
+from ven_adapters.simulator.cars.fleets import SimulatedFleet
+from ven_adapters.simulator.cars.ground_truth import GroundTruth
+from ven_adapters.simulator.faults.command_faults import Hold, Taken
 from ven_adapters.simulator.staged import StagedCloud
 from ven_adapters.simulator.station import profiles
-from ven_adapters.simulator.truth import GroundTruth
-from ven_adapters.simulator.views import Views
 
 GRAIN = timedelta(seconds=5)
 CHANGE_W = 1.0

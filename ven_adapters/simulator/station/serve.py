@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ven_adapters.simulator.absent import ABSENT
-from ven_adapters.simulator.chance import draw
-from ven_adapters.simulator.fleets import plan_fleet
+from ven_adapters.simulator.cars.fleets import plan_fleet
+from ven_adapters.simulator.faults.absent_faults import ABSENT
+from ven_adapters.simulator.faults.fault_draws import draw
 from ven_adapters.simulator.public.serve import toml
 from ven_adapters.simulator.serve import ledger_of, signals, ticking
 from ven_adapters.simulator.settings import SimulatorSettings

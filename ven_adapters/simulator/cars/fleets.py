@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from ven_adapters.simulator.chance import Rates
-from ven_adapters.simulator.models import CONTROL_NAMES, CONTROLS, MODELS
+from ven_adapters.simulator.cars.car_models import CONTROL_NAMES, CONTROLS, MODELS
+from ven_adapters.simulator.faults.fault_draws import Rates
 from ven_adapters.simulator.settings import SimulatorSettings
 
 Floats = NDArray[np.float64]

@@ -16,7 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from ven_adapters.contract import DirectiveKind, ErrorCode
-from ven_adapters.simulator.fleets import COMPLETE, Floats, SimulatedFleet
+from ven_adapters.simulator.cars.fleets import COMPLETE, Floats, SimulatedFleet
 
 BIN_S = 300.0
 SLACK_PCT = 0.5

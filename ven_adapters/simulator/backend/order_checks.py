@@ -18,7 +18,7 @@ from ven_adapters.contract import (
     Rung,
     Setting,
 )
-from ven_adapters.simulator.physics import CHARGE_EFFICIENCY, HOUR_S
+from ven_adapters.simulator.cars.physics import CHARGE_EFFICIENCY, HOUR_S
 from ven_adapters.transport.fallback_ladder import whole_hours
 from ven_adapters.transport.http.codec import Order
 

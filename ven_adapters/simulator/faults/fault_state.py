@@ -10,14 +10,14 @@ import dataclasses
 import numpy as np
 
 from ven_adapters.contract import Capability, Rung, Setting, Snapshot
-from ven_adapters.simulator import faults
-from ven_adapters.simulator.chance import Chance, draw, minute_of
-from ven_adapters.simulator.conduct import Hold, Taken
-from ven_adapters.simulator.doorstep import CallAnswer, Visit
-from ven_adapters.simulator.fleets import Flags, Floats, SimulatedFleet
-from ven_adapters.simulator.misreadings import Sight
-from ven_adapters.simulator.physics import HOUR_S
-from ven_adapters.simulator.truth import GroundTruth
+from ven_adapters.simulator.cars.fleets import Flags, Floats, SimulatedFleet
+from ven_adapters.simulator.cars.ground_truth import GroundTruth
+from ven_adapters.simulator.cars.physics import HOUR_S
+from ven_adapters.simulator.faults import table
+from ven_adapters.simulator.faults.call_faults import CallAnswer, Visit
+from ven_adapters.simulator.faults.command_faults import Hold, Taken
+from ven_adapters.simulator.faults.fault_draws import Chance, draw, minute_of
+from ven_adapters.simulator.faults.reading_faults import Sight
 
 
 class Frailty:
@@ -25,7 +25,7 @@ class Frailty:
 
     def __init__(self, chance: Chance, fleet: SimulatedFleet, ledger: GroundTruth) -> None:
         self._chance, self._fleet, self._ledger = chance, fleet, ledger
-        played = faults.played(chance.rates)
+        played = table.played(chance.rates)
         self._calls = tuple(fault for fault in played if fault.call is not None)
         self._settings = tuple(fault for fault in played if fault.setting is not None)
         self._readings = tuple(fault for fault in played if fault.reading is not None)
@@ -47,7 +47,7 @@ class Frailty:
 
     def _lags(self) -> Floats:
         """How long each car keeps to one reading, 0 for those that do not."""
-        stale, least_s, most_s = self._chance.cars("stale_telemetry", self._fleet.refs), *faults.STALE_S
+        stale, least_s, most_s = self._chance.cars("stale_telemetry", self._fleet.refs), *table.STALE_S
         chances = [draw(self._chance.seed, "stale_telemetry/lag", ref) for ref in self._fleet.refs] if any(stale) else 0
         lags: Floats = np.where(stale, least_s * (most_s / least_s) ** np.asarray(chances), 0.0)
         return lags
@@ -62,7 +62,7 @@ class Frailty:
     def meets(self, car: int, visit: Visit) -> tuple[str, CallAnswer] | None:
         """The same with the fault's name, for whoever tells it in words of his own."""
         for fault in self._calls:
-            if fault.call is not None and faults.befalls(fault, self._chance, visit.ref, visit.at_s):
+            if fault.call is not None and table.befalls(fault, self._chance, visit.ref, visit.at_s):
                 answer = fault.call(self._chance, visit)
                 if answer is not None:
                     self._ledger.met(fault.name, car)
@@ -103,7 +103,7 @@ class Frailty:
         """A fresh reading of a car that is off its plug: too many of them flatten the small battery."""
         if not self._drains[car]:
             return
-        reads = self._reads.setdefault(car, collections.deque(maxlen=faults.READS_PER_HOUR))
+        reads = self._reads.setdefault(car, collections.deque(maxlen=table.READS_PER_HOUR))
         self._flat[car] |= len(reads) == reads.maxlen and at_s - reads[0] < HOUR_S
         reads.append(at_s)
 
@@ -127,7 +127,7 @@ class Frailty:
     def taken(self, car: int, told: Taken, at_s: float) -> Hold:
         """What the car does with a setting: the first fault that changes it has its way."""
         for fault in self._settings:
-            if fault.setting is not None and faults.befalls(fault, self._chance, self._fleet.refs[car], at_s):
+            if fault.setting is not None and table.befalls(fault, self._chance, self._fleet.refs[car], at_s):
                 held = fault.setting(told)
                 if held != told.asked:
                     self._ledger.met(fault.name, car)
@@ -137,7 +137,7 @@ class Frailty:
     def blocks(self, car: int, *, stops: bool) -> bool:
         """Whether the car has had enough of being stopped."""
         self._stops[car] += stops
-        blocked = bool(self._blocks[car]) and int(self._stops[car]) > faults.BLOCKS_AFTER
+        blocked = bool(self._blocks[car]) and int(self._stops[car]) > table.BLOCKS_AFTER
         if blocked:
             self._ledger.met("blocks_after_stops", car)
         return blocked
@@ -146,7 +146,7 @@ class Frailty:
         """When the car will charge again by itself, if it was stopped and is of that kind."""
         if not self._restarts[car] or not asked.holds(target_wh) or asked.limit_w < 0.0:
             return None
-        return self._chance.between(faults.RESTARTS_S, "restarts_itself", minute_of(self._fleet.refs[car], at_s))
+        return self._chance.between(table.RESTARTS_S, "restarts_itself", minute_of(self._fleet.refs[car], at_s))
 
     def forgets(self, car: int, setting: Setting) -> bool:
         """Whether a car that is plugged in again has forgotten the current that it was told."""
@@ -161,11 +161,11 @@ class Frailty:
         """The snapshot as the backend passes it on, and whether it will be another one a moment later."""
         passing = False
         for fault in self._readings:
-            if fault.reading is not None and faults.befalls(fault, self._chance, snapshot.vehicle_ref, sight.at_s):
+            if fault.reading is not None and table.befalls(fault, self._chance, snapshot.vehicle_ref, sight.at_s):
                 told = fault.reading(self._chance, sight, snapshot)
                 if told != snapshot:
                     self._ledger.met(fault.name, car)
-                    passing |= fault.of is faults.Of.READINGS
+                    passing |= fault.of is table.Of.READINGS
                     snapshot = told
         return snapshot, passing
 

@@ -23,19 +23,19 @@ from ven_adapters.contract import (
     Rung,
     Setting,
 )
-from ven_adapters.simulator import faults
-from ven_adapters.simulator.book import SimulatedDirective, SimulatedDirectives, status_of
-from ven_adapters.simulator.chance import Chance, Rates, minute_of
-from ven_adapters.simulator.conduct import Hold, Taken
-from ven_adapters.simulator.drivers import Drivers
-from ven_adapters.simulator.enrolment import missing_paper
-from ven_adapters.simulator.fleets import SimulatedFleet, control_of, resumes
-from ven_adapters.simulator.frailty import Frailty
-from ven_adapters.simulator.models import CONTROLS, MODELS, Numbers, capability
-from ven_adapters.simulator.permits import Circumstances, refusal
-from ven_adapters.simulator.physics import DISCHARGE_EFFICIENCY
-from ven_adapters.simulator.truth import GroundTruth
-from ven_adapters.simulator.world import World
+from ven_adapters.simulator.backend.directive_records import SimulatedDirective, SimulatedDirectives, status_of
+from ven_adapters.simulator.backend.order_checks import Circumstances, refusal
+from ven_adapters.simulator.cars.car_models import CONTROLS, MODELS, Numbers, capability
+from ven_adapters.simulator.cars.drivers import Drivers
+from ven_adapters.simulator.cars.enrolment import missing_paper
+from ven_adapters.simulator.cars.fleets import SimulatedFleet, control_of, resumes
+from ven_adapters.simulator.cars.ground_truth import GroundTruth
+from ven_adapters.simulator.cars.physics import DISCHARGE_EFFICIENCY
+from ven_adapters.simulator.cars.world import World
+from ven_adapters.simulator.faults import table
+from ven_adapters.simulator.faults.command_faults import Hold, Taken
+from ven_adapters.simulator.faults.fault_draws import Chance, Rates, minute_of
+from ven_adapters.simulator.faults.fault_state import Frailty
 from ven_adapters.transport.fallback_ladder import whole_hours
 from ven_adapters.transport.http.codec import Order
 
@@ -82,7 +82,7 @@ class Cloud:
         """Let the cars live until `now`; what they and their drivers did goes to the outbox."""
         self.world.advance(self.world.seconds(now))
         idle_s = self.world.now_s - self.world.idle_since_s
-        idle = idle_s > faults.SLEEPS_AFTER_S
+        idle = idle_s > table.SLEEPS_AFTER_S
         self.asleep = self.fleet.fates.sleeper & idle
         self.frailty.rest(idle)
         if self._changed:

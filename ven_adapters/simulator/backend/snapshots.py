@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ven_adapters.contract import ChargeState, Known, Reachability, Reading, Snapshot
-from ven_adapters.simulator.cloud import Cloud
-from ven_adapters.simulator.misreadings import Sight
-from ven_adapters.simulator.physics import Floats
+from ven_adapters.simulator.backend.cloud import Cloud
+from ven_adapters.simulator.cars.physics import Floats
+from ven_adapters.simulator.faults.reading_faults import Sight
 
 HEARTBEAT_S = 900.0
 POWER_STEP_W = 250.0

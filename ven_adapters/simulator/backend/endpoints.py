@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ven_adapters.contract import FINAL_STATES, BackendError, ErrorCode, VehicleRef
-from ven_adapters.simulator.book import KeyConflict
-from ven_adapters.simulator.cloud import Cloud
-from ven_adapters.simulator.doorstep import Visit
-from ven_adapters.simulator.push import Pusher
+from ven_adapters.simulator.backend.cloud import Cloud
+from ven_adapters.simulator.backend.directive_records import KeyConflict
+from ven_adapters.simulator.backend.push import Pusher
+from ven_adapters.simulator.backend.snapshots import Views
+from ven_adapters.simulator.faults.call_faults import Visit
 from ven_adapters.simulator.settings import SimulatorSettings
-from ven_adapters.simulator.views import Views
 from ven_adapters.transport.http.codec import Order, Page, Subscriber, dumps, load, loads
 from ven_adapters.transport.http.problems import CONTENT_TYPE, print_problem
 from vtn.clock import Clock

@@ -15,11 +15,11 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from ven_adapters.simulator import physics
-from ven_adapters.simulator.fleets import PREROLL_HOUR, SimulatedFleet
-from ven_adapters.simulator.models import MIN_CURRENT_A
-from ven_adapters.simulator.physics import Flags, Floats, Packs, PowerOrders
-from ven_adapters.simulator.truth import GroundTruth
+from ven_adapters.simulator.cars import physics
+from ven_adapters.simulator.cars.car_models import MIN_CURRENT_A
+from ven_adapters.simulator.cars.fleets import PREROLL_HOUR, SimulatedFleet
+from ven_adapters.simulator.cars.ground_truth import GroundTruth
+from ven_adapters.simulator.cars.physics import Flags, Floats, Packs, PowerOrders
 
 Ints = NDArray[np.int64]
 Effect = Callable[[], None]

@@ -10,11 +10,11 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 
 from ven_adapters.contract import Snapshot
-from ven_adapters.simulator import conduct, doorstep, misreadings
-from ven_adapters.simulator.chance import Chance, Rates
-from ven_adapters.simulator.conduct import Hold, Taken
-from ven_adapters.simulator.doorstep import CallAnswer, Visit
-from ven_adapters.simulator.misreadings import Sight
+from ven_adapters.simulator.faults import call_faults, command_faults, reading_faults
+from ven_adapters.simulator.faults.call_faults import CallAnswer, Visit
+from ven_adapters.simulator.faults.command_faults import Hold, Taken
+from ven_adapters.simulator.faults.fault_draws import Chance, Rates
+from ven_adapters.simulator.faults.reading_faults import Sight
 from vtn.errors import ConfigError
 
 SLEEPS_AFTER_S = 1_200.0
@@ -62,26 +62,28 @@ FAULTS: tuple[FieldFault, ...] = (
     FieldFault(
         *("silent_start", 2, 0.01, Of.COMMANDS),
         "a start is accepted and told IN_FORCE; the car stays as it was",
-        setting=conduct.silent_start,
+        setting=command_faults.silent_start,
     ),
     FieldFault("deep_sleep", 3, 0.005, Of.CARS, "409 UNREACHABLE after idling, until somebody touches the cable"),
     FieldFault(
-        *("rate_limited", 4, 0.005, Of.COMMANDS), "429 RATE_LIMITED with Retry-After", call=doorstep.rate_limited
+        *("rate_limited", 4, 0.005, Of.COMMANDS), "429 RATE_LIMITED with Retry-After", call=call_faults.rate_limited
     ),
     FieldFault("polling_drain", 5, 0.05, Of.CARS, "409 UNREACHABLE after a dozen fresh reads in an hour off the plug"),
     FieldFault(
         *("lost_answer", 6, 0.01, Of.COMMANDS),
         "a bare 500 or a cut connection; the write was done, or was not",
-        call=doorstep.lost_answer,
+        call=call_faults.lost_answer,
     ),
     FieldFault("stale_telemetry", 7, 0.03, Of.CARS, "readings are minutes to seven hours old, and say so"),
     FieldFault(
-        *("sentinel", 8, 0.01, Of.READINGS), "255 % charge, a date in 1970, or no level", reading=misreadings.sentinel
+        *("sentinel", 8, 0.01, Of.READINGS),
+        "255 % charge, a date in 1970, or no level",
+        reading=reading_faults.sentinel,
     ),
     FieldFault(
         *("plug_flaps", 9, 0.005, Of.READINGS),
         "plugged is no in a single reading, the rest unchanged",
-        reading=misreadings.plug_flaps,
+        reading=reading_faults.plug_flaps,
     ),
     FieldFault(
         "unplugged", 10, 0.02, Of.CARS, "the cable is pulled during an event; half of the drivers plug in again"
@@ -89,12 +91,12 @@ FAULTS: tuple[FieldFault, ...] = (
     FieldFault(
         *("no_effect", 11, 0.01, Of.COMMANDS),
         "a limit is accepted and told IN_FORCE; the car charges at 6 A or does nothing",
-        setting=conduct.no_effect,
+        setting=command_faults.no_effect,
     ),
     FieldFault(
         *("amps_need_two_sends", 12, 0.05, Of.CARS),
         "a current below 10 A is taken only when sent twice, and forgotten when plugged in again",
-        setting=conduct.amps_need_two_sends,
+        setting=command_faults.amps_need_two_sends,
     ),
     FieldFault(
         "cannot_resume", 13, 0.03, Of.CARS, "the capability says no stop, or no start after a stop, and means it"
@@ -105,27 +107,29 @@ FAULTS: tuple[FieldFault, ...] = (
     FieldFault(
         *("schedule_clobbered", 15, 0.02, Of.CARS),
         "409 SCHEDULE_CONFLICT for three hours",
-        call=doorstep.schedule_clobbered,
+        call=call_faults.schedule_clobbered,
     ),
     FieldFault("restarts_itself", 16, 0.02, Of.CARS, "minutes after a stop the car charges again; still told IN_FORCE"),
     FieldFault(
         *("wrong_location", 17, 0.01, Of.CARS),
         "at_site is no or unknown; 422 NOT_AT_SITE",
-        reading=misreadings.wrong_location,
+        reading=reading_faults.wrong_location,
     ),
-    FieldFault("token_revoked", 18, 0.01, Of.CARS, "401 REAUTH_REQUIRED for every call", call=doorstep.token_revoked),
-    FieldFault("path_gone", 19, 0.005, Of.CARS, "410 with a page for humans", call=doorstep.path_gone),
+    FieldFault(
+        "token_revoked", 18, 0.01, Of.CARS, "401 REAUTH_REQUIRED for every call", call=call_faults.token_revoked
+    ),
+    FieldFault("path_gone", 19, 0.005, Of.CARS, "410 with a page for humans", call=call_faults.path_gone),
     FieldFault("delayed", 20, 0.03, Of.COMMANDS, "obeyed five to fifteen minutes after the answer"),
     FieldFault(
         *("three_phase", 21, 0.01, Of.CARS),
         "a current flows on three phases where the capability says one; telemetry says three",
-        setting=conduct.three_phase,
-        reading=misreadings.three_phases_told,
+        setting=command_faults.three_phase,
+        reading=reading_faults.three_phases_told,
     ),
     FieldFault(
         *("coarse_power", 22, 0.05, Of.CARS),
         "power in whole kilowatts, beside an exact current and voltage",
-        reading=misreadings.coarse_power,
+        reading=reading_faults.coarse_power,
     ),
     FieldFault("override", 23, 0.02, Of.CARS, "the driver presses charge now: OVERRIDDEN, then 422 USER_OVERRIDE"),
     FieldFault("opt_out", 23, 0.02, Of.CARS, "the driver leaves the event: OVERRIDDEN, then 422 USER_OVERRIDE"),
@@ -133,13 +137,13 @@ FAULTS: tuple[FieldFault, ...] = (
     FieldFault(
         *("meter_disagrees", 25, 0.01, Of.CARS),
         "the state says what was commanded, the power what flows",
-        setting=conduct.meter_disagrees,
-        reading=misreadings.meter_disagrees,
+        setting=command_faults.meter_disagrees,
+        reading=reading_faults.meter_disagrees,
     ),
     FieldFault(
         *("clock_skew", 26, 0.02, Of.CARS),
         "observed_at is off by seven hours, or runs five minutes ahead",
-        reading=misreadings.clock_skew,
+        reading=reading_faults.clock_skew,
     ),
 )
 BY_NAME: Mapping[str, FieldFault] = {fault.name: fault for fault in FAULTS}

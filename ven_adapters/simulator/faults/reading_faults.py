@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ven_adapters.contract import ChargeState, Known, Reading, Snapshot
-from ven_adapters.simulator.chance import Chance, minute_of
+from ven_adapters.simulator.faults.fault_draws import Chance, minute_of
 
 COARSE_W = 1_000.0
 PHASES = 3

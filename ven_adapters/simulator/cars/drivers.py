@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ven_adapters.contract import DriverChoice, DriverChose
-from ven_adapters.simulator.fleets import LEAST_SOC_PCT, SimulatedFleet
-from ven_adapters.simulator.truth import GroundTruth, SimulatedOptOut
-from ven_adapters.simulator.world import World
+from ven_adapters.simulator.cars.fleets import LEAST_SOC_PCT, SimulatedFleet
+from ven_adapters.simulator.cars.ground_truth import GroundTruth, SimulatedOptOut
+from ven_adapters.simulator.cars.world import World
 
 OPT_OUT_S = 4.0 * 3_600.0
 

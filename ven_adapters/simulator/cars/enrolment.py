@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from ven_adapters.simulator.fleets import (
+from ven_adapters.simulator.cars.fleets import (
     COMPLETE,
     EXPIRED_PERMISSION,
     NO_BUDGET,

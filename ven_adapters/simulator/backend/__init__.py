@@ -1,0 +1,1 @@
+"""An automaker's own backend over the reference HTTP contract."""

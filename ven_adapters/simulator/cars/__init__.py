@@ -1,0 +1,1 @@
+"""Cars and drivers: fleets, physics, and what really happened to every kilowatt-hour."""
