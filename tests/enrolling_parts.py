@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 
 from ven_adapters.config import AdapterSettings
-from ven_adapters.enrolling.serve import opened, running
+from ven_adapters.enrolment_api.serve import opened, running
 from vtn.clock import RealClock
 
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -13,7 +13,7 @@ from ocpp_rig import PASSWORD
 from ocpp_rig import settings as ocpp_settings
 
 from ven_adapters.config import WakeSettings
-from ven_adapters.enrolling import serve as enrolling
+from ven_adapters.enrolment_api import serve as enrolling
 from ven_adapters.linking import returns
 from ven_adapters.oems import ocpp
 from ven_adapters.simulator import serve as simulator

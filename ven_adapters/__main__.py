@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ven_adapters.kit.command import CHECK_EXAMPLE, RECORD_EXAMPLE, check, record
+from ven_adapters.adapter_checks.command import CHECK_EXAMPLE, RECORD_EXAMPLE, check, record
 from ven_adapters.linking.command import link
 from ven_adapters.ven.enrolment.commands import app as enrol_app
 from vtn.clock import parse_clock

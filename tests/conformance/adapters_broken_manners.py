@@ -8,7 +8,7 @@ from datetime import timedelta
 import aiohttp
 from adapters_breaking import BackendError, ErrorCode, Errors, Whole, broken
 
-from ven_adapters.kit import bench
+from ven_adapters.adapter_checks import bench
 from ven_adapters.oems import nissan
 from ven_adapters.transport.http import problems
 from ven_adapters.transport.http.backend import HttpVehicleBackend

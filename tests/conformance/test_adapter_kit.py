@@ -9,12 +9,12 @@ import pytest
 from adapters_broken import BROKEN
 
 from ven_adapters import registry
-from ven_adapters.kit import report, runner
-from ven_adapters.kit.check import CHECKS, AdapterCheck, Failed, Group, every
-from ven_adapters.kit.overheard import Overheard
-from ven_adapters.kit.runner import AdapterOutcome, AdapterPlan, CannotCheck
-from ven_adapters.kit.stage import CloudStage
-from ven_adapters.kit.staging import stage_of
+from ven_adapters.adapter_checks import report, runner
+from ven_adapters.adapter_checks.check import CHECKS, AdapterCheck, Failed, Group, every
+from ven_adapters.adapter_checks.runner import AdapterOutcome, AdapterPlan, CannotCheck
+from ven_adapters.adapter_checks.stage import CloudStage
+from ven_adapters.adapter_checks.staging import stage_of
+from ven_adapters.adapter_checks.traffic_log import Overheard
 from ven_adapters.simulator.faults.table import BY_NAME
 from ven_adapters.simulator.serve import running
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings

@@ -7,11 +7,11 @@ import pytest
 import pytest_asyncio
 from adapters_broken import BROKEN
 
-from ven_adapters.kit import runner
-from ven_adapters.kit.check import CHECKS, every
-from ven_adapters.kit.overheard import overhearing
-from ven_adapters.kit.runner import AdapterOutcome
-from ven_adapters.kit.stages.vehicle_backend import stage_for
+from ven_adapters.adapter_checks import runner
+from ven_adapters.adapter_checks.check import CHECKS, every
+from ven_adapters.adapter_checks.runner import AdapterOutcome
+from ven_adapters.adapter_checks.stages.vehicle_backend import stage_for
+from ven_adapters.adapter_checks.traffic_log import overhearing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 every()

@@ -31,9 +31,9 @@ from enrolling_parts import (
 )
 from openapi_schema_validator import OAS31Validator
 
-from ven_adapters.enrolling.book import EnrolmentStore
-from ven_adapters.enrolling.judging import Reevaluated
-from ven_adapters.enrolling.serve import desk_of, judged, opened
+from ven_adapters.enrolment_api.reevaluation import Reevaluated
+from ven_adapters.enrolment_api.serve import desk_of, judged, opened
+from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.transport.http import signatures
 from ven_adapters.ven.enrolment.source import AgreementSource
 from vtn.clock import RealClock
@@ -383,7 +383,7 @@ async def test_choices_hold_until_they_are_over(app):
 
 
 async def test_choices_are_bounded_in_time_and_number_and_those_that_are_over_are_let_go(app, monkeypatch):
-    monkeypatch.setattr("ven_adapters.enrolling.desk.MOST_CHOICES", 2)
+    monkeypatch.setattr("ven_adapters.enrolment_api.operations.MOST_CHOICES", 2)
     await app.enrol()
     status, answer = await app.post("/v1/cars/bmw-9001/boost", {"until": instant(days=90)})
     assert (status, rules(answer)) == (400, {"$.until": "must lie within 62 days"})

@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 from recorded import EVENING, recording
 
-from ven_adapters.kit.stages.public import PublicStage, opened
+from ven_adapters.adapter_checks.stages.public import PublicStage, opened
 from ven_adapters.simulator.public.face import VendorRefusalCause
 from ven_adapters.simulator.public.vendors import APP, HOOK_SECRET, VENDORS
 from ven_adapters.transport.http.vendor_webhooks import keyed_digest

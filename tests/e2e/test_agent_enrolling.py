@@ -14,7 +14,7 @@ from aiohttp import web
 from enrolling_parts import DAYS, served, vin
 
 from ven_adapters.contract import DirectiveState
-from ven_adapters.enrolling.serve import READY
+from ven_adapters.enrolment_api.serve import READY
 from vtn.wire.enumerations import ObjectType
 
 PROGRAMS = {"evening": {"kind": "V1G"}, "give-back": {"kind": "V2G", "discharge": True}}

@@ -8,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ven_adapters.contract import DriverChoice
-from ven_adapters.enrolling.book import EnrolmentStore
-from ven_adapters.enrolling.bulk import take_in
-from ven_adapters.enrolling.desk import EnrolmentDesk
-from ven_adapters.enrolling.models import (
+from ven_adapters.enrolment_api.bulk_writes import take_in
+from ven_adapters.enrolment_api.models import (
     Agreement,
     Boost,
     Day,
@@ -24,6 +22,8 @@ from ven_adapters.enrolling.models import (
     Preferences,
     Status,
 )
+from ven_adapters.enrolment_api.operations import EnrolmentDesk
+from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.ven.enrolment import source as agreements
 from ven_adapters.ven.enrolment.source import AgreementSource, enrolment_of, permission_of, turns_at
 

@@ -11,13 +11,13 @@ from test_agent_guarantees import T0, enrolment, fleet_state
 from test_agreements import agreement
 
 from ven_adapters.contract import DriverChoice, DriverChose
-from ven_adapters.enrolling import desk
-from ven_adapters.enrolling.acts import BY_NAME, perform
-from ven_adapters.enrolling.book import EnrolmentStore
-from ven_adapters.enrolling.bulk import take_in
-from ven_adapters.enrolling.desk import EnrolmentDesk
-from ven_adapters.enrolling.models import Nothing, OptOut
-from ven_adapters.enrolling.problems import Refused
+from ven_adapters.enrolment_api import operations
+from ven_adapters.enrolment_api.bulk_writes import take_in
+from ven_adapters.enrolment_api.models import Nothing, OptOut
+from ven_adapters.enrolment_api.operation_table import BY_NAME, perform
+from ven_adapters.enrolment_api.operations import EnrolmentDesk
+from ven_adapters.enrolment_api.problems import Refused
+from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.transport.windows.precedence import decided_at, is_overtaken, signed_at
 from ven_adapters.ven.control import driver_choices as choices_of
 from ven_adapters.ven.control.driver_choices import Effect
@@ -297,7 +297,7 @@ async def test_the_enrolment_api_orders_decisions_likewise(tmp_path):
 
 
 async def test_an_opt_out_of_all_events_is_taken_however_many_events_a_driver_has_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(desk, "MOST_CHOICES", 2)
+    monkeypatch.setattr(operations, "MOST_CHOICES", 2)
     book = EnrolmentStore(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
     await book.open()
     async with book.write(T0) as write:

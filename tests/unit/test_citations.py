@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ven_adapters import contract
-from ven_adapters.kit.check import every
+from ven_adapters.adapter_checks.check import every
 from vtn.conformance import requirements
 
 ROOT = Path(__file__).parents[2]

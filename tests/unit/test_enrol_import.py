@@ -9,9 +9,9 @@ from enrolling_parts import car as given_car
 from typer.testing import CliRunner
 
 from ven_adapters.__main__ import app
-from ven_adapters.enrolling.book import EnrolmentStore
-from ven_adapters.enrolling.desk import EnrolmentDesk
-from ven_adapters.enrolling.models import Consent, Enrol
+from ven_adapters.enrolment_api.models import Consent, Enrol
+from ven_adapters.enrolment_api.operations import EnrolmentDesk
+from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.simulator.cars.enrolment import enrolments
 from ven_adapters.simulator.cars.fleets import plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings

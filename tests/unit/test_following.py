@@ -10,9 +10,9 @@ from test_agreements import NOW, agreement, put
 from test_enrolment import CAR
 
 from ven_adapters.contract import DriverChoice
-from ven_adapters.enrolling.book import EnrolmentStore
-from ven_adapters.enrolling.desk import EnrolmentDesk
-from ven_adapters.enrolling.models import OptOut
+from ven_adapters.enrolment_api.models import OptOut
+from ven_adapters.enrolment_api.operations import EnrolmentDesk
+from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.enrolment.source import AgreementSource
 from ven_adapters.ven.enrolment.sync import EnrolmentSync

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ven_adapters.kit.redaction import Redactor, answer, printed
+from ven_adapters.adapter_checks.redaction import Redactor, answer, printed
 
 VIN, PLACE, MAIL, NAME = "1ZZZZ9ZZ9Z1000042", 37.774931, "jo.doe@mail.example.org", "Josephine"
 TOKEN = "eyJhbGciOi.secret-token"

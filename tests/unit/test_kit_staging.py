@@ -4,9 +4,9 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from ven_adapters.kit import staging
-from ven_adapters.kit.command import _shown
-from ven_adapters.kit.stages import public
+from ven_adapters.adapter_checks import staging
+from ven_adapters.adapter_checks.command import _shown
+from ven_adapters.adapter_checks.stages import public
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def installed(monkeypatch):
 
 
 def test_a_packages_own_stage_comes_first(installed):
-    installed.append(EntryPoint("tesla", "ven_adapters.kit.stages.public:enode", staging.GROUP))
+    installed.append(EntryPoint("tesla", "ven_adapters.adapter_checks.stages.public:enode", staging.GROUP))
     assert staging.stage_of("tesla") is public.enode
 
 

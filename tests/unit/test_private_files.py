@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ven_adapters.enrolling.book import EnrolmentStore
+from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.transport.grants.private_files import write_private
 from ven_adapters.ven.store.database import AdapterStore
 from vtn.app import OWN_FILES

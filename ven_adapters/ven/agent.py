@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import BackendError, BackendEvent, DriverChose, VehicleBackend
-from ven_adapters.enrolling.book import EnrolmentStore
+from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.ven import vehicle_discovery
 from ven_adapters.ven.control.car_steps import ZoneResult
 from ven_adapters.ven.control.driver_choices import Effect

@@ -7,7 +7,7 @@ import sys
 
 from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import VehicleBackend
-from ven_adapters.enrolling.book import EnrolmentStore
+from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.ven.agent import Agent, AgentPorts
 from ven_adapters.ven.enrolment.files import Unreadable
 from ven_adapters.ven.queue.connection import QueueConnection

@@ -13,11 +13,9 @@ from typing import Any
 
 import orjson
 
-from ven_adapters.enrolling import eligibility
-from ven_adapters.enrolling.book import CHUNK, EnrolmentStore
-from ven_adapters.enrolling.bulk import opt_out, take_in
-from ven_adapters.enrolling.desk import EnrolmentDesk
-from ven_adapters.enrolling.models import (
+from ven_adapters.enrolment_api import eligibility
+from ven_adapters.enrolment_api.bulk_writes import opt_out, take_in
+from ven_adapters.enrolment_api.models import (
     UNKNOWN,
     Agreement,
     Budget,
@@ -30,6 +28,8 @@ from ven_adapters.enrolling.models import (
     Preferences,
     Status,
 )
+from ven_adapters.enrolment_api.operations import EnrolmentDesk
+from ven_adapters.enrolment_api.store import CHUNK, EnrolmentStore
 from ven_adapters.ven.enrolment.files import DAYS, Unreadable, read_enrolments
 from ven_adapters.ven.fleet.fleet import Enrolment
 

@@ -25,7 +25,7 @@ app = typer.Typer(no_args_is_help=True, help="Who agreed to what: the enrolment 
 def serve(config: Config) -> None:
     """Serve the enrolment API for the automaker's app until SIGTERM or SIGINT."""
     from ven_adapters.config import read_settings
-    from ven_adapters.enrolling.serve import serve as serve_until_stopped
+    from ven_adapters.enrolment_api.serve import serve as serve_until_stopped
     from ven_adapters.ven.explain.command import why
 
     settings = read_settings(config, os.environ)
@@ -40,7 +40,7 @@ def import_(
 ) -> None:
     """Take an enrolment file into the store: all of it, or with every fault named nothing."""
     from ven_adapters.config import read_settings
-    from ven_adapters.enrolling.serve import desk_of, opened
+    from ven_adapters.enrolment_api.serve import desk_of, opened
     from ven_adapters.ven.enrolment.bulk_import import Imported, import_file
     from ven_adapters.ven.enrolment.files import Unreadable
 
@@ -62,8 +62,8 @@ def import_(
 def judge(config: Config) -> None:
     """Judge enrolled cars by the programmes' rules as they are now; `serve` does it too when it starts."""
     from ven_adapters.config import read_settings
-    from ven_adapters.enrolling.judging import Reevaluated
-    from ven_adapters.enrolling.serve import desk_of, judged, opened
+    from ven_adapters.enrolment_api.reevaluation import Reevaluated
+    from ven_adapters.enrolment_api.serve import desk_of, judged, opened
 
     settings = read_settings(config, os.environ)
 
@@ -83,8 +83,8 @@ def judge(config: Config) -> None:
 def list_cars(config: Config) -> None:
     """List cars by pseudonym: status, zone, programmes, consents."""
     from ven_adapters.config import read_settings
-    from ven_adapters.enrolling.models import Agreement
-    from ven_adapters.enrolling.serve import opened
+    from ven_adapters.enrolment_api.models import Agreement
+    from ven_adapters.enrolment_api.serve import opened
 
     settings = read_settings(config, os.environ)
 
@@ -104,8 +104,8 @@ def list_cars(config: Config) -> None:
 def erase(ref: Annotated[str, typer.Argument(help="The car's pseudonym.")], config: Config) -> None:
     """End an enrolment and erase the person; consents and programmes stay as evidence, under the pseudonym."""
     from ven_adapters.config import read_settings
-    from ven_adapters.enrolling.problems import Refused
-    from ven_adapters.enrolling.serve import desk_of, opened
+    from ven_adapters.enrolment_api.problems import Refused
+    from ven_adapters.enrolment_api.serve import desk_of, opened
 
     settings = read_settings(config, os.environ)
 
@@ -133,7 +133,7 @@ def key(
     if not NAME.fullmatch(name) or name == "webhook":
         raise ConfigError("name: must be 1 to 64 letters, digits, ., - or _, and not `webhook`")
     from ven_adapters.config import read_settings
-    from ven_adapters.enrolling.serve import opened
+    from ven_adapters.enrolment_api.serve import opened
 
     settings = read_settings(config, os.environ)
     made = None if revoke else secrets.token_urlsafe(32)

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 from ven_adapters.config import opening
 from ven_adapters.contract import DriverChoice, DriverChose
-from ven_adapters.enrolling.book import Chosen, EnrolmentStore
-from ven_adapters.enrolling.models import Agreement, Budget, Day, Kept, Permissions, Preferences, Scope, Status
+from ven_adapters.enrolment_api.models import Agreement, Budget, Day, Kept, Permissions, Preferences, Scope, Status
+from ven_adapters.enrolment_api.store import Chosen, EnrolmentStore
 from ven_adapters.ven.enrolment.files import eligible, read_enrolments
 from ven_adapters.ven.fleet.columns import NEVER_S
 from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, Permission, next_departure

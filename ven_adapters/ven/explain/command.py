@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from ven_adapters.config import AdapterSettings, opening, read_settings
-from ven_adapters.enrolling.book import EnrolmentStore
+from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.ven.explain.explanation import Explanation, Unexplained, explanation, plain, zone_of
 from ven_adapters.ven.explain.narrative import paragraph
 from ven_adapters.ven.store.database import AdapterStore

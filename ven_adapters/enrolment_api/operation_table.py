@@ -1,0 +1,149 @@
+"""The table of acts: each with its path, its body, who carries it out, and the words that describe it.
+
+The HTTP API, the signed webhooks and the OpenAPI document are made from this one table.
+"""
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import pydantic
+
+from ven_adapters.enrolment_api.models import (
+    Agreement,
+    Boost,
+    Consent,
+    Home,
+    Model,
+    Nothing,
+    OptOut,
+    Papers,
+    Preferences,
+    Programs,
+)
+from ven_adapters.enrolment_api.operations import EnrolmentDesk, enrolled
+from ven_adapters.enrolment_api.problems import faults_of, rejected
+from ven_adapters.enrolment_api.store import Write
+from ven_adapters.transport.windows.precedence import is_overtaken
+
+Work = Callable[[EnrolmentDesk, Write, str, Any], Awaitable[Agreement]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EnrolmentOperation:
+    """One thing that an app may do to an enrolled car: POST `/v1/cars/{vehicle_ref}/{path}`.
+
+    `overtakers` are the acts of which a newer one is a newer word on the same matter. A consent brings an instant of
+    its own, and an enrolment that has ended is not ended again. `leaves`: the driver takes the car to himself by it.
+    """
+
+    name: str
+    path: str
+    body: type[Model] | None
+    work: Work
+    summary: str
+    status: HTTPStatus = HTTPStatus.OK
+    erases: bool = False
+    overtakers: tuple[str, ...] = ()
+    leaves: bool = False
+
+
+_OUT_OR_IN = ("opt_out", "opt_in")
+ACTS: tuple[EnrolmentOperation, ...] = (
+    EnrolmentOperation(
+        "consent",
+        "consents",
+        Consent,
+        EnrolmentDesk.consent,
+        "Add a driver's answer to the history",
+        HTTPStatus.CREATED,
+    ),
+    EnrolmentOperation(
+        "preferences",
+        "preferences",
+        Preferences,
+        EnrolmentDesk.preferences,
+        "Replace the driver's week",
+        overtakers=("preferences",),
+    ),
+    EnrolmentOperation(
+        "permissions",
+        "permissions",
+        Papers,
+        EnrolmentDesk.permissions,
+        "Replace the papers that a discharge needs",
+        overtakers=("permissions", "home"),
+    ),
+    EnrolmentOperation(
+        "programs",
+        "programs",
+        Programs,
+        EnrolmentDesk.change_programs,
+        "Join and leave programmes",
+        overtakers=("programs",),
+    ),
+    EnrolmentOperation(
+        "opt_out",
+        "opt-out",
+        OptOut,
+        EnrolmentDesk.opt_out,
+        "Leave one event, or all",
+        overtakers=_OUT_OR_IN,
+        leaves=True,
+    ),
+    EnrolmentOperation("opt_in", "opt-in", None, EnrolmentDesk.opt_in, "Take part again", overtakers=_OUT_OR_IN),
+    EnrolmentOperation("boost", "boost", Boost, EnrolmentDesk.boost, "Charge now", overtakers=("boost",), leaves=True),
+    EnrolmentOperation(
+        "home",
+        "home",
+        Home,
+        EnrolmentDesk.home,
+        "Move to another home; the old home's papers lapse",
+        erases=True,
+        overtakers=("home",),
+    ),
+    EnrolmentOperation(
+        "sale",
+        "sale",
+        None,
+        EnrolmentDesk.sale,
+        "The car is sold: the enrolment ends, the person is erased",
+        erases=True,
+        leaves=True,
+    ),
+    EnrolmentOperation(
+        "withdrawal",
+        "withdrawal",
+        None,
+        EnrolmentDesk.withdrawal,
+        "The driver leaves: the person is erased",
+        erases=True,
+        leaves=True,
+    ),
+)
+BY_NAME = {act.name: act for act in ACTS}
+OVERTAKEN = "overtaken"
+
+
+def parse(model: type[Model] | None, raw: bytes) -> Any:
+    """A body as its model; Refused with every fault. An act without a body takes none, or an empty object."""
+    try:
+        return (model or Nothing).model_validate_json(raw if model is not None or raw else b"{}")
+    except pydantic.ValidationError as error:
+        raise rejected(faults_of(error)) from None
+
+
+async def perform(act: EnrolmentOperation, desk: EnrolmentDesk, write: Write, ref: str, body: Any) -> Agreement:
+    """Carry an act out; one that a newer decision has overtaken, or a newer enrolment, is noted and changes nothing."""
+    car = (await enrolled(write, ref))[1]
+    overtakers = () if getattr(body, "event_id", None) is not None else act.overtakers  # one event is its own matter
+    decided = await write.decisions(ref) if overtakers else {}
+    known = [car.enrolled_at, *map(decided.get, overtakers)]
+    if is_overtaken(write.decided_at, known, write.now, leaves=act.leaves):
+        write.journal(ref, OVERTAKEN, act.name)
+        return car
+    after = await act.work(desk, write, ref, body)
+    if overtakers:
+        await write.note_decision(ref, act.name)
+    return after
