@@ -27,7 +27,7 @@ from vtn.app import add_client, running
 from vtn.bounds import Bounds
 from vtn.clock import RealClock
 from vtn.config import Mqtt, Server, Settings
-from vtn.conformance.receiver import receiving
+from vtn.conformance.parties.receiver import receiving
 from vtn.listening.http import HttpOptions, listening
 
 SECRET = "a-secret-of-the-tests"

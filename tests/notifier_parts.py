@@ -22,23 +22,23 @@ from vtn.auth.tokens import Principal
 from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt, Webhooks
 from vtn.errors import Unauthenticated
-from vtn.notifiers import identity
-from vtn.notifiers.addresses import refusal
 from vtn.notifiers.audience import Audience
-from vtn.notifiers.authorisation import Authorisation
-from vtn.notifiers.breaker import Breaker
-from vtn.notifiers.broker import BundledBroker
-from vtn.notifiers.callbacks import Callbacks
-from vtn.notifiers.hosts import Hosts
-from vtn.notifiers.mqtt import MqttOutlet, Publisher, forget_session
+from vtn.notifiers.broker import identity
+from vtn.notifiers.broker.authorisation import Authorisation
+from vtn.notifiers.broker.process import BundledBroker
+from vtn.notifiers.broker.publisher import MqttOutlet, Publisher, forget_session
 from vtn.notifiers.reads import Reads
 from vtn.notifiers.relay import Relay, Wake
-from vtn.notifiers.sending import CallbackSender
-from vtn.notifiers.webhook import Webhooker, WebhookOutlet
+from vtn.notifiers.webhooks.addresses import refusal
+from vtn.notifiers.webhooks.breaker import Breaker
+from vtn.notifiers.webhooks.callbacks import Callbacks
+from vtn.notifiers.webhooks.delivery import Webhooker, WebhookOutlet
+from vtn.notifiers.webhooks.hosts import Hosts
+from vtn.notifiers.webhooks.sender import CallbackSender
 from vtn.rules.signature import client_key
 from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import Change, ClientRecord, Create, Delete, DeliveryState, Record, Replace, Role
-from vtn.storage.readmodel import ReadModel
+from vtn.storage.read_model import ReadModel
 from vtn.storage.sql import SqlStore, open_store
 from vtn.tasks import cancel_tasks
 from vtn.wire import document

@@ -25,7 +25,7 @@ from ven_adapters.ven.queue.connection import QueueConnection
 from ven_adapters.ven.queue.executor import Executor
 from ven_adapters.ven.queue.remote_backend import RemoteBackend
 from vtn.clock import SimulatedClock, print_clock
-from vtn.notifiers.broker import server_program
+from vtn.notifiers.broker.process import server_program
 
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
 PATIENCE_S = 90.0

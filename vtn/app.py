@@ -23,29 +23,31 @@ from vtn.auth.tokens import TokenDesk, load_key
 from vtn.auth.webhookkeys import WebhookKeys
 from vtn.clock import RealClock, parse_clock
 from vtn.config import Server, Settings
-from vtn.endpoints import health, metrics, requestid
-from vtn.endpoints.brokerhooks import broker_hooks
-from vtn.endpoints.door import AiohttpHandler, Hall
-from vtn.endpoints.insiders import everyone, insider
+from vtn.endpoints import request_id
+from vtn.endpoints.broker_hooks import broker_hooks
+from vtn.endpoints.cache_headers import CrossOrigin
+from vtn.endpoints.guard import AiohttpHandler, Hall
 from vtn.endpoints.notifiers import Notifiers
 from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.problems import problem
 from vtn.endpoints.routes import BASE_PATHS, build
-from vtn.endpoints.sharing import CrossOrigin
+from vtn.endpoints.status import health, metrics
+from vtn.endpoints.status.insiders import everyone, insider
 from vtn.errors import CannotStart, Fault, Rejected
 from vtn.ids import Ids
 from vtn.listening.http import HttpOptions, served
 from vtn.listening.sockets import ListenAddress, bound, port_of
-from vtn.notifiers import discovery, station
+from vtn.notifiers import composition
+from vtn.notifiers.local_discovery import records
 from vtn.privatefiles import closed_tree
 from vtn.rules.admission import Strictness
 from vtn.rules.scopes import BL_ONLY, STANDARD_SCOPES, standard_scope
-from vtn.service import broken, compat30
+from vtn.service import broken_callbacks, compat30
 from vtn.service.bodies import Bodies, give_way
 from vtn.service.challenges import ChallengeLimits
 from vtn.service.core import Core
 from vtn.storage.ports import Change, Role
-from vtn.storage.readmodel import ReadModel
+from vtn.storage.read_model import ReadModel
 from vtn.storage.sql import SqlStore, open_store
 from vtn.tls import ServerTls
 from vtn.wire.interval import print_date_time
@@ -132,10 +134,12 @@ async def webhook_key(settings: Settings, client_id: str) -> str:
     return WebhookKeys(settings.server.var / "keys" / "webhooks.key").of(client_id)
 
 
-async def replay(settings: Settings, subscription_id: str | None) -> broken.Replayed:
+async def replay(settings: Settings, subscription_id: str | None) -> broken_callbacks.Replayed:
     """Have dead deliveries tried again, of one subscription or of all; a running server takes them up by itself."""
     async with opened_store(settings) as store:
-        return await broken.replay(store, subscription_id, print_date_time(parse_clock(settings.server.clock).now()))
+        return await broken_callbacks.replay(
+            store, subscription_id, print_date_time(parse_clock(settings.server.clock).now())
+        )
 
 
 def root_url(server: Server, port: int) -> str:
@@ -184,7 +188,7 @@ def _log_to_stderr() -> None:
     form = "%(asctime)s %(levelname)s %(name)s %(request)s%(message)s"
     logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
     for handler in logging.getLogger().handlers:
-        handler.addFilter(requestid.Marked())
+        handler.addFilter(request_id.Marked())
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
@@ -216,11 +220,13 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         chance = random.Random()  # noqa: S311 - jitter between retries, not a secret
         webhook_keys = WebhookKeys(var / "keys" / "webhooks.key")
         port = port_of(sockets)
-        place = discovery.place(settings, port, BASE_PATHS[0]) if settings.discovery.enabled else None
+        place = records.place(settings, port, BASE_PATHS[0]) if settings.discovery.enabled else None
         bodies = Bodies(settings.bounds.body, settings.bounds.caches)
         stack.callback(bodies.off.close)
-        parts = station.Parts(settings, store, model, registry, desk, seal, webhook_keys, clock, chance, place, bodies)
-        notifying = await stack.enter_async_context(station.running(parts))
+        parts = composition.Parts(
+            settings, store, model, registry, desk, seal, webhook_keys, clock, chance, place, bodies
+        )
+        notifying = await stack.enter_async_context(composition.running(parts))
 
         def committed(changes: Sequence[Change]) -> None:
             model.apply(changes)
@@ -237,7 +243,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         yield url
 
 
-def _hall(settings: Settings, parts: station.Parts, notifying: station.Notifiers) -> Hall:
+def _hall(settings: Settings, parts: composition.Parts, notifying: composition.Notifiers) -> Hall:
     """What the endpoints share: the use cases, the token desk, and the settings that concern them."""
     protocol, server, bounds = settings.protocol, settings.server, settings.bounds
     core = Core(
@@ -276,7 +282,7 @@ def _hall(settings: Settings, parts: station.Parts, notifying: station.Notifiers
     )
 
 
-def _application(settings: Settings, hall: Hall, notifying: station.Notifiers, url: str) -> web.Application:
+def _application(settings: Settings, hall: Hall, notifying: composition.Notifiers, url: str) -> web.Application:
     """Everything that is answered, at this URL."""
     return build(
         hall,
@@ -288,7 +294,7 @@ def _application(settings: Settings, hall: Hall, notifying: station.Notifiers, u
     )
 
 
-def _pages(settings: Settings, hall: Hall, notifying: station.Notifiers) -> Mapping[str, AiohttpHandler]:
+def _pages(settings: Settings, hall: Hall, notifying: composition.Notifiers) -> Mapping[str, AiohttpHandler]:
     """What is read at the root, beside the documents: how this server is and what it did."""
     looks = health.looks(hall.core, settings.server.var, notifying.figures, time.monotonic)
     checkup, version = health.Checkup(looks, time.monotonic), importlib.metadata.version("evtn")
@@ -317,7 +323,7 @@ async def _first_client(registry: Registry) -> None:
 
 def _refused(status: HTTPStatus, detail: str) -> web.Response:
     """A problem document for what is no HTTP, or failed outside of every operation."""
-    requestid.begin()
+    request_id.begin()
     return problem(status, detail)
 
 

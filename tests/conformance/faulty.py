@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from front import FrontAnswer, FrontRequest, ServerVariant, every_part, problem
 
-from vtn.notifiers.callbacks import Callbacks
+from vtn.notifiers.webhooks.callbacks import Callbacks
 
 
 class LosesTheClientOfResources(ServerVariant):

@@ -14,7 +14,7 @@ import pytest
 from front import FrontAnswer, FrontRequest, ServerVariant, every_part, problem
 from ours import CLIENTS
 
-from vtn.notifiers.callbacks import Callbacks
+from vtn.notifiers.webhooks.callbacks import Callbacks
 
 HONEST: dict[str, type[ServerVariant]] = {}
 DURATION = re.compile(

@@ -8,7 +8,7 @@ from vtn import errors
 from vtn.endpoints import objects as http_objects
 from vtn.endpoints import paging
 from vtn.service import objects
-from vtn.storage.readmodel import ReadModel
+from vtn.storage.read_model import ReadModel
 
 
 @mutant("PAG-03")

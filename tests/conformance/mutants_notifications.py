@@ -6,9 +6,10 @@ import functools
 import aiohttp
 from breaking import mutant, wrap
 
-from vtn.endpoints import door, notifiers
+from vtn.endpoints import guard, notifiers
 from vtn.endpoints import objects as http_objects
-from vtn.notifiers import audience, callbacks
+from vtn.notifiers import audience
+from vtn.notifiers.webhooks import callbacks
 from vtn.rules import admission, privacy, recipients, topics
 from vtn.rules.recipients import Telling
 from vtn.service import subscriptions
@@ -175,7 +176,7 @@ def one_object_can_be_created_again(patch):
 @mutant("MQTT-22", mqtt=True)
 def collection_topics_are_open_to_vens(patch):
     """A VEN is told the topics of all events."""
-    patch.setattr(door, "require", lambda *_args, **_kwargs: None)
+    patch.setattr(guard, "require", lambda *_args, **_kwargs: None)
 
 
 @mutant("MQTT-33", mqtt=True)
@@ -202,6 +203,6 @@ def without_mqtt_there_are_topics(patch):
     """The topic endpoints answer although there is no broker."""
 
     async def answer(_caller):
-        return door.json_answer(b'{"topics": {"UPDATE": "x", "DELETE": "y"}}')
+        return guard.json_answer(b'{"topics": {"UPDATE": "x", "DELETE": "y"}}')
 
     patch.setattr(notifiers, "_no_mqtt", answer)

@@ -8,10 +8,10 @@ from aiohttp import web
 from breaking import mutant, on_body, on_stored, wrap
 
 from vtn import errors
-from vtn.endpoints import door, problems
+from vtn.endpoints import guard, problems
 from vtn.endpoints import objects as http_objects
 from vtn.rules import admission
-from vtn.service import objects, programs
+from vtn.service import kinds, objects
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 
@@ -22,8 +22,8 @@ def creation_is_answered_200(patch):
 
     def create(kind):
         async def handle(caller):
-            body = await door.read_json(caller)
-            return door.json_answer(await objects.create(caller.core, kind, caller.principal, body))
+            body = await guard.read_json(caller)
+            return guard.json_answer(await objects.create(caller.core, kind, caller.principal, body))
 
         return handle
 
@@ -69,7 +69,7 @@ def a_replaced_object_looks_unmodified(patch):
 @mutant("GEN-10")
 def a_replaced_object_keeps_what_was_left_out(patch):
     """PUT merges: attributes that the body leaves out stay."""
-    sticky = dataclasses.replace(programs.PROGRAMS, keep=lambda _principal: frozenset({"attributes"}))
+    sticky = dataclasses.replace(kinds.PROGRAMS, keep=lambda _principal: frozenset({"attributes"}))
     patch.setitem(http_objects.KINDS, "programs", (sticky, "programID"))
 
 
@@ -201,7 +201,7 @@ def a_refused_write_leaves_a_trace(patch):
 @mutant("ERR-01")
 def refusals_are_plain_text(patch):
     """A refusal carries a sentence instead of a problem document."""
-    patch.setattr(door, "refusal", lambda error, **_: web.Response(status=problems.STATUSES[type(error)], text="no"))
+    patch.setattr(guard, "refusal", lambda error, **_: web.Response(status=problems.STATUSES[type(error)], text="no"))
 
 
 @mutant("ERR-02")
@@ -216,7 +216,7 @@ def problems_name_another_status(patch):
 
         return altered
 
-    wrap(patch, door, "refusal", change)
+    wrap(patch, guard, "refusal", change)
 
 
 @mutant("GEN-02", settings={"protocol": {"problem_media_type": "application/problem+json"}})

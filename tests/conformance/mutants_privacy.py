@@ -8,12 +8,12 @@ from aiohttp import web
 from breaking import mutant, wrap
 
 from vtn import errors
-from vtn.endpoints import door, oauth, problems, routes
+from vtn.endpoints import guard, oauth, problems, routes
 from vtn.endpoints import objects as http_objects
 from vtn.rules import admission, privacy
 from vtn.rules.privacy import Lens
 from vtn.service import objects
-from vtn.storage.readmodel import ReadModel
+from vtn.storage.read_model import ReadModel
 from vtn.wire.enumerations import ObjectType
 
 
@@ -139,7 +139,7 @@ def hidden_events_are_told_from_missing_ones(patch):
 @mutant("SCO-05")
 def scopes_are_not_checked(patch):
     """Any token may do anything."""
-    patch.setattr(door, "require", lambda *_args, **_kwargs: None)
+    patch.setattr(guard, "require", lambda *_args, **_kwargs: None)
 
 
 @mutant("AUTH-19")

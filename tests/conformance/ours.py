@@ -15,7 +15,7 @@ from vtn.auth.pki import make_development_certificates
 from vtn.clock import RealClock
 from vtn.config import Settings
 from vtn.conformance import runner
-from vtn.conformance.exchange import Credentials
+from vtn.conformance.parties.exchange import Credentials
 from vtn.conformance.runner import Plan, Run
 from vtn.conformance.verdicts import Outcome, Result
 from vtn.storage.ports import Role

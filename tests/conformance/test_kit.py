@@ -8,7 +8,7 @@ from ours import KNOWN_GAPS, NOT_TRIED, judged, served, settings_for
 
 from vtn.conformance import coverage, report, runner
 from vtn.conformance.check import CHECKS
-from vtn.conformance.exchange import Credentials
+from vtn.conformance.parties.exchange import Credentials
 from vtn.conformance.requirements import every
 from vtn.conformance.runner import CannotRun
 from vtn.conformance.verdicts import Outcome

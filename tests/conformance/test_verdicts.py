@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtn.conformance import members, report
-from vtn.conformance.channel import MOST_MISSES, NotificationChannel
+from vtn.conformance import report
+from vtn.conformance.bodies import members
+from vtn.conformance.bodies.field_cases import alike, kept, same_duration
 from vtn.conformance.check import CHECKS, Cause, ConformanceCheck, Failed
-from vtn.conformance.exchange import Exchange, HttpAnswer
-from vtn.conformance.fieldwork import alike, kept, same_duration
+from vtn.conformance.parties.channel import MOST_MISSES, NotificationChannel
+from vtn.conformance.parties.exchange import Exchange, HttpAnswer
 from vtn.conformance.requirements import Level
 from vtn.conformance.runner import Run, chosen
 from vtn.conformance.verdicts import Outcome, Result, accused_once

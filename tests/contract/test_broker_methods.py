@@ -16,8 +16,8 @@ from notifier_parts import PATIENCE_S, broker_for, certificate, node, started
 from vtn.auth import pki
 from vtn.config import Mqtt
 from vtn.errors import CannotStart
-from vtn.notifiers.broker import BundledBroker
-from vtn.notifiers.brokerkeys import MOST_SUBSCRIPTIONS
+from vtn.notifiers.broker.process import BundledBroker
+from vtn.notifiers.broker.secrets import MOST_SUBSCRIPTIONS
 from vtn.wire.enumerations import ObjectType as Kind
 
 REFUSED = r"[Nn]ot authori[sz]ed"

@@ -7,7 +7,7 @@ import pytest
 from notifier_parts import PATIENCE_S, Receiver, eventually, node, settled, told, webhooks
 
 from vtn.bounds import ClientQuotas
-from vtn.service import broken
+from vtn.service import broken_callbacks
 from vtn.service.objects import Write
 from vtn.service.subscriptions import SUBSCRIPTIONS
 from vtn.storage.ports import BrokenCallback, DeliveryState
@@ -19,7 +19,7 @@ LATER = "2026-07-02T00:00:00.000000Z"
 
 @pytest.fixture
 async def made(tmp_path, monkeypatch):
-    monkeypatch.setattr("vtn.notifiers.webhook.REPLAY_POLL_S", 0.02)
+    monkeypatch.setattr("vtn.notifiers.webhooks.delivery.REPLAY_POLL_S", 0.02)
     async with node(tmp_path) as one:
         await one.ven("V1", "c1", "g1")
         await one.program("P")
@@ -158,7 +158,7 @@ async def test_replayed_deliveries_are_taken_up_by_a_running_server_in_order(mad
                 await made.event(f"E{number}", "P")
             await settled(made)
             assert (len(receiver.calls), len(await dead(made))) == (4, 6)
-            done = await broken.replay(made.store, None, LATER)
+            done = await broken_callbacks.replay(made.store, None, LATER)
             await receiver.wait_for(lambda: len(receiver.taken) == 6)
             await settled(made)
     assert (done.deliveries, done.callbacks) == (6, 1)
@@ -170,7 +170,7 @@ async def test_a_replay_takes_back_what_the_owner_was_told(made):
     async with Receiver(lambda _number: 500) as receiver:
         await break_it(made, receiver)
     before = made.model.get(Kind.SUBSCRIPTION, "S").modified
-    await broken.replay(made.store, "S", LATER)
+    await broken_callbacks.replay(made.store, "S", LATER)
     assert "brokenSince" not in entries(made)[0]
     assert made.model.get(Kind.SUBSCRIPTION, "S").modified == LATER > before
     assert await made.store.broken_callbacks() == []
@@ -183,7 +183,7 @@ async def test_a_replay_of_one_subscription_leaves_the_others(made):
         async with webhooks(made, attempts=1, broken_after=1):
             await made.event("E", "P")
             await settled(made)
-        done = await broken.replay(made.store, "T", LATER)
+        done = await broken_callbacks.replay(made.store, "T", LATER)
     assert (done.deliveries, done.callbacks) == (1, 1)
     assert [row.subscription_id for row in await gone(made)] == ["S"]
     assert [mark.subscription_id for mark in await made.store.broken_callbacks()] == ["S"]
@@ -196,7 +196,7 @@ async def test_privacy_is_judged_again_at_a_replay(made):
             await made.event("E", "P", "g1")
             await settled(made)
             await made.ven("V1", "c1", "other")
-            await broken.replay(made.store, None, LATER)
+            await broken_callbacks.replay(made.store, None, LATER)
             async with asyncio.timeout(PATIENCE_S):
                 while await dead(made) or any([await made.store.deliveries(state) for state in DeliveryState]):
                     pass
@@ -209,7 +209,7 @@ async def test_replays_asked_for_while_no_server_runs_go_out_at_its_start(made):
         async with webhooks(made, attempts=1):
             await made.event("E", "P")
             await settled(made)
-        await broken.replay(made.store, None, LATER)
+        await broken_callbacks.replay(made.store, None, LATER)
         async with webhooks(made):
             await receiver.wait_for(lambda: receiver.taken)
     assert told(receiver.taken) == ["CREATE E"]
@@ -219,7 +219,7 @@ async def test_a_mark_for_another_url_takes_no_tries_from_this_one(made):
     """The last call to an old URL may fail after its owner has written a new one."""
     async with Receiver(lambda number: 500 if number == 1 else 200) as receiver:
         await made.subscribe("S", "c1", receiver.url)
-        old = broken.url_digest("https://old.example/hook")
+        old = broken_callbacks.url_digest("https://old.example/hook")
         await made.store.put_broken(BrokenCallback("S", 0, old, LATER, 20, "answered 500"))
         async with webhooks(made):
             await made.event("E", "P")
@@ -230,7 +230,9 @@ async def test_a_mark_for_another_url_takes_no_tries_from_this_one(made):
 async def test_an_owner_is_told_after_a_crash_between_the_mark_and_the_word(made):
     async with Receiver() as receiver:
         await made.subscribe("S", "c1", receiver.url)
-        await made.store.put_broken(BrokenCallback("S", 0, broken.url_digest(receiver.url), LATER, 20, "answered 500"))
+        await made.store.put_broken(
+            BrokenCallback("S", 0, broken_callbacks.url_digest(receiver.url), LATER, 20, "answered 500")
+        )
         async with webhooks(made):
             await eventually(lambda: entries(made)[0].get("brokenSince"))
     assert entries(made)[0]["brokenSince"] == LATER
@@ -239,10 +241,10 @@ async def test_an_owner_is_told_after_a_crash_between_the_mark_and_the_word(made
 async def test_a_put_mends_what_broke_while_it_was_on_its_way(made):
     """Its new content says nothing of the mark, so the mark must not outlive it."""
     await made.subscribe("S", "c1", "https://old.example/hook")
-    mark = BrokenCallback("S", 0, broken.url_digest("https://old.example/hook"), LATER, 20, "answered 500")
+    mark = BrokenCallback("S", 0, broken_callbacks.url_digest("https://old.example/hook"), LATER, 20, "answered 500")
 
     async def challenge(_url, _token):
-        await broken.mark(made.store, mark)
+        await broken_callbacks.mark(made.store, mark)
 
     held = document.parse(made.model.get(Kind.SUBSCRIPTION, "S").body)
     new = {**held["objectOperations"][0], "callbackUrl": "https://new.example/hook"}

@@ -15,8 +15,8 @@ from notifier_parts import PATIENCE_S, broker_for, certificate, node, record, st
 from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt
 from vtn.errors import CannotStart
-from vtn.notifiers.broker import BundledBroker
-from vtn.notifiers.mqtt import BrokerAddress, Publisher, external_address
+from vtn.notifiers.broker.process import BundledBroker
+from vtn.notifiers.broker.publisher import BrokerAddress, Publisher, external_address
 from vtn.storage.ports import Replace
 from vtn.wire.enumerations import ObjectType as Kind
 

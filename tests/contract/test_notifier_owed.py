@@ -12,7 +12,7 @@ from notifier_parts import PATIENCE_S, Receiver, eventually, node, settled, told
 
 from vtn.bounds import DeliveryBounds
 from vtn.errors import Unavailable
-from vtn.notifiers import webhook
+from vtn.notifiers.webhooks import delivery
 from vtn.rules.entries import host_of
 from vtn.service import objects
 from vtn.service.subscriptions import SUBSCRIPTIONS
@@ -172,7 +172,7 @@ async def test_a_change_that_is_no_longer_in_the_log_is_a_dead_letter_and_not_do
 
 async def test_what_very_many_are_owed_is_stored_in_parts_and_none_is_lost_between_them(made, monkeypatch):
     """A burst of changes and many entries: more than one transaction has time for, with a database that falters."""
-    monkeypatch.setattr(webhook, "OWED_AT_ONCE", 4)
+    monkeypatch.setattr(delivery, "OWED_AT_ONCE", 4)
     sizes, advance = [], made.store.advance
 
     async def faltering(outlet, seq, owed=()):

@@ -10,8 +10,8 @@ from aiohttp.abc import AbstractResolver
 from notifier_parts import Receiver, certificate, eventually, node, settled, told, webhooks
 
 from vtn.errors import CannotStart
-from vtn.notifiers.addresses import refusal
-from vtn.notifiers.callbacks import Callbacks
+from vtn.notifiers.webhooks.addresses import refusal
+from vtn.notifiers.webhooks.callbacks import Callbacks
 from vtn.storage.ports import DeliveryState
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType as Kind

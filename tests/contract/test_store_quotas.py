@@ -12,12 +12,12 @@ from stored import AT, event, instant, program, put, removal, report, resource, 
 
 from vtn.bounds import ClientQuotas
 from vtn.errors import OverQuota, VtnError
-from vtn.service import broken
+from vtn.service import broken_callbacks
 from vtn.storage.ports import All, BrokenCallback, Create, Delete, Replace, ReportQuery
 from vtn.storage.records import PACKED_FROM_BYTES
 from vtn.storage.sql import open_store
+from vtn.storage.statements.usage import FullAccounts, growth, limits, rows, rows_of_new
 from vtn.storage.tables import ARCHIVE, LOG, OBJECTS, USAGE
-from vtn.storage.usage import FullAccounts, growth, limits, rows, rows_of_new
 from vtn.wire.enumerations import ObjectType
 
 BODY = b'{"n": 1.50}'
@@ -393,7 +393,7 @@ async def test_an_owner_without_room_for_the_notice_of_a_broken_callback_has_the
     body = b'{"objectOperations":[{"callbackUrl":"https://example.com/"}]}'
     store = await opened(quotas=few(subscription_bytes=len(body)))
     await put(store, one := subscription(body=body))
-    digest = broken.url_digest("https://example.com/")
-    await broken.mark(store, BrokenCallback(one.id, 0, digest, instant(1), 20, "answered 500"))
+    digest = broken_callbacks.url_digest("https://example.com/")
+    await broken_callbacks.mark(store, BrokenCallback(one.id, 0, digest, instant(1), 20, "answered 500"))
     assert [mark.subscription_id for mark in await store.broken_callbacks()] == [one.id]
     assert (await store.objects())[1] == [one]

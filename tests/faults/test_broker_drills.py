@@ -10,7 +10,7 @@ import aiomqtt
 import pytest
 from notifier_parts import PATIENCE_S, broker_for, node
 
-from vtn.notifiers.brokerkeys import AUTHORISER, OVERSEER, PUBLISHER
+from vtn.notifiers.broker.secrets import AUTHORISER, OVERSEER, PUBLISHER
 from vtn.storage.ports import Replace
 from vtn.wire.enumerations import ObjectType as Kind
 

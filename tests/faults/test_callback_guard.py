@@ -14,8 +14,8 @@ import pytest
 from aiohttp.abc import AbstractResolver
 from vtn_process import PATIENCE_S, Party, Vtn, add_client, fresh
 
-from vtn.notifiers.addresses import refusal
-from vtn.notifiers.callbacks import Callbacks
+from vtn.notifiers.webhooks.addresses import refusal
+from vtn.notifiers.webhooks.callbacks import Callbacks
 
 INSIDE, OUTSIDE = "127.0.0.1", "127.0.0.2"
 NAME = "receiver.example"

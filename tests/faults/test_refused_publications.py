@@ -8,8 +8,8 @@ import aiomqtt
 import pytest
 from notifier_parts import PATIENCE_S, POLL_S, broker_for, node, running
 
-from vtn.notifiers import mqtt
-from vtn.notifiers.mqtt import TRIES, TRIES_TOGETHER, BrokerGone, MqttOutlet
+from vtn.notifiers.broker import publisher
+from vtn.notifiers.broker.publisher import TRIES, TRIES_TOGETHER, BrokerGone, MqttOutlet
 from vtn.notifiers.relay import Relay
 
 SMALL = 1024
@@ -26,7 +26,7 @@ async def made(tmp_path):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(mqtt, "LONGEST_RETRY_S", 0.05)
+    monkeypatch.setattr(publisher, "LONGEST_RETRY_S", 0.05)
 
 
 async def test_what_the_broker_refuses_is_left_out_and_the_rest_goes_on(made, tmp_path, quick, caplog):

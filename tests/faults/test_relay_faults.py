@@ -8,9 +8,9 @@ import pytest
 from notifier_parts import PATIENCE_S, Receiver, eventually, node, running, settled, told, webhooks
 
 from vtn.errors import Unavailable
-from vtn.notifiers.mqtt import TRIES, BrokerGone, MqttOutlet
+from vtn.notifiers.broker.publisher import TRIES, BrokerGone, MqttOutlet
 from vtn.notifiers.relay import Relay, Wake, while_leading
-from vtn.notifiers.webhook import WebhookOutlet
+from vtn.notifiers.webhooks.delivery import WebhookOutlet
 from vtn.storage.ports import Delivery
 from vtn.wire.enumerations import ObjectType as Kind
 from vtn.wire.enumerations import Operation
@@ -141,7 +141,7 @@ async def test_a_delivery_fed_twice_is_sent_once(made):
 
 
 async def test_a_database_lost_while_delivering_loses_nothing(made, monkeypatch):
-    monkeypatch.setattr("vtn.notifiers.webhook.DATABASE_PAUSE_S", 0.02)
+    monkeypatch.setattr("vtn.notifiers.webhooks.delivery.DATABASE_PAUSE_S", 0.02)
     settle, failures = made.store.settle, [Unavailable("gone")] * 2
 
     async def flaky(done):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vtn.config import Discovery, Settings
-from vtn.notifiers.discovery import LONGEST_TEXT_BYTES, ServicePlace, local_addresses, place, text_record
+from vtn.notifiers.local_discovery.records import LONGEST_TEXT_BYTES, ServicePlace, local_addresses, place, text_record
 
 HERE = ServicePlace("evtn", 8443, "openadr3/3.1.0", secure=True, requires_auth=True)
 EVERYWHERE_V4 = "0.0.0.0"  # noqa: S104 - a setting, nobody listens

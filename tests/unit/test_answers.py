@@ -9,9 +9,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtn.endpoints import memo, requestid
-from vtn.endpoints.answers import JsonAnswer
-from vtn.endpoints.memo import AnswerMemo, Text
+from vtn.endpoints import answer_cache, request_id
+from vtn.endpoints.answer_cache import AnswerMemo, Text
+from vtn.endpoints.json_response import JsonAnswer
 
 BODY = b'[{"id":"1"}]'
 LONG = b'["' + b"long " * 1000 + b'"]'
@@ -44,7 +44,7 @@ async def connect():
 
 
 async def _handle(request):
-    requestid.begin(request.headers)
+    request_id.begin(request.headers)
     if request.path == "/packed":
         answer = JsonAnswer(LONG, etag='"e1"')
         await answer.compress()
@@ -166,9 +166,9 @@ async def test_clients_that_read_the_same_list_share_its_bytes():
 
 async def test_what_is_never_remembered_still_has_its_tag():
     remembered = AnswerMemo()
-    never = await remembered.put(("c1", "/events"), memo.NEVER, BODY)
+    never = await remembered.put(("c1", "/events"), answer_cache.NEVER, BODY)
     assert never.etag == (await remembered.put(("c1", "/x"), 1, BODY)).etag
-    assert remembered.get(("c1", "/events"), memo.NEVER) is None
+    assert remembered.get(("c1", "/events"), answer_cache.NEVER) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 900)), max_size=40))
@@ -181,5 +181,5 @@ def test_the_weight_of_what_is_remembered_is_that_of_its_keys_and_of_its_differe
 
     asyncio.run(put())
     texts = {text.etag: text for _, text in remembered._answers.values()}
-    keys = sum(memo._key_weight(key) for key in remembered._answers)
-    assert remembered.bytes == keys + sum(map(memo._text_weight, texts.values())) <= 6_000
+    keys = sum(answer_cache._key_weight(key) for key in remembered._answers)
+    assert remembered.bytes == keys + sum(map(answer_cache._text_weight, texts.values())) <= 6_000

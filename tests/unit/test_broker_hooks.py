@@ -9,9 +9,9 @@ import pytest
 
 from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt, Server
-from vtn.endpoints.brokerhooks import MOST_SESSIONS, REFUSED, Connections, Gatekeeper, broker_hooks
+from vtn.endpoints.broker_hooks import MOST_SESSIONS, REFUSED, Connections, Gatekeeper, broker_hooks
 from vtn.errors import Unauthenticated
-from vtn.notifiers.brokerkeys import payload_bytes
+from vtn.notifiers.broker.secrets import payload_bytes
 from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import ClientRecord, Role
 from vtn.storage.sql import open_store

@@ -6,8 +6,8 @@ from nats.errors import TimeoutError as NatsTimeout
 
 from vtn.errors import Unavailable
 from vtn.notifiers.audience import Standing
-from vtn.notifiers.authorisation import Authorisation, BrokerSession
-from vtn.notifiers.brokerkeys import load_keys
+from vtn.notifiers.broker.authorisation import Authorisation, BrokerSession
+from vtn.notifiers.broker.secrets import load_keys
 
 BL = Standing(is_bl=True, ven_id=None, since_s=0.0)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtn.endpoints import coding
-from vtn.endpoints.coding import gzip_tag, gzipped, held_tag, plain_body, takes_gzip
+from vtn.endpoints import content_coding
+from vtn.endpoints.content_coding import gzip_tag, gzipped, held_tag, plain_body, takes_gzip
 from vtn.errors import Rejected, TooLarge
 
 BOUND = 1_048_576
@@ -57,7 +57,7 @@ def test_a_client_that_has_something_else_is_not(said):
     assert held_tag(said, '"e"') is None
 
 
-@pytest.mark.parametrize("size", [0, 1000, coding.IN_A_THREAD_FROM + 1])
+@pytest.mark.parametrize("size", [0, 1000, content_coding.IN_A_THREAD_FROM + 1])
 async def test_what_is_packed_is_read_back(size):
     body = bytes(range(256)) * (size // 256)
     assert gzip.decompress(await gzipped(body)) == body

@@ -15,7 +15,7 @@ from vtn.service import compat30
 from vtn.service.bodies import Bodies
 from vtn.service.core import Core
 from vtn.storage.ports import Change, Record
-from vtn.storage.readmodel import Filter, ReadModel
+from vtn.storage.read_model import Filter, ReadModel
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType, Operation
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from vtn.clock import parse_clock
-from vtn.endpoints import health
-from vtn.endpoints.health import Checkup, Finding, PartState, Progress, worst
+from vtn.endpoints.status import health
+from vtn.endpoints.status.health import Checkup, Finding, PartState, Progress, worst
 from vtn.errors import Unavailable
 from vtn.storage.ports import DeliveryBacklog, Leader
 from vtn.wire import document

@@ -9,9 +9,9 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from vtn.clock import parse_clock
-from vtn.endpoints.insiders import everyone, nearby
-from vtn.endpoints.metrics import ServerFigures, metrics
-from vtn.endpoints.tally import BOUNDS_S, OperationCounts, Tallies
+from vtn.endpoints.status.insiders import everyone, nearby
+from vtn.endpoints.status.metrics import ServerFigures, metrics
+from vtn.endpoints.status.request_counts import BOUNDS_S, OperationCounts, Tallies
 from vtn.errors import Unavailable
 from vtn.storage.ports import DeliveryBacklog
 

@@ -7,8 +7,8 @@ import pytest
 
 from vtn.config import Mqtt
 from vtn.errors import CannotStart
-from vtn.notifiers.broker import BundledBroker
-from vtn.notifiers.brokerkeys import payload_bytes
+from vtn.notifiers.broker.process import BundledBroker
+from vtn.notifiers.broker.secrets import payload_bytes
 
 FILES = {"certificate": "server.pem", "private_key": "server.key"}
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vtn.config import Settings
-from vtn.notifiers import station
-from vtn.notifiers.addresses import refusal
+from vtn.notifiers import composition
+from vtn.notifiers.webhooks.addresses import refusal
 from vtn.scheduling import retry_delay_s
 
 REFUSED = {
@@ -94,11 +94,11 @@ def test_opening_a_network_opens_that_network_only():
 
 
 def test_the_settings_of_a_site_make_its_guard():
-    guard = station._guard(Settings(webhooks={"local_networks": ["192.168.7.0/24"]}))
+    guard = composition._guard(Settings(webhooks={"local_networks": ["192.168.7.0/24"]}))
     assert guard("192.168.7.9") is None
     assert "private" in guard("192.168.8.9")
     assert "loopback" in guard("127.0.0.1")
-    assert station._guard(Settings(webhooks={"allow_loopback": True}))("127.0.0.1") is None
+    assert composition._guard(Settings(webhooks={"allow_loopback": True}))("127.0.0.1") is None
 
 
 @pytest.mark.parametrize("address", [one for reason in CLOSED_FOR_EVER for one in REFUSED[reason]])

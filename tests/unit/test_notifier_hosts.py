@@ -7,8 +7,8 @@ import time
 import pytest
 
 from vtn.bounds import DeliveryBounds
-from vtn.notifiers import hosts as module
-from vtn.notifiers.hosts import Hosts
+from vtn.notifiers.webhooks import hosts as module
+from vtn.notifiers.webhooks.hosts import Hosts
 
 LONG_S = 30.0
 

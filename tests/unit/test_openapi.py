@@ -7,8 +7,8 @@ import re
 import jsonschema_rs
 import pytest
 
-from vtn.endpoints import components, examples, openapi, schemas
-from vtn.endpoints.openapi import ServerFacts, document
+from vtn.endpoints.openapi import components, examples, schemas
+from vtn.endpoints.openapi.document import AUTH_SERVER, AUTH_TOKEN, ServerFacts, document
 from vtn.endpoints.paging import PARAMETERS, lists
 from vtn.endpoints.problems import STATUSES
 from vtn.errors import Rejected
@@ -104,7 +104,7 @@ def test_every_operation_of_the_table_is_published_once_and_nothing_else_of_the_
     published = {
         name: (method.upper(), path) for name, (method, path, _) in operations(document(FACTS, with_root=False)).items()
     }
-    expected = {one.name: (one.method, one.path) for one in (openapi.AUTH_SERVER, openapi.AUTH_TOKEN, *OPERATIONS)}
+    expected = {one.name: (one.method, one.path) for one in (AUTH_SERVER, AUTH_TOKEN, *OPERATIONS)}
     assert published == expected
 
 

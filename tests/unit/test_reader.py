@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from vtn.endpoints import reader
-from vtn.endpoints.openapi import ServerFacts, document
+from vtn.endpoints.openapi import docs_page
+from vtn.endpoints.openapi.document import ServerFacts, document
 
 DOCUMENT = document(ServerFacts("https://vtn.example.org", ("/openadr3/3.1.0",)), with_root=True)
-PAGE = reader.page(DOCUMENT)
+PAGE = docs_page.page(DOCUMENT)
 
 
 class Outline(html.parser.HTMLParser):
@@ -52,21 +52,21 @@ def test_every_link_leads_into_the_page_or_to_the_document(outline):
 
 def test_nothing_is_fetched(outline):
     assert outline.fetched == []
-    assert not re.search(r"@import|url\(|import\(|fetch\(|XMLHttpRequest", reader.STYLE + reader.SCRIPT)
-    assert "default-src 'none'" in reader.HEADERS["Content-Security-Policy"]
+    assert not re.search(r"@import|url\(|import\(|fetch\(|XMLHttpRequest", docs_page.STYLE + docs_page.SCRIPT)
+    assert "default-src 'none'" in docs_page.HEADERS["Content-Security-Policy"]
 
 
 def test_text_of_the_document_is_text_in_the_page():
     evil = '"><script>alert(1)</script>'
     info = {"title": evil, "version": evil, "description": evil}
     tags = [{"name": tag["name"], "description": evil} for tag in DOCUMENT["tags"]]
-    page = reader.page({**DOCUMENT, "info": info, "tags": tags})
+    page = docs_page.page({**DOCUMENT, "info": info, "tags": tags})
     assert "<script>alert" not in page
     assert page.count("<script>") == 1
 
 
 def test_what_stands_in_backticks_is_code():
-    assert reader._prose("a `b<c` d") == "a <code>b&lt;c</code> d"
+    assert docs_page._prose("a `b<c` d") == "a <code>b&lt;c</code> d"
 
 
 @pytest.mark.parametrize(
@@ -81,4 +81,4 @@ def test_what_stands_in_backticks_is_code():
     ],
 )
 def test_a_schema_is_said_in_a_few_words(schema, words):
-    assert reader.type_words(schema) == words
+    assert docs_page.type_words(schema) == words

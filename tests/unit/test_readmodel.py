@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vtn.rules import privacy
 from vtn.rules.privacy import Lens, Match
 from vtn.storage.ports import Change, Record
-from vtn.storage.readmodel import Filter, ReadModel
+from vtn.storage.read_model import Filter, ReadModel
 from vtn.storage.views import indexed
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType, Operation

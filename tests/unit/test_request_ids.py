@@ -8,14 +8,14 @@ from http import HTTPStatus
 
 import pytest
 
-from vtn.endpoints import requestid
+from vtn.endpoints import request_id
 from vtn.endpoints.problems import problem
 from vtn.wire import document
 
 
-def given(headers=requestid.NOBODY):
-    requestid.begin(headers)
-    return requestid.current()
+def given(headers=request_id.NOBODY):
+    request_id.begin(headers)
+    return request_id.current()
 
 
 async def test_an_id_is_a_uuid_and_never_given_twice():
@@ -39,7 +39,7 @@ async def test_requests_that_run_side_by_side_keep_their_own_ids():
     async def request():
         mine = given()
         await asyncio.sleep(0)
-        assert requestid.current() == mine
+        assert request_id.current() == mine
         return mine
 
     assert len(set(await asyncio.gather(*(request() for _ in range(50))))) == 50
@@ -53,7 +53,7 @@ async def test_a_problem_is_named_by_the_request_that_had_it():
 
 
 async def test_outside_of_requests_nothing_is_marked():
-    assert requestid.mark() == ""
+    assert request_id.mark() == ""
 
 
 async def test_a_log_line_carries_the_id_also_from_another_thread():
@@ -65,7 +65,7 @@ async def test_a_log_line_carries_the_id_also_from_another_thread():
 
     keep = Keep()
     keep.setFormatter(logging.Formatter("%(request)s%(message)s"))
-    keep.addFilter(requestid.Marked())
+    keep.addFilter(request_id.Marked())
     log = logging.getLogger("test_request_ids")
     log.addHandler(keep)
     mine = given({"X-Request-Id": "theirs-1"})
@@ -78,4 +78,4 @@ async def test_a_log_line_carries_the_id_also_from_another_thread():
 @pytest.mark.parametrize("theirs", ["", "x" * 65, "a b", "a\nINFO forged", "ä", "Bearer secret", "1;2"])
 async def test_an_id_of_a_caller_that_is_not_plain_does_not_reach_the_log(theirs):
     mine = given({"X-Request-Id": theirs})
-    assert requestid.mark() == f"[{mine}] "
+    assert request_id.mark() == f"[{mine}] "

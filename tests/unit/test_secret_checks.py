@@ -12,7 +12,7 @@ from vtn.auth import clients
 from vtn.auth.clients import EXTERNAL, hash_secret, secret_matches
 from vtn.config import Auth
 from vtn.endpoints import oauth
-from vtn.endpoints.door import PATIENCE_S
+from vtn.endpoints.guard import PATIENCE_S
 from vtn.storage.ports import ClientRecord, Role
 
 HASH = hash_secret("right")

@@ -4,13 +4,12 @@ import asyncio
 
 import pytest
 
-from vtn.notifiers import sending
-from vtn.notifiers.sending import OPEN_AT_ONCE, CallbackSender
+from vtn.notifiers.webhooks.sender import OPEN_AT_ONCE, CallbackSender
 
 
 @pytest.fixture
 def sender(monkeypatch):
-    monkeypatch.setattr(sending, "PROMPT_S", 0.0)
+    monkeypatch.setattr("vtn.notifiers.webhooks.sender.PROMPT_S", 0.0)
     return CallbackSender(callbacks=None, unseal=str, key_of=str, now_s=lambda: 0.0)
 
 

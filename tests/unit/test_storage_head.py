@@ -4,7 +4,7 @@ import multiprocessing
 
 import pytest
 
-from vtn.storage.head import CLIENTS, SEQ, SharedHead
+from vtn.storage.statements.head import CLIENTS, SEQ, SharedHead
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from alembic.config import Config
 from sqlalchemy import create_engine
 
 from vtn.errors import CannotStart
-from vtn.storage import migrations, relay_state
+from vtn.storage import migrations
 from vtn.storage.ports import Delivery, DeliveryState
 from vtn.storage.sql import open_store
+from vtn.storage.statements import relay_state
 from vtn.wire.enumerations import Operation
 
 SECRET = "hunter2"

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vtn.conformance import report, runner
-from vtn.conformance.exchange import Credentials
+from vtn.conformance.parties.exchange import Credentials
 from vtn.conformance.runner import CannotRun, Plan, Run
 from vtn.conformance.verdicts import Result
 from vtn.errors import CannotStart, ConfigError

@@ -19,13 +19,13 @@ import aiohttp
 import aiomqtt
 
 from vtn.clock import RealClock
-from vtn.conformance import members
-from vtn.conformance.channel import NotificationChannel
+from vtn.conformance.bodies import members
+from vtn.conformance.bodies.valid_bodies import RESOURCE_DATA, USUAL_MEMBERS, event_of, unusual_members
 from vtn.conformance.check import Cause, Failed, Need, Skipped, expect
-from vtn.conformance.exchange import HttpAnswer, Json, Party, Transcript
-from vtn.conformance.listener import Ear, Login, listening
-from vtn.conformance.receiver import Hook, HookReceiver, is_public
-from vtn.conformance.valid_bodies import RESOURCE_DATA, USUAL_MEMBERS, event_of, unusual_members
+from vtn.conformance.parties.channel import NotificationChannel
+from vtn.conformance.parties.exchange import HttpAnswer, Json, Party, Transcript
+from vtn.conformance.parties.listener import Ear, Login, listening
+from vtn.conformance.parties.receiver import Hook, HookReceiver, is_public
 
 LONGEST_SAID = 200
 COLLECTIONS = ("programs", "events", "reports", "subscriptions", "vens", "resources")

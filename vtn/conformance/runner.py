@@ -10,12 +10,12 @@ from http import HTTPStatus
 
 import aiohttp
 
-from vtn.conformance import members
-from vtn.conformance.channel import is_wait
+from vtn.conformance.bodies import members
 from vtn.conformance.check import CHECKS, Cause, ConformanceCheck, Failed, Need, Skipped
-from vtn.conformance.exchange import INSIDE, Credentials, HttpAnswer, Party, Transcript, session
 from vtn.conformance.kit import COLLECTIONS, UNREACHABLE, Kit
-from vtn.conformance.receiver import receiving
+from vtn.conformance.parties.channel import is_wait
+from vtn.conformance.parties.exchange import INSIDE, Credentials, HttpAnswer, Party, Transcript, session
+from vtn.conformance.parties.receiver import receiving
 from vtn.conformance.requirements import Level
 from vtn.conformance.verdicts import NOT_READABLE, Outcome, Result, accused_once, blocked
 from vtn.errors import VtnError

@@ -8,10 +8,10 @@ for every stage, so that nothing else on the VTN matters.
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from vtn.conformance.bodies.valid_bodies import event_of
 from vtn.conformance.check import expect
-from vtn.conformance.exchange import Json, Party
 from vtn.conformance.kit import Kit
-from vtn.conformance.valid_bodies import event_of
+from vtn.conformance.parties.exchange import Json, Party
 
 PROGRAMS: Mapping[str, tuple[str, ...]] = {"P0": (), "P1": ("g1",), "P9": ("g9",)}
 EVENTS: Mapping[str, tuple[str, ...]] = {"E0": (), "E1": ("g1",), "E12": ("g1", "g2"), "ER": ("r1",), "E9": ("g9",)}

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Iterable, Sequence
 
 from vtn.conformance.check import STRENGTH, Cause, ConformanceCheck
-from vtn.conformance.exchange import Exchange
+from vtn.conformance.parties.exchange import Exchange
 
 NOT_READABLE = "an answer that the check cannot read"
 

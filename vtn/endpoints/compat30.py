@@ -12,15 +12,15 @@ from aiohttp import web
 from multidict import MultiDict, MultiMapping
 
 from vtn.auth.tokens import Principal
-from vtn.endpoints.answers import JsonAnswer
-from vtn.endpoints.coding import held_tag
-from vtn.endpoints.door import AiohttpHandler, Caller, Hall, Handler, guarded, json_answer, read_json
-from vtn.endpoints.memo import NEVER, AnswerMemo
+from vtn.endpoints.answer_cache import NEVER, AnswerMemo
+from vtn.endpoints.content_coding import held_tag
+from vtn.endpoints.guard import AiohttpHandler, Caller, Hall, Handler, guarded, json_answer, read_json
+from vtn.endpoints.json_response import JsonAnswer
 from vtn.endpoints.paging import LONGEST_NAME, QueryRules, as_filter, object_id, read_query
 from vtn.errors import Fault, Rejected
 from vtn.rules.compat30.operations import BASE_PATH, OPERATIONS_301
 from vtn.rules.privacy import Lens
-from vtn.service import compat30, households
+from vtn.service import compat30, compat30_vens
 from vtn.service.compat30 import Compat30Service
 from vtn.storage.ports import ReportQuery
 from vtn.wire.enumerations import ObjectType
@@ -80,13 +80,13 @@ def _resources(face: Compat30Service) -> dict[tuple[str, str], Handler]:
 
 def _writer(kind: ObjectType) -> Writer:
     if kind is ObjectType.VEN:
-        return households.create
+        return compat30_vens.create
     return lambda face, principal, body: compat30.create(face, kind, principal, body)
 
 
 def _rewriter(kind: ObjectType) -> Rewriter:
     if kind is ObjectType.VEN:
-        return households.replace
+        return compat30_vens.replace
     return lambda face, principal, wanted, body: compat30.replace(face, kind, principal, wanted, body)
 
 
@@ -122,7 +122,7 @@ def _search(face: Compat30Service, kind: ObjectType, memo: AnswerMemo) -> Handle
     async def handle(caller: Caller) -> web.StreamResponse:
         values, lens, wanted = read_old_query(kind, caller.request.query, caller.hall.query_rules)
         if kind is ObjectType.RESOURCE:
-            values["ven_id"] = (await households.ven_of(face, caller.principal, _path_id(caller, "venID"))).id
+            values["ven_id"] = (await compat30_vens.ven_of(face, caller.principal, _path_id(caller, "venID"))).id
         narrow = as_filter(values, face.core.clock.now)
         body = await compat30.search(face, kind, caller.principal, lens, narrow, wanted)
         text = await memo.put(("", ""), NEVER, body)
@@ -184,7 +184,7 @@ def _create_resource(face: Compat30Service) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         ven_id = _path_id(caller, "venID")
         body = await read_json(caller)
-        made = await households.create_resource(face, caller.principal, ven_id, body)
+        made = await compat30_vens.create_resource(face, caller.principal, ven_id, body)
         return json_answer(made, HTTPStatus.CREATED)
 
     return handle
@@ -194,7 +194,7 @@ def _replace_resource(face: Compat30Service) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         ven_id, wanted = _path_id(caller, "venID"), _path_id(caller, "resourceID")
         body = await read_json(caller)
-        return json_answer(await households.replace_resource(face, caller.principal, ven_id, wanted, body))
+        return json_answer(await compat30_vens.replace_resource(face, caller.principal, ven_id, wanted, body))
 
     return handle
 
@@ -204,8 +204,8 @@ def _of_resource(
 ) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
         ven_id, wanted = _path_id(caller, "venID"), _path_id(caller, "resourceID")
-        await households.ven_of(face, caller.principal, ven_id)
-        await households.resource_of(face, caller.principal, ven_id, wanted)
+        await compat30_vens.ven_of(face, caller.principal, ven_id)
+        await compat30_vens.resource_of(face, caller.principal, ven_id, wanted)
         return json_answer(await do(face, ObjectType.RESOURCE, caller.principal, wanted))
 
     return handle

@@ -12,9 +12,9 @@ from typing import Any
 
 from aiohttp import web
 
-from vtn.endpoints import requestid
-from vtn.endpoints.answers import MEDIA_TYPE
-from vtn.endpoints.door import Caller, Handler, json_answer
+from vtn.endpoints import request_id
+from vtn.endpoints.guard import Caller, Handler, json_answer
+from vtn.endpoints.json_response import MEDIA_TYPE
 from vtn.endpoints.paging import object_id
 from vtn.errors import NotFound
 from vtn.rules import topics
@@ -82,7 +82,7 @@ def _offered(notifiers: Notifiers) -> Handler:
 
     async def personal(caller: Caller) -> web.StreamResponse:
         own = document.render(notifiers.binding(caller.principal.client_id))
-        headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", requestid.HEADER: requestid.current()}
+        headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", request_id.HEADER: request_id.current()}
         return web.Response(status=HTTPStatus.OK, body=own, headers=headers)
 
     return personal if notifiers.personal else same

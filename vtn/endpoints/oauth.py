@@ -17,10 +17,10 @@ from aiohttp import web
 
 from vtn.auth.clients import secret_matches
 from vtn.auth.limits import TokenLimits, address_name
-from vtn.endpoints.answers import JsonAnswer
-from vtn.endpoints.door import AiohttpHandler, Hall, credentials, read_body
+from vtn.endpoints.cache_headers import DOCUMENT
+from vtn.endpoints.guard import AiohttpHandler, Hall, credentials, read_body
+from vtn.endpoints.json_response import JsonAnswer
 from vtn.endpoints.problems import problem, refusal
-from vtn.endpoints.sharing import DOCUMENT
 from vtn.errors import Rejected, TooLarge, VtnError
 from vtn.listening.http import proven
 from vtn.rules.scopes import askable, grantable

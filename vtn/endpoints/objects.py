@@ -5,20 +5,16 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from vtn.endpoints.answers import JsonAnswer
-from vtn.endpoints.coding import held_tag
-from vtn.endpoints.door import Caller, Handler, json_answer, read_json
-from vtn.endpoints.memo import NEVER, AnswerMemo, Text
+from vtn.endpoints.answer_cache import NEVER, AnswerMemo, Text
+from vtn.endpoints.content_coding import held_tag
+from vtn.endpoints.guard import Caller, Handler, json_answer, read_json
+from vtn.endpoints.json_response import JsonAnswer
 from vtn.endpoints.paging import as_filter, object_id, read_query
 from vtn.rules.scopes import OPERATIONS
 from vtn.service import objects
-from vtn.service.events import EVENTS
+from vtn.service.kinds import EVENTS, PROGRAMS, REPORTS, RESOURCES, VENS, search_reports
 from vtn.service.objects import ObjectKind
-from vtn.service.programs import PROGRAMS
-from vtn.service.reports import REPORTS, search_reports
-from vtn.service.resources import RESOURCES
 from vtn.service.subscriptions import SUBSCRIPTIONS
-from vtn.service.vens import VENS
 from vtn.storage.ports import ReportQuery
 
 KINDS: Mapping[str, tuple[ObjectKind, str]] = {

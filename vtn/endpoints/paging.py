@@ -10,7 +10,7 @@ from multidict import MultiMapping
 
 from vtn.errors import Fault, FaultList, Rejected
 from vtn.rules.privacy import Lens, Match
-from vtn.storage.readmodel import Filter
+from vtn.storage.read_model import Filter
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.model import INT32_MAX
 

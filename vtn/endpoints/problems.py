@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from vtn import errors
-from vtn.endpoints import requestid
+from vtn.endpoints import request_id
 from vtn.wire import document
 
 STATUSES: Mapping[type[errors.VtnError], HTTPStatus] = {
@@ -47,10 +47,10 @@ def problem(
         "title": status.phrase,
         "status": int(status),
         "detail": detail,
-        "instance": requestid.urn(),
+        "instance": request_id.urn(),
         **(extra or {}),
     }
-    headers = {"Content-Type": media_type, requestid.HEADER: requestid.current(), "Cache-Control": "no-store"}
+    headers = {"Content-Type": media_type, request_id.HEADER: request_id.current(), "Cache-Control": "no-store"}
     headers |= {AUTHENTICATE: challenge} if challenge else {}
     return web.Response(status=status, body=document.render(content), headers=headers)
 

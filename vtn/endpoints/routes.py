@@ -6,13 +6,13 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from vtn.endpoints import compat30, objects, requestid
-from vtn.endpoints.documents import documents, published_facts
-from vtn.endpoints.door import PATIENCE_S, AiohttpHandler, Hall, Handler, caught, guarded
-from vtn.endpoints.memo import AnswerMemo
+from vtn.endpoints import compat30, objects, request_id
+from vtn.endpoints.answer_cache import AnswerMemo
+from vtn.endpoints.guard import PATIENCE_S, AiohttpHandler, Hall, Handler, caught, guarded
 from vtn.endpoints.notifiers import Notifiers, notifier_handlers
 from vtn.endpoints.oauth import auth_server, auth_token
-from vtn.endpoints.openapi import AUTH_SERVER, AUTH_TOKEN
+from vtn.endpoints.openapi.document import AUTH_SERVER, AUTH_TOKEN
+from vtn.endpoints.openapi.routes import documents, published_facts
 from vtn.endpoints.problems import problem
 from vtn.listening.http import expected
 from vtn.rules.scopes import OPERATIONS
@@ -99,7 +99,7 @@ def _other_method(hall: Hall, allow: str) -> AiohttpHandler:
 
 
 async def _with_request_id(_request: web.BaseRequest, answer: web.StreamResponse) -> None:
-    answer.headers.setdefault(requestid.HEADER, requestid.current())
+    answer.headers.setdefault(request_id.HEADER, request_id.current())
     answer.headers.setdefault("Cache-Control", "no-store")
 
 

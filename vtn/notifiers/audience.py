@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from vtn.clock import RealClock
-from vtn.notifiers import faces
-from vtn.notifiers.departed import Departed
+from vtn.notifiers import versions
+from vtn.notifiers.deleted_programs import Departed
 from vtn.recent import Recent
 from vtn.rules import recipients
 from vtn.rules.compat30 import side
@@ -21,7 +21,7 @@ from vtn.rules.recipients import Happening, ObjectState, SubscriptionView, Telli
 from vtn.rules.topics import VenAudience
 from vtn.service.bodies import Bodies
 from vtn.storage.ports import Change, ClientRecord, Delivery, Record, Role, Store
-from vtn.storage.readmodel import ReadModel
+from vtn.storage.read_model import ReadModel
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType, Operation
 
@@ -185,11 +185,11 @@ class Audience:
         client = self._clients.standing(record.client_id)
         if client is None:
             return None
-        viewer = faces.viewer_on(self._model.viewer(client.client_id, is_bl=client.role is Role.BL), record.side)
+        viewer = versions.viewer_on(self._model.viewer(client.client_id, is_bl=client.role is Role.BL), record.side)
         held = self._subscribers.get(record.body)
         if held is None or held.viewer != viewer:
             plain = recipients.subscriber(self._content(record), viewer, self._match)
-            held = faces.subscriber_on(plain, record.side)
+            held = versions.subscriber_on(plain, record.side)
             self._subscribers.keep(record.body, held, len(record.body))
         return held
 
@@ -234,7 +234,7 @@ class Audience:
         if who is None:
             return
         entries, numbers = self._content(subscription)["objectOperations"], self._numbers(subscription)
-        on_301 = faces.speaks_301(subscription.side)
+        on_301 = versions.speaks_301(subscription.side)
         for position, told in recipients.answers(happening, who):
             if wanted not in {None, numbers[position]}:
                 continue
@@ -289,7 +289,7 @@ class Audience:
         body = self._bodies.get(key) if seq is not None else None
         if body is None:
             size, now = document.heft(told.state.content), self._now()
-            body = await self._work.made(size, lambda: faces.rendered(told, viewer, lens, now, on_301=on_301))
+            body = await self._work.made(size, lambda: versions.rendered(told, viewer, lens, now, on_301=on_301))
             if seq is not None:
                 self._bodies.keep(key, body, len(body))
         return body

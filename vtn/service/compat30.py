@@ -20,16 +20,12 @@ from vtn.rules.compat30.side import V301, Side
 from vtn.rules.privacy import Lens, Match
 from vtn.service import objects
 from vtn.service.core import Core, Json
-from vtn.service.events import EVENTS
+from vtn.service.kinds import EVENTS, PROGRAMS, REPORTS, RESOURCES, VENS, found_reports
 from vtn.service.objects import ObjectKind, Write, json_list, not_found
-from vtn.service.programs import PROGRAMS
-from vtn.service.reports import REPORTS, found_reports
-from vtn.service.resources import RESOURCES
 from vtn.service.subscriptions import SUBSCRIPTIONS, spoken_by
-from vtn.service.vens import VENS
 from vtn.service.versions import Versions
 from vtn.storage.ports import Record, ReportQuery
-from vtn.storage.readmodel import Filter
+from vtn.storage.read_model import Filter
 from vtn.wire.enumerations import ObjectType
 
 

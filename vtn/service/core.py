@@ -13,7 +13,7 @@ from vtn.rules.admission import STANDARD, Strictness
 from vtn.rules.privacy import Viewer
 from vtn.service.bodies import Bodies
 from vtn.storage.ports import Change, Command, Record, Store
-from vtn.storage.readmodel import ReadModel
+from vtn.storage.read_model import ReadModel
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.interval import print_date_time

@@ -16,7 +16,7 @@ from vtn.rules.compat30 import side
 from vtn.rules.privacy import Lens
 from vtn.service.core import NO_INDEX, Core, Index, Json, new_record, revised_record
 from vtn.storage.ports import Create, Delete, Record, Replace
-from vtn.storage.readmodel import Filter
+from vtn.storage.read_model import Filter
 from vtn.storage.views import ObjectView, ending
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType

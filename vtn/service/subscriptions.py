@@ -13,7 +13,7 @@ from vtn.errors import Conflict, Fault, Rejected
 from vtn.rules.compat30 import side
 from vtn.rules.compat30.side import Side
 from vtn.rules.entries import Numbering, renumbered
-from vtn.service.broken import url_digest, without_notice
+from vtn.service.broken_callbacks import url_digest, without_notice
 from vtn.service.core import Core, Json
 from vtn.service.objects import ObjectKind, Write
 from vtn.storage.ports import BrokenCallback

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from vtn.errors import Conflict, Moved, VtnError
-from vtn.storage import usage
 from vtn.storage.ports import Record
+from vtn.storage.statements import usage
+from vtn.storage.statements.usage import Growth, Limits
 from vtn.storage.tables import OBJECTS
-from vtn.storage.usage import Growth, Limits
 from vtn.wire.enumerations import ObjectType
 
 Kind = ObjectType

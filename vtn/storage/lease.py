@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 from sqlalchemy import Connection, insert, select, update
 
 from vtn.errors import Unavailable
-from vtn.storage.database import REFUSED, Database, Work
+from vtn.storage.dialects.database import REFUSED, Database, Work
 from vtn.storage.ports import Leader
 from vtn.storage.tables import LEASE
 from vtn.wire.interval import print_date_time

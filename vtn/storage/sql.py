@@ -7,10 +7,8 @@ from pathlib import Path
 
 from vtn.bounds import ClientQuotas
 from vtn.errors import CannotStart, Unavailable
-from vtn.storage import archive, clients, identifiers, queries, relay_state, usage
-from vtn.storage.address import open_database
-from vtn.storage.database import Database
-from vtn.storage.head import CLIENTS, SEQ, SharedHead
+from vtn.storage.dialects.database import Database
+from vtn.storage.dialects.opening import open_database
 from vtn.storage.lease import LeaderLease
 from vtn.storage.ports import (
     Archived,
@@ -28,7 +26,9 @@ from vtn.storage.ports import (
     ReportQuery,
     Touch,
 )
-from vtn.storage.usage import Limits
+from vtn.storage.statements import archive, clients, identifiers, queries, relay_state, usage
+from vtn.storage.statements.head import CLIENTS, SEQ, SharedHead
+from vtn.storage.statements.usage import Limits
 from vtn.storage.writer import Writer
 
 TIMEOUT_S, LEASE_S = 10.0, 10.0

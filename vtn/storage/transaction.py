@@ -15,13 +15,13 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, 
 from sqlalchemy.sql import ColumnElement
 
 from vtn.errors import Conflict, Moved
-from vtn.storage import archive, inserts, usage
 from vtn.storage.conflicts import TIES, conflict, tied
-from vtn.storage.database import OUT_OF_REACH, REFUSED, Creation
+from vtn.storage.dialects.database import OUT_OF_REACH, REFUSED, Creation
 from vtn.storage.ports import All, Change, Command, Create, Delete, Record, Replace, Touch
 from vtn.storage.records import COLUMNS, LOGGED, Values, kept, log_row, missing, record_of, row_of, selected
+from vtn.storage.statements import archive, inserts, usage
+from vtn.storage.statements.usage import Limits
 from vtn.storage.tables import LOG, OBJECTS
-from vtn.storage.usage import Limits
 from vtn.wire.enumerations import ObjectType, Operation
 
 Outcome = tuple[Change, ...] | Exception

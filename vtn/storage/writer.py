@@ -12,11 +12,11 @@ from functools import partial
 
 from vtn.errors import OverQuota, Unavailable
 from vtn.storage import transaction
-from vtn.storage.database import REFUSED, Database
+from vtn.storage.dialects.database import REFUSED, Database
 from vtn.storage.ports import Change, Command, Create
 from vtn.storage.records import row_of
+from vtn.storage.statements.usage import FullAccounts, Limits
 from vtn.storage.transaction import Job, Outcome
-from vtn.storage.usage import FullAccounts, Limits
 
 LARGEST_BATCH = 200
 

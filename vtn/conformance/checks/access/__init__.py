@@ -1,0 +1,1 @@
+"""Checks of tokens, scopes and targeting: who may do and see what."""

@@ -1,0 +1,1 @@
+"""Checks of what is the same for every request: errors, filters, paging, versions."""

@@ -1,0 +1,1 @@
+"""Checks of webhooks, MQTT and discovery."""

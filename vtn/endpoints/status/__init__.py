@@ -1,0 +1,1 @@
+"""How this server is, for operators: health, metrics, and who may ask."""

@@ -1,0 +1,1 @@
+"""A VTN at a customer's site announces itself on its own network."""

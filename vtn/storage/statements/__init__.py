@@ -1,0 +1,1 @@
+"""Work on a connection: what is inserted, read, counted and archived."""
