@@ -27,7 +27,7 @@ from vtn.endpoints import request_id
 from vtn.endpoints.broker_hooks import broker_hooks
 from vtn.endpoints.cache_headers import CrossOrigin
 from vtn.endpoints.guard import AiohttpHandler, Hall
-from vtn.endpoints.notifiers import Notifiers
+from vtn.endpoints.notifiers import NotifierEndpoints
 from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.problems import problem
 from vtn.endpoints.routes import BASE_PATHS, build
@@ -286,7 +286,7 @@ def _application(settings: Settings, hall: Hall, notifying: composition.Notifier
     """Everything that is answered, at this URL."""
     return build(
         hall,
-        Notifiers(notifying.uris, settings.mqtt.authentication, notifying.certificate),
+        NotifierEndpoints(notifying.uris, settings.mqtt.authentication, notifying.certificate),
         root_url=url,
         max_body_bytes=settings.server.max_body_bytes,
         hooks=broker_hooks(hall, settings.mqtt, settings.bounds.delivery),

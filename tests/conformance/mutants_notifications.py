@@ -158,7 +158,7 @@ def deletions_are_empty(patch):
 @mutant("MQTT-02")
 def webhooks_are_denied(patch):
     """/notifiers says that there are no webhooks."""
-    wrap(patch, notifiers.Notifiers, "binding", lambda f: lambda *args: {**f(*args), "WEBHOOK": False})
+    wrap(patch, notifiers.NotifierEndpoints, "binding", lambda f: lambda *args: {**f(*args), "WEBHOOK": False})
 
 
 @mutant("MQTT-13", mqtt=True)

@@ -16,7 +16,7 @@ from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt
 from vtn.errors import CannotStart
 from vtn.notifiers.broker.process import BundledBroker
-from vtn.notifiers.broker.publisher import BrokerAddress, Publisher, external_address
+from vtn.notifiers.broker.publisher import Publisher, PublisherAddress, external_address
 from vtn.storage.ports import Replace
 from vtn.wire.enumerations import ObjectType as Kind
 
@@ -383,4 +383,4 @@ async def test_an_external_broker_that_is_not_there_is_said_in_one_sentence():
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with pytest.raises(CannotStart, match=f"the MQTT broker at 127.0.0.1:{port} cannot be used"):
-        await Publisher(BrokerAddress("127.0.0.1", port), random.Random(1)).probe()
+        await Publisher(PublisherAddress("127.0.0.1", port), random.Random(1)).probe()

@@ -8,13 +8,13 @@ from typing import Any
 
 from ven_adapters.enrolment_api import eligibility
 from ven_adapters.enrolment_api.models import Agreement, Kept, Scope
-from ven_adapters.enrolment_api.store import Write, agreement_of, print_at
+from ven_adapters.enrolment_api.store import EnrolmentWrite, agreement_of, print_at
 from ven_adapters.enrolment_api.tables import CarRow, ChosenRow, ConsentRow, EnrolmentChangeRow, MembershipRow
 
 KNOWN = ("model", "region", "utility", "tariff", "enrolled_at")
 
 
-async def take_in(write: Write, rules: eligibility.Rules, cars: Sequence[Agreement]) -> list[str]:
+async def take_in(write: EnrolmentWrite, rules: eligibility.Rules, cars: Sequence[Agreement]) -> list[str]:
     """Take up cars from a file; those taken. Whose driver left after agreeing to what the file says stays out."""
     rows = await write.cars([car.vehicle_ref for car in cars])
     before = {ref: agreement_of(row) for ref, row in rows.items()}
@@ -30,7 +30,7 @@ async def take_in(write: Write, rules: eligibility.Rules, cars: Sequence[Agreeme
     return refs
 
 
-async def opt_out(write: Write, refs: Sequence[str]) -> None:
+async def opt_out(write: EnrolmentWrite, refs: Sequence[str]) -> None:
     """These cars take no part in any event; those that are out already stay as they are."""
     known = await write.chosen(refs, "OPT_OUT")
     out = [ref for ref in refs if ref not in known]
@@ -49,7 +49,7 @@ def memberships(rules: eligibility.Rules, car: Agreement, since: str) -> list[di
     ]
 
 
-def answer_values(write: Write, ref: str, scope: Scope, kept: Kept, terms_sha256: str = "") -> dict[str, Any]:
+def answer_values(write: EnrolmentWrite, ref: str, scope: Scope, kept: Kept, terms_sha256: str = "") -> dict[str, Any]:
     """One more line of the consent history."""
     return {
         "seq": write.number(),
@@ -92,7 +92,7 @@ def _consents(before: Agreement, car: Agreement) -> dict[str, Kept]:
     return fresh
 
 
-def _answers(write: Write, car: Agreement, before: Agreement | None) -> list[dict[str, Any]]:
+def _answers(write: EnrolmentWrite, car: Agreement, before: Agreement | None) -> list[dict[str, Any]]:
     """The consents that are new."""
     old: Mapping[str, Kept] = {} if before is None else before.consents
     return [

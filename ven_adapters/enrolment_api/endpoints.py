@@ -27,7 +27,7 @@ from ven_adapters.enrolment_api.operations import EnrolmentDesk
 from ven_adapters.enrolment_api.problems import Refused, unknown_car
 from ven_adapters.enrolment_api.rate_limit import RequestPace
 from ven_adapters.enrolment_api.responses import CarPage, CarView, Changes, History, JournalLine, Why
-from ven_adapters.enrolment_api.store import EnrolmentStore, Write, digest, parse_at
+from ven_adapters.enrolment_api.store import EnrolmentStore, EnrolmentWrite, digest, parse_at
 from ven_adapters.enrolment_api.tables import AnsweredRow
 from ven_adapters.transport.http import signatures
 from ven_adapters.transport.windows import precedence
@@ -189,7 +189,7 @@ class EnrolmentEndpoints:
         self,
         once: Once | None,
         ref: str,
-        work: Callable[[Write], Awaitable[Model]],
+        work: Callable[[EnrolmentWrite], Awaitable[Model]],
         status: HTTPStatus,
         told_at: datetime | None = None,
     ) -> web.Response:

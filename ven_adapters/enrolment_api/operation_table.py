@@ -24,10 +24,10 @@ from ven_adapters.enrolment_api.models import (
 )
 from ven_adapters.enrolment_api.operations import EnrolmentDesk, enrolled
 from ven_adapters.enrolment_api.problems import faults_of, rejected
-from ven_adapters.enrolment_api.store import Write
+from ven_adapters.enrolment_api.store import EnrolmentWrite
 from ven_adapters.transport.windows.precedence import is_overtaken
 
-Work = Callable[[EnrolmentDesk, Write, str, Any], Awaitable[Agreement]]
+Work = Callable[[EnrolmentDesk, EnrolmentWrite, str, Any], Awaitable[Agreement]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,7 +134,9 @@ def parse(model: type[Model] | None, raw: bytes) -> Any:
         raise rejected(faults_of(error)) from None
 
 
-async def perform(act: EnrolmentOperation, desk: EnrolmentDesk, write: Write, ref: str, body: Any) -> Agreement:
+async def perform(
+    act: EnrolmentOperation, desk: EnrolmentDesk, write: EnrolmentWrite, ref: str, body: Any
+) -> Agreement:
     """Carry an act out; one that a newer decision has overtaken, or a newer enrolment, is noted and changes nothing."""
     car = (await enrolled(write, ref))[1]
     overtakers = () if getattr(body, "event_id", None) is not None else act.overtakers  # one event is its own matter

@@ -34,7 +34,7 @@ from ven_adapters.enrolment_api.models import (
     Status,
 )
 from ven_adapters.enrolment_api.problems import conflict, rejected, unknown_car
-from ven_adapters.enrolment_api.store import Write, agreement_of, digest, parse_at, print_at
+from ven_adapters.enrolment_api.store import EnrolmentWrite, agreement_of, digest, parse_at, print_at
 from ven_adapters.enrolment_api.tables import (
     CarRow,
     ChosenRow,
@@ -58,7 +58,7 @@ class EnrolmentDesk:
     programs: eligibility.Rules
     zones: frozenset[str] = frozenset()
 
-    async def enrol(self, write: Write, body: Enrol) -> Agreement:
+    async def enrol(self, write: EnrolmentWrite, body: Enrol) -> Agreement:
         """Enrol a car; 409 for a car, a VIN or an account that is enrolled as far as it may be."""
         row = await write.session.get(CarRow, body.vehicle_ref)
         if row is not None and row.status in LIVE:
@@ -101,7 +101,7 @@ class EnrolmentDesk:
         known = not self.zones or zone in self.zones
         return [] if known else [Fault(path=f"{path}.zone", rule=f"{zone!r} is not a zone of this adapter")]
 
-    async def _room(self, write: Write, named: Sequence[str], joined: Sequence[str], others: int) -> None:
+    async def _room(self, write: EnrolmentWrite, named: Sequence[str], joined: Sequence[str], others: int) -> None:
         """Whether programmes that are joined have room, and the account, with `others` of its cars, may add one."""
         for place, name in enumerate(named):
             if name not in joined:
@@ -134,11 +134,11 @@ class EnrolmentDesk:
             enrolled_at=now,
         )
 
-    def _join(self, write: Write, agreement: Agreement) -> None:
+    def _join(self, write: EnrolmentWrite, agreement: Agreement) -> None:
         for values in memberships(self.programs, agreement, print_at(write.now)):
             write.session.add(MembershipRow(**values))
 
-    async def consent(self, write: Write, ref: str, body: Consent) -> Agreement:
+    async def consent(self, write: EnrolmentWrite, ref: str, body: Consent) -> Agreement:
         """Add a line to the history; the newest answer of a scope counts."""
         row, car = await enrolled(write, ref)
         if body.at > write.now:
@@ -148,17 +148,17 @@ class EnrolmentDesk:
         _record(write, ref, body.scope, _kept(body), await _shown(write, body.terms))
         return _change(write, row, car, "consent", consents=_newest(car.consents, [body], write.now))
 
-    async def preferences(self, write: Write, ref: str, body: Preferences) -> Agreement:
+    async def preferences(self, write: EnrolmentWrite, ref: str, body: Preferences) -> Agreement:
         """Replace the driver's week."""
         return _change(write, *await enrolled(write, ref), "preferences", preferences=body)
 
-    async def permissions(self, write: Write, ref: str, body: Papers) -> Agreement:
+    async def permissions(self, write: EnrolmentWrite, ref: str, body: Papers) -> Agreement:
         """Replace the discharge papers."""
         row, car = await enrolled(write, ref)
         papers = {"permissions": body.permissions, "discharge_budget": body.discharge_budget}
         return _change(write, row, car, "permissions", **papers)
 
-    async def change_programs(self, write: Write, ref: str, body: Programs) -> Agreement:
+    async def change_programs(self, write: EnrolmentWrite, ref: str, body: Programs) -> Agreement:
         """Leave the programmes that are not named, join those that are."""
         row, car = await enrolled(write, ref)
         question = Question(model=car.model, region=car.region, utility=car.utility, tariff=car.tariff)
@@ -176,7 +176,7 @@ class EnrolmentDesk:
         self._join(write, after)
         return after
 
-    async def home(self, write: Write, ref: str, body: Home) -> Agreement:
+    async def home(self, write: EnrolmentWrite, ref: str, body: Home) -> Agreement:
         """The driver moved: another site, and papers that belonged to the old house no longer count.
 
         Papers that were handed in after the move, and told before it, are the new house's.
@@ -194,15 +194,15 @@ class EnrolmentDesk:
         papers = car.permissions if is_overtaken(write.decided_at, [papers_at], write.now) else Permissions()
         return _change(write, row, car, "home", **place, permissions=papers)
 
-    async def sale(self, write: Write, ref: str, _nothing: Nothing | None = None) -> Agreement:
+    async def sale(self, write: EnrolmentWrite, ref: str, _nothing: Nothing | None = None) -> Agreement:
         """The car is another's: nothing that its driver agreed to binds the next one."""
         return await self._end(write, ref, Status.SOLD)
 
-    async def withdrawal(self, write: Write, ref: str, _nothing: Nothing | None = None) -> Agreement:
+    async def withdrawal(self, write: EnrolmentWrite, ref: str, _nothing: Nothing | None = None) -> Agreement:
         """The driver leaves."""
         return await self._end(write, ref, Status.WITHDRAWN)
 
-    async def _end(self, write: Write, ref: str, status: Status) -> Agreement:
+    async def _end(self, write: EnrolmentWrite, ref: str, status: Status) -> Agreement:
         row, car = await enrolled(write, ref)
         for table in (PersonRow, ChosenRow, DecisionRow, MembershipRow):
             await write.clear(table, ref)
@@ -215,7 +215,7 @@ class EnrolmentDesk:
         }
         return _change(write, row, car, status.lower(), status=status, ended_at=write.now, **gone)
 
-    async def opt_out(self, write: Write, ref: str, body: OptOut) -> Agreement:
+    async def opt_out(self, write: EnrolmentWrite, ref: str, body: OptOut) -> Agreement:
         """Leave one event, or all of them."""
         car = (await enrolled(write, ref))[1]
         _still_to_come(body.until, write.now, LONGEST_CHOICE if body.event_id is not None else None)
@@ -224,14 +224,14 @@ class EnrolmentDesk:
         await _choose(write, ref, "OPT_OUT", body.until, body.event_id or "")
         return car
 
-    async def opt_in(self, write: Write, ref: str, _nothing: Nothing | None = None) -> Agreement:
+    async def opt_in(self, write: EnrolmentWrite, ref: str, _nothing: Nothing | None = None) -> Agreement:
         """Take part again."""
         car = (await enrolled(write, ref))[1]
         await write.forget([ref], "OPT_OUT")
         await _choose(write, ref, "OPT_IN", None)
         return car
 
-    async def boost(self, write: Write, ref: str, body: Boost) -> Agreement:
+    async def boost(self, write: EnrolmentWrite, ref: str, body: Boost) -> Agreement:
         """Charge now."""
         car = (await enrolled(write, ref))[1]
         _still_to_come(body.until, write.now, LONGEST_CHOICE)
@@ -239,7 +239,7 @@ class EnrolmentDesk:
         return car
 
 
-async def _others(write: Write, ref: str) -> int:
+async def _others(write: EnrolmentWrite, ref: str) -> int:
     """How many other cars the account of a car has; none where a file brought the car, which names no account."""
     person = await write.session.get(PersonRow, ref)
     if person is None:
@@ -247,7 +247,7 @@ async def _others(write: Write, ref: str) -> int:
     return await write.count(PersonRow, utility=person.utility, account_id=person.account_id) - 1
 
 
-async def enrolled(write: Write, ref: str) -> tuple[CarRow, Agreement]:
+async def enrolled(write: EnrolmentWrite, ref: str) -> tuple[CarRow, Agreement]:
     """What is on file for a car that is enrolled; 404 for any other."""
     row = await write.session.get(CarRow, ref)
     if row is None or row.status not in LIVE:
@@ -255,7 +255,7 @@ async def enrolled(write: Write, ref: str) -> tuple[CarRow, Agreement]:
     return row, agreement_of(row)
 
 
-def _change(write: Write, row: CarRow, car: Agreement, what: str, **values: Any) -> Agreement:
+def _change(write: EnrolmentWrite, row: CarRow, car: Agreement, what: str, **values: Any) -> Agreement:
     after = car.model_copy(update=values)
     write.put_car(row, after)
     write.journal(car.vehicle_ref, what)
@@ -276,7 +276,7 @@ def _kept(one: Consent) -> Kept:
     return Kept(version=one.version, agreed=one.agreed, at=one.at, valid_until=one.valid_until)
 
 
-async def _shown(write: Write, terms: str) -> str:
+async def _shown(write: EnrolmentWrite, terms: str) -> str:
     """Keep a text that was shown, once, whoever saw it; its digest."""
     sha256 = digest(terms.encode())
     if await write.session.get(TermsRow, sha256) is None:
@@ -285,12 +285,12 @@ async def _shown(write: Write, terms: str) -> str:
     return sha256
 
 
-def _record(write: Write, ref: str, scope: Scope, kept: Kept, terms_sha256: str = "") -> None:
+def _record(write: EnrolmentWrite, ref: str, scope: Scope, kept: Kept, terms_sha256: str = "") -> None:
     """One more line of the history."""
     write.session.add(ConsentRow(**answer_values(write, ref, scope, kept, terms_sha256)))
 
 
-async def _choose(write: Write, ref: str, choice: str, until: datetime | None, event_id: str = "") -> None:
+async def _choose(write: EnrolmentWrite, ref: str, choice: str, until: datetime | None, event_id: str = "") -> None:
     live = await write.live_choices(ref)
     known = await write.session.get(ChosenRow, (ref, choice, event_id))
     if event_id and known is None and live >= MOST_CHOICES:

@@ -16,7 +16,7 @@ from sqlmodel import col, select
 from ven_adapters.enrolment_api import eligibility
 from ven_adapters.enrolment_api.bulk_writes import memberships
 from ven_adapters.enrolment_api.models import Agreement, Status
-from ven_adapters.enrolment_api.store import CHUNK, Write, print_at
+from ven_adapters.enrolment_api.store import CHUNK, EnrolmentWrite, print_at
 from ven_adapters.enrolment_api.tables import CarRow, EnrolmentChangeRow, MembershipRow, RulesRow
 
 
@@ -29,7 +29,7 @@ class Reevaluated:
     back: int = 0
 
 
-async def judge_again(write: Write, rules: eligibility.Rules) -> Reevaluated | None:
+async def judge_again(write: EnrolmentWrite, rules: eligibility.Rules) -> Reevaluated | None:
     """Apply the rules to every enrolled car when they are not those that were applied last; None when they are."""
     document = orjson.dumps(
         {name: one.model_dump(mode="json") for name, one in rules.items()}, option=orjson.OPT_SORT_KEYS
@@ -45,14 +45,16 @@ async def judge_again(write: Write, rules: eligibility.Rules) -> Reevaluated | N
     return done
 
 
-async def _page(write: Write, after: str) -> list[Agreement]:
+async def _page(write: EnrolmentWrite, after: str) -> list[Agreement]:
     """The next cars of any status, by the primary key alone: a condition on the status would scan them all."""
     query = sqlalchemy.select(col(CarRow.document)).where(col(CarRow.vehicle_ref) > after)
     found = await write.session.execute(query.order_by(col(CarRow.vehicle_ref)).limit(CHUNK))
     return [Agreement.model_validate_json(document) for document in found.scalars()]
 
 
-async def _judge(write: Write, rules: eligibility.Rules, cars: list[Agreement], done: Reevaluated) -> Reevaluated:
+async def _judge(
+    write: EnrolmentWrite, rules: eligibility.Rules, cars: list[Agreement], done: Reevaluated
+) -> Reevaluated:
     pairs = [(car, *_still(rules, car)) for car in cars if car.ended_at is None and _joined(car)]
     changed = [(car, after, why) for car, after, why in pairs if after != car]
     refs = [after.vehicle_ref for _, after, _ in changed]

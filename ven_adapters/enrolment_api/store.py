@@ -66,7 +66,7 @@ class EnrolmentNews(Generic[T]):
     chosen: tuple[Chosen, ...]
 
 
-class Write:
+class EnrolmentWrite:
     """One transaction. Whatever raises inside it leaves nothing behind.
 
     `now` is our clock, `decided_at` the instant by which what is written is ordered (`transport.precedence`).
@@ -216,7 +216,7 @@ class EnrolmentStore:
         await self._engine.dispose()
 
     @contextlib.asynccontextmanager
-    async def write(self, now: datetime, told_at: datetime | None = None) -> AsyncIterator[Write]:
+    async def write(self, now: datetime, told_at: datetime | None = None) -> AsyncIterator[EnrolmentWrite]:
         """A transaction that no other write runs beside; committed when the block ends well.
 
         `told_at`: when the sender says that it was decided; without it, now.
@@ -225,7 +225,7 @@ class EnrolmentStore:
         async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
             await session.execute(sqlalchemy.update(head).values(seq=head.c.seq))
             seq = (await session.execute(sqlalchemy.select(head.c.seq))).scalar_one()
-            write = Write(session, seq, now, told_at)
+            write = EnrolmentWrite(session, seq, now, told_at)
             yield write
             await session.execute(sqlalchemy.update(head).values(seq=write.seq))
 

@@ -38,7 +38,7 @@ from ven_adapters.ven.openadr.last_limits import LastLimits
 from ven_adapters.ven.openadr.notifications import NotificationSource, WakeSignal, back_off_s, listen
 from ven_adapters.ven.openadr.programs import ProgramSelection
 from ven_adapters.ven.openadr.registration import Registered, register
-from ven_adapters.ven.openadr.vtn_objects import Changes, VtnObjects, version
+from ven_adapters.ven.openadr.vtn_objects import VtnChanges, VtnObjects, version
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.queue.remote_backend import RemoteBackend
 from ven_adapters.ven.reporting.schedule import Reporter, ReporterNames
@@ -287,7 +287,7 @@ class Agent:
             listener = NotificationSource(self._ports.vtn, registered.ven_id, label, self._settings.vtn.ca)
             self._spawn("notifications", lambda: listen(listener, self._wake, self.vtn_signal, self._settings.seed))
 
-    async def _heed(self, news: Changes) -> None:
+    async def _heed(self, news: VtnChanges) -> None:
         """Note what was read; anything new is a reason to plan. Of very much, others' work goes on in between."""
         now, note = self._clock.now(), self._ports.store.note
         first = self.participation.take().items()

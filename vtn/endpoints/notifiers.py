@@ -28,7 +28,7 @@ ITEMS = {"programID": ObjectType.PROGRAM, "venID": ObjectType.VEN}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Notifiers:
+class NotifierEndpoints:
     """The MQTT binding that is offered: broker URLs and how to authenticate; no URLs means no MQTT.
 
     `certificate` makes what CERTIFICATE hands to one client: its certificate, its key and the broker's authority.
@@ -64,7 +64,7 @@ class Notifiers:
         return {} if self.anonymous else {"username": "{clientID}"}
 
 
-def notifier_handlers(notifiers: Notifiers) -> dict[str, Handler]:
+def notifier_handlers(notifiers: NotifierEndpoints) -> dict[str, Handler]:
     """The handlers of all notifier operations, by operationId."""
     found: dict[str, Handler] = {"listAllNotifiers": _offered(notifiers)}
     for operation in OPERATIONS:
@@ -74,7 +74,7 @@ def notifier_handlers(notifiers: Notifiers) -> dict[str, Handler]:
     return found
 
 
-def _offered(notifiers: Notifiers) -> Handler:
+def _offered(notifiers: NotifierEndpoints) -> Handler:
     body = b"" if notifiers.personal else document.render(notifiers.binding(""))
 
     async def same(_caller: Caller) -> web.StreamResponse:

@@ -9,7 +9,7 @@ from aiohttp import web
 from vtn.endpoints import compat30, objects, request_id
 from vtn.endpoints.answer_cache import AnswerMemo
 from vtn.endpoints.guard import PATIENCE_S, AiohttpHandler, Hall, Handler, caught, guarded
-from vtn.endpoints.notifiers import Notifiers, notifier_handlers
+from vtn.endpoints.notifiers import NotifierEndpoints, notifier_handlers
 from vtn.endpoints.oauth import auth_server, auth_token
 from vtn.endpoints.openapi.document import AUTH_SERVER, AUTH_TOKEN
 from vtn.endpoints.openapi.routes import documents, published_facts
@@ -24,7 +24,7 @@ BASE_PATHS = ("/openadr3/3.1.0", "/openadr3/3.1.1")
 
 def build(
     hall: Hall,
-    notifiers: Notifiers,
+    notifiers: NotifierEndpoints,
     *,
     root_url: str,
     max_body_bytes: int,

@@ -122,7 +122,7 @@ class OcppHandshake(ServerProtocol):
         return cast("Subprotocol", SUBPROTOCOL) if SUBPROTOCOL in subprotocols else None
 
 
-class StationConnection(ServerConnection):
+class AdmittedSocket(ServerConnection):
     """One station's connection, with its place at the port."""
 
     slot: ConnectionSlot | None = None
@@ -174,12 +174,12 @@ class StationListener:
             await self._open.enter_async_context(tls.watched())
         return port_of(sockets)
 
-    def _connection(self, server: Server) -> StationConnection:
+    def _connection(self, server: Server) -> AdmittedSocket:
         settings = self._settings
         handshake = OcppHandshake(
             subprotocols=[cast("Subprotocol", SUBPROTOCOL)], max_size=settings.frame_bytes, logger=_wire
         )
-        return StationConnection(
+        return AdmittedSocket(
             handshake,
             server,
             ping_interval=settings.ping_s,
@@ -225,7 +225,7 @@ class StationListener:
             await self._turn_away(station, connection)
             return
         self.unsupported.pop(station, None)
-        if isinstance(connection, StationConnection) and connection.slot is not None:
+        if isinstance(connection, AdmittedSocket) and connection.slot is not None:
             connection.slot.prove()
         try:
             await self._welcome(station, connection)

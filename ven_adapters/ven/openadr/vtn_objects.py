@@ -55,7 +55,7 @@ class UnreadableEvent:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Changes:
+class VtnChanges:
     """What one poll brought."""
 
     fresh: tuple[ReadEvent, ...] = ()
@@ -95,7 +95,7 @@ class VtnObjects:
         self.ven_targets: frozenset[str] = frozenset()
         self.resource_targets: Mapping[str, frozenset[str]] = {}
 
-    async def poll(self, ven_id: str | None, now: datetime, real_s: float) -> Changes:
+    async def poll(self, ven_id: str | None, now: datetime, real_s: float) -> VtnChanges:
         """Read everything; VtnRefused or VtnUnreachable leaves the copy as it was."""
         bounds = {"most": MOST_LISTED, "most_bytes": MOST_LISTED_BYTES}
         programs = await self._vtn.search(ObjectType.PROGRAM, **bounds)
@@ -121,7 +121,7 @@ class VtnObjects:
         self._drop_old(listed, now)
         self._raw = {key: raw for key, raw in self._raw.items() if key in listed or key in self.events}
         self.polled = True
-        return Changes(tuple(fresh), (*deleted, *unreadable), moved)
+        return VtnChanges(tuple(fresh), (*deleted, *unreadable), moved)
 
     async def _grants(self, ven_id: str) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
         ven = await self._vtn.read(ObjectType.VEN, ven_id)

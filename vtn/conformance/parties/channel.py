@@ -70,7 +70,7 @@ def is_wait(cause: Cause | None) -> bool:
     return cause is not None and cause.key.startswith(NOTHING)
 
 
-class ReceivedNotification(Protocol):
+class ReceivedMessage(Protocol):
     """One notification, however it came."""
 
     @property
@@ -78,7 +78,7 @@ class ReceivedNotification(Protocol):
         """The operation, the kind of object, and its id."""
 
 
-M = TypeVar("M", bound=ReceivedNotification)
+M = TypeVar("M", bound=ReceivedMessage)
 
 
 def said_by(body: Mapping[str, Any]) -> Said:

@@ -40,8 +40,8 @@ class PartState(enum.StrEnum):
 ORDER = tuple(PartState)
 
 
-class NotifierFigures(Protocol):
-    """What the notifiers of this process tell about themselves; `notifiers.figures.Figures` does.
+class NotifierStatus(Protocol):
+    """What the notifiers of this process tell about themselves; `notifiers.counters.NotifierFigures` does.
 
     `broker` is None without MQTT; `positions` gives how far each outlet has read the change log, and is None while
     another process relays. `webhooks` counts: `overdue` receivers have waited for longer than the longest retry,
@@ -119,7 +119,7 @@ def worst(findings: Sequence[Finding]) -> PartState:
 
 
 def looks(
-    core: Core, var: Path, notifiers: Callable[[], NotifierFigures], now_s: Callable[[], float]
+    core: Core, var: Path, notifiers: Callable[[], NotifierStatus], now_s: Callable[[], float]
 ) -> dict[str, Look]:
     """What is looked at, by name."""
     progress = Progress(now_s)
@@ -182,7 +182,7 @@ def _write_and_remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-async def _broker(notifiers: NotifierFigures) -> Finding:
+async def _broker(notifiers: NotifierStatus) -> Finding:
     if notifiers.broker is None:
         return Finding(PartState.OFF, "no MQTT is offered")
     if notifiers.positions is None:
@@ -208,7 +208,7 @@ class Progress:
         return self._now_s() - held[1]
 
 
-async def _relay(core: Core, notifiers: NotifierFigures, progress: Progress) -> Finding:
+async def _relay(core: Core, notifiers: NotifierStatus, progress: Progress) -> Finding:
     """Who leads, and how far it is; a leader that gives no sign of life is told before another follows it."""
     leader = await core.store.leader()
     if leader is None:
@@ -228,7 +228,7 @@ async def _relay(core: Core, notifiers: NotifierFigures, progress: Progress) -> 
     return Finding(PartState.UP, words, behind)
 
 
-async def _webhooks(core: Core, notifiers: NotifierFigures) -> Finding:
+async def _webhooks(core: Core, notifiers: NotifierStatus) -> Finding:
     backlog = await core.store.backlog()
     owed = {"pending": backlog.pending, "dead": backlog.dead, "oldest_s": backlog.oldest_s(core.clock.now())}
     figures = {**owed, **notifiers.webhooks}

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from vtn.endpoints.guard import AiohttpHandler, Hall
 from vtn.endpoints.openapi.document import AUTH_TOKEN
 from vtn.endpoints.problems import refusal
-from vtn.endpoints.status.health import NotifierFigures
+from vtn.endpoints.status.health import NotifierStatus
 from vtn.endpoints.status.insiders import Insider
 from vtn.endpoints.status.request_counts import BOUNDS_S, Tallies
 from vtn.errors import NotFound, Unavailable
@@ -32,7 +32,7 @@ STANDING = frozenset({"overdue", "hosts_away"})
 class ServerFigures(Collector):
     """What is known at one moment; `backlog` is None when the database could not be asked."""
 
-    def __init__(self, hall: Hall, notifiers: NotifierFigures, backlog: DeliveryBacklog | None) -> None:
+    def __init__(self, hall: Hall, notifiers: NotifierStatus, backlog: DeliveryBacklog | None) -> None:
         self._hall = hall
         self._notifiers = notifiers
         self._backlog = backlog
@@ -90,7 +90,7 @@ def _log(hall: Hall) -> Iterator[Metric]:
     yield _gauge("evtn_read_model_lag", "Changes that this process has not applied yet.", max(0, head - seen))
 
 
-def _notified(notifiers: NotifierFigures, head: int) -> Iterator[Metric]:
+def _notified(notifiers: NotifierStatus, head: int) -> Iterator[Metric]:
     yield CounterMetricFamily("evtn_notifications_published", "Publications on MQTT.", value=notifiers.published)
     attempts = CounterMetricFamily("evtn_webhook_attempts", "Calls of callback URLs.", labels=["outcome"])
     for outcome, number in sorted(notifiers.attempts.items()):
@@ -130,7 +130,7 @@ def _encoder(accept: str) -> tuple[Encoder, str]:
         return choose_encoder("")
 
 
-def metrics(hall: Hall, notifiers: Callable[[], NotifierFigures], inside: Insider) -> AiohttpHandler:
+def metrics(hall: Hall, notifiers: Callable[[], NotifierStatus], inside: Insider) -> AiohttpHandler:
     """The endpoint; `inside` tells who may ask."""
 
     async def handle(request: web.Request) -> web.StreamResponse:

@@ -23,7 +23,7 @@ from vtn.config import Mqtt
 from vtn.errors import CannotStart
 from vtn.notifiers.broker import secrets
 from vtn.notifiers.broker.identity import Certificates
-from vtn.notifiers.broker.publisher import BrokerAddress
+from vtn.notifiers.broker.publisher import PublisherAddress
 from vtn.notifiers.broker.secrets import PUBLISHER, Setup
 from vtn.privatefiles import private_folder
 from vtn.scheduling import retry_delay_s
@@ -88,10 +88,10 @@ class BundledBroker:
         return f"nats://{LOCAL_CLIENTS}:{self._client_port}"
 
     @property
-    def address(self) -> BrokerAddress:
+    def address(self) -> PublisherAddress:
         """Where and as whom the VTN publishes."""
         tls = self._publishers_tls if self._settings.certificate else None
-        return BrokerAddress(self._host, self.port, PUBLISHER, self.keys.publisher_password, tls)
+        return PublisherAddress(self._host, self.port, PUBLISHER, self.keys.publisher_password, tls)
 
     def _publishers_tls(self) -> ssl.SSLContext:
         """The broker's own certificate is pinned, whatever names it bears."""

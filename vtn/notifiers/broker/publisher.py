@@ -54,7 +54,7 @@ class BrokerGone(Exception):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class BrokerAddress:
+class PublisherAddress:
     """Where the broker is, and who the VTN is to it. `tls` is asked at each connection: certificates are renewed."""
 
     host: str
@@ -64,7 +64,7 @@ class BrokerAddress:
     tls: Callable[[], ssl.SSLContext] | None = None
 
 
-def external_address(url: str, username: str | None, password: str | None, ca: Path | None = None) -> BrokerAddress:
+def external_address(url: str, username: str | None, password: str | None, ca: Path | None = None) -> PublisherAddress:
     """The address in a URL such as `mqtts://broker.example:8883`, checked by `ca` or by what the system trusts.
 
     CannotStart when it is no such URL, or `ca` no certificate.
@@ -83,13 +83,13 @@ def external_address(url: str, username: str | None, password: str | None, ca: P
             tls()
     except CannotStart as error:
         raise CannotStart(f"mqtt.ca: {error}") from None
-    return BrokerAddress(parts.hostname, port or standard, username, password, tls)
+    return PublisherAddress(parts.hostname, port or standard, username, password, tls)
 
 
 class Publisher:
     """Keeps a connection to the broker and publishes on it."""
 
-    def __init__(self, address: BrokerAddress, chance: random.Random) -> None:
+    def __init__(self, address: PublisherAddress, chance: random.Random) -> None:
         self._address = address
         self._chance = chance
         self._client: aiomqtt.Client | None = None
@@ -201,7 +201,7 @@ class Publisher:
         return client
 
 
-async def forget_session(address: BrokerAddress, identifier: str) -> None:
+async def forget_session(address: PublisherAddress, identifier: str) -> None:
     """Have the broker drop the session that it stores under a client identifier, as MQTT has it: by coming as it."""
     try:
         async with aiomqtt.Client(

@@ -28,7 +28,7 @@ from ven_adapters.ven.openadr.units import (
 from vtn.wire.enumerations import EventPayload
 from vtn.wire.values import EventPayloadDescriptor
 
-PAGE = Path(__file__).parents[2] / "docs" / "units.md"
+PAGE = Path(__file__).parents[4] / "docs" / "units.md"
 
 
 @pytest.mark.parametrize(

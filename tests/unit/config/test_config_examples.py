@@ -11,7 +11,7 @@ from ven_adapters.transport import vendor_session
 from ven_adapters.transport.http import settings as backend_settings
 from ven_adapters.transport.ocpp21 import settings as ocpp_options
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OTHERS = {"vtn.example.toml", "ven-executor.example.toml"}
 EXAMPLES = sorted(path.name for path in (ROOT / "config").glob("*.example.toml") if path.name not in OTHERS)
 LINKED = {"bmw-cardata", "enode", "ford-query", "smartcar", "tesla"}

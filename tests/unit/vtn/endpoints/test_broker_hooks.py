@@ -17,7 +17,7 @@ from vtn.storage.ports import ClientRecord, Role
 from vtn.storage.sql import open_store
 
 NOW_S = 1_000.0
-CONFIG = Path(__file__).parents[2] / "config"
+CONFIG = Path(__file__).parents[4] / "config"
 
 
 class Now:

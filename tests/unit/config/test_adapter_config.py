@@ -8,7 +8,7 @@ from ven_adapters.config import AdapterSettings, read_executor_settings, read_se
 from vtn.clock import RealClock, SimulatedClock
 from vtn.errors import ConfigError
 
-EXAMPLE = Path(__file__).parents[2] / "config" / "ven-adapter.example.toml"
+EXAMPLE = Path(__file__).parents[3] / "config" / "ven-adapter.example.toml"
 
 
 def written(tmp_path, *lines):

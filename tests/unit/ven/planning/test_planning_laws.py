@@ -20,6 +20,8 @@ from ven_adapters.ven.planning.guardrails import GUARDS, below_reserve_charges, 
 from ven_adapters.ven.planning.plan import DesireKind, carried, changed, plan
 from ven_adapters.ven.planning.zone_plan import PER_CAR
 
+HERE = Path(__file__).parent
+
 SEEDS = st.integers(min_value=0, max_value=10_000)
 
 
@@ -397,7 +399,7 @@ def test_a_plan_is_the_same_in_every_process(tmp_path):
         "made = plan(fleet(7), asked(dispatch_kw=ask(-60, end_h=3)), NOW_S)\n"
         "print(hashlib.sha256(b''.join(getattr(made, name).tobytes() for name in PER_CAR)).hexdigest())\n"
     )
-    folders = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    folders = os.pathsep.join(str(one) for one in (HERE, HERE.parents[1], HERE.parents[3]))
     digests = set()
     for seed in ("1", "2"):
         environ = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": folders}

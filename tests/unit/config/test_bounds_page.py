@@ -7,7 +7,7 @@ import pytest
 
 from vtn.bounds import Bounds
 
-TABLES = Path(__file__).parents[2] / "docs" / "tables.py"
+TABLES = Path(__file__).parents[3] / "docs" / "tables.py"
 
 
 @pytest.fixture(scope="module")

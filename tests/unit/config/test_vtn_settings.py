@@ -9,7 +9,7 @@ from vtn.config import Settings
 from vtn.errors import ConfigError
 from vtn.settings import Section, load
 
-EXAMPLE = Path(__file__).parents[2] / "config" / "vtn.example.toml"
+EXAMPLE = Path(__file__).parents[3] / "config" / "vtn.example.toml"
 
 
 def read(tmp_path, text, **environ):
