@@ -193,7 +193,7 @@ class Mark:
 async def stretch(agent: Agent, seconds: float, backend_pid: int) -> tuple[Mark, Mark]:
     """Let the loops run for a while, or until nobody is left to be told."""
     first = Mark.now(agent, backend_pid)
-    while time.perf_counter() < first.at_s + seconds and len(agent.step_queue):  # noqa: ASYNC110 - watched from outside
+    while time.perf_counter() < first.at_s + seconds and len(agent.control_loop.step_queue):  # noqa: ASYNC110 - watched from outside
         await asyncio.sleep(0.05)
     return first, Mark.now(agent, backend_pid)
 
@@ -201,7 +201,8 @@ async def stretch(agent: Agent, seconds: float, backend_pid: int) -> tuple[Mark,
 async def send(agent: Agent, seconds: float, backend_pid: int) -> dict[str, Any]:
     """Let the adapter's own loops carry the event out: directives accepted per second, then where the time goes."""
     stages, by_state = Stages(), agent.fleet_state.registry.by_state
-    tasks = [asyncio.create_task(loop()) for loop in (agent._steer, agent._carry_out, agent._remember)]
+    names = ("planning", "carrying out", "storing")
+    tasks = [asyncio.create_task(agent.works()[name]()) for name in names]
     while not by_state[DirectiveState.ACCEPTED]:  # noqa: ASYNC110 - watched from outside
         await asyncio.sleep(0.01)
     first, last = await stretch(agent, seconds, backend_pid)
@@ -226,18 +227,18 @@ async def main(job: dict[str, Any]) -> dict[str, Any]:
     clock, folder = parse_clock(job["clock"]), Path(job["folder"])
     before_mb = resident_mb()
     agent = Agent(settings_of(job), clock, ports_of(settings_of(job)))
-    await agent._ports.store.open()
+    await agent.ports.store.open()
     told: dict[str, Any] = take_in(agent, folder, clock) | {"imports_mb": before_mb}
     while rows := agent.fleet_state.drain():
-        agent._ports.store.note(rows)
-        await agent._ports.store.flush()
+        agent.ports.store.note(rows)
+        await agent.ports.store.flush()
     vehicle_discovery.freeze_fleet()
     told |= {"cars": len(agent.fleet_state.fleet), "fleet_mb": resident_mb()} | cycles(agent, clock)
     told |= await send(agent, job["seconds"], job["backend_pid"]) | {"resident_mb": resident_mb()}
     told["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with contextlib.suppress(TimeoutError):
         await agent.dispatcher.settle(5.0)
-    await agent._ports.backend.close()
+    await agent.ports.backend.close()
     return told
 
 

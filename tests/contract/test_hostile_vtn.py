@@ -10,7 +10,8 @@ from aiohttp import web
 
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import Capability
-from ven_adapters.ven.agent import REPORT_CHECK_S, Agent, AgentPorts
+from ven_adapters.ven.agent import Agent, AgentPorts
+from ven_adapters.ven.reporting.schedule import CHECK_EVERY_S
 from ven_adapters.ven.store.database import AdapterStore
 from vtn.client import MOST_BYTES, MOST_VALUES, AnswerTooLarge, Client, VtnUnreachable, VtnUnusable
 from vtn.clock import RealClock
@@ -184,7 +185,7 @@ async def until(holds, task, within_s=90.0):
 async def survives(hostile, made, task, key, told):
     """Say something odd until it was asked for; then be good again, and see that the adapter reads on."""
     hostile.instead[key] = told
-    made._ports.vtn._token_dies_s = 0.0
+    made.ports.vtn._token_dies_s = 0.0
     before = hostile.asked.get(key, 0)
     await until(lambda: hostile.asked.get(key, 0) > before, task)
     del hostile.instead[key]
@@ -207,7 +208,7 @@ async def test_an_event_of_which_nothing_can_be_learnt_keeps_no_other_from_being
 @pytest.mark.parametrize("key", POLLED, ids=" ".join)
 async def test_no_answer_to_a_poll_ends_an_adapter(hostile, tmp_path, key):
     async with adapter(hostile, tmp_path, "timer") as (made, task):
-        await until(lambda: made.registered and made.vtn_objects.polled, task)
+        await until(lambda: made.vtn_polling.registered and made.vtn_objects.polled, task)
         good = hostile.good(*key)
         odd = [[{**good[0], **change}] for change in ODD_OBJECTS] if isinstance(good, list) else []
         odd += [{**good, **change} for change in ODD_OBJECTS] if isinstance(good, dict) else []
@@ -264,11 +265,11 @@ async def test_a_sender_is_told_once_though_the_vtn_was_busy_and_we_are_started_
     async with adapter(hostile, tmp_path, "timer") as (made, task):
         await until(lambda: hostile.asked.get(TOLD, 0) >= 2, task)
         del hostile.statuses[TOLD]
-        await until(lambda: made.account.reports_sent, task)
+        await until(lambda: made.reporter.sent, task)
         told = hostile.asked[TOLD]
     async with adapter(hostile, tmp_path, "timer") as (made, task):
-        await until(lambda: made.vtn_objects.polled and made.faults.reports(), task)
-        await asyncio.sleep(2 * REPORT_CHECK_S)
+        await until(lambda: made.vtn_objects.polled and made.event_faults.reports(), task)
+        await asyncio.sleep(2 * CHECK_EVERY_S)
         assert hostile.asked[TOLD] == told
 
 
@@ -276,8 +277,8 @@ async def test_a_report_whose_answer_makes_no_sense_is_not_sent_again(hostile, t
     hostile.events, hostile.instead[TOLD] = [ODD], {}
     async with adapter(hostile, tmp_path, "timer") as (made, task):
         await until(lambda: hostile.asked.get(TOLD), task)
-        await asyncio.sleep(3 * REPORT_CHECK_S)
-        assert (hostile.asked[TOLD], made.account.reports_sent) == (1, 1)
+        await asyncio.sleep(3 * CHECK_EVERY_S)
+        assert (hostile.asked[TOLD], made.reporter.sent) == (1, 1)
 
 
 async def test_a_report_that_was_posted_is_remembered_though_the_vtn_went_away_before_the_next(hostile, tmp_path):
@@ -297,10 +298,10 @@ async def test_a_report_that_was_posted_is_remembered_though_the_vtn_went_away_b
         patched.setattr(Client, "create", once)
         async with adapter(hostile, tmp_path, "timer") as (made, task):
             await until(first.is_set, task)
-            await until(lambda: made.account.reports_sent, task)
+            await until(lambda: made.reporter.sent, task)
     async with adapter(hostile, tmp_path, "timer") as (made, task):
-        await until(lambda: made.account.reports_sent, task)
-        await asyncio.sleep(2 * REPORT_CHECK_S)
+        await until(lambda: made.reporter.sent, task)
+        await asyncio.sleep(2 * CHECK_EVERY_S)
         assert hostile.asked[TOLD] == 2
 
 
@@ -309,7 +310,7 @@ async def test_a_limit_outlives_a_restart_and_a_version_that_cannot_be_read(host
     limit = {**EVENT, "intervals": [{"id": 0, "payloads": payloads}, {"id": 1, "payloads": payloads[1:]}]}
     hostile.events = [limit]
     async with adapter(hostile, tmp_path, "timer") as (made, task):
-        await until(lambda: "e1" in made.vtn_objects.events and made.account.cycles, task)
+        await until(lambda: "e1" in made.vtn_objects.events and made.statistics.cycles, task)
     hostile.events = [{**limit, "modificationDateTime": "2026-07-15T21:00:00Z", "intervals": "none"}]
     for _ in range(2):
         async with adapter(hostile, tmp_path, "timer") as (made, task):
@@ -325,7 +326,7 @@ async def test_a_limit_outlives_a_restart_and_a_version_that_cannot_be_read(host
     ]
     async with adapter(hostile, tmp_path, "timer") as (made, task):
         await until(lambda: made.vtn_objects.polled, task)
-        assert made._last_limits.get("e1") is None
+        assert made.event_memory.last_limits.get("e1") is None
 
 
 async def test_a_server_that_does_not_page_is_read_once(hostile):
@@ -384,9 +385,9 @@ async def test_of_too_many_events_those_that_begin_first_count_and_an_alarm_stan
 
     hostile.events = [event(number) for number in range(49)]
     async with adapter(hostile, tmp_path, "timer", most_events=40) as (made, task):
-        await until(lambda: made.faults.alarms, task)
+        await until(lambda: made.event_faults.alarms, task)
         assert sorted(made.vtn_objects.events) == [f"e{number:03}" for number in range(40)]
-        assert "9 events more" in made.faults.alarms[0]
+        assert "9 events more" in made.event_faults.alarms[0]
         hostile.events = [{**EVENT, "id": "now"}, *hostile.events[20:]]
         await until(lambda: len(made.vtn_objects.events) == 30 and "e048" in made.vtn_objects.events, task)
         hostile.events = [{**EVENT, "id": "now"}, *[event(number) for number in range(48)]]

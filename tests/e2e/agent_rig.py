@@ -100,7 +100,9 @@ class Rig:
         task = asyncio.create_task(agent.run())
         self.agents.append((agent, task))
         await eventually(
-            lambda: task.done() or (agent.registered and agent.vtn_objects.polled and agent.account.cycles)
+            lambda: (
+                task.done() or (agent.vtn_polling.registered and agent.vtn_objects.polled and agent.statistics.cycles)
+            )
         )
         if task.done():
             task.result()

@@ -46,7 +46,7 @@ async def test_a_ven_and_a_resource_per_zone_are_registered_and_name_no_car(rig)
 
 
 async def test_changed_enrolments_change_what_is_registered_and_who_is_steered(rig, monkeypatch):
-    monkeypatch.setattr("ven_adapters.ven.agent.WATCH_EVERY_S", 0.1)
+    monkeypatch.setattr("ven_adapters.ven.vehicle_discovery.WATCH_EVERY_S", 0.1)
     agent = await rig.start()
     await rig.event("SIMPLE", 3)
     await eventually(lambda: len(in_force(agent)) >= 5)
@@ -66,13 +66,14 @@ async def test_changed_enrolments_change_what_is_registered_and_who_is_steered(r
 
 
 async def test_enrolments_that_turn_bad_while_running_change_nothing(rig, monkeypatch):
-    monkeypatch.setattr("ven_adapters.ven.agent.WATCH_EVERY_S", 0.1)
+    monkeypatch.setattr("ven_adapters.ven.vehicle_discovery.WATCH_EVERY_S", 0.1)
     agent = await rig.start()
     cars = len(agent.fleet_state.enrolled())
     rig.settings.enrolments[0].write_text("nonsense")
-    await eventually(lambda: agent._stamps() == agent._files and agent._files)
-    cycles = agent.account.cycles
-    await eventually(lambda: agent.account.cycles > cycles + 2)
+    sync = agent.enrolment_sync
+    await eventually(lambda: sync.agreements.stamps() == sync._stamps and sync._stamps)
+    cycles = agent.statistics.cycles
+    await eventually(lambda: agent.statistics.cycles > cycles + 2)
     assert len(agent.fleet_state.enrolled()) == cars
 
 
@@ -112,8 +113,8 @@ async def test_an_opt_out_is_released_at_once_and_the_car_is_not_touched_again(r
     ref = next(iter(in_force(agent)))
     rig.cloud.outbox.append(DriverChose(ref, DriverChoice.OPT_OUT, rig.clock.now(), None))
     await eventually(lambda: ref not in held(agent) and ref in {r for r, _ in agent.fleet_state.registry})
-    cycles = agent.account.cycles
-    await eventually(lambda: agent.account.cycles > cycles + 3)
+    cycles = agent.statistics.cycles
+    await eventually(lambda: agent.statistics.cycles > cycles + 3)
     assert ref not in held(agent)
 
 
@@ -137,8 +138,8 @@ async def test_reports_are_posted_when_due_and_once(rig):
     assert usage_kwh > 1.0
     assert {"type": "BASELINE", "values": []} in payloads
     assert "bmw-0" not in json.dumps(report)
-    cycles = agent.account.cycles
-    await eventually(lambda: agent.account.cycles > cycles + 3)
+    cycles = agent.statistics.cycles
+    await eventually(lambda: agent.statistics.cycles > cycles + 3)
     assert len(await rig.utility.search(ObjectType.REPORT, eventID=event["id"])) == 1
 
 
@@ -157,7 +158,7 @@ async def test_only_the_zone_that_an_event_is_targeted_at_follows_it(rig):
 async def test_what_is_not_understood_is_counted_and_moves_no_car(rig):
     agent = await rig.start()
     await rig.event("X_TELEPORT", 1)
-    await eventually(lambda: agent.account.unknown["X_TELEPORT"])
+    await eventually(lambda: agent.statistics.unknown["X_TELEPORT"])
     assert held(agent) == {}
 
 

@@ -123,8 +123,8 @@ def wanted_kwh(agent, ref):
 
 
 async def cycles(agent, more=3):
-    before = agent.account.cycles
-    await eventually(lambda: agent.account.cycles > before + more)
+    before = agent.statistics.cycles
+    await eventually(lambda: agent.statistics.cycles > before + more)
 
 
 async def test_an_opt_out_by_the_app_releases_the_car_at_once_and_an_opt_in_takes_it_back(rig, app):
@@ -172,7 +172,7 @@ async def test_a_boost_gives_the_car_back_and_is_known_again_after_a_restart(rig
 
 
 async def test_a_car_that_is_enrolled_while_we_run_is_steered_and_one_that_leaves_is_given_back(rig, app, monkeypatch):
-    monkeypatch.setattr("ven_adapters.ven.agent.WATCH_EVERY_S", 0.1)
+    monkeypatch.setattr("ven_adapters.ven.vehicle_discovery.WATCH_EVERY_S", 0.1)
     agent = await rig.start()
     await rig.event("SIMPLE", 3)
     await eventually(lambda: len(in_force(agent)) >= 5)

@@ -46,7 +46,7 @@ async def lived(rig):
     backend.outbox.append(
         DriverChose(leaver, DriverChoice.OPT_OUT, rig.clock.now(), rig.clock.now() + timedelta(days=1))
     )
-    await eventually(lambda: agent.account.choices["OPT_OUT"])
+    await eventually(lambda: agent.statistics.choices["OPT_OUT"])
     event = await rig.event("SIMPLE", 3)
 
     def held():

@@ -36,8 +36,8 @@ async def test_without_the_vtn_what_is_held_is_carried_out_and_it_is_read_again_
     agent = await rig.start()
     await stopped_by(rig, agent)
     rig.vtn.kill()
-    cycles, before = agent.account.cycles, set(in_force(agent))
-    await eventually(lambda: agent.account.cycles > cycles + 3)
+    cycles, before = agent.statistics.cycles, set(in_force(agent))
+    await eventually(lambda: agent.statistics.cycles > cycles + 3)
     assert len(before & set(in_force(agent))) > len(before) / 2
     port = rig.utility.url.split(":")[2].split("/")[0]
     rig.vtn.settings["server.port"] = port
@@ -63,11 +63,11 @@ async def test_reports_sent_before_a_restart_are_not_sent_again(rig):
     agent = await rig.start()
     event = await rig.event("SIMPLE", 0, minutes=10, reportDescriptors=[{"payloadType": "USAGE"}])
     await eventually_reads(lambda: rig.utility.search(ObjectType.REPORT, eventID=event["id"]))
-    await eventually(lambda: agent.account.reports_sent)
+    await eventually(lambda: agent.reporter.sent)
     await rig.stop()
     again = await rig.start()
-    cycles = again.account.cycles
-    await eventually(lambda: again.account.cycles > cycles + 5)
+    cycles = again.statistics.cycles
+    await eventually(lambda: again.statistics.cycles > cycles + 5)
     assert len(await rig.utility.search(ObjectType.REPORT, eventID=event["id"])) == 1
 
 

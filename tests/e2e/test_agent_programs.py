@@ -48,8 +48,8 @@ def prices(agent):
 
 
 async def cycled(agent, times=3):
-    cycles = agent.account.cycles
-    await eventually(lambda: agent.account.cycles > cycles + times)
+    cycles = agent.statistics.cycles
+    await eventually(lambda: agent.statistics.cycles > cycles + times)
 
 
 def held_zones(agent):
@@ -63,13 +63,13 @@ async def test_of_two_untargeted_tariffs_the_first_counts_and_the_second_is_told
     await tariff(rig, ours, 0.11)
     await eventually(lambda: set(prices(agent).values()) == {0.11})
     second = await tariff(rig, others, 0.55)
-    await eventually(lambda: agent.faults.counts["of_other_programs"])
+    await eventually(lambda: agent.event_faults.counts["of_other_programs"])
     await cycled(agent)
     assert set(prices(agent).values()) == {0.11}
     assert {one.event_id for one in asks_of(agent, "bay").unused} == {second["id"]}
     await rig.stop()
     again = await rig.start()
-    await eventually(lambda: again.faults.counts["of_other_programs"])
+    await eventually(lambda: again.event_faults.counts["of_other_programs"])
     assert set(prices(again).values()) == {0.11}
 
 
@@ -120,7 +120,7 @@ async def test_a_limit_and_prices_in_the_spellings_that_are_met_are_followed(rig
     await eventually(lambda: set(prices(agent).values()) == {0.12})
     await eventually(lambda: asks_of(agent, "bay").import_cap_kw is not None)
     assert asks_of(agent, "bay").import_cap_kw.value == 10
-    assert (agent.faults.alarms, agent.faults.counts.total()) == ([], 0)
+    assert (agent.event_faults.alarms, agent.event_faults.counts.total()) == ([], 0)
 
 
 async def test_a_limit_that_is_not_understood_is_told_to_its_sender_once_and_is_an_alarm(rig):
@@ -144,7 +144,7 @@ async def test_a_limit_that_is_not_understood_is_told_to_its_sender_once_and_is_
     assert summary["told_of_events"] == {"not_understood_binding": 1}
 
     again = await rig.start()
-    await eventually(lambda: again.faults.alarms)
+    await eventually(lambda: again.event_faults.alarms)
     await cycled(again)
     assert len(await reports()) == 1
     car = next(ref for ref in again.fleet_state.enrolled() if again.fleet_state.fleet.enrolment(ref).zone == "bay")
@@ -159,7 +159,7 @@ async def test_a_limit_that_is_not_understood_is_told_to_its_sender_once_and_is_
     last = await rig.start()
     await eventually(lambda: "bay" in last.zone_controller._before and asks_of(last, "bay").import_cap_kw is not None)
     assert asks_of(last, "bay").import_cap_kw.value == pytest.approx(0.01)
-    assert last.faults.alarms == []
+    assert last.event_faults.alarms == []
 
 
 async def test_a_program_that_is_written_over_3_0_1_is_named_alike(rig):

@@ -60,7 +60,7 @@ async def test_two_shards_are_one_ven_each_steers_and_reports_its_own_zone_throu
         for zone, agent in agents.items():
             await eventually(lambda agent=agent: sum(one.state is S.IN_FORCE for one in held(agent).values()) >= 3)
             assert {agent.fleet_state.fleet.enrolment(ref).zone for ref in held(agent)} == {zone}
-            assert agent.account.queue()["answered"] > 0
+            assert agent.statistics.queue()["answered"] > 0
         accepted = [one for agent in agents.values() for one in held(agent).values() if one.state is not S.REQUESTED]
         assert carried_out.counts["submits"] >= len(accepted)
         assert carried_out.listener.passed_on > 0
@@ -78,7 +78,7 @@ async def two_reports(rig, event):
 
 async def stopped(rig):
     """The adapters' summaries once they have ended."""
-    folders = [agent._settings.folder for agent, _ in rig.agents]
+    folders = [agent.settings.folder for agent, _ in rig.agents]
     await rig.stop()
     return [folder / "summary.json" for folder in folders]
 
@@ -90,10 +90,10 @@ async def test_while_the_queue_is_away_nothing_is_sent_or_given_up_and_then_the_
         agent = await rig.start()
         await eventually(lambda: len(agent.fleet_state.snapshots) and agent.fleet_state.capabilities)
         server.kill()
-        await eventually(lambda: not agent.account.queue()["up"])
+        await eventually(lambda: not agent.statistics.queue()["up"])
         await rig.event("SIMPLE", 3)
-        cycles = agent.account.cycles
-        await eventually(lambda: agent.account.cycles > cycles + 3)
+        cycles = agent.statistics.cycles
+        await eventually(lambda: agent.statistics.cycles > cycles + 3)
         assert not any(held(agent).values())
         assert carried_out.counts["submits"] == 0
         server.start()

@@ -30,7 +30,7 @@ def directives_in(store):
 
 def before_commit(agent):
     """Directives are about to be written down."""
-    store = agent._ports.store
+    store = agent.ports.store
     flush = store.flush
 
     async def dies():
@@ -43,7 +43,7 @@ def before_commit(agent):
 
 def after_commit(agent):
     """Directives are written down, and none has left."""
-    store = agent._ports.store
+    store = agent.ports.store
     flush = store.flush
 
     async def dies():
@@ -72,7 +72,7 @@ def after_accept(agent):
 
 def before_cancel(agent):
     """That a car is given back is written down, and it was not told."""
-    agent._ports.backend.cancel = die
+    agent.ports.backend.cancel = die
 
 
 STAGES = {stage.__name__: stage for stage in (before_commit, after_commit, after_accept, before_cancel)}

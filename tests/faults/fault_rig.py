@@ -133,9 +133,6 @@ class Engine:
                 snapshots=self.fleet_state.snapshots,
                 at_once=16,
                 seed=1,
-                sent=lambda _held, _at: None,
-                settled=lambda _ref: None,
-                leaving=lambda _ref: False,
             )
         )
 

@@ -250,7 +250,7 @@ def test_an_alarm_of_the_inverter_stops_a_discharge_at_once_and_until_it_is_over
 def test_a_battery_that_used_its_event_budget_may_give_for_the_next_event():
     cars_of = fleet_state(ready_by=(time(7),) * 7)
     cars_of.observe([snapshot(T0, soc_pct=75.0, energy_exported_wh=0.0)], T0)
-    cars_of.begin_export("car", "yesterday", T0)
+    cars_of.exports.begin_for("car", "yesterday", T0)
     cars_of.observe([snapshot(at(60), soc_pct=75.0, energy_exported_wh=10_000.0)], at(60))
     orders = ZoneController(cars_of, COURSE).steer("bay", [event("DISPATCH_SETPOINT", [-5], duration="PT2H")], at(61))
     assert [step.target.directive.kind for _, step in orders.steps] == [DirectiveKind.SETPOINT]
@@ -374,11 +374,11 @@ async def test_one_car_that_cannot_be_met_keeps_no_other_from_being_registered(t
     made = agent(tmp_path)
     made.fleet_state.enrol([enrolment(), enrolment("dead")], T0)
     async with asyncio.timeout(60):
-        meeting = asyncio.create_task(made._meet_cars())
+        meeting = asyncio.create_task(made.discovery.run())
         await made.vtn_signal.wait(2)
         meeting.cancel()
-    assert made._capacities == {"bay": Capacity(7.0, 0.0)}
-    made.account.close(T0, 0.0, {}, 0, ())
+    assert made.discovery.unannounced == {"bay": Capacity(7.0, 0.0)}
+    made.statistics.close(T0, 0.0, {}, 0, ())
 
 
 class Lists:
@@ -416,19 +416,19 @@ async def test_whatever_one_car_fails_with_all_others_are_met(failure):
 
 async def test_consent_withdrawn_ends_what_was_replaced_as_well(tmp_path):
     made = agent(tmp_path)
-    await made._ports.store.open()
+    await made.ports.store.open()
     older = accepted(DirectiveKind.SETPOINT, -5000, vehicle_ref="car", directive_id="gives", key="k1")
     newer = accepted(vehicle_ref="car", start_s=1200, directive_id="later", key="k2")
     made.fleet_state.registry.put("car", CarDirectives(newer, (older,)))
-    made._take(DriverChose("car", DriverChoice.CONSENT_WITHDRAWN, T0))
+    made.facts.take(DriverChose("car", DriverChoice.CONSENT_WITHDRAWN, T0))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(2):
             while made.fleet_state.registry.car("car").held is not None:  # noqa: ASYNC110 - the adapter's own state
                 await asyncio.sleep(0.01)
-    assert made._ports.backend.cancelled == ["later", "gives"]
+    assert made.ports.backend.cancelled == ["later", "gives"]
     await made.group_commit.close()
-    await made._ports.store.close()
-    made.account.close(T0, 0.0, {}, 0, ())
+    await made.ports.store.close()
+    made.statistics.close(T0, 0.0, {}, 0, ())
 
 
 async def test_a_zone_that_cannot_be_planned_leaves_no_other_unplanned(tmp_path, monkeypatch):
@@ -438,23 +438,23 @@ async def test_a_zone_that_cannot_be_planned_leaves_no_other_unplanned(tmp_path,
     monkeypatch.setattr(
         made.zone_controller, "steer", lambda zone, *more: steer(zone, *more) if zone == "cove" else 1 / 0
     )
-    await made._cycle()
+    await made.control_loop.cycle()
     assert made.fleet_state.meter.sample("cove", at(3600).timestamp()) is not None
-    made.account.close(T0, 0.0, {}, 0, ())
+    made.statistics.close(T0, 0.0, {}, 0, ())
 
 
 async def test_nothing_is_sent_to_a_car_whose_driver_left_while_it_waited_in_line(tmp_path):
     made = agent(tmp_path)
-    await made._ports.store.open()
+    await made.ports.store.open()
     made.fleet_state.observe([snapshot(T0)], T0)
     wanted = desire(end_s=3600)
     made.dispatcher.start("car", reconcile(wanted, made.fleet_state.registry.car("car"), None, T0))
-    made._take(DriverChose("car", DriverChoice.OPT_OUT, T0))
+    made.facts.take(DriverChose("car", DriverChoice.OPT_OUT, T0))
     await made.dispatcher.settle(2)
-    assert made._ports.backend.submitted == []
+    assert made.ports.backend.submitted == []
     await made.group_commit.close()
-    await made._ports.store.close()
-    made.account.close(T0, 0.0, {}, 0, ())
+    await made.ports.store.close()
+    made.statistics.close(T0, 0.0, {}, 0, ())
 
 
 async def test_a_report_that_was_posted_before_the_vtn_went_away_is_remembered(tmp_path):
@@ -466,4 +466,4 @@ async def test_a_report_that_was_posted_before_the_vtn_went_away_is_remembered(t
     assert [row.key for row in reporter.told()] == ["a"]
     assert await reporter.pay(at(2), 1) == 0
     assert [row.key for row in reporter.told()] == ["b"]
-    made.account.close(T0, 0.0, {}, 0, ())
+    made.statistics.close(T0, 0.0, {}, 0, ())

@@ -53,14 +53,14 @@ async def several(folder):
     made.fleet_state.enrol([enrolment(ref) for ref in CARS], T0)
     made.fleet_state.learn(dict.fromkeys(CARS, Capability("m", 60_000, 7_000)))
     made.fleet_state.observe([dataclasses.replace(snapshot(T0), vehicle_ref=ref) for ref in CARS], T0)
-    await made._ports.store.open()
+    await made.ports.store.open()
     return made
 
 
 async def close(made):
     await made.group_commit.close()
-    await made._ports.store.close()
-    made.account.close(T0, 0.0, {}, 0, ())
+    await made.ports.store.close()
+    made.statistics.close(T0, 0.0, {}, 0, ())
 
 
 async def test_one_car_whose_step_fails_keeps_no_other_from_being_told(tmp_path, monkeypatch):
@@ -71,13 +71,13 @@ async def test_one_car_whose_step_fails_keeps_no_other_from_being_told(tmp_path,
     monkeypatch.setattr(
         StepSource, "step", poisoned(StepSource.step, lambda step_source, place, _now: step_source.ref(place))
     )
-    carrying = asyncio.create_task(made._keep_up("carrying out", made._carry_out))
-    await made._cycle()
+    carrying = asyncio.create_task(made.supervisor.keep_up("carrying out", made.control_loop.carry_out))
+    await made.control_loop.cycle()
     async with asyncio.timeout(60):
-        while len(made._ports.backend.submitted) < len(CARS) - 1:  # noqa: ASYNC110 - the backend's own record
+        while len(made.ports.backend.submitted) < len(CARS) - 1:  # noqa: ASYNC110 - the backend's own record
             await asyncio.sleep(0.01)
     carrying.cancel()
-    assert {one.vehicle_ref for one in made._ports.backend.submitted} == set(CARS) - {ODD}
+    assert {one.vehicle_ref for one in made.ports.backend.submitted} == set(CARS) - {ODD}
     assert made.fleet_state.faults.count >= 1
     await made.dispatcher.settle(2)
     await close(made)
@@ -166,10 +166,10 @@ async def test_one_report_that_cannot_be_made_keeps_back_no_other(tmp_path, monk
         return 1 / 0 if owed.key == "a" else whole(owed, *more)
 
     monkeypatch.setattr(made.reporter, "_body", odd)
-    monkeypatch.setattr(made._ports.vtn, "taken", 5)
+    monkeypatch.setattr(made.ports.vtn, "taken", 5)
     assert await made.reporter.pay(at(9), 1) == 1
     assert [row.key for row in made.reporter.told()] == ["b", "c"]
-    made.account.close(T0, 0.0, {}, 0, ())
+    made.statistics.close(T0, 0.0, {}, 0, ())
 
 
 def test_a_car_that_fails_for_ever_is_logged_now_and_then_and_counted_each_time(caplog):
@@ -223,7 +223,7 @@ async def test_our_own_patience_ending_is_silence_and_no_defect_of_the_backend(t
 async def test_a_command_that_nobody_answered_is_in_doubt_and_its_log_has_no_traceback(tmp_path, monkeypatch, caplog):
     made = await several(tmp_path)
     monkeypatch.setattr(dispatcher, "LONGEST_CALL_S", 0.05)
-    monkeypatch.setattr(made._ports.backend, "submit", Silent(at_once=False).submit)
+    monkeypatch.setattr(made.ports.backend, "submit", Silent(at_once=False).submit)
     made.dispatcher.start(ODD, reconcile(dataclasses.replace(desire(), vehicle_ref=ODD), CarDirectives(), None, T0))
     await made.dispatcher.settle(5)
     held = made.fleet_state.registry.car(ODD).held

@@ -26,8 +26,6 @@ from ven_adapters.contract import (
     SnapshotsSeen,
 )
 from ven_adapters.ven.control.driver_choices import DriverChoices, Effect
-from ven_adapters.ven.directives.car_directives import CarDirectives, current_direction
-from ven_adapters.ven.directives.held_columns import HeldColumns
 from ven_adapters.ven.directives.registry import DirectiveRegistry
 from ven_adapters.ven.explain.decision_log import DecisionLog
 from ven_adapters.ven.fleet.car_faults import CarFaults
@@ -85,9 +83,9 @@ class FleetState:
         names: ProgramNames = NO_NAMES,
     ) -> None:
         self.fleet = FleetColumns()
-        self.told = HeldColumns()
         self.faults = CarFaults()
-        self.registry = DirectiveRegistry(self._mirror_car, self.faults)
+        self.registry = DirectiveRegistry(self.fleet, self.faults)
+        self.told = self.registry.columns
         self.meter = Meter(first_s)
         self.capabilities: dict[str, Capability] = {}
         self.snapshots = TelemetryColumns(self.fleet.find, self.fleet.ref)
@@ -104,14 +102,6 @@ class FleetState:
         self._alike: dict[Capability, Capability] = {}
         self.choices = DriverChoices(self.fleet, self.faults)
         self._unstored: dict[str, datetime] = {}
-
-    def _mirror_car(self, ref: str, car: CarDirectives) -> None:
-        row = self.fleet.find(ref)
-        if row is None:
-            return
-        self.told.put(row, car.held)
-        if car.flipped_at is not None:
-            self.fleet.note_toggle(row, car.flipped_at, on=current_direction(car) > 0)
 
     # --- who the cars are -----------------------------------------------------------------------------------------
 
@@ -351,12 +341,6 @@ class FleetState:
                         take(one)
 
     # --- what batteries gave ------------------------------------------------------------------------------------------
-
-    def begin_export(self, ref: str, event_id: str, now: datetime) -> None:
-        """A battery is asked to give for an event: for another one than before, its event budget is whole again."""
-        row = self.fleet.find(ref)
-        if row is not None:
-            self.exports.begin(np.array([row]), event_id, now)
 
     def next_event(self, zone: str, event_id: str, now: datetime) -> None:
         """Before a set-point is planned: what batteries gave for another event does not count against this one."""

@@ -52,3 +52,12 @@ async def catch_up(
             with faults.only(ref):
                 dispatcher.start(ref, reconcile(None, registry.car(ref), None, clock.now()))
         await asyncio.sleep(pause_s)
+
+
+async def recover(fleet_state: FleetState, dispatcher: Dispatcher, clock: Clock, pause_s: float) -> None:
+    """What an earlier life left: cars that are to be given back are, each once it is known what became of it."""
+    for ref in to_give_back(fleet_state, clock.now()):
+        await dispatcher.room()
+        dispatcher.release(ref)
+    await catch_up(fleet_state.registry, dispatcher, clock, pause_s, fleet_state.faults)
+    await asyncio.Event().wait()

@@ -5,6 +5,7 @@ may have reached a car. One failure never stops another; every answer or silence
 """
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -14,11 +15,15 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TypeVar
 
+from ven_adapters.config import WakeSettings
 from ven_adapters.contract import BackendError, Capability, ErrorCode, Known, Snapshot, Validity, VehicleBackend
 from ven_adapters.ven.directives import lifecycle
 from ven_adapters.ven.directives.lifecycle import DirectiveRecord
-from ven_adapters.ven.directives.reconcile import Do, Step
+from ven_adapters.ven.directives.reconcile import Do, Step, reconcile
 from ven_adapters.ven.directives.registry import DirectiveRegistry, lost
+from ven_adapters.ven.fleet.car_faults import CarFaults
+from ven_adapters.ven.fleet.discharge_energy import DischargedEnergy
+from ven_adapters.ven.openadr.notifications import back_off_s
 from ven_adapters.ven.store.group_commit import NotWritten
 from vtn.clock import Clock
 
@@ -26,6 +31,8 @@ FRESH_S = 60
 # Some clouds tell late how a command went; what is not told by then never will be.
 LONGEST_CALL_S = 600.0
 WAITING_FOR_EACH = 4
+LEAVING_PATIENCE = 3
+MOST_SENT = 100_000
 
 T = TypeVar("T")
 
@@ -41,6 +48,8 @@ class CallContext:
     """What it takes to call: the backend, what its cars can do and were last seen to do, and how many calls at once.
 
     `written` returns when everything that was booked is durable, and raises NotWritten when it could not be made so.
+    `discharged`: where it is noted for which event a battery is asked to give. `retry`: the pauses between calls that
+    give a car back.
     """
 
     backend: VehicleBackend
@@ -50,14 +59,17 @@ class CallContext:
     snapshots: MutableMapping[str, Snapshot]
     at_once: int
     seed: int
-    sent: Callable[[DirectiveRecord, float], None]
-    settled: Callable[[str], None]
-    leaving: Callable[[str], bool]
     written: Callable[[], Awaitable[None]] = _kept_in_memory
+    discharged: DischargedEnergy | None = None
+    faults: CarFaults = dataclasses.field(default_factory=CarFaults)
+    retry: WakeSettings = dataclasses.field(default_factory=WakeSettings)
 
 
 class Dispatcher:
-    """Steps in, calls out. `start` returns at once; `settle` waits until every call has come back."""
+    """Steps in, calls out. `start` and `release` return at once; `settle` waits until every call has come back.
+
+    `sent`: for statistics, which event's directives left and when (Unix seconds); whoever reads it empties it.
+    """
 
     def __init__(self, line: CallContext) -> None:
         self._line = line
@@ -66,6 +78,29 @@ class Dispatcher:
         self._room = asyncio.Event()
         self._room.set()
         self._dice = random.Random(line.seed)  # noqa: S311 - spreads retries, guards nothing
+        self._leaving: set[str] = set()
+        self._settling = False
+        self.sent: collections.deque[tuple[str | None, float]] = collections.deque(maxlen=MOST_SENT)
+
+    def release(self, ref: str) -> None:
+        """Give a car back to its driver at once, or as soon as the call that is under way has come back."""
+        with self._line.faults.only(ref):
+            car = self._line.registry.car(ref)
+            if car.held is None:
+                self._leaving.discard(ref)
+                return
+            self._leaving.add(ref)
+            if not car.calling:
+                step = reconcile(None, car, None, self._line.clock.now(), willing=False)
+                self.start(ref, step)
+                if step.do is Do.NOTHING:
+                    self._release_again(ref)
+
+    def _release_again(self, ref: str) -> None:
+        """Whoever leaves is given back whole: what was replaced is cancelled too, and a failed call is tried again."""
+        if ref in self._leaving and not self._settling:
+            wait_s = back_off_s(LEAVING_PATIENCE, self._line.retry, self._dice.random())
+            asyncio.get_running_loop().call_later(wait_s, self.release, ref)
 
     def start(self, ref: str, step: Step) -> None:
         """Book a step and send what it asks for."""
@@ -98,6 +133,7 @@ class Dispatcher:
 
     async def settle(self, longest_s: float) -> None:
         """Wait for calls that are under way; what takes longer is abandoned, and read after the next start."""
+        self._settling = True
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=longest_s)
             for task in late:
@@ -112,7 +148,7 @@ class Dispatcher:
         except Exception:  # noqa: BLE001 - one car's failure, of whatever kind, must not stop the fleet
             _log.exception("a call failed in a way that no backend may fail")
             self._line.registry.call_failed(ref)
-        self._line.settled(ref)
+        self._release_again(ref)
 
     async def _answer(self, call: Awaitable[T]) -> T:
         """What a call gives within `LONGEST_CALL_S`; our own patience ending is told as silence, not as its defect."""
@@ -128,7 +164,7 @@ class Dispatcher:
 
     async def _submit(self, ref: str, target: DirectiveRecord) -> None:
         line = self._line
-        if line.leaving(ref):
+        if ref in self._leaving:
             line.registry.call_failed(ref)
             return
         out = line.registry.taken_up(ref, target, line.clock.now())
@@ -151,7 +187,7 @@ class Dispatcher:
         line, directive = self._line, out.directive
         held = line.registry.car(ref).held
         over = held is None or held.directive.directive_id != directive.directive_id
-        if over or line.leaving(ref) or line.clock.now() > directive.not_after:
+        if over or ref in self._leaving or line.clock.now() > directive.not_after:
             return True
         snapshot = line.snapshots.get(ref) if (directive.power_w or 0) < 0 else None
         alarm = None if snapshot is None else snapshot.der_alarm
@@ -162,7 +198,7 @@ class Dispatcher:
         line, directive = self._line, out.directive
         snapshot, capability = line.snapshots.get(ref) or Snapshot(ref), line.capabilities[ref]
         left_at, chance = line.clock.now(), self._dice.random()
-        line.sent(out, time.time())
+        self._note_sent(ref, out)
         try:
             ack = await self._answer(line.backend.submit(directive, capability, snapshot))
             now = line.clock.now()
@@ -172,6 +208,14 @@ class Dispatcher:
             step = functools.partial(lifecycle.apply_refusal, error=error, now=now, chance=chance, left_at=left_at)
         held = line.registry.outcome(ref, directive.directive_id, step, now)
         return held is not None and lifecycle.should_wake(held, capability)
+
+    def _note_sent(self, ref: str, out: DirectiveRecord) -> None:
+        """For whom it leaves; for another event than before, a battery's event budget is whole again."""
+        line, origin = self._line, out.directive.origin
+        event_id = origin.event_id if origin is not None else None
+        self.sent.append((event_id, time.time()))
+        if line.discharged is not None and event_id is not None and (out.directive.power_w or 0) < 0:
+            line.discharged.begin_for(ref, event_id, line.clock.now())
 
     async def _wake(self, ref: str, directive_id: str) -> None:
         """Look at a sleeping car, which is what wakes it where its backend can: once per directive.

@@ -28,6 +28,7 @@ from ven_adapters.ven.directives.car_directives import (
     block_after,
     cancel_directive,
     count_switch,
+    current_direction,
     event_of,
     replace_directive,
     unblocked,
@@ -35,9 +36,11 @@ from ven_adapters.ven.directives.car_directives import (
     with_wear_since,
 )
 from ven_adapters.ven.directives.directive_rows import held_of, values_of
+from ven_adapters.ven.directives.held_columns import HeldColumns
 from ven_adapters.ven.directives.lifecycle import DirectiveRecord
 from ven_adapters.ven.directives.rung_powers import RungPowers
 from ven_adapters.ven.fleet.car_faults import CarFaults
+from ven_adapters.ven.fleet.fleet import FleetColumns
 from ven_adapters.ven.store.database import DirectiveRow, RowValues, WearRow, parse_at, print_at
 
 T = TypeVar("T")
@@ -48,16 +51,16 @@ _GIVEN_BACK = frozenset({DirectiveState.RELEASED, DirectiveState.CANCELLED})
 
 
 class DirectiveRegistry:
-    """Cars by name. Every directive that changes is noted for the store and counted by state."""
+    """Cars by name. Every directive that changes is noted for the store and counted by state.
 
-    def __init__(
-        self,
-        vtn_objects: Callable[[str, CarDirectives], None] = lambda _ref, _car: None,
-        faults: CarFaults | None = None,
-    ) -> None:
+    With a `fleet`, what its cars hold is kept beside it as columns too, in `columns`.
+    """
+
+    def __init__(self, fleet: FleetColumns | None = None, faults: CarFaults | None = None) -> None:
         self._cars: dict[str, CarDirectives] = {}
         self._faults = faults or CarFaults()
-        self._mirror_car = vtn_objects
+        self._fleet = fleet
+        self.columns = HeldColumns()
         self._due: dict[int, dict[str, None]] = {}
         self._seconds: list[int] = []
         self._marks: dict[str, int] = {}
@@ -89,10 +92,18 @@ class DirectiveRegistry:
         before, self._cars[ref] = self._cars.get(ref, NOBODY), car
         if car.flipped_at is not before.flipped_at or car.stops != before.stops:
             self._worn[ref] = ref
-        self._mirror_car(ref, car)
+        self._put_in_columns(ref, car)
         due = next_change(car)
         if due is not None:
             self._look_again(ref, int(due.timestamp()))
+
+    def _put_in_columns(self, ref: str, car: CarDirectives) -> None:
+        row = self._fleet.find(ref) if self._fleet is not None else None
+        if row is None or self._fleet is None:
+            return
+        self.columns.put(row, car.held)
+        if car.flipped_at is not None:
+            self._fleet.note_toggle(row, car.flipped_at, on=current_direction(car) > 0)
 
     def _look_again(self, ref: str, second: int) -> None:
         if second not in self._due:

@@ -70,6 +70,10 @@ class AgreementSource:
         """Whether news can come."""
         return self._book is not None
 
+    def stamps(self) -> dict[Path, float]:
+        """When each file was last written, Unix seconds."""
+        return {path: path.stat().st_mtime for path in self._files if path.exists()}
+
     async def open(self) -> None:
         """Make the store ready."""
         if self._book is not None:

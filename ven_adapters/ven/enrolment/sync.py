@@ -6,12 +6,12 @@ What drivers told the enrolment API takes the way of what a backend pushes, so b
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ven_adapters.contract import DriverChose
 from ven_adapters.ven.control.driver_choices import Effect
+from ven_adapters.ven.control.fact_intake import FactIntake
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.enrolment.files import Unreadable
 from ven_adapters.ven.enrolment.source import AgreementChanges, AgreementSource
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(slots=True)
 class EnrolmentSync:
-    """`take` hears a driver's choice, `follow` what a fact stirs. `strangers`: cars came of whom nothing is known.
+    """What drivers say goes to `facts`. `strangers`: cars came of whom nothing is known.
 
     `owed`: everything is to be taken up anew, and could not be yet, because the store was away.
     """
@@ -32,17 +32,18 @@ class EnrolmentSync:
     agreements: AgreementSource
     fleet_state: FleetState
     clock: Clock
-    take: Callable[[DriverChose], None]
-    follow: Callable[[Effect], None]
+    facts: FactIntake
+    _stamps: dict[Path, float] = dataclasses.field(default_factory=dict)
     strangers: bool = False
     owed: bool = False
 
     async def begin(self) -> AgreementChanges:
         """Take up every agreement; the choices that hold come back. Raises Unreadable."""
         await self.agreements.open()
+        self._stamps = self.agreements.stamps()
         now = self.clock.now()
         enrolments, news = await self.agreements.read(now)
-        self.follow(Effect(release=self.fleet_state.enrol(enrolments, now)))
+        self.facts.apply(Effect(release=self.fleet_state.enrol(enrolments, now)))
         return news
 
     async def reread(self) -> None:
@@ -58,6 +59,13 @@ class EnrolmentSync:
         else:
             self.heed(news)
         self.owed = False
+
+    async def reread_changed_files(self) -> bool:
+        """Take up everything anew when a file changed since it was read; whether one did."""
+        if self.agreements.stamps() == self._stamps:
+            return False
+        await self.reread()
+        return True
 
     async def run(self) -> None:
         """Take up changes until cancelled; a store that is away is asked again."""
@@ -85,7 +93,7 @@ class EnrolmentSync:
             left = self.fleet_state.amend(news.changed, news.gone, self.clock.now())
             regroup = any(one.zone not in self.fleet_state.groups for one in news.changed)
             self.strangers = True
-            self.follow(Effect(plan=True, release=left))
+            self.facts.apply(Effect(plan=True, release=left))
         self.heed(news)
         if regroup:
             await self.reread()
@@ -93,9 +101,9 @@ class EnrolmentSync:
     def heed(self, news: AgreementChanges) -> None:
         """What drivers chose."""
         for chose in news.chose:
-            self.take(chose)
+            self.facts.take(chose)
         for one in news.left_out:
-            self.follow(self.fleet_state.leave_out(one.vehicle_ref, one.event_id, one.until, self.clock.now()))
+            self.facts.apply(self.fleet_state.leave_out(one.vehicle_ref, one.event_id, one.until, self.clock.now()))
 
     def met(self) -> bool:
         """Whether strangers came since this was last asked."""

@@ -84,6 +84,15 @@ class AdapterStatistics:
             if len(known.times_s) < MOST_SEND_TIMES:
                 known.times_s.append(real_s)
 
+    def take_sent(self, sent: collections.deque[tuple[str | None, float]]) -> None:
+        """Directives that went out since this was last asked: for which event each, and when (Unix seconds)."""
+        while sent:
+            self.sent(*sent.popleft())
+
+    def note_reports(self, sent: int, refused: int) -> None:
+        """How many reports were posted in all, and how many the VTN would not have."""
+        self.reports_sent, self.reports_refused = sent, refused
+
     def puzzled(self, event_id: str, interval_id: int, payload_type: str) -> None:
         """A payload that nobody acts on; counted once per interval."""
         key = (event_id, interval_id, payload_type)

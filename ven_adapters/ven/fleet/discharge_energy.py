@@ -123,6 +123,12 @@ class DischargedEnergy:
             self._unstored[fresh] = True
             self._tell(fresh, now)
 
+    def begin_for(self, ref: str, event_id: str, now: datetime) -> None:
+        """One battery is asked to give for an event."""
+        row = self._fleet.find(ref)
+        if row is not None:
+            self.begin(np.array([row]), event_id, now)
+
     def _put_by(self, rows: Ints) -> None:
         """Remember what batteries gave for the event that they leave; the events left longest ago are forgotten."""
         for number in np.unique(self._event[rows]).tolist():

@@ -4,21 +4,26 @@ What is due follows from `rules.timeline`; what it says from `reports`; that it 
 count the cars that are in the event's program. Who sent an event that is not understood is told so, unasked.
 """
 
+import asyncio
 import dataclasses
 import functools
 import logging
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
+from ven_adapters.config import WakeSettings
 from ven_adapters.ven.control.participation import Participation
 from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.openadr.event_faults import EventFindings, report_body, report_key
+from ven_adapters.ven.openadr.notifications import back_off_s
 from ven_adapters.ven.openadr.vtn_objects import ReadEvent
 from ven_adapters.ven.planning.forecast import Outlook
 from ven_adapters.ven.reporting.reports import Request, Wanted, ZoneFigures, body, together
-from ven_adapters.ven.store.database import SentReportRow, print_at
+from ven_adapters.ven.store.database import AdapterStore, SentReportRow, print_at
 from vtn.client import Client, VtnRefused, VtnUnreachable, VtnUnusable
+from vtn.clock import Clock
 from vtn.rules.timeline import DueReport, Window, due_reports, is_ad_hoc
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.values import ReportDescriptor
@@ -26,6 +31,7 @@ from vtn.wire.values import ReportDescriptor
 HORIZON = timedelta(hours=24)
 LATEST = timedelta(hours=24)
 MOST_BUSY = 3
+CHECK_EVERY_S = 0.5
 _BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 _log = logging.getLogger(__name__)
@@ -50,8 +56,21 @@ class ReporterNames:
     seed: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class PostSettings:
+    """Whether we are registered; the smallest group that may be spoken of; the pauses while the VTN is away."""
+
+    is_registered: Callable[[], bool]
+    smallest_group: int
+    wake: WakeSettings
+    dice: random.Random
+
+
 class Reporter:
-    """What is owed, and what was paid. `plan` after every change of events, `pay` whenever something is due."""
+    """What is owed, and what was paid. `plan` after every change of events, `pay` whenever something is due.
+
+    `sent`, `refused`: how many reports were posted, and how many the VTN would not have.
+    """
 
     def __init__(
         self, vtn: Client, participation: Participation, zone_controller: ZoneController, names: ReporterNames
@@ -59,10 +78,12 @@ class Reporter:
         self._vtn = vtn
         self._participation = participation
         self._fleet_state = participation.fleet_state
-        self._mirror_car = participation.vtn_objects
-        self._steering = zone_controller
+        self._vtn_objects = participation.vtn_objects
+        self._zone_controller = zone_controller
         self._names = names
         self._paid: set[str] = set()
+        self.sent = 0
+        self.refused = 0
         self._untold: list[SentReportRow] = []
         self._owed: dict[str, Owed] = {}
         self._faulty: dict[str, EventFindings] = {}
@@ -74,9 +95,11 @@ class Reporter:
 
     def plan(self, now: datetime) -> None:
         """Work out what is owed in the next day; what an earlier plan owed stays owed unless its event was deleted."""
-        fresh = {owed.key: owed for read in self._mirror_car.events.values() for owed in self._owed_by(read, now)}
+        fresh = {owed.key: owed for read in self._vtn_objects.events.values() for owed in self._owed_by(read, now)}
         kept = {
-            key: owed for key, owed in self._owed.items() if owed.event_id in self._mirror_car.events and owed.at <= now
+            key: owed
+            for key, owed in self._owed.items()
+            if owed.event_id in self._vtn_objects.events and owed.at <= now
         }
         self._owed = {key: owed for key, owed in (fresh | kept).items() if key not in self._paid}
         self._planned_until = now + HORIZON / 2
@@ -105,6 +128,28 @@ class Reporter:
         """Rows for the store: what was posted since this was last asked."""
         rows, self._untold = self._untold, []
         return rows
+
+    async def run(self, store: AdapterStore, clock: Clock, settings: PostSettings) -> None:
+        """Post whatever falls due, from our registration at the VTN on; what was posted is remembered in the store."""
+        failures = 0
+        while True:
+            await asyncio.sleep(CHECK_EVERY_S)
+            now = clock.now()
+            due = self.next_at(now)
+            if not settings.is_registered() or due is None or due > now:
+                continue
+            try:
+                self.refused += await self.pay(now, settings.smallest_group)
+            except VtnUnreachable as error:
+                failures += 1
+                _log.warning("reports wait for the VTN: %s", error)
+                await asyncio.sleep(back_off_s(failures, settings.wake, settings.dice.random()))
+                continue
+            finally:  # what was posted is remembered, whatever became of the rest
+                posted = self.told()
+                store.note(posted)
+                self.sent += len(posted)
+            failures = 0
 
     async def pay(self, now: datetime, smallest_group: int) -> int:
         """Post what is due; how many the VTN refused for good.
@@ -175,7 +220,7 @@ class Reporter:
     def _body(self, owed: Owed, now: datetime, smallest_group: int) -> dict[str, object] | None:
         """What is reported; None to a program that none of the cars is in, of which nothing is said."""
         event = owed.read.event
-        seen = self._mirror_car.zones_of(event.targets, self._fleet_state.reported)
+        seen = self._vtn_objects.zones_of(event.targets, self._fleet_state.reported)
         joined = {zone: self._participation.parts(event, zone) for zone in seen}
         zones = [zone for zone in seen if joined[zone]]
         if seen and not zones:
@@ -183,11 +228,13 @@ class Reporter:
         parts = {zone: self._fleet_state.counted_in(zone, joined[zone]) for zone in zones}
         exporting = frozenset(zone for zone in zones if self._fleet_state.capacity(zone, parts[zone]).max_export_kw > 0)
         placed = [
-            dataclasses.replace(one, zones=self._mirror_car.zones_of(one.descriptor.targets, zones))
+            dataclasses.replace(one, zones=self._vtn_objects.zones_of(one.descriptor.targets, zones))
             for one in owed.wanted
         ]
         request = Request(owed.event_id, self._names.client, exporting, placed, smallest_group)
-        outlook_of = functools.cache(lambda part: self._steering.outlook(part, self._participation.heard(part), now))
+        outlook_of = functools.cache(
+            lambda part: self._zone_controller.outlook(part, self._participation.heard(part), now)
+        )
 
         def figures(zone: str, window: Window) -> ZoneFigures:
             return together([self._figures(now, outlook_of, part, window) for part in parts[zone]])

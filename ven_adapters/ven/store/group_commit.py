@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ven_adapters.ven.store.database import AdapterStore, Row, RowValues
 
 GATHER_S = 0.04
+FLUSH_EVERY_S = 1.0
 COMMIT_WITHIN_S = 30.0
 
 _log = logging.getLogger(__name__)
@@ -62,6 +63,13 @@ class GroupCommit:
         """Commit what changed, whether anybody waits or not."""
         if self._writer is None or self._writer.done():
             await self._commit()
+
+    async def run(self, drain: Callable[[], Iterable[Row | RowValues]]) -> None:
+        """Store what changed, whether anybody waits or not; a store that is away is tried again, nothing is lost."""
+        while True:
+            await asyncio.sleep(FLUSH_EVERY_S)
+            self._store.note(drain())
+            await self.flush()
 
     async def close(self) -> None:
         """Let nobody wait any longer: what is not committed by now is not sent."""

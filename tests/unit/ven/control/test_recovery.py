@@ -8,7 +8,7 @@ from directive_cases import T0, accepted
 from test_agent_guarantees import agent, enrolment
 
 from ven_adapters.contract import BackendError, Certainty, DirectiveKind, DirectiveState, DirectiveStatus, ErrorCode
-from ven_adapters.ven.control.recovery import to_give_back
+from ven_adapters.ven.control.recovery import recover, to_give_back
 from ven_adapters.ven.directives.directive_rows import row_of
 from ven_adapters.ven.store.database import ChoiceRow, StoredState
 
@@ -39,10 +39,10 @@ async def started_anew(folder, monkeypatch, rows, choices=(), **enrolled):
             raise BackendError(ErrorCode.UNREACHABLE, "deep sleep")
         return DirectiveStatus(directive_id, ref, DirectiveState.ACCEPTED, Certainty.ACCEPTED)
 
-    monkeypatch.setattr(made._ports.backend, "status", status, raising=False)
-    await made._ports.store.open()
+    monkeypatch.setattr(made.ports.backend, "status", status, raising=False)
+    await made.ports.store.open()
     made.fleet_state.restore(StoredState(directives=tuple(rows), choices=tuple(choices)), T0)
-    running = asyncio.create_task(made._keep_up("catching up", made._catch_up))
+    running = asyncio.create_task(recover(made.fleet_state, made.dispatcher, made.clock, made.wake.first_retry_s))
     try:
         yield made
     finally:
@@ -50,15 +50,15 @@ async def started_anew(folder, monkeypatch, rows, choices=(), **enrolled):
         running.cancel()
         await made.dispatcher.settle(2)
         await made.group_commit.close()
-        await made._ports.store.close()
-        made.account.close(T0, 0.0, {}, 0, ())
+        await made.ports.store.close()
+        made.statistics.close(T0, 0.0, {}, 0, ())
 
 
 async def cancelled(made, *refs):
     async with asyncio.timeout(10):
-        while set(made._ports.backend.cancelled) < {f"d-{ref}" for ref in refs}:  # noqa: ASYNC110 - watched from outside
+        while set(made.ports.backend.cancelled) < {f"d-{ref}" for ref in refs}:  # noqa: ASYNC110 - watched from outside
             await asyncio.sleep(0.01)
-    assert set(made._ports.backend.cancelled) == {f"d-{ref}" for ref in refs}
+    assert set(made.ports.backend.cancelled) == {f"d-{ref}" for ref in refs}
 
 
 async def test_a_car_that_is_not_ours_any_more_is_given_back_though_another_cannot_be_asked(tmp_path, monkeypatch):

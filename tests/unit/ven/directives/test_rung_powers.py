@@ -30,7 +30,7 @@ def test_powers_are_counted_by_the_rung_that_answers_them():
 
 
 def test_a_directive_is_counted_once_however_often_it_is_told_of():
-    registry = DirectiveRegistry(lambda _ref, _car: None)
+    registry = DirectiveRegistry()
     asked = sent(DirectiveKind.CAP, 3_500)
     accepted = apply_ack(
         asked, Ack(asked.directive.directive_id, DirectiveState.ACCEPTED, Setting(Rung.PAUSE, 0)), at(1)

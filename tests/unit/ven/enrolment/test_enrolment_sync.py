@@ -38,9 +38,12 @@ class Following:
 
     def __post_init__(self) -> None:
         agreements = AgreementSource([self.path], self.book)
-        self.follower = EnrolmentSync(agreements, self.fleet_state, Still(), self.chosen.append, self.stirred)
+        self.follower = EnrolmentSync(agreements, self.fleet_state, Still(), self)
 
-    def stirred(self, effect):
+    def take(self, chose):
+        self.chosen.append(chose)
+
+    def apply(self, effect):
         self.released += effect.release
 
     async def once(self):

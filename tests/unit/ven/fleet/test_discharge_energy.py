@@ -84,7 +84,7 @@ def test_another_event_finds_its_budget_whole():
     made = fleet_state()
     sees(made, 0, power_w=-6_000)
     sees(made, 10, power_w=-6_000)
-    made.begin_export("car", "another", NOW)
+    made.exports.begin_for("car", "another", NOW)
     view = made.fleet.view()
     assert (view.event_exported_kwh[0], view.year_exported_kwh[0]) == (0.0, pytest.approx(1.0))
 

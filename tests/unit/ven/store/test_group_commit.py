@@ -99,14 +99,13 @@ async def parts():
     recovered = []
     group_commit = GroupCommit(stored, registry.drain, lambda: recovered.append(True))
     backend = Book(stored)
-    given = {"at_once": 4, "seed": 1, "sent": lambda _held, _at: None, "settled": lambda _ref: None}
+    given = {"at_once": 4, "seed": 1}
     line = CallContext(
         backend,
         clock,
         registry,
         {f"car-{n}": Capability("m", 1, 1) for n in range(9)} | {"car": Capability("m", 1, 1)},
         {},
-        leaving=lambda _ref: False,
         written=group_commit.written,
         **given,
     )
