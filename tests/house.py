@@ -171,10 +171,23 @@ def measures() -> list[Measure]:
     ]
 
 
+def path_measures() -> list[Measure]:
+    """One event's way, walked: in an interpreter that has the project's libraries."""
+    from event_path import paths
+
+    found = paths()
+    goals = {"adapter": (30, 120), "vtn": (20, 60)}
+    return [
+        Measure(f"{what} on the path of one event, {name}", value, goal)
+        for name in goals
+        for what, value, goal in zip(("files", "moves between files"), found[name], goals[name], strict=True)
+    ]
+
+
 def main() -> None:
     """Print the table."""
     sys.setrecursionlimit(10_000)
-    rows = measures()
+    rows = [*measures(), *path_measures()]
     width = max(len(row.name) for row in rows)
     head = f"{'measure':{width}}  today  goal"
     lines = [f"{row.name:{width}}  {row.value:5}  {row.goal:4}  {row.where}".rstrip() for row in rows]
