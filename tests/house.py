@@ -137,6 +137,20 @@ def inside(found: Mapping[str, Module], package: str) -> dict[str, frozenset[str
     return {name: frozenset(one.imports & mine.keys()) for name, one in mine.items()}
 
 
+def rooms(arrows: Mapping[str, frozenset[str]], package: str) -> dict[str, frozenset[str]]:
+    """The same arrows between the folders of a package; the modules beside them are one room, its top."""
+
+    def room(name: str) -> str:
+        inner = name.removeprefix(f"{package}.").partition(".")
+        return inner[0] if inner[1] or f"{package}.{inner[0]}" not in arrows else "top"
+
+    found: dict[str, set[str]] = collections.defaultdict(set)
+    for name, others in arrows.items():
+        if name.count(".") > package.count(".") + 1 or not any(other.startswith(f"{name}.") for other in arrows):
+            found[room(name)] |= {room(other) for other in others} - {room(name)}
+    return {name: frozenset(others) for name, others in found.items()}
+
+
 def dangling() -> list[str]:
     """Readings and field faults that are cited and that nothing explains."""
     explained = set(re.findall(r"^\| (TR-\d+|field fault \d+) \|", (ROOT / READINGS).read_text(), re.MULTILINE))
@@ -160,9 +174,11 @@ def measures() -> list[Measure]:
     long = sorted(name for name, one in found.items() if one.lines > LONG_LINES)
     rings = circles({name: one.imports for name, one in found.items()})
     loose = dangling()
+    engine = inside(found, "ven_adapters.ven")
     return [
         Measure("modules in one flat folder, at most", most, 14, fullest),
-        Measure("floors inside ven_adapters/ven", floors(inside(found, "ven_adapters.ven")), 10),
+        Measure("floors of rooms in ven_adapters/ven", floors(rooms(engine, "ven_adapters.ven")), 10),
+        Measure("longest chain of modules there", floors(engine), 10),
         Measure("class names that exist more than once", len(twice), 0, ", ".join(twice[:6])),
         Measure("citations that cannot be opened", len(loose), 0, ", ".join(loose[:6])),
         Measure(f"modules under {SHORT_LINES} lines", len(short), 10, ", ".join(short[:3])),
