@@ -34,6 +34,7 @@ from ven_adapters.ven.fleet.discharge_energy import DischargedEnergy
 from ven_adapters.ven.fleet.event_burden import EventBurdens
 from ven_adapters.ven.fleet.fleet import Enrolment, FleetColumns
 from ven_adapters.ven.fleet.metering import Meter, Sample
+from ven_adapters.ven.fleet.pace import Pace
 from ven_adapters.ven.fleet.telemetry import TelemetryBatch, TelemetryColumns, batches
 from ven_adapters.ven.fleet.zones import Capacity, merge_zones
 from ven_adapters.ven.openadr.programs import ProgramNames
@@ -53,6 +54,7 @@ T = TypeVar("T")
 
 ENROLMENTS_AT_ONCE = 2_000
 STEPS_AT_ONCE = 500
+PACES_AT_ONCE = 500
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +94,7 @@ class FleetState:
         self.exports = DischargedEnergy(self.fleet)
         self.decisions = DecisionLog(self.fleet)
         self.burdens = EventBurdens(self.fleet)
+        self.pace = Pace(self.fleet)
         self.limits = UnderstoodLimits()
         self.groups: dict[str, str] = {}
         self.parts: dict[str, ZonePart] = {}
@@ -157,7 +160,7 @@ class FleetState:
         self.fleet.enrol(placed)
         self.fleet.retire(left)
         self.choices.begin(fresh)
-        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens):
+        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens, self.pace):
             columns.grow(len(self.fleet))
         return moved
 
@@ -209,6 +212,7 @@ class FleetState:
     def _learn(self, shared: Sequence[tuple[str, Capability]]) -> None:
         self.fleet.learn(dict(shared))
         self.capabilities.update(shared)
+        self.pace.tell(np.array([self.fleet.row(ref) for ref, _ in shared], dtype=np.int64))
 
     def _all_or_each(self, items: Iterable[tuple[str, T]], take: Callable[[Sequence[tuple[str, T]]], object]) -> None:
         """Take many cars' facts at once; when that fails, each by itself, so that only the car at fault goes without.
@@ -280,6 +284,7 @@ class FleetState:
             self.meter.restore(row.zone, row.bucket, told["imported_wh"], told["exported_wh"])
         self.exports.restore(remembered.exports, now)
         self.burdens.restore(remembered.burdens, now)
+        self.pace.restore(remembered.paces)
         self.limits.restore(remembered.limits)
         self.registry.restore(remembered.directives, remembered.wear, now)
         self.registry.leave_alone(remembered.overridden, now)
@@ -313,6 +318,7 @@ class FleetState:
         for columns in (self.fleet, self.meter, self.snapshots):
             self._take_each(columns.take, batch)
         self._take_each(lambda one: self.exports.take(one, now), batch)
+        self._take_each(lambda one: self.pace.take(one, self.told.capped(one.rows, now.timestamp())), batch)
         plugged_in = (self.fleet.read("plugged", rows) == Tri.YES) & ~was_in
         alarmed = (self.fleet.read("der_alarm", rows) == Tri.YES) & ~stood
         if alarmed.any():
@@ -384,7 +390,8 @@ class FleetState:
             EnergyRow(zone=zone, bucket=hour, document=document({"imported_wh": drawn, "exported_wh": fed}))
             for zone, hour, drawn, fed in self.meter.drain()
         ]
-        return [*rows, *energy, *self.exports.drain(), *self.burdens.drain()]
+        paces = self.pace.drain(PACES_AT_ONCE)
+        return [*rows, *energy, *self.exports.drain(), *self.burdens.drain(), *paces]
 
     def _enrolment_rows(self) -> Iterator[RowValues]:
         """A part of what is to be stored of enrolments: rows are large, and a fleet of them at once is larger."""

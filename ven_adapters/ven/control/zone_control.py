@@ -49,6 +49,12 @@ class ZoneController:
         self._planned: dict[str, tuple[object, ...]] = {}
         self._fresh_since_s: dict[str, float] = {}
 
+    @property
+    def _settings(self) -> PlanSettings:
+        """What planning goes by now: the margin grows when cars have come later than their pace foretold."""
+        settings = self._course.settings
+        return dataclasses.replace(settings, margin_s=max(settings.margin_s, self._fleet_state.pace.margin_s))
+
     def steer(self, zone: str, heard: Sequence[HeldEvent], now: datetime) -> ZoneResult:
         """One cycle of a zone."""
         fleet_state, now_s = self._fleet_state, now.timestamp()
@@ -65,12 +71,12 @@ class ZoneController:
         self._begin_exports(zone, requests, ahead, now)
         view, edition = fleet_state.fleet.zone(zone), fleet_state.fleet.edition
         planned = _as_chosen_now(view, now_s, at.timestamp()) if leads else view
-        decided = plan(planned, ahead, at.timestamp(), self._course.settings)
+        decided = plan(planned, ahead, at.timestamp(), self._settings)
         if not leads:
             self._bearing[zone] = (decided, now_s)
         gives_on = _dispatched(requests) is not None
         decision = ZoneDecision(zone, decided, now, at, edition, gives_on=gives_on, interrupts=nears and not leads)
-        step_source = StepSource(fleet_state, decision, view, self._course.settings)
+        step_source = StepSource(fleet_state, decision, view, self._settings)
         again_s = fresh_until_s if decision.interrupts else self._next_s(requests, now_s)
         return ZoneResult(zone, requests, decided, self._sample(view, requests, decided, now_s), again_s, step_source)
 
@@ -85,7 +91,7 @@ class ZoneController:
         """The zone's coming day, as things stand."""
         self._fleet_state.fleet.refresh(now)
         requests = self._read(zone, heard, now)
-        return outlook(self._fleet_state.fleet.zone(zone), requests, now.timestamp(), self._course.settings)
+        return outlook(self._fleet_state.fleet.zone(zone), requests, now.timestamp(), self._settings)
 
     def _book_burden(self, zone: str, now: datetime) -> None:
         """What the plan in force has withheld from cars, or taken out of them, since it was last booked."""

@@ -74,6 +74,12 @@ class HeldColumns:
         """Which of these rows hold something."""
         return np.asarray(self._cars["kind"][rows] != DesireKind.NONE)
 
+    def capped(self, rows: npt.NDArray[np.int64], now_s: float) -> npt.NDArray[np.bool_]:
+        """Which of these rows are told a power of their own now: what they draw says nothing of what they could."""
+        kind, cars = self._cars["kind"][rows], self._cars[rows]
+        told = (kind == DesireKind.CAP) | (kind == DesireKind.SETPOINT)
+        return np.asarray(told & (cars["start_s"] <= now_s) & (now_s < cars["end_s"]))
+
     def held_back(self, rows: npt.NDArray[np.int64], now_s: float) -> int:
         """How many of these rows are held below what they would draw."""
         kind = self._cars["kind"][rows]

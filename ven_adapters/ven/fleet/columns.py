@@ -17,6 +17,9 @@ Bools = npt.NDArray[np.bool_]
 
 NEVER_S = -np.inf
 ALWAYS_S = np.inf
+LEVEL_EDGES = (0.0, 50.0, 60.0, 70.0, 80.0, 85.0, 90.0, 95.0, 100.0)
+"""Bins of charge, percent, for what a car takes at each."""
+
 LEVELS = 8  # the currents of a car for which there is room at first; `widened` makes more
 
 
@@ -61,6 +64,8 @@ class FleetView:
     car and took out of it this season, by which loads are shared fairly. `exported_at_s`: up to when it is counted what
     the battery gave. `cycle_budget`: full equivalent cycles per year. `doubt_pct`: how far the level is taken to be
     below `soc_pct`, where that comes in whole percent. `der_alarm`: whether one of the inverter stands.
+    `slow_pct_per_h`, `usual_kw`: per bin of `LEVEL_EDGES`, the pace that a car keeps nine times in ten, and the power
+    that it usually takes; NaN: as its data sheet says. `usual_pct_per_kwh`; `step_pct`: in which steps it tells levels.
     """
 
     row: Ints
@@ -100,6 +105,11 @@ class FleetView:
     can_start: Bools
     can_stop: Bools
     can_resume: Bools
+
+    slow_pct_per_h: Floats
+    usual_kw: Floats
+    usual_pct_per_kwh: Floats
+    step_pct: Floats
 
     soc_pct: Floats
     soc_at_s: Floats
@@ -152,10 +162,11 @@ def widened(column: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
 
 
 def _blank_column(name: str, dtype: Any, count: int) -> npt.NDArray[Any]:
-    shape = (count, LEVELS) if name == "levels_kw" else (count,)
+    shape = (count, *_WIDTHS[name]) if name in _WIDTHS else (count,)
     return np.full(shape, _DEFAULTS.get(name, 0), dtype=dtype)
 
 
+_WIDTHS = {name: (len(LEVEL_EDGES) - 1,) for name in ("slow_pct_per_h", "usual_kw")} | {"levels_kw": (LEVELS,)}
 _DTYPES: dict[Any, Any] = {Floats: np.float64, Ints: np.int64, Bools: np.bool_}
 _DEFAULTS = {
     "row": -1,
@@ -178,6 +189,9 @@ _DEFAULTS = {
     "usable_kwh": np.nan,
     "levels_kw": np.nan,
     "soc_pct": np.nan,
+    "slow_pct_per_h": np.nan,
+    "usual_kw": np.nan,
+    "usual_pct_per_kwh": np.nan,
     "departure_s": ALWAYS_S,
     "plugged": Tri.UNKNOWN,
     "at_home": Tri.UNKNOWN,

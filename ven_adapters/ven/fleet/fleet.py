@@ -233,6 +233,11 @@ class FleetColumns:
         """Record that a car was told to start (`on`) or to stop: what it does until the minimum dwell is over."""
         self._set(row, {"last_toggle_s": at.timestamp(), "told_on": on})
 
+    def note_pace(self, rows: Ints, **columns: Floats) -> None:
+        """Record what is known of how fast cars charge: columns of `FleetView` by name."""
+        for name, values in columns.items():
+            self._columns[name][rows] = values
+
     def note_burden(self, rows: Ints, kwh: Floats) -> None:
         """Add to what events have cost cars this season."""
         self._columns["burden_kwh"][rows] += kwh

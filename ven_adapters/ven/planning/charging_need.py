@@ -1,7 +1,9 @@
 """What the driver needs: the energy still missing, the hours it takes, the latest safe start, the energy to spare.
 
-Formulas of laxity, with charging efficiency, the taper near full and a margin. Energies are kWh at the
-charging point, so that they compare with metered powers. Pure, vectorised; knows nothing of what the grid asks.
+Hours follow from the pace that each car has shown, bin of level by bin of level, on its slow side; where a view says
+nothing of pace, from data sheet, efficiency and a taper near full. A level told in steps is read one step lower.
+Energies are kWh at the charging point, so that they compare with metered powers. Pure, vectorised; knows nothing of
+what the grid asks.
 """
 
 import dataclasses
@@ -9,11 +11,12 @@ import dataclasses
 import numpy as np
 
 from ven_adapters.ven.fleet.battery import DISCHARGE_EFFICIENCY, HOUR_S
-from ven_adapters.ven.fleet.columns import Bools, Charge, FleetView, Floats
+from ven_adapters.ven.fleet.columns import LEVEL_EDGES, Bools, Charge, FleetView, Floats
 
 LEAST_NEED_KWH = 0.05
 COMPLETE_WITHIN_PCT = 3.0
 ENDLESS_H = 1e4
+_LOW, _HIGH = np.array(LEVEL_EDGES[:-1]), np.array(LEVEL_EDGES[1:])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,15 +82,43 @@ def needs_of(
     target = np.fmax(view.target_pct if target_pct is None else target_pct, view.reserve_pct)
     deadline = view.departure_s if deadline_s is None else deadline_s
     done = (view.charge_state == Charge.COMPLETE) & (view.soc_pct >= target - COMPLETE_WITHIN_PCT)
-    missing = np.where(done, 0.0, np.maximum(0.0, target - view.soc_pct))
-    kwh_per_pct = view.usable_kwh / 100 / settings.charge_efficiency
+    level = np.where(done, target, lowest_pct(view))
+    missing = np.maximum(0.0, target - level)
     with np.errstate(divide="ignore", invalid="ignore"):
-        full_pct = _at_full_power_pct(np.where(done, target, view.soc_pct), target, settings)
-        hours = np.where(missing > 0, kwh_per_pct / view.max_charge_kw * full_pct, 0.0)
+        sheet_kwh = view.usable_kwh / 100 / settings.charge_efficiency
+        kwh_per_pct = np.where(np.isnan(view.usual_pct_per_kwh), sheet_kwh, 1 / view.usual_pct_per_kwh)
+        sheet_h = sheet_kwh / view.max_charge_kw * _at_full_power_pct(level, target, settings)
+        hours = np.where(missing > 0, np.where(_is_paced(view), _hours_between(view, level, target), sheet_h), 0.0)
     unknown = np.isnan(missing) | np.isnan(view.usable_kwh) | ~(view.max_charge_kw > 0)
     hours = np.where(unknown, np.nan, hours)
     latest_start_s = deadline - hours * HOUR_S - settings.margin_s
     return ChargingNeeds(missing * kwh_per_pct, hours, latest_start_s, latest_start_s - now_s)
+
+
+def lowest_pct(view: FleetView) -> Floats:
+    """The level that a car may really have: told in steps of more than a percent, one step below what it tells."""
+    return np.where(view.step_pct > 1.0, np.maximum(0.0, view.soc_pct - view.step_pct), view.soc_pct)
+
+
+def _is_paced(view: FleetView) -> Bools:
+    return ~np.isnan(view.slow_pct_per_h[:, 0])
+
+
+def _hours_between(view: FleetView, from_pct: Floats, to_pct: Floats) -> Floats:
+    """Hours from one level to another at each car's slow pace."""
+    inside = np.minimum(to_pct[:, None], _HIGH) - np.maximum(from_pct[:, None], _LOW)
+    return np.asarray((np.maximum(inside, 0.0) / np.maximum(view.slow_pct_per_h, 1e-6)).sum(axis=1))
+
+
+def _level_before(view: FleetView, hours: Floats, to_pct: Floats) -> Floats:
+    """The level from which a car takes so many hours to `to_pct` at its slow pace; the inverse of `_hours_between`."""
+    left_h, level = hours.copy(), to_pct.copy()
+    for place in range(len(_LOW) - 1, -1, -1):
+        pct_per_h = np.maximum(view.slow_pct_per_h[:, place], 1e-6)
+        room_pct = np.maximum(0.0, np.minimum(level, _HIGH[place]) - _LOW[place])
+        back_pct = np.minimum(room_pct, left_h * pct_per_h)
+        level, left_h = level - back_pct, left_h - back_pct / pct_per_h
+    return level - left_h * np.maximum(view.slow_pct_per_h[:, 0], 1e-6)
 
 
 def _at_full_power_pct(from_pct: Floats, to_pct: Floats, settings: PlanSettings) -> Floats:
@@ -117,7 +148,8 @@ def together(first: ChargingNeeds, second: ChargingNeeds) -> ChargingNeeds:
 
 def kwh_above(view: FleetView, floor_pct: Floats, settings: PlanSettings) -> Floats:
     """What a battery can give before it is down to a level, at the charging point; 0 where unknown."""
-    kwh = (view.soc_pct - view.doubt_pct - floor_pct) / 100 * view.usable_kwh * settings.discharge_efficiency
+    level = np.minimum(view.soc_pct - view.doubt_pct, lowest_pct(view))
+    kwh = (level - floor_pct) / 100 * view.usable_kwh * settings.discharge_efficiency
     return np.nan_to_num(np.maximum(0.0, kwh))
 
 
@@ -142,6 +174,7 @@ def kwh_to_spare(view: FleetView, needs: ChargingNeeds, now_s: float, end_s: flo
     target = np.fmax(view.target_pct, view.reserve_pct)
     spare_h = np.minimum(np.maximum(0.0, needs.slack_s - (end_s - now_s)) / HOUR_S, ENDLESS_H)
     pct_per_h = view.max_charge_kw * settings.charge_efficiency / view.usable_kwh * 100
-    lowest_pct = _from_pct((needs.hours + spare_h) * pct_per_h, target, settings)
-    kwh = (view.soc_pct - lowest_pct) / 100 * view.usable_kwh * settings.discharge_efficiency
+    sheet_pct = _from_pct((needs.hours + spare_h) * pct_per_h, target, settings)
+    spared_pct = np.where(_is_paced(view), _level_before(view, needs.hours + spare_h, target), sheet_pct)
+    kwh = (lowest_pct(view) - spared_pct) / 100 * view.usable_kwh * settings.discharge_efficiency
     return np.nan_to_num(np.maximum(0.0, kwh))

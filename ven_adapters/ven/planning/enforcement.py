@@ -8,11 +8,12 @@ import enum
 
 import numpy as np
 
-from ven_adapters.ven.fleet.columns import Bools, Control, FleetView, Floats, Ints
+from ven_adapters.ven.fleet.columns import LEVEL_EDGES, Bools, Control, FleetView, Floats, Ints
 from ven_adapters.ven.planning.guardrails import PlanLimits, Reason
 from ven_adapters.ven.planning.zone_state import ZoneState
 
 LONGEST_S = 86400.0
+_EDGES = np.array(LEVEL_EDGES)
 EPSILON = 1e-9
 WATT_SLACK = 1e-6
 
@@ -72,7 +73,14 @@ def takes_kw(limits: PlanLimits, situation: ZoneState) -> Floats:
     """What a car draws when it charges freely: full power while it needs energy, else what it is seen to take."""
     view = situation.view
     seen_kw = np.where(situation.charging, np.maximum(0.0, view.power_kw), 0.0)
-    return np.where(situation.needs.some, np.minimum(limits.charge_kw, view.max_charge_kw), seen_kw)
+    return np.where(situation.needs.some, np.minimum(limits.charge_kw, usual_kw(view)), seen_kw)
+
+
+def usual_kw(view: FleetView) -> Floats:
+    """What a car usually takes at its level when nothing limits it; the data sheet where nothing is known."""
+    place = np.clip(np.searchsorted(_EDGES, np.nan_to_num(view.soc_pct), side="right") - 1, 0, len(_EDGES) - 2)
+    known_kw = view.usual_kw[np.arange(len(view)), place]
+    return np.where(np.isnan(known_kw), view.max_charge_kw, known_kw)
 
 
 def achieved_kw(view: FleetView, asked_kw: Floats, full_kw: Floats) -> Floats:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Charge, Control, Floats, Ints, Tri
-from ven_adapters.ven.planning.charging_need import kwh_above, kwh_to_spare
+from ven_adapters.ven.planning.charging_need import kwh_above, kwh_to_spare, lowest_pct
 from ven_adapters.ven.planning.discharge_permits import MissingPermit, missing_permits
 from ven_adapters.ven.planning.zone_state import ZoneState
 
@@ -108,7 +108,7 @@ def faulty_untouched(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
 
 def below_reserve_charges(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """A battery below the driver's reserve is charged at once."""
-    return _must_charge(limits, situation.view.soc_pct < situation.view.reserve_pct, Reason.BELOW_RESERVE)
+    return _must_charge(limits, lowest_pct(situation.view) < situation.view.reserve_pct, Reason.BELOW_RESERVE)
 
 
 def ready_by_departure(limits: PlanLimits, situation: ZoneState) -> PlanLimits:

@@ -36,6 +36,7 @@ from ven_adapters.ven.store.tables import (
     FirstProgramRow,
     HistoryRow,
     LimitRow,
+    PaceRow,
     SentReportRow,
     WearRow,
     ZoneRow,
@@ -56,6 +57,7 @@ __all__ = [
     "FirstProgramRow",
     "HistoryRow",
     "LimitRow",
+    "PaceRow",
     "Row",
     "RowValues",
     "SentReportRow",
@@ -93,6 +95,7 @@ Row = (
     | ZoneRow
     | WearRow
     | BurdenRow
+    | PaceRow
     | FirstProgramRow
     | LimitRow
     | EventLimitsRow
@@ -107,6 +110,7 @@ KEYED: tuple[type[Row], ...] = (
     ExportRow,
     WearRow,
     BurdenRow,
+    PaceRow,
     FirstProgramRow,
     LimitRow,
     EventLimitsRow,
@@ -138,6 +142,7 @@ class StoredState:
     exports: tuple[ExportRow, ...] = ()
     wear: tuple[WearRow, ...] = ()
     burdens: tuple[BurdenRow, ...] = ()
+    paces: tuple[PaceRow, ...] = ()
     first_programs: tuple[FirstProgramRow, ...] = ()
     limits: tuple[LimitRow, ...] = ()
     event_limits: tuple[EventLimitsRow, ...] = ()
@@ -200,6 +205,7 @@ class AdapterStore:
                 exports=tuple(await _rows(connection, ExportRow)),
                 wear=tuple(await _rows(connection, WearRow)),
                 burdens=tuple(await _rows(connection, BurdenRow)),
+                paces=tuple(await _rows(connection, PaceRow)),
                 first_programs=tuple(await _rows(connection, FirstProgramRow)),
                 limits=tuple(await _rows(connection, LimitRow)),
                 event_limits=tuple(await _rows(connection, EventLimitsRow)),

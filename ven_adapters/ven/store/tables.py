@@ -149,6 +149,14 @@ class LimitRow(SQLModel, table=True):
     at: str
 
 
+class PaceRow(SQLModel, table=True):
+    """How fast a car was seen to charge; `document` has the figures per bin of level."""
+
+    __tablename__ = "pace"
+    vehicle_ref: str = Field(primary_key=True)
+    document: str
+
+
 class EventLimitsRow(SQLModel, table=True):
     """The limits of an event's last version that could be read, as an event; empty when that had none."""
 
