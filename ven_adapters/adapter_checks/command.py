@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from vtn.checking.report import cannot_run, progress, write
+from vtn.checking.report import cannot_run, write
+from vtn.checking.runner import progress
 from vtn.checking.verdict import Outcome
 from vtn.errors import VtnError
 from vtn.settings import require_writable

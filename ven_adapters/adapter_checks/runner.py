@@ -11,7 +11,7 @@ from ven_adapters.adapter_checks.check import AdapterCheck, every
 from ven_adapters.adapter_checks.stage import CloudStage, StageFactory
 from ven_adapters.adapter_checks.traffic_log import Overheard, blot, overhearing, secrets_in
 from ven_adapters.contract import BackendError
-from vtn.checking.runner import attempt, in_order
+from vtn.checking.runner import attempt
 from vtn.checking.verdict import CheckResult, CheckRun, Failed, Outcome
 from vtn.errors import VtnError
 
@@ -51,16 +51,19 @@ class AdapterPlan:
 
 
 async def run(plan: AdapterPlan, done: Callable[[AdapterResult], None] = lambda _result: None) -> AdapterRun:
-    """Make a run; CannotRun when there is nothing to run, or the adapter cannot be made or finds no car."""
+    """Make a run; CannotCheck when there is nothing to run, or the adapter cannot be made or finds no car."""
     checks = every(plan.only)
     if not checks:
         raise CannotCheck(f"no check matches {', '.join(plan.only)}; `--list` shows them all")
+    results = []
     with overhearing() as heard:
         async with _opened(plan) as stage:
             settings = plan.settings if stage is None else stage.settings
             await _begin(plan, stage, settings, heard)
-            results = await in_order(checks, lambda one: judge(one, plan.make, settings, stage, heard), done)
-    return AdapterRun(plan.name, results, plan.where)
+            for one in checks:
+                results.append(await judge(one, plan.make, settings, stage, heard))
+                done(results[-1])
+    return AdapterRun(plan.name, tuple(results), plan.where)
 
 
 @contextlib.asynccontextmanager

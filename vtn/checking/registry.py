@@ -1,11 +1,26 @@
-"""The list of a kit's checks, filled by the modules of one package when they are imported."""
+"""What every kit's checks have, and the list of them, filled by the modules of one package when they are imported."""
 
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from vtn.checking.verdict import C
+
+class Check(Protocol):
+    """A claim that is tried. `name` is unique in its kit, `claim` is one sentence."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - told above
+
+    @property
+    def claim(self) -> str: ...  # noqa: D102 - told above
+
+    def matches(self, only: tuple[str, ...]) -> bool:
+        """Whether one of these words (at least one is given) chooses the check."""
+        ...
+
+
+C = TypeVar("C", bound=Check)
 
 
 class CheckRegistry(dict[str, C]):

@@ -1,19 +1,18 @@
-"""What both kits' reports share: lines and tables in the terminal, JUnit XML, the files, the progress of a run."""
+"""What both kits' reports share: lines and tables in the terminal, JUnit XML, the files."""
 
-import contextlib
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from xml.etree import ElementTree as ET
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from vtn.checking.verdict import C, CheckResult, CheckRun, E, Outcome
+from vtn.checking.registry import C
+from vtn.checking.verdict import CheckResult, CheckRun, E, Outcome
 
 R = TypeVar("R", bound=CheckRun[Any, Any])
 EXIT_CANNOT_RUN = 2
@@ -87,15 +86,6 @@ def write(run: R, wanted: Mapping[Path | None, Callable[[R], bytes]]) -> None:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(written(run))
-
-
-@contextlib.contextmanager
-def progress(total: int, console: Console) -> Iterator[Callable[[str], None]]:
-    """A bar for a run of so many checks; what is yielded counts one more, and says which."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("checks", total=total)
-        yield lambda words: bar.update(task, advance=1, description=words)
 
 
 def cannot_run(program: str, sentence: str) -> NoReturn:

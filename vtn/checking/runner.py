@@ -1,27 +1,19 @@
-"""Runs checks one after the other, each within a bound of time, and makes a result of whatever comes out of one."""
+"""Tries a check within a bound of time, makes a result of whatever comes out of it, and shows how far a run is."""
 
 import asyncio
+import contextlib
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterator
 
-from vtn.checking.verdict import Blocked, C, CheckResult, E, Failed, Outcome, Skipped
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from vtn.checking.registry import C
+from vtn.checking.verdict import Blocked, CheckResult, E, Failed, Outcome, Skipped
 
 Behind = Callable[[Exception, bool], Failed | Blocked]
 """What lies behind an error that a check did not expect; the second argument is whether its time was over."""
-
-
-async def in_order(
-    checks: Iterable[C],
-    make: Callable[[C], Awaitable[CheckResult[C, E]]],
-    done: Callable[[CheckResult[C, E]], None],
-) -> tuple[CheckResult[C, E], ...]:
-    """Make every check in this order; `done` gets each result as it comes."""
-    results = []
-    for check in checks:
-        results.append(await make(check))
-        done(results[-1])
-    return tuple(results)
 
 
 async def attempt(check: C, work: Awaitable[None], longest_s: float, behind: Behind) -> CheckResult[C, E]:
@@ -40,3 +32,12 @@ async def attempt(check: C, work: Awaitable[None], longest_s: float, behind: Beh
         result = CheckResult(check, Outcome.FAILED, str(met), cause=cause)
         result = result.blocked(met.by) if isinstance(met, Blocked) else result
     return dataclasses.replace(result, seconds=time.monotonic() - begun_s)
+
+
+@contextlib.contextmanager
+def progress(total: int, console: Console) -> Iterator[Callable[[str], None]]:
+    """A bar for a run of so many checks; what is yielded counts one more, and says which."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("checks", total=total)
+        yield lambda words: bar.update(task, advance=1, description=words)

@@ -7,7 +7,9 @@ cannot be tried here; returning means that the claim holds. A failure whose reas
 
 import dataclasses
 import enum
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
+
+from vtn.checking.registry import C
 
 
 class Outcome(enum.StrEnum):
@@ -59,25 +61,6 @@ def expect(condition: object, words: str, cause: Cause | None = None) -> None:
         raise Failed(words, cause)
 
 
-class Check(Protocol):
-    """What every kit's checks have: a name of their own, and the claim in one sentence."""
-
-    @property
-    def name(self) -> str:
-        """The name, unique in its kit."""
-        ...
-
-    @property
-    def claim(self) -> str:
-        """What the check claims."""
-        ...
-
-    def matches(self, only: tuple[str, ...]) -> bool:
-        """Whether at least one of these words (at least one is given) chooses the check."""
-        ...
-
-
-C = TypeVar("C", bound=Check)
 E = TypeVar("E")
 
 

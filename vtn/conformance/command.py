@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vtn.checking.report import cannot_run, progress, write
+from vtn.checking.report import cannot_run, write
+from vtn.checking.runner import progress
 from vtn.conformance import report, runner
 from vtn.conformance.check import CHECKS
 from vtn.conformance.parties.exchange import Credentials

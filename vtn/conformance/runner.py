@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 import aiohttp
 
-from vtn.checking.runner import attempt, in_order
+from vtn.checking.runner import attempt
 from vtn.checking.verdict import Blocked, Cause, CheckRun, Failed, Outcome, Skipped
 from vtn.conformance.bodies import members
 from vtn.conformance.check import CHECKS, ConformanceCheck, Need
@@ -77,7 +77,8 @@ async def run(plan: Plan, done: Callable[[Result], None] = lambda _result: None)
         raise CannotRun(f"no check matches {', '.join(plan.only)}; `--list` shows them all")
     async with opened(plan) as kit:
         checking = CheckRunner(kit, time.monotonic() + plan.longest_s)
-        await in_order(checks, checking.make, done)
+        for one in checks:
+            done(await checking.make(one))
         left = await kit.sweep() if checking.silent < MOST_SILENT else []
         transcript = kit.transcript
         results = accused_once(checking.settled())
