@@ -7,9 +7,9 @@ or blocked by something else, and none failed.
 from collections import Counter
 from pathlib import Path
 
+from vtn.checking.verdict import Outcome
 from vtn.conformance.requirements import every
 from vtn.conformance.runner import Run
-from vtn.conformance.verdicts import Outcome
 
 GUIDE = Path(__file__).parents[2] / "docs" / "certification.md"
 BEGIN = "<!-- support matrix: written by `make conformance`, never by hand -->"

@@ -12,12 +12,13 @@ import pytest
 
 from vtn.app import opened_registry, running
 from vtn.auth.pki import make_development_certificates
+from vtn.checking.verdict import Outcome
 from vtn.clock import RealClock
 from vtn.config import Settings
 from vtn.conformance import runner
 from vtn.conformance.parties.exchange import Credentials
 from vtn.conformance.runner import Plan, Run
-from vtn.conformance.verdicts import Outcome, Result
+from vtn.conformance.verdicts import Result
 from vtn.storage.ports import Role
 from vtn.wire.interval import print_date_time
 

@@ -24,9 +24,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from vtn.checking.verdict import Outcome
 from vtn.conformance import report, runner
+from vtn.conformance.check import CHECKS
 from vtn.conformance.requirements import Level
-from vtn.conformance.verdicts import Outcome
 
 FOLDER = Path("var/conformance")
 
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.disable(logging.WARNING)
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, Progress(console=console, transient=True) as progress:
-        task = progress.add_task("checks", total=sum(len(runner.chosen(variant.only)) for variant in VARIANTS))
+        task = progress.add_task("checks", total=sum(len(CHECKS.chosen(variant.only)) for variant in VARIANTS))
         run = asyncio.run(judged(Path(folder), {}, lambda _result: progress.advance(task)))
     report.show(run, console)
     with ProcessPoolExecutor(options.processes) as pool, Progress(console=console, transient=True) as progress:

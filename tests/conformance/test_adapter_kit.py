@@ -10,14 +10,15 @@ from adapters_broken import BROKEN
 
 from ven_adapters import registry
 from ven_adapters.adapter_checks import report, runner
-from ven_adapters.adapter_checks.check import CHECKS, AdapterCheck, Failed, Group, every
-from ven_adapters.adapter_checks.runner import AdapterOutcome, AdapterPlan, CannotCheck
+from ven_adapters.adapter_checks.check import CHECKS, AdapterCheck, Group, every
+from ven_adapters.adapter_checks.runner import AdapterPlan, CannotCheck
 from ven_adapters.adapter_checks.stage import CloudStage
-from ven_adapters.adapter_checks.staging import stage_of
+from ven_adapters.adapter_checks.stages import stage_of
 from ven_adapters.adapter_checks.traffic_log import Overheard
 from ven_adapters.simulator.faults.table import BY_NAME
 from ven_adapters.simulator.serve import running
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
+from vtn.checking.verdict import Failed, Outcome
 from vtn.clock import RealClock
 
 every()
@@ -43,12 +44,12 @@ async def test_the_scorecard_is_green_for(name):
     async with made(7) as stage:
         absent = stage.cannot_play
     run = await runner.run(plan(name))
-    assert {result.check.name: result.reason for result in run.having(AdapterOutcome.FAILED)} == {}
-    left_out = {result.reason for result in run.having(AdapterOutcome.SKIPPED)} - set(absent.values())
+    assert {result.check.name: result.reason for result in run.having(Outcome.FAILED)} == {}
+    left_out = {result.reason for result in run.having(Outcome.SKIPPED)} - set(absent.values())
     assert {reason for reason in left_out if not reason.startswith(LACKING)} == set()
-    assert len(run.having(AdapterOutcome.PASSED)) >= HOLDING[name]
+    assert len(run.having(Outcome.PASSED)) >= HOLDING[name]
     assert run.exit_code == 0
-    tried = {fault for fault, outcome in report.by_fault(run).items() if outcome is AdapterOutcome.PASSED}
+    tried = {fault for fault, outcome in report.by_fault(run).items() if outcome is Outcome.PASSED}
     assert len(tried) >= len(BY_NAME) - len(absent) - 4
     assert not tried & absent.keys()
 
@@ -96,10 +97,10 @@ async def test_against_a_real_backend_what_needs_truth_is_left_out_with_a_reason
     async with running(settings, RealClock()) as live:
         given = {"url": f"http://127.0.0.1:{live.port}", "token": "a-token", "webhook_secret": "hush-hush"}
         run = await runner.run(AdapterPlan("ford", registry.factory("ford"), settings=given, where=given["url"]))
-    assert run.having(AdapterOutcome.FAILED) == []
-    assert len(run.having(AdapterOutcome.PASSED)) >= 10
-    assert all("without --backend" in result.reason for result in run.having(AdapterOutcome.SKIPPED))
-    assert {check.fault for check in (r.check for r in run.having(AdapterOutcome.PASSED))} == {None}
+    assert run.having(Outcome.FAILED) == []
+    assert len(run.having(Outcome.PASSED)) >= 10
+    assert all("without --backend" in result.reason for result in run.having(Outcome.SKIPPED))
+    assert {check.fault for check in (r.check for r in run.having(Outcome.PASSED))} == {None}
 
 
 async def test_a_backend_that_is_not_there_or_has_no_car_cannot_be_judged():
@@ -148,7 +149,7 @@ async def test_an_adapter_that_hangs_is_one_failed_check():
     async with stage_of("ford")(7) as stage:
         one = AdapterCheck("hangs", "hangs", Group.READS, "-", staged=True, fault=None, run=hangs)
         result = await runner.judge(one, registry.factory("ford"), stage.settings, stage, Overheard())
-    assert (result.outcome, result.reason) == (AdapterOutcome.FAILED, "hung")
+    assert (result.outcome, result.reason) == (Outcome.FAILED, "hung")
     assert time.monotonic() - begun < 5.0
 
 

@@ -9,9 +9,9 @@ from adapters_broken import BROKEN
 
 from ven_adapters.adapter_checks import runner
 from ven_adapters.adapter_checks.check import CHECKS, every
-from ven_adapters.adapter_checks.runner import AdapterOutcome
 from ven_adapters.adapter_checks.stages.vehicle_backend import stage_for
 from ven_adapters.adapter_checks.traffic_log import overhearing
+from vtn.checking.verdict import Outcome
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 every()
@@ -35,7 +35,7 @@ async def test_the_check_that_is_aimed_at_it_fails(name, stages, monkeypatch):
     with overhearing() as heard:
         check = CHECKS[BROKEN[name].check]
         result = await runner.judge(check, maker(name, monkeypatch), stage.settings, stage, heard)
-    assert result.outcome is AdapterOutcome.FAILED, (BROKEN[name].words, result.outcome, result.reason)
+    assert result.outcome is Outcome.FAILED, (BROKEN[name].words, result.outcome, result.reason)
     assert "makes no sense to this check" not in result.reason, result.reason
 
 

@@ -15,9 +15,9 @@ from faulty import (
 from foreign import ALL_AT_ONCE, HONEST, RefusesPlainCallbacks
 from front import served_with
 
+from vtn.checking.verdict import Outcome
 from vtn.conformance import report, runner
 from vtn.conformance.requirements import Level
-from vtn.conformance.verdicts import Outcome
 
 
 def accused(run, level=Level.SHALL):
@@ -38,7 +38,7 @@ async def test_honest_vtns_break_no_shall(variants, tmp_path):
     assert accused(run) == {}
     outcomes = Counter(result.outcome for result in run.results)
     assert outcomes[Outcome.PASSED] > 450, outcomes
-    assert all(result.reason and result.blocked_by for result in run.blocked())
+    assert all(result.reason and result.blocked_by for result in run.having(Outcome.BLOCKED))
     assert run.left_behind == ()
 
 
@@ -47,10 +47,10 @@ async def test_a_receiver_that_may_be_refused_is_done_without(tmp_path):
     async with served_with((RefusesPlainCallbacks(),), tmp_path / "var", only=only) as plan:
         run = await runner.run(plan)
     assert accused(run) == {}
-    assert run.blocked() == []
-    reasons = {result.reason for result in run.skipped()}
+    assert run.having(Outcome.BLOCKED) == []
+    reasons = {result.reason for result in run.having(Outcome.SKIPPED)}
     assert all("this VTN refuses http://127.0.0.1:" in reason for reason in reasons if "receiver" in reason)
-    assert len(run.skipped()) > 50
+    assert len(run.having(Outcome.SKIPPED)) > 50
 
 
 async def test_a_missing_member_is_accused_once(tmp_path):
@@ -58,8 +58,8 @@ async def test_a_missing_member_is_accused_once(tmp_path):
         run = await runner.run(plan)
     assert list(accused(run)) == ["BlResourceRequest_clientID_follows_its_schema"]
     assert accused(run, Level.READING) == {}
-    assert {result.blocked_by.partition(" ")[0] for result in run.blocked()} == {"RES-F02"}
-    assert len(run.blocked()) > 5
+    assert {result.blocked_by.partition(" ")[0] for result in run.having(Outcome.BLOCKED)} == {"RES-F02"}
+    assert len(run.having(Outcome.BLOCKED)) > 5
     others = {f"RES-F{number:02}" for number in range(1, 11) if number != 2}
     held = {result.check.requirements[0] for result in run.results if result.outcome is Outcome.PASSED}
     assert others <= held, "what is left of an object is judged"
@@ -80,14 +80,16 @@ async def test_an_operation_that_is_not_known_is_accused_once(tmp_path):
         run = await runner.run(plan)
     assert list(accused(run)) == ["kinds_and_operations_are_those_of_the_schema"]
     assert accused(run, Level.READING) == {}
-    assert {result.blocked_by for result in run.blocked()} == {"SUB-09 (kinds_and_operations_are_those_of_the_schema)"}
+    assert {result.blocked_by for result in run.having(Outcome.BLOCKED)} == {
+        "SUB-09 (kinds_and_operations_are_those_of_the_schema)"
+    }
 
 
 async def test_a_refusal_without_a_problem_document_is_accused_once(tmp_path):
     async with served_with((RefusesWithoutProblems(),), tmp_path / "var", only=("ERR", "PROG", "VEN-0")) as plan:
         run = await runner.run(plan)
     assert list(accused(run)) == ["every_refusal_is_a_problem_document"]
-    assert len(run.blocked()) > 20
+    assert len(run.having(Outcome.BLOCKED)) > 20
 
 
 async def test_a_dead_channel_is_accused_once_and_waited_for_a_few_times(tmp_path):
@@ -96,7 +98,7 @@ async def test_a_dead_channel_is_accused_once_and_waited_for_a_few_times(tmp_pat
         run = await runner.run(plan)
     assert len(accused(run)) == 1, accused(run)
     assert accused(run, Level.READING) == {}
-    assert len(run.blocked()) > 20
+    assert len(run.having(Outcome.BLOCKED)) > 20
     assert time.monotonic() - begun_s < 90
 
 

@@ -6,12 +6,12 @@ import matrix
 import pytest
 from ours import KNOWN_GAPS, NOT_TRIED, judged, served, settings_for
 
-from vtn.conformance import coverage, report, runner
-from vtn.conformance.check import CHECKS
+from vtn.checking.verdict import Outcome
+from vtn.conformance import report, requirements, runner
+from vtn.conformance.check import CHECKS, uncovered
 from vtn.conformance.parties.exchange import Credentials
 from vtn.conformance.requirements import every
 from vtn.conformance.runner import CannotRun
-from vtn.conformance.verdicts import Outcome
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -27,15 +27,16 @@ async def test_our_vtn_holds_every_check(database, tmp_path):
     assert run.left_behind == ()
     assert len(run.operations) == 45
     assert len(run.results) >= 300
-    if {result.check.name for result in run.skipped()} == NOT_TRIED:  # a machine without multicast tries less
+    skipped = {result.check.name for result in run.having(Outcome.SKIPPED)}
+    if skipped == NOT_TRIED:  # a machine without multicast tries less
         assert matrix.matrix(run) == matrix.shown(), "`make conformance ARGS=--readme` writes the page's matrix"
 
 
 def test_almost_every_requirement_has_a_check_and_the_others_a_reason():
-    runner.chosen(())
-    without = coverage.uncovered(CHECKS.values())
+    CHECKS.chosen(())
+    without = uncovered(CHECKS.values())
     assert len(without) <= 30
-    assert without.keys() == coverage.UNCHECKED.keys(), "each row without a check needs a reason, and no other"
+    assert without.keys() == requirements.UNCHECKED.keys(), "each row without a check needs a reason, and no other"
     assert len(every()) == 629
 
 
@@ -65,6 +66,6 @@ async def test_reports_show_no_secret_and_say_what_was_skipped(tmp_path):
     async with served(settings, only=("PAG-03", "MQTT-12", "AUTH-09")) as plan:
         run = await runner.run(plan)
     written = report.page(run) + report.junit(run).decode() + json.dumps(report.outcomes(run))
-    assert run.skipped()
-    assert all(result.reason for result in run.skipped())
+    assert run.having(Outcome.SKIPPED)
+    assert all(result.reason for result in run.having(Outcome.SKIPPED))
     assert not any(client.secret in written for client in (plan.bl, plan.ven, plan.ven2))

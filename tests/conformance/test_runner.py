@@ -7,11 +7,12 @@ import time
 from mutants import MUTANTS
 from ours import mutated, served, settings_for
 
+from vtn.checking.verdict import Outcome
 from vtn.conformance import report, runner
 from vtn.conformance.check import ConformanceCheck
 from vtn.conformance.requirements import Level
 from vtn.conformance.runner import CheckRunner
-from vtn.conformance.verdicts import NOT_READABLE, Outcome, accused_once
+from vtn.conformance.verdicts import NOT_READABLE, accused_once
 
 QUIET = {"mqtt": {"mode": "off"}}
 

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vtn.checking.verdict import Cause, Failed, Outcome
 from vtn.conformance import report
 from vtn.conformance.bodies import members
 from vtn.conformance.bodies.field_cases import alike, kept, same_duration
-from vtn.conformance.check import CHECKS, Cause, ConformanceCheck, Failed
+from vtn.conformance.check import CHECKS, ConformanceCheck
 from vtn.conformance.parties.channel import MOST_MISSES, NotificationChannel
 from vtn.conformance.parties.exchange import Exchange, HttpAnswer
 from vtn.conformance.requirements import Level
-from vtn.conformance.runner import Run, chosen
-from vtn.conformance.verdicts import Outcome, Result, accused_once
+from vtn.conformance.runner import Run
+from vtn.conformance.verdicts import Result, accused_once
 
 
 async def holds(_kit):
@@ -172,7 +173,7 @@ async def test_a_channel_on_which_the_simplest_notification_comes_lives():
 
 
 def run_with(text):
-    check = chosen(())[0]
+    check = CHECKS.chosen()[0]
     exchange = Exchange("GET", f"/{text}", text, 400, text, "BL")
     results = [Result(check, outcome, text, (exchange,), 0.0, None, text) for outcome in Outcome]
     return Run("http://x", tuple(results), (), 1, ())

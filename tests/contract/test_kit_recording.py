@@ -12,7 +12,7 @@ from ven_adapters import registry
 from ven_adapters.adapter_checks.recording import RecordedAnswer, Take, _listening, name_of, record_answers
 from ven_adapters.adapter_checks.redaction import Redactor
 from ven_adapters.adapter_checks.runner import AdapterPlan, CannotCheck
-from ven_adapters.adapter_checks.staging import stage_of
+from ven_adapters.adapter_checks.stages import stage_of
 
 READS = {"vehicles", "vehicles_capabilities", "vehicles_snapshot"}
 COMMANDS = {"vehicles_directives_put", "vehicles_directives", "vehicles_directives_delete"}

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from ven_adapters.adapter_checks.check import Failed, Skipped, expect
 from ven_adapters.adapter_checks.stage import CloudStage, Contact, ContactKind
 from ven_adapters.adapter_checks.traffic_log import Overheard
 from ven_adapters.contract import (
@@ -27,6 +26,7 @@ from ven_adapters.contract import (
     Snapshot,
     VehicleBackend,
 )
+from vtn.checking.verdict import Failed, Skipped, expect
 from vtn.clock import Clock, RealClock
 
 T = TypeVar("T")

@@ -1,8 +1,8 @@
-"""What a check of an adapter is, and the one list of all checks. A check states a claim, cites its source, and tries.
+"""What a check of an adapter is, and the one list of all of them. A check states a claim, cites its source, and tries.
 
-A check is an asynchronous function of a `Bench` with a docstring that states the claim in one sentence. It raises
-`Failed` (by `expect`) when the claim does not hold, `Skipped` when it cannot be tried here; returning means it holds.
-`cites` names what it proves: a name of `ven_adapters.contract` ("Directive.key"), or a field fault ("field fault 6").
+It is an asynchronous function of a `Bench` whose docstring states the claim in one sentence; how it ends is told by
+`vtn.checking.verdict`. `cites` names what it proves: a name of `ven_adapters.contract` ("Directive.key"), or a field
+fault ("field fault 6").
 """
 
 import dataclasses
@@ -10,20 +10,14 @@ import enum
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
+from vtn.checking.registry import CheckRegistry, claim_of
+
 if TYPE_CHECKING:
     from ven_adapters.adapter_checks.bench import Bench
 
     Run = Callable[[Bench], Awaitable[None]]
 
 F = TypeVar("F", bound="Run")
-
-
-class Failed(Exception):
-    """The adapter does not do what the check claims; the text says what was expected and what came."""
-
-
-class Skipped(Exception):
-    """The check cannot be tried here; the text says why."""
 
 
 class Group(enum.StrEnum):
@@ -49,39 +43,25 @@ class AdapterCheck:
     fault: str | None
     run: "Run"
 
-    def matches(self, only: Iterable[str]) -> bool:
-        """Whether a group, a fault, or the beginning of a name chooses this check; nothing chooses all."""
-        chosen = tuple(only)
+    def matches(self, only: tuple[str, ...]) -> bool:
+        """Whether a group, a fault, or the beginning of a name chooses this check."""
         mine = {self.group.value.lower(), self.fault}
-        return not chosen or any(word.lower() in mine or self.name.startswith(word) for word in chosen)
+        return any(word.lower() in mine or self.name.startswith(word) for word in only)
 
 
-CHECKS: dict[str, AdapterCheck] = {}
+CHECKS: CheckRegistry[AdapterCheck] = CheckRegistry("ven_adapters.adapter_checks.checks")
 
 
 def check(group: Group, cites: str, *, staged: bool = True, fault: str | None = None) -> Callable[[F], F]:
     """Register a function as a check; ValueError for a name that is taken."""
 
     def add(run: F) -> F:
-        if run.__name__ in CHECKS:
-            raise ValueError(f"there are two checks named {run.__name__}")
-        claim = " ".join((run.__doc__ or "").split())
-        CHECKS[run.__name__] = AdapterCheck(run.__name__, claim, group, cites, staged, fault, run)
+        CHECKS.register(AdapterCheck(run.__name__, claim_of(run), group, cites, staged, fault, run))
         return run
 
     return add
 
 
-def expect(condition: object, words: str) -> None:
-    """Fail the check with these words unless the condition holds."""
-    if not condition:
-        raise Failed(words)
-
-
 def every(only: Iterable[str] = ()) -> list[AdapterCheck]:
     """The chosen checks in the order of the scorecard."""
-    import ven_adapters.adapter_checks.checks  # noqa: F401 - importing registers them
-
-    order = tuple(Group)
-    chosen = tuple(only)
-    return sorted((one for one in CHECKS.values() if one.matches(chosen)), key=lambda one: order.index(one.group))
+    return sorted(CHECKS.chosen(only), key=lambda one: tuple(Group).index(one.group))

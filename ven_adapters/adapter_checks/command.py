@@ -3,21 +3,22 @@
 import asyncio
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from vtn.checking.report import cannot_run, write
+from vtn.checking.runner import progress
+from vtn.checking.verdict import Outcome
 from vtn.errors import VtnError
 from vtn.settings import require_writable
 
 if TYPE_CHECKING:
-    from ven_adapters.adapter_checks.runner import AdapterPlan, AdapterResult, AdapterRun
+    from ven_adapters.adapter_checks.runner import AdapterPlan, AdapterRun
 
-EXIT_CANNOT_RUN = 2
 CHECK_EXAMPLE = "Example: ven-adapters check bmw --html report.html"
 RECORD_EXAMPLE = "Example: ven-adapters record bmw --backend https://ev.example.org --token TOKEN --out recordings"
 
@@ -48,7 +49,7 @@ def check(  # noqa: PLR0913 - a command line has as many options as it has
     a real test backend only the checks that need neither ground truth nor faults are. Exit code: 0 green, 1 a check
     failed, 2 it could not run.
     """
-    from ven_adapters.adapter_checks import report, runner
+    from ven_adapters.adapter_checks import report
     from ven_adapters.adapter_checks.check import every
 
     if listed:
@@ -61,11 +62,10 @@ def check(  # noqa: PLR0913 - a command line has as many options as it has
         require_writable(html, json, junit)
         run = _judged(plan, len(every(plan.only)))
     except (VtnError, LookupError) as error:
-        _cannot(str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error))
-        return
+        cannot_run("ven-adapters", str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error))
     report.show(run, Console())
-    _write(run, {html: lambda done: report.page(done).encode(), json: report.as_json, junit: report.junit})
-    sys.exit(run.exit_code if run.having(runner.AdapterOutcome.PASSED) else 1)
+    write(run, {html: lambda done: report.page(done).encode(), json: report.as_json, junit: report.junit})
+    sys.exit(run.exit_code if run.having(Outcome.PASSED) else 1)
 
 
 def record(  # noqa: PLR0913 - a command line has as many options as it has
@@ -92,8 +92,7 @@ def record(  # noqa: PLR0913 - a command line has as many options as it has
         out.mkdir(parents=True, exist_ok=True)
         done = asyncio.run(record_answers(Take(plan, out, frozenset(keep or ()), commands=commands)))
     except (VtnError, LookupError) as error:
-        _cannot(str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error))
-        return
+        cannot_run("ven-adapters", str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error))
     console = Console(highlight=False, soft_wrap=True)
     for path in done.written:
         console.print(str(path), markup=False)
@@ -143,7 +142,7 @@ def _table(config: Path | None) -> dict[str, Any]:
 
 def _plan(name: str, settings: Mapping[str, Any], only: tuple[str, ...], seed: int) -> "AdapterPlan":
     from ven_adapters.adapter_checks.runner import AdapterPlan
-    from ven_adapters.adapter_checks.staging import stage_of
+    from ven_adapters.adapter_checks.stages import stage_of
     from ven_adapters.registry import factory
 
     make = factory(name)
@@ -163,24 +162,5 @@ def _judged(plan: "AdapterPlan", checks: int) -> "AdapterRun":
     """The run, with its progress on standard error."""
     from ven_adapters.adapter_checks import runner
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("checks", total=checks)
-
-        def done(result: "AdapterResult") -> None:
-            progress.update(task, advance=1, description=f"{result.check.group.value}: {result.check.name}")
-
-        return asyncio.run(runner.run(plan, done))
-
-
-def _write(run: "AdapterRun", wanted: dict[Path | None, Callable[["AdapterRun"], bytes]]) -> None:
-    for path, written in wanted.items():
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(written(run))
-
-
-def _cannot(sentence: str) -> None:
-    console = Console(stderr=True, soft_wrap=True)
-    console.print(f"ven-adapters: {sentence}", style="bold red", markup=False, highlight=False)
-    sys.exit(EXIT_CANNOT_RUN)
+    with progress(checks, Console(stderr=True)) as advance:
+        return asyncio.run(runner.run(plan, lambda result: advance(f"{result.check.group.value}: {result.check.name}")))

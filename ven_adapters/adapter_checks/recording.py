@@ -16,12 +16,12 @@ import aiohttp
 from aiohttp import web
 
 from ven_adapters.adapter_checks.bench import Bench
-from ven_adapters.adapter_checks.check import Failed
 from ven_adapters.adapter_checks.redaction import Redactor, answer, printed
-from ven_adapters.adapter_checks.runner import SECRET_KEYS, AdapterPlan, CannotCheck
+from ven_adapters.adapter_checks.runner import AdapterPlan, CannotCheck
 from ven_adapters.adapter_checks.stage import CloudStage
-from ven_adapters.adapter_checks.traffic_log import Overheard, blot
+from ven_adapters.adapter_checks.traffic_log import Overheard, blot, secrets_in
 from ven_adapters.contract import BackendError, ChargeState, DirectiveKind, Known
+from vtn.checking.verdict import Failed
 from vtn.listening.http import HttpOptions, listening
 from vtn.listening.sockets import ListenAddress
 
@@ -100,7 +100,7 @@ async def _asked(take: Take, settings: Mapping[str, Any], stage: CloudStage | No
             with _noting(problems, settings):
                 await _commanded(bench, refs)
     except (BackendError, Failed) as error:
-        problems.append(blot(str(error), _secrets(settings)))
+        problems.append(blot(str(error), secrets_in(settings)))
     finally:
         await bench.close()
     return refs, problems
@@ -114,7 +114,7 @@ def _noting(problems: list[str], settings: Mapping[str, Any]) -> Any:
     except BackendError:
         return
     except Failed as error:
-        problems.append(blot(str(error), _secrets(settings)))
+        problems.append(blot(str(error), secrets_in(settings)))
 
 
 async def _commanded(bench: Bench, refs: list[str]) -> None:
@@ -182,7 +182,7 @@ def _written(
     answers = [answer(redactor, one.status, one.headers, one.body) for one in heard]
     for one, kept in zip(heard, answers, strict=True):
         recorded.setdefault(name_of(one, refs, redactor.hides), kept)
-    written, forbidden = [], [*refs, *_secrets(settings)]
+    written, forbidden = [], [*refs, *secrets_in(settings)]
     for name, kept in recorded.items():
         body = printed(redactor, kept)
         if any(word.encode() in body for word in forbidden):
@@ -212,7 +212,3 @@ def name_of(heard: RecordedAnswer, refs: list[str], hides: Callable[[str], bool]
     words += [] if heard.method == "GET" else [heard.method.lower()]
     words += [] if heard.status in SUCCESSES else [str(heard.status)]
     return "_".join(words or ["root"]).replace("-", "_")
-
-
-def _secrets(settings: Mapping[str, Any]) -> list[str]:
-    return [str(settings[key]) for key in SECRET_KEYS if settings.get(key)]

@@ -1,62 +1,40 @@
 """Runs checks one after the other against one adapter, and says of each whether it held, failed or was left out."""
 
-import asyncio
 import contextlib
 import dataclasses
-import enum
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from typing import Any, Never
 
 from ven_adapters.adapter_checks.bench import Bench, Make
-from ven_adapters.adapter_checks.check import AdapterCheck, Failed, Skipped, every
+from ven_adapters.adapter_checks.check import AdapterCheck, every
 from ven_adapters.adapter_checks.stage import CloudStage, StageFactory
-from ven_adapters.adapter_checks.traffic_log import Overheard, blot, overhearing
+from ven_adapters.adapter_checks.traffic_log import Overheard, blot, overhearing, secrets_in
 from ven_adapters.contract import BackendError
+from vtn.checking.runner import attempt
+from vtn.checking.verdict import CheckResult, CheckRun, Failed, Outcome
 from vtn.errors import VtnError
 
 CHECK_S = 120.0
+PORT = ("vehicles", "capabilities", "snapshot", "submit", "cancel", "status", "events", "close")
+
+AdapterResult = CheckResult[AdapterCheck, Never]
 
 
 class CannotCheck(VtnError):
     """The kit cannot judge this adapter as it was called; the text says what to change."""
 
 
-class AdapterOutcome(enum.StrEnum):
-    """What became of a check."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
-class AdapterResult:
-    """One check's outcome; `reason` says why it failed or was left out."""
+class AdapterRun(CheckRun[AdapterCheck, Never]):
+    """A finished run of the adapter `subject`; `where` says against what."""
 
-    check: AdapterCheck
-    outcome: AdapterOutcome
-    reason: str = ""
-    seconds: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class AdapterRun:
-    """A finished run."""
-
-    name: str
     where: str
-    results: tuple[AdapterResult, ...]
-
-    def having(self, outcome: AdapterOutcome) -> list[AdapterResult]:
-        """The results of one kind."""
-        return [result for result in self.results if result.outcome is outcome]
 
     @property
     def exit_code(self) -> int:
         """0, or 1 when a check failed."""
-        return 1 if self.having(AdapterOutcome.FAILED) else 0
+        return 1 if self.having(Outcome.FAILED) else 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,7 +51,7 @@ class AdapterPlan:
 
 
 async def run(plan: AdapterPlan, done: Callable[[AdapterResult], None] = lambda _result: None) -> AdapterRun:
-    """Make a run; CannotRun when there is nothing to run, or the adapter cannot be made or finds no car."""
+    """Make a run; CannotCheck when there is nothing to run, or the adapter cannot be made or finds no car."""
     checks = every(plan.only)
     if not checks:
         raise CannotCheck(f"no check matches {', '.join(plan.only)}; `--list` shows them all")
@@ -85,7 +63,7 @@ async def run(plan: AdapterPlan, done: Callable[[AdapterResult], None] = lambda 
             for one in checks:
                 results.append(await judge(one, plan.make, settings, stage, heard))
                 done(results[-1])
-    return AdapterRun(plan.name, plan.where, tuple(results))
+    return AdapterRun(plan.name, tuple(results), plan.where)
 
 
 @contextlib.asynccontextmanager
@@ -117,19 +95,27 @@ async def _begin(plan: AdapterPlan, stage: CloudStage | None, settings: Mapping[
         await bench.close()
 
 
-PORT = ("vehicles", "capabilities", "snapshot", "submit", "cancel", "status", "events", "close")
-
-
 async def judge(
     one: AdapterCheck, make: Make, settings: Mapping[str, Any], stage: CloudStage | None, heard: Overheard
 ) -> AdapterResult:
     """Make one check with an adapter of its own, on cars that were put right."""
-    begun_s = time.monotonic()
     missing = _missing(one, stage)
     if missing:
-        return AdapterResult(one, AdapterOutcome.SKIPPED, missing)
-    outcome, reason = await _tried(one, make, settings, stage, heard)
-    return AdapterResult(one, outcome, blot(reason, _secrets(stage, settings), 600), time.monotonic() - begun_s)
+        return AdapterResult(one, Outcome.SKIPPED, missing)
+
+    async def tried() -> None:
+        if stage is not None:
+            stage.disarm()
+            await stage.cut()  # whoever listened in the check before is gone
+            for ref in stage.refs:
+                await stage.restore(ref)
+        bench = Bench(make, settings, stage=stage, heard=heard, run=uuid.uuid4().hex[:8])
+        after.push_async_callback(_cleared, bench, stage)
+        await one.run(bench)
+
+    async with contextlib.AsyncExitStack() as after:
+        result: AdapterResult = await attempt(one, tried(), CHECK_S, _behind)
+    return dataclasses.replace(result, reason=blot(result.reason, _secrets(stage, settings), 600))
 
 
 def _missing(one: AdapterCheck, stage: CloudStage | None) -> str:
@@ -139,45 +125,21 @@ def _missing(one: AdapterCheck, stage: CloudStage | None) -> str:
     return "" if one.fault is None else stage.cannot_play.get(one.fault, "")
 
 
-async def _tried(
-    one: AdapterCheck, make: Make, settings: Mapping[str, Any], stage: CloudStage | None, heard: Overheard
-) -> tuple[AdapterOutcome, str]:
-    bench = None
-    try:
-        async with asyncio.timeout(CHECK_S):
-            if stage is not None:
-                stage.disarm()
-                await stage.cut()  # whoever listened in the check before is gone
-                for ref in stage.refs:
-                    await stage.restore(ref)
-            bench = Bench(make, settings, stage=stage, heard=heard, run=uuid.uuid4().hex[:8])
-            await one.run(bench)
-    except Failed as failure:
-        return AdapterOutcome.FAILED, str(failure)
-    except Skipped as reason:
-        return AdapterOutcome.SKIPPED, str(reason)
-    except BackendError as error:
-        return AdapterOutcome.FAILED, f"an unexpected refusal: {error}"
-    except Exception as error:  # noqa: BLE001 - whatever an adapter does must not end the run
-        return AdapterOutcome.FAILED, f"the answer makes no sense to this check: {type(error).__name__}: {error}"
-    finally:
-        await _cleared(bench, stage)
-    return AdapterOutcome.PASSED, ""
+def _behind(error: Exception, _late: bool) -> Failed:  # noqa: FBT001 - as `vtn.checking.runner.Behind` has it
+    """An error that a check did not expect, which is the adapter's."""
+    if isinstance(error, BackendError):
+        return Failed(f"an unexpected refusal: {error}")
+    return Failed(f"the answer makes no sense to this check: {type(error).__name__}: {error}")
 
 
-async def _cleared(bench: Bench | None, stage: CloudStage | None) -> None:
+async def _cleared(bench: Bench, stage: CloudStage | None) -> None:
     """End the check's adapter, whatever it was in the middle of."""
     if stage is not None:
         stage.disarm()
-    if bench is not None:
-        with contextlib.suppress(Exception):
-            await bench.close()
+    with contextlib.suppress(Exception):
+        await bench.close()
 
 
 def _secrets(stage: CloudStage | None, settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Words that no report may repeat."""
-    given = [str(settings[key]) for key in SECRET_KEYS if settings.get(key)]
-    return (*given, *(stage.secrets if stage is not None else ()))
-
-
-SECRET_KEYS = ("token", "client_secret", "webhook_secret", "pseudonym_secret", "password")
+    return (*secrets_in(settings), *(stage.secrets if stage is not None else ()))

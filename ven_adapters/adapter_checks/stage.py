@@ -2,9 +2,9 @@
 
 An adapter is judged from both sides: through its port, and by what the physics says. A *stage* is the second side. It
 runs the automaker's real interface (HTTP, webhooks, websocket) on loopback, with cars behind it, and is started afresh
-for a run of the kit: `async with make(seed) as stage`. Ours stand in `kit.stages` (their clouds in `simulator`; the
-table in `kit.staging`); an automaker's own is an entry point of the group `ven_adapters.stages` with the adapter's
-name, whose value is a `StageFactory`.
+for a run of the kit: `async with make(seed) as stage`. Ours stand in `adapter_checks.stages` (their clouds in
+`simulator`), which also finds a stage by the adapter's name; an automaker's own is an entry point of the group
+`ven_adapters.stages` with the adapter's name, whose value is a `StageFactory`.
 
 Rules that every stage keeps:
 

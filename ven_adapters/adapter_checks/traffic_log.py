@@ -2,11 +2,13 @@
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from ven_adapters.transport.redaction import VIN
 
 MOST_LINES = 200_000
+SECRET_KEYS = ("token", "client_secret", "webhook_secret", "pseudonym_secret", "password")
 
 
 class Overheard(logging.Handler):
@@ -35,6 +37,11 @@ class Overheard(logging.Handler):
             if any(word in text for word in words) or VIN.search(text)
         ]
         return list(dict.fromkeys(found))
+
+
+def secrets_in(settings: Mapping[str, Any]) -> list[str]:
+    """The secrets that an adapter's settings hold, which nothing may repeat."""
+    return [str(settings[key]) for key in SECRET_KEYS if settings.get(key)]
 
 
 def blot(text: str, secrets: Iterable[str], most: int = 200) -> str:

@@ -1,6 +1,5 @@
 """The evening as one page that opens offline: kW against target, charge levels, directives by state, the rebound."""
 
-import html
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -8,26 +7,15 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from markupsafe import Markup
 from plotly.subplots import make_subplots
 
 from ven_adapters.demo.results import EveningTruth, Floats, setpoint_kw
 from ven_adapters.demo.scenario import ALERT_AT, ALERT_MINUTES, PACIFIC
 from ven_adapters.demo.utility import AskedSetPoint
+from vtn.pages import rendered
 
 INK, MUTED, ACCENT, GREEN, RED = "#1d2433", "#9aa3b2", "#2563eb", "#0f9d76", "#d9480f"
-STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.55 system-ui, sans-serif; color: #1d2433; max-width: 1100px; margin: 3rem auto; padding: 0 1.5rem }
-h1 { font-size: 1.9rem; letter-spacing: -.02em; margin-bottom: .2rem } h2 { margin-top: 3rem; font-size: 1.25rem }
-.lead { color: #56607a; margin-top: 0 } table { border-collapse: collapse; width: 100% }
-td, th { text-align: right; padding: .45rem .7rem; border-bottom: 1px solid #e6e9f0 }
-td { font-variant-numeric: tabular-nums }
-td:first-child, th:first-child { text-align: left } th { font-weight: 600; color: #56607a }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: .9rem; margin: 1.6rem 0 }
-.card { border: 1px solid #e6e9f0; border-radius: 12px; padding: .8rem 1rem }
-.card b { display: block; font-size: 1.5rem }
-.card span { color: #56607a; font-size: .86rem }
-"""
 CARDS = (
     ("cars", "cars of four automakers"),
     ("delivered_kwh", "kWh delivered"),
@@ -51,36 +39,24 @@ def write_page(
         ("Directives by final state", _directives(summary)),
         ("After the event", _rebound(truths, asks)),
     ]
-    parts = []
+    drawn = []
     for number, (title, figure) in enumerate(charts):
         _plain(figure)
         chart = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False})
-        parts.append(f"<h2>{html.escape(title)}</h2>{chart}")
-    cards = "".join(
-        f'<div class="card"><b>{_number(summary[key])}</b><span>{html.escape(label)}</span></div>'
-        for key, label in CARDS
-    )
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>EVTN: one July evening</title>'
-        f"<style>{STYLE}</style></head><body><h1>One July evening</h1>"
-        '<p class="lead">15:00 to 09:00 Pacific. Measured by the simulators, not by the adapters that were judged.</p>'
-        f'<div class="cards">{cards}</div>{_table(summary["by_oem"])}{"".join(parts)}</body></html>'
+        drawn.append((title, Markup(chart)))  # noqa: S704 - HTML of the charting library
+    by_oem = summary["by_oem"]
+    page = rendered(
+        "ven_adapters.demo/page.html",
+        cards=[(_number(summary[key]), label) for key, label in CARDS],
+        columns=[name.replace("_", " ") for name in next(iter(by_oem.values()))],
+        rows=[(oem, list(map(_number, row.values()))) for oem, row in by_oem.items()],
+        charts=drawn,
     )
     path.write_text(page, encoding="utf-8")
 
 
 def _number(value: object) -> str:
     return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
-
-
-def _table(by_oem: Mapping[str, Mapping[str, Any]]) -> str:
-    names = list(next(iter(by_oem.values())))
-    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in names)
-    rows = "".join(
-        f"<tr><td>{html.escape(oem)}</td>{''.join(f'<td>{_number(row[name])}</td>' for name in names)}</tr>"
-        for oem, row in by_oem.items()
-    )
-    return f"<table><tr><th>automaker</th>{head}</tr>{rows}</table>"
 
 
 def _plain(figure: go.Figure) -> None:

@@ -16,13 +16,14 @@ from ven_adapters.contract import BackendError, ErrorCode
 from vtn.listening.http import listening as answering
 from vtn.listening.http import proven, same_secret
 from vtn.listening.sockets import CannotListen, ListenAddress
+from vtn.pages import rendered
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 MOST_QUERY = 8_192
 HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-PAGE = "<!doctype html><meta charset=utf-8><title>{title}</title><h1>{title}</h1><p>{text}"
-DONE = PAGE.format(title="Thank you", text="You may close this page; the adapter goes on in its terminal.")
-NOT_OURS = PAGE.format(title="Not this one", text="This return does not belong to the consent that was begun here.")
+PAGE = "ven_adapters.linking/returns.html"
+DONE = rendered(PAGE, title="Thank you", text="You may close this page; the adapter goes on in its terminal.")
+NOT_OURS = rendered(PAGE, title="Not this one", text="This return does not belong to the consent that was begun here.")
 
 
 def matches(returned: Mapping[str, str], state: str) -> bool:

@@ -1,8 +1,7 @@
-"""What a check is, and the one list of all checks. A check states a claim, cites requirements, and asks a live VTN.
+"""What a check of a VTN is, and the one list of all of them. A check states a claim, cites requirements, and tries.
 
-A check is an asynchronous function of a `Kit` with a docstring that states the claim in one sentence. It raises
-`Failed` (by `expect`) when the claim does not hold, `Skipped` when it cannot be tried here; returning means it holds.
-A failure whose reason is not the claim itself names its `Cause`, so that one cause is accused once (`verdicts`).
+It is an asynchronous function of a `Kit` whose docstring states the claim in one sentence; how it ends is told by
+`vtn.checking.verdict`.
 """
 
 import dataclasses
@@ -10,7 +9,8 @@ import enum
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from vtn.conformance.requirements import Level, every
+from vtn.checking.registry import CheckRegistry, claim_of
+from vtn.conformance.requirements import UNCHECKED, Level, every
 
 if TYPE_CHECKING:
     from vtn.conformance.kit import Kit
@@ -19,32 +19,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Run")
 STRENGTH = (Level.SHALL, Level.SHOULD, Level.READING)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cause:
-    """What lies behind a failure, beside the claim of the check that met it.
-
-    `key` is the same for every check that meets it, `owners` are the requirements that are about it, the closest one
-    first. Where it is `general` only one check accuses it, whoever meets it; otherwise the check that met it is blocked
-    when a check of one of the owners failed, and stands by its own claim when that one holds.
-    """
-
-    key: str
-    owners: tuple[str, ...]
-    general: bool = False
-
-
-class Failed(Exception):
-    """The VTN does not do what the check claims; the text says what was expected and what came."""
-
-    def __init__(self, words: str, cause: Cause | None = None) -> None:
-        super().__init__(words)
-        self.cause = cause
-
-
-class Skipped(Exception):
-    """The check cannot be tried here; the text says why and what would make it possible."""
 
 
 class Need(enum.StrEnum):
@@ -67,13 +41,17 @@ class ConformanceCheck:
     needs: tuple[Need, ...]
     run: "Run"
 
-    def matches(self, only: Iterable[str]) -> bool:
-        """Whether any of these beginnings of requirement ids, or names, choose this check; none chooses all."""
-        chosen = tuple(only)
-        return not chosen or self.name in chosen or any(r.startswith(chosen) for r in self.requirements)
+    @property
+    def section(self) -> str:
+        """The section of the requirements that the check stands in, such as `EVT`."""
+        return self.requirements[0].partition("-")[0]
+
+    def matches(self, only: tuple[str, ...]) -> bool:
+        """Whether one of these beginnings of requirement ids, or names, chooses this check."""
+        return self.name in only or any(r.startswith(only) for r in self.requirements)
 
 
-CHECKS: dict[str, ConformanceCheck] = {}
+CHECKS: CheckRegistry[ConformanceCheck] = CheckRegistry("vtn.conformance.checks")
 
 
 def register(check: ConformanceCheck) -> ConformanceCheck:
@@ -81,25 +59,26 @@ def register(check: ConformanceCheck) -> ConformanceCheck:
     unknown = [name for name in check.requirements if name not in every()]
     if unknown or not check.requirements:
         raise ValueError(f"{check.name} cites no known requirement: {unknown}")
-    if check.name in CHECKS:
-        raise ValueError(f"there are two checks named {check.name}")
-    CHECKS[check.name] = check
-    return check
+    return CHECKS.register(check)
 
 
 def check(*requirements: str, level: Level | None = None, needs: tuple[Need, ...] = ()) -> Callable[[F], F]:
     """Register a function as a check. Without `level` the strongest of the cited requirements decides."""
 
     def add(run: F) -> F:
-        claim = " ".join((run.__doc__ or "").split())
         strongest = level or min((every()[name].level for name in requirements), key=STRENGTH.index)
-        register(ConformanceCheck(run.__name__, claim, requirements, strongest, needs, run))
+        register(ConformanceCheck(run.__name__, claim_of(run), requirements, strongest, needs, run))
         return run
 
     return add
 
 
-def expect(condition: object, words: str, cause: Cause | None = None) -> None:
-    """Fail the check with these words unless the condition holds."""
-    if not condition:
-        raise Failed(words, cause)
+def covered(checks: Iterable[ConformanceCheck]) -> frozenset[str]:
+    """Requirements cited by at least one of these checks."""
+    return frozenset(name for check in checks for name in check.requirements)
+
+
+def uncovered(checks: Iterable[ConformanceCheck]) -> dict[str, str]:
+    """Requirements that no check cites, each with its reason."""
+    cited = covered(checks)
+    return {name: UNCHECKED.get(name, "nobody has written one yet") for name in every() if name not in cited}

@@ -4,23 +4,22 @@ import asyncio
 import json
 import ssl
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from vtn.checking.report import cannot_run, write
+from vtn.checking.runner import progress
 from vtn.conformance import report, runner
+from vtn.conformance.check import CHECKS
 from vtn.conformance.parties.exchange import Credentials
 from vtn.conformance.runner import CannotRun, Plan, Run
-from vtn.conformance.verdicts import Result
 from vtn.errors import CannotStart, ConfigError
 from vtn.settings import require_writable
 from vtn.tls import ServerTls, trusting
 
-EXIT_CANNOT_RUN = 2
 EXAMPLE = (
     "Example: vtn conformance https://vtn.example.org/openadr3/3.1.0 --bl derms:SECRET --ven a:SECRET --ven2 b:SECRET "
     "--receiver https://me.example.org:9443 --receiver-certificate me.pem --receiver-key me.key --html report.html"
@@ -72,15 +71,14 @@ def conformance(  # noqa: PLR0913 - a command line has as many options as it has
         require_writable(junit, html, summary)
         run = _run(plan, Console(stderr=True))
     except (CannotRun, CannotStart, ConfigError) as error:
-        Console(stderr=True, soft_wrap=True).print(f"vtn: {error}", style="bold red", markup=False, highlight=False)
-        sys.exit(EXIT_CANNOT_RUN)
+        cannot_run("vtn", str(error))
     report.show(run, console)
-    _write(run, {junit: report.junit, html: _page, summary: _figures})
+    write(run, {junit: report.junit, html: _page, summary: _figures})
     sys.exit(run.exit_code)
 
 
 def _tell(console: Console, only: list[str], *, coverage: bool) -> None:
-    checks = runner.chosen(only)
+    checks = CHECKS.chosen(only)
     if coverage:
         report.show_coverage(console, as_json=False)
         return
@@ -124,14 +122,8 @@ def _server_tls(certificate: Path | None, key: Path | None) -> ServerTls | None:
 
 def _run(plan: Plan, console: Console) -> Run:
     """The run, with its progress on standard error."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("checks", total=len(runner.chosen(plan.only)))
-
-        def done(result: Result) -> None:
-            progress.update(task, advance=1, description=result.check.requirements[0])
-
-        return asyncio.run(runner.run(plan, done))
+    with progress(len(CHECKS.chosen(plan.only)), console) as advance:
+        return asyncio.run(runner.run(plan, lambda result: advance(result.check.requirements[0])))
 
 
 def _page(run: Run) -> bytes:
@@ -140,10 +132,3 @@ def _page(run: Run) -> bytes:
 
 def _figures(run: Run) -> bytes:
     return json.dumps(report.summary(run), indent=2).encode() + b"\n"
-
-
-def _write(run: Run, wanted: dict[Path | None, Callable[[Run], bytes]]) -> None:
-    for path, written in wanted.items():
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(written(run))

@@ -18,10 +18,11 @@ from urllib.parse import urlsplit
 import aiohttp
 import aiomqtt
 
+from vtn.checking.verdict import Cause, Failed, Skipped, expect
 from vtn.clock import RealClock
 from vtn.conformance.bodies import members
 from vtn.conformance.bodies.valid_bodies import RESOURCE_DATA, USUAL_MEMBERS, event_of, unusual_members
-from vtn.conformance.check import Cause, Failed, Need, Skipped, expect
+from vtn.conformance.check import Need
 from vtn.conformance.parties.channel import NotificationChannel
 from vtn.conformance.parties.exchange import HttpAnswer, Json, Party, Transcript
 from vtn.conformance.parties.listener import Ear, Login, listening

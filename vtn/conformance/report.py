@@ -1,40 +1,30 @@
 """A finished run as a terminal table, JUnit XML, one HTML page, and a JSON summary."""
 
-import html
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
-from xml.etree import ElementTree as ET
 
 from rich.console import Console
 from rich.table import Table
 
-from vtn.conformance.check import CHECKS
-from vtn.conformance.coverage import covered, uncovered
+from vtn.checking import report
+from vtn.checking.report import printable
+from vtn.checking.verdict import Outcome
+from vtn.conformance.check import CHECKS, ConformanceCheck, covered, uncovered
 from vtn.conformance.requirements import Level, every
 from vtn.conformance.runner import Run
-from vtn.conformance.verdicts import Outcome, Result
+from vtn.conformance.verdicts import Result
+from vtn.pages import rendered
 
-STYLES = {Outcome.PASSED: "green", Outcome.FAILED: "bold red", Outcome.BLOCKED: "magenta", Outcome.SKIPPED: "yellow"}
-UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-STYLE_SHEET = """body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b2733}
-h1{font-size:1.5rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;
-border-bottom:1px solid #dde3e8;vertical-align:top}pre{white-space:pre-wrap;background:#f4f6f8;padding:.6rem;
-font-size:.8rem}.passed{color:#0a7d38}.failed{color:#b3261e;font-weight:600}.blocked{color:#7a3e8e}.skipped{color:#8a6100}"""
-
-
-def printable(text: str) -> str:
-    """The text with what XML, HTML and terminals cannot hold as escapes: control characters and lone surrogates."""
-    return UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+COLUMNS = ("section", "passed", "failed SHALL", "failed SHOULD", "failed reading", "blocked", "skipped")
 
 
 def summary(run: Run) -> dict[str, Any]:
     """The figures of a run."""
     outcomes = Counter(result.outcome for result in run.results)
     return {
-        "url": run.url,
+        "url": run.subject,
         "checks": len(run.results),
         "passed": outcomes[Outcome.PASSED],
         "failed_shall": len(run.failed(Level.SHALL)),
@@ -62,17 +52,10 @@ def outcomes(run: Run) -> dict[str, dict[str, Any]]:
 
 def show(run: Run, console: Console) -> None:
     """Failures and skips with their reasons, then a table by section."""
-    for result in run.results:
-        if result.outcome is not Outcome.PASSED:
-            _tell(result, console)
-    table = Table(title=f"OpenADR 3.1 conformance of {run.url}")
-    for column in ("section", "passed", "failed SHALL", "failed SHOULD", "failed reading", "blocked", "skipped"):
-        table.add_column(column, justify="left" if column == "section" else "right")
-    for section, results in by_section(run.results).items():
-        table.add_row(section, *map(str, _counts(results)))
-    table.add_section()
-    table.add_row("all", *map(str, _counts(run.results)))
-    console.print(table)
+    report.show_unpassed(run, _cited, console)
+    rows = [(section, _counts(results)) for section, results in by_section(run.results).items()]
+    title = f"OpenADR 3.1 conformance of {run.subject}"
+    console.print(report.counts_table(title, COLUMNS, rows, _counts(run.results)))
     figures = summary(run)
     console.print(
         f"{figures['requirements_proved']} of {figures['requirements_total']} requirements held in this run, "
@@ -82,22 +65,15 @@ def show(run: Run, console: Console) -> None:
         console.print(f"could not be deleted: {path}", style="yellow", markup=False)
 
 
-def _tell(result: Result, console: Console) -> None:
-    check = result.check
-    console.print(
-        f"{result.outcome.upper()} [{check.level}] {' '.join(check.requirements)}  {check.name}",
-        style=STYLES[result.outcome],
-        markup=False,
-        highlight=False,
-    )
-    console.print(f"    {check.claim}\n    {printable(result.reason)}", markup=False, highlight=False)
+def _cited(check: ConformanceCheck) -> str:
+    return f"[{check.level}] {' '.join(check.requirements)}  {check.name}"
 
 
 def by_section(results: Iterable[Result]) -> Mapping[str, list[Result]]:
     """Results by the section of their first requirement, in the order of the list."""
     sections: dict[str, list[Result]] = {name.partition("-")[0]: [] for name in every()}
     for result in results:
-        sections[result.check.requirements[0].partition("-")[0]].append(result)
+        sections[result.check.section].append(result)
     return {section: found for section, found in sections.items() if found}
 
 
@@ -112,24 +88,14 @@ def _counts(results: Iterable[Result]) -> tuple[int, ...]:
 def junit(run: Run) -> bytes:
     """JUnit XML; a failure below SHALL is a failure too, its level stands in its type.
 
-    A blocked check is a skipped one, whose type names what stood in the way; that is accused in a case of its own.
+    The type of a blocked check names what stood in the way; that is accused in a case of its own.
     """
-    left_out = [*run.skipped(), *run.blocked()]
-    suite = ET.Element("testsuite", name="OpenADR 3.1 conformance", tests=str(len(run.results)), errors="0")
-    suite.set("failures", str(sum(result.outcome is Outcome.FAILED for result in run.results)))
-    suite.set("skipped", str(len(left_out)))
-    for result in run.results:
-        section = result.check.requirements[0].partition("-")[0]
-        case = ET.SubElement(suite, "testcase", classname=section, name=result.check.name)
-        case.set("time", f"{result.seconds:.3f}")
-        message = printable(result.reason)
-        if result.outcome is Outcome.FAILED:
-            failure = ET.SubElement(case, "failure", type=str(result.check.level), message=message)
-            failure.text = printable(_evidence(result))
-        elif result.outcome is not Outcome.PASSED:
-            kind = f"blocked by {result.blocked_by}" if result.outcome is Outcome.BLOCKED else "skipped"
-            ET.SubElement(case, "skipped", type=printable(kind), message=message)
-    return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))
+    return report.junit("OpenADR 3.1 conformance", run.results, _case, errors="0")
+
+
+def _case(result: Result) -> report.JUnitCase:
+    kinds = {Outcome.FAILED: str(result.check.level), Outcome.BLOCKED: f"blocked by {result.blocked_by}"}
+    return report.JUnitCase(result.check.section, kinds.get(result.outcome, "skipped"), _evidence(result))
 
 
 def _evidence(result: Result) -> str:
@@ -145,27 +111,15 @@ def _evidence(result: Result) -> str:
 
 def page(run: Run) -> str:
     """One HTML page for an auditor; it needs nothing from elsewhere."""
-    figures = "".join(
-        f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in summary(run).items()
+    rows = [(one, printable(_evidence(one)) if one.outcome is Outcome.FAILED else "") for one in run.results]
+    return rendered(
+        "vtn.conformance/report.html",
+        title="OpenADR 3.1 conformance",
+        heading=f"OpenADR 3.1 conformance of {run.subject}",
+        figures=summary(run),
+        rows=rows,
+        printable=printable,
     )
-    rows = "".join(_row(result) for result in run.results)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>OpenADR 3.1 conformance</title>'
-        f"<style>{STYLE_SHEET}</style><h1>OpenADR 3.1 conformance of {html.escape(run.url)}</h1>"
-        f"<table>{figures}</table><h2>Checks</h2><table><tr><th>requirements</th><th>level</th><th>claim</th>"
-        f"<th>outcome</th></tr>{rows}</table></html>\n"
-    )
-
-
-def _row(result: Result) -> str:
-    check = result.check
-    detail = f"<br>{html.escape(printable(result.reason))}" if result.reason else ""
-    if result.outcome is Outcome.FAILED:
-        evidence = html.escape(printable(_evidence(result)))
-        detail += f"<details><summary>evidence</summary><pre>{evidence}</pre></details>"
-    cells = (" ".join(check.requirements), str(check.level), check.claim)
-    shown = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-    return f'<tr>{shown}<td><span class="{result.outcome}">{result.outcome}</span>{detail}</td></tr>'
 
 
 def show_coverage(console: Console, *, as_json: bool) -> None:

@@ -10,14 +10,16 @@ from http import HTTPStatus
 
 import aiohttp
 
+from vtn.checking.runner import attempt
+from vtn.checking.verdict import Blocked, Cause, CheckRun, Failed, Outcome, Skipped
 from vtn.conformance.bodies import members
-from vtn.conformance.check import CHECKS, Cause, ConformanceCheck, Failed, Need, Skipped
+from vtn.conformance.check import CHECKS, ConformanceCheck, Need
 from vtn.conformance.kit import COLLECTIONS, UNREACHABLE, Kit
 from vtn.conformance.parties.channel import is_wait
-from vtn.conformance.parties.exchange import INSIDE, Credentials, HttpAnswer, Party, Transcript, session
+from vtn.conformance.parties.exchange import INSIDE, Credentials, Exchange, HttpAnswer, Party, Transcript, session
 from vtn.conformance.parties.receiver import receiving
 from vtn.conformance.requirements import Level
-from vtn.conformance.verdicts import NOT_READABLE, Outcome, Result, accused_once, blocked
+from vtn.conformance.verdicts import NOT_READABLE, Result, accused_once
 from vtn.errors import VtnError
 from vtn.rules.scopes import OPERATIONS
 from vtn.tls import ServerTls
@@ -51,26 +53,16 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Run:
-    """A finished run."""
+class Run(CheckRun[ConformanceCheck, Exchange]):
+    """A finished run against the VTN at the URL `subject`."""
 
-    url: str
-    results: tuple[Result, ...]
     operations: tuple[str, ...]
     requests: int
     left_behind: tuple[str, ...]
 
     def failed(self, level: Level) -> list[Result]:
         """The failed checks of a level."""
-        return [r for r in self.results if r.outcome is Outcome.FAILED and r.check.level is level]
-
-    def skipped(self) -> list[Result]:
-        """The checks that were left out."""
-        return [r for r in self.results if r.outcome is Outcome.SKIPPED]
-
-    def blocked(self) -> list[Result]:
-        """The checks that something else kept from being tried."""
-        return [r for r in self.results if r.outcome is Outcome.BLOCKED]
+        return [result for result in self.having(Outcome.FAILED) if result.check.level is level]
 
     @property
     def exit_code(self) -> int:
@@ -78,16 +70,9 @@ class Run:
         return 1 if self.failed(Level.SHALL) else 0
 
 
-def chosen(only: Iterable[str]) -> list[ConformanceCheck]:
-    """The checks that a run makes, in the order of the requirements."""
-    import vtn.conformance.checks  # noqa: F401 - importing registers them
-
-    return [check for check in CHECKS.values() if check.matches(only)]
-
-
 async def run(plan: Plan, done: Callable[[Result], None] = lambda _result: None) -> Run:
     """Make a run; CannotRun when the VTN or the credentials do not allow one."""
-    checks = chosen(plan.only)
+    checks = CHECKS.chosen(plan.only)
     if not checks:
         raise CannotRun(f"no check matches {', '.join(plan.only)}; `--list` shows them all")
     async with opened(plan) as kit:
@@ -181,7 +166,7 @@ class CheckRunner:
         if self.silent >= MOST_SILENT:
             return Result(check, Outcome.FAILED, "the VTN has stopped to answer", cause=NO_ANSWER)
         if time.monotonic() > self.ends_s:
-            return blocked(Result(check, Outcome.FAILED, "not begun"), "the time that a run may take")
+            return Result(check, Outcome.FAILED, "not begun").blocked("the time that a run may take")
         return await _make(check, self.kit)
 
     async def _examined(self, result: Result) -> Result:
@@ -249,39 +234,26 @@ async def _unreadable_collections(kit: Kit) -> frozenset[str]:
 async def _make(check: ConformanceCheck, kit: Kit) -> Result:
     """Make one check. What the check cannot read is accused as what it is, or else blocks the check."""
     kit.transcript.clear()
-    begun_s = time.monotonic()
-
-    def result(outcome: Outcome, reason: str, cause: Cause | None = None) -> Result:
-        shown = kit.transcript.evidence(SHOWN_EXCHANGES) if outcome is Outcome.FAILED else ()
-        return Result(check, outcome, reason, shown, time.monotonic() - begun_s, cause)
-
-    bound = asyncio.timeout(LONGEST_CHECK_S)
-    try:
-        async with bound:
-            await check.run(kit)
-        return result(Outcome.PASSED, "")
-    except Failed as failure:
-        return result(Outcome.FAILED, str(failure), failure.cause)
-    except Skipped as reason:
-        return result(Outcome.SKIPPED, str(reason))
-    except Exception as error:  # noqa: BLE001 - whatever a VTN answers must not end the run
-        fault = _behind(error, kit.transcript.answers)
-        met = result(Outcome.FAILED, str(fault), fault.cause)
-        if bound.expired():
-            return blocked(met, f"the {LONGEST_CHECK_S:g} s that a check may take")
-        return met if fault.cause else blocked(met, NOT_READABLE)
+    result: Result = await attempt(
+        check, check.run(kit), LONGEST_CHECK_S, lambda error, late: _behind(error, kit.transcript.answers, late=late)
+    )
+    if result.outcome is not Outcome.FAILED:
+        return result
+    return dataclasses.replace(result, exchanges=kit.transcript.evidence(SHOWN_EXCHANGES))
 
 
-def _behind(error: Exception, answers: list[HttpAnswer]) -> Failed:
+def _behind(error: Exception, answers: list[HttpAnswer], *, late: bool) -> Failed | Blocked:
     """What lies behind an error that a check did not expect: no answer, or an object that breaks its schema.
 
-    Without a cause it is something that the check itself cannot make sense of, which accuses nobody.
+    Otherwise it is something that the check itself cannot make sense of, which accuses nobody; so is the end of the
+    time that a check may take (`late`).
     """
     last = f"{answers[-1].method} {answers[-1].url} was answered {answers[-1].status}" if answers else "no request"
     words = f"{type(error).__name__}: {error}, after {last}"
-    if isinstance(error, UNREACHABLE):
-        return Failed(f"no answer: {words}", NO_ANSWER)
-    return _unreadable(answers) or Failed(words)
+    found = Failed(f"no answer: {words}", NO_ANSWER) if isinstance(error, UNREACHABLE) else _unreadable(answers)
+    if late:
+        return Blocked(str(found or words), f"the {LONGEST_CHECK_S:g} s that a check may take")
+    return found or Blocked(words, NOT_READABLE)
 
 
 def _unreadable(answers: Iterable[HttpAnswer]) -> Failed | None:

@@ -8,8 +8,8 @@ for every stage, so that nothing else on the VTN matters.
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.valid_bodies import event_of
-from vtn.conformance.check import expect
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import Json, Party
 

@@ -1,48 +1,13 @@
-"""What became of each check, and how one cause that many checks met is accused once.
+"""How one cause that many checks met is accused once: the others are blocked by it."""
 
-PASSED: the claim holds. FAILED: it does not. BLOCKED: something else stood in the way, which is named and accused where
-it belongs. SKIPPED: it cannot be tried here.
-"""
-
-import dataclasses
-import enum
 from collections.abc import Iterable, Sequence
 
-from vtn.conformance.check import STRENGTH, Cause, ConformanceCheck
+from vtn.checking.verdict import Cause, CheckResult, Outcome
+from vtn.conformance.check import STRENGTH, ConformanceCheck
 from vtn.conformance.parties.exchange import Exchange
 
 NOT_READABLE = "an answer that the check cannot read"
-
-
-class Outcome(enum.StrEnum):
-    """What became of a check."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    BLOCKED = "blocked"
-    SKIPPED = "skipped"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Result:
-    """One check's outcome; `reason` and `exchanges` say why it failed, `reason` why it was skipped or blocked.
-
-    `blocked_by` names what stood in the way: a requirement and the check that accuses it, or what the kit ran into.
-    """
-
-    check: ConformanceCheck
-    outcome: Outcome
-    reason: str = ""
-    exchanges: tuple[Exchange, ...] = ()
-    seconds: float = 0.0
-    cause: Cause | None = None
-    blocked_by: str = ""
-
-
-def blocked(result: Result, by: str) -> Result:
-    """The same result, blocked by something; its reason says so and what was met."""
-    reason = f"could not be tried, blocked by {by}: {result.reason}"
-    return dataclasses.replace(result, outcome=Outcome.BLOCKED, reason=reason, exchanges=(), blocked_by=by)
+Result = CheckResult[ConformanceCheck, Exchange]
 
 
 def accused_once(results: Sequence[Result]) -> tuple[Result, ...]:
@@ -56,7 +21,7 @@ def accused_once(results: Sequence[Result]) -> tuple[Result, ...]:
             continue
         accuser = _accuser(result, result.cause, found)
         if accuser is not result:
-            found[place] = blocked(result, f"{accuser.check.requirements[0]} ({accuser.check.name})")
+            found[place] = result.blocked(f"{accuser.check.requirements[0]} ({accuser.check.name})")
     return tuple(found)
 
 

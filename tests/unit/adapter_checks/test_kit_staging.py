@@ -4,7 +4,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from ven_adapters.adapter_checks import staging
+from ven_adapters.adapter_checks import stages
 from ven_adapters.adapter_checks.command import _shown
 from ven_adapters.adapter_checks.stages import public
 
@@ -13,27 +13,27 @@ from ven_adapters.adapter_checks.stages import public
 def installed(monkeypatch):
     """Entry points that some package brings."""
     found = []
-    monkeypatch.setattr(staging, "entry_points", lambda group: found if group == "ven_adapters.stages" else [])
+    monkeypatch.setattr(stages, "entry_points", lambda group: found if group == "ven_adapters.stages" else [])
     return found
 
 
 def test_a_packages_own_stage_comes_first(installed):
-    installed.append(EntryPoint("tesla", "ven_adapters.adapter_checks.stages.public:enode", staging.GROUP))
-    assert staging.stage_of("tesla") is public.enode
+    installed.append(EntryPoint("tesla", "ven_adapters.adapter_checks.stages.public:enode", stages.GROUP))
+    assert stages.stage_of("tesla") is public.enode
 
 
 def test_a_shipped_adapter_has_its_stage(installed):
-    assert staging.stage_of("tesla") is public.tesla
+    assert stages.stage_of("tesla") is public.tesla
 
 
 def test_a_stage_that_cannot_be_loaded_is_named(installed):
-    installed.append(EntryPoint("mine", "nowhere_at_all:stage", staging.GROUP))
+    installed.append(EntryPoint("mine", "nowhere_at_all:stage", stages.GROUP))
     with pytest.raises(LookupError, match=r"the stage of 'mine' \(nowhere_at_all:stage\) cannot be loaded"):
-        staging.stage_of("mine")
+        stages.stage_of("mine")
 
 
 async def test_whoever_is_not_named_speaks_the_vehicle_backend_contract(installed):
-    async with staging.stage_of("mine")(7) as stage:
+    async with stages.stage_of("mine")(7) as stage:
         assert stage.settings["url"].startswith("http://127.0.0.1:")
         assert len(stage.refs) == 3
 

@@ -22,7 +22,7 @@ from ven_adapters.contract import (
     Rung,
     Snapshot,
 )
-from ven_adapters.oems import bmw_cardata, enode, ford_query, smartcar_shapes, tesla_shapes
+from ven_adapters.oems import bmw_cardata, enode_shapes, ford_query, smartcar_shapes, tesla_shapes
 from ven_adapters.transport.http.codec import load
 from ven_adapters.transport.readings import vocabulary
 from ven_adapters.transport.readings.second_source import newest
@@ -193,7 +193,7 @@ SHAPES = {
         tesla_why(),
     ),
     "smartcar": Shape(smartcar_answer(), smartcar_seen, smartcar_why()),
-    "enode": Shape(enode_answer(), lambda raw: enode.sighted("e", raw, HOME, NOW), enode_why()),
+    "enode": Shape(enode_answer(), lambda raw: enode_shapes.sighted("e", raw, HOME, NOW), enode_why()),
     "cardata": Shape(bmw_answer(), lambda raw: bmw_cardata.sighted("b", raw, NOW), bmw_why(), "\0"),
     "ford_query": Shape(ford_answer(), lambda raw: ford_query.sighted("f", raw, NOW), ford_why()),
     "vehicle_backend": Shape(backend_answer(), lambda raw: load(Snapshot, raw, received_at=NOW), backend_why()),
@@ -356,7 +356,7 @@ def test_a_cap_of_any_car_uses_the_phases_that_its_readings_show():
     seen = load(Snapshot, raw, received_at=NOW)
     capability = Capability("m", 60_000, 11_040, phases=1, voltage_v=230, current=CurrentControl(5, 32))
     cap = Directive("d", "k", "v", DirectiveKind.CAP, NOW, NOW + timedelta(hours=1), NOW, power_w=4_000)
-    for achieve in (tesla_shapes.achieve, enode.achieve):
+    for achieve in (tesla_shapes.achieve, enode_shapes.achieve):
         assert achieve(cap, capability, seen).current_a == 5
         assert achieve(cap, capability, Snapshot("v")).current_a == 17
 

@@ -11,9 +11,10 @@ from typing import Any
 from aiohttp import web
 
 from ven_adapters.adapter_checks.bench import STUCK_S, Bench
-from ven_adapters.adapter_checks.check import Failed, Group, Skipped, check, expect
+from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.adapter_checks.stage import ContactKind
 from ven_adapters.contract import BackendError
+from vtn.checking.verdict import Failed, Skipped, expect
 from vtn.listening.http import HttpOptions, listening
 from vtn.listening.sockets import ListenAddress
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ven_adapters.adapter_checks.bench import LATENCY_S, Bench
-from ven_adapters.adapter_checks.check import Group, check, expect
+from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.adapter_checks.checks.reads import usable
 from ven_adapters.contract import (
     FINAL_STATES,
@@ -15,6 +15,7 @@ from ven_adapters.contract import (
     ErrorCode,
     OnCommLoss,
 )
+from vtn.checking.verdict import expect
 
 ASKED_W = -4_000
 SLACK_W = 250.0

@@ -1,9 +1,10 @@
 """Giving a car back: at the end, on cancel, on release, after a restart."""
 
 from ven_adapters.adapter_checks.bench import LATENCY_S, Bench
-from ven_adapters.adapter_checks.check import Group, check, expect
+from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.adapter_checks.checks.orders import PAUSED_W
 from ven_adapters.contract import FINAL_STATES, DirectiveKind, DirectiveState
+from vtn.checking.verdict import expect
 
 
 def given_back(bench: Bench, ref: str, when: str) -> None:

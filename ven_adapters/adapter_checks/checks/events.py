@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 from ven_adapters.adapter_checks.bench import Bench
-from ven_adapters.adapter_checks.check import Group, Skipped, check, expect
+from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.contract import BackendEvent, Directive, DirectivesChanged, SnapshotsSeen
+from vtn.checking.verdict import Skipped, expect
 
 PAUSED_W = 100.0
 LONG_S = 7_200.0

@@ -4,10 +4,11 @@ import itertools
 from datetime import timedelta
 
 from ven_adapters.adapter_checks.bench import LATENCY_S, Bench
-from ven_adapters.adapter_checks.check import Failed, Group, Skipped, check, expect
+from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.adapter_checks.checks.orders import PAUSED_W
 from ven_adapters.adapter_checks.stage import LOST_ANSWERS, ContactKind
 from ven_adapters.contract import BackendError, DirectiveState, ErrorCode
+from vtn.checking.verdict import Failed, Skipped, expect
 
 LEAST_WAIT_S = 10.0
 MOST_SENDS = 5

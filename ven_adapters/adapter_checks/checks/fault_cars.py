@@ -1,7 +1,7 @@
 """Field faults of cars: asleep, out of reach, off the cable, elsewhere; deaf, stubborn and forgetful cars."""
 
 from ven_adapters.adapter_checks.bench import LATENCY_S, Bench, can_be_paused
-from ven_adapters.adapter_checks.check import Failed, Group, Skipped, check, expect
+from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.adapter_checks.checks.orders import PAUSED_W
 from ven_adapters.adapter_checks.checks.reads import readings, usable
 from ven_adapters.adapter_checks.stage import ContactKind
@@ -16,6 +16,7 @@ from ven_adapters.contract import (
     Known,
     Reachability,
 )
+from vtn.checking.verdict import Failed, Skipped, expect
 
 AWAY_CODES = {ErrorCode.ASLEEP, ErrorCode.UNREACHABLE}
 STEP_S = 120.0

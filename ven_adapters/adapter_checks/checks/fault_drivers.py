@@ -1,7 +1,7 @@
 """Field faults of people: drivers who take over or leave, and a cloud that would discharge without permission."""
 
 from ven_adapters.adapter_checks.bench import Bench
-from ven_adapters.adapter_checks.check import Group, check, expect
+from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.adapter_checks.checks.discharge import REFUSALS, car, discharge_of
 from ven_adapters.adapter_checks.checks.orders import PAUSED_W
 from ven_adapters.contract import (
@@ -12,6 +12,7 @@ from ven_adapters.contract import (
     ErrorCode,
     OnCommLoss,
 )
+from vtn.checking.verdict import expect
 
 MOST_AGAIN = 1
 

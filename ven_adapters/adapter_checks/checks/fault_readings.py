@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 from ven_adapters.adapter_checks.bench import Bench
-from ven_adapters.adapter_checks.check import Group, Skipped, check, expect
+from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.adapter_checks.checks.reads import BOUNDS, readings, usable
 from ven_adapters.contract import FINAL_STATES, BackendError, ChargeState, ErrorCode, Validity
+from vtn.checking.verdict import Skipped, expect
 
 OLD = timedelta(minutes=5)
 AHEAD = timedelta(minutes=10)

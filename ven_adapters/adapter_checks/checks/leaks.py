@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 
 from ven_adapters.adapter_checks.bench import Bench
-from ven_adapters.adapter_checks.check import Group, Skipped, check, expect
-from ven_adapters.adapter_checks.runner import SECRET_KEYS
+from ven_adapters.adapter_checks.check import Group, check
+from ven_adapters.adapter_checks.traffic_log import secrets_in
 from ven_adapters.transport.redaction import VIN
+from vtn.checking.verdict import Skipped, expect
 
 PROVOKING = ("token_revoked", "rate_limited", "path_gone", "lost_answer/500_done", "asleep", "sentinel", "unplugged")
 
 
 def secrets(bench: Bench, *, staged: bool) -> list[str]:
     """What may not be said: what the settings hold, and what the stage knows."""
-    given = [str(bench.settings[key]) for key in SECRET_KEYS if bench.settings.get(key)]
-    return [*given, *(bench.stage.secrets if staged else ())]
+    return [*secrets_in(bench.settings), *(bench.stage.secrets if staged else ())]
 
 
 def expect_none(bench: Bench, first: int, words: list[str]) -> None:

@@ -4,8 +4,9 @@ import asyncio
 from datetime import timedelta
 
 from ven_adapters.adapter_checks.bench import LATENCY_S, Bench, copy_of
-from ven_adapters.adapter_checks.check import Group, check, expect
+from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.contract import Certainty, DirectiveKind, DirectiveState, ErrorCode
+from vtn.checking.verdict import expect
 
 PAUSED_W = 50.0
 TAKEN = {DirectiveState.REQUESTED, DirectiveState.ACCEPTED, DirectiveState.IN_FORCE}

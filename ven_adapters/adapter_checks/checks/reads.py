@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from ven_adapters.adapter_checks.bench import Bench
-from ven_adapters.adapter_checks.check import Group, Skipped, check, expect
+from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.contract import (
     Capability,
     ChargeState,
@@ -17,6 +17,7 @@ from ven_adapters.contract import (
     Snapshot,
     Validity,
 )
+from vtn.checking.verdict import Skipped, expect
 
 MOST_READ = 5
 SOON = timedelta(seconds=2)

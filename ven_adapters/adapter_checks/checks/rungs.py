@@ -3,8 +3,9 @@
 from datetime import timedelta
 
 from ven_adapters.adapter_checks.bench import LATENCY_S, Bench, copy_of
-from ven_adapters.adapter_checks.check import Group, Skipped, check, expect
+from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.contract import Ack, BackendError, Capability, Directive, DirectiveKind, ErrorCode, Rung
+from vtn.checking.verdict import Skipped, expect
 
 HOUR = timedelta(hours=1)
 CAP_W = 3_500

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ven_adapters.adapter_checks.stage import LOST_ANSWERS, CarTruth, CommandEffect, Contact, ContactKind
-from ven_adapters.adapter_checks.stages.cars import HOURS, free_port, truth_of
+from ven_adapters.adapter_checks.stages.vehicle_backend import EVENING, HOURS, free_port, truth_of
 from ven_adapters.simulator.cars.fleets import SimulatedFleet
 from ven_adapters.simulator.cars.ground_truth import GroundTruth
 from ven_adapters.simulator.faults.absent_faults import ABSENT
@@ -30,7 +30,6 @@ from ven_adapters.transport.grants.oauth import Grant
 from vtn.listening.http import HttpOptions, listening
 from vtn.listening.sockets import ListenAddress
 
-EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
 CONTROLS = ("charger", "charger", "charger")
 SETTLE_S = 2.0
 TICK_S = 0.05

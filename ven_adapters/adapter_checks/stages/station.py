@@ -5,12 +5,11 @@ import contextlib
 import math
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ven_adapters.adapter_checks.stage import LOST_ANSWERS, CarTruth, CommandEffect, Contact, ContactKind
-from ven_adapters.adapter_checks.stages.cars import HOURS, free_port, truth_of
+from ven_adapters.adapter_checks.stages.vehicle_backend import EVENING, HOURS, free_port, truth_of
 from ven_adapters.simulator.cars.ground_truth import GroundTruth
 from ven_adapters.simulator.faults.absent_faults import ABSENT
 from ven_adapters.simulator.faults.table import BY_NAME
@@ -21,7 +20,6 @@ from ven_adapters.simulator.station.points import ChargingPoints
 from ven_adapters.simulator.station.station import Access, SimulatedStation
 from ven_adapters.simulator.stepped_clock import STEP_S, SteppedClock
 
-EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
 CONTROLS = ("bidirectional", "charger", "bidirectional")
 PASSWORD = "synthetic-secret-password"  # noqa: S105 - of stations that do not exist
 TICK_S = 0.05

@@ -7,6 +7,7 @@ and in the texts of its refusals. They are the words that an adapter may never r
 import asyncio
 import contextlib
 import dataclasses
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,6 @@ import orjson
 from aiohttp import web
 
 from ven_adapters.adapter_checks.stage import LOST_ANSWERS, CarTruth, CommandEffect, Contact, ContactKind, StageFactory
-from ven_adapters.adapter_checks.stages.cars import truth_of
 from ven_adapters.simulator.backend.endpoints import Backend, application
 from ven_adapters.simulator.backend.push import Pusher
 from ven_adapters.simulator.backend.snapshots import Views
@@ -35,7 +35,7 @@ TOLD = f"vehicle {VIN} at {LATITUDE},{LONGITUDE}"
 SETTLE_S = 2.0
 TICK_S = 0.05
 THINKING_S, IN_COMPANY_S = 0.001, 0.02
-HOURS = 72.0
+HOURS = 72.0  # that a stage may last
 CLOSING_S = 0.5
 
 # The cars of each brand; whoever is not named has cars of the usual kinds.
@@ -227,3 +227,29 @@ def _indiscreet(answer: web.StreamResponse) -> web.StreamResponse:
             raw["detail"] = f"{raw['detail']} ({TOLD})"
         answer.body = orjson.dumps(raw)
     return answer
+
+
+def truth_of(cloud: StagedCloud, ref: str, now: datetime) -> CarTruth:
+    """What the physics says of a simulated car now."""
+    cloud.advance(now)
+    car, world = cloud.car(ref), cloud.world
+    usable_wh = float(world.packs.usable_wh[car])
+    return CarTruth(
+        power_w=float(world.power_w[car]),
+        soc_pct=100.0 * float(world.soc_wh[car]) / usable_wh,
+        plugged=bool(world.plugged[car]),
+        at_home=bool(world.home[car]),
+        asleep=bool(cloud.asleep[car] or cloud.frailty.unheard[car]),
+        as_driver_set=cloud.as_driver_set(car),
+        target_soc_pct=100.0 * float(world.target_wh[car]) / usable_wh,
+        reserve_soc_pct=100.0 * float(world.reserve_wh[car]) / usable_wh,
+        charged_wh=float(world.added_wh[car]),
+        discharged_wh=float(world.exported_wh[car]),
+    )
+
+
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

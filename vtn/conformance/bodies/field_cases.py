@@ -16,8 +16,9 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
 
+from vtn.checking.verdict import Cause, Failed, expect
 from vtn.conformance.bodies.members import fault_of, missing
-from vtn.conformance.check import Cause, ConformanceCheck, Failed, expect, register
+from vtn.conformance.check import ConformanceCheck, register
 from vtn.conformance.kit import Kit, not_made, refused_reads
 from vtn.conformance.parties.exchange import HttpAnswer, Json, Party, Query
 from vtn.conformance.requirements import Level

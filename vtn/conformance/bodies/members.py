@@ -12,7 +12,7 @@ from typing import Any
 
 import pydantic
 
-from vtn.conformance.check import Cause, Failed
+from vtn.checking.verdict import Cause, Failed
 from vtn.conformance.requirements import every
 from vtn.wire.event import Event
 from vtn.wire.notification import Notification

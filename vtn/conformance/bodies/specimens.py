@@ -7,8 +7,8 @@ its own besides, by which it is found in its list.
 import dataclasses
 from collections.abc import Mapping
 
+from vtn.checking.verdict import Failed
 from vtn.conformance.bodies.valid_bodies import event_of
-from vtn.conformance.check import Failed
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import NOT_SERVED, Json, Party
 

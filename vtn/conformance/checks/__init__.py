@@ -1,7 +1,1 @@
-"""The checks, one file per section of the requirements; importing this package registers all of them."""
-
-import importlib
-import pkgutil
-
-for _module in pkgutil.walk_packages(__path__, f"{__name__}."):
-    importlib.import_module(_module.name)
+"""The checks, one file per section of the requirements; `CHECKS.chosen` imports them, which registers them."""

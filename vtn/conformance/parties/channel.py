@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
-from vtn.conformance.check import Cause, Failed, expect
+from vtn.checking.verdict import Cause, Failed, expect
 
 Said = tuple[Any, Any, Any]
 MOST_MISSES = 3

@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 import aiohttp
 from yarl import URL
 
+from vtn.checking.verdict import Cause, Failed, Skipped, expect
 from vtn.conformance.bodies.members import COLLECTIONS, kind_at, read_json
-from vtn.conformance.check import Cause, Failed, Skipped, expect
 from vtn.rules.scopes import OPERATIONS
 
 Json = dict[str, Any]

@@ -5,8 +5,9 @@ import json
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from vtn.checking.verdict import Skipped, expect
 from vtn.conformance.bodies.valid_bodies import event_of
-from vtn.conformance.check import Need, Skipped, check, expect
+from vtn.conformance.check import Need, check
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import HttpAnswer
 from vtn.conformance.requirements import Level

@@ -5,9 +5,10 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import alike
 from vtn.conformance.bodies.valid_bodies import event_of
-from vtn.conformance.check import ConformanceCheck, Need, check, expect, register
+from vtn.conformance.check import ConformanceCheck, Need, check, register
 from vtn.conformance.kit import COLLECTIONS, HIDDEN, NO_WEBHOOKS, Kit
 from vtn.conformance.parties.exchange import Json, Party
 from vtn.conformance.requirements import every

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from vtn.conformance.check import Need, Skipped, check, expect
+from vtn.checking.verdict import Skipped, expect
+from vtn.conformance.check import Need, check
 from vtn.conformance.checks.access.authentication import own_tokens
 from vtn.conformance.kit import COLLECTIONS, Kit
 from vtn.conformance.parties.exchange import HttpAnswer, Party

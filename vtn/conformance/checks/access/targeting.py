@@ -2,8 +2,9 @@
 
 from http import HTTPStatus
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.valid_bodies import event_of
-from vtn.conformance.check import check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import HttpAnswer, Json, Party
 from vtn.conformance.stage import sight, staged

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from vtn.conformance.check import ConformanceCheck, Failed, expect, register
+from vtn.checking.verdict import Failed, expect
+from vtn.conformance.check import ConformanceCheck, register
 from vtn.conformance.checks.access.authentication import ERRORS, own_tokens, refused
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import HttpAnswer, Json

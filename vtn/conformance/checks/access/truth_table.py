@@ -6,7 +6,8 @@ The third client, which owns no ven, is the second one before it is given its ve
 import dataclasses
 from collections.abc import Awaitable, Callable
 
-from vtn.conformance.check import ConformanceCheck, expect, register
+from vtn.checking.verdict import expect
+from vtn.conformance.check import ConformanceCheck, register
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.parties.exchange import HttpAnswer, Party
 from vtn.conformance.requirements import Level

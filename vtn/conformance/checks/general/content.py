@@ -4,11 +4,12 @@ import asyncio
 import json
 from collections.abc import Iterable
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import alike, keeps, kept, views
 from vtn.conformance.bodies.scalars import BAD_DATE_TIMES, BAD_DURATIONS, GOOD_DURATIONS
 from vtn.conformance.bodies.specimens import METADATA, NEVER_NULL, NULLABLE, one_of_each
 from vtn.conformance.bodies.valid_bodies import PERIOD_OF_EVENT, event_of, interval_of
-from vtn.conformance.check import check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import Json
 

@@ -8,9 +8,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import alike
 from vtn.conformance.bodies.valid_bodies import event_of
-from vtn.conformance.check import ConformanceCheck, Need, check, expect, register
+from vtn.conformance.check import ConformanceCheck, Need, check, register
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.parties.exchange import HttpAnswer
 from vtn.conformance.requirements import Level, every

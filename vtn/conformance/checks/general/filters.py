@@ -5,8 +5,9 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.valid_bodies import VALUES_MAP
-from vtn.conformance.check import ConformanceCheck, check, expect, register
+from vtn.conformance.check import ConformanceCheck, check, register
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import Json, Query
 from vtn.conformance.requirements import every

@@ -3,10 +3,11 @@
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import keeps, views
 from vtn.conformance.bodies.specimens import METADATA, NULLABLE, Specimen, one_of_each
 from vtn.conformance.bodies.valid_bodies import PERIOD_OF_EVENT, RESOURCE_DATA, event_of
-from vtn.conformance.check import Need, check, expect
+from vtn.conformance.check import Need, check
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import HttpAnswer, Json
 from vtn.rules.scopes import OPERATIONS

@@ -3,10 +3,11 @@
 import asyncio
 import re
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import is_date_time, kept, views
 from vtn.conformance.bodies.specimens import one_of_each
 from vtn.conformance.bodies.valid_bodies import event_of
-from vtn.conformance.check import check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import Json
 

@@ -5,10 +5,11 @@ as meaning nothing, and no text forbids that in so many words: these checks are 
 empty list or an untimed interval. What may be left out altogether is not judged here.
 """
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import keeps, kept, views
 from vtn.conformance.bodies.scalars import LONGEST_NAME
 from vtn.conformance.bodies.valid_bodies import PERIOD_OF_EVENT, VALUES_MAP, event_of, interval_of
-from vtn.conformance.check import Need, check, expect
+from vtn.conformance.check import Need, check
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import Json
 from vtn.conformance.requirements import Level

@@ -1,6 +1,7 @@
 """Pagination: skip and limit on all six collections (section PAG)."""
 
-from vtn.conformance.check import check, expect
+from vtn.checking.verdict import expect
+from vtn.conformance.check import check
 from vtn.conformance.checks.general.filters import BAD_NUMBERS, PAIRS
 from vtn.conformance.kit import COLLECTIONS, Kit
 

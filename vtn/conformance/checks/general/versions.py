@@ -3,9 +3,10 @@
 import re
 from urllib.parse import urlsplit
 
+from vtn.checking.verdict import Skipped, expect
 from vtn.conformance.bodies.field_cases import alike
 from vtn.conformance.bodies.valid_bodies import event_of, interval_of
-from vtn.conformance.check import Skipped, check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import Json, Party
 

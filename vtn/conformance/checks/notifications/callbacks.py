@@ -5,7 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
-from vtn.conformance.check import Need, check, expect
+from vtn.checking.verdict import expect
+from vtn.conformance.check import Need, check
 from vtn.conformance.checks.objects.subscriptions import LONGEST_URI
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import Json, Party

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from zeroconf import ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
-from vtn.conformance.check import Skipped, check, expect
+from vtn.checking.verdict import Skipped, expect
+from vtn.conformance.check import check
 from vtn.conformance.checks.access.security import place
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import HttpAnswer

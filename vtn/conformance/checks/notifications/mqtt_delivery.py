@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import aiomqtt
 
+from vtn.checking.verdict import Skipped, expect
 from vtn.conformance.bodies.field_cases import alike
-from vtn.conformance.check import Need, Skipped, check, expect
+from vtn.conformance.check import Need, check
 from vtn.conformance.checks.notifications.mqtt_discovery import login
 from vtn.conformance.checks.notifications.webhooks import changed
 from vtn.conformance.kit import COLLECTIONS, Kit

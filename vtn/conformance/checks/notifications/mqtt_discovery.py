@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import aiomqtt
 
-from vtn.conformance.check import ConformanceCheck, Failed, Need, Skipped, check, expect, register
+from vtn.checking.verdict import Failed, Skipped, expect
+from vtn.conformance.check import ConformanceCheck, Need, check, register
 from vtn.conformance.kit import HIDDEN, NO_WEBHOOKS, Kit
 from vtn.conformance.parties.exchange import Json, Party
 from vtn.conformance.parties.listener import Login, connected, listening

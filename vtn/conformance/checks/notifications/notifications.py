@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import alike
 from vtn.conformance.bodies.scalars import LONGEST_NAME
 from vtn.conformance.bodies.valid_bodies import event_of, interval_of
-from vtn.conformance.check import ConformanceCheck, Need, check, expect, register
+from vtn.conformance.check import ConformanceCheck, Need, check, register
 from vtn.conformance.checks.notifications.webhooks import changed
 from vtn.conformance.checks.objects.subscriptions import KINDS
 from vtn.conformance.kit import COLLECTIONS, Kit

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+from vtn.checking.verdict import Failed, Skipped, expect
 from vtn.conformance.bodies.valid_bodies import event_of
-from vtn.conformance.check import Failed, Need, Skipped, check, expect
+from vtn.conformance.check import Need, check
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import Json
 from vtn.conformance.parties.receiver import Hook, is_public, own_address

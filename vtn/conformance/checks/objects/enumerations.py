@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Iterable
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import keeps, kept, views
 from vtn.conformance.bodies.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, event_of, interval_of
-from vtn.conformance.check import Need, check, expect
+from vtn.conformance.check import Need, check
 from vtn.conformance.kit import NO_WEBHOOKS, Kit
 from vtn.conformance.parties.exchange import Json
 from vtn.wire.enumerations import EventPayload, ObjectType, OperatingState, Operation, ReportPayload

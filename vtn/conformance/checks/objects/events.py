@@ -2,9 +2,10 @@
 
 import asyncio
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import alike, in_list, keeps, views
 from vtn.conformance.bodies.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, event_of, interval_of
-from vtn.conformance.check import check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.parties.exchange import Json
 from vtn.conformance.requirements import Level

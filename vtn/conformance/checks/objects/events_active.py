@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import kept
-from vtn.conformance.check import check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import Json
 

@@ -4,11 +4,12 @@ import functools
 import re
 from collections.abc import Awaitable, Callable
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import checks_of, is_date_time, views
 from vtn.conformance.bodies.scalars import LONGEST_NAME
 from vtn.conformance.bodies.specimens import Specimen, one_of_each
 from vtn.conformance.bodies.valid_bodies import event_of
-from vtn.conformance.check import ConformanceCheck, check, expect, register
+from vtn.conformance.check import ConformanceCheck, check, register
 from vtn.conformance.checks.objects import field_tables_events, field_tables_objects
 from vtn.conformance.kit import Kit
 from vtn.conformance.requirements import Level

@@ -1,9 +1,10 @@
 """Intervals and their times (section INT; what an event's activity makes of them is in `events_active`)."""
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import keeps, kept, same_instant, views
 from vtn.conformance.bodies.scalars import BAD_DURATIONS, INT32_MAX, INT32_MIN
 from vtn.conformance.bodies.valid_bodies import PERIOD_OF_EVENT, event_of, interval_of
-from vtn.conformance.check import check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import Json
 from vtn.conformance.requirements import Level

@@ -1,9 +1,10 @@
 """Payloads, values and the descriptors that explain them (section PAY)."""
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import kept, views
 from vtn.conformance.bodies.scalars import TOO_LONG
 from vtn.conformance.bodies.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, event_of, interval_of
-from vtn.conformance.check import check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import Json
 

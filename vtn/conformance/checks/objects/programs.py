@@ -1,8 +1,9 @@
 """Programs: the five operations, unique names, descriptors, and who sees what (section PROG)."""
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import alike, in_list, keeps, views
 from vtn.conformance.bodies.valid_bodies import EVENT_DESCRIPTOR, PERIOD_OF_EVENT, REPORT_DESCRIPTOR
-from vtn.conformance.check import check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.parties.exchange import Json
 from vtn.conformance.stage import sight, staged

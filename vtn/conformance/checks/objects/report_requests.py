@@ -1,9 +1,10 @@
 """Report descriptors: what an event asks to be reported (section RDS)."""
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import keeps, kept, views
 from vtn.conformance.bodies.scalars import BOOLEAN, INT32_MAX
 from vtn.conformance.bodies.valid_bodies import event_of, interval_of
-from vtn.conformance.check import check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import Kit
 from vtn.conformance.parties.exchange import Json
 

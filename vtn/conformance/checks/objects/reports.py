@@ -2,9 +2,10 @@
 
 import json
 
+from vtn.checking.verdict import Skipped, expect
 from vtn.conformance.bodies.field_cases import alike, in_list, keeps, views
 from vtn.conformance.bodies.valid_bodies import EVENT_DESCRIPTOR, REPORT_DESCRIPTOR, interval_of
-from vtn.conformance.check import Skipped, check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.parties.exchange import HttpAnswer, Json
 from vtn.conformance.stage import staged

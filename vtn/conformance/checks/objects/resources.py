@@ -1,7 +1,8 @@
 """Resources: the two shapes of their requests, the ven they hang on, names and grants (section RES)."""
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import alike, in_list, keeps, views
-from vtn.conformance.check import check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.parties.exchange import Json, Party
 from vtn.conformance.stage import sight, staged

@@ -1,5 +1,6 @@
 """Subscriptions as objects: who may have them, and what they hold (section SUB); callbacks are in `callbacks`."""
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import (
     VALID,
     FieldCase,
@@ -12,7 +13,7 @@ from vtn.conformance.bodies.field_cases import (
     checks_of,
 )
 from vtn.conformance.bodies.scalars import FREE_TEXT, NAME, NO_NAMES, TARGETS, uri_of
-from vtn.conformance.check import Need, check, expect
+from vtn.conformance.check import Need, check
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.stage import staged
 

@@ -3,8 +3,9 @@
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from vtn.checking.verdict import expect
 from vtn.conformance.bodies.field_cases import alike, in_list, keeps, views
-from vtn.conformance.check import check, expect
+from vtn.conformance.check import check
 from vtn.conformance.kit import HIDDEN, Kit
 from vtn.conformance.parties.exchange import Json, Party
 from vtn.conformance.stage import staged

@@ -74,7 +74,7 @@ def test_what_stands_in_backticks_is_code():
     [
         ({"$ref": "#/components/schemas/Point"}, "<a href='#schema-Point'>Point</a>"),
         ({"type": ["array", "null"], "items": {"type": "string"}}, "list of string or null"),
-        ({"const": "X"}, "<code>&quot;X&quot;</code>"),
+        ({"const": "X"}, "<code>&#34;X&#34;</code>"),
         ({"type": "integer", "minimum": 0}, "integer, at least <code>0</code>"),
         ({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}, "string, date-time or null"),
         ({}, "anything"),

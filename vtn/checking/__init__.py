@@ -1,0 +1,1 @@
+"""The harness of both kits (VTNs, adapters): how checks are registered, chosen, run and reported."""
