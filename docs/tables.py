@@ -13,7 +13,7 @@ import pydantic
 
 from ven_adapters.config import AdapterSettings, EnrollingSettings, ExecutorSettings
 from ven_adapters.contract import FINAL_STATES, DirectiveState
-from ven_adapters.lifecycle.transitions import MEANINGS, TRANSITIONS, Cause
+from ven_adapters.lifecycle.transitions import MEANINGS, TRANSITIONS, Trigger
 from ven_adapters.ven.openadr import units_page
 from vtn.bounds import Bounds
 from vtn.config import Auth, Server, Settings, Webhooks
@@ -151,38 +151,38 @@ def _file(command: str, model: type[pydantic.BaseModel], prefix: str, examples: 
 
 
 def directives() -> str:
-    """The text of `directives.md`: the diagram, the steps with their causes, and where each cause is applied."""
+    """The text of `directives.md`: the diagram, the steps with their triggers, and where each trigger is applied."""
     ordered = [
         (before, after) for before in DirectiveState for after in DirectiveState if (before, after) in TRANSITIONS
     ]
     lines = [DIRECTIVES_HEAD, "```mermaid", "stateDiagram-v2", "    direction LR", "    [*] --> REQUESTED"]
-    lines += [f"    {before} --> {after}: {_causes(before, after)}" for before, after in ordered]
+    lines += [f"    {before} --> {after}: {_triggers(before, after)}" for before, after in ordered]
     lines += [*(f"    {state} --> [*]" for state in DirectiveState if state in FINAL_STATES), "```", ""]
     lines += ["## Steps", "", "| From | To | By |", "|---|---|---|"]
-    lines += [f"| {before} | {after} | {_causes(before, after)} |" for before, after in ordered]
-    lines += ["", "## Causes", "", "| Cause | What happened | Applied in `ven_adapters/` by |", "|---|---|---|"]
+    lines += [f"| {before} | {after} | {_triggers(before, after)} |" for before, after in ordered]
+    lines += ["", "## Triggers", "", "| Trigger | What happened | Applied in `ven_adapters/` by |", "|---|---|---|"]
     places = _places()
-    lines += [f"| {cause} | {MEANINGS[cause]} | {'; '.join(places[cause])} |" for cause in Cause]
+    lines += [f"| {trigger} | {MEANINGS[trigger]} | {'; '.join(places[trigger])} |" for trigger in Trigger]
     return "\n".join((*lines, ""))
 
 
-def _causes(before: DirectiveState, after: DirectiveState) -> str:
-    return ", ".join(cause for cause in Cause if cause in TRANSITIONS[before, after])
+def _triggers(before: DirectiveState, after: DirectiveState) -> str:
+    return ", ".join(trigger for trigger in Trigger if trigger in TRANSITIONS[before, after])
 
 
-def _places() -> dict[Cause, list[str]]:
-    """For every cause, the functions that name it, as they stand in the code."""
-    root, found = HERE.parent / "ven_adapters", collections.defaultdict[Cause, dict[str, list[str]]](dict)
+def _places() -> dict[Trigger, list[str]]:
+    """For every trigger, the functions that name it, as they stand in the code."""
+    root, found = HERE.parent / "ven_adapters", collections.defaultdict[Trigger, dict[str, list[str]]](dict)
     for path in sorted(root.rglob("*.py")):
         if path.parent.name == "lifecycle":
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             named = ast.walk(node) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else ()
             for one in named:
-                if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name) and one.value.id == "Cause":
-                    functions = found[Cause[one.attr]].setdefault(str(path.relative_to(root)), [])
+                if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name) and one.value.id == "Trigger":
+                    functions = found[Trigger[one.attr]].setdefault(str(path.relative_to(root)), [])
                     functions += [f"`{node.name}`"] if f"`{node.name}`" not in functions else []
-    return {cause: [f"{file}: {', '.join(names)}" for file, names in found[cause].items()] for cause in Cause}
+    return {trigger: [f"{file}: {', '.join(names)}" for file, names in found[trigger].items()] for trigger in Trigger}
 
 
 def _keys(model: type[pydantic.BaseModel], under: str) -> Iterator[tuple[str, typing.Any]]:

@@ -11,8 +11,8 @@ from ven_adapters.contract import FINAL_STATES, DirectiveState
 S = DirectiveState
 
 
-class Cause(enum.StrEnum):
-    """What moved a directive on."""
+class Trigger(enum.StrEnum):
+    """What moves a directive on."""
 
     ACK = "ack"
     REFUSAL = "refusal"
@@ -27,18 +27,18 @@ class Cause(enum.StrEnum):
     FAILURE = "failure"
 
 
-MEANINGS: Mapping[Cause, str] = {
-    Cause.ACK: "the backend or the station took it",
-    Cause.REFUSAL: "the call was refused, or the car was said to be so already",
-    Cause.STATUS: "the backend's own view of it, pushed or asked for",
-    Cause.READ: "the station was asked which profiles it holds, after a lost answer or an absence",
-    Cause.TELEMETRY: "a reading of the car or of its charging point",
-    Cause.LINE: "the connection to the station was lost",
-    Cause.TIME: "`not_after` or the end has passed",
-    Cause.CANCEL: "it is not wanted any more",
-    Cause.REPLACED: "a newer directive took its place",
-    Cause.DRIVER: "the driver took over, or a car that had obeyed does so no more however often it is told",
-    Cause.FAILURE: "it was told as often as may be and not followed, or could not be given back, or we failed",
+MEANINGS: Mapping[Trigger, str] = {
+    Trigger.ACK: "the backend or the station took it",
+    Trigger.REFUSAL: "the call was refused, or the car was said to be so already",
+    Trigger.STATUS: "the backend's own view of it, pushed or asked for",
+    Trigger.READ: "the station was asked which profiles it holds, after a lost answer or an absence",
+    Trigger.TELEMETRY: "a reading of the car or of its charging point",
+    Trigger.LINE: "the connection to the station was lost",
+    Trigger.TIME: "`not_after` or the end has passed",
+    Trigger.CANCEL: "it is not wanted any more",
+    Trigger.REPLACED: "a newer directive took its place",
+    Trigger.DRIVER: "the driver took over, or a car that had obeyed does so no more however often it is told",
+    Trigger.FAILURE: "it was told as often as may be and not followed, or could not be given back, or we failed",
 }
 
 
@@ -46,34 +46,34 @@ class IllegalTransition(Exception):
     """A step that the life cycle does not know; a defect of ours, never of a backend."""
 
 
-def _rows() -> Iterator[tuple[Iterable[DirectiveState], DirectiveState, tuple[Cause, ...]]]:
+def _rows() -> Iterator[tuple[Iterable[DirectiveState], DirectiveState, tuple[Trigger, ...]]]:
     asked, taken = (S.REQUESTED,), (S.ACCEPTED, S.IN_FORCE, S.INTERRUPTED)
-    yield asked, S.ACCEPTED, (Cause.ACK, Cause.REFUSAL, Cause.STATUS, Cause.READ)
-    yield asked, S.REJECTED, (Cause.REFUSAL,)
-    yield asked, S.OVERRIDDEN, (Cause.REFUSAL, Cause.STATUS, Cause.DRIVER)
-    yield asked, S.FAILED, (Cause.REFUSAL, Cause.STATUS)
-    yield asked, S.EXPIRED, (Cause.REFUSAL, Cause.STATUS, Cause.TIME)
-    yield (S.ACCEPTED,), S.IN_FORCE, (Cause.TELEMETRY, Cause.STATUS, Cause.REFUSAL)
-    yield (S.INTERRUPTED,), S.IN_FORCE, (Cause.TELEMETRY, Cause.STATUS)
-    yield (S.ACCEPTED, S.IN_FORCE), S.INTERRUPTED, (Cause.TELEMETRY, Cause.LINE)
+    yield asked, S.ACCEPTED, (Trigger.ACK, Trigger.REFUSAL, Trigger.STATUS, Trigger.READ)
+    yield asked, S.REJECTED, (Trigger.REFUSAL,)
+    yield asked, S.OVERRIDDEN, (Trigger.REFUSAL, Trigger.STATUS, Trigger.DRIVER)
+    yield asked, S.FAILED, (Trigger.REFUSAL, Trigger.STATUS)
+    yield asked, S.EXPIRED, (Trigger.REFUSAL, Trigger.STATUS, Trigger.TIME)
+    yield (S.ACCEPTED,), S.IN_FORCE, (Trigger.TELEMETRY, Trigger.STATUS, Trigger.REFUSAL)
+    yield (S.INTERRUPTED,), S.IN_FORCE, (Trigger.TELEMETRY, Trigger.STATUS)
+    yield (S.ACCEPTED, S.IN_FORCE), S.INTERRUPTED, (Trigger.TELEMETRY, Trigger.LINE)
     # The station holds it still, and what proved it before the absence proves nothing of now.
-    yield (S.IN_FORCE, S.INTERRUPTED), S.ACCEPTED, (Cause.READ,)
-    yield taken, S.RELEASED, (Cause.TIME,)
-    yield taken, S.OVERRIDDEN, (Cause.STATUS, Cause.DRIVER)
-    yield (S.ACCEPTED,), S.FAILED, (Cause.REFUSAL,)
-    yield (S.IN_FORCE, S.INTERRUPTED), S.FAILED, (Cause.TIME,)
-    yield taken, S.FAILED, (Cause.STATUS, Cause.READ, Cause.TELEMETRY, Cause.FAILURE)
-    yield (S.ACCEPTED, S.INTERRUPTED), S.EXPIRED, (Cause.TIME,)
-    yield taken, S.EXPIRED, (Cause.STATUS,)
-    yield (*asked, *taken), S.SUPERSEDED, (Cause.REPLACED, Cause.STATUS)
-    yield (*asked, *taken), S.CANCELLED, (Cause.CANCEL, Cause.STATUS)
+    yield (S.IN_FORCE, S.INTERRUPTED), S.ACCEPTED, (Trigger.READ,)
+    yield taken, S.RELEASED, (Trigger.TIME,)
+    yield taken, S.OVERRIDDEN, (Trigger.STATUS, Trigger.DRIVER)
+    yield (S.ACCEPTED,), S.FAILED, (Trigger.REFUSAL,)
+    yield (S.IN_FORCE, S.INTERRUPTED), S.FAILED, (Trigger.TIME,)
+    yield taken, S.FAILED, (Trigger.STATUS, Trigger.READ, Trigger.TELEMETRY, Trigger.FAILURE)
+    yield (S.ACCEPTED, S.INTERRUPTED), S.EXPIRED, (Trigger.TIME,)
+    yield taken, S.EXPIRED, (Trigger.STATUS,)
+    yield (*asked, *taken), S.SUPERSEDED, (Trigger.REPLACED, Trigger.STATUS)
+    yield (*asked, *taken), S.CANCELLED, (Trigger.CANCEL, Trigger.STATUS)
 
 
-def _table() -> Mapping[tuple[DirectiveState, DirectiveState], frozenset[Cause]]:
-    table: dict[tuple[DirectiveState, DirectiveState], frozenset[Cause]] = {}
-    for befores, after, causes in _rows():
+def _table() -> Mapping[tuple[DirectiveState, DirectiveState], frozenset[Trigger]]:
+    table: dict[tuple[DirectiveState, DirectiveState], frozenset[Trigger]] = {}
+    for befores, after, triggers in _rows():
         for before in befores:
-            table[before, after] = table.get((before, after), frozenset()) | frozenset(causes)
+            table[before, after] = table.get((before, after), frozenset()) | frozenset(triggers)
     return table
 
 
@@ -81,15 +81,15 @@ def _table() -> Mapping[tuple[DirectiveState, DirectiveState], frozenset[Cause]]
 TRANSITIONS = _table()
 
 
-def is_legal(before: DirectiveState, after: DirectiveState, cause: Cause) -> bool:
-    """Whether a directive may go from one state to another by this cause; to stay as it is is no transition."""
-    return cause in TRANSITIONS.get((before, after), frozenset())
+def is_legal(before: DirectiveState, after: DirectiveState, trigger: Trigger) -> bool:
+    """Whether a directive may go from one state to another by this trigger; to stay as it is is no transition."""
+    return trigger in TRANSITIONS.get((before, after), frozenset())
 
 
-def move(before: DirectiveState, after: DirectiveState, cause: Cause) -> DirectiveState:
+def move(before: DirectiveState, after: DirectiveState, trigger: Trigger) -> DirectiveState:
     """The state that follows; IllegalTransition for a step that the table does not have."""
-    if not is_legal(before, after, cause):
-        raise IllegalTransition(f"{before} -> {after} by {cause}")
+    if not is_legal(before, after, trigger):
+        raise IllegalTransition(f"{before} -> {after} by {trigger}")
     return after
 
 

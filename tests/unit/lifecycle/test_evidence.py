@@ -32,7 +32,7 @@ from ven_adapters.lifecycle.evidence import (
     newer,
     slack_w,
 )
-from ven_adapters.lifecycle.transitions import Cause
+from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.transport.ocpp21.profiles.profile_records import ProfileRecord, advance
 from ven_adapters.transport.ocpp21.stations.charging_points import RegisteredPoint, Station, new_point
 from ven_adapters.transport.windows.windows import KeptWindow, WindowVerdict, judge
@@ -61,7 +61,7 @@ def windows_confirm(snapshot, kind=DirectiveKind.CURTAIL, setting=None):
 
 def ocpp_confirms(snapshot, kind=DirectiveKind.CURTAIL, setting=None):
     record = ProfileRecord(directive(kind), setting or paused(), "tx", 1, at(1))
-    record.move(S.ACCEPTED, Cause.ACK)
+    record.move(S.ACCEPTED, Trigger.ACK)
     point = dataclasses.replace(new_point(RegisteredPoint("car", "CP", 1, 11_000)), transaction="tx", snapshot=snapshot)
     advance(record, point, Station(connected=True, connected_at=at(0)), at(4_000 - 600))
     return record.state is S.IN_FORCE

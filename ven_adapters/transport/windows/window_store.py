@@ -15,7 +15,7 @@ from ven_adapters.contract import (
     ErrorCode,
 )
 from ven_adapters.lifecycle import transitions
-from ven_adapters.lifecycle.transitions import Cause
+from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.transport.windows.journal import Journal
 from ven_adapters.transport.windows.windows import KeptWindow
 
@@ -98,7 +98,7 @@ class WindowStore:
         self._keys[window.directive.key] = name
         return window
 
-    def move(self, window: KeptWindow, state: DirectiveState, cause: Cause, **more: Any) -> KeptWindow:
+    def move(self, window: KeptWindow, state: DirectiveState, trigger: Trigger, **more: Any) -> KeptWindow:
         """Write down a new state, or news in the same one, and tell whoever listens; a final window stays as it is.
 
         IllegalTransition for a state that may not follow. Final windows are remembered for a while.
@@ -107,7 +107,7 @@ class WindowStore:
         if kept.final:
             return kept
         if state is not kept.state:
-            transitions.move(kept.state, state, cause)
+            transitions.move(kept.state, state, trigger)
         moved = self.keep(dataclasses.replace(window, state=state, **more))
         if moved.final:
             self._retire(moved)

@@ -41,7 +41,7 @@ from ven_adapters.lifecycle.evidence import (
     shows_effect,
     usable,
 )
-from ven_adapters.lifecycle.transitions import Cause, state_at_end
+from ven_adapters.lifecycle.transitions import Trigger, state_at_end
 
 S = DirectiveState
 
@@ -132,9 +132,11 @@ class DirectiveRecord:
         return self.directive.vehicle_ref
 
 
-def move(held: DirectiveRecord, to: DirectiveState, cause: Cause, now: datetime, **facts: object) -> DirectiveRecord:
+def move(
+    held: DirectiveRecord, to: DirectiveState, trigger: Trigger, now: datetime, **facts: object
+) -> DirectiveRecord:
     """The next state; IllegalTransition for a step that the life cycle does not know."""
-    state = transitions.move(held.state, to, cause)
+    state = transitions.move(held.state, to, trigger)
     return dataclasses.replace(held, state=state, changed_at=now, **facts)  # type: ignore[arg-type]
 
 
@@ -185,7 +187,7 @@ def apply_ack(held: DirectiveRecord, ack: Ack, now: datetime, left_at: datetime 
     return move(
         held,
         S.ACCEPTED,
-        Cause.ACK,
+        Trigger.ACK,
         now,
         setting=ack.setting,
         action=ack.backend_action_id,
@@ -214,9 +216,9 @@ def apply_refusal(
         return dataclasses.replace(held, in_doubt=True, error=error.code, retry_at=retry_at, changed_at=now)
     if not error.retryable or held.attempts >= MAX_ATTEMPTS:
         verdict = S.FAILED if error.retryable else _VERDICTS.get(error.code, S.REJECTED)
-        return move(held, verdict, Cause.REFUSAL, now, error=error.code)
+        return move(held, verdict, Trigger.REFUSAL, now, error=error.code)
     if retry_at > held.directive.not_after:
-        return move(held, S.EXPIRED, Cause.REFUSAL, now, error=error.code)
+        return move(held, S.EXPIRED, Trigger.REFUSAL, now, error=error.code)
     return dataclasses.replace(held, error=error.code, retry_at=retry_at, changed_at=now)
 
 
@@ -238,9 +240,9 @@ def _exports(held: DirectiveRecord) -> bool:
 
 
 def _already_so(held: DirectiveRecord, error: BackendError, now: datetime) -> DirectiveRecord:
-    taken = move(held, S.ACCEPTED, Cause.REFUSAL, now, certainty=Certainty.BACKEND_REPORTED)
+    taken = move(held, S.ACCEPTED, Trigger.REFUSAL, now, certainty=Certainty.BACKEND_REPORTED)
     facts = {"evidence": error.code.value, "confirmed_at": now, "confirmed_once": True, "error": error.code}
-    return move(taken, S.IN_FORCE, Cause.REFUSAL, now, **facts)
+    return move(taken, S.IN_FORCE, Trigger.REFUSAL, now, **facts)
 
 
 def _retry_at(held: DirectiveRecord, error: BackendError, now: datetime, chance: float) -> datetime:
@@ -261,7 +263,7 @@ def mark_never_arrived(held: DirectiveRecord, now: datetime) -> DirectiveRecord:
     if held.state is not S.REQUESTED:
         return dataclasses.replace(held, unread=False, retry_at=None, changed_at=now)
     if held.attempts >= MAX_ATTEMPTS:
-        return move(held, S.FAILED, Cause.REFUSAL, now, unread=False)
+        return move(held, S.FAILED, Trigger.REFUSAL, now, unread=False)
     return dataclasses.replace(held, in_doubt=False, unread=False, retry_at=now, changed_at=now)
 
 
@@ -277,11 +279,11 @@ def apply_status(held: DirectiveRecord, status: DirectiveStatus, now: datetime) 
     if held.unread:
         held = dataclasses.replace(held, unread=False, retry_at=None, changed_at=now)
     if held.in_doubt and status.state is not S.REQUESTED:
-        held = move(held, S.ACCEPTED, Cause.STATUS, now, certainty=Certainty.ACCEPTED, in_doubt=False)
+        held = move(held, S.ACCEPTED, Trigger.STATUS, now, certainty=Certainty.ACCEPTED, in_doubt=False)
     if held.state is not S.REQUESTED and status.state in _SHOWN_BY and status.certainty > held.certainty:
         held = _reported(held, status, now)
     if status.state in _TOLD:
-        return move(held, _TOLD[status.state], Cause.STATUS, now, error=status.error)
+        return move(held, _TOLD[status.state], Trigger.STATUS, now, error=status.error)
     return held
 
 
@@ -292,7 +294,7 @@ def _reported(held: DirectiveRecord, status: DirectiveStatus, now: datetime) -> 
     since = max(held.sent_at or held.directive.start, held.directive.start)
     metered = status.state is S.IN_FORCE and status.certainty is Certainty.METERED
     if metered and status.observed_at is not None and is_newer(status.observed_at, now, since):
-        return _confirm(held, Proof("status=IN_FORCE", status.observed_at, METER, metered=True), Cause.STATUS, now)
+        return _confirm(held, Proof("status=IN_FORCE", status.observed_at, METER, metered=True), Trigger.STATUS, now)
     reported = min(status.certainty, Certainty.BACKEND_REPORTED)
     return dataclasses.replace(held, certainty=max(held.certainty, reported), changed_at=now)
 
@@ -317,7 +319,7 @@ def apply_telemetry(held: DirectiveRecord, snapshot: Snapshot, now: datetime) ->
     if cable is not None:
         held = dataclasses.replace(held, unplugged_at=cable.first_at)
         stays = held.state is S.INTERRUPTED or not cable.sure
-        return held if stays else move(held, S.INTERRUPTED, Cause.TELEMETRY, now, error=ErrorCode.NOT_PLUGGED)
+        return held if stays else move(held, S.INTERRUPTED, Trigger.TELEMETRY, now, error=ErrorCode.NOT_PLUGGED)
     if held.unplugged_at is not None:
         if not cable_back(snapshot, held.unplugged_at):
             return held
@@ -326,13 +328,13 @@ def apply_telemetry(held: DirectiveRecord, snapshot: Snapshot, now: datetime) ->
     effect = ExpectedEffect.of(held.directive, held.setting)
     proof = shows_effect(effect, snapshot, since)
     if proof is not None:
-        return _confirm(held, proof, Cause.TELEMETRY, now)
+        return _confirm(held, proof, Trigger.TELEMETRY, now)
     if against := shows_contrary(effect, snapshot, since):
         return held if held.contradicted_at else dataclasses.replace(held, contradicted_at=against, changed_at=now)
     return held
 
 
-def _confirm(held: DirectiveRecord, proof: Proof, cause: Cause, now: datetime) -> DirectiveRecord:
+def _confirm(held: DirectiveRecord, proof: Proof, trigger: Trigger, now: datetime) -> DirectiveRecord:
     """A meter at the charging point is the surest; whatever else the car was seen to do is an observation."""
     seen = Certainty.METERED if proof.metered else Certainty.VEHICLE_OBSERVED
     if seen < held.certainty and held.state is S.IN_FORCE:
@@ -341,7 +343,7 @@ def _confirm(held: DirectiveRecord, proof: Proof, cause: Cause, now: datetime) -
     facts["certainty"] = max(held.certainty, seen)
     if held.state is S.IN_FORCE:
         return dataclasses.replace(held, contradicted_at=None, changed_at=now, **facts)  # type: ignore[arg-type]
-    return move(held, S.IN_FORCE, cause, now, contradicted_at=None, error=None, confirmed_once=True, **facts)
+    return move(held, S.IN_FORCE, trigger, now, contradicted_at=None, error=None, confirmed_once=True, **facts)
 
 
 def apply_time(held: DirectiveRecord, now: datetime) -> DirectiveRecord:
@@ -350,13 +352,13 @@ def apply_time(held: DirectiveRecord, now: datetime) -> DirectiveRecord:
         return held
     directive = held.directive
     if held.state is S.REQUESTED and not held.in_doubt and now > directive.not_after:
-        return move(held, S.EXPIRED, Cause.TIME, now, error=held.error or ErrorCode.EXPIRED)
+        return move(held, S.EXPIRED, Trigger.TIME, now, error=held.error or ErrorCode.EXPIRED)
     if now < held.over_at:
         return held
     long_contrary = held.contradicted_at is not None and directive.end - held.contradicted_at >= CONTRARY_FOR
     contradicted = long_contrary and directive.kind in _BINDS
     to = state_at_end(held.state, was_in_force=held.confirmed_once, contradicted=contradicted)
-    return move(held, to, Cause.TIME, now)
+    return move(held, to, Trigger.TIME, now)
 
 
 _BINDS = frozenset({DirectiveKind.CURTAIL, DirectiveKind.CAP, DirectiveKind.SETPOINT})

@@ -24,7 +24,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.lifecycle import transitions
 from ven_adapters.lifecycle.evidence import ExpectedEffect, newer
-from ven_adapters.lifecycle.transitions import Cause, state_at_end
+from ven_adapters.lifecycle.transitions import Trigger, state_at_end
 from ven_adapters.transport.ocpp21.profiles.charging_profiles import profile_id
 from ven_adapters.transport.ocpp21.stations.charging_points import SOURCE, CarNeeds, ChargingPoint, Station
 from ven_adapters.transport.windows.journal import Journal
@@ -84,11 +84,11 @@ class ProfileRecord:
         return DirectiveStatus(*ids, self.state, self.certainty, self.observed_at, self.error, detail)
 
     def move(
-        self, state: DirectiveState, cause: Cause, error: ErrorCode | None = None, detail: str | None = None
+        self, state: DirectiveState, trigger: Trigger, error: ErrorCode | None = None, detail: str | None = None
     ) -> None:
         """Go on to a state, or stay in it for what is newly known; IllegalTransition for one that may not follow."""
         if state is not self.state:
-            transitions.move(self.state, state, cause)
+            transitions.move(self.state, state, trigger)
         self.state, self.error, self.detail = state, error, detail
         self.in_doubt = False
         if state is S.ACCEPTED:
@@ -173,16 +173,16 @@ def _step(record: ProfileRecord, point: ChargingPoint, station: Station, now: da
         was_in_force = record.certainty >= Certainty.VEHICLE_OBSERVED
         ended = state_at_end(record.state, was_in_force=was_in_force)
         why = (record.error, record.detail) if ended is S.FAILED else (None, None)
-        record.move(ended, Cause.TIME, *why)
+        record.move(ended, Trigger.TIME, *why)
         # A profile ends by its station's clock, which may be behind: a discharge is taken away all the same.
         record.to_clear = record.to_clear and (record.gives or station.clock_offset_s != 0.0)
     elif point.transaction != record.transaction:
         _transaction_over(record, point)
     elif not station.connected:
         if now >= record.directive.start:
-            record.move(S.INTERRUPTED, Cause.LINE, ErrorCode.UNREACHABLE, "the station is offline")
+            record.move(S.INTERRUPTED, Trigger.LINE, ErrorCode.UNREACHABLE, "the station is offline")
     elif (proof := _obeyed(record, point, station)) is not None:
-        record.move(S.IN_FORCE, Cause.TELEMETRY)
+        record.move(S.IN_FORCE, Trigger.TELEMETRY)
         seen = Certainty.METERED if proof.source == SOURCE else Certainty.VEHICLE_OBSERVED
         record.certainty, record.observed_at = max(record.certainty, seen), proof.observed_at
 
@@ -191,9 +191,9 @@ def _transaction_over(record: ProfileRecord, point: ChargingPoint) -> None:
     """A profile dies with its transaction: the next one needs a new directive."""
     record.to_clear = False
     if point.transaction is None:
-        record.move(S.INTERRUPTED, Cause.TELEMETRY, ErrorCode.NOT_PLUGGED, "the transaction ended")
+        record.move(S.INTERRUPTED, Trigger.TELEMETRY, ErrorCode.NOT_PLUGGED, "the transaction ended")
     else:
-        record.move(S.FAILED, Cause.TELEMETRY, ErrorCode.NOT_PLUGGED, "the profile ended with its transaction")
+        record.move(S.FAILED, Trigger.TELEMETRY, ErrorCode.NOT_PLUGGED, "the profile ended with its transaction")
 
 
 def _obeyed(record: ProfileRecord, point: ChargingPoint, station: Station) -> Reading[float] | None:
