@@ -1,5 +1,7 @@
 """Write the tables of this folder from the code that they are about: `make docs`."""
 
+import ast
+import collections
 import importlib
 import re
 import sys
@@ -10,12 +12,14 @@ from pathlib import Path
 import pydantic
 
 from ven_adapters.config import AdapterSettings, EnrollingSettings, ExecutorSettings
+from ven_adapters.contract import FINAL_STATES, DirectiveState
+from ven_adapters.lifecycle.transitions import MEANINGS, TRANSITIONS, Trigger
 from ven_adapters.ven.openadr import units_page
 from vtn.bounds import Bounds
 from vtn.config import Auth, Server, Settings, Webhooks
 
 HERE = Path(__file__).parent
-BOUNDS, SETTINGS, UNITS = (HERE / f"{name}.md" for name in ("bounds", "settings", "units"))
+BOUNDS, SETTINGS, UNITS, DIRECTIVES = (HERE / f"{name}.md" for name in ("bounds", "settings", "units", "directives"))
 EXAMPLES = HERE.parent / "config"
 COMMAND = "make docs"
 HEAD = f"""# Bounds
@@ -97,6 +101,13 @@ example files in `config/`. A file is TOML; a key that is not known, and a value
 name the line. A variable `PREFIX_SECTION__KEY` outranks the file. The keys of `[backend]` are those of the automaker's
 file: [`automaker.md`](automaker.md).
 """
+DIRECTIVES_HEAD = f"""# The life of a directive
+
+Made by `{COMMAND}` from `ven_adapters/lifecycle/transitions.py`, the one table by which the engine
+(`ven/directives/`), the windows kept over automakers' clouds (`transport/windows/`) and the charging profiles of OCPP
+(`transport/ocpp21/profiles/`) move their directives. A step that it does not have raises `IllegalTransition`. What a
+reading proves stands in `ven_adapters/lifecycle/evidence.py`.
+"""
 
 
 def bounds() -> str:
@@ -137,6 +148,41 @@ def _file(command: str, model: type[pydantic.BaseModel], prefix: str, examples: 
         words = said.get(key) or (_words(field.description) if field.description else "")
         yield f"| `{key}` | {_default(field)} | {words.replace('|', '/')} |"
     yield ""
+
+
+def directives() -> str:
+    """The text of `directives.md`: the diagram, the steps with their triggers, and where each trigger is applied."""
+    ordered = [
+        (before, after) for before in DirectiveState for after in DirectiveState if (before, after) in TRANSITIONS
+    ]
+    lines = [DIRECTIVES_HEAD, "```mermaid", "stateDiagram-v2", "    direction LR", "    [*] --> REQUESTED"]
+    lines += [f"    {before} --> {after}: {_triggers(before, after)}" for before, after in ordered]
+    lines += [*(f"    {state} --> [*]" for state in DirectiveState if state in FINAL_STATES), "```", ""]
+    lines += ["## Steps", "", "| From | To | By |", "|---|---|---|"]
+    lines += [f"| {before} | {after} | {_triggers(before, after)} |" for before, after in ordered]
+    lines += ["", "## Triggers", "", "| Trigger | What happened | Applied in `ven_adapters/` by |", "|---|---|---|"]
+    places = _places()
+    lines += [f"| {trigger} | {MEANINGS[trigger]} | {'; '.join(places[trigger])} |" for trigger in Trigger]
+    return "\n".join((*lines, ""))
+
+
+def _triggers(before: DirectiveState, after: DirectiveState) -> str:
+    return ", ".join(trigger for trigger in Trigger if trigger in TRANSITIONS[before, after])
+
+
+def _places() -> dict[Trigger, list[str]]:
+    """For every trigger, the functions that name it, as they stand in the code."""
+    root, found = HERE.parent / "ven_adapters", collections.defaultdict[Trigger, dict[str, list[str]]](dict)
+    for path in sorted(root.rglob("*.py")):
+        if path.parent.name == "lifecycle":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = ast.walk(node) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else ()
+            for one in named:
+                if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name) and one.value.id == "Trigger":
+                    functions = found[Trigger[one.attr]].setdefault(str(path.relative_to(root)), [])
+                    functions += [f"`{node.name}`"] if f"`{node.name}`" not in functions else []
+    return {trigger: [f"{file}: {', '.join(names)}" for file, names in found[trigger].items()] for trigger in Trigger}
 
 
 def _keys(model: type[pydantic.BaseModel], under: str) -> Iterator[tuple[str, typing.Any]]:
@@ -205,6 +251,11 @@ def _number(value: object) -> str:
 
 
 if __name__ == "__main__":
-    for page, text in ((BOUNDS, bounds()), (SETTINGS, settings()), (UNITS, units_page.page())):
+    for page, text in (
+        (BOUNDS, bounds()),
+        (SETTINGS, settings()),
+        (UNITS, units_page.page()),
+        (DIRECTIVES, directives()),
+    ):
         page.write_text(text)
         sys.stdout.write(f"{page} is written\n")

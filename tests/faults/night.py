@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from ven_adapters.contract import FINAL_STATES, DirectiveKind
 from ven_adapters.demo.evening import EveningOptions, play
+from ven_adapters.lifecycle.evidence import TOLERANCE_W, ExpectedEffect
 from ven_adapters.simulator.faults.table import BY_NAME, FAULTS
-from ven_adapters.ven.directives.confirmation import TOLERANCE_W, ExpectedEffect
 
 ADAPTER = ("tests.faults.adapter_child",)
 CLOUD = ("--fault", "all", "--power")

@@ -24,8 +24,9 @@ from ven_adapters.contract import (
     Snapshot,
     SnapshotsSeen,
 )
+from ven_adapters.lifecycle.evidence import CLOCK_ERROR
 from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, DeviceConsent, account, options
-from ven_adapters.transport.http.codec import CLOCK_ERROR, dumps
+from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call, SessionLimits
 from ven_adapters.transport.readings import vocabulary
 from ven_adapters.transport.readings.mqtt_readings import Pauses, Stream, broker_of

@@ -29,6 +29,7 @@ from ven_adapters.contract import (
     Snapshot,
     Validity,
 )
+from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.transport.http.codec import load
 from ven_adapters.ven import vehicle_discovery
 from ven_adapters.ven.agent import Agent, AgentPorts
@@ -212,7 +213,9 @@ def test_a_discharge_that_may_not_go_on_is_stopped_within_the_dwell():
 
 def test_a_driver_who_took_over_is_left_alone_after_a_restart():
     first = fleet_state()
-    taken = lifecycle.move(accepted(ready_by=at(8 * 3600), vehicle_ref="car"), DirectiveState.OVERRIDDEN, at(60))
+    taken = lifecycle.move(
+        accepted(ready_by=at(8 * 3600), vehicle_ref="car"), DirectiveState.OVERRIDDEN, Trigger.STATUS, at(60)
+    )
     again = fleet_state()
     again.restore(StoredState(overridden=(row_of(taken),)), at(7200))
     assert first.registry.car("car").blocks == ()

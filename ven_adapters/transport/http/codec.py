@@ -12,7 +12,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import orjson
@@ -36,13 +36,12 @@ from ven_adapters.contract import (
     Validity,
     VehicleRef,
 )
+from ven_adapters.lifecycle.evidence import is_believable
 from ven_adapters.transport.http.challenges import CHALLENGE_RULE, is_challenge
 
 T = TypeVar("T")
 Decode = Callable[[Any, datetime], Any]
 
-OLDEST_BELIEVABLE_YEAR = 2000
-CLOCK_ERROR = timedelta(minutes=10)
 PERCENT_LIMIT = 100.0
 LONGEST_REMEMBERED = 40  # characters of an instant; a cloud may write more digits than anybody needs
 LARGEST_BELIEVABLE_W, LARGEST_BELIEVABLE_A, LARGEST_BELIEVABLE_V = 1_000_000.0, 5_000.0, 2_000.0
@@ -325,16 +324,14 @@ def _reading(decode: Decode, is_sentinel: Callable[[Any], bool] | None) -> Decod
             min(received, heard),
             "backend" if raw.get("source") is None else _member(raw, "source", _text, heard),
             Validity.SENTINEL
-            if observed_at > heard + CLOCK_ERROR
-            else _judged(value, observed_at, validity, is_sentinel),
+            if not is_believable(observed_at, heard) or (is_sentinel is not None and is_sentinel(value))
+            else _claimed(observed_at, validity),
         )
 
     return read
 
 
-def _judged(value: Any, observed_at: datetime, claimed: Any, is_sentinel: Callable[[Any], bool] | None) -> Validity:
-    if observed_at.year < OLDEST_BELIEVABLE_YEAR or (is_sentinel is not None and is_sentinel(value)):
-        return Validity.SENTINEL
+def _claimed(observed_at: datetime, claimed: Any) -> Validity:
     if claimed is None or claimed == "OK":
         return Validity.OK
     return typing.cast("Validity", _VALIDITY(claimed, observed_at))

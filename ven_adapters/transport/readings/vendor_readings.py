@@ -6,7 +6,7 @@ Sentinels (255 %, 1970, a time in the future) are judged by the codec, as for ev
 import dataclasses
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from ven_adapters.contract import BackendError, ErrorCode, Known, Reading, Snapshot, Validity
@@ -16,8 +16,6 @@ from ven_adapters.transport.readings import vocabulary
 EARTH_M = 6_371_000.0
 HOME_M = 200.0
 MILLI = 1000.0
-CLOCKS_AGREE = timedelta(seconds=60)
-LATEST_NEWS = timedelta(minutes=55)
 
 T = TypeVar("T")
 
@@ -80,20 +78,6 @@ def age_s(snapshot: Snapshot | None, now: datetime) -> float:
     """How old the charge state of a snapshot is; infinite when there is none."""
     reading = None if snapshot is None else snapshot.charge_state
     return float("inf") if reading is None else (now - reading.seen_at).total_seconds()
-
-
-def newer(reading: Reading[T] | None, since: datetime) -> Reading[T] | None:
-    """A reading that is valid and was taken after `since`, or None.
-
-    A car whose clock runs ahead seems to answer a command before it came, so its instants prove nothing (field fault
-    26), nor do those that came about an hour late or more, for a clock of another time zone looks just so.
-    """
-    if reading is None or reading.validity is not Validity.OK or reading.observed_at <= since:
-        return None
-    if isinstance(reading.value, float) and not math.isfinite(reading.value):
-        return None
-    late = reading.received_at - reading.observed_at
-    return reading if -CLOCKS_AGREE <= late <= LATEST_NEWS else None
 
 
 def fresher(held: Snapshot | None, found: Snapshot) -> Snapshot:

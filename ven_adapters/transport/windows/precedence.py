@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from ven_adapters.contract import DriverChoice
-from ven_adapters.transport.http.codec import OLDEST_BELIEVABLE_YEAR
+from ven_adapters.lifecycle.evidence import OLDEST_BELIEVABLE_YEAR
 
 _OUT_OR_IN = (DriverChoice.OPT_OUT, DriverChoice.OPT_IN)
 _OVERTAKERS: Mapping[DriverChoice, tuple[DriverChoice, ...]] = {

@@ -20,6 +20,7 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
+from ven_adapters.lifecycle.transitions import Trigger, state_at_end
 from ven_adapters.transport.readings.vendor_readings import age_s
 from ven_adapters.transport.windows.command_backend import Cars, CommandPace
 from ven_adapters.transport.windows.window_store import WindowStore
@@ -57,7 +58,7 @@ class Keeping:
             await self._give_back(directive_id)
         except Exception:  # noqa: BLE001 - a fault of ours in one window must not pass in silence, nor end the others
             _log.exception("a directive could not be kept")
-            self._book.move(self._book.window(directive_id), DirectiveState.FAILED)
+            self._book.move(self._book.window(directive_id), DirectiveState.FAILED, Trigger.FAILURE)
 
     async def send_first(self, window: KeptWindow, snapshot: Snapshot) -> None:
         """Tell the car, in place of what it was told before. A clean refusal leaves the older window in place."""
@@ -72,17 +73,25 @@ class Keeping:
             raise
         self._replaces(older, window)
 
-    async def finish(self, window: KeptWindow, state: DirectiveState) -> None:
-        """Give the car back and close the window; when the car is not reached, the wish to end it is kept."""
+    async def finish(self, window: KeptWindow, state: DirectiveState | None) -> None:
+        """Give the car back and close the window, as `state` or as its end finds it; later when no call arrives."""
+        refusal: BackendError | None = None
         held = self._book.holding(window.directive.vehicle_ref)
         mine = held is not None and held.directive.directive_id == window.directive.directive_id
         try:
             for setting in restoration(window) if mine else ():
                 await self._tell(window.directive.vehicle_ref, setting)
         except BackendError as error:
-            self._book.keep(dataclasses.replace(window, ending=state, error=error.code, detail=error.detail))
+            refusal = error
+        window = self._book.window(window.directive.directive_id)  # a reading may have come meanwhile
+        if window.final:
             return
-        self._book.move(window, state, error=None if state is DirectiveState.RELEASED else window.error)
+        state = state or state_at_end(window.state, was_in_force=window.been_in_force)
+        if refusal is not None:
+            self._book.keep(dataclasses.replace(window, ending=state, error=refusal.code, detail=refusal.detail))
+            return
+        trigger = Trigger.CANCEL if state is DirectiveState.CANCELLED else Trigger.TIME
+        self._book.move(window, state, trigger, error=None if state is DirectiveState.RELEASED else window.error)
 
     def observe(self, snapshot: Snapshot) -> None:
         """Book what a reading says of the window that holds the car."""
@@ -97,7 +106,8 @@ class Keeping:
         elif verdict is WindowVerdict.MAYBE_UNPLUGGED and window.unplugged_at is None:
             self._book.keep(dataclasses.replace(window, unplugged_at=at))
         elif verdict is WindowVerdict.UNPLUGGED and window.state is not DirectiveState.INTERRUPTED:
-            self._book.move(window, DirectiveState.INTERRUPTED, observed_at=at, error=ErrorCode.NOT_PLUGGED)
+            facts = {"observed_at": at, "unplugged_at": window.unplugged_at or at, "error": ErrorCode.NOT_PLUGGED}
+            self._book.move(window, DirectiveState.INTERRUPTED, Trigger.TELEMETRY, **facts)
         elif verdict is WindowVerdict.CONTRADICTED:
             self._contradicted(window)
 
@@ -107,6 +117,7 @@ class Keeping:
         self._book.move(
             window,
             DirectiveState.IN_FORCE,
+            Trigger.TELEMETRY,
             certainty=Certainty.VEHICLE_OBSERVED,
             observed_at=judge(window, snapshot)[1],
             been_in_force=True,
@@ -129,16 +140,16 @@ class Keeping:
         if window.sends < self._pace.sends:
             told: dict[str, Any] = {"unplugged_at": None, "error": ErrorCode.REJECTED_BY_VEHICLE, "detail": DOUBT}
             if window.state is DirectiveState.IN_FORCE:  # what was true is not any more, and nobody may be told so
-                self._book.move(window, DirectiveState.INTERRUPTED, **told)
+                self._book.move(window, DirectiveState.INTERRUPTED, Trigger.TELEMETRY, **told)
             else:
                 self._book.keep(dataclasses.replace(window, **told))
         elif window.been_in_force:
             self._overridden(window)
         else:
-            self._book.move(window, DirectiveState.FAILED, error=ErrorCode.REJECTED_BY_VEHICLE)
+            self._book.move(window, DirectiveState.FAILED, Trigger.FAILURE, error=ErrorCode.REJECTED_BY_VEHICLE)
 
     def _overridden(self, window: KeptWindow) -> None:
-        self._book.move(window, DirectiveState.OVERRIDDEN, error=ErrorCode.USER_OVERRIDE)
+        self._book.move(window, DirectiveState.OVERRIDDEN, Trigger.DRIVER, error=ErrorCode.USER_OVERRIDE)
         chose = DriverChose(window.directive.vehicle_ref, DriverChoice.BOOST, self._clock.now(), window.directive.end)
         self._book.say(chose)  # for as long as we would have held the car: nobody else would ever end it
 
@@ -170,8 +181,8 @@ class Keeping:
             self._book.keep(dataclasses.replace(window, error=error.code, detail=error.detail))
             return True
         late = error.code is ErrorCode.EXPIRED
-        state = DirectiveState.EXPIRED if late else DirectiveState.FAILED
-        self._book.move(window, state, error=error.code, detail=error.detail)
+        state, trigger = (DirectiveState.EXPIRED, Trigger.TIME) if late else (DirectiveState.FAILED, Trigger.REFUSAL)
+        self._book.move(window, state, trigger, error=error.code, detail=error.detail)
         return False
 
     async def _look_until_end(self, directive_id: str) -> None:
@@ -216,11 +227,10 @@ class Keeping:
                 window = self._book.window(directive_id)
                 if window.final:
                     return
-                usual = DirectiveState.RELEASED if window.been_in_force else DirectiveState.EXPIRED
-                await self.finish(window, window.ending or usual)
+                await self.finish(window, window.ending)
             window = self._book.window(directive_id)
             if not window.final and self._clock.now() >= give_up:
-                self._book.move(window, DirectiveState.FAILED)
+                self._book.move(window, DirectiveState.FAILED, Trigger.FAILURE)
             if window.final:
                 return
             await self._nap(wait_s)
@@ -280,7 +290,7 @@ class Keeping:
     def _replaces(self, older: KeptWindow | None, window: KeptWindow) -> None:
         self._book.hold(window)
         if older is not None:
-            self._book.move(older, DirectiveState.SUPERSEDED)
+            self._book.move(older, DirectiveState.SUPERSEDED, Trigger.REPLACED)
 
     def _in_time(self, window: KeptWindow) -> None:
         if self._clock.now() > window.directive.not_after:

@@ -14,6 +14,8 @@ from ven_adapters.contract import (
     DirectiveState,
     ErrorCode,
 )
+from ven_adapters.lifecycle import transitions
+from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.transport.windows.journal import Journal
 from ven_adapters.transport.windows.windows import KeptWindow
 
@@ -83,7 +85,10 @@ class WindowStore:
         return self._hold_in_memory(window)
 
     def keep(self, window: KeptWindow) -> KeptWindow:
-        """Write down what became of a window."""
+        """Write down what became of a window; one that ended during a call to its car stays as it ended."""
+        kept = self._windows.get(window.directive.directive_id)
+        if kept is not None and kept.final:
+            return kept
         self._journal.follow(window)
         return self._hold_in_memory(window)
 
@@ -93,8 +98,16 @@ class WindowStore:
         self._keys[window.directive.key] = name
         return window
 
-    def move(self, window: KeptWindow, state: DirectiveState, **more: Any) -> KeptWindow:
-        """Write down a new state and tell whoever listens; a final window is remembered for a while."""
+    def move(self, window: KeptWindow, state: DirectiveState, trigger: Trigger, **more: Any) -> KeptWindow:
+        """Write down a new state, or news in the same one, and tell whoever listens; a final window stays as it is.
+
+        IllegalTransition for a state that may not follow. Final windows are remembered for a while.
+        """
+        kept = self._windows.get(window.directive.directive_id, window)
+        if kept.final:
+            return kept
+        if state is not kept.state:
+            transitions.move(kept.state, state, trigger)
         moved = self.keep(dataclasses.replace(window, state=state, **more))
         if moved.final:
             self._retire(moved)

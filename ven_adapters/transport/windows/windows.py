@@ -19,7 +19,6 @@ from ven_adapters.contract import (
     DirectiveState,
     DirectiveStatus,
     ErrorCode,
-    Known,
     OnEnd,
     Reading,
     Rung,
@@ -27,19 +26,23 @@ from ven_adapters.contract import (
     Snapshot,
     Validity,
 )
-from ven_adapters.transport.readings.vendor_readings import newer
+from ven_adapters.lifecycle.evidence import (
+    TOLERANCE_W,
+    ExpectedEffect,
+    cable_back,
+    cable_out,
+    newer,
+    slack_w,
+)
 
 T = TypeVar("T")
 
-SETTLES = timedelta(seconds=60)
-DRAWING = frozenset({ChargeState.CHARGING})
+# A car needs so long to obey; a reading from within it proves nothing against us.
+OBEYS_WITHIN = timedelta(seconds=60)
 # What a paused car is started again from; not to know errs towards a charged car.
 RESTARTED = frozenset({ChargeState.CHARGING, ChargeState.UNKNOWN, None})
 WAITED = frozenset({ChargeState.STOPPED, ChargeState.WAITING_SCHEDULE})
 SWITCHES = frozenset({Rung.PAUSE, Rung.RESUME})
-# Above it power flows, whatever the state says; an overdraw is more than a tenth and this much above what was told.
-FLOWS_W, IDLE_W = 250.0, 50.0
-OVERDRAW = 1.1
 SAYS_NOTHING = frozenset({ChargeState.UNKNOWN, ChargeState.UNPLUGGED})
 
 
@@ -48,7 +51,7 @@ class KeptWindow:
     """One directive, what the car was told for it and when, and the car as its driver had left it.
 
     `sent_at` is set before a call leaves; `told` once it was answered; `sends` counts calls for this window;
-    `unplugged_at` is a first sign that the cable is out, believed when a second sign follows; `ending` is the state
+    `unplugged_at` is a first sign that the cable is out, see `lifecycle.evidence.cable_out`; `ending` is the state
     that it gets as soon as the car has been given back; `owes` is what it was still to be told after a part was taken.
     """
 
@@ -105,35 +108,33 @@ def judge(window: KeptWindow, snapshot: Snapshot) -> tuple[WindowVerdict, dateti
     """What the reading says, and when the car saw it."""
     if window.sent_at is None:
         return WindowVerdict.NOTHING, None
-    plugged = newer(snapshot.plugged, window.sent_at)
-    if plugged is not None and plugged.value is Known.NO:
-        first = window.unplugged_at
-        sure = first is not None and plugged.observed_at - first >= SETTLES
-        return (WindowVerdict.UNPLUGGED if sure else WindowVerdict.MAYBE_UNPLUGGED), plugged.observed_at
-    held, at = _held(window, snapshot)
+    cable = cable_out(snapshot, window.sent_at, window.unplugged_at)
+    if cable is not None:
+        return (WindowVerdict.UNPLUGGED if cable.sure else WindowVerdict.MAYBE_UNPLUGGED), cable.seen_at
+    if window.unplugged_at is not None and not cable_back(snapshot, window.unplugged_at):
+        return WindowVerdict.NOTHING, None
+    held, at = _held(window, snapshot, max(window.sent_at, window.unplugged_at or window.sent_at))
     if held is None or at is None:
         return WindowVerdict.NOTHING, None
     if held:
         return WindowVerdict.CONFIRMED, at
-    # A car needs a minute to obey; a reading from within it proves nothing against us.
-    return (WindowVerdict.CONTRADICTED if at - window.sent_at >= SETTLES else WindowVerdict.NOTHING), at
+    return (WindowVerdict.CONTRADICTED if at - window.sent_at >= OBEYS_WITHIN else WindowVerdict.NOTHING), at
 
 
-def _held(window: KeptWindow, snapshot: Snapshot) -> tuple[bool | None, datetime | None]:
+def _held(window: KeptWindow, snapshot: Snapshot, since: datetime) -> tuple[bool | None, datetime | None]:
     """Whether the car does as it was told, and since when that is known; power that flows wins over what is said."""
-    sent_at, setting = window.sent_at or window.directive.start, window.setting
-    power = newer(snapshot.power_w, sent_at)
+    setting, power = window.setting, newer(snapshot.power_w, since)
     if setting.rung is Rung.CURRENT:
-        return _limited(setting, newer(snapshot.limit_current_a, sent_at), power)
+        return _limited(setting, newer(snapshot.limit_current_a, since), power)
     if setting.rung is Rung.TARGET_LEVEL:
-        target = newer(snapshot.limit_soc_pct, sent_at)
+        target = newer(snapshot.limit_soc_pct, since)
         return (None, None) if target is None else (target.value == setting.limit_soc_pct, target.observed_at)
-    charge = newer(snapshot.charge_state, sent_at)
+    charge = newer(snapshot.charge_state, since)
     if charge is None or charge.value in SAYS_NOTHING:
         return None, None
     if window.directive.kind is DirectiveKind.RELEASE:
         return True, charge.observed_at
-    return _switched(setting, charge.value, power), charge.observed_at
+    return _switched(setting, charge.value, None if power is None else power.value), charge.observed_at
 
 
 def _limited(
@@ -141,16 +142,21 @@ def _limited(
 ) -> tuple[bool | None, datetime | None]:
     if limit is None:
         return None, None
-    most_w = float("inf") if setting.power_w is None else OVERDRAW * setting.power_w + FLOWS_W
-    overdrawn = power is not None and power.value > most_w
+    asked_w = setting.power_w
+    overdrawn = power is not None and asked_w is not None and power.value > asked_w + slack_w(asked_w)
     return limit.value == setting.current_a and not overdrawn, limit.observed_at
 
 
-def _switched(setting: Setting, state: ChargeState, power: Reading[float] | None) -> bool:
-    if setting.rung is Rung.PAUSE:
-        return state not in DRAWING and (power is None or power.value <= FLOWS_W)
-    drawing = state in DRAWING and (power is None or power.value > IDLE_W)
-    return drawing or state is ChargeState.COMPLETE
+def _switched(setting: Setting, state: ChargeState, power_w: float | None) -> bool | None:
+    """Whether a car is off, or on, as it was told; None when power and state together say neither."""
+    effect = ExpectedEffect(0.0 if setting.rung is Rung.PAUSE else None)
+    if setting.rung is Rung.PAUSE and state is ChargeState.FAULT:  # which says nothing of what flows
+        return None if power_w is None else effect.fits_power(power_w)
+    if not effect.fits_state(state):
+        return False
+    if power_w is None or effect.fits_power(power_w) or (state is ChargeState.COMPLETE and power_w <= TOLERANCE_W):
+        return True
+    return False if effect.opposes_power(power_w) else None
 
 
 def restoration(window: KeptWindow) -> tuple[Setting, ...]:

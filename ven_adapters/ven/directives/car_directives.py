@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from ven_adapters.contract import DirectiveKind, DirectiveState, ErrorCode, Origin
+from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.ven.directives import lifecycle
 from ven_adapters.ven.directives.lifecycle import DirectiveRecord, SettingsLeft, move
 
@@ -153,7 +154,7 @@ def start_directive(car: CarDirectives, now: datetime) -> tuple[CarDirectives, t
     held = car.held
     if not car.older or held is None or held.state is DirectiveState.REQUESTED or held.directive.start > now:
         return car, ()
-    ended = tuple(move(one, DirectiveState.SUPERSEDED, now) for one in car.older if not one.final)
+    ended = tuple(move(one, DirectiveState.SUPERSEDED, Trigger.REPLACED, now) for one in car.older if not one.final)
     return dataclasses.replace(car, older=()), ended
 
 
@@ -187,5 +188,5 @@ def cancel_directive(
     car = dataclasses.replace(car, calling=False, flipped_at=now if flips else car.flipped_at)
     if car.held is None or car.held.directive.directive_id != target.directive.directive_id:
         return car, ()
-    ended = car.held if car.held.final else move(car.held, DirectiveState.CANCELLED, now)
+    ended = car.held if car.held.final else move(car.held, DirectiveState.CANCELLED, Trigger.CANCEL, now)
     return let_go(fall_back(car), (ended,), now), (ended,)

@@ -2,7 +2,8 @@
 
 A step takes a held directive and a fact and returns the held directive that follows. IN_FORCE rests on telemetry that
 the car observed after our send, or on the backend's word that the car was so already; certainty is never rounded up.
-Knows nothing of transports, stores or clocks: every instant is an argument.
+Knows nothing of transports, stores or clocks: every instant is an argument. Which step may follow which stands in
+`lifecycle.transitions`, what a reading proves in `lifecycle.evidence`.
 """
 
 import dataclasses
@@ -23,28 +24,29 @@ from ven_adapters.contract import (
     DirectiveState,
     DirectiveStatus,
     ErrorCode,
-    Known,
     Reading,
     Setting,
     Snapshot,
 )
-from ven_adapters.transport.readings.vendor_readings import CLOCKS_AGREE
-from ven_adapters.ven.directives.confirmation import ExpectedEffect, Proof, newer, shows_contrary, shows_effect, usable
+from ven_adapters.lifecycle import transitions
+from ven_adapters.lifecycle.evidence import (
+    ExpectedEffect,
+    Proof,
+    cable_back,
+    cable_out,
+    is_ahead,
+    is_newer,
+    newer_value,
+    shows_contrary,
+    shows_effect,
+    usable,
+)
+from ven_adapters.lifecycle.transitions import Trigger, state_at_end
 
 S = DirectiveState
-_ENDED_EARLY = frozenset({S.SUPERSEDED, S.CANCELLED})
-
-TRANSITIONS: Mapping[DirectiveState, frozenset[DirectiveState]] = {
-    S.REQUESTED: frozenset({S.ACCEPTED, S.REJECTED, S.FAILED, S.EXPIRED, S.OVERRIDDEN}) | _ENDED_EARLY,
-    S.ACCEPTED: frozenset({S.IN_FORCE, S.OVERRIDDEN, S.INTERRUPTED, S.FAILED, S.EXPIRED, S.REJECTED}) | _ENDED_EARLY,
-    S.IN_FORCE: frozenset({S.RELEASED, S.OVERRIDDEN, S.INTERRUPTED, S.FAILED, S.EXPIRED}) | _ENDED_EARLY,
-    S.INTERRUPTED: frozenset({S.IN_FORCE, S.FAILED, S.RELEASED, S.OVERRIDDEN}) | _ENDED_EARLY,
-    **{final: frozenset() for final in FINAL_STATES},
-}
 
 # The rest of a window is not worth a command to a car (and start commands expire as well).
 SEND_MARGIN = timedelta(seconds=60)
-UNPLUG_DEBOUNCE = timedelta(seconds=60)
 # How long past its end the backend is asked what became of a directive that an earlier life of this process sent.
 READ_WITHIN = timedelta(minutes=15)
 # So long a car may be seen to do otherwise before that counts as more than a moment.
@@ -59,10 +61,6 @@ _VERDICTS: Mapping[ErrorCode, DirectiveState] = {ErrorCode.USER_OVERRIDE: S.OVER
 
 # Refusals that say: the car is already where we want it.
 _ALREADY_SO = frozenset({ErrorCode.ALREADY_IN_STATE, ErrorCode.LIMIT_REACHED})
-
-
-class IllegalTransition(Exception):
-    """A step that the life cycle does not know; a defect of ours, never of a backend."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,18 +132,19 @@ class DirectiveRecord:
         return self.directive.vehicle_ref
 
 
-def move(held: DirectiveRecord, to: DirectiveState, now: datetime, **facts: object) -> DirectiveRecord:
+def move(
+    held: DirectiveRecord, to: DirectiveState, trigger: Trigger, now: datetime, **facts: object
+) -> DirectiveRecord:
     """The next state; IllegalTransition for a step that the life cycle does not know."""
-    if to not in TRANSITIONS[held.state]:
-        raise IllegalTransition(f"{held.state} -> {to}")
-    return dataclasses.replace(held, state=to, changed_at=now, **facts)  # type: ignore[arg-type]
+    state = transitions.move(held.state, to, trigger)
+    return dataclasses.replace(held, state=state, changed_at=now, **facts)  # type: ignore[arg-type]
 
 
 def settings_before(snapshot: Snapshot, left: SettingsLeft | None = None) -> DriverSettings:
     """How the driver has set a car that we do not hold.
 
-    What a reading shows from a time when we held it (`left.at` or before) is our own doing: the driver's settings of
-    then still count.
+    What a reading shows from a time when we held it (`left.at` or before), or by a clock that is ahead, may be our own
+    doing: the driver's settings of then still count.
     """
     known = driver_settings(snapshot)
     if left is None:
@@ -155,7 +154,9 @@ def settings_before(snapshot: Snapshot, left: SettingsLeft | None = None) -> Dri
 
 
 def _since(reading: Reading[Any] | None, at: datetime) -> bool:
-    return reading is not None and reading.observed_at > at
+    if reading is None or is_ahead(reading.observed_at, reading.received_at):
+        return False
+    return reading.observed_at > at
 
 
 _SETTINGS = tuple(field.name for field in dataclasses.fields(DriverSettings))
@@ -170,7 +171,7 @@ def driver_settings(snapshot: Snapshot) -> DriverSettings:
 
 def settings_since(snapshot: Snapshot, since: datetime) -> DriverSettings | None:
     """How a car is seen to be set after an instant; None until it was seen to charge or not to."""
-    fresh = {name: newer(getattr(snapshot, name), since) for name in _SETTINGS}
+    fresh = {name: newer_value(getattr(snapshot, name), since) for name in _SETTINGS}
     return None if fresh["charge_state"] is None else DriverSettings(**fresh)
 
 
@@ -186,6 +187,7 @@ def apply_ack(held: DirectiveRecord, ack: Ack, now: datetime, left_at: datetime 
     return move(
         held,
         S.ACCEPTED,
+        Trigger.ACK,
         now,
         setting=ack.setting,
         action=ack.backend_action_id,
@@ -213,9 +215,10 @@ def apply_refusal(
     if error.may_have_happened or _conflicts(held, error):
         return dataclasses.replace(held, in_doubt=True, error=error.code, retry_at=retry_at, changed_at=now)
     if not error.retryable or held.attempts >= MAX_ATTEMPTS:
-        return move(held, S.FAILED if error.retryable else _VERDICTS.get(error.code, S.REJECTED), now, error=error.code)
+        verdict = S.FAILED if error.retryable else _VERDICTS.get(error.code, S.REJECTED)
+        return move(held, verdict, Trigger.REFUSAL, now, error=error.code)
     if retry_at > held.directive.not_after:
-        return move(held, S.EXPIRED, now, error=error.code)
+        return move(held, S.EXPIRED, Trigger.REFUSAL, now, error=error.code)
     return dataclasses.replace(held, error=error.code, retry_at=retry_at, changed_at=now)
 
 
@@ -237,10 +240,9 @@ def _exports(held: DirectiveRecord) -> bool:
 
 
 def _already_so(held: DirectiveRecord, error: BackendError, now: datetime) -> DirectiveRecord:
-    taken = move(held, S.ACCEPTED, now, certainty=Certainty.BACKEND_REPORTED)
-    return move(
-        taken, S.IN_FORCE, now, evidence=error.code.value, confirmed_at=now, confirmed_once=True, error=error.code
-    )
+    taken = move(held, S.ACCEPTED, Trigger.REFUSAL, now, certainty=Certainty.BACKEND_REPORTED)
+    facts = {"evidence": error.code.value, "confirmed_at": now, "confirmed_once": True, "error": error.code}
+    return move(taken, S.IN_FORCE, Trigger.REFUSAL, now, **facts)
 
 
 def _retry_at(held: DirectiveRecord, error: BackendError, now: datetime, chance: float) -> datetime:
@@ -261,7 +263,7 @@ def mark_never_arrived(held: DirectiveRecord, now: datetime) -> DirectiveRecord:
     if held.state is not S.REQUESTED:
         return dataclasses.replace(held, unread=False, retry_at=None, changed_at=now)
     if held.attempts >= MAX_ATTEMPTS:
-        return move(held, S.FAILED, now, unread=False)
+        return move(held, S.FAILED, Trigger.REFUSAL, now, unread=False)
     return dataclasses.replace(held, in_doubt=False, unread=False, retry_at=now, changed_at=now)
 
 
@@ -277,11 +279,11 @@ def apply_status(held: DirectiveRecord, status: DirectiveStatus, now: datetime) 
     if held.unread:
         held = dataclasses.replace(held, unread=False, retry_at=None, changed_at=now)
     if held.in_doubt and status.state is not S.REQUESTED:
-        held = dataclasses.replace(move(held, S.ACCEPTED, now, certainty=Certainty.ACCEPTED), in_doubt=False)
+        held = move(held, S.ACCEPTED, Trigger.STATUS, now, certainty=Certainty.ACCEPTED, in_doubt=False)
     if held.state is not S.REQUESTED and status.state in _SHOWN_BY and status.certainty > held.certainty:
         held = _reported(held, status, now)
     if status.state in _TOLD:
-        return _ended_by_backend(held, _TOLD[status.state], status, now)
+        return move(held, _TOLD[status.state], Trigger.STATUS, now, error=status.error)
     return held
 
 
@@ -290,9 +292,9 @@ _SHOWN_BY = frozenset({S.IN_FORCE, S.RELEASED})
 
 def _reported(held: DirectiveRecord, status: DirectiveStatus, now: datetime) -> DirectiveRecord:
     since = max(held.sent_at or held.directive.start, held.directive.start)
-    proven = status.observed_at is not None and since < status.observed_at <= now + CLOCKS_AGREE
-    if status.state is S.IN_FORCE and status.certainty is Certainty.METERED and proven and status.observed_at:
-        return _confirm(held, Proof("status=IN_FORCE", status.observed_at, METER, metered=True), now)
+    metered = status.state is S.IN_FORCE and status.certainty is Certainty.METERED
+    if metered and status.observed_at is not None and is_newer(status.observed_at, now, since):
+        return _confirm(held, Proof("status=IN_FORCE", status.observed_at, METER, metered=True), Trigger.STATUS, now)
     reported = min(status.certainty, Certainty.BACKEND_REPORTED)
     return dataclasses.replace(held, certainty=max(held.certainty, reported), changed_at=now)
 
@@ -308,54 +310,31 @@ _TOLD: Mapping[DirectiveState, DirectiveState] = {
 }
 
 
-def _ended_by_backend(
-    held: DirectiveRecord, to: DirectiveState, status: DirectiveStatus, now: datetime
-) -> DirectiveRecord:
-    if to not in TRANSITIONS[held.state]:
-        return held
-    return move(held, to, now, error=status.error)
-
-
 def apply_telemetry(held: DirectiveRecord, snapshot: Snapshot, now: datetime) -> DirectiveRecord:
     """Telemetry came in: confirm, doubt or interrupt. Only observations newer than send and start are looked at."""
     if held.final or held.state is S.REQUESTED or held.sent_at is None:
         return held
     since = max(held.sent_at, held.directive.start)
-    unplugged = _unplugged(held, snapshot, since)
-    if unplugged is not None:
-        return _with_cable_out(held, unplugged, snapshot, now)
+    cable = cable_out(snapshot, since, held.unplugged_at)
+    if cable is not None:
+        held = dataclasses.replace(held, unplugged_at=cable.first_at)
+        stays = held.state is S.INTERRUPTED or not cable.sure
+        return held if stays else move(held, S.INTERRUPTED, Trigger.TELEMETRY, now, error=ErrorCode.NOT_PLUGGED)
     if held.unplugged_at is not None:
-        if newer(snapshot.plugged, held.unplugged_at) is not Known.YES:
+        if not cable_back(snapshot, held.unplugged_at):
             return held
         since = max(since, held.unplugged_at)
         held = dataclasses.replace(held, unplugged_at=None)
     effect = ExpectedEffect.of(held.directive, held.setting)
     proof = shows_effect(effect, snapshot, since)
     if proof is not None:
-        return _confirm(held, proof, now)
+        return _confirm(held, proof, Trigger.TELEMETRY, now)
     if against := shows_contrary(effect, snapshot, since):
         return held if held.contradicted_at else dataclasses.replace(held, contradicted_at=against, changed_at=now)
     return held
 
 
-def _unplugged(held: DirectiveRecord, snapshot: Snapshot, since: datetime) -> datetime | None:
-    """When the cable was first seen out, by a reading that is newer than `since`."""
-    if snapshot.plugged is None or newer(snapshot.plugged, since) is not Known.NO:
-        return None
-    return held.unplugged_at or snapshot.plugged.observed_at
-
-
-def _with_cable_out(held: DirectiveRecord, first: datetime, snapshot: Snapshot, now: datetime) -> DirectiveRecord:
-    """A flapping plug flag interrupts nothing: it takes a second source, or a minute (field fault 9)."""
-    held = dataclasses.replace(held, unplugged_at=first)
-    seen = snapshot.plugged.observed_at if snapshot.plugged else first
-    sure = newer(snapshot.charge_state, held.sent_at or first) is ChargeState.UNPLUGGED
-    if held.state is S.INTERRUPTED or not (sure or seen - first >= UNPLUG_DEBOUNCE):
-        return held
-    return move(held, S.INTERRUPTED, now, error=ErrorCode.NOT_PLUGGED)
-
-
-def _confirm(held: DirectiveRecord, proof: Proof, now: datetime) -> DirectiveRecord:
+def _confirm(held: DirectiveRecord, proof: Proof, trigger: Trigger, now: datetime) -> DirectiveRecord:
     """A meter at the charging point is the surest; whatever else the car was seen to do is an observation."""
     seen = Certainty.METERED if proof.metered else Certainty.VEHICLE_OBSERVED
     if seen < held.certainty and held.state is S.IN_FORCE:
@@ -364,7 +343,7 @@ def _confirm(held: DirectiveRecord, proof: Proof, now: datetime) -> DirectiveRec
     facts["certainty"] = max(held.certainty, seen)
     if held.state is S.IN_FORCE:
         return dataclasses.replace(held, contradicted_at=None, changed_at=now, **facts)  # type: ignore[arg-type]
-    return move(held, S.IN_FORCE, now, contradicted_at=None, error=None, confirmed_once=True, **facts)
+    return move(held, S.IN_FORCE, trigger, now, contradicted_at=None, error=None, confirmed_once=True, **facts)
 
 
 def apply_time(held: DirectiveRecord, now: datetime) -> DirectiveRecord:
@@ -373,19 +352,13 @@ def apply_time(held: DirectiveRecord, now: datetime) -> DirectiveRecord:
         return held
     directive = held.directive
     if held.state is S.REQUESTED and not held.in_doubt and now > directive.not_after:
-        return move(held, S.EXPIRED, now, error=held.error or ErrorCode.EXPIRED)
+        return move(held, S.EXPIRED, Trigger.TIME, now, error=held.error or ErrorCode.EXPIRED)
     if now < held.over_at:
         return held
-    return move(held, _at_the_end(held), now)
+    long_contrary = held.contradicted_at is not None and directive.end - held.contradicted_at >= CONTRARY_FOR
+    contradicted = long_contrary and directive.kind in _BINDS
+    to = state_at_end(held.state, was_in_force=held.confirmed_once, contradicted=contradicted)
+    return move(held, to, Trigger.TIME, now)
 
 
-def _at_the_end(held: DirectiveRecord) -> DirectiveState:
-    """How its end finds it. What was last seen, and for long, to draw or give otherwise was not kept to its end."""
-    if held.confirmed_once and held.state in _ENDS_WELL:
-        contrary = held.contradicted_at is not None and held.directive.end - held.contradicted_at >= CONTRARY_FOR
-        return S.FAILED if contrary and held.directive.kind in _BINDS else S.RELEASED
-    return S.FAILED if held.state is S.INTERRUPTED else S.EXPIRED
-
-
-_ENDS_WELL = frozenset({S.IN_FORCE, S.INTERRUPTED})
 _BINDS = frozenset({DirectiveKind.CURTAIL, DirectiveKind.CAP, DirectiveKind.SETPOINT})

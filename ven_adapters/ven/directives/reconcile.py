@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ven_adapters.contract import Directive, DirectiveKind, DirectiveState, OnCommLoss, Origin, Snapshot
+from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.ven.directives.car_directives import (
     CarDirectives,
     CommandBlock,
@@ -127,7 +128,7 @@ def _give_back(car: CarDirectives, now: datetime) -> Step:
     """Nothing is wanted: what the backend has is cancelled, newest first; what never left is dropped."""
     ended: tuple[DirectiveRecord, ...] = ()
     if car.held is not None and car.held.state is DirectiveState.REQUESTED:
-        ended = (move(car.held, DirectiveState.CANCELLED, now),)
+        ended = (move(car.held, DirectiveState.CANCELLED, Trigger.CANCEL, now),)
         car = fall_back(car)
     if car.held is None:
         return Step(Do.NOTHING, car, None, ended)
@@ -195,7 +196,8 @@ def _forgotten(held: DirectiveRecord, now: datetime) -> bool:
 def _give_up(car: CarDirectives, held: DirectiveRecord, now: datetime) -> Step:
     """A car that obeyed and keeps going back is somebody else's will; one that never obeyed has failed."""
     obeyed = held.state is DirectiveState.IN_FORCE
-    ended = move(held, DirectiveState.OVERRIDDEN if obeyed else DirectiveState.FAILED, now)
+    to, trigger = (DirectiveState.OVERRIDDEN, Trigger.DRIVER) if obeyed else (DirectiveState.FAILED, Trigger.FAILURE)
+    ended = move(held, to, trigger, now)
     left = block_after(dataclasses.replace(fall_back(car), calling=True), ended)
     return Step(Do.CANCEL, left, ended, (ended,))
 
@@ -225,7 +227,7 @@ def _submit(
     older = car.older
     ended: tuple[DirectiveRecord, ...] = ()
     if car.held is not None and car.held.state is DirectiveState.REQUESTED:
-        ended = (move(car.held, DirectiveState.SUPERSEDED, now),)
+        ended = (move(car.held, DirectiveState.SUPERSEDED, Trigger.REPLACED, now),)
     elif car.held is not None:
         older = (*older, car.held)
     before = next((one.before for one in older if one.before is not None), None)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ven_adapters.contract import Capability, ChargeState, DriverChoice, Known, Snapshot
+from ven_adapters.lifecycle.evidence import UNPLUG_DEBOUNCE
 from ven_adapters.ven.fleet.battery import DISCHARGE_EFFICIENCY, HOUR_S, doubt_of
 from ven_adapters.ven.fleet.columns import (
     ALWAYS_S,
@@ -40,8 +41,8 @@ from ven_adapters.ven.fleet.telemetry import TelemetryBatch, batches
 
 __all__ = ["DischargeBudget", "Enrolment", "FleetColumns", "Permission", "next_departure", "unit_hash"]
 
-# A cable that was seen out once is out when it still is a minute later, or when nothing else was told for so long.
-UNPLUG_DEBOUNCE_S = 60.0
+# A cable that was seen out once is out by the rule of `lifecycle.evidence`, or when nothing else was told for so long.
+UNPLUG_DEBOUNCE_S = UNPLUG_DEBOUNCE.total_seconds()
 UNPLUG_BELIEVED_S = 300.0
 _NO_PAPERS = -1
 

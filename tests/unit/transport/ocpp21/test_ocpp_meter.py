@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as some
 
 from ven_adapters.contract import Certainty, Directive, DirectiveKind, DirectiveState, OnCommLoss, Rung, Setting
+from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.transport.ocpp21 import frames
 from ven_adapters.transport.ocpp21.profiles.charging_profiles import stamp
 from ven_adapters.transport.ocpp21.profiles.profile_records import ProfileRecord, advance
@@ -183,7 +184,7 @@ def test_an_obeyed_pause_is_confirmed_by_phases_and_by_currents_with_less_certai
     times = {"start": NOW, "end": end, "not_after": end}
     asked = Directive("d-1", "k-1", "car-1", DirectiveKind.CURTAIL, on_comm_loss=OnCommLoss.RELEASE, **times)
     record = ProfileRecord(asked, Setting(Rung.PAUSE, 0), "tx-1", 1, NOW)
-    record.move(DirectiveState.ACCEPTED)
+    record.move(DirectiveState.ACCEPTED, Trigger.ACK)
     at = NOW + timedelta(seconds=5)
     point = dataclasses.replace(charging_points.new_point(PLACE), transaction="tx-1")
     point = charging_points.metered(point, [entry(*told, at=at)], at)

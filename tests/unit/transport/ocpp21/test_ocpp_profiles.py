@@ -21,6 +21,7 @@ from ven_adapters.contract import (
     Snapshot,
     Validity,
 )
+from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.transport.ocpp21 import frames
 from ven_adapters.transport.ocpp21.profiles import charging_profiles, v2x
 from ven_adapters.transport.ocpp21.profiles.charging_profiles import ProfileWindow
@@ -323,7 +324,7 @@ def test_no_text_breaks_the_reader_of_frames(text):
 def record(asked=None, power_w=-7_000):
     asked = asked or directive(power_w)
     made = ProfileRecord(asked, Setting(Rung.POWER, power_w), "tx-1", 1, NOW)
-    made.move(DirectiveState.ACCEPTED)
+    made.move(DirectiveState.ACCEPTED, Trigger.ACK)
     return made
 
 
@@ -391,7 +392,7 @@ def test_a_book_forgets_final_directives_first_and_live_ones_never():
     book.add(live)
     for number in range(200):
         over = record(dataclasses.replace(directive(), directive_id=f"n-{number}", key=f"n-{number}"))
-        over.move(DirectiveState.CANCELLED)
+        over.move(DirectiveState.CANCELLED, Trigger.CANCEL)
         book.add(over)
     assert len(book.of("car-1")) <= KEPT_PER_CAR
     assert book.get("car-1", "d-1") is live

@@ -19,6 +19,7 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
+from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.transport.call_costs import Purse
 from ven_adapters.transport.grants.pseudonyms import Pseudonyms
 from ven_adapters.transport.windows import journal
@@ -195,7 +196,7 @@ def test_half_a_last_line_is_dropped(reopened, tmp_path):
 
 def test_final_and_forgotten_windows_are_not_taken_up_but_a_key_keeps_its_first_answer(reopened):
     book, _ = reopened()
-    book.move(book.keep(window()), DirectiveState.RELEASED)
+    book.move(book.keep(window()), DirectiveState.RELEASED, Trigger.TIME)
     other = dataclasses.replace(directive(), directive_id="e", key="l")
     book.keep(dataclasses.replace(window(), directive=other))
     book.forget(other)
@@ -213,7 +214,7 @@ def test_a_long_journal_is_rewritten_short_and_loses_nothing(reopened, tmp_path,
     book.keep(live)
     for number in range(30):
         named = dataclasses.replace(directive(), directive_id=f"d-{number}", key=f"k-{number}")
-        book.move(book.keep(dataclasses.replace(window(), directive=named)), DirectiveState.RELEASED)
+        book.move(book.keep(dataclasses.replace(window(), directive=named)), DirectiveState.RELEASED, Trigger.TIME)
     assert len((tmp_path / "windows.jsonl").read_bytes().splitlines()) <= 30
     assert reopened()[1] == ("live",)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ven_adapters.contract import ChargeState, Known, Reachability, Reading, Snapshot, Validity
-from ven_adapters.ven.directives.confirmation import newer, usable
+from ven_adapters.lifecycle.evidence import newer, usable
 from ven_adapters.ven.fleet.telemetry import FIELDS, TelemetryColumns, batches
 
 T0 = datetime(2026, 7, 15, 23, tzinfo=UTC)

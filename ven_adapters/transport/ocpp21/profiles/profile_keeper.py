@@ -26,6 +26,7 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
+from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.transport.http.retry import Bucket, full_bucket, take
 from ven_adapters.transport.ocpp21.central_system import CentralSystem
 from ven_adapters.transport.ocpp21.event_buffer import Outbox
@@ -130,7 +131,9 @@ class Steward:
     def prior(self, ref: str, *, on: bool) -> None:
         """A driver pressed 'charge now' at the station: what we asked is over."""
         for record in self.book.live(ref) if on else ():
-            self._stop(record, S.OVERRIDDEN, ErrorCode.USER_OVERRIDE, "the driver asked for priority charging")
+            self._stop(
+                record, S.OVERRIDDEN, Trigger.DRIVER, ErrorCode.USER_OVERRIDE, "the driver asked for priority charging"
+            )
         choice = DriverChoice.BOOST if on else DriverChoice.OPT_IN
         self.outbox.choice(DriverChose(ref, choice, self.clock.now()))
 
@@ -149,7 +152,7 @@ class Steward:
                 self.accept(record)
             return
         if record is not None and record.in_doubt:
-            self._push(record, S.EXPIRED, ErrorCode.EXPIRED, "accepted after not_after, and taken back")
+            self._push(record, S.EXPIRED, Trigger.TIME, ErrorCode.EXPIRED, "accepted after not_after, and taken back")
         clear = {"chargingProfileId": number}
         self.central.beside(self._dismiss(point.place.ref, clear))
 
@@ -199,7 +202,7 @@ class Steward:
         """Read whether the station holds what was in doubt; False, and forgotten, when it does not."""
         numbers = await self.central.profiles(record.directive.vehicle_ref)
         if profile_id(record.directive.directive_id) in numbers if record.to_clear else not numbers:
-            self.accept(record)
+            self.accept(record, Trigger.READ)
             self.changed(record.directive.vehicle_ref)
             return True
         if record.state is S.REQUESTED:
@@ -214,13 +217,15 @@ class Steward:
             await self.central.ask(record.directive.vehicle_ref, "ClearChargingProfile", _clear(record))
             record.to_clear = False
         if not record.final:
-            self._push(record, S.CANCELLED)
+            self._push(record, S.CANCELLED, Trigger.CANCEL)
         return record.ack()
 
-    def accept(self, record: ProfileRecord) -> None:
+    def accept(self, record: ProfileRecord, trigger: Trigger = Trigger.ACK) -> None:
         """The station took it: from its start on the older ones are over, and its end is watched."""
+        if record.final:  # it ended before its station answered, and is taken away again
+            return
         self._recall(record)
-        record.move(S.ACCEPTED)
+        record.move(S.ACCEPTED, trigger)
         self.book.note(record)
         self.outbox.status(self.status(record))
         if record.directive.start <= self.clock.now():
@@ -265,14 +270,16 @@ class Steward:
         for record in self.book.of(ref):
             record.to_clear = False
             if not record.final:
-                self._push(record, S.SUPERSEDED)
+                self._push(record, S.SUPERSEDED, Trigger.REPLACED)
         self._strays[ref] = {}
         return charging_profiles.LOWEST_LEVEL
 
     def _let_go(self, record: ProfileRecord) -> None:
         record.to_clear = False
         if not record.final:
-            self._push(record, S.FAILED, ErrorCode.UNREACHABLE, "the station let go of it while it was away")
+            self._push(
+                record, S.FAILED, Trigger.READ, ErrorCode.UNREACHABLE, "the station let go of it while it was away"
+            )
 
     async def _look(self, ref: str) -> Mapping[int, int]:
         """The profiles that a station holds for a car; those of an earlier life of this program are strays."""
@@ -296,7 +303,7 @@ class Steward:
         ref = record.directive.vehicle_ref
         records = self.book.of(ref)
         for older in records[: records.index(record)]:
-            self._stop(older, S.SUPERSEDED)
+            self._stop(older, S.SUPERSEDED, Trigger.REPLACED)
         for number in tuple(self._strays.get(ref, ())):
             self._strays[ref].pop(number)
             self.central.beside(self._dismiss(ref, {"chargingProfileId": number}))
@@ -306,20 +313,30 @@ class Steward:
         if record.final or record.in_doubt or not record.gives:
             return
         if (error := v2x.stop(record.directive, point, station)) is not None:
-            self._stop(record, S.FAILED, error.code, error.detail)
+            self._stop(record, S.FAILED, Trigger.TELEMETRY, error.code, error.detail)
 
     def _stop(
-        self, record: ProfileRecord, state: DirectiveState, error: ErrorCode | None = None, detail: str | None = None
+        self,
+        record: ProfileRecord,
+        state: DirectiveState,
+        trigger: Trigger,
+        error: ErrorCode | None = None,
+        detail: str | None = None,
     ) -> None:
         if not record.final:
-            self._push(record, state, error, detail)
+            self._push(record, state, trigger, error, detail)
         ref = record.directive.vehicle_ref
         self._sweep(ref, self.at(ref)[1])
 
     def _push(
-        self, record: ProfileRecord, state: DirectiveState, error: ErrorCode | None = None, detail: str | None = None
+        self,
+        record: ProfileRecord,
+        state: DirectiveState,
+        trigger: Trigger,
+        error: ErrorCode | None = None,
+        detail: str | None = None,
     ) -> None:
-        record.move(state, error, detail)
+        record.move(state, trigger, error, detail)
         self.book.note(record)
         self.outbox.status(self.status(record))
 
@@ -350,7 +367,7 @@ class Steward:
         for record in self.book.of(ref):
             held = profile_id(record.directive.directive_id) in numbers
             if held and record.in_doubt and record.state is not S.REQUESTED:  # an earlier life was sure of it
-                self.accept(record)
+                self.accept(record, Trigger.READ)
             if held or (record.in_doubt and record.state is S.REQUESTED) or not record.to_clear:
                 continue
             self._let_go(record)

@@ -16,24 +16,21 @@ from ven_adapters.contract import (
     BackendError,
     Certainty,
     Directive,
-    DirectiveKind,
     DirectiveState,
     DirectiveStatus,
     ErrorCode,
     Reading,
-    Rung,
     Setting,
-    Validity,
 )
+from ven_adapters.lifecycle import transitions
+from ven_adapters.lifecycle.evidence import ExpectedEffect, newer
+from ven_adapters.lifecycle.transitions import Trigger, state_at_end
 from ven_adapters.transport.ocpp21.profiles.charging_profiles import profile_id
 from ven_adapters.transport.ocpp21.stations.charging_points import SOURCE, CarNeeds, ChargingPoint, Station
-from ven_adapters.transport.ocpp21.stations.meter_values import IDLE_W
 from ven_adapters.transport.windows.journal import Journal
 
 KEPT_PER_CAR = 64
 CLEARED_WITHIN = timedelta(hours=1)
-TOLERANCE_W = 250.0
-TOLERANCE_SHARE = 0.08
 
 S = DirectiveState
 
@@ -86,8 +83,12 @@ class ProfileRecord:
         detail = note if self.detail is None and not self.final else self.detail
         return DirectiveStatus(*ids, self.state, self.certainty, self.observed_at, self.error, detail)
 
-    def move(self, state: DirectiveState, error: ErrorCode | None = None, detail: str | None = None) -> None:
-        """Go on to a state."""
+    def move(
+        self, state: DirectiveState, trigger: Trigger, error: ErrorCode | None = None, detail: str | None = None
+    ) -> None:
+        """Go on to a state, or stay in it for what is newly known; IllegalTransition for one that may not follow."""
+        if state is not self.state:
+            transitions.move(self.state, state, trigger)
         self.state, self.error, self.detail = state, error, detail
         self.in_doubt = False
         if state is S.ACCEPTED:
@@ -169,16 +170,19 @@ def advance(record: ProfileRecord, point: ChargingPoint, station: Station, now: 
 
 def _step(record: ProfileRecord, point: ChargingPoint, station: Station, now: datetime) -> None:
     if now >= record.directive.end:
-        record.move(S.RELEASED if record.certainty >= Certainty.VEHICLE_OBSERVED else S.EXPIRED)
+        was_in_force = record.certainty >= Certainty.VEHICLE_OBSERVED
+        ended = state_at_end(record.state, was_in_force=was_in_force)
+        why = (record.error, record.detail) if ended is S.FAILED else (None, None)
+        record.move(ended, Trigger.TIME, *why)
         # A profile ends by its station's clock, which may be behind: a discharge is taken away all the same.
         record.to_clear = record.to_clear and (record.gives or station.clock_offset_s != 0.0)
     elif point.transaction != record.transaction:
         _transaction_over(record, point)
     elif not station.connected:
         if now >= record.directive.start:
-            record.move(S.INTERRUPTED, ErrorCode.UNREACHABLE, "the station is offline")
+            record.move(S.INTERRUPTED, Trigger.LINE, ErrorCode.UNREACHABLE, "the station is offline")
     elif (proof := _obeyed(record, point, station)) is not None:
-        record.move(S.IN_FORCE)
+        record.move(S.IN_FORCE, Trigger.TELEMETRY)
         seen = Certainty.METERED if proof.source == SOURCE else Certainty.VEHICLE_OBSERVED
         record.certainty, record.observed_at = max(record.certainty, seen), proof.observed_at
 
@@ -187,28 +191,14 @@ def _transaction_over(record: ProfileRecord, point: ChargingPoint) -> None:
     """A profile dies with its transaction: the next one needs a new directive."""
     record.to_clear = False
     if point.transaction is None:
-        record.move(S.INTERRUPTED, ErrorCode.NOT_PLUGGED, "the transaction ended")
+        record.move(S.INTERRUPTED, Trigger.TELEMETRY, ErrorCode.NOT_PLUGGED, "the transaction ended")
     else:
-        record.move(S.FAILED, ErrorCode.NOT_PLUGGED, "the profile ended with its transaction")
+        record.move(S.FAILED, Trigger.TELEMETRY, ErrorCode.NOT_PLUGGED, "the profile ended with its transaction")
 
 
 def _obeyed(record: ProfileRecord, point: ChargingPoint, station: Station) -> Reading[float] | None:
     """The reading that showed the power asked for, after sending and start, and while there was a line."""
-    power = point.snapshot.power_w
-    if power is None or power.validity is not Validity.OK:
-        return None
-    if power.observed_at <= max(record.sent_at, record.directive.start, station.connected_at or record.sent_at):
-        return None
-    if record.directive.kind is DirectiveKind.CHARGE and record.setting.rung is Rung.RESUME:
-        return power if power.value > IDLE_W else None
-    return power if _fits(record.setting, power.value) else None
-
-
-def _fits(setting: Setting, power_w: float) -> bool:
-    asked_w = float(setting.power_w or 0)
-    slack_w = max(TOLERANCE_W, TOLERANCE_SHARE * abs(asked_w))
-    if setting.rung is Rung.RESUME:
-        return power_w >= -TOLERANCE_W
-    if asked_w < 0:
-        return abs(power_w - asked_w) <= slack_w
-    return -TOLERANCE_W <= power_w <= asked_w + slack_w
+    since = max(record.sent_at, record.directive.start, station.connected_at or record.sent_at)
+    power = newer(point.snapshot.power_w, since)
+    fits = power is not None and ExpectedEffect.of(record.directive, record.setting).fits_power(power.value)
+    return power if fits else None

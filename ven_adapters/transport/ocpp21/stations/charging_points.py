@@ -6,18 +6,16 @@ that what a station queued while it was offline may arrive in any order. Pure; k
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 from ven_adapters.contract import METER, ChargeState, Known, Reachability, Reading, Snapshot, Validity
+from ven_adapters.lifecycle.evidence import is_ahead, is_believable
 from ven_adapters.transport.ocpp21.stations.meter_values import IDLE_W, Circuit, Measured, MeterMemory, instant, read
 from ven_adapters.transport.ocpp21.stations.transactions import is_end, made_now
 
 T = TypeVar("T")
 
-OLDEST_BELIEVABLE_YEAR = 2000
-CLOCK_AHEAD = timedelta(seconds=60)  # beyond this a reading proves nothing,
-CLOCK_ERROR = timedelta(minutes=10)  # and beyond this it is none
 SOURCE = METER
 LINE = "line"
 DERIVED = "derived"  # from what a meter measured, by our own sums: no meter's word, so it makes no effect METERED
@@ -129,9 +127,9 @@ def new_point(place: RegisteredPoint) -> ChargingPoint:
 
 def reading(value: T, at: datetime, heard: datetime, source: str = SOURCE) -> Reading[T]:
     """A reading; one from before 2000 or from far ahead is a sentinel, and one from somewhat ahead proves nothing."""
-    wrong = at.year < OLDEST_BELIEVABLE_YEAR or at - heard > CLOCK_ERROR
-    doubtful = Validity.STALE if at - heard > CLOCK_AHEAD else Validity.OK
-    return Reading(value, min(at, heard), heard, source, Validity.SENTINEL if wrong else doubtful)
+    doubtful = Validity.STALE if is_ahead(at, heard) else Validity.OK
+    validity = doubtful if is_believable(at, heard) else Validity.SENTINEL
+    return Reading(value, min(at, heard), heard, source, validity)
 
 
 def distrusted(point: ChargingPoint, heard: datetime) -> ChargingPoint:

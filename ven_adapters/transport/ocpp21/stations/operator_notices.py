@@ -9,7 +9,8 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 
-from ven_adapters.transport.ocpp21.stations.charging_points import CLOCK_AHEAD, OLDEST_BELIEVABLE_YEAR, Station
+from ven_adapters.lifecycle.evidence import CLOCKS_AGREE, is_ahead, is_believable
+from ven_adapters.transport.ocpp21.stations.charging_points import Station
 
 CLOCK_BEHIND_S = 900.0
 MOST_TOPICS = 200
@@ -25,10 +26,10 @@ def clock_offset_s(before_s: float, at: datetime, heard: datetime, *, live: bool
     `live`: made just now for certain; `queued`: the station says that it was made earlier. Within the limits it is 0.
     """
     ahead_s = (at - heard).total_seconds()
-    out = ahead_s > CLOCK_AHEAD.total_seconds() or at.year < OLDEST_BELIEVABLE_YEAR
+    out = is_ahead(at, heard) or not is_believable(at, heard)
     if out or (live and ahead_s < -CLOCK_BEHIND_S):
         return before_s if abs(ahead_s - before_s) < SAME_CLOCK_S else ahead_s
-    plausible = not queued and ahead_s >= -CLOCK_AHEAD.total_seconds()
+    plausible = not queued and ahead_s >= -CLOCKS_AGREE.total_seconds()
     return 0.0 if live or plausible else before_s
 
 
