@@ -17,10 +17,9 @@ from aiohttp import web
 
 from vtn.auth import issuers
 from vtn.auth.clients import Registry, standing
+from vtn.auth.installation_keys import Seal, WebhookKeys
 from vtn.auth.limits import RefusalLimit
-from vtn.auth.sealing import Seal
 from vtn.auth.tokens import TokenDesk, load_key
-from vtn.auth.webhookkeys import WebhookKeys
 from vtn.clock import RealClock, parse_clock
 from vtn.config import Server, Settings
 from vtn.endpoints import request_id
@@ -44,8 +43,8 @@ from vtn.rules.admission import Strictness
 from vtn.rules.scopes import BL_ONLY, STANDARD_SCOPES, standard_scope
 from vtn.service import broken_callbacks, compat30
 from vtn.service.bodies import Bodies, give_way
-from vtn.service.challenges import ChallengeLimits
 from vtn.service.core import Core
+from vtn.service.subscriptions import ChallengeLimits
 from vtn.storage.ports import Change, Role
 from vtn.storage.read_model import ReadModel
 from vtn.storage.sql import SqlStore, open_store

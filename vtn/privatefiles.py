@@ -7,7 +7,7 @@ nothing here knows what a file holds.
 import contextlib
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -103,3 +103,27 @@ def _close_all(path: Path) -> None:
     for one in found:
         with contextlib.suppress(FileNotFoundError):  # another process at work here has just removed it
             close(one)
+
+
+def read_or_make(path: Path, make: Callable[[], bytes]) -> bytes:
+    """The content of a key file, made on first use; whoever comes second keeps the key of the first."""
+    if not path.exists():
+        _write(path, make())
+    close(path)
+    return path.read_bytes()
+
+
+def _write(path: Path, content: bytes) -> None:
+    private_folder(path.parent)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        path.hardlink_to(fresh)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()

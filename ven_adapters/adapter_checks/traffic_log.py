@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterable, Iterator
 
-from ven_adapters.transport.redaction import VIN
+from ven_adapters.transport.http.problems import VIN
 
 MOST_LINES = 200_000
 

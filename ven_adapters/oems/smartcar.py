@@ -48,9 +48,9 @@ from ven_adapters.transport import fallback_ladder
 from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, HostedConsent, options
 from ven_adapters.transport.grants.grants import AppTokens
 from ven_adapters.transport.grants.oauth import consent_url
-from ven_adapters.transport.http.challenges import ChallengeAnswers
 from ven_adapters.transport.http.codec import dumps, loads
 from ven_adapters.transport.http.session import Call, SessionLimits
+from ven_adapters.transport.http.signatures import ChallengeAnswers
 from ven_adapters.transport.http.vendor_webhooks import Pushes, WebhookBody, keyed_digest, same
 from ven_adapters.transport.readings.vendor_readings import age_s, fresher, pick
 from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings, vendor_settings

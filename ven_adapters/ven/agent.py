@@ -20,11 +20,10 @@ from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import BackendError, BackendEvent, DriverChose, VehicleBackend
 from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.ven import vehicle_discovery
-from ven_adapters.ven.control.car_steps import ZoneResult
+from ven_adapters.ven.control.car_steps import StepQueue, ZoneResult
 from ven_adapters.ven.control.driver_choices import Effect
 from ven_adapters.ven.control.participation import Participation, fleet_state_of
 from ven_adapters.ven.control.recovery import catch_up, to_give_back
-from ven_adapters.ven.control.step_queue import StepQueue
 from ven_adapters.ven.control.zone_control import ControlSettings, ZoneController
 from ven_adapters.ven.directives.dispatcher import CallContext, Dispatcher
 from ven_adapters.ven.directives.lifecycle import DirectiveRecord

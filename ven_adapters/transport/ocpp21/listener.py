@@ -8,6 +8,7 @@ never takes the place of a station's. Knows no frames.
 """
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -31,8 +32,8 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from ven_adapters.transport.http.retry import Bucket, full_bucket, take
 from ven_adapters.transport.ocpp21.frames import SUBPROTOCOL
-from ven_adapters.transport.ocpp21.password_throttle import Guesses
 from vtn.bounds import ConnectionBounds
 from vtn.listening.accepting import Acceptor, raise_files_limit
 from vtn.listening.gate import ConnectionGate, ConnectionSlot
@@ -47,6 +48,10 @@ BASIC_IN_CLEAR, BASIC_IN_TLS, CLIENT_CERTIFICATE = 1, 2, 3
 _log = logging.getLogger(__name__)
 _wire = logging.getLogger(f"{__name__}.wire")  # handshakes with their headers: never to be printed
 _wire.setLevel(logging.CRITICAL)
+AT_ONCE, EVERY_S = 10.0, 30.0
+REMEMBERED = 10_000
+
+Who = tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -249,3 +254,26 @@ class StationListener:
             )
         reason = f"refused: this version speaks {SUBPROTOCOL} only, you offer {offered}"
         await connection.close(CloseCode.PROTOCOL_ERROR, reason[:LONGEST_REASON])
+
+
+class Guesses:
+    """Wrong passwords, ten at once for one station from one address and then one each half minute, in bounded memory.
+
+    Who has spent them is refused without being heard, with the right password too, until some time has passed. Instants
+    are real time.
+    """
+
+    def __init__(self) -> None:
+        self._left: collections.OrderedDict[Who, Bucket] = collections.OrderedDict()
+
+    def wait_s(self, who: Who, now: datetime) -> float:
+        """How long this one has to wait before he is heard again; 0.0 for most."""
+        left = self._left.get(who)
+        return 0.0 if left is None else take(left, now)[1]
+
+    def wrong(self, who: Who, now: datetime) -> None:
+        """A guess was wrong."""
+        left = self._left.pop(who, None) or full_bucket(AT_ONCE, 1.0 / EVERY_S, now)
+        self._left[who] = take(left, now)[0]
+        if len(self._left) > REMEMBERED:
+            self._left.popitem(last=False)

@@ -28,13 +28,15 @@ from ven_adapters.ven.fleet.columns import (
     grown,
     widened,
 )
-from ven_adapters.ven.fleet.departure import Rhythm, departure_s, next_departure
 from ven_adapters.ven.fleet.enrolment_record import (
     DischargeBudget,
     Enrolment,
     Permission,
+    Rhythm,
     capability_columns,
+    departure_s,
     enrolment_columns,
+    next_departure,
 )
 from ven_adapters.ven.fleet.telemetry import TelemetryBatch, batches
 

@@ -20,7 +20,7 @@ from ven_adapters.contract import (
     Snapshot,
 )
 from ven_adapters.transport.call_costs import Purse
-from ven_adapters.transport.grants.pseudonyms import Pseudonyms
+from ven_adapters.transport.vendor_session import Pseudonyms
 from ven_adapters.transport.windows import journal
 from ven_adapters.transport.windows import window_store as books
 from ven_adapters.transport.windows.journal import Journal
