@@ -16,8 +16,8 @@ from ven_adapters.contract import BackendError, ErrorCode
 from vtn.listening.http import listening as answering
 from vtn.listening.http import proven, same_secret
 from vtn.listening.sockets import CannotListen, ListenAddress
+from vtn.settings import LOOPBACK
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 MOST_QUERY = 8_192
 HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 PAGE = "<!doctype html><meta charset=utf-8><title>{title}</title><h1>{title}</h1><p>{text}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.grants.private_files import write_private
+from vtn.privatefiles import write_private
 
 MILLION = 1_000_000
 RESERVE = 10

@@ -7,11 +7,18 @@ from pathlib import Path
 import pytest
 
 from ven_adapters.enrolment_api.store import EnrolmentStore
-from ven_adapters.transport.grants.private_files import write_private
 from ven_adapters.ven.store.database import AdapterStore
 from vtn.app import OWN_FILES
 from vtn.errors import CannotStart
-from vtn.privatefiles import close, closed_tree, private_database, private_file, private_folder, read_or_make
+from vtn.privatefiles import (
+    close,
+    closed_tree,
+    private_database,
+    private_file,
+    private_folder,
+    read_or_make,
+    write_private,
+)
 from vtn.storage.sql import open_store
 
 

@@ -21,10 +21,10 @@ from ven_adapters.simulator.serve import ledger_of, ticking
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.transport.grants.grants import Folder, store
 from ven_adapters.transport.grants.oauth import Grant
-from ven_adapters.transport.grants.private_files import write_private
 from vtn.clock import Clock
 from vtn.listening.http import listening
 from vtn.listening.sockets import ListenAddress
+from vtn.privatefiles import write_private
 from vtn.tasks import run_until_signalled
 
 VOLTS = 230

@@ -17,8 +17,8 @@ from ven_adapters.simulator.serve import ledger_of, ticking
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.station.points import ChargingPoints
 from ven_adapters.simulator.station.station import Access, SimulatedStation
-from ven_adapters.transport.grants.private_files import write_private
 from vtn.clock import Clock
+from vtn.privatefiles import write_private
 from vtn.tasks import run_until_signalled
 
 BRAND = "nissan"  # the only cars here of which some feed the grid

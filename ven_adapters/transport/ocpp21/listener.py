@@ -14,7 +14,6 @@ import dataclasses
 import hashlib
 import hmac
 import http
-import ipaddress
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -68,14 +67,6 @@ class DoorSettings:
     bounds: ConnectionBounds = dataclasses.field(default_factory=ConnectionBounds)
     frame_bytes: int = 65_536
     ping_s: float = 20.0
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listening address can be reached from this machine alone."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def tls_of(door: DoorSettings) -> ServerTls | None:

@@ -22,10 +22,10 @@ from urllib.parse import urlsplit
 import aiomqtt
 
 from ven_adapters.contract import BackendError, ErrorCode, Snapshot
-from ven_adapters.transport.grants.grants import Folder, OwnerTokens
+from ven_adapters.transport.grants.grants import Folder, OwnerTokens, only_writer
 from ven_adapters.transport.grants.oauth import Grant, OAuthRegistration
-from ven_adapters.transport.grants.private_files import only_writer
 from ven_adapters.transport.readings import vocabulary
+from vtn.settings import LOOPBACK
 from vtn.tasks import cancel_tasks
 
 RENEW_BEFORE_S = 30.0
@@ -35,7 +35,6 @@ MAX_BODY_BYTES = 256 * 1024
 QUEUED = 1_000
 QOS = 1
 PORTS = {"mqtt": 1883, "mqtts": 8883}
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # Bad user name or password, not authorised: as MQTT 3.1.1 numbers them, and as MQTT 5 does.
 REFUSED = frozenset({4, 5, 134, 135})
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ven_adapters.contract import Capability, ChargeState, DriverChoice, Known, Snapshot
-from ven_adapters.ven.fleet.battery import DISCHARGE_EFFICIENCY, HOUR_S, doubt_of
+from ven_adapters.ven.fleet.battery import DISCHARGE_EFFICIENCY, doubt_of
 from ven_adapters.ven.fleet.columns import (
     ALWAYS_S,
     NEVER_S,
@@ -39,6 +39,7 @@ from ven_adapters.ven.fleet.enrolment_record import (
     next_departure,
 )
 from ven_adapters.ven.fleet.telemetry import TelemetryBatch, batches
+from vtn.clock import HOUR_S
 
 __all__ = ["DischargeBudget", "Enrolment", "FleetColumns", "Permission", "next_departure", "unit_hash"]
 
