@@ -48,7 +48,7 @@ FIXED = (
     ("vtn.endpoints.oauth", "CONCURRENT_CHECKS", "secrets that are checked at a time"),
     ("vtn.endpoints.oauth", "LONGEST_QUEUE", "token requests that wait for that; more are answered 429"),
     ("vtn.endpoints.broker_hooks", "LONGEST_QUESTION", "bytes of a question of an external broker"),
-    ("vtn.auth.limits", "MOST_NAMES", "clients or addresses whose pace is remembered"),
+    ("vtn.limits", "MOST_NAMES", "clients or addresses whose pace is remembered"),
     ("vtn.auth.tokens", "MAX_TOKEN_CHARS", "characters of an access token"),
     ("vtn.auth.issuers", "MOST_BYTES", "bytes of an external issuer's keys"),
     ("vtn.auth.keyset", "MOST_KEYS", "keys of one external issuer"),

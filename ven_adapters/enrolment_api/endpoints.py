@@ -5,7 +5,6 @@ refs and keys are never logged.
 """
 
 import asyncio
-import collections
 import dataclasses
 import functools
 import logging
@@ -30,9 +29,9 @@ from ven_adapters.enrolment_api.responses import CarPage, CarView, Changes, Hist
 from ven_adapters.enrolment_api.store import EnrolmentStore, EnrolmentWrite, digest, parse_at
 from ven_adapters.enrolment_api.tables import AnsweredRow
 from ven_adapters.transport.http import signatures
-from ven_adapters.transport.http.retry import Bucket, full_bucket, take
 from ven_adapters.transport.windows import precedence
 from vtn.clock import Clock
+from vtn.limits import Limit
 from vtn.listening.http import proven
 
 MAX_BODY_BYTES = 64 * 1024
@@ -305,15 +304,10 @@ class RequestPace:
 
     def __init__(self, per_s: float) -> None:
         self._per_s = per_s
-        self._buckets: collections.OrderedDict[str, Bucket] = collections.OrderedDict()
+        self._limit = Limit(max(1.0, BURST_S * per_s), per_s, REMEMBERED)
 
     def pay(self, caller: str, now: datetime) -> None:
         """Book a request; 429 with the seconds to wait when the caller has none left."""
-        bucket = self._buckets.get(caller) or full_bucket(max(1.0, BURST_S * self._per_s), self._per_s, now)
-        self._buckets[caller], wait_s = take(bucket, now)
-        self._buckets.move_to_end(caller)
-        if len(self._buckets) > REMEMBERED:
-            self._buckets.popitem(last=False)
-        if wait_s:
+        if wait_s := self._limit.wait_s(caller, now.timestamp()):
             detail = f"requests_per_s: {self._per_s:g} a second are taken of one caller; slow down"
             raise Refused(HTTPStatus.TOO_MANY_REQUESTS, detail, retry_after_s=wait_s)

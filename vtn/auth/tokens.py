@@ -20,8 +20,8 @@ from joserfc.jwk import OKPKey
 from vtn.auth.claims import Claimed
 from vtn.auth.clients import trusts
 from vtn.errors import CannotStart, Unauthenticated
+from vtn.limits import Recent
 from vtn.privatefiles import read_or_make
-from vtn.recent import Recent
 from vtn.storage.ports import ClientRecord, Role
 
 ISSUER = "evtn"

@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from vtn.clock import RealClock
+from vtn.limits import Recent
 from vtn.notifiers.deleted_programs import Departed
-from vtn.recent import Recent
 from vtn.rules import recipients
 from vtn.rules.compat30 import objects, side
 from vtn.rules.entries import host_of

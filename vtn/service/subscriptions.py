@@ -8,10 +8,10 @@ import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from vtn.auth.limits import Limit
 from vtn.auth.tokens import Principal
 from vtn.bounds import DeliveryBounds
 from vtn.errors import Conflict, Fault, Rejected, TooOften
+from vtn.limits import Limit
 from vtn.rules.compat30 import side
 from vtn.rules.compat30.side import Side
 from vtn.rules.entries import Numbering, host_of, renumbered

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.http.retry import full_bucket, take
 from vtn.clock import Clock
+from vtn.limits import Limit
 
 SIGNATURE_HEADER = "X-Signature"
 TIMESTAMP_HEADER = "X-Timestamp"
@@ -28,7 +28,7 @@ CHALLENGE_DOMAIN = b"challenge:"
 # No brace, quote, colon, point or blank: no body that anybody signs consists of these alone.
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{8,128}")
 CHALLENGE_RULE = "must be 8 to 128 of A-Z, a-z, 0-9, _ and -"
-AT_ONCE, PER_S = 5, 5 / 60.0
+A_MINUTE = 5
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class ChallengeAnswers:
 
     def __init__(self, digest: Callable[[str], str], clock: Clock, until: datetime | None) -> None:
         self._digest, self._clock, self._until = digest, clock, until
-        self._bucket = full_bucket(AT_ONCE, PER_S, clock.now())
+        self._limit = Limit(A_MINUTE)
 
     def answer(self, challenge: object) -> str | None:
         """The answer; None while nobody is to be answered.
@@ -84,8 +84,7 @@ class ChallengeAnswers:
             return None
         if not is_challenge(challenge):
             raise BackendError(ErrorCode.INVALID_REQUEST, f"challenge: {CHALLENGE_RULE}")
-        self._bucket, wait_s = take(self._bucket, now)
-        if wait_s:
-            _log.warning("a webhook challenge was not answered: more than %d came in a minute", AT_ONCE)
+        if wait_s := self._limit.wait_s("", now.timestamp()):
+            _log.warning("a webhook challenge was not answered: more than %d came in a minute", A_MINUTE)
             raise BackendError(ErrorCode.RATE_LIMITED, "challenge: too many came", retry_after_s=wait_s)
         return self._digest(str(challenge))

@@ -8,7 +8,6 @@ never takes the place of a station's. Knows no frames.
 """
 
 import asyncio
-import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -31,9 +30,9 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from ven_adapters.transport.http.retry import Bucket, full_bucket, take
 from ven_adapters.transport.ocpp21.frames import SUBPROTOCOL
 from vtn.bounds import ConnectionBounds
+from vtn.limits import Limit
 from vtn.listening.accepting import Acceptor, raise_files_limit
 from vtn.listening.gate import ConnectionGate, ConnectionSlot
 from vtn.listening.sockets import ListenAddress, bound, port_of
@@ -255,16 +254,15 @@ class Guesses:
     """
 
     def __init__(self) -> None:
-        self._left: collections.OrderedDict[Who, Bucket] = collections.OrderedDict()
+        self._limit = Limit(AT_ONCE, 1.0 / EVERY_S, REMEMBERED)
+
+    def __len__(self) -> int:
+        return len(self._limit)
 
     def wait_s(self, who: Who, now: datetime) -> float:
         """How long this one has to wait before he is heard again; 0.0 for most."""
-        left = self._left.get(who)
-        return 0.0 if left is None else take(left, now)[1]
+        return max(0.0, self._limit.early_s(who, now.timestamp()))
 
     def wrong(self, who: Who, now: datetime) -> None:
-        """A guess was wrong."""
-        left = self._left.pop(who, None) or full_bucket(AT_ONCE, 1.0 / EVERY_S, now)
-        self._left[who] = take(left, now)[0]
-        if len(self._left) > REMEMBERED:
-            self._left.popitem(last=False)
+        """A guess was wrong; when none was left, nothing is booked."""
+        self._limit.wait_s(who, now.timestamp())
