@@ -69,8 +69,7 @@ FIXED = (
     ),
     ("ven_adapters.ven.openadr.vtn_objects", "MOST_LISTED_BYTES", "bytes of memory that they may take together"),
     ("ven_adapters.transport.http.session", "MAX_ANSWER_BYTES", "bytes of an automaker's answer"),
-    ("ven_adapters.transport.http.backend_webhooks", "MAX_BODY_BYTES", "bytes of an automaker's webhook"),
-    ("ven_adapters.transport.http.vendor_webhooks", "MAX_BODY_BYTES", "bytes of a push of an automaker's own backend"),
+    ("ven_adapters.transport.http.webhooks", "MAX_BODY_BYTES", "bytes of an automaker's webhook"),
     ("ven_adapters.transport.readings.mqtt_readings", "MAX_BODY_BYTES", "bytes of a message of an automaker's stream"),
     (
         "ven_adapters.transport.http.webhook_queue",

@@ -21,7 +21,7 @@ from ven_adapters.contract import (
     Rung,
 )
 from ven_adapters.oems.enode import Enodes, action, capability_of, sighted
-from ven_adapters.transport.http.vendor_webhooks import keyed_digest
+from ven_adapters.transport.http.webhooks import keyed_digest
 from ven_adapters.transport.vendor_session import vendor_settings
 
 

@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from ven_adapters.contract import (
     BackendError,
     BackendEvent,
@@ -41,7 +43,7 @@ from ven_adapters.transport.consent import ConsentConversation
 from ven_adapters.transport.grants.grants import AppTokens
 from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call
-from ven_adapters.transport.http.vendor_webhooks import Pushes, WebhookBody, keyed_digest, same
+from ven_adapters.transport.http.webhooks import WebhookBody, WebhookReceiver, digest_in
 from ven_adapters.transport.readings.vendor_readings import age_s, fresher, instant, near, number, pick, snapshot_of
 from ven_adapters.transport.readings.vocabulary import word
 from ven_adapters.transport.vendor_session import (
@@ -192,16 +194,15 @@ class Enodes:
         """Cars as they change and consents as they end, when a webhook is set."""
         if self._settings.door is None:
             return
-        secret = self._settings.door.secret
         with contextlib.suppress(
             BackendError
         ):  # whose cars end when a consent does; what is not known yet is asked again
             async for _ in self.refs():
                 await asyncio.sleep(0)
-        listener = Pushes(
+        listener = WebhookReceiver(
             self._settings.door,
-            lambda headers, body: same(headers.get("x-enode-signature"), f"sha1={keyed_digest(secret, body, 'sha1')}"),
-            self._meaning,
+            digest_in("x-enode-signature", self._settings.door.secret, "sha1", "sha1="),
+            lambda body: self._meaning(orjson.loads(body)),
         )
         async for event in listener.events():
             yield event

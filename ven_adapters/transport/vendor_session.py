@@ -35,7 +35,7 @@ from ven_adapters.transport.http.session import (
     SessionLimits,
 )
 from ven_adapters.transport.http.settings import clock_of, typed, wrong
-from ven_adapters.transport.http.vendor_webhooks import WebhookAddress
+from ven_adapters.transport.http.webhooks import WebhookAddress
 from ven_adapters.transport.windows.command_backend import CommandPace
 from ven_adapters.transport.windows.journal import Journal
 from ven_adapters.transport.windows.windows import KeptWindow
