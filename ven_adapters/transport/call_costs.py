@@ -36,10 +36,6 @@ class Purse:
         if self._path is not None and price:
             write_private(self._path, orjson.dumps({"month": month, "spent_micro_usd": self._spent}))
 
-    def spent_usd(self) -> float:
-        """What this month's calls have cost."""
-        return self._spent / MILLION
-
 
 def _read(path: Path | None) -> tuple[str, int]:
     if path is None or not path.exists():

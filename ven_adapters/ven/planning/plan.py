@@ -27,10 +27,10 @@ from ven_adapters.ven.planning.targets import (
     pre_charging,
     target_of,
 )
-from ven_adapters.ven.planning.zone_plan import PER_CAR, ZonePlan, carried, changed
+from ven_adapters.ven.planning.zone_plan import PER_CAR, ZonePlan, changed
 from vtn.clock import HOUR_S
 
-__all__ = ["DEFAULTS", "DesireKind", "PlanSettings", "Reason", "ZonePlan", "carried", "changed", "plan"]
+__all__ = ["DEFAULTS", "DesireKind", "PlanSettings", "Reason", "ZonePlan", "changed", "plan"]
 
 DEFAULTS = PlanSettings()
 UNASKED_SLACK_S = 1e12
