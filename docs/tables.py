@@ -52,7 +52,7 @@ FIXED = (
     ("vtn.endpoints.oauth", "CONCURRENT_CHECKS", "secrets that are checked at a time"),
     ("vtn.endpoints.oauth", "LONGEST_QUEUE", "token requests that wait for that; more are answered 429"),
     ("vtn.endpoints.broker_hooks", "LONGEST_QUESTION", "bytes of a question of an external broker"),
-    ("vtn.auth.limits", "MOST_NAMES", "clients or addresses whose pace is remembered"),
+    ("vtn.limits", "MOST_NAMES", "clients or addresses whose pace is remembered"),
     ("vtn.auth.tokens", "MAX_TOKEN_CHARS", "characters of an access token"),
     ("vtn.auth.issuers", "MOST_BYTES", "bytes of an external issuer's keys"),
     ("vtn.auth.keyset", "MOST_KEYS", "keys of one external issuer"),
@@ -73,8 +73,7 @@ FIXED = (
     ),
     ("ven_adapters.ven.openadr.vtn_objects", "MOST_LISTED_BYTES", "bytes of memory that they may take together"),
     ("ven_adapters.transport.http.session", "MAX_ANSWER_BYTES", "bytes of an automaker's answer"),
-    ("ven_adapters.transport.http.backend_webhooks", "MAX_BODY_BYTES", "bytes of an automaker's webhook"),
-    ("ven_adapters.transport.http.vendor_webhooks", "MAX_BODY_BYTES", "bytes of a push of an automaker's own backend"),
+    ("ven_adapters.transport.http.webhooks", "MAX_BODY_BYTES", "bytes of an automaker's webhook"),
     ("ven_adapters.transport.readings.mqtt_readings", "MAX_BODY_BYTES", "bytes of a message of an automaker's stream"),
     (
         "ven_adapters.transport.http.webhook_queue",

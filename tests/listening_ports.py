@@ -19,9 +19,15 @@ from ven_adapters.oems import ocpp
 from ven_adapters.simulator import serve as simulator
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from ven_adapters.transport.http import signatures
-from ven_adapters.transport.http.backend_webhooks import WebhookReceiver
 from ven_adapters.transport.http.codec import EventDelivery, dump_delivery
-from ven_adapters.transport.http.vendor_webhooks import Pushes, WebhookAddress, WebhookBody, keyed_digest, same
+from ven_adapters.transport.http.webhooks import (
+    WebhookAddress,
+    WebhookBody,
+    WebhookReceiver,
+    backend_webhooks,
+    digest_in,
+    keyed_digest,
+)
 from ven_adapters.ven.openadr.notifications import WakeSignal, _receiver, hook_address
 from vtn.app import add_client, running
 from vtn.bounds import Bounds
@@ -79,8 +85,8 @@ async def enrolment(folder, bounds):
 
 @contextlib.asynccontextmanager
 async def webhook(_folder, bounds):
-    receiver = WebhookReceiver(SECRET, RealClock())
-    port = await receiver.start("127.0.0.1", 0, bounds)
+    receiver = backend_webhooks(WebhookAddress(SECRET, bounds=bounds), RealClock())
+    port = await receiver.start()
     body, now = dump_delivery(EventDelivery("e-1", challenge="c" * 32)), int(time.time())
     headers = {signatures.TIMESTAMP_HEADER: now, signatures.SIGNATURE_HEADER: signatures.sign(SECRET, now, body)}
     try:
@@ -91,9 +97,9 @@ async def webhook(_folder, bounds):
 
 @contextlib.asynccontextmanager
 async def pushes(_folder, bounds):
-    listener = Pushes(
+    listener = WebhookReceiver(
         WebhookAddress(SECRET, bounds=bounds),
-        lambda headers, body: same(headers.get("Sign"), keyed_digest(SECRET, body, "sha256")),
+        digest_in("Sign", SECRET, "sha256"),
         lambda _: WebhookBody(once="1"),
     )
     events = listener.events()

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from vtn.auth import pki
+from vtn.auth.installation_keys import client_key
 from vtn.auth.tokens import Principal
 from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt, Webhooks
@@ -35,7 +36,6 @@ from vtn.notifiers.webhooks.callbacks import Callbacks
 from vtn.notifiers.webhooks.delivery import Webhooker, WebhookOutlet
 from vtn.notifiers.webhooks.hosts import Hosts
 from vtn.notifiers.webhooks.sender import CallbackSender
-from vtn.rules.signature import client_key
 from vtn.service.identifiers import Identifiers
 from vtn.storage.ports import Change, ClientRecord, Create, Delete, DeliveryState, Record, Replace, Role
 from vtn.storage.read_model import ReadModel

@@ -15,7 +15,7 @@ import pydantic
 from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock, parse_clock
 from vtn.errors import ConfigError
-from vtn.settings import Section, load
+from vtn.settings import LOOPBACK, Section, load
 
 Seconds = Annotated[float, pydantic.Field(gt=0, le=7 * 86_400)]
 Seed = Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1)]
@@ -125,18 +125,13 @@ class EnrollingSettings(Section):
     def _fits_together(self) -> Self:
         if (self.certificate is None) is not (self.key is None):
             raise ValueError("certificate and key: are given together")
-        if (
-            self.certificate is None
-            and not self.allow_plain_http
-            and self.host not in {"127.0.0.1", "::1", "localhost"}
-        ):
+        if self.certificate is None and not self.allow_plain_http and self.host not in LOOPBACK:
             raise ValueError("host: needs a certificate, or allow_plain_http where a proxy ends TLS")
         if self.webhook_url is not None and self.webhook_secret is None:
             raise ValueError("webhook_secret: is required beside webhook_url")
         return self
 
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 ServerUrl = Annotated[str, pydantic.Field(pattern=r"^(nats|tls|ws|wss)://[^@,\s]+(,(nats|tls|ws|wss)://[^@,\s]+)*$")]
 
 

@@ -44,14 +44,6 @@ class OnCommLoss(enum.StrEnum):
     STOP = "STOP"
 
 
-class OptOut(enum.StrEnum):
-    """What a driver's override costs."""
-
-    ALLOWED = "ALLOWED"
-    REWARD_LOST = "REWARD_LOST"
-    FORBIDDEN = "FORBIDDEN"
-
-
 class DirectiveState(enum.StrEnum):
     """Where a directive stands; IN_FORCE only ever rests on telemetry newer than the send."""
 
@@ -210,7 +202,6 @@ class VehicleRef:
     """A car as its automaker's backend names it to us: a pseudonym, never a VIN."""
 
     ref: str
-    capabilities_revision: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -249,7 +240,6 @@ class Directive:
     on_end: OnEnd = OnEnd.RESTORE
     on_comm_loss: OnCommLoss = OnCommLoss.RELEASE
     min_dwell_s: int = 300
-    opt_out: OptOut = OptOut.ALLOWED
     origin: Origin | None = None
 
 
@@ -361,8 +351,6 @@ class ScheduleControl:
     """Charging windows kept by the car itself: `whole_hours` cars only take HH:00 in local time."""
 
     whole_hours: bool = False
-    max_slots: int = 1
-    reads_back: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -395,7 +383,6 @@ class Capability:
     latency_typical_s: float = 20.0
     latency_p99_s: float = 180.0
     telemetry_floor_s: int = 60
-    calls_per_day: int | None = None
 
 
 class DriverChoice(enum.StrEnum):

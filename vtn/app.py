@@ -7,7 +7,6 @@ import importlib.metadata
 import logging
 import os
 import random
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,10 +16,9 @@ from aiohttp import web
 
 from vtn.auth import issuers
 from vtn.auth.clients import Registry, standing
+from vtn.auth.installation_keys import Seal, WebhookKeys
 from vtn.auth.limits import RefusalLimit
-from vtn.auth.sealing import Seal
 from vtn.auth.tokens import TokenDesk, load_key
-from vtn.auth.webhookkeys import WebhookKeys
 from vtn.clock import RealClock, parse_clock
 from vtn.config import Server, Settings
 from vtn.endpoints import request_id
@@ -44,11 +42,12 @@ from vtn.rules.admission import Strictness
 from vtn.rules.scopes import BL_ONLY, STANDARD_SCOPES, standard_scope
 from vtn.service import broken_callbacks, compat30
 from vtn.service.bodies import Bodies, give_way
-from vtn.service.challenges import ChallengeLimits
 from vtn.service.core import Core
+from vtn.service.subscriptions import ChallengeLimits
 from vtn.storage.ports import Change, Role
 from vtn.storage.read_model import ReadModel
 from vtn.storage.sql import SqlStore, open_store
+from vtn.tasks import on_stop_signal
 from vtn.tls import ServerTls
 from vtn.wire.interval import print_date_time
 
@@ -174,13 +173,11 @@ async def serve(settings: Settings) -> None:
     _log_to_stderr()
     os.umask(0o077)  # whatever is made from here on, by the broker too, is for this user alone
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with running(settings) as url:
-        sys.stdout.write(f"vtn is ready at {url}{BASE_PATHS[0]}\n")
-        sys.stdout.flush()
-        await stop.wait()
+    with on_stop_signal(stop.set):
+        async with running(settings) as url:
+            sys.stdout.write(f"vtn is ready at {url}{BASE_PATHS[0]}\n")
+            sys.stdout.flush()
+            await stop.wait()
 
 
 def _log_to_stderr() -> None:

@@ -17,7 +17,7 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from vtn.recent import Recent
+from vtn.limits import Recent
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 

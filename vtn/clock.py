@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+HOUR_S = 3_600.0
 LONGEST_NAP_S = 30.0
 PRELUDE_S, STANDS_S = 600.0, 1.0
 LOOK_S = 0.1

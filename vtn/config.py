@@ -11,9 +11,8 @@ import pydantic
 from vtn.bounds import Bounds
 from vtn.clock import parse_clock
 from vtn.rules.privacy import Match, NamesGrant
-from vtn.settings import Section
+from vtn.settings import LOOPBACK, Section
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SECURE_MQTT = frozenset({"mqtts", "ssl", "wss"})
 ANYWHERE, ON_THIS_MACHINE = frozenset({"https"}), frozenset({"http", "https"})
 Port = Annotated[int, pydantic.Field(ge=0, le=65535)]

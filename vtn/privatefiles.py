@@ -6,8 +6,9 @@ nothing here knows what a file holds.
 
 import contextlib
 import os
+import secrets
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -103,3 +104,44 @@ def _close_all(path: Path) -> None:
     for one in found:
         with contextlib.suppress(FileNotFoundError):  # another process at work here has just removed it
             close(one)
+
+
+def read_or_make(path: Path, make: Callable[[], bytes]) -> bytes:
+    """The content of a key file, made on first use; whoever comes second keeps the key of the first."""
+    if not path.exists():
+        with _draft(path, make()) as draft, contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+    close(path)
+    return path.read_bytes()
+
+
+def write_private(path: Path, body: bytes) -> None:
+    """Replace the file in one step; after a crash at any instant it holds the old bytes or the new, never a part."""
+    with _draft(path, body) as draft:
+        draft.replace(path)
+    _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _draft(path: Path, body: bytes) -> Iterator[Path]:
+    """The body in a file of its own beside `path`, on disk; gone at the end of the block unless it was renamed."""
+    private_folder(path.parent)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename lasts only once its folder is on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

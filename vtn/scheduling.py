@@ -15,6 +15,8 @@ from typing import Self
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from vtn.limits import doubled_s
+
 LOOK_EVERY_S = 30.0
 
 _log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 def retry_delay_s(attempt: int, first_s: float, longest_s: float, chance: random.Random) -> float:
     """How long to wait after the attempt-th failure (from 1): exponential back-off with full jitter."""
-    return chance.uniform(0.0, min(longest_s, first_s * 2.0 ** min(attempt - 1, 60)))
+    return chance.uniform(0.0, doubled_s(attempt, first_s, longest_s))
 
 
 def left_s(until_s: float, now_s: float, longest_s: float) -> float:

@@ -4,6 +4,7 @@ An unknown key refuses to start and names its line, because a misspelt security 
 worse than no server. This module knows how settings are read; what they are stands in `config.py`.
 """
 
+import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
@@ -15,6 +16,16 @@ import pydantic
 from vtn.errors import ConfigError
 
 M = TypeVar("M", bound=pydantic.BaseModel)
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host or an address means this machine itself: `localhost`, 127.0.0.0/8, ::1, or one of these mapped."""
+    try:
+        address = ipaddress.ip_address(host or "")
+    except ValueError:
+        return host == "localhost"
+    return bool((getattr(address, "ipv4_mapped", None) or address).is_loopback)
 
 
 class Section(pydantic.BaseModel):

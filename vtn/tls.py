@@ -100,14 +100,24 @@ class ServerTls:
         return context
 
 
-def trusting(ca: Path | None) -> ssl.SSLContext:
-    """A client's TLS that trusts the authorities in a file besides the system's; CannotStart names a bad file."""
-    if ca is not None:
-        require_readable(ca)
+def trusting(ca: Path | None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    """A client's TLS: it trusts the authorities in a file besides the system's, and may show a certificate of its own.
+
+    CannotStart names a bad file.
+    """
+    for path in (ca, certificate, key):
+        if path is not None:
+            require_readable(path)
     try:
-        return ssl.create_default_context(cafile=ca)
+        tls = ssl.create_default_context(cafile=ca)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise CannotStart(f"the file {ca} holds no certificates: {error}") from None
+    if certificate is not None:
+        try:
+            tls.load_cert_chain(certificate, key)
+        except (OSError, ValueError) as error:
+            raise CannotStart(f"the certificate {certificate} or its key cannot be used: {error}") from None
+    return tls
 
 
 def require_readable(path: Path) -> None:

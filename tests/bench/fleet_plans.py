@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ven_adapters.ven.fleet.battery import HOUR_S, doubt_of
+from ven_adapters.ven.fleet.battery import doubt_of
 from ven_adapters.ven.fleet.columns import Charge, FleetView, Tri, blank
 from ven_adapters.ven.openadr.zone_requests import GridRequest, RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.enforcement import DesireKind
 from ven_adapters.ven.planning.plan import plan
 from ven_adapters.ven.planning.valley_filling import SLOTS, fill_valleys, stays_of
+from vtn.clock import HOUR_S
 
 ZONES = 20
 POWERS_KW, SHARES = (1.4, 3.6, 7.2, 7.7, 9.6, 11.5), (0.10, 0.05, 0.20, 0.25, 0.20, 0.20)

@@ -22,7 +22,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.oems.enode import Enodes
 from ven_adapters.oems.enode_shapes import action, capability_of, sighted
-from ven_adapters.transport.http.vendor_webhooks import keyed_digest
+from ven_adapters.transport.http.webhooks import keyed_digest
 from ven_adapters.transport.vendor_session import vendor_settings
 
 

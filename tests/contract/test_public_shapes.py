@@ -7,7 +7,7 @@ from recorded import EVENING, recording
 from ven_adapters.adapter_checks.stages.public import PublicStage, opened
 from ven_adapters.simulator.public.face import VendorRefusalCause
 from ven_adapters.simulator.public.vendors import APP, HOOK_SECRET, VENDORS
-from ven_adapters.transport.http.vendor_webhooks import keyed_digest
+from ven_adapters.transport.http.webhooks import keyed_digest
 
 # What a face says of a refusal, and the recording that shows it.
 REFUSALS = {

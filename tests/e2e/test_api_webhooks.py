@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from vtn_process import PATIENCE_S, Party, fresh
 
-from vtn.rules import signature
+from vtn.auth import installation_keys
 
 SETTINGS = {
     "webhooks.attempts": "2",
@@ -102,10 +102,10 @@ async def test_a_receiver_can_check_who_called_with_the_key_that_its_operator_ga
     await hook.wait_for(1)
     headers, body = hook.calls[0]
     key, other = [(await cli(vtn, "client", "webhook-key", name))["webhookKey"] for name in ("c1", "c2")]
-    signed = headers[signature.HEADER]
-    assert signature.verify(key, signed, body, now_s=time.time())
-    assert not signature.verify(other, signed, body, now_s=time.time())
-    assert not signature.verify(key, signed, body + b" ", now_s=time.time())
+    signed = headers[installation_keys.HEADER]
+    assert installation_keys.verify(key, signed, body, now_s=time.time())
+    assert not installation_keys.verify(other, signed, body, now_s=time.time())
+    assert not installation_keys.verify(key, signed, body + b" ", now_s=time.time())
 
 
 def test_the_webhook_key_of_an_unknown_client_is_a_sentence(vtn):

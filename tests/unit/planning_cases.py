@@ -8,6 +8,7 @@ from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, blank
 from ven_adapters.ven.openadr.zone_requests import GridRequest, RequestSeries, RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings, needs_of
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
+from ven_adapters.ven.planning.zone_plan import HELD, _match
 from ven_adapters.ven.planning.zone_state import ZoneState
 
 NOW_S = 1_784_000_700.0 - 1_784_000_700.0 % 900
@@ -100,3 +101,13 @@ def situation(view, *, end_h=2.0, now_s=NOW_S, settings=SETTINGS):
 def limits(view, without=None, **fields):
     """The limits that all guards leave, or all but one."""
     return narrow(situation(view, **fields), [guard for guard in GUARDS if guard is not without])
+
+
+def carried(previous, new, told):
+    """What cars hold after the `told` ones were told `new`: the others keep window and power of `previous`."""
+    if previous is None or not len(previous):
+        return new
+    held, place = _match(previous, new)
+    keep = held & ~told
+    kept = {name: np.where(keep, getattr(previous, name)[place], getattr(new, name)) for name in HELD}
+    return dataclasses.replace(new, **kept)

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from ven_adapters.transport.redaction import VIN, discreet
+from ven_adapters.transport.http.problems import VIN, discreet
 
 _MEASURED = """soc pct percent level power watts w kw wh kwh energy current amps a voltage volts v phases limit capacity
 usable max min step least most range minutes seconds s ms latency floor typical p99 added exported remaining target

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ven_adapters.transport.redaction import VIN
+from ven_adapters.transport.http.problems import VIN
 
 MOST_LINES = 200_000
 SECRET_KEYS = ("token", "client_secret", "webhook_secret", "pseudonym_secret", "password")

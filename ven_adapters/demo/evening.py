@@ -13,11 +13,10 @@ from typing import Any
 import orjson
 
 from ven_adapters.demo import scenario
-from ven_adapters.demo.nominations import nominations
 from ven_adapters.demo.page import write_page
 from ven_adapters.demo.processes import Processes, free_port, output_of
 from ven_adapters.demo.results import lost_notifications, read_truth, rebound, totals, tracking
-from ven_adapters.demo.scenario import Nomination
+from ven_adapters.demo.scenario import Nomination, nominations
 from ven_adapters.demo.screen import Screen
 from ven_adapters.demo.utility import Utility
 from ven_adapters.simulator.cars.enrolment import write_enrolment

@@ -25,13 +25,13 @@ from ven_adapters.enrolment_api.openapi import document
 from ven_adapters.enrolment_api.operation_table import ACTS, BY_NAME, EnrolmentOperation, parse, perform
 from ven_adapters.enrolment_api.operations import EnrolmentDesk
 from ven_adapters.enrolment_api.problems import Refused, unknown_car
-from ven_adapters.enrolment_api.rate_limit import RequestPace
 from ven_adapters.enrolment_api.responses import CarPage, CarView, Changes, History, JournalLine, Why
 from ven_adapters.enrolment_api.store import EnrolmentStore, EnrolmentWrite, digest, parse_at
 from ven_adapters.enrolment_api.tables import AnsweredRow
 from ven_adapters.transport.http import signatures
 from ven_adapters.transport.windows import precedence
 from vtn.clock import Clock
+from vtn.limits import Limit
 from vtn.listening.http import proven
 
 MAX_BODY_BYTES = 64 * 1024
@@ -45,6 +45,8 @@ APP = web.RequestKey("app", str)
 _log = logging.getLogger(__name__)
 Explain = Callable[[str, datetime], Awaitable[str | None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+BURST_S = 10.0
+REMEMBERED = 1_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -295,3 +297,17 @@ def _again(known: AnsweredRow, once: Once) -> web.Response:
     if not known.body:
         raise Refused(HTTPStatus.GONE, "what was answered then has been erased")
     return web.Response(status=known.status, body=known.body.encode(), content_type="application/json")
+
+
+class RequestPace:
+    """At most `per_s` requests a second of each caller, ten seconds' worth at once."""
+
+    def __init__(self, per_s: float) -> None:
+        self._per_s = per_s
+        self._limit = Limit(max(1.0, BURST_S * per_s), per_s, REMEMBERED)
+
+    def pay(self, caller: str, now: datetime) -> None:
+        """Book a request; 429 with the seconds to wait when the caller has none left."""
+        if wait_s := self._limit.wait_s(caller, now.timestamp()):
+            detail = f"requests_per_s: {self._per_s:g} a second are taken of one caller; slow down"
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, detail, retry_after_s=wait_s)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
@@ -18,6 +17,7 @@ from vtn.clock import Clock
 from vtn.errors import CannotStart, ConfigError
 from vtn.listening.http import HttpOptions, served
 from vtn.listening.sockets import ListenAddress, bound, port_of
+from vtn.tasks import on_stop_signal
 from vtn.tls import ServerTls
 
 _log = logging.getLogger(__name__)
@@ -109,9 +109,8 @@ async def serve(settings: AdapterSettings, clock: Clock, explain: Explain | None
     """Serve until told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with running(settings, clock, explain) as address:
-        sys.stdout.write(f"{READY}{address}\n")
-        sys.stdout.flush()
-        await stopping.wait()
+    with on_stop_signal(stopping.set):
+        async with running(settings, clock, explain) as address:
+            sys.stdout.write(f"{READY}{address}\n")
+            sys.stdout.flush()
+            await stopping.wait()

@@ -16,10 +16,11 @@ from ven_adapters.enrolment_api.responses import EnrolmentWebhook
 from ven_adapters.enrolment_api.store import EnrolmentStore, parse_at
 from ven_adapters.enrolment_api.tables import EnrolmentChangeRow
 from ven_adapters.transport.http import signatures
+from vtn.limits import doubled_s
 
 ANSWER_S = 10.0
 AT_ONCE = 100
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 60.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.4, 60.0
 LOOK_EVERY_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ async def tell(book: EnrolmentStore, url: str, secret: str, changed: asyncio.Eve
 async def _pause(changed: asyncio.Event, failures: int) -> None:
     """Until there is news; after a failure for longer each time, news or not."""
     if failures:
-        await asyncio.sleep(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures, 20)))
+        await asyncio.sleep(doubled_s(failures, FIRST_WAIT_S, LONGEST_WAIT_S))
         return
     try:
         async with asyncio.timeout(LOOK_EVERY_S):

@@ -15,7 +15,7 @@ from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.linking.returns import listening, pasted
 from ven_adapters.registry import consent
 from ven_adapters.transport.consent import Begun, ConsentConversation
-from ven_adapters.transport.grants.private_files import only_writer
+from ven_adapters.transport.grants.grants import only_writer
 
 PATIENCE_S = 600.0
 LOCK_S = 0.2

@@ -17,8 +17,8 @@ from vtn.listening.http import listening as answering
 from vtn.listening.http import proven, same_secret
 from vtn.listening.sockets import CannotListen, ListenAddress
 from vtn.pages import rendered
+from vtn.settings import LOOPBACK
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 MOST_QUERY = 8_192
 HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 PAGE = "ven_adapters.linking/returns.html"

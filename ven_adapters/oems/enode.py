@@ -18,6 +18,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import orjson
+
 from ven_adapters.contract import (
     BackendError,
     BackendEvent,
@@ -39,9 +41,15 @@ from ven_adapters.transport.consent import ConsentConversation, ConsentSettings,
 from ven_adapters.transport.grants.grants import AppTokens
 from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call
-from ven_adapters.transport.http.vendor_webhooks import Pushes, WebhookBody, keyed_digest, same
+from ven_adapters.transport.http.webhooks import WebhookBody, WebhookReceiver, digest_in
 from ven_adapters.transport.readings.vendor_readings import age_s, fresher, instant, pick
-from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings, parsed, vendor_settings
+from ven_adapters.transport.vendor_session import (
+    Dialect,
+    VendorSession,
+    VendorSettings,
+    parsed,
+    vendor_settings,
+)
 from ven_adapters.transport.windows.window_backend import KeptBackend
 
 LOOKS, LOOK_S = 3, 10.0
@@ -129,16 +137,15 @@ class Enodes:
         """Cars as they change and consents as they end, when a webhook is set."""
         if self._settings.door is None:
             return
-        secret = self._settings.door.secret
         with contextlib.suppress(
             BackendError
         ):  # whose cars end when a consent does; what is not known yet is asked again
             async for _ in self.refs():
                 await asyncio.sleep(0)
-        listener = Pushes(
+        listener = WebhookReceiver(
             self._settings.door,
-            lambda headers, body: same(headers.get("x-enode-signature"), f"sha1={keyed_digest(secret, body, 'sha1')}"),
-            self._meaning,
+            digest_in("x-enode-signature", self._settings.door.secret, "sha1", "sha1="),
+            lambda body: self._meaning(orjson.loads(body)),
         )
         async for event in listener.events():
             yield event

@@ -11,8 +11,7 @@ from ven_adapters.contract import BackendError, BackendEvent, ChargeState, Error
 from ven_adapters.transport.consent import CodeConsent, ConsentConversation, ConsentSettings, account, options
 from ven_adapters.transport.http.session import Call
 from ven_adapters.transport.readings.second_source import Owners, VendorReader
-from ven_adapters.transport.readings.vendor_readings import instant, member, number, pick, snapshot_of
-from ven_adapters.transport.readings.vendor_times import month_first
+from ven_adapters.transport.readings.vendor_readings import instant, member, month_first, number, pick, snapshot_of
 from ven_adapters.transport.readings.vocabulary import word
 from ven_adapters.transport.vendor_session import Dialect, VendorRefusal, VendorSession, by_status, vendor_settings
 

@@ -7,7 +7,7 @@ backend that Honda itself runs; what it knows of Honda is how a Prologue or ZDX 
 - so charging pauses by lowering the target to 50 %, which works only when the car already holds 50 % or more. Below
   that the answer is NOT_SUPPORTED, and the planner must leave the car alone;
 - charging resumes by giving back the driver's target;
-- the end of charging is told as a weekday's name and a local time (`transport.conversions.finish_at`).
+- the end of charging is told as a weekday's name and a local time (`transport.readings.vendor_readings.finish_at`).
 """
 
 from collections.abc import Mapping

@@ -18,6 +18,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+import orjson
+
 from ven_adapters.contract import (
     BackendError,
     BackendEvent,
@@ -48,10 +50,10 @@ from ven_adapters.transport import fallback_ladder
 from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, HostedConsent, options
 from ven_adapters.transport.grants.grants import AppTokens
 from ven_adapters.transport.grants.oauth import consent_url
-from ven_adapters.transport.http.challenges import ChallengeAnswers
 from ven_adapters.transport.http.codec import dumps, loads
 from ven_adapters.transport.http.session import Call, SessionLimits
-from ven_adapters.transport.http.vendor_webhooks import Pushes, WebhookBody, keyed_digest, same
+from ven_adapters.transport.http.signatures import ChallengeAnswers
+from ven_adapters.transport.http.webhooks import WebhookBody, WebhookReceiver, digest_in, keyed_digest
 from ven_adapters.transport.readings.vendor_readings import age_s, fresher, pick
 from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings, vendor_settings
 from ven_adapters.transport.windows.window_backend import KeptBackend
@@ -159,12 +161,11 @@ class Smartcars:
         """Signals as they change, when a webhook is set."""
         if self._settings.door is None:
             return
-        secret = self._settings.door.secret
-        listener = Pushes(
+        listener = WebhookReceiver(
             self._settings.door,
-            lambda headers, body: same(headers.get("SC-Signature"), keyed_digest(secret, body, "sha256")),
-            self._meaning,
-            self._challenged,
+            digest_in("SC-Signature", self._settings.door.secret, "sha256"),
+            lambda body: self._meaning(orjson.loads(body)),
+            challenged=self._challenged,
         )
         async for event in listener.events():
             yield event

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
-import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 from ven_adapters.contract import SnapshotsSeen
@@ -19,6 +18,7 @@ from ven_adapters.simulator.settings import SimulatorSettings
 from vtn.clock import Clock
 from vtn.listening.http import listening
 from vtn.listening.sockets import ListenAddress
+from vtn.tasks import run_until_signalled
 
 SHORTEST_TICK_S = 0.05
 SPARE_HOURS = 24.0
@@ -35,15 +35,11 @@ class Live:
 
 async def serve(settings: SimulatorSettings, clock: Clock, *, say: Callable[[str], None] = print) -> None:
     """Serve until cancelled or told SIGTERM or SIGINT; one ready line to `say`; the ground truth at the end."""
-    stop = asyncio.Event()
     async with running(settings, clock) as live:
         say(f"ready brand={settings.brand} cars={settings.cars} url=http://{settings.host}:{live.port}")
-        told = asyncio.create_task(stop.wait())
         try:
-            with signals(stop):
-                await asyncio.wait({told, live.cars}, return_when=asyncio.FIRST_COMPLETED)
+            await run_until_signalled(live.cars)
         finally:
-            told.cancel()
             _conclude(live.backend)
         if live.cars.done():
             live.cars.result()
@@ -106,16 +102,3 @@ def tick(backend: Backend) -> None:
     cloud.outbox.clear()
     if events:
         backend.pusher.offer(events)
-
-
-@contextlib.contextmanager
-def signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at SIGTERM or SIGINT."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)

@@ -20,11 +20,11 @@ from ven_adapters.simulator.backend.directive_records import SimulatedDirective
 from ven_adapters.simulator.cars.car_models import CONTROL_NAMES
 from ven_adapters.simulator.cars.fleets import COMPLETE, PREROLL_HOUR, SimulatedFleet, plan_fleet
 from ven_adapters.simulator.cars.ground_truth import GroundTruth
-from ven_adapters.simulator.cars.physics import HOUR_S
 from ven_adapters.simulator.faults import table
 from ven_adapters.simulator.faults.fault_draws import DELAY_S, Chance
 from ven_adapters.simulator.faults.fault_state import Frailty
 from ven_adapters.simulator.settings import SimulatorSettings
+from vtn.clock import HOUR_S
 
 LATENCY_S = 10.0
 HALF_FULL_PCT, TARGET_PCT, RESERVE_PCT = 55.0, 80.0, 25.0

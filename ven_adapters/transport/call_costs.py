@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.grants.private_files import write_private
+from vtn.privatefiles import write_private
 
 MILLION = 1_000_000
 RESERVE = 10
@@ -35,10 +35,6 @@ class Purse:
         self._month, self._spent = month, spent + price
         if self._path is not None and price:
             write_private(self._path, orjson.dumps({"month": month, "spent_micro_usd": self._spent}))
-
-    def spent_usd(self) -> float:
-        """What this month's calls have cost."""
-        return self._spent / MILLION
 
 
 def _read(path: Path | None) -> tuple[str, int]:

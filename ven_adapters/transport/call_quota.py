@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.grants.private_files import write_private
+from vtn.privatefiles import write_private
 
 DAY = timedelta(days=1)
 AFTER_REFUSAL = timedelta(hours=1)

@@ -9,6 +9,8 @@ which is needed while the webhook is made); `monthly_usd`; `anywhere`; `homes` (
 """
 
 import dataclasses
+import hashlib
+import hmac
 import logging
 import math
 import time
@@ -23,7 +25,6 @@ from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.call_costs import Purse
 from ven_adapters.transport.grants.grants import Tokens
 from ven_adapters.transport.grants.oauth import OAuthRegistration
-from ven_adapters.transport.grants.pseudonyms import Pseudonyms
 from ven_adapters.transport.http.listener import bounds_of
 from ven_adapters.transport.http.session import (
     SERVER_ERROR,
@@ -34,7 +35,7 @@ from ven_adapters.transport.http.session import (
     SessionLimits,
 )
 from ven_adapters.transport.http.settings import clock_of, typed, wrong
-from ven_adapters.transport.http.vendor_webhooks import WebhookAddress
+from ven_adapters.transport.http.webhooks import WebhookAddress
 from ven_adapters.transport.windows.command_backend import CommandPace
 from ven_adapters.transport.windows.journal import Journal
 from ven_adapters.transport.windows.windows import KeptWindow
@@ -64,9 +65,41 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 _REQUIRED = ("url", "token_url", "client_id", "pseudonym_secret")
 
 UNAVAILABLE = 503
+DIGITS = 16
 FARTHEST_NORTH, FARTHEST_EAST = 90.0, 180.0
 
 _log = logging.getLogger(__name__)
+
+
+class Pseudonyms:
+    """Vendor's names of cars to refs and back: a keyed digest, since a VIN is half guessable and unkeyed would be none.
+
+    The mapping back lives in memory only and is made anew from the vendor's own list. `named` gives chosen refs to some
+    cars (vendor's name to ref).
+    """
+
+    def __init__(self, prefix: str, secret: str, named: Mapping[str, str] | None = None) -> None:
+        self._prefix = prefix
+        self._secret = secret.encode()
+        self._named = dict(named or {})
+        self._natives: dict[str, str] = {}
+
+    def ref(self, native: str) -> str:
+        """The car's ref; from now on it can be turned back."""
+        digest = hmac.new(self._secret, native.encode(), hashlib.sha256).hexdigest()[:DIGITS]
+        ref = self._named.get(native) or f"{self._prefix}-{digest}"
+        self._natives[ref] = native
+        return ref
+
+    def native(self, ref: str) -> str:
+        """What the vendor calls the car; INVALID_REQUEST when it was not listed."""
+        if ref not in self._natives:
+            raise BackendError(ErrorCode.INVALID_REQUEST, "vehicle_ref: is not enrolled here")
+        return self._natives[ref]
+
+    def knows(self, ref: str) -> bool:
+        """Whether the car was listed."""
+        return ref in self._natives
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

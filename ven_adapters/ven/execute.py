@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import sys
 
 from ven_adapters.config import ExecutorSettings
@@ -10,6 +9,7 @@ from ven_adapters.ven.queue.connection import QueueConnection
 from ven_adapters.ven.queue.executor import Executor
 from ven_adapters.ven.startup import backend_of, check_executor
 from vtn.clock import Clock
+from vtn.tasks import on_stop_signal
 
 TELL_EVERY_S = 60.0
 
@@ -22,16 +22,12 @@ async def execute(settings: ExecutorSettings, clock: Clock) -> None:
     check_executor(settings)
     backend = backend_of(settings.oem, settings.backend)
     executor = Executor(backend, QueueConnection(settings.queue, settings.oem, executes=True), clock)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, executor.stop)
     telling = asyncio.create_task(_tell(executor))
     try:
-        await executor.run()
+        with on_stop_signal(executor.stop):
+            await executor.run()
     finally:
         telling.cancel()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
         _log.info("executor %s ended: %s", executor.name, _counted(executor))
 
 

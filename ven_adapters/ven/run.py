@@ -1,8 +1,6 @@
 """Start one adapter from its settings and run it until SIGTERM or SIGINT: what `ven-adapters run` calls."""
 
-import asyncio
 import logging
-import signal
 import sys
 
 from ven_adapters.config import AdapterSettings, opening
@@ -17,6 +15,7 @@ from ven_adapters.ven.store.database import AdapterStore
 from vtn.client import Client
 from vtn.clock import Clock
 from vtn.errors import ConfigError
+from vtn.tasks import on_stop_signal
 from vtn.tls import trusting
 
 _log = logging.getLogger(__name__)
@@ -29,16 +28,11 @@ async def run(settings: AdapterSettings, clock: Clock) -> None:
     if settings.shard:
         _log.info("steers the zones %s; its own files are in %s", ", ".join(settings.shard), settings.folder)
     agent = Agent(settings, clock, ports_of(settings))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, agent.stop)
-    try:
-        await agent.run()
-    except Unreadable as error:
-        raise ConfigError(str(error)) from None
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+    with on_stop_signal(agent.stop):
+        try:
+            await agent.run()
+        except Unreadable as error:
+            raise ConfigError(str(error)) from None
 
 
 def ports_of(settings: AdapterSettings) -> AgentPorts:

@@ -2,19 +2,23 @@
 
 import dataclasses
 import secrets
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from vtn.errors import Conflict, NotFound
+from vtn.errors import Conflict, NotFound, Unauthenticated
 from vtn.rules.scopes import BL_SCOPES, VEN_SCOPES
 from vtn.storage.ports import ClientRecord, Role, Store
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _DECOY_HASH = _hasher.hash(secrets.token_urlsafe(32))
 EXTERNAL = "external:"  # stands in place of a secret's hash, before the issuer whose tokens the client brings, if one
+Certificate = Mapping[str, Any]
+NAME_KINDS = frozenset({"DNS", "URI"})
 
 
 def hash_secret(secret: str) -> str:
@@ -163,3 +167,23 @@ def standing(client: ClientRecord | None, client_id: str) -> ClientRecord:
         again = f"`vtn client add {client_id} --role {found.role.value}{proof}`"
         raise Conflict(f"the client {client_id!r} was revoked; {again} lets it in again with its objects")
     return found
+
+
+def names(certificate: Certificate) -> frozenset[str]:
+    """The common names and the DNS and URI names of a certificate as `ssl.SSLSocket.getpeercert` gives it."""
+    subject = certificate.get("subject", ())
+    common = {value for part in subject for kind, value in part if kind == "commonName"}
+    return frozenset(common | {value for kind, value in certificate.get("subjectAltName", ()) if kind in NAME_KINDS})
+
+
+def client_of(certificate: Certificate, clients: Mapping[str, str]) -> str | None:
+    """The clientID that a certificate's names are mapped to; None when there is none; Unauthenticated when several."""
+    found = {clients[name] for name in names(certificate) if name in clients}
+    if len(found) > 1:
+        raise Unauthenticated("the client certificate names several clients")
+    return next(iter(found), None)
+
+
+def dies_at_s(certificate: Certificate) -> float:
+    """When a certificate ends, in Unix seconds."""
+    return float(ssl.cert_time_to_seconds(certificate["notAfter"]))

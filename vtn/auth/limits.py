@@ -1,4 +1,4 @@
-"""How often something may be done: one bucket for each name, in bounded memory; and the buckets of tokens and writes.
+"""How often tokens may be asked for, and how many writes may be refused.
 
 Time is an argument (seconds of a monotonic clock); nothing here knows of HTTP or of secrets.
 """
@@ -6,53 +6,11 @@ Time is an argument (seconds of a monotonic clock); nothing here knows of HTTP o
 import ipaddress
 
 from vtn.config import Auth
+from vtn.limits import MOST_NAMES, Limit
 
-MOST_NAMES = 10_000
 LONGEST_NAME = 128
-ROUNDING_S = 1e-6
 PAGE_BYTES = 8_192
 IPV6_CUSTOMER_BITS = 64
-
-
-class Limit:
-    """`per_minute` at once, and as many again each minute, for each name.
-
-    When there are too many names, those whose bucket is full again are forgotten, and then the fuller half: whoever has
-    used up a bucket does not get a fresh one by inventing names.
-    """
-
-    def __init__(self, per_minute: int, most_names: int = MOST_NAMES) -> None:
-        self._step_s = 60.0 / per_minute
-        self._slack_s = 60.0 - self._step_s + ROUNDING_S
-        self._most_names = most_names
-        self._full_at_s: dict[str, float] = {}
-
-    def __len__(self) -> int:
-        return len(self._full_at_s)
-
-    def wait_s(self, name: str, now_s: float) -> float:
-        """0 when one was taken from the bucket; otherwise none was, and how many seconds until there is one."""
-        early_s = self.early_s(name, now_s)
-        if early_s <= 0:
-            self.take(name, now_s)
-        return max(0.0, early_s)
-
-    def early_s(self, name: str, now_s: float) -> float:
-        """How many seconds until there is one in the bucket; 0 or less when there is. None is taken."""
-        return self._full_at_s.get(name, now_s) - now_s - self._slack_s
-
-    def take(self, name: str, now_s: float, cost: float = 1.0) -> None:
-        """Take what something cost, also when there is less: then it takes longer until there is one again."""
-        if name not in self._full_at_s and len(self._full_at_s) >= self._most_names:
-            self._make_room(now_s)
-        self._full_at_s[name] = max(self._full_at_s.get(name, now_s), now_s) + cost * self._step_s
-
-    def _make_room(self, now_s: float) -> None:
-        used = {name: at_s for name, at_s in self._full_at_s.items() if at_s > now_s}
-        if len(used) >= self._most_names:
-            emptiest = sorted(used, key=used.__getitem__)[self._most_names // 2 :]
-            used = {name: used[name] for name in emptiest}
-        self._full_at_s = used
 
 
 class RefusalLimit:
@@ -83,9 +41,9 @@ class TokenLimits:
 
     def __init__(self, settings: Auth, most_names: int = MOST_NAMES) -> None:
         self._most_names = most_names
-        self._clients = Limit(settings.tokens_per_minute, most_names)
-        self._homes = Limit(settings.tokens_per_minute, most_names)
-        self._addresses = Limit(settings.tokens_per_minute_and_address, most_names)
+        self._clients = Limit(settings.tokens_per_minute, most_names=most_names)
+        self._homes = Limit(settings.tokens_per_minute, most_names=most_names)
+        self._addresses = Limit(settings.tokens_per_minute_and_address, most_names=most_names)
         self._at_home: dict[str, None] = {}
 
     def address_wait_s(self, address: str, now_s: float) -> float:

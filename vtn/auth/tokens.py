@@ -19,9 +19,9 @@ from joserfc.jwk import OKPKey
 
 from vtn.auth.claims import Claimed
 from vtn.auth.clients import trusts
-from vtn.auth.keyfiles import held
 from vtn.errors import CannotStart, Unauthenticated
-from vtn.recent import Recent
+from vtn.limits import Recent
+from vtn.privatefiles import read_or_make
 from vtn.storage.ports import ClientRecord, Role
 
 ISSUER = "evtn"
@@ -71,7 +71,7 @@ def revoked(client: ClientRecord, issued_s: float) -> bool:
 
 def load_key(path: Path) -> OKPKey:
     """The issuer's signing key; made on first use and readable by this user only."""
-    content = held(path, lambda: OKPKey.generate_key("Ed25519", private=True).as_pem(private=True))
+    content = read_or_make(path, lambda: OKPKey.generate_key("Ed25519", private=True).as_pem(private=True))
     try:
         return OKPKey.import_key(content)
     except (JoseError, ValueError):

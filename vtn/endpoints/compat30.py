@@ -18,8 +18,8 @@ from vtn.endpoints.guard import AiohttpHandler, Caller, Hall, Handler, guarded, 
 from vtn.endpoints.json_response import JsonAnswer
 from vtn.endpoints.paging import LONGEST_NAME, QueryRules, as_filter, object_id, read_query
 from vtn.errors import Fault, Rejected
-from vtn.rules.compat30.operations import BASE_PATH, OPERATIONS_301
 from vtn.rules.privacy import Lens
+from vtn.rules.scopes import BASE_PATH_301, OPERATIONS_301
 from vtn.service import compat30, compat30_vens
 from vtn.service.compat30 import Compat30Service
 from vtn.storage.ports import ReportQuery
@@ -44,10 +44,10 @@ def mount(
 ) -> None:
     """Add the 31 operations of 3.0.1, each by method and path; `token` is the handler of 3.1, limits and all."""
     handlers = {**_collections(face), **_resources(face)}
-    add("POST", f"{BASE_PATH}/auth/token", token)
+    add("POST", f"{BASE_PATH_301}/auth/token", token)
     for operation in OPERATIONS_301:
         handler = guarded(hall, operation, handlers[operation.method, operation.path])
-        add(operation.method, BASE_PATH + operation.path, handler)
+        add(operation.method, BASE_PATH_301 + operation.path, handler)
 
 
 def _collections(face: Compat30Service) -> dict[tuple[str, str], Handler]:

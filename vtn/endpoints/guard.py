@@ -15,8 +15,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from vtn.auth.certificates import Certificate, client_of, dies_at_s
-from vtn.auth.clients import Registry
+from vtn.auth.clients import Certificate, Registry, client_of, dies_at_s
 from vtn.auth.limits import RefusalLimit
 from vtn.auth.tokens import Principal, TokenDesk, in_person
 from vtn.bounds import BodyBounds, CacheBounds

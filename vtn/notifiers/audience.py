@@ -10,11 +10,10 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from vtn.clock import RealClock
-from vtn.notifiers import versions
+from vtn.limits import Recent
 from vtn.notifiers.deleted_programs import Departed
-from vtn.recent import Recent
 from vtn.rules import recipients
-from vtn.rules.compat30 import side
+from vtn.rules.compat30 import objects, side
 from vtn.rules.entries import host_of
 from vtn.rules.privacy import EVERYTHING, Lens, Match, Viewer
 from vtn.rules.recipients import Happening, ObjectState, SubscriptionView, Telling
@@ -185,11 +184,11 @@ class Audience:
         client = self._clients.standing(record.client_id)
         if client is None:
             return None
-        viewer = versions.viewer_on(self._model.viewer(client.client_id, is_bl=client.role is Role.BL), record.side)
+        viewer = objects.viewer_on(self._model.viewer(client.client_id, is_bl=client.role is Role.BL), record.side)
         held = self._subscribers.get(record.body)
         if held is None or held.viewer != viewer:
             plain = recipients.subscriber(self._content(record), viewer, self._match)
-            held = versions.subscriber_on(plain, record.side)
+            held = objects.subscriber_on(plain, record.side)
             self._subscribers.keep(record.body, held, len(record.body))
         return held
 
@@ -234,7 +233,7 @@ class Audience:
         if who is None:
             return
         entries, numbers = self._content(subscription)["objectOperations"], self._numbers(subscription)
-        on_301 = versions.speaks_301(subscription.side)
+        on_301 = objects.speaks_301(subscription.side)
         for position, told in recipients.answers(happening, who):
             if wanted not in {None, numbers[position]}:
                 continue
@@ -289,7 +288,9 @@ class Audience:
         body = self._bodies.get(key) if seq is not None else None
         if body is None:
             size, now = document.heft(told.state.content), self._now()
-            body = await self._work.made(size, lambda: versions.rendered(told, viewer, lens, now, on_301=on_301))
+            body = await self._work.made(
+                size, lambda: objects.render_notification(told, viewer, lens, now, on_301=on_301)
+            )
             if seq is not None:
                 self._bodies.keep(key, body, len(body))
         return body

@@ -17,10 +17,9 @@ from functools import partial
 from pathlib import Path
 
 from vtn.auth.clients import Registry
+from vtn.auth.installation_keys import Seal, WebhookKeys
 from vtn.auth.pki import ClientAuthority, trust_anchor
-from vtn.auth.sealing import Seal
 from vtn.auth.tokens import TokenDesk
-from vtn.auth.webhookkeys import WebhookKeys
 from vtn.clock import Clock, RealClock
 from vtn.config import Mqtt, Settings
 from vtn.notifiers.audience import Audience

@@ -7,7 +7,7 @@ could say who saw its events, and a VEN that listened only to that program would
 
 import dataclasses
 
-from vtn.recent import Recent
+from vtn.limits import Recent
 from vtn.storage.ports import Change, Record, Store
 from vtn.wire.enumerations import ObjectType, Operation
 

@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from vtn.errors import Unavailable
+from vtn.limits import Recent
 from vtn.notifiers.audience import Audience, Callback
 from vtn.notifiers.webhooks.breaker import Breaker
 from vtn.notifiers.webhooks.callbacks import Unreached
 from vtn.notifiers.webhooks.hosts import Hosts
 from vtn.notifiers.webhooks.sender import CallbackSender, NotCalled
-from vtn.recent import Recent
 from vtn.rules.entries import host_of
 from vtn.wire.enumerations import ObjectType
 

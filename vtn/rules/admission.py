@@ -14,6 +14,7 @@ from vtn.errors import MOST_FAULTS, Fault, FaultList, Forbidden, Rejected
 from vtn.rules import piecewise
 from vtn.rules.measures import weight
 from vtn.rules.piecewise import PIECE, Location, SchemaProblem
+from vtn.settings import LOOPBACK
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.event import EventRequest
 from vtn.wire.model import NOW, NOW_LITERALS, NULL_REFUSED, SPELLS_NOW, WireModel
@@ -23,7 +24,6 @@ from vtn.wire.resource import BlResourceRequest, VenResourceRequest
 from vtn.wire.subscription import SubscriptionRequest
 from vtn.wire.ven import BlVenRequest, OwnerlessVenRequest, VenVenRequest
 
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 SERVER_OWNED = frozenset({"id", "createdDateTime", "modificationDateTime", "objectType", "clientID"})
 
 SHAPES: Mapping[ObjectType, type[WireModel]] = {
@@ -187,7 +187,7 @@ def _callback_faults(content: Mapping[str, Any], strictness: Strictness) -> Iter
         except ValueError:
             yield Fault(path, "must be a well-formed URL")
             continue
-        plain = strictness.http_callbacks or (strictness.allow_loopback_callbacks and host in LOOPBACK_HOSTS)
+        plain = strictness.http_callbacks or (strictness.allow_loopback_callbacks and host in LOOPBACK)
         if not host or (url.scheme != "https" and not (url.scheme == "http" and plain)):
             yield Fault(path, "must be an https URL with a host")
 

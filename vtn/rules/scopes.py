@@ -25,6 +25,9 @@ LONGEST_LIST = 400
 BL_READS_ALL = frozenset({"read_targets", "read_ven_objects", "read_bl"})
 VEN_READS = frozenset({"read_targets", "read_ven_objects"})
 BL_ONLY = frozenset({"read_bl", "write_programs", "write_events"})
+BASE_PATH_301 = "/openadr3/3.0.1"
+READS_ALL = "read_all"
+COLLECTIONS_301 = frozenset({"programs", "reports", "events", "subscriptions", "vens", "resources"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -178,3 +181,20 @@ def grantable(requested: Iterable[str], allowed: Collection[str]) -> tuple[tuple
     wanted = list(dict.fromkeys(standard_scope(scope) for scope in requested))
     granted = tuple(scope for scope in wanted if scope in allowed)
     return granted, tuple(scope for scope in wanted if scope not in allowed)
+
+
+def _on_301(operation: ApiOperation) -> ApiOperation:
+    """A 3.1 operation at its place on 3.0.1."""
+    path = operation.path
+    if path.startswith("/resources"):
+        path = f"/vens/{{venID}}{path}"
+    other = READS_ALL if operation.method == "GET" else None
+    return dataclasses.replace(operation, path=path, or_scope=other)
+
+
+# The 30 guarded operations of 3.0.1; `/auth/token`, the 31st, is open to all. A token of either version serves. A read
+# takes the scope that it has on 3.1, or `read_all`, which 3.0.1 gave VENs too. What they see stays the same, because
+# the role comes from the registration, and rows are filtered by the role (SCO-12).
+OPERATIONS_301: tuple[ApiOperation, ...] = tuple(
+    _on_301(operation) for operation in OPERATIONS if operation.path.split("/")[1] in COLLECTIONS_301
+)

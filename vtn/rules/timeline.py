@@ -90,12 +90,6 @@ def transpired(event: Event, now: datetime) -> bool:
     return lifespan_end(event) <= now
 
 
-def next_transition(event: Event, now: datetime) -> datetime | None:
-    """When `transpired` turns true, or None when it never does or already has."""
-    end = lifespan_end(event)
-    return end if now < end < END_OF_TIME else None
-
-
 def lifespan_end(event: Event) -> datetime:
     """When the event is over for everyone; END_OF_TIME when never.
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from vtn.auth.sealing import Seal
+from vtn.auth.installation_keys import Seal
 from vtn.auth.tokens import Principal
 from vtn.bounds import ClientQuotas
 from vtn.clock import Clock

@@ -5,14 +5,16 @@ is challenged again, which mends it. The owner reads its own tokens; nobody else
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from vtn.auth.tokens import Principal
-from vtn.errors import Conflict, Fault, Rejected
+from vtn.bounds import DeliveryBounds
+from vtn.errors import Conflict, Fault, Rejected, TooOften
+from vtn.limits import Limit
 from vtn.rules.compat30 import side
 from vtn.rules.compat30.side import Side
-from vtn.rules.entries import Numbering, renumbered
+from vtn.rules.entries import Numbering, host_of, renumbered
 from vtn.service.broken_callbacks import url_digest, without_notice
 from vtn.service.core import Core, Json
 from vtn.service.objects import ObjectKind, Write
@@ -114,3 +116,29 @@ def _heard_on_31(draft: Write, held: str | None) -> str | None:
 SUBSCRIPTIONS = ObjectKind(
     ObjectType.SUBSCRIPTION, check=_can_be_delivered, prepare=_sealed, show=_opened, side=_heard_on_31
 )
+
+
+class ChallengeLimits:
+    """How many callback URLs may be challenged: a challenge is a call that a client has the VTN make where it likes.
+
+    Whether it succeeds says nothing of whether the host wanted it, so all count, and the judgement comes before the
+    first call of a request, for all of its URLs. Of one process; `now_s` is monotonic.
+    """
+
+    def __init__(self, bounds: DeliveryBounds, now_s: Callable[[], float]) -> None:
+        self._most = bounds.challenges_per_request
+        self._clients = Limit(bounds.challenges_per_client_and_minute)
+        self._hosts = Limit(bounds.challenges_per_host_and_minute)
+        self._now_s = now_s
+
+    def admit(self, client_id: str, urls: Collection[str]) -> None:
+        """Let a client have these URLs challenged; Rejected for too many at once, TooOften for too many lately."""
+        if len(urls) > self._most:
+            rule = f"has {len(urls)} new callback URLs; at most {self._most} in one request"
+            raise Rejected([Fault("$.objectOperations", rule)])
+        now_s = self._now_s()
+        for url in urls:
+            if wait_s := self._clients.wait_s(client_id, now_s):
+                raise TooOften("this client has had too many new callback URLs called lately", wait_s)
+            if wait_s := self._hosts.wait_s(host_of(url), now_s):
+                raise TooOften(f"too many new callback URLs lead to {host_of(url)}", wait_s)

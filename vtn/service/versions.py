@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from vtn.bounds import CacheBounds
-from vtn.recent import Recent
+from vtn.limits import Recent
 from vtn.rules.compat30 import objects as translation
 from vtn.rules.compat30 import side
 from vtn.rules.compat30.objects import Around

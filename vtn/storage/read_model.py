@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import count, islice
 from types import MappingProxyType
 
-from vtn.recent import Recent
+from vtn.limits import Recent
 from vtn.rules import privacy
 from vtn.rules.compat30 import side
 from vtn.rules.privacy import EVERYTHING, Lens, NamesGrant, Viewer

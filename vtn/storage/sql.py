@@ -26,7 +26,7 @@ from vtn.storage.ports import (
     ReportQuery,
     Touch,
 )
-from vtn.storage.statements import archive, clients, identifiers, queries, relay_state, usage
+from vtn.storage.statements import archive, clients, queries, relay_state, usage
 from vtn.storage.statements.head import CLIENTS, SEQ, SharedHead
 from vtn.storage.statements.usage import Limits
 from vtn.storage.writer import Writer
@@ -201,7 +201,7 @@ class SqlStore:
 
     async def claim_identifier(self, claim: IdentifierClaim) -> IdentifierOwner:
         """See `Store`."""
-        return await self._database.write(partial(identifiers.claim, asked=claim))
+        return await self._database.write(partial(clients.claim, asked=claim))
 
     async def prune(self, before: str) -> int:
         """See `Store`; in parts, so that writers need not wait for all of it."""

@@ -7,8 +7,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from ven_adapters.transport.http.problems import parse_problem
-from ven_adapters.transport.redaction import MOST_CHARACTERS, discreet
+from ven_adapters.transport.http.problems import MOST_CHARACTERS, discreet, parse_problem
 from vtn.listening.http import listening
 from vtn.listening.sockets import ListenAddress
 

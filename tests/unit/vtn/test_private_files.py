@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 
 from ven_adapters.enrolment_api.store import EnrolmentStore
-from ven_adapters.transport.grants.private_files import write_private
 from ven_adapters.ven.store.database import AdapterStore
 from vtn.app import OWN_FILES
-from vtn.auth.keyfiles import held
 from vtn.errors import CannotStart
-from vtn.privatefiles import close, closed_tree, private_database, private_file, private_folder
+from vtn.privatefiles import (
+    close,
+    closed_tree,
+    private_database,
+    private_file,
+    private_folder,
+    read_or_make,
+    write_private,
+)
 from vtn.storage.sql import open_store
 
 
@@ -130,8 +136,8 @@ def test_what_belongs_to_somebody_else_is_named(tmp_path, monkeypatch):
 
 def test_a_key_that_was_left_open_is_closed_when_it_is_read(tmp_path):
     (tmp_path / "key").write_bytes(b"k")
-    assert held(tmp_path / "key", bytes) == b"k"
-    held(tmp_path / "keys" / "new", lambda: b"n")
+    assert read_or_make(tmp_path / "key", bytes) == b"k"
+    read_or_make(tmp_path / "keys" / "new", lambda: b"n")
     assert all_private(tmp_path)
 
 

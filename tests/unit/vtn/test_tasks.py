@@ -1,11 +1,12 @@
 """Tasks that swallow a cancellation are ended all the same."""
 
 import asyncio
+import signal
 
 import pytest
 
 from vtn import tasks
-from vtn.tasks import cancel_tasks
+from vtn.tasks import cancel_tasks, run_until_signalled
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +47,20 @@ async def test_what_is_over_already_is_left_as_it_is():
     await failed
     await cancel_tasks([failed])
     assert failed.result() == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_program_runs_until_a_signal_and_leaves_its_tasks_to_their_owner(number):
+    work = asyncio.create_task(asyncio.Event().wait())
+    running = asyncio.create_task(run_until_signalled(work))
+    await asyncio.sleep(0)
+    signal.raise_signal(number)
+    await running
+    assert not work.done()
+    await cancel_tasks([work])
+
+
+async def test_a_program_ends_with_the_first_of_its_tasks():
+    await run_until_signalled(asyncio.create_task(asyncio.sleep(0)), waiting := asyncio.create_task(asyncio.sleep(60)))
+    assert not waiting.done()
+    await cancel_tasks([waiting])

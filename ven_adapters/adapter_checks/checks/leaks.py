@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from ven_adapters.adapter_checks.bench import Bench
 from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.adapter_checks.traffic_log import secrets_in
-from ven_adapters.transport.redaction import VIN
+from ven_adapters.transport.http.problems import VIN
 from vtn.checking.verdict import Skipped, expect
 
 PROVOKING = ("token_revoked", "rate_limited", "path_gone", "lost_answer/500_done", "asleep", "sentinel", "unplugged")

@@ -6,7 +6,6 @@ truth and answers with its summary.
 
 import contextlib
 import dataclasses
-import ipaddress
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -24,6 +23,7 @@ from ven_adapters.transport.http.codec import Order, Page, Subscriber, dumps, lo
 from ven_adapters.transport.http.problems import CONTENT_TYPE, print_problem
 from vtn.clock import Clock
 from vtn.listening.http import proven, same_secret
+from vtn.settings import is_loopback
 
 MAX_BODY_BYTES = 64 * 1024
 PAGE = 200
@@ -165,7 +165,7 @@ async def _status(request: web.Request) -> web.Response:
 async def _subscribe(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
     subscriber = load(Subscriber, loads(await request.read()), received_at=backend.clock.now())
-    if not _loopback(urlsplit(subscriber.url).hostname):
+    if not is_loopback(urlsplit(subscriber.url).hostname):
         raise BackendError(ErrorCode.INVALID_REQUEST, "url: this simulator pushes to loopback addresses only")
     await backend.pusher.subscribe(subscriber)
     return _json({"url": subscriber.url}, status=201)
@@ -173,7 +173,7 @@ async def _subscribe(request: web.Request) -> web.Response:
 
 async def _truth(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
-    if not _loopback(request.remote):
+    if not is_loopback(request.remote):
         raise BackendError(ErrorCode.NOT_PERMITTED, "the ground truth is told on loopback only")
     folder = backend.settings.truth_dir
     backend.cloud.advance(backend.clock.now())
@@ -192,10 +192,3 @@ def _whole(request: web.Request, name: str) -> int | None:
     if not (raw.isascii() and raw.isdigit()):
         raise BackendError(ErrorCode.INVALID_REQUEST, f"query.{name}: must be a whole number, 0 or more")
     return int(raw)
-
-
-def _loopback(host: str | None) -> bool:
-    try:
-        return host == "localhost" or (host is not None and ipaddress.ip_address(host).is_loopback)
-    except ValueError:
-        return False

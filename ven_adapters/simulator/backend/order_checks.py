@@ -18,9 +18,10 @@ from ven_adapters.contract import (
     Rung,
     Setting,
 )
-from ven_adapters.simulator.cars.physics import CHARGE_EFFICIENCY, HOUR_S
+from ven_adapters.simulator.cars.physics import CHARGE_EFFICIENCY
 from ven_adapters.transport.fallback_ladder import whole_hours
 from ven_adapters.transport.http.codec import Order
+from vtn.clock import HOUR_S
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

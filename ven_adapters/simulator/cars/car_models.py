@@ -52,9 +52,7 @@ FORD_TARGETS = LimitSocControl(50.0, 100.0, 1.0, choices_pct=(50.0, 60.0, 70.0, 
 CONTROLS: Mapping[str, CommandAbility] = {
     "amp_list": CommandAbility(amps="list", limit_soc=BMW_TARGETS),
     "amp_range": CommandAbility(amps="range", limit_soc=FORD_TARGETS),
-    "schedule_only": CommandAbility(
-        can_start=False, can_stop=False, schedule=ScheduleControl(whole_hours=True, max_slots=2)
-    ),
+    "schedule_only": CommandAbility(can_start=False, can_stop=False, schedule=ScheduleControl(whole_hours=True)),
     "target_only": CommandAbility(can_start=False, can_stop=False, limit_soc=LimitSocControl(50.0, 100.0, 1.0, 50.0)),
     "start_only": CommandAbility(can_stop=False),
     "charger": CommandAbility(amps="range"),

@@ -13,8 +13,9 @@ from ven_adapters.contract import DriverChoice, DriverChose
 from ven_adapters.simulator.cars.fleets import LEAST_SOC_PCT, SimulatedFleet
 from ven_adapters.simulator.cars.ground_truth import GroundTruth, SimulatedOptOut
 from ven_adapters.simulator.cars.world import World
+from vtn.clock import HOUR_S
 
-OPT_OUT_S = 4.0 * 3_600.0
+OPT_OUT_S = 4.0 * HOUR_S
 
 
 class Watcher(Protocol):

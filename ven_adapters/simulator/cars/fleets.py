@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from ven_adapters.simulator.cars.car_models import CONTROL_NAMES, CONTROLS, MODELS
 from ven_adapters.simulator.faults.fault_draws import Rates
 from ven_adapters.simulator.settings import SimulatorSettings
+from vtn.clock import HOUR_S
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-HOUR_S = 3_600.0
 EARLY_SHARE = 0.08
 DAWDLE_S = 600.0  # drivers leave in the ten minutes after the time that they declared, never before it
 PREROLL_HOUR = 10.5

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ven_adapters.contract import DirectiveKind, ErrorCode
 from ven_adapters.simulator.cars.fleets import COMPLETE, Floats, SimulatedFleet
+from vtn.clock import HOUR_S
 
 BIN_S = 300.0
 SLACK_PCT = 0.5
@@ -43,7 +44,7 @@ class GroundTruth:
     """Counts as the world runs; never read by the cloud, so it cannot change what it measures."""
 
     def __init__(self, fleet: SimulatedFleet, starts_s: float, hours: float, *, keeps_power: bool = False) -> None:
-        cars, bins = len(fleet.refs), int(hours * 3_600.0 / BIN_S)
+        cars, bins = len(fleet.refs), int(hours * HOUR_S / BIN_S)
         self._fleet = fleet
         self._first_bin = int(starts_s // BIN_S)
         self._bins = bins
@@ -87,7 +88,7 @@ class GroundTruth:
         kept = (minute >= 0) & (minute < len(self._least_w)) & (dt_s > 0.0)
         if kept.any():
             place = minute[kept], cars[kept]
-            power_w = (grid_wh[kept] * 3_600.0 / dt_s[kept]).astype(np.float32)
+            power_w = (grid_wh[kept] * HOUR_S / dt_s[kept]).astype(np.float32)
             self._least_w[place] = np.fmin(self._least_w[place], power_w)
             self._most_w[place] = np.fmax(self._most_w[place], power_w)
             turned = np.abs(power_w - self._now_w[cars[kept]]) > TURN_W
@@ -105,7 +106,7 @@ class GroundTruth:
         lowest = np.where(out_wh > DUST_WH, soc_wh, np.inf)
         self._lowest_wh[cars] = np.minimum(self._lowest_wh[cars], lowest)
         self._discharged_wh[cars] += out_wh
-        allowed_wh = (self._fleet.export_limit_w[cars] + EXPORT_SLACK_W) * dt_s / 3_600.0
+        allowed_wh = (self._fleet.export_limit_w[cars] + EXPORT_SLACK_W) * dt_s / HOUR_S
         self._over_export_wh[cars] += np.maximum(out_wh - allowed_wh, 0.0)
 
     def close_bin(self, edge_s: float, levels: Floats) -> None:
@@ -222,7 +223,7 @@ class GroundTruth:
         np.savez_compressed(path, first_s=first_s, **columns)  # type: ignore[arg-type]  # NumPy's stub, as above
 
     def _kw(self, series: Floats) -> Floats:
-        return series.reshape(-1, len(self._fleet.zones)) * 3_600.0 / BIN_S / 1_000.0
+        return series.reshape(-1, len(self._fleet.zones)) * HOUR_S / BIN_S / 1_000.0
 
     def _zone(self, number: int) -> dict[str, float]:
         step = len(self._fleet.zones)

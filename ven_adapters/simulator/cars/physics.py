@@ -10,6 +10,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from vtn.clock import HOUR_S
+
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
@@ -17,7 +19,6 @@ CHARGE_EFFICIENCY = 0.90
 DISCHARGE_EFFICIENCY = 0.94
 TAPER_FROM = 0.80
 TAPER_LOSS = 0.80
-HOUR_S = 3_600.0
 ROUNDING_WH = 1e-6  # a sum that falls short of a bound by the last digit has reached it
 
 

@@ -20,6 +20,7 @@ from ven_adapters.simulator.cars.car_models import MIN_CURRENT_A
 from ven_adapters.simulator.cars.fleets import PREROLL_HOUR, SimulatedFleet
 from ven_adapters.simulator.cars.ground_truth import GroundTruth
 from ven_adapters.simulator.cars.physics import Flags, Floats, Packs, PowerOrders
+from vtn.clock import HOUR_S
 
 Ints = NDArray[np.int64]
 Effect = Callable[[], None]
@@ -45,7 +46,7 @@ class World:
         cars = len(fleet.refs)
         self.fleet = fleet
         self.ledger = ledger
-        self.now_s = PREROLL_HOUR * physics.HOUR_S
+        self.now_s = PREROLL_HOUR * HOUR_S
         self.packs = Packs(
             fleet.usable_wh, fleet.max_charge_w, (MIN_CURRENT_A * fleet.voltage_v).astype(float), fleet.max_discharge_w
         )

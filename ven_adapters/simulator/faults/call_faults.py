@@ -7,9 +7,9 @@ asked although the caller cannot know it.
 import dataclasses
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.simulator.cars.physics import HOUR_S
 from ven_adapters.simulator.faults.fault_draws import Chance, minute_of
 from ven_adapters.transport.http.problems import CONTENT_TYPE, print_problem
+from vtn.clock import HOUR_S
 
 RETRY_AFTER_S = (15.0, 45.0)
 NIGHT_S = (15.0 * HOUR_S, 33.0 * HOUR_S)

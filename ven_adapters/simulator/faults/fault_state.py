@@ -12,12 +12,12 @@ import numpy as np
 from ven_adapters.contract import Capability, Rung, Setting, Snapshot
 from ven_adapters.simulator.cars.fleets import Flags, Floats, SimulatedFleet
 from ven_adapters.simulator.cars.ground_truth import GroundTruth
-from ven_adapters.simulator.cars.physics import HOUR_S
 from ven_adapters.simulator.faults import table
 from ven_adapters.simulator.faults.call_faults import CallAnswer, Visit
 from ven_adapters.simulator.faults.command_faults import Hold, Taken
 from ven_adapters.simulator.faults.fault_draws import Chance, draw, minute_of
 from ven_adapters.simulator.faults.reading_faults import Sight
+from vtn.clock import HOUR_S
 
 
 class Frailty:

@@ -17,14 +17,15 @@ from ven_adapters.simulator.cars.fleets import SimulatedFleet, plan_fleet
 from ven_adapters.simulator.public.commands import Commands
 from ven_adapters.simulator.public.grants import App
 from ven_adapters.simulator.public.vendors import APP, HOOK_SECRET, VENDORS, PublicCloud
-from ven_adapters.simulator.serve import ledger_of, signals, ticking
+from ven_adapters.simulator.serve import ledger_of, ticking
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.transport.grants.grants import Folder, store
 from ven_adapters.transport.grants.oauth import Grant
-from ven_adapters.transport.grants.private_files import write_private
 from vtn.clock import Clock
 from vtn.listening.http import listening
 from vtn.listening.sockets import ListenAddress
+from vtn.privatefiles import write_private
+from vtn.tasks import run_until_signalled
 
 VOLTS = 230
 
@@ -56,15 +57,12 @@ async def serve(
 
 async def _live(public: PublicCloud, clock: Clock) -> None:
     """Let the cars live until told to stop."""
-    cars, stop = asyncio.create_task(ticking(clock, public.tick)), asyncio.Event()
-    told = asyncio.create_task(stop.wait())
+    cars = asyncio.create_task(ticking(clock, public.tick))
     try:
-        with signals(stop):
-            await asyncio.wait({told, cars}, return_when=asyncio.FIRST_COMPLETED)
+        await run_until_signalled(cars)
     finally:
-        for task in (told, cars):
-            task.cancel()
-        await asyncio.gather(told, cars, return_exceptions=True)
+        cars.cancel()
+        await asyncio.gather(cars, return_exceptions=True)
         await public.face.hooks.close()
 
 

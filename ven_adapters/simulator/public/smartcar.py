@@ -20,7 +20,7 @@ from ven_adapters.contract import ChargeState, Known, Reachability, Reading, Sna
 from ven_adapters.simulator.backend.directive_records import SimulatedDirective
 from ven_adapters.simulator.public.commands import IDLE_W, CommandedState
 from ven_adapters.simulator.public.face import Deal, Route, VendorCloud, VendorRefusalCause, VendorReply, body_of, stamp
-from ven_adapters.transport.http.retry import Bucket, full_bucket, take
+from vtn.limits import Limit
 
 STORE_S = 60.0
 PATIENCE_S = 175.0
@@ -54,7 +54,7 @@ class Signals:
     def __init__(self, face: VendorCloud, *, monthly: int | None = None) -> None:
         self._face, self._cloud, self._monthly = face, face.cloud, monthly
         self._numbers = itertools.count(1)
-        self._buckets: dict[int, Bucket] = {}
+        self._buckets = Limit(BURST, PER_S, len(face.natives))
         self._calls: dict[tuple[int, str], int] = {}
 
     def routes(self) -> Sequence[Route]:
@@ -124,7 +124,7 @@ class Signals:
         self._calls[month] = self._calls.get(month, 0) + 1
         if self._monthly is not None and self._calls[month] > self._monthly:
             return self.refusal("quota", None)
-        self._buckets[car], wait_s = take(self._buckets.get(car) or full_bucket(BURST, PER_S, now), now)
+        wait_s = self._buckets.wait_s(car, now.timestamp())
         return self.refusal("rate_limited", wait_s) if wait_s else None
 
     async def _command(self, request: web.Request, car: int) -> VendorReply | web.StreamResponse:

@@ -13,12 +13,13 @@ from ven_adapters.simulator.cars.fleets import plan_fleet
 from ven_adapters.simulator.faults.absent_faults import ABSENT
 from ven_adapters.simulator.faults.fault_draws import draw
 from ven_adapters.simulator.public.serve import toml
-from ven_adapters.simulator.serve import ledger_of, signals, ticking
+from ven_adapters.simulator.serve import ledger_of, ticking
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.station.points import ChargingPoints
 from ven_adapters.simulator.station.station import Access, SimulatedStation
-from ven_adapters.transport.grants.private_files import write_private
 from vtn.clock import Clock
+from vtn.privatefiles import write_private
+from vtn.tasks import run_until_signalled
 
 BRAND = "nissan"  # the only cars here of which some feed the grid
 LIVED = frozenset({"unplugged", "override", "opt_out", "asleep"})  # faults that come with the fleet's own fates
@@ -31,14 +32,11 @@ async def serve(
     points, stations = made(settings, clock, url)
     table = _table(points, stations, settings, url) | {"state": str(state)}
     write_private(state / "backend.toml", toml("backend", table).encode())
-    stop = asyncio.Event()
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(station.run()) for station in stations]
     tasks.append(asyncio.create_task(ticking(clock, lambda: _tick(points, stations, clock))))
-    tasks.append(asyncio.create_task(stop.wait()))
     try:
         say(f"ready stations={len(stations)} url={url} settings={state / 'backend.toml'}")
-        with signals(stop):
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await run_until_signalled(*tasks)
     finally:
         for task in tasks:
             task.cancel()

@@ -6,9 +6,12 @@ answer is lost the mark stays: the token is not sent again, and the answer is RE
 """
 
 import asyncio
+import contextlib
 import dataclasses
+import fcntl
+import os
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -19,12 +22,13 @@ import orjson
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.grants import oauth
 from ven_adapters.transport.grants.oauth import Flow, Grant, OAuthRegistration, TokenAnswer, TokenAsk
-from ven_adapters.transport.grants.private_files import only_writer, write_private
 from ven_adapters.transport.grants.sealing import Unopened, seal, unseal
 from ven_adapters.transport.http.session import bounded
+from vtn.privatefiles import private_folder, write_private
 
 MARGIN = timedelta(seconds=60)
 ANSWER_S = 30.0
+LOCK_NAP_S = 0.02
 AGAIN = "`ven-adapters link` gets another"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -34,6 +38,35 @@ class Tokens(Protocol):
 
     async def access(self, after: str | None) -> tuple[str, float]:
         """A token that is not `after`, which has been refused or used up, and the seconds that it is still good for."""
+
+
+@contextlib.asynccontextmanager
+async def only_writer(path: Path, longest_s: float = 60.0) -> AsyncIterator[None]:
+    """Hold the lock beside `path`, against other processes and other tasks; BACKEND_TRANSIENT when it stays taken.
+
+    The kernel lets go of the lock when its holder dies, so no lock outlives a `kill -9`.
+    """
+    private_folder(path.parent)
+    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            async with asyncio.timeout(longest_s):
+                await _taken(descriptor)
+        except TimeoutError:
+            raise BackendError(ErrorCode.BACKEND_TRANSIENT, "another process is renewing this grant") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def _taken(descriptor: int) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(LOCK_NAP_S)
+        else:
+            return
 
 
 class Folder:

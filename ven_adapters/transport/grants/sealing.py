@@ -6,7 +6,6 @@ body moved to another name does not open. Nothing here knows what is sealed.
 """
 
 import base64
-import os
 import secrets
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ven_adapters.transport.grants.private_files import write_private
+from vtn.privatefiles import read_or_make
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -56,14 +55,5 @@ def unseal(file: Path, raw: bytes) -> bytes:
 
 
 def _key_made(path: Path) -> bytes:
-    """The key, made when there is none; of two processes that make one, the first wins."""
-    if not path.exists():
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        write_private(draft, secrets.token_bytes(KEY_BYTES))
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_bytes()
+    """The key, made when there is none. One that is there stays as it is: it may be a mounted secret."""
+    return path.read_bytes() if path.exists() else read_or_make(path, lambda: secrets.token_bytes(KEY_BYTES))

@@ -25,10 +25,10 @@ from ven_adapters.contract import (
     Snapshot,
     VehicleRef,
 )
-from ven_adapters.transport.http.backend_webhooks import WebhookReceiver
 from ven_adapters.transport.http.codec import Order, Page, Subscriber, dumps, load, loads
 from ven_adapters.transport.http.retry import RetryPolicy
 from ven_adapters.transport.http.session import BackendCredentials, BackendSession, Call, SessionLimits
+from ven_adapters.transport.http.webhooks import WebhookAddress, WebhookReceiver, backend_webhooks
 from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock, RealClock
 
@@ -135,8 +135,10 @@ class HttpVehicleBackend:
         webhook = self._settings.webhook
         if webhook is None:
             raise BackendError(ErrorCode.INVALID_REQUEST, "webhook_secret: is required to receive events")
-        receiver = self._receiver = WebhookReceiver(webhook.secret, self._clock)
-        port = await receiver.start(webhook.host, webhook.port, webhook.bounds)
+        receiver = self._receiver = backend_webhooks(
+            WebhookAddress(webhook.secret, webhook.host, webhook.port, webhook.bounds), self._clock
+        )
+        port = await receiver.start()
         address = webhook.url or f"http://{webhook.host}:{port}/"
         try:
             await self._subscribe(address, webhook.secret)

@@ -37,7 +37,7 @@ from ven_adapters.contract import (
     VehicleRef,
 )
 from ven_adapters.lifecycle.evidence import is_believable
-from ven_adapters.transport.http.challenges import CHALLENGE_RULE, is_challenge
+from ven_adapters.transport.http.signatures import CHALLENGE_RULE, is_challenge
 
 T = TypeVar("T")
 Decode = Callable[[Any, datetime], Any]

@@ -1,12 +1,12 @@
 """Refusals on the wire: `application/problem+json` with the contract's code, and what a bare status can mean."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.redaction import discreet
 
 CONTENT_TYPE = "application/problem+json"
 UNPROCESSABLE = 422
@@ -38,6 +38,20 @@ _BARE: Mapping[int, ErrorCode] = {
     503: ErrorCode.BACKEND_TRANSIENT,
     504: ErrorCode.BACKEND_TRANSIENT,
 }
+MOST_CHARACTERS = 300
+
+# A vehicle identification number: seventeen letters and digits, never I, O or Q, at least one of each kind.
+VIN = re.compile(r"(?i)(?<![A-Z0-9])(?=[A-Z]*\d)(?=\d*[A-Z])[A-HJ-NPR-Z0-9]{17}(?![A-Z0-9])")
+_PLACE = re.compile(r"-?\b\d{1,3}\.\d{3,}\b")
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_RULES = ((VIN, "[VIN]"), (_ADDRESS, "[address]"), (_PLACE, "[place]"))
+
+
+def discreet(text: str) -> str:
+    """The text without VINs, e-mail addresses and numbers exact enough to be a place, bounded in length."""
+    for pattern, instead in _RULES:
+        text = pattern.sub(instead, text)
+    return text[:MOST_CHARACTERS]
 
 
 def print_problem(error: BackendError, *, status: int | None = None, **more: Any) -> tuple[int, bytes]:

@@ -1,9 +1,9 @@
-"""Whether to send again, as values: decisions and budgets without a clock, a socket or dice of their own."""
+"""Whether to send again, as values: decisions without a clock, a socket or dice of their own."""
 
 import dataclasses
-from datetime import datetime
 
 from ven_adapters.contract import BackendError
+from vtn.limits import doubled_s
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,36 +37,8 @@ def decide(error: BackendError, attempt: int, policy: RetryPolicy, chance: float
         return RetryDecision(again=False, wait_s=0.0, reason="may have happened")
     if attempt >= policy.attempts:
         return RetryDecision(again=False, wait_s=0.0, reason="attempts spent")
-    jitter_s = chance * min(policy.cap_s, policy.base_s * 2 ** (attempt - 1))
+    jitter_s = chance * doubled_s(attempt, policy.base_s, policy.cap_s)
     wait_s = (error.retry_after_s or 0.0) + jitter_s
     if wait_s > policy.patience_s:
         return RetryDecision(again=False, wait_s=wait_s, reason="the wait is longer than our patience")
     return RetryDecision(again=True, wait_s=wait_s, reason="transient")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Bucket:
-    """A token bucket: at most `capacity` calls at once, refilled at `per_s`; as it stood at instant `at`."""
-
-    capacity: float
-    per_s: float
-    tokens: float
-    at: datetime
-
-
-def full_bucket(capacity: float, per_s: float, at: datetime) -> Bucket:
-    """A bucket from which nothing was taken yet."""
-    return Bucket(capacity, per_s, capacity, at)
-
-
-def take(bucket: Bucket, now: datetime, cost: float = 1.0) -> tuple[Bucket, float]:
-    """Take one call (or `cost`): the bucket afterwards and 0.0, or it unspent and the seconds until enough is there.
-
-    From a clock that was set back the bucket goes on as full as it was.
-    """
-    elapsed_s = max(0.0, (now - bucket.at).total_seconds())
-    tokens = min(bucket.capacity, bucket.tokens + elapsed_s * bucket.per_s)
-    if tokens >= cost:
-        return dataclasses.replace(bucket, tokens=tokens - cost, at=now), 0.0
-    wait_s = (cost - tokens) / bucket.per_s if bucket.per_s > 0 else float("inf")
-    return dataclasses.replace(bucket, tokens=tokens, at=now), wait_s

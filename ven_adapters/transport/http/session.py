@@ -17,10 +17,12 @@ import orjson
 
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.http.problems import parse_problem
-from ven_adapters.transport.http.retry import Bucket, RetryPolicy, decide, full_bucket, take
-from vtn.clock import Clock, sleep_for
+from ven_adapters.transport.http.retry import RetryPolicy, decide
+from vtn.clock import HOUR_S, Clock, sleep_for
+from vtn.limits import Limit
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
+MOST_VEHICLES = 1_000_000
 TOKEN_MARGIN_S = 60.0
 CLIENT_ERROR = 400
 OK = 200
@@ -90,8 +92,9 @@ class BackendSession:
         self._token_until_s = float("inf")
         self._token_lock = asyncio.Lock()
         self._lines = asyncio.Semaphore(self._limits.connections)
-        self._app = full_bucket(self._limits.app_burst, self._limits.app_per_hour / 3600.0, clock.now())
-        self._vehicles: dict[str, Bucket] = {}
+        limits = self._limits
+        self._app = Limit(limits.app_burst, limits.app_per_hour / HOUR_S)
+        self._vehicles = Limit(limits.vehicle_burst, limits.vehicle_per_hour / HOUR_S, MOST_VEHICLES)
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,18 +125,10 @@ class BackendSession:
             await sleep_for(self._clock, decision.wait_s)
 
     def _pay(self, call: Call) -> None:
-        now = self._clock.now()
-        self._app, app_wait_s = take(self._app, now)
-        if app_wait_s:
+        now_s = self._clock.now().timestamp()
+        if app_wait_s := self._app.wait_s("", now_s):
             raise BackendError(ErrorCode.RATE_LIMITED, "our own call budget is spent", retry_after_s=app_wait_s)
-        if call.vehicle is None:
-            return
-        limits = self._limits
-        bucket = self._vehicles.get(call.vehicle) or full_bucket(
-            limits.vehicle_burst, limits.vehicle_per_hour / 3600.0, now
-        )
-        self._vehicles[call.vehicle], wait_s = take(bucket, now)
-        if wait_s:
+        if call.vehicle is not None and (wait_s := self._vehicles.wait_s(call.vehicle, now_s)):
             raise BackendError(ErrorCode.RATE_LIMITED, "our own budget for this car is spent", retry_after_s=wait_s)
 
     async def _once(self, call: Call) -> bytes:

@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import hmac
 import http
-import ipaddress
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -32,8 +31,8 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from ven_adapters.transport.ocpp21.frames import SUBPROTOCOL
-from ven_adapters.transport.ocpp21.password_throttle import Guesses
 from vtn.bounds import ConnectionBounds
+from vtn.limits import Limit
 from vtn.listening.accepting import Acceptor, raise_files_limit
 from vtn.listening.gate import ConnectionGate, ConnectionSlot
 from vtn.listening.sockets import ListenAddress, bound, port_of
@@ -47,6 +46,10 @@ BASIC_IN_CLEAR, BASIC_IN_TLS, CLIENT_CERTIFICATE = 1, 2, 3
 _log = logging.getLogger(__name__)
 _wire = logging.getLogger(f"{__name__}.wire")  # handshakes with their headers: never to be printed
 _wire.setLevel(logging.CRITICAL)
+AT_ONCE, EVERY_S = 10.0, 30.0
+REMEMBERED = 10_000
+
+Who = tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,14 +66,6 @@ class DoorSettings:
     bounds: ConnectionBounds = dataclasses.field(default_factory=ConnectionBounds)
     frame_bytes: int = 65_536
     ping_s: float = 20.0
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listening address can be reached from this machine alone."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def tls_of(door: DoorSettings) -> ServerTls | None:
@@ -249,3 +244,25 @@ class StationListener:
             )
         reason = f"refused: this version speaks {SUBPROTOCOL} only, you offer {offered}"
         await connection.close(CloseCode.PROTOCOL_ERROR, reason[:LONGEST_REASON])
+
+
+class Guesses:
+    """Wrong passwords, ten at once for one station from one address and then one each half minute, in bounded memory.
+
+    Who has spent them is refused without being heard, with the right password too, until some time has passed. Instants
+    are real time.
+    """
+
+    def __init__(self) -> None:
+        self._limit = Limit(AT_ONCE, 1.0 / EVERY_S, REMEMBERED)
+
+    def __len__(self) -> int:
+        return len(self._limit)
+
+    def wait_s(self, who: Who, now: datetime) -> float:
+        """How long this one has to wait before he is heard again; 0.0 for most."""
+        return max(0.0, self._limit.early_s(who, now.timestamp()))
+
+    def wrong(self, who: Who, now: datetime) -> None:
+        """A guess was wrong; when none was left, nothing is booked."""
+        self._limit.wait_s(who, now.timestamp())

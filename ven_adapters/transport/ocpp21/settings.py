@@ -19,12 +19,12 @@ from ven_adapters.transport.ocpp21.listener import (
     BASIC_IN_CLEAR,
     CLIENT_CERTIFICATE,
     DoorSettings,
-    is_loopback,
     tls_of,
 )
 from ven_adapters.transport.ocpp21.stations.charging_points import RegisteredPoint
 from vtn.clock import Clock
 from vtn.errors import CannotStart
+from vtn.settings import is_loopback
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 64  # OCPP 2.1, BasicAuthPassword
 _IDENTITY = re.compile(r"[A-Za-z0-9*\-_=:+|@.]{1,48}")  # OCPP 2.1, identifierString

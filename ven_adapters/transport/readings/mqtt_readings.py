@@ -22,11 +22,14 @@ from urllib.parse import urlsplit
 import aiomqtt
 
 from ven_adapters.contract import BackendError, ErrorCode, Snapshot
-from ven_adapters.transport.grants.grants import Folder, OwnerTokens
+from ven_adapters.transport.grants.grants import Folder, OwnerTokens, only_writer
 from ven_adapters.transport.grants.oauth import Grant, OAuthRegistration
-from ven_adapters.transport.grants.private_files import only_writer
 from ven_adapters.transport.readings import vocabulary
+from vtn.errors import CannotStart
+from vtn.limits import half_spread_s
+from vtn.settings import LOOPBACK
 from vtn.tasks import cancel_tasks
+from vtn.tls import trusting
 
 RENEW_BEFORE_S = 30.0
 SHORTEST_S = 1.0
@@ -35,7 +38,6 @@ MAX_BODY_BYTES = 256 * 1024
 QUEUED = 1_000
 QOS = 1
 PORTS = {"mqtt": 1883, "mqtts": 8883}
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # Bad user name or password, not authorised: as MQTT 3.1.1 numbers them, and as MQTT 5 does.
 REFUSED = frozenset({4, 5, 134, 135})
 
@@ -61,8 +63,7 @@ class Pauses:
 
     def after(self, failures: int, chance: float) -> float:
         """The pause after so many failures in a row; `chance` in [0, 1) spreads it over its upper half."""
-        ceiling_s = min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 20))
-        return ceiling_s * (0.5 + 0.5 * chance)
+        return half_spread_s(failures, self.first_s, self.longest_s, chance)
 
 
 def broker_of(url: str, ca: str | None = None) -> VendorBroker:
@@ -73,8 +74,8 @@ def broker_of(url: str, ca: str | None = None) -> VendorBroker:
     if parts.scheme == "mqtt" and parts.hostname not in LOOPBACK:
         raise BackendError(ErrorCode.INVALID_REQUEST, "settings.stream: must be mqtts://, or tokens would be readable")
     try:
-        tls = ssl.create_default_context(cafile=ca) if parts.scheme == "mqtts" else None
-    except OSError:
+        tls = trusting(None if ca is None else Path(ca)) if parts.scheme == "mqtts" else None
+    except CannotStart:
         raise BackendError(ErrorCode.INVALID_REQUEST, "settings.stream_ca: is no file of certificates") from None
     return VendorBroker(parts.hostname, parts.port or PORTS[parts.scheme], tls)
 

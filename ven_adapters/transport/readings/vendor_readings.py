@@ -6,8 +6,9 @@ Sentinels (255 %, 1970, a time in the future) are judged by the codec, as for ev
 import dataclasses
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from ven_adapters.contract import BackendError, ErrorCode, Known, Reading, Snapshot, Validity
 from ven_adapters.transport.http.codec import load
@@ -20,6 +21,8 @@ MILLI = 1000.0
 T = TypeVar("T")
 
 Seen = Mapping[str, tuple[Any, datetime | None]]
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+SHORTEST_NAME = 3
 
 
 def snapshot_of(ref: str, seen: Seen, source: str, now: datetime) -> Snapshot:
@@ -103,3 +106,30 @@ def pick(raw: Any, *path: str, code: ErrorCode = ErrorCode.BACKEND_TRANSIENT) ->
             raise BackendError(code, f"the vendor's answer: {'.'.join(path[:depth])} is missing")
         raw = raw[name]
     return raw
+
+
+def month_first(text: object) -> datetime | None:
+    """Ford's `MM-DD-YYYY HH:MM:SS`, which is UTC; None for anything else."""
+    try:
+        return datetime.strptime(str(text), "%m-%d-%Y %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def finish_at(day: str, hour: int, minute: int, timezone: str, now: datetime) -> datetime | None:
+    """Honda's end of charging: the next such weekday and local time, not more than a week ahead; None when unreadable.
+
+    `day` is an English weekday or its first letters. A time that has just passed today means today, not next week:
+    a car that finished five minutes ago has finished. What a clock change skips is read with the offset before it.
+    """
+    names = [number for number, name in enumerate(DAYS) if name.startswith(day.lower())]
+    if len(day) < SHORTEST_NAME or len(names) != 1:
+        return None
+    zone = ZoneInfo(timezone)
+    today = now.astimezone(zone).date()
+    date = today + timedelta(days=(names[0] - today.weekday()) % 7)
+    try:
+        wall = datetime(date.year, date.month, date.day, hour, minute, tzinfo=zone)
+    except ValueError:
+        return None
+    return wall.astimezone(UTC)

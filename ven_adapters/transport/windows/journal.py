@@ -14,8 +14,8 @@ from typing import IO, Generic, Protocol, TypeVar
 import orjson
 
 from ven_adapters.contract import BackendError, Directive
-from ven_adapters.transport.grants.private_files import write_private
 from ven_adapters.transport.http.codec import dumps, load
+from vtn.privatefiles import write_private
 
 
 class JournalEntry(Protocol):

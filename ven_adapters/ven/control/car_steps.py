@@ -5,6 +5,7 @@ rests on what is known of it at that moment and a newer plan costs nothing for c
 calls nobody.
 """
 
+import collections
 import dataclasses
 import math
 from collections.abc import Iterator
@@ -209,3 +210,35 @@ def _target_pct(target_pct: float, capability: Capability) -> float | None:
 
 def _origin(ask: GridRequest) -> Origin:
     return Origin(ask.program_id, ask.event_id, ask.interval_id, ask.priority)
+
+
+class StepQueue:
+    """Cars whose turn has not come yet: one zone after the other, the most pressing car of each first.
+
+    A zone's newer decision replaces what is left of its older one, so that nothing outdated is sent.
+    """
+
+    def __init__(self) -> None:
+        self._left: dict[str, tuple[StepSource, collections.deque[int]]] = {}
+        self._turns: collections.deque[str] = collections.deque()
+
+    def put(self, step_source: StepSource) -> None:
+        """Take up a zone's newest decision."""
+        zone = step_source.decision.zone
+        if zone not in self._left:
+            self._turns.append(zone)
+        self._left[zone] = step_source, collections.deque(step_source.places.tolist())
+
+    def take(self) -> tuple[StepSource, int] | None:
+        """The next car as its decision and its place there; None when all is done."""
+        while self._turns:
+            zone = self._turns.popleft()
+            step_source, places = self._left[zone]
+            if places:
+                self._turns.append(zone)
+                return step_source, places.popleft()
+            del self._left[zone]
+        return None
+
+    def __len__(self) -> int:
+        return sum(len(places) for _, places in self._left.values())

@@ -8,9 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from ven_adapters.ven.control.car_steps import ZoneResult
+from ven_adapters.ven.control.car_steps import StepQueue, ZoneResult
 from ven_adapters.ven.control.participation import Participation
-from ven_adapters.ven.control.step_queue import StepQueue
 from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.directives.dispatcher import Dispatcher
 from ven_adapters.ven.explain.statistics import AdapterStatistics

@@ -13,7 +13,6 @@ import numpy as np
 
 from ven_adapters.ven.control.car_steps import StepSource, ZoneDecision, ZoneResult
 from ven_adapters.ven.control.fleet_state import FleetState
-from ven_adapters.ven.fleet.battery import HOUR_S
 from ven_adapters.ven.fleet.columns import FleetView
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.fleet.telemetry import instant
@@ -22,6 +21,7 @@ from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.forecast import Outlook, outlook
 from ven_adapters.ven.planning.plan import plan
 from ven_adapters.ven.planning.zone_plan import ZonePlan
+from vtn.clock import HOUR_S
 
 LONGEST_BORNE_S = 3600.0
 FRESH_FOR_S = 60.0

@@ -13,7 +13,6 @@ from ven_adapters.contract import (
     ErrorCode,
     OnCommLoss,
     OnEnd,
-    OptOut,
     Origin,
     Rung,
     Setting,
@@ -48,6 +47,7 @@ def held_of(row: DirectiveRow) -> DirectiveRecord:
     raw = orjson.loads(row.document)
     told = raw.pop("directive")
     origin = told.pop("origin")
+    told.pop("opt_out", None)  # in rows that 0.1.0 wrote
     directive = Directive(**{**_typed(told, _DIRECTIVE), "origin": Origin(**origin) if origin else None})
     setting, before = raw.pop("setting"), raw.pop("before")
     return DirectiveRecord(
@@ -66,7 +66,6 @@ _DIRECTIVE: Mapping[str, Callable[[Any], Any]] = {
     "ready_by": parse_at,
     "on_end": OnEnd,
     "on_comm_loss": OnCommLoss,
-    "opt_out": OptOut,
 }
 _HELD: Mapping[str, Callable[[Any], Any]] = {
     "state": DirectiveState,

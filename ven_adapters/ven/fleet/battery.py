@@ -4,7 +4,6 @@ import numpy as np
 
 from ven_adapters.ven.fleet.columns import Floats
 
-HOUR_S = 3600.0
 DISCHARGE_EFFICIENCY = 0.92
 MOST_DOUBT_PCT = 0.2
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ven_adapters.ven.fleet.battery import HOUR_S
 from ven_adapters.ven.fleet.columns import NEVER_S, Bools, Floats, Ints, grown
 from ven_adapters.ven.fleet.fleet import FleetColumns
 from ven_adapters.ven.fleet.metering import COARSEST_WH, MOST_W
 from ven_adapters.ven.fleet.telemetry import TelemetryBatch
 from ven_adapters.ven.store.database import ExportRow, RowValues
+from vtn.clock import HOUR_S
 
 NO_EVENT = 0
 # So many events are remembered beside the one that each battery gives for: one may break into another.

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ven_adapters.contract import Capability, ChargeState, DriverChoice, Known, Snapshot
 from ven_adapters.lifecycle.evidence import UNPLUG_DEBOUNCE
-from ven_adapters.ven.fleet.battery import DISCHARGE_EFFICIENCY, HOUR_S, doubt_of
+from ven_adapters.ven.fleet.battery import DISCHARGE_EFFICIENCY, doubt_of
 from ven_adapters.ven.fleet.columns import (
     ALWAYS_S,
     NEVER_S,
@@ -29,15 +29,18 @@ from ven_adapters.ven.fleet.columns import (
     grown,
     widened,
 )
-from ven_adapters.ven.fleet.departure import Rhythm, departure_s, next_departure
 from ven_adapters.ven.fleet.enrolment_record import (
     DischargeBudget,
     Enrolment,
     Permission,
+    Rhythm,
     capability_columns,
+    departure_s,
     enrolment_columns,
+    next_departure,
 )
 from ven_adapters.ven.fleet.telemetry import TelemetryBatch, batches
+from vtn.clock import HOUR_S
 
 __all__ = ["DischargeBudget", "Enrolment", "FleetColumns", "Permission", "next_departure", "unit_hash"]
 

@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from ven_adapters.ven.fleet.columns import Bools, Floats, Ints, grown
 from ven_adapters.ven.fleet.telemetry import TelemetryBatch
+from vtn.clock import HOUR_S
 
 BUCKET_S = 60
-HOUR_S = 3600
+WHOLE_HOUR_S = int(HOUR_S)
 KEPT_BUCKETS = 3 * 24 * 60
 LONGEST_HELD_S = 3600.0
 MOST_SAMPLES = 1_500
@@ -117,7 +118,7 @@ class Meter:
         """What a zone without cars has drawn and fed counts for another from now on."""
         was, to = self._zone(emptied), self._zone(into)
         told = self._wh[:, was]
-        hours = (np.flatnonzero(told.any(axis=0)) + self._base) * BUCKET_S // HOUR_S
+        hours = (np.flatnonzero(told.any(axis=0)) + self._base) * BUCKET_S // WHOLE_HOUR_S
         self._touched.update((zone, hour) for hour in set(hours.tolist()) for zone in (was, to))
         self._wh[:, to] += told
         self._wh[:, was] = 0.0
@@ -136,8 +137,8 @@ class Meter:
     def _book(self, held: Mapping[str, Floats], fresh: Mapping[str, Floats]) -> None:
         """Counters tell how much; one that was reset, leaps or is missing leaves the power that was held."""
         known = ~np.isnan(held["at_s"])
-        most_wh = COARSEST_WH + MOST_W * (fresh["at_s"] - held["at_s"]) / HOUR_S
-        held_wh = held["power_w"] * np.minimum(fresh["at_s"] - held["at_s"], LONGEST_HELD_S) / HOUR_S
+        most_wh = COARSEST_WH + MOST_W * (fresh["at_s"] - held["at_s"]) / WHOLE_HOUR_S
+        held_wh = held["power_w"] * np.minimum(fresh["at_s"] - held["at_s"], LONGEST_HELD_S) / WHOLE_HOUR_S
         for way, (counter, sign) in enumerate((("added_wh", 1.0), ("exported_wh", -1.0))):
             counted_wh = fresh[counter] - held[counter]
             believed = (counted_wh >= 0) & (counted_wh <= most_wh)
@@ -166,7 +167,7 @@ class Meter:
         self._wh[way, :, low : low + laid.shape[1]] += np.maximum(laid, 0.0)[:, : self._wh.shape[2] - low]
 
     def _touch(self, stretch: _Stretch) -> None:
-        first, last = stretch.start_s // HOUR_S, stretch.end_s // HOUR_S
+        first, last = stretch.start_s // WHOLE_HOUR_S, stretch.end_s // WHOLE_HOUR_S
         for hours in range(int((last - first).max()) + 1):
             hit = first + hours <= last
             pairs = np.unique(np.stack([stretch.zone[hit], (first[hit] + hours).astype(np.int64)]), axis=1)
@@ -189,8 +190,8 @@ class Meter:
         mine = self._known(number)
         at_s, power_w = self._cars["at_s"][mine], self._cars["power_w"][mine]
         missing_s = np.maximum(0.0, np.minimum(end_s, at_s + LONGEST_HELD_S) - np.maximum(start_s, at_s))
-        imported_wh += float(np.maximum(power_w, 0.0) @ missing_s) / HOUR_S
-        exported_wh += float(np.maximum(-power_w, 0.0) @ missing_s) / HOUR_S
+        imported_wh += float(np.maximum(power_w, 0.0) @ missing_s) / WHOLE_HOUR_S
+        exported_wh += float(np.maximum(-power_w, 0.0) @ missing_s) / WHOLE_HOUR_S
         return Energy(imported_wh / 1000, exported_wh / 1000)
 
     def _known(self, zone: int) -> Bools:
@@ -230,15 +231,15 @@ class Meter:
         touched, self._touched = self._touched, set()
         hours = []
         for zone, hour in sorted(touched):
-            first = hour * HOUR_S // BUCKET_S - self._base
-            if 0 <= first <= self._wh.shape[2] - HOUR_S // BUCKET_S:
-                part = np.round(self._wh[:, zone, first : first + HOUR_S // BUCKET_S], 2)
+            first = hour * WHOLE_HOUR_S // BUCKET_S - self._base
+            if 0 <= first <= self._wh.shape[2] - WHOLE_HOUR_S // BUCKET_S:
+                part = np.round(self._wh[:, zone, first : first + WHOLE_HOUR_S // BUCKET_S], 2)
                 hours.append((names[zone], hour, part[0].tolist(), part[1].tolist()))
         return hours
 
     def restore(self, zone: str, hour: int, imported_wh: list[float], exported_wh: list[float]) -> None:
         """Put back an hour of an earlier run; one that is out of reach is forgotten."""
-        first = hour * HOUR_S // BUCKET_S - self._base
+        first = hour * WHOLE_HOUR_S // BUCKET_S - self._base
         if 0 <= first <= self._wh.shape[2] - len(imported_wh):
             number = self._zone(zone)
             self._wh[0, number, first : first + len(imported_wh)] = imported_wh

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ven_adapters.ven.fleet.battery import HOUR_S
 from ven_adapters.ven.fleet.columns import LEVEL_EDGES, NEVER_S, Bools, Charge, Floats, Ints, Tri, grown
 from ven_adapters.ven.fleet.fleet import FleetColumns
 from ven_adapters.ven.fleet.telemetry import TelemetryBatch
 from ven_adapters.ven.store.database import PaceRow, RowValues
+from vtn.clock import HOUR_S
 
 BINS = len(LEVEL_EDGES) - 1
 EDGES: Floats = np.array(LEVEL_EDGES)

@@ -26,6 +26,7 @@ from aiohttp import web
 
 from ven_adapters.config import WakeSettings
 from vtn.client import Client, VtnRefused, VtnUnreachable, VtnUnusable
+from vtn.limits import half_spread_s
 from vtn.listening.http import HttpOptions, listening, proven, same_secret
 from vtn.listening.sockets import ListenAddress
 from vtn.tls import trusting
@@ -106,8 +107,7 @@ def token_expiry_s(token: str) -> float | None:
 
 def back_off_s(failures: int, settings: WakeSettings, chance: float) -> float:
     """How long to stay away after so many failures in a row; `chance` in [0, 1) spreads the herd (equal jitter)."""
-    ceiling_s = min(settings.longest_retry_s, settings.first_retry_s * 2 ** min(failures - 1, 20))
-    return float(ceiling_s * (0.5 + 0.5 * chance))
+    return half_spread_s(failures, settings.first_retry_s, settings.longest_retry_s, chance)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import dataclasses
 
 import numpy as np
 
-from ven_adapters.ven.fleet.battery import DISCHARGE_EFFICIENCY, HOUR_S
+from ven_adapters.ven.fleet.battery import DISCHARGE_EFFICIENCY
 from ven_adapters.ven.fleet.columns import LEVEL_EDGES, Bools, Charge, FleetView, Floats
+from vtn.clock import HOUR_S
 
 LEAST_NEED_KWH = 0.05
 COMPLETE_WITHIN_PCT = 3.0

@@ -9,7 +9,6 @@ import dataclasses
 
 import numpy as np
 
-from ven_adapters.ven.fleet.battery import HOUR_S
 from ven_adapters.ven.fleet.columns import Bools, FleetView, Floats, Tri
 from ven_adapters.ven.openadr.zone_requests import ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
@@ -18,6 +17,7 @@ from ven_adapters.ven.planning.guardrails import GUARDS, narrow
 from ven_adapters.ven.planning.preferred_start import sampled
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
 from ven_adapters.ven.planning.valley_filling import SLOT_H, SLOTS, Stays, at_once_kw, keep_below, stays_of
+from vtn.clock import HOUR_S
 
 SLOT_S = SLOT_H * HOUR_S
 HELD_H = 1.0  # a car that charges and needs nothing that we know of goes on for an hour, as the meter takes it to have

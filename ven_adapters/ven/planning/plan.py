@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ven_adapters.ven.fleet.battery import HOUR_S
 from ven_adapters.ven.fleet.columns import Charge, FleetView, Floats, Ints
 from ven_adapters.ven.openadr.zone_requests import GridRequest, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
@@ -28,9 +27,10 @@ from ven_adapters.ven.planning.targets import (
     pre_charging,
     target_of,
 )
-from ven_adapters.ven.planning.zone_plan import PER_CAR, ZonePlan, carried, changed
+from ven_adapters.ven.planning.zone_plan import PER_CAR, ZonePlan, changed
+from vtn.clock import HOUR_S
 
-__all__ = ["DEFAULTS", "DesireKind", "PlanSettings", "Reason", "ZonePlan", "carried", "changed", "plan"]
+__all__ = ["DEFAULTS", "DesireKind", "PlanSettings", "Reason", "ZonePlan", "changed", "plan"]
 
 DEFAULTS = PlanSettings()
 UNASKED_SLACK_S = 1e12

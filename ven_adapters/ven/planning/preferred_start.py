@@ -10,12 +10,12 @@ import math
 
 import numpy as np
 
-from ven_adapters.ven.fleet.battery import HOUR_S
 from ven_adapters.ven.fleet.columns import Bools, Floats
 from ven_adapters.ven.openadr.zone_requests import LOOK_BACK, RequestSeries, ZoneRequests
 from ven_adapters.ven.planning.charging_blocks import choose
 from ven_adapters.ven.planning.charging_need import ChargingNeeds
 from ven_adapters.ven.planning.zone_state import ZoneState
+from vtn.clock import HOUR_S
 
 GOLDEN = 0.6180339887498949
 DAY_S = 86400.0

@@ -64,7 +64,7 @@ HELD = ("kind", "power_w", "start_s", "end_s", "target_pct", "energy_wh")
 def changed(previous: ZonePlan | None, new: ZonePlan, now_s: float, settings: PlanSettings) -> Bools:
     """Per row of `new`: True when the car must be told, False when the desire that it holds still serves.
 
-    `previous` is what cars hold: the plan last told, or what `carried` made of it; None when they hold nothing.
+    `previous` is what cars hold; None when they hold nothing.
     """
     if previous is None or not len(previous):
         return np.asarray(new.kind != DesireKind.NONE)
@@ -78,16 +78,6 @@ def changed(previous: ZonePlan | None, new: ZonePlan, now_s: float, settings: Pl
     other_target = (np.abs(previous.target_pct[place] - new.target_pct) >= 1) & (new.kind == DesireKind.CHARGE)
     same_kind = other_power | runs_out | too_long | other_target
     return np.asarray((kind != new.kind) | ((new.kind != DesireKind.NONE) & same_kind))
-
-
-def carried(previous: ZonePlan | None, new: ZonePlan, told: Bools) -> ZonePlan:
-    """What cars hold after the `told` ones were told `new`: the others keep window and power of `previous`."""
-    if previous is None or not len(previous):
-        return new
-    held, place = _match(previous, new)
-    keep = held & ~told
-    kept = {name: np.where(keep, getattr(previous, name)[place], getattr(new, name)) for name in HELD}
-    return dataclasses.replace(new, **kept)
 
 
 def _match(previous: ZonePlan, new: ZonePlan) -> tuple[Bools, Ints]:

@@ -7,9 +7,9 @@ import dataclasses
 
 import numpy as np
 
-from ven_adapters.ven.fleet.battery import HOUR_S
 from ven_adapters.ven.fleet.columns import Bools, Charge, FleetView, Floats
 from ven_adapters.ven.planning.charging_need import ChargingNeeds, PlanSettings
+from vtn.clock import HOUR_S
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from ven_adapters.ven.queue.connection import LARGEST_FACT_BYTES, Away, QueueCon
 from ven_adapters.ven.queue.lease import right
 from ven_adapters.ven.queue.messages import token
 from vtn.clock import Clock
+from vtn.limits import doubled_s
 from vtn.tasks import cancel_tasks
 
 AT_ONCE = 200
@@ -102,7 +103,7 @@ class BackendListener:
 
     async def _pass_on(self) -> None:
         """Pass on what comes, and listen again when it ends: soon, then ever later."""
-        for failures in itertools.count():
+        for failures in itertools.count(1):
             passed_on = self.passed_on
             try:
                 async with contextlib.aclosing(self._backend.events()) as events:  # type: ignore[type-var]
@@ -112,7 +113,7 @@ class BackendListener:
                 _log.warning("the backend's facts are interrupted: %s", error.code)
             except Exception:  # noqa: BLE001 - logged whole; a backend's defect must not stop the calls to cars
                 _log.exception("the backend's facts failed in a way that no backend may fail")
-            await asyncio.sleep(AGAIN_S if self.passed_on > passed_on else min(LONGEST_S, AGAIN_S * 2.0**failures))
+            await asyncio.sleep(AGAIN_S if self.passed_on > passed_on else doubled_s(failures, AGAIN_S, LONGEST_S))
 
     async def _publish(self, event: BackendEvent) -> None:
         """Store a fact; while the queue is away the backend is left waiting, as its own buffer is the bounded one."""

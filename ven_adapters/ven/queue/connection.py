@@ -31,9 +31,8 @@ from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 from ven_adapters.config import QueueSettings
 from ven_adapters.contract import BackendError
 from ven_adapters.ven.queue.messages import LARGEST_BYTES, CommandRecord, QueueNames, StoredRecord, place, read, write
-from vtn.errors import CannotStart
 from vtn.tasks import cancel_tasks
-from vtn.tls import require_readable, trusting
+from vtn.tls import trusting
 
 WITHIN_S = 5.0
 AGAIN_S = 1.0
@@ -324,12 +323,4 @@ def queue_tls(settings: QueueSettings) -> ssl.SSLContext | None:
     """The TLS that the files of the settings make; None where the URL alone decides. CannotStart names a file."""
     if settings.ca is None and settings.certificate is None:
         return None
-    tls = trusting(settings.ca)
-    if settings.certificate is not None and settings.key is not None:
-        for path in (settings.certificate, settings.key):
-            require_readable(path)
-        try:
-            tls.load_cert_chain(settings.certificate, settings.key)
-        except (OSError, ValueError) as error:
-            raise CannotStart(f"the certificate {settings.certificate} or its key cannot be used: {error}") from None
-    return tls
+    return trusting(settings.ca, settings.certificate, settings.key)

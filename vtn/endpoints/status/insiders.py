@@ -4,7 +4,6 @@ To everybody else the server tells no more than that it is up or down. A proxy o
 (`X-Forwarded-For`, `Forwarded` or `Via`), or what it passes on looks as if it came from here.
 """
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -12,6 +11,7 @@ from aiohttp import web
 from vtn.endpoints.guard import Hall, authenticate
 from vtn.errors import VtnError
 from vtn.rules.scopes import ApiOperation
+from vtn.settings import is_loopback
 
 PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Real-IP", "Via")
 WATCH = ApiOperation("watch", "GET", "/", None)
@@ -23,12 +23,7 @@ def nearby(request: web.Request) -> bool:
     """Whether the request comes from this machine itself, and not through a proxy on it."""
     if any(name in request.headers for name in PROXY_HEADERS):
         return False
-    try:
-        address = ipaddress.ip_address(request.remote or "")
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+    return is_loopback(request.remote)
 
 
 async def everyone(_request: web.Request) -> bool:

@@ -25,7 +25,7 @@ from vtn.notifiers.broker import secrets
 from vtn.notifiers.broker.identity import Certificates
 from vtn.notifiers.broker.publisher import PublisherAddress
 from vtn.notifiers.broker.secrets import PUBLISHER, Setup
-from vtn.privatefiles import private_folder
+from vtn.privatefiles import private_folder, write_private
 from vtn.scheduling import retry_delay_s
 from vtn.tls import ServerTls
 
@@ -99,7 +99,7 @@ class BundledBroker:
         tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         tls.check_hostname = False
         if self._certificates:
-            secrets.write_private(self._folder / "publisher.pem", self._certificates.publisher(PUBLISHER))
+            write_private(self._folder / "publisher.pem", self._certificates.publisher(PUBLISHER).encode())
             tls.load_cert_chain(self._folder / "publisher.pem")
         return tls
 
@@ -115,7 +115,7 @@ class BundledBroker:
         self._lock = _locked(self._folder / "lock")
         try:
             await _stop_orphan(self._folder)
-            secrets.write_private(self._folder / "broker.conf", self.configured())
+            write_private(self._folder / "broker.conf", self.configured().encode())
             _require_free(self._settings.host, self.port)
             await self._launch()
         except BaseException:

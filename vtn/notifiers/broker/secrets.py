@@ -8,9 +8,10 @@ from pathlib import Path
 
 import nkeys
 
-from vtn.config import LOOPBACK, Mqtt
+from vtn.config import Mqtt
 from vtn.errors import CannotStart
-from vtn.privatefiles import private_folder
+from vtn.privatefiles import write_private
+from vtn.settings import LOOPBACK
 
 APP, AUTH, SYS = "APP", "AUTH", "SYS"
 PUBLISHER, AUTHORISER, OVERSEER = "vtn-publisher", "vtn-authoriser", "vtn-overseer"
@@ -41,21 +42,11 @@ def load_keys(path: Path) -> BrokerKeys:
     if not path.exists():
         seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_ACCOUNT).decode()
         keys = BrokerKeys(seed, *(secrets.token_urlsafe(32) for _ in range(3)))
-        write_private(path, json.dumps(dataclasses.asdict(keys)))
+        write_private(path, json.dumps(dataclasses.asdict(keys)).encode())
     try:
         return BrokerKeys(**json.loads(path.read_text()))
     except (ValueError, TypeError):
         raise CannotStart(f"{path} does not hold the broker's keys; remove it and they are made anew") from None
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, whole or not at all."""
-    private_folder(path.parent)
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    draft.replace(path)
 
 
 def payload_bytes(largest_body_bytes: int) -> int:

@@ -9,8 +9,8 @@ mends it: the owner by a PUT, or the operator by a replay.
 import logging
 from collections.abc import Callable
 
+from vtn.limits import Recent
 from vtn.notifiers.audience import Callback
-from vtn.recent import Recent
 from vtn.service import broken_callbacks
 from vtn.service.broken_callbacks import url_digest
 from vtn.storage.ports import BrokenCallback, Store

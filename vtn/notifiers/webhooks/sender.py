@@ -9,10 +9,10 @@ import dataclasses
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from vtn.auth import installation_keys
 from vtn.errors import VtnError
 from vtn.notifiers.audience import Callback
 from vtn.notifiers.webhooks.callbacks import Callbacks
-from vtn.rules import signature
 
 AT_ONCE = 64
 OPEN_AT_ONCE = 512  # half of the connections that most systems let a process have; the API needs the rest
@@ -60,5 +60,5 @@ class CallbackSender:
             token = self.unseal(callback.sealed_token) if callback.sealed_token else None
         except VtnError as error:
             return NotCalled(error)
-        signed = signature.signature(self.key_of(callback.client_id), callback.body, int(self.now_s()))
-        return await self.callbacks.post(callback.url, callback.body, token, {signature.HEADER: signed})
+        signed = installation_keys.signature(self.key_of(callback.client_id), callback.body, int(self.now_s()))
+        return await self.callbacks.post(callback.url, callback.body, token, {installation_keys.HEADER: signed})

@@ -1,7 +1,8 @@
 """Every kind of object, from 3.0.1 to 3.1 and back, and the notifications that carry them.
 
 `read` gives a body for `rules.admission`, which judges it as ever; what only 3.0.1 demands is a fault here. `show`
-gives what 3.0.1 clients know and strips what they do not.
+gives what 3.0.1 clients know and strips what they do not. Which version a subscriber is told in stands in the side data
+of its subscription.
 """
 
 import dataclasses
@@ -10,8 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from vtn.errors import MOST_FAULTS, Fault, FaultList
+from vtn.rules import recipients
 from vtn.rules.compat30 import events, periods, programs, targets
-from vtn.rules.compat30.side import Side, Types
+from vtn.rules.compat30.side import V301, Side, Types
+from vtn.rules.compat30.side import read as read_side
+from vtn.rules.privacy import Lens, Viewer
+from vtn.rules.recipients import SubscriptionView, Telling
+from vtn.wire import document
 from vtn.wire.enumerations import ObjectType, Operation
 
 Json = dict[str, Any]
@@ -33,6 +39,7 @@ CONSTANTS = {
     (ObjectType.RESOURCE, False): "VEN_RESOURCE_REQUEST",
 }
 NOT_OF_BL = frozenset({"clientID", "resources"})
+OF_NO_PROGRAM = frozenset({ObjectType.VEN, ObjectType.RESOURCE})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -184,3 +191,26 @@ def notification(message: Mapping[str, Any], side: Side, around: Around) -> Json
     kind = ObjectType(message["objectType"])
     said = {**message, "operation": HTTP_WORDS[Operation(message["operation"])]}
     return targets.with_typed({**said, "object": show(kind, message["object"], side, around)}, side.types)
+
+
+def speaks_301(remembered: str | None) -> bool:
+    """Whether a subscription with this side data wants to hear 3.0.1."""
+    return remembered is not None and read_side(remembered).version == V301
+
+
+def viewer_on(viewer: Viewer, remembered: str | None) -> Viewer:
+    """A subscriber as its version's privacy rules see it: on 3.0.1 Business Logic sees vens of no client too."""
+    return dataclasses.replace(viewer, sees_ownerless=True) if speaks_301(remembered) else viewer
+
+
+def subscriber_on(who: SubscriptionView, remembered: str | None) -> SubscriptionView:
+    """A subscriber as its version has it: 3.0.1 must name a program, which cannot narrow what belongs to none."""
+    return dataclasses.replace(who, anywhere=OF_NO_PROGRAM) if speaks_301(remembered) else who
+
+
+def render_notification(told: Telling, viewer: Viewer, lens: Lens, now: datetime, *, on_301: bool) -> bytes:
+    """A notification's bytes for one viewer, in the words of 3.1 or of 3.0.1."""
+    message = recipients.notification(told, viewer, lens)
+    if on_301:
+        message = notification(message, read_side(told.state.side), Around(now, told.state.program_id))
+    return document.render(message)

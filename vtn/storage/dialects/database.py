@@ -7,10 +7,11 @@ when the connection turns out to be dead before anything was committed.
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -28,6 +29,10 @@ OUT_OF_REACH = (
     *(DBAPIError, PoolTimeout, TimeoutError, OSError),
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
 )
+INSERT: dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
+    "postgresql": postgresql.insert,
+    "sqlite": sqlite.insert,
+}
 
 
 class Database(Protocol):
@@ -79,3 +84,13 @@ def reason(error: BaseException) -> str:
     if isinstance(cause, sqlite3.Error):
         return str(cause)
     return type(cause.__cause__ or cause).__name__
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Store rows by the table's primary key; a row that is there takes every other column from the new one."""
+    if not rows:
+        return
+    key = [column.name for column in table.primary_key]
+    statement = INSERT[connection.dialect.name](table)
+    rest = {column.name: statement.excluded[column.name] for column in table.c if column.name not in key}
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=rest), rows)

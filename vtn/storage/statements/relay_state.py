@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, select, update
 
-from vtn.storage.dialects.upsert import upsert
+from vtn.storage.dialects.database import upsert
 from vtn.storage.ports import BrokenCallback, Delivery, DeliveryBacklog, DeliveryState
 from vtn.storage.tables import BROKEN_CALLBACKS, CURSORS, DELIVERIES, HEAD, LOG, OBJECTS
 from vtn.wire.enumerations import ObjectType, Operation

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from vtn.bounds import ClientQuotas
 from vtn.errors import OverQuota
-from vtn.storage.dialects.upsert import INSERT
+from vtn.storage.dialects.database import INSERT
 from vtn.storage.ports import Change, Record
 from vtn.storage.tables import USAGE
 from vtn.wire import document

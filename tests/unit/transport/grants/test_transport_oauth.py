@@ -9,9 +9,9 @@ from aiohttp import web
 
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.grants import grants, oauth
-from ven_adapters.transport.grants.grants import Folder, OwnerTokens, fetch, store
+from ven_adapters.transport.grants.grants import Folder, OwnerTokens, fetch, only_writer, store
 from ven_adapters.transport.grants.oauth import Grant, OAuthRegistration, Prompt, TokenAnswer
-from ven_adapters.transport.grants.private_files import only_writer, write_private
+from vtn.privatefiles import write_private
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 CLIENT = OAuthRegistration(

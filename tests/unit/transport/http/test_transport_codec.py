@@ -59,11 +59,11 @@ def reading(value, validity=Validity.OK):
 
 DIRECTIVE = Directive(
     "d-1", "k-1", "bmw-1", DirectiveKind.SETPOINT, NOON, LATER, LATER, -4_000, 2, "d-0", "home-1", 30.0, 80.0, LATER,
-    9_000, contract.OnEnd.RESTORE, OnCommLoss.STOP, 600, contract.OptOut.REWARD_LOST, Origin("p", "e", 3, 0),
+    9_000, contract.OnEnd.RESTORE, OnCommLoss.STOP, 600, Origin("p", "e", 3, 0),
 )  # fmt: skip
 CAPABILITY = Capability(
     "LEAF", 39_000, 6_480, discharge=DischargeControl("EVSE", 7_000, 500), current=CurrentControl(6, 27, 1, (6, 8)),
-    limit_soc=LimitSocControl(50.0, 100.0, 10.0, 50.0), schedule=ScheduleControl(whole_hours=True), calls_per_day=50,
+    limit_soc=LimitSocControl(50.0, 100.0, 10.0, 50.0), schedule=ScheduleControl(whole_hours=True),
 )  # fmt: skip
 SNAPSHOT = Snapshot(
     "bmw-1", reading(55.5), reading(Known.YES), reading(Known.UNKNOWN), reading(ChargeState.DISCHARGING),
@@ -84,7 +84,7 @@ WHOLE = [
     SETTING,
     Ack("d-1", DirectiveState.ACCEPTED, SETTING, "act"),
     Order(DIRECTIVE, SETTING),
-    Page((VehicleRef("a", 1), VehicleRef("b")), "200"),
+    Page((VehicleRef("a"), VehicleRef("b")), "200"),
 ]
 BATCHES = [
     EventDelivery("e-1", (SnapshotsSeen((SNAPSHOT,)), DirectivesChanged((STATUS,)))),

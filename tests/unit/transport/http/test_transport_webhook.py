@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import aiohttp
 
 from ven_adapters.contract import DriverChoice, DriverChose, SnapshotsSeen, WriteDown
-from ven_adapters.transport.http.backend_webhooks import WebhookReceiver
 from ven_adapters.transport.http.codec import EventDelivery, dump_delivery
 from ven_adapters.transport.http.signatures import answer, sign
+from ven_adapters.transport.http.webhook_queue import Intake
+from ven_adapters.transport.http.webhooks import WebhookAddress, backend_webhooks
 from vtn.clock import RealClock
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -18,8 +19,9 @@ CHOICE = DriverChose("v", DriverChoice.OPT_OUT, NOON)
 
 @contextlib.asynccontextmanager
 async def receiver(**more):
-    one = WebhookReceiver("hush", RealClock(), unix_s=lambda: float(NOW_S), **more)
-    port = await one.start("127.0.0.1", 0)
+    address, line = WebhookAddress("hush"), Intake(**more)
+    one = backend_webhooks(address, RealClock(), intake=line, unix_s=lambda: float(NOW_S))
+    port = await one.start()
     async with aiohttp.ClientSession() as http:
 
         async def post(body, *, secret="hush", at_s=NOW_S):
@@ -64,7 +66,7 @@ async def test_a_challenge_that_could_be_a_body_is_refused():
 
 
 async def test_a_full_queue_refuses_and_takes_the_same_batch_later():
-    async with receiver(queued=1) as (one, post):
+    async with receiver(in_line=1) as (one, post):
         first, second = (dump_delivery(EventDelivery(name, (EVENT,))) for name in ("e-1", "e-2"))
         assert (await post(first))[0] == 200
         assert (await post(second))[0] == 503

@@ -8,8 +8,8 @@ from directive_cases import T0, accepted, at
 from test_agent_guarantees import COURSE, enrolment, event, snapshot
 
 from ven_adapters.contract import Capability, ChargeState, DirectiveKind, DirectiveState, DriverChoice
+from ven_adapters.ven.control.car_steps import StepQueue
 from ven_adapters.ven.control.fleet_state import FleetState
-from ven_adapters.ven.control.step_queue import StepQueue
 from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.directives.car_directives import CarDirectives
 from ven_adapters.ven.directives.reconcile import Do

@@ -11,7 +11,7 @@ from ven_adapters.ven.fleet.columns import Control
 from ven_adapters.ven.openadr.zone_requests import RulingDimension
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.guardrails import Reason
-from ven_adapters.ven.planning.plan import DesireKind, carried, changed, plan
+from ven_adapters.ven.planning.plan import DesireKind, changed, plan
 
 
 def planned(view, **requests):
@@ -307,13 +307,6 @@ def test_a_desire_that_ended_is_told_again():
     first = planned(cars(1), dispatch_kw=ask(7, end_h=1))
     again = plan(cars(1), asked(dispatch_kw=ask(7, end_h=3)), NOW_S + 2 * HOUR)
     assert changed(first, again, NOW_S + 2 * HOUR, SETTINGS).all()
-
-
-def test_what_cars_hold_is_carried_until_they_are_told_otherwise():
-    view = cars(2)
-    first, second = planned(view, dispatch_kw=ask(14, end_h=1)), planned(view, dispatch_kw=ask(14, end_h=3))
-    held = carried(first, second, np.array([True, False]))
-    assert held.end_s.tolist() == [second.end_s[0], first.end_s[1]]
 
 
 def test_a_car_new_to_the_plan_is_told():

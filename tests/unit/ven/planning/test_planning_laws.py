@@ -11,13 +11,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from law_cases import PLANNED, anything, law, planned, violations
-from planning_cases import HOUR, NOW_S, READ_AT, SETTINGS, ask, asked, cars, hourly
+from planning_cases import HOUR, NOW_S, READ_AT, SETTINGS, ask, asked, carried, cars, hourly
 
 from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, Tri
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.discharge import give
 from ven_adapters.ven.planning.guardrails import GUARDS, below_reserve_charges, ready_by_departure, reserve_is_kept
-from ven_adapters.ven.planning.plan import DesireKind, carried, changed, plan
+from ven_adapters.ven.planning.plan import DesireKind, changed, plan
 from ven_adapters.ven.planning.zone_plan import PER_CAR
 
 HERE = Path(__file__).parent

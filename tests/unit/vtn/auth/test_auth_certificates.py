@@ -2,7 +2,7 @@
 
 import pytest
 
-from vtn.auth.certificates import client_of, dies_at_s
+from vtn.auth.clients import client_of, dies_at_s
 from vtn.errors import Unauthenticated
 
 CLIENTS = {"derms.example": "derms-1", "urn:ven:7": "ven-7", "alias.example": "derms-1"}

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtn.auth.limits import PAGE_BYTES, Limit, RefusalLimit, TokenLimits, address_name
+from vtn.auth.limits import PAGE_BYTES, RefusalLimit, TokenLimits, address_name
 from vtn.config import Auth
+from vtn.limits import Limit
 
 
 @pytest.mark.parametrize("per_minute", [1, 7, 60, 600, 999])

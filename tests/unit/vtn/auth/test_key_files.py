@@ -6,8 +6,8 @@ import pytest
 from cryptography.fernet import Fernet
 from joserfc.jwk import OKPKey
 
+from vtn.auth.installation_keys import Seal
 from vtn.auth.pki import make_development_certificates
-from vtn.auth.sealing import Seal
 from vtn.auth.tokens import load_key
 from vtn.clock import RealClock
 from vtn.errors import CannotStart

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vtn.recent import Recent
+from vtn.limits import Recent
 from vtn.rules.privacy import Lens, Match, Viewer
 from vtn.rules.recipients import (
     Happening,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vtn.rules.timeline import lifespan_end, next_transition, transpired, windows
+from vtn.rules.timeline import lifespan_end, transpired, windows
 from vtn.wire.event import Event
 from vtn.wire.interval import END_OF_TIME
 
@@ -215,16 +215,10 @@ def test_an_event_transpires_at_its_end_and_not_before():
     end = DAY + 3 * HOUR
     assert not transpired(one, end - timedelta(microseconds=1))
     assert transpired(one, end)
-    assert next_transition(one, DAY) == end
-    assert next_transition(one, end) is None
 
 
 def test_a_future_event_has_not_transpired():
     assert not transpired(event([1], period={"start": "2030-01-01T00:00:00Z", "duration": "PT1H"}), DAY)
-
-
-def test_what_never_ends_has_no_transition():
-    assert next_transition(event([1]), DAY) is None
 
 
 LENGTHS = st.lists(st.integers(min_value=1, max_value=180), min_size=1, max_size=6)

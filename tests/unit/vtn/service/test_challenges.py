@@ -6,9 +6,8 @@ import pytest
 
 from vtn.bounds import ClientQuotas, DeliveryBounds
 from vtn.errors import Rejected, TooOften
-from vtn.service.challenges import ChallengeLimits
 from vtn.service.objects import Write
-from vtn.service.subscriptions import SUBSCRIPTIONS
+from vtn.service.subscriptions import SUBSCRIPTIONS, ChallengeLimits
 
 BOUNDS = DeliveryBounds(
     challenges_per_request=5, challenges_per_client_and_minute=10, challenges_per_host_and_minute=15

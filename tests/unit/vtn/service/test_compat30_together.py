@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from vtn.auth.sealing import Seal
+from vtn.auth.installation_keys import Seal
 from vtn.auth.tokens import Principal
 from vtn.bounds import BodyBounds
 from vtn.clock import RealClock

@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from ven_adapters.contract import BackendError, Directive, ErrorCode, Rung, Setting
 from ven_adapters.transport.ocpp21.frames import Payload
 from ven_adapters.transport.ocpp21.stations.charging_points import RegisteredPoint
+from vtn.clock import HOUR_S
 
 LOWEST_LEVEL = 1
 USUAL_HIGHEST_LEVEL = 9
-HOUR_S = 3600.0
 AGAIN_S = 60.0
 FINEST_PER_A, ROUNDING = 10.0, 1e-9
 

@@ -27,7 +27,6 @@ from ven_adapters.contract import (
     Snapshot,
 )
 from ven_adapters.lifecycle.transitions import Trigger
-from ven_adapters.transport.http.retry import Bucket, full_bucket, take
 from ven_adapters.transport.ocpp21.central_system import CentralSystem
 from ven_adapters.transport.ocpp21.event_buffer import Outbox
 from ven_adapters.transport.ocpp21.frames import Payload
@@ -39,10 +38,12 @@ from ven_adapters.transport.ocpp21.stations.charging_points import SOURCE, Charg
 from ven_adapters.transport.ocpp21.stations.operator_notices import clock_text
 from ven_adapters.transport.windows.journal import Journal
 from vtn.clock import sleep_until
+from vtn.limits import Limit
 
 S = DirectiveState
 # Profiles for one car: so many at once, then one each fifteen seconds.
 BURST, PER_S = 20.0, 1.0 / 15.0
+MOST_POINTS = 1_000_000
 
 
 class Steward:
@@ -56,7 +57,7 @@ class Steward:
             Journal(settings.state / "profiles.jsonl" if settings.state else None, ProfileRecord)
         )
         self.outbox = Outbox()
-        self._budgets: dict[str, Bucket] = {}
+        self._budgets = Limit(BURST, PER_S, MOST_POINTS)
         self._strays: dict[str, dict[int, int]] = {}
         self._turns: collections.defaultdict[str, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
         self._news: collections.defaultdict[str, asyncio.Event] = collections.defaultdict(asyncio.Event)
@@ -181,9 +182,7 @@ class Steward:
 
     def _pay(self, ref: str) -> None:
         """One profile from the car's budget; what takes profiles away is free."""
-        now = self.clock.now()
-        self._budgets[ref], wait_s = take(self._budgets.get(ref) or full_bucket(BURST, PER_S, now), now)
-        if wait_s:
+        if wait_s := self._budgets.wait_s(ref, self.clock.now().timestamp()):
             raise BackendError(ErrorCode.RATE_LIMITED, "our own budget for this car is spent", retry_after_s=wait_s)
 
     async def hand_back(self, directive: Directive, setting: Setting) -> ProfileRecord:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import orjson
 
-from ven_adapters.transport.grants.private_files import write_private
 from ven_adapters.transport.ocpp21.stations.charging_points import Station
+from vtn.privatefiles import write_private
 
 UNREADABLE = "the record of alarms cannot be read"
 

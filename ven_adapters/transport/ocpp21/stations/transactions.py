@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from ven_adapters.transport.grants.private_files import write_private
+from vtn.privatefiles import write_private
 
 KEPT_PER_STATION = 32
 LINES = 20_000

@@ -11,9 +11,8 @@ from vtn.errors import Rejected
 from vtn.rules.admission import Strictness, admit
 from vtn.rules.compat30 import objects, side
 from vtn.rules.compat30.objects import Around
-from vtn.rules.compat30.operations import OPERATIONS_301
 from vtn.rules.compat30.side import NOTHING, Side
-from vtn.rules.scopes import permits
+from vtn.rules.scopes import OPERATIONS_301, permits
 from vtn.wire import document
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.model import NOW

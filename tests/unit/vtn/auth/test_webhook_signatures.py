@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vtn.auth.webhookkeys import WebhookKeys
+from vtn.auth.installation_keys import WebhookKeys, client_key, signature, verify
 from vtn.errors import CannotStart
-from vtn.rules.signature import client_key, signature, verify
 
 KEY = client_key(b"master", "c1")
 BODY = b'{"objectType":"EVENT"}'
