@@ -17,6 +17,8 @@ from ven_adapters.ven.planning.guardrails import Reason
 from ven_adapters.ven.planning.plan import DesireKind, plan
 from ven_adapters.ven.planning.zone_plan import PER_CAR
 
+pytestmark = pytest.mark.laws
+
 LEAST_A = 6
 URGENT = (Reason.BELOW_RESERVE, Reason.READY_BY)
 

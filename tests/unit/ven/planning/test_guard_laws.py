@@ -14,6 +14,8 @@ from law_cases import LAWS, anything, enforced, law, violations, wild
 from ven_adapters.ven.planning import guardrails
 from ven_adapters.ven.planning.guardrails import GUARDS
 
+pytestmark = pytest.mark.laws
+
 SEEDS = st.integers(min_value=0, max_value=1_000_000)
 HOURS = (0.25, 1.0, 2.0, 6.0)
 ENOUGH_SEEDS = 60

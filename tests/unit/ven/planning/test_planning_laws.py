@@ -20,6 +20,8 @@ from ven_adapters.ven.planning.guardrails import GUARDS, below_reserve_charges, 
 from ven_adapters.ven.planning.plan import DesireKind, carried, changed, plan
 from ven_adapters.ven.planning.zone_plan import PER_CAR
 
+pytestmark = pytest.mark.laws
+
 HERE = Path(__file__).parent
 
 SEEDS = st.integers(min_value=0, max_value=10_000)
