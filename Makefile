@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LAWS := $(shell find tests/unit -name 'test_*_laws.py')
 
-.PHONY: install demo test lint bench conformance adapters fuzz laws faults flood docs house format clean
+.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick faults flood docs house format clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -20,6 +21,7 @@ demo: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest tests/unit -q -n auto $(ARGS)
+	@$(BIN)/python -m pytest tests/unit -q -n auto -m laws $(ARGS)
 	@$(BIN)/python -m pytest tests/contract tests/e2e tests/faults -q -n 2 --ignore tests/e2e/test_demo.py $(ARGS)
 	@$(BIN)/python -m pytest tests/conformance tests/interop -q -n 2 $(ARGS)
 	@$(BIN)/python -m pytest tests/e2e/test_demo.py -q $(ARGS)
@@ -42,8 +44,11 @@ adapters: $(READY)
 fuzz: $(READY)
 	@$(BIN)/python tests/interop/fuzz.py --requests 24000 $(ARGS)
 
+laws-quick: $(READY)
+	@$(BIN)/python -m pytest tests/unit -q -n auto -m laws $(ARGS)
+
 laws: $(READY)
-	@$(BIN)/python -m pytest tests/unit -q -n 2 -k laws --hypothesis-profile laws $(ARGS)
+	@$(BIN)/python -m pytest $(LAWS) -q -n auto -m laws --hypothesis-profile laws $(ARGS)
 
 faults: $(READY)
 	@$(BIN)/python tests/faults/night.py $(ARGS)

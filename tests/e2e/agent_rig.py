@@ -158,3 +158,24 @@ async def rigged(
                 yield rig
             finally:
                 await rig.close()
+
+
+def config_of(rig):
+    """The rig's settings as an adapter's file."""
+    settings = rig.settings
+    text = f"""
+oem = "{settings.oem}"
+client_name = "{settings.client_name}"
+enrolments = ["{settings.enrolments[0]}"]
+clock = "{print_clock(rig.clock)}"
+var = "{settings.var}"
+[vtn]
+url = "{settings.vtn.url}"
+client_id = "c1"
+client_secret = "s"
+[backend]
+url = "http://127.0.0.1:1"
+"""
+    path = rig.folder / "adapter.toml"
+    path.write_text(text)
+    return path

@@ -8,33 +8,11 @@ import sys
 from datetime import timedelta
 
 import pytest
-from agent_rig import eventually, rigged
+from agent_rig import config_of, eventually, rigged
 
 from ven_adapters.contract import DirectiveState, DriverChoice, DriverChose, Known
 from ven_adapters.ven.explain.command import explain
-from vtn.clock import print_clock
 from vtn.errors import ConfigError
-
-
-def config_of(rig):
-    """The rig's settings as an adapter's file."""
-    settings = rig.settings
-    text = f"""
-oem = "{settings.oem}"
-client_name = "{settings.client_name}"
-enrolments = ["{settings.enrolments[0]}"]
-clock = "{print_clock(rig.clock)}"
-var = "{settings.var}"
-[vtn]
-url = "{settings.vtn.url}"
-client_id = "c1"
-client_secret = "s"
-[backend]
-url = "http://127.0.0.1:1"
-"""
-    path = rig.folder / "adapter.toml"
-    path.write_text(text)
-    return path
 
 
 async def lived(rig):

@@ -7,8 +7,7 @@ import sys
 import urllib.request
 
 import pytest
-from agent_rig import eventually, eventually_reads, rigged
-from test_agent_explained import config_of
+from agent_rig import config_of, eventually, eventually_reads, rigged
 
 from ven_adapters.contract import DirectiveState
 from ven_adapters.ven.openadr.event_faults import NOT_UNDERSTOOD

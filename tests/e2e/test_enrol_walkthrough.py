@@ -8,10 +8,11 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from test_curl_walkthrough import REPOSITORY
 
+REPOSITORY = Path(__file__).parents[2]
 SECTION = "## Enrol cars"
 SERVE = re.compile(r"^\S*/ven-adapters enrol serve .*$", re.MULTILINE)
 READY = re.compile(r"http://127\.0\.0\.1:\d+")

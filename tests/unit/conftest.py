@@ -1,14 +1,23 @@
-"""How many examples of the laws hypothesis tried; `tests/conftest.py` says how many it tries."""
+"""Which unit tests are laws, and how many examples hypothesis tried; `tests/conftest.py` says how many it tries."""
 
 import collections
 
 import pytest
+from hypothesis import is_hypothesis_test
 
 TRIED = pytest.StashKey[collections.Counter]()
 
 
 def pytest_configure(config):
     config.stash[TRIED] = collections.Counter()
+
+
+@pytest.hookimpl(tryfirst=True)  # before the marker's expression is applied
+def pytest_collection_modifyitems(items):
+    """Every property test gets the marker `laws`; the modules `test_*_laws.py` of planning set it for all they hold."""
+    for item in items:
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("laws")
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,8 @@ from ven_adapters.ven.planning.zone_state import ZoneState
 USUAL_EXAMPLES = 100
 PLANNED = {}
 WIDE_W = 1e-6
+HOURS = (0.25, 1.0, 2.0, 6.0)
+ENOUGH_SEEDS = 60
 
 
 def law(examples):
@@ -294,6 +296,21 @@ def enforced(view, draft, end_h, without=None):
     place = ZoneState(view, needs_of(view, NOW_S, SETTINGS), NOW_S, NOW_S + end_h * HOUR, SETTINGS)
     final = enforce(draft, narrow(place, [guard for guard in GUARDS if guard is not without]), place)
     return Outcome(view, final.kind, final.kw, final.start_s, final.end_s)
+
+
+@functools.cache
+def broken_without(guard):
+    """The laws that break over many proposals, under all guards or all but one."""
+    broken = set()
+    for seed in range(ENOUGH_SEEDS):
+        view, end_h = anything(seed), HOURS[seed % len(HOURS)]
+        broken |= violations(enforced(view, wild(view, seed, end_h), end_h, without=guard))
+    return frozenset(broken)
+
+
+def keeps(guard, off):
+    """The law of a guard, as a test of its own, with one guard switched off."""
+    assert guard.__name__ not in broken_without(off)
 
 
 def planned(view, made, now_s=NOW_S):

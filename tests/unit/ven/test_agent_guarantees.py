@@ -3,24 +3,19 @@
 import asyncio
 import contextlib
 import dataclasses
-import json
-import time as time_of
-from datetime import time, timedelta
+from datetime import time
 
 import numpy as np
 import pytest
+from agent_cases import COURSE, agent, enrolment, event, fleet_state, snapshot
 from directive_cases import T0, accepted, at, desire, seen, sent
 from planning_cases import HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, asked, cars
 
-from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import (
-    Ack,
     BackendError,
-    Capability,
     ChargeState,
     DirectiveKind,
     DirectiveState,
-    DischargeControl,
     DriverChoice,
     DriverChose,
     ErrorCode,
@@ -32,96 +27,25 @@ from ven_adapters.contract import (
 from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.transport.http.codec import load
 from ven_adapters.ven import vehicle_discovery
-from ven_adapters.ven.agent import Agent, AgentPorts
 from ven_adapters.ven.control.fleet_state import FleetState
-from ven_adapters.ven.control.zone_control import ControlSettings, ZoneController
+from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.directives import lifecycle
 from ven_adapters.ven.directives.car_directives import CarDirectives
 from ven_adapters.ven.directives.directive_rows import row_of
 from ven_adapters.ven.directives.reconcile import Do, reconcile
-from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, Permission
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.fleet.zones import Capacity
 from ven_adapters.ven.openadr.vtn_objects import ReadEvent, VtnObjects
-from ven_adapters.ven.openadr.zone_requests import HeldEvent
-from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.discharge_permits import MissingPermit
 from ven_adapters.ven.planning.enforcement import DesireKind
 from ven_adapters.ven.planning.plan import plan
 from ven_adapters.ven.reporting.reports import Request, Wanted, ZoneFigures, body
 from ven_adapters.ven.reporting.schedule import Owed
-from ven_adapters.ven.store.database import AdapterStore, StoredState
+from ven_adapters.ven.store.database import StoredState
 from vtn.client import VtnUnreachable
-from vtn.clock import SimulatedClock
 from vtn.rules.timeline import DueReport, Window
 from vtn.wire.enumerations import ObjectType
-from vtn.wire.event import Event
 from vtn.wire.values import ReportDescriptor
-
-NO_DEPARTURE = (None,) * 7
-COURSE = ControlSettings(PlanSettings(), "seed", 300.0)
-
-
-def enrolment(ref="car", **more):
-    given = {
-        "zone": "bay",
-        "site_id": "s",
-        "timezone": "UTC",
-        "ready_by": NO_DEPARTURE,
-        "target_soc_pct": 80.0,
-        "reserve_soc_pct": 30.0,
-        "charging_consent": True,
-        "discharge_consent": True,
-        "permission": Permission("i", 7000, T0 + timedelta(days=30), "UL1741-SB"),
-        "discharge_budget": DischargeBudget(10_000, 500_000, 50.0),
-    }
-    return Enrolment(ref, **given | more)
-
-
-def snapshot(now, *, soc_pct=50.0, home=Known.YES, power_w=7000.0, state=ChargeState.CHARGING, **more):
-    def of(value):
-        return Reading(value, now, now)
-
-    return Snapshot(
-        "car",
-        soc_pct=of(soc_pct),
-        plugged=of(Known.YES),
-        at_site=of(home),
-        charge_state=of(state),
-        power_w=of(power_w),
-        **{name: of(value) for name, value in more.items()},
-    )
-
-
-def fleet_state(**more):
-    cars_of = FleetState(T0.timestamp(), {}, 1)
-    cars_of.enrol([enrolment(**more)], T0)
-    control = DischargeControl("EVSE", 7000)
-    cars_of.learn({"car": Capability("m", 60_000, 7_000, can_set_power=True, discharge=control)})
-    return cars_of
-
-
-def event(payload_type, values, *, start="2026-07-15T22:00:00Z", duration="PT1H", key="e1"):
-    raw = {
-        "id": key,
-        "objectType": "EVENT",
-        "createdDateTime": "2026-07-15T20:00:00Z",
-        "modificationDateTime": "2026-07-15T20:00:00Z",
-        "programID": "p1",
-        "intervals": [
-            {
-                "id": number,
-                "intervalPeriod": {"start": start, "duration": duration} if not number else None,
-                "payloads": [{"type": payload_type, "values": [value]}],
-            }
-            for number, value in enumerate(values)
-        ],
-    }
-    if len(values) > 1:
-        raw["intervalPeriod"] = {"start": start, "duration": duration}
-        for interval in raw["intervals"]:
-            del interval["intervalPeriod"]
-    return HeldEvent(Event.model_validate(raw), T0)
 
 
 def hold(cars_of, kind, power_w=None, **more):
@@ -316,61 +240,6 @@ def test_a_level_known_of_too_few_cars_is_not_told():
     made = body(Request("e", "bmw", frozenset(), (wanted,), 10), lambda _zone, _window: figures)
     told = [payload["type"] for one in made["resources"][0]["intervals"] for payload in one["payloads"]]
     assert told == ["STORAGE_CHARGE_LEVEL", "DATA_QUALITY"]
-
-
-class Backend:
-    """Cars of which one is never heard of."""
-
-    def __init__(self) -> None:
-        self.submitted = []
-        self.cancelled = []
-
-    async def capabilities(self, ref):
-        if ref == "dead":
-            raise BackendError(ErrorCode.UNREACHABLE, "deep sleep")
-        return Capability("m", 60_000, 7_000)
-
-    async def submit(self, directive, _capability, _snapshot):
-        self.submitted.append(directive)
-        return Ack(directive.directive_id, DirectiveState.ACCEPTED)
-
-    async def cancel(self, _ref, directive_id):
-        self.cancelled.append(directive_id)
-        return Ack(directive_id, DirectiveState.CANCELLED)
-
-
-def agent(folder):
-    told = {
-        "oem": "bmw",
-        "client_name": "bmw",
-        "vtn": {"url": "http://127.0.0.1:1", "client_id": "c", "client_secret": "s"},
-        "backend": {},
-        "enrolments": [str(folder / "none")],
-        "wake": {"first_retry_s": 0.01, "longest_retry_s": 0.01},
-        "smallest_group": 1,
-        "var": str(folder),
-    }
-    settings = AdapterSettings.model_validate_json(json.dumps(told))
-    store = AdapterStore(f"sqlite+aiosqlite:///{folder / 'x.sqlite'}")
-    made = Agent(settings, SimulatedClock(T0, time_of.time(), 1.0), AgentPorts(NoVtn(), Backend(), store))
-    made.fleet_state.enrol([enrolment()], T0)
-    made.fleet_state.learn({"car": Capability("m", 60_000, 7_000)})
-    return made
-
-
-class NoVtn:
-    """A VTN that takes one report and is gone."""
-
-    client_id = "c"
-
-    def __init__(self) -> None:
-        self.taken = 0
-
-    async def create(self, _kind, _body):
-        self.taken += 1
-        if self.taken == 2:
-            raise VtnUnreachable("gone")
-        return {"id": f"r{self.taken}"}
 
 
 async def test_one_car_that_cannot_be_met_keeps_no_other_from_being_registered(tmp_path):

@@ -7,8 +7,8 @@ import logging
 import time
 
 import pytest
+from agent_cases import agent, enrolment, event, fleet_state, snapshot
 from directive_cases import T0, accepted, at, desire
-from test_agent_guarantees import agent, enrolment, event, fleet_state, snapshot
 
 from ven_adapters.config import WakeSettings
 from ven_adapters.contract import (

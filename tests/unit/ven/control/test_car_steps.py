@@ -4,8 +4,8 @@ import dataclasses
 from datetime import timedelta
 
 import numpy as np
+from agent_cases import COURSE, enrolment, event, snapshot
 from directive_cases import T0, accepted, at
-from test_agent_guarantees import COURSE, enrolment, event, snapshot
 
 from ven_adapters.contract import Capability, ChargeState, DirectiveKind, DirectiveState, DriverChoice
 from ven_adapters.ven.control.car_steps import StepQueue

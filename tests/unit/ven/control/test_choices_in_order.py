@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from agent_cases import enrolment, fleet_state
+from directive_cases import T0
+from enrolment_cases import agreement
 from hypothesis import given
 from hypothesis import strategies as st
-from test_agent_guarantees import T0, enrolment, fleet_state
-from test_agreements import agreement
 
 from ven_adapters.contract import DriverChoice, DriverChose
 from ven_adapters.enrolment_api import operations

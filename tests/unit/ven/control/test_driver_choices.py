@@ -5,10 +5,11 @@ from datetime import timedelta
 import numpy as np
 import pydantic
 import pytest
+from agent_cases import enrolment, fleet_state, snapshot
+from directive_cases import T0
 from enrolling_parts import PROGRAMS, settings
 from hypothesis import given
 from hypothesis import strategies as st
-from test_agent_guarantees import T0, enrolment, fleet_state, snapshot
 
 from ven_adapters.config import ProgramRules
 from ven_adapters.contract import DriverChoice, DriverChose

@@ -6,10 +6,10 @@ import itertools
 import json
 
 import pytest
+from agent_cases import COURSE, enrolment, snapshot
 from directive_cases import T0, at
 from hypothesis import given
 from hypothesis import strategies as st
-from test_agent_guarantees import COURSE, enrolment, snapshot
 
 from ven_adapters.config import AdapterSettings
 from ven_adapters.contract import Capability, DischargeControl

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 
 import pytest
+from agent_cases import agent, enrolment
 from directive_cases import T0, accepted
-from test_agent_guarantees import agent, enrolment
 
 from ven_adapters.contract import BackendError, Certainty, DirectiveKind, DirectiveState, DirectiveStatus, ErrorCode
 from ven_adapters.ven.control.recovery import recover, to_give_back

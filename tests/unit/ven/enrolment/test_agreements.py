@@ -1,22 +1,18 @@
 """What the engine takes from an agreement at an instant: consents, papers and wishes that begin, lapse and change."""
 
 import threading
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 
 import pytest
+from enrolment_cases import DAYS, HOUR, NOW, PAPERS, agreement, kept, put, week
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ven_adapters.contract import DriverChoice
-from ven_adapters.enrolment_api.bulk_writes import take_in
 from ven_adapters.enrolment_api.models import (
-    Agreement,
     Boost,
     Day,
-    ExportLimit,
-    Interconnection,
     InverterListing,
-    Kept,
     OptOut,
     Permissions,
     Preferences,
@@ -26,46 +22,6 @@ from ven_adapters.enrolment_api.operations import EnrolmentDesk
 from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.ven.enrolment import source as agreements
 from ven_adapters.ven.enrolment.source import AgreementSource, enrolment_of, permission_of, turns_at
-
-NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)  # a Wednesday, five in the morning in California
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-HOUR = timedelta(hours=1)
-PAPERS = {
-    "interconnection": Interconnection(interconnection_id="IC-1", valid_from=NOW - HOUR, valid_until=NOW + 9 * HOUR),
-    "export_limit": ExportLimit(export_limit_w=7000, valid_from=NOW - HOUR, valid_until=NOW + 5 * HOUR),
-    "inverter_listing": InverterListing(inverter_listing="UL1741-SB", valid_from=NOW - HOUR),
-}
-
-
-def kept(**more):
-    return Kept(**{"version": "1", "agreed": True, "at": NOW - HOUR, **more})
-
-
-def week(**days):
-    usual = Day(ready_by="07:30", target_soc_pct=80.0, reserve_soc_pct=30.0)
-    return Preferences(**(dict.fromkeys(DAYS, usual) | days))
-
-
-def agreement(ref="car", **more):
-    values = {
-        "vehicle_ref": ref,
-        "status": Status.ENROLLED,
-        "model": "i4",
-        "region": "CA",
-        "zone": "bay",
-        "timezone": "America/Los_Angeles",
-        "site_id": "site-1",
-        "utility": "pge",
-        "tariff": "E-1",
-        "programs": ("evening",),
-        "discharge_program": True,
-        "preferences": week(),
-        "consents": {"charging": kept(), "discharge": kept()},
-        "permissions": Permissions(**PAPERS),
-        "discharge_budget": None,
-        "enrolled_at": NOW - HOUR,
-    }
-    return Agreement(**values | more)
 
 
 def test_an_agreement_is_what_the_engine_steers_by():
@@ -168,11 +124,6 @@ async def book(tmp_path):
     await made.open()
     yield made
     await made.close()
-
-
-async def put(book, *cars, now=NOW):
-    async with book.write(now) as write:
-        await take_in(write, {}, [car.model_copy(update={"programs": ()}) for car in cars])
 
 
 async def test_news_come_once_and_by_the_clock_too(book):

@@ -5,30 +5,13 @@ import json
 from datetime import UTC, datetime, time
 
 import pytest
+from enrolment_cases import CAR
 
 from ven_adapters.simulator.cars.enrolment import write_enrolment
 from ven_adapters.simulator.cars.fleets import plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.ven.enrolment.files import Unreadable, eligible, read_enrolments
 from ven_adapters.ven.fleet.fleet import DischargeBudget, Permission
-
-CAR = {
-    "vehicle_ref": "bmw-0001",
-    "zone": "bay",
-    "site_id": "home-0001",
-    "timezone": "America/Los_Angeles",
-    "charging_consent": {"version": "2026-01", "agreed_at": "2026-01-05T10:00:00Z"},
-    "discharge_consent": {"version": "2026-01", "agreed_at": "2026-01-05T10:00:00Z"},
-    "permission": {
-        "interconnection_id": "IC-1",
-        "export_limit_w": 7000,
-        "valid_until": "2027-01-01T00:00:00Z",
-        "inverter_listing": "UL1741-SB",
-    },
-    "preferences": {"ready_by": {"mon": "07:30", "sun": "09:00"}, "target_soc_pct": 80.0, "reserve_soc_pct": 30},
-    "discharge_budget": {"max_event_wh": 12000, "max_year_wh": 600000, "max_year_cycles": 50},
-    "opted_out": False,
-}
 
 
 def written(tmp_path, *cars, name="cars.jsonl"):

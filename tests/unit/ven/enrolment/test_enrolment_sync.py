@@ -6,8 +6,7 @@ import json
 
 import pytest
 import sqlalchemy
-from test_agreements import NOW, agreement, put
-from test_enrolment import CAR
+from enrolment_cases import CAR, NOW, agreement, put
 
 from ven_adapters.contract import DriverChoice
 from ven_adapters.enrolment_api.models import OptOut

@@ -3,8 +3,8 @@
 import dataclasses
 import json
 
+from agent_cases import COURSE, enrolment, event, snapshot
 from directive_cases import T0, at
-from test_agent_guarantees import COURSE, enrolment, event, snapshot
 
 from ven_adapters.contract import Capability, DischargeControl, DriverChoice, Known
 from ven_adapters.ven.control.fleet_state import FleetState

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from agent_cases import T0, enrolment
 from hypothesis import given
 from hypothesis import strategies as st
-from test_agent_guarantees import T0, enrolment
 
 from ven_adapters.contract import Capability, ChargeState, Known, Reading, Snapshot
 from ven_adapters.ven.control.fleet_state import FleetState

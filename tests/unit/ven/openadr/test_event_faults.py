@@ -2,7 +2,7 @@
 
 import logging
 
-from test_timeline import DAY, HOUR, event, stamp
+from timeline_cases import DAY, HOUR, event, stamp
 
 from ven_adapters.ven.openadr.event_faults import (
     MOST_FAULTS,

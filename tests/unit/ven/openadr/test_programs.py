@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_timeline import DAY, event, stamp
+from timeline_cases import DAY, event, stamp
 
 from ven_adapters.demo import scenario
 from ven_adapters.ven.openadr.programs import ListedProgram, ProgramNames, ProgramSelection

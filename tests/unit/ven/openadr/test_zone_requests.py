@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from test_timeline import DAY, HOUR, event, stamp
+from timeline_cases import DAY, HOUR, event, stamp
 
 from ven_adapters.ven.openadr.payload_types import Dimension, PayloadContext, PayloadValue, meaning
 from ven_adapters.ven.openadr.zone_requests import HeldEvent, RulingDimension, read_requests

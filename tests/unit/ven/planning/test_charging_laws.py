@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from fleet_cases import ASKS, SEEDS, WINDOWS, Drive, evening, fleet
 from hypothesis import given
 from hypothesis import strategies as st
 from law_cases import law
 from planning_cases import HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, asked, cars, hourly
-from test_planning_laws import ASKS, SEEDS, WINDOWS, Drive, evening, fleet
 
 from ven_adapters.ven.fleet.columns import Charge, Control
 from ven_adapters.ven.planning.charging_need import needs_of
@@ -16,6 +16,8 @@ from ven_adapters.ven.planning.discharge import DischargeCars, give_in_steps, su
 from ven_adapters.ven.planning.guardrails import Reason
 from ven_adapters.ven.planning.plan import DesireKind, plan
 from ven_adapters.ven.planning.zone_plan import PER_CAR
+
+pytestmark = pytest.mark.laws
 
 LEAST_A = 6
 URGENT = (Reason.BELOW_RESERVE, Reason.READY_BY)

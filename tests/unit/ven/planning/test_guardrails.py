@@ -1,10 +1,14 @@
 """Each guard keeps its promise, and a plan without that guard breaks it: no guard is redundant or decorative."""
 
 import dataclasses
+import functools
+import itertools
+import sys
 
 import numpy as np
+import planning_cases
 import pytest
-from law_cases import names
+from law_cases import LAWS, keeps, names
 from planning_cases import AMPS, HOUR, IDLE, NOW_S, ORDINARY, PERMITTED, SETTINGS, cars, limits, situation
 
 from ven_adapters.ven.fleet.columns import Charge, Control, Tri
@@ -311,3 +315,47 @@ def test_amps_lists_and_switches_achieve_what_they_can():
     full_kw = np.full(4, 7.0)
     assert achieved_kw(view, np.array([3.0, 1.3, 5.0, 6.9]), full_kw).tolist() == [2.9, 0.0, 4.0, 0.0]
     assert achieved_kw(view, full_kw, full_kw).tolist() == [7.0] * 4
+
+
+def cases_of(test):
+    """Every call that pytest would make of a test: its parameters' values by name."""
+    marks = [mark for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
+    ways = []
+    for mark in marks:
+        names = [mark.args[0]] if isinstance(mark.args[0], str) else list(mark.args[0])
+        rows = [[row] if len(names) == 1 else list(row) for row in mark.args[1]]
+        ways.append([dict(zip(names, row, strict=True)) for row in rows])
+    for parts in itertools.product(*ways):
+        yield {name: value for part in parts for name, value in part.items()}
+
+
+def hand_written():
+    """The examples of this module: a name, the guards that it names, the call."""
+    for name, test in list(globals().items()):
+        if name.startswith("test_") and test is not test_without_one_guard_exactly_the_tests_that_name_it_fail:
+            for number, given_values in enumerate(cases_of(test)):
+                named = (given_values["guard"],) if "guard" in given_values else getattr(test, "guards", ())
+                yield f"{name}[{number}]", frozenset(named), functools.partial(test, **given_values)
+
+
+def fails(call):
+    """Whether a test fails."""
+    try:
+        call()
+    except (AssertionError, IndexError):
+        return True
+    return False
+
+
+@pytest.mark.laws
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.__name__)
+def test_without_one_guard_exactly_the_tests_that_name_it_fail(guard, monkeypatch):
+    """The hand-written examples and the laws, all of them, with this one guard switched off."""
+    left = tuple(one for one in GUARDS if one is not guard)
+    for module in (g, planning_cases, sys.modules[__name__]):
+        monkeypatch.setattr(module, "GUARDS", left)
+    failed = {name for name, _, call in hand_written() if fails(call)}
+    failed |= {one.__name__ for one in LAWS if fails(functools.partial(keeps, one, guard))}
+    naming = {name for name, named, _ in hand_written() if guard in named} | {guard.__name__}
+    assert failed == naming
+    assert len(naming) > 1, "a law and at least one example by hand"

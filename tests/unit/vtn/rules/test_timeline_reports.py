@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_timeline import AT_DAY, DAY, HOUR, event
+from timeline_cases import AT_DAY, DAY, HOUR, event
 
 from vtn.rules import timeline
 from vtn.rules.timeline import due_reports, is_ad_hoc
