@@ -85,7 +85,7 @@ class DecisionLog:
         yield from zones
 
     def _take_asks(self, requests: ZoneRequests, plan: ZonePlan, now: datetime) -> None:
-        asked = {"ruling": requests.ruling.name, "requests": _asked(requests, now)}
+        asked = {"ruling": requests.ruling.name, "asks": _asked(requests, now)}
         for name, several in (("not_understood", requests.unknown), ("not_for_these_cars", requests.unused)):
             asked |= {name: [dataclasses.asdict(one) for one in several[:MOST_TOLD]]} if several else {}
         known = document(asked)
@@ -108,7 +108,7 @@ def _asked(requests: ZoneRequests, now: datetime) -> list[dict[str, Any]]:
     return found
 
 
-_NOTHING_ASKED = document({"ruling": RulingDimension.NOTHING.name, "requests": []})
+_NOTHING_ASKED = document({"ruling": RulingDimension.NOTHING.name, "asks": []})
 
 
 def reason_of(code: int) -> Mapping[str, str]:

@@ -24,7 +24,7 @@ def paragraph(told: Explanation) -> str:
 
 def _asked(told: Explanation) -> str:
     begins = f"At {_print(told.at)} car {told.ref} was in zone {told.zone or 'unknown'}"
-    requests = [one for one in told.asked.get("requests", ()) if one["end"] is None or parse_at(one["end"]) > told.at]
+    requests = [one for one in told.asked.get("asks", ()) if one["end"] is None or parse_at(one["end"]) > told.at]
     if not requests:
         acted_on = " that was acted on" if any(_passed_over(told)) else ""
         return f"{begins}, of which no event asked anything{acted_on}."

@@ -23,7 +23,7 @@ def nearby(request: web.Request) -> bool:
     """Whether the request comes from this machine itself, and not through a proxy on it."""
     if any(name in request.headers for name in PROXY_HEADERS):
         return False
-    return is_loopback(request.remote)
+    return request.remote != "localhost" and is_loopback(request.remote)  # a name is no proof of an address
 
 
 async def everyone(_request: web.Request) -> bool:

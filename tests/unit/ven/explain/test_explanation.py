@@ -227,7 +227,7 @@ def test_a_program_reads_the_facts_behind_the_words(life):
     assert found["directive"]["directive"].directive_id == name
     assert [step["state"] for step in found["directive"]["steps"]] == [S.REQUESTED, S.ACCEPTED, S.IN_FORCE]
     assert found["directive"]["steps"][2]["facts"]["evidence"] == "power_w=0"
-    assert found["asked"]["requests"][0]["event"] == "event"
+    assert found["asked"]["asks"][0]["event"] == "event"
 
 
 @pytest.mark.parametrize(
