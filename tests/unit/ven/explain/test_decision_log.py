@@ -77,7 +77,7 @@ def test_what_a_zone_is_asked_is_kept_when_it_changes():
     over = [row for row in decided(cars, zone_controller, [], 121) if row.model is ZoneRow]
     told = json.loads(asked[0].values["document"])
     assert (quiet, len(asked), same, len(over)) == ([], 1, [], 1)
-    assert (told["ruling"], told["asks"][0]["event"], told["requests"][0]["value"]) == ("SIMPLE", "e1", 3.0)
+    assert (told["ruling"], told["asks"][0]["event"], told["asks"][0]["value"]) == ("SIMPLE", "e1", 3.0)
     assert json.loads(over[0].values["document"])["asks"] == []
 
 

@@ -40,7 +40,7 @@ ASKED = {
     "ruling": "SIMPLE",
     "asked_kw": 120.0,
     "planned_kw": 118.5,
-    "requests": [
+    "asks": [
         {
             "what": "simple",
             "value": 3.0,
@@ -275,4 +275,4 @@ def test_what_moved_no_car_is_told_with_its_reason(life):
     told = life.said(900, asked)
     assert f"What event e2 asked as IMPORT_CAPACITY_LIMIT was not understood: {why}." in told
     assert "What event e3 asked as PRICE was not for these cars: program 'B' (p2) is none of those." in told
-    assert "of which no event asked anything that was acted on." in life.said(900, asked | {"requests": []})
+    assert "of which no event asked anything that was acted on." in life.said(900, asked | {"asks": []})
