@@ -23,21 +23,21 @@ class Recorder:
     """Writes every new claim of a registry, and passes it on unchanged."""
 
     def __init__(self, registry, clock, path: Path) -> None:
-        self._note, self._mirror_car, self._clock = registry._note, registry._mirror_car, clock
+        self._note, self._put, self._clock = registry._note, registry._put_in_columns, clock
         self._confirmed: dict[str, object] = {}
         self._out = path.open("ab")
-        registry._note, registry._mirror_car = self.note, self.vtn_objects
+        registry._note, registry._put_in_columns = self.note, self.put
 
     def note(self, held) -> None:
         self._write(held)
         self._note(held)
 
-    def vtn_objects(self, ref, car) -> None:
+    def put(self, ref, car) -> None:
         held = car.held
         in_force = held is not None and held.state is DirectiveState.IN_FORCE
         if in_force and self._confirmed.get(held.directive.directive_id) != held.confirmed_at:
             self._write(held)
-        self._mirror_car(ref, car)
+        self._put(ref, car)
 
     def _write(self, held) -> None:
         directive = held.directive
