@@ -15,6 +15,7 @@ from ven_adapters.transport.windows.precedence import ended_by_opt_in
 from ven_adapters.ven.directives.directive_rows import held_of
 from ven_adapters.ven.directives.history import CHOICE, LEFT_ALONE, LEFT_OUT
 from ven_adapters.ven.directives.lifecycle import DirectiveRecord
+from ven_adapters.ven.fleet.pace import in_words
 from ven_adapters.ven.store.database import CarFacts, HistoryRow, ZoneRow, parse_at
 
 LOOKS_BACK = timedelta(hours=12)
@@ -61,7 +62,10 @@ class DirectiveTrace:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Explanation:
-    """The facts that count for one car at one instant; `story` the directive that it was under, or was last."""
+    """The facts that count for one car at one instant; `story` the directive that it was under, or was last.
+
+    `pace`: how fast it was seen to charge, by all that is known today.
+    """
 
     ref: str
     at: datetime
@@ -70,6 +74,7 @@ class Explanation:
     story: DirectiveTrace | None
     left_alone: HistoryStep | None
     choices: tuple[HistoryStep, ...]
+    pace: str = ""
 
 
 def zone_of(ref: str, facts: CarFacts, at: datetime) -> str:
@@ -101,7 +106,8 @@ def explanation(ref: str, facts: CarFacts, zones: Sequence[ZoneRow], at: datetim
     history = [step for row in facts.history if (step := _step(row)).at <= at]
     left = next((one for one in reversed(history) if one.what == LEFT_ALONE), None)
     told = {} if asked is None else {"at": asked.at, **orjson.loads(asked.document)}
-    return Explanation(ref, at, zone, told, story, left, tuple(_in_force(history, at)))
+    pace = "" if facts.pace is None else in_words(facts.pace.document)
+    return Explanation(ref, at, zone, told, story, left, tuple(_in_force(history, at)), pace)
 
 
 def _step(row: HistoryRow) -> HistoryStep:

@@ -18,8 +18,13 @@ from ven_adapters.ven.store.database import parse_at
 
 def paragraph(told: Explanation) -> str:
     """The whole of it in one paragraph; instants in UTC."""
-    sentences = [_asked(told), *_passed_over(told), *map(_chose, told.choices), *_did(told)]
+    sentences = [_asked(told), *_passed_over(told), *map(_chose, told.choices), *_did(told), *_pace(told)]
     return " ".join(sentences)
+
+
+def _pace(told: Explanation) -> Iterator[str]:
+    if told.pace:
+        yield f"Departures of this car are planned with the pace that it showed: it was {told.pace}."
 
 
 def _asked(told: Explanation) -> str:

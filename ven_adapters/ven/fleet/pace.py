@@ -110,15 +110,6 @@ class Pace:
             step_pct=np.nan_to_num(self._step_pct[rows]),
         )
 
-    def text(self, row: int) -> str:
-        """What is known of one car, in words."""
-        seen = np.flatnonzero(self._count[row])
-        if not len(seen):
-            return f"it was never seen to charge, so it is planned with {SLOW_SHARE:.0%} of its data-sheet power"
-        lowest, highest = EDGES[seen[0]], EDGES[seen[-1] + 1]
-        kw = float(np.nanmedian(self.mean_kw[row]))
-        return f"between {lowest:g} and {highest:g} % it was seen to take about {kw:.1f} kW"
-
     # --- what is seen -------------------------------------------------------------------------------------------------
 
     def take(self, batch: TelemetryBatch, capped: Bools) -> None:
@@ -278,6 +269,18 @@ _FILLS: dict[str, Any] = {
     "_stretch_hours": np.nan,
     "_unstored": False,
 }
+
+
+def in_words(document: str) -> str:
+    """What a stored pace says, as the end of a sentence that begins with "it was"."""
+    told = json.loads(document)
+    kw = [value for value in told["mean_kw"] if value is not None]
+    if not kw:
+        return "never seen to charge freely"
+    seen = [place for place, value in enumerate(told["mean_kw"]) if value is not None]
+    levels = f"{told['edges'][seen[0]]:g} and {told['edges'][seen[-1] + 1]:g} %"
+    gain = "" if told["gain"] is None else f", and to gain {told['gain']:.2f} % of charge per kWh"
+    return f"seen to take {max(kw):.1f} kW at most between {levels}, {min(kw):.1f} kW at least{gain}"
 
 
 def _filled(seen_kw: Floats, prior_kw: Floats, taper: Floats) -> Floats:

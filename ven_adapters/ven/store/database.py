@@ -155,6 +155,7 @@ class CarFacts:
     history: tuple[HistoryRow, ...]
     directives: tuple[DirectiveRow, ...]
     enrolment: EnrolmentRow | None
+    pace: PaceRow | None = None
 
 
 class AdapterStore:
@@ -217,7 +218,8 @@ class AdapterStore:
             history = await _rows(connection, HistoryRow, vehicle_ref=ref)
             directives = await _rows(connection, DirectiveRow, vehicle_ref=ref)
             enrolment = next(iter(await _rows(connection, EnrolmentRow, vehicle_ref=ref)), None)
-        return CarFacts(tuple(sorted(history, key=lambda row: row.seq or 0)), tuple(directives), enrolment)
+            pace = next(iter(await _rows(connection, PaceRow, vehicle_ref=ref)), None)
+        return CarFacts(tuple(sorted(history, key=lambda row: row.seq or 0)), tuple(directives), enrolment, pace)
 
     async def asked(self, zone: str) -> list[ZoneRow]:
         """What a zone was asked, oldest first."""
