@@ -30,6 +30,7 @@ from ven_adapters.ven.directives.registry import DirectiveRegistry
 from ven_adapters.ven.explain.decision_log import DecisionLog
 from ven_adapters.ven.fleet.car_faults import CarFaults
 from ven_adapters.ven.fleet.columns import Charge, FleetView, Floats, Tri
+from ven_adapters.ven.fleet.departure_habits import DepartureHabits
 from ven_adapters.ven.fleet.discharge_energy import DischargedEnergy
 from ven_adapters.ven.fleet.event_burden import EventBurdens
 from ven_adapters.ven.fleet.fleet import Enrolment, FleetColumns
@@ -95,6 +96,7 @@ class FleetState:
         self.decisions = DecisionLog(self.fleet)
         self.burdens = EventBurdens(self.fleet)
         self.pace = Pace(self.fleet)
+        self.habits = DepartureHabits(self.fleet)
         self.limits = UnderstoodLimits()
         self.groups: dict[str, str] = {}
         self.parts: dict[str, ZonePart] = {}
@@ -160,7 +162,7 @@ class FleetState:
         self.fleet.enrol(placed)
         self.fleet.retire(left)
         self.choices.begin(fresh)
-        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens, self.pace):
+        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens, self.pace, self.habits):
             columns.grow(len(self.fleet))
         return moved
 
@@ -285,6 +287,7 @@ class FleetState:
         self.exports.restore(remembered.exports, now)
         self.burdens.restore(remembered.burdens, now)
         self.pace.restore(remembered.paces)
+        self.habits.restore(remembered.departures)
         self.limits.restore(remembered.limits)
         self.registry.restore(remembered.directives, remembered.wear, now)
         self.registry.leave_alone(remembered.overridden, now)
@@ -319,7 +322,9 @@ class FleetState:
             self._take_each(columns.take, batch)
         self._take_each(lambda one: self.exports.take(one, now), batch)
         self._take_each(lambda one: self.pace.take(one, self.told.capped(one.rows, now.timestamp())), batch)
-        plugged_in = (self.fleet.read("plugged", rows) == Tri.YES) & ~was_in
+        plugged = self.fleet.read("plugged", rows)
+        plugged_in, left = (plugged == Tri.YES) & ~was_in, (plugged == Tri.NO) & was_in
+        self.habits.take(rows[left], self.fleet.read("plugged_at_s", rows[left]))
         alarmed = (self.fleet.read("der_alarm", rows) == Tri.YES) & ~stood
         if alarmed.any():
             _log.warning("an alarm of the inverter stands at %d more cars: they discharge no more", alarmed.sum())
@@ -391,7 +396,8 @@ class FleetState:
             for zone, hour, drawn, fed in self.meter.drain()
         ]
         paces = self.pace.drain(PACES_AT_ONCE)
-        return [*rows, *energy, *self.exports.drain(), *self.burdens.drain(), *paces]
+        habits = self.habits.drain(PACES_AT_ONCE)
+        return [*rows, *energy, *self.exports.drain(), *self.burdens.drain(), *paces, *habits]
 
     def _enrolment_rows(self) -> Iterator[RowValues]:
         """A part of what is to be stored of enrolments: rows are large, and a fleet of them at once is larger."""

@@ -15,6 +15,7 @@ from ven_adapters.transport.windows.precedence import ended_by_opt_in
 from ven_adapters.ven.directives.directive_rows import held_of
 from ven_adapters.ven.directives.history import CHOICE, LEFT_ALONE, LEFT_OUT
 from ven_adapters.ven.directives.lifecycle import DirectiveRecord
+from ven_adapters.ven.fleet.departure_habits import habit_in_words
 from ven_adapters.ven.fleet.pace import in_words
 from ven_adapters.ven.store.database import CarFacts, HistoryRow, ZoneRow, parse_at
 
@@ -64,7 +65,7 @@ class DirectiveTrace:
 class Explanation:
     """The facts that count for one car at one instant; `story` the directive that it was under, or was last.
 
-    `pace`: how fast it was seen to charge, by all that is known today.
+    `pace`, `habit`: how fast it was seen to charge and when it was seen to leave, by all that is known today.
     """
 
     ref: str
@@ -75,6 +76,7 @@ class Explanation:
     left_alone: HistoryStep | None
     choices: tuple[HistoryStep, ...]
     pace: str = ""
+    habit: str = ""
 
 
 def zone_of(ref: str, facts: CarFacts, at: datetime) -> str:
@@ -107,7 +109,8 @@ def explanation(ref: str, facts: CarFacts, zones: Sequence[ZoneRow], at: datetim
     left = next((one for one in reversed(history) if one.what == LEFT_ALONE), None)
     told = {} if asked is None else {"at": asked.at, **orjson.loads(asked.document)}
     pace = "" if facts.pace is None else in_words(facts.pace.document)
-    return Explanation(ref, at, zone, told, story, left, tuple(_in_force(history, at)), pace)
+    habit = "" if facts.departure is None else habit_in_words(facts.departure.document)
+    return Explanation(ref, at, zone, told, story, left, tuple(_in_force(history, at)), pace, habit)
 
 
 def _step(row: HistoryRow) -> HistoryStep:

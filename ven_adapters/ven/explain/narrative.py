@@ -25,6 +25,8 @@ def paragraph(told: Explanation) -> str:
 def _pace(told: Explanation) -> Iterator[str]:
     if told.pace:
         yield f"Departures of this car are planned with the pace that it showed: it was {told.pace}."
+    if told.habit:
+        yield f"{told.habit} It is planned to be ready as much earlier."
 
 
 def _asked(told: Explanation) -> str:

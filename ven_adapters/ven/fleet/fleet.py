@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,7 @@ __all__ = ["DischargeBudget", "Enrolment", "FleetColumns", "Permission", "next_d
 UNPLUG_DEBOUNCE_S = UNPLUG_DEBOUNCE.total_seconds()
 UNPLUG_BELIEVED_S = 300.0
 _NO_PAPERS = -1
+_SATURDAY = 5
 
 
 class FleetColumns:
@@ -67,6 +69,9 @@ class FleetColumns:
         self._paper_ids: dict[str, int] = {}
         self._papers: Ints = np.zeros(0, dtype=np.int64)
         self._own_export_kw: Floats = np.zeros(0)
+        self._declared_s: Floats = np.zeros(0)
+        self._weekend: Bools = np.zeros(0, dtype=np.bool_)
+        self._early_s: Floats = np.zeros((0, 2))
         self._out_since_s: Floats = np.zeros(0)
         self._doubted = False
         self._enrolments: dict[str, Enrolment] = {}
@@ -264,8 +269,27 @@ class FleetColumns:
         if now.timestamp() < self._due_s or not self._refs:
             return
         departures_s = np.array([departure_s(rhythm, now) for rhythm in self._rhythms])
-        self._columns["departure_s"][: len(self)] = departures_s[self._rhythm[: len(self)]]
+        weekend = np.array(
+            [_is_weekend(rhythm, at_s) for rhythm, at_s in zip(self._rhythms, departures_s, strict=True)]
+        )
+        self._declared_s[: len(self)] = departures_s[self._rhythm[: len(self)]]
+        self._weekend[: len(self)] = weekend[self._rhythm[: len(self)]]
+        self._plan_departures(np.arange(len(self)))
         self._due_s = float(departures_s.min())
+
+    def _plan_departures(self, rows: Ints) -> None:
+        """What is planned for: the declared time, or as much earlier as the driver usually leaves."""
+        early_s = self._early_s[rows, self._weekend[rows].astype(np.int64)]
+        self._columns["departure_s"][rows] = self._declared_s[rows] - early_s
+
+    def declared(self, rows: Ints) -> tuple[Floats, Bools]:
+        """The next declared departures, epoch seconds, and which of them fall on a weekend."""
+        return self._declared_s[rows], self._weekend[rows]
+
+    def note_early(self, rows: Ints, early_s: Floats) -> None:
+        """Record how much earlier than declared cars usually leave: seconds, (cars, 2), working days and weekends."""
+        self._early_s[rows] = early_s
+        self._plan_departures(rows)
 
     # --- what plans read ----------------------------------------------------------------------------------------------
 
@@ -329,6 +353,9 @@ class FleetColumns:
         self._rhythm = grown(self._rhythm, count, fill=0)
         self._edition_of = grown(self._edition_of, count, fill=0)
         self._papers = grown(self._papers, count, fill=_NO_PAPERS)
+        self._declared_s = grown(self._declared_s, count, fill=ALWAYS_S)
+        self._weekend = grown(self._weekend, count, fill=False)
+        self._early_s = grown(self._early_s, count, fill=0.0)
         self._own_export_kw = grown(self._own_export_kw, count, fill=0.0)
         self._out_since_s = grown(self._out_since_s, count, fill=NEVER_S)
 
@@ -344,6 +371,11 @@ class FleetColumns:
         kept = dataclasses.replace(enrolment, timezone=timezone, ready_by=ready_by)
         self._enrolments[enrolment.vehicle_ref] = kept
         return number
+
+
+def _is_weekend(rhythm: Rhythm, at_s: float) -> bool:
+    """Whether a departure falls on a Saturday or Sunday of its own time zone."""
+    return at_s < ALWAYS_S and datetime.fromtimestamp(at_s, ZoneInfo(rhythm[0])).weekday() >= _SATURDAY
 
 
 def unit_hash(text: str) -> float:

@@ -27,6 +27,7 @@ from ven_adapters.ven.store.refused_rows import refused, says_what_cannot_be_kep
 from ven_adapters.ven.store.tables import (
     BurdenRow,
     ChoiceRow,
+    DepartureRow,
     DirectiveRow,
     EnergyRow,
     EnrolmentRow,
@@ -48,6 +49,7 @@ __all__ = [
     "BurdenRow",
     "CarFacts",
     "ChoiceRow",
+    "DepartureRow",
     "DirectiveRow",
     "EnergyRow",
     "EnrolmentRow",
@@ -96,6 +98,7 @@ Row = (
     | WearRow
     | BurdenRow
     | PaceRow
+    | DepartureRow
     | FirstProgramRow
     | LimitRow
     | EventLimitsRow
@@ -111,6 +114,7 @@ KEYED: tuple[type[Row], ...] = (
     WearRow,
     BurdenRow,
     PaceRow,
+    DepartureRow,
     FirstProgramRow,
     LimitRow,
     EventLimitsRow,
@@ -143,6 +147,7 @@ class StoredState:
     wear: tuple[WearRow, ...] = ()
     burdens: tuple[BurdenRow, ...] = ()
     paces: tuple[PaceRow, ...] = ()
+    departures: tuple[DepartureRow, ...] = ()
     first_programs: tuple[FirstProgramRow, ...] = ()
     limits: tuple[LimitRow, ...] = ()
     event_limits: tuple[EventLimitsRow, ...] = ()
@@ -156,6 +161,7 @@ class CarFacts:
     directives: tuple[DirectiveRow, ...]
     enrolment: EnrolmentRow | None
     pace: PaceRow | None = None
+    departure: DepartureRow | None = None
 
 
 class AdapterStore:
@@ -207,6 +213,7 @@ class AdapterStore:
                 wear=tuple(await _rows(connection, WearRow)),
                 burdens=tuple(await _rows(connection, BurdenRow)),
                 paces=tuple(await _rows(connection, PaceRow)),
+                departures=tuple(await _rows(connection, DepartureRow)),
                 first_programs=tuple(await _rows(connection, FirstProgramRow)),
                 limits=tuple(await _rows(connection, LimitRow)),
                 event_limits=tuple(await _rows(connection, EventLimitsRow)),
@@ -219,7 +226,9 @@ class AdapterStore:
             directives = await _rows(connection, DirectiveRow, vehicle_ref=ref)
             enrolment = next(iter(await _rows(connection, EnrolmentRow, vehicle_ref=ref)), None)
             pace = next(iter(await _rows(connection, PaceRow, vehicle_ref=ref)), None)
-        return CarFacts(tuple(sorted(history, key=lambda row: row.seq or 0)), tuple(directives), enrolment, pace)
+            departure = next(iter(await _rows(connection, DepartureRow, vehicle_ref=ref)), None)
+        ordered = tuple(sorted(history, key=lambda row: row.seq or 0))
+        return CarFacts(ordered, tuple(directives), enrolment, pace, departure)
 
     async def asked(self, zone: str) -> list[ZoneRow]:
         """What a zone was asked, oldest first."""

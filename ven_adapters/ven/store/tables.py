@@ -157,6 +157,14 @@ class PaceRow(SQLModel, table=True):
     document: str
 
 
+class DepartureRow(SQLModel, table=True):
+    """How long before the declared time a car's cable came out lately, in seconds, working days and weekends apart."""
+
+    __tablename__ = "departure_habit"
+    vehicle_ref: str = Field(primary_key=True)
+    document: str
+
+
 class EventLimitsRow(SQLModel, table=True):
     """The limits of an event's last version that could be read, as an event; empty when that had none."""
 
