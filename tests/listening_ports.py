@@ -112,7 +112,7 @@ async def pushes(_folder, bounds):
     finally:
         taking.cancel()
         await asyncio.gather(taking, return_exceptions=True)
-        await events.aclose()
+        await events.aclose()  # type: ignore[attr-defined]
 
 
 @contextlib.asynccontextmanager
@@ -157,7 +157,7 @@ async def stations(_folder, bounds):
             Sec_WebSocket_Protocol="ocpp2.1",
             Authorization=f"Basic {pair}",
         )
-        yield ListeningPort(await made.port(), proof)
+        yield ListeningPort(await made.port(), proof)  # type: ignore[attr-defined]
     finally:
         await made.close()
 

@@ -91,7 +91,7 @@ async def station(url, clock, **given):
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-        process._transport.close()
+        process._transport.close()  # type: ignore[attr-defined]
 
 
 @dataclasses.dataclass
@@ -168,7 +168,7 @@ async def central(clock=None, **more):
     clock = clock or SimulatedClock(EVENING, time.time(), SPEED)
     backend = ocpp.backend(settings(clock=clock, **more))
     scheme = "wss" if more.get("security_profile", 1) > 1 else "ws"
-    rig = Rig(backend, clock, f"{scheme}://localhost:{await backend.port()}", None)
+    rig = Rig(backend, clock, f"{scheme}://localhost:{await backend.port()}", None)  # type: ignore[attr-defined]
     listening = asyncio.ensure_future(rig.listen())
     try:
         yield rig

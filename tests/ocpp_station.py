@@ -295,7 +295,7 @@ class Station:
             raise
         async with socket:
             self.line = Line(self, socket)
-            both = [asyncio.ensure_future(self.line.start()), asyncio.ensure_future(self.talk())]
+            both = [asyncio.ensure_future(self.line.start()), asyncio.ensure_future(self.talk())]  # type: ignore[attr-defined]
             try:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -306,7 +306,7 @@ class Station:
     async def talk(self):
         """Say what there is to say, oldest first; what was not answered is said again on the next line."""
         if not self.booted:
-            answer = await self.line.call(call.BootNotification({"model": "Test", "vendor_name": "Test"}, "PowerUp"))
+            answer = await self.line.call(call.BootNotification({"model": "Test", "vendor_name": "Test"}, "PowerUp"))  # type: ignore[attr-defined]
             self.booted = answer.status == "Accepted"
             if self.given["plugged"]:
                 await self.do_plug()
@@ -314,7 +314,7 @@ class Station:
         say(online=True)
         while True:
             while self.queued:
-                await self.line.call(self.queued[0])
+                await self.line.call(self.queued[0])  # type: ignore[attr-defined]
                 self.queued.popleft()
             self.filled.clear()
             await self.filled.wait()
@@ -386,7 +386,7 @@ class Station:
 
     async def do_unmute(self):
         for message in self.unsaid:
-            await self.line._connection.send(message)
+            await self.line._connection.send(message)  # type: ignore[attr-defined]
         self.unsaid.clear()
 
     async def do_refuse(self, reason):
@@ -417,7 +417,7 @@ class Station:
         self.given["clock_ahead_s"] = ahead_s
 
     async def do_raw(self, text):
-        await self.line._connection.send(text)
+        await self.line._connection.send(text)  # type: ignore[attr-defined]
 
     async def do_tell(self):
         say(

@@ -26,22 +26,22 @@ class Rig:
 
     def directive(self, ref, kind=DirectiveKind.CURTAIL, *, minutes=60, starts_in_s=0.0, **more):
         self.number += 1
-        start = self.clock.now() + timedelta(seconds=starts_in_s)
+        start = self.clock.now() + timedelta(seconds=starts_in_s)  # type: ignore[attr-defined]
         end = start + timedelta(minutes=minutes)
         given = {"directive_id": f"d-{self.number}", "key": f"k-{self.number}", "not_after": end} | more
         return Directive(vehicle_ref=ref, kind=kind, start=start, end=end, **given)
 
     async def submit(self, directive):
         ref = directive.vehicle_ref
-        capability, snapshot = await self.backend.capabilities(ref), await self.backend.snapshot(ref)
-        return await self.backend.submit(directive, capability, snapshot)
+        capability, snapshot = await self.backend.capabilities(ref), await self.backend.snapshot(ref)  # type: ignore[attr-defined]
+        return await self.backend.submit(directive, capability, snapshot)  # type: ignore[attr-defined]
 
     def reborn(self):
         """The same adapter in a new life."""
         return dataclasses.replace(self, backend=MAKERS[self.vendor](self.settings))
 
     def car(self, place=0):
-        return list(self.cloud.cars.values())[place]
+        return list(self.cloud.cars.values())[place]  # type: ignore[attr-defined]
 
 
 def usual(cloud, clock, state):

@@ -90,9 +90,9 @@ class Cloud:
             if request.path.endswith(suffix):
                 del self.failures[place]
                 if acts:
-                    self.answer(request, self.bodies[-1])
+                    self.answer(request, self.bodies[-1])  # type: ignore[attr-defined]
                 return await self.failed(request, name)
-        made = self.answer(request, self.bodies[-1])
+        made = self.answer(request, self.bodies[-1])  # type: ignore[attr-defined]
         return made if isinstance(made, web.StreamResponse) else self._answer(*made)
 
     async def failed(self, request, name):

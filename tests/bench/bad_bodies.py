@@ -137,7 +137,7 @@ def main() -> int:
     parser.add_argument("--flood", nargs=2, metavar=("URL", "TOKEN"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.flood:
-        sys.stdout.write(json.dumps(asyncio.run(flood(*options.flood, options.requests))))
+        sys.stdout.write(json.dumps(asyncio.run(flood(*options.flood, options.requests))))  # type: ignore[call-arg]
         return 0
     with tempfile.TemporaryDirectory() as folder:
         var = Path(folder) / "var"

@@ -66,4 +66,4 @@ def _checked(result: dict[str, object], status: int) -> Answers:
     if result["lost"] or result["wrong"]:
         raise CannotMeasureError(f"{status} was expected: {result['wrong']} {result['lost'] or ''} {result['samples']}")
     samples = frozenset(base64.b64decode(text) for text in result["samples"])  # type: ignore[attr-defined]
-    return Answers(result["rate"], result["answers"], result["busy"], samples)  # type: ignore[arg-type]
+    return Answers(result["rate"], result["answers"], result["busy"], samples)

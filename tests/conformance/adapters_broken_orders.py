@@ -67,7 +67,7 @@ class Hammers(Whole):
     async def submit(self, directive, capability, snapshot):
         for _ in range(6):
             try:
-                return await self.inner._session.call(self._call(directive))
+                return await self.inner._session.call(self._call(directive))  # type: ignore[attr-defined]
             except BackendError as error:
                 last = error
         raise last
@@ -264,7 +264,7 @@ def rounded_up(directive, capability, snapshot):
 def rounds_up(settings, patch):
     """Currents are rounded to the next ampere above."""
     made = Whole(settings)
-    made.inner._achieve = rounded_up
+    made.inner._achieve = rounded_up  # type: ignore[attr-defined]
     return made
 
 

@@ -64,7 +64,7 @@ async def guard():
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.port = runner.addresses[0][1]
+    made.port = runner.addresses[0][1]  # type: ignore[attr-defined]
     yield made
     await runner.cleanup()
 
@@ -78,7 +78,7 @@ def authority(tmp_path):
 def broker(tmp_path, guard, authority):
     pair = authority.issue("broker", server=True)
     with ExternalBroker(tmp_path / "broker", asking(guard.port), tls=(pair.pem, pair.key_file)) as made:
-        made.ca = str(authority.file)
+        made.ca = str(authority.file)  # type: ignore[attr-defined]
         yield made
 
 
@@ -281,7 +281,7 @@ async def test_readings_of_the_stream_come_beside_what_the_backend_pushes(rig, g
     await rig.up()
     events = WithSource(Backend(), rig.source).events()
     assert (await anext(events)) == SnapshotsSeen(())
-    await events.aclose()
+    await events.aclose()  # type: ignore[attr-defined]
 
 
 async def test_a_backend_that_fails_is_told_to_whoever_reads():

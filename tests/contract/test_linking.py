@@ -43,7 +43,7 @@ class Consents:
             form = dict(await request.post())
             assert form["code_challenge_method"] == "S256"
             self.codes["device"] = form["code_challenge"]
-            told = {"device_code": "device", "user_code": "ABCD-1", "verification_uri": f"{self.url}/me"}
+            told = {"device_code": "device", "user_code": "ABCD-1", "verification_uri": f"{self.url}/me"}  # type: ignore[attr-defined]
             return web.json_response(told | {"interval": 3, "expires_in": 600})
         return await super().handle(request)
 
@@ -182,7 +182,7 @@ def stage_of(oem, cloud_class, tmp_path):
 
 @pytest.fixture(params=[("tesla", Tesla)], ids=["tesla"])
 async def stage(request, tmp_path):
-    async for made in staged(*request.param, tmp_path):
+    async for made in staged(*request.param, tmp_path):  # type: ignore[call-arg]
         yield made
 
 

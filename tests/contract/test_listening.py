@@ -44,8 +44,8 @@ def on_each_loop(test):
 
     taken = inspect.signature(test).parameters.values()
     loop = inspect.Parameter("loop", inspect.Parameter.KEYWORD_ONLY)
-    run.__signature__ = inspect.Signature([*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in taken), loop])
-    run.__name__, run.pytestmark = test.__name__, getattr(test, "pytestmark", [])
+    run.__signature__ = inspect.Signature([*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in taken), loop])  # type: ignore[attr-defined]
+    run.__name__, run.pytestmark = test.__name__, getattr(test, "pytestmark", [])  # type: ignore[attr-defined]
     return pytest.mark.parametrize("loop", LOOPS)(run)
 
 
@@ -355,7 +355,7 @@ def test_aiohttps_own_methods_that_are_overridden_are_called_as_they_were():
 
 
 def test_aiohttp_closes_and_asks_a_sites_server_in_the_ways_that_an_acceptor_has():
-    text = inspect.getsource(web.BaseSite.stop) + inspect.getsource(web.BaseRunner.addresses.fget)
+    text = inspect.getsource(web.BaseSite.stop) + inspect.getsource(web.BaseRunner.addresses.fget)  # type: ignore[attr-defined]
     assert "self._server.close()" in text
     assert "server.sockets" in text
     assert {"close", "wait_closed", "is_serving", "get_loop"} <= vars(accepting.Acceptor).keys()

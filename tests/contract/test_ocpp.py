@@ -562,7 +562,7 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(change, complaint):
 
 def test_passwords_show_in_no_representation():
     backend = ocpp.backend(settings())
-    assert "a-password" not in repr(backend._settings)
+    assert "a-password" not in repr(backend._settings)  # type: ignore[attr-defined]
 
 
 async def test_events_end_with_their_reader(rig):

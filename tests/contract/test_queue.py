@@ -255,7 +255,7 @@ async def test_an_executor_that_slept_past_its_lease_between_claim_and_call_call
         call = asyncio.create_task(submitted(remote, cloud, asked))
         await eventually(lambda: sleeper.counts["carry_out"])
         sleeper._turns = NobodyComes()
-        await eventually(lambda: sleeper._turns.asked)
+        await eventually(lambda: sleeper._turns.asked)  # type: ignore[attr-defined]
         async with executing(backend_of(cloud.url, cloud.clock), short, cloud.clock) as successor:
             assert (await asyncio.wait_for(call, PATIENCE_S)).state is DirectiveState.ACCEPTED
             awake.set()

@@ -145,13 +145,13 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def rigged(
-    launch, folder: Path, *, brand="bmw", cars=CARS, faults: Rates = NO_FAULTS, **server
+    launch, folder: Path, *, brand="bmw", cars=CARS, faults: Rates = NO_FAULTS, process=False, **server
 ) -> AsyncIterator[Rig]:
     """A VTN and a cloud with its cars, on one clock that starts now; adapters are started by the test."""
     clock = SimulatedClock(EVENING, time.time(), SPEED)
     settings = SimulatorSettings(brand, cars, 7, EVENING, TOKEN, nights=1, faults=faults)
     write_enrolment(plan_fleet(settings), folder / "cars.jsonl")
-    with launch({"server.clock": print_clock(clock), **server}) as vtn:
+    with launch({"server.clock": print_clock(clock), **server}, process=process) as vtn:
         async with running(settings, clock) as live:
             rig = Rig(vtn, clock, folder, live.backend.cloud, live.port)
             try:

@@ -1,6 +1,6 @@
 """Servers and clients for the end-to-end tests. A module that wants a server of its own overrides `vtn`.
 
-Registered clients, made once by the command line and copied into every server's folder: `bl` (Business Logic) and the
+Registered clients, made once and copied into every server's folder: `bl` (Business Logic) and the
 VENs `c1`, `c2`, `c3`.
 """
 
@@ -9,13 +9,13 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
-from vtn_process import Party, Vtn, add_client, copy_of, fresh
+from vtn_process import Party, Vtn, copy_of, fresh
+from vtn_thread import ThreadedVtn, registered
 
 ROLES = {"bl": "BL", "c1": "VEN", "c2": "VEN", "c3": "VEN"}
 
@@ -24,21 +24,22 @@ ROLES = {"bl": "BL", "c1": "VEN", "c2": "VEN", "c3": "VEN"}
 def template(tmp_path_factory) -> Path:
     """A `var` folder with a database, four clients, and their secrets in a file."""
     var = tmp_path_factory.mktemp("template") / "var"
-    secrets = {"bl": add_client(var, "bl", "BL")}
-    rest = [client_id for client_id in ROLES if client_id != "bl"]
-    with ThreadPoolExecutor() as pool:
-        secrets |= dict(zip(rest, pool.map(lambda one: add_client(var, one, ROLES[one]), rest), strict=True))
+    secrets = {client_id: registered(var, client_id, role) for client_id, role in ROLES.items()}
     (var / "secrets.json").write_text(json.dumps(secrets))
     return var
 
 
 @pytest.fixture(scope="session")
 def launch(template, tmp_path_factory) -> Callable[..., Vtn]:
-    """Make a server with the four clients, not yet started: `with launch(setting=...) as vtn`."""
+    """Make a server with the four clients, not yet started: `with launch(setting=...) as vtn`.
 
-    def make(settings: dict[str, str] | None = None) -> Vtn:
+    It runs in a thread of this process; with `process=True`, or with a broker beside it, in a process of its own.
+    """
+
+    def make(settings: dict[str, str] | None = None, *, process: bool = False) -> Vtn:
         var = copy_of(template, tmp_path_factory.mktemp("vtn") / "var")
-        return Vtn(var, settings, json.loads((var / "secrets.json").read_text()))
+        alone = process or (settings or {}).get("mqtt.mode", "off") != "off"
+        return (Vtn if alone else ThreadedVtn)(var, settings, json.loads((var / "secrets.json").read_text()))
 
     return make
 

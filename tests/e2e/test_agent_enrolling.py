@@ -85,7 +85,7 @@ async def recorder(target):
 @pytest.fixture
 async def rig(launch, tmp_path):
     async with rigged(launch, tmp_path) as made:
-        made.lines = [json.loads(line) for line in (tmp_path / "cars.jsonl").read_text().splitlines()]
+        made.lines = [json.loads(line) for line in (tmp_path / "cars.jsonl").read_text().splitlines()]  # type: ignore[attr-defined]
         made.change(enrolments=[], enrolling={"port": 0, "programs": PROGRAMS})
         yield made
 

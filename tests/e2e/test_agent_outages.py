@@ -13,7 +13,7 @@ MQTT = {"mqtt.mode": "bundled"}
 @pytest.fixture
 async def rig(launch, tmp_path):
     """Each test has its own cars on its own evening."""
-    async with rigged(launch, tmp_path) as made:
+    async with rigged(launch, tmp_path, process=True) as made:
         yield made
 
 

@@ -107,7 +107,7 @@ async def test_a_dead_token_is_renewed_by_itself(launch, tmp_path):
 
 
 async def test_a_server_that_is_gone_is_unreachable(launch):
-    with launch() as server:
+    with launch(process=True) as server:
         async with client(server, "c1") as ven:
             await ven.search(KINDS.PROGRAM)
             server.kill()

@@ -5,7 +5,8 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from vtn_process import V310, V311, Party, Vtn, fresh
+from vtn_process import V310, V311, Party, fresh
+from vtn_thread import ThreadedVtn
 
 NAMES = {
     "programs": ("PROGRAM", "programName"),
@@ -26,7 +27,7 @@ def vtn(request, launch, tmp_path_factory):
             yield server
         return
     url = request.getfixturevalue("postgres")
-    server = Vtn(tmp_path_factory.mktemp("vtn") / "var", {"storage.url": url})
+    server = ThreadedVtn(tmp_path_factory.mktemp("vtn") / "var", {"storage.url": url})
     server.add_client("bl", "BL")
     server.add_client("c1", "VEN")
     with server:
@@ -211,7 +212,7 @@ async def test_deleting_a_program_takes_its_children_gen_35(bl, c1, program):
 
 
 async def test_everything_is_there_after_a_restart(launch, http):
-    with launch() as server:
+    with launch(process=True) as server:
         bl = Party(http, server.url, server.token("bl"))
         program = await bl.made("/programs", {"programName": fresh("p")})
         event = await bl.made("/events", {"programID": program["id"], "priority": 3})

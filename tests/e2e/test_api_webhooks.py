@@ -91,7 +91,7 @@ async def until(ask, holds):
 
 
 async def cli(vtn, *arguments):
-    done = await asyncio.to_thread(vtn.cli, *arguments, "--json")
+    done = await asyncio.to_thread(vtn.cli, *arguments, "--json")  # type: ignore[call-arg]
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -206,7 +206,7 @@ def test_the_first_start_makes_a_client_and_shows_its_secret_once(tmp_path):
 
 
 def test_sigterm_ends_it_cleanly_and_its_port_is_free_at_once(launch):
-    with launch() as server:
+    with launch(process=True) as server:
         port = int(server.root.rpartition(":")[2])
         assert server.stop() == 0
         with socket.socket() as next_one:
@@ -222,7 +222,7 @@ async def test_https_with_the_development_certificates(launch, tmp_path, http):
     assert key.stat().st_mode & 0o077 == 0
     authority = next(path for name, path in files.items() if "ca" in name and path.suffix == ".pem")
     trust = ssl.create_default_context(cafile=authority)
-    with launch({"server.certificate": str(certificate), "server.private_key": str(key)}) as server:
+    with launch({"server.certificate": str(certificate), "server.private_key": str(key)}, process=True) as server:
         assert server.url.startswith("https://")
         async with http.get(f"{server.url}/auth/server", ssl=trust) as answer:
             assert (await answer.json())["tokenURL"] == f"{server.url}/auth/token"
@@ -239,7 +239,7 @@ async def test_https_with_the_development_certificates(launch, tmp_path, http):
 async def test_the_public_url_is_what_clients_are_told(launch, http, free_port):
     """Behind a proxy the server listens here and is known as there."""
     settings = {"server.public_url": "https://vtn.example.org/", "server.port": str(free_port)}
-    with launch(settings) as server:
+    with launch(settings, process=True) as server:
         assert server.url == "https://vtn.example.org/openadr3/3.1.0"
         nobody = Party(http, f"http://127.0.0.1:{free_port}/openadr3/3.1.1", None)
         told = (await nobody.get("/auth/server")).json["tokenURL"]

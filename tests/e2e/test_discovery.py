@@ -43,7 +43,7 @@ def name():
 @pytest.fixture(scope="module")
 def announced(launch, name):
     """A server that announces itself, on the loopback interface only."""
-    with launch({"discovery.enabled": "true", "discovery.name": name}) as server:
+    with launch({"discovery.enabled": "true", "discovery.name": name}, process=True) as server:
         yield server
 
 
@@ -126,7 +126,7 @@ async def test_a_vtn_that_stops_takes_its_announcement_back(launch):
             gone.set()
 
     async with Ven() as ven:
-        with launch({"discovery.enabled": "true", "discovery.name": own}):
+        with launch({"discovery.enabled": "true", "discovery.name": own}, process=True):
             await ven.find(own)
             browser = AsyncServiceBrowser(ven.dns.zeroconf, SERVICE, handlers=[watch])
         async with asyncio.timeout(PATIENCE_S):

@@ -69,7 +69,7 @@ def renewing(launch, authority):
         "server.private_key": str(first.key_file),
         "server.reload_s": "0.05",
     }
-    with launch(settings) as server:
+    with launch(settings, process=True) as server:
         yield server, first
 
 
@@ -126,7 +126,7 @@ def vtn(launch, authority):
         "server.client_ca": str(authority.file),
         "auth.certificate_clients": f"{{{clients}}}",
     }
-    with launch(settings) as server:
+    with launch(settings, process=True) as server:
         yield server
 
 
@@ -225,7 +225,7 @@ async def test_renewed_files_keep_asking_for_clients_certificates(launch, author
         "server.reload_s": "0.05",
         "auth.certificate_clients": '{"derms.example" = "bl", "new.example" = "c1"}',
     }
-    with launch(settings) as server:
+    with launch(settings, process=True) as server:
         await until_shown(server, authority, authority.issue(first.name, server=True))
         async with visitor(server, authority, pairs["bl"]) as bl:
             (await bl.get("/vens")).shows(200)

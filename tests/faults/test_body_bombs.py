@@ -211,12 +211,12 @@ async def test_a_head_that_drips_is_hung_up_on_too(vtn, bl):
         async def drip():
             with contextlib.suppress(ConnectionError):
                 while True:
-                    writer.write(b"GET / HTTP/1.1\r\n" if not drip.begun else b"X: y\r\n")
-                    drip.begun = True
+                    writer.write(b"GET / HTTP/1.1\r\n" if not drip.begun else b"X: y\r\n")  # type: ignore[attr-defined]
+                    drip.begun = True  # type: ignore[attr-defined]
                     await writer.drain()
                     await asyncio.sleep(0.2)
 
-        drip.begun = False
+        drip.begun = False  # type: ignore[attr-defined]
         dripping = asyncio.create_task(drip())
         await until_hung_up(reader, 5 * PATIENCE_S)
         dripping.cancel()

@@ -89,7 +89,7 @@ class Case:
         """The adapter dies when the cloud has done as it was told and before it can answer."""
         if self._die_on == what and sum(call.what == what for call in self.calls) >= 2:
             self._die_on = None
-            self.process.kill()
+            self.process.kill()  # type: ignore[attr-defined]
 
     def written(self):
         """The directives in the adapter's store, as another process reads them."""
@@ -104,7 +104,7 @@ class Case:
             self.process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=log)
 
     async def died(self):
-        assert await self.process.wait() == -9, self.name
+        assert await self.process.wait() == -9, self.name  # type: ignore[attr-defined]
         self.deaths += 1
 
     async def stop(self):

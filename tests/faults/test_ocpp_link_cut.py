@@ -132,4 +132,4 @@ async def test_a_central_system_that_is_killed_leaves_no_discharge_behind():
         with contextlib.suppress(ProcessLookupError):
             child.kill()
         await child.wait()
-        child._transport.close()
+        child._transport.close()  # type: ignore[attr-defined]

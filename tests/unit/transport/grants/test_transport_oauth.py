@@ -198,7 +198,7 @@ async def server():
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.client = OAuthRegistration(f"http://127.0.0.1:{runner.addresses[0][1]}/token", "us")
+    made.client = OAuthRegistration(f"http://127.0.0.1:{runner.addresses[0][1]}/token", "us")  # type: ignore[attr-defined]
     yield made
     await runner.cleanup()
 

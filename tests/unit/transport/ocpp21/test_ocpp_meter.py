@@ -268,7 +268,7 @@ def arrangements(draw):
     assume(told)
     place = draw(some.sampled_from([None, "Outlet", "Inlet", "Body", "Cable"]))
     context = draw(some.sampled_from([None, "Sample.Periodic", "Trigger", "Transaction.Begin", "Other"]))
-    samples = [rendered(draw, *one, place, context) for one in draw(some.permutations(told))]
+    samples = [rendered(draw, *one, place, context) for one in draw(some.permutations(told))]  # type: ignore[call-arg]
     entries, left = [], samples
     while left:
         size = draw(some.integers(1, len(left)))

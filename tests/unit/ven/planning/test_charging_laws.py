@@ -124,7 +124,7 @@ def test_no_car_is_switched_within_the_dwell_unless_its_driver_needs_it_or_its_d
             turned = told & (starts != self.view.told_on) & (held.kind != DesireKind.NONE)
             gives = self.view.charge_state == Charge.DISCHARGING
             early = turned & (now_s - self.view.last_toggle_s < SETTINGS.min_dwell_s) & ~gives
-            flips.extend(self.last.reason[early & ~np.isin(self.last.reason, URGENT)].tolist())
+            flips.extend(self.last.reason[early & ~np.isin(self.last.reason, URGENT)].tolist())  # type: ignore[attr-defined]
             super()._note(now_s, told, held)
 
     Watched(view, step_s=120.0).run(evening(kw, min(first_h, 1.0), min(first_h, 1.0) + hours), hours=4.0)
@@ -138,7 +138,7 @@ def test_of_batteries_that_are_alike_the_least_burdened_give(seed, kw):
     burden_kwh = np.floor(r.uniform(0, 30, 30))
     same = [np.full(30, value) for value in (7.0, 20.0, 3.0)]
     idle = np.zeros(30, bool)
-    given_kw = give_in_steps(DischargeCars(*same, idle, burden_kwh, r.random(30)), kw, 2.0)
+    given_kw = give_in_steps(DischargeCars(*same, idle, burden_kwh, r.random(30)), kw, 2.0)  # type: ignore[call-arg]
     gives = given_kw > 0
     if gives.any() and not gives.all():
         assert burden_kwh[gives].max() <= burden_kwh[~gives].min()

@@ -155,7 +155,7 @@ LACKS = {
     MissingPermit.EXPORT_UNCOUNTED: {"absent": {"exported_at_s": -np.inf}, "old": {"exported_at_s": OLD}},
     MissingPermit.DER_ALARM: {"stands": {"der_alarm": Tri.YES}},
 }
-CASES = {f"{item.name}-{how}": (item, state) for item, states in LACKS.items() for how, state in states.items()}
+CASES = {f"{item.name}-{how}": (item, state) for item, states in LACKS.items() for how, state in states.items()}  # type: ignore[attr-defined]
 # What was never agreed, and what is used up, per item: the guard that says so.
 USED_UP = {
     "no event budget": (MissingPermit.EVENT_BUDGET, g.budget_is_kept, {"event_budget_kwh": 0.0}),

@@ -21,7 +21,7 @@ KEYS = {
 
 
 def entry(name, /, **change):
-    return {**KEYS[name].as_dict(private=False), "kid": name, **change}
+    return {**KEYS[name].as_dict(private=False), "kid": name, **change}  # type: ignore[attr-defined]
 
 
 def read(*entries):
@@ -100,7 +100,7 @@ def test_a_short_rsa_key_is_left_out():
 
 
 def test_a_private_half_is_not_taken():
-    whole = {**KEYS["p256"].as_dict(private=True), "kid": "p256"}
+    whole = {**KEYS["p256"].as_dict(private=True), "kid": "p256"}  # type: ignore[attr-defined]
     (key,) = read(whole)
     assert not key.key.is_private
 

@@ -98,10 +98,10 @@ def checked(core, watch, tmp_path):
     async def check(**changes):
         for name, value in changes.items():
             setattr(figures, name, value)
-        looks = check.looks = check.looks or health.looks(core, tmp_path, lambda: figures, watch)
+        looks = check.looks = check.looks or health.looks(core, tmp_path, lambda: figures, watch)  # type: ignore[attr-defined]
         return await Checkup(looks, watch).findings()
 
-    check.looks = None
+    check.looks = None  # type: ignore[attr-defined]
     return check
 
 
@@ -224,7 +224,7 @@ async def test_a_stranger_learns_up_or_down_and_nothing_else(watch, state, says)
         return Finding(state, "sixteen vens see 3 changes", {"vens": 16})
 
     answer = await health.health(Checkup({"x": look}, watch), "1.2", nobody)(None)
-    assert document.parse(answer.body) == {"status": says}
+    assert document.parse(answer.body) == {"status": says}  # type: ignore[attr-defined]
     assert answer.status == (503 if says == "down" else 200)
 
 
@@ -280,7 +280,7 @@ async def test_only_what_the_api_needs_makes_it_unavailable(watch, state, status
         return Finding(state, "so it is")
 
     answer = await health.health(Checkup({"x": look, "y": look}, watch), "1.2", everybody)(None)
-    said = document.parse(answer.body)
+    said = document.parse(answer.body)  # type: ignore[attr-defined]
     assert answer.status == status
     assert said["status"] == ("up" if state is PartState.OFF else str(state))
     assert said["checks"]["x"] == {"state": str(state), "words": "so it is", "figures": {}}
