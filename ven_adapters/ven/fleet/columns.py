@@ -65,7 +65,8 @@ class FleetView:
     the battery gave. `cycle_budget`: full equivalent cycles per year. `doubt_pct`: how far the level is taken to be
     below `soc_pct`, where that comes in whole percent. `der_alarm`: whether one of the inverter stands.
     `slow_pct_per_h`, `usual_kw`: per bin of `LEVEL_EDGES`, the pace that a car keeps nine times in ten, and the power
-    that it usually takes; NaN: as its data sheet says. `usual_pct_per_kwh`; `step_pct`: in which steps it tells levels.
+    that it usually takes; NaN: as its data sheet says. `usual_pct_per_kwh`; `unsure_pct`: how
+    far below the level that it tells a car may be, because it tells levels in steps. `unseen`: it never charged freely.
     """
 
     row: Ints
@@ -109,7 +110,8 @@ class FleetView:
     slow_pct_per_h: Floats
     usual_kw: Floats
     usual_pct_per_kwh: Floats
-    step_pct: Floats
+    unsure_pct: Floats
+    unseen: Bools
 
     soc_pct: Floats
     soc_at_s: Floats

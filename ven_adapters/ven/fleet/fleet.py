@@ -242,7 +242,7 @@ class FleetColumns:
         """Record that a car was told to start (`on`) or to stop: what it does until the minimum dwell is over."""
         self._set(row, {"last_toggle_s": at.timestamp(), "told_on": on})
 
-    def note_pace(self, rows: Ints, **columns: Floats) -> None:
+    def note_pace(self, rows: Ints, **columns: Floats | Bools) -> None:
         """Record what is known of how fast cars charge: columns of `FleetView` by name."""
         for name, values in columns.items():
             self._columns[name][rows] = values

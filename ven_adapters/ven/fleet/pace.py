@@ -31,12 +31,17 @@ USUAL_SHARE, USUAL_KEPT = 1.0, 0.88
 SLOW_TAPER, USUAL_TAPER = (60.0, 0.05), (80.0, 0.2)
 MEMORY = 0.15  # the weight of one more reading, once there are some
 P10_DEVIATIONS = 1.2816
-LEAST_DEVIATION, FIRST_DEVIATION = 0.03, 0.08
+LEAST_DEVIATION, FIRST_DEVIATION = 0.015, 0.06
+COVERED = 6  # readings in a bin; of fewer, the rest of the bin may be slower than what was seen of it
 LEAST_KW = 0.3
+SURE_OF_GAIN = 0.95
 USUAL_ENOUGH = 0.85  # of the usual power: a taper inside a bin makes less of a session's pace than that
 LEAST_GAIN_PCT, STEPS_OF_GAIN = 4.0, 2
 LONGEST_GAP_S = 1_800.0
-# The margin: a quantile of how much later than planned stretches of charging came to their level.
+RAMP_S = 90.0  # a car that was told to charge takes its full power after so long
+# The margin: a quantile of how much later than foretold sessions came to their level.
+LEAST_SESSION_PCT = 8.0
+PRIOR_ENOUGH, PRIOR_QUANTILE, PRIOR_EVERY = 30, 0.02, 500
 ERRORS_KEPT, ERRORS_ENOUGH = 600, 60
 MARGIN_QUANTILE, LEAST_MARGIN_S, MOST_MARGIN_S = 0.98, 1_200.0, 7_200.0
 
@@ -74,9 +79,15 @@ class Pace:
         self._charged: Bools = np.zeros(0, dtype=np.bool_)
         self._stretch_pct: Floats = np.zeros(0)
         self._stretch_kwh: Floats = np.zeros(0)
-        self._stretch_from_s: Floats = np.zeros(0)
-        self._stretch_hours: Floats = np.zeros(0)
+        self._since_told_kwh: Floats = np.zeros(0)
+        self._first_pct: Floats = np.zeros(0)
+        self._last_pct: Floats = np.zeros(0)
+        self._since_step_s: Floats = np.zeros(0)
+        self._lasted_s: Floats = np.zeros(0)
+        self._foretold: Floats = np.zeros((0, BINS))
         self._unstored: Bools = np.zeros(0, dtype=np.bool_)
+        self._slow_share, self._slow_kept = SLOW_SHARE, SLOW_KEPT
+        self._learned = 0
         self._errors_h: collections.deque[float] = collections.deque(maxlen=ERRORS_KEPT)
         self.margin_s = 0.0
 
@@ -91,9 +102,10 @@ class Pace:
         """Bring the fleet's columns up to date, for cars whose abilities or paces changed."""
         full_kw = self._fleet.read("max_charge_kw", rows)
         usable_kwh = self._fleet.read("usable_kwh", rows)
-        slow_kw = np.maximum(self.mean_kw[rows] - P10_DEVIATIONS * self.deviation_kw[rows], 0.2 * self.mean_kw[rows])
-        slow_kw = _filled(slow_kw, full_kw * SLOW_SHARE, _SLOW_TAPER)
-        usual_kw = _filled(self.mean_kw[rows], full_kw * USUAL_SHARE, _USUAL_TAPER)
+        mean_kw, covered = self.mean_kw[rows], self._count[rows] >= COVERED
+        slow_kw = np.maximum(mean_kw - P10_DEVIATIONS * self.deviation_kw[rows], 0.2 * mean_kw)
+        slow_kw = _filled(slow_kw, covered, full_kw * self._slow_share, _SLOW_TAPER)
+        usual_kw = _filled(mean_kw, ~np.isnan(mean_kw), full_kw * USUAL_SHARE, _USUAL_TAPER)
         session = np.minimum(self._session[rows], 1.0)[:, None]
         gain, deviation = self.gain[rows], self.gain_deviation[rows]
         known = ~np.isnan(gain)
@@ -107,8 +119,28 @@ class Pace:
             slow_pct_per_h=np.minimum(slow_kw, full_kw[:, None]) * session * slow_gain[:, None],
             usual_kw=np.minimum(usual_kw, full_kw[:, None]),
             usual_pct_per_kwh=usual_gain,
-            step_pct=np.nan_to_num(self._step_pct[rows]),
+            unsure_pct=self._unsure_pct(rows),
+            unseen=np.asarray(self._count[rows].sum(axis=1) == 0),
         )
+
+    def _unsure_pct(self, rows: Ints) -> Floats:
+        """How far below the level that it tells a car may be: one step, less what it took since it told this one."""
+        step_pct = np.nan_to_num(self._step_pct[rows])
+        taken_pct = np.maximum(0.0, self._since_told_kwh[rows]) * np.nan_to_num(self.gain[rows] * SURE_OF_GAIN)
+        return np.where(step_pct > 1.0, np.maximum(0.0, step_pct - taken_pct), 0.0)
+
+    def _learn_priors(self) -> None:
+        """What the slowest cars of this fleet show is what is expected of those that showed nothing yet."""
+        cars = np.arange(len(self._fleet))
+        full_kw, usable_kwh = self._fleet.read("max_charge_kw", cars), self._fleet.read("usable_kwh", cars)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.fmax.reduce(self.mean_kw[: len(cars), :2], axis=1) / full_kw
+            kept = self.gain[: len(cars)] * usable_kwh / 100
+        for name, seen, least in (("_slow_share", share, SLOW_SHARE), ("_slow_kept", kept, SLOW_KEPT)):
+            known = seen[np.isfinite(seen)]
+            if len(known) >= PRIOR_ENOUGH:
+                setattr(self, name, max(least, float(np.quantile(known, PRIOR_QUANTILE))))
+        self.tell(cars)
 
     # --- what is seen -------------------------------------------------------------------------------------------------
 
@@ -122,17 +154,31 @@ class Pace:
         fresh = at_s > self._power_at_s[rows]
         self._learn_step(rows, level)
         self._count_energy(rows, at_s, kw, fresh)
-        met = self._power_at_s[rows] == NEVER_S
-        free = charges & fresh & (self._charged[rows] | met) & ~capped & ~np.isnan(level)
+        moved = ~np.isnan(level) & (level != self._told_pct[rows])
+        risen = moved & (level > self._told_pct[rows])
+        self._since_told_kwh[rows[moved]] = np.where(risen[moved], 0.0, -np.inf)
+        unseen = ~self._count[rows].any(axis=1)
+        met = unseen & (at_s - fleet.read("plugged_since_s", rows) >= RAMP_S)
+        started = fleet.read("told_on", rows) & (at_s - fleet.read("last_toggle_s", rows) >= RAMP_S)
+        free = charges & fresh & (self._charged[rows] | met | started) & ~capped & ~np.isnan(level)
         self._learn_power(rows[free], level[free], kw[free])
-        self._learn_gain(rows, level, charges & ~capped, at_s)
+        stepped = charges & ~capped & (level > self._told_pct[rows]) & ~np.isnan(self._told_pct[rows])
+        self._learn_gain(rows, level, stepped)
+        before_s = self._power_at_s[rows]
+        counts = charges & fresh & self._charged[rows] & (before_s > NEVER_S)
+        self._measure(rows, level, stepped, np.where(counts, at_s, 0.0) - np.where(counts, before_s, 0.0))
         gone = ~plugged
+        self._note_errors(rows[gone & ~np.isnan(self._first_pct[rows])])
         self._stretch_pct[rows[gone]] = np.nan
         self._session[rows[gone]] = 1.0
         self._told_pct[rows] = level
         self._power_kw[rows[fresh]], self._power_at_s[rows[fresh]] = kw[fresh], at_s[fresh]
         self._charged[rows] = charges & ~capped
         self.tell(rows)
+        self._learned += int(free.sum())
+        if self._learned >= PRIOR_EVERY:
+            self._learned = 0
+            self._learn_priors()
 
     def _learn_step(self, rows: Ints, level: Floats) -> None:
         """In steps of how many percent a car tells its level: five until it tells something between."""
@@ -147,6 +193,7 @@ class Pace:
         known = fresh & (before_s > NEVER_S)
         gap_s = np.where(known, at_s, 0.0) - np.where(known, before_s, 0.0)
         self._stretch_kwh[rows] += mean_kw * gap_s / HOUR_S
+        self._since_told_kwh[rows] += mean_kw * gap_s / HOUR_S
         lost = rows[(gap_s > LONGEST_GAP_S) | (kw < 0)]
         self._stretch_pct[lost] = np.nan
 
@@ -169,9 +216,8 @@ class Pace:
         )
         self._unstored[rows[first | (np.abs(shift) > LEAST_DEVIATION * kw)]] = True
 
-    def _learn_gain(self, rows: Ints, level: Floats, charges: Bools, at_s: Floats) -> None:
-        """Percent per kWh, from one change of the told level to a later one; and how well the pace foretold it."""
-        stepped = charges & (level > self._told_pct[rows]) & ~np.isnan(self._told_pct[rows])
+    def _learn_gain(self, rows: Ints, level: Floats, stepped: Bools) -> None:
+        """Percent per kWh, from one change of the told level to a later one."""
         begun = ~np.isnan(self._stretch_pct[rows])
         gained_pct = level - self._stretch_pct[rows]
         step_pct = np.nan_to_num(self._step_pct[rows], nan=1.0)
@@ -179,12 +225,9 @@ class Pace:
         chosen, kwh = rows[done], self._stretch_kwh[rows[done]]
         enough = kwh > 0.5  # noqa: PLR2004 - half a kWh: below it a told level says nothing of energy
         self._note_gain(chosen[enough], gained_pct[done][enough] / kwh[enough])
-        self._note_errors(chosen, at_s[done])
         anew = rows[done | (stepped & ~begun)]
         self._stretch_pct[anew] = level[done | (stepped & ~begun)]
         self._stretch_kwh[anew] = 0.0
-        self._stretch_from_s[anew] = at_s[done | (stepped & ~begun)]
-        self._stretch_hours[anew] = self._foretold_h(anew)
 
     def _note_gain(self, rows: Ints, gain: Floats) -> None:
         held, deviation = self.gain[rows], self.gain_deviation[rows]
@@ -196,21 +239,28 @@ class Pace:
         self.gain_deviation[rows] = np.maximum(np.where(first, FIRST_DEVIATION * gain, spread), LEAST_DEVIATION * after)
         self._unstored[rows] = True
 
-    def _foretold_h(self, rows: Ints) -> Floats:
-        """How long the next few percent would take at the slow pace: what a stretch is measured against."""
-        level = self._stretch_pct[rows]
-        place = np.clip(np.searchsorted(EDGES, level, side="right") - 1, 0, BINS - 1)
-        pct_per_h = self._fleet.read("slow_pct_per_h", rows)[np.arange(len(rows)), place]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(pct_per_h > 0, 1.0 / pct_per_h, np.nan)
+    def _measure(self, rows: Ints, level: Floats, stepped: Bools, charging_s: Floats) -> None:
+        """Of a session: charging time from one change of the told level to the last, and the pace foretold for it."""
+        self._since_step_s[rows] += charging_s
+        begins = rows[stepped & np.isnan(self._first_pct[rows])]
+        self._first_pct[begins] = self._last_pct[begins] = level[stepped & np.isnan(self._first_pct[rows])]
+        self._foretold[begins] = self._fleet.read("slow_pct_per_h", begins)
+        self._since_step_s[begins] = 0.0
+        on = rows[stepped]
+        self._lasted_s[on] += self._since_step_s[on]
+        self._last_pct[on], self._since_step_s[on] = level[stepped], 0.0
 
-    def _note_errors(self, rows: Ints, at_s: Floats) -> None:
-        """Hours later (+) than foretold, carried over to a whole session's fifty percent."""
-        lasted_h = (at_s - self._stretch_from_s[rows]) / HOUR_S
-        gained = self._fleet.read("soc_pct", rows) - self._stretch_pct[rows]
+    def _note_errors(self, rows: Ints) -> None:
+        """Sessions that are over: how many hours later (+) than foretold they came to their level."""
+        inside = np.minimum(self._last_pct[rows][:, None], EDGES[1:]) - np.maximum(
+            self._first_pct[rows][:, None], EDGES[:-1]
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
-            late_h = (lasted_h / gained - self._stretch_hours[rows]) * _SESSION_PCT
-        self._errors_h.extend(late_h[np.isfinite(late_h)].tolist())
+            foretold_h = (np.maximum(inside, 0.0) / self._foretold[rows]).sum(axis=1)
+        enough = self._last_pct[rows] - self._first_pct[rows] >= LEAST_SESSION_PCT
+        late_h = self._lasted_s[rows] / HOUR_S - foretold_h
+        self._errors_h.extend(late_h[enough & np.isfinite(late_h)].tolist())
+        self._first_pct[rows], self._lasted_s[rows], self._since_step_s[rows] = np.nan, 0.0, 0.0
         if len(self._errors_h) >= ERRORS_ENOUGH:
             worst_s = float(np.quantile(np.array(self._errors_h), MARGIN_QUANTILE)) * HOUR_S
             self.margin_s = min(max(worst_s, LEAST_MARGIN_S), MOST_MARGIN_S)
@@ -250,7 +300,6 @@ class Pace:
             yield RowValues(PaceRow, values)
 
 
-_SESSION_PCT = 50.0
 _FILLS: dict[str, Any] = {
     "mean_kw": np.nan,
     "deviation_kw": np.nan,
@@ -265,8 +314,12 @@ _FILLS: dict[str, Any] = {
     "_charged": False,
     "_stretch_pct": np.nan,
     "_stretch_kwh": 0.0,
-    "_stretch_from_s": 0.0,
-    "_stretch_hours": np.nan,
+    "_since_told_kwh": -np.inf,
+    "_first_pct": np.nan,
+    "_last_pct": np.nan,
+    "_since_step_s": 0.0,
+    "_lasted_s": 0.0,
+    "_foretold": np.nan,
     "_unstored": False,
 }
 
@@ -283,17 +336,19 @@ def in_words(document: str) -> str:
     return f"seen to take {max(kw):.1f} kW at most between {levels}, {min(kw):.1f} kW at least{gain}"
 
 
-def _filled(seen_kw: Floats, prior_kw: Floats, taper: Floats) -> Floats:
+def _filled(seen_kw: Floats, covered: Bools, prior_kw: Floats, taper: Floats) -> Floats:
     """Power in every bin: what was seen; above it, that less a taper; below it, no less than above.
 
-    `prior_kw` is the power below the taper of a car that was never seen.
+    `prior_kw` is the power below the taper of a car that was never seen. Of a bin that was not `covered` the slower of
+    what was seen and what the bins below foretell counts.
     """
     filled = seen_kw.copy()
     base_kw = np.where(np.isnan(seen_kw).all(axis=1), prior_kw, np.nan)
     for place in range(BINS):
         known = ~np.isnan(seen_kw[:, place])
-        unseen_kw = base_kw * taper[place]
-        filled[:, place] = np.where(known, seen_kw[:, place], unseen_kw)
+        foretold_kw = base_kw * taper[place]
+        partly_kw = np.fmin(seen_kw[:, place], foretold_kw)
+        filled[:, place] = np.where(known & covered[:, place], seen_kw[:, place], partly_kw)
         base_kw = np.where(known, seen_kw[:, place] / taper[place], base_kw)
     for place in range(BINS - 2, -1, -1):
         filled[:, place] = np.where(np.isnan(filled[:, place]), filled[:, place + 1], filled[:, place])

@@ -98,7 +98,7 @@ def needs_of(
 
 def lowest_pct(view: FleetView) -> Floats:
     """The level that a car may really have: told in steps of more than a percent, one step below what it tells."""
-    return np.where(view.step_pct > 1.0, np.maximum(0.0, view.soc_pct - view.step_pct), view.soc_pct)
+    return np.where(view.unsure_pct > 0.0, np.maximum(0.0, view.soc_pct - view.unsure_pct), view.soc_pct)
 
 
 def _is_paced(view: FleetView) -> Bools:

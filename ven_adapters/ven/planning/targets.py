@@ -18,6 +18,10 @@ from ven_adapters.ven.planning.enforcement import takes_kw
 from ven_adapters.ven.planning.guardrails import Guard, PlanLimits, Reason, narrow
 from ven_adapters.ven.planning.preferred_start import PreferredStart, preferred_start_of
 from ven_adapters.ven.planning.zone_state import ZoneState
+from vtn.clock import HOUR_S
+
+PROBE_S = 900.0
+FAST_SHARE = 0.4  # of the hours at the pace of a car that was never seen
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +75,9 @@ def plan_inputs_of(
     limits = narrow(situation, guards)
     needs = _needs_asked(situation, requests)
     wish = preferred_start_of(situation, needs, requests, from_s=now_s, recovery_from_s=requests.recovery_from_s)
+    if (came := _unseen_arrivals(view, now_s)).any():
+        probes = came & (_unhurried_start_s(situation, needs, requests) > needs.latest_start_s)
+        wish = dataclasses.replace(wish, start_s=np.where(probes, now_s, wish.start_s))
     full_kw = takes_kw(limits, dataclasses.replace(situation, needs=needs))
     able = limits.touch & (full_kw > 0)
     forced = able & (limits.must_charge | (situation.charging & ~limits.can_pause))
@@ -80,6 +87,29 @@ def plan_inputs_of(
     uncontrolled = (view.plugged == Tri.YES) & (view.at_home == Tri.YES) & ~limits.touch
     uncontrolled_kw = float(view.power_kw[uncontrolled].sum())
     return PlanInputs(situation, requests, limits, needs, wish, full_kw, forced, movable, free, wanted, uncontrolled_kw)
+
+
+def _unseen_arrivals(view: FleetView, now_s: float) -> Bools:
+    """Cars that just came, of which nobody knows how fast they charge, and that can be stopped and started again."""
+    came = (now_s >= view.plugged_since_s) & (now_s - view.plugged_since_s < PROBE_S)
+    return np.asarray(view.unseen & came & view.can_stop & view.can_resume & view.can_start)
+
+
+def _unhurried_start_s(situation: ZoneState, needs: ChargingNeeds, requests: ZoneRequests) -> Floats:
+    """When cars would start if they turn out to be as fast as their data sheets say.
+
+    Where that is later than the slow pace allows, a car charges until it shows its pace, unless an event holds it: a
+    few minutes are worth hours of a start that is early only because the worst must be believed.
+    """
+    gained_s = (1.0 - FAST_SHARE) * needs.hours * HOUR_S
+    fast = dataclasses.replace(
+        needs,
+        hours=needs.hours * FAST_SHARE,
+        latest_start_s=needs.latest_start_s + gained_s,
+        slack_s=needs.slack_s + gained_s,
+    )
+    now_s = situation.now_s
+    return preferred_start_of(situation, fast, requests, from_s=now_s, recovery_from_s=requests.recovery_from_s).start_s
 
 
 def pre_charging(requests: ZoneRequests) -> bool:

@@ -112,7 +112,7 @@ def test_a_level_told_in_steps_of_five_is_read_one_step_lower_until_it_tells_som
     in_fives_h = hours(made, 40.0)
     tell(made, 5, 41.0, 0.0)
     assert hours(made, 40.0) < in_fives_h
-    assert made.fleet.view().step_pct[0] == 1.0
+    assert made.fleet.view().unsure_pct[0] == 0.0
 
 
 def test_what_was_learned_outlives_a_restart():
@@ -132,8 +132,10 @@ def test_what_was_learned_outlives_a_restart():
 def test_the_margin_grows_with_cars_that_came_later_than_foretold_and_is_never_below_twenty_minutes():
     pace = Pace(ours().fleet)
     pace.grow(1)
-    pace._errors_h.extend([1.0] * ERRORS_ENOUGH)
-    pace._stretch_pct[0], pace._stretch_from_s[0], pace._stretch_hours[0] = 10.0, 0.0, 1.0
-    pace._note_errors(np.array([0]), np.array([0.0]))
-    assert pace.margin_s == 0.0 or pace.margin_s >= LEAST_MARGIN_S
+    for late_h in [0.0] * ERRORS_ENOUGH + [1.5] * 10:
+        pace._first_pct[0], pace._last_pct[0], pace._lasted_s[0] = 20.0, 40.0, (2.0 + late_h) * 3600
+        pace._foretold[0] = 10.0
+        pace._note_errors(np.array([0]))
+        assert pace.margin_s >= LEAST_MARGIN_S or len(pace._errors_h) < ERRORS_ENOUGH
+    assert pace.margin_s == pytest.approx(1.5 * 3600)
     assert len(LEVEL_EDGES) == pace.mean_kw.shape[1] + 1
