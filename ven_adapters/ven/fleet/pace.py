@@ -158,7 +158,7 @@ class Pace:
         risen = moved & (level > self._told_pct[rows])
         self._since_told_kwh[rows[moved]] = np.where(risen[moved], 0.0, -np.inf)
         unseen = ~self._count[rows].any(axis=1)
-        met = unseen & (at_s - fleet.read("plugged_since_s", rows) >= RAMP_S)
+        met = (self._power_at_s[rows] == NEVER_S) | (unseen & (at_s - fleet.read("plugged_since_s", rows) >= RAMP_S))
         started = fleet.read("told_on", rows) & (at_s - fleet.read("last_toggle_s", rows) >= RAMP_S)
         free = charges & fresh & (self._charged[rows] | met | started) & ~capped & ~np.isnan(level)
         self._learn_power(rows[free], level[free], kw[free])
