@@ -34,6 +34,7 @@ CARDS = (
     ("asked_kwh", "kWh asked"),
     ("tracking_error_pct", "% tracking error"),
     ("feasible_late_departures", "cars late that need not be"),
+    ("left_early_short_though_feasible", "left early, short, need not be"),
     ("reserve_violations", "batteries below reserve"),
     ("unauthorised_discharges", "discharges without permission"),
     ("notifications_lost", "notifications lost"),
@@ -64,7 +65,8 @@ def write_page(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>EVTN: one July evening</title>'
         f"<style>{STYLE}</style></head><body><h1>One July evening</h1>"
         '<p class="lead">15:00 to 09:00 Pacific. Measured by the simulators, not by the adapters that were judged.</p>'
-        f'<div class="cards">{cards}</div>{_table(summary["by_oem"])}{"".join(parts)}</body></html>'
+        f'<div class="cards">{cards}</div>{_table(summary["by_oem"])}{"".join(parts)}'
+        f"{_true_cars(summary['true_cars'])}</body></html>"
     )
     path.write_text(page, encoding="utf-8")
 
@@ -81,6 +83,27 @@ def _table(by_oem: Mapping[str, Mapping[str, Any]]) -> str:
         for oem, row in by_oem.items()
     )
     return f"<table><tr><th>automaker</th>{head}</tr>{rows}</table>"
+
+
+def _true_cars(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the cars really were; the adapters are told none of it."""
+    title = "<h2>What the cars really were</h2>"
+    if not rows:
+        return f'{title}<p class="lead">Every car was as it tells, and all were alike.</p>'
+    body = "".join(
+        f"<tr><td>{html.escape(row['topic'].replace('_', ' '))}: {html.escape(row['part'])}</td>"
+        f"<td>{100.0 * row['drawn'] / row['of']:.1f} %</td><td>{row['drawn']:,}</td>"
+        f"<td>{html.escape(row['column'].replace('_', ' '))}</td>"
+        f"<td>{_bound(row['least'])}</td><td>{_bound(row['most'])}</td></tr>"
+        for row in rows
+    )
+    lead = "Drawn for each car, of leaving early for each night; no adapter is told. Shares are of what the car tells."
+    head = "".join(f"<th>{name}</th>" for name in ("part of the mixture", "share", "drawn", "value", "from", "to"))
+    return f'{title}<p class="lead">{lead}</p><table><tr>{head}</tr>{body}</table>'
+
+
+def _bound(value: float | None) -> str:
+    return "-" if value is None else f"{value:,g}" if value < 1_000 else f"{value:,.0f}"  # noqa: PLR2004 - digits
 
 
 def _plain(figure: go.Figure) -> None:

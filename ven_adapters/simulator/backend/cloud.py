@@ -255,7 +255,7 @@ class Cloud:
             self.world.at(world.time_of(car) + wait_s, car, functools.partial(self._restart, record))
 
     def _asked(self, record: SimulatedDirective) -> Hold:
-        """What a directive asks; its discharge ends once the car tells less than its reserve, or its energy is given."""
+        """What a directive asks; a discharge ends with its energy, or once the car tells less than its reserve."""
         world, car, directive, setting = self.world, record.car, record.order.directive, record.order.setting
         floor_pct = self.fleet.truth.least_pct(car, directive.reserve_soc_pct or 0.0)
         floor_wh = floor_pct / 100.0 * world.packs.usable_wh[car]

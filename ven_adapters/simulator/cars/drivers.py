@@ -100,7 +100,8 @@ class Drivers:
 
     def _drive(self, night: int, car: int, fleet: SimulatedFleet) -> None:
         world = self._world
-        level_wh = max(LEAST_SOC_PCT / 100.0 * world.packs.usable_wh[car], world.soc_wh[car] - fleet.need_wh[night, car])
+        least_wh = LEAST_SOC_PCT / 100.0 * world.packs.usable_wh[car]
+        level_wh = max(least_wh, world.soc_wh[car] - fleet.need_wh[night, car])
         world.soc_wh[car] = world.asked_soc_wh[car] = level_wh
 
     def _leave(self, night: int, car: int) -> None:

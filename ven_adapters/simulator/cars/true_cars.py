@@ -1,7 +1,7 @@
-"""What simulated cars really are, whatever they tell: drawn from the mixture in `true_cars.toml`, which no planner reads.
+"""What simulated cars really are: drawn from the mixture in `true_cars.toml`, which no planner may read.
 
-One column per truth, one value per car. `as_told` has one set of values for every car, which tests of exact figures use;
-a mapping of columns to values changes some of them. Pure but for the data file; chance comes as an argument.
+One column per truth, one value per car. "as_told" has one set of values for every car, for tests of exact figures; a
+mapping of columns to values changes some of them. Pure but for the data file; chance comes as an argument.
 """
 
 import dataclasses
@@ -20,7 +20,6 @@ Dice = Callable[[str], np.random.Generator]
 Mixture = Mapping[str, tuple[Mapping[str, Any], ...]]
 
 AS_TOLD, MIXTURE = "as_told", "mixture"
-KINDS = (MIXTURE, AS_TOLD)
 PER_NIGHT = "leaves_early"
 ROUNDING = 1e-6
 
@@ -121,20 +120,21 @@ def mixture() -> Mixture:
 
 
 def true_cars(truth: str | Mapping[str, float], dice: Dice, zone: Ints, nights: int) -> TrueCars:
-    """The truths of the cars of these zones. KeyError for a column that is not known."""
+    """The truths of the cars of these zones. KeyError for a kind or a column that is not known."""
     cars = zone.size
     columns: dict[str, Floats] = {}
     parts: dict[str, Ints] = {}
     if truth == MIXTURE:
         for topic in mixture():
-            parts[topic], found = _draw(topic, dice(f"truth/{topic}"), (nights, cars) if topic == PER_NIGHT else (cars,))
+            shape = (nights, cars) if topic == PER_NIGHT else (cars,)
+            parts[topic], found = _draw(topic, dice(f"truth/{topic}"), shape)
             columns |= found
     else:
-        given = truth if isinstance(truth, Mapping) else {}
+        given = {} if truth == AS_TOLD else truth if isinstance(truth, Mapping) else {truth: 0.0}
         if unknown := given.keys() - EXACT.keys():
             raise KeyError(f"truth: {', '.join(sorted(unknown))}: unknown; known are {', '.join(EXACT)}")
-        columns = {name: np.full(cars, float(value)) for name, value in (EXACT | given).items()}
-        columns["leaves_early_s"] = np.full((nights, cars), columns["leaves_early_s"])
+        columns = {name: np.full(cars, float(given.get(name, value))) for name, value in EXACT.items()}
+        columns["leaves_early_s"] = np.full((nights, cars), columns["leaves_early_s"][:1])
     partner = _pairs(columns.pop("shares_circuit") > 0.0, zone)
     return TrueCars(**columns, partner=partner, parts=parts)
 
