@@ -7,7 +7,8 @@ used 18.25 and 1.9, two hours earlier at weekends; departure N(07:30, 1.2 h); en
 used 1.7 and 9.25; charging-point power 1.4 kW 10 %, 3.6 5 %, 7.2 20 %, 7.7 25 %, 9.6 20 %, 11.5 20 %, each bounded
 by the car's own AC limit; 10 % away overnight. Not used: the 43 % of days on which a car charges at all; instead every
 car that comes home plugs in with `plug_in_probability`, because a demonstration needs the cars of one evening. 8 % are
-at home in the early afternoon already. Drivers' targets and reserves are this project's choice.
+at home in the early afternoon already. Drivers' targets and reserves are this project's choice. What cars really are,
+and who leaves early, is drawn apart in `true_cars`.
 """
 
 import dataclasses
