@@ -131,7 +131,7 @@ async def consent(_folder, _bounds):
 
 @contextlib.asynccontextmanager
 async def backend(_folder, _bounds):
-    own = SimulatorSettings("bmw", 1, 7, datetime.now(UTC), SECRET, faults=NO_FAULTS)
+    own = SimulatorSettings("bmw", 1, 7, datetime.now(UTC), SECRET, faults=NO_FAULTS, truth="as_told")
     async with simulator.running(own, RealClock()) as live:
         yield ListeningPort(live.port, request("GET", "/v1/vehicles", Authorization=f"Bearer {SECRET}"))
 

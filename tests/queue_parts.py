@@ -150,7 +150,8 @@ class CloudRig:
 async def watched_cloud(cars: int, *, clock=None, brand="bmw") -> AsyncIterator[CloudRig]:
     """The simulated cloud behind a ledger. Its cars stand still: no loop moves them, only calls do."""
     clock = clock or SimulatedClock(EVENING, time.time(), 1.0)
-    settings = SimulatorSettings(brand, cars, 7, clock.now(), TOKEN, faults=NO_FAULTS, opted_out_probability=0.0)
+    given = {"faults": NO_FAULTS, "opted_out_probability": 0.0, "truth": "as_told"}
+    settings = SimulatorSettings(brand, cars, 7, clock.now(), TOKEN, **given)
     backend, ledger = build(settings, clock), Ledger()
     app = application(backend)
     app.middlewares.append(ledger.watch)

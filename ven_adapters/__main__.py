@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import enum
 import json
 import os
 import sys
@@ -37,6 +38,7 @@ SHARD_HELP = (
 PRESENTED_HELP = "What callers must present: a bearer token, a client secret, or (ocpp) the stations' own password."
 STATE_HELP = "All but automakers': the adapter's private folder; backend.toml and owners' grants are put there."
 WEBHOOK_PORT_HELP = "smartcar, enode: where the adapter takes webhooks."
+PHYSICS_HELP = "mixture: no car is quite what it tells; as_told: all are, and all alike."
 SEED_HELP = "Draws the fleets, the drivers and the faults."
 MOST_SEED = 2**32 - 1
 CENTRAL = "ws://127.0.0.1:9310"
@@ -47,6 +49,7 @@ HEADLINES = (
     "delivered_kwh",
     "tracking_error_pct",
     "feasible_late_departures",
+    "left_early_short_though_feasible",
     "reserve_violations",
     "unauthorised_discharges",
     "notifications_lost",
@@ -54,6 +57,14 @@ HEADLINES = (
     "opt_outs_honoured",
     "wall_s",
 )
+
+
+class CarPhysics(enum.StrEnum):
+    """What simulated cars really are."""
+
+    MIXTURE = "mixture"
+    AS_TOLD = "as_told"
+
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="VENs that charge and discharge automakers' cars.")
 app.add_typer(enrol_app, name="enrol")
@@ -167,6 +178,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
     truth: Annotated[Path | None, typer.Option(help="Folder for the ground truth, written at the end.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE, or NAME or 'all' at the field rate.")] = None,
     power: Annotated[bool, typer.Option(help="Write every car's power by the minute, too.")] = False,  # noqa: FBT002 - a switch
+    physics: Annotated[CarPhysics, typer.Option(help=PHYSICS_HELP)] = CarPhysics.MIXTURE,
     state: Annotated[Path, typer.Option(help=STATE_HELP)] = Path("var/simulated"),
     webhook_port: Annotated[int | None, typer.Option(min=1, max=65_535, help=WEBHOOK_PORT_HELP)] = None,
     url: Annotated[str, typer.Option(help="ocpp: the central system that the stations connect to.")] = CENTRAL,
@@ -182,7 +194,9 @@ def simulate(  # noqa: PLR0913, PLR0917 - each option is one of the user's
         raise typer.BadParameter(f"{url!r} is no address such as {CENTRAL}", param_hint="--url")
     rates = tuple(fault or ())
     settings, shared = _simulated((brand, cars, seed, token), rates, clock, starts_at)
-    settings = dataclasses.replace(settings, port=port, nights=nights, truth_dir=truth, keeps_power=power)
+    settings = dataclasses.replace(
+        settings, port=port, nights=nights, truth_dir=truth, keeps_power=power, truth=physics
+    )
     if truth is not None:
         truth.mkdir(parents=True, exist_ok=True)
     _run(simulated(brand, settings, shared, SimulatorOptions(state, webhook_port, url)))
@@ -213,6 +227,7 @@ def demo(
     speed: Annotated[float, typer.Option(min=1, max=2000, help="Simulated seconds per real second.")] = 500.0,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help=SEED_HELP)] = 7,
     var: Annotated[Path, typer.Option(help="Where the results go.")] = Path("var/demo"),
+    physics: Annotated[CarPhysics, typer.Option(help=PHYSICS_HELP)] = CarPhysics.MIXTURE,
 ) -> None:
     """Play one July evening: a utility, a VTN, a broker, four automakers and their cars."""
     from ven_adapters.demo.evening import EveningOptions, exit_code, play
@@ -220,7 +235,7 @@ def demo(
     from ven_adapters.demo.screen import results_table
 
     try:
-        summary = _run(play(EveningOptions(cars, speed, seed, var)))
+        summary = _run(play(EveningOptions(cars, speed, seed, var, truth=physics)))
     except (ProcessDied, TimeoutError) as error:
         _fail(f"the demonstration stopped: {error or 'a program was not ready in time'}", EXIT_FAILED)
     console = Console()

@@ -24,7 +24,7 @@ async def serve(job: dict[str, object]) -> None:
     clock, folder = parse_clock(str(job["clock"])), Path(str(job["folder"]))
     zones = tuple(f"zone-{number:02d}" for number in range(int(str(job["zones"]))))
     cars, brand, token = int(str(job["cars"])), str(job["brand"]), str(job["token"])
-    settings = SimulatorSettings(brand, cars, 7, clock.now(), token, nights=1, zones=zones)
+    settings = SimulatorSettings(brand, cars, 7, clock.now(), token, nights=1, zones=zones, truth="as_told")
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with running(settings, clock) as live:

@@ -93,7 +93,7 @@ async def test_a_fault_befalls_the_car_that_it_is_armed_for_and_no_other():
 
 
 async def test_against_a_real_backend_what_needs_truth_is_left_out_with_a_reason():
-    settings = SimulatorSettings("ford", 3, 7, RealClock().now(), "a-token", faults=NO_FAULTS)
+    settings = SimulatorSettings("ford", 3, 7, RealClock().now(), "a-token", faults=NO_FAULTS, truth="as_told")
     async with running(settings, RealClock()) as live:
         given = {"url": f"http://127.0.0.1:{live.port}", "token": "a-token", "webhook_secret": "hush-hush"}
         run = await runner.run(AdapterPlan("ford", registry.factory("ford"), settings=given, where=given["url"]))

@@ -22,7 +22,7 @@ CARS = 12
 
 
 def settings_for(name):
-    return SimulatorSettings(models_of(name), CARS, 7, EVENING, "a-secret-of-16-or-more", faults={})
+    return SimulatorSettings(models_of(name), CARS, 7, EVENING, "a-secret-of-16-or-more", faults={}, truth="as_told")
 
 
 @contextlib.asynccontextmanager

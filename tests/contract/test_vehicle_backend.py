@@ -81,7 +81,8 @@ class Rig:
 @contextlib.asynccontextmanager
 async def rig_of(brand, faults=NO_FAULTS, **more):
     clock = SimulatedClock(EVENING, time.time(), SPEED)
-    settings = SimulatorSettings(brand, CARS, 7, EVENING, "a-token", faults=faults, opted_out_probability=0.0, **more)
+    more |= {"faults": faults, "opted_out_probability": 0.0, "truth": "as_told"}
+    settings = SimulatorSettings(brand, CARS, 7, EVENING, "a-token", **more)
     async with running(settings, clock) as live:
         url = f"http://127.0.0.1:{live.port}"
         backend = registry.factory(brand)(

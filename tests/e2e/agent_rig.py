@@ -149,7 +149,7 @@ async def rigged(
 ) -> AsyncIterator[Rig]:
     """A VTN and a cloud with its cars, on one clock that starts now; adapters are started by the test."""
     clock = SimulatedClock(EVENING, time.time(), SPEED)
-    settings = SimulatorSettings(brand, cars, 7, EVENING, TOKEN, nights=1, faults=faults)
+    settings = SimulatorSettings(brand, cars, 7, EVENING, TOKEN, nights=1, faults=faults, truth="as_told")
     write_enrolment(plan_fleet(settings), folder / "cars.jsonl")
     with launch({"server.clock": print_clock(clock), **server}, process=process) as vtn:
         async with running(settings, clock) as live:

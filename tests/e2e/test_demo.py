@@ -19,6 +19,7 @@ BOUND_S = 300
 def evening(tmp_path_factory):
     var = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "ven_adapters", "demo", "--cars", "400", "--speed", "600", "--var", str(var)]
+    command += ["--physics", "mixture"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=BOUND_S, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return var, orjson.loads((var / "summary.json").read_bytes())
@@ -41,6 +42,13 @@ def test_cars_moved(evening):
     assert summary["cars_discharged"] > 0
     assert summary["directives_confirmed"] > 100
     assert summary["reports_received"] > 0
+
+
+def test_the_cars_were_not_what_they_tell_and_the_report_says_what_they_were(evening):
+    rows = {(row["topic"], row["column"], row["part"]): row for row in evening[1]["true_cars"]}
+    assert sum(row["drawn"] for row in rows.values() if row["column"] == "power_share") == evening[1]["cars"]
+    assert rows["power", "power_share", "far below"]["drawn"] > 0.1 * evening[1]["cars"]
+    assert "What the cars really were" in (evening[0] / "report.html").read_text()
 
 
 def test_the_report_opens_offline(evening):

@@ -95,7 +95,12 @@ class Cloud:
 async def playing(brand, rates, *, speed=1_800.0, cars=CARS, seed=7):
     clock = SimulatedClock(EVENING, time.time(), paced(speed))
     settings = SimulatorSettings(
-        brand, cars, seed, EVENING, TOKEN, faults=rates, nights=1, opted_out_probability=0.0, away_probability=0.0
+        *(brand, cars, seed, EVENING, TOKEN),
+        nights=1,
+        faults=rates,
+        truth="as_told",
+        opted_out_probability=0.0,
+        away_probability=0.0,
     )
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with running(settings, clock) as live, aiohttp.ClientSession(headers=headers) as http:

@@ -1,6 +1,7 @@
 """The fault drill: 2,000 cars, every field fault at its rate at once, one night; judged by the simulators' own truth.
 
-`python tests/faults/night.py` plays the demonstration's evening with every fault, holds each claim of the adapters
+`python tests/faults/night.py` plays the demonstration's evening with every fault and cars that are not what they tell,
+holds each claim of the adapters
 against what the cars really did, and writes `var/faults/night.json` and a table fault by fault; `details.json` beside
 it has every figure of the night and the claims that were false. The exit code is 0 when no driver was late that need
 not be, no battery went below its reserve or gave without permission, and nothing was reported in force that the physics
@@ -184,7 +185,10 @@ def judge(options: EveningOptions, summary: Mapping[str, Any]) -> dict[str, Any]
         "in_force_claims": sum(bool(powers_w(claim, nights[oem])) for oem in options.oems for claim in claims[oem]),
         "by_fault": told,
         "false_claims": false[:50],
-        **{name: summary[name] for name in ("late_departures", "departures", "opt_outs", "opt_outs_honoured")},
+        **{
+            name: summary[name]
+            for name in ("late_departures", "departures", "left_early", "opt_outs", "opt_outs_honoured")
+        },
         **{name: summary[name] for name in ("asked_kwh", "delivered_kwh", "tracking_error_pct", "speed", "seed")},
         "wall_s": summary["wall_s"],
     }

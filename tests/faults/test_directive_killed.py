@@ -241,7 +241,12 @@ FINAL = {"RELEASED", "OVERRIDDEN", "FAILED", "EXPIRED", "REJECTED", "SUPERSEDED"
 async def cased(name, folder, clock, vtn):
     folder.mkdir()
     settings = SimulatorSettings(
-        "bmw", CARS, 7, EVENING, TOKEN, nights=1, faults=NO_FAULTS, opted_out_probability=0.0, away_probability=0.0
+        *("bmw", CARS, 7, EVENING, TOKEN),
+        nights=1,
+        faults=NO_FAULTS,
+        truth="as_told",
+        opted_out_probability=0.0,
+        away_probability=0.0,
     )
     write_enrolment(plan_fleet(settings), folder / "cars.jsonl")
     async with running(settings, clock) as live:

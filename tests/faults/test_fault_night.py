@@ -16,7 +16,7 @@ MOST_FAULTS = 15
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
     folder = tmp_path_factory.mktemp("night")
-    return folder, drill(200, SPEED, 7, folder, oems=OEMS, margin_s=MARGIN_S, cloud=CLOUD)
+    return folder, drill(200, SPEED, 7, folder, oems=OEMS, margin_s=MARGIN_S, cloud=CLOUD, truth="mixture")
 
 
 def test_the_result_is_written_with_every_promise_and_every_fault(played):

@@ -15,7 +15,7 @@ import orjson
 from ven_adapters.demo import scenario
 from ven_adapters.demo.page import write_page
 from ven_adapters.demo.processes import Processes, free_port, output_of
-from ven_adapters.demo.results import lost_notifications, read_truth, rebound, totals, tracking
+from ven_adapters.demo.results import lost_notifications, points_short, read_truth, rebound, totals, tracking, true_cars
 from ven_adapters.demo.scenario import Nomination, nominations
 from ven_adapters.demo.screen import Screen
 from ven_adapters.demo.utility import Utility
@@ -35,7 +35,8 @@ CYCLE_S, MARGIN_S = 300.0, 2_700.0
 class EveningOptions:
     """What a user may choose: how many cars, how fast, from which seed, and where the results go.
 
-    `adapter` is the program that steers, `cloud` further arguments of the simulators.
+    `adapter` is the program that steers, `cloud` further arguments of the simulators. `truth` is what the cars really
+    are: "mixture" or "as_told".
     """
 
     cars: int = 2000
@@ -46,6 +47,7 @@ class EveningOptions:
     adapter: tuple[str, ...] = ("ven_adapters", "run")
     cloud: tuple[str, ...] = ()
     margin_s: float = MARGIN_S
+    truth: str = "mixture"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,9 +110,8 @@ async def _set_up(options: EveningOptions, programs: Processes, screen: Screen) 
 
 
 def _fleet(options: EveningOptions, oem: str) -> SimulatedFleet:
-    return plan_fleet(
-        SimulatorSettings(oem, options.cars // len(options.oems), options.seed, scenario.STARTS, token="", nights=1)
-    )
+    cars, starts_at = options.cars // len(options.oems), scenario.STARTS
+    return plan_fleet(SimulatorSettings(oem, cars, options.seed, starts_at, token="", nights=1, truth=options.truth))
 
 
 async def _register(name: str, role: str, environment: Mapping[str, str]) -> tuple[str, str]:
@@ -130,6 +131,7 @@ async def _start_automaker(stage: EveningPlaces, programs: Processes, oem: str) 
             *("ven_adapters", "simulate", oem, "--cars", str(len(stage.fleets[oem].refs))),
             *("--seed", str(options.seed), "--port", str(port), "--clock", print_clock(stage.clock)),
             *("--starts-at", scenario.STARTS.isoformat(), "--truth", str(options.var / "truth"), "--nights", "1"),
+            *("--physics", options.truth),
             *options.cloud,
         ],
         {"VEN_SIMULATOR_TOKEN": token},
@@ -210,6 +212,7 @@ def _judge(options: EveningOptions, utility: Utility, reports: int, wall_s: floa
         "delivered_kwh": whole.delivered_kwh,
         "tracking_error_pct": whole.error_pct,
         **counted,
+        **points_short(truths),
         "directives": sum(sum(account["directives_by_state"].values()) for account in accounts.values()),
         "directives_confirmed": sum(account["directives_confirmed"] for account in accounts.values()),
         "event_to_first_directive_s": first_s,
@@ -217,6 +220,7 @@ def _judge(options: EveningOptions, utility: Utility, reports: int, wall_s: floa
         "notifications_lost": lost_notifications(utility.sent, heard),
         "reports_received": reports,
         **rebound(truths, utility.asks),
+        "true_cars": true_cars(truths),
         "directives_by_state": {oem: account["directives_by_state"] for oem, account in accounts.items()},
         "by_oem": {truth.oem: _row(truth, utility, accounts[truth.oem]) for truth in truths},
         "speed": options.speed,
@@ -239,6 +243,8 @@ def _row(truth: Any, utility: Utility, account: Mapping[str, Any]) -> dict[str, 
         "confirmed": account["directives_confirmed"],
         "late": counts["late"],
         "late_though_feasible": counts["late_though_feasible"],
+        "left_early": counts["left_early"],
+        "left_early_short_though_feasible": counts["left_early_short_though_feasible"],
         "opt_outs": counts["opt_outs"],
         "honoured": counts["opt_outs_honoured"],
     }

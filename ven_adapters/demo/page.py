@@ -22,6 +22,7 @@ CARDS = (
     ("asked_kwh", "kWh asked"),
     ("tracking_error_pct", "% tracking error"),
     ("feasible_late_departures", "cars late that need not be"),
+    ("left_early_short_though_feasible", "left early, short, need not be"),
     ("reserve_violations", "batteries below reserve"),
     ("unauthorised_discharges", "discharges without permission"),
     ("notifications_lost", "notifications lost"),
@@ -51,12 +52,27 @@ def write_page(
         columns=[name.replace("_", " ") for name in next(iter(by_oem.values()))],
         rows=[(oem, list(map(_number, row.values()))) for oem, row in by_oem.items()],
         charts=drawn,
+        true_cars=[
+            {
+                "part": f"{row['topic'].replace('_', ' ')}: {row['part']}",
+                "share": f"{100.0 * row['drawn'] / row['of']:.1f} %",
+                "drawn": f"{row['drawn']:,}",
+                "value": row["column"].replace("_", " "),
+                "least": _bound(row["least"]),
+                "most": _bound(row["most"]),
+            }
+            for row in summary["true_cars"]
+        ],
     )
     path.write_text(page, encoding="utf-8")
 
 
 def _number(value: object) -> str:
     return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+
+
+def _bound(value: float | None) -> str:
+    return "-" if value is None else f"{value:,g}" if value < 1_000 else f"{value:,.0f}"  # noqa: PLR2004 - digits
 
 
 def _plain(figure: go.Figure) -> None:

@@ -3,7 +3,7 @@
 Asked is the distance between the unmanaged load (every car charging on plug-in, same physics, same cars) and the
 utility's set-points while they held; delivered is the distance between the unmanaged and the measured load. The
 tracking error compares the whole portfolio with the sum of its set-points in every five minutes: the sum of absolute
-deviations over the sum of what was asked.
+deviations over the sum of what was asked. Drivers who left before the departure that they declared are counted apart.
 """
 
 import dataclasses
@@ -114,6 +114,9 @@ def totals(truths: Sequence[EveningTruth]) -> dict[str, int]:
     names = {
         "late_departures": "late",
         "feasible_late_departures": "late_though_feasible",
+        "left_early": "left_early",
+        "left_early_short": "left_early_short",
+        "left_early_short_though_feasible": "left_early_short_though_feasible",
         "reserve_violations": "reserve_violations",
         "unauthorised_discharges": "unauthorised_discharges",
         "exports_above_limit": "exports_above_limit",
@@ -124,3 +127,28 @@ def totals(truths: Sequence[EveningTruth]) -> dict[str, int]:
         "departures": "departures",
     }
     return {name: sum(int(truth.counts[count]) for truth in truths) for name, count in names.items()}
+
+
+def points_short(truths: Sequence[EveningTruth]) -> dict[str, float]:
+    """How many percent of charge late cars lacked on average, of those that could have been ready."""
+    means = {}
+    for mean, count in (
+        ("points_short", "late_though_feasible"),
+        ("points_short_left_early", "left_early_short_though_feasible"),
+    ):
+        cars = sum(truth.counts[count] for truth in truths)
+        short = sum(truth.counts[mean] * truth.counts[count] for truth in truths)
+        means[mean] = round(short / cars, 2) if cars else 0.0
+    return means
+
+
+def true_cars(truths: Sequence[EveningTruth]) -> list[dict[str, Any]]:
+    """What the cars of all automakers really were: the parts of the mixture, how many, from what to what they were."""
+    merged: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for row in (row for truth in truths for row in truth.counts["truths"]):
+        whole = merged.setdefault((row["topic"], row["part"], row["column"]), row | {"drawn": 0, "of": 0})
+        whole["drawn"], whole["of"] = whole["drawn"] + row["drawn"], whole["of"] + row["of"]
+        for name, extreme in (("least", min), ("most", max)):
+            values = [value for value in (whole[name], row[name]) if value is not None]
+            whole[name] = extreme(values, default=None)
+    return list(merged.values())

@@ -1,6 +1,7 @@
 """What one simulated automaker's backend is told before it starts."""
 
 import dataclasses
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +19,8 @@ class SimulatorSettings:
     """One backend: its brand, its cars (drawn from `seed`), when its time starts, where it listens, what it writes.
 
     `keeps_power` adds every car's power by the minute to the ground truth. `faults` are rates by the names in
-    `simulator.faults`.
+    `simulator.faults`. `truth` is what the cars really are: "mixture" (`cars/true_cars.toml`), "as_told" (all alike, as
+    they tell), or columns of `TrueCars` with the value that every car has, the others as told.
     """
 
     brand: str
@@ -37,3 +39,4 @@ class SimulatorSettings:
     faults: Rates = dataclasses.field(default_factory=lambda: USUAL_RATES)
     truth_dir: Path | None = None
     keeps_power: bool = False
+    truth: str | Mapping[str, float] = "mixture"

@@ -74,8 +74,8 @@ class Armed(Chance):
 
 
 def still_fleet(settings: SimulatorSettings, controls: Sequence[str]) -> SimulatedFleet:
-    """One car for each of these controls: at home, half full, plugged in a minute ago, and staying for two months."""
-    fleet = plan_fleet(dataclasses.replace(settings, cars=len(controls), nights=1, faults={}))
+    """One car for each of these controls: at home, half full, just plugged in, staying for two months, and as told."""
+    fleet = plan_fleet(dataclasses.replace(settings, cars=len(controls), nights=1, faults={}, truth="as_told"))
     starts_s = (settings.starts_at - fleet.midnight).total_seconds()
     cars, shape = len(controls), fleet.arrive_s.shape
     two_way = np.array([control == TWO_WAY for control in controls])

@@ -7,7 +7,7 @@ import pytest
 
 from ven_adapters.demo import scenario
 from ven_adapters.demo.evening import exit_code
-from ven_adapters.demo.results import EveningTruth, lost_notifications, rebound, tracking
+from ven_adapters.demo.results import EveningTruth, lost_notifications, points_short, rebound, tracking, true_cars
 from ven_adapters.demo.scenario import Nomination
 from ven_adapters.demo.utility import AskedSetPoint, Sent
 from vtn.rules.admission import admit
@@ -90,3 +90,28 @@ def test_a_broken_promise_fails_the_demonstration(broken):
     assert exit_code(kept) == 0
     assert exit_code(kept | {broken: 1}) == 1
     assert exit_code(kept | {"opt_outs_honoured": 2}) == 1
+
+
+def drawn(part, cars, of, least, most):
+    return {"topic": "power", "part": part, "column": "power_share"} | {
+        "drawn": cars, "of": of, "least": least, "most": most
+    }  # fmt: skip
+
+
+def counted(oem, rows, late=0, points=0.0):
+    counts = {"truths": rows, "late_though_feasible": late, "points_short": points}
+    counts |= {"left_early_short_though_feasible": 0, "points_short_left_early": 0.0}
+    return EveningTruth(oem, (), ("bay",), np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 5)), counts)
+
+
+def test_what_the_cars_really_were_is_told_of_all_automakers_together():
+    both = [
+        counted("bmw", [drawn("low", 2, 10, 0.5, 0.7), drawn("high", 8, 10, 0.9, 1.0)]),
+        counted("ford", [drawn("low", 0, 5, None, None), drawn("high", 5, 5, 0.8, 0.95)]),
+    ]
+    assert true_cars(both) == [drawn("low", 2, 15, 0.5, 0.7), drawn("high", 13, 15, 0.8, 1.0)]
+
+
+def test_how_short_late_cars_were_is_a_mean_over_cars_and_not_over_automakers():
+    both = [counted("bmw", [], late=1, points=10.0), counted("ford", [], late=3, points=2.0)]
+    assert points_short(both) == {"points_short": 4.0, "points_short_left_early": 0.0}

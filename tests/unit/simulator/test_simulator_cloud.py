@@ -36,7 +36,7 @@ PAUSE, FULL = Setting(Rung.PAUSE, 0), Setting(Rung.RESUME, 11_520)
 
 
 def cloud_of(brand="ford", rates=NO_FAULTS, *, at=EVENING, **more):
-    given = {"cars": 120, "seed": 5, "opted_out_probability": 0.0} | more
+    given = {"cars": 120, "seed": 5, "opted_out_probability": 0.0, "truth": "as_told"} | more
     settings = SimulatorSettings(brand, starts_at=AFTERNOON, token="t", faults=rates, **given)
     fleet = plan_fleet(settings)
     ledger = GroundTruth(fleet, (AFTERNOON - fleet.midnight).total_seconds(), 48.0)
@@ -205,11 +205,38 @@ def test_a_discharge_stops_at_the_reserve():
     cloud = cloud_of("nissan")
     car = two_way(cloud)
     cloud.world.target_wh[car] = cloud.world.reserve_wh[car]
-    submit(cloud, car, feed(cloud, car, minutes=480))
+    cloud.fleet.target_pct[car] = cloud.fleet.reserve_pct[car]
+    reserve_pct = float(cloud.fleet.reserve_pct[car])
+    submit(cloud, car, feed(cloud, car, minutes=480, reserve_soc_pct=reserve_pct))
     cloud.advance(EVENING + timedelta(minutes=470))
     assert cloud.world.soc_wh[car] == pytest.approx(cloud.world.reserve_wh[car])
     assert cloud.ledger.summary()["reserve_violations"] == 0
     assert cloud.ledger.summary()["cars_discharged"] == 1
+
+
+def test_a_discharge_without_bounds_goes_below_the_drivers_reserve_and_is_counted():
+    cloud = cloud_of("nissan")
+    car = two_way(cloud)
+    cloud.world.target_wh[car] = cloud.world.reserve_wh[car]
+    cloud.fleet.target_pct[car] = cloud.fleet.reserve_pct[car]
+    cloud.world.soc_wh[car] = cloud.world.reserve_wh[car] + 8_000
+    submit(cloud, car, feed(cloud, car, minutes=480))
+    cloud.advance(EVENING + timedelta(minutes=470))
+    assert cloud.world.soc_wh[car] < cloud.world.reserve_wh[car] - 1_000
+    assert cloud.ledger.summary()["reserve_violations"] == 1
+
+
+def test_a_car_that_tells_too_much_goes_below_the_directives_reserve_and_is_counted():
+    cloud = cloud_of("nissan", truth={"level_step_pct": 5.0, "level_round_up": 1.0})
+    car = two_way(cloud)
+    cloud.world.target_wh[car] = cloud.world.reserve_wh[car]
+    cloud.fleet.target_pct[car] = cloud.fleet.reserve_pct[car]
+    cloud.world.soc_wh[car] = cloud.world.reserve_wh[car] + 8_000
+    reserve_pct = float(cloud.fleet.reserve_pct[car])
+    submit(cloud, car, feed(cloud, car, minutes=480, reserve_soc_pct=reserve_pct))
+    cloud.advance(EVENING + timedelta(minutes=470))
+    assert 100.0 * cloud.world.soc_wh[car] / cloud.world.packs.usable_wh[car] == pytest.approx(reserve_pct - 5.0)
+    assert cloud.ledger.summary()["reserve_violations"] == 1
 
 
 def test_a_discharge_stops_at_the_directives_energy():
@@ -243,8 +270,9 @@ def test_a_discharge_that_would_strand_the_driver_is_not_permitted():
     assert "ready_by" in refused(submit, cloud, car, feed(cloud, car, minutes=12 * 60)).detail
 
 
-def test_what_nobody_asks_for_equals_the_counterfactual():
-    cloud = cloud_of(at=MORNING)
+@pytest.mark.parametrize("kind", ["as_told", "mixture"])
+def test_what_nobody_asks_for_equals_the_counterfactual(kind):
+    cloud = cloud_of(at=MORNING, truth=kind)
     arrays, summary = cloud.ledger.arrays(), cloud.ledger.summary()
     assert np.array_equal(arrays["kw"], arrays["asked_kw"])
     assert summary["departures"] > 60
@@ -272,8 +300,9 @@ def test_pulling_the_cable_ends_the_promise_and_plugging_in_again_starts_it_anew
     assert bool(cloud.ledger.summary()["late_though_feasible"]) is feasible_again
 
 
-def test_the_ledger_balances_with_the_meters():
-    cloud = cloud_of("nissan", at=AFTERNOON)
+@pytest.mark.parametrize("kind", ["as_told", "mixture"])
+def test_the_ledger_balances_with_the_meters(kind):
+    cloud = cloud_of("nissan", at=AFTERNOON, truth=kind)
     added_wh, exported_wh = float(cloud.world.added_wh.sum()), float(cloud.world.exported_wh.sum())
     cloud.advance(EVENING)
     car = two_way(cloud)
@@ -289,6 +318,40 @@ def test_the_ledger_balances_with_the_meters():
     kwh = cloud.ledger.arrays()["kw"].sum() * 300 / 3_600
     charged, discharged = (sum(zone[name] for zone in zones) for name in ("charged_kwh", "discharged_kwh"))
     assert kwh == pytest.approx(charged - discharged, abs=0.01)
+
+
+def test_drivers_who_leave_early_are_counted_apart():
+    cloud = cloud_of(truth={"leaves_early_s": 3_600.0})
+    car = charging(cloud)
+    cloud.world.limit_w[car] = 0.0
+    cloud.advance(MORNING)
+    summary = cloud.ledger.summary()
+    assert (summary["late"], summary["late_though_feasible"], summary["infeasible"]) == (0, 0, 0)
+    assert summary["left_early"] == summary["departures"] > 60
+    assert summary["left_early_short_though_feasible"] == 1
+    assert summary["points_short_left_early"] > 1
+
+
+def test_a_car_tells_its_data_sheet_and_its_level_in_its_own_steps():
+    steps = {"level_step_pct": 5.0, "level_round_up": 0.5}
+    cloud = cloud_of(truth={"power_share": 0.5, "usable_share": 0.9, **steps})
+    sheet = cloud_of()
+    car = charging(sheet)
+    assert cloud.capability(car) == sheet.capability(car)
+    assert cloud.world.power_w[car] <= sheet.world.power_w[car] / 2
+    told = Views(cloud).snapshot(car, fresh=True)
+    assert told.soc_pct.value % 5 == 0
+    assert told.power_w.value == round(cloud.world.power_w[car])
+    assert told.energy_added_wh.value == pytest.approx(cloud.world.added_wh[car], abs=0.1)
+
+
+def test_a_slow_cloud_keeps_to_one_reading_for_minutes_and_says_how_old_it_is():
+    cloud = cloud_of(truth={"reading_age_s": 600.0})
+    views = Views(cloud)
+    first = views.snapshot(0, fresh=True)
+    for minutes, same in ((9, True), (10, False)):
+        cloud.advance(EVENING + timedelta(minutes=minutes))
+        assert (views.snapshot(0, fresh=True).soc_pct.observed_at == first.soc_pct.observed_at) is same
 
 
 def test_an_opt_out_that_is_ignored_is_not_counted_as_honoured():

@@ -1,8 +1,9 @@
 """An automaker's own backend: it keeps directives, makes cars obey them, and gives every car back to its driver.
 
 A directive travels to the car as one window with its own end, so no car outlives its directive, whatever happens to the
-network. A newer directive for the same car replaces an older one when it begins. Time comes as an argument. Nothing
-here knows of HTTP.
+network. A newer directive for the same car replaces an older one when it begins. A discharge stops where the directive
+itself bounds it, by energy or by the level that the car tells, and nowhere else: whatever else a battery must keep is
+its caller's affair. Time comes as an argument. Nothing here knows of HTTP.
 """
 
 import functools
@@ -30,7 +31,6 @@ from ven_adapters.simulator.cars.drivers import Drivers
 from ven_adapters.simulator.cars.enrolment import missing_paper
 from ven_adapters.simulator.cars.fleets import SimulatedFleet, control_of, resumes
 from ven_adapters.simulator.cars.ground_truth import GroundTruth
-from ven_adapters.simulator.cars.physics import DISCHARGE_EFFICIENCY
 from ven_adapters.simulator.cars.world import World
 from ven_adapters.simulator.faults import table
 from ven_adapters.simulator.faults.command_faults import Hold, Taken
@@ -181,11 +181,16 @@ class Cloud:
             lacks=missing_paper(fleet, car),
             unguarded=bool(self.frailty.unguarded[car]),
             export_limit_w=float(fleet.export_limit_w[car]),
-            soc_wh=float(world.soc_wh[car]),
-            target_wh=float(world.target_wh[car]),
-            reserve_wh=float(world.reserve_wh[car]),
+            told_pct=self._told_pct(car),
+            target_pct=float(fleet.target_pct[car]),
             departs=now if ready_s == math.inf else world.instant(ready_s),
         )
+
+    def _told_pct(self, car: int) -> float:
+        """The level that the car tells now."""
+        one = np.array([car])
+        true_pct = 100.0 * self.world.soc_wh[one] / self.world.packs.usable_wh[one]
+        return float(self.fleet.truth.told_pct(true_pct, one)[0])
 
     def _accept(self, car: int, order: Order, body: bytes, now: datetime) -> SimulatedDirective:
         directive, seconds = order.directive, self.world.seconds
@@ -250,12 +255,13 @@ class Cloud:
             self.world.at(world.time_of(car) + wait_s, car, functools.partial(self._restart, record))
 
     def _asked(self, record: SimulatedDirective) -> Hold:
-        """What a directive asks, with its own reserve and energy bound above the driver's."""
+        """What a directive asks; a discharge ends with its energy, or once the car tells less than its reserve."""
         world, car, directive, setting = self.world, record.car, record.order.directive, record.order.setting
-        floor_wh = (directive.reserve_soc_pct or 0.0) / 100.0 * world.packs.usable_wh[car]
-        floor_wh = floor_wh if self.frailty.unguarded[car] else max(world.reserve_wh[car], floor_wh)
+        floor_pct = self.fleet.truth.least_pct(car, directive.reserve_soc_pct or 0.0)
+        floor_wh = floor_pct / 100.0 * world.packs.usable_wh[car]
         if directive.max_energy_wh is not None:
-            floor_wh = max(floor_wh, world.soc_wh[car] - directive.max_energy_wh / DISCHARGE_EFFICIENCY)
+            bound_wh = directive.max_energy_wh / world.packs.discharge_efficiency[car]
+            floor_wh = max(floor_wh, world.soc_wh[car] - bound_wh)
         ceiling_wh, limit_w = world.target_wh[car], math.inf
         if setting.rung is Rung.TARGET_LEVEL and setting.limit_soc_pct is not None:
             ceiling_wh = setting.limit_soc_pct / 100.0 * world.packs.usable_wh[car]

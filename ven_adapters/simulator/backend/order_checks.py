@@ -1,7 +1,8 @@
 """Why a backend refuses a directive on its own account, whatever its caller believes: a table of pure judgements.
 
-The port obliges a backend to enforce reserve, permission and readiness itself. Each rule sees one car's circumstances
-and the order, and answers with the refusal or with nothing.
+The port obliges a backend to enforce reserve, permission and readiness itself, which it does by what its cars tell: it
+knows their data sheets and no truth. Each rule sees one car's circumstances and the order, and answers with the refusal
+or with nothing.
 """
 
 import dataclasses
@@ -18,7 +19,6 @@ from ven_adapters.contract import (
     Rung,
     Setting,
 )
-from ven_adapters.simulator.cars.physics import CHARGE_EFFICIENCY
 from ven_adapters.transport.fallback_ladder import whole_hours
 from ven_adapters.transport.http.codec import Order
 from vtn.clock import HOUR_S
@@ -26,7 +26,7 @@ from vtn.clock import HOUR_S
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Circumstances:
-    """One car as its backend knows it at the moment of a directive; energies in Wh, export limit in W."""
+    """One car as its backend knows it at the moment of a directive; levels in percent, export limit in W."""
 
     now: datetime
     capability: Capability
@@ -39,9 +39,8 @@ class Circumstances:
     lacks: str | None
     unguarded: bool
     export_limit_w: float
-    soc_wh: float
-    target_wh: float
-    reserve_wh: float
+    told_pct: float
+    target_pct: float
     departs: datetime
 
 
@@ -109,22 +108,23 @@ def _discharge(at: Circumstances, order: Order) -> BackendError | None:
         return BackendError(ErrorCode.NOT_PERMITTED, f"{at.lacks}: is not on file, so the car is not discharged")
     if -power_w > at.export_limit_w:
         return BackendError(ErrorCode.NOT_PERMITTED, "export_limit_w: the power is above it")
-    if at.soc_wh <= at.reserve_wh:
-        return BackendError(ErrorCode.NOT_PERMITTED, "reserve_soc_pct: the car holds no more than its reserve")
+    if at.told_pct <= (order.directive.reserve_soc_pct or 0.0):
+        return BackendError(ErrorCode.NOT_PERMITTED, "reserve_soc_pct: the car tells no more than it")
     return None
 
 
 def _readiness(at: Circumstances, order: Order) -> BackendError | None:
-    """Refuse to hold back a car that could then no longer reach its target; taper is left to the caller's margin."""
+    """Refuse to hold back a car that could then not reach its target even without losses and taper."""
     allowed_w, directive = order.setting.power_w, order.directive
     if allowed_w is None or allowed_w >= at.capability.max_charge_w:
         return None
     held_s = max(0.0, (directive.end - max(at.now, directive.start)).total_seconds())
     free_s = max(0.0, (_departs(at, directive) - at.now).total_seconds() - held_s)
-    gained_wh = CHARGE_EFFICIENCY * (max(allowed_w, 0) * held_s + at.capability.max_charge_w * free_s) / HOUR_S
-    spent_wh = max(0.0, -allowed_w * held_s / HOUR_S) if allowed_w < 0 else 0.0
-    left_wh = max(at.soc_wh - spent_wh, min(at.soc_wh, at.reserve_wh))
-    if left_wh + gained_wh < at.target_wh and at.soc_wh < at.target_wh:
+    gained_wh = (max(allowed_w, 0) * held_s + at.capability.max_charge_w * free_s) / HOUR_S
+    told_wh, target_wh = (pct / 100.0 * at.capability.usable_wh for pct in (at.told_pct, at.target_pct))
+    kept_wh = min(told_wh, (directive.reserve_soc_pct or 0.0) / 100.0 * at.capability.usable_wh)
+    left_wh = max(told_wh - max(0.0, -allowed_w * held_s / HOUR_S), kept_wh)
+    if left_wh + gained_wh < target_wh and told_wh < target_wh:
         return BackendError(ErrorCode.NOT_PERMITTED, "ready_by: the car could no longer reach its target")
     return None
 

@@ -1,7 +1,8 @@
 """What a backend lets the world see of its cars: snapshots, and which of them are worth pushing.
 
-The level is told in whole percent, rounded down, as cars show it. Energy counters never reset. A sleeping car's
-snapshot is the last that it sent, with its own age on it, and says that the car sleeps.
+The level is told as each car tells it: in steps of 1 or 5 percent, rounded its way. Energy counters are true at the
+charging point and never reset. A sleeping car's snapshot is the last that it sent, with its own age on it, and says
+that the car sleeps.
 """
 
 import dataclasses
@@ -20,7 +21,6 @@ HEARTBEAT_S = 900.0
 POWER_STEP_W = 250.0
 FULL_SLACK_WH = 1.0
 IDLE_W = 1.0
-ROUNDING_PCT = 1e-6
 
 _STATES = tuple(ChargeState)
 _CODE = {state: code for code, state in enumerate(_STATES)}
@@ -73,8 +73,7 @@ class Views:
 
     def _levels(self) -> Floats:
         world = self._cloud.world
-        levels: Floats = np.floor(100.0 * world.soc_wh / world.packs.usable_wh + ROUNDING_PCT)
-        return levels
+        return self._cloud.fleet.truth.told_pct(100.0 * world.soc_wh / world.packs.usable_wh)
 
     def _observe(self, cars: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]") -> None:
         world, fleet = self._cloud.world, self._cloud.fleet
@@ -89,7 +88,7 @@ class Views:
             self._states(cars),
             power_w.tolist(),
             np.round(power_w / self._volts[cars], 1).tolist(),
-            np.round(100.0 * world.ceiling_wh[cars] / fleet.usable_wh[cars], 1).tolist(),
+            np.round(100.0 * world.ceiling_wh[cars] / world.packs.usable_wh[cars], 1).tolist(),
             np.round(world.added_wh[cars], 1).tolist(),
             np.round(world.exported_wh[cars], 1).tolist(),
             strict=True,
@@ -99,12 +98,12 @@ class Views:
         self._seen_s[cars] = world.now_s
 
     def _due(self, cars: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]") -> "np.ndarray[Any, np.dtype[np.bool_]]":
-        """Which cars tell something new: those with stale telemetry keep to their last reading for a while."""
-        frailty, age_s = self._cloud.frailty, self._cloud.world.now_s - self._seen_s[cars]
-        due = age_s >= frailty.lag_s[cars]
-        for car in cars[~due].tolist():
-            self._cloud.ledger.met("stale_telemetry", car)
-        return due
+        """Which cars tell something new: slow clouds and stale telemetry keep to the last reading for a while."""
+        cloud, age_s = self._cloud, self._cloud.world.now_s - self._seen_s[cars]
+        fault = age_s < cloud.frailty.lag_s[cars]
+        for car in cars[fault].tolist():
+            cloud.ledger.met("stale_telemetry", car)
+        return np.asarray(~fault & (age_s >= cloud.fleet.truth.reading_age_s[cars]))
 
     def _told(self, car: int, true: Snapshot) -> Snapshot:
         """What the backend passes on; what is only a moment's error is told anew at the next tick."""

@@ -50,7 +50,7 @@ class Drivers:
         return math.inf if night < 0 else float(self._world.fleet.depart_s[night, car])
 
     def ready_by_s(self, car: int) -> float:
-        """The departure that the driver declared for this visit, a few minutes before the true one."""
+        """The departure that the driver declared for this visit; the true one is minutes later, or earlier by more."""
         night = self._visit[car]
         return math.inf if night < 0 else float(self._world.fleet.declared_s[night, car])
 
@@ -93,6 +93,7 @@ class Drivers:
         world, fleet = self._world, self._world.fleet
         self._visit[car] = night
         world.home[car] = True
+        world.came_home(car)
         if night > 0:
             self._drive(night, car, fleet)
         if fleet.plugs_in[night, car]:
@@ -100,7 +101,8 @@ class Drivers:
 
     def _drive(self, night: int, car: int, fleet: SimulatedFleet) -> None:
         world = self._world
-        level_wh = max(LEAST_SOC_PCT / 100.0 * fleet.usable_wh[car], world.soc_wh[car] - fleet.need_wh[night, car])
+        least_wh = LEAST_SOC_PCT / 100.0 * world.packs.usable_wh[car]
+        level_wh = max(least_wh, world.soc_wh[car] - fleet.need_wh[night, car])
         world.soc_wh[car] = world.asked_soc_wh[car] = level_wh
 
     def _leave(self, night: int, car: int) -> None:

@@ -55,7 +55,7 @@ def _record(fleet: SimulatedFleet, car: int) -> dict[str, Any]:
     return {
         "vehicle_ref": fleet.refs[car],
         "zone": fleet.zones[fleet.zone[car]],
-        "site_id": f"home-{fleet.refs[car]}",
+        "site_id": f"home-{fleet.refs[_first_of_home(fleet, car)]}",
         "timezone": fleet.timezone,
         "charging_consent": {"version": "2026-01", "agreed_at": AGREED_AT},
         "discharge_consent": {"version": "2026-01", "agreed_at": AGREED_AT} if consented else None,
@@ -68,6 +68,12 @@ def _record(fleet: SimulatedFleet, car: int) -> dict[str, Any]:
         "discharge_budget": dict(_BUDGET) if two_way and papers != NO_BUDGET else None,
         "opted_out": bool(fleet.opted_out[car]),
     }
+
+
+def _first_of_home(fleet: SimulatedFleet, car: int) -> int:
+    """Cars on one circuit are of one home, and that is all that is told of it."""
+    other = int(fleet.truth.partner[car])
+    return car if other < 0 else min(car, other)
 
 
 def _permission(fleet: SimulatedFleet, car: int, papers: int) -> dict[str, Any]:

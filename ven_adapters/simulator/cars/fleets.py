@@ -7,7 +7,8 @@ used 18.25 and 1.9, two hours earlier at weekends; departure N(07:30, 1.2 h); en
 used 1.7 and 9.25; charging-point power 1.4 kW 10 %, 3.6 5 %, 7.2 20 %, 7.7 25 %, 9.6 20 %, 11.5 20 %, each bounded
 by the car's own AC limit; 10 % away overnight. Not used: the 43 % of days on which a car charges at all; instead every
 car that comes home plugs in with `plug_in_probability`, because a demonstration needs the cars of one evening. 8 % are
-at home in the early afternoon already. Drivers' targets and reserves are this project's choice.
+at home in the early afternoon already. Drivers' targets and reserves are this project's choice. What cars really are,
+and who leaves early, is drawn apart in `true_cars`.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ven_adapters.simulator.cars.car_models import CONTROL_NAMES, CONTROLS, MODELS
+from ven_adapters.simulator.cars.true_cars import TrueCars, true_cars
 from ven_adapters.simulator.faults.fault_draws import Rates
 from ven_adapters.simulator.settings import SimulatorSettings
 from vtn.clock import HOUR_S
@@ -28,7 +30,7 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 EARLY_SHARE = 0.08
-DAWDLE_S = 600.0  # drivers leave in the ten minutes after the time that they declared, never before it
+DAWDLE_S = 600.0  # drivers leave in the ten minutes after the time that they declared; some early, see true_cars
 PREROLL_HOUR = 10.5
 WEEKEND = (5, 6)
 
@@ -61,7 +63,10 @@ class Fates:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SimulatedFleet:
-    """N cars in columns. Visits are (nights, N), in seconds since `midnight` (UTC instant of a local midnight)."""
+    """N cars in columns. Visits are (nights, N), in seconds since `midnight` (UTC instant of a local midnight).
+
+    `usable_wh`, `max_charge_w` and the percents are what cars tell and drivers chose; `truth` is what the cars are.
+    """
 
     brand: str
     refs: tuple[str, ...]
@@ -90,15 +95,17 @@ class SimulatedFleet:
     export_limit_w: Floats
     opted_out: Flags
     fates: Fates
+    truth: TrueCars
 
     def digest(self) -> bytes:
         """Every column's bytes in turn: equal for equal settings."""
         columns = (getattr(self, field.name) for field in dataclasses.fields(self))
-        return b"".join(column.tobytes() for column in columns if isinstance(column, np.ndarray))
+        told = b"".join(column.tobytes() for column in columns if isinstance(column, np.ndarray))
+        return told + self.truth.columns()
 
 
 def plan_fleet(settings: SimulatorSettings) -> SimulatedFleet:
-    """The brand's cars; the same settings give the same bytes. KeyError when the brand has no models."""
+    """The brand's cars; the same settings give the same bytes. KeyError: an unknown brand, or column of `truth`."""
     dice, cars = functools.partial(_dice, settings), settings.cars
     midnight, weekdays = _calendar(settings)
     kind = _kinds(dice("kinds"), settings.brand, cars)
@@ -107,13 +114,16 @@ def plan_fleet(settings: SimulatorSettings) -> SimulatedFleet:
     usable_wh = np.array([model.usable_wh for model in MODELS[settings.brand]], float)[kind.model]
     ready_by_s = _ready_by(dice("ready_by"), cars)
     declared_s = np.stack([ready_by_s[weekday] + offset_s for weekday, offset_s in weekdays[1:]])
+    zone = dice("zone").permutation(np.arange(cars) % len(settings.zones))
+    truth = true_cars(settings.truth, dice, zone, settings.nights)
+    later_s = dice("dawdle").uniform(0.0, DAWDLE_S, shape)
     return SimulatedFleet(
         brand=settings.brand,
         refs=tuple(f"{settings.brand}-{number:04d}" for number in range(1, cars + 1)),
         timezone=settings.timezone,
         zones=settings.zones,
         midnight=midnight,
-        zone=dice("zone").permutation(np.arange(cars) % len(settings.zones)),
+        zone=zone,
         usable_wh=usable_wh,
         max_charge_w=(kind.max_a * kind.voltage_v).astype(float),
         soc_pct=np.maximum(LEAST_SOC_PCT, target_pct - 100.0 * need_wh[0] / usable_wh),
@@ -124,12 +134,13 @@ def plan_fleet(settings: SimulatorSettings) -> SimulatedFleet:
         plugs_in=dice("plugs_in").random(shape) < settings.plug_in_probability,
         arrive_s=_arrivals(dice("arrive").spawn(3), weekdays, cars),
         declared_s=declared_s,
-        depart_s=declared_s + dice("dawdle").uniform(0.0, DAWDLE_S, shape),
+        depart_s=declared_s + np.where(truth.leaves_early_s > 0.0, -truth.leaves_early_s, later_s),
         need_wh=need_wh,
         papers=_papers(dice("papers"), cars),
         export_limit_w=_pick(dice("export"), EXPORT_LIMITS_W, cars),
         opted_out=dice("opted_out").random(cars) < settings.opted_out_probability,
         fates=_fates(dice("fates"), settings.faults, cars),
+        truth=truth,
         **dataclasses.asdict(kind),
     )
 

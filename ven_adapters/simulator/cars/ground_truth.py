@@ -4,6 +4,8 @@ Kept by the simulator, written at its end as one NPZ (series and columns) and on
 seconds since the fleet's midnight. A car is *late* when it left more than half a percent short of its target, and was
 *feasible* when charging at once from its last plug-in on would have brought it there: a driver who pulls the cable
 before the declared departure ends the promise, and one who plugs in again starts it anew from the level the car has.
+Levels are true ones, of the true battery with its true physics. Drivers who leave before their declared departure are
+counted apart, by the same two questions: charging at once until they really left is all that could have been had.
 """
 
 import collections
@@ -26,7 +28,7 @@ EXPORT_SLACK_W = 1.0
 NEWS_GRACE_S = 900.0  # a driver's act is news to the world outside only after a while; younger acts count for nothing
 TURN_W = 50.0
 QUANTILES = (5, 25, 50, 75, 95)
-ROWS = ("night", "car", "departed_s", "soc_pct", "asked_soc_pct", "target_pct", "late", "feasible")
+ROWS = ("night", "car", "departed_s", "soc_pct", "asked_soc_pct", "target_pct", "late", "feasible", "early")
 
 
 @dataclasses.dataclass(slots=True)
@@ -46,6 +48,7 @@ class GroundTruth:
     def __init__(self, fleet: SimulatedFleet, starts_s: float, hours: float, *, keeps_power: bool = False) -> None:
         cars, bins = len(fleet.refs), int(hours * HOUR_S / BIN_S)
         self._fleet = fleet
+        self._usable_wh = fleet.usable_wh * fleet.truth.usable_share
         self._first_bin = int(starts_s // BIN_S)
         self._bins = bins
         self._last_bin = 0
@@ -120,10 +123,11 @@ class GroundTruth:
 
     def departed(self, night: int, car: int, at_s: float, soc_wh: float, reachable_wh: float) -> None:
         """A car that was plugged in that night left."""
-        usable_wh, target_pct = self._fleet.usable_wh[car], self._fleet.target_pct[car]
+        fleet, usable_wh = self._fleet, self._usable_wh[car]
+        target_pct, early = fleet.target_pct[car], fleet.depart_s[night, car] < fleet.declared_s[night, car]
         soc_pct, asked_pct = 100.0 * soc_wh / usable_wh, 100.0 * reachable_wh / usable_wh
         late, feasible = soc_pct < target_pct - SLACK_PCT, asked_pct >= target_pct - SLACK_PCT
-        self._departures.append((night, car, at_s, soc_pct, asked_pct, target_pct, late, feasible))
+        self._departures.append((night, car, at_s, soc_pct, asked_pct, target_pct, late, feasible, early))
 
     def asked(self, car: int, kind: DirectiveKind, at_s: float, *, gone_s: float) -> None:
         """A directive arrived, whatever became of it, for a car that has been off its plug for `gone_s`, 0 if not."""
@@ -152,9 +156,9 @@ class GroundTruth:
     def summary(self) -> dict[str, Any]:
         """The counts and sums that prove or break the promise to drivers."""
         rows = np.array(self._departures, float).reshape(-1, len(ROWS))
-        late, feasible = rows[:, ROWS.index("late")] > 0, rows[:, ROWS.index("feasible")] > 0
+        late, feasible, early = (rows[:, ROWS.index(name)] > 0 for name in ("late", "feasible", "early"))
         fleet, used = self._fleet, self._discharged_wh > DUST_WH
-        low = used & (self._lowest_wh < fleet.reserve_pct / 100.0 * fleet.usable_wh - 1.0)
+        low = used & (self._lowest_wh < fleet.reserve_pct / 100.0 * self._usable_wh - 1.0)
         unauthorised = used & ((fleet.papers != COMPLETE) | (fleet.max_discharge_w <= 0) | fleet.opted_out)
         honoured = [not one.changed and one.directives_after_grace == 0 for one in self.opt_outs.values()]
         return {
@@ -162,9 +166,14 @@ class GroundTruth:
             "cars": len(fleet.refs),
             "zones": {zone: self._zone(number) for number, zone in enumerate(fleet.zones)},
             "departures": len(rows),
-            "late": int(late.sum()),
-            "late_though_feasible": int((late & feasible).sum()),
-            "infeasible": int((~feasible).sum()),
+            "late": int((late & ~early).sum()),
+            "late_though_feasible": int((late & feasible & ~early).sum()),
+            "infeasible": int((~feasible & ~early).sum()),
+            "left_early": int(early.sum()),
+            "left_early_short": int((late & early).sum()),
+            "left_early_short_though_feasible": int((late & feasible & early).sum()),
+            "points_short": _mean_short(rows[late & feasible & ~early]),
+            "points_short_left_early": _mean_short(rows[late & feasible & early]),
             "reserve_violations": int(low.sum()),
             "cars_discharged": int(used.sum()),
             "unauthorised_discharges": int(unauthorised.sum()),
@@ -177,6 +186,7 @@ class GroundTruth:
             "away_cars_touched": len(self._away_touched),
             "directives_to_away_cars": sum(self._away_touched.values()),
             "directives_to_unplugged_cars": self._unplugged_asked,
+            "truths": fleet.truth.drawn(),
             "faults": {name: {"cars": len(cars), "times": cars.total()} for name, cars in sorted(self._met.items())},
         }
 
@@ -194,7 +204,7 @@ class GroundTruth:
             "soc_quantiles_pct": self._fan[:bins],
             "plugged_cars": self._plugged[:bins],
             "lowest_discharged_wh": self._lowest_wh,
-            "reserve_wh": self._fleet.reserve_pct / 100.0 * self._fleet.usable_wh,
+            "reserve_wh": self._fleet.reserve_pct / 100.0 * self._usable_wh,
             "discharged_wh": self._discharged_wh,
             **{f"departure_{name}": rows[:, column] for column, name in enumerate(ROWS)},
         }
@@ -232,3 +242,9 @@ class GroundTruth:
             "discharged_kwh": round(float(self._down_wh[number::step][: self._bins].sum()) / 1_000.0, 3),
             "asked_kwh": round(float(self._asked_wh[number::step][: self._bins].sum()) / 1_000.0, 3),
         }
+
+
+def _mean_short(rows: Floats) -> float:
+    """How many percent short of their targets these departures were on average, 0 for none."""
+    short = rows[:, ROWS.index("target_pct")] - rows[:, ROWS.index("soc_pct")]
+    return round(float(short.mean()), 2) if short.size else 0.0

@@ -3,7 +3,8 @@
 Time is seconds since the fleet's midnight. What happens to a car at an instant (a plug, a directive's start or end) is
 an entry of the agenda; a step never passes the next entry of any car, each car being stepped to its own entry first.
 So a late tick changes nothing but the tick: every entry takes effect at its exact instant. Beside each car runs its
-counterfactual, the same car with the same plug and nobody asking for anything.
+counterfactual, the same car with the same plug and nobody asking for anything. Wh and W are the cars' true ones, not
+what they tell. Cars on one circuit are always stepped together.
 """
 
 import dataclasses
@@ -13,21 +14,20 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ven_adapters.simulator.cars import physics
 from ven_adapters.simulator.cars.car_models import MIN_CURRENT_A
 from ven_adapters.simulator.cars.fleets import PREROLL_HOUR, SimulatedFleet
 from ven_adapters.simulator.cars.ground_truth import GroundTruth
-from ven_adapters.simulator.cars.physics import Flags, Floats, Packs, PowerOrders
+from ven_adapters.simulator.cars.physics import Flags, Floats, Ints, Packs, PackState, PowerOrders
 from vtn.clock import HOUR_S
 
-Ints = NDArray[np.int64]
 Effect = Callable[[], None]
 
 STEP_S = 60.0
 BIN_S = 300.0
 IDLE_W = 1.0
+DRIVEN_WARM = 0.5  # how warm a battery comes home on a cold night
 
 
 @dataclasses.dataclass(order=True, slots=True)
@@ -47,18 +47,18 @@ class World:
         self.fleet = fleet
         self.ledger = ledger
         self.now_s = PREROLL_HOUR * HOUR_S
-        self.packs = Packs(
-            fleet.usable_wh, fleet.max_charge_w, (MIN_CURRENT_A * fleet.voltage_v).astype(float), fleet.max_discharge_w
-        )
-        self.target_wh: Floats = fleet.target_pct / 100.0 * fleet.usable_wh
-        self.reserve_wh: Floats = fleet.reserve_pct / 100.0 * fleet.usable_wh
-        self.soc_wh: Floats = fleet.soc_pct / 100.0 * fleet.usable_wh
+        self.packs = packs_of(fleet)
+        self.target_wh: Floats = fleet.target_pct / 100.0 * self.packs.usable_wh
+        self.reserve_wh: Floats = fleet.reserve_pct / 100.0 * self.packs.usable_wh
+        self.soc_wh: Floats = fleet.soc_pct / 100.0 * self.packs.usable_wh
         self.asked_soc_wh: Floats = self.soc_wh.copy()
+        self.warm: Floats = np.zeros(cars)
+        self.asked_warm: Floats = np.zeros(cars)
         self.home: Flags = np.zeros(cars, bool)
         self.plugged: Flags = np.zeros(cars, bool)
         self.limit_w: Floats = np.full(cars, np.inf)
         self.ceiling_wh: Floats = self.target_wh.copy()
-        self.floor_wh: Floats = self.reserve_wh.copy()
+        self.floor_wh: Floats = np.zeros(cars)
         self.power_w: Floats = np.zeros(cars)
         self.idle_since_s: Floats = np.full(cars, self.now_s)
         self.added_wh: Floats = np.zeros(cars)
@@ -90,14 +90,25 @@ class World:
 
     def hand_back(self, car: int) -> None:
         """Let a car charge as its driver set it."""
-        self.hold(car, np.inf, self.target_wh[car], self.reserve_wh[car])
+        self.hold(car, np.inf, self.target_wh[car], 0.0)
+
+    def came_home(self, car: int) -> None:
+        """A drive has warmed the battery."""
+        self.warm[car] = self.asked_warm[car] = DRIVEN_WARM
 
     def reachable_wh(self, car: int, seconds: float) -> float:
         """The charge that a car would have after charging at once, as its driver set it, from now on for so long."""
-        row = np.array([car])
-        plugged = np.ones((max(1, int(seconds // STEP_S)), 1), bool)
-        _, levels = physics.immediate_charge(self.packs.at(row), self.soc_wh[row], self.target_wh[row], plugged, STEP_S)
+        rows = np.array([car, *self._partner(car)])
+        plugged = np.tile(self.plugged[rows], (max(1, int(seconds // STEP_S)), 1))
+        plugged[:, 0] = True
+        state = PackState(self.soc_wh[rows], self.warm[rows])
+        _, levels = physics.immediate_charge(self.packs.at(rows), state, self.target_wh[rows], plugged, STEP_S)
         return float(levels[-1, 0])
+
+    def _partner(self, car: int) -> tuple[int, ...]:
+        """The other car on the circuit, if any."""
+        other = int(self.packs.partner[car])
+        return (other,) if other >= 0 else ()
 
     def advance(self, to_s: float) -> None:
         """Live until `to_s`, in steps of a minute at most, every entry of the agenda at its instant."""
@@ -111,37 +122,58 @@ class World:
 
     def _live(self, until_s: float) -> None:
         while batch := self._due(until_s):
-            cars = np.array([entry.car for entry in batch])
-            self._step(cars, np.array([entry.at_s for entry in batch]))
+            due_s = {car: entry.at_s for entry in batch for car in (entry.car, *self._partner(entry.car))}
+            self._step(np.array(list(due_s)), np.array(list(due_s.values())))
             for entry in batch:
                 entry.effect()
         self._step(self._everyone, np.full(self._everyone.size, until_s))
 
     def _due(self, until_s: float) -> list[_WorldEntry]:
-        """The next entries in time order, at most one per car, so that all of them can be stepped to at once."""
+        """The next entries in time order, at most one per circuit, so that all of them can be stepped to at once."""
         batch: list[_WorldEntry] = []
         taken: set[int] = set()
         while self._agenda and self._agenda[0].at_s <= until_s and self._agenda[0].car not in taken:
             entry = heapq.heappop(self._agenda)
             batch.append(entry)
-            taken.add(entry.car)
+            taken.update((entry.car, *self._partner(entry.car)))
         return batch
 
     def _step(self, cars: Ints, to_s: Floats) -> None:
         packs, plugged, target_wh = self.packs.at(cars), self.plugged[cars], self.target_wh[cars]
         orders = PowerOrders(plugged, self.limit_w[cars], self.ceiling_wh[cars], self.floor_wh[cars])
         dt_s = np.maximum(to_s - self._car_s[cars], 0.0)
-        soc_wh, grid_wh = physics.step(packs, self.soc_wh[cars], orders, dt_s)
-        asked_wh, asked_grid_wh = physics.step(
-            packs, self.asked_soc_wh[cars], physics.driver_orders(plugged, target_wh), dt_s
-        )
-        self.soc_wh[cars], self.asked_soc_wh[cars], self._car_s[cars] = soc_wh, asked_wh, to_s
+        state, grid_wh = physics.step(packs, PackState(self.soc_wh[cars], self.warm[cars]), orders, dt_s)
+        asked = PackState(self.asked_soc_wh[cars], self.asked_warm[cars])
+        asked, asked_grid_wh = physics.step(packs, asked, physics.driver_orders(plugged, target_wh), dt_s)
+        self.soc_wh[cars], self.warm[cars], self._car_s[cars] = state.soc_wh, state.warm, to_s
+        self.asked_soc_wh[cars], self.asked_warm[cars] = asked.soc_wh, asked.warm
         self.added_wh[cars] += np.maximum(grid_wh, 0.0)
         self.exported_wh[cars] -= np.minimum(grid_wh, 0.0)
-        self.power_w[cars] = physics.power_w(packs, soc_wh, orders)
+        self.power_w[cars] = physics.power_w(packs, state, orders)
         busy = np.abs(self.power_w[cars]) > IDLE_W
         self.idle_since_s[cars] = np.where(busy, to_s, self.idle_since_s[cars])
         self.ledger.energy(cars, to_s, grid_wh, asked_grid_wh)
         self.ledger.flow(cars, to_s, grid_wh, dt_s)
         if orders.limit_w.min(initial=0.0) < 0.0:
-            self.ledger.discharge(cars, grid_wh, soc_wh, dt_s)
+            self.ledger.discharge(cars, grid_wh, state.soc_wh, dt_s)
+
+
+def packs_of(fleet: SimulatedFleet) -> Packs:
+    """The true batteries and chargers of a fleet. A circuit gives what the stronger of its two points is told to."""
+    truth, min_charge_w = fleet.truth, (MIN_CURRENT_A * fleet.voltage_v).astype(float)
+    other_w = np.where(truth.partner >= 0, fleet.max_charge_w[truth.partner], 0.0)
+    return Packs(
+        usable_wh=fleet.usable_wh * truth.usable_share,
+        max_charge_w=fleet.max_charge_w * truth.power_share,
+        min_charge_w=min_charge_w,
+        max_discharge_w=fleet.max_discharge_w,
+        charge_efficiency=truth.charge_efficiency,
+        discharge_efficiency=truth.discharge_efficiency,
+        taper_from=truth.taper_from,
+        taper_end=truth.taper_end,
+        cold_power=truth.cold_power,
+        cold_efficiency=truth.cold_efficiency,
+        warms_wh=truth.warms_wh,
+        circuit_w=np.where(truth.partner >= 0, np.maximum(fleet.max_charge_w, other_w), np.inf),
+        partner=truth.partner,
+    )

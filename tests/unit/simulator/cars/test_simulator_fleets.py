@@ -13,10 +13,13 @@ from ven_adapters.simulator.settings import SimulatorSettings
 
 AFTERNOON = datetime(2026, 7, 1, 22, tzinfo=UTC)
 BRANDS = list(MODELS)
+AS_TOLD = {"truth": "as_told"}
 
 
 def settings(brand="bmw", **more):
-    return SimulatorSettings(brand, **({"cars": 400, "seed": 3, "starts_at": AFTERNOON, "token": "t"} | more))
+    return SimulatorSettings(
+        brand, **({"cars": 400, "seed": 3, "starts_at": AFTERNOON, "token": "t", **AS_TOLD} | more)
+    )
 
 
 FLEETS = {brand: plan_fleet(settings(brand, cars=2_000)) for brand in BRANDS}

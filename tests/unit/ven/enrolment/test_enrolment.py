@@ -122,7 +122,8 @@ def test_all_faults_of_all_files_are_named_at_once(tmp_path):
 
 
 def test_a_simulated_fleets_file_is_read_whole(tmp_path):
-    fleet = plan_fleet(SimulatorSettings("nissan", 60, 7, datetime(2026, 7, 15, 22, tzinfo=UTC), token="t"))
+    starts_at = datetime(2026, 7, 15, 22, tzinfo=UTC)
+    fleet = plan_fleet(SimulatorSettings("nissan", 60, 7, starts_at, token="t", truth="as_told"))
     path = tmp_path / "fleet.jsonl"
     write_enrolment(fleet, path)
     cars = read_enrolments([path])
