@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint bench conformance adapters fuzz laws faults flood docs house format clean
+.PHONY: install demo test lint bench conformance adapters fuzz laws faults stress flood docs house format clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -47,6 +47,9 @@ laws: $(READY)
 
 faults: $(READY)
 	@$(BIN)/python tests/faults/night.py $(ARGS)
+
+stress: $(READY)
+	@$(BIN)/python tests/stress/run.py $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/run.py $(ARGS)

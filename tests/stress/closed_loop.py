@@ -8,35 +8,19 @@ its driver's target. A cable that goes in is told, and planned for, before the c
 
 import collections
 import dataclasses
-import functools
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from stress.truth import (
-    DAY_S,
-    DEAR_FROM_H,
-    EVENT_FROM_S,
-    EVENT_NIGHT,
-    EVENT_TO_S,
-    GIVES_TO_S,
-    HOUR_S,
-    NIGHTS,
-    NOON_S,
-    STEP_S,
-    Floats,
-    TrueCars,
-    is_cheap,
-)
+from stress.told import ZONE, capabilities, enrolments, events
+from stress.truth import DAY_S, HOUR_S, NIGHTS, NOON_S, STEP_S, Floats, TrueCars, is_cheap
 
 from ven_adapters.contract import (
     Ack,
-    Capability,
     ChargeState,
     Directive,
     DirectiveKind,
     DirectiveState,
-    DischargeControl,
     Known,
     Reading,
     Snapshot,
@@ -45,17 +29,10 @@ from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.control.zone_control import ControlSettings, ZoneController
 from ven_adapters.ven.directives import lifecycle
 from ven_adapters.ven.directives.reconcile import Do, Step
-from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, Permission
-from ven_adapters.ven.openadr.zone_requests import HeldEvent
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from vtn.wire.event import Event
 
-ZONE = "stress"
 LEAD_S = 300.0
-GIVE_KW_PER_CAR = 2.0
-MOST_GIVEN_W = 7_000
 WINDOWS = 4
-CHEAP, DEAR = 0.1, 0.4
 IDLE_EVERY_S = 900.0
 STEPS_PER_DAY = int(DAY_S / STEP_S)
 FULL_WITHIN_PCT = 1e-6
@@ -130,7 +107,8 @@ class ClosedLoop:
         self._refs = [f"car-{seed}-{number}" for number in range(len(cars))]
         self._place = {ref: place for place, ref in enumerate(self._refs)}
         self._engine = FleetState(NOON_S, {}, 1)
-        self._enrol()
+        self._engine.enrol(enrolments(cars, self._refs), datetime.fromtimestamp(NOON_S, UTC))
+        self._engine.learn(capabilities(cars, self._refs))
         self._controller = ZoneController(self._engine, ControlSettings(settings, str(seed), LEAD_S))
         self._events = events(cars)
         self._cloud = PerfectCloud(len(cars))
@@ -157,35 +135,6 @@ class ClosedLoop:
         return self.books
 
     # --- the engine's side ----------------------------------------------------------------------------------------
-
-    def _enrol(self) -> None:
-        cars, now = self._cars, datetime.fromtimestamp(NOON_S, UTC)
-        gives = cars.cell.gives
-        agreed = {
-            "zone": ZONE,
-            "timezone": "UTC",
-            "charging_consent": True,
-            "discharge_consent": gives,
-            "discharge_budget": DischargeBudget(20_000, 900_000, 100.0) if gives else None,
-        }
-        clock = (cars.declared_s % DAY_S).T.tolist()
-        enrolments = [
-            Enrolment(
-                ref,
-                site_id=ref,
-                ready_by=_week(clock[place]),
-                target_soc_pct=float(cars.target_pct[place]),
-                reserve_soc_pct=float(cars.reserve_pct[place]),
-                permission=Permission(ref, MOST_GIVEN_W, now + timedelta(days=30), "UL1741-SB") if gives else None,
-                **agreed,
-            )
-            for place, ref in enumerate(self._refs)
-        ]
-        self._engine.enrol(enrolments, now)
-        control = DischargeControl("EVSE", MOST_GIVEN_W) if gives else None
-        can = functools.partial(Capability, "stress", can_set_power=gives, discharge=control)
-        sizes = zip(self._refs, cars.told_kwh.tolist(), cars.sheet_kw.tolist(), strict=True)
-        self._engine.learn({ref: can(round(1000 * kwh), round(1000 * kw)) for ref, kwh, kw in sizes})
 
     def _steer(self, now: datetime) -> None:
         """A cycle as the control loop runs it: time passes, the zone is planned, every step goes out."""
@@ -314,50 +263,3 @@ class ClosedLoop:
         books.lowest_pct[night] = np.where(
             given_kwh > 0, np.minimum(books.lowest_pct[night], level), books.lowest_pct[night]
         )
-
-
-def _week(seconds: Sequence[float]) -> tuple[time, ...]:
-    """Departures by weekday, Monday first: of the nights on Tuesday and the days that follow, the last one else."""
-    times = [time(int(one // HOUR_S), int(one % HOUR_S // 60)) for one in seconds]
-    return (times[-1], *times, *[times[-1]] * (6 - len(times)))
-
-
-def events(cars: TrueCars) -> list[HeldEvent]:
-    """What the engine is asked: the tariff, and on top an emergency of the second night or each night's set-point."""
-    noons = [NOON_S + DAY_S * night for night in range(NIGHTS)]
-    half_day_s = DAY_S / 2
-    prices = [(NOON_S - DAY_S, half_day_s, DEAR)]
-    for noon_s in (NOON_S - DAY_S, *noons):
-        cheap_from_s, dear_from_s = noon_s + half_day_s, noon_s + half_day_s + DEAR_FROM_H * HOUR_S
-        prices += [(cheap_from_s, DEAR_FROM_H * HOUR_S, CHEAP), (dear_from_s, DAY_S - DEAR_FROM_H * HOUR_S, DEAR)]
-    tariff = _event("tariff", "PRICE", prices)
-    if cars.cell.gives:
-        kw = -round(GIVE_KW_PER_CAR * len(cars), 1)
-        asked = [(noon_s + EVENT_FROM_S, GIVES_TO_S - EVENT_FROM_S, kw) for noon_s in noons]
-        return [tariff, *(_event(f"give-{night}", "DISPATCH_SETPOINT", [one]) for night, one in enumerate(asked))]
-    emergency = (noons[EVENT_NIGHT] + EVENT_FROM_S, EVENT_TO_S - EVENT_FROM_S, 3)
-    return [tariff, _event("emergency", "SIMPLE", [emergency])]
-
-
-def _event(name: str, payload_type: str, asked: Sequence[tuple[float, float, float]]) -> HeldEvent:
-    """An event of (start, seconds, value) intervals, read a day before the first night."""
-    made = datetime.fromtimestamp(NOON_S - DAY_S, UTC)
-    raw = {
-        "id": name,
-        "objectType": "EVENT",
-        "createdDateTime": made.isoformat(),
-        "modificationDateTime": made.isoformat(),
-        "programID": "stress",
-        "intervals": [
-            {
-                "id": number,
-                "intervalPeriod": {
-                    "start": datetime.fromtimestamp(start_s, UTC).isoformat(),
-                    "duration": f"PT{lasts_s:.0f}S",
-                },
-                "payloads": [{"type": payload_type, "values": [value]}],
-            }
-            for number, (start_s, lasts_s, value) in enumerate(asked)
-        ],
-    }
-    return HeldEvent(Event.model_validate(raw), made)
