@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import gc
 import multiprocessing
+import random
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -70,16 +71,22 @@ def _truth_of(word: str) -> str:
 
 
 def played(options: argparse.Namespace, cells: Sequence[StressCell], console: Console) -> list[CellResult]:
-    """All cells in their order, by several processes where there are to be several."""
-    progress = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    )
-    jobs = [(cell, options) for cell in cells]
-    with progress, contextlib.ExitStack() as stack:
+    """All cells in their order, by several processes where there are to be several.
+
+    They are played in an order of chance, and the summary is written after each, so that a run that is ended early
+    leaves a fair sample.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    jobs = [(cell, options) for cell in random.Random(options.seed).sample(cells, len(cells))]
+    found: dict[StressCell, CellResult] = {}
+    with Progress(*columns, console=console) as progress, contextlib.ExitStack() as stack:
         work = map(play_cell, jobs)
         if options.workers > 1:
-            work = stack.enter_context(multiprocessing.Pool(options.workers)).imap(play_cell, jobs)
-        return list(progress.track(work, total=len(jobs), description="cells"))
+            work = stack.enter_context(multiprocessing.Pool(options.workers)).imap_unordered(play_cell, jobs)
+        for one in progress.track(work, total=len(jobs), description="cells"):
+            found[one.cell] = one
+            options.out.write_bytes(orjson.dumps(summary(list(found.values()), options), option=orjson.OPT_INDENT_2))
+    return [found[cell] for cell in cells]
 
 
 def together(results: Iterable[CellResult]) -> list[NightFigures]:
@@ -181,9 +188,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not cells:
         console.print(f"no cell has all of: {' '.join(options.cells)}")
         return 2
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     results = played(options, cells, console)
     told = summary(results, options)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
     show(results, told, console)
     console.print(f"{len(cells)} cells in {time.monotonic() - began:.0f} s; {options.out}")
