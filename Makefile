@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LAWS := $(shell find tests/unit -name 'test_*_laws.py')
 
-.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick faults flood docs house format clean
+.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick faults stress flood docs house format clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -53,6 +53,9 @@ laws: $(READY)
 
 faults: $(READY)
 	@$(BIN)/python tests/faults/night.py $(ARGS)
+
+stress: $(READY)
+	@$(BIN)/python tests/stress/run.py $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/run.py $(ARGS)
