@@ -11,6 +11,7 @@ from stress.truth import NOON_S, QUICK, STEP_S, ChargingCurve, StressCell, matri
 from stress.verdict import judged, measures, oracle
 
 from ven_adapters.contract import Directive, DirectiveKind
+from ven_adapters.ven.fleet.pace import Pace
 from ven_adapters.ven.planning.charging_need import PlanSettings
 
 CARS, SEED = 40, 3
@@ -27,7 +28,7 @@ def well_told():
 def test_nobody_is_late_and_little_is_charged_dear_where_cars_are_as_told(well_told):
     found = measures(judged(*well_told), gives=False)
     assert (found["late_first"], found["late_third"], found["below_reserve"]) == (0.0, 0.0, 0.0)
-    assert 0.0 <= found["off_peak_points"] < 2.0
+    assert 0.0 <= found["off_peak_third_points"] < 2.0  # in the first night nobody knows how fast they charge
 
 
 def test_a_car_that_leaves_with_less_than_it_could_have_had_is_late(well_told):
@@ -84,7 +85,8 @@ def test_the_matrix_has_every_truth_once():
     assert set(QUICK) <= set(cells)
 
 
-def test_a_planner_that_is_too_optimistic_is_noticed_told_and_written_down(tmp_path):
+def test_a_planner_that_is_too_optimistic_is_noticed_told_and_written_down(tmp_path, monkeypatch):
+    monkeypatch.setattr(Pace, "tell", lambda _self, _rows: None)  # as if every car were as its data sheet
     out = tmp_path / "summary.json"
     asked = ["--cells", "eff=85", "power=50", "taper=80:20", "step=1", "early=0"]
     assert main([*asked, "--cars", str(CARS), "--workers", "1", "--margin", "0", "--out", str(out)]) == 1

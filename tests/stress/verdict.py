@@ -20,7 +20,10 @@ MARGIN_S = 1800.0
 LATE_GOALS = {"late_first": 0.005, "late_third": 0.001}
 GIVING_GOALS = {"late_first": 0.0, "late_third": 0.0, "below_reserve": 0.0}
 GOALS_OF_CELLS = {False: LATE_GOALS, True: GIVING_GOALS}
-GOALS_OF_ALL = {False: LATE_GOALS | {"off_peak_points": 1.0}, True: GIVING_GOALS}
+GOALS_OF_ALL = {
+    False: LATE_GOALS | {"off_peak_points": 1.0, "off_peak_third_points": 1.0},
+    True: GIVING_GOALS,
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,4 +136,5 @@ def measures(nights: list[NightFigures], *, gives: bool) -> dict[str, float]:
         "late_third": third.late / max(1, third.drivers),
         "below_reserve": float(whole.below_reserve),
     }
-    return found if gives else found | {"off_peak_points": off_peak_points(whole)}
+    prices = {"off_peak_points": off_peak_points(whole), "off_peak_third_points": off_peak_points(third)}
+    return found if gives else found | prices
