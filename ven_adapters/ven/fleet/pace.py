@@ -41,7 +41,8 @@ LONGEST_GAP_S = 1_800.0
 RAMP_S = 90.0  # a car that was told to charge takes its full power after so long
 # The margin: a quantile of how much later than foretold sessions came to their level.
 LEAST_SESSION_PCT = 8.0
-PRIOR_ENOUGH, PRIOR_QUANTILE, PRIOR_EVERY = 30, 0.02, 500
+PRIOR_ENOUGH, PRIOR_QUANTILE, PRIOR_EVERY = 20, 0.02, 500
+FULL_BINS = 4  # bins in which a battery usually takes its full power
 ERRORS_KEPT, ERRORS_ENOUGH = 600, 60
 MARGIN_QUANTILE, LEAST_MARGIN_S, MOST_MARGIN_S = 0.98, 1_200.0, 7_200.0
 
@@ -86,7 +87,7 @@ class Pace:
         self._lasted_s: Floats = np.zeros(0)
         self._foretold: Floats = np.zeros((0, BINS))
         self._unstored: Bools = np.zeros(0, dtype=np.bool_)
-        self._slow_share, self._slow_kept = SLOW_SHARE, SLOW_KEPT
+        self._slow_share, self._slow_kept, self._slow_taper = SLOW_SHARE, SLOW_KEPT, _SLOW_TAPER
         self._learned = 0
         self._errors_h: collections.deque[float] = collections.deque(maxlen=ERRORS_KEPT)
         self.margin_s = 0.0
@@ -104,7 +105,7 @@ class Pace:
         usable_kwh = self._fleet.read("usable_kwh", rows)
         mean_kw, covered = self.mean_kw[rows], self._count[rows] >= COVERED
         slow_kw = np.maximum(mean_kw - P10_DEVIATIONS * self.deviation_kw[rows], 0.2 * mean_kw)
-        slow_kw = _filled(slow_kw, covered, full_kw * self._slow_share, _SLOW_TAPER)
+        slow_kw = _filled(slow_kw, covered, full_kw * self._slow_share, self._slow_taper)
         usual_kw = _filled(mean_kw, ~np.isnan(mean_kw), full_kw * USUAL_SHARE, _USUAL_TAPER)
         session = np.minimum(self._session[rows], 1.0)[:, None]
         gain, deviation = self.gain[rows], self.gain_deviation[rows]
@@ -140,7 +141,21 @@ class Pace:
             known = seen[np.isfinite(seen)]
             if len(known) >= PRIOR_ENOUGH:
                 setattr(self, name, max(least, float(np.quantile(known, PRIOR_QUANTILE))))
+        self._slow_taper = self._seen_taper(cars)
         self.tell(cars)
+
+    def _seen_taper(self, cars: Ints) -> Floats:
+        """Per bin the share of their full power that the slowest cars keep; as foretold where few were seen."""
+        mean_kw = np.where(self._count[cars] >= COVERED, self.mean_kw[cars], np.nan)
+        below_kw = np.fmax.reduce(mean_kw[:, :FULL_BINS], axis=1)
+        taper = _SLOW_TAPER.copy()
+        with np.errstate(invalid="ignore"):
+            for place in range(BINS):
+                share = mean_kw[:, place] / below_kw
+                known = share[np.isfinite(share)]
+                if len(known) >= PRIOR_ENOUGH:
+                    taper[place] = max(taper[place], min(1.0, float(np.quantile(known, PRIOR_QUANTILE))))
+        return taper
 
     # --- what is seen -------------------------------------------------------------------------------------------------
 
