@@ -61,7 +61,7 @@ class Guard:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Guard until there is nothing to guard. Beside another guard: take its place later, or end if not lingering."""
+        """Guard until there is nothing to guard. Beside another guard: wait for its place, or end at once."""
         for _ in range(LOCK_TRIES):
             with guard_lock(self._folder) as ours:
                 if ours:
