@@ -21,7 +21,7 @@ from ven_adapters.simulator.public import serve as clouds
 from ven_adapters.simulator.public.face import Deal
 from ven_adapters.simulator.serve import ticking
 from ven_adapters.simulator.settings import SimulatorSettings
-from ven_adapters.transport.windows.hold_leases import FILE, guard_is_alive
+from ven_adapters.transport.windows.hold_leases import FILE, LeaseState, guard_is_alive
 from vtn.clock import SimulatedClock, print_clock
 from vtn.listening.http import listening
 from vtn.listening.sockets import ListenAddress
@@ -77,23 +77,25 @@ class GuardRig:
                 ends[ref] = end.isoformat()
         return ends
 
-    async def adapter(self, ends=None):
-        """An adapter process that has held its cars; how many it holds is in `held`."""
-        wanted = self.folder / "ends.json"
-        wanted.write_text(json.dumps(self.ends() if ends is None else ends))
+    async def process(self, *words):
+        """A program of this project, whose log is `adapter.log`."""
         environ = {**os.environ, "PYTHONPATH": str(CHILD.parents[2])}
         with (self.folder / "adapter.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, str(CHILD), str(self.config), str(wanted)),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                env=environ,
-            )
+            pipe = asyncio.subprocess.PIPE
+            process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=pipe, stderr=log, env=environ)
         self.processes.append(process)
-        async with asyncio.timeout(PATIENCE_S):
-            word, _, number = (await process.stdout.readline()).decode().partition(" ")
-        assert word == "held", (self.folder / "adapter.log").read_text()
-        self.held = int(number)
+        return process
+
+    async def adapter(self, ends=None, *, ready=True):
+        """An adapter process; `ready`: it has held its cars, and `held` says how many."""
+        wanted = self.folder / "ends.json"
+        wanted.write_text(json.dumps(self.ends() if ends is None else ends))
+        process = await self.process(str(CHILD), str(self.config), str(wanted))
+        if ready:
+            async with asyncio.timeout(PATIENCE_S):
+                word, _, number = (await process.stdout.readline()).decode().partition(" ")
+            assert word == "held", (self.folder / "adapter.log").read_text()
+            self.held = int(number)
         return process
 
     async def guard_there(self):
@@ -101,13 +103,18 @@ class GuardRig:
 
     def guard_pids(self):
         """The processes of this rig's guards: those that have its settings file on their command line."""
-        found = []
+        return [pid for pid, _ in self._guards()]
+
+    def guard_words(self):
+        """The command line of the guard."""
+        return next(words for _, words in self._guards())
+
+    def _guards(self):
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
-                words = path.read_bytes().split(b"\0")
-                if b"guard" in words and str(self.config).encode() in words:
-                    found.append(int(path.parent.name))
-        return found
+                words = path.read_text().split("\0")
+                if "guard" in words and str(self.config) in words:
+                    yield int(path.parent.name), words
 
     def stopped(self, refs):
         """Those of the cars that do not charge although they are plugged in and not full."""
@@ -124,6 +131,9 @@ class GuardRig:
         """The rows of the guard's store: car, state."""
         with contextlib.closing(sqlite3.connect(self.state / FILE)) as database:
             return database.execute("SELECT ref, state FROM holds ORDER BY ref").fetchall()
+
+    def all_returned(self):
+        return {state for _, state in self.leases()} == {LeaseState.RETURNED}
 
     async def until(self, met):
         async with asyncio.timeout(PATIENCE_S):

@@ -31,7 +31,7 @@ async def hold(backend, clock, ref, end):
         snapshot = await backend.snapshot(ref)
         await backend.submit(directive, await backend.capabilities(ref), snapshot)
     except BackendError as error:
-        logging.warning("%s: %s", ref, error)
+        logging.getLogger(__name__).warning("%s: %s", ref, error)
         return False
     return True
 

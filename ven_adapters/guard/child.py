@@ -57,7 +57,7 @@ async def _keep(command: Sequence[str], folder: Path) -> None:
     wait_s = LOOK_S
     while True:
         if child is not None and child.poll() is not None:
-            _log.warning("the guard ended with %d; see %s", child.returncode, folder / LOG)
+            _log.info("the guard ended with %d; see %s", child.returncode, folder / LOG)
             child = None
             wait_s = min(2 * wait_s, LONGEST_LOOK_S)
         elif guard_is_alive(folder):

@@ -6,6 +6,7 @@ settings whenever cars must be given back, so that a secret that was changed mea
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -55,6 +56,7 @@ class Guard:
         self._leases = HoldLeases(folder)
         self._room = asyncio.Semaphore(AT_ONCE)
         self._stopping = asyncio.Event()
+        self._since_s = time.monotonic()
 
     def stop(self) -> None:
         """Finish the calls that are under way and return from `run`; leases stay for the next guard."""
@@ -93,8 +95,11 @@ class Guard:
             self._leases.close()
 
     def _is_over(self) -> bool:
-        gone_s = max(GONE_S / self._speed, LEAST_GONE_S)
-        return not self._lingers and self._leases.count() == 0 and self._leases.keeper_gone_s() > gone_s
+        """Whether no car is held, and since some time, which we have been here, nobody has renewed anything."""
+        if self._lingers or self._leases.count() > 0:
+            return False
+        gone_s = min(self._leases.keeper_gone_s(), time.monotonic() - self._since_s)
+        return gone_s > max(GONE_S / self._speed, LEAST_GONE_S)
 
     async def _round(self) -> None:
         """Give back every car whose lease has run out, each told by what its own lease says."""
