@@ -47,7 +47,7 @@ async def test_without_a_guard_the_same_cars_are_late(tmp_path):
 
 @pytest.mark.parametrize("vendor", VENDORS)
 async def test_beside_a_living_adapter_the_guard_sends_nothing(vendor, tmp_path):
-    async with guard_rig(vendor, tmp_path, speed=120.0) as rig:
+    async with guard_rig(vendor, tmp_path) as rig:
         await rig.adapter()
         await rig.guard_there()
         told = len(rig.commands())

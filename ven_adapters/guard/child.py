@@ -40,7 +40,7 @@ async def guarded(
         yield
         return
     if settings.mode == "off" or config is None:
-        _log.warning("nobody gives cars back when this process dies: [guard] mode is off")
+        _log.warning("nobody gives held cars back when this process dies: [guard] has mode %s", settings.mode)
         yield
         return
     command = [sys.executable, "-m", "ven_adapters", "guard", oem, "--config", str(config)]

@@ -7,7 +7,7 @@ settings whenever cars must be given back, so that a secret that was changed mea
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -57,6 +57,8 @@ class Guard:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._stopping = asyncio.Event()
         self._since_s = time.monotonic()
+        self._under_way: set[str] = set()
+        self._rounds: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
         """Finish the calls that are under way and return from `run`; leases stay for the next guard."""
@@ -87,11 +89,12 @@ class Guard:
                     if self._is_over():
                         _log.info("no car is held and nobody keeps any: the guard ends")
                         return
-                    await self._round()
+                    self._look()
                 except OSError as error:
                     _log.warning("leases cannot be read: %s", error)
                 await self._nap()
         finally:
+            await asyncio.gather(*self._rounds, return_exceptions=True)
             self._leases.close()
 
     def _is_over(self) -> bool:
@@ -101,17 +104,30 @@ class Guard:
         gone_s = min(self._leases.keeper_gone_s(), time.monotonic() - self._since_s)
         return gone_s > max(GONE_S / self._speed, LEAST_GONE_S)
 
-    async def _round(self) -> None:
-        """Give back every car whose lease has run out, each told by what its own lease says."""
-        due = self._leases.due()
-        if not due:
-            return
-        _log.warning("%d cars are held by nobody who is alive; they are given back", len(due))
-        backend = self._make()
+    def _look(self) -> None:
+        """Begin to give back every car whose lease has run out; one that takes long keeps no other waiting."""
+        due = [lease for lease in self._leases.due() if lease.ref not in self._under_way]
+        if due:
+            _log.warning("%d cars are held by nobody who is alive; they are given back", len(due))
+            self._under_way |= {lease.ref for lease in due}
+            task = asyncio.create_task(self._round(due))
+            self._rounds.add(task)
+            task.add_done_callback(self._rounds.discard)
+
+    async def _round(self, due: Sequence[HoldLease]) -> None:
+        """Give cars back, each by what its own lease says."""
         try:
-            await asyncio.gather(*(self._give_back(backend, lease) for lease in due))
+            backend = self._make()
+            try:
+                ends = await asyncio.gather(*(self._give_back(backend, lease) for lease in due), return_exceptions=True)
+                for error in {str(end) for end in ends if isinstance(end, OSError)}:
+                    _log.warning("what became of cars cannot be written down: %s", error)
+            finally:
+                await backend.close()
+        except Exception:  # noqa: BLE001 - settings that cannot be read now may be read at the next look
+            _log.exception("cars could not be given back")
         finally:
-            await backend.close()
+            self._under_way -= {lease.ref for lease in due}
 
     async def _give_back(self, backend: GuardedBackend, lease: HoldLease) -> None:
         async with self._room:

@@ -176,7 +176,7 @@ class KeptBackend:
         """Take up the windows of the life before, once; leases first, by which the guard says what it has ended."""
         found = self._book.open(self._clock.now())
         if self._leases is not None and self._renewing is None:
-            self._keeping.renew_leases()
+            self._keeping.leases.renew()
             self._renewing = asyncio.create_task(self._renew())
         for directive_id in found:
             self._attend(directive_id)
@@ -187,7 +187,7 @@ class KeptBackend:
         while True:
             await asyncio.sleep(every_s)
             try:
-                self._keeping.renew_leases()
+                self._keeping.leases.renew()
             except Exception:  # noqa: BLE001 - a fault of ours in one round must not stop the next
                 _log.exception("leases could not be renewed")
 

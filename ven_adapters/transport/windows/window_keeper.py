@@ -24,13 +24,13 @@ from ven_adapters.contract import (
 from ven_adapters.lifecycle.transitions import Trigger, state_at_end
 from ven_adapters.transport.readings.vendor_readings import age_s
 from ven_adapters.transport.windows.command_backend import Careful, CommandPace
-from ven_adapters.transport.windows.hold_leases import HoldLease, HoldLeases
+from ven_adapters.transport.windows.hold_leases import HoldLeases
+from ven_adapters.transport.windows.lease_keeper import LeaseKeeper
 from ven_adapters.transport.windows.window_store import WindowStore
 from ven_adapters.transport.windows.windows import (
     HOLDS,
     KeptWindow,
     WindowVerdict,
-    dead_mans,
     judge,
     restoration,
     steps,
@@ -42,9 +42,6 @@ DONE = frozenset({ErrorCode.ALREADY_IN_STATE, ErrorCode.LIMIT_REACHED})
 
 DOUBT = "the car was seen not to do as it was told"
 TOO_LATE = "the car had not obeyed by not_after"
-BY_GUARD = "its keeper was away, and the guard has given the car back"
-# Past its end a car is being given back: so long after it, in seconds of the shared clock, the keeper is not alive.
-GRACE_S, LEAST_LEASE_S = 180.0, 3.0
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +52,9 @@ class Keeping:
     def __init__(
         self, cars: Careful, book: WindowStore, clock: Clock, pace: CommandPace, leases: HoldLeases | None
     ) -> None:
-        self._cars, self._book, self._clock, self._pace, self._leases = cars, book, clock, pace, leases
+        self._cars, self._book, self._clock, self._pace = cars, book, clock, pace
+        self.leases = LeaseKeeper(book, leases, clock, pace)
         self._locks: dict[str, asyncio.Lock] = {}
-        self._unwritten = False
-        book.on_final = self._drop_lease
 
     def lock(self, ref: str) -> asyncio.Lock:
         """Held for every call that moves a car, so that opposite commands never overlap."""
@@ -79,7 +75,7 @@ class Keeping:
 
     async def send_first(self, window: KeptWindow, snapshot: Snapshot) -> None:
         """Tell the car, in place of what it was told before. A clean refusal leaves the older window in place."""
-        self._heed_guard(window.directive.vehicle_ref)
+        self.leases.heed_guard(window.directive.vehicle_ref)
         older = self._book.holding(window.directive.vehicle_ref)
         before = await self._found(snapshot) if older is None else older.before
         window = dataclasses.replace(window, before=before)
@@ -273,7 +269,7 @@ class Keeping:
     async def _send(self, window: KeptWindow, older: KeptWindow | None) -> None:
         """Written down, then sent; nothing is sent when the car already stands so, or was never touched."""
         sent = dataclasses.replace(window, sent_at=self._clock.now(), sends=window.sends + 1, error=None, detail=None)
-        self._take_lease(sent, older)
+        self.leases.take(sent, older)
         self._book.begin(sent)
         wanted = steps(window, older)
         try:
@@ -281,7 +277,7 @@ class Keeping:
             action = await self._tell_all(sent, wanted)
         except BackendError as error:
             if not error.may_have_happened:
-                self._lease_as_before(sent)
+                self.leases.take_as_before(sent)
             raise
         if older is not None and older.ends_by_itself and not sent.ends_by_itself:
             await self._cars.forget_end(sent.directive.vehicle_ref)
@@ -313,67 +309,6 @@ class Keeping:
             return dataclasses.replace(sent, ends_by_itself=True)
         ends = await self._cars.end_at(sent.directive.vehicle_ref, sent.setting, end)
         return dataclasses.replace(sent, ends_by_itself=ends)
-
-    # --- leases: how long cars stay held when we are no more ------------------------------------------------------
-
-    def renew_leases(self) -> None:
-        """Renew the lease of every car that is held; windows whose cars the guard has given back are over."""
-        if self._leases is None:
-            return
-        held = (self._lease(window) for window in self._book.holding_any())
-        try:
-            given_back = self._leases.renew(lease for lease in held if lease is not None)
-        except OSError as error:
-            if not self._unwritten:
-                _log.warning("leases cannot be renewed: %s", error)
-            self._unwritten = True
-            return
-        self._unwritten = False
-        for directive_id in given_back:
-            self._end_by_guard(directive_id)
-
-    def _lease(self, window: KeptWindow, older: KeptWindow | None = None) -> HoldLease | None:
-        """A slice, or to the window's end where the car ends it by itself; in real seconds, of which few pass."""
-        give_back = dead_mans(window, older)
-        if not give_back:
-            return None
-        left_s = (window.directive.end - self._clock.now()).total_seconds() + GRACE_S
-        most_s = left_s if window.ends_by_itself else min(left_s, self._pace.slice_s)
-        lasts_s = max(most_s, GRACE_S) / float(getattr(self._clock, "speed", 1.0))
-        directive = window.directive
-        return HoldLease(directive.vehicle_ref, directive.directive_id, give_back, max(lasts_s, LEAST_LEASE_S))
-
-    def _take_lease(self, sent: KeptWindow, older: KeptWindow | None) -> None:
-        """On disk before the car is told; OSError when that cannot be, and then nobody may be told."""
-        lease = self._lease(sent, older)
-        if self._leases is not None and lease is not None:
-            self._leases.take(lease)
-
-    def _lease_as_before(self, sent: KeptWindow) -> None:
-        """A command was refused and cannot have happened: what held the car before holds it still."""
-        held = self._book.holding(sent.directive.vehicle_ref)
-        lease = None if held is None else self._lease(held)
-        with contextlib.suppress(OSError):
-            if self._leases is not None and lease is not None:
-                self._leases.take(lease)
-            elif self._leases is not None:
-                self._leases.drop(sent.directive.vehicle_ref, sent.directive.directive_id)
-
-    def _drop_lease(self, window: KeptWindow) -> None:
-        if self._leases is not None and window.sent_at is not None:
-            with contextlib.suppress(OSError):  # it is dropped with the next renewal
-                self._leases.drop(window.directive.vehicle_ref, window.directive.directive_id)
-
-    def _heed_guard(self, ref: str) -> None:
-        """Before a car is told: whether the guard has given it back meanwhile."""
-        if self._leases is not None and (directive_id := self._leases.given_back(ref)) is not None:
-            self._end_by_guard(directive_id)
-
-    def _end_by_guard(self, directive_id: str) -> None:
-        if not self._book.known(directive_id) or (window := self._book.window(directive_id)).final:
-            return
-        state = state_at_end(window.state, was_in_force=window.been_in_force)
-        self._book.move(window, state, Trigger.TIME, detail=BY_GUARD)
 
     async def _settle(self, window: KeptWindow) -> None:
         """What is owed is told; giving back is never too late."""

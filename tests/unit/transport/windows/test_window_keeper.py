@@ -320,7 +320,7 @@ async def test_a_car_that_ends_its_pause_by_itself_is_told_so_first_and_needs_a_
     kept = guarded(cars, Standing(), tmp_path)
     await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
     assert cars.told == [("end", Rung.PAUSE, timedelta(hours=1)), (Rung.PAUSE, None)]
-    kept._keeping.renew_leases()
+    kept._keeping.leases.renew()
     assert looked_at(tmp_path, monkeypatch, later_s=3_600) == ()
     assert len(looked_at(tmp_path, monkeypatch, later_s=3_800)) == 1
     await kept.cancel("car-1", "d-1")
