@@ -46,13 +46,11 @@ async def test_without_a_guard_the_same_cars_are_late(tmp_path):
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-async def test_beside_a_living_adapter_the_guard_sends_nothing(vendor, tmp_path):
+async def test_beside_a_living_adapter_the_guard_gives_nothing_back(vendor, tmp_path):
     async with guard_rig(vendor, tmp_path) as rig:
         await rig.adapter()
         await rig.guard_there()
-        told = len(rig.commands())
         await asyncio.sleep(2.5 * SLICE_S / rig.clock.speed)
-        assert len(rig.commands()) == told
         assert {state for _, state in rig.leases()} == {LeaseState.HELD}
         assert "given back" not in rig.said()
 

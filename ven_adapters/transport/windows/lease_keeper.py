@@ -28,15 +28,17 @@ class LeaseKeeper:
     def __init__(self, book: WindowStore, leases: HoldLeases | None, clock: Clock, pace: CommandPace) -> None:
         self._book, self._leases, self._clock, self._pace = book, leases, clock, pace
         self._unwritten = False
+        self._calling: dict[str, tuple[KeptWindow, KeptWindow | None]] = {}
         book.on_final = self._drop
 
     def renew(self) -> None:
         """Renew the lease of every car that is held; windows whose cars the guard has given back are over."""
         if self._leases is None:
             return
-        held = (self._lease(window) for window in self._book.holding_any())
+        held = {window.directive.vehicle_ref: self._lease(window) for window in self._book.holding_any()}
+        held |= {ref: self._lease(*calling) for ref, calling in self._calling.items()}
         try:
-            given_back = self._leases.renew(lease for lease in held if lease is not None)
+            given_back = self._leases.renew(lease for lease in held.values() if lease is not None)
         except OSError as error:
             if not self._unwritten:
                 _log.warning("leases cannot be renewed: %s", error)
@@ -51,6 +53,11 @@ class LeaseKeeper:
         lease = self._lease(sent, older)
         if self._leases is not None and lease is not None:
             self._leases.take(lease)
+            self._calling[lease.ref] = sent, older
+
+    def called(self, ref: str) -> None:
+        """The call for which a lease was taken is over: from now on it counts which window holds the car."""
+        self._calling.pop(ref, None)
 
     def take_as_before(self, sent: KeptWindow) -> None:
         """A command was refused and cannot have happened: what held the car before holds it still."""

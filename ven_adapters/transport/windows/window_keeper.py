@@ -270,17 +270,18 @@ class Keeping:
         """Written down, then sent; nothing is sent when the car already stands so, or was never touched."""
         sent = dataclasses.replace(window, sent_at=self._clock.now(), sends=window.sends + 1, error=None, detail=None)
         self.leases.take(sent, older)
-        self._book.begin(sent)
-        wanted = steps(window, older)
         try:
+            self._book.begin(sent)
             sent = await self._set_end(sent, older)
-            action = await self._tell_all(sent, wanted)
+            action = await self._tell_all(sent, steps(window, older))
+            if older is not None and older.ends_by_itself and not sent.ends_by_itself:
+                await self._cars.forget_end(sent.directive.vehicle_ref)
         except BackendError as error:
             if not error.may_have_happened:
                 self.leases.take_as_before(sent)
             raise
-        if older is not None and older.ends_by_itself and not sent.ends_by_itself:
-            await self._cars.forget_end(sent.directive.vehicle_ref)
+        finally:
+            self.leases.called(sent.directive.vehicle_ref)
         late = self._clock.now() > window.directive.not_after  # an answer may take minutes, and so does the car
         ending, detail = (DirectiveState.EXPIRED, TOO_LATE) if late else (sent.ending, sent.detail)
         self._book.keep(dataclasses.replace(sent, told=True, action=action, ending=ending, detail=detail))
@@ -307,8 +308,9 @@ class Keeping:
         known = sent if sent.sends > 1 else older
         if known is not None and known.ends_by_itself and known.setting == sent.setting and known.directive.end == end:
             return dataclasses.replace(sent, ends_by_itself=True)
-        ends = await self._cars.end_at(sent.directive.vehicle_ref, sent.setting, end)
-        return dataclasses.replace(sent, ends_by_itself=ends)
+        if not await self._cars.end_at(sent.directive.vehicle_ref, sent.setting, end):
+            return dataclasses.replace(sent, ends_by_itself=False)
+        return self._book.keep(dataclasses.replace(sent, ends_by_itself=True))
 
     async def _settle(self, window: KeptWindow) -> None:
         """What is owed is told; giving back is never too late."""

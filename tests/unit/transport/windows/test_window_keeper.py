@@ -217,6 +217,21 @@ async def test_a_lease_is_on_disk_before_its_car_is_held(tmp_path, monkeypatch):
     assert cars.told == [("d-1", (Setting(Rung.RESUME),))]
 
 
+async def test_a_lease_is_renewed_while_its_car_is_being_told(tmp_path, monkeypatch):
+    class Slow(Cars):
+        async def tell(self, _ref, _setting):
+            kept._keeping.leases.renew()
+            self.told += [due.directive_id for due in looked_at(tmp_path, monkeypatch, later_s=1_300)]
+
+    cars = Slow()
+    kept = guarded(cars, Standing(), tmp_path)
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    kept._keeping.leases.renew()
+    assert len(looked_at(tmp_path, monkeypatch, later_s=1_300)) == 1
+    await kept.close()
+    assert cars.told == ["d-1"]
+
+
 async def test_a_slice_is_twenty_minutes_and_a_shorter_window_is_no_longer(tmp_path, monkeypatch):
     kept = guarded(Cars(), Standing(), tmp_path)
     await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
