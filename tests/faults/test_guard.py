@@ -7,10 +7,10 @@ import signal
 from datetime import timedelta
 
 import pytest
-from guard_rig import CARS, SLICE_S, guard_rig
+from guard_rig import CARS, PATIENCE_S, SLICE_S, guard_rig
 
 from ven_adapters.simulator.cars.enrolment import write_enrolment
-from ven_adapters.transport.windows.hold_leases import LeaseState
+from ven_adapters.transport.windows.hold_leases import LeaseState, guard_is_alive
 
 VENDORS = ("enode", "smartcar", "tesla")
 MINUTE_S = 60.0
@@ -140,3 +140,29 @@ async def test_the_adapter_itself_starts_the_guard(tmp_path):
         await rig.guard_there()
         words = " ".join(rig.guard_words())
         assert "a-secret" not in words
+
+
+async def test_one_guard_works_whoever_started_it_and_another_ends_with_nothing_to_say_against_it(tmp_path):
+    async with guard_rig("enode", tmp_path, guard="service") as rig:
+        executor = tmp_path / "executor.toml"
+        backend = rig.config.read_text().partition("[backend]")[2]
+        executor.write_text(f'oem = "enode"\n\n[queue]\nurl = "nats://127.0.0.1:4222"\n\n[backend]{backend}')
+        guard = ("-m", "ven_adapters", "guard", "enode", "--config")
+        first = await rig.process(*guard, str(executor), "--executor")
+        await rig.until(lambda: guard_is_alive(rig.state))
+        rig.config.write_text(rig.config.read_text().replace('mode = "service"', 'mode = "child"'))
+        second = await rig.process(*guard, str(rig.config))
+        async with asyncio.timeout(PATIENCE_S):
+            assert await second.wait() == 0
+        first.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await first.wait() == 0
+        assert "another guard is at work" in (tmp_path / "adapter.log").read_text()
+
+
+async def test_a_guard_for_another_automaker_than_the_files_does_not_start(tmp_path):
+    async with guard_rig("enode", tmp_path) as rig:
+        wrong = await rig.process("-m", "ven_adapters", "guard", "tesla", "--config", str(rig.config))
+        async with asyncio.timeout(PATIENCE_S):
+            assert await wrong.wait() == 2
+        assert "oem" in (tmp_path / "adapter.log").read_text()

@@ -11,7 +11,7 @@ from ven_adapters.lifecycle.transitions import Trigger, state_at_end
 from ven_adapters.transport.windows.command_backend import CommandPace
 from ven_adapters.transport.windows.hold_leases import HoldLease, HoldLeases
 from ven_adapters.transport.windows.window_store import WindowStore
-from ven_adapters.transport.windows.windows import KeptWindow, dead_mans
+from ven_adapters.transport.windows.windows import HOLDS, KeptWindow, dead_mans
 from vtn.clock import Clock
 
 BY_GUARD = "its keeper was away, and the guard has given the car back"
@@ -49,8 +49,11 @@ class LeaseKeeper:
             self._end_by_guard(directive_id)
 
     def take(self, sent: KeptWindow, older: KeptWindow | None) -> None:
-        """On disk before the car is told; OSError when that cannot be, and then nobody may be told."""
-        lease = self._lease(sent, older)
+        """On disk before the car is told; OSError when that cannot be, and then nobody may be told.
+
+        A window that holds nothing has none: until it is told, the lease of what held the car before goes on.
+        """
+        lease = self._lease(sent, older) if sent.directive.kind in HOLDS else None
         if self._leases is not None and lease is not None:
             self._leases.take(lease)
             self._calling[lease.ref] = sent, older

@@ -268,6 +268,15 @@ async def test_a_car_that_refused_or_was_given_back_has_no_lease(tmp_path, monke
     await kept.close()
 
 
+async def test_a_car_that_is_to_charge_next_has_a_lease_no_more(tmp_path, monkeypatch):
+    cars = Cars()
+    kept = guarded(cars, Standing(), tmp_path)
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    await kept.submit(order("d-2", DirectiveKind.RELEASE), CAPABILITY, found())
+    assert looked_at(tmp_path, monkeypatch, later_s=9_999) == ()
+    await kept.close()
+
+
 async def test_a_newer_directive_that_is_refused_leaves_the_older_ones_lease(tmp_path, monkeypatch):
     cars = Cars()
     kept = guarded(cars, Standing(), tmp_path)
