@@ -73,7 +73,8 @@ class GuardRig:
             departs = fleet.midnight + timedelta(seconds=float(fleet.declared_s[0, car]))
             latest = departs - timedelta(hours=float(need_wh / fleet.max_charge_w[car])) - SPARE
             end = min(now + LONGEST_HOLD, latest)
-            if world.plugged[car] and world.power_w[car] > 1_000 and end > now + SPARE:
+            resumes = self.cloud.capability(car).can_resume_after_stop
+            if resumes and world.plugged[car] and world.power_w[car] > 1_000 and end > now + SPARE:
                 ends[ref] = end.isoformat()
         return ends
 
