@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LAWS := $(shell find tests/unit -name 'test_*_laws.py')
 
-.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick faults stress flood docs house format clean
+.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick faults guard stress flood docs house format clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -56,6 +56,8 @@ faults: $(READY)
 
 stress: $(READY)
 	@$(BIN)/python tests/stress/run.py $(ARGS)
+guard: $(READY)
+	@GUARD_KILLS=$${GUARD_KILLS:-6} $(BIN)/python -m pytest tests/faults/test_guard.py -q $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/run.py $(ARGS)

@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ven_adapters.adapter_checks.command import CHECK_EXAMPLE, RECORD_EXAMPLE, check, record
+from ven_adapters.guard.command import EXAMPLE as GUARD_EXAMPLE
+from ven_adapters.guard.command import guard
 from ven_adapters.linking.command import link
 from ven_adapters.ven.enrolment.commands import app as enrol_app
 from vtn.clock import parse_clock
@@ -69,6 +71,7 @@ class CarPhysics(enum.StrEnum):
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="VENs that charge and discharge automakers' cars.")
 app.add_typer(enrol_app, name="enrol")
 app.command(epilog="Example: ven-adapters link tesla --account owner-1 --config config/tesla.example.toml")(link)
+app.command(epilog=GUARD_EXAMPLE)(guard)
 app.command(epilog=CHECK_EXAMPLE)(check)
 app.command(epilog=RECORD_EXAMPLE)(record)
 
@@ -123,7 +126,7 @@ def run(
     flags = {f"{PREFIX}_QUEUE__URL": executors, f"{PREFIX}_SHARD": json.dumps(zones) if zones else None}
     settings = read_settings(config, _environment(flags))
     _require_oem(config, settings.oem, name)
-    _run(run_until_stopped(settings, settings.shared_clock()))
+    _run(run_until_stopped(settings, settings.shared_clock(), config))
 
 
 @app.command(epilog="Example: ven-adapters execute bmw --config config/ven-executor.example.toml")
@@ -138,7 +141,7 @@ def execute(
 
     settings = read_executor_settings(config, _environment({f"{EXECUTOR_PREFIX}_QUEUE__URL": executors}))
     _require_oem(config, settings.oem, name)
-    _run(execute_until_stopped(settings, settings.shared_clock()))
+    _run(execute_until_stopped(settings, settings.shared_clock(), config))
 
 
 def _environment(flags: Mapping[str, str | None]) -> dict[str, str]:

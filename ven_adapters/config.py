@@ -132,6 +132,16 @@ class EnrollingSettings(Section):
         return self
 
 
+class GuardSettings(Section):
+    """Who gives held cars back when this process dies, for automakers whose cars take single commands.
+
+    child: a guard that this process starts and leaves behind; service: one that the system keeps up
+    (`ven-adapters guard`); off: nobody.
+    """
+
+    mode: Literal["child", "service", "off"] = "child"
+
+
 ServerUrl = Annotated[str, pydantic.Field(pattern=r"^(nats|tls|ws|wss)://[^@,\s]+(,(nats|tls|ws|wss)://[^@,\s]+)*$")]
 
 
@@ -188,6 +198,7 @@ class AdapterSettings(Section):
     client_name: Name
     vtn: VtnSettings
     backend: dict[str, Any] = pydantic.Field(default_factory=dict, repr=False)
+    guard: GuardSettings = GuardSettings()
     queue: QueueSettings | None = None
     shard: tuple[Name, ...] = ()
     enrolments: tuple[Path, ...] = ()
@@ -272,6 +283,7 @@ class ExecutorSettings(Section):
     oem: Name
     backend: dict[str, Any] = pydantic.Field(repr=False)
     queue: QueueSettings
+    guard: GuardSettings = GuardSettings()
     seed: Seed = 0
     clock: str = "real"
 

@@ -1,6 +1,9 @@
 """What is Tesla's own: regions, wakes and their price, whole amperes, reasons, one writer for each owner's grant."""
 
 import asyncio
+import json
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from public_rigs import PATIENCE_S, consented, tesla_rig
@@ -18,7 +21,7 @@ from ven_adapters.contract import (
     Rung,
 )
 from ven_adapters.oems import tesla
-from ven_adapters.oems.tesla_shapes import achieve, capability_of, judge, sighted
+from ven_adapters.oems.tesla_shapes import SCHEDULE_ID, achieve, capability_of, judge, sighted, start_once
 from ven_adapters.transport.grants.grants import Folder, fetch
 from ven_adapters.transport.vendor_session import VendorRefusal
 
@@ -211,3 +214,59 @@ def test_a_european_car_at_rest_is_taken_to_have_three_phases():
 def test_a_command_that_cannot_have_happened_may_be_sent_again(status):
     error = judge(VendorRefusal(status, {}, None, writes=True))
     assert (error.retryable, error.may_have_happened) == (True, False)
+
+
+PACIFIC = "America/Los_Angeles"
+
+
+def names(rig):
+    return [path.rsplit("/", 1)[1] for path in rig.cloud.commands()]
+
+
+async def test_a_pause_is_given_its_end_by_the_cars_own_schedule_which_is_removed_when_it_ends_earlier(tmp_path):
+    async with tesla_rig(tmp_path, time_zones={"t-0": PACIFIC}) as rig:
+        directive = rig.directive("t-0", minutes=180)
+        await rig.submit(directive)
+        assert names(rig) == ["add_charge_schedule", "charge_stop"]
+        (body,) = rig.cloud.sent("/add_charge_schedule")
+        end = directive.end.astimezone(ZoneInfo(PACIFIC))
+        assert 0 <= body["start_time"] - (60 * end.hour + end.minute) <= 1
+        assert (body["one_time"], body["end_enabled"], body["lat"], body["lon"]) == (True, False, 0.0, 0.0)
+        await rig.backend.cancel("t-0", directive.directive_id)
+        assert names(rig)[2:] == ["charge_start", "remove_charge_schedule"]
+        assert rig.cloud.sent("/remove_charge_schedule") == [{"id": SCHEDULE_ID}]
+
+
+async def test_a_cap_and_a_car_whose_time_zone_is_not_known_have_no_schedule(tmp_path):
+    async with tesla_rig(tmp_path, time_zones={"t-0": PACIFIC}) as rig:
+        await rig.submit(rig.directive("t-0", CAP, power_w=3_500))
+        assert names(rig) == ["set_charging_amps"]
+    async with tesla_rig(tmp_path / "unknown") as rig:
+        await rig.submit(rig.directive("t-0"))
+        assert names(rig) == ["charge_stop"]
+
+
+async def test_a_car_that_takes_no_schedule_is_paused_all_the_same(tmp_path):
+    async with tesla_rig(tmp_path, time_zones={"t-0": PACIFIC}) as rig:
+        rig.cloud.fail("/add_charge_schedule", "internal_500")
+        await rig.submit(rig.directive("t-0"))
+        assert not rig.car().charging
+
+
+@pytest.mark.parametrize(
+    ("at", "day", "minute"),
+    [
+        (datetime(2026, 7, 2, 7, 0, tzinfo=UTC), "Thursday", 0),
+        (datetime(2026, 7, 2, 6, 59, 1, tzinfo=UTC), "Thursday", 0),
+        (datetime(2026, 7, 2, 6, 59, tzinfo=UTC), "Wednesday", 24 * 60 - 1),
+    ],
+)
+def test_a_schedule_starts_at_the_first_whole_minute_from_the_end_of_a_pause(at, day, minute):
+    body = json.loads(start_once(at.astimezone(ZoneInfo(PACIFIC)), (37.0, -122.0)))
+    assert (body["days_of_week"], body["start_time"]) == (day, minute)
+
+
+def test_a_time_zone_that_does_not_exist_is_refused_by_its_key(tmp_path):
+    given = {"url": "http://x", "token_url": "http://x", "client_id": "us", "pseudonym_secret": "hush"}
+    with pytest.raises(BackendError, match=r"time_zones\.t-0"):
+        tesla.backend(given | {"state": tmp_path, "time_zones": {"t-0": "Mars/Base"}})

@@ -60,7 +60,7 @@ USUAL = ConsentSettings(scope="vehicle:read:data vehicle:read:location vehicle:c
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
     """Enode's backend; `webhook_secret` is the one that the webhook was made with."""
     read = vendor_settings("enode", settings)
-    return KeptBackend(Enodes(read), read.clock, read.journal(), read.pace)
+    return KeptBackend(Enodes(read), read.clock, read.journal(), read.pace, read.leases())
 
 
 def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:

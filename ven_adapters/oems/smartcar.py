@@ -66,7 +66,7 @@ PAGE = 100
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
     """Smartcar's backend; `webhook_secret` is the Application Management Token."""
     read = vendor_settings("smartcar", settings, LIMITS)
-    return KeptBackend(Smartcars(read), read.clock, read.journal(), read.pace)
+    return KeptBackend(Smartcars(read), read.clock, read.journal(), read.pace, read.leases())
 
 
 USUAL = ConsentSettings(

@@ -9,6 +9,8 @@ Each owner consents and has a grant of his own in `state`/grants; cars newer tha
 - `{"result": false, "reason": "is_charging"}` is a success by another name;
 - a sleeping car answers 408; waking it costs twenty times a command, so a car is woken once in half an hour at most;
 - 421 says that the owner's account lives in another region;
+- a charge schedule that is used once starts a car that we have stopped, at a minute of its home's local time, also
+  when we are no more; it needs the home's place and time zone (`homes`, `time_zones`);
 - no discharge: Powershare is reported, never commanded.
 """
 
@@ -35,6 +37,7 @@ from ven_adapters.contract import (
 from ven_adapters.oems.tesla_shapes import (
     ASLEEP_AGAIN_S,
     REASONS,
+    SCHEDULE_ID,
     TWICE_UP_TO_A,
     WrongRegion,
     achieve,
@@ -43,9 +46,11 @@ from ven_adapters.oems.tesla_shapes import (
     judge,
     price,
     sighted,
+    start_once,
 )
 from ven_adapters.transport.consent import CodeConsent, ConsentConversation, ConsentSettings, account, options
 from ven_adapters.transport.grants.grants import Folder, OwnerTokens
+from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call
 from ven_adapters.transport.readings.vendor_readings import age_s, pick
 from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings, vendor_settings
@@ -53,6 +58,8 @@ from ven_adapters.transport.windows.window_backend import KeptBackend
 
 WAKE_EVERY = timedelta(minutes=30)
 WAKE_LOOKS, WAKE_LOOK_S = 6, 10.0
+# A schedule names a minute of the day: what is due before it reaches the car, or a day ahead, would mean tomorrow.
+SOON, LONGEST_SCHEDULE = timedelta(minutes=5), timedelta(hours=23)
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +68,8 @@ def backend(settings: Mapping[str, Any]) -> VehicleBackend:
     read = vendor_settings("tesla", settings)
     if read.state is None:
         raise BackendError(ErrorCode.INVALID_REQUEST, "settings.state: is required, for the owners' grants")
-    return KeptBackend(Teslas(read, Folder(read.state / "grants")), read.clock, read.journal(), read.pace)
+    cars = Teslas(read, Folder(read.state / "grants"))
+    return KeptBackend(cars, read.clock, read.journal(), read.pace, read.leases())
 
 
 USUAL = ConsentSettings(
@@ -148,6 +156,19 @@ class Teslas:
                 await self._command(ref, name, body)
             except BackendError as error:  # the first one was taken, so nothing was refused
                 _log.info("a low current could not be told twice: %s", error.code)
+
+    async def end_at(self, ref: str, setting: Setting, at: datetime) -> bool:
+        """A schedule that starts the stopped car once at `at`; none for a current, nor where the home is not known."""
+        place, zone = self._settings.homes.get(ref), self._settings.time_zones.get(ref)
+        left = at - self._now()
+        if setting.rung is not Rung.PAUSE or place is None or zone is None or not SOON < left < LONGEST_SCHEDULE:
+            return False
+        await self._command(ref, "add_charge_schedule", start_once(at.astimezone(zone), place))
+        return True
+
+    async def forget_end(self, ref: str) -> None:
+        """Remove that schedule."""
+        await self._command(ref, "remove_charge_schedule", dumps({"id": SCHEDULE_ID}))
 
     def overridden(self, ref: str) -> bool:
         """True when the car says that its driver cancelled managed charging."""

@@ -5,7 +5,7 @@ Facts are those of the Fleet API's public documentation; what is known of its ca
 
 import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ven_adapters.contract import (
@@ -42,6 +42,8 @@ USABLE_WH_UNKNOWN = 100_000
 # What the on-board chargers of all models take, where a car does not tell its own most.
 USUAL_W = 11_520
 SOURCE = "tesla"
+# The one schedule of ours in a car; its owner's have numbers made of the time.
+SCHEDULE_ID = 0x6576746E
 # Phases and volts of a house by whether the car is European.
 MARKETS: Mapping[Any, tuple[int, int]] = {True: (3, 230), False: (1, 240)}
 
@@ -122,6 +124,25 @@ def command(setting: Setting) -> tuple[str, bytes | None]:
     if setting.rung is Rung.TARGET_LEVEL:
         return "set_charge_limit", dumps({"percent": fallback_ladder.whole_pct(setting)})
     return ("charge_stop" if setting.rung is Rung.PAUSE else "charge_start"), None
+
+
+def start_once(at: datetime, place: tuple[float, float]) -> bytes:
+    """The body of `add_charge_schedule`: start once, at the first whole minute from `at`, the home's local time."""
+    minute = at.replace(second=0, microsecond=0)
+    at = minute if minute == at else minute + timedelta(minutes=1)
+    return dumps(
+        {
+            "id": SCHEDULE_ID,
+            "days_of_week": at.strftime("%A"),
+            "enabled": True,
+            "one_time": True,
+            "start_enabled": True,
+            "start_time": 60 * at.hour + at.minute,
+            "end_enabled": False,
+            "lat": place[0],
+            "lon": place[1],
+        }
+    )
 
 
 def phases_told(charge: Mapping[str, Any]) -> int | None:

@@ -5,6 +5,7 @@ private folder of grants, windows and money; `consent`, how owners let us in (`t
 name for a choice of readings; `vehicles` (the vendor's name of a car to the ref that we give it); `webhook_secret`,
 `webhook_host`, `webhook_port`, `webhook_verify_until` (an instant: before it a vendor's unsigned challenge is answered,
 which is needed while the webhook is made); `monthly_usd`; `anywhere`; `homes` (ref to latitude and longitude);
+`time_zones` (ref to the IANA name of its home's time zone, for schedules that a car keeps itself);
 `answer_s`; `clock`; `seed`.
 """
 
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
@@ -37,6 +39,7 @@ from ven_adapters.transport.http.session import (
 from ven_adapters.transport.http.settings import clock_of, typed, wrong
 from ven_adapters.transport.http.webhooks import WebhookAddress
 from ven_adapters.transport.windows.command_backend import CommandPace
+from ven_adapters.transport.windows.hold_leases import HoldLeases
 from ven_adapters.transport.windows.journal import Journal
 from ven_adapters.transport.windows.windows import KeptWindow
 from vtn.clock import Clock, sleep_for
@@ -57,6 +60,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "monthly_usd": (int, float),
     "anywhere": (bool,),
     "homes": (dict,),
+    "time_zones": (dict,),
     "answer_s": (int, float),
     "seed": (int,),
     "container": (str,),
@@ -119,10 +123,15 @@ class VendorSettings:
     seed: int
     container: str = ""
     verify_until: datetime | None = None
+    time_zones: Mapping[str, ZoneInfo] = dataclasses.field(default_factory=dict)
 
     def journal(self) -> Journal[KeptWindow]:
         """Where windows are written down."""
         return Journal(None if self.state is None else self.state / "windows.jsonl", KeptWindow)
+
+    def leases(self) -> HoldLeases | None:
+        """Where the guard reads which cars are held; None without a folder."""
+        return None if self.state is None else HoldLeases(self.state)
 
     async def wait(self, wait_s: float) -> None:
         """Let so many seconds pass on the shared clock."""
@@ -161,6 +170,7 @@ def vendor_settings(name: str, settings: Mapping[str, Any], usual: SessionLimits
         seed=given.get("seed", 0),
         container=given.get("container", ""),
         verify_until=_instant("webhook_verify_until", given.get("webhook_verify_until")),
+        time_zones={ref: _time_zone(ref, zone) for ref, zone in given.get("time_zones", {}).items()},
     )
 
 
@@ -175,6 +185,13 @@ def _instant(key: str, given: str | datetime | None) -> datetime | None:
     except (ValueError, OverflowError):
         raise wrong(key, "must be an RFC 3339 date-time with an offset") from None
     raise wrong(key, "must be an RFC 3339 date-time with an offset")
+
+
+def _time_zone(ref: str, zone: Any) -> ZoneInfo:
+    try:
+        return ZoneInfo(zone)
+    except (TypeError, ValueError, OSError, ZoneInfoNotFoundError):
+        raise wrong(f"time_zones.{ref}", "must be the name of a time zone, such as America/Los_Angeles") from None
 
 
 def _place(ref: str, place: Any) -> tuple[float, float]:

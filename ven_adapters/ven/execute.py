@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import sys
+from pathlib import Path
 
 from ven_adapters.config import ExecutorSettings
+from ven_adapters.guard.child import guarded
 from ven_adapters.ven.queue.connection import QueueConnection
 from ven_adapters.ven.queue.executor import Executor
 from ven_adapters.ven.startup import backend_of, check_executor
@@ -16,8 +18,11 @@ TELL_EVERY_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-async def execute(settings: ExecutorSettings, clock: Clock) -> None:
-    """Carry out commands until told to stop; ConfigError when the settings cannot be used."""
+async def execute(settings: ExecutorSettings, clock: Clock, config: Path | None = None) -> None:
+    """Carry out commands until told to stop; ConfigError when the settings cannot be used.
+
+    `config` is the file of the settings, which the guard reads too.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     check_executor(settings)
     backend = backend_of(settings.oem, settings.backend)
@@ -25,7 +30,8 @@ async def execute(settings: ExecutorSettings, clock: Clock) -> None:
     telling = asyncio.create_task(_tell(executor))
     try:
         with on_stop_signal(executor.stop):
-            await executor.run()
+            async with guarded(settings.guard, backend, settings.oem, config, executes=True):
+                await executor.run()
     finally:
         telling.cancel()
         _log.info("executor %s ended: %s", executor.name, _counted(executor))

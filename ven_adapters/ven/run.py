@@ -2,10 +2,12 @@
 
 import logging
 import sys
+from pathlib import Path
 
 from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import VehicleBackend
 from ven_adapters.enrolment_api.store import EnrolmentStore
+from ven_adapters.guard.child import guarded
 from ven_adapters.ven.agent import Agent, AgentPorts
 from ven_adapters.ven.enrolment.files import Unreadable
 from ven_adapters.ven.queue.connection import QueueConnection
@@ -21,8 +23,11 @@ from vtn.tls import trusting
 _log = logging.getLogger(__name__)
 
 
-async def run(settings: AdapterSettings, clock: Clock) -> None:
-    """One adapter, until it is told to stop; ConfigError when settings or enrolments cannot be used."""
+async def run(settings: AdapterSettings, clock: Clock, config: Path | None = None) -> None:
+    """One adapter, until it is told to stop; ConfigError when settings or enrolments cannot be used.
+
+    `config` is the file of the settings, which the guard reads too.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     check_adapter(settings)
     if settings.shard:
@@ -30,7 +35,8 @@ async def run(settings: AdapterSettings, clock: Clock) -> None:
     agent = Agent(settings, clock, ports_of(settings))
     with on_stop_signal(agent.stop):
         try:
-            await agent.run()
+            async with guarded(settings.guard, agent.ports.backend, settings.oem, config):
+                await agent.run()
         except Unreadable as error:
             raise ConfigError(str(error)) from None
 

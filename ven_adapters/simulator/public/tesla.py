@@ -6,12 +6,14 @@ than the answer says; whether it did is told by its next data only.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
 from ven_adapters.contract import ChargeState, Known, Snapshot
+from ven_adapters.simulator.backend.cloud import BEGIN_RANK
 from ven_adapters.simulator.public.commands import IDLE_W, CommandedState
 from ven_adapters.simulator.public.face import (
     AWAY_DEGREES,
@@ -30,6 +32,7 @@ NO_VOLTS = 2
 KM_PER_MILE = 1.609
 RANGE_KM_PER_KWH = 6.0
 FIRMWARE = "2026.20.3"
+ZONE = ZoneInfo("America/Los_Angeles")  # of all homes
 
 STATES: Mapping[ChargeState, str] = {
     ChargeState.CHARGING: "Charging",
@@ -52,12 +55,15 @@ class FleetApi:
 
     def __init__(self, face: VendorCloud) -> None:
         self._face, self._cloud = face, face.cloud
-        self._commands: Mapping[str, Callable[[int, Mapping[str, Any]], CommandedState | str]] = {
+        self._commands: Mapping[str, Callable[[int, Mapping[str, Any]], CommandedState | str | None]] = {
             "charge_start": self._start,
             "charge_stop": self._stop,
             "set_charging_amps": self._amps,
             "set_charge_limit": self._limit,
+            "add_charge_schedule": self._add_schedule,
+            "remove_charge_schedule": self._remove_schedule,
         }
+        self._starts: dict[int, tuple[Any, float]] = {}
 
     def routes(self) -> Sequence[Route]:
         """The documented paths that an energy programme needs."""
@@ -189,8 +195,8 @@ class FleetApi:
         found = self._commands[name](car, body)
         if isinstance(found, CommandedState):
             self._cloud.tell(car, found, now)
-            return VendorReply(200, {"response": {"result": True, "reason": ""}})
-        return VendorReply(200, {"response": {"result": False, "reason": found}})
+        reason = found if isinstance(found, str) else ""
+        return VendorReply(200, {"response": {"result": not reason, "reason": reason}})
 
     def _start(self, car: int, _: Mapping[str, Any]) -> CommandedState | str:
         if not self._cloud.world.plugged[car]:
@@ -218,6 +224,34 @@ class FleetApi:
         if percent == self._cloud.wish(car).limit_pct:
             return "already_set"
         return dataclasses.replace(self._cloud.wish(car), limit_pct=float(percent))
+
+    def _add_schedule(self, car: int, body: Mapping[str, Any]) -> str | None:
+        """One start at a minute of the day, once; schedules that repeat, or stop the car, are not played."""
+        minute = body.get("start_time")
+        playable = body.get("one_time") is True and body.get("start_enabled") is True and not body.get("end_enabled")
+        if not playable or not isinstance(minute, int) or not {"days_of_week", "lat", "lon"} <= body.keys():
+            return "invalid_command"
+        local = self._face.now().astimezone(ZONE)
+        at = local.replace(hour=minute // 60, minute=minute % 60, second=0, microsecond=0)
+        at = at if at > local else at + timedelta(days=1)
+        if at.strftime("%A") != body["days_of_week"]:
+            return "invalid_command"
+        due = body.get("id"), self._cloud.world.seconds(at)
+        self._starts[car] = due
+        self._cloud.world.at(due[1], car, lambda: self._start_by_schedule(car, due), rank=BEGIN_RANK)
+        return None
+
+    def _remove_schedule(self, car: int, body: Mapping[str, Any]) -> str | None:
+        if car not in self._starts or self._starts[car][0] != body.get("id"):
+            return "not_found"
+        del self._starts[car]
+        return None
+
+    def _start_by_schedule(self, car: int, due: tuple[Any, float]) -> None:
+        if self._starts.get(car) == due:
+            del self._starts[car]
+            if isinstance(wish := self._start(car, {}), CommandedState):
+                self._cloud.tell(car, wish, self._cloud.world.instant(due[1]))
 
 
 def _rates(wait_s: int) -> dict[str, str]:

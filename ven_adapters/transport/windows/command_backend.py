@@ -3,7 +3,8 @@
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Awaitable
-from typing import Protocol, TypeVar
+from datetime import datetime
+from typing import Protocol, TypeVar, runtime_checkable
 
 from ven_adapters.contract import (
     BackendError,
@@ -51,9 +52,28 @@ class Cars(Protocol):
         """Let go of connections."""
 
 
+@runtime_checkable
+class EndsHolds(Protocol):
+    """`Cars` that can end a hold by themselves, by a schedule of the car's or the vendor's own: two methods more.
+
+    Cars without them are held by leases, see `CommandPace.slice_s`.
+    """
+
+    async def end_at(self, ref: str, setting: Setting, at: datetime) -> bool:
+        """Have the car end this hold at `at` without being told again; called before the hold is told.
+
+        False where this hold of this car cannot end by itself. Called again it replaces what it set before.
+        """
+
+    async def forget_end(self, ref: str) -> None:
+        """Take back what `end_at` set, for the hold has ended earlier."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class CommandPace:
     """Seconds on the shared clock: the first look after a send, the longest between two, trying to give a car back.
+
+    `slice_s` is how long a car that does not end its hold by itself stays held when nobody renews its lease.
 
     `found_s` is how old a reading may be that says how the driver left the car;
     `sends` bounds how often one window is told; `anywhere` lets a car be held whose place is not known to be its home.
@@ -65,6 +85,7 @@ class CommandPace:
     give_back_s: float = 6 * 3600.0
     sends: int = 3
     anywhere: bool = False
+    slice_s: float = 1200.0
 
 
 class Careful:
@@ -96,6 +117,24 @@ class Careful:
     async def tell(self, ref: str, setting: Setting) -> str | None:
         """Tell the car one setting."""
         return await _heard(self._cars.tell(ref, setting), ErrorCode.OUTCOME_UNKNOWN)
+
+    async def end_at(self, ref: str, setting: Setting, at: datetime) -> bool:
+        """Whether the car ends this hold by itself; what goes wrong is logged, for then it does not."""
+        if not isinstance(self._cars, EndsHolds):
+            return False
+        try:
+            return await _heard(self._cars.end_at(ref, setting, at), ErrorCode.OUTCOME_UNKNOWN)
+        except BackendError as error:
+            _log.info("a car could not be told to end its hold by itself: %s", error.code)
+            return False
+
+    async def forget_end(self, ref: str) -> None:
+        """Take back what `end_at` set; the car's own end does no harm when that fails."""
+        if isinstance(self._cars, EndsHolds):
+            try:
+                await _heard(self._cars.forget_end(ref), ErrorCode.OUTCOME_UNKNOWN)
+            except BackendError as error:
+                _log.info("a car could not be told to forget the end of its hold: %s", error.code)
 
 
 async def _heard(asked: Awaitable[T], code: ErrorCode) -> T:

@@ -6,7 +6,9 @@ the car's return are kept here, on disk, through restarts.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 
 from ven_adapters.contract import (
     Ack,
@@ -19,22 +21,30 @@ from ven_adapters.contract import (
     DirectiveStatus,
     ErrorCode,
     Known,
+    Setting,
     Snapshot,
     SnapshotsSeen,
     VehicleRef,
     WriteDown,
 )
 from ven_adapters.transport.windows.command_backend import Careful, Cars, CommandPace
+from ven_adapters.transport.windows.hold_leases import HoldLeases
 from ven_adapters.transport.windows.journal import Journal
-from ven_adapters.transport.windows.window_keeper import Keeping
+from ven_adapters.transport.windows.window_keeper import DONE, Keeping
 from ven_adapters.transport.windows.window_store import WindowStore
 from ven_adapters.transport.windows.windows import KeptWindow
 from vtn.clock import Clock
 
 # How old the evidence may be on which a directive is told to be in force to whoever asks.
 RECENT_S = 10
+# How often leases are renewed, in seconds of the shared clock, but in real time no oftener than that.
+RENEW_S, LEAST_RENEW_S = 60.0, 0.25
 _NEED_POWER = frozenset({DirectiveKind.CAP, DirectiveKind.SETPOINT})
 _GIVES_BACK = frozenset({DirectiveKind.RELEASE, DirectiveKind.CHARGE})
+# What says that a car is not held: it was given back already, or its cable is out.
+_NOT_HELD = DONE | {ErrorCode.NOT_PLUGGED}
+
+_log = logging.getLogger(__name__)
 
 
 class KeptBackend:
@@ -42,11 +52,24 @@ class KeptBackend:
 
     works_alone = True
 
-    def __init__(self, cars: Cars, clock: Clock, journal: Journal[KeptWindow], pace: CommandPace | None = None) -> None:
-        self._cars, self._clock, self._pace = Careful(cars), clock, pace or CommandPace()
+    def __init__(
+        self,
+        cars: Cars,
+        clock: Clock,
+        journal: Journal[KeptWindow],
+        pace: CommandPace | None = None,
+        leases: HoldLeases | None = None,
+    ) -> None:
+        self._cars, self._clock, self._pace, self._leases = Careful(cars), clock, pace or CommandPace(), leases
         self._book = WindowStore(journal)
-        self._keeping = Keeping(self._cars, self._book, clock, self._pace)
+        self._keeping = Keeping(self._cars, self._book, clock, self._pace, leases)
+        self._renewing: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def guarded(self) -> Path | None:
+        """The folder of the leases that a guard looks after; None when none are written."""
+        return None if self._leases is None else self._leases.folder
 
     def vehicles(self) -> AsyncIterator[VehicleRef]:
         """Every enrolled car."""
@@ -123,18 +146,50 @@ class KeptBackend:
             pushes.cancel()
             await asyncio.gather(pushes, return_exceptions=True)
 
+    async def give_back(self, ref: str, settings: Iterable[Setting]) -> None:
+        """For the guard, which keeps no windows: tell a car what ends its hold. BackendError unless the vendor agrees.
+
+        A car that sleeps is woken, for the next try.
+        """
+        for setting in settings:
+            try:
+                await self._cars.tell(ref, setting)
+            except BackendError as error:
+                if error.code is ErrorCode.ASLEEP:
+                    with contextlib.suppress(BackendError):
+                        await self._cars.read(ref, 0)
+                if error.code not in _NOT_HELD:
+                    raise
+
     async def close(self) -> None:
         """Stop keeping; windows stay on disk and are taken up at the next start."""
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *([self._renewing] if self._renewing is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._book.close()
+        if self._leases is not None:
+            self._leases.close()
         await self._cars.close()
 
     def _open(self) -> None:
-        for directive_id in self._book.open(self._clock.now()):
+        """Take up the windows of the life before, once; leases first, by which the guard says what it has ended."""
+        found = self._book.open(self._clock.now())
+        if self._leases is not None and self._renewing is None:
+            self._keeping.leases.renew()
+            self._renewing = asyncio.create_task(self._renew())
+        for directive_id in found:
             self._attend(directive_id)
+
+    async def _renew(self) -> None:
+        """Renew the leases for as long as we live, in real time: whatever the clock on the wall is set to."""
+        every_s = max(RENEW_S / float(getattr(self._clock, "speed", 1.0)), LEAST_RENEW_S)
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                self._keeping.leases.renew()
+            except Exception:  # noqa: BLE001 - a fault of ours in one round must not stop the next
+                _log.exception("leases could not be renewed")
 
     def _permit(self, directive: Directive, snapshot: Snapshot) -> None:
         """The port's own refusals, before any call."""

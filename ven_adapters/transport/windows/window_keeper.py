@@ -17,14 +17,24 @@ from ven_adapters.contract import (
     DriverChoice,
     DriverChose,
     ErrorCode,
+    Rung,
     Setting,
     Snapshot,
 )
 from ven_adapters.lifecycle.transitions import Trigger, state_at_end
 from ven_adapters.transport.readings.vendor_readings import age_s
-from ven_adapters.transport.windows.command_backend import Cars, CommandPace
+from ven_adapters.transport.windows.command_backend import Careful, CommandPace
+from ven_adapters.transport.windows.hold_leases import HoldLeases
+from ven_adapters.transport.windows.lease_keeper import LeaseKeeper
 from ven_adapters.transport.windows.window_store import WindowStore
-from ven_adapters.transport.windows.windows import KeptWindow, WindowVerdict, judge, restoration, steps
+from ven_adapters.transport.windows.windows import (
+    HOLDS,
+    KeptWindow,
+    WindowVerdict,
+    judge,
+    restoration,
+    steps,
+)
 from vtn.clock import Clock, sleep_for, sleep_until
 
 # Success by another name: the car already is as asked.
@@ -39,8 +49,11 @@ _log = logging.getLogger(__name__)
 class Keeping:
     """The work on every window of one vendor."""
 
-    def __init__(self, cars: Cars, book: WindowStore, clock: Clock, pace: CommandPace) -> None:
+    def __init__(
+        self, cars: Careful, book: WindowStore, clock: Clock, pace: CommandPace, leases: HoldLeases | None
+    ) -> None:
         self._cars, self._book, self._clock, self._pace = cars, book, clock, pace
+        self.leases = LeaseKeeper(book, leases, clock, pace)
         self._locks: dict[str, asyncio.Lock] = {}
 
     def lock(self, ref: str) -> asyncio.Lock:
@@ -62,6 +75,7 @@ class Keeping:
 
     async def send_first(self, window: KeptWindow, snapshot: Snapshot) -> None:
         """Tell the car, in place of what it was told before. A clean refusal leaves the older window in place."""
+        self.leases.heed_guard(window.directive.vehicle_ref)
         older = self._book.holding(window.directive.vehicle_ref)
         before = await self._found(snapshot) if older is None else older.before
         window = dataclasses.replace(window, before=before)
@@ -81,6 +95,8 @@ class Keeping:
         try:
             for setting in restoration(window) if mine else ():
                 await self._tell(window.directive.vehicle_ref, setting)
+            if mine and window.ends_by_itself and self._clock.now() < window.directive.end:
+                await self._cars.forget_end(window.directive.vehicle_ref)
         except BackendError as error:
             refusal = error
         window = self._book.window(window.directive.directive_id)  # a reading may have come meanwhile
@@ -253,8 +269,19 @@ class Keeping:
     async def _send(self, window: KeptWindow, older: KeptWindow | None) -> None:
         """Written down, then sent; nothing is sent when the car already stands so, or was never touched."""
         sent = dataclasses.replace(window, sent_at=self._clock.now(), sends=window.sends + 1, error=None, detail=None)
-        self._book.begin(sent)
-        action = await self._tell_all(sent, steps(window, older))
+        self.leases.take(sent, older)
+        try:
+            self._book.begin(sent)
+            sent = await self._set_end(sent, older)
+            action = await self._tell_all(sent, steps(window, older))
+            if older is not None and older.ends_by_itself and not sent.ends_by_itself:
+                await self._cars.forget_end(sent.directive.vehicle_ref)
+        except BackendError as error:
+            if not error.may_have_happened:
+                self.leases.take_as_before(sent)
+            raise
+        finally:
+            self.leases.called(sent.directive.vehicle_ref)
         late = self._clock.now() > window.directive.not_after  # an answer may take minutes, and so does the car
         ending, detail = (DirectiveState.EXPIRED, TOO_LATE) if late else (sent.ending, sent.detail)
         self._book.keep(dataclasses.replace(sent, told=True, action=action, ending=ending, detail=detail))
@@ -272,6 +299,18 @@ class Keeping:
                 detail = f"a part was taken, the rest is tried again: {error.detail}"
                 raise BackendError(ErrorCode.OUTCOME_UNKNOWN, detail) from None
         return action
+
+    async def _set_end(self, sent: KeptWindow, older: KeptWindow | None) -> KeptWindow:
+        """Have the car end a hold by itself, where it can: before it is held, and anew when the end is another."""
+        end = sent.directive.end
+        if sent.directive.kind not in HOLDS or sent.setting.rung is Rung.RESUME:
+            return sent
+        known = sent if sent.sends > 1 else older
+        if known is not None and known.ends_by_itself and known.setting == sent.setting and known.directive.end == end:
+            return dataclasses.replace(sent, ends_by_itself=True)
+        if not await self._cars.end_at(sent.directive.vehicle_ref, sent.setting, end):
+            return dataclasses.replace(sent, ends_by_itself=False)
+        return self._book.keep(dataclasses.replace(sent, ends_by_itself=True))
 
     async def _settle(self, window: KeptWindow) -> None:
         """What is owed is told; giving back is never too late."""

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import dataclasses
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +35,7 @@ class WindowStore:
         self._closed: collections.deque[str] = collections.deque()
         self._opened = False
         self.queue: asyncio.Queue[BackendEvent] = asyncio.Queue(QUEUED)
+        self.on_final: Callable[[KeptWindow], None] = lambda _: None
 
     def open(self, now: datetime) -> tuple[str, ...]:
         """Take up what the journal holds, once; the directives that must be attended to."""
@@ -74,6 +76,10 @@ class WindowStore:
         """The window that the car was last told, while it is not final."""
         window = self._windows.get(self._held.get(ref, ""))
         return None if window is None or window.final else window
+
+    def holding_any(self) -> Iterator[KeptWindow]:
+        """Every window that its car was last told and that is not final."""
+        return (window for ref in tuple(self._held) if (window := self.holding(ref)) is not None)
 
     def hold(self, window: KeptWindow) -> None:
         """From now on this window is the car's."""
@@ -128,6 +134,7 @@ class WindowStore:
         self.queue.put_nowait(event)
 
     def _retire(self, window: KeptWindow) -> None:
+        self.on_final(window)
         self._closed.append(window.directive.directive_id)
         if len(self._closed) > REMEMBERED:
             old = self._windows.pop(self._closed.popleft(), None)

@@ -43,6 +43,7 @@ OBEYS_WITHIN = timedelta(seconds=60)
 RESTARTED = frozenset({ChargeState.CHARGING, ChargeState.UNKNOWN, None})
 WAITED = frozenset({ChargeState.STOPPED, ChargeState.WAITING_SCHEDULE})
 SWITCHES = frozenset({Rung.PAUSE, Rung.RESUME})
+HOLDS = frozenset({DirectiveKind.CURTAIL, DirectiveKind.CAP, DirectiveKind.SETPOINT})
 SAYS_NOTHING = frozenset({ChargeState.UNKNOWN, ChargeState.UNPLUGGED})
 
 
@@ -52,7 +53,8 @@ class KeptWindow:
 
     `sent_at` is set before a call leaves; `told` once it was answered; `sends` counts calls for this window;
     `unplugged_at` is a first sign that the cable is out, see `lifecycle.evidence.cable_out`; `ending` is the state
-    that it gets as soon as the car has been given back; `owes` is what it was still to be told after a part was taken.
+    that it gets as soon as the car has been given back; `owes` is what it was still to be told after a part was taken;
+    `ends_by_itself`: the car, or its vendor, lets go at the end without us.
     """
 
     directive: Directive
@@ -71,6 +73,7 @@ class KeptWindow:
     error: ErrorCode | None = None
     detail: str | None = None
     owes: tuple[Setting, ...] = ()
+    ends_by_itself: bool = False
 
     @property
     def final(self) -> bool:
@@ -164,6 +167,19 @@ def restoration(window: KeptWindow) -> tuple[Setting, ...]:
     replugged = window.off_its_plug  # a car that is plugged in again starts by itself
     owed = (one for one in window.owes if not (replugged and one.rung is Rung.RESUME))
     return (*_undone(window), *owed)
+
+
+def dead_mans(window: KeptWindow, older: KeptWindow | None = None) -> tuple[Setting, ...]:
+    """What gives a car back whose keeper has died; empty for a window that holds it in no way.
+
+    Nothing in it holds a car: to stop one again that was found stopped can wait for the keeper. What `older` changed is
+    in it too, for the command that takes it back may be the one that is never sent.
+    """
+    wanted = list(restoration(window) if window.directive.kind in HOLDS else window.owes)
+    if older is not None:
+        rungs = {one.rung for one in wanted}
+        wanted += [one for one in restoration(older) if one.rung not in rungs]
+    return tuple(one for one in wanted if one.rung is not Rung.PAUSE)
 
 
 def _believed(reading: Reading[T] | None) -> Reading[T] | None:

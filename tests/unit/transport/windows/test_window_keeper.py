@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,6 +24,7 @@ from ven_adapters.contract import (
     Setting,
     Snapshot,
 )
+from ven_adapters.transport.windows.hold_leases import HoldLeases
 from ven_adapters.transport.windows.journal import Journal
 from ven_adapters.transport.windows.window_backend import KeptBackend
 from ven_adapters.transport.windows.windows import KeptWindow
@@ -184,4 +187,191 @@ async def test_no_car_is_told_what_cannot_be_written_down(tmp_path, monkeypatch)
     assert cars.told == [(Rung.PAUSE, None)]
     monkeypatch.undo()
     assert (await kept.cancel("car-1", "d-1")).state is DirectiveState.CANCELLED
+    await kept.close()
+
+
+def guarded(cars, clock, folder):
+    return KeptBackend(cars, clock, Journal(folder / "windows.jsonl", KeptWindow), leases=HoldLeases(folder))
+
+
+def looked_at(folder, monkeypatch, *, later_s):
+    """What a guard finds due after so many seconds in which nobody renewed anything."""
+    leases, now_s = HoldLeases(folder), time.monotonic()
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "monotonic", lambda: now_s + later_s)
+        found = leases.due()
+    leases.close()
+    return found
+
+
+async def test_a_lease_is_on_disk_before_its_car_is_held(tmp_path, monkeypatch):
+    class Dying(Cars):
+        async def tell(self, _ref, _setting):
+            (found,) = looked_at(tmp_path, monkeypatch, later_s=1_300)
+            self.told.append((found.directive_id, found.give_back))
+
+    cars = Dying()
+    kept = guarded(cars, Standing(), tmp_path)
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    await kept.close()
+    assert cars.told == [("d-1", (Setting(Rung.RESUME),))]
+
+
+async def test_a_lease_is_renewed_while_its_car_is_being_told(tmp_path, monkeypatch):
+    class Slow(Cars):
+        async def tell(self, _ref, _setting):
+            kept._keeping.leases.renew()
+            self.told += [due.directive_id for due in looked_at(tmp_path, monkeypatch, later_s=1_300)]
+
+    cars = Slow()
+    kept = guarded(cars, Standing(), tmp_path)
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    kept._keeping.leases.renew()
+    assert len(looked_at(tmp_path, monkeypatch, later_s=1_300)) == 1
+    await kept.close()
+    assert cars.told == ["d-1"]
+
+
+async def test_a_slice_is_twenty_minutes_and_a_shorter_window_is_no_longer(tmp_path, monkeypatch):
+    kept = guarded(Cars(), Standing(), tmp_path)
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    assert looked_at(tmp_path, monkeypatch, later_s=1_190) == ()
+    assert len(looked_at(tmp_path, monkeypatch, later_s=1_201)) == 1
+    short = dataclasses.replace(order("d-2", DirectiveKind.CURTAIL), end=NOON + timedelta(minutes=10))
+    await kept.submit(short, CAPABILITY, found())
+    assert looked_at(tmp_path, monkeypatch, later_s=770) == ()
+    assert len(looked_at(tmp_path, monkeypatch, later_s=790)) == 1
+    await kept.close()
+
+
+async def test_a_lease_names_all_that_was_changed_in_a_car(tmp_path, monkeypatch):
+    kept = guarded(Cars(), Standing(), tmp_path)
+    await kept.submit(order("d-1", DirectiveKind.CAP, 4_000), CAPABILITY, found())
+    await kept.submit(order("d-2", DirectiveKind.CURTAIL), CAPABILITY, found())
+    (due,) = looked_at(tmp_path, monkeypatch, later_s=1_300)
+    assert set(due.give_back) == {Setting(Rung.RESUME), Setting(Rung.CURRENT, current_a=32)}
+    await kept.close()
+
+
+async def test_a_car_that_refused_or_was_given_back_has_no_lease(tmp_path, monkeypatch):
+    cars = Cars()
+    kept = guarded(cars, Standing(), tmp_path)
+    cars.refuses = {Rung.PAUSE: ErrorCode.RATE_LIMITED}
+    with pytest.raises(BackendError):
+        await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    assert looked_at(tmp_path, monkeypatch, later_s=9_999) == ()
+    cars.refuses = {}
+    await kept.submit(order("d-2", DirectiveKind.CURTAIL), CAPABILITY, found())
+    assert len(looked_at(tmp_path, monkeypatch, later_s=9_999)) == 1
+    await kept.cancel("car-1", "d-2")
+    assert looked_at(tmp_path, monkeypatch, later_s=9_999) == ()
+    await kept.close()
+
+
+async def test_a_car_that_is_to_charge_next_has_a_lease_no_more(tmp_path, monkeypatch):
+    cars = Cars()
+    kept = guarded(cars, Standing(), tmp_path)
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    await kept.submit(order("d-2", DirectiveKind.RELEASE), CAPABILITY, found())
+    assert looked_at(tmp_path, monkeypatch, later_s=9_999) == ()
+    await kept.close()
+
+
+async def test_a_newer_directive_that_is_refused_leaves_the_older_ones_lease(tmp_path, monkeypatch):
+    cars = Cars()
+    kept = guarded(cars, Standing(), tmp_path)
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    cars.refuses = {Rung.CURRENT: ErrorCode.RATE_LIMITED}
+    with pytest.raises(BackendError):
+        await kept.submit(order("d-2", DirectiveKind.CAP, 4_000), CAPABILITY, found())
+    (due,) = looked_at(tmp_path, monkeypatch, later_s=9_999)
+    assert due.directive_id == "d-1"
+    await kept.close()
+
+
+async def test_what_the_guard_gave_back_has_ended_and_is_not_sent_again(tmp_path, monkeypatch):
+    cars = Cars()
+    kept = guarded(cars, Standing(), tmp_path)
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    await kept.close()
+    give_back(tmp_path, monkeypatch)
+
+    again = guarded(cars, Standing(), tmp_path)
+    assert (await again.status("car-1", "d-1")).state is DirectiveState.EXPIRED
+    await again.submit(order("d-2", DirectiveKind.CURTAIL), CAPABILITY, found())
+    assert cars.told == [(Rung.PAUSE, None), (Rung.PAUSE, None)]
+    await again.close()
+
+
+def give_back(folder, monkeypatch):
+    """Say of every car that the guard gave it back."""
+    now_s = time.monotonic()
+    leases = HoldLeases(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "monotonic", lambda: now_s + 9_999)
+        for due in leases.due():
+            assert leases.claim(due)
+            leases.returned(due)
+    leases.close()
+
+
+async def test_no_car_is_held_without_a_lease(tmp_path, monkeypatch):
+    cars = Cars()
+    kept = guarded(cars, Standing(), tmp_path)
+    await kept.snapshot("car-1")
+    monkeypatch.setattr(HoldLeases, "take", lambda _self, _lease: full(0))
+    with pytest.raises(OSError, match="No space"):
+        await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    assert cars.told == []
+    await kept.close()
+
+
+class Ending(Cars):
+    """A car that ends a pause by itself."""
+
+    async def end_at(self, _ref, setting, at):
+        self.told.append(("end", setting.rung, at - NOON))
+        return setting.rung is Rung.PAUSE
+
+    async def forget_end(self, _ref):
+        self.told.append(("forget",))
+
+
+async def test_a_car_that_ends_its_pause_by_itself_is_told_so_first_and_needs_a_guard_after_its_end_only(
+    tmp_path, monkeypatch
+):
+    cars = Ending()
+    kept = guarded(cars, Standing(), tmp_path)
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    assert cars.told == [("end", Rung.PAUSE, timedelta(hours=1)), (Rung.PAUSE, None)]
+    kept._keeping.leases.renew()
+    assert looked_at(tmp_path, monkeypatch, later_s=3_600) == ()
+    assert len(looked_at(tmp_path, monkeypatch, later_s=3_800)) == 1
+    await kept.cancel("car-1", "d-1")
+    assert cars.told[2:] == [(Rung.RESUME, None), ("forget",)]
+    await kept.close()
+
+
+async def test_a_car_that_is_capped_next_forgets_the_end_of_its_pause(tmp_path):
+    cars = Ending()
+    kept = guarded(cars, Standing(), tmp_path)
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    await kept.submit(order("d-2", DirectiveKind.CAP, 4_000), CAPABILITY, found())
+    assert cars.told[2:] == [
+        ("end", Rung.CURRENT, timedelta(hours=1)),
+        (Rung.CURRENT, 6),
+        (Rung.RESUME, None),
+        ("forget",),
+    ]
+    await kept.close()
+
+
+async def test_what_is_renewed_for_longer_is_told_its_new_end_and_not_paused_again(tmp_path):
+    cars = Ending()
+    kept = guarded(cars, Standing(), tmp_path)
+    await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
+    kept._book.keep(dataclasses.replace(kept._book.window("d-1"), been_in_force=True))
+    longer = dataclasses.replace(order("d-2", DirectiveKind.CURTAIL), end=NOON + timedelta(hours=2))
+    await kept.submit(longer, CAPABILITY, found())
+    assert cars.told[2:] == [("end", Rung.PAUSE, timedelta(hours=2))]
     await kept.close()
