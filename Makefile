@@ -56,6 +56,7 @@ faults: $(READY)
 
 stress: $(READY)
 	@$(BIN)/python tests/stress/run.py $(ARGS)
+
 guard: $(READY)
 	@GUARD_KILLS=$${GUARD_KILLS:-6} $(BIN)/python -m pytest tests/faults/test_guard.py -q $(ARGS)
 

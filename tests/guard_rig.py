@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import sys
 import time
+import typing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,7 +41,7 @@ EFFICIENCY = 0.88
 class GuardRig:
     """One vendor's cloud, its cars' truth, and the processes beside it."""
 
-    public: object
+    public: typing.Any
     clock: SimulatedClock
     folder: Path
     refusing: bool = False
