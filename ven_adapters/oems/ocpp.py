@@ -124,7 +124,7 @@ class OcppBackend:
         steward = self._steward
         async with steward.turn(directive.vehicle_ref):
             seen = steward.book.seen(directive)
-            if seen is not None and (not seen.in_doubt or await steward.settle(seen)):
+            if seen is not None and (not seen.in_doubt or await steward.settle(seen, again=True)):
                 return seen.ack()
             return (await self._obtained(directive, snapshot)).ack()
 

@@ -184,12 +184,12 @@ def test_a_charge_level_out_of_range_is_none(soc):
 
 def values(power_w, at):
     sample = [{"value": power_w, "measurand": "Power.Active.Import"}]
-    return [{"timestamp": charging_profiles.stamp(at), "sampledValue": sample}]
+    return [{"timestamp": meter_values.stamp(at), "sampledValue": sample}]
 
 
 def event(at, kind="Updated", transaction="tx-1", **more):
     info = {"transactionId": transaction, "chargingState": "Charging"}
-    fixed = {"eventType": kind, "timestamp": charging_profiles.stamp(at), "triggerReason": "Trigger", "seqNo": 1}
+    fixed = {"eventType": kind, "timestamp": meter_values.stamp(at), "triggerReason": "Trigger", "seqNo": 1}
     return fixed | {"transactionInfo": info} | more
 
 
@@ -253,7 +253,7 @@ def with_a_stranger():
 def test_what_anothers_car_shows_is_no_reading_of_ours():
     sample = [{"value": 90, "measurand": "SoC"}]
     after = charging_points.metered(
-        with_a_stranger(), [{"timestamp": charging_profiles.stamp(NOW), "sampledValue": sample}], NOW
+        with_a_stranger(), [{"timestamp": meter_values.stamp(NOW), "sampledValue": sample}], NOW
     )
     assert after.snapshot.soc_pct is None
     begun = event(NOW + timedelta(seconds=1), "Started", "tx-2", meterValue=values(5_000, NOW), **token("mine"))
@@ -285,7 +285,7 @@ def test_a_clock_that_was_once_ahead_hides_no_end():
 def test_needs_are_forgotten_with_the_transaction_that_they_belong_to():
     told = {
         "evseId": 1,
-        "timestamp": charging_profiles.stamp(NOW),
+        "timestamp": meter_values.stamp(NOW),
         "chargingNeeds": {"requestedEnergyTransfer": "AC_BPT"},
     }
     asked = charging_points.needs(point(needs=None), told | {"chargingNeeds": told["chargingNeeds"]}, NOW)
