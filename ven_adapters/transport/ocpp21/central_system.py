@@ -212,13 +212,8 @@ class CentralSystem:
         """What the station says of its variables; of V2X where it does not say it as a whole, EVSE by EVSE."""
         if not refs:
             return []
-        told = await self.ask(refs[0], "GetVariables", _variables(_ASKED))
-        rows, version = list(told["getVariableResult"]), self.version(refs[0])
-        say = functools.partial(self.register.notices.count, self.register.point(refs[0]).place.station)
-        for action, payload in version.after_greeting(told, [self.register.point(ref).place.evse for ref in refs], say):
-            with contextlib.suppress(BackendError):
-                await self.ask(refs[0], action, payload)
-        if version.number != VERSION:
+        rows = list((await self.ask(refs[0], "GetVariables", _variables(_ASKED)))["getVariableResult"])
+        if self.version(refs[0]).number != VERSION:
             return rows
         whole = any(one["component"]["name"] == _V2X and one["attributeStatus"] == "Accepted" for one in rows)
         for ref in () if whole else refs:
@@ -232,6 +227,10 @@ class CentralSystem:
         with contextlib.suppress(BackendError):
             rows = await self._asked(refs)
             self.register.put_station(station, charging_points.variables(self.register.station(station), rows))
+            evses, say = self.register.evses_of(station), functools.partial(self.register.notices.count, station)
+            for action, payload in self.version(refs[0]).after_greeting(rows, evses, say) if refs else ():
+                with contextlib.suppress(BackendError):
+                    await self.ask(refs[0], action, payload)
         for ref in refs:
             with contextlib.suppress(BackendError):
                 await self.allow(ref)

@@ -77,6 +77,10 @@ class Register:
         """The cars at a station."""
         return list(self._refs[station].values())
 
+    def evses_of(self, station: str) -> list[int]:
+        """The EVSEs of the cars at a station."""
+        return list(self._refs[station])
+
     def at(self, station: str, evse: int) -> ChargingPoint | None:
         """The point of an EVSE, if a car is registered there."""
         ref = self._refs[station].get(evse)

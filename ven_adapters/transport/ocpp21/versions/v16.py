@@ -109,9 +109,11 @@ class Ocpp16(OcppVersion):
             **{action: table[same] for action, same in _PASSED_OVER.items()},
         }
 
-    def after_greeting(self, variables: Payload, evses: Iterable[int], say: Callable[[str], None]) -> list[Question]:
+    def after_greeting(
+        self, variables: Iterable[Payload], evses: Iterable[int], say: Callable[[str], None]
+    ) -> list[Question]:
         """Have the station measure power, often enough, and say where its connectors stand."""
-        told = {one["variable"]["name"]: one.get("attributeValue") for one in variables["getVariableResult"]}
+        told = {one["variable"]["name"]: one.get("attributeValue") for one in variables}
         asked: list[Question] = []
         interval, measurands = told["TxUpdatedInterval"] or "", told["TxUpdatedMeasurands"]
         if not interval.isdecimal() or not 0 < int(interval) <= SAMPLE_S:

@@ -57,7 +57,9 @@ class OcppVersion:
         del station, numbers
         return table
 
-    def after_greeting(self, variables: Payload, evses: Iterable[int], say: Callable[[str], None]) -> list[Question]:
+    def after_greeting(
+        self, variables: Iterable[Payload], evses: Iterable[int], say: Callable[[str], None]
+    ) -> list[Question]:
         """What to ask a station further once it has told its variables; `say` tells its operator what is wrong."""
         del variables, evses, say
         return []
