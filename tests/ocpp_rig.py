@@ -19,7 +19,7 @@ from vtn.clock import SimulatedClock, print_clock
 PROGRAM = Path(__file__).with_name("ocpp_station.py")
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
 SPEED = paced(120.0)
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 PASSWORD = "a-password-of-16+"
 OFFLINE_LIMIT_S = 120
 CAR = "car-1"
