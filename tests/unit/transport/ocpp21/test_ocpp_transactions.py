@@ -10,10 +10,10 @@ from hypothesis import strategies as some
 from ven_adapters.contract import Known, Validity
 from ven_adapters.transport.ocpp21 import frames
 from ven_adapters.transport.ocpp21.message_handlers import MessageHandlers
-from ven_adapters.transport.ocpp21.stations.meter_values import stamp
 from ven_adapters.transport.ocpp21.stations import transactions
 from ven_adapters.transport.ocpp21.stations.charging_points import RegisteredPoint
 from ven_adapters.transport.ocpp21.stations.inverter_alarms import Alarms
+from ven_adapters.transport.ocpp21.stations.meter_values import stamp
 from ven_adapters.transport.ocpp21.stations.operator_notices import clock_text
 from ven_adapters.transport.ocpp21.stations.station_registry import Register
 from ven_adapters.transport.ocpp21.stations.transactions import KEPT_PER_STATION, TransactionLog, TransactionRecord
