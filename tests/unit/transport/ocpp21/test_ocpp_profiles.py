@@ -103,9 +103,10 @@ def test_what_may_be_taken_stays_above_the_reserve_and_within_each_bound(
     asked = directive(reserve_soc_pct=reserve_pct, max_energy_wh=budget_wh)
     needs = dataclasses.replace(ALLOWS, spare_wh=let_out_wh, exported_wh=0.0)
     spare_wh = v2x.spare_wh(asked, point(soc_pct, needs=needs, exported_wh=given_wh))
-    assert 0 <= spare_wh <= max(0.0, (soc_pct - reserve_pct) / 100 * PLACE.usable_wh)
+    assert 0 <= spare_wh / v2x.EFFICIENCY <= max(0.0, (soc_pct - reserve_pct) / 100 * PLACE.usable_wh) + 1e-6
     assert budget_wh is None or spare_wh <= budget_wh
-    assert let_out_wh is None or spare_wh <= max(0.0, let_out_wh - given_wh)
+    left_wh = math.inf if let_out_wh is None else let_out_wh - given_wh / v2x.EFFICIENCY  # in the battery
+    assert spare_wh / v2x.EFFICIENCY <= max(0.0, left_wh) + 1e-6
 
 
 @pytest.mark.parametrize(
@@ -349,6 +350,32 @@ def test_only_a_valid_meter_value_newer_than_the_send_puts_a_directive_in_force(
     made = record()
     advance(made, car, ABLE, NOW + timedelta(minutes=1))
     assert (made.state, made.certainty) == (state, certainty)
+
+
+def test_a_discharge_that_a_der_control_curtails_is_not_in_force_until_its_end():
+    curtailed = dataclasses.replace(ABLE, controls=frozenset({"c-1"}))
+    made, states = record(), []
+    steps = [
+        (-7_000, ABLE),
+        (-7_000, curtailed),
+        (-2_000, curtailed),
+        (-7_000, curtailed),
+        (0, curtailed),
+        (-7_000, ABLE),
+    ]
+    for second, (power_w, station) in enumerate(steps, 1):
+        at = NOW + timedelta(seconds=second)
+        advance(made, at_power(power_w, at), station, at)
+        states.append(made.state)
+    force, held_back = DirectiveState.IN_FORCE, DirectiveState.INTERRUPTED
+    assert states == [force, force, held_back, force, held_back, force]
+
+
+def test_a_der_control_says_nothing_of_a_cap():
+    curtailed = dataclasses.replace(ABLE, controls=frozenset({"c-1"}))
+    made = record(power_w=3_000)
+    advance(made, at_power(3_000, NOW + timedelta(seconds=1)), curtailed, NOW + timedelta(seconds=1))
+    assert made.state is DirectiveState.IN_FORCE
 
 
 def test_a_discharge_is_taken_away_at_its_end_and_so_is_whatever_a_wrong_clock_would_end():

@@ -23,7 +23,7 @@ from ven_adapters.contract import (
     Setting,
 )
 from ven_adapters.lifecycle import transitions
-from ven_adapters.lifecycle.evidence import ExpectedEffect, newer
+from ven_adapters.lifecycle.evidence import ExpectedEffect, newer, slack_w
 from ven_adapters.lifecycle.transitions import Trigger, state_at_end
 from ven_adapters.transport.ocpp21.profiles.charging_profiles import profile_id
 from ven_adapters.transport.ocpp21.stations.charging_points import SOURCE, CarNeeds, ChargingPoint, Station
@@ -199,9 +199,9 @@ def _transaction_over(record: ProfileRecord, point: ChargingPoint) -> None:
 
 
 def _curtailed(record: ProfileRecord, point: ChargingPoint, station: Station) -> bool:
-    """Whether a discharge that is due gives another power than it was told to."""
-    power = newer(point.snapshot.power_w, _since(record, station))
-    return power is not None and not ExpectedEffect.of(record.directive, record.setting).fits_power(power.value)
+    """Whether a discharge that is due gives less than it was told to."""
+    power, asked_w = newer(point.snapshot.power_w, _since(record, station)), float(record.setting.power_w or 0)
+    return power is not None and power.value > asked_w + slack_w(asked_w)
 
 
 def _since(record: ProfileRecord, station: Station) -> datetime:
