@@ -1,4 +1,4 @@
-"""Charging points that speak OCPP 2.1, 2.0.1 or 1.6J: this program is their central system; a car is what is plugged in.
+"""Charging points of OCPP 2.1, 2.0.1 or 1.6J: this program is their central system, a car is what is plugged in there.
 
 No automaker's cloud stands between: a cap is a charging profile in whole watts, or in whole amperes where the station
 takes no watts; a pause is a cap of 0, a discharge is a negative set-point, and every effect is read off the charging

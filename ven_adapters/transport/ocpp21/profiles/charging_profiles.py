@@ -3,7 +3,8 @@
 A window is one `TxProfile`, `Absolute`, in total watts, or in amperes per phase at a station that takes no watts, with
 the three dead-man fields: how long the station may be offline before the profile is void, the schedule's duration, and
 `validTo`; versions before 2.1 have the latter two. A discharge ends in `Idle` as soon as the energy that it may take is
-gone, so that the reserve holds even if nobody is left to watch. The profile's number follows from the directive's id: sent twice it is one profile, and a program that has forgotten everything can name it again.
+gone, so that the reserve holds even if nobody is left to watch. The profile's number follows from the directive's id:
+sent twice it is one profile, and a program that has forgotten everything can name it again.
 """
 
 import dataclasses
