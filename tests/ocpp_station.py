@@ -1,5 +1,7 @@
 """A charging station of its own: a process on the `ocpp` library with a real websocket, a battery, V2X and a dead-man.
 
+It speaks OCPP 2.1, 2.0.1 or 1.6J (`version`); see `ocpp_station16` for what 1.6J says differently.
+
 Started with one JSON argument. It takes commands on standard input and says what happened on standard output, one JSON
 object per line. It obeys charging profiles as OCPP 2.1 says: the highest stack level that is valid now, nothing after
 `validTo`, nothing after `maxOfflineDuration` without a link. What it does not share with the central system is code.
@@ -16,8 +18,8 @@ import uuid
 from datetime import datetime, timedelta
 
 import websockets
+from ocpp import v21, v201
 from ocpp.routing import after, on
-from ocpp.v21 import ChargePoint, call, call_result
 from ocpp.v21.enums import Action
 
 from vtn.clock import parse_clock
@@ -40,6 +42,9 @@ USUAL = {
     "clock_ahead_s": 0,
     "v2x_by_evse": False,
     "evse": 1,
+    "version": "2.1",
+    "composes": True,
+    "sampled": "Energy.Active.Import.Register",
 }
 TRANSFERS = ["AC_BPT", "AC_three_phase"]
 
@@ -63,7 +68,7 @@ class Car:
         self.at = clock.now()
         self.transaction = None
         self.profiles = {}
-        self.offline_since = None
+        self.offline_since = self.most_discharge_w = None
         self.truth = [(stamp(self.at), 0.0)]
 
     @property
@@ -104,7 +109,8 @@ class Car:
         if mode == "Idle":
             return 0.0
         if mode == "CentralSetpoint" and period["setpoint"] < 0:
-            return max(period["setpoint"], period.get("discharge_limit", 0.0)) if self.wh > 0 else 0.0
+            most_w = self.given["max_w"] if self.most_discharge_w is None else self.most_discharge_w
+            return max(period["setpoint"], period.get("discharge_limit", 0.0), -most_w) if self.wh > 0 else 0.0
         return 0.0 if full else min(self.given["max_w"], period.get("limit_w", self.given["max_w"]))
 
     def period(self):
@@ -146,8 +152,8 @@ class Car:
         }
 
 
-class Line(ChargePoint):
-    """One connection to the central system."""
+class LossyLine:
+    """One connection to the central system, which may lose a message or an answer when it is told to."""
 
     def __init__(self, station, socket) -> None:
         super().__init__(station.given["id"], socket, response_timeout=10)
@@ -171,6 +177,14 @@ class Line(ChargePoint):
             self.station.mute, self.station.muted = None, unique_id
         await super().route_message(raw_msg)
 
+
+class Line2(LossyLine):
+    """OCPP 2.1 and 2.0.1, whose messages have the same names; `words` is the library's module of the version."""
+
+    @property
+    def booted(self):
+        return self.words.call.BootNotification({"model": "Test", "vendor_name": "Test"}, "PowerUp")
+
     @on(Action.get_variables)
     def variables(self, get_variable_data):
         given = self.station.given
@@ -189,20 +203,20 @@ class Line(ChargePoint):
             else:
                 told = {"attribute_status": "UnknownComponent"}
             rows.append({**one, **told})
-        return call_result.GetVariables(rows)
+        return self.words.call_result.GetVariables(rows)
 
     @on(Action.set_charging_profile)
     def set_profile(self, evse_id, charging_profile):
-        station = self.station
+        station, answer = self.station, self.words.call_result.SetChargingProfile
         if station.refusals:
-            return call_result.SetChargingProfile("Rejected", status_info={"reason_code": station.refusals.popleft()})
+            return answer("Rejected", status_info={"reason_code": station.refusals.popleft()})
         if charging_profile["transaction_id"] != station.car.transaction or evse_id != station.given["evse"]:
-            return call_result.SetChargingProfile("Rejected", status_info={"reason_code": "TxNotFound"})
+            return answer("Rejected", status_info={"reason_code": "TxNotFound"})
         if charging_profile["charging_schedule"][0]["charging_rate_unit"] not in station.given["taken_units"]:
-            return call_result.SetChargingProfile("Rejected", status_info={"reason_code": "UnsupportedRateUnit"})
+            return answer("Rejected", status_info={"reason_code": "UnsupportedRateUnit"})
         station.car.profiles[charging_profile["id"]] = charging_profile
         station.sets.append(charging_profile)
-        return call_result.SetChargingProfile("Accepted")
+        return answer("Accepted")
 
     @on(Action.clear_charging_profile)
     def clear_profile(self, charging_profile_id=None, charging_profile_criteria=None):
@@ -210,32 +224,43 @@ class Line(ChargePoint):
         gone = set(profiles) if charging_profile_criteria else set(profiles) & {charging_profile_id}
         for number in gone:
             del profiles[number]
-        return call_result.ClearChargingProfile("Accepted" if gone else "Unknown")
+        return self.words.call_result.ClearChargingProfile("Accepted" if gone else "Unknown")
 
     @on(Action.get_charging_profiles)
     def get_profiles(self, **_):
-        return call_result.GetChargingProfiles("Accepted" if self.station.car.profiles else "NoProfiles")
+        return self.words.call_result.GetChargingProfiles("Accepted" if self.station.car.profiles else "NoProfiles")
 
     @after(Action.get_charging_profiles)
     async def report_profiles(self, request_id, **_):
         if self.station.car.profiles:
             held = list(self.station.car.profiles.values())
             evse = self.station.given["evse"]
-            await self.call(call.ReportChargingProfiles("CSO", held, evse, request_id))
+            report = self.words.call.ReportChargingProfiles
+            await self.call(
+                report(charging_limit_source="CSO", charging_profile=held, evse_id=evse, request_id=request_id)
+            )
 
     @on(Action.trigger_message)
     def trigger(self, **_):
-        return call_result.TriggerMessage("Accepted" if self.station.car.transaction else "Rejected")
+        return self.words.call_result.TriggerMessage("Accepted" if self.station.car.transaction else "Rejected")
 
     @after(Action.trigger_message)
     async def triggered(self, **_):
         if self.station.car.transaction:
             self.station.transaction("Updated", "Trigger")
 
+
+class Line201(Line2, v201.ChargePoint):
+    words = v201
+
+
+class Line21(Line2, v21.ChargePoint):
+    words = v21
+
     @on(Action.notify_allowed_energy_transfer)
     def allowed(self, allowed_energy_transfer, **_):
         self.station.allowed = allowed_energy_transfer
-        return call_result.NotifyAllowedEnergyTransfer("Accepted")
+        return self.words.call_result.NotifyAllowedEnergyTransfer("Accepted")
 
 
 class Station:
@@ -254,6 +279,7 @@ class Station:
         self.queued = collections.deque(maxlen=100)
         self.filled = asyncio.Event()
         self.allowed = None
+        self.extra = {}
         self.number = 0
         self.metered_at = self.clock.now()
 
@@ -285,7 +311,10 @@ class Station:
                 tls.load_cert_chain(given["certificate"], given["key"])
         try:
             socket = await websockets.connect(
-                f"{given['url']}/{given['id']}", subprotocols=["ocpp2.1"], additional_headers=headers, ssl=tls
+                f"{given['url']}/{given['id']}",
+                subprotocols=[f"ocpp{given['version']}"],
+                additional_headers=headers,
+                ssl=tls,
             )
         except websockets.InvalidStatus as error:
             say(refused=error.response.status_code)
@@ -294,8 +323,8 @@ class Station:
             say(failed=type(error).__name__)
             raise
         async with socket:
-            self.line = Line(self, socket)
-            both = [asyncio.ensure_future(self.line.start()), asyncio.ensure_future(self.talk())]  # type: ignore[attr-defined]
+            self.line = LINES[given["version"]](self, socket)
+            both = [asyncio.ensure_future(self.line.start()), asyncio.ensure_future(self.talk())]
             try:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -306,7 +335,7 @@ class Station:
     async def talk(self):
         """Say what there is to say, oldest first; what was not answered is said again on the next line."""
         if not self.booted:
-            answer = await self.line.call(call.BootNotification({"model": "Test", "vendor_name": "Test"}, "PowerUp"))  # type: ignore[attr-defined]
+            answer = await self.line.call(self.line.booted)
             self.booted = answer.status == "Accepted"
             if self.given["plugged"]:
                 await self.do_plug()
@@ -314,10 +343,13 @@ class Station:
         say(online=True)
         while True:
             while self.queued:
-                await self.line.call(self.queued[0])  # type: ignore[attr-defined]
+                await self.talk_to(self.queued[0])
                 self.queued.popleft()
             self.filled.clear()
             await self.filled.wait()
+
+    async def talk_to(self, message):
+        await self.line.call(message)
 
     def tell(self, message):
         self.queued.append(message)
@@ -333,15 +365,19 @@ class Station:
     def due(self):
         return self.clock.now() - self.metered_at >= timedelta(seconds=self.given["meter_s"])
 
+    @property
+    def words(self):
+        return v201 if self.given["version"] == "2.0.1" else v21
+
     def transaction(self, kind, reason, **more):
         idle = self.car.power_w == 0
         info = {"transaction_id": self.car.transaction, "charging_state": "SuspendedEVSE" if idle else "Charging"}
-        event = call.TransactionEvent(
-            kind,
-            self.number,
-            self.car.wrong_clock(self.clock.now()),
-            info | more,
-            reason,
+        event = self.words.call.TransactionEvent(
+            event_type=kind,
+            seq_no=self.number,
+            timestamp=self.car.wrong_clock(self.clock.now()),
+            transaction_info=info | more,
+            trigger_reason=reason,
             evse={"id": self.given["evse"]} if kind == "Started" else None,  # E01.FR.16: once is enough
             meter_value=[self.car.meter()],
             offline=self.line is None,
@@ -350,7 +386,7 @@ class Station:
         self.tell(event)
 
     def needs(self):
-        if not self.given["v2x"]:
+        if not self.given["v2x"] or self.given["version"] != "2.1":
             return
         v2x = {"maxChargePower": 11_000.0, "maxDischargePower": 9_600.0, "minDischargePower": 500.0, "targetSoC": 80}
         needs = {
@@ -360,7 +396,7 @@ class Station:
             "v2x_charging_parameters": v2x,
         }
         needs |= self.given.get("needs", {})
-        self.tell(call.NotifyEVChargingNeeds(needs, self.given["evse"], timestamp=stamp(self.clock.now())))
+        self.tell(v21.call.NotifyEVChargingNeeds(needs, self.given["evse"], timestamp=stamp(self.clock.now())))
 
     async def obey(self):
         reader = asyncio.StreamReader(limit=2**20)
@@ -389,6 +425,10 @@ class Station:
             await self.line._connection.send(message)  # type: ignore[attr-defined]
         self.unsaid.clear()
 
+    async def do_lose(self):
+        """Forget all profiles, as after a reboot."""
+        self.car.profiles.clear()
+
     async def do_refuse(self, reason):
         self.refusals.append(reason)
 
@@ -407,11 +447,16 @@ class Station:
         self.needs()
 
     async def do_prior(self, *, activated):
-        self.tell(call.NotifyPriorityCharging(activated, self.car.transaction))
+        self.tell(v21.call.NotifyPriorityCharging(activated, self.car.transaction))
 
     async def do_alarm(self, *, ended=False):
         at = stamp(self.clock.now())
-        self.tell(call.NotifyDERAlarm("LVMustTrip", at, ended, grid_event_fault="UnderVoltage"))
+        self.tell(v21.call.NotifyDERAlarm("LVMustTrip", at, ended, grid_event_fault="UnderVoltage"))
+
+    async def do_control(self, *, started, control="c-1", most_w=None):
+        """A DER control of somebody else's, which may hold a discharge back."""
+        self.car.most_discharge_w = most_w if started else None
+        self.tell(v21.call.NotifyDERStartStop(control, started, stamp(self.clock.now())))
 
     async def do_clock(self, *, ahead_s):
         self.given["clock_ahead_s"] = ahead_s
@@ -430,8 +475,15 @@ class Station:
                 "allowed": self.allowed,
                 "exported_wh": self.car.exported_wh,
             }
+            | self.extra
         )
 
 
+LINES = {"2.1": Line21, "2.0.1": Line201}
+
+
 if __name__ == "__main__":
-    asyncio.run(Station(json.loads(sys.argv[1])).run())
+    given = json.loads(sys.argv[1])
+    if given.get("version") == "1.6":
+        from ocpp_station16 import Station16 as Station
+    asyncio.run(Station(given).run())

@@ -24,6 +24,7 @@ from ven_adapters.contract import (
     Validity,
 )
 from ven_adapters.oems import ocpp
+from vtn.clock import sleep_until
 
 S = DirectiveState
 NAN = (
@@ -192,6 +193,19 @@ async def test_a_der_alarm_stops_a_discharge_and_forbids_another(rig):
     assert (await refused(rig.submit(rig.discharge()))).code is ErrorCode.NOT_PERMITTED
 
 
+async def test_a_discharge_that_a_der_control_holds_back_is_not_delivered_meanwhile(rig):
+    directive = rig.discharge()
+    await rig.submit(directive)
+    await rig.reaches(directive, S.IN_FORCE)
+    await rig.peer.do("control", started=True, most_w=2_000)
+    status = await rig.reaches(directive, S.INTERRUPTED)
+    assert (status.error, "DER control" in status.detail) == (ErrorCode.NOT_PERMITTED, True)
+    await rig.peer.do("control", started=False)
+    await rig.measures(lambda power_w: power_w == -7_000, since=rig.clock.now())
+    status = await rig.backend.status(CAR, directive.directive_id)
+    assert (status.state, status.error) == (S.IN_FORCE, None)
+
+
 async def test_a_der_alarm_stops_a_discharge_though_the_disk_is_full(tmp_path, monkeypatch):
     async with plugged_in({"state": str(tmp_path)}) as rig:
         directive = rig.discharge()
@@ -311,6 +325,7 @@ async def test_an_acceptance_that_comes_after_not_after_is_taken_back(rig):
     directive = rig.directive(power_w=3_000, not_after=rig.clock.now() + timedelta(seconds=90))
     assert (await refused(rig.submit(directive))).code is ErrorCode.OUTCOME_UNKNOWN
     await rig.measures(lambda power_w: power_w == 3_000)
+    await sleep_until(rig.clock, directive.not_after + timedelta(seconds=1))
     await rig.peer.do("unmute")
     status = await rig.reaches(directive, S.EXPIRED)
     assert status.error is ErrorCode.EXPIRED

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import json
 import logging
 
 import pytest
@@ -13,6 +14,10 @@ from websockets.server import ServerProtocol
 
 WITHIN_S = 20.0
 SMALL = {"unproven": 8, "unproven_of_one_address": 4, "patience_s": 2.0}
+KEY = "0123456789abcdef0123456789abcdef01234567"  # synthetic
+BOOT_2 = '[2,"b","BootNotification",{"reason":"PowerUp","chargingStation":{"model":"T","vendorName":"T"}}]'
+BOOT_16 = '[2,"b","BootNotification",{"chargePointVendor":"T","chargePointModel":"T"}]'
+BOOTS = {"ocpp2.1": BOOT_2, "ocpp2.0.1": BOOT_2, "ocpp1.6": BOOT_16}
 STATIONS = {f"CP-{number}": {"password": PASSWORD} for number in range(1, 6)}
 
 
@@ -29,16 +34,17 @@ def connect(rig, station="CP-1", offered=("ocpp2.1",), password=PASSWORD):
 @pytest.mark.parametrize(
     ("offered", "named"),
     [
-        (["ocpp1.6"], "ocpp1.6"),
-        (["ocpp2.0.1", "ocpp1.6"], "ocpp2.0.1, ocpp1.6"),
+        (["ocpp1.5"], "ocpp1.5"),
+        (["ocpp2.0", "ocpp1.2"], "ocpp2.0, ocpp1.2"),
         ([], "none"),
         ([f"ocpp9.{number}" for number in range(200)], "ocpp9.0, ocpp9.1"),
     ],
-    ids=["1.6", "2.0.1 and 1.6", "nothing", "very many"],
+    ids=["1.5", "2.0 and 1.2", "nothing", "very many"],
 )
 async def test_a_station_of_another_version_is_told_what_is_spoken_and_what_it_offers(offered, named, caplog):
     """OCPP-J: the handshake is completed without a subprotocol, and the connection closed at once."""
     caplog.set_level(logging.WARNING)
+    spoken = "ocpp2.1, ocpp2.0.1, ocpp1.6"
     async with central() as rig:
         for _ in range(3):
             async with asyncio.timeout(WITHIN_S), connect(rig, offered=offered) as socket:
@@ -47,17 +53,56 @@ async def test_a_station_of_another_version_is_told_what_is_spoken_and_what_it_o
                 with pytest.raises(websockets.ConnectionClosed) as closed:
                     await socket.recv()
             assert closed.value.rcvd.code == 1002
-            assert closed.value.rcvd.reason.startswith(f"refused: this version speaks ocpp2.1 only, you offer {named}")
+            assert closed.value.rcvd.reason.startswith(f"refused: we speak {spoken}; you offer {named}")
         assert rig.backend._steward.central._door.unsupported["CP-1"].startswith(named)
     said = [record.getMessage() for record in caplog.records if "CP-1" in record.getMessage()]
     assert len(said) == 1
     assert f"it offers {named}" in said[0]
-    assert "1.6J and 2.0.1 are not supported yet" in said[0]
+    assert f"we speak {spoken}" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("offered", "taken"),
+    [
+        (["ocpp1.6"], "ocpp1.6"),
+        (["ocpp1.6", "ocpp2.0.1"], "ocpp2.0.1"),
+        (["ocpp1.6", "ocpp2.0.1", "ocpp2.1"], "ocpp2.1"),
+        (["ocpp2.0", "ocpp1.6"], "ocpp1.6"),
+    ],
+)
+async def test_the_best_version_that_both_speak_is_taken_whatever_the_order(offered, taken):
+    async with central() as rig, connect(rig, offered=offered) as socket:
+        assert socket.subprotocol == taken
+        await socket.send(BOOTS[taken])
+        assert json.loads(await socket.recv())[:2] == [3, "b"]
+
+
+@pytest.mark.parametrize(("offered", "code"), [("ocpp1.6", "FormationViolation"), ("ocpp2.0.1", "FormatViolation")])
+async def test_what_breaks_a_rule_gets_the_error_code_of_its_version(offered, code):
+    async with central() as rig, connect(rig, offered=[offered]) as socket:
+        for text in ('[2,"b","Heartbeat",{"a":1}]', '[2,"b","Heartbeat",'):
+            await socket.send(text)
+            assert json.loads(await socket.recv())[:3] == [4, "b", code]
+
+
+@pytest.mark.parametrize(("password", "welcome"), [(bytes.fromhex(KEY), True), (KEY.encode(), True), (b"\xff", False)])
+async def test_a_key_of_40_hexadecimal_digits_may_come_as_its_20_bytes(password, welcome):
+    async with central(stations={"CP-1": {"password": KEY}}) as rig:
+        pair = base64.b64encode(b"CP-1:" + password).decode()
+        connection = websockets.connect(
+            f"{rig.url}/CP-1", subprotocols=["ocpp1.6"], additional_headers={"Authorization": f"Basic {pair}"}
+        )
+        if welcome:
+            async with connection as socket:
+                assert socket.subprotocol == "ocpp1.6"
+        else:
+            with pytest.raises(websockets.InvalidStatus):
+                await connection
 
 
 async def test_ours_is_taken_whatever_else_is_offered_and_the_refusal_forgotten(caplog):
     async with central() as rig:
-        async with connect(rig, offered=["ocpp1.6"]) as socket:
+        async with connect(rig, offered=["ocpp1.5"]) as socket:
             with contextlib.suppress(websockets.ConnectionClosed):
                 await socket.recv()
         async with connect(rig, offered=["ocpp1.6", "ocpp2.1"]) as socket:
@@ -68,7 +113,7 @@ async def test_ours_is_taken_whatever_else_is_offered_and_the_refusal_forgotten(
 async def test_a_stranger_learns_nothing_of_versions_and_is_not_named_in_the_log(caplog):
     async with central() as rig:
         with pytest.raises(websockets.InvalidStatus) as refused:
-            await connect(rig, "CP-99", ["ocpp1.6"])
+            await connect(rig, "CP-99", ["ocpp1.5"])
         assert refused.value.response.status_code == 401
         assert not rig.backend._steward.central._door.unsupported
     assert "CP-99" not in caplog.text

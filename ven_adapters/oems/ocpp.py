@@ -1,10 +1,10 @@
-"""Charging points that speak OCPP 2.1: this program is their central system, and a car is what is plugged in there.
+"""Charging points of OCPP 2.1, 2.0.1 or 1.6J: this program is their central system, a car is what is plugged in there.
 
 No automaker's cloud stands between: a cap is a charging profile in whole watts, or in whole amperes where the station
 takes no watts; a pause is a cap of 0, a discharge is a negative set-point, and every effect is read off the charging
-point's own meter. All of it carries a dead-man: a
-station that loses us goes on for the offline limit and then stops by itself. For the settings see
-`transport.ocpp21.options`; security profiles 1 (loopback only), 2 and 3.
+point's own meter. All of it carries its own end. With 2.1 it carries a dead-man, too: a station that loses us goes on
+for the offline limit and then stops by itself. Only 2.1 discharges. For the settings see
+`transport.ocpp21.settings`; security profiles 1 (loopback only), 2 and 3.
 """
 
 import asyncio
@@ -124,7 +124,7 @@ class OcppBackend:
         steward = self._steward
         async with steward.turn(directive.vehicle_ref):
             seen = steward.book.seen(directive)
-            if seen is not None and (not seen.in_doubt or await steward.settle(seen)):
+            if seen is not None and (not seen.in_doubt or await steward.settle(seen, again=True)):
                 return seen.ack()
             return (await self._obtained(directive, snapshot)).ack()
 

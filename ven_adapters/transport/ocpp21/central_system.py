@@ -17,18 +17,23 @@ from websockets.asyncio.server import ServerConnection
 
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.ocpp21.connection import CLOSED, StationConnection
-from ven_adapters.transport.ocpp21.frames import Payload
+from ven_adapters.transport.ocpp21.frames import SUBPROTOCOLS, VERSION, Payload
 from ven_adapters.transport.ocpp21.listener import StationListener
 from ven_adapters.transport.ocpp21.message_handlers import Listing, MessageHandlers
 from ven_adapters.transport.ocpp21.settings import CentralSettings
 from ven_adapters.transport.ocpp21.stations import charging_points
+from ven_adapters.transport.ocpp21.stations.charging_points import V2X_CONTROLLER
 from ven_adapters.transport.ocpp21.stations.inverter_alarms import Alarms
 from ven_adapters.transport.ocpp21.stations.station_registry import Owner, Register
 from ven_adapters.transport.ocpp21.stations.transactions import TransactionLog
+from ven_adapters.transport.ocpp21.versions.v16 import OCPP_16_STATIONS
+from ven_adapters.transport.ocpp21.versions.v21 import OCPP_21, OcppVersion
+from ven_adapters.transport.ocpp21.versions.v201 import OCPP_201_STATIONS
 
 _log = logging.getLogger(__name__)
 
-_V2X = "V2XChargingCtrlr"
+_V2X = V2X_CONTROLLER
+_VERSIONS: Mapping[str, OcppVersion] = {one.number: one for one in (OCPP_21, OCPP_201_STATIONS, OCPP_16_STATIONS)}
 _ASKED = (
     (_V2X, "Enabled"),
     (_V2X, "SupportedOperationModes"),
@@ -87,6 +92,10 @@ class CentralSystem:
             raise BackendError(ErrorCode.BACKEND_TRANSIENT, CLOSED)
         return await line.ask(action, payload, ready=ready)
 
+    def version(self, ref: str) -> OcppVersion:
+        """The OCPP that the station of a car spoke last."""
+        return _VERSIONS[self.register.station(self.register.point(ref).place.station).version]
+
     async def refresh(self, ref: str) -> None:
         """Ask for a transaction event now; its meter values arrive on their own.
 
@@ -130,6 +139,21 @@ class CentralSystem:
             del self._listings[place.station, number]
         return listing.levels
 
+    async def schedule(self, ref: str, duration_s: int, unit: str) -> Payload | None:
+        """The limits that hold at a car's connector from now on, all profiles together; None from who cannot say.
+
+        For stations that cannot list their profiles: `chargingSchedulePeriod` counts from `scheduleStart`.
+        """
+        asked = {"evseId": self.register.point(ref).place.evse, "duration": duration_s, "chargingRateUnit": unit}
+        try:
+            answer = await self.ask(ref, "GetCompositeSchedule", asked)
+        except BackendError as error:
+            if error.code is ErrorCode.NOT_SUPPORTED:
+                return None
+            raise
+        schedule: Payload | None = answer.get("schedule")
+        return schedule if schedule is not None and schedule["chargingRateUnit"] == unit else None
+
     async def allow(self, ref: str) -> None:
         """Let the car's energy transfer be bidirectional, where its owner and its station have it (use case Q01)."""
         point = self.register.point(ref)
@@ -152,13 +176,20 @@ class CentralSystem:
     async def _welcome(self, station: str, socket: ServerConnection) -> None:
         late = functools.partial(self.register.owner.late, station)
         passed_over = functools.partial(self.register.notices.count, station)
-        handlers = self._desk(station).handlers()
-        line = StationConnection(socket, handlers, answer_s=self._settings.answer_s, late=late, passed_over=passed_over)
+        version = _VERSIONS[SUBPROTOCOLS.get(str(socket.subprotocol), VERSION)]
+        handlers = self._desk(station, version).handlers()
+        line = StationConnection(
+            *(socket, handlers),
+            answer_s=self._settings.answer_s,
+            late=late,
+            passed_over=passed_over,
+            version=version,
+        )
         older, self._lines[station] = self._lines.get(station), line
         if older is not None:
             older.end()
             self.beside(older.close())
-        self.register.reach(station, connected=True)
+        self.register.reach(station, connected=True, version=version.number)
         try:
             await line.serve()
         finally:
@@ -166,7 +197,7 @@ class CentralSystem:
                 del self._lines[station]
                 self.register.reach(station, connected=False)
 
-    def _desk(self, station: str) -> MessageHandlers:
+    def _desk(self, station: str, version: OcppVersion) -> MessageHandlers:
         return MessageHandlers(
             name=station,
             register=self.register,
@@ -174,6 +205,7 @@ class CentralSystem:
             heartbeat_s=self._settings.heartbeat_s,
             first=lambda: self.beside(self._greet(station)),
             begun=lambda ref: self.beside(self.allow(ref)),
+            version=version,
         )
 
     async def _asked(self, refs: list[str]) -> list[Payload]:
@@ -181,6 +213,8 @@ class CentralSystem:
         if not refs:
             return []
         rows = list((await self.ask(refs[0], "GetVariables", _variables(_ASKED)))["getVariableResult"])
+        if self.version(refs[0]).number != VERSION:
+            return rows
         whole = any(one["component"]["name"] == _V2X and one["attributeStatus"] == "Accepted" for one in rows)
         for ref in () if whole else refs:
             evse, wanted = self.register.point(ref).place.evse, [one for one in _ASKED if one[0] == _V2X]
@@ -193,6 +227,10 @@ class CentralSystem:
         with contextlib.suppress(BackendError):
             rows = await self._asked(refs)
             self.register.put_station(station, charging_points.variables(self.register.station(station), rows))
+            evses, say = self.register.evses_of(station), functools.partial(self.register.notices.count, station)
+            for action, payload in self.version(refs[0]).after_greeting(rows, evses, say) if refs else ():
+                with contextlib.suppress(BackendError):
+                    await self.ask(refs[0], action, payload)
         for ref in refs:
             with contextlib.suppress(BackendError):
                 await self.allow(ref)

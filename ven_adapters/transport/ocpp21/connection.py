@@ -6,6 +6,7 @@ goes to `late`, so that what was done too late can be undone. Knows frames; know
 
 import asyncio
 import collections
+import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Mapping
@@ -14,11 +15,11 @@ from typing import Any, Protocol
 from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.ocpp21 import frames
 from ven_adapters.transport.ocpp21.frames import Frame, Payload
+from ven_adapters.transport.ocpp21.versions.v21 import OCPP_21, Handlers, OcppVersion
 
 REMEMBERED_CALLS = 16
 CLOSED = "station: is not connected"
 
-Handlers = Mapping[str, Callable[[Payload], Payload]]
 Late = Callable[[str, Payload, Payload], None]
 
 _log = logging.getLogger(__name__)
@@ -63,12 +64,14 @@ class StationConnection:
         answer_s: float,
         late: Late,
         passed_over: Callable[[str], None] = lambda _: None,
+        version: OcppVersion = OCPP_21,
     ) -> None:
         self._socket = socket
         self._handlers = handlers
         self._answer_s = answer_s
         self._late = late
         self._passed_over = passed_over
+        self._version = version
         self._turn = asyncio.Lock()
         self._waiting: tuple[str, asyncio.Future[Payload]] | None = None
         self._given_up: collections.OrderedDict[str, tuple[str, Payload]] = collections.OrderedDict()
@@ -80,7 +83,7 @@ class StationConnection:
             while True:
                 raw = await self._socket.recv()
                 try:
-                    frame = frames.parse(raw)
+                    frame = frames.parse(raw, self._version.number)
                 except frames.BadFrame as bad:
                     self._passed_over(str(bad))
                     if bad.answer is not None:
@@ -103,11 +106,13 @@ class StationConnection:
     async def ask(self, action: str, payload: Payload, *, ready: Callable[[], None] = lambda: None) -> Payload:
         """Call the station; `ready` may still refuse, by raising, at the moment of sending.
 
-        BACKEND_TRANSIENT: nothing was sent. OUTCOME_UNKNOWN: it was sent and no answer came.
+        Call and answer are those of OCPP 2.1, whatever the line speaks. BACKEND_TRANSIENT: nothing was sent.
+        OUTCOME_UNKNOWN: it was sent and no answer came.
         """
         unique_id = str(uuid.uuid4())
+        spoken, body = self._version.request(action, payload)
         try:
-            text = frames.call(unique_id, action, payload)
+            text = frames.call(unique_id, spoken, body, self._version.number)
         except frames.BadPayload as bad:
             raise BackendError(ErrorCode.INVALID_REQUEST, str(bad)) from None
         async with self._turn:
@@ -123,7 +128,7 @@ class StationConnection:
             async with asyncio.timeout(self._answer_s):
                 await self._socket.send(text)
                 found = await future
-            frames.check(frames.RESULT, action, found)
+            answer = self._translated(action, found)
         except TimeoutError:
             self._give_up(unique_id, action, payload)
             raise BackendError(ErrorCode.OUTCOME_UNKNOWN, f"{action}: no answer in {self._answer_s:g} s") from None
@@ -137,7 +142,12 @@ class StationConnection:
             self._waiting = None
             if future.done() and not future.cancelled():
                 future.exception()  # the sending failed first, and nobody will ask for it
-        return found
+        return answer
+
+    def _translated(self, action: str, answer: Any) -> Payload:
+        """What the station answered, as OCPP 2.1 would have it; BadPayload for what is no answer of its version."""
+        frames.check(frames.RESULT, self._version.spoken(action), answer, self._version.number)
+        return self._version.answer(action, answer)
 
     def _give_up(self, unique_id: str, action: str, payload: Payload) -> None:
         self._given_up[unique_id] = (action, payload)
@@ -152,7 +162,9 @@ class StationConnection:
         if self._waiting is not None and self._waiting[0] == frame.unique_id:
             self._settle(self._waiting[1], answer)
         elif frame.unique_id in self._given_up and isinstance(answer, dict):
-            self._late(*self._given_up.pop(frame.unique_id), answer)
+            action, payload = self._given_up.pop(frame.unique_id)
+            with contextlib.suppress(frames.BadPayload):
+                self._late(action, payload, self._translated(action, answer))
 
     @staticmethod
     def _settle(future: asyncio.Future[Payload], answer: Any) -> None:
@@ -164,22 +176,22 @@ class StationConnection:
             future.set_result(answer)
 
     def _reply(self, unique_id: str, action: str, payload: Any) -> str:
-        handler = self._handlers.get(action)
+        handler, number = self._handlers.get(action), self._version.number
         if handler is None:
             self._passed_over(f"{action[:50]!r} is an action that this program does not take")
-            return frames.error(unique_id, "NotImplemented", "this central system does not take this action")
+            return frames.error(unique_id, "NotImplemented", "this central system does not take this action", number)
         try:
-            frames.check(frames.CALL, action, payload)
-            return frames.result(unique_id, action, handler(payload))
+            frames.check(frames.CALL, action, payload, number)
+            return frames.result(unique_id, action, handler(payload), number)
         except frames.BadPayload as bad:
-            return frames.error(unique_id, bad.code, str(bad))
+            return frames.error(unique_id, bad.code, str(bad), number)
         except (ValueError, OverflowError):
-            return frames.error(unique_id, "PropertyConstraintViolation", f"{action}: not a date-time")
+            return frames.error(unique_id, "PropertyConstraintViolation", f"{action}: not a date-time", number)
         except RecursionError:
-            return frames.error(unique_id, "FormatViolation", f"{action}: nested too deeply")
+            return frames.error(unique_id, "FormatViolation", f"{action}: nested too deeply", number)
         except Exception:  # noqa: BLE001 - a full disk, or a defect of ours: the station keeps its message and its line
             _log.exception("a station's %s could not be taken", action)
-            return frames.error(unique_id, "InternalError", f"{action}: could not be taken")
+            return frames.error(unique_id, "InternalError", f"{action}: could not be taken", number)
 
 
 def _refusal(code: str) -> BackendError:

@@ -8,6 +8,7 @@ never takes the place of a station's. Knows no frames.
 """
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import hashlib
@@ -15,6 +16,7 @@ import hmac
 import http
 import logging
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,14 +25,13 @@ from urllib.parse import unquote
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed, InvalidHeader
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
-from websockets.headers import parse_authorization_basic
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from ven_adapters.transport.ocpp21.frames import SUBPROTOCOL
+from ven_adapters.transport.ocpp21.frames import SUBPROTOCOLS
 from vtn.bounds import ConnectionBounds
 from vtn.limits import Limit
 from vtn.listening.accepting import Acceptor, raise_files_limit
@@ -40,6 +41,7 @@ from vtn.tls import ServerTls
 
 CLOSING_S = 10.0
 QUEUED_FRAMES = 16
+SPOKEN = ", ".join(SUBPROTOCOLS)
 LONGEST_OFFER, LONGEST_REASON = 60, 123  # characters of what a station offers; bytes of a closing frame's reason
 BASIC_IN_CLEAR, BASIC_IN_TLS, CLIENT_CERTIFICATE = 1, 2, 3
 
@@ -48,6 +50,8 @@ _wire = logging.getLogger(f"{__name__}.wire")  # handshakes with their headers: 
 _wire.setLevel(logging.CRITICAL)
 AT_ONCE, EVERY_S = 10.0, 30.0
 REMEMBERED = 10_000
+
+_AUTHORIZATION_KEY = re.compile(r"[0-9a-fA-F]{40}")
 
 Who = tuple[str, str]
 
@@ -82,14 +86,20 @@ def station_of(path: str) -> str:
 
 
 def password_fits(passwords: Mapping[str, str | None], station: str, authorization: str | None) -> bool:
-    """Whether basic credentials name this station and carry its password; the time taken tells nothing."""
+    """Whether basic credentials name this station and carry its password; the time taken tells nothing.
+
+    A password of 40 hexadecimal digits may also come as the 20 bytes that they stand for (OCPP 1.6J, 6.2: the
+    AuthorizationKey is set in hexadecimal and sent as it is).
+    """
+    scheme, _, encoded = (authorization or "").partition(" ")
     try:
-        user, given = parse_authorization_basic(authorization or "")
-    except (InvalidHeader, ValueError):
-        user, given = "", ""
-    kept = passwords.get(station)
-    same = hmac.compare_digest(_digest(given), _digest(kept or ""))
-    return bool(same and kept and hmac.compare_digest(_digest(user), _digest(station)))
+        user, _, given = base64.b64decode(encoded.strip() if scheme.lower() == "basic" else "").partition(b":")
+    except ValueError:
+        user, given = b"", b""
+    kept = passwords.get(station) or ""
+    raw = bytes.fromhex(kept) if _AUTHORIZATION_KEY.fullmatch(kept) else kept.encode()
+    fits = [hmac.compare_digest(_digest(given), _digest(one)) for one in (kept.encode(), raw)]
+    return bool(any(fits) and kept and hmac.compare_digest(_digest(user), _digest(station.encode())))
 
 
 def certificate_fits(station: str, certificate: Mapping[str, Any] | None) -> bool:
@@ -98,8 +108,8 @@ def certificate_fits(station: str, certificate: Mapping[str, Any] | None) -> boo
     return names == [station]
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+def _digest(raw: bytes) -> bytes:
+    return hashlib.sha256(raw).digest()
 
 
 class OcppHandshake(ServerProtocol):
@@ -112,9 +122,10 @@ class OcppHandshake(ServerProtocol):
     offered: tuple[str, ...] = ()
 
     def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
-        """Ours, when it is offered."""
+        """The best of ours that is offered."""
         self.offered = tuple(subprotocols)
-        return cast("Subprotocol", SUBPROTOCOL) if SUBPROTOCOL in subprotocols else None
+        best = next((name for name in SUBPROTOCOLS if name in subprotocols), None)
+        return None if best is None else cast("Subprotocol", best)
 
 
 class AdmittedSocket(ServerConnection):
@@ -171,9 +182,8 @@ class StationListener:
 
     def _connection(self, server: Server) -> AdmittedSocket:
         settings = self._settings
-        handshake = OcppHandshake(
-            subprotocols=[cast("Subprotocol", SUBPROTOCOL)], max_size=settings.frame_bytes, logger=_wire
-        )
+        spoken = [cast("Subprotocol", name) for name in SUBPROTOCOLS]
+        handshake = OcppHandshake(subprotocols=spoken, max_size=settings.frame_bytes, logger=_wire)
         return AdmittedSocket(
             handshake,
             server,
@@ -237,12 +247,8 @@ class StationListener:
         offered = ", ".join(names)[:LONGEST_OFFER] or "none"
         if self.unsupported.get(station) != offered:
             self.unsupported[station] = offered
-            _log.warning(
-                "station %s is refused: it offers %s, and this version speaks %s only; OCPP 1.6J and 2.0.1 are not "
-                "supported yet",
-                *(station, offered, SUBPROTOCOL),
-            )
-        reason = f"refused: this version speaks {SUBPROTOCOL} only, you offer {offered}"
+            _log.warning("station %s is refused: it offers %s, and we speak %s", station, offered, SPOKEN)
+        reason = f"refused: we speak {SPOKEN}; you offer {offered}"
         await connection.close(CloseCode.PROTOCOL_ERROR, reason[:LONGEST_REASON])
 
 

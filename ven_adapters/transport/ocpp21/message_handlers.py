@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping, MutableMapping
 from datetime import datetime
 from typing import Any
 
-from ven_adapters.transport.ocpp21.connection import Handlers
 from ven_adapters.transport.ocpp21.frames import Payload
-from ven_adapters.transport.ocpp21.profiles.charging_profiles import stamp
 from ven_adapters.transport.ocpp21.stations import charging_points
 from ven_adapters.transport.ocpp21.stations.charging_points import ChargingPoint
-from ven_adapters.transport.ocpp21.stations.meter_values import instant
+from ven_adapters.transport.ocpp21.stations.meter_values import instant, stamp
 from ven_adapters.transport.ocpp21.stations.station_registry import Register
 from ven_adapters.transport.ocpp21.stations.transactions import made_now
+from ven_adapters.transport.ocpp21.versions.v21 import OCPP_21, Handlers, OcppVersion
 
 MOST_PROFILES = 100
+MOST_CONTROLS = 24
 
 
 @dataclasses.dataclass(slots=True)
@@ -35,6 +35,9 @@ _PASSED_OVER: Mapping[str, Payload] = {
     "NotifyEvent": {},
     "NotifyChargingLimit": {},
     "ClearedChargingLimit": {},
+    "FirmwareStatusNotification": {},
+    "LogStatusNotification": {},
+    "DataTransfer": {"status": "UnknownVendorId"},
 }
 
 
@@ -48,10 +51,11 @@ class MessageHandlers:
     heartbeat_s: int
     first: Callable[[], None]
     begun: Callable[[str], None]
+    version: OcppVersion = OCPP_21
     greeted: bool = False
 
     def handlers(self) -> Handlers:
-        """What a station may call, by action."""
+        """What a station may call, by action, in the words of its version."""
         table: Handlers = {
             "BootNotification": self._boot,
             "Heartbeat": lambda _: {"currentTime": stamp(self.register.clock.now())},
@@ -61,12 +65,14 @@ class MessageHandlers:
             "NotifyEVChargingNeeds": self._needs,
             "NotifyPriorityCharging": self._priority,
             "NotifyDERAlarm": self._alarm,
+            "NotifyDERStartStop": self._control,
             "NotifyReport": self._report,
             "ReportChargingProfiles": self._profiles,
             "Authorize": self._authorise,
             **{action: self._passed_over(action) for action in _PASSED_OVER},
         }
-        return {action: self._then_greet(handler) for action, handler in table.items()}
+        spoken = self.version.handlers(table, self.name, self.register)
+        return {action: self._then_greet(handler) for action, handler in spoken.items()}
 
     def _passed_over(self, action: str) -> Callable[[Payload], Payload]:
         """A message that is taken and not used."""
@@ -160,6 +166,15 @@ class MessageHandlers:
         alarms = station.alarms - over if message.get("alarmEnded") else station.alarms | {name}
         now = self.register.clock.now()
         self.register.put_station(self.name, dataclasses.replace(station, alarms=alarms, alarmed_at=now))
+        return {}
+
+    def _control(self, message: Payload) -> Payload:
+        """NotifyDERStartStop: a control of somebody else's began or ended; what it superseded has ended."""
+        station, own = self.register.station(self.name), message["controlId"]
+        standing = station.controls - {own, *message.get("supersededIds", ())}
+        if message["started"] and len(standing) < MOST_CONTROLS:
+            standing |= {own}
+        self.register.put_station(self.name, dataclasses.replace(station, controls=standing))
         return {}
 
     def _report(self, message: Payload) -> Payload:

@@ -11,11 +11,10 @@ from hypothesis import strategies as some
 from ven_adapters.contract import Certainty, Directive, DirectiveKind, DirectiveState, OnCommLoss, Rung, Setting
 from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.transport.ocpp21 import frames
-from ven_adapters.transport.ocpp21.profiles.charging_profiles import stamp
 from ven_adapters.transport.ocpp21.profiles.profile_records import ProfileRecord, advance
 from ven_adapters.transport.ocpp21.stations import charging_points
 from ven_adapters.transport.ocpp21.stations.charging_points import DERIVED, SOURCE, RegisteredPoint, Station
-from ven_adapters.transport.ocpp21.stations.meter_values import Circuit, MeterMemory, read
+from ven_adapters.transport.ocpp21.stations.meter_values import Circuit, MeterMemory, read, stamp
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
 LINES = ("L1", "L2", "L3")

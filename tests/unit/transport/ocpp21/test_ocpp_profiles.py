@@ -103,9 +103,10 @@ def test_what_may_be_taken_stays_above_the_reserve_and_within_each_bound(
     asked = directive(reserve_soc_pct=reserve_pct, max_energy_wh=budget_wh)
     needs = dataclasses.replace(ALLOWS, spare_wh=let_out_wh, exported_wh=0.0)
     spare_wh = v2x.spare_wh(asked, point(soc_pct, needs=needs, exported_wh=given_wh))
-    assert 0 <= spare_wh <= max(0.0, (soc_pct - reserve_pct) / 100 * PLACE.usable_wh)
+    assert 0 <= spare_wh / v2x.EFFICIENCY <= max(0.0, (soc_pct - reserve_pct) / 100 * PLACE.usable_wh) + 1e-6
     assert budget_wh is None or spare_wh <= budget_wh
-    assert let_out_wh is None or spare_wh <= max(0.0, let_out_wh - given_wh)
+    left_wh = math.inf if let_out_wh is None else let_out_wh - given_wh / v2x.EFFICIENCY  # in the battery
+    assert spare_wh / v2x.EFFICIENCY <= max(0.0, left_wh) + 1e-6
 
 
 @pytest.mark.parametrize(
@@ -184,12 +185,12 @@ def test_a_charge_level_out_of_range_is_none(soc):
 
 def values(power_w, at):
     sample = [{"value": power_w, "measurand": "Power.Active.Import"}]
-    return [{"timestamp": charging_profiles.stamp(at), "sampledValue": sample}]
+    return [{"timestamp": meter_values.stamp(at), "sampledValue": sample}]
 
 
 def event(at, kind="Updated", transaction="tx-1", **more):
     info = {"transactionId": transaction, "chargingState": "Charging"}
-    fixed = {"eventType": kind, "timestamp": charging_profiles.stamp(at), "triggerReason": "Trigger", "seqNo": 1}
+    fixed = {"eventType": kind, "timestamp": meter_values.stamp(at), "triggerReason": "Trigger", "seqNo": 1}
     return fixed | {"transactionInfo": info} | more
 
 
@@ -253,7 +254,7 @@ def with_a_stranger():
 def test_what_anothers_car_shows_is_no_reading_of_ours():
     sample = [{"value": 90, "measurand": "SoC"}]
     after = charging_points.metered(
-        with_a_stranger(), [{"timestamp": charging_profiles.stamp(NOW), "sampledValue": sample}], NOW
+        with_a_stranger(), [{"timestamp": meter_values.stamp(NOW), "sampledValue": sample}], NOW
     )
     assert after.snapshot.soc_pct is None
     begun = event(NOW + timedelta(seconds=1), "Started", "tx-2", meterValue=values(5_000, NOW), **token("mine"))
@@ -285,7 +286,7 @@ def test_a_clock_that_was_once_ahead_hides_no_end():
 def test_needs_are_forgotten_with_the_transaction_that_they_belong_to():
     told = {
         "evseId": 1,
-        "timestamp": charging_profiles.stamp(NOW),
+        "timestamp": meter_values.stamp(NOW),
         "chargingNeeds": {"requestedEnergyTransfer": "AC_BPT"},
     }
     asked = charging_points.needs(point(needs=None), told | {"chargingNeeds": told["chargingNeeds"]}, NOW)
@@ -349,6 +350,32 @@ def test_only_a_valid_meter_value_newer_than_the_send_puts_a_directive_in_force(
     made = record()
     advance(made, car, ABLE, NOW + timedelta(minutes=1))
     assert (made.state, made.certainty) == (state, certainty)
+
+
+def test_a_discharge_that_a_der_control_curtails_is_not_in_force_until_its_end():
+    curtailed = dataclasses.replace(ABLE, controls=frozenset({"c-1"}))
+    made, states = record(), []
+    steps = [
+        (-7_000, ABLE),
+        (-7_000, curtailed),
+        (-2_000, curtailed),
+        (-7_000, curtailed),
+        (0, curtailed),
+        (-7_000, ABLE),
+    ]
+    for second, (power_w, station) in enumerate(steps, 1):
+        at = NOW + timedelta(seconds=second)
+        advance(made, at_power(power_w, at), station, at)
+        states.append(made.state)
+    force, held_back = DirectiveState.IN_FORCE, DirectiveState.INTERRUPTED
+    assert states == [force, force, held_back, force, held_back, force]
+
+
+def test_a_der_control_says_nothing_of_a_cap():
+    curtailed = dataclasses.replace(ABLE, controls=frozenset({"c-1"}))
+    made = record(power_w=3_000)
+    advance(made, at_power(3_000, NOW + timedelta(seconds=1)), curtailed, NOW + timedelta(seconds=1))
+    assert made.state is DirectiveState.IN_FORCE
 
 
 def test_a_discharge_is_taken_away_at_its_end_and_so_is_whatever_a_wrong_clock_would_end():

@@ -10,10 +10,10 @@ from hypothesis import strategies as some
 from ven_adapters.contract import Known, Validity
 from ven_adapters.transport.ocpp21 import frames
 from ven_adapters.transport.ocpp21.message_handlers import MessageHandlers
-from ven_adapters.transport.ocpp21.profiles.charging_profiles import stamp
 from ven_adapters.transport.ocpp21.stations import transactions
 from ven_adapters.transport.ocpp21.stations.charging_points import RegisteredPoint
 from ven_adapters.transport.ocpp21.stations.inverter_alarms import Alarms
+from ven_adapters.transport.ocpp21.stations.meter_values import stamp
 from ven_adapters.transport.ocpp21.stations.operator_notices import clock_text
 from ven_adapters.transport.ocpp21.stations.station_registry import Register
 from ven_adapters.transport.ocpp21.stations.transactions import KEPT_PER_STATION, TransactionLog, TransactionRecord
@@ -415,3 +415,16 @@ def test_what_is_not_used_is_counted_and_said_once(caplog):
             counter.call("SecurityEventNotification", body)
     assert counter.register.notices.counts("CP-1") == {"SecurityEventNotification is taken and not used": 3}
     assert len(caplog.messages) == 1
+
+
+def test_der_controls_stand_from_their_start_to_their_end_or_until_another_takes_their_place():
+    counter = Counter()
+    standing = []
+    for control, started, superseded in (("a", True, []), ("b", True, ["a"]), ("c", False, []), ("b", False, [])):
+        more = {"supersededIds": superseded} if superseded else {}
+        counter.call("NotifyDERStartStop", {"controlId": control, "started": started, "timestamp": stamp(NOW)} | more)
+        standing.append(counter.register.station("CP-1").controls)
+    assert standing == [{"a"}, {"b"}, {"b"}, set()]
+    for number in range(100):
+        counter.call("NotifyDERStartStop", {"controlId": str(number), "started": True, "timestamp": stamp(NOW)})
+    assert len(counter.register.station("CP-1").controls) <= 24

@@ -2,20 +2,21 @@
 
 A window is one `TxProfile`, `Absolute`, in total watts, or in amperes per phase at a station that takes no watts, with
 the three dead-man fields: how long the station may be offline before the profile is void, the schedule's duration, and
-`validTo`. A discharge ends in `Idle` as soon as the
-energy that it may take is gone, so that the reserve holds even if nobody is left to watch. The profile's number follows
-from the directive's id: sent twice it is one profile, and a program that has forgotten everything can name it again.
+`validTo`; versions before 2.1 have the latter two. A discharge ends in `Idle` as soon as the energy that it may take is
+gone, so that the reserve holds even if nobody is left to watch. The profile's number follows from the directive's id:
+sent twice it is one profile, and a program that has forgotten everything can name it again.
 """
 
 import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from ven_adapters.contract import BackendError, Directive, ErrorCode, Rung, Setting
 from ven_adapters.transport.ocpp21.frames import Payload
 from ven_adapters.transport.ocpp21.stations.charging_points import RegisteredPoint
+from ven_adapters.transport.ocpp21.stations.meter_values import stamp
 from vtn.clock import HOUR_S
 
 LOWEST_LEVEL = 1
@@ -97,6 +98,11 @@ def set_profile(window: ProfileWindow, now: datetime) -> Payload:
     }
 
 
+def limit_of(window: ProfileWindow) -> float:
+    """What a profile without discharge limits its transaction to, in its schedule's unit."""
+    return _rate(max(0.0, float(window.setting.power_w or 0)), window)
+
+
 def _periods(window: ProfileWindow, duration_s: int) -> list[Payload]:
     """One period; for a discharge that may not last, an idle one after it. Every rate is rounded towards nothing."""
     power_w = float(window.setting.power_w or 0)
@@ -147,9 +153,3 @@ def refusal(answer: Payload) -> BackendError | None:
 def refused_unit(answer: Payload) -> bool:
     """Whether a SetChargingProfile was rejected for the unit of its schedule."""
     return answer["status"] != "Accepted" and "unit" in str(answer.get("statusInfo", {}).get("reasonCode", "")).lower()
-
-
-def stamp(at: datetime) -> str:
-    """An instant as OCPP writes it: RFC 3339 in UTC, whole milliseconds."""
-    rounded = at + timedelta(microseconds=500)
-    return rounded.strftime("%Y-%m-%dT%H:%M:%S.") + f"{rounded.microsecond // 1000:03d}Z"

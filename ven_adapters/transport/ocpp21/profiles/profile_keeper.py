@@ -7,6 +7,7 @@ the profile's own dead-man fields bound it.
 
 import asyncio
 import collections
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping
@@ -30,7 +31,7 @@ from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.transport.ocpp21.central_system import CentralSystem
 from ven_adapters.transport.ocpp21.event_buffer import Outbox
 from ven_adapters.transport.ocpp21.frames import Payload
-from ven_adapters.transport.ocpp21.profiles import charging_profiles, v2x
+from ven_adapters.transport.ocpp21.profiles import charging_profiles, composite, v2x
 from ven_adapters.transport.ocpp21.profiles.charging_profiles import ProfileWindow, profile_id
 from ven_adapters.transport.ocpp21.profiles.profile_records import ProfileRecord, ProfileRecords, advance
 from ven_adapters.transport.ocpp21.settings import CentralSettings
@@ -166,19 +167,27 @@ class Steward:
         point, station = self.at(ref)
         now = self.clock.now()
         record = ProfileRecord(directive, setting, point.transaction or "", level, now, needs=point.needs)
-        unit, (phases, voltage_v) = v2x.rate_unit(station) or v2x.UNITS[0], v2x.wiring(point)
-        limit_s = self._settings.offline_limit_s
-        window = ProfileWindow(directive, setting, point.place, record.transaction, level, limit_s, spare_wh)
-        window = dataclasses.replace(window, unit=unit, phases=phases, voltage_v=voltage_v)
+        window = dataclasses.replace(self._window(record, point, station), spare_wh=spare_wh)
         self._pay(ref)
         answer = await self._send(record, "SetChargingProfile", charging_profiles.set_profile(window, now))
         if (refusal := charging_profiles.refusal(answer)) is not None:
             self.book.drop(record)
             if charging_profiles.refused_unit(answer):
-                self.central.register.refused_unit(point.place.station, unit)
+                self.central.register.refused_unit(point.place.station, window.unit)
             raise refusal
         self.accept(record)
         return record
+
+    def _window(self, record: ProfileRecord, point: ChargingPoint, station: Station) -> ProfileWindow:
+        """What a record's profile is made of."""
+        phases, voltage_v = v2x.wiring(point)
+        return ProfileWindow(
+            *(record.directive, record.setting, point.place, record.transaction, record.level),
+            offline_limit_s=self._settings.offline_limit_s,
+            unit=v2x.rate_unit(station) or v2x.UNITS[0],
+            phases=phases,
+            voltage_v=voltage_v,
+        )
 
     def _pay(self, ref: str) -> None:
         """One profile from the car's budget; what takes profiles away is free."""
@@ -189,17 +198,27 @@ class Steward:
         """Take every transaction profile of a car away: its driver's settings hold again."""
         point, _ = self.at(directive.vehicle_ref)
         record = ProfileRecord(directive, setting, point.transaction or "", 0, self.clock.now(), to_clear=False)
-        criteria = {"evseId": point.place.evse, "chargingProfilePurpose": "TxProfile"}
-        await self._send(record, "ClearChargingProfile", {"chargingProfileCriteria": criteria})
+        await self._send(record, "ClearChargingProfile", self._all_of(directive.vehicle_ref))
         for older in self.book.of(directive.vehicle_ref):
             older.to_clear = False
         self._strays[directive.vehicle_ref] = {}
         self.accept(record)
         return record
 
-    async def settle(self, record: ProfileRecord) -> bool:
-        """Read whether the station holds what was in doubt; False, and forgotten, when it does not."""
-        numbers = await self.central.profiles(record.directive.vehicle_ref)
+    async def settle(self, record: ProfileRecord, *, again: bool = False) -> bool:
+        """Read whether the station holds what was in doubt; False, and forgotten, when it does not.
+
+        `again`: it is sent once more otherwise, so that what cannot be read is forgotten too; a profile that is set
+        twice is one. NOT_SUPPORTED when it cannot be read.
+        """
+        numbers = await self._held(record.directive.vehicle_ref)
+        if numbers is None or not (
+            record.to_clear or self.central.version(record.directive.vehicle_ref).reads_profiles
+        ):
+            if again and record.state is S.REQUESTED:
+                self.book.drop(record)
+                return False
+            raise BackendError(ErrorCode.NOT_SUPPORTED, "the station cannot say which profiles it holds")
         if profile_id(record.directive.directive_id) in numbers if record.to_clear else not numbers:
             self.accept(record, Trigger.READ)
             self.changed(record.directive.vehicle_ref)
@@ -264,14 +283,18 @@ class Steward:
         level = max([*standing, *self._strays[ref].values(), charging_profiles.LOWEST_LEVEL - 1]) + 1
         if level <= (station.highest_level or charging_profiles.USUAL_HIGHEST_LEVEL):
             return level
-        criteria = {"evseId": self.at(ref)[0].place.evse, "chargingProfilePurpose": "TxProfile"}
-        await self.central.ask(ref, "ClearChargingProfile", {"chargingProfileCriteria": criteria})
+        await self.central.ask(ref, "ClearChargingProfile", self._all_of(ref))
         for record in self.book.of(ref):
             record.to_clear = False
             if not record.final:
                 self._push(record, S.SUPERSEDED, Trigger.REPLACED)
         self._strays[ref] = {}
         return charging_profiles.LOWEST_LEVEL
+
+    def _all_of(self, ref: str) -> Payload:
+        """The payload of ClearChargingProfile for every transaction profile of a car."""
+        criteria = {"evseId": self.at(ref)[0].place.evse, "chargingProfilePurpose": "TxProfile"}
+        return {"chargingProfileCriteria": criteria}
 
     def _let_go(self, record: ProfileRecord) -> None:
         record.to_clear = False
@@ -280,9 +303,36 @@ class Steward:
                 record, S.FAILED, Trigger.READ, ErrorCode.UNREACHABLE, "the station let go of it while it was away"
             )
 
-    async def _look(self, ref: str) -> Mapping[int, int]:
-        """The profiles that a station holds for a car; those of an earlier life of this program are strays."""
-        numbers = await self.central.profiles(ref)
+    async def _held(self, ref: str) -> Mapping[int, int] | None:
+        """The profiles that a station holds for a car: levels by number; None where it cannot say.
+
+        A station that lists none is asked what limit holds when each of our profiles should be the highest.
+        """
+        if self.central.version(ref).reads_profiles:
+            return await self.central.profiles(ref)
+        point, station = self.at(ref)
+        now = self.clock.now()
+        standing = [one for one in self.book.of(ref) if one.to_clear and now < one.directive.end]
+        windows = [
+            self._window(one, point, station) for one in standing if point.transaction in (None, one.transaction)
+        ]
+        if not windows:
+            return {}
+        schedule = await self.central.schedule(ref, composite.duration_s(windows, now), windows[0].unit)
+        return None if schedule is None else composite.held(windows, schedule, now)
+
+    async def _look(self, ref: str) -> Mapping[int, int] | None:
+        """The profiles that a station holds for a car; those of an earlier life of this program are strays.
+
+        A station that cannot list them is told to drop them all, when we know of none that should be there.
+        """
+        numbers = await self._held(ref)
+        if not self.central.version(ref).reads_profiles:
+            if ref not in self._strays and not numbers and numbers is not None:
+                await self.central.ask(ref, "ClearChargingProfile", self._all_of(ref))
+            self._strays[ref] = {}
+            return numbers
+        numbers = numbers or {}
         mine = {profile_id(record.directive.directive_id) for record in self.book.of(ref)}
         self._strays[ref] = {number: level for number, level in numbers.items() if number not in mine}
         return numbers
@@ -361,10 +411,17 @@ class Steward:
 
     async def _recheck(self, ref: str) -> None:
         """After an absence: own up to what the station let go of, and take away what should be gone."""
+        if not self.central.version(ref).reads_profiles:  # the answer may come before the news of the transaction
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.answer_s):
+                    while self.at(ref)[0].changed_at is None:
+                        await self.news(ref)
         async with self.turn(ref):
             numbers = await self._look(ref)
         for record in self.book.of(ref):
-            held = profile_id(record.directive.directive_id) in numbers
+            held = numbers is None or profile_id(record.directive.directive_id) in numbers
+            if numbers is None and record.state is S.REQUESTED:
+                continue
             if held and record.in_doubt and record.state is not S.REQUESTED:  # an earlier life was sure of it
                 self.accept(record, Trigger.READ)
             if held or (record.in_doubt and record.state is S.REQUESTED) or not record.to_clear:

@@ -23,7 +23,7 @@ from ven_adapters.contract import (
     Setting,
 )
 from ven_adapters.lifecycle import transitions
-from ven_adapters.lifecycle.evidence import ExpectedEffect, newer
+from ven_adapters.lifecycle.evidence import ExpectedEffect, newer, slack_w
 from ven_adapters.lifecycle.transitions import Trigger, state_at_end
 from ven_adapters.transport.ocpp21.profiles.charging_profiles import profile_id
 from ven_adapters.transport.ocpp21.stations.charging_points import SOURCE, CarNeeds, ChargingPoint, Station
@@ -181,6 +181,8 @@ def _step(record: ProfileRecord, point: ChargingPoint, station: Station, now: da
     elif not station.connected:
         if now >= record.directive.start:
             record.move(S.INTERRUPTED, Trigger.LINE, ErrorCode.UNREACHABLE, "the station is offline")
+    elif record.gives and station.controls and _curtailed(record, point, station):
+        record.move(S.INTERRUPTED, Trigger.TELEMETRY, ErrorCode.NOT_PERMITTED, "a DER control holds the discharge back")
     elif (proof := _obeyed(record, point, station)) is not None:
         record.move(S.IN_FORCE, Trigger.TELEMETRY)
         seen = Certainty.METERED if proof.source == SOURCE else Certainty.VEHICLE_OBSERVED
@@ -196,9 +198,19 @@ def _transaction_over(record: ProfileRecord, point: ChargingPoint) -> None:
         record.move(S.FAILED, Trigger.TELEMETRY, ErrorCode.NOT_PLUGGED, "the profile ended with its transaction")
 
 
+def _curtailed(record: ProfileRecord, point: ChargingPoint, station: Station) -> bool:
+    """Whether a discharge that is due gives less than it was told to."""
+    power, asked_w = newer(point.snapshot.power_w, _since(record, station)), float(record.setting.power_w or 0)
+    return power is not None and power.value > asked_w + slack_w(asked_w)
+
+
+def _since(record: ProfileRecord, station: Station) -> datetime:
+    """What was observed until then proves nothing: its sending, its start, and the line's beginning."""
+    return max(record.sent_at, record.directive.start, station.connected_at or record.sent_at)
+
+
 def _obeyed(record: ProfileRecord, point: ChargingPoint, station: Station) -> Reading[float] | None:
     """The reading that showed the power asked for, after sending and start, and while there was a line."""
-    since = max(record.sent_at, record.directive.start, station.connected_at or record.sent_at)
-    power = newer(point.snapshot.power_w, since)
+    power = newer(point.snapshot.power_w, _since(record, station))
     fits = power is not None and ExpectedEffect.of(record.directive, record.setting).fits_power(power.value)
     return power if fits else None

@@ -21,6 +21,7 @@ from ven_adapters.transport.ocpp21.stations.charging_points import CarNeeds, Cha
 FRESH = timedelta(minutes=15)
 MODE = "CentralSetpoint"
 FULL_PCT = 100.0
+EFFICIENCY = 0.92  # of a discharge: what the meter counts of what the battery loses; as the planning has it
 UNITS = ("W", "A")
 LEAST_A = 6  # IEC 61851: no charging point offers a car less and lets it charge
 
@@ -124,11 +125,14 @@ def _unwilling(directive: Directive, needs: CarNeeds | None) -> str | None:
 
 
 def spare_wh(directive: Directive, point: ChargingPoint) -> float:
-    """What a discharge may take: the least of the directive's budget, the charge above the reserve, the car's bound."""
+    """What a discharge may deliver: the least of the directive's budget, the charge above the reserve, the car's bound.
+
+    The budget is counted by the meter; charge and bound are the battery's, which loses more than the meter counts.
+    """
     soc, reserve_pct = point.snapshot.soc_pct, directive.reserve_soc_pct
     if soc is None or reserve_pct is None:
         return 0.0
-    bounds = [(soc.value - reserve_pct) / FULL_PCT * point.place.usable_wh]
+    bounds = [(soc.value - reserve_pct) / FULL_PCT * point.place.usable_wh * EFFICIENCY]
     if directive.max_energy_wh is not None:
         bounds.append(float(directive.max_energy_wh))
     if (left_wh := _let_out_wh(point)) is not None:
@@ -144,13 +148,13 @@ def below_reserve(directive: Directive, point: ChargingPoint) -> bool:
 
 
 def _let_out_wh(point: ChargingPoint) -> float | None:
-    """What the car still lets out, less what it has given since it said so; nothing where no register tells that."""
+    """What the car still lets out, by the meter, less what it has given since; nothing where no register tells that."""
     needs, counter = point.needs, point.snapshot.energy_exported_wh
     if needs is None or needs.spare_wh is None:
         return None
     if counter is None or needs.exported_wh is None:
         return 0.0
-    return max(0.0, needs.spare_wh - max(0.0, counter.value - needs.exported_wh))
+    return max(0.0, needs.spare_wh * EFFICIENCY - max(0.0, counter.value - needs.exported_wh))
 
 
 def _no(detail: str) -> BackendError:

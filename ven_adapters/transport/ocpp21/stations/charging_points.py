@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from ven_adapters.contract import METER, ChargeState, Known, Reachability, Reading, Snapshot, Validity
 from ven_adapters.lifecycle.evidence import is_ahead, is_believable
+from ven_adapters.transport.ocpp21.frames import VERSION
 from ven_adapters.transport.ocpp21.stations.meter_values import IDLE_W, Circuit, Measured, MeterMemory, instant, read
 from ven_adapters.transport.ocpp21.stations.transactions import is_end, made_now
 
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 SOURCE = METER
 LINE = "line"
+V2X_CONTROLLER = "V2XChargingCtrlr"
 DERIVED = "derived"  # from what a meter measured, by our own sums: no meter's word, so it makes no effect METERED
 
 _STATES: Mapping[str, ChargeState] = {
@@ -102,10 +104,12 @@ class Station:
     `alarmed_at`: when the newest alarm, or the end of one, was told. `rate_units`: of schedules, empty until told;
     `refused_units`: those that it refused all the same. `clock_offset_s`: how far its clock is ahead, 0 while it is
     right. `unplaced`: how many events of transactions came that no charging point could be found for. `by_evse`: facts
-    that it told of one EVSE alone; see `at_evse`.
+    that it told of one EVSE alone; see `at_evse`. `version`: the OCPP that it speaks; `controls`: the DER controls that
+    somebody else has begun and not ended.
     """
 
     connected: bool = False
+    version: str = VERSION
     connected_at: datetime | None = None
     v2x: bool | None = None
     modes: frozenset[str] = frozenset()
@@ -113,6 +117,7 @@ class Station:
     highest_level: int | None = None
     alarms: frozenset[str] = frozenset()
     alarmed_at: datetime | None = None
+    controls: frozenset[str] = frozenset()
     rate_units: frozenset[str] = frozenset()
     refused_units: frozenset[str] = frozenset()
     clock_offset_s: float = 0.0
@@ -286,11 +291,13 @@ def _of_all_phases(told: Mapping[str, Any], name: str) -> float | None:
 def variables(station: Station, results: Iterable[Mapping[str, Any]]) -> Station:
     """The rows of a GetVariables answer or of a NotifyReport; what they do not name stays as it was known.
 
-    A component of one EVSE speaks for that EVSE.
+    A component of one EVSE speaks for that EVSE. Discharge is a matter of OCPP 2.1.
     """
     facts: dict[str, Any] = {}
     by_evse = {evse: dict(known) for evse, known in station.by_evse.items()}
     for one in results:
+        if station.version != VERSION and one["component"]["name"] == V2X_CONTROLLER:
+            continue
         fact = _FACTS.get((one["component"]["name"], one["variable"]["name"]))
         if fact is not None and "attributeValue" in one and one.get("attributeStatus", "Accepted") == "Accepted":
             evse = one["component"].get("evse", {}).get("id")
@@ -315,9 +322,9 @@ def _units(text: str) -> frozenset[str]:
 
 
 _FACTS: Mapping[tuple[str, str], tuple[str, Callable[[str], Any]]] = {
-    ("V2XChargingCtrlr", "Enabled"): ("v2x", lambda text: text.lower() == "true"),
-    ("V2XChargingCtrlr", "SupportedOperationModes"): ("modes", lambda text: frozenset(_listed(text))),
-    ("V2XChargingCtrlr", "SupportedEnergyTransferModes"): ("transfers", _listed),
+    (V2X_CONTROLLER, "Enabled"): ("v2x", lambda text: text.lower() == "true"),
+    (V2X_CONTROLLER, "SupportedOperationModes"): ("modes", lambda text: frozenset(_listed(text))),
+    (V2X_CONTROLLER, "SupportedEnergyTransferModes"): ("transfers", _listed),
     ("SmartChargingCtrlr", "RateUnit"): ("rate_units", _units),
     ("SmartChargingCtrlr", "ProfileStackLevel"): (
         "highest_level",

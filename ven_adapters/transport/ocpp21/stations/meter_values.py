@@ -13,7 +13,7 @@ so by `derived`.
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 DEFAULT_MEASURAND = "Energy.Active.Import.Register"
@@ -88,6 +88,12 @@ def instant(text: str) -> datetime:
     """An RFC 3339 date-time as UTC; one without an offset is UTC, as OCPP says. ValueError when it is none."""
     at = datetime.fromisoformat(text)
     return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def stamp(at: datetime) -> str:
+    """An instant as OCPP writes it: RFC 3339 in UTC, whole milliseconds."""
+    rounded = at + timedelta(microseconds=500)
+    return rounded.strftime("%Y-%m-%dT%H:%M:%S.") + f"{rounded.microsecond // 1000:03d}Z"
 
 
 def read(

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.ocpp21.frames import Payload
+from ven_adapters.transport.ocpp21.frames import VERSION, Payload
 from ven_adapters.transport.ocpp21.stations import charging_points
 from ven_adapters.transport.ocpp21.stations.charging_points import ChargingPoint, RegisteredPoint, Station
 from ven_adapters.transport.ocpp21.stations.inverter_alarms import Alarms
+from ven_adapters.transport.ocpp21.stations.meter_values import instant, stamp
 from ven_adapters.transport.ocpp21.stations.operator_notices import StationNotices, clock_offset_s
 from ven_adapters.transport.ocpp21.stations.transactions import (
     PendingTriggers,
@@ -55,6 +56,7 @@ class Register:
         self._alarms = alarms
         self._transactions = transactions
         self._evses: dict[str, set[int]] = {}
+        self._starts: dict[tuple[str, int], tuple[Payload, int]] = {}
         self._stations = {station: alarms.station(station, clock.now()) for station in stations}
         self._points = {place.ref: charging_points.new_point(place) for place in places}
         self._refs: dict[str, dict[int, str]] = {station: {} for station in self._stations}
@@ -74,6 +76,10 @@ class Register:
     def refs(self, station: str) -> list[str]:
         """The cars at a station."""
         return list(self._refs[station].values())
+
+    def evses_of(self, station: str) -> list[int]:
+        """The EVSEs of the cars at a station."""
+        return list(self._refs[station])
 
     def at(self, station: str, evse: int) -> ChargingPoint | None:
         """The point of an EVSE, if a car is registered there."""
@@ -116,6 +122,32 @@ class Register:
         before = self._transactions.find(station, transaction)
         if before is not None and not before.ended:
             self._transactions.note(station, transaction, dataclasses.replace(before, ended=True))
+
+    # Where the central system numbers the transactions (OCPP 1.6J).
+
+    def begin_transaction(self, station: str, evse: int, start: Payload) -> int:
+        """A number for a transaction that begins; the same one for a start that is said again."""
+        before = self._starts.get((station, evse))
+        if before is None or before[0] != start:
+            before = start, self._transactions.next_number(self.clock.now())
+            self._starts[station, evse] = before
+        return before[1]
+
+    def running_transaction(self, station: str, evse: int) -> str | None:
+        """The transaction that runs at an EVSE, a stranger's too, as far as was ever told."""
+        return self._transactions.running(station, evse)
+
+    def heard_trigger(self, station: str, evse: int) -> None:
+        """An EVSE that was asked for its readings told them."""
+        self.triggers.heard(station, evse)
+
+    def now_text(self) -> str:
+        """Our time, as OCPP writes it."""
+        return stamp(self.clock.now())
+
+    def age_s(self, at: str) -> float:
+        """How long ago an instant was; ValueError for what is none."""
+        return (self.clock.now() - instant(at)).total_seconds()
 
     def _evse_of(self, station: str, before: TransactionRecord | None, event: Mapping[str, Any]) -> int | None:
         """Where a transaction runs that does not say so: where it ran, where we asked, or the only place there is."""
@@ -174,11 +206,14 @@ class Register:
         before = self._stations[name]
         self.put_station(name, dataclasses.replace(before, refused_units=before.refused_units | {unit}))
 
-    def reach(self, name: str, *, connected: bool) -> None:
-        """A station came or went."""
+    def reach(self, name: str, *, connected: bool, version: str | None = None) -> None:
+        """A station came or went; one that comes back with another version of OCPP has told nothing of itself yet."""
         since = self.clock.now() if connected else None
         self.triggers.renew(name)
         before = dataclasses.replace(self._stations[name], refused_units=frozenset())
+        if version not in (None, before.version):
+            kept = {key: getattr(before, key) for key in ("alarms", "alarmed_at", "clock_offset_s")}
+            before = Station(version=version or VERSION, **kept)
         self._stations[name] = dataclasses.replace(before, connected=connected, connected_at=since)
         for ref in self.refs(name):
             self.put(charging_points.reached(self._points[ref], self.clock.now(), connected=connected))

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +21,8 @@ from vtn.privatefiles import write_private
 
 KEPT_PER_STATION = 32
 LINES = 20_000
+NUMBERED_FROM = datetime(2020, 1, 1, tzinfo=UTC)
+LARGEST_NUMBER = 2**31 - 2
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class TransactionLog:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._file: IO[bytes] | None = None
-        self._lines = 0
+        self._lines = self._number = 0
         self._by_station: collections.defaultdict[str, collections.OrderedDict[str, TransactionRecord]] = (
             collections.defaultdict(collections.OrderedDict)
         )
@@ -68,6 +71,23 @@ class TransactionLog:
     def find(self, station: str, transaction: str) -> TransactionRecord | None:
         """What is known of a transaction."""
         return self._by_station[station].get(transaction)
+
+    def running(self, station: str, evse: int) -> str | None:
+        """The newest transaction at an EVSE, if it has not ended."""
+        mine = self._by_station[station]
+        newest = next((one for one in reversed(mine) if mine[one].evse == evse), None)
+        return None if newest is None or mine[newest].ended else newest
+
+    def next_number(self, now: datetime) -> int:
+        """A transaction's number that was never given before, where it is the central system that gives them.
+
+        Above every number on record, and not below the seconds since 2020: so no number comes twice where the record
+        was lost. It fits in 31 bits until 2088.
+        """
+        numbers = (int(one) for mine in self._by_station.values() for one in mine if one.isascii() and one.isdecimal())
+        taken = max((one for one in numbers if one <= LARGEST_NUMBER), default=0)
+        self._number = max(taken, self._number, int((now - NUMBERED_FROM).total_seconds())) + 1
+        return self._number
 
     def evses(self, station: str) -> frozenset[int]:
         """The EVSEs at which a station has told transactions."""
