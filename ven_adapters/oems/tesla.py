@@ -7,7 +7,8 @@ Each owner consents and has a grant of his own in `state`/grants; cars newer tha
   is known not to take;
 - `charger_power` is whole kilowatts, so the power is volts x amperes x phases; `battery_range` is miles and not read;
 - `{"result": false, "reason": "is_charging"}` is a success by another name;
-- a sleeping car answers 408; waking it costs twenty times a command, so a car is woken once in half an hour at most;
+- a sleeping car answers 408; waking it costs twenty times a command, so a car is woken once in half an hour at most,
+  and never by whoever reads it by schedule;
 - 421 says that the owner's account lives in another region;
 - no discharge: Powershare is reported, never commanded.
 """
@@ -19,6 +20,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ven_adapters.contract import (
+    WAKES_UP_TO_S,
     BackendError,
     BackendEvent,
     Capability,
@@ -34,6 +36,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.oems.tesla_shapes import (
     ASLEEP_AGAIN_S,
+    DATA_PRICE,
     REASONS,
     TWICE_UP_TO_A,
     WrongRegion,
@@ -44,6 +47,7 @@ from ven_adapters.oems.tesla_shapes import (
     price,
     sighted,
 )
+from ven_adapters.transport.call_costs import MILLION
 from ven_adapters.transport.consent import CodeConsent, ConsentConversation, ConsentSettings, account, options
 from ven_adapters.transport.grants.grants import Folder, OwnerTokens
 from ven_adapters.transport.http.session import Call
@@ -52,6 +56,7 @@ from ven_adapters.transport.vendor_session import Dialect, VendorSession, Vendor
 from ven_adapters.transport.windows.window_backend import KeptBackend
 
 WAKE_EVERY = timedelta(minutes=30)
+USD_PER_READING = DATA_PRICE / MILLION
 WAKE_LOOKS, WAKE_LOOK_S = 6, 10.0
 _log = logging.getLogger(__name__)
 
@@ -122,7 +127,7 @@ class Teslas:
         if last is not None and age_s(last, self._now()) <= (float("inf") if max_age_s is None else max_age_s):
             return last
         try:
-            raw = await self._vehicle_data(ref, wake=max_age_s is not None)
+            raw = await self._vehicle_data(ref, wake=max_age_s is not None and max_age_s <= WAKES_UP_TO_S)
         except BackendError as error:
             if error.code is not ErrorCode.ASLEEP:
                 raise
