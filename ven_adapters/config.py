@@ -76,7 +76,7 @@ class ReadingSettings(Section):
     """
 
     often_s: Annotated[float, pydantic.Field(ge=60, le=86_400)] = 300.0
-    arriving_s: Annotated[float, pydantic.Field(ge=60, le=86_400)] = 600.0
+    arriving_s: Annotated[float, pydantic.Field(ge=60, le=86_400)] = 420.0
     plugged_s: Annotated[float, pydantic.Field(ge=60, le=86_400)] = 900.0
     seldom_s: Annotated[float, pydantic.Field(ge=60, le=7 * 86_400)] = 3600.0
     old_after_s: Annotated[float, pydantic.Field(ge=60, le=86_400)] = 1200.0

@@ -60,7 +60,8 @@ class Evening:
     def __init__(self, rig, agent, cars) -> None:
         self.rig, self.agent = rig, agent
         self.stood_s, self.plugged = np.zeros(cars), None
-        self.known_late, self.arrived, self.due_kw, self.looks = set(), set(), 0.0, 0
+        self.known_late, self.arrived, self.looks = set(), set(), 0
+        self.below_reserve_kw = self.not_known_kw = 0.0
 
     async def watch(self, until):
         """Note cars that were plugged in a quarter of an hour ago and are not known to be; what must be charged."""
@@ -72,10 +73,12 @@ class Evening:
                 self.stood_s[plugged != self.plugged] = now.timestamp()
                 self.arrived |= set(np.flatnonzero(plugged & ~self.plugged).tolist())
             self.plugged = plugged
-            overdue = plugged & (now.timestamp() - self.stood_s > KNOWN_WITHIN_S)
-            self.known_late |= set(np.flatnonzero(overdue & (fleet.read("plugged", rows) != Tri.YES)).tolist())
+            unknown = plugged & (fleet.read("plugged", rows) != Tri.YES)
+            overdue = unknown & (now.timestamp() - self.stood_s > KNOWN_WITHIN_S)
+            self.known_late |= set(np.flatnonzero(overdue).tolist())
             below = world.soc_wh < world.reserve_wh
-            self.due_kw += float(world.power_w[below].sum()) / 1000.0
+            self.below_reserve_kw += float(world.power_w[below].sum()) / 1000.0
+            self.not_known_kw += float(world.power_w[unknown & ~below].sum()) / 1000.0
             self.looks += 1
             await asyncio.sleep(0.05)
 
@@ -96,9 +99,12 @@ async def test_teslas_that_come_home_all_evening_are_known_and_held(launch, tmp_
         first, last = (rig.cloud.world.seconds(at) for at in (EVENT, EVENT_ENDS))
         inside = (series["bin_start_s"] >= first) & (series["bin_start_s"] < last)
         drawn_kw, unmanaged_kw = (series[name][inside].sum(axis=1).mean() for name in ("kw", "asked_kw"))
-        due_kw = during.due_kw / during.looks  # cars below their reserve are charged whatever is asked
+        # Cars below their reserve are charged whatever is asked; who has just come home is not known for some minutes.
+        due_kw, not_known_kw = (kw / during.looks for kw in (during.below_reserve_kw, during.not_known_kw))
+        found = f"{unmanaged_kw=} {drawn_kw=} {due_kw=} {not_known_kw=}"
         assert unmanaged_kw > 50.0
-        assert (unmanaged_kw - drawn_kw) / (unmanaged_kw - due_kw) >= 0.9, (unmanaged_kw, drawn_kw, due_kw)
+        assert (unmanaged_kw - drawn_kw) / (unmanaged_kw - due_kw - not_known_kw) >= 0.9, found
+        assert (unmanaged_kw - drawn_kw) / unmanaged_kw >= 0.8, found
 
         reads = collections.Counter(call.ref for call in public.face.calls if call.deal is Deal.READ and call.ref)
         assert max(reads.values()) <= agent.reading.figures()["calls_per_car_and_day"]

@@ -51,7 +51,7 @@ class ReadSettings:
     """Seconds between two readings of a car by its tier, and how many calls a car may cost in any 24 hours."""
 
     often_s: float = 300.0
-    arriving_s: float = 600.0
+    arriving_s: float = 420.0
     plugged_s: float = 900.0
     seldom_s: float = 3600.0
     calls_per_day: int = 200
