@@ -5,6 +5,8 @@ changes, and takes a transaction's number from the central system. It holds prof
 same number, or of the same level, replaces the one before.
 """
 
+# mypy: disable-error-code="attr-defined, override"
+# classes of one line are mixed with those of one version of the library
 import json
 from datetime import timedelta
 

@@ -82,7 +82,8 @@ async def app_rig(vendor, make, cloud_of, state, speed=900.0, **more):
     clock = hurried(speed)
     async with cloud_of(clock).open() as cloud:
         refs = tuple(f"{vendor[0]}-{n}" for n in range(2))
-        settings = usual(cloud, clock, state) | {"vehicles": dict(zip(cloud.cars, refs, strict=True))} | more
+        settings = usual(cloud, clock, state) | {"vehicles": dict(zip(cloud.cars, refs, strict=True))}
+        settings |= {"management_url": cloud.url} | more
         backend = make(settings)
         try:
             yield Rig(vendor, backend, cloud, clock, settings, refs=refs)

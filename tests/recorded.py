@@ -208,6 +208,7 @@ class SmartcarCloud(Cloud):
         self.observed = None
         self.late_s = None
         self.users = []
+        self.subscribed = []
 
     def commands(self):
         return [path for _, path in self.requests if "/commands/" in path]
@@ -216,6 +217,9 @@ class SmartcarCloud(Cloud):
         path = request.path
         if path.endswith("/connections"):
             return self.listed()
+        if path.endswith("/subscriptions"):
+            self.subscribed += [] if request.method == "GET" else [body["data"]]
+            return 202, {}, {"data": self.subscribed}
         self.users.append(request.headers.get("sc-user-id"))
         car = self.cars[path.split("/")[2]]
         return self.signals(car) if path.endswith("/signals") else self.command(car, path.split("/")[-1], body)
@@ -282,6 +286,7 @@ class EnodeCloud(Cloud):
         self.cars["car-synthetic-2"].plugged = self.cars["car-synthetic-2"].charging = False
         self.observed = None
         self.frozen = {}
+        self.hooks = []
 
     def commands(self):
         return [
@@ -292,6 +297,8 @@ class EnodeCloud(Cloud):
         path = request.path
         if path == "/vehicles":
             return self.page(request.query.get("after"))
+        if path.startswith("/webhooks"):
+            return self.hooked(request, body)
         car = self.cars[path.split("/")[2]]
         if path.endswith("/charging"):
             start = body["action"] == "START"
@@ -302,9 +309,18 @@ class EnodeCloud(Cloud):
         if path.endswith("/max-current"):
             car.amps = body["maxCurrent"] if car.obeys else car.amps
             return self.play("action_pending")
-        if path.endswith("/refresh-hint"):
+        return (204, {}, None) if path.endswith("/refresh-hint") else (200, {}, self.vehicle(car))
+
+    def hooked(self, request, body):
+        if request.method == "GET":
+            return 200, {}, {"data": self.hooks}
+        if request.method == "DELETE":
+            self.hooks = [hook for hook in self.hooks if not request.path.endswith(hook["id"])]
             return 204, {}, None
-        return 200, {}, self.vehicle(car)
+        if request.path.endswith("/test"):
+            return 204, {}, None
+        self.hooks.append({**body, "id": f"hook-{len(self.requests)}", "isActive": True})
+        return 201, {}, self.hooks[-1]
 
     def page(self, after):
         """One car on each page, so that the cursor is followed."""

@@ -65,6 +65,26 @@ class WakeSettings(Section):
         return self.model_copy(update=paced)
 
 
+class ReadingSettings(Section):
+    """How often cars are read whose backend does not push, or whose pushes are lost; what that may cost.
+
+    Seconds of `clock`. A car is read `often_s` apart while it is plugged in and its zone is asked for something, or it
+    holds a directive; `arriving_s` apart while it is away and its zone is asked, or will be within an hour;
+    `plugged_s` apart while it is plugged in otherwise; `seldom_s` apart while it is away, full or asleep. A car whose
+    pushes come that often is never asked. `usd_per_car_and_month` counts where the automaker's file knows the price of
+    a reading.
+    """
+
+    often_s: Annotated[float, pydantic.Field(ge=60, le=86_400)] = 300.0
+    arriving_s: Annotated[float, pydantic.Field(ge=60, le=86_400)] = 420.0
+    plugged_s: Annotated[float, pydantic.Field(ge=60, le=86_400)] = 900.0
+    seldom_s: Annotated[float, pydantic.Field(ge=60, le=7 * 86_400)] = 3600.0
+    old_after_s: Annotated[float, pydantic.Field(ge=60, le=86_400)] = 1200.0
+    calls_per_car_and_day: Annotated[int, pydantic.Field(ge=0, le=10_000)] = 200
+    usd_per_car_and_month: Annotated[float, pydantic.Field(ge=0, le=10_000)] = 5.0
+    at_once: Annotated[int, pydantic.Field(ge=1, le=1000)] = 32
+
+
 Kilowatts = Annotated[float, pydantic.Field(ge=0, le=1_000_000)]
 ProgramList = Annotated[tuple[Name, ...], pydantic.Field(max_length=64)]
 
@@ -206,6 +226,7 @@ class AdapterSettings(Section):
     zones: dict[Name, ZoneSettings] = pydantic.Field(default_factory=dict)
     programs: ProgramList = ()
     wake: WakeSettings = WakeSettings()
+    reading: ReadingSettings = ReadingSettings()
     smallest_group: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 10
     cycle_s: Annotated[float, pydantic.Field(ge=10, le=86_400)] = 300.0
     margin_s: Annotated[float, pydantic.Field(ge=0, le=7 * 86_400)] = 1800.0

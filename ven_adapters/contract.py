@@ -19,6 +19,10 @@ T = TypeVar("T")
 # The `source` of a reading that a meter at the charging point took: the only one that makes an effect METERED.
 METER = "meter"
 
+# Who asks for a reading younger than this wants a sleeping car woken, where its backend can; who asks for an older one
+# takes its sleep for an answer (ASLEEP), so that readings by schedule cost no wakes and no battery.
+WAKES_UP_TO_S = 60
+
 
 class DirectiveKind(enum.StrEnum):
     """What the window asks: pause; at most a power; prefer charging; a signed power; give control back."""
@@ -448,7 +452,10 @@ class VehicleBackend(Protocol):
         """What the car can do."""
 
     async def snapshot(self, ref: str, *, max_age_s: int | None = None) -> Snapshot:
-        """The newest reading, refreshed from the car when older than `max_age_s` and the car is awake."""
+        """The newest reading, refreshed from the car when older than `max_age_s` and the car is awake.
+
+        ASLEEP when it is older and the car sleeps; see `WAKES_UP_TO_S`.
+        """
 
     async def submit(self, directive: Directive, capability: Capability, snapshot: Snapshot) -> Ack:
         """Take a directive; idempotent on `directive.key`."""

@@ -42,6 +42,12 @@ def consent(name: str) -> ConsentFactory:
     return cast("ConsentFactory", made)
 
 
+def usd_per_reading(name: str) -> float:
+    """What one reading of a car costs, as the automaker's file says in `USD_PER_READING`; 0 when it does not."""
+    point = next((point for point in entry_points(group=GROUP) if point.name == name), None)
+    return 0.0 if point is None else float(getattr(import_module(point.module), "USD_PER_READING", 0.0))
+
+
 def _load(point: EntryPoint) -> Factory:
     try:
         made = point.load()

@@ -31,6 +31,7 @@ EVENING = datetime(2026, 7, 2, 3, 0, tzinfo=UTC)  # 20:00 on a Wednesday in Cali
 BRAND, TOKEN = "bmw", "bench"
 LONGEST_S = 600.0
 CYCLE_S, RESIDENT_MB, DIRECTIVES_PER_S, DAY_S, HOLD_SHARE = 0.5, 600.0, 2_000.0, 3.0, 0.99
+READS_S = 0.1
 console = Console()
 
 
@@ -91,6 +92,7 @@ def _at_least(name: str, value: float, unit: str, limit: float, share: float) ->
 def _adapter_figures(found: Mapping[str, Any]) -> Iterator[Figure]:
     cars = f"{found['cars']:,} cars"
     yield _at_most(f"planning cycle, {cars}", found["cycle_s"], "s", CYCLE_S)
+    yield _at_most(f"readings planned, {cars}", found["reads_s"], "s", READS_S)
     yield _at_most(f"resident memory, {cars}", [found["peak_mb"]], "MB", RESIDENT_MB)
     yield _at_least("directives accepted", found["accepted_per_s"], "per s", DIRECTIVES_PER_S, 1.0)
 

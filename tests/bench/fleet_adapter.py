@@ -45,8 +45,8 @@ QUIET_CYCLES = 9
 MEGA = 1024.0 * 1024.0
 CYCLE: dict[str, tuple[Place, ...]] = {
     "columns gathered": ((FleetColumns, "view"),),
-    "asks read": ((zone_control, "read_asks"),),
-    "needs, guards, wishes": ((plan, "cycle_of"),),
+    "asks read": ((zone_control, "read_requests"),),
+    "needs, guards, wishes": ((plan, "plan_inputs_of"),),
     "charging shared out": ((plan, "_charge_kw"),),
     "discharge shared out": ((plan, "_give_kw"),),
     "guards' last word": ((plan, "enforce"),),
@@ -168,11 +168,13 @@ def cycles(agent: Agent, clock: Clock) -> dict[str, Any]:
     plan_all(agent, clock)
     stages = Stages()
     plain_s = measured(lambda: plan_all(agent, clock), QUIET_CYCLES)
+    agent.reading.plan()
+    reads_s = measured(agent.reading.plan, QUIET_CYCLES)
     with stages.watching(CYCLE):
         watched_s = sum(measured(lambda: plan_all(agent, clock), QUIET_CYCLES))
     keys = np.random.default_rng(1).random(len(agent.fleet_state.fleet))
     sort_s = statistics.median(measured(lambda: np.argsort(keys, kind="stable"), QUIET_CYCLES))
-    return {"cycle_s": plain_s, "sort_s": sort_s, "cycle_shares": stages.shares(watched_s)}
+    return {"cycle_s": plain_s, "sort_s": sort_s, "cycle_shares": stages.shares(watched_s), "reads_s": reads_s}
 
 
 @dataclasses.dataclass(frozen=True)

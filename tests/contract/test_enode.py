@@ -7,7 +7,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from public_rigs import enode_rig
+from public_rigs import PATIENCE_S, enode_rig
 from recorded import EVENING, recording
 
 from ven_adapters.contract import (
@@ -20,7 +20,7 @@ from ven_adapters.contract import (
     Reachability,
     Rung,
 )
-from ven_adapters.oems.enode import Enodes
+from ven_adapters.oems.enode import EVENTS, Enodes
 from ven_adapters.oems.enode_shapes import action, capability_of, sighted
 from ven_adapters.transport.http.webhooks import keyed_digest
 from ven_adapters.transport.vendor_session import vendor_settings
@@ -178,3 +178,40 @@ async def test_a_lost_consent_that_is_told_again_is_as_old_as_it_was(rig):
     (told,) = recording("enode", "webhook_invalidated")["body"]
     (chose,) = cars._meaning([{**told, "createdAt": "2020-01-01T00:00:00Z"}]).events
     assert chose.at.year == 2020
+
+
+HOOKED = {"webhook_secret": "hush-hook", "webhook_url": "https://cars.example/enode"}
+
+
+async def until(holds):
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110 - the cloud's own state, watched from outside
+            await asyncio.sleep(0.01)
+
+
+async def test_the_webhook_is_made_tried_and_made_anew_once_enode_gives_it_up(tmp_path):
+    async with enode_rig(tmp_path, speed=36_000.0, **HOOKED) as rig:
+        listening = asyncio.create_task(anext(rig.backend.events()))
+        await until(lambda: rig.cloud.sent("/test"))
+        (made,) = rig.cloud.hooks
+        assert (made["url"], made["secret"], tuple(made["events"])) == (HOOKED["webhook_url"], "hush-hook", EVENTS)
+        looks = len(rig.cloud.sent("/webhooks"))
+        await until(lambda: len(rig.cloud.sent("/webhooks")) > looks + 2)
+        assert [hook["id"] for hook in rig.cloud.hooks] == [made["id"]]
+        made["isActive"] = False
+        await until(lambda: [hook for hook in rig.cloud.hooks if hook["isActive"]])
+        assert len(rig.cloud.hooks) == 1
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_cars_that_are_found_and_cars_that_are_gone_are_heard_of(rig):
+    cars = Enodes(vendor_settings("enode", rig.settings))
+    told = recording("enode", "webhook_updated")["body"]
+    told[0] |= {"event": "user:vehicle:discovered", "vehicle": vehicle(rig.clock.now())}
+    (seen,) = cars._meaning(told).events
+    assert seen.snapshots[0].vehicle_ref == "e-0"
+    told[0] |= {"event": "user:vehicle:deleted", "createdAt": rig.clock.now().isoformat()}
+    (gone,) = cars._meaning(told).events
+    assert (gone.vehicle_ref, gone.choice) == ("e-0", DriverChoice.CONSENT_WITHDRAWN)
+    await cars.close()

@@ -205,6 +205,48 @@ async def test_ford_is_read_in_the_contracts_units_and_once_a_minute(tmp_path):
     assert (snapshot.charge_state.value, snapshot.soc_pct.observed_at) == (ChargeState.CHARGING, SEEN)
 
 
+@pytest.mark.parametrize(
+    ("plug", "shown", "plugged", "state"),
+    [
+        ("CHARGINGAC", None, Known.YES, ChargeState.CHARGING),
+        ("COMPLETE", None, Known.YES, ChargeState.COMPLETE),
+        ("CONNECTED", "IN_PROGRESS", Known.YES, ChargeState.CHARGING),
+        ("CONNECTED", "SCHEDULED", Known.YES, ChargeState.WAITING_SCHEDULE),
+        ("CONNECTED", "COMPLETED", Known.YES, ChargeState.COMPLETE),
+        ("CONNECTED", "NOT_READY", Known.YES, ChargeState.STOPPED),
+        ("DISCONNECTED", "COMPLETED", Known.NO, ChargeState.UNPLUGGED),
+    ],
+)
+def test_fords_words_for_a_car_at_its_plug_are_understood(plug, shown, plugged, state):
+    at = SEEN.isoformat()
+    metrics = {"xevPlugChargerStatus": {"value": plug, "updateTime": at}}
+    metrics |= {} if shown is None else {"xevBatteryChargeDisplayStatus": {"value": shown, "updateTime": at}}
+    found = ford_query.sighted("car-1", metrics, EVENING)
+    assert (found.plugged.value, found.charge_state.value) == (plugged, state)
+
+
+STATUS, BATTERY_STATUS = (f"vehicle.drivetrain.electricEngine.charging.{name}" for name in ("status", "hvStatus"))
+
+
+@pytest.mark.parametrize(
+    ("status", "battery", "battery_min", "state"),
+    [
+        (None, "CHARGING", 0, ChargeState.CHARGING),
+        (None, "WAITING_FOR_CHARGING", 0, ChargeState.WAITING_SCHEDULE),
+        (None, "FINISHED_FULLY_CHARGED", 0, ChargeState.COMPLETE),
+        (None, "FINISHED_NOT_FULL", 0, ChargeState.STOPPED),
+        ("CHARGINGACTIVE", "FINISHED_NOT_FULL", 5, ChargeState.STOPPED),
+        ("CHARGINGACTIVE", "FINISHED_NOT_FULL", -5, ChargeState.CHARGING),
+        ("CHARGINGPAUSED", "CHARGING", 0, ChargeState.STOPPED),
+        ("CHARGINGACTIVE", "INVALID", 5, ChargeState.CHARGING),
+    ],
+)
+def test_of_bmws_two_words_for_charging_the_newer_one_counts(status, battery, battery_min, state):
+    told = {} if status is None else {STATUS: {"value": status, "timestamp": SEEN.isoformat()}}
+    told[BATTERY_STATUS] = {"value": battery, "timestamp": (SEEN + timedelta(minutes=battery_min)).isoformat()}
+    assert sighted("car-1", told, EVENING).charge_state.value is state
+
+
 async def test_the_newer_of_two_readings_counts_value_by_value():
     def at(minutes, value, validity=Validity.OK):
         seen = SEEN + timedelta(minutes=minutes)

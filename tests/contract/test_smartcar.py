@@ -254,3 +254,17 @@ async def test_a_signed_body_of_another_shape_is_refused_without_harm(listening)
     for body in (b"not json", b"[]", b'{"eventType": "VEHICLE_STATE"}'):
         assert (await post(port, body, signed(body)))[0] == 400
     assert seen == []
+
+
+async def test_every_linked_car_is_subscribed_to_the_webhook_once(tmp_path):
+    hooked = {"webhook_secret": "hush-hook", "webhook_id": "hook-1"}
+    async with smartcar_rig(tmp_path, speed=9_000.0, **hooked) as rig:
+        listening = asyncio.create_task(anext(rig.backend.events()))
+        async with asyncio.timeout(PATIENCE_S):
+            while len(rig.cloud.sent("/subscriptions")) < 6:  # noqa: ASYNC110 - the cloud's own state, watched from outside
+                await asyncio.sleep(0.01)
+        told = [one["attributes"] for one in rig.cloud.subscribed]
+        assert sorted(one["vehicleId"] for one in told) == sorted(rig.cloud.cars)
+        assert all(one == {**one, "webhookId": "hook-1", "userId": f"user-of-{one['vehicleId']}"} for one in told)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from authority import Authority
 from public_rigs import PATIENCE_S, consented, tesla_rig
 from recorded import EVENING, recording
 
 from ven_adapters.contract import (
+    WAKES_UP_TO_S,
     BackendError,
     ChargeState,
     DirectiveKind,
@@ -23,7 +25,7 @@ from ven_adapters.contract import (
 from ven_adapters.oems import tesla
 from ven_adapters.oems.tesla_shapes import SCHEDULE_ID, achieve, capability_of, judge, sighted, start_once
 from ven_adapters.transport.grants.grants import Folder, fetch
-from ven_adapters.transport.vendor_session import VendorRefusal
+from ven_adapters.transport.vendor_session import VendorRefusal, vendor_settings
 
 CAP, CURTAIL = DirectiveKind.CAP, DirectiveKind.CURTAIL
 
@@ -106,6 +108,23 @@ async def test_a_car_is_woken_once_in_half_an_hour_at_most(rig):
     error = await refused(rig.backend.snapshot("t-0", max_age_s=0))
     assert (error.code, error.retry_after_s) == (ErrorCode.ASLEEP, 120.0)
     assert len(rig.cloud.sent("/wake_up")) == 1
+
+
+async def test_a_reading_by_schedule_does_not_wake_a_car(rig):
+    rig.car().asleep = True
+    assert (await refused(rig.backend.snapshot("t-0", max_age_s=WAKES_UP_TO_S + 1))).code is ErrorCode.ASLEEP
+    assert rig.cloud.sent("/wake_up") == []
+
+
+def test_a_proxys_own_authority_is_trusted_beside_the_systems(tmp_path):
+    authority, bad = Authority(tmp_path), tmp_path / "bad.pem"
+    bad.write_text("no certificate")
+    given = {"url": "https://proxy", "token_url": "https://x", "client_id": "us", "pseudonym_secret": "s"}
+    trusted = vendor_settings("tesla", given | {"ca": str(authority.file)}).tls
+    assert len(trusted.get_ca_certs()) >= 1
+    with pytest.raises(BackendError) as caught:
+        vendor_settings("tesla", given | {"ca": str(bad)})
+    assert caught.value.detail == "settings.ca: is no file of certificates"
 
 
 async def test_the_months_money_stops_wakes_and_readings_before_it_stops_commands(tmp_path):

@@ -52,6 +52,13 @@ CHARGING = {
     "CHARGINGPAUSED": ChargeState.STOPPED,
     "CHARGINGENDED": ChargeState.COMPLETE,
 }
+# The battery's own word on the same, with the plug in; of both the one that the car saw last counts.
+BATTERY_CHARGING = {
+    "CHARGING": ChargeState.CHARGING,
+    "WAITING_FOR_CHARGING": ChargeState.WAITING_SCHEDULE,
+    "FINISHED_FULLY_CHARGED": ChargeState.COMPLETE,
+    "FINISHED_NOT_FULL": ChargeState.STOPPED,
+}
 PLUGS = {"CONNECTED": Known.YES, "DISCONNECTED": Known.NO}
 # What is read: the descriptors of which the newest counts, and the units of their numbers. Values come as text or as
 # numbers; which of the two levels of charge moves while a car charges depends on the car.
@@ -69,6 +76,7 @@ NUMBERS: Mapping[str, tuple[tuple[str, ...], Mapping[str, float]]] = {
 }
 PHASES = "vehicle.drivetrain.electricEngine.charging.phaseNumber"
 STATUS, PLUG = "vehicle.drivetrain.electricEngine.charging.status", "vehicle.body.chargingPort.status"
+BATTERY_STATUS = "vehicle.drivetrain.electricEngine.charging.hvStatus"
 
 
 def judge(refusal: VendorRefusal) -> BackendError:
@@ -181,7 +189,9 @@ def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
 
 async def _container(session: VendorSession) -> str:
     """Choose the readings that we use, once for each account."""
-    wanted = sorted({*(one for descriptors, _ in NUMBERS.values() for one in descriptors), PHASES, STATUS, PLUG})
+    wanted = sorted(
+        {*(one for descriptors, _ in NUMBERS.values() for one in descriptors), PHASES, STATUS, BATTERY_STATUS, PLUG}
+    )
     body = dumps({"name": "evtn", "purpose": "managed charging", "technicalDescriptors": wanted})
     call = Call("POST", "/customers/containers", body=body, headers=HEADERS, writes=True)
     return str(pick(await session.json(call), "containerId"))
@@ -199,11 +209,24 @@ def sighted(ref: str, told: Mapping[str, Any], now: datetime) -> Snapshot:
     together = at == amps_at == volts_at == power_at
     shown = phases_shown(_phases(phases), amps, volts, power_w, POWER_SLACK_W) if together else _phases(phases)
     seen["phases"] = (shown, at)
-    status, at = _told(told, STATUS)
-    seen["charge_state"] = (word(SOURCE, STATUS, CHARGING, status) or ChargeState.UNKNOWN, at)
+    seen["charge_state"] = _charge_state(told)
     plug, at = _told(told, PLUG)
     seen["plugged"] = (word(SOURCE, PLUG, PLUGS, plug) or Known.UNKNOWN, at)
     return aged(snapshot_of(ref, seen, SOURCE, now), now - OLD)
+
+
+def _charge_state(told: Mapping[str, Any]) -> tuple[ChargeState, datetime | None]:
+    """Of the two descriptors that tell it the newer word that is understood; told together, `charging.status`."""
+    dated: list[tuple[datetime, ChargeState]] = []
+    for descriptor, words in ((STATUS, CHARGING), (BATTERY_STATUS, BATTERY_CHARGING)):
+        raw, at = _told(told, descriptor)
+        named = word(SOURCE, descriptor, words, raw)
+        if named is not None and at is not None:
+            dated.append((at, named))
+    if not dated:
+        return ChargeState.UNKNOWN, _told(told, STATUS)[1]
+    at, named = max(dated, key=lambda pair: pair[0])
+    return named, at
 
 
 def _told(told: Mapping[str, Any], descriptor: str) -> tuple[Any, datetime | None]:

@@ -13,6 +13,7 @@ One grant of our own serves every car. What the file knows:
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -51,14 +52,19 @@ from ven_adapters.transport.vendor_session import (
     vendor_settings,
 )
 from ven_adapters.transport.windows.window_backend import KeptBackend
+from vtn.tasks import cancel_tasks
 
 LOOKS, LOOK_S = 3, 10.0
+# Enode gives a webhook up after 26 hours of failures, so that it is looked at well before and after.
+ARM_EVERY_S = 3_600.0
+EVENTS = ("user:vehicle:updated", "user:vehicle:discovered", "user:vehicle:deleted", "user:credentials:invalidated")
 AWAY_AGAIN_S = 300.0
+_log = logging.getLogger(__name__)
 USUAL = ConsentSettings(scope="vehicle:read:data vehicle:read:location vehicle:control:charging")
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """Enode's backend; `webhook_secret` is the one that the webhook was made with."""
+    """Enode's backend; with `webhook_url` the webhook is made with `webhook_secret`, else it was made by hand."""
     read = vendor_settings("enode", settings)
     return KeptBackend(Enodes(read), read.clock, read.journal(), read.pace, read.leases())
 
@@ -147,12 +153,41 @@ class Enodes:
             digest_in("x-enode-signature", self._settings.door.secret, "sha1", "sha1="),
             lambda body: self._meaning(orjson.loads(body)),
         )
-        async for event in listener.events():
-            yield event
+        await listener.start()
+        arming = asyncio.create_task(self._keep_armed(self._settings.door.secret, self._settings.webhook_url))
+        try:
+            while True:
+                for event in await listener.batch():
+                    yield event
+        finally:
+            await cancel_tasks([arming])
+            await listener.stop()
 
     async def close(self) -> None:
         """Let go of the connections."""
         await self._session.close()
+
+    async def _keep_armed(self, secret: str, url: str | None) -> None:
+        """See to it, for as long as we listen, that Enode has a webhook for us that it delivers to."""
+        while url is not None:
+            try:
+                await self._arm(secret, url)
+            except BackendError as error:
+                _log.warning("Enode's webhook could not be seen to: %s", error.code)
+            await self._settings.wait(ARM_EVERY_S)
+
+    async def _arm(self, secret: str, url: str) -> None:
+        """One active webhook at our address: one that Enode gave up is replaced, and a new one is tried."""
+        raw = await self._session.json(Call("GET", "/webhooks"))
+        ours = [hook for hook in (pick(raw, "data") if isinstance(raw, dict) else raw) if pick(hook, "url") == url]
+        if any(hook.get("isActive") is not False for hook in ours):
+            return
+        for hook in ours:
+            await self._session.call(Call("DELETE", f"/webhooks/{quote(str(pick(hook, 'id')), safe='')}"))
+        wanted = {"url": url, "secret": secret, "events": EVENTS}
+        made = await self._session.json(Call("POST", "/webhooks", body=dumps(wanted)))
+        await self._session.call(Call("POST", f"/webhooks/{quote(str(pick(made, 'id')), safe='')}/test"))
+        _log.info("a webhook was %s at Enode", "made anew" if ours else "made")
 
     def _now(self) -> datetime:
         return self._settings.clock.now()
@@ -180,8 +215,12 @@ class Enodes:
         """A signed webhook body is a list of events."""
         events: list[BackendEvent] = []
         for one in raw:
-            if one["event"] == "user:vehicle:updated":
+            if one["event"] in {"user:vehicle:updated", "user:vehicle:discovered"}:
                 events.append(SnapshotsSeen((self._keep(one["vehicle"]),)))
+            if one["event"] == "user:vehicle:deleted":
+                ref, now = self._names.ref(str(pick(one, "vehicle", "id"))), self._now()
+                at = min(instant(one.get("createdAt")) or now, now)
+                events.append(DriverChose(ref, DriverChoice.CONSENT_WITHDRAWN, at))
             if one["event"] == "user:credentials:invalidated":
                 user, now = str(one["user"]["id"]), self._now()
                 at = min(instant(one.get("createdAt")) or now, now)  # told again later, it ends no newer consent

@@ -21,7 +21,17 @@ STATUSES = {401: ErrorCode.REAUTH_REQUIRED, 403: ErrorCode.NOT_PERMITTED, 429: E
 PLUGS = {
     "CONNECTED": (Known.YES, ChargeState.STOPPED),
     "CHARGING": (Known.YES, ChargeState.CHARGING),
+    "CHARGINGAC": (Known.YES, ChargeState.CHARGING),
+    "COMPLETE": (Known.YES, ChargeState.COMPLETE),
     "DISCONNECTED": (Known.NO, ChargeState.UNPLUGGED),
+}
+# What the dashboard shows; NOT_READY is a car off its plug, or one that does not say why it waits.
+SHOWN: Mapping[str, ChargeState | None] = {
+    "IN_PROGRESS": ChargeState.CHARGING,
+    "SCHEDULED": ChargeState.WAITING_SCHEDULE,
+    "COMPLETE": ChargeState.COMPLETE,
+    "COMPLETED": ChargeState.COMPLETE,
+    "NOT_READY": None,
 }
 
 
@@ -86,12 +96,16 @@ def sighted(ref: str, metrics: Mapping[str, Any], now: datetime) -> Snapshot:
     left_min, left_at = _told(metrics, "xevBatteryTimeToFullCharge")
     status, at = _told(metrics, "xevPlugChargerStatus")
     plugged, state = word(SOURCE, "xevPlugChargerStatus", PLUGS, status) or (Known.UNKNOWN, ChargeState.UNKNOWN)
+    shown, shown_at = _told(metrics, "xevBatteryChargeDisplayStatus")
+    named = word(SOURCE, "xevBatteryChargeDisplayStatus", SHOWN, shown)
+    # A plug tells that a car is connected, and not whether it waits, charges or is done.
+    tells = plugged is Known.YES and named is not None and shown_at is not None and at is not None and shown_at >= at
     minutes = number(left_min)
     seen = {
         "soc_pct": (soc, soc_at),
         "time_to_complete_s": (None if minutes is None else 60.0 * minutes, left_at),
         "plugged": (plugged, at),
-        "charge_state": (state, at),
+        "charge_state": (named, shown_at) if tells else (state, at),
     }
     return snapshot_of(ref, seen, SOURCE, now)
 

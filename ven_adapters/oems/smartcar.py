@@ -13,6 +13,7 @@ One grant of our own serves every car; the driver's consent shows in the header 
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -57,10 +58,14 @@ from ven_adapters.transport.http.webhooks import WebhookBody, WebhookReceiver, d
 from ven_adapters.transport.readings.vendor_readings import age_s, fresher, pick
 from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings, vendor_settings
 from ven_adapters.transport.windows.window_backend import KeptBackend
+from vtn.tasks import cancel_tasks
 
 # Half of what Smartcar allows one car at once: the driver's own app, and a restart of ours, need the rest.
 LIMITS = SessionLimits(answer_s=310.0, vehicle_burst=60, vehicle_per_hour=120.0)
 PAGE = 100
+MANAGEMENT_URL = "https://management.api.smartcar.com/v3"
+SUBSCRIBE_EVERY_S = 900.0
+_log = logging.getLogger(__name__)
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
@@ -98,6 +103,8 @@ class Smartcars:
     def __init__(self, settings: VendorSettings) -> None:
         self._settings, self._names = settings, settings.names
         self._session = VendorSession(settings, settings.url, AppTokens(settings.client), Dialect(judge))
+        management = settings.management_url or MANAGEMENT_URL
+        self._management = VendorSession(settings, management, AppTokens(settings.client), Dialect(judge))
         self._users: dict[str, str] = {}
         self._last: dict[str, Snapshot] = {}
         secret = "" if settings.door is None else settings.door.secret
@@ -167,12 +174,48 @@ class Smartcars:
             lambda body: self._meaning(orjson.loads(body)),
             challenged=self._challenged,
         )
-        async for event in listener.events():
-            yield event
+        subscribing = asyncio.create_task(self._keep_subscribed(self._settings.webhook_id))
+        try:
+            async for event in listener.events():
+                yield event
+        finally:
+            await cancel_tasks([subscribing])
 
     async def close(self) -> None:
         """Let go of the connections."""
         await self._session.close()
+        await self._management.close()
+
+    async def _keep_subscribed(self, webhook_id: str | None) -> None:
+        """See to it, for as long as we listen, that every linked car is subscribed to the webhook."""
+        while webhook_id is not None:
+            try:
+                await self._subscribe(webhook_id)
+            except BackendError as error:
+                _log.warning("cars could not be subscribed to the webhook: %s", error.code)
+            await self._settings.wait(SUBSCRIBE_EVERY_S)
+
+    async def _subscribe(self, webhook_id: str) -> None:
+        """Subscribe the cars that are linked and not subscribed; one that is refused is tried again the next time."""
+        refs = [car.ref async for car in self.refs()]
+        known = {linked(one, "vehicle") async for one in self._subscriptions(webhook_id)}
+        for ref in (ref for ref in refs if self._names.native(ref) not in known):
+            car = {"webhookId": webhook_id, "userId": self._users[ref], "vehicleId": self._names.native(ref)}
+            body = dumps({"data": {"attributes": car}})
+            try:
+                await self._management.call(Call("POST", "/subscriptions", body=body))
+            except BackendError as error:
+                _log.warning("a car could not be subscribed to the webhook: %s", error.code)
+
+    async def _subscriptions(self, webhook_id: str) -> AsyncIterator[Any]:
+        """The subscriptions of a webhook, page by page until a page is not full."""
+        page, full = 1, True
+        while full:
+            query = {"filter[webhookId]": webhook_id, "page[number]": str(page), "page[size]": str(PAGE)}
+            found = pick(await self._management.json(Call("GET", "/subscriptions", query=query)), "data")
+            for one in found:
+                yield one
+            page, full = page + 1, len(found) == PAGE
 
     def _now(self) -> datetime:
         return self._settings.clock.now()

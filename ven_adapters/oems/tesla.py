@@ -7,7 +7,8 @@ Each owner consents and has a grant of his own in `state`/grants; cars newer tha
   is known not to take;
 - `charger_power` is whole kilowatts, so the power is volts x amperes x phases; `battery_range` is miles and not read;
 - `{"result": false, "reason": "is_charging"}` is a success by another name;
-- a sleeping car answers 408; waking it costs twenty times a command, so a car is woken once in half an hour at most;
+- a sleeping car answers 408; waking it costs twenty times a command, so a car is woken once in half an hour at most,
+  and never by whoever reads it by schedule;
 - 421 says that the owner's account lives in another region;
 - a charge schedule that is used once starts a car that we have stopped, at a minute of its home's local time, also
   when we are no more; it needs the home's place and time zone (`homes`, `time_zones`);
@@ -21,6 +22,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ven_adapters.contract import (
+    WAKES_UP_TO_S,
     BackendError,
     BackendEvent,
     Capability,
@@ -36,6 +38,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.oems.tesla_shapes import (
     ASLEEP_AGAIN_S,
+    DATA_PRICE,
     REASONS,
     SCHEDULE_ID,
     TWICE_UP_TO_A,
@@ -48,6 +51,7 @@ from ven_adapters.oems.tesla_shapes import (
     sighted,
     start_once,
 )
+from ven_adapters.transport.call_costs import MILLION
 from ven_adapters.transport.consent import CodeConsent, ConsentConversation, ConsentSettings, account, options
 from ven_adapters.transport.grants.grants import Folder, OwnerTokens
 from ven_adapters.transport.http.codec import dumps
@@ -57,6 +61,7 @@ from ven_adapters.transport.vendor_session import Dialect, VendorSession, Vendor
 from ven_adapters.transport.windows.window_backend import KeptBackend
 
 WAKE_EVERY = timedelta(minutes=30)
+USD_PER_READING = DATA_PRICE / MILLION
 WAKE_LOOKS, WAKE_LOOK_S = 6, 10.0
 # A schedule names a minute of the day: what is due before it reaches the car, or a day ahead, would mean tomorrow.
 SOON, LONGEST_SCHEDULE = timedelta(minutes=5), timedelta(hours=23)
@@ -130,7 +135,7 @@ class Teslas:
         if last is not None and age_s(last, self._now()) <= (float("inf") if max_age_s is None else max_age_s):
             return last
         try:
-            raw = await self._vehicle_data(ref, wake=max_age_s is not None)
+            raw = await self._vehicle_data(ref, wake=max_age_s is not None and max_age_s <= WAKES_UP_TO_S)
         except BackendError as error:
             if error.code is not ErrorCode.ASLEEP:
                 raise

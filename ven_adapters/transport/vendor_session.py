@@ -3,8 +3,11 @@
 Settings: `url`, `token_url`, `client_id`, `pseudonym_secret` (required); `client_secret` (BMW gives none); `state`, the
 private folder of grants, windows and money; `consent`, how owners let us in (`transport.consent`); `container`, BMW's
 name for a choice of readings; `vehicles` (the vendor's name of a car to the ref that we give it); `webhook_secret`,
-`webhook_host`, `webhook_port`, `webhook_verify_until` (an instant: before it a vendor's unsigned challenge is answered,
-which is needed while the webhook is made); `monthly_usd`; `anywhere`; `homes` (ref to latitude and longitude);
+`webhook_host`, `webhook_port`, `webhook_url` (where Enode reaches us: its webhook is then made and kept by us),
+`webhook_id` (the webhook of Smartcar's that every linked car is subscribed to) and `management_url` (where);
+`webhook_verify_until` (an instant: before it a vendor's unsigned challenge is answered, which is needed while the
+webhook is made); `monthly_usd`; `anywhere`; `homes` (ref to latitude and longitude);
+`ca`, a file of certificates to trust besides the system's (Tesla's signing proxy has one of its own as a rule);
 `time_zones` (ref to the IANA name of its home's time zone, for schedules that a car keeps itself);
 `answer_s`; `clock`; `seed`.
 """
@@ -14,6 +17,7 @@ import hashlib
 import hmac
 import logging
 import math
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -43,6 +47,8 @@ from ven_adapters.transport.windows.hold_leases import HoldLeases
 from ven_adapters.transport.windows.journal import Journal
 from ven_adapters.transport.windows.windows import KeptWindow
 from vtn.clock import Clock, sleep_for
+from vtn.errors import CannotStart
+from vtn.tls import trusting
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "url": (str,),
@@ -56,12 +62,16 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "webhook_host": (str,),
     "webhook_port": (int,),
     "webhook_verify_until": (str, datetime),
+    "webhook_url": (str,),
+    "webhook_id": (str,),
+    "management_url": (str,),
     "listening": (dict,),
     "monthly_usd": (int, float),
     "anywhere": (bool,),
     "homes": (dict,),
     "time_zones": (dict,),
     "answer_s": (int, float),
+    "ca": (str, Path),
     "seed": (int,),
     "container": (str,),
     "consent": (dict,),
@@ -124,6 +134,10 @@ class VendorSettings:
     container: str = ""
     verify_until: datetime | None = None
     time_zones: Mapping[str, ZoneInfo] = dataclasses.field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
+    webhook_url: str | None = None
+    webhook_id: str | None = None
+    management_url: str | None = None
 
     def journal(self) -> Journal[KeptWindow]:
         """Where windows are written down."""
@@ -171,7 +185,21 @@ def vendor_settings(name: str, settings: Mapping[str, Any], usual: SessionLimits
         container=given.get("container", ""),
         verify_until=_instant("webhook_verify_until", given.get("webhook_verify_until")),
         time_zones={ref: _time_zone(ref, zone) for ref, zone in given.get("time_zones", {}).items()},
+        webhook_url=given.get("webhook_url"),
+        webhook_id=given.get("webhook_id"),
+        management_url=given.get("management_url"),
+        tls=None if "ca" not in given else _trusted(Path(given["ca"])),
     )
+
+
+def _trusted(ca: Path) -> ssl.SSLContext:
+    """TLS that trusts a proxy's own authority beside the system's: the vendor's other hosts are called too."""
+    try:
+        tls = trusting(ca)
+    except CannotStart:
+        raise wrong("ca", "is no file of certificates") from None
+    tls.load_default_certs()
+    return tls
 
 
 def _instant(key: str, given: str | datetime | None) -> datetime | None:
@@ -231,6 +259,7 @@ class VendorSession(BackendSession):
 
     def __init__(self, settings: VendorSettings, url: str, tokens: Tokens, dialect: Dialect) -> None:
         super().__init__(url, BackendCredentials(), settings.clock, seed=settings.seed, limits=settings.limits)
+        self._tls = settings.tls
         self._tokens, self._dialect, self._purse = tokens, dialect, settings.purse
         self._last: str | None = None
 

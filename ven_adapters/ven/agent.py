@@ -14,6 +14,7 @@ from datetime import timedelta
 from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import VehicleBackend
 from ven_adapters.enrolment_api.store import EnrolmentStore
+from ven_adapters.registry import usd_per_reading
 from ven_adapters.ven.control.control_loop import ControlLoop, LoopSettings
 from ven_adapters.ven.control.fact_intake import FactIntake
 from ven_adapters.ven.control.participation import Participation, fleet_state_of
@@ -29,6 +30,7 @@ from ven_adapters.ven.openadr.programs import ProgramSelection
 from ven_adapters.ven.openadr.vtn_objects import VtnObjects
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.queue.remote_backend import RemoteBackend
+from ven_adapters.ven.reading import CarReading, read_settings_of
 from ven_adapters.ven.reporting.schedule import PostSettings, Reporter, ReporterNames
 from ven_adapters.ven.store.database import AdapterStore
 from ven_adapters.ven.store.group_commit import GroupCommit
@@ -117,12 +119,21 @@ class Agent:
             ports.backend,
             self.fleet_state,
             self.enrolment_sync,
-            clock,
             wake,
             dice,
             self.wake_signal,
             self.vtn_signal,
         )
+        self.reading = CarReading(
+            ports.backend,
+            self.participation,
+            self.zone_controller,
+            clock,
+            self.wake_signal,
+            read_settings_of(settings.reading, usd_per_reading(settings.oem)),
+            settings.reading.at_once,
+        )
+        self.statistics.readings = self.reading.figures
         self.vtn_polling = VtnPolling(
             ports.vtn,
             settings,
@@ -169,6 +180,7 @@ class Agent:
         works: dict[str, Work] = {
             "polling the VTN": self.vtn_polling.run,
             "meeting cars": self.discovery.run,
+            "reading cars": self.reading.run,
             "the backend's facts": lambda: self.facts.run(ports.backend, self.wake, self.dice),
             "recovery": lambda: recover(self.fleet_state, self.dispatcher, clock, self.wake.first_retry_s),
             "reporting": lambda: self.reporter.run(ports.store, clock, posting),

@@ -1,30 +1,25 @@
-"""Get to know cars: what each can do, and a first reading of those that have not told anything yet."""
+"""Get to know cars: what each can do."""
 
 import asyncio
 import dataclasses
 import gc
 import logging
-import math
 import random
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import TypeVar
 
 from ven_adapters.config import WakeSettings
-from ven_adapters.contract import BackendError, Capability, ErrorCode, Snapshot, VehicleBackend
+from ven_adapters.contract import BackendError, Capability, ErrorCode, VehicleBackend
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.enrolment.sync import EnrolmentSync
 from ven_adapters.ven.fleet.zones import Capacity
 from ven_adapters.ven.openadr.notifications import WakeSignal, back_off_s
-from vtn.clock import Clock
 
 # Young objects before a first look, first looks before a second, second looks before a third.
 COLLECTOR_THRESHOLDS = (20_000, 10, 100)
 T = TypeVar("T")
 AT_ONCE = 32
-CARS_AT_ONCE = 500
 WATCH_EVERY_S = 5.0
-SILENT_FOR_S = 60.0
 
 # A car that its backend does not know, or may not speak of, will not be known a minute later.
 _NEVER = frozenset({ErrorCode.INVALID_REQUEST, ErrorCode.NOT_PERMITTED, ErrorCode.CONSENT_REVOKED})
@@ -34,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(slots=True)
 class VehicleDiscovery:
-    """Learn what cars can do, look at those that stay silent, and notice when the enrolments change.
+    """Learn what cars can do, and notice when the enrolments change.
 
     `unannounced`: what each zone can do, when the VTN has not been told yet; `announced` says that it was told once.
     """
@@ -42,7 +37,6 @@ class VehicleDiscovery:
     backend: VehicleBackend
     fleet_state: FleetState
     enrolment_sync: EnrolmentSync
-    clock: Clock
     settings: WakeSettings
     dice: random.Random
     wake_signal: WakeSignal
@@ -52,7 +46,6 @@ class VehicleDiscovery:
 
     async def run(self) -> None:
         """Until cancelled."""
-        patient_until_s = time.monotonic() + SILENT_FOR_S
         failures, missing = 0, await self._learn()
         freeze_fleet()
         while True:
@@ -62,9 +55,6 @@ class VehicleDiscovery:
             changed = await self.enrolment_sync.reread_changed_files()
             if self.enrolment_sync.met() or changed or missing:
                 missing = await self._learn()
-            if time.monotonic() > patient_until_s:
-                patient_until_s = math.inf
-                await self._look_at_silent()
 
     async def _learn(self) -> bool:
         """Ask once for what is not known; whether a car is still missing. The others do not wait for it."""
@@ -78,22 +68,10 @@ class VehicleDiscovery:
             self.wake_signal.ring()
         return bool(missing)
 
-    async def _look_at_silent(self) -> None:
-        silent = [ref for ref in self.fleet_state.capabilities if ref not in self.fleet_state.snapshots]
-        for first in range(0, len(silent), CARS_AT_ONCE):
-            found, _ = await readings(self.backend, silent[first : first + CARS_AT_ONCE])
-            if self.fleet_state.observe(found.values(), self.clock.now()):
-                self.wake_signal.ring()
-
 
 async def capabilities(backend: VehicleBackend, refs: Collection[str]) -> tuple[dict[str, Capability], set[str]]:
     """What cars can do, and the cars to ask again later."""
     return await _each(backend.capabilities, refs)
-
-
-async def readings(backend: VehicleBackend, refs: Collection[str]) -> tuple[dict[str, Snapshot], set[str]]:
-    """The newest reading of cars, and the cars to ask again later."""
-    return await _each(backend.snapshot, refs)
 
 
 async def _each(ask: Callable[[str], Awaitable[T]], refs: Iterable[str]) -> tuple[dict[str, T], set[str]]:

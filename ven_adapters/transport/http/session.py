@@ -7,6 +7,7 @@ and token lifetimes are real. Nothing here knows what is in a body.
 import asyncio
 import dataclasses
 import random
+import ssl
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -87,6 +88,7 @@ class BackendSession:
         self._dice = random.Random(seed)  # noqa: S311 - spreads retries, guards nothing
         self._policy = policy or RetryPolicy()
         self._limits = limits or SessionLimits()
+        self._tls: ssl.SSLContext | None = None
         self._http: aiohttp.ClientSession | None = None
         self._token = credentials.token
         self._token_until_s = float("inf")
@@ -177,7 +179,7 @@ class BackendSession:
             limits = self._limits
             self._http = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=limits.answer_s, connect=limits.connect_s),
-                connector=aiohttp.TCPConnector(limit=limits.connections),
+                connector=aiohttp.TCPConnector(limit=limits.connections, ssl=self._tls or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._http

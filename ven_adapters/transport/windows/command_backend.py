@@ -34,7 +34,7 @@ class Cars(Protocol):
         """What the car can do."""
 
     async def read(self, ref: str, max_age_s: int | None) -> Snapshot:
-        """The newest reading; with `max_age_s` a car that sleeps is woken, ASLEEP when that takes too long."""
+        """The newest reading; a car that sleeps is woken for a `max_age_s` up to WAKES_UP_TO_S, else it is ASLEEP."""
 
     def achieve(self, directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:
         """The rung for a directive; pure."""

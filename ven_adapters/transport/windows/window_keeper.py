@@ -188,6 +188,7 @@ class Keeping:
                 else:
                     return
             await self._nap(wait_s)
+            await self._rouse(self._book.window(directive_id))
 
     def _again(self, window: KeptWindow, error: BackendError) -> bool:
         """Whether a first send that failed is tried again; otherwise the window is booked as what it came to."""

@@ -29,13 +29,14 @@ from ven_adapters.ven.control.driver_choices import DriverChoices, Effect
 from ven_adapters.ven.directives.registry import DirectiveRegistry
 from ven_adapters.ven.explain.decision_log import DecisionLog
 from ven_adapters.ven.fleet.car_faults import CarFaults
-from ven_adapters.ven.fleet.columns import Charge, FleetView, Floats, Tri
+from ven_adapters.ven.fleet.columns import Charge, FleetView, Floats, Ints, Tri
 from ven_adapters.ven.fleet.departure_habits import DepartureHabits
 from ven_adapters.ven.fleet.discharge_energy import DischargedEnergy
 from ven_adapters.ven.fleet.event_burden import EventBurdens
 from ven_adapters.ven.fleet.fleet import Enrolment, FleetColumns
 from ven_adapters.ven.fleet.metering import Meter, Sample
 from ven_adapters.ven.fleet.pace import Pace
+from ven_adapters.ven.fleet.read_schedule import ReadSchedule
 from ven_adapters.ven.fleet.telemetry import TelemetryBatch, TelemetryColumns, batches
 from ven_adapters.ven.fleet.zones import Capacity, merge_zones
 from ven_adapters.ven.openadr.programs import ProgramNames
@@ -56,6 +57,9 @@ T = TypeVar("T")
 ENROLMENTS_AT_ONCE = 2_000
 STEPS_AT_ONCE = 500
 PACES_AT_ONCE = 500
+# The instants of the readings by which a car is known to be heard of.
+HEARD_BY = ("power_at_s", "charge_state_at_s", "plugged_at_s", "soc_at_s")
+OLD_AFTER_S = 1200.0
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +88,8 @@ class FleetState:
         parents: Mapping[str, str | None],
         smallest_group: int,
         names: ProgramNames = NO_NAMES,
+        *,
+        old_after_s: float = OLD_AFTER_S,
     ) -> None:
         self.fleet = FleetColumns()
         self.faults = CarFaults()
@@ -97,6 +103,7 @@ class FleetState:
         self.burdens = EventBurdens(self.fleet)
         self.pace = Pace(self.fleet)
         self.habits = DepartureHabits(self.fleet)
+        self.reads = ReadSchedule()
         self.limits = UnderstoodLimits()
         self.groups: dict[str, str] = {}
         self.parts: dict[str, ZonePart] = {}
@@ -104,6 +111,7 @@ class FleetState:
         self._names = names
         self._parents = parents
         self._smallest_group = smallest_group
+        self._old_after_s = old_after_s
         self._alike: dict[Capability, Capability] = {}
         self.choices = DriverChoices(self.fleet, self.faults)
         self._unstored: dict[str, datetime] = {}
@@ -162,7 +170,8 @@ class FleetState:
         self.fleet.enrol(placed)
         self.fleet.retire(left)
         self.choices.begin(fresh)
-        for columns in (self.told, self.snapshots, self.exports, self.decisions, self.burdens, self.pace, self.habits):
+        told, counted = (self.told, self.snapshots, self.decisions), (self.exports, self.burdens)
+        for columns in (*told, *counted, self.pace, self.habits, self.reads):
             columns.grow(len(self.fleet))
         return moved
 
@@ -295,6 +304,8 @@ class FleetState:
     def take(self, event: BackendEvent, now: datetime) -> Effect:
         """A fact that the backend pushed."""
         if isinstance(event, SnapshotsSeen):
+            rows = [row for one in event.snapshots if (row := self.fleet.find(one.vehicle_ref)) is not None]
+            self.reads.note_pushed(np.array(rows, dtype=np.int64), now.timestamp())
             return Effect(plan=self.observe(event.snapshots, now))
         if isinstance(event, DirectivesChanged):
             states = []
@@ -359,23 +370,34 @@ class FleetState:
 
     # --- figures ------------------------------------------------------------------------------------------------------
 
+    def met_rows(self) -> Ints:
+        """The rows of the cars that are ours and of which it is known what they can do."""
+        rows = np.arange(len(self.fleet))
+        return np.asarray(rows[self.fleet.read("enrolled", rows) & ~np.isnan(self.fleet.read("usable_kwh", rows))])
+
+    def newest_s(self, rows: Ints) -> Floats:
+        """When the newest reading of each car was seen; NEVER_S without any."""
+        return np.asarray(np.maximum.reduce([self.fleet.read(name, rows) for name in HEARD_BY]))
+
     def sample(self, view: FleetView, now_s: float) -> Sample:
-        """A group as it stands."""
+        """A group as it stands; what was read too long ago to be true now is no measurement."""
         known = ~np.isnan(view.soc_pct) & ~np.isnan(view.usable_kwh)
         at_plug = (view.plugged == Tri.YES) & (view.at_home != Tri.NO)
         out = view.opted_out | (view.opted_out_until_s > now_s) | (view.boost_until_s > now_s)
+        measured = at_plug & (now_s - view.power_at_s <= self._old_after_s)
         usable_kwh = view.usable_kwh[known]
         return Sample(
             at_s=now_s,
             members=len(view),
             cars=int(known.sum()),
             plugged=int(at_plug.sum()),
+            measured=int(measured.sum()),
             charging=int((view.charge_state == Charge.CHARGING).sum()),
             discharging=int((view.charge_state == Charge.DISCHARGING).sum()),
             held_back=self.told.held_back(view.row, now_s),
             opted_out=int(out.sum()),
             alarmed=int((view.der_alarm == Tri.YES).sum()),
-            power_kw=_total(view.power_kw[at_plug]),
+            power_kw=_total(view.power_kw[measured]),
             stored_kwh=_total(view.soc_pct[known] / 100 * usable_kwh),
             usable_kwh=_total(usable_kwh),
             max_charge_kw=_total(view.max_charge_kw[at_plug]),

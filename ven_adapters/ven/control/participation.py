@@ -135,7 +135,9 @@ def fleet_state_of(settings: AdapterSettings, now: datetime) -> FleetState:
         {name: frozenset(rules.openadr) for name, rules in schemes.items()},
     )
     parents = {name: zone.parent for name, zone in settings.zones.items()}
-    fleet_state = FleetState(now.timestamp(), parents, settings.smallest_group, names)
+    fleet_state = FleetState(
+        now.timestamp(), parents, settings.smallest_group, names, old_after_s=settings.reading.old_after_s
+    )
     for name, zone in settings.zones.items():
         fleet_state.limits.set_kw(name, imports=zone.fallback_import_kw, exports=zone.fallback_export_kw)
     return fleet_state

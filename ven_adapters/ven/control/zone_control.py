@@ -7,7 +7,7 @@ moves when the event says and not when the last of a thousand calls has come thr
 import dataclasses
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -87,6 +87,11 @@ class ZoneController:
             self._fresh_since_s[zone] = now_s
         return self._fresh_since_s.get(zone, -math.inf) + FRESH_FOR_S
 
+    def expects(self, zone: str, heard: Sequence[HeldEvent], now: datetime, ahead_s: float) -> bool:
+        """Whether the zone is asked for a load or held to a limit, or will be before `ahead_s` are over."""
+        soon = self._read(zone, heard, now + timedelta(seconds=ahead_s))
+        return any(map(_binds, (self._before.get(zone) or self._read(zone, heard, now), soon)))
+
     def outlook(self, zone: str, heard: Sequence[HeldEvent], now: datetime) -> Outlook:
         """The zone's coming day, as things stand."""
         self._fleet_state.fleet.refresh(now)
@@ -144,6 +149,12 @@ class ZoneController:
             planned_kw=decided.planned_kw,
             simple_level=int(requests.simple.value) if requests.simple is not None else None,
         )
+
+
+def _binds(requests: ZoneRequests) -> bool:
+    """Whether load is asked or limited; a tariff asks for nothing that must be seen within minutes."""
+    limits = requests.import_cap_kw, requests.export_cap_kw, requests.pre_charge
+    return requests.ruling is not RulingDimension.NOTHING or any(one is not None for one in limits)
 
 
 def _in_force(requests: ZoneRequests) -> tuple[object, ...]:

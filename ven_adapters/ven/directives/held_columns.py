@@ -8,17 +8,19 @@ import numpy.typing as npt
 
 from ven_adapters.contract import DirectiveKind, DirectiveState
 from ven_adapters.ven.directives.lifecycle import DirectiveRecord
-from ven_adapters.ven.fleet.columns import grown
+from ven_adapters.ven.fleet.columns import ALWAYS_S, Floats, grown
 from ven_adapters.ven.planning.enforcement import DesireKind
 from ven_adapters.ven.planning.zone_plan import HELD, ZonePlan
 
 _KINDS = {
     kind: DesireKind[kind.name] if kind.name in DesireKind.__members__ else DesireKind.NONE for kind in DirectiveKind
 }
+_UNCONFIRMED = frozenset({DirectiveState.REQUESTED, DirectiveState.ACCEPTED})
 # One record per car, because a car is written whole and often, and read by columns once a cycle.
 _CAR = np.dtype(
     [
         ("restless", np.bool_),
+        ("unconfirmed", np.bool_),
         ("kind", np.int64),
         ("power_w", np.int64),
         ("start_s", np.float64),
@@ -53,6 +55,7 @@ class HeldColumns:
         directive = held.directive
         self._cars[row] = (
             unsettled(held),
+            held.state in _UNCONFIRMED,
             _KINDS[directive.kind],
             directive.power_w or 0,
             directive.start.timestamp(),
@@ -79,6 +82,16 @@ class HeldColumns:
         kind, cars = self._cars["kind"][rows], self._cars[rows]
         told = (kind == DesireKind.CAP) | (kind == DesireKind.SETPOINT)
         return np.asarray(told & (cars["start_s"] <= now_s) & (now_s < cars["end_s"]))
+
+    def begun(self, rows: npt.NDArray[np.int64], now_s: float) -> npt.NDArray[np.bool_]:
+        """Which of these rows hold a directive whose window is open now."""
+        cars = self._cars[rows]
+        return np.asarray((cars["kind"] != DesireKind.NONE) & (cars["start_s"] <= now_s) & (now_s < cars["end_s"]))
+
+    def unconfirmed_s(self, rows: npt.NDArray[np.int64]) -> Floats:
+        """The start of what each of these rows holds and was not seen to follow; ALWAYS_S where there is none."""
+        cars = self._cars[rows]
+        return np.where(cars["unconfirmed"] & (cars["kind"] != DesireKind.NONE), cars["start_s"], ALWAYS_S)
 
     def held_back(self, rows: npt.NDArray[np.int64], now_s: float) -> int:
         """How many of these rows are held below what they would draw."""

@@ -40,6 +40,7 @@ class Energy:
 class Sample:
     """A zone at an instant (epoch seconds). `cars` counts those with usable readings, out of `members`.
 
+    `power_kw` is that of the `measured` cars: those at a plug whose power was read lately.
     `alarmed`: those at which an alarm of the inverter stands.
     """
 
@@ -47,6 +48,7 @@ class Sample:
     members: int = 0
     cars: int = 0
     plugged: int = 0
+    measured: int = 0
     charging: int = 0
     discharging: int = 0
     held_back: int = 0
