@@ -109,7 +109,7 @@ class CarData:
         call = Call("GET", path, headers=HEADERS, query={"containerId": self._settings.container}, vehicle=ref)
         told = pick(await session.json(call), "telematicData")
         self._asked[ref] = now
-        return self._keep(sighted(ref, told, now))
+        return self._keep(snapshot_of_telematic_data(ref, told, now))
 
     async def pushes(self) -> AsyncIterator[BackendEvent]:
         """What cars send; nothing without a stream."""
@@ -127,7 +127,7 @@ class CarData:
         try:
             raw = orjson.loads(body)
             ref = self._settings.names.ref(str(pick(raw, "vin")))
-            found = sighted(ref, pick(raw, "data"), now)
+            found = snapshot_of_telematic_data(ref, pick(raw, "data"), now)
         except (orjson.JSONDecodeError, BackendError):
             note(SOURCE, "a message of the stream is not of the documented shape")
             return None
@@ -187,7 +187,7 @@ async def _container(session: VendorSession) -> str:
     return str(pick(await session.json(call), "containerId"))
 
 
-def sighted(ref: str, told: Mapping[str, Any], now: datetime) -> Snapshot:
+def snapshot_of_telematic_data(ref: str, told: Mapping[str, Any], now: datetime) -> Snapshot:
     """CarData's descriptors as a snapshot, each with its own instant; what is no number is left out."""
     seen: dict[str, tuple[Any, datetime | None]] = {
         name: _newest(told, name, descriptors, units, now) for name, (descriptors, units) in NUMBERS.items()

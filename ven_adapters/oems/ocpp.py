@@ -2,9 +2,8 @@
 
 No automaker's cloud stands between: a cap is a charging profile in whole watts, or in whole amperes where the station
 takes no watts; a pause is a cap of 0, a discharge is a negative set-point, and every effect is read off the charging
-point's own meter. All of it carries a dead-man: a
-station that loses us goes on for the offline limit and then stops by itself. For the settings see
-`transport.ocpp21.options`; security profiles 1 (loopback only), 2 and 3.
+point's own meter. All of it carries a dead-man: a station that loses us goes on for the offline limit and then stops
+by itself. For the settings see `transport.ocpp21.settings`; security profiles 1 (loopback only), 2 and 3.
 """
 
 import asyncio

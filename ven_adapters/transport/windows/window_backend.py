@@ -26,7 +26,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport.windows.command_backend import Careful, Cars, CommandPace
 from ven_adapters.transport.windows.journal import Journal
-from ven_adapters.transport.windows.window_keeper import Keeping
+from ven_adapters.transport.windows.window_keeper import WindowKeeper
 from ven_adapters.transport.windows.window_store import WindowStore
 from ven_adapters.transport.windows.windows import KeptWindow
 from vtn.clock import Clock
@@ -45,7 +45,7 @@ class KeptBackend:
     def __init__(self, cars: Cars, clock: Clock, journal: Journal[KeptWindow], pace: CommandPace | None = None) -> None:
         self._cars, self._clock, self._pace = Careful(cars), clock, pace or CommandPace()
         self._book = WindowStore(journal)
-        self._keeping = Keeping(self._cars, self._book, clock, self._pace)
+        self._keeping = WindowKeeper(self._cars, self._book, clock, self._pace)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def vehicles(self) -> AsyncIterator[VehicleRef]:
