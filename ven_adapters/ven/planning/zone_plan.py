@@ -21,7 +21,7 @@ class ZonePlan:
     """One desire per car of the view, row for row, and what they add up to.
 
     `row`: the car's row in the fleet. `kind`: a code of `enforcement.DesireKind`; NONE means no desire, so what is held
-    for the car is given back. `reason`: a code of `guardrails.Reason`. `power_w`: signed W for CAP and SETPOINT, else 0.
+    for the car is given back. `reason`: a code of `guardrails.Reason`. `power_w`: signed W of CAP and SETPOINT, or 0.
     `expected_kw`: what the car will really draw (+) or give (-). `start_s`, `end_s`: the window (epoch seconds).
     `target_pct`: the level to charge to, never below the driver's. `energy_wh`: most to give in a SETPOINT below zero.
     `origin`: index into `origins`, -1 when no event decided. `refusal`: why no discharge, a code of
