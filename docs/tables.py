@@ -123,8 +123,8 @@ is. Only OCPP says METERED; what a cloud says by HTTP is cut to BACKEND_REPORTED
 
 ## Which records a car's directive goes through
 
-The engine keeps one of every directive (`DirectiveRecord`). A second one is kept below it, in the process that calls the
-car, where the other side knows commands or charging profiles and no directives:
+The engine keeps one of every directive (`DirectiveRecord`). A second one is kept below it, in the process that calls
+the car, where the other side knows commands or charging profiles and no directives:
 
 | Interface | Brands | Engine, `DirectiveRecord` | Window, `KeptWindow` | OCPP, `ProfileRecord` |
 |---|---|---|---|---|
