@@ -182,7 +182,8 @@ def test_what_prose_names_in_backticks_is_a_name_of_the_project():
             continue
         prose = prose_of(page)
         quoted = {word.split("::")[0].removesuffix("()") for word in re.findall(r"`([^`\n]+)`", prose)}
-        for word in (quoted | set(PATH.findall(prose))) - FOREIGN - names().texts:
+        paths = PATH.findall(text_of(page) if page.suffix == ".md" else prose)
+        for word in quoted.union(paths) - FOREIGN - names().texts:
             known = word in ends or bool("*" in word and fnmatch.filter(files, f"*/{word}"))
             is_file = re.fullmatch(r"[\w/.*-]+", word) and word.endswith(SOURCES)
             if not is_file:
