@@ -107,6 +107,52 @@ Made by `{COMMAND}` from `ven_adapters/lifecycle/transitions.py`, the one table 
 (`transport/ocpp21/profiles/`) move their directives. A step that it does not have raises `IllegalTransition`. What a
 reading proves stands in `ven_adapters/lifecycle/evidence.py`.
 """
+DIRECTIVES_TAIL = """
+## What puts a directive in force
+
+- **telemetry**: a reading of the car that is newer than send and start and shows the effect. Certainty
+  VEHICLE_OBSERVED, or METERED when a meter at the charging point took the reading.
+- **status**: the backend says IN_FORCE with certainty METERED and an `observed_at` newer than send and start.
+  METERED.
+- **refusal**: ALREADY_IN_STATE, or LIMIT_REACHED for anything but a discharge: the car is said to be so already.
+  Certainty BACKEND_REPORTED, and no more.
+
+A status that says IN_FORCE with less than METERED raises the certainty to BACKEND_REPORTED and leaves the state as it
+is. Only OCPP says METERED; what a cloud says by HTTP is cut to BACKEND_REPORTED on arrival
+(`transport/http/backend.py`).
+
+## Which records a car's directive goes through
+
+The engine keeps one of every directive (`DirectiveRecord`). A second one is kept below it, in the process that calls
+the car, where the other side knows commands or charging profiles and no directives:
+
+| Interface | Brands | Engine, `DirectiveRecord` | Window, `KeptWindow` | OCPP, `ProfileRecord` |
+|---|---|---|---|---|
+| reference HTTP contract | BMW, Ford, Honda, Nissan | yes | no: the automaker's backend keeps the window | no |
+| a vendor's single commands | Tesla, Smartcar, Enode | yes | yes | no |
+| OCPP 2.1 | charging points | yes | no | yes |
+
+The engine asks the lower record by `status`, and by that rule a window's IN_FORCE is a report: the engine's own record
+is in force once the same reading has reached the engine.
+
+## Sent, and not in force
+
+`ven-adapters explain REF --at INSTANT` shows the steps, the error and the certainty of the directive. Then, by state:
+
+- **REQUESTED**: the error of the last call, and when it is tried again (`retry_at`). After a lost answer it is in
+  doubt (`in_doubt`) until the backend answers `status`. What never left expires at `not_after`.
+- **ACCEPTED, and nothing newer was read**: a reading counts when its `observed_at` is later than send and start, no
+  more than 60 s ahead of our clock and no more than 55 minutes older than its receipt, and when it is valid. An old
+  stamp, a cached answer and a clock that is ahead prove nothing.
+- **ACCEPTED, and something newer was read**: whether it shows the effect of the rung that was chosen (the Ack's
+  setting, not the directive's power): the power within 250 W or 8 %, whichever is more; for a CAP also anything
+  below, for a CHARGE anything above 250 W. Where no power is told the charging state counts. What shows the contrary
+  sets `contradicted_at`, and the car is told again.
+- **INTERRUPTED**: the cable; nothing counts until a newer reading shows the car plugged in. With OCPP also the
+  connection to the station.
+- **IN_FORCE in the window, not in the engine**: whether the engine has read the car since; a window's word is a
+  report.
+"""
 
 
 def bounds() -> str:
@@ -162,7 +208,7 @@ def directives() -> str:
     lines += ["", "## Triggers", "", "| Trigger | What happened | Applied in `ven_adapters/` by |", "|---|---|---|"]
     places = _places()
     lines += [f"| {trigger} | {MEANINGS[trigger]} | {'; '.join(places[trigger])} |" for trigger in Trigger]
-    return "\n".join((*lines, ""))
+    return "\n".join((*lines, DIRECTIVES_TAIL))
 
 
 def _triggers(before: DirectiveState, after: DirectiveState) -> str:

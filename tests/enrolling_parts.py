@@ -127,7 +127,7 @@ class App:
 async def served(given, clock=None, explain=None):
     """The API at work, and its app."""
     now = clock or RealClock()
-    async with opened(given) as book, book.write(now.now()) as write:
+    async with opened(given) as store, store.write(now.now()) as write:
         await write.put_key("app", KEY)
     async with running(given, now, explain) as url, aiohttp.ClientSession() as http:
         yield App(http, url)

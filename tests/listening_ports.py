@@ -76,7 +76,7 @@ async def vtn(folder, bounds):
 @contextlib.asynccontextmanager
 async def enrolment(folder, bounds):
     own = settings(folder, listening=bounds.model_dump())
-    async with enrolling.opened(own) as book, book.write(datetime.now(UTC)) as write:
+    async with enrolling.opened(own) as store, store.write(datetime.now(UTC)) as write:
         await write.put_key("app", KEY)
     async with enrolling.running(own, RealClock()) as url:
         proof = request("GET", "/v1/cars", Authorization=f"Bearer {KEY}")

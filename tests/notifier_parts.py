@@ -356,7 +356,7 @@ async def broker_for(
         check = desk(made.clients, lifetime_s)
         identify = identity.by_method(chosen.authentication, made.audience, check)
         bounds = bounds or DeliveryBounds()
-        door = Authorisation(
+        authorisation = Authorisation(
             broker.keys,
             broker.nats_url,
             made.audience,
@@ -367,11 +367,11 @@ async def broker_for(
             now_s=time.time,
         )
         publisher = Publisher(broker.address, chance)
-        outlet = MqttOutlet(made.audience, publisher, door.review)
+        outlet = MqttOutlet(made.audience, publisher, authorisation.review)
         relay = Relay(made.store, outlet, made.wake, POLL_S)
-        async with running(broker.run, door.run, publisher.run, relay.run):
+        async with running(broker.run, authorisation.run, publisher.run, relay.run):
             async with asyncio.timeout(PATIENCE_S):
-                await door.ready.wait()
+                await authorisation.ready.wait()
                 while await made.store.cursor("mqtt") < await made.store.head():  # noqa: ASYNC110 - see `settled`
                     await asyncio.sleep(0.01)
             yield broker

@@ -98,7 +98,7 @@ class Call:
 
 
 class Ledger:
-    """What reached the cloud, in order; `held` keeps calls at its door until it is set."""
+    """What reached the cloud, in order; `held` keeps calls waiting until it is set."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []

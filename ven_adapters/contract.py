@@ -49,7 +49,12 @@ class OnCommLoss(enum.StrEnum):
 
 
 class DirectiveState(enum.StrEnum):
-    """Where a directive stands; IN_FORCE only ever rests on telemetry newer than the send."""
+    """Where a directive stands.
+
+    IN_FORCE rests on an observation of the car, or of the meter at its charging point, newer than the send; or on a
+    refusal that says that the car is so already (ALREADY_IN_STATE, LIMIT_REACHED), and then its certainty is
+    BACKEND_REPORTED and no more.
+    """
 
     REQUESTED = "REQUESTED"
     ACCEPTED = "ACCEPTED"

@@ -18,13 +18,13 @@ from vtn.auth import issuers
 from vtn.auth.clients import Registry, standing
 from vtn.auth.installation_keys import Seal, WebhookKeys
 from vtn.auth.limits import RefusalLimit
-from vtn.auth.tokens import TokenDesk, load_key
+from vtn.auth.tokens import TokenService, load_key
 from vtn.clock import RealClock, parse_clock
 from vtn.config import Server, Settings
 from vtn.endpoints import request_id
 from vtn.endpoints.broker_hooks import broker_hooks
 from vtn.endpoints.cache_headers import CrossOrigin
-from vtn.endpoints.guard import AiohttpHandler, Hall
+from vtn.endpoints.guard import AiohttpHandler, HttpContext
 from vtn.endpoints.notifiers import NotifierEndpoints
 from vtn.endpoints.paging import QueryRules
 from vtn.endpoints.problems import problem
@@ -156,16 +156,18 @@ def _tls(server: Server) -> ServerTls | None:
 
 
 @contextlib.asynccontextmanager
-async def _token_desk(settings: Settings, registry: Registry) -> AsyncIterator[TokenDesk]:
+async def _token_service(settings: Settings, registry: Registry) -> AsyncIterator[TokenService]:
     """Where tokens are checked, with the keys of external issuers kept fresh, for the length of a block."""
     auth = settings.auth
     async with issuers.running(auth.issuers) as outside:
         key = load_key(settings.server.var / "keys" / "tokens.pem")
-        desk = TokenDesk(key, auth.token_s, registry.get, registry.seen, outside=outside, own_tokens=auth.own_tokens)
-        desk.remembering(settings.bounds.caches.tokens_bytes)
+        tokens = TokenService(
+            key, auth.token_s, registry.get, registry.seen, outside=outside, own_tokens=auth.own_tokens
+        )
+        tokens.remembering(settings.bounds.caches.tokens_bytes)
         if outside:
-            outside.on_withdrawn(desk.forget)
-        yield desk
+            outside.on_withdrawn(tokens.forget)
+        yield tokens
 
 
 async def serve(settings: Settings) -> None:
@@ -211,7 +213,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         registry = Registry(store)
         if settings.auth.own_tokens:
             await _first_client(registry)
-        desk = await stack.enter_async_context(_token_desk(settings, registry))
+        tokens = await stack.enter_async_context(_token_service(settings, registry))
         seal = Seal(var / "keys" / "seal.key")
         clock = parse_clock(settings.server.clock)
         chance = random.Random()  # noqa: S311 - jitter between retries, not a secret
@@ -221,7 +223,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         bodies = Bodies(settings.bounds.body, settings.bounds.caches)
         stack.callback(bodies.off.close)
         parts = composition.Parts(
-            settings, store, model, registry, desk, seal, webhook_keys, clock, chance, place, bodies
+            settings, store, model, registry, tokens, seal, webhook_keys, clock, chance, place, bodies
         )
         notifying = await stack.enter_async_context(composition.running(parts))
 
@@ -231,7 +233,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
 
         store.on_commit = committed
         url = root_url(settings.server, port)
-        app = _application(settings, _hall(settings, parts, notifying), notifying, url)
+        app = _application(settings, _http_context(settings, parts, notifying), notifying, url)
         options = HttpOptions(settings.bounds.connections, tls, _refused, auto_decompress=False)
         await stack.enter_async_context(served(app, sockets, options))
         _collect_rarely()
@@ -240,8 +242,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         yield url
 
 
-def _hall(settings: Settings, parts: composition.Parts, notifying: composition.Notifiers) -> Hall:
-    """What the endpoints share: the use cases, the token desk, and the settings that concern them."""
+def _http_context(settings: Settings, parts: composition.Parts, notifying: composition.Notifiers) -> HttpContext:
+    """What the endpoints share: the use cases, the token service, and the settings that concern them."""
     protocol, server, bounds = settings.protocol, settings.server, settings.bounds
     core = Core(
         parts.store,
@@ -262,9 +264,9 @@ def _hall(settings: Settings, parts: composition.Parts, notifying: composition.N
         quotas=settings.bounds.client,
         bodies=parts.bodies,
     )
-    return Hall(
+    return HttpContext(
         core,
-        parts.desk,
+        parts.tokens,
         parts.registry,
         _query_rules(settings),
         protocol.problem_media_type,
@@ -279,27 +281,29 @@ def _hall(settings: Settings, parts: composition.Parts, notifying: composition.N
     )
 
 
-def _application(settings: Settings, hall: Hall, notifying: composition.Notifiers, url: str) -> web.Application:
+def _application(
+    settings: Settings, context: HttpContext, notifying: composition.Notifiers, url: str
+) -> web.Application:
     """Everything that is answered, at this URL."""
     return build(
-        hall,
+        context,
         NotifierEndpoints(notifying.uris, settings.mqtt.authentication, notifying.certificate),
         root_url=url,
         max_body_bytes=settings.server.max_body_bytes,
-        hooks=broker_hooks(hall, settings.mqtt, settings.bounds.delivery),
-        pages=_pages(settings, hall, notifying),
+        hooks=broker_hooks(context, settings.mqtt, settings.bounds.delivery),
+        pages=_pages(settings, context, notifying),
     )
 
 
-def _pages(settings: Settings, hall: Hall, notifying: composition.Notifiers) -> Mapping[str, AiohttpHandler]:
+def _pages(settings: Settings, context: HttpContext, notifying: composition.Notifiers) -> Mapping[str, AiohttpHandler]:
     """What is read at the root, beside the documents: how this server is and what it did."""
-    looks = health.looks(hall.core, settings.server.var, notifying.figures, time.monotonic)
+    looks = health.looks(context.core, settings.server.var, notifying.figures, time.monotonic)
     checkup, version = health.Checkup(looks, time.monotonic), importlib.metadata.version("evtn")
-    inside = insider(hall)
+    inside = insider(context)
     pages = {"/health": health.health(checkup, version, inside)}
     if settings.server.metrics != "off":
         scrapers = everyone if settings.server.metrics == "everyone" else inside
-        pages["/metrics"] = metrics.metrics(hall, notifying.figures, scrapers)
+        pages["/metrics"] = metrics.metrics(context, notifying.figures, scrapers)
     return pages
 
 

@@ -17,7 +17,7 @@ from driver import Load
 from servers import CannotMeasureError
 
 from vtn.auth.clients import hash_secret, new_secret
-from vtn.auth.tokens import TokenDesk, load_key
+from vtn.auth.tokens import TokenService, load_key
 from vtn.rules.scopes import BL_SCOPES, VEN_SCOPES
 from vtn.storage.ports import ClientRecord, Role
 from vtn.storage.sql import open_store
@@ -76,8 +76,8 @@ async def _register(url: str, var: Path) -> Tokens:
     finally:
         await store.close()
     known = {client.client_id: client for client in (bl, *vens)}
-    desk = TokenDesk(load_key(var / "keys" / "tokens.pem"), LIFETIME_S, known.get, lambda: 0)
-    return Tokens(desk.issue(bl, bl.scopes)[0], [desk.issue(ven, ven.scopes)[0] for ven in vens])
+    tokens = TokenService(load_key(var / "keys" / "tokens.pem"), LIFETIME_S, known.get, lambda: 0)
+    return Tokens(tokens.issue(bl, bl.scopes)[0], [tokens.issue(ven, ven.scopes)[0] for ven in vens])
 
 
 def fill(port: int, tokens: Tokens, core: int | None) -> None:

@@ -157,7 +157,9 @@ def measured(work: Callable[[], Any], times: int) -> list[float]:
 def plan_all(agent: Agent, clock: Clock) -> int:
     """One planning cycle of every zone, from columns to the list of cars that need a step; how many those are."""
     now = clock.now()
-    made = [agent.zone_controller.steer(zone, agent.participation.heard(zone), now) for zone in agent.fleet_state.zones]
+    made = [
+        agent.zone_controller.steer(zone, agent.participation.events_for(zone), now) for zone in agent.fleet_state.zones
+    ]
     return sum(len(one.step_source.places) for one in made)
 
 

@@ -21,7 +21,7 @@ from ven_adapters.contract import (
     Rung,
 )
 from ven_adapters.oems.enode import EVENTS, Enodes
-from ven_adapters.oems.enode_shapes import action, capability_of, sighted
+from ven_adapters.oems.enode_shapes import action, capability_of, snapshot_of_vehicle
 from ven_adapters.transport.http.webhooks import keyed_digest
 from ven_adapters.transport.vendor_session import vendor_settings
 
@@ -111,17 +111,19 @@ def test_a_car_without_the_capability_is_not_asked():
     ],
 )
 def test_a_delivery_state_is_told_in_the_contracts_words(told, state):
-    assert sighted("e-0", vehicle(powerDeliveryState=told), None, EVENING).charge_state.value is state
+    assert snapshot_of_vehicle("e-0", vehicle(powerDeliveryState=told), None, EVENING).charge_state.value is state
 
 
 def test_discharge_is_a_power_below_zero():
-    snapshot = sighted("e-0", vehicle(powerDeliveryState="PLUGGED_IN:DISCHARGING", chargeRate=5.5), None, EVENING)
+    snapshot = snapshot_of_vehicle(
+        "e-0", vehicle(powerDeliveryState="PLUGGED_IN:DISCHARGING", chargeRate=5.5), None, EVENING
+    )
     assert snapshot.power_w.value == -5_500
 
 
 def test_out_of_reach_is_not_unplugged():
     raw = vehicle() | {"isReachable": False}
-    snapshot = sighted("e-0", raw, None, EVENING)
+    snapshot = snapshot_of_vehicle("e-0", raw, None, EVENING)
     assert (snapshot.reachability.value, snapshot.plugged.value) == (Reachability.ASLEEP, "yes")
 
 

@@ -32,7 +32,7 @@ from enrolling_parts import (
 from openapi_schema_validator import OAS31Validator
 
 from ven_adapters.enrolment_api.reevaluation import Reevaluated
-from ven_adapters.enrolment_api.serve import desk_of, judged, opened
+from ven_adapters.enrolment_api.serve import judged, opened, operations_of
 from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.transport.http import signatures
 from ven_adapters.ven.enrolment.source import AgreementSource
@@ -80,8 +80,8 @@ async def test_what_is_on_file_outlives_a_restart(given):
         made = await app.enrol()
     async with served(given) as app:
         assert (await app.get("/v1/cars/bmw-9001"))[1]["agreement"] == made
-    async with opened(given) as book:
-        person = await book.personal("bmw-9001")
+    async with opened(given) as store:
+        person = await store.personal("bmw-9001")
     assert (person.vin, person.account_id) == (VIN, ACCOUNT)
     assert HOLDER in person.document
 
@@ -238,8 +238,8 @@ async def test_a_suspended_car_is_left_alone_until_its_driver_joins_another_prog
     async with served(ruled(tmp_path, url)) as app:
         await app.enrol(programs=["evening"], consents=[consent()])
     given = ruled(tmp_path, url, evening=TEXAS)
-    async with served(given) as app, opened(given) as book:
-        agreements = AgreementSource((), book)
+    async with served(given) as app, opened(given) as store:
+        agreements = AgreementSource((), store)
         assert (await agreements.read(datetime.now(UTC)))[0] == []
         assert (await app.act("programs", {"programs": ["morning"]}))["status"] == "ENROLLED"
         assert [one.vehicle_ref for one in (await agreements.news(datetime.now(UTC))).changed] == ["bmw-9001"]
@@ -250,12 +250,12 @@ async def test_the_same_rules_judge_nobody_twice(tmp_path, url):
     given = ruled(tmp_path, url)
     async with served(given) as app:
         await app.enrol()
-    async with opened(given) as book:
-        assert await judged(book, desk_of(given), RealClock()) is None
+    async with opened(given) as store:
+        assert await judged(store, operations_of(given), RealClock()) is None
     other = ruled(tmp_path, url, evening=TEXAS)
-    async with opened(other) as book:
-        assert await judged(book, desk_of(other), RealClock()) == Reevaluated(1, 0)
-        assert await judged(book, desk_of(other), RealClock()) is None
+    async with opened(other) as store:
+        assert await judged(store, operations_of(other), RealClock()) == Reevaluated(1, 0)
+        assert await judged(store, operations_of(other), RealClock()) is None
 
 
 async def test_the_history_of_consents_says_what_was_agreed_and_when_and_is_only_added_to(app):
@@ -316,8 +316,8 @@ async def test_a_move_makes_another_site_and_the_old_homes_papers_lapse(app, giv
     assert after["site_id"] != before["site_id"]
     assert after["permissions"] == {"interconnection": None, "export_limit": None, "inverter_listing": None}
     assert (after["zone"], after["consents"]) == ("austin", before["consents"])
-    async with opened(given) as book:
-        assert str(place["latitude"]) in (await book.personal("bmw-9001")).document
+    async with opened(given) as store:
+        assert str(place["latitude"]) in (await store.personal("bmw-9001")).document
     status, _ = await app.post("/v1/cars/bmw-9001/home", home(region="NV"))
     assert status == 400
 
@@ -328,8 +328,8 @@ async def test_the_end_erases_the_person_and_keeps_the_evidence_under_the_pseudo
     await app.act("boost", {"until": instant(hours=3)})
     gone = await app.act(path)
     assert (gone["status"], gone["preferences"], gone["consents"]) == (ends, None, {})
-    async with opened(given) as book:
-        assert await book.personal("bmw-9001") is None
+    async with opened(given) as store:
+        assert await store.personal("bmw-9001") is None
     _, view = await app.get("/v1/cars/bmw-9001")
     assert view["choices"] == []
     _, history = await app.get("/v1/cars/bmw-9001/consents")
@@ -352,11 +352,11 @@ async def test_what_was_erased_has_left_the_files(tmp_path):
 
 
 async def test_processes_that_open_a_new_store_at_the_same_moment_share_it(url):
-    books = [EnrolmentStore(url) for _ in range(4)]
-    await asyncio.gather(*(book.open() for book in books))
-    for book in books:
-        assert await book.page("", 1) == []
-        await book.close()
+    stores = [EnrolmentStore(url) for _ in range(4)]
+    await asyncio.gather(*(store.open() for store in stores))
+    for store in stores:
+        assert await store.page("", 1) == []
+        await store.close()
 
 
 async def test_the_store_is_its_owners_alone(tmp_path):
@@ -427,9 +427,9 @@ async def test_without_the_apps_key_nothing_is_said(app, key):
 
 
 async def test_keys_are_stored_as_digests_and_can_be_taken_away(app, given):
-    async with opened(given) as book:
-        assert await book.key_name("the-apps-bearer-key") == "app"
-        async with book.write(given.shared_clock().now()) as write:
+    async with opened(given) as store:
+        assert await store.key_name("the-apps-bearer-key") == "app"
+        async with store.write(given.shared_clock().now()) as write:
             await write.put_key("app", None)
     assert (await app.get("/v1/cars"))[0] == 401
 
@@ -758,14 +758,14 @@ async def test_the_openapi_document_is_public_and_its_schemas_judge_what_the_api
 async def test_a_store_that_was_never_opened_by_the_engine_is_followed_by_number(given):
     async with served(given) as app:
         await app.enrol()
-        book = EnrolmentStore(given.enrolment_store())
+        store = EnrolmentStore(given.enrolment_store())
         now = given.shared_clock().now()
-        first = await book.since(0, now, lambda one: one.vehicle_ref)
+        first = await store.since(0, now, lambda one: one.vehicle_ref)
         assert (first.agreements, first.chosen) == (("bmw-9001",), ())
         await app.act("permissions", {"permissions": papers()})
         await app.act("boost", {"until": instant(hours=1)})
-        second = await book.since(first.seq, now, lambda one: one.vehicle_ref)
+        second = await store.since(first.seq, now, lambda one: one.vehicle_ref)
         assert second.agreements == ("bmw-9001",)
         assert [one.choice.choice for one in second.chosen] == ["BOOST"]
-        assert (await book.since(second.seq, now, lambda one: one)).agreements == ()
-        await book.close()
+        assert (await store.since(second.seq, now, lambda one: one)).agreements == ()
+        await store.close()

@@ -11,7 +11,7 @@ from recorded import EVENING, ReadOnlyCloud, hurried, recording
 
 from ven_adapters.contract import BackendError, ChargeState, ErrorCode, Known, Reading, Snapshot, Validity
 from ven_adapters.oems import bmw, ford, ford_query
-from ven_adapters.oems.bmw_cardata import CarData, judge, sighted
+from ven_adapters.oems.bmw_cardata import CarData, judge, snapshot_of_telematic_data
 from ven_adapters.oems.ford_query import FordQuery
 from ven_adapters.transport.call_quota import DayQuota
 from ven_adapters.transport.readings.second_source import WithSource, newest
@@ -134,7 +134,7 @@ def test_a_reading_older_than_a_day_is_marked_old_and_one_that_cannot_be_is_a_se
     told = recording("bmw", "telematic_data")["body"]["telematicData"]
     told["vehicle.body.chargingPort.status"]["timestamp"] = "2026-06-30T03:50:00Z"
     told["vehicle.drivetrain.batteryManagement.header"]["value"] = "255"
-    found = sighted("car-1", told, EVENING)
+    found = snapshot_of_telematic_data("car-1", told, EVENING)
     assert (found.plugged.validity, found.soc_pct.validity) == (Validity.STALE, Validity.SENTINEL)
     assert found.power_w.validity is Validity.OK
 
@@ -150,7 +150,7 @@ def test_the_quota_of_cardata_is_no_loss_of_consent():
 def test_what_is_no_number_is_left_out():
     told = recording("bmw", "telematic_data")["body"]["telematicData"]
     told["vehicle.drivetrain.batteryManagement.header"]["value"] = "unknown"
-    assert sighted("car-1", told, EVENING).soc_pct is None
+    assert snapshot_of_telematic_data("car-1", told, EVENING).soc_pct is None
 
 
 SOC, DISPLAYED = (
@@ -165,24 +165,27 @@ def test_the_level_of_charge_that_the_car_saw_last_counts(header_min, displayed_
         return {"value": value, "unit": "%", "timestamp": (SEEN + timedelta(minutes=minutes)).isoformat()}
 
     told = {SOC: at(header_min, "61"), DISPLAYED: at(displayed_min, 64)}
-    assert sighted("car-1", told, EVENING).soc_pct.value == expected
+    assert snapshot_of_telematic_data("car-1", told, EVENING).soc_pct.value == expected
 
 
 @pytest.mark.parametrize(("raw", "phases"), [("3-PHASES", 3), (1, 1), ("2", 2), ("OTHER", None), (None, None)])
 def test_phases_are_read_however_they_are_written(raw, phases):
     told = {"vehicle.drivetrain.electricEngine.charging.phaseNumber": {"value": raw, "timestamp": SEEN.isoformat()}}
-    found = sighted("car-1", told, EVENING).phases
+    found = snapshot_of_telematic_data("car-1", told, EVENING).phases
     assert (None if found is None else found.value) == phases
 
 
 @pytest.mark.parametrize("raw", ["NaN", "inf", True, None, [], "full"])
 def test_what_only_looks_like_a_number_is_left_out(raw):
-    assert sighted("car-1", {SOC: {"value": raw, "timestamp": SEEN.isoformat()}}, EVENING).soc_pct is None
+    assert (
+        snapshot_of_telematic_data("car-1", {SOC: {"value": raw, "timestamp": SEEN.isoformat()}}, EVENING).soc_pct
+        is None
+    )
 
 
 @pytest.mark.parametrize("told", [[], 3, None, {SOC: 3}, {SOC: "x"}])
 def test_a_reading_of_another_shape_is_the_vendors_trouble_and_no_crash(told):
-    for read in (sighted, ford_query.sighted):
+    for read in (snapshot_of_telematic_data, ford_query.snapshot_of_metrics):
         shown = told if not isinstance(told, dict) else told | {"xevBatteryStateOfCharge": told[SOC]}
         with pytest.raises(BackendError) as caught:
             read("car-1", shown, EVENING)
@@ -221,7 +224,7 @@ def test_fords_words_for_a_car_at_its_plug_are_understood(plug, shown, plugged, 
     at = SEEN.isoformat()
     metrics = {"xevPlugChargerStatus": {"value": plug, "updateTime": at}}
     metrics |= {} if shown is None else {"xevBatteryChargeDisplayStatus": {"value": shown, "updateTime": at}}
-    found = ford_query.sighted("car-1", metrics, EVENING)
+    found = ford_query.snapshot_of_metrics("car-1", metrics, EVENING)
     assert (found.plugged.value, found.charge_state.value) == (plugged, state)
 
 
@@ -244,7 +247,7 @@ STATUS, BATTERY_STATUS = (f"vehicle.drivetrain.electricEngine.charging.{name}" f
 def test_of_bmws_two_words_for_charging_the_newer_one_counts(status, battery, battery_min, state):
     told = {} if status is None else {STATUS: {"value": status, "timestamp": SEEN.isoformat()}}
     told[BATTERY_STATUS] = {"value": battery, "timestamp": (SEEN + timedelta(minutes=battery_min)).isoformat()}
-    assert sighted("car-1", told, EVENING).charge_state.value is state
+    assert snapshot_of_telematic_data("car-1", told, EVENING).charge_state.value is state
 
 
 async def test_the_newer_of_two_readings_counts_value_by_value():

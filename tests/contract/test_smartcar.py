@@ -12,7 +12,7 @@ from public_rigs import PATIENCE_S, smartcar_rig
 from recorded import EVENING, recording
 
 from ven_adapters.contract import BackendError, DirectiveKind, DirectiveState, ErrorCode, Rung, SnapshotsSeen
-from ven_adapters.oems.smartcar_shapes import judge, outcome, sighted, signals_of
+from ven_adapters.oems.smartcar_shapes import judge, outcome, signals_of, snapshot_of_signals
 from ven_adapters.transport.vendor_session import VendorRefusal
 
 STOP = "/commands/charge/stop"
@@ -107,7 +107,7 @@ def test_an_outcome_that_is_neither_success_nor_failure_is_unknown():
 
 
 def test_levels_are_percent_and_units_are_converted():
-    snapshot = sighted("s-0", signals_of(dated(recording("smartcar", "signals")["body"])), EVENING)
+    snapshot = snapshot_of_signals("s-0", signals_of(dated(recording("smartcar", "signals")["body"])), EVENING)
     assert (snapshot.soc_pct.value, snapshot.limit_soc_pct.value) == (48, 80)
     assert (snapshot.power_w.value, snapshot.energy_added_wh.value) == (7_100, 3_200)
     assert snapshot.time_to_complete_s.value == 205 * 60
@@ -117,7 +117,7 @@ def test_a_signal_without_the_cars_own_instant_says_nothing():
     raw = dated(recording("smartcar", "signals")["body"])
     for one in raw["data"]:
         one["meta"]["oemUpdatedAt"] = None
-    assert sighted("s-0", signals_of(raw), EVENING).charge_state is None
+    assert snapshot_of_signals("s-0", signals_of(raw), EVENING).charge_state is None
 
 
 def dated(raw, at=EVENING):

@@ -23,7 +23,14 @@ from ven_adapters.contract import (
     Rung,
 )
 from ven_adapters.oems import tesla
-from ven_adapters.oems.tesla_shapes import SCHEDULE_ID, achieve, capability_of, judge, sighted, start_once
+from ven_adapters.oems.tesla_shapes import (
+    SCHEDULE_ID,
+    achieve,
+    capability_of,
+    judge,
+    snapshot_of_vehicle_data,
+    start_once,
+)
 from ven_adapters.transport.grants.grants import Folder, fetch
 from ven_adapters.transport.vendor_session import VendorRefusal, vendor_settings
 
@@ -193,7 +200,7 @@ async def test_a_cap_on_a_car_that_tells_two_phases_draws_no_more_than_asked(rig
     raw = recording("tesla", "vehicle_data")["body"]["response"]
     raw["charge_state"] |= {"charger_phases": 2, "charger_voltage": 230, "charger_actual_current": 16}
     raw["charge_state"] |= {"charger_power": 11, "charge_current_request_max": 16, "timestamp": 1_782_964_800_000}
-    snapshot = sighted("t-0", raw, None, rig.clock.now())
+    snapshot = snapshot_of_vehicle_data("t-0", raw, None, rig.clock.now())
     assert (snapshot.power_w.value, snapshot.phases.value) == (11_040.0, 3)
     cap = rig.directive("t-0", CAP, power_w=4_000)
     setting = achieve(cap, capability_of(raw), snapshot)
@@ -203,13 +210,13 @@ async def test_a_cap_on_a_car_that_tells_two_phases_draws_no_more_than_asked(rig
 async def test_a_car_at_a_fast_charger_is_not_at_home(rig):
     raw = recording("tesla", "vehicle_data")["body"]["response"]
     raw["charge_state"] |= {"fast_charger_present": True, "timestamp": 1_782_964_800_000}
-    assert sighted("t-0", raw, (0.0, 0.0), rig.clock.now()).at_site.value is Known.NO
+    assert snapshot_of_vehicle_data("t-0", raw, (0.0, 0.0), rig.clock.now()).at_site.value is Known.NO
 
 
 def test_the_power_comes_from_volts_and_amperes_and_not_from_whole_kilowatts():
     raw = recording("tesla", "vehicle_data")["body"]["response"]
     raw["charge_state"]["timestamp"] = int(EVENING.timestamp() * 1000)
-    snapshot = sighted("t-0", raw, None, EVENING)
+    snapshot = snapshot_of_vehicle_data("t-0", raw, None, EVENING)
     assert (snapshot.power_w.value, snapshot.energy_added_wh.value) == (238 * 32, 3_270)
     assert snapshot.time_to_complete_s.value == 205 * 60
 
@@ -218,7 +225,7 @@ def test_a_waiting_schedule_is_not_a_stop_of_ours():
     raw = recording("tesla", "vehicle_data")["body"]["response"]
     raw["charge_state"] |= {"charging_state": "Stopped", "scheduled_charging_pending": True}
     raw["charge_state"]["timestamp"] = int(EVENING.timestamp() * 1000)
-    assert sighted("t-0", raw, None, EVENING).charge_state.value is ChargeState.WAITING_SCHEDULE
+    assert snapshot_of_vehicle_data("t-0", raw, None, EVENING).charge_state.value is ChargeState.WAITING_SCHEDULE
 
 
 def test_a_european_car_at_rest_is_taken_to_have_three_phases():

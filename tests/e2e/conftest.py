@@ -106,7 +106,7 @@ async def program(bl):
 
 @dataclasses.dataclass
 class Receiver:
-    """A callback receiver: `seen` holds what was posted, `echoes` the challenges; `echoing` False answers wrongly."""
+    """A callback receiver: `seen` what was posted, `challenges` their queries; `echoing` False answers wrongly."""
 
     url: str = ""
     echoing: bool = True

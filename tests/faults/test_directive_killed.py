@@ -292,7 +292,7 @@ def lives(tmp_path_factory):
 
 def records_of(case):
     """Everything that the cloud took."""
-    return [record for mine in case.cloud._book._by_car for record in mine]
+    return [record for mine in case.cloud._directives._by_car for record in mine]
 
 
 def effects(case):

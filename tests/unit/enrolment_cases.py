@@ -75,6 +75,6 @@ def agreement(ref="car", **more):
     return Agreement(**values | more)
 
 
-async def put(book, *cars, now=NOW):
-    async with book.write(now) as write:
+async def put(store, *cars, now=NOW):
+    async with store.write(now) as write:
         await take_in(write, {}, [car.model_copy(update={"programs": ()}) for car in cars])

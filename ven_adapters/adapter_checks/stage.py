@@ -14,9 +14,9 @@ Rules that every stage keeps:
   Cars do nothing by themselves: none leaves, sleeps or is unplugged unless `arm` says so. `restore` brings a car back
   to this.
 - **Time.** `clock` is what the adapter is given (it stands in `settings` too). It runs on slowly by itself, so that
-  back-offs end, and jumps by `advance` (see `simulator.steps.SteppedClock`, which does both).
+  back-offs end, and jumps by `advance` (see `simulator.stepped_clock.SteppedClock`, which does both).
 - **Commands** reach a car after a fixed latency of at most 30 simulated seconds, never lost unless a fault says so.
-- **Faults** are those of `simulator.faults.BY_NAME`, by name. `arm(name, ref)` makes the fault befall this car (all
+- **Faults** are those of `simulator.faults.table.BY_NAME`. `arm(name, ref)` makes the fault befall this car (all
   cars without `ref`) from now on, at once and every time: rate 1, no draw, no waiting for an hour of the night. What a
   car or a driver does, happens at the call: `asleep` and `deep_sleep` put the car to sleep now, `unplugged` pulls the
   cable now, `override` presses charge now, `opt_out` leaves now, each telling the cloud as it would. `lost_answer` may

@@ -1,6 +1,6 @@
 """Many cars in one transaction: what a file hands over, written in batches instead of row by row.
 
-The acts of single cars stand in `enrolling.desk`; the rules are the same ones.
+What is done with single cars stands in `operations`; the rules are the same ones.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """The HTTP face for the automaker's app: bearer keys, bounded bodies, every fault at once, each POST once.
 
-Behind it stand the acts of the desk; this module knows requests and answers and nothing of what they mean. Bodies,
-refs and keys are never logged.
+What the requests do stands in `operations`; this module knows requests and answers only. Bodies, refs and keys are
+never logged.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from ven_adapters.enrolment_api import eligibility
 from ven_adapters.enrolment_api.models import Enrol, Model, Problem, Question, Told, Verdicts
 from ven_adapters.enrolment_api.openapi import document
 from ven_adapters.enrolment_api.operation_table import ACTS, BY_NAME, EnrolmentOperation, parse, perform
-from ven_adapters.enrolment_api.operations import EnrolmentDesk
+from ven_adapters.enrolment_api.operations import EnrolmentOperations
 from ven_adapters.enrolment_api.problems import Refused, unknown_car
 from ven_adapters.enrolment_api.responses import CarPage, CarView, Changes, History, JournalLine, Why
 from ven_adapters.enrolment_api.store import EnrolmentStore, EnrolmentWrite, digest, parse_at
@@ -59,18 +59,18 @@ class Once:
 
 
 class EnrolmentEndpoints:
-    """The handlers over one book and one desk."""
+    """The handlers over one enrolment store and its operations."""
 
     def __init__(
         self,
-        book: EnrolmentStore,
-        desk: EnrolmentDesk,
+        store: EnrolmentStore,
+        operations: EnrolmentOperations,
         clock: Clock,
         enrolling: EnrollingSettings,
         explain: Explain | None = None,
     ) -> None:
-        self._book = book
-        self._desk = desk
+        self._store = store
+        self._operations = operations
         self._clock = clock
         self._app_secret = enrolling.app_secret
         self._explain = explain
@@ -98,7 +98,7 @@ class EnrolmentEndpoints:
         """Only the app's bearer key opens anything; the document is public and webhooks carry a signature instead."""
         if request.path not in {"/openapi.json", "/v1/webhooks"}:
             scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-            name = await self._book.key_name(key) if scheme.lower() == "bearer" and key else None
+            name = await self._store.key_name(key) if scheme.lower() == "bearer" and key else None
             if name is None:
                 raise Refused(HTTPStatus.UNAUTHORIZED, "a bearer key of this adapter is required")
             proven(request)
@@ -113,33 +113,33 @@ class EnrolmentEndpoints:
 
     async def _eligibility(self, request: web.Request) -> web.Response:
         question: Question = parse(Question, await request.read())
-        return _said(Verdicts(verdicts=eligibility.verdicts(self._desk.programs, question)))
+        return _said(Verdicts(verdicts=eligibility.verdicts(self._operations.programs, question)))
 
     async def _page(self, request: web.Request) -> web.Response:
         limit = _count(request, "limit", "100", least=1, most=MOST_CARS)
-        cars = await self._book.page(request.query.get("after", ""), limit)
+        cars = await self._store.page(request.query.get("after", ""), limit)
         return _said(CarPage(cars=tuple(cars), next=cars[-1].vehicle_ref if len(cars) == limit else None))
 
     async def _car(self, request: web.Request) -> web.Response:
         ref = request.match_info["vehicle_ref"]
-        agreement = await self._book.agreement(ref)
+        agreement = await self._store.agreement(ref)
         if agreement is None:
             raise unknown_car(ref)
-        choices = await self._book.choices(ref, self._clock.now())
+        choices = await self._store.choices(ref, self._clock.now())
         return _said(CarView(agreement=agreement, choices=tuple(choices)))
 
     async def _history(self, request: web.Request) -> web.Response:
         ref = request.match_info["vehicle_ref"]
-        if await self._book.agreement(ref) is None:
+        if await self._store.agreement(ref) is None:
             raise unknown_car(ref)
-        return _said(History(consents=tuple(await self._book.history(ref))))
+        return _said(History(consents=tuple(await self._store.history(ref))))
 
     async def _changes(self, request: web.Request) -> web.Response:
         ref = request.match_info["vehicle_ref"]
         after = _count(request, "after", "0", least=0, most=2**62)
         limit = _count(request, "limit", "100", least=1, most=MOST_CARS)
         since = await self._since(ref)
-        rows = await self._book.changes(ref, after, limit, since)
+        rows = await self._store.changes(ref, after, limit, since)
         told = [JournalLine(number=row.seq, type=row.what, at=parse_at(row.at), detail=row.detail) for row in rows]
         return _said(Changes(changes=tuple(told), next=told[-1].number if len(told) == limit else None))
 
@@ -155,7 +155,7 @@ class EnrolmentEndpoints:
 
     async def _since(self, ref: str) -> datetime:
         """From when on a car's story is its present driver's; what was before is another's."""
-        agreement = await self._book.agreement(ref)
+        agreement = await self._store.agreement(ref)
         if agreement is None:
             raise unknown_car(ref)
         return agreement.enrolled_at
@@ -167,7 +167,7 @@ class EnrolmentEndpoints:
         once = _once(request, raw)
         body: Enrol = parse(Enrol, raw)
         return await self._write(
-            once, body.vehicle_ref, lambda write: self._desk.enrol(write, body), HTTPStatus.CREATED
+            once, body.vehicle_ref, lambda write: self._operations.enrol(write, body), HTTPStatus.CREATED
         )
 
     def _handler(self, act: EnrolmentOperation) -> Handler:
@@ -181,10 +181,10 @@ class EnrolmentEndpoints:
         self, act: EnrolmentOperation, ref: str, raw: bytes, once: Once | None, told_at: datetime | None = None
     ) -> web.Response:
         body = parse(act.body, raw)
-        work = functools.partial(perform, act, self._desk, ref=ref, body=body)
+        work = functools.partial(perform, act, self._operations, ref=ref, body=body)
         answer = await self._write(once, ref, work, act.status, told_at)
         if act.erases:
-            await self._book.scrub()
+            await self._store.scrub()
         return answer
 
     async def _write(
@@ -195,7 +195,7 @@ class EnrolmentEndpoints:
         status: HTTPStatus,
         told_at: datetime | None = None,
     ) -> web.Response:
-        async with self._book.write(self._clock.now(), told_at) as write:
+        async with self._store.write(self._clock.now(), told_at) as write:
             known = await write.session.get(AnsweredRow, once.key) if once is not None else None
             if known is not None and once is not None:
                 return _again(known, once)
@@ -307,7 +307,7 @@ class RequestPace:
         self._limit = Limit(max(1.0, BURST_S * per_s), per_s, REMEMBERED)
 
     def pay(self, caller: str, now: datetime) -> None:
-        """Book a request; 429 with the seconds to wait when the caller has none left."""
+        """Count a request; 429 with the seconds to wait when the caller has none left."""
         if wait_s := self._limit.wait_s(caller, now.timestamp()):
             detail = f"requests_per_s: {self._per_s:g} a second are taken of one caller; slow down"
             raise Refused(HTTPStatus.TOO_MANY_REQUESTS, detail, retry_after_s=wait_s)

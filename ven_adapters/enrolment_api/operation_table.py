@@ -22,12 +22,12 @@ from ven_adapters.enrolment_api.models import (
     Preferences,
     Programs,
 )
-from ven_adapters.enrolment_api.operations import EnrolmentDesk, enrolled
+from ven_adapters.enrolment_api.operations import EnrolmentOperations, enrolled
 from ven_adapters.enrolment_api.problems import faults_of, rejected
 from ven_adapters.enrolment_api.store import EnrolmentWrite
 from ven_adapters.transport.windows.precedence import is_overtaken
 
-Work = Callable[[EnrolmentDesk, EnrolmentWrite, str, Any], Awaitable[Agreement]]
+Work = Callable[[EnrolmentOperations, EnrolmentWrite, str, Any], Awaitable[Agreement]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ ACTS: tuple[EnrolmentOperation, ...] = (
         "consent",
         "consents",
         Consent,
-        EnrolmentDesk.consent,
+        EnrolmentOperations.consent,
         "Add a driver's answer to the history",
         HTTPStatus.CREATED,
     ),
@@ -63,7 +63,7 @@ ACTS: tuple[EnrolmentOperation, ...] = (
         "preferences",
         "preferences",
         Preferences,
-        EnrolmentDesk.preferences,
+        EnrolmentOperations.preferences,
         "Replace the driver's week",
         overtakers=("preferences",),
     ),
@@ -71,7 +71,7 @@ ACTS: tuple[EnrolmentOperation, ...] = (
         "permissions",
         "permissions",
         Papers,
-        EnrolmentDesk.permissions,
+        EnrolmentOperations.permissions,
         "Replace the papers that a discharge needs",
         overtakers=("permissions", "home"),
     ),
@@ -79,7 +79,7 @@ ACTS: tuple[EnrolmentOperation, ...] = (
         "programs",
         "programs",
         Programs,
-        EnrolmentDesk.change_programs,
+        EnrolmentOperations.change_programs,
         "Join and leave programmes",
         overtakers=("programs",),
     ),
@@ -87,18 +87,20 @@ ACTS: tuple[EnrolmentOperation, ...] = (
         "opt_out",
         "opt-out",
         OptOut,
-        EnrolmentDesk.opt_out,
+        EnrolmentOperations.opt_out,
         "Leave one event, or all",
         overtakers=_OUT_OR_IN,
         leaves=True,
     ),
-    EnrolmentOperation("opt_in", "opt-in", None, EnrolmentDesk.opt_in, "Take part again", overtakers=_OUT_OR_IN),
-    EnrolmentOperation("boost", "boost", Boost, EnrolmentDesk.boost, "Charge now", overtakers=("boost",), leaves=True),
+    EnrolmentOperation("opt_in", "opt-in", None, EnrolmentOperations.opt_in, "Take part again", overtakers=_OUT_OR_IN),
+    EnrolmentOperation(
+        "boost", "boost", Boost, EnrolmentOperations.boost, "Charge now", overtakers=("boost",), leaves=True
+    ),
     EnrolmentOperation(
         "home",
         "home",
         Home,
-        EnrolmentDesk.home,
+        EnrolmentOperations.home,
         "Move to another home; the old home's papers lapse",
         erases=True,
         overtakers=("home",),
@@ -107,7 +109,7 @@ ACTS: tuple[EnrolmentOperation, ...] = (
         "sale",
         "sale",
         None,
-        EnrolmentDesk.sale,
+        EnrolmentOperations.sale,
         "The car is sold: the enrolment ends, the person is erased",
         erases=True,
         leaves=True,
@@ -116,7 +118,7 @@ ACTS: tuple[EnrolmentOperation, ...] = (
         "withdrawal",
         "withdrawal",
         None,
-        EnrolmentDesk.withdrawal,
+        EnrolmentOperations.withdrawal,
         "The driver leaves: the person is erased",
         erases=True,
         leaves=True,
@@ -135,7 +137,7 @@ def parse(model: type[Model] | None, raw: bytes) -> Any:
 
 
 async def perform(
-    act: EnrolmentOperation, desk: EnrolmentDesk, write: EnrolmentWrite, ref: str, body: Any
+    act: EnrolmentOperation, operations: EnrolmentOperations, write: EnrolmentWrite, ref: str, body: Any
 ) -> Agreement:
     """Carry an act out; one that a newer decision has overtaken, or a newer enrolment, is noted and changes nothing."""
     car = (await enrolled(write, ref))[1]
@@ -145,7 +147,7 @@ async def perform(
     if is_overtaken(write.decided_at, known, write.now, leaves=act.leaves):
         write.journal(ref, OVERTAKEN, act.name)
         return car
-    after = await act.work(desk, write, ref, body)
+    after = await act.work(operations, write, ref, body)
     if overtakers:
         await write.note_decision(ref, act.name)
     return after

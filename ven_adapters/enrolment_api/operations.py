@@ -52,7 +52,7 @@ LIVE = frozenset({Status.ENROLLED.value, Status.SUSPENDED.value})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class EnrolmentDesk:
+class EnrolmentOperations:
     """The acts. `zones` are the zones that the adapter's settings name; empty: any."""
 
     programs: eligibility.Rules

@@ -9,7 +9,7 @@ from typing import Any
 
 from ven_adapters.config import AdapterSettings, EnrollingSettings, opening
 from ven_adapters.enrolment_api.endpoints import EnrolmentEndpoints, Explain, refusal
-from ven_adapters.enrolment_api.operations import EnrolmentDesk
+from ven_adapters.enrolment_api.operations import EnrolmentOperations
 from ven_adapters.enrolment_api.reevaluation import Reevaluated, judge_again
 from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.enrolment_api.webhook_sender import tell
@@ -32,28 +32,28 @@ def enrolling_of(settings: AdapterSettings) -> tuple[EnrollingSettings, str]:
     return settings.enrolling, url
 
 
-def desk_of(settings: AdapterSettings) -> EnrolmentDesk:
-    """The desk that the settings describe."""
-    return EnrolmentDesk(enrolling_of(settings)[0].programs, frozenset(settings.zones))
+def operations_of(settings: AdapterSettings) -> EnrolmentOperations:
+    """The operations, with the settings' programmes and zones."""
+    return EnrolmentOperations(enrolling_of(settings)[0].programs, frozenset(settings.zones))
 
 
 @contextlib.asynccontextmanager
 async def opened(settings: AdapterSettings) -> AsyncIterator[EnrolmentStore]:
     """The enrolment store, open."""
     with opening("enrolling.store_url"):
-        book = EnrolmentStore(enrolling_of(settings)[1])
+        store = EnrolmentStore(enrolling_of(settings)[1])
     try:
         with opening("enrolling.store_url"):
-            await book.open()
-        yield book
+            await store.open()
+        yield store
     finally:
-        await book.close()
+        await store.close()
 
 
-async def judged(book: EnrolmentStore, desk: EnrolmentDesk, clock: Clock) -> Reevaluated | None:
+async def judged(store: EnrolmentStore, operations: EnrolmentOperations, clock: Clock) -> Reevaluated | None:
     """Judge enrolled cars again, if the rules of programmes are others than when it was last done."""
-    async with book.write(clock.now()) as write:
-        return await judge_again(write, desk.programs)
+    async with store.write(clock.now()) as write:
+        return await judge_again(write, operations.programs)
 
 
 def _tell(done: Reevaluated | None) -> None:
@@ -72,15 +72,15 @@ async def running(settings: AdapterSettings, clock: Clock, explain: Explain | No
         for sock in sockets:
             stack.enter_context(sock)
         port = port_of(sockets)
-        book = await stack.enter_async_context(opened(settings))
-        desk = desk_of(settings)
-        _tell(await judged(book, desk, clock))
-        counter = EnrolmentEndpoints(book, desk, clock, enrolling, explain)
+        store = await stack.enter_async_context(opened(settings))
+        operations = operations_of(settings)
+        _tell(await judged(store, operations, clock))
+        endpoints = EnrolmentEndpoints(store, operations, clock, enrolling, explain)
         if enrolling.webhook_url is not None and enrolling.webhook_secret is not None:
-            telling = tell(book, enrolling.webhook_url, enrolling.webhook_secret, counter.changed)
+            telling = tell(store, enrolling.webhook_url, enrolling.webhook_secret, endpoints.changed)
             await stack.enter_async_context(_beside(telling))
         await stack.enter_async_context(
-            served(counter.application(), sockets, HttpOptions(enrolling.listening, tls, refusal))
+            served(endpoints.application(), sockets, HttpOptions(enrolling.listening, tls, refusal))
         )
         yield f"{'http' if tls is None else 'https'}://{enrolling.host}:{port}"
 

@@ -69,7 +69,7 @@ class EnrolmentNews(Generic[T]):
 class EnrolmentWrite:
     """One transaction. Whatever raises inside it leaves nothing behind.
 
-    `now` is our clock, `decided_at` the instant by which what is written is ordered (`transport.precedence`).
+    `now` is our clock, `decided_at` the instant by which what is written is ordered (`transport.windows.precedence`).
     """
 
     def __init__(self, session: AsyncSession, seq: int, now: datetime, told_at: datetime | None = None) -> None:

@@ -26,14 +26,14 @@ LOOK_EVERY_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-async def tell(book: EnrolmentStore, url: str, secret: str, changed: asyncio.Event) -> None:
+async def tell(store: EnrolmentStore, url: str, secret: str, changed: asyncio.Event) -> None:
     """Go on until cancelled; `changed` is set by whoever has news."""
     failures = 0
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as http:
         while True:
             changed.clear()
             try:
-                told = await _tell_some(http, book, url, secret)
+                told = await _tell_some(http, store, url, secret)
                 failures = 0
             except (aiohttp.ClientError, TimeoutError, OSError, SQLAlchemyError) as error:
                 failures, told = failures + 1, 0
@@ -54,11 +54,11 @@ async def _pause(changed: asyncio.Event, failures: int) -> None:
         return
 
 
-async def _tell_some(http: aiohttp.ClientSession, book: EnrolmentStore, url: str, secret: str) -> int:
-    changes = await book.untold(AT_ONCE)
+async def _tell_some(http: aiohttp.ClientSession, store: EnrolmentStore, url: str, secret: str) -> int:
+    changes = await store.untold(AT_ONCE)
     for change in changes:
         await _post(http, url, secret, _news(change))
-        await book.note_told(change.seq)
+        await store.note_told(change.seq)
     return len(changes)
 
 

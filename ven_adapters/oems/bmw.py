@@ -33,7 +33,7 @@ from ven_adapters.transport.readings.second_source import WithSource
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """BMW's backend; for the settings see `transport.options`. A table `cardata` adds CarData's readings."""
+    """BMW's backend; for the settings see `transport.http.settings`. A table `cardata` adds CarData's readings."""
     given = dict(settings)
     cardata = given.pop("cardata", None)
     made = HttpVehicleBackend(backend_settings(given), achieve)

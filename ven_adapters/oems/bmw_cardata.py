@@ -117,7 +117,7 @@ class CarData:
         call = Call("GET", path, headers=HEADERS, query={"containerId": self._settings.container}, vehicle=ref)
         told = pick(await session.json(call), "telematicData")
         self._asked[ref] = now
-        return self._keep(sighted(ref, told, now))
+        return self._keep(snapshot_of_telematic_data(ref, told, now))
 
     async def pushes(self) -> AsyncIterator[BackendEvent]:
         """What cars send; nothing without a stream."""
@@ -135,7 +135,7 @@ class CarData:
         try:
             raw = orjson.loads(body)
             ref = self._settings.names.ref(str(pick(raw, "vin")))
-            found = sighted(ref, pick(raw, "data"), now)
+            found = snapshot_of_telematic_data(ref, pick(raw, "data"), now)
         except (orjson.JSONDecodeError, BackendError):
             note(SOURCE, "a message of the stream is not of the documented shape")
             return None
@@ -197,7 +197,7 @@ async def _container(session: VendorSession) -> str:
     return str(pick(await session.json(call), "containerId"))
 
 
-def sighted(ref: str, told: Mapping[str, Any], now: datetime) -> Snapshot:
+def snapshot_of_telematic_data(ref: str, told: Mapping[str, Any], now: datetime) -> Snapshot:
     """CarData's descriptors as a snapshot, each with its own instant; what is no number is left out."""
     seen: dict[str, tuple[Any, datetime | None]] = {
         name: _newest(told, name, descriptors, units, now) for name, (descriptors, units) in NUMBERS.items()
@@ -216,7 +216,7 @@ def sighted(ref: str, told: Mapping[str, Any], now: datetime) -> Snapshot:
 
 
 def _charge_state(told: Mapping[str, Any]) -> tuple[ChargeState, datetime | None]:
-    """Of the two descriptors that tell it the newer word that is understood; told together, `charging.status`."""
+    """Of the two descriptors that tell it the newer word that is understood; told together, "charging.status"."""
     dated: list[tuple[datetime, ChargeState]] = []
     for descriptor, words in ((STATUS, CHARGING), (BATTERY_STATUS, BATTERY_CHARGING)):
         raw, at = _told(told, descriptor)

@@ -37,7 +37,7 @@ from ven_adapters.contract import (
     VehicleBackend,
     VehicleRef,
 )
-from ven_adapters.oems.enode_shapes import achieve, action, capability_of, judge, sighted
+from ven_adapters.oems.enode_shapes import achieve, action, capability_of, judge, snapshot_of_vehicle
 from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, HostedConsent, options
 from ven_adapters.transport.grants.grants import AppTokens
 from ven_adapters.transport.http.codec import dumps
@@ -141,7 +141,7 @@ class Enodes:
 
     async def pushes(self) -> AsyncIterator[BackendEvent]:
         """Cars as they change and consents as they end, when a webhook is set."""
-        if self._settings.door is None:
+        if self._settings.webhook is None:
             return
         with contextlib.suppress(
             BackendError
@@ -149,12 +149,12 @@ class Enodes:
             async for _ in self.refs():
                 await asyncio.sleep(0)
         listener = WebhookReceiver(
-            self._settings.door,
-            digest_in("x-enode-signature", self._settings.door.secret, "sha1", "sha1="),
+            self._settings.webhook,
+            digest_in("x-enode-signature", self._settings.webhook.secret, "sha1", "sha1="),
             lambda body: self._meaning(orjson.loads(body)),
         )
         await listener.start()
-        arming = asyncio.create_task(self._keep_armed(self._settings.door.secret, self._settings.webhook_url))
+        arming = asyncio.create_task(self._keep_armed(self._settings.webhook.secret, self._settings.webhook_url))
         try:
             while True:
                 for event in await listener.batch():
@@ -207,7 +207,7 @@ class Enodes:
 
     def _keep(self, car: Any) -> Snapshot:
         ref = self._known(car)
-        found = sighted(ref, car, self._settings.homes.get(ref), self._now())
+        found = snapshot_of_vehicle(ref, car, self._settings.homes.get(ref), self._now())
         self._last[ref] = fresher(self._last.get(ref), found)
         return found
 

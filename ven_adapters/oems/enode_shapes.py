@@ -110,7 +110,7 @@ def capability_of(car: Any) -> Capability:
     )
 
 
-def sighted(ref: str, car: Any, home: tuple[float, float] | None, now: datetime) -> Snapshot:
+def snapshot_of_vehicle(ref: str, car: Any, home: tuple[float, float] | None, now: datetime) -> Snapshot:
     """The car's state as a snapshot; every charging value is as old as `chargeState.lastUpdated`."""
     charge, place = pick(car, "chargeState"), car.get("location") or {}
     at = instant(charge.get("lastUpdated"))

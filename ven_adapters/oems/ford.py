@@ -35,7 +35,7 @@ LEAST_A = 6
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """Ford's backend; for the settings see `transport.options`. A table `query` adds FordConnect Query's readings."""
+    """Ford's backend; settings as in `transport.http.settings`. A table `query` adds FordConnect Query's readings."""
     given = dict(settings)
     query = given.pop("query", None)
     made = HttpVehicleBackend(backend_settings(given), achieve)

@@ -57,7 +57,7 @@ class FordQuery:
             return self._last[ref]
         session = await self._owners.session(ref)
         raw = await session.json(Call("GET", "/v1/telemetry", vehicle=ref))
-        self._last[ref], self._asked[ref] = sighted(ref, pick(raw, "metrics"), now), now
+        self._last[ref], self._asked[ref] = snapshot_of_metrics(ref, pick(raw, "metrics"), now), now
         return self._last[ref]
 
     async def pushes(self) -> AsyncIterator[BackendEvent]:
@@ -90,7 +90,7 @@ def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     return CodeConsent(account(read, name), asked, lambda: owners.cars(name), owners.close)
 
 
-def sighted(ref: str, metrics: Mapping[str, Any], now: datetime) -> Snapshot:
+def snapshot_of_metrics(ref: str, metrics: Mapping[str, Any], now: datetime) -> Snapshot:
     """Ford's metrics as a snapshot, each with its own instant."""
     soc, soc_at = _told(metrics, "xevBatteryStateOfCharge")
     left_min, left_at = _told(metrics, "xevBatteryTimeToFullCharge")

@@ -32,7 +32,7 @@ from ven_adapters.transport.http.settings import backend_settings
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """Nissan's backend; for the settings see `transport.options`."""
+    """Nissan's backend; for the settings see `transport.http.settings`."""
     return HttpVehicleBackend(backend_settings(settings), achieve)
 
 

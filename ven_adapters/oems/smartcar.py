@@ -43,9 +43,9 @@ from ven_adapters.oems.smartcar_shapes import (
     judge,
     linked,
     outcome,
-    sighted,
     signals_in,
     signals_of,
+    snapshot_of_signals,
 )
 from ven_adapters.transport import fallback_ladder
 from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, HostedConsent, options
@@ -107,7 +107,7 @@ class Smartcars:
         self._management = VendorSession(settings, management, AppTokens(settings.client), Dialect(judge))
         self._users: dict[str, str] = {}
         self._last: dict[str, Snapshot] = {}
-        secret = "" if settings.door is None else settings.door.secret
+        secret = "" if settings.webhook is None else settings.webhook.secret
         self._answers = ChallengeAnswers(
             lambda challenge: keyed_digest(secret, challenge.encode(), "sha256"), settings.clock, settings.verify_until
         )
@@ -166,11 +166,11 @@ class Smartcars:
 
     async def pushes(self) -> AsyncIterator[BackendEvent]:
         """Signals as they change, when a webhook is set."""
-        if self._settings.door is None:
+        if self._settings.webhook is None:
             return
         listener = WebhookReceiver(
-            self._settings.door,
-            digest_in("SC-Signature", self._settings.door.secret, "sha256"),
+            self._settings.webhook,
+            digest_in("SC-Signature", self._settings.webhook.secret, "sha256"),
             lambda body: self._meaning(orjson.loads(body)),
             challenged=self._challenged,
         )
@@ -228,7 +228,7 @@ class Smartcars:
         return await self._session.json(Call(method, f"/vehicles/{car}{path}", headers=headers, vehicle=ref, **more))
 
     def _keep(self, ref: str, signals: Signals) -> Snapshot:
-        self._last[ref] = fresher(self._last.get(ref), sighted(ref, signals, self._now()))
+        self._last[ref] = fresher(self._last.get(ref), snapshot_of_signals(ref, signals, self._now()))
         return self._last[ref]
 
     def _meaning(self, raw: Any) -> WebhookBody:
@@ -238,7 +238,7 @@ class Smartcars:
             return WebhookBody()
         ref, signals = self._names.ref(raw["data"]["vehicle"]["id"]), signals_in(raw["data"]["signals"])
         self._keep(ref, signals)
-        return WebhookBody((SnapshotsSeen((sighted(ref, signals, self._now()),)),), once=raw["eventId"])
+        return WebhookBody((SnapshotsSeen((snapshot_of_signals(ref, signals, self._now()),)),), once=raw["eventId"])
 
     def _challenged(self, body: bytes) -> WebhookBody | None:
         """The answer to a VERIFY event, which comes unsigned, while it may be given."""

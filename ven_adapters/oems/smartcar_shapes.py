@@ -195,7 +195,7 @@ def _most_w(amps: float | None, volts: float | None, phases: int | None) -> int:
     return round(max(amps * volts, min(amps * volts * MOST_PHASES, USUAL_THREE_PHASE_W)))
 
 
-def sighted(ref: str, signals: Signals, now: datetime) -> Snapshot:
+def snapshot_of_signals(ref: str, signals: Signals, now: datetime) -> Snapshot:
     """The car's signals as a snapshot."""
     seen: dict[str, tuple[Any, datetime | None]] = {
         name: figure(signals, code, units) for name, (code, units) in NUMBERS.items()

@@ -48,7 +48,7 @@ from ven_adapters.oems.tesla_shapes import (
     command,
     judge,
     price,
-    sighted,
+    snapshot_of_vehicle_data,
     start_once,
 )
 from ven_adapters.transport.call_costs import MILLION
@@ -69,7 +69,7 @@ _log = logging.getLogger(__name__)
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """Tesla's backend; for the settings see `transport.vendor`. `state` is required: owners' grants are there."""
+    """Tesla's backend; settings as in `transport.vendor_session`. `state` is required: owners' grants are there."""
     read = vendor_settings("tesla", settings)
     if read.state is None:
         raise BackendError(ErrorCode.INVALID_REQUEST, "settings.state: is required, for the owners' grants")
@@ -262,5 +262,5 @@ class Teslas:
     def _keep(self, ref: str, raw: Mapping[str, Any]) -> Snapshot:
         took_over = raw["charge_state"].get("managed_charging_user_canceled") is True
         (self._taken_over.add if took_over else self._taken_over.discard)(ref)
-        self._last[ref] = sighted(ref, raw, self._settings.homes.get(ref), self._now())
+        self._last[ref] = snapshot_of_vehicle_data(ref, raw, self._settings.homes.get(ref), self._now())
         return self._last[ref]

@@ -145,7 +145,7 @@ def start_once(at: datetime, place: tuple[float, float]) -> bytes:
     )
 
 
-def phases_told(charge: Mapping[str, Any]) -> int | None:
+def phases_reported(charge: Mapping[str, Any]) -> int | None:
     """How many phases the car charges on, by its own figures; None when it does not tell.
 
     `charger_phases` 2 is how a Tesla writes three; the power that it tells beside current and voltage settles it.
@@ -161,7 +161,7 @@ def told_w(charge: Mapping[str, Any]) -> float | None:
     return None if kw is None else 1000.0 * kw
 
 
-def lines(raw: Mapping[str, Any]) -> tuple[int, int]:
+def phases_and_volts(raw: Mapping[str, Any]) -> tuple[int, int]:
     """Phases and volts (phase to neutral, rounded up), as seen while charging; else as the car's market has them.
 
     A car that tells neither its phases nor its market is taken to have three, which errs towards less power.
@@ -169,13 +169,15 @@ def lines(raw: Mapping[str, Any]) -> tuple[int, int]:
     charge, european = raw["charge_state"], (raw.get("vehicle_config") or {}).get("eu_vehicle")
     usual_phases, usual_volts = MARKETS.get(european, (MOST_PHASES, 240))
     volts = number(charge.get("charger_voltage"))
-    return phases_told(charge) or usual_phases, math.ceil(usual_volts if volts is None or volts < LIVE_VOLTS else volts)
+    return phases_reported(charge) or usual_phases, math.ceil(
+        usual_volts if volts is None or volts < LIVE_VOLTS else volts
+    )
 
 
 def capability_of(raw: Mapping[str, Any]) -> Capability:
     """What a car can do, from its own data."""
     charge, config = raw["charge_state"], raw.get("vehicle_config") or {}
-    phases, volts = lines(raw)
+    phases, volts = phases_and_volts(raw)
     told_a = number(charge.get("charge_current_request_max"))
     most_a = int(told_a) if told_a is not None and told_a > 0 else max(LEAST_A, USUAL_W // (volts * phases))
     model = str(config.get("car_type") or "unknown")
@@ -193,7 +195,9 @@ def capability_of(raw: Mapping[str, Any]) -> Capability:
     )
 
 
-def sighted(ref: str, raw: Mapping[str, Any], home: tuple[float, float] | None, now: datetime) -> Snapshot:
+def snapshot_of_vehicle_data(
+    ref: str, raw: Mapping[str, Any], home: tuple[float, float] | None, now: datetime
+) -> Snapshot:
     """The car's data in the contract's units, each with the instant that the car itself gave; missing is no value."""
     charge, place = raw["charge_state"], raw.get("drive_state") or raw.get("location_data") or {}
     at, named = instant(charge.get("timestamp")), word(SOURCE, "charging_state", CHARGING, charge.get("charging_state"))
@@ -201,7 +205,7 @@ def sighted(ref: str, raw: Mapping[str, Any], home: tuple[float, float] | None, 
     plugged = Known.UNKNOWN if named is None else Known.NO if named is ChargeState.UNPLUGGED else Known.YES
     at_site = near((place.get("latitude"), place.get("longitude")), home)
     amps, volts = number(charge.get("charger_actual_current")), number(charge.get("charger_voltage"))
-    phases = phases_told(charge)
+    phases = phases_reported(charge)
     added_kwh, left_min = number(charge.get("charge_energy_added")), number(charge.get("minutes_to_full_charge"))
     values = {
         "soc_pct": charge.get("battery_level"),

@@ -129,7 +129,7 @@ class StagedCloud(Cloud):
     def restore(self, ref: str) -> None:
         """Put a car right: half full, plugged in, awake, nobody holding it, its driver content."""
         car, world = self.car(ref), self.world
-        for record in (*self._book.pending(car), self._current[car]):
+        for record in (*self._directives.pending(car), self._current[car]):
             if record is not None:
                 record.state = DirectiveState.CANCELLED
         self._current[car] = None

@@ -17,7 +17,7 @@ MILLION = 1_000_000
 RESERVE = 10
 
 
-class Purse:
+class CallCosts:
     """One month's money; `limit_usd` None counts and never refuses."""
 
     def __init__(self, limit_usd: float | None, path: Path | None = None) -> None:

@@ -28,7 +28,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import orjson
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.call_costs import Purse
+from ven_adapters.transport.call_costs import CallCosts
 from ven_adapters.transport.grants.grants import Tokens
 from ven_adapters.transport.grants.oauth import OAuthRegistration
 from ven_adapters.transport.http.listener import bounds_of
@@ -125,8 +125,8 @@ class VendorSettings:
     names: Pseudonyms
     clock: Clock
     state: Path | None
-    door: WebhookAddress | None
-    purse: Purse
+    webhook: WebhookAddress | None
+    call_costs: CallCosts
     pace: CommandPace
     homes: Mapping[str, tuple[float, float]]
     limits: SessionLimits
@@ -172,12 +172,12 @@ def vendor_settings(name: str, settings: Mapping[str, Any], usual: SessionLimits
         names=Pseudonyms(name, given["pseudonym_secret"], given.get("vehicles")),
         clock=clock,
         state=state,
-        door=None
+        webhook=None
         if secret is None
         else WebhookAddress(
             secret, given.get("webhook_host", "127.0.0.1"), given.get("webhook_port", 0), bounds_of(given)
         ),
-        purse=Purse(given.get("monthly_usd"), None if state is None else state / "spent.json"),
+        call_costs=CallCosts(given.get("monthly_usd"), None if state is None else state / "spent.json"),
         pace=CommandPace(anywhere=given.get("anywhere", False)),
         homes={ref: _place(ref, place) for ref, place in given.get("homes", {}).items()},
         limits=dataclasses.replace(usual, answer_s=given.get("answer_s", usual.answer_s)),
@@ -260,7 +260,7 @@ class VendorSession(BackendSession):
     def __init__(self, settings: VendorSettings, url: str, tokens: Tokens, dialect: Dialect) -> None:
         super().__init__(url, BackendCredentials(), settings.clock, seed=settings.seed, limits=settings.limits)
         self._tls = settings.tls
-        self._tokens, self._dialect, self._purse = tokens, dialect, settings.purse
+        self._tokens, self._dialect, self._call_costs = tokens, dialect, settings.call_costs
         self._last: str | None = None
 
     async def json(self, call: Call) -> Any:
@@ -280,7 +280,7 @@ class VendorSession(BackendSession):
 
     def _pay(self, call: Call) -> None:
         super()._pay(call)
-        self._purse.pay(self._dialect.price(call), self._clock.now(), command=call.writes)
+        self._call_costs.pay(self._dialect.price(call), self._clock.now(), command=call.writes)
 
     def _refusal(self, status: int, body: bytes, retry_after: str | None, call: Call) -> BackendError:
         error = self._dialect.judge(VendorRefusal(status, document(body), _seconds(retry_after), call.writes))

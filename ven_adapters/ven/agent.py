@@ -172,7 +172,7 @@ class Agent:
 
     def works(self) -> Mapping[str, Work]:
         """What goes on at the same time, by the name that its failures are logged under."""
-        ports, clock, mirror = self.ports, self.clock, self.vtn_objects
+        ports, clock, vtn_objects = self.ports, self.clock, self.vtn_objects
         kept = timedelta(days=self.settings.keep_days)
         posting = PostSettings(
             lambda: self.vtn_polling.registered is not None, self.settings.smallest_group, self.wake, self.dice
@@ -187,7 +187,9 @@ class Agent:
             "planning": self.control_loop.plan_zones,
             "carrying out": self.control_loop.carry_out,
             "storing": lambda: self.group_commit.run(self.fleet_state.drain),
-            "retention": lambda: forget(ports.store, clock, kept, lambda: mirror.events if mirror.polled else None),
+            "retention": lambda: forget(
+                ports.store, clock, kept, lambda: vtn_objects.events if vtn_objects.polled else None
+            ),
         }
         return works | (
             {"following enrolments": self.enrolment_sync.run} if self.enrolment_sync.agreements.followed else {}

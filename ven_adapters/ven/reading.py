@@ -98,8 +98,8 @@ class CarReading:
 
     def _asked(self, rows: Ints) -> Bools:
         """Of these cars, those whose zone is asked for something or soon will be."""
-        fleet, now, heard = self.participation.fleet_state.fleet, self.clock.now(), self.participation.heard
-        busy = [self.zone_controller.expects(zone, heard(zone), now, AHEAD_S) for zone in fleet.zones]
+        fleet, now, events_for = self.participation.fleet_state.fleet, self.clock.now(), self.participation.events_for
+        busy = [self.zone_controller.expects(zone, events_for(zone), now, AHEAD_S) for zone in fleet.zones]
         return np.asarray(np.array([*busy, False], dtype=np.bool_)[fleet.read("zone", rows)])
 
     async def _read(self, row: int, max_age_s: int | None) -> None:

@@ -46,12 +46,13 @@ def ports_of(settings: AdapterSettings) -> AgentPorts:
     vtn = settings.vtn
     tls = trusting(vtn.ca) if vtn.ca is not None else True
     backend = _backend(settings)
-    enrolments = settings.enrolment_store()
     with opening("store_url"):
         store = AdapterStore(settings.store())
     with opening("enrolling.store_url"):
-        book = EnrolmentStore(enrolments) if enrolments is not None else None
-    return AgentPorts(Client(vtn.url, vtn.client_id, vtn.client_secret, scope=vtn.scope, tls=tls), backend, store, book)
+        url = settings.enrolment_store()
+        enrolments = EnrolmentStore(url) if url is not None else None
+    client = Client(vtn.url, vtn.client_id, vtn.client_secret, scope=vtn.scope, tls=tls)
+    return AgentPorts(client, backend, store, enrolments)
 
 
 def _backend(settings: AdapterSettings) -> VehicleBackend:

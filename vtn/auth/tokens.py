@@ -78,7 +78,7 @@ def load_key(path: Path) -> OKPKey:
         raise CannotStart(f"{path} does not hold a signing key; remove it and it is made anew") from None
 
 
-class TokenDesk:
+class TokenService:
     """Issues and checks tokens. `registry` gives a client by id as it stands now, None when unknown.
 
     With `own_tokens` False the VTN's own tokens are refused; `outside` verifies all others, if anybody does.

@@ -22,7 +22,7 @@ from aiohttp import web
 
 from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt
-from vtn.endpoints.guard import AiohttpHandler, Hall, credentials, read_body
+from vtn.endpoints.guard import AiohttpHandler, HttpContext, credentials, read_body
 from vtn.errors import Fault, Rejected, TooLarge, Unauthenticated, VtnError
 from vtn.listening.http import proven, same_secret
 from vtn.rules import topics
@@ -73,14 +73,16 @@ class Connections:
         return self._until_s.get(client_id, {}).get(mqtt_id, now_s + 1) <= now_s
 
 
-class Gatekeeper:
+class BrokerAccess:
     """Judges clients by the registry, the read model and their tokens; the VTN's own user by its password.
 
     `identifiers` says whose an MQTT client identifier is.
     """
 
-    def __init__(self, hall: Hall, settings: Mqtt, identifiers: Identifiers, now_s: Callable[[], float]) -> None:
-        self._hall = hall
+    def __init__(
+        self, context: HttpContext, settings: Mqtt, identifiers: Identifiers, now_s: Callable[[], float]
+    ) -> None:
+        self._context = context
         self._identifiers = identifiers
         self._settings = settings
         self._now_s = now_s
@@ -94,7 +96,7 @@ class Gatekeeper:
         if self._settings.authentication == "ANONYMOUS":
             return ALLOWED
         await self._current()
-        principal = await self._hall.desk.admit(password)
+        principal = await self._context.tokens.admit(password)
         mqtt_id = _mqtt_id(question)
         if principal.client_id != name:
             return REFUSED
@@ -118,21 +120,21 @@ class Gatekeeper:
         if self._settings.authentication == "ANONYMOUS":
             return BrokerVerdict(topics.may_listen(topic, is_bl=False, ven_id=None))
         await self._current()
-        client = self._hall.registry.standing(name)
+        client = self._context.registry.standing(name)
         if client is None or self._connections.expired(name, _mqtt_id(question), self._now_s()):
             return REFUSED
         return BrokerVerdict(self._may_listen(client, topic))
 
     def _may_listen(self, client: ClientRecord, topic: str) -> bool:
-        ven = self._hall.core.model.ven_of(client.client_id)
+        ven = self._context.core.model.ven_of(client.client_id)
         return topics.may_listen(topic, is_bl=client.role is Role.BL, ven_id=ven.id if ven else None)
 
     def _is_own(self, name: str) -> bool:
         return bool(name) and name == self._settings.username
 
     async def _current(self) -> None:
-        await self._hall.registry.current()
-        await self._hall.core.model.current(self._hall.core.store)
+        await self._context.registry.current()
+        await self._context.core.model.current(self._context.core.store)
 
 
 def _mqtt_id(question: Question) -> str:
@@ -140,19 +142,19 @@ def _mqtt_id(question: Question) -> str:
 
 
 def broker_hooks(
-    hall: Hall, settings: Mqtt, bounds: DeliveryBounds, now_s: Callable[[], float] = time.time
+    context: HttpContext, settings: Mqtt, bounds: DeliveryBounds, now_s: Callable[[], float] = time.time
 ) -> dict[str, AiohttpHandler]:
     """The handlers (of POST) by path; none without `hook_password`."""
     if settings.hook_password is None:
         return {}
-    identifiers = Identifiers(hall.core.store, bounds, hall.registry.standing, now_s)
-    keeper, password = Gatekeeper(hall, settings, identifiers, now_s), settings.hook_password
+    identifiers = Identifiers(context.core.store, bounds, context.registry.standing, now_s)
+    access, password = BrokerAccess(context, settings, identifiers, now_s), settings.hook_password
     return {
-        "/mqtt/mosquitto/user": _hook(password, keeper.user, _for_mosquitto),
-        "/mqtt/mosquitto/superuser": _hook(password, keeper.superuser, _for_mosquitto),
-        "/mqtt/mosquitto/acl": _hook(password, keeper.topic, _for_mosquitto),
-        "/mqtt/emqx/authn": _hook(password, keeper.user, _for_emqx),
-        "/mqtt/emqx/authz": _hook(password, keeper.topic, _for_emqx),
+        "/mqtt/mosquitto/user": _hook(password, access.user, _for_mosquitto),
+        "/mqtt/mosquitto/superuser": _hook(password, access.superuser, _for_mosquitto),
+        "/mqtt/mosquitto/acl": _hook(password, access.topic, _for_mosquitto),
+        "/mqtt/emqx/authn": _hook(password, access.user, _for_emqx),
+        "/mqtt/emqx/authz": _hook(password, access.topic, _for_emqx),
     }
 
 

@@ -1,7 +1,7 @@
-"""The routes of OpenADR 3.0.1 beside those of 3.1: other paths and parameters, the same door.
+"""The routes of OpenADR 3.0.1 beside those of 3.1: other paths and parameters, the same guard.
 
 What 3.0.1 does not know (`/auth/server`, `/notifiers`, `/resources`) is not routed and so not found. Objects are read
-and written by `service.compat30` and `service.households`.
+and written by `service.compat30` and `service.compat30_vens`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ from multidict import MultiDict, MultiMapping
 from vtn.auth.tokens import Principal
 from vtn.endpoints.answer_cache import NEVER, AnswerMemo
 from vtn.endpoints.content_coding import held_tag
-from vtn.endpoints.guard import AiohttpHandler, Caller, Hall, Handler, guarded, json_answer, read_json
+from vtn.endpoints.guard import AiohttpHandler, Caller, Handler, HttpContext, guarded, json_answer, read_json
 from vtn.endpoints.json_response import JsonAnswer
 from vtn.endpoints.paging import LONGEST_NAME, QueryRules, as_filter, object_id, read_query
 from vtn.errors import Fault, Rejected
@@ -40,13 +40,13 @@ Rewriter = Callable[[Compat30Service, Principal, str, bytes], Awaitable[bytes]]
 
 
 def mount(
-    add: Callable[[str, str, AiohttpHandler], None], hall: Hall, face: Compat30Service, token: AiohttpHandler
+    add: Callable[[str, str, AiohttpHandler], None], context: HttpContext, face: Compat30Service, token: AiohttpHandler
 ) -> None:
     """Add the 31 operations of 3.0.1, each by method and path; `token` is the handler of 3.1, limits and all."""
     handlers = {**_collections(face), **_resources(face)}
     add("POST", f"{BASE_PATH_301}/auth/token", token)
     for operation in OPERATIONS_301:
-        handler = guarded(hall, operation, handlers[operation.method, operation.path])
+        handler = guarded(context, operation, handlers[operation.method, operation.path])
         add(operation.method, BASE_PATH_301 + operation.path, handler)
 
 
@@ -120,7 +120,7 @@ def read_old_query(
 
 def _search(face: Compat30Service, kind: ObjectType, memo: AnswerMemo) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
-        values, lens, wanted = read_old_query(kind, caller.request.query, caller.hall.query_rules)
+        values, lens, wanted = read_old_query(kind, caller.request.query, caller.context.query_rules)
         if kind is ObjectType.RESOURCE:
             values["ven_id"] = (await compat30_vens.ven_of(face, caller.principal, _path_id(caller, "venID"))).id
         narrow = as_filter(values, face.core.clock.now)
@@ -136,7 +136,7 @@ def _search(face: Compat30Service, kind: ObjectType, memo: AnswerMemo) -> Handle
 
 def _search_reports(face: Compat30Service) -> Handler:
     async def handle(caller: Caller) -> web.StreamResponse:
-        values, _ = read_query(ObjectType.REPORT, caller.request.query, caller.hall.query_rules)
+        values, _ = read_query(ObjectType.REPORT, caller.request.query, caller.context.query_rules)
         return json_answer(await compat30.search_all_reports(face, caller.principal, ReportQuery(**values)))
 
     return handle

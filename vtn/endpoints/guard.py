@@ -1,4 +1,4 @@
-"""The door of every operation: who is asking, may they, and what goes back when something is refused.
+"""The guard of every operation: who is asking, may they, and what is answered when something is refused.
 
 Order: 401, 403, then whatever the handler finds (ERR-14). A handler gets a `Caller` and returns an answer; a failure
 that nobody foresaw is logged with the id that its problem document carries, and tells the client nothing more.
@@ -17,7 +17,7 @@ from aiohttp import web
 
 from vtn.auth.clients import Certificate, Registry, client_of, dies_at_s
 from vtn.auth.limits import RefusalLimit
-from vtn.auth.tokens import Principal, TokenDesk, in_person
+from vtn.auth.tokens import Principal, TokenService, in_person
 from vtn.bounds import BodyBounds, CacheBounds
 from vtn.config import Auth
 from vtn.endpoints import request_id
@@ -42,14 +42,14 @@ WRITES = frozenset({"POST", "PUT"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Hall:
+class HttpContext:
     """What the endpoints share; `face301` serves OpenADR 3.0.1 from the same store.
 
     `public_topics`: whether the broker lets everyone in, so that whoever may listen may learn where.
     """
 
     core: Core
-    desk: TokenDesk
+    tokens: TokenService
     registry: Registry
     query_rules: QueryRules
     problem_media_type: str = "application/json"
@@ -79,42 +79,42 @@ class Caller:
 
     request: web.Request
     principal: Principal
-    hall: Hall
+    context: HttpContext
     body_bytes: int = 0
 
     @property
     def core(self) -> Core:
         """The use cases' parts."""
-        return self.hall.core
+        return self.context.core
 
 
 Handler = Callable[[Caller], Awaitable[web.StreamResponse]]
 AiohttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def guarded(hall: Hall, operation: ApiOperation, handler: Handler) -> AiohttpHandler:
+def guarded(context: HttpContext, operation: ApiOperation, handler: Handler) -> AiohttpHandler:
     """The handler of an operation, behind authentication, authorisation and the catching of failures."""
-    public = hall.is_public(operation)
+    public = context.is_public(operation)
     held_to_few_refusals = _held_to_few_refusals(handler) if operation.method in WRITES else handler
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            principal = await authenticate(hall, request, operation)
+            principal = await authenticate(context, request, operation)
             if principal is not NOBODY:
                 proven(request)
             require(operation, is_bl=principal.is_bl, scopes=principal.scopes)
-            core = hall.core
+            core = context.core
             if core.model.seq != core.store.shared_head():
                 await core.model.current(core.store)
-            answer = await held_to_few_refusals(Caller(request, principal, hall))
+            answer = await held_to_few_refusals(Caller(request, principal, context))
         except VtnError as error:
-            return refusal(error, media_type=hall.problem_media_type)
+            return refusal(error, media_type=context.problem_media_type)
         if public and isinstance(answer, JsonAnswer):
-            origin = hall.cross_origin.lines(request.headers.get("Origin"))
+            origin = context.cross_origin.lines(request.headers.get("Origin"))
             answer.shared = (PUBLIC_OF_TWO if principal is NOBODY else PRIVATE_OF_TWO) + origin
         return answer
 
-    return caught(hall, handle, operation.name)
+    return caught(context, handle, operation.name)
 
 
 def _held_to_few_refusals(write: Handler) -> Handler:
@@ -124,7 +124,7 @@ def _held_to_few_refusals(write: Handler) -> Handler:
     """
 
     async def handle(caller: Caller) -> web.StreamResponse:
-        refusals, client_id = caller.hall.refusals, caller.principal.client_id
+        refusals, client_id = caller.context.refusals, caller.principal.client_id
         wait_s = refusals.wait_s(client_id, time.monotonic())
         if wait_s > 0:
             raise TooOften(f"too many of your writes were refused; try again in {math.ceil(wait_s)} s", wait_s)
@@ -138,10 +138,10 @@ def _held_to_few_refusals(write: Handler) -> Handler:
     return handle
 
 
-def caught(hall: Hall, handler: AiohttpHandler, name: str = UNCOUNTED) -> AiohttpHandler:
+def caught(context: HttpContext, handler: AiohttpHandler, name: str = UNCOUNTED) -> AiohttpHandler:
     """The handler, with unforeseen failures turned into a 500 that says nothing but its own id; counted by `name`."""
-    note = hall.tallies.of(name).note
-    gzip_from = hall.gzip_from_bytes or float("inf")
+    note = context.tallies.of(name).note
+    gzip_from = context.gzip_from_bytes or float("inf")
 
     async def handle(request: web.Request) -> web.StreamResponse:
         began_s = time.perf_counter()
@@ -150,7 +150,9 @@ def caught(hall: Hall, handler: AiohttpHandler, name: str = UNCOUNTED) -> Aiohtt
         try:
             answer = await handler(request)
         except Exception:
-            answer = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed", media_type=hall.problem_media_type)
+            answer = problem(
+                HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed", media_type=context.problem_media_type
+            )
             log.exception("failed on %s %s: %s", request.method, request.path, answer.text)
         else:
             if type(answer) is JsonAnswer and answer.body is not None and len(answer.body) >= gzip_from:
@@ -175,34 +177,34 @@ def credentials(header: str, scheme: str) -> str | None:
     return header[length:].strip()
 
 
-async def authenticate(hall: Hall, request: web.Request, operation: ApiOperation) -> Principal:
+async def authenticate(context: HttpContext, request: web.Request, operation: ApiOperation) -> Principal:
     """Who asks, as the registry knows it at this moment: by bearer token, by certificate, or nobody (AUTH-26)."""
-    if hall.registry.generation != hall.core.store.client_generation():
-        await hall.registry.current()
+    if context.registry.generation != context.core.store.client_generation():
+        await context.registry.current()
     header = request.headers.get("Authorization")
     if header is None:
-        return _tokenless(hall, request, operation)
+        return _tokenless(context, request, operation)
     token = credentials(header, "bearer")
     if token is None:
         raise Unauthenticated(NO_PROOF)
-    principal = hall.desk.recall(token) or await hall.desk.admit(token)
-    if hall.auth.certificate_clients and _certified(hall, request)[0] not in {None, principal.client_id}:
+    principal = context.tokens.recall(token) or await context.tokens.admit(token)
+    if context.auth.certificate_clients and _certified(context, request)[0] not in {None, principal.client_id}:
         raise Unauthenticated("the access token is not that of the client certificate's client")
     return principal
 
 
-def _certified(hall: Hall, request: web.Request) -> tuple[str | None, Certificate]:
+def _certified(context: HttpContext, request: web.Request) -> tuple[str | None, Certificate]:
     """The client that the connection's certificate is mapped to, and the certificate, which TLS has verified."""
     found: Certificate | None = request.transport.get_extra_info("peercert") if request.transport else None
-    return client_of(found or {}, hall.auth.certificate_clients), found or {}
+    return client_of(found or {}, context.auth.certificate_clients), found or {}
 
 
-def _tokenless(hall: Hall, request: web.Request, operation: ApiOperation) -> Principal:
+def _tokenless(context: HttpContext, request: web.Request, operation: ApiOperation) -> Principal:
     """The client of a certificate; nobody, where nobody may read; Unauthenticated otherwise."""
-    client_id, certificate = _certified(hall, request)
-    if client := hall.registry.standing(client_id):
+    client_id, certificate = _certified(context, request)
+    if client := context.registry.standing(client_id):
         return in_person(client, dies_at_s(certificate), time.time())
-    if client_id is None and hall.is_public(operation):
+    if client_id is None and context.is_public(operation):
         return NOBODY
     raise Unauthenticated(NO_PROOF)
 

@@ -18,7 +18,7 @@ from aiohttp import web
 from vtn.auth.clients import secret_matches
 from vtn.auth.limits import TokenLimits, address_name
 from vtn.endpoints.cache_headers import DOCUMENT
-from vtn.endpoints.guard import AiohttpHandler, Hall, credentials, read_body
+from vtn.endpoints.guard import AiohttpHandler, HttpContext, credentials, read_body
 from vtn.endpoints.json_response import JsonAnswer
 from vtn.endpoints.problems import problem, refusal
 from vtn.errors import Rejected, TooLarge, VtnError
@@ -67,23 +67,23 @@ def auth_server(token_url: str) -> AiohttpHandler:
     return handle
 
 
-def auth_token(hall: Hall) -> AiohttpHandler:
+def auth_token(context: HttpContext) -> AiohttpHandler:
     """Tokens for client credentials; make one handler a server, for its limits are its own."""
-    counter = TokenEndpoint(hall) if hall.auth.own_tokens else None
+    endpoint = TokenEndpoint(context) if context.auth.own_tokens else None
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            return await (counter.serve(request) if counter else _elsewhere(hall))
+            return await (endpoint.serve(request) if endpoint else _elsewhere(context))
         except OAuthError as refused:
-            return _refused(refused, hall.problem_media_type, _challenge(refused, request))
+            return _refused(refused, context.problem_media_type, _challenge(refused, request))
         except VtnError as error:
-            return refusal(error, media_type=hall.problem_media_type)
+            return refusal(error, media_type=context.problem_media_type)
 
     return handle
 
 
-async def _elsewhere(hall: Hall) -> web.Response:
-    detail = f"this VTN issues no tokens; {hall.auth.token_url} does"
+async def _elsewhere(context: HttpContext) -> web.Response:
+    detail = f"this VTN issues no tokens; {context.auth.token_url} does"
     raise OAuthError("unsupported_grant_type", detail, HTTPStatus.NOT_IMPLEMENTED)
 
 
@@ -109,9 +109,9 @@ class SecretChecks:
 class TokenEndpoint:
     """Where tokens are given out. Clients at the address that they come from queue apart from whoever else comes."""
 
-    def __init__(self, hall: Hall) -> None:
-        self._hall = hall
-        self._limits = TokenLimits(hall.auth)
+    def __init__(self, context: HttpContext) -> None:
+        self._context = context
+        self._limits = TokenLimits(context.auth)
         self._of_clients, self._of_strangers = SecretChecks(), SecretChecks()
 
     async def serve(self, request: web.Request) -> web.Response:
@@ -120,15 +120,15 @@ class TokenEndpoint:
         _in_time(self._limits.address_wait_s(address, time.monotonic()))
         form = await _credentials(request)
         _in_time(self._limits.client_wait_s(form["client_id"], address, time.monotonic()))
-        await self._hall.registry.current()
-        client = self._hall.registry.standing(form["client_id"])
+        await self._context.registry.current()
+        client = self._context.registry.standing(form["client_id"])
         known = self._limits.at_home(form["client_id"], address)
         checks = self._of_clients if known else self._of_strangers
         if not await checks.matches(form["client_secret"], client) or client is None:
             raise OAuthError("invalid_client", "unknown client or wrong secret", HTTPStatus.UNAUTHORIZED)
         self._limits.proved(client.client_id, address)
         proven(request)
-        return _granted(self._hall, client, form)
+        return _granted(self._context, client, form)
 
 
 def _in_time(wait_s: float) -> None:
@@ -138,13 +138,13 @@ def _in_time(wait_s: float) -> None:
         raise OAuthError("temporarily_unavailable", detail, HTTPStatus.TOO_MANY_REQUESTS, wait_s=wait_s)
 
 
-def _granted(hall: Hall, client: ClientRecord, form: Mapping[str, str]) -> web.Response:
+def _granted(context: HttpContext, client: ClientRecord, form: Mapping[str, str]) -> web.Response:
     requested = form.get("scope", "").split()
     granted, refused = grantable(requested, askable(client.scopes))
     if refused and not client.fixed_scopes:
         raise OAuthError("invalid_scope", f"this client may not have the scope {refused[0][:128]!r}")
     scopes = client.scopes if client.fixed_scopes else granted or client.scopes
-    token, lifetime_s = hall.desk.issue(client, scopes)
+    token, lifetime_s = context.tokens.issue(client, scopes)
     answer: dict[str, Any] = {
         "access_token": token,
         "token_type": "Bearer",

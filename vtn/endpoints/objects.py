@@ -44,14 +44,14 @@ def _search(kind: ObjectKind, memo: AnswerMemo) -> Handler:
 
 async def _render(kind: ObjectKind, memo: AnswerMemo, caller: Caller, key: tuple[str, str], version: int) -> Text:
     """Render a list; one that depends on the hour (`active`) is remembered for nobody."""
-    values, lens = read_query(kind.type, caller.request.query, caller.hall.query_rules)
+    values, lens = read_query(kind.type, caller.request.query, caller.context.query_rules)
     narrow = as_filter(values, caller.core.clock.now)
     body = await objects.search(caller.core, kind, caller.principal, lens, narrow)
     return await memo.put(key, version if narrow.active_at is None else NEVER, body)
 
 
 async def _search_reports(caller: Caller) -> web.StreamResponse:
-    values, _ = read_query(REPORTS.type, caller.request.query, caller.hall.query_rules)
+    values, _ = read_query(REPORTS.type, caller.request.query, caller.context.query_rules)
     return json_answer(await search_reports(caller.core, caller.principal, ReportQuery(**values)))
 
 

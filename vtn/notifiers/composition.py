@@ -19,7 +19,7 @@ from pathlib import Path
 from vtn.auth.clients import Registry
 from vtn.auth.installation_keys import Seal, WebhookKeys
 from vtn.auth.pki import ClientAuthority, trust_anchor
-from vtn.auth.tokens import TokenDesk
+from vtn.auth.tokens import TokenService
 from vtn.clock import Clock, RealClock
 from vtn.config import Mqtt, Settings
 from vtn.notifiers.audience import Audience
@@ -63,7 +63,7 @@ class Parts:
     store: Store
     model: ReadModel
     registry: Registry
-    desk: TokenDesk
+    tokens: TokenService
     seal: Seal
     webhook_keys: WebhookKeys
     clock: Clock
@@ -172,7 +172,7 @@ async def _bundled(stack: contextlib.AsyncExitStack, parts: Parts, audience: Aud
     await broker.start()
     stack.push_async_callback(broker.stop)
     _in_background(stack, broker.run())
-    identify = identity.by_method(settings.authentication, audience, parts.desk.admit)
+    identify = identity.by_method(settings.authentication, audience, parts.tokens.admit)
     authorisation = Authorisation(
         broker.keys,
         broker.nats_url,

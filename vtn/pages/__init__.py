@@ -6,7 +6,7 @@ import jinja2
 
 
 def _source(name: str) -> str:
-    """The text of a template by its package and file, as in `vtn.checking/report.html`."""
+    """The text of a template by its package and file, such as `vtn.checking` and `report.html`."""
     package, _, file = name.partition("/")
     return resources.files(package).joinpath(file).read_text(encoding="utf-8")
 

@@ -88,7 +88,7 @@ Judge = Callable[[Any, int], T]
 
 
 class Bodies:
-    """The desk at which bodies are read. `caches` bounds what others remember of them; `off` is the thread."""
+    """Judges request bodies within their bounds. `caches` bounds what others remember of them; `off` is the thread."""
 
     def __init__(self, bounds: BodyBounds | None = None, caches: CacheBounds | None = None) -> None:
         self.caches = caches or CacheBounds()

@@ -1,7 +1,7 @@
 """The use cases as OpenADR 3.0.1 words them: the same objects, the same privacy, other JSON.
 
 Translation is `rules.compat30`; what is stored is 3.1 alone, with a little side data. Vens have their resources inside
-them here, so those are written in `service.households`. Nothing here knows of HTTP.
+them here, so those are written in `service.compat30_vens`. Nothing here knows of HTTP.
 """
 
 import dataclasses

@@ -27,14 +27,16 @@ MOST_MEMBERS = 500
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Household:
+class VenAndResources:
     """What a client wrote: the ven, and its resources with the ids it gave them; None when it named no resources."""
 
     ven: JudgedBody
     resources: Sequence[tuple[Any, JudgedBody]] | None
 
 
-def _household(face: Compat30Service, principal: Principal, body: Any, _values: int, *, ven_id: str) -> Household:
+def _ven_and_resources(
+    face: Compat30Service, principal: Principal, body: Any, _values: int, *, ven_id: str
+) -> VenAndResources:
     """A body, judged whole; Rejected with the faults of the ven and of every resource."""
     faults = FaultList(face.core.strictness.most_faults)
     ven = compat30.judge(face.core, VEN, principal, body, faults)
@@ -46,7 +48,7 @@ def _household(face: Compat30Service, principal: Principal, body: Any, _values: 
     resources = None if given is None else list(_members(face, principal, given, ven_id, faults))
     if faults:
         raise Rejected(faults)
-    return Household(ven, resources)
+    return VenAndResources(ven, resources)
 
 
 def _few(changed: Sequence[Any]) -> None:
@@ -63,19 +65,19 @@ def _members(
         yield one.get("id") if isinstance(one, dict) else None, judged
 
 
-async def _judged(face: Compat30Service, principal: Principal, body: bytes, ven_id: str) -> Household:
-    judge = partial(_household, face, principal, ven_id=ven_id)
+async def _judged(face: Compat30Service, principal: Principal, body: bytes, ven_id: str) -> VenAndResources:
+    judge = partial(_ven_and_resources, face, principal, ven_id=ven_id)
     return await face.core.bodies.judged(principal.client_id, body, judge)
 
 
 async def create(face: Compat30Service, principal: Principal, body: bytes) -> bytes:
     """Store a ven with its resources and return it. `body` is the JSON text that the client sent."""
-    core, household, at = face.core, await _judged(face, principal, body, UNBORN), face.core.now_text()
-    content = _owned(face, principal, household.ven.content)
+    core, written, at = face.core, await _judged(face, principal, body, UNBORN), face.core.now_text()
+    content = _owned(face, principal, written.ven.content)
     ven = await core.bodies.made(
-        len(body), lambda: objects.born(household.ven.kind, Write(core, principal, content, None), at)
+        len(body), lambda: objects.born(written.ven.kind, Write(core, principal, content, None), at)
     )
-    members = household.resources or ()
+    members = written.resources or ()
     ordered = _in_order(face, len(members))
     births = [Create(_born(ordered, principal, ven.id, ven.client_id, one, at)) for _, one in members]
     await core.write(All((Create(ven), *births)) if births else Create(ven), principal, at)
@@ -113,16 +115,16 @@ def _owner(principal: Principal, owner: str | None) -> Json:
 
 async def replace(face: Compat30Service, principal: Principal, ven_id: str, body: bytes) -> bytes:
     """Replace a ven, and its resources if it names any, and return it."""
-    core, household = face.core, await _judged(face, principal, body, ven_id)
+    core, written = face.core, await _judged(face, principal, body, ven_id)
 
     async def attempt() -> Record:
         at = core.now_text()
         held = await objects.find(core, KINDS[VEN], principal, ven_id)
-        content = _owned(face, principal, household.ven.content, held.client_id)
+        content = _owned(face, principal, written.ven.content, held.client_id)
         owner = content.get("clientID", held.client_id)
-        command = objects.replacement(core, household.ven.kind, principal, ven_id, content, at)
+        command = objects.replacement(core, written.ven.kind, principal, ven_id, content, at)
         first = await objects.prepared(core, command, held, len(body))
-        given = household.resources
+        given = written.resources
         rest = [] if given is None else _exchange(face, principal, ven_id, owner, given, at)
         _few(rest)
         rest = [await _prepared(core, one, len(body)) for one in rest]

@@ -1,1 +1,1 @@
-"""Objects, the change log and everything else that must survive a restart. Only this room speaks SQL."""
+"""Objects, the change log and everything else that must survive a restart. SQL of the VTN stands here alone."""

@@ -1,4 +1,4 @@
-"""What storage promises to the rooms above, in values. SQLite and PostgreSQL keep these promises alike.
+"""What storage promises to the packages above it, in values. SQLite and PostgreSQL keep these promises alike.
 
 Every write stores the object and its row in the change log in one transaction, and returns after the commit. Log
 numbers rise in commit order without gaps, so a reader that has seen number n has seen everything up to n.

@@ -59,7 +59,7 @@ def smartcar_seen(signals):
         return {"attributes": attributes, "meta": {"oemUpdatedAt": one.get("at")}}
 
     found = [listed(code, one) for code, one in signals.items() if one is not None]
-    return smartcar_shapes.sighted("s", smartcar_shapes.signals_of({"data": found}), NOW)
+    return smartcar_shapes.snapshot_of_signals("s", smartcar_shapes.signals_of({"data": found}), NOW)
 
 
 def enode_answer():
@@ -189,13 +189,15 @@ class Shape:
 SHAPES = {
     "tesla": Shape(
         tesla_answer(),
-        lambda raw: tesla_shapes.sighted("t", raw | {"charge_state": pick(raw, "charge_state")}, HOME, NOW),
+        lambda raw: tesla_shapes.snapshot_of_vehicle_data(
+            "t", raw | {"charge_state": pick(raw, "charge_state")}, HOME, NOW
+        ),
         tesla_why(),
     ),
     "smartcar": Shape(smartcar_answer(), smartcar_seen, smartcar_why()),
-    "enode": Shape(enode_answer(), lambda raw: enode_shapes.sighted("e", raw, HOME, NOW), enode_why()),
-    "cardata": Shape(bmw_answer(), lambda raw: bmw_cardata.sighted("b", raw, NOW), bmw_why(), "\0"),
-    "ford_query": Shape(ford_answer(), lambda raw: ford_query.sighted("f", raw, NOW), ford_why()),
+    "enode": Shape(enode_answer(), lambda raw: enode_shapes.snapshot_of_vehicle("e", raw, HOME, NOW), enode_why()),
+    "cardata": Shape(bmw_answer(), lambda raw: bmw_cardata.snapshot_of_telematic_data("b", raw, NOW), bmw_why(), "\0"),
+    "ford_query": Shape(ford_answer(), lambda raw: ford_query.snapshot_of_metrics("f", raw, NOW), ford_why()),
     "vehicle_backend": Shape(backend_answer(), lambda raw: load(Snapshot, raw, received_at=NOW), backend_why()),
 }
 
@@ -298,7 +300,7 @@ def test_an_answer_in_which_nothing_is_understood_is_counted_and_said_once(name,
 
 def tesla(**charge):
     raw = {"charging_state": "Charging", "battery_level": 55, "timestamp": MILLIS, **charge}
-    return tesla_shapes.sighted("t", {"charge_state": raw}, None, NOW)
+    return tesla_shapes.snapshot_of_vehicle_data("t", {"charge_state": raw}, None, NOW)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +341,7 @@ def test_a_cap_draws_no_more_than_asked_whatever_a_tesla_does_not_tell(data):
     members = [path for path in leaves(raw) if path[0] in ("charge_state", "vehicle_config")]
     gone = data.draw(st.dictionaries(st.sampled_from(members), st.sampled_from([MISSING, None])))
     raw, asked_w = changed(raw, gone), data.draw(st.integers(1_000, 11_000))
-    capability, snapshot = tesla_shapes.capability_of(raw), tesla_shapes.sighted("t", raw, None, NOW)
+    capability, snapshot = tesla_shapes.capability_of(raw), tesla_shapes.snapshot_of_vehicle_data("t", raw, None, NOW)
     cap = Directive("d", "k", "t", DirectiveKind.CAP, NOW, NOW + timedelta(hours=1), NOW, power_w=asked_w)
     setting = tesla_shapes.achieve(cap, capability, snapshot)
     drawn_w = 0 if setting.rung is Rung.PAUSE else 3 * 230 * (setting.current_a or 16)
@@ -409,7 +411,7 @@ def test_a_number_in_a_unit_that_nobody_documented_is_no_reading(unit, power_w):
 def test_a_power_that_bmw_tells_in_kilowatts_is_not_taken_for_watts():
     descriptor = bmw_cardata.NUMBERS["power_w"][0][0]
     told = changed(bmw_answer(), {(descriptor, "unit"): "kW", (descriptor, "value"): "10.4"})
-    assert bmw_cardata.sighted("b", told, NOW).power_w.value == pytest.approx(10_400.0)
+    assert bmw_cardata.snapshot_of_telematic_data("b", told, NOW).power_w.value == pytest.approx(10_400.0)
 
 
 def test_nothing_of_a_vendors_that_could_be_a_place_or_a_name_is_logged(caplog):
@@ -425,7 +427,7 @@ def test_nothing_of_a_vendors_that_could_be_a_place_or_a_name_is_logged(caplog):
 def test_of_two_descriptors_the_one_from_the_future_does_not_win():
     ahead = (NOW + timedelta(days=400)).isoformat()
     told = changed(bmw_answer(), {(HEADER, "timestamp"): ahead, (SHOWN, "value"): 42})
-    assert bmw_cardata.sighted("b", told, NOW).soc_pct.value == 42.0
+    assert bmw_cardata.snapshot_of_telematic_data("b", told, NOW).soc_pct.value == 42.0
 
 
 @given(st.integers(-30, 9), st.integers(1, 9))

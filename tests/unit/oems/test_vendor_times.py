@@ -34,7 +34,7 @@ def test_ford_writes_the_month_first_and_means_utc(text, at):
 @pytest.mark.parametrize("text", ["07-02-2026 03:50:00", "2026-07-02T03:50:00Z"])
 def test_ford_is_understood_whichever_way_it_writes_an_instant(text):
     metrics = {"xevBatteryStateOfCharge": {"updateTime": text, "value": 57.5}}
-    found = ford_query.sighted("car-1", metrics, EVENING)
+    found = ford_query.snapshot_of_metrics("car-1", metrics, EVENING)
     assert (found.soc_pct.value, found.soc_pct.observed_at) == (57.5, datetime(2026, 7, 2, 3, 50, tzinfo=UTC))
 
 
@@ -85,11 +85,11 @@ def test_teslas_power_is_volts_times_amperes_times_phases_and_whole_kilowatts_on
     raw = recording("tesla", "vehicle_data")["body"]["response"]
     charge = raw["charge_state"]
     charge |= {"charger_actual_current": 16, "charger_voltage": 230, "charger_phases": 2, "charger_power": 11}
-    assert tesla_shapes.sighted("t", raw, None, EVENING).power_w.value == pytest.approx(
-        16 * 230 * tesla_shapes.lines(raw)[0]
+    assert tesla_shapes.snapshot_of_vehicle_data("t", raw, None, EVENING).power_w.value == pytest.approx(
+        16 * 230 * tesla_shapes.phases_and_volts(raw)[0]
     )
     charge |= {"charger_actual_current": 0}
-    assert tesla_shapes.sighted("t", raw, None, EVENING).power_w.value == 11_000
+    assert tesla_shapes.snapshot_of_vehicle_data("t", raw, None, EVENING).power_w.value == 11_000
 
 
 def test_smartcars_third_version_tells_percent_and_not_fractions():
@@ -98,5 +98,5 @@ def test_smartcars_third_version_tells_percent_and_not_fractions():
         one["meta"] = {"oemUpdatedAt": EVENING.isoformat()}
         if one["attributes"]["code"] == "tractionbattery-stateofcharge":
             one["attributes"]["body"]["value"] = 0.8
-    found = smartcar_shapes.sighted("s", smartcar_shapes.signals_of(raw), EVENING)
+    found = smartcar_shapes.snapshot_of_signals("s", smartcar_shapes.signals_of(raw), EVENING)
     assert (found.soc_pct.value, found.soc_pct.validity) == (0.8, Validity.OK)

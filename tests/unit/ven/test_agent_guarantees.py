@@ -268,10 +268,10 @@ async def test_an_event_whose_new_version_cannot_be_read_is_not_followed_as_it_w
     vtn = Lists(raw)
     vtn_objects = VtnObjects(vtn, lambda _: None)
     await vtn_objects.poll(None, T0, 0.0)
-    assert len(vtn_objects.heard("bay")) == 1
+    assert len(vtn_objects.events_for("bay")) == 1
     vtn.events = [raw | {"modificationDateTime": "2026-07-15T23:00:00Z", "intervals": None}]
     assert await vtn_objects.poll(None, at(60), 0.0)
-    assert vtn_objects.heard("bay") == []
+    assert vtn_objects.events_for("bay") == []
     assert not await vtn_objects.poll(None, at(90), 0.0)
 
 

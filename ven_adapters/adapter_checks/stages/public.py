@@ -72,7 +72,7 @@ async def opened(name: str, seed: int) -> AsyncIterator["PublicStage"]:
 
 
 class PublicStage:
-    """A `Stage` over one simulated public cloud."""
+    """A `CloudStage` over one simulated public cloud."""
 
     def __init__(self, name: str, seed: int, folder: Path) -> None:
         self.clock = SteppedClock(EVENING)

@@ -46,7 +46,7 @@ async def ocpp(seed: int) -> AsyncIterator["StationStage"]:
 
 
 class StationStage:
-    """A `Stage` over charging stations, one car each."""
+    """A `CloudStage` over charging stations, one car each."""
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.clock = SteppedClock(EVENING)

@@ -80,7 +80,7 @@ async def opened(name: str, seed: int) -> "AsyncIterator[BackendStage]":
 
 
 class BackendStage:
-    """A `Stage` over one simulated vehicle backend."""
+    """A `CloudStage` over one simulated vehicle backend."""
 
     def __init__(self, settings: SimulatorSettings, controls: Sequence[str]) -> None:
         fleet = still_fleet(settings, controls)

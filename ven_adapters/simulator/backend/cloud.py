@@ -56,7 +56,7 @@ class Cloud:
         self._resumes = resumes(fleet) & ~self.frailty.once
         self._stranded = np.zeros(cars, bool)
         self._unplugged_s = np.full(cars, -np.inf)
-        self._book = SimulatedDirectives(cars)
+        self._directives = SimulatedDirectives(cars)
         self._current: list[SimulatedDirective | None] = [None] * cars
         self._changed: dict[int, SimulatedDirective] = {}
         self.drivers = Drivers(self.world, ledger, self, self.outbox.append)
@@ -93,7 +93,7 @@ class Cloud:
 
     def submit(self, car: int, order: Order, body: bytes, now: datetime) -> Ack:
         """Take a directive, or raise why not. The same key and body gets its first record's answer."""
-        found = self._book.seen(order, body)
+        found = self._directives.seen(order, body)
         if found is not None:
             return found.ack()
         now_s = self.world.seconds(now)
@@ -108,7 +108,7 @@ class Cloud:
 
     def cancel(self, car: int, directive_id: str, now: datetime) -> tuple[Ack, bool]:
         """End a directive; the answer and whether the car has already let go."""
-        record = self._book.get(car, directive_id)
+        record = self._directives.get(car, directive_id)
         if record.state is DirectiveState.ACCEPTED:
             self._move(record, DirectiveState.CANCELLED)
         elif not record.final:
@@ -119,7 +119,7 @@ class Cloud:
 
     def status(self, car: int, directive_id: str) -> DirectiveStatus:
         """Where a directive stands."""
-        return self._status(self._book.get(car, directive_id))
+        return self._status(self._directives.get(car, directive_id))
 
     def wake(self, car: int, now: datetime) -> float:
         """Call a sleeping car; the seconds until it can be reached."""
@@ -152,7 +152,7 @@ class Cloud:
 
     def driver_took_over(self, car: int) -> None:
         """Whatever holds the car, or is on its way to it, gives way to the driver."""
-        for record in (*self._book.pending(car), self._current[car]):
+        for record in (*self._directives.pending(car), self._current[car]):
             if record is not None:
                 self._move(record, DirectiveState.OVERRIDDEN, ErrorCode.USER_OVERRIDE)
         self._current[car] = None
@@ -207,7 +207,7 @@ class Cloud:
             begins, ends = whole_hours(begins, ends) or (begins, ends)
         record = SimulatedDirective(order, body, car, max(seconds(begins), lands_s), seconds(ends))
         self._replace(record, seconds(now))
-        self._book.add(record)
+        self._directives.add(record)
         if lands_s > seconds(directive.not_after) or record.begins_s >= record.ends_s:
             expires = functools.partial(self._end, record, DirectiveState.EXPIRED)
             self.world.at(seconds(directive.not_after), car, expires, rank=END_RANK)
@@ -218,7 +218,7 @@ class Cloud:
 
     def _replace(self, newer: SimulatedDirective, now_s: float) -> None:
         """Older directives that have not begun give way, unless their time comes before the newer one's."""
-        for older in self._book.pending(newer.car):
+        for older in self._directives.pending(newer.car):
             named = older.order.directive.directive_id == newer.order.directive.supersedes
             if named or older.order.directive.start >= newer.order.directive.start or older.begins_s <= now_s:
                 self._move(older, DirectiveState.SUPERSEDED)

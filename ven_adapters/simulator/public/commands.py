@@ -63,7 +63,7 @@ class Commands(Cloud):
 
     def drawing(self, car: int) -> bool:
         """Whether the vendor takes the car to charge: what is on its way counts as done."""
-        pending = self._book.pending(car)
+        pending = self._directives.pending(car)
         if pending:
             return pending[-1].order.setting.rung is not Rung.PAUSE
         return bool(self.world.power_w[car] > IDLE_W)
@@ -91,7 +91,7 @@ class Commands(Cloud):
 
     def forget(self, car: int) -> None:
         """Nothing that was told stands any more."""
-        for record in (*self._book.pending(car), self._current[car]):
+        for record in (*self._directives.pending(car), self._current[car]):
             if record is not None:
                 self._move(record, DirectiveState.RELEASED)
         self._current[car] = None
@@ -119,7 +119,7 @@ class Commands(Cloud):
 
     def _begin(self, record: SimulatedDirective) -> None:
         """A command begins after those that were taken before it."""
-        pending = self._book.pending(record.car)
+        pending = self._directives.pending(record.car)
         if record in pending and pending[0] is not record:
             later_s = max(pending[0].begins_s, self.world.time_of(record.car)) + AFTER_S
             self.world.at(later_s, record.car, functools.partial(self._begin, record), rank=BEGIN_RANK)

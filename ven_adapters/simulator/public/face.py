@@ -1,7 +1,7 @@
 """What the HTTP faces of public vendors share: tokens, whose car it is, what a call meets on its way, who called.
 
 A vendor brings its paths and its words (`Manners`); a fault that befalls a call is told in those words. Which faults a
-vendor's interface cannot have at all stands in `absent`.
+vendor's interface cannot have at all stands in `simulator.faults.absent_faults`.
 """
 
 import asyncio

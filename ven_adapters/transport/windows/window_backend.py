@@ -30,7 +30,7 @@ from ven_adapters.contract import (
 from ven_adapters.transport.windows.command_backend import Careful, Cars, CommandPace
 from ven_adapters.transport.windows.hold_leases import HoldLeases
 from ven_adapters.transport.windows.journal import Journal
-from ven_adapters.transport.windows.window_keeper import DONE, Keeping
+from ven_adapters.transport.windows.window_keeper import DONE, WindowKeeper
 from ven_adapters.transport.windows.window_store import WindowStore
 from ven_adapters.transport.windows.windows import KeptWindow
 from vtn.clock import Clock
@@ -62,7 +62,7 @@ class KeptBackend:
     ) -> None:
         self._cars, self._clock, self._pace, self._leases = Careful(cars), clock, pace or CommandPace(), leases
         self._book = WindowStore(journal)
-        self._keeping = Keeping(self._cars, self._book, clock, self._pace, leases)
+        self._keeping = WindowKeeper(self._cars, self._book, clock, self._pace, leases)
         self._renewing: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
 

@@ -1,6 +1,6 @@
 """See windows through: sent once, confirmed by newer telemetry only, told again at most twice, and the car given back.
 
-One call to a car at a time, whoever asks. What a reading means is decided in `windows`, what is remembered in `book`.
+One call to a car at a time, whoever asks. What a reading means is decided in `windows`; `window_store` remembers.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ TOO_LATE = "the car had not obeyed by not_after"
 _log = logging.getLogger(__name__)
 
 
-class Keeping:
+class WindowKeeper:
     """The work on every window of one vendor."""
 
     def __init__(

@@ -1,6 +1,6 @@
 """What a directive that we keep ourselves has come to, as values: judge a reading, and what the driver gets back.
 
-Public automakers' interfaces take single commands, not windows; `transport.keeper` keeps the window, and what it makes
+Public automakers' interfaces take single commands, not windows; `window_keeper` keeps the window, and what it makes
 of a reading is decided here. Only a reading that the car took after the send may say anything.
 """
 

@@ -80,7 +80,7 @@ class ControlLoop:
 
     def _plan_zone(self, zone: str, now: datetime) -> ZoneResult:
         fleet_state = self.participation.fleet_state
-        result = self.zone_controller.steer(zone, self.participation.heard(zone), now)
+        result = self.zone_controller.steer(zone, self.participation.events_for(zone), now)
         self.step_queue.put(result.step_source)
         self._work.set()
         fleet_state.meter.note(zone, result.sample)

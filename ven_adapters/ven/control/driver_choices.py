@@ -1,6 +1,7 @@
 """What drivers chose of their cars, which of it is in force, and what binds of what they agreed to.
 
-Whoever tells it (the enrolment API, a backend, a file), the last word counts, in the order of `transport.precedence`.
+Whoever tells it (the enrolment API, a backend, a file), the last decision counts, in the order of
+`transport.windows.precedence`.
 No I/O: what must be stored is handed over as rows.
 """
 

@@ -46,13 +46,13 @@ class Participation:
         events = [read.event for read in self.vtn_objects.events.values()]
         return self.selection.take(self.vtn_objects.programs.values(), events)
 
-    def heard(self, part: str) -> list[HeldEvent]:
+    def events_for(self, part: str) -> list[HeldEvent]:
         """The events that a part of a zone may see, each with what of it counts for its cars, and how much."""
         mine = self.fleet_state.parts[part]
         beside = self.fleet_state.parts_of(mine.zone)
         shares_of = functools.cache(functools.partial(self._shares, part))
         found = []
-        for one in self.vtn_objects.heard(mine.zone):
+        for one in self.vtn_objects.events_for(mine.zone):
             unused = self.selection.unused(mine.programs, one.event)
             if len(beside) > 1:
                 draws, feeds = shares_of(frozenset(self._in_program(beside, one.event)) | {part})

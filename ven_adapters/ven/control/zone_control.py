@@ -31,7 +31,7 @@ FRESH_FOR_S = 60.0
 class ControlSettings:
     """What steers all zones alike."""
 
-    settings: PlanSettings
+    plan_settings: PlanSettings
     seed: str
     lead_s: float
 
@@ -39,9 +39,9 @@ class ControlSettings:
 class ZoneController:
     """Remembers of each zone what it was asked last, so that a cancelled event is followed by a soft restart."""
 
-    def __init__(self, fleet_state: FleetState, course: ControlSettings) -> None:
+    def __init__(self, fleet_state: FleetState, settings: ControlSettings) -> None:
         self._fleet_state = fleet_state
-        self._course = course
+        self._settings = settings
         self._before: dict[str, ZoneRequests] = {}
         self._released: dict[str, datetime] = {}
         self._exports_for: dict[str, str] = {}
@@ -50,33 +50,33 @@ class ZoneController:
         self._fresh_since_s: dict[str, float] = {}
 
     @property
-    def _settings(self) -> PlanSettings:
+    def _plan_settings(self) -> PlanSettings:
         """What planning goes by now: the margin grows when cars have come later than their pace foretold."""
-        settings = self._course.settings
+        settings = self._settings.plan_settings
         return dataclasses.replace(settings, margin_s=max(settings.margin_s, self._fleet_state.pace.margin_s))
 
-    def steer(self, zone: str, heard: Sequence[HeldEvent], now: datetime) -> ZoneResult:
+    def steer(self, zone: str, events: Sequence[HeldEvent], now: datetime) -> ZoneResult:
         """One cycle of a zone."""
         fleet_state, now_s = self._fleet_state, now.timestamp()
         fleet_state.fleet.refresh(now)
         self._book_burden(zone, now)
-        requests = self._requests(zone, heard, now)
+        requests = self._requests(zone, events, now)
         fleet_state.limits.take(fleet_state.group_of(zone), requests.limits, now)
-        nears = now_s < requests.next_change_s <= now_s + self._course.lead_s
+        nears = now_s < requests.next_change_s <= now_s + self._settings.lead_s
         fresh_until_s = self._fresh_until_s(zone, requests, now_s)
         leads = nears and now_s >= fresh_until_s
         at = instant(requests.next_change_s) if leads else now
-        ahead = self._read(zone, heard, at) if leads else requests
+        ahead = self._read(zone, events, at) if leads else requests
         self._planned[zone] = (_in_force(requests), _in_force(ahead))
         self._begin_exports(zone, requests, ahead, now)
         view, edition = fleet_state.fleet.zone(zone), fleet_state.fleet.edition
         planned = _as_chosen_now(view, now_s, at.timestamp()) if leads else view
-        decided = plan(planned, ahead, at.timestamp(), self._settings)
+        decided = plan(planned, ahead, at.timestamp(), self._plan_settings)
         if not leads:
             self._bearing[zone] = (decided, now_s)
         gives_on = _dispatched(requests) is not None
         decision = ZoneDecision(zone, decided, now, at, edition, gives_on=gives_on, interrupts=nears and not leads)
-        step_source = StepSource(fleet_state, decision, view, self._settings)
+        step_source = StepSource(fleet_state, decision, view, self._plan_settings)
         again_s = fresh_until_s if decision.interrupts else self._next_s(requests, now_s)
         return ZoneResult(zone, requests, decided, self._sample(view, requests, decided, now_s), again_s, step_source)
 
@@ -87,16 +87,16 @@ class ZoneController:
             self._fresh_since_s[zone] = now_s
         return self._fresh_since_s.get(zone, -math.inf) + FRESH_FOR_S
 
-    def expects(self, zone: str, heard: Sequence[HeldEvent], now: datetime, ahead_s: float) -> bool:
+    def expects(self, zone: str, events: Sequence[HeldEvent], now: datetime, ahead_s: float) -> bool:
         """Whether the zone is asked for a load or held to a limit, or will be before `ahead_s` are over."""
-        soon = self._read(zone, heard, now + timedelta(seconds=ahead_s))
-        return any(map(_binds, (self._before.get(zone) or self._read(zone, heard, now), soon)))
+        soon = self._read(zone, events, now + timedelta(seconds=ahead_s))
+        return any(map(_binds, (self._before.get(zone) or self._read(zone, events, now), soon)))
 
-    def outlook(self, zone: str, heard: Sequence[HeldEvent], now: datetime) -> Outlook:
+    def outlook(self, zone: str, events: Sequence[HeldEvent], now: datetime) -> Outlook:
         """The zone's coming day, as things stand."""
         self._fleet_state.fleet.refresh(now)
-        requests = self._read(zone, heard, now)
-        return outlook(self._fleet_state.fleet.zone(zone), requests, now.timestamp(), self._settings)
+        requests = self._read(zone, events, now)
+        return outlook(self._fleet_state.fleet.zone(zone), requests, now.timestamp(), self._plan_settings)
 
     def _book_burden(self, zone: str, now: datetime) -> None:
         """What the plan in force has withheld from cars, or taken out of them, since it was last booked."""
@@ -108,9 +108,9 @@ class ZoneController:
             self._fleet_state.fleet.note_burden(borne.row, borne.burden_kw * hours)
             self._bearing[zone] = (borne, now_s)
 
-    def _requests(self, zone: str, heard: Sequence[HeldEvent], now: datetime) -> ZoneRequests:
+    def _requests(self, zone: str, events: Sequence[HeldEvent], now: datetime) -> ZoneRequests:
         """What is asked now; an event that restricted load and is gone before its end is noted as a release."""
-        requests, before = self._read(zone, heard, now), self._before.get(zone)
+        requests, before = self._read(zone, events, now), self._before.get(zone)
         if (
             before is not None
             and before.ruling is not RulingDimension.NOTHING
@@ -119,7 +119,7 @@ class ZoneController:
             ruled = (before.alert, before.dispatch_kw, before.relative_kw, before.relative_share, before.simple)
             if any(ask is not None and ask.end_s > now.timestamp() for ask in ruled):
                 self._released[zone] = now
-                requests = self._read(zone, heard, now)
+                requests = self._read(zone, events, now)
         self._before[zone] = requests
         return requests
 
@@ -130,15 +130,15 @@ class ZoneController:
             self._exports_for[zone] = dispatch.event_id
             self._fleet_state.next_event(zone, dispatch.event_id, now)
 
-    def _read(self, zone: str, heard: Sequence[HeldEvent], at: datetime) -> ZoneRequests:
+    def _read(self, zone: str, events: Sequence[HeldEvent], at: datetime) -> ZoneRequests:
         kept = self._fleet_state.limits.kept(self._fleet_state.group_of(zone))
         return read_requests(
-            zone, heard, now=at, seed=self._course.seed, released_at=self._released.get(zone), kept=kept
+            zone, events, now=at, seed=self._settings.seed, released_at=self._released.get(zone), kept=kept
         )
 
     def _next_s(self, requests: ZoneRequests, now_s: float) -> float:
         """When to look again: at the next change, and before it in time to send what it needs."""
-        ahead_s = requests.next_change_s - self._course.lead_s
+        ahead_s = requests.next_change_s - self._settings.lead_s
         return ahead_s if ahead_s > now_s else requests.next_change_s
 
     def _sample(self, view: FleetView, requests: ZoneRequests, decided: ZonePlan, now_s: float) -> Sample:

@@ -71,27 +71,27 @@ class Dispatcher:
     `sent`: for statistics, which event's directives left and when (Unix seconds); whoever reads it empties it.
     """
 
-    def __init__(self, line: CallContext) -> None:
-        self._line = line
-        self._gate = asyncio.Semaphore(line.at_once)
+    def __init__(self, context: CallContext) -> None:
+        self._context = context
+        self._gate = asyncio.Semaphore(context.at_once)
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._room.set()
-        self._dice = random.Random(line.seed)  # noqa: S311 - spreads retries, guards nothing
+        self._dice = random.Random(context.seed)  # noqa: S311 - spreads retries, guards nothing
         self._leaving: set[str] = set()
         self._settling = False
         self.sent: collections.deque[tuple[str | None, float]] = collections.deque(maxlen=MOST_SENT)
 
     def release(self, ref: str) -> None:
         """Give a car back to its driver at once, or as soon as the call that is under way has come back."""
-        with self._line.faults.only(ref):
-            car = self._line.registry.car(ref)
+        with self._context.faults.only(ref):
+            car = self._context.registry.car(ref)
             if car.held is None:
                 self._leaving.discard(ref)
                 return
             self._leaving.add(ref)
             if not car.calling:
-                step = reconcile(None, car, None, self._line.clock.now(), willing=False)
+                step = reconcile(None, car, None, self._context.clock.now(), willing=False)
                 self.start(ref, step)
                 if step.do is Do.NOTHING:
                     self._release_again(ref)
@@ -99,12 +99,12 @@ class Dispatcher:
     def _release_again(self, ref: str) -> None:
         """Whoever leaves is given back whole: what was replaced is cancelled too, and a failed call is tried again."""
         if ref in self._leaving and not self._settling:
-            wait_s = back_off_s(LEAVING_PATIENCE, self._line.retry, self._dice.random())
+            wait_s = back_off_s(LEAVING_PATIENCE, self._context.retry, self._dice.random())
             asyncio.get_running_loop().call_later(wait_s, self.release, ref)
 
     def start(self, ref: str, step: Step) -> None:
         """Book a step and send what it asks for."""
-        self._line.registry.put(ref, step.car, step.ended)
+        self._context.registry.put(ref, step.car, step.ended)
         if step.target is None or step.do is Do.NOTHING:
             return
         calls: Mapping[Do, Callable[[str, DirectiveRecord], Awaitable[None]]] = {
@@ -115,7 +115,7 @@ class Dispatcher:
         task = asyncio.create_task(self._guarded(calls[step.do], ref, step.target))
         self._tasks.add(task)
         task.add_done_callback(self._done)
-        if len(self._tasks) >= WAITING_FOR_EACH * self._line.at_once:
+        if len(self._tasks) >= WAITING_FOR_EACH * self._context.at_once:
             self._room.clear()
 
     def _done(self, task: asyncio.Task[None]) -> None:
@@ -147,7 +147,7 @@ class Dispatcher:
             await call(ref, target)
         except Exception:  # noqa: BLE001 - one car's failure, of whatever kind, must not stop the fleet
             _log.exception("a call failed in a way that no backend may fail")
-            self._line.registry.call_failed(ref)
+            self._context.registry.call_failed(ref)
         self._release_again(ref)
 
     async def _answer(self, call: Awaitable[T]) -> T:
@@ -163,20 +163,20 @@ class Dispatcher:
             raise BackendError(ErrorCode.OUTCOME_UNKNOWN, detail) from None
 
     async def _submit(self, ref: str, target: DirectiveRecord) -> None:
-        line = self._line
+        context = self._context
         if ref in self._leaving:
-            line.registry.call_failed(ref)
+            context.registry.call_failed(ref)
             return
-        out = line.registry.taken_up(ref, target, line.clock.now())
+        out = context.registry.taken_up(ref, target, context.clock.now())
         try:
-            await line.written()
+            await context.written()
         except NotWritten:
-            line.registry.unsent(ref, target, line.clock.now())
+            context.registry.unsent(ref, target, context.clock.now())
             return
         async with self._gate:
             if self._called_off(ref, out):
-                line.registry.unsent(ref, target, line.clock.now())
-                line.registry.present(ref, line.clock.now())
+                context.registry.unsent(ref, target, context.clock.now())
+                context.registry.present(ref, context.clock.now())
                 return
             sleeping = await self._send(ref, out)
         if sleeping:
@@ -184,76 +184,76 @@ class Dispatcher:
 
     def _called_off(self, ref: str, out: DirectiveRecord) -> bool:
         """Whether it may not leave any more: its driver left, it is late or over, or an alarm forbids to discharge."""
-        line, directive = self._line, out.directive
-        held = line.registry.car(ref).held
+        context, directive = self._context, out.directive
+        held = context.registry.car(ref).held
         over = held is None or held.directive.directive_id != directive.directive_id
-        if over or ref in self._leaving or line.clock.now() > directive.not_after:
+        if over or ref in self._leaving or context.clock.now() > directive.not_after:
             return True
-        snapshot = line.snapshots.get(ref) if (directive.power_w or 0) < 0 else None
+        snapshot = context.snapshots.get(ref) if (directive.power_w or 0) < 0 else None
         alarm = None if snapshot is None else snapshot.der_alarm
         return alarm is not None and alarm.validity is Validity.OK and alarm.value is Known.YES
 
     async def _send(self, ref: str, out: DirectiveRecord) -> bool:
         """The call itself; whether its car sleeps and is worth waking."""
-        line, directive = self._line, out.directive
-        snapshot, capability = line.snapshots.get(ref) or Snapshot(ref), line.capabilities[ref]
-        left_at, chance = line.clock.now(), self._dice.random()
+        context, directive = self._context, out.directive
+        snapshot, capability = context.snapshots.get(ref) or Snapshot(ref), context.capabilities[ref]
+        left_at, chance = context.clock.now(), self._dice.random()
         self._note_sent(ref, out)
         try:
-            ack = await self._answer(line.backend.submit(directive, capability, snapshot))
-            now = line.clock.now()
+            ack = await self._answer(context.backend.submit(directive, capability, snapshot))
+            now = context.clock.now()
             step = functools.partial(lifecycle.apply_ack, ack=ack, now=now, left_at=left_at)
         except Exception as failure:  # noqa: BLE001 - whatever went wrong, the car may have been told
-            now, error = line.clock.now(), _as_told(failure)
+            now, error = context.clock.now(), _as_told(failure)
             step = functools.partial(lifecycle.apply_refusal, error=error, now=now, chance=chance, left_at=left_at)
-        held = line.registry.outcome(ref, directive.directive_id, step, now)
+        held = context.registry.outcome(ref, directive.directive_id, step, now)
         return held is not None and lifecycle.should_wake(held, capability)
 
     def _note_sent(self, ref: str, out: DirectiveRecord) -> None:
         """For whom it leaves; for another event than before, a battery's event budget is whole again."""
-        line, origin = self._line, out.directive.origin
+        context, origin = self._context, out.directive.origin
         event_id = origin.event_id if origin is not None else None
         self.sent.append((event_id, time.time()))
-        if line.discharged is not None and event_id is not None and (out.directive.power_w or 0) < 0:
-            line.discharged.begin_for(ref, event_id, line.clock.now())
+        if context.discharged is not None and event_id is not None and (out.directive.power_w or 0) < 0:
+            context.discharged.begin_for(ref, event_id, context.clock.now())
 
     async def _wake(self, ref: str, directive_id: str) -> None:
         """Look at a sleeping car, which is what wakes it where its backend can: once per directive.
 
         That it was woken is written down before it is, so that no later life of this process wakes it for this again.
         """
-        self._line.registry.woken(ref, directive_id, self._line.clock.now())
+        self._context.registry.woken(ref, directive_id, self._context.clock.now())
         with contextlib.suppress(NotWritten):
-            await self._line.written()
+            await self._context.written()
             async with self._gate:
                 await self._look(ref)
 
     async def _look(self, ref: str) -> None:
         try:
-            self._line.snapshots[ref] = await self._answer(self._line.backend.snapshot(ref, max_age_s=FRESH_S))
+            self._context.snapshots[ref] = await self._answer(self._context.backend.snapshot(ref, max_age_s=FRESH_S))
         except BackendError as error:
             _log.debug("a sleeping car could not be looked at: %s", error.code)
 
     async def _cancel(self, ref: str, target: DirectiveRecord) -> None:
         """Give a car back. That it will be is written down first, but a store that is away keeps nobody's car."""
-        line = self._line
-        line.registry.ending(ref, target, line.clock.now())
+        context = self._context
+        context.registry.ending(ref, target, context.clock.now())
         with contextlib.suppress(NotWritten):
-            await line.written()
+            await context.written()
         async with self._gate:
             for directive_id in self._to_cancel(ref, target):
                 try:
-                    await self._answer(line.backend.cancel(ref, directive_id))
+                    await self._answer(context.backend.cancel(ref, directive_id))
                 except BackendError as error:
                     if not lost(error):
                         _log.warning("a directive could not be cancelled yet: %s", error.code)
-                        line.registry.call_failed(ref)
+                        context.registry.call_failed(ref)
                         return
-        line.registry.cancelled(ref, target, line.clock.now())
+        context.registry.cancelled(ref, target, context.clock.now())
 
     def _to_cancel(self, ref: str, target: DirectiveRecord) -> tuple[str, ...]:
         """A replacement that was never seen to work may have left what it replaced in force: that is cancelled too."""
-        named, kept = target.directive, self._line.registry.car(ref).older
+        named, kept = target.directive, self._context.registry.car(ref).older
         replaced = named.supersedes
         if target.confirmed_once or replaced is None or any(one.directive.directive_id == replaced for one in kept):
             return (named.directive_id,)
@@ -261,18 +261,18 @@ class Dispatcher:
 
     async def _read(self, ref: str, target: DirectiveRecord) -> None:
         """Find out what became of a command that was in doubt, or that an earlier life of this process sent."""
-        line, directive_id, chance = self._line, target.directive.directive_id, self._dice.random()
+        context, directive_id, chance = self._context, target.directive.directive_id, self._dice.random()
         async with self._gate:
             try:
-                status = await self._answer(line.backend.status(ref, directive_id))
-                now = line.clock.now()
+                status = await self._answer(context.backend.status(ref, directive_id))
+                now = context.clock.now()
                 step = functools.partial(lifecycle.apply_status, status=status, now=now)
             except BackendError as error:
-                now = line.clock.now()
+                now = context.clock.now()
                 step = functools.partial(lifecycle.keep_doubt, error=error, now=now, chance=chance)
                 if lost(error):
                     step = functools.partial(lifecycle.mark_never_arrived, now=now)
-        line.registry.outcome(ref, directive_id, step, now)
+        context.registry.outcome(ref, directive_id, step, now)
 
 
 def _as_told(failure: Exception) -> BackendError:

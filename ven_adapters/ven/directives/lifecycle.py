@@ -268,7 +268,7 @@ def mark_never_arrived(held: DirectiveRecord, now: datetime) -> DirectiveRecord:
 
 
 def apply_status(held: DirectiveRecord, status: DirectiveStatus, now: datetime) -> DirectiveRecord:
-    """The backend's own view. It settles a doubt and reports an override; its word never puts a directive in force.
+    """The backend's own view. It settles a doubt and reports an override; its word alone puts nothing in force.
 
     A backend that says IN_FORCE raises the certainty to BACKEND_REPORTED and no further; what the car does, telemetry
     shows. Only a backend that reads a meter at the charging point itself says METERED, with the instant of that

@@ -28,7 +28,7 @@ from ven_adapters.enrolment_api.models import (
     Preferences,
     Status,
 )
-from ven_adapters.enrolment_api.operations import EnrolmentDesk
+from ven_adapters.enrolment_api.operations import EnrolmentOperations
 from ven_adapters.enrolment_api.store import CHUNK, EnrolmentStore
 from ven_adapters.ven.enrolment.files import DAYS, Unreadable, read_enrolments
 from ven_adapters.ven.fleet.fleet import Enrolment
@@ -45,19 +45,21 @@ class Imported:
 
 
 async def import_file(
-    book: EnrolmentStore, desk: EnrolmentDesk, path: Path, programs: Sequence[str], now: datetime
+    store: EnrolmentStore, operations: EnrolmentOperations, path: Path, programs: Sequence[str], now: datetime
 ) -> Imported:
     """Take in a file. Raises Unreadable with every fault of every line, or of the programmes named."""
     cars = read_enrolments([path])
     pairs = list(zip(cars, _lines(path), strict=True))
-    if faults := [*_faults(desk.programs, programs), *_named_in_lines(path, cars), *_to_come(path, pairs, now)]:
+    if faults := [*_faults(operations.programs, programs), *_named_in_lines(path, cars), *_to_come(path, pairs, now)]:
         raise Unreadable(faults)
     taken = 0
-    async with book.write(now) as write:
+    async with store.write(now) as write:
         for start in range(0, len(pairs), CHUNK):
             chunk = pairs[start : start + CHUNK]
             refs = await take_in(
-                write, desk.programs, [_agreement(car, line, desk.programs, programs, now) for car, line in chunk]
+                write,
+                operations.programs,
+                [_agreement(car, line, operations.programs, programs, now) for car, line in chunk],
             )
             await opt_out(write, sorted({car.vehicle_ref for car, _ in chunk if car.opted_out}.intersection(refs)))
             taken += len(refs)

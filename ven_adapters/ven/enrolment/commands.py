@@ -40,16 +40,16 @@ def import_(
 ) -> None:
     """Take an enrolment file into the store: all of it, or with every fault named nothing."""
     from ven_adapters.config import read_settings
-    from ven_adapters.enrolment_api.serve import desk_of, opened
+    from ven_adapters.enrolment_api.serve import opened, operations_of
     from ven_adapters.ven.enrolment.bulk_import import Imported, import_file
     from ven_adapters.ven.enrolment.files import Unreadable
 
     settings = read_settings(config, os.environ)
 
     async def take_in() -> Imported:
-        async with opened(settings) as book:
+        async with opened(settings) as store:
             now = settings.shared_clock().now()
-            return await import_file(book, desk_of(settings), file, program or [], now)
+            return await import_file(store, operations_of(settings), file, program or [], now)
 
     try:
         done = asyncio.run(take_in())
@@ -63,13 +63,13 @@ def judge(config: Config) -> None:
     """Judge enrolled cars by the programmes' rules as they are now; `serve` does it too when it starts."""
     from ven_adapters.config import read_settings
     from ven_adapters.enrolment_api.reevaluation import Reevaluated
-    from ven_adapters.enrolment_api.serve import desk_of, judged, opened
+    from ven_adapters.enrolment_api.serve import judged, opened, operations_of
 
     settings = read_settings(config, os.environ)
 
     async def again() -> Reevaluated | None:
-        async with opened(settings) as book:
-            return await judged(book, desk_of(settings), settings.shared_clock())
+        async with opened(settings) as store:
+            return await judged(store, operations_of(settings), settings.shared_clock())
 
     done = asyncio.run(again())
     if done is None:
@@ -89,9 +89,9 @@ def list_cars(config: Config) -> None:
     settings = read_settings(config, os.environ)
 
     async def all_cars() -> list[Agreement]:
-        async with opened(settings) as book:
+        async with opened(settings) as store:
             cars: list[Agreement] = []
-            while more := await book.page(cars[-1].vehicle_ref if cars else "", PAGE):
+            while more := await store.page(cars[-1].vehicle_ref if cars else "", PAGE):
                 cars += more
             return cars
 
@@ -105,15 +105,15 @@ def erase(ref: Annotated[str, typer.Argument(help="The car's pseudonym.")], conf
     """End an enrolment and erase the person; consents and programmes stay as evidence, under the pseudonym."""
     from ven_adapters.config import read_settings
     from ven_adapters.enrolment_api.problems import Refused
-    from ven_adapters.enrolment_api.serve import desk_of, opened
+    from ven_adapters.enrolment_api.serve import opened, operations_of
 
     settings = read_settings(config, os.environ)
 
     async def withdraw() -> None:
-        async with opened(settings) as book:
-            async with book.write(settings.shared_clock().now()) as write:
-                await desk_of(settings).withdrawal(write, ref)
-            await book.scrub()
+        async with opened(settings) as store:
+            async with store.write(settings.shared_clock().now()) as write:
+                await operations_of(settings).withdrawal(write, ref)
+            await store.scrub()
 
     try:
         asyncio.run(withdraw())
@@ -138,9 +138,9 @@ def key(
     settings = read_settings(config, os.environ)
     made = None if revoke else secrets.token_urlsafe(32)
 
-    async def store() -> None:
-        async with opened(settings) as book, book.write(settings.shared_clock().now()) as write:
+    async def put_key() -> None:
+        async with opened(settings) as store, store.write(settings.shared_clock().now()) as write:
             await write.put_key(name, made)
 
-    asyncio.run(store())
+    asyncio.run(put_key())
     typer.echo(made or f"{name} has no key any more")

@@ -58,9 +58,9 @@ class AgreementSource:
     `shard`: only the cars of these zones are ours, of all zones when it is empty. A car that moves away has left.
     """
 
-    def __init__(self, files: Sequence[Path], book: EnrolmentStore | None = None, shard: Collection[str] = ()) -> None:
+    def __init__(self, files: Sequence[Path], store: EnrolmentStore | None = None, shard: Collection[str] = ()) -> None:
         self._files = files
-        self._book = book
+        self._store = store
         self._shard = frozenset(shard)
         self._seq = 0
         self._turns: list[tuple[float, str]] = []
@@ -68,7 +68,7 @@ class AgreementSource:
     @property
     def followed(self) -> bool:
         """Whether news can come."""
-        return self._book is not None
+        return self._store is not None
 
     def stamps(self) -> dict[Path, float]:
         """When each file was last written, Unix seconds."""
@@ -76,22 +76,22 @@ class AgreementSource:
 
     async def open(self) -> None:
         """Make the store ready."""
-        if self._book is not None:
+        if self._store is not None:
             with opening("enrolling.store_url"):
-                await self._book.open()
+                await self._store.open()
 
     async def close(self) -> None:
         """Let go of the store."""
-        if self._book is not None:
-            await self._book.close()
+        if self._store is not None:
+            await self._store.close()
 
     async def read(self, now: datetime) -> tuple[list[Enrolment], AgreementChanges]:
         """Every car that is ours, and the choices that hold. Raises Unreadable for files that cannot be used."""
         listed = await asyncio.to_thread(lambda: eligible(read_enrolments(self._files)))  # seconds for a large fleet
         found = {one.vehicle_ref: one for one in listed if self._ours(one)}
-        if self._book is None:
+        if self._store is None:
             return list(found.values()), AgreementChanges()
-        batch = await self._book.since(0, now, lambda agreement: self._known(agreement, now))
+        batch = await self._store.since(0, now, lambda agreement: self._known(agreement, now))
         for known in batch.agreements:
             found.pop(known.ref, None)
             if known.enrolment is not None:
@@ -103,11 +103,11 @@ class AgreementSource:
 
     async def news(self, now: datetime) -> AgreementChanges:
         """What changed since it was last asked, in the store or by the clock."""
-        if self._book is None:
+        if self._store is None:
             return AgreementChanges()
-        batch = await self._book.since(self._seq, now, lambda agreement: self._known(agreement, now))
+        batch = await self._store.since(self._seq, now, lambda agreement: self._known(agreement, now))
         due = self._due(now)
-        turned = await self._book.some(due) if due else []
+        turned = await self._store.some(due) if due else []
         known = {one.ref: one for one in (*batch.agreements, *(self._known(agreement, now) for agreement in turned))}
         self._forget_due(now)
         self._seq = batch.seq
@@ -118,9 +118,9 @@ class AgreementSource:
 
     async def tell_lost(self, refs: Sequence[str], now: datetime) -> None:
         """Say in the store that backends told of consents that ended, so that the app can ask those drivers again."""
-        if self._book is None:
+        if self._store is None:
             return
-        async with self._book.write(now) as write:
+        async with self._store.write(now) as write:
             for ref, row in (await write.cars(refs)).items():
                 if row.status == Status.ENROLLED:
                     write.journal(ref, "consent_lost")

@@ -71,11 +71,11 @@ async def _ref_of(settings: AdapterSettings, vehicle: str) -> str:
     url = settings.enrolment_store()
     if url is None or not _exists(url):
         return vehicle
-    book = EnrolmentStore(url)
+    store = EnrolmentStore(url)
     try:
-        return await book.ref_of_vin(vehicle) or vehicle
+        return await store.ref_of_vin(vehicle) or vehicle
     finally:
-        await book.close()
+        await store.close()
 
 
 def _must_exist(url: str) -> None:

@@ -1,6 +1,7 @@
-"""What counted for a car at an instant, from stored facts alone; `telling` puts it into words. Pure.
+"""What counted for a car at an instant, from stored facts alone; `narrative` puts it into words. Pure.
 
-Facts come from `store.Facts`, as the engine wrote them down when they happened; nothing is inferred that no row says.
+Facts come from `store.database.CarFacts`, as the engine wrote them when they happened; nothing is inferred that no row
+says.
 """
 
 import dataclasses

@@ -59,7 +59,7 @@ class Charge(enum.IntEnum):
 class FleetView:
     """Some rows of the fleet, copied: what planning and guardrails read. Every array has one entry per car.
 
-    `row` is the car's place in the `Fleet` that the view was taken from; `u` is a number in [0, 1) fixed by the car's
+    `row` is the car's place in the fleet's columns (`fleet.FleetColumns`); `u` is a number in [0, 1) fixed by the car's
     name, by which ties are broken, so that the order of rows never matters. `burden_kwh`: what events withheld from the
     car and took out of it this season, by which loads are shared fairly. `exported_at_s`: up to when it is counted what
     the battery gave. `cycle_budget`: full equivalent cycles per year. `doubt_pct`: how far the level is taken to be

@@ -2,7 +2,7 @@
 
 An event is judged whole as soon as it is read, however far ahead its intervals are. A payload that binds (an order, a
 limit, a level, an alert, a price) and is not understood raises an alarm, which stands until the event is over, changed
-or gone, and a report to whoever sent it (`reporter`). No I/O beside the log.
+or gone, and a report to whoever sent it (`reporting.reports`). No I/O beside the log.
 """
 
 import collections

@@ -220,7 +220,7 @@ class VtnObjects:
             if key not in listed and (END_OF_TIME if end == END_OF_TIME else end + KEPT) < now:
                 self._forget(key)
 
-    def heard(self, zone: str) -> list[HeldEvent]:
+    def events_for(self, zone: str) -> list[HeldEvent]:
         """The events that a zone may see: untargeted, granted to our ven, or granted to the zone's resource."""
         return [
             HeldEvent(found.event, found.read_at, self.descriptors(found.event.program_id))

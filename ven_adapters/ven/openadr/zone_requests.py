@@ -187,7 +187,7 @@ class GatheredRequests:
 
 def read_requests(
     zone: str,
-    heard: Sequence[HeldEvent],
+    events: Sequence[HeldEvent],
     *,
     now: datetime,
     seed: str,
@@ -202,7 +202,7 @@ def read_requests(
     understood.
     """
     gathered = GatheredRequests({dimension: [] for dimension in Dimension})
-    for one in heard:
+    for one in events:
         _collect(gathered, one, _near(one, now, seed), now, kept or {})
     found, now_s = gathered.requests, now.timestamp()
     load = {dimension: _in_force(found[dimension], now_s) for dimension in _LOAD}

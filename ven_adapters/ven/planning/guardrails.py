@@ -133,7 +133,7 @@ def reserve_is_kept(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
 
 
 def discharge_is_permitted(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
-    """No discharge unless every item of `permits` is there, valid and fresh; refuse closed, naming the item."""
+    """No discharge unless every item of `discharge_permits.ITEMS` is there, valid and fresh; the refusal names it."""
     view, refusal = situation.view, missing_permits(situation)
     refused = refusal != MissingPermit.NONE
     return dataclasses.replace(

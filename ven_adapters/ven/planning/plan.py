@@ -1,7 +1,7 @@
 """One zone, one cycle: from the fleet's columns and what is asked of the zone to one desire per car.
 
-Limits first: the guards say how far each car may be moved (`cycle`); then the wish, then the ceiling or set-point by
-laxity and time-to-go, then `enforce` once more. Pure NumPy, deterministic, indifferent to the order of rows. Knows
+Limits first: the guards say how far each car may be moved (`targets`); then the wish, then the ceiling or set-point by
+laxity and time-to-go, then `enforcement` once more. Pure NumPy, deterministic, indifferent to the order of rows. Knows
 nothing of OpenADR objects or automakers.
 """
 

@@ -1,7 +1,7 @@
 """What one planning cycle starts from: who can be moved and how far, what each car wishes, and what governs the zone.
 
 The three sets of cars that follow from the guards: `forced` charge whatever is asked, `movable` may be stopped, `free`
-may also be started. Pure; `planning` decides with it.
+may also be started. Pure; `plan` decides with it.
 """
 
 import dataclasses

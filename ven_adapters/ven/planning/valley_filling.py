@@ -120,7 +120,7 @@ def keep_below(stays: Stays, room_kw: Floats) -> tuple[Floats, Bits]:
 
 
 class _Present:
-    """The cars that have come and still need something. `lead`: the slot at which a car can wait no longer."""
+    """The cars that have come and still need something. `_lead`: the slot at which a car can wait no longer."""
 
     def __init__(self, stays: Stays, cars: npt.NDArray[np.int32]) -> None:
         need = stays.need[cars]

@@ -20,12 +20,12 @@ POWER_SHARE = 0.05
 class ZonePlan:
     """One desire per car of the view, row for row, and what they add up to.
 
-    `row`: the car's row in the fleet. `kind`, `reason`: codes of `enforcement.Kind` and `guardrails.Reason`. Kind NONE
-    means no desire: whatever is held for the car is given back. `power_w`: signed watts for CAP and SETPOINT, else 0.
+    `row`: the car's row in the fleet. `kind`: a code of `enforcement.DesireKind`; NONE means no desire, so what is held
+    for the car is given back. `reason`: a code of `guardrails.Reason`. `power_w`: signed W of CAP and SETPOINT, or 0.
     `expected_kw`: what the car will really draw (+) or give (-). `start_s`, `end_s`: the window (epoch seconds).
     `target_pct`: the level to charge to, never below the driver's. `energy_wh`: most to give in a SETPOINT below zero.
-    `origin`: index into `origins`, -1 when no event decided. `refusal`: `guardrails.Refusal`, why no discharge.
-    `burden_kw`: what an event keeps the car from drawing, and what it makes it give.
+    `origin`: index into `origins`, -1 when no event decided. `refusal`: why no discharge, a code of
+    `discharge_permits.MissingPermit`. `burden_kw`: what an event keeps the car from drawing, and what it makes it give.
 
     Sums are kW of the whole zone, cars that nobody controls included. `unrestricted_kw`: what it would draw unasked.
     `asked_kw`: the set-point or the ceiling in force, None without. `shortfall_kw`: planned less asked, for a ceiling

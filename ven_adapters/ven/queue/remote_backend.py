@@ -110,7 +110,7 @@ class RemoteBackend:
             more = page.more and bool(page.vehicles)
 
     async def events(self) -> AsyncIterator[BackendEvent]:
-        """What the backend pushed since this planner last heard, as far as `queue.facts` keeps it."""
+        """What the backend pushed since this planner last heard, for as long as `queue.connection.FACTS_KEPT_S`."""
         self._link.start()
         try:
             async for event in heard(self._link, self._planner, self._clock):

@@ -233,7 +233,7 @@ class Reporter:
         ]
         request = Request(owed.event_id, self._names.client, exporting, placed, smallest_group)
         outlook_of = functools.cache(
-            lambda part: self._zone_controller.outlook(part, self._participation.heard(part), now)
+            lambda part: self._zone_controller.outlook(part, self._participation.events_for(part), now)
         )
 
         def figures(zone: str, window: Window) -> ZoneFigures:

@@ -1,1 +1,1 @@
-"""What an adapter must still know after a restart. Only this room speaks SQL."""
+"""What an adapter must still know after a restart. SQL of the engine stands here alone."""

@@ -2,7 +2,7 @@
 
 The standard leaves servers the freedom to refuse what its schema allows but no client needs: empty lists, intervals of
 no known time. Checks that are about something else must not hang on that, so they start from these bodies; only the
-checks on empty lists and on missing starts (`checks.leniency`) leave them out.
+checks on empty lists and on missing starts (`checks.general.leniency`) leave them out.
 """
 
 from collections.abc import Mapping

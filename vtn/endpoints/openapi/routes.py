@@ -9,24 +9,24 @@ from multidict import CIMultiDict
 
 from vtn.endpoints.cache_headers import DOCUMENT, CrossOrigin, headers_of
 from vtn.endpoints.content_coding import GZIP, GZIP_FORMAT, takes_gzip
-from vtn.endpoints.guard import AiohttpHandler, Hall
+from vtn.endpoints.guard import AiohttpHandler, HttpContext
 from vtn.endpoints.json_response import JsonAnswer
 from vtn.endpoints.openapi import docs_page
 from vtn.endpoints.openapi.document import ServerFacts, document
 from vtn.wire.document import render
 
 
-def published_facts(hall: Hall, root_url: str, bases: Sequence[str]) -> ServerFacts:
+def published_facts(context: HttpContext, root_url: str, bases: Sequence[str]) -> ServerFacts:
     """What the document says of this server, from its settings."""
     return ServerFacts(
         root_url,
         bases,
-        default_limit=hall.query_rules.default_limit,
-        problem_media_type=hall.problem_media_type,
-        strict_null=hall.core.strictness.strict_null,
-        cascade=hall.core.cascade,
-        own_tokens=hall.auth.own_tokens,
-        anonymous_read=hall.auth.anonymous_read,
+        default_limit=context.query_rules.default_limit,
+        problem_media_type=context.problem_media_type,
+        strict_null=context.core.strictness.strict_null,
+        cascade=context.core.cascade,
+        own_tokens=context.auth.own_tokens,
+        anonymous_read=context.auth.anonymous_read,
     )
 
 

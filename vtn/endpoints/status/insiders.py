@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from vtn.endpoints.guard import Hall, authenticate
+from vtn.endpoints.guard import HttpContext, authenticate
 from vtn.errors import VtnError
 from vtn.rules.scopes import ApiOperation
 from vtn.settings import is_loopback
@@ -31,14 +31,14 @@ async def everyone(_request: web.Request) -> bool:
     return True
 
 
-def insider(hall: Hall) -> Insider:
+def insider(context: HttpContext) -> Insider:
     """What tells whether a request is an insider's; a proof that does not hold is as good as none."""
 
     async def judged(request: web.Request) -> bool:
         if nearby(request):
             return True
         try:
-            return (await authenticate(hall, request, WATCH)).is_bl
+            return (await authenticate(context, request, WATCH)).is_bl
         except VtnError:
             return False
 

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from vtn.endpoints.guard import AiohttpHandler, Hall
+from vtn.endpoints.guard import AiohttpHandler, HttpContext
 from vtn.endpoints.openapi.document import AUTH_TOKEN
 from vtn.endpoints.problems import refusal
 from vtn.endpoints.status.health import NotifierStatus
@@ -32,19 +32,19 @@ STANDING = frozenset({"overdue", "hosts_away"})
 class ServerFigures(Collector):
     """What is known at one moment; `backlog` is None when the database could not be asked."""
 
-    def __init__(self, hall: Hall, notifiers: NotifierStatus, backlog: DeliveryBacklog | None) -> None:
-        self._hall = hall
+    def __init__(self, context: HttpContext, notifiers: NotifierStatus, backlog: DeliveryBacklog | None) -> None:
+        self._context = context
         self._notifiers = notifiers
         self._backlog = backlog
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""
-        yield from _requests(self._hall.tallies)
-        yield from _log(self._hall)
-        yield from _notified(self._notifiers, self._hall.core.store.shared_head())
+        yield from _requests(self._context.tallies)
+        yield from _log(self._context)
+        yield from _notified(self._notifiers, self._context.core.store.shared_head())
         yield _gauge("evtn_database_up", "1 when the database answers.", float(self._backlog is not None))
         if self._backlog is not None:
-            yield from _owed(self._backlog, self._hall.core.clock.now())
+            yield from _owed(self._backlog, self._context.core.clock.now())
 
 
 def _gauge(name: str, words: str, value: float) -> Metric:
@@ -84,8 +84,8 @@ def _buckets(slots: list[int]) -> list[tuple[str, float]]:
     return found
 
 
-def _log(hall: Hall) -> Iterator[Metric]:
-    head, seen = hall.core.store.shared_head(), hall.core.model.seq
+def _log(context: HttpContext) -> Iterator[Metric]:
+    head, seen = context.core.store.shared_head(), context.core.model.seq
     yield _gauge("evtn_change_log_head", "The newest number of the change log.", head)
     yield _gauge("evtn_read_model_lag", "Changes that this process has not applied yet.", max(0, head - seen))
 
@@ -130,19 +130,19 @@ def _encoder(accept: str) -> tuple[Encoder, str]:
         return choose_encoder("")
 
 
-def metrics(hall: Hall, notifiers: Callable[[], NotifierStatus], inside: Insider) -> AiohttpHandler:
+def metrics(context: HttpContext, notifiers: Callable[[], NotifierStatus], inside: Insider) -> AiohttpHandler:
     """The endpoint; `inside` tells who may ask."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if not await inside(request):
-            return refusal(NotFound(f"nothing answers {request.method} here"), media_type=hall.problem_media_type)
+            return refusal(NotFound(f"nothing answers {request.method} here"), media_type=context.problem_media_type)
         try:
-            backlog = await hall.core.store.backlog()
+            backlog = await context.core.store.backlog()
         except Unavailable:
             backlog = None
         registry = prometheus_client.CollectorRegistry(auto_describe=False)
         prometheus_client.ProcessCollector(registry=registry)
-        registry.register(ServerFigures(hall, notifiers(), backlog))
+        registry.register(ServerFigures(context, notifiers(), backlog))
         encode, content_type = _encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 

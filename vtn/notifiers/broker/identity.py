@@ -1,4 +1,4 @@
-"""Who stands at the bundled broker's door: the client behind a token or a certificate, or nobody in particular.
+"""Who connects to the bundled broker: the client behind a token or a certificate, or nobody in particular.
 
 One way for each authentication method of the standard (MQTT-07..09). What a visitor may hear is not decided here.
 """

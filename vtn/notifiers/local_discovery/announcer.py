@@ -1,6 +1,6 @@
 """A VTN at a customer's site announces itself on its own network: mDNS and DNS-SD (DISC-01..05).
 
-The announcer says what `discovery` makes, keeps it current and takes it back. It names untargeted programs only,
+The announcer announces what `records` makes, keeps it current and takes it back. It names untargeted programs only,
 because the whole network listens. Nothing in the API depends on it.
 """
 

@@ -1,6 +1,6 @@
 """What a VTN at a customer's site tells its own network of itself, as mDNS and DNS-SD have it (DISC-01..14, TR-101).
 
-It is pure; `announcing` says it. The order and the spelling of the keys are the standard's.
+Pure; `announcer` sends it. The order and the spelling of the keys are the standard's.
 """
 
 import dataclasses

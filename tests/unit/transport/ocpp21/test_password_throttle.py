@@ -1,4 +1,4 @@
-"""Guessing passwords at the door of the central system."""
+"""Guessing passwords of charging stations: the central system slows it down."""
 
 from datetime import UTC, datetime, timedelta
 

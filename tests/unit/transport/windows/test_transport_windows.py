@@ -20,7 +20,7 @@ from ven_adapters.contract import (
     Snapshot,
 )
 from ven_adapters.lifecycle.transitions import Trigger
-from ven_adapters.transport.call_costs import Purse
+from ven_adapters.transport.call_costs import CallCosts
 from ven_adapters.transport.vendor_session import Pseudonyms
 from ven_adapters.transport.windows import journal
 from ven_adapters.transport.windows import window_store as books
@@ -221,8 +221,8 @@ def test_a_long_journal_is_rewritten_short_and_loses_nothing(reopened, tmp_path,
 
 def test_a_month_that_is_spent_refuses_and_a_restart_does_not_forget_it(tmp_path):
     path = tmp_path / "spent.json"
-    Purse(0.01, path).pay(9_000, NOON)
-    again = Purse(0.01, path)
+    CallCosts(0.01, path).pay(9_000, NOON)
+    again = CallCosts(0.01, path)
     with pytest.raises(BackendError) as caught:
         again.pay(1_000, NOON)
     assert caught.value.code is ErrorCode.QUOTA_EXHAUSTED
@@ -236,7 +236,7 @@ def test_a_month_that_is_spent_refuses_and_a_restart_does_not_forget_it(tmp_path
 def test_a_damaged_purse_is_not_taken_for_an_empty_one(tmp_path):
     (tmp_path / "spent.json").write_text("{")
     with pytest.raises(BackendError) as caught:
-        Purse(1.0, tmp_path / "spent.json")
+        CallCosts(1.0, tmp_path / "spent.json")
     assert "spent.json" in caught.value.detail
 
 

@@ -16,7 +16,7 @@ from ven_adapters.enrolment_api import operations
 from ven_adapters.enrolment_api.bulk_writes import take_in
 from ven_adapters.enrolment_api.models import Nothing, OptOut
 from ven_adapters.enrolment_api.operation_table import BY_NAME, perform
-from ven_adapters.enrolment_api.operations import EnrolmentDesk
+from ven_adapters.enrolment_api.operations import EnrolmentOperations
 from ven_adapters.enrolment_api.problems import Refused
 from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.transport.windows.precedence import decided_at, is_overtaken, signed_at
@@ -283,31 +283,31 @@ def test_an_opt_out_is_honoured_whatever_our_clock_did_before(told, now, late):
 
 
 async def test_the_enrolment_api_orders_decisions_likewise(tmp_path):
-    book = EnrolmentStore(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
-    await book.open()
+    store = EnrolmentStore(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
+    await store.open()
     now = T0 + 60 * MINUTE
-    async with book.write(now) as write:
+    async with store.write(now) as write:
         await take_in(write, {}, [agreement("car", zone="bay", programs=(), enrolled_at=now)])
-        await perform(BY_NAME["opt_in"], EnrolmentDesk({}), write, "car", Nothing())
+        await perform(BY_NAME["opt_in"], EnrolmentOperations({}), write, "car", Nothing())
     for name, body in (("opt_out", OptOut()), ("withdrawal", Nothing())):
-        async with book.write(T0 + 10 * MINUTE, T0 + 9 * MINUTE) as write:
-            await perform(BY_NAME[name], EnrolmentDesk({}), write, "car", body)
-    done = [row.what for row in await book.untold(9)]
+        async with store.write(T0 + 10 * MINUTE, T0 + 9 * MINUTE) as write:
+            await perform(BY_NAME[name], EnrolmentOperations({}), write, "car", body)
+    done = [row.what for row in await store.untold(9)]
     assert done[-2:] == ["opt_out", "withdrawn"]
-    await book.close()
+    await store.close()
 
 
 async def test_an_opt_out_of_all_events_is_taken_however_many_events_a_driver_has_left(tmp_path, monkeypatch):
     monkeypatch.setattr(operations, "MOST_CHOICES", 2)
-    book = EnrolmentStore(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
-    await book.open()
-    async with book.write(T0) as write:
+    store = EnrolmentStore(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
+    await store.open()
+    async with store.write(T0) as write:
         await take_in(write, {}, [agreement("car", zone="bay", programs=(), enrolled_at=T0)])
         for name in ("one", "two"):
-            await EnrolmentDesk({}).opt_out(write, "car", OptOut(event_id=name, until=T0 + 60 * MINUTE))
-        await EnrolmentDesk({}).opt_out(write, "car", OptOut(event_id="two", until=T0 + 90 * MINUTE))
-        await EnrolmentDesk({}).opt_out(write, "car", OptOut())
+            await EnrolmentOperations({}).opt_out(write, "car", OptOut(event_id=name, until=T0 + 60 * MINUTE))
+        await EnrolmentOperations({}).opt_out(write, "car", OptOut(event_id="two", until=T0 + 90 * MINUTE))
+        await EnrolmentOperations({}).opt_out(write, "car", OptOut())
         with pytest.raises(Refused):
-            await EnrolmentDesk({}).opt_out(write, "car", OptOut(event_id="three", until=T0 + 60 * MINUTE))
-    assert {one.event_id for one in await book.choices("car", T0)} == {"one", "two", None}
-    await book.close()
+            await EnrolmentOperations({}).opt_out(write, "car", OptOut(event_id="three", until=T0 + 60 * MINUTE))
+    assert {one.event_id for one in await store.choices("car", T0)} == {"one", "two", None}
+    await store.close()

@@ -97,7 +97,7 @@ async def test_an_ask_is_for_the_cars_that_are_in_its_program():
     vtn = Listing([program("A"), program("B")], [requests("A", "PRICE", 0.11), requests("B", "SIMPLE", 3)])
     fleet_state = cars(MIXED)
     part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
-    asked = {zone: zone_controller.steer(zone, part.heard(zone), at(1)).requests for zone in fleet_state.zones}
+    asked = {zone: zone_controller.steer(zone, part.events_for(zone), at(1)).requests for zone in fleet_state.zones}
     assert (asked["bay [A]"].simple, asked["bay [A]"].price.values.tolist()) == (None, [0.11])
     assert asked["bay [A, B]"].simple.value == 3
     (unused,) = asked["bay [A]"].unused
@@ -111,7 +111,7 @@ async def test_a_limit_of_the_zone_is_shared_by_the_cars_in_its_program_and_neve
     )
     fleet_state = cars(MIXED)
     part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
-    orders = {zone: zone_controller.steer(zone, part.heard(zone), at(1)) for zone in fleet_state.zones}
+    orders = {zone: zone_controller.steer(zone, part.events_for(zone), at(1)) for zone in fleet_state.zones}
     caps = {zone: one.requests.import_cap_kw.value for zone, one in orders.items()}
     assert caps == {"bay [A]": pytest.approx(21), "bay [A, B]": pytest.approx(7)}
     assert sum(one.plan.planned_kw for one in orders.values()) <= 28 + 1e-6
@@ -123,7 +123,7 @@ async def test_set_points_and_energies_are_shared_and_levels_and_prices_are_not(
     vtn = Listing([program("A")], [requests("A", kind, value, units=units.get(kind)) for kind, value in kinds.items()])
     fleet_state = cars(MIXED)
     part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
-    asked = [zone_controller.steer(zone, part.heard(zone), at(1)).requests for zone in fleet_state.zones]
+    asked = [zone_controller.steer(zone, part.events_for(zone), at(1)).requests for zone in fleet_state.zones]
     assert [one.dispatch_kw.value for one in asked] == [12, 4]
     assert [one.charge_energy_kwh[0].value for one in asked] == [30, 10]
     assert [one.simple.value for one in asked] == [2, 2]
@@ -135,7 +135,7 @@ async def test_cars_that_no_one_enrolled_anywhere_do_not_follow_a_second_tariff(
     vtn = Listing([program("A"), program("B", createdDateTime=at(1).isoformat())], tariffs)
     fleet_state = cars({"one": ()})
     part = await taking_part(fleet_state, vtn)
-    asked = ZoneController(fleet_state, COURSE).steer("bay", part.heard("bay"), at(2)).requests
+    asked = ZoneController(fleet_state, COURSE).steer("bay", part.events_for("bay"), at(2)).requests
     assert asked.price.values.tolist() == [0.11]
     (unused,) = asked.unused
     assert (unused.event_id, "no setting says that 'B' (id-B) is ours" in unused.why) == ("B-PRICE", True)
@@ -235,7 +235,7 @@ async def test_a_car_that_changes_its_programs_is_planned_with_others_from_then_
 async def test_a_limit_in_the_units_that_are_met_binds():
     fleet_state = cars({"one": (), "two": ()})
     part = await taking_part(fleet_state, Listing([program("A")], [requests("A", LIMIT, "10", units="kW")]))
-    orders = ZoneController(fleet_state, COURSE).steer("bay", part.heard("bay"), at(1))
+    orders = ZoneController(fleet_state, COURSE).steer("bay", part.events_for("bay"), at(1))
     assert orders.requests.import_cap_kw.value == 10
     assert orders.plan.planned_kw <= 10
 
@@ -245,13 +245,13 @@ async def test_while_a_limit_is_not_understood_the_last_that_was_stays_in_force(
     vtn = Listing([program("A")], [requests("A", LIMIT, 5, units="KW", event_id="e")])
     fleet_state = cars({"one": (), "two": ()})
     part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
-    assert zone_controller.steer("bay", part.heard("bay"), at(1)).requests.import_cap_kw.value == 5
+    assert zone_controller.steer("bay", part.events_for("bay"), at(1)).requests.import_cap_kw.value == 5
     worse = {"kind": LIMIT, "value": 9000, "units": "KW"} | change
     vtn.events = [
         requests("A", worse["kind"], worse["value"], units=worse["units"], event_id="e", version="2030-01-01T00:00:00Z")
     ]
     await poll(part, 60)
-    orders = zone_controller.steer("bay", part.heard("bay"), at(61))
+    orders = zone_controller.steer("bay", part.events_for("bay"), at(61))
     assert (orders.requests.import_cap_kw.value, orders.requests.import_cap_kw.stands_in) == (5, True)
     assert orders.plan.planned_kw <= 5
     (unknown,) = orders.requests.unknown
@@ -262,9 +262,14 @@ async def test_without_an_earlier_limit_the_settings_count_and_without_those_non
     vtn = Listing([program("A")], [requests("A", LIMIT, 5, units="kWh")])
     fleet_state = cars({"one": ()})
     part = await taking_part(fleet_state, vtn)
-    assert ZoneController(fleet_state, COURSE).steer("bay", part.heard("bay"), at(1)).requests.import_cap_kw is None
+    assert (
+        ZoneController(fleet_state, COURSE).steer("bay", part.events_for("bay"), at(1)).requests.import_cap_kw is None
+    )
     fleet_state.limits.set_kw("bay", imports=4.0, exports=None)
-    assert ZoneController(fleet_state, COURSE).steer("bay", part.heard("bay"), at(2)).requests.import_cap_kw.value == 4
+    assert (
+        ZoneController(fleet_state, COURSE).steer("bay", part.events_for("bay"), at(2)).requests.import_cap_kw.value
+        == 4
+    )
 
 
 async def test_the_last_understood_limit_is_stored_when_it_changes_and_taken_up_again():
@@ -272,7 +277,7 @@ async def test_the_last_understood_limit_is_stored_when_it_changes_and_taken_up_
     fleet_state = cars({"one": ()})
     part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
     for second in range(3):
-        zone_controller.steer("bay", part.heard("bay"), at(second + 1))
+        zone_controller.steer("bay", part.events_for("bay"), at(second + 1))
     (row,) = [LimitRow(**row.values) for row in fleet_state.drain() if getattr(row, "model", None) is LimitRow]
     assert (row.zone, row.program_id, row.kw) == ("bay", "id-A", 5)
     again = UnderstoodLimits()
@@ -284,11 +289,11 @@ async def test_a_limit_that_stands_in_binds_cars_that_change_their_programs_too(
     vtn = Listing([program("A"), program("B")], [requests("A", LIMIT, 14, units="kW", event_id="e")])
     fleet_state = cars({f"car-{number}": ("A",) for number in range(4)})
     part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
-    zone_controller.steer("bay [A]", part.heard("bay [A]"), at(1))
+    zone_controller.steer("bay [A]", part.events_for("bay [A]"), at(1))
     vtn.events = [requests("A", LIMIT, 14, units="kWh", event_id="e", version="2030-01-01T00:00:00Z")]
     await poll(part, 60)
     fleet_state.amend([enrolment(f"car-{number}", programs=("A", "B")) for number in range(2)], (), at(61))
-    orders = [zone_controller.steer(zone, part.heard(zone), at(62)) for zone in fleet_state.zones]
+    orders = [zone_controller.steer(zone, part.events_for(zone), at(62)) for zone in fleet_state.zones]
     assert [one.requests.import_cap_kw.value for one in orders] == [7, 7]
     assert sum(one.plan.planned_kw for one in orders) <= 14
 
@@ -298,18 +303,18 @@ async def test_a_limit_that_stands_in_is_not_lifted_by_a_larger_one_of_the_same_
     other = requests("A", LIMIT, 50, units="kW", event_id="other", priority=9)
     vtn, fleet_state = Listing([program("A")], [first, other]), cars({"one": (), "two": ()})
     part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
-    zone_controller.steer("bay", part.heard("bay"), at(1))
+    zone_controller.steer("bay", part.events_for("bay"), at(1))
     vtn.events = [
         first | requests("A", LIMIT, 5, units="kWh", event_id="first", priority=0, version=at(9).isoformat()),
         other,
     ]
     await poll(part, 60)
     for second in range(61, 66):
-        assert zone_controller.steer("bay", part.heard("bay"), at(second)).requests.import_cap_kw.value == 5
+        assert zone_controller.steer("bay", part.events_for("bay"), at(second)).requests.import_cap_kw.value == 5
     vtn.events = [other]
     vtn.read = _gone
     await poll(part, 90)
-    assert zone_controller.steer("bay", part.heard("bay"), at(91)).requests.import_cap_kw.value == 50
+    assert zone_controller.steer("bay", part.events_for("bay"), at(91)).requests.import_cap_kw.value == 50
 
 
 async def test_a_limit_that_settings_name_is_not_taken_for_one_that_was_understood():
@@ -317,7 +322,10 @@ async def test_a_limit_that_settings_name_is_not_taken_for_one_that_was_understo
     fleet_state = cars({"one": ()})
     fleet_state.limits.set_kw("bay", imports=4.0, exports=None)
     part = await taking_part(fleet_state, vtn)
-    assert ZoneController(fleet_state, COURSE).steer("bay", part.heard("bay"), at(1)).requests.import_cap_kw.value == 4
+    assert (
+        ZoneController(fleet_state, COURSE).steer("bay", part.events_for("bay"), at(1)).requests.import_cap_kw.value
+        == 4
+    )
     assert list(fleet_state.limits.drain()) == []
 
 
@@ -326,10 +334,10 @@ async def test_an_event_that_cannot_be_read_any_more_keeps_its_limit_and_is_told
     good = requests("A", LIMIT, 5, event_id="e", intervals=[{"id": 0, "payloads": payloads}])
     vtn, fleet_state = Listing([program("A")], [good]), cars({"one": (), "two": ()})
     part, zone_controller = await taking_part(fleet_state, vtn), ZoneController(fleet_state, COURSE)
-    assert zone_controller.steer("bay", part.heard("bay"), at(1)).requests.simple is not None
+    assert zone_controller.steer("bay", part.events_for("bay"), at(1)).requests.simple is not None
     vtn.events = [good | {"modificationDateTime": at(9).isoformat(), "intervals": "none"}]
     await poll(part, 60)
-    asked = zone_controller.steer("bay", part.heard("bay"), at(61)).requests
+    asked = zone_controller.steer("bay", part.events_for("bay"), at(61)).requests
     assert (asked.simple, asked.import_cap_kw.value) == (None, 5)
     faults = EventFaults()
     faults.judge(part.judged(at(61)))

@@ -18,7 +18,7 @@ from ven_adapters.enrolment_api.models import (
     Preferences,
     Status,
 )
-from ven_adapters.enrolment_api.operations import EnrolmentDesk
+from ven_adapters.enrolment_api.operations import EnrolmentOperations
 from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.ven.enrolment import source as agreements
 from ven_adapters.ven.enrolment.source import AgreementSource, enrolment_of, permission_of, turns_at
@@ -119,17 +119,17 @@ def test_between_turns_nothing_changes(begins, ends, consent_ends, asked, later)
 
 
 @pytest.fixture
-async def book(tmp_path):
+async def store(tmp_path):
     made = EnrolmentStore(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
     await made.open()
     yield made
     await made.close()
 
 
-async def test_news_come_once_and_by_the_clock_too(book):
+async def test_news_come_once_and_by_the_clock_too(store):
     listing = PAPERS["inverter_listing"].model_copy(update={"valid_from": NOW + HOUR})
-    await put(book, agreement("a"), agreement("b", permissions=Permissions(**PAPERS | {"inverter_listing": listing})))
-    agreements = AgreementSource((), book)
+    await put(store, agreement("a"), agreement("b", permissions=Permissions(**PAPERS | {"inverter_listing": listing})))
+    agreements = AgreementSource((), store)
     cars, _ = await agreements.read(NOW)
     assert [car.vehicle_ref for car in cars] == ["a", "b"]
     assert (await agreements.news(NOW)).changed == ()
@@ -139,32 +139,32 @@ async def test_news_come_once_and_by_the_clock_too(book):
     assert {car.vehicle_ref for car in (await agreements.news(NOW + 5 * HOUR)).changed} == {"a", "b"}
 
 
-async def test_a_car_that_left_is_news_and_so_is_what_drivers_chose(book):
-    await put(book, agreement("a"), agreement("b"))
-    agreements = AgreementSource((), book)
+async def test_a_car_that_left_is_news_and_so_is_what_drivers_chose(store):
+    await put(store, agreement("a"), agreement("b"))
+    agreements = AgreementSource((), store)
     await agreements.read(NOW)
-    async with book.write(NOW) as write:
-        await EnrolmentDesk({}).withdrawal(write, "a")
-        await EnrolmentDesk({}).boost(write, "b", Boost(until=NOW + HOUR))
-        await EnrolmentDesk({}).opt_out(write, "b", OptOut(event_id="e-1", until=NOW + HOUR))
+    async with store.write(NOW) as write:
+        await EnrolmentOperations({}).withdrawal(write, "a")
+        await EnrolmentOperations({}).boost(write, "b", Boost(until=NOW + HOUR))
+        await EnrolmentOperations({}).opt_out(write, "b", OptOut(event_id="e-1", until=NOW + HOUR))
     news = await agreements.news(NOW)
     assert news.gone == ("a",)
     assert [(one.vehicle_ref, one.choice, one.until) for one in news.chose] == [("b", DriverChoice.BOOST, NOW + HOUR)]
     assert [(one.vehicle_ref, one.event_id) for one in news.left_out] == [("b", "e-1")]
-    again = AgreementSource((), book)
+    again = AgreementSource((), store)
     cars, choices = await again.read(NOW)
     assert [car.vehicle_ref for car in cars] == ["b"]
     assert (choices.chose, choices.left_out) == (news.chose, news.left_out)
 
 
-async def test_a_consent_that_a_backend_says_has_ended_is_told_to_the_app_of_enrolled_cars(book):
-    await put(book, agreement("a"), agreement("b"))
-    async with book.write(NOW) as write:
-        await EnrolmentDesk({}).withdrawal(write, "b")
-    agreements = AgreementSource((), book)
+async def test_a_consent_that_a_backend_says_has_ended_is_told_to_the_app_of_enrolled_cars(store):
+    await put(store, agreement("a"), agreement("b"))
+    async with store.write(NOW) as write:
+        await EnrolmentOperations({}).withdrawal(write, "b")
+    agreements = AgreementSource((), store)
     await agreements.read(NOW)
     await agreements.tell_lost(["a", "b", "nobody"], NOW)
-    told = [(row.vehicle_ref, row.what) for row in await book.untold(9)]
+    told = [(row.vehicle_ref, row.what) for row in await store.untold(9)]
     assert told[-2:] == [("b", "withdrawn"), ("a", "consent_lost")]
     assert (await agreements.news(NOW)).changed == ()
 

@@ -10,7 +10,7 @@ from enrolment_cases import CAR, NOW, agreement, put
 
 from ven_adapters.contract import DriverChoice
 from ven_adapters.enrolment_api.models import OptOut
-from ven_adapters.enrolment_api.operations import EnrolmentDesk
+from ven_adapters.enrolment_api.operations import EnrolmentOperations
 from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.enrolment.source import AgreementSource
@@ -29,14 +29,14 @@ class Still:
 class Following:
     """A follower over a real store and a real file, and what it told."""
 
-    book: EnrolmentStore
+    store: EnrolmentStore
     path: object
     fleet_state: FleetState = dataclasses.field(default_factory=lambda: FleetState(NOW.timestamp(), {}, 1))
     chosen: list = dataclasses.field(default_factory=list)
     released: list = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        agreements = AgreementSource([self.path], self.book)
+        agreements = AgreementSource([self.path], self.store)
         self.follower = EnrolmentSync(agreements, self.fleet_state, Still(), self)
 
     def take(self, chose):
@@ -54,21 +54,21 @@ class Following:
 async def following(tmp_path):
     path = tmp_path / "cars.jsonl"
     path.write_text(json.dumps(CAR | {"vehicle_ref": "filed", "zone": "bay"}) + "\n")
-    book = EnrolmentStore(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
-    await book.open()
-    await put(book, agreement("leaves", zone="bay"), agreement("stays", zone="bay"))
-    made = Following(book, path)
+    store = EnrolmentStore(f"sqlite+aiosqlite:///{tmp_path}/enrolments.sqlite")
+    await store.open()
+    await put(store, agreement("leaves", zone="bay"), agreement("stays", zone="bay"))
+    made = Following(store, path)
     await made.follower.begin()
     yield made
-    await book.close()
+    await store.close()
 
 
-async def decide(book):
+async def decide(store):
     """At once: one driver leaves, one opts out, and a car of a zone that nobody knows is enrolled."""
-    await put(book, agreement("new", zone="elsewhere"))
-    async with book.write(NOW) as write:
-        await EnrolmentDesk({}).withdrawal(write, "leaves")
-        await EnrolmentDesk({}).opt_out(write, "stays", OptOut())
+    await put(store, agreement("new", zone="elsewhere"))
+    async with store.write(NOW) as write:
+        await EnrolmentOperations({}).withdrawal(write, "leaves")
+        await EnrolmentOperations({}).opt_out(write, "stays", OptOut())
 
 
 def honoured(following):
@@ -79,7 +79,7 @@ def honoured(following):
 
 async def test_what_drivers_decided_counts_while_a_file_cannot_be_used(following):
     following.path.write_text("{")
-    await decide(following.book)
+    await decide(following.store)
     await following.once()
     honoured(following)
     assert not following.follower.owed
@@ -89,7 +89,7 @@ async def test_what_drivers_decided_counts_while_a_file_cannot_be_used(following
 
 
 async def test_what_drivers_decided_counts_when_the_store_is_away_in_the_middle(following, monkeypatch):
-    since, asked = following.book.since, []
+    since, asked = following.store.since, []
 
     async def failing(seq, *more):
         asked.append(seq)
@@ -97,8 +97,8 @@ async def test_what_drivers_decided_counts_when_the_store_is_away_in_the_middle(
             raise sqlalchemy.exc.OperationalError("SELECT", {}, OSError("away"))
         return await since(seq, *more)
 
-    monkeypatch.setattr(following.book, "since", failing)
-    await decide(following.book)
+    monkeypatch.setattr(following.store, "since", failing)
+    await decide(following.store)
     await following.once()
     honoured(following)
     assert following.follower.owed

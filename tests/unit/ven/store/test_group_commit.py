@@ -100,7 +100,7 @@ async def parts():
     group_commit = GroupCommit(stored, registry.drain, lambda: recovered.append(True))
     backend = Book(stored)
     given = {"at_once": 4, "seed": 1}
-    line = CallContext(
+    context = CallContext(
         backend,
         clock,
         registry,
@@ -109,51 +109,51 @@ async def parts():
         written=group_commit.written,
         **given,
     )
-    yield line, Dispatcher(line), group_commit, stored
+    yield context, Dispatcher(context), group_commit, stored
     await group_commit.close()
 
 
-def ask(line, dispatcher, ref="car", **more):
-    step = reconcile(desire(**more), line.registry.car(ref), None, line.clock.now())
+def ask(context, dispatcher, ref="car", **more):
+    step = reconcile(desire(**more), context.registry.car(ref), None, context.clock.now())
     dispatcher.start(ref, step)
     return step.target
 
 
 async def test_a_directive_and_its_plan_of_calls_are_durable_before_it_is_sent(parts):
-    line, dispatcher, _, stored = parts
+    context, dispatcher, _, stored = parts
     stored.may.clear()
-    target = ask(line, dispatcher)
+    target = ask(context, dispatcher)
     for _ in range(20):
         await asyncio.sleep(0)
-    assert line.backend.calls == []
+    assert context.backend.calls == []
     stored.may.set()
     await dispatcher.settle(PATIENCE_S)
-    (what, known) = line.backend.calls[0]
+    (what, known) = context.backend.calls[0]
     assert what == "submit"
     assert (known.state, known.attempts, known.sent_at) == (DirectiveState.REQUESTED, 1, at(0))
     assert known.directive == target.directive
 
 
 async def test_all_who_wait_share_one_commit(parts):
-    line, dispatcher, _, stored = parts
+    context, dispatcher, _, stored = parts
     stored.may.clear()
     for number in range(9):
-        ask(line, dispatcher, f"car-{number}")
+        ask(context, dispatcher, f"car-{number}")
         await asyncio.sleep(0)
     stored.may.set()
     await dispatcher.settle(PATIENCE_S)
-    assert len(line.backend.calls) == 9
-    assert all(known is not None for _, known in line.backend.calls)
+    assert len(context.backend.calls) == 9
+    assert all(known is not None for _, known in context.backend.calls)
     assert len([commit for commit in stored.commits if commit]) <= 3
 
 
 async def test_without_the_store_nothing_is_sent_and_all_is_as_before(parts, caplog):
-    line, dispatcher, group_commit, stored = parts
+    context, dispatcher, group_commit, stored = parts
     stored.failures = [full()]
-    before = ask(line, dispatcher)
+    before = ask(context, dispatcher)
     await dispatcher.settle(PATIENCE_S)
-    car = line.registry.car("car")
-    assert line.backend.calls == []
+    car = context.registry.car("car")
+    assert context.backend.calls == []
     assert (car.held.attempts, car.held.sent_at, car.calling, car.sends) == (0, None, False, ())
     assert "disk is full" in caplog.text
     assert group_commit.failing
@@ -161,108 +161,108 @@ async def test_without_the_store_nothing_is_sent_and_all_is_as_before(parts, cap
     assert (again.do, again.target.directive.key) == (Do.SUBMIT, before.directive.key)
     dispatcher.start("car", again)
     await dispatcher.settle(PATIENCE_S)
-    assert [what for what, _ in line.backend.calls] == ["submit"]
+    assert [what for what, _ in context.backend.calls] == ["submit"]
     assert not group_commit.failing
 
 
 async def test_a_store_that_is_away_keeps_no_car_from_being_given_back(parts):
-    line, dispatcher, _, stored = parts
-    line.registry.put("car", CarDirectives(accepted()))
+    context, dispatcher, _, stored = parts
+    context.registry.put("car", CarDirectives(accepted()))
     stored.failures = [full()]
-    dispatcher.start("car", reconcile(None, line.registry.car("car"), None, at(5)))
+    dispatcher.start("car", reconcile(None, context.registry.car("car"), None, at(5)))
     await dispatcher.settle(PATIENCE_S)
-    assert [what for what, _ in line.backend.calls] == ["cancel"]
-    assert line.registry.car("car").held is None
+    assert [what for what, _ in context.backend.calls] == ["cancel"]
+    assert context.registry.car("car").held is None
 
 
 async def test_a_cancel_is_written_down_before_it_is_sent_and_made_again_until_it_is_taken(parts):
-    line, dispatcher, _, _ = parts
-    line.registry.put("car", CarDirectives(accepted()))
-    dispatcher.start("car", reconcile(None, line.registry.car("car"), None, at(5)))
+    context, dispatcher, _, _ = parts
+    context.registry.put("car", CarDirectives(accepted()))
+    dispatcher.start("car", reconcile(None, context.registry.car("car"), None, at(5)))
     await dispatcher.settle(PATIENCE_S)
-    ((what, known),) = line.backend.calls
+    ((what, known),) = context.backend.calls
     assert (what, known.ending_at) == ("cancel", at(0))
     wanted_again = reconcile(desire(), CarDirectives(known), None, at(9))
     assert (wanted_again.do, wanted_again.target) == (Do.CANCEL, known)
 
 
 async def test_what_an_unproven_replacement_was_to_replace_is_cancelled_with_it(parts):
-    line, dispatcher, _, _ = parts
+    context, dispatcher, _, _ = parts
     newer = accepted(directive_id="newer", key="k-2", supersedes="older")
     for held, older, ids in (
         (newer, (), ["newer", "older"]),
         (dataclasses.replace(newer, confirmed_once=True), (), ["newer"]),
         (newer, (accepted(directive_id="older"),), ["newer"]),
     ):
-        line.backend.cancelled = []
-        line.registry.put("car", CarDirectives(held, older))
-        dispatcher.start("car", reconcile(None, line.registry.car("car"), None, at(5)))
+        context.backend.cancelled = []
+        context.registry.put("car", CarDirectives(held, older))
+        dispatcher.start("car", reconcile(None, context.registry.car("car"), None, at(5)))
         await dispatcher.settle(PATIENCE_S)
-        assert line.backend.cancelled == ids
+        assert context.backend.cancelled == ids
 
 
 async def test_what_waited_for_the_store_until_it_was_too_late_is_not_sent(parts):
-    line, dispatcher, _, stored = parts
+    context, dispatcher, _, stored = parts
     stored.may.clear()
-    target = ask(line, dispatcher)
+    target = ask(context, dispatcher)
     await asyncio.sleep(0)
-    line.clock.at_s = 3541
+    context.clock.at_s = 3541
     stored.may.set()
     await dispatcher.settle(PATIENCE_S)
-    assert line.backend.calls == []
-    assert line.registry.car("car").held is None
-    last = [row.values for row in line.registry.drain() if row.model is DirectiveRow][-1]
+    assert context.backend.calls == []
+    assert context.registry.car("car").held is None
+    last = [row.values for row in context.registry.drain() if row.model is DirectiveRow][-1]
     assert (last["directive_id"], last["state"]) == (target.directive.directive_id, "EXPIRED")
 
 
 async def test_only_what_is_observed_after_the_call_left_can_show_its_effect(parts):
-    line, dispatcher, _, stored = parts
+    context, dispatcher, _, stored = parts
     stored.may.clear()
-    ask(line, dispatcher)
+    ask(context, dispatcher)
     await asyncio.sleep(0)
-    line.clock.at_s = 30
+    context.clock.at_s = 30
     stored.may.set()
     await dispatcher.settle(PATIENCE_S)
-    assert line.registry.car("car").held.sent_at == at(30)
+    assert context.registry.car("car").held.sent_at == at(30)
 
 
 async def test_a_sleeping_car_is_woken_once_for_a_directive_and_that_is_durable_before(parts):
-    line, dispatcher, _, stored = parts
-    line.backend.answers = [BackendError(ErrorCode.ASLEEP, "x", retry_after_s=10.0)] * 2
-    ask(line, dispatcher)
+    context, dispatcher, _, stored = parts
+    context.backend.answers = [BackendError(ErrorCode.ASLEEP, "x", retry_after_s=10.0)] * 2
+    ask(context, dispatcher)
     await dispatcher.settle(PATIENCE_S)
-    assert [what for what, _ in line.backend.calls] == ["submit", "snapshot"]
+    assert [what for what, _ in context.backend.calls] == ["submit", "snapshot"]
     stored_now = held_of(
         DirectiveRow(**[row.values for commit in stored.commits for row in commit if row.model is DirectiveRow][-1])
     )
     assert stored_now.woken_at == at(0)
-    line.clock.at_s = 400
+    context.clock.at_s = 400
     reborn = DirectiveRegistry()
     reborn.restore([DirectiveRow(**values) for values in [values_of(stored_now)]], (), at(400))
     held = reborn.car("car").held
     assert held.woken_at == at(0)
-    ask(line, dispatcher)
+    ask(context, dispatcher)
     await dispatcher.settle(PATIENCE_S)
-    assert [what for what, _ in line.backend.calls] == ["submit", "snapshot", "submit"]
+    assert [what for what, _ in context.backend.calls] == ["submit", "snapshot", "submit"]
 
 
 async def test_a_car_is_not_woken_when_it_could_not_obey_in_time(parts):
-    line, dispatcher, _, _ = parts
-    line.backend.answers = [BackendError(ErrorCode.ASLEEP, "x", retry_after_s=3600.0)]
-    ask(line, dispatcher)
+    context, dispatcher, _, _ = parts
+    context.backend.answers = [BackendError(ErrorCode.ASLEEP, "x", retry_after_s=3600.0)]
+    ask(context, dispatcher)
     await dispatcher.settle(PATIENCE_S)
-    assert [what for what, _ in line.backend.calls] == ["submit"]
+    assert [what for what, _ in context.backend.calls] == ["submit"]
 
 
 async def test_after_the_end_nobody_waits_and_nothing_is_sent(parts):
-    line, dispatcher, group_commit, _ = parts
+    context, dispatcher, group_commit, _ = parts
     await group_commit.close()
     with pytest.raises(NotWritten):
         await group_commit.written()
-    ask(line, dispatcher)
+    ask(context, dispatcher)
     with contextlib.suppress(TimeoutError):
         await dispatcher.settle(PATIENCE_S)
-    assert line.backend.calls == []
+    assert context.backend.calls == []
 
 
 async def test_a_full_disk_and_a_database_that_is_away_are_told_and_got_over(tmp_path, caplog):
@@ -294,58 +294,58 @@ async def test_a_database_that_refuses_connections_lets_nobody_send():
 
 
 async def test_a_call_that_fails_as_no_backend_may_fail_is_read_before_anything_else(parts):
-    line, dispatcher, _, _ = parts
-    line.backend.answers = [KeyError("state")]
-    ask(line, dispatcher)
+    context, dispatcher, _, _ = parts
+    context.backend.answers = [KeyError("state")]
+    ask(context, dispatcher)
     await dispatcher.settle(PATIENCE_S)
-    car = line.registry.car("car")
+    car = context.registry.car("car")
     assert car.held.in_doubt
     assert reconcile(None, car, None, at(600)).do is Do.READ
 
 
-async def in_line(line, dispatcher):
+async def in_line(context, dispatcher):
     """A directive that is written down and waits for its turn, and what lets it go on."""
-    calls = [dispatcher._gate.acquire() for _ in range(line.at_once)]
+    calls = [dispatcher._gate.acquire() for _ in range(context.at_once)]
     await asyncio.gather(*calls)
-    ask(line, dispatcher, kind=DirectiveKind.SETPOINT, power_w=-5000)
+    ask(context, dispatcher, kind=DirectiveKind.SETPOINT, power_w=-5000)
     for _ in range(50):
         await asyncio.sleep(0)
-    assert line.backend.calls == []
+    assert context.backend.calls == []
     return dispatcher._gate.release
 
 
 async def test_what_the_backend_calls_overridden_while_it_waits_in_line_is_not_sent(parts):
-    line, dispatcher, _, _ = parts
-    go_on = await in_line(line, dispatcher)
-    directive_id = line.registry.car("car").held.directive.directive_id
+    context, dispatcher, _, _ = parts
+    go_on = await in_line(context, dispatcher)
+    directive_id = context.registry.car("car").held.directive.directive_id
     overridden = DirectiveStatus(directive_id, "car", DirectiveState.OVERRIDDEN, Certainty.BACKEND_REPORTED)
-    line.registry.told(overridden, at(1))
+    context.registry.told(overridden, at(1))
     go_on()
     await dispatcher.settle(PATIENCE_S)
-    assert line.backend.calls == []
-    assert not line.registry.car("car").calling
+    assert context.backend.calls == []
+    assert not context.registry.car("car").calling
 
 
 async def test_no_discharge_leaves_after_an_alarm_of_the_inverter(parts):
-    line, dispatcher, _, _ = parts
-    go_on = await in_line(line, dispatcher)
-    line.snapshots["car"] = Snapshot("car", der_alarm=Reading(Known.YES, at(1), at(1)))
+    context, dispatcher, _, _ = parts
+    go_on = await in_line(context, dispatcher)
+    context.snapshots["car"] = Snapshot("car", der_alarm=Reading(Known.YES, at(1), at(1)))
     go_on()
     await dispatcher.settle(PATIENCE_S)
-    assert line.backend.calls == []
-    assert not line.registry.car("car").calling
+    assert context.backend.calls == []
+    assert not context.registry.car("car").calling
 
 
 async def test_a_call_that_hangs_keeps_neither_its_car_nor_its_place_for_ever(parts, monkeypatch):
     monkeypatch.setattr("ven_adapters.ven.directives.dispatcher.LONGEST_CALL_S", 0.01)
-    line, dispatcher, _, _ = parts
-    monkeypatch.setattr(line.backend, "submit", lambda *_: asyncio.Event().wait())
-    ask(line, dispatcher)
+    context, dispatcher, _, _ = parts
+    monkeypatch.setattr(context.backend, "submit", lambda *_: asyncio.Event().wait())
+    ask(context, dispatcher)
     await dispatcher.settle(PATIENCE_S)
-    car = line.registry.car("car")
+    car = context.registry.car("car")
     assert (car.calling, car.held.in_doubt, dispatcher.calling) == (False, True, 0)
-    monkeypatch.setattr(line.backend, "cancel", lambda *_: asyncio.Event().wait(), raising=False)
-    line.registry.put("car", CarDirectives(accepted()))
-    dispatcher.start("car", reconcile(None, line.registry.car("car"), None, at(5)))
+    monkeypatch.setattr(context.backend, "cancel", lambda *_: asyncio.Event().wait(), raising=False)
+    context.registry.put("car", CarDirectives(accepted()))
+    dispatcher.start("car", reconcile(None, context.registry.car("car"), None, at(5)))
     await dispatcher.settle(PATIENCE_S)
-    assert (line.registry.car("car").calling, line.registry.car("car").held.ending_at) == (False, at(0))
+    assert (context.registry.car("car").calling, context.registry.car("car").held.ending_at) == (False, at(0))

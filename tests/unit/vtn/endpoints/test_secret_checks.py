@@ -85,15 +85,15 @@ async def ask():
     servers = []
 
     async def start(**settings):
-        hall = types.SimpleNamespace(
+        context = types.SimpleNamespace(
             auth=Auth(**settings),
             registry=Registry(),
-            desk=types.SimpleNamespace(issue=lambda *_: ("token", 60)),
+            tokens=types.SimpleNamespace(issue=lambda *_: ("token", 60)),
             problem_media_type="application/json",
         )
         app = web.Application()
         app[PATIENCE_S] = 30.0
-        app.router.add_post("/auth/token", oauth.auth_token(hall))
+        app.router.add_post("/auth/token", oauth.auth_token(context))
         server = TestClient(TestServer(app))
         await server.start_server()
         servers.append(server)

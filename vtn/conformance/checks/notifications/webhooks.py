@@ -109,24 +109,24 @@ async def _called(hook: Hook) -> None:
 
 @dataclasses.dataclass(slots=True)
 class ClosedPort:
-    """A port on this machine that nobody should knock at."""
+    """A port on this machine that nobody should connect to."""
 
     port: int = 0
-    knocks: int = 0
+    connections: int = 0
 
 
 @contextlib.asynccontextmanager
-async def _door() -> AsyncIterator[ClosedPort]:
-    door = ClosedPort()
+async def _closed_port() -> AsyncIterator[ClosedPort]:
+    closed = ClosedPort()
 
-    def knock(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        door.knocks += 1
+    def connected(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        closed.connections += 1
         writer.close()
 
-    server = await asyncio.start_server(knock, "0.0.0.0", 0)  # noqa: S104 - any address of this machine may be called
-    door.port = server.sockets[0].getsockname()[1]
+    server = await asyncio.start_server(connected, "0.0.0.0", 0)  # noqa: S104 - any address of this machine may be called
+    closed.port = server.sockets[0].getsockname()[1]
     async with server:
-        yield door
+        yield closed
 
 
 def _forbidden_here(kit: Kit) -> list[str]:
@@ -143,10 +143,10 @@ async def callbacks_to_private_addresses_are_refused(kit: Kit) -> None:
 
     Where the kit's receiver is at a private address itself, the VTN is a local one by design, and only the rest counts.
     """
-    async with _door() as door:
-        here = [f"https://{host}:{door.port}/x" for host in _forbidden_here(kit)]
+    async with _closed_port() as closed:
+        here = [f"https://{host}:{closed.port}/x" for host in _forbidden_here(kit)]
         await asyncio.gather(*(_refused(kit, url) for url in (*here, *NO_CALLBACK)))
-        expect(door.knocks == 0, "a callback to an address that is not public was called")
+        expect(closed.connections == 0, "a callback to an address that is not public was called")
 
 
 async def _refused(kit: Kit, url: str) -> None:

@@ -41,14 +41,14 @@ class Store:
 
 
 @pytest.fixture
-def hall():
+def context():
     core = SimpleNamespace(store=Store(), model=SimpleNamespace(seq=9), clock=parse_clock("2026-07-15T16:10:00Z@0*1"))
     return SimpleNamespace(core=core, tallies=Tallies(), problem_media_type="application/json")
 
 
-def scraped(hall, notifiers=NOTIFIERS, backlog=BACKLOG):
+def scraped(context, notifiers=NOTIFIERS, backlog=BACKLOG):
     registry = prometheus_client.CollectorRegistry(auto_describe=False)
-    registry.register(ServerFigures(hall, notifiers, backlog))
+    registry.register(ServerFigures(context, notifiers, backlog))
     return lambda name, **labels: registry.get_sample_value(name, labels)
 
 
@@ -57,10 +57,10 @@ def request(remote, **headers):
     return asked.clone(remote=remote)
 
 
-def test_requests_are_counted_by_operation_and_class_of_status(hall):
+def test_requests_are_counted_by_operation_and_class_of_status(context):
     for status in (200, 200, 304, 404):
-        hall.tallies.of("searchAllEvents").note(status, 0.0007)
-    value = scraped(hall)
+        context.tallies.of("searchAllEvents").note(status, 0.0007)
+    value = scraped(context)
     assert value("evtn_requests_total", operation="searchAllEvents", **{"class": "2xx"}) == 2
     assert value("evtn_requests_total", operation="searchAllEvents", **{"class": "3xx"}) == 1
     assert value("evtn_requests_total", operation="searchAllEvents", **{"class": "4xx"}) == 1
@@ -71,21 +71,21 @@ def test_requests_are_counted_by_operation_and_class_of_status(hall):
     assert value("evtn_request_duration_seconds_bucket", operation="searchAllEvents", le="+Inf") == 4
 
 
-def test_an_operation_that_nobody_asked_for_is_not_listed(hall):
-    hall.tallies.of("createEvent")
-    assert scraped(hall)("evtn_request_duration_seconds_count", operation="createEvent") is None
+def test_an_operation_that_nobody_asked_for_is_not_listed(context):
+    context.tallies.of("createEvent")
+    assert scraped(context)("evtn_request_duration_seconds_count", operation="createEvent") is None
 
 
-def test_tokens_are_told_apart_from_refusals(hall):
+def test_tokens_are_told_apart_from_refusals(context):
     for status in (200, 401, 400, 429, 500):
-        hall.tallies.of("fetchToken").note(status, 0.01)
-    value = scraped(hall)
+        context.tallies.of("fetchToken").note(status, 0.01)
+    value = scraped(context)
     assert value("evtn_tokens_total", outcome="issued") == 1
     assert value("evtn_tokens_total", outcome="refused") == 3
 
 
-def test_log_relay_and_notifiers_are_told(hall):
-    value = scraped(hall)
+def test_log_relay_and_notifiers_are_told(context):
+    value = scraped(context)
     assert value("evtn_change_log_head") == 10
     assert value("evtn_read_model_lag") == 1
     assert value("evtn_notifications_published_total") == 7
@@ -103,9 +103,9 @@ def test_log_relay_and_notifiers_are_told(hall):
     assert value("evtn_database_up") == 1
 
 
-def test_what_is_not_known_is_left_out(hall):
+def test_what_is_not_known_is_left_out(context):
     unknown = SimpleNamespace(broker=None, sessions=None, published=0, attempts={}, positions=None, webhooks={})
-    value = scraped(hall, unknown, None)
+    value = scraped(context, unknown, None)
     assert value("evtn_database_up") == 0
     assert value("evtn_relaying") == 0
     for name in ("evtn_broker_connected", "evtn_mqtt_sessions", "evtn_delivery_oldest_seconds"):
@@ -140,27 +140,27 @@ async def local(request):
 
 
 @pytest.mark.parametrize(("who", "status"), [(local, 404), (everyone, 200)])
-async def test_who_may_ask_is_decided_elsewhere(hall, who, status):
-    answer = await metrics(hall, lambda: NOTIFIERS, who)(request("10.0.0.1"))
+async def test_who_may_ask_is_decided_elsewhere(context, who, status):
+    answer = await metrics(context, lambda: NOTIFIERS, who)(request("10.0.0.1"))
     assert answer.status == status
     assert (b"evtn_" in answer.body) is (status == 200)  # type: ignore[attr-defined]
 
 
-async def test_the_answer_is_in_the_words_of_prometheus(hall):
-    answer = await metrics(hall, lambda: NOTIFIERS, local)(request("127.0.0.1"))
+async def test_the_answer_is_in_the_words_of_prometheus(context):
+    answer = await metrics(context, lambda: NOTIFIERS, local)(request("127.0.0.1"))
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
     for line in answer.body.decode().splitlines():  # type: ignore[attr-defined]
         assert re.fullmatch(r'#.*|[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? \S+', line), line
 
 
-async def test_a_database_out_of_reach_does_not_silence_the_rest(hall):
-    hall.core.store.broken = True
-    answer = await metrics(hall, lambda: NOTIFIERS, local)(request("127.0.0.1"))
+async def test_a_database_out_of_reach_does_not_silence_the_rest(context):
+    context.core.store.broken = True
+    answer = await metrics(context, lambda: NOTIFIERS, local)(request("127.0.0.1"))
     assert b"evtn_database_up 0.0" in answer.body  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("version", ["new", "1..0", "", "1.0.0.0.0", "-1"])
-async def test_a_format_that_nobody_knows_is_answered_in_a_known_one(hall, version):
+async def test_a_format_that_nobody_knows_is_answered_in_a_known_one(context, version):
     accept = f"application/openmetrics-text;version={version}"
-    answer = await metrics(hall, lambda: NOTIFIERS, local)(request("127.0.0.1", Accept=accept))
+    answer = await metrics(context, lambda: NOTIFIERS, local)(request("127.0.0.1", Accept=accept))
     assert b"evtn_change_log_head" in answer.body  # type: ignore[attr-defined]

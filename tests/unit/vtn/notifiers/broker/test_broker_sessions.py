@@ -40,7 +40,7 @@ class Overseer:
 
 
 @pytest.fixture
-def door(tmp_path):
+def authorisation(tmp_path):
     """An authorisation that has let in two Business Logic clients, one of which is revoked since."""
     absent = {"identify": None, "identifiers": None, "forget": None}
     made = Authorisation(
@@ -53,24 +53,24 @@ def door(tmp_path):
 
 
 @pytest.mark.parametrize("outcome", [NatsTimeout(), TimeoutError(), ConnectionClosedError()])
-async def test_a_session_that_cannot_be_closed_holds_publishing_back_and_no_other_session(door, outcome):
-    door._overseer = Overseer(_2=outcome)
+async def test_a_session_that_cannot_be_closed_holds_publishing_back_and_no_other_session(authorisation, outcome):
+    authorisation._overseer = Overseer(_2=outcome)
     with pytest.raises(Unavailable):
-        await door.review()
-    assert list(door._sessions) == [1, 2]
-    door._overseer = Overseer()
-    await door.review()
-    assert list(door._sessions) == [1]
+        await authorisation.review()
+    assert list(authorisation._sessions) == [1, 2]
+    authorisation._overseer = Overseer()
+    await authorisation.review()
+    assert list(authorisation._sessions) == [1]
 
 
-async def test_without_a_way_to_close_sessions_nothing_is_published_either(door):
+async def test_without_a_way_to_close_sessions_nothing_is_published_either(authorisation):
     with pytest.raises(Unavailable):
-        await door.review()
-    del door._sessions[2], door._sessions[3]
-    await door.review()
+        await authorisation.review()
+    del authorisation._sessions[2], authorisation._sessions[3]
+    await authorisation.review()
 
 
-async def test_a_session_of_a_broker_that_is_gone_is_gone_with_it(door):
-    door._overseer = Overseer(_2=NoRespondersError())
-    await door.review()
-    assert list(door._sessions) == [1]
+async def test_a_session_of_a_broker_that_is_gone_is_gone_with_it(authorisation):
+    authorisation._overseer = Overseer(_2=NoRespondersError())
+    await authorisation.review()
+    assert list(authorisation._sessions) == [1]
