@@ -66,7 +66,7 @@ async def close(made):
 async def test_one_car_whose_step_fails_keeps_no_other_from_being_told(tmp_path, monkeypatch):
     made = await several(tmp_path)
     held_back = event("SIMPLE", [3], start=T0.isoformat())
-    monkeypatch.setattr(made.vtn_objects, "heard", lambda _zone: [held_back])
+    monkeypatch.setattr(made.vtn_objects, "events_for", lambda _zone: [held_back])
     monkeypatch.setattr(made.vtn_objects, "polled", True)
     monkeypatch.setattr(
         StepSource, "step", poisoned(StepSource.step, lambda step_source, place, _now: step_source.ref(place))
