@@ -205,7 +205,7 @@ async def test_an_unknown_car_is_an_invalid_request(rig):
 
 async def test_a_directive_comes_into_force_and_the_car_is_given_back_at_its_end(rig):
     async with pushes(rig) as wait:
-        directive, ack = await rig.accepted(charging=True, minutes=20)
+        directive, ack = await rig.accepted(charging=True, minutes=60)
         assert ack.state is DirectiveState.ACCEPTED
         began = await wait(is_status(directive, DirectiveState.IN_FORCE))
         assert began.certainty is Certainty.BACKEND_REPORTED
