@@ -177,8 +177,10 @@ async def test_a_driver_who_cancels_managed_charging_is_left_alone(rig):
     await rig.submit(directive)
     rig.cloud.override, rig.car().charging = True, True
     async with asyncio.timeout(PATIENCE_S):
-        while (status := await rig.backend.status("t-0", directive.directive_id)).state is not DirectiveState.OVERRIDDEN:
+        status = await rig.backend.status("t-0", directive.directive_id)
+        while status.state is not DirectiveState.OVERRIDDEN:
             await rig.backend.snapshot("t-0", max_age_s=0)
+            status = await rig.backend.status("t-0", directive.directive_id)
     assert (status.state, status.error) == (DirectiveState.OVERRIDDEN, ErrorCode.USER_OVERRIDE)
     assert len(rig.cloud.commands()) == 1
 
