@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from ven_adapters.config import ProgramRules
-from ven_adapters.enrolment_api.models import UNKNOWN, Agreement, Fault, Question, Verdict
+from ven_adapters.enrolment_api.models import UNKNOWN, Agreement, Question, RequestFault, Verdict
 
 LONGEST_WHY = 1_000
 Rules = Mapping[str, ProgramRules]
@@ -29,19 +29,21 @@ def verdicts(programs: Rules, car: Question) -> tuple[Verdict, ...]:
     )
 
 
-def joining(programs: Rules, wanted: Iterable[str], car: Question) -> Iterator[Fault]:
+def joining(programs: Rules, wanted: Iterable[str], car: Question) -> Iterator[RequestFault]:
     """What is wrong with joining these programmes together: unknown, not eligible, two of one kind."""
     kinds: dict[str, str] = {}
     for place, name in enumerate(wanted):
         path = f"$.programs[{place}]"
         rules = programs.get(name)
         if rules is None:
-            yield Fault(path=path, rule=f"{name!r} is not a programme of this adapter")
+            yield RequestFault(path=path, rule=f"{name!r} is not a programme of this adapter")
             continue
         for why in reasons(rules, car):
-            yield Fault(path=path, rule=f"{name}: {why}")
+            yield RequestFault(path=path, rule=f"{name}: {why}")
         if rules.kind in kinds:
-            yield Fault(path=path, rule=f"one programme of a kind: {kinds[rules.kind]!r} is of kind {rules.kind} too")
+            yield RequestFault(
+                path=path, rule=f"one programme of a kind: {kinds[rules.kind]!r} is of kind {rules.kind} too"
+            )
         kinds.setdefault(rules.kind, name)
 
 

@@ -336,7 +336,7 @@ class Agreement(Model):
     ended_at: Instant | None = None
 
 
-class Fault(Model):
+class RequestFault(Model):
     """One thing wrong with a request: where, as a JSON path, and the rule."""
 
     path: str
@@ -350,7 +350,7 @@ class Problem(Model):
     title: str
     status: int
     detail: str
-    errors: tuple[Fault, ...] = ()
+    errors: tuple[RequestFault, ...] = ()
 
 
 class Told(Model):

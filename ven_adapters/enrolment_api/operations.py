@@ -20,7 +20,6 @@ from ven_adapters.enrolment_api.models import (
     Boost,
     Consent,
     Enrol,
-    Fault,
     Home,
     Kept,
     Nothing,
@@ -30,6 +29,7 @@ from ven_adapters.enrolment_api.models import (
     Preferences,
     Programs,
     Question,
+    RequestFault,
     Scope,
     Status,
 )
@@ -62,9 +62,11 @@ class EnrolmentOperations:
         """Enrol a car; 409 for a car, a VIN or an account that is enrolled as far as it may be."""
         row = await write.session.get(CarRow, body.vehicle_ref)
         if row is not None and row.status in LIVE:
-            raise conflict("vehicle_ref: is enrolled already", Fault(path="$.vehicle_ref", rule="is enrolled already"))
+            raise conflict(
+                "vehicle_ref: is enrolled already", RequestFault(path="$.vehicle_ref", rule="is enrolled already")
+            )
         if await write.count(PersonRow, vin=body.vin):
-            raise conflict("vin: is enrolled under another ref", Fault(path="$.vin", rule="is enrolled already"))
+            raise conflict("vin: is enrolled under another ref", RequestFault(path="$.vin", rule="is enrolled already"))
         self._judge(body, write.now)
         account = {"utility": body.account.utility, "account_id": body.account.account_id}
         await self._room(write, body.programs, body.programs, await write.count(PersonRow, **account))
@@ -86,20 +88,20 @@ class EnrolmentOperations:
         faults = [*eligibility.joining(self.programs, body.programs, question), *self._zone(body.home.zone, "$.home")]
         scopes = [consent.scope for consent in body.consents if consent.agreed]
         if Scope.CHARGING not in scopes:
-            faults.append(Fault(path="$.consents", rule="must include the driver's consent to charging"))
+            faults.append(RequestFault(path="$.consents", rule="must include the driver's consent to charging"))
         if Scope.DISCHARGE in scopes and not eligibility.discharges(self.programs, body.programs):
-            faults.append(Fault(path="$.consents", rule="none of these programmes takes discharge"))
+            faults.append(RequestFault(path="$.consents", rule="none of these programmes takes discharge"))
         faults += [
-            Fault(path=f"$.consents[{place}].at", rule="must not lie in the future")
+            RequestFault(path=f"$.consents[{place}].at", rule="must not lie in the future")
             for place, consent in enumerate(body.consents)
             if consent.at > now
         ]
         if faults:
             raise rejected(faults)
 
-    def _zone(self, zone: str, path: str) -> list[Fault]:
+    def _zone(self, zone: str, path: str) -> list[RequestFault]:
         known = not self.zones or zone in self.zones
-        return [] if known else [Fault(path=f"{path}.zone", rule=f"{zone!r} is not a zone of this adapter")]
+        return [] if known else [RequestFault(path=f"{path}.zone", rule=f"{zone!r} is not a zone of this adapter")]
 
     async def _room(self, write: EnrolmentWrite, named: Sequence[str], joined: Sequence[str], others: int) -> None:
         """Whether programmes that are joined have room, and the account, with `others` of its cars, may add one."""
@@ -108,10 +110,10 @@ class EnrolmentOperations:
                 continue
             rules, path = self.programs[name], f"$.programs[{place}]"
             if rules.most_cars is not None and await write.count(MembershipRow, program=name) >= rules.most_cars:
-                raise conflict(f"{name}: is full", Fault(path=path, rule=f"{name} has no room for another car"))
+                raise conflict(f"{name}: is full", RequestFault(path=path, rule=f"{name} has no room for another car"))
             if rules.cars_per_account is not None and others >= rules.cars_per_account:
                 raise conflict(
-                    f"{name}: the account has its cars", Fault(path=path, rule="cars_per_account: is reached")
+                    f"{name}: the account has its cars", RequestFault(path=path, rule="cars_per_account: is reached")
                 )
 
     def _first(self, body: Enrol, now: datetime) -> Agreement:
@@ -142,9 +144,9 @@ class EnrolmentOperations:
         """Add a line to the history; the newest answer of a scope counts."""
         row, car = await enrolled(write, ref)
         if body.at > write.now:
-            raise rejected([Fault(path="$.at", rule="must not lie in the future")])
+            raise rejected([RequestFault(path="$.at", rule="must not lie in the future")])
         if body.agreed and body.scope is Scope.DISCHARGE and not car.discharge_program:
-            raise rejected([Fault(path="$.scope", rule="none of the car's programmes takes discharge")])
+            raise rejected([RequestFault(path="$.scope", rule="none of the car's programmes takes discharge")])
         _record(write, ref, body.scope, _kept(body), await _shown(write, body.terms))
         return _change(write, row, car, "consent", consents=_newest(car.consents, [body], write.now))
 
@@ -307,9 +309,9 @@ async def _choose(write: EnrolmentWrite, ref: str, choice: str, until: datetime 
 
 def _still_to_come(until: datetime | None, now: datetime, longest: timedelta | None) -> None:
     if until is not None and until <= now:
-        raise rejected([Fault(path="$.until", rule="must lie in the future")])
+        raise rejected([RequestFault(path="$.until", rule="must lie in the future")])
     if until is not None and longest is not None and until > now + longest:
-        raise rejected([Fault(path="$.until", rule=f"must lie within {longest.days} days")])
+        raise rejected([RequestFault(path="$.until", rule=f"must lie within {longest.days} days")])
 
 
 def _question(model: str, region: str, account: Account) -> Question:
