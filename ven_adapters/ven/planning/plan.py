@@ -98,7 +98,9 @@ def _draft(cycle: PlanInputs, target: Target, charge_kw: Floats, give_kw: Floats
     view, now_s = cycle.situation.view, np.full(len(cycle.full_kw), cycle.situation.now_s)
     nothing = np.zeros(len(cycle.full_kw), dtype=np.int64)
     draft = PlanDraft(nothing, view.power_kw, now_s, now_s, nothing)
-    waits = cycle.movable & (cycle.wish.start_s > now_s)
+    # A car that charges and tells its target ends by itself; told levels round up, so it is not stopped short of it.
+    ends = cycle.situation.charging & ~cycle.needs.some
+    waits = cycle.movable & (cycle.wish.start_s > now_s) & ~ends
     draft = draft.where(waits, DesireKind.CURTAIL, 0.0, cycle.wish.start_s, _wait_reason(cycle.requests))
     if target.kw < math.inf:
         held_back = cycle.movable if target.follow else cycle.movable & ~waits

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from planning_cases import AMPS, HOUR, IDLE, NOW_S, PERMITTED, READ_AT, SETTINGS, ask, asked, cars, hourly, joined
 
-from ven_adapters.ven.fleet.columns import Control
+from ven_adapters.ven.fleet.columns import Charge, Control
 from ven_adapters.ven.openadr.zone_requests import RulingDimension
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.guardrails import Reason
@@ -317,3 +317,9 @@ def test_a_car_new_to_the_plan_is_told():
 def test_an_explicit_ruling_overrides_the_default_order():
     made = planned(cars(10), alert=ask(3), simple=ask(1), ruling=RulingDimension.SIMPLE)
     assert made.planned_kw == 49.0
+
+
+def test_a_car_that_charges_and_tells_its_target_is_not_stopped_short_for_a_price():
+    view = cars(2, soc_pct=[80.0, 70.0], target_pct=80.0, charge_state=int(Charge.CHARGING), power_kw=7.0)
+    made = plan(view, asked(price=hourly(*[9] * 4, *[1] * 12)), NOW_S)
+    assert made.kind.tolist() == [DesireKind.NONE, DesireKind.CURTAIL]
