@@ -320,6 +320,12 @@ def test_an_explicit_ruling_overrides_the_default_order():
 
 
 def test_a_car_that_charges_and_tells_its_target_is_not_stopped_short_for_a_price():
-    view = cars(2, soc_pct=[80.0, 70.0], target_pct=80.0, charge_state=int(Charge.CHARGING), power_kw=7.0)
-    made = plan(view, asked(price=hourly(*[9] * 4, *[1] * 12)), NOW_S)
-    assert made.kind.tolist() == [DesireKind.NONE, DesireKind.CURTAIL]
+    given = {
+        "target_pct": 80.0,
+        "charge_state": int(Charge.CHARGING),
+        "power_kw": 7.0,
+        "departure_s": NOW_S + 14 * HOUR,
+    }
+    made = plan(cars(2, soc_pct=[80.0, 70.0], **given), asked(price=hourly(*[4] * 8, *[1] * 6, *[3] * 8)), NOW_S)
+    assert made.kind.tolist() != [DesireKind.CURTAIL] * 2
+    assert made.kind[1] == DesireKind.CURTAIL
