@@ -152,7 +152,7 @@ class GuardRig:
 
 
 @contextlib.asynccontextmanager
-async def guard_rig(vendor, folder, *, speed=300.0, seed=7, guard="child", **more):
+async def guard_rig(vendor, folder, *, speed=200.0, seed=7, guard="child", **more):
     """A vendor's cloud with cars; every guard and adapter ends with the block."""
     clock = SimulatedClock(EVENING, time.time(), paced(speed))
     settings = SimulatorSettings(
@@ -166,6 +166,7 @@ async def guard_rig(vendor, folder, *, speed=300.0, seed=7, guard="child", **mor
         opted_out_probability=0.0,
         away_probability=0.0,
         plug_in_probability=1.0,
+        truth="as_told",
     )
     public = clouds.made(settings, clock)
     rig = GuardRig(public, clock, folder)

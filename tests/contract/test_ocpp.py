@@ -175,10 +175,19 @@ async def test_a_station_without_v2x_has_no_discharge():
 
 async def test_an_evse_that_speaks_for_itself_has_its_discharge():
     async with plugged_in({"vehicles": {CAR: place(evse=2)}}, v2x_by_evse=True, evse=2) as rig:
-        assert (await rig.backend.capabilities(CAR)).discharge is not None
+        assert (await known(rig)).discharge is not None
         directive = rig.discharge()
         await rig.submit(directive)
         await rig.reaches(directive, S.IN_FORCE)
+
+
+async def known(rig):
+    """What the car can do, once its station has said so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(BackendError):
+                return await rig.backend.capabilities(CAR)
+            await asyncio.sleep(0)
 
 
 async def test_a_der_alarm_stops_a_discharge_and_forbids_another(rig):

@@ -17,7 +17,7 @@ MINUTE_S = 60.0
 # How many random moments of each vendor are tried; `make guard` tries more.
 KILLS = int(os.environ.get("GUARD_KILLS", "1"))
 # What a busy machine may keep a process from its processor, in real seconds.
-AWAY_S = 5.0
+AWAY_S = 10.0
 
 
 @pytest.mark.parametrize("seed", range(1, KILLS + 1))
