@@ -92,9 +92,7 @@ class Evening:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.xfail(
-    reason="arrivals are known later than a quarter of an hour since pace and habits came in", strict=False
-)
+@pytest.mark.xfail(reason="arrivals are known later than in a quarter of an hour; not explained yet", strict=False)
 async def test_teslas_that_come_home_all_evening_are_known_and_held(launch, tmp_path):
     async with tesla_evening(launch, tmp_path, paced(180.0)) as (rig, public):
         await rig.event("SIMPLE", 3, minutes=180, starts_in_s=(EVENT - rig.clock.now()).total_seconds())
