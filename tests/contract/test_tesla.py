@@ -298,3 +298,10 @@ def test_a_time_zone_that_does_not_exist_is_refused_by_its_key(tmp_path):
     given = {"url": "http://x", "token_url": "http://x", "client_id": "us", "pseudonym_secret": "hush"}
     with pytest.raises(BackendError, match=r"time_zones\.t-0"):
         tesla.backend(given | {"state": tmp_path, "time_zones": {"t-0": "Mars/Base"}})
+
+
+async def test_many_who_ask_for_their_cars_at_once_list_them_once(rig):
+    rig.backend._cars._cars._names._natives.clear()
+    rig.cloud.requests.clear()
+    await asyncio.gather(*(rig.backend.capabilities("t-0") for _ in range(5)))
+    assert rig.cloud.requests.count(("GET", "/api/1/vehicles")) == 1

@@ -198,9 +198,7 @@ class Enodes:
         return ref
 
     async def _of(self, ref: str, method: str, path: str = "", **more: Any) -> Any:
-        if not self._names.knows(ref):
-            async for _ in self.refs():
-                await asyncio.sleep(0)
+        await self._names.learn(ref, self.refs)
         car = self._names.native(ref)
         body = await self._session.call(Call(method, f"/vehicles/{car}{path}", vehicle=ref, **more))
         return parsed(body, writes=bool(more.get("writes"))) if body else {}

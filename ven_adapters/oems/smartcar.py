@@ -221,9 +221,7 @@ class Smartcars:
         return self._settings.clock.now()
 
     async def _of(self, ref: str, method: str, path: str, **more: Any) -> Any:
-        if not self._names.knows(ref):
-            async for _ in self.refs():
-                await asyncio.sleep(0)
+        await self._names.learn(ref, self.refs)
         car, headers = self._names.native(ref), {"sc-user-id": self._users[ref]}
         return await self._session.json(Call(method, f"/vehicles/{car}{path}", headers=headers, vehicle=ref, **more))
 

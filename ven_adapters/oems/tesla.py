@@ -218,9 +218,7 @@ class Teslas:
             return await session.json(call)
 
     async def _of(self, ref: str, method: str, path: str, **more: Any) -> Any:
-        if not self._names.knows(ref):
-            async for _ in self.refs():
-                pass
+        await self._names.learn(ref, self.refs)
         if not self._names.knows(ref) and self._unlisted is not None:
             raise self._unlisted  # it may be one of the cars that could not be listed
         vin = self._names.native(ref)

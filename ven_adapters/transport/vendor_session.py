@@ -12,6 +12,7 @@ webhook is made); `monthly_usd`; `anywhere`; `homes` (ref to latitude and longit
 `answer_s`; `clock`; `seed`.
 """
 
+import asyncio
 import dataclasses
 import hashlib
 import hmac
@@ -19,7 +20,7 @@ import logging
 import math
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,16 @@ class Pseudonyms:
         self._secret = secret.encode()
         self._named = dict(named or {})
         self._natives: dict[str, str] = {}
+        self._listing = asyncio.Lock()
+
+    async def learn(self, ref: str, listed: Callable[[], AsyncIterator[Any]]) -> None:
+        """Have the vendor list its cars when this one is not known yet: once, however many ask at the same time."""
+        if self.knows(ref):
+            return
+        async with self._listing:
+            if not self.knows(ref):
+                async for _ in listed():
+                    pass
 
     def ref(self, native: str) -> str:
         """The car's ref; from now on it can be turned back."""
