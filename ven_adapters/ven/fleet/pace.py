@@ -35,6 +35,7 @@ LEAST_DEVIATION, FIRST_DEVIATION = 0.015, 0.06
 COVERED = 6  # readings in a bin; of fewer, the rest of the bin may be slower than what was seen of it
 LEAST_KW = 0.3
 SURE_OF_GAIN = 0.95
+MOST_SPENT = 1.6  # of what a kWh adds in charging: what one that is given takes out at most, 1 / (0.75 * 0.85)
 USUAL_ENOUGH = 0.85  # of the usual power: a taper inside a bin makes less of a session's pace than that
 LEAST_GAIN_PCT, STEPS_OF_GAIN = 4.0, 2
 LONGEST_GAP_S = 1_800.0
@@ -80,7 +81,7 @@ class Pace:
         self._charged: Bools = np.zeros(0, dtype=np.bool_)
         self._stretch_pct: Floats = np.zeros(0)
         self._stretch_kwh: Floats = np.zeros(0)
-        self._since_told_kwh: Floats = np.zeros(0)
+        self._taken_pct: Floats = np.zeros(0)
         self._first_pct: Floats = np.zeros(0)
         self._last_pct: Floats = np.zeros(0)
         self._since_step_s: Floats = np.zeros(0)
@@ -127,8 +128,7 @@ class Pace:
     def _unsure_pct(self, rows: Ints) -> Floats:
         """How far below the level that it tells a car may be: one step, less what it took since it told this one."""
         step_pct = np.nan_to_num(self._step_pct[rows])
-        taken_pct = np.maximum(0.0, self._since_told_kwh[rows]) * np.nan_to_num(self.gain[rows] * SURE_OF_GAIN)
-        return np.where(step_pct > 1.0, np.maximum(0.0, step_pct - taken_pct), 0.0)
+        return np.where(step_pct > 1.0, np.maximum(0.0, step_pct - np.maximum(0.0, self._taken_pct[rows])), 0.0)
 
     def _learn_priors(self) -> None:
         """What the slowest cars of this fleet show is what is expected of those that showed nothing yet."""
@@ -171,7 +171,7 @@ class Pace:
         self._count_energy(rows, at_s, kw, fresh)
         moved = ~np.isnan(level) & (level != self._told_pct[rows])
         risen = moved & (level > self._told_pct[rows])
-        self._since_told_kwh[rows[moved]] = np.where(risen[moved], 0.0, -np.inf)
+        self._taken_pct[rows[moved]] = np.where(risen[moved], 0.0, -np.inf)
         unseen = ~self._count[rows].any(axis=1)
         met = (self._power_at_s[rows] == NEVER_S) | (unseen & (at_s - fleet.read("plugged_since_s", rows) >= RAMP_S))
         started = fleet.read("told_on", rows) & (at_s - fleet.read("last_toggle_s", rows) >= RAMP_S)
@@ -203,12 +203,18 @@ class Pace:
         self._step_pct[rows] = finer
 
     def _count_energy(self, rows: Ints, at_s: Floats, kw: Floats, fresh: Bools) -> None:
-        """The energy of the stretch that is under way, integrated between two powers that were told."""
-        before_s, mean_kw = self._power_at_s[rows], np.maximum((kw + self._power_kw[rows]) / 2, 0.0)
+        """The energy of the stretch that is under way, integrated between two powers that were told.
+
+        Of what a level told in steps hides, the least that was taken counts and the most that was given.
+        """
+        before_s, before_kw = self._power_at_s[rows], self._power_kw[rows]
         known = fresh & (before_s > NEVER_S)
         gap_s = np.where(known, at_s, 0.0) - np.where(known, before_s, 0.0)
-        self._stretch_kwh[rows] += mean_kw * gap_s / HOUR_S
-        self._since_told_kwh[rows] += mean_kw * gap_s / HOUR_S
+        self._stretch_kwh[rows] += np.maximum((kw + before_kw) / 2, 0.0) * gap_s / HOUR_S
+        least_kw = np.minimum(kw, before_kw)
+        pct_per_kwh = np.nan_to_num(self.gain[rows]) * np.where(least_kw > 0, SURE_OF_GAIN, MOST_SPENT)
+        taken_pct = self._taken_pct[rows] + least_kw * gap_s / HOUR_S * pct_per_kwh
+        self._taken_pct[rows] = np.minimum(taken_pct, np.nan_to_num(self._step_pct[rows]))
         lost = rows[(gap_s > LONGEST_GAP_S) | (kw < 0)]
         self._stretch_pct[lost] = np.nan
 
@@ -329,7 +335,7 @@ _FILLS: dict[str, Any] = {
     "_charged": False,
     "_stretch_pct": np.nan,
     "_stretch_kwh": 0.0,
-    "_since_told_kwh": -np.inf,
+    "_taken_pct": -np.inf,
     "_first_pct": np.nan,
     "_last_pct": np.nan,
     "_since_step_s": 0.0,

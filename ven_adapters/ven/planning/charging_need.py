@@ -15,6 +15,7 @@ from ven_adapters.ven.fleet.columns import LEVEL_EDGES, Bools, Charge, FleetView
 from vtn.clock import HOUR_S
 
 LEAST_NEED_KWH = 0.05
+LEAST_STEP_PCT = 1.0
 COMPLETE_WITHIN_PCT = 3.0
 ENDLESS_H = 1e4
 _LOW, _HIGH = np.array(LEVEL_EDGES[:-1]), np.array(LEVEL_EDGES[1:])
@@ -101,6 +102,12 @@ def lowest_pct(view: FleetView) -> Floats:
     return np.where(view.unsure_pct > 0.0, np.maximum(0.0, view.soc_pct - view.unsure_pct), view.soc_pct)
 
 
+def surest_pct(view: FleetView) -> Floats:
+    """The level that a car has for certain: told in whole percent, one step below what it tells, however it rounds."""
+    step_pct = np.where(view.soc_pct == np.floor(view.soc_pct), LEAST_STEP_PCT, 0.0)
+    return np.asarray(np.minimum(lowest_pct(view), np.maximum(0.0, view.soc_pct - step_pct)))
+
+
 def _is_paced(view: FleetView) -> Bools:
     return ~np.isnan(view.slow_pct_per_h[:, 0])
 
@@ -149,7 +156,7 @@ def together(first: ChargingNeeds, second: ChargingNeeds) -> ChargingNeeds:
 
 def kwh_above(view: FleetView, floor_pct: Floats, settings: PlanSettings) -> Floats:
     """What a battery can give before it is down to a level, at the charging point; 0 where unknown."""
-    level = np.minimum(view.soc_pct - view.doubt_pct, lowest_pct(view))
+    level = np.minimum(view.soc_pct - view.doubt_pct, surest_pct(view))
     kwh = (level - floor_pct) / 100 * view.usable_kwh * settings.discharge_efficiency
     return np.nan_to_num(np.maximum(0.0, kwh))
 

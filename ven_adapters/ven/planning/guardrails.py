@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Charge, Control, Floats, Ints, Tri
-from ven_adapters.ven.planning.charging_need import kwh_above, kwh_to_spare, lowest_pct
+from ven_adapters.ven.planning.charging_need import kwh_above, kwh_to_spare, lowest_pct, surest_pct
 from ven_adapters.ven.planning.discharge_permits import MissingPermit, missing_permits
 from ven_adapters.ven.planning.zone_state import ZoneState
 
@@ -179,8 +179,10 @@ def only_stops_what_can_stop(limits: PlanLimits, situation: ZoneState) -> PlanLi
 
 
 def never_strands(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
-    """A charging car that cannot be started again is not stopped while it still needs energy."""
-    stranded = ~situation.view.can_resume & situation.needs.some
+    """A charging car that cannot be started again is not stopped while it still needs energy, or may need it."""
+    view = situation.view
+    short = situation.needs.some | (surest_pct(view) < view.target_pct)
+    stranded = ~view.can_resume & short
     return _unpausable(limits, situation, stranded, Reason.CANNOT_RESUME)
 
 

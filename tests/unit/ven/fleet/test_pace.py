@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from agent_cases import T0, enrolment
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ven_adapters.contract import Capability, ChargeState, Known, Reading, Snapshot
@@ -113,6 +113,24 @@ def test_a_level_told_in_steps_of_five_is_read_one_step_lower_until_it_tells_som
     tell(made, 5, 41.0, 0.0)
     assert hours(made, 40.0) < in_fives_h
     assert made.fleet.view().unsure_pct[0] == 0.0
+
+
+@given(
+    st.floats(0.9, 1.1), st.floats(0.75, 0.95), st.floats(0.85, 0.95), st.floats(0.0, 1.0), st.integers(0, 2**32 - 1)
+)
+@settings(max_examples=12)
+def test_no_car_that_charges_and_gives_in_turn_is_below_what_is_sure_of_it(usable, kept, given_out, up, seed):
+    r, made, level = np.random.default_rng(seed), ours(), 22.0
+    told = lambda: float(np.clip(np.floor(level / 5 + up * 0.999) * 5, 0, 100))  # noqa: E731
+    kw = 0.0
+    for minute in range(0, 1_000, 5):
+        tell(made, minute, told(), float(kw))
+        view = made.fleet.view()
+        assert minute < 500 or view.soc_pct[0] - view.unsure_pct[0] <= level + 0.3
+        wanted = r.choice([0.0, 6.0, -6.0]) if minute >= 500 and minute % 30 == 0 else kw
+        kw = 6.0 if minute < 500 else wanted
+        kw = 0.0 if (kw > 0 and level > 90) or (kw < 0 and level < 21) else kw
+        level += kw * (kept if kw > 0 else 1 / given_out) / 12 / (USABLE_KWH * usable) * 100
 
 
 def test_what_was_learned_outlives_a_restart():

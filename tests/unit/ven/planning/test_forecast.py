@@ -54,7 +54,7 @@ V2G = PERMITTED | IDLE | {"soc_pct": 80.0, "departure_s": NOW_S + 40 * HOUR, "ev
 def test_permitted_batteries_could_give_what_they_can_hold_for_the_window():
     view = joined(cars(2, **V2G), cars(2, **IDLE))
     found = ahead(view, 0.0, 4.0)
-    stored_kwh = 2 * 60 * 0.5 * 0.92
+    stored_kwh = 2 * 60 * 0.49 * 0.92  # a level told in whole percent may have been rounded up
     assert found.generation_kw == pytest.approx(min(14.0, stored_kwh / 4))
     assert found.stored_kwh == pytest.approx(stored_kwh)
     assert ahead(dataclasses.replace(view, discharge_consent=np.zeros(4, bool))).generation_kw == 0

@@ -107,7 +107,7 @@ V2G = PERMITTED | IDLE | {"soc_pct": 80.0, "departure_s": NOW_S + 40 * HOUR, "ev
 
 
 def test_below_zero_the_permitted_cars_give_with_equal_time_to_go():
-    view = joined(cars(2, **V2G | {"soc_pct": [50.0, 70.0]}), cars(2))
+    view = joined(cars(2, **V2G | {"soc_pct": [51.0, 71.0]}), cars(2))
     made = plan(view, asked(dispatch_kw=ask(-6)), NOW_S)
     assert kinds(made) == ["SETPOINT", "SETPOINT", "CURTAIL", "CURTAIL"]
     energy_kwh = 60 * 0.92 * np.array([0.2, 0.4])
@@ -117,7 +117,7 @@ def test_below_zero_the_permitted_cars_give_with_equal_time_to_go():
 
 
 def test_discharge_reaches_exactly_what_can_be_held_to_the_end():
-    view = cars(3, **V2G | {"soc_pct": [40.0, 60.0, 80.0]})
+    view = cars(3, **V2G | {"soc_pct": [41.0, 61.0, 81.0]})
     made = planned(view, dispatch_kw=ask(-100, end_h=3.0))
     most = np.minimum(7.0, 60 * 0.92 * np.array([0.1, 0.3, 0.5]) / 3)
     assert -made.expected_kw == pytest.approx(most, abs=0.001)
@@ -139,7 +139,7 @@ def test_a_small_discharge_is_given_by_few_cars_that_cannot_give_less():
 
 
 def test_the_set_points_of_the_next_cycle_are_the_same():
-    view = cars(4, **V2G | {"soc_pct": [45.0, 55.0, 65.0, 75.0]})
+    view = cars(4, **V2G | {"soc_pct": [45.5, 55.5, 65.5, 75.5]})
     first = planned(view, dispatch_kw=ask(-10))
     soc_pct = view.soc_pct + first.expected_kw * 0.5 / 0.92 / 60 * 100
     fresh = dict.fromkeys(READ_AT, np.full(4, NOW_S + HOUR / 2))
