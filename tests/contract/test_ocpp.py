@@ -284,7 +284,9 @@ async def test_a_driver_who_asks_for_priority_charging_overrides_and_is_left_alo
 
 async def test_the_same_key_and_body_is_the_same_directive_and_sent_once(rig):
     directive = rig.directive(power_w=3_000)
-    assert await rig.submit(directive) == await rig.submit(directive)
+    first, again = await rig.submit(directive), await rig.submit(directive)
+    # The station may have obeyed in between.
+    assert dataclasses.replace(again, state=first.state) == first
     assert len((await rig.peer.state())["sets"]) == 1
 
 

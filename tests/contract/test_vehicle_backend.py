@@ -42,6 +42,7 @@ EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)  # 21:00 on a Wednesday in Cali
 SPEED = paced(900.0)
 PATIENCE_S = 90.0
 CARS = 240
+ROOMY_PCT = 60.0
 
 
 @dataclasses.dataclass
@@ -70,7 +71,10 @@ class Rig:
             snapshot = await self.backend.snapshot(vehicle.ref)
             if snapshot.plugged.value is not Known.YES:
                 continue
-            if charging and snapshot.charge_state.value is not ChargeState.CHARGING:
+            # A car that is nearly full may be full before it is held.
+            if charging and (
+                snapshot.charge_state.value is not ChargeState.CHARGING or snapshot.soc_pct.value > ROOMY_PCT
+            ):
                 continue
             directive = self.directive(vehicle.ref, **more)
             with contextlib.suppress(BackendError):

@@ -17,12 +17,12 @@ from ven_adapters.contract import Capability, DirectiveKind, Origin
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.directives.car_directives import CarDirectives, direction
 from ven_adapters.ven.directives.reconcile import Desire, Do, Step, reconcile, serves
-from ven_adapters.ven.fleet.columns import Charge, FleetView, Ints, Tri
+from ven_adapters.ven.fleet.columns import Bools, Charge, FleetView, Ints, Tri
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.fleet.telemetry import instant
 from ven_adapters.ven.openadr.zone_requests import GridRequest, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from ven_adapters.ven.planning.enforcement import DesireKind
+from ven_adapters.ven.planning.enforcement import DesireKind, crawling
 from ven_adapters.ven.planning.guardrails import Reason
 from ven_adapters.ven.planning.zone_plan import ZonePlan, changed
 
@@ -94,8 +94,9 @@ class StepSource:
         self._floor_pct = settings.programme_floor_pct
         self._departure_s, self._reserve_pct, self._soc_pct = view.departure_s, view.reserve_pct, view.soc_pct
         self._alarm = view.der_alarm == Tri.YES
+        self._crawls = crawling(view, decision.now.timestamp())
         self.decision = decision
-        self.places = _places(fleet_state, decision, view, settings)
+        self.places = _places(fleet_state, decision, view, settings, self._crawls)
         self._origins = tuple(map(_origin, decision.plan.origins))
 
     def ref(self, place: int) -> str:
@@ -150,6 +151,7 @@ class StepSource:
             max_energy_wh=int(plan.energy_wh[place]) if exports else None,
             why=_REASONS[plan.reason[place]],
             level_pct=_known(float(self._soc_pct[place])),
+            crawls=bool(self._crawls[place]),
         )
 
     def _origin_of(self, place: int) -> Origin | None:
@@ -158,7 +160,9 @@ class StepSource:
         return self._origins[max(index, 0)] if self._origins else None
 
 
-def _places(fleet_state: FleetState, decision: ZoneDecision, view: FleetView, settings: PlanSettings) -> Ints:
+def _places(
+    fleet_state: FleetState, decision: ZoneDecision, view: FleetView, settings: PlanSettings, crawls: Bools
+) -> Ints:
     """The places of the plan that need a look: who must charge or stop giving first, then everybody in turn.
 
     A car that charges to its driver's own target, and that we hold in no way, needs no command to charge.
@@ -170,6 +174,7 @@ def _places(fleet_state: FleetState, decision: ZoneDecision, view: FleetView, se
         (plan.kind == DesireKind.CHARGE) & ~fleet_state.told.holding(plan.row) & (view.charge_state == Charge.CHARGING)
     )
     told &= ~(free & (plan.target_pct <= view.target_pct))
+    told |= crawls & (plan.kind == DesireKind.CHARGE)
     places = np.flatnonzero(told | fleet_state.told.restless(plan.row))
     pressing = np.isin(plan.reason[places], [int(reason) for reason in _URGENT])
     stops_giving = (held.power_w[places] < 0) & (plan.power_w[places] >= 0)

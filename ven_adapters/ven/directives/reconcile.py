@@ -49,7 +49,8 @@ UNCONFIRMED_FOR = timedelta(seconds=900)
 class Desire:
     """What the plan wants of one car; `urgent` lets mobility pass the dwell. Levels in percent of usable capacity.
 
-    `why`: the name of the `guardrails.Reason` that decided, `level_pct` the battery's level as it was looked at.
+    `why`: the name of the `guardrails.Reason` that decided, `level_pct` the battery's level as it was looked at;
+    `crawls`: the car charges, at far less than it usually does.
     """
 
     vehicle_ref: str
@@ -67,6 +68,7 @@ class Desire:
     max_energy_wh: int | None = None
     why: str = ""
     level_pct: float | None = None
+    crawls: bool = False
 
 
 class Do(enum.Enum):
@@ -176,10 +178,11 @@ def _keep(desire: Desire, car: CarDirectives, held: DirectiveRecord, snapshot: S
         if waits or late or _overdrawn(car, desire, now):
             return Step(Do.NOTHING, car)
         return Step(Do.SUBMIT, _calling(car, held, now), held)
-    if not _forgotten(held, now):
-        return Step(Do.NOTHING, car)
-    if held.sends_again >= MAX_SENDS_AGAIN:
+    forgotten, worn_out = _forgotten(held, now), held.sends_again >= MAX_SENDS_AGAIN
+    if forgotten and worn_out:
         return _give_up(car, held, now)
+    if not forgotten and (worn_out or not _without_effect(desire, held, now)):
+        return Step(Do.NOTHING, car)
     return _submit(desire, car, snapshot, now, sends_again=held.sends_again + 1)
 
 
@@ -191,6 +194,12 @@ def _forgotten(held: DirectiveRecord, now: datetime) -> bool:
         return now - held.contradicted_at >= CONTRARY_FOR
     since = max(held.sent_at, held.directive.start)
     return held.state is DirectiveState.ACCEPTED and now - since >= UNCONFIRMED_FOR
+
+
+def _without_effect(desire: Desire, held: DirectiveRecord, now: datetime) -> bool:
+    """Whether a car told to charge crawls on as if it had not been told (field faults 2 and 11)."""
+    crawls = desire.crawls and desire.kind is DirectiveKind.CHARGE
+    return crawls and held.sent_at is not None and now - held.sent_at >= UNCONFIRMED_FOR
 
 
 def _give_up(car: CarDirectives, held: DirectiveRecord, now: datetime) -> Step:

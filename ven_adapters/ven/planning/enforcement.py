@@ -8,7 +8,7 @@ import enum
 
 import numpy as np
 
-from ven_adapters.ven.fleet.columns import LEVEL_EDGES, Bools, Control, FleetView, Floats, Ints
+from ven_adapters.ven.fleet.columns import LEVEL_EDGES, Bools, Charge, Control, FleetView, Floats, Ints
 from ven_adapters.ven.planning.guardrails import PlanLimits, Reason
 from ven_adapters.ven.planning.zone_state import ZoneState
 
@@ -16,6 +16,7 @@ LONGEST_S = 86400.0
 _EDGES = np.array(LEVEL_EDGES)
 EPSILON = 1e-9
 WATT_SLACK = 1e-6
+CRAWLS_AFTER_S, CRAWLS_BELOW = 900.0, 0.5
 
 
 class DesireKind(enum.IntEnum):
@@ -81,6 +82,16 @@ def usual_kw(view: FleetView) -> Floats:
     place = np.clip(np.searchsorted(_EDGES, np.nan_to_num(view.soc_pct), side="right") - 1, 0, len(_EDGES) - 2)
     known_kw = view.usual_kw[np.arange(len(view)), place]
     return np.where(np.isnan(known_kw), view.max_charge_kw, known_kw)
+
+
+def crawling(view: FleetView, now_s: float) -> Bools:
+    """Cars told to charge a while ago that take far less than they usually do: the start had no effect.
+
+    A start that was accepted without effect (field fault 2) after a limit that was taken for 6 A (field fault 11).
+    """
+    settled = view.told_on & (now_s - view.last_toggle_s >= CRAWLS_AFTER_S) & (view.power_at_s > view.last_toggle_s)
+    slow = (view.power_kw > 0) & (view.power_kw < CRAWLS_BELOW * usual_kw(view))
+    return np.asarray(settled & slow & (view.charge_state == Charge.CHARGING))
 
 
 def achieved_kw(view: FleetView, asked_kw: Floats, full_kw: Floats) -> Floats:

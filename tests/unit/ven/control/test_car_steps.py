@@ -167,3 +167,22 @@ def test_time_is_let_pass_in_slices_for_the_cars_that_it_changes():
     assert not cars.registry.age(at(101), 2)
     assert cars.registry.by_state[DirectiveState.RELEASED] == 3
     assert np.array_equal(cars.told.holding(np.arange(3)), [False, False, False])
+
+
+def test_a_car_that_crawls_although_it_was_told_to_charge_is_looked_at_and_told_again():
+    cars = fleet_state(("car",))
+    row = cars.fleet.find("car")
+    told = accepted(DirectiveKind.CHARGE, vehicle_ref="car", end_s=7_200)
+    held = dataclasses.replace(told, state=DirectiveState.IN_FORCE, confirmed_once=True)
+    cars.registry.put("car", CarDirectives(held))
+    cars.fleet.note_toggle(row, T0, on=True)
+    must = event("CHARGE_STATE_SETPOINT", [0.99], start=T0.isoformat(), duration="PT2H")
+    controller = ZoneController(cars, COURSE)
+
+    def sent_at(after_s, power_w):
+        told = snapshot(at(after_s), power_w=power_w, state=ChargeState.CHARGING)
+        cars.observe([dataclasses.replace(told, vehicle_ref="car")], at(after_s))
+        return [step.do for _, step in controller.steer("bay", [must], at(after_s + 1)).steps]
+
+    assert sent_at(950, 6_800.0) == []
+    assert sent_at(1_000, 1_440.0) == [Do.SUBMIT]

@@ -65,6 +65,19 @@ def test_a_car_that_holds_nothing_is_told_what_is_wanted():
     assert sent.key == directive_key(ORIGIN, "car", sent.revision)
 
 
+def test_a_car_told_to_charge_that_crawls_is_told_again_twice_and_then_left_to_charge():
+    wanted = desire(K.CHARGE, end_s=7 * 3600, crawls=True)
+    car, sends, at_s = holding(wanted), 1, 0
+    assert act(wanted, car, 899).do is Do.NOTHING
+    assert act(dataclasses.replace(wanted, crawls=False), car, 3600).do is Do.NOTHING
+    for at_s in range(60, 4 * 3600, 60):
+        step = act(wanted, car, at_s)
+        if step.do is Do.SUBMIT:
+            car, sends = take(step, at_s), sends + 1
+        assert car.held.state is not S.FAILED
+    assert (sends, car.held.directive.kind) == (3, K.CHARGE)
+
+
 def test_the_key_is_fixed_by_program_event_interval_vehicle_and_revision():
     keys = {
         directive_key(dataclasses.replace(ORIGIN, interval_id=i), ref, r)
