@@ -19,7 +19,7 @@ from pacing import paced
 from ven_adapters.guard.child import LOG
 from ven_adapters.simulator.command import models_of
 from ven_adapters.simulator.public import serve as clouds
-from ven_adapters.simulator.public.face import Deal
+from ven_adapters.simulator.public.vendor_cloud import Deal
 from ven_adapters.simulator.serve import ticking
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.transport.windows.hold_leases import FILE, LeaseState, guard_is_alive
@@ -58,11 +58,15 @@ class GuardRig:
 
     @property
     def cloud(self):
-        return self.public.face.cloud
+        return self.public.vendor_cloud.cloud
 
     def commands(self):
         """When a command was taken, and by which car."""
-        return [(one.at, one.ref) for one in self.public.face.calls if one.deal is Deal.COMMAND and one.status == 200]
+        return [
+            (one.at, one.ref)
+            for one in self.public.vendor_cloud.calls
+            if one.deal is Deal.COMMAND and one.status == 200
+        ]
 
     def ends(self):
         """Until when a planner would hold cars: at most for some hours, and no car that would be late for it."""

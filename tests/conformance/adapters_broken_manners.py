@@ -1,4 +1,4 @@
-"""Adapters without manners: they talk too much, call too often, wait too long, or leave things behind."""
+"""Adapters without protocol: they talk too much, call too often, wait too long, or leave things behind."""
 
 import asyncio
 import dataclasses

@@ -1,4 +1,4 @@
-"""The kit against our own VTN, whole, on both databases; and the kit's manners."""
+"""The kit against our own VTN, whole, on both databases; and the kit's protocol."""
 
 import json
 

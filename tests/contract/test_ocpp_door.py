@@ -54,7 +54,7 @@ async def test_a_station_of_another_version_is_told_what_is_spoken_and_what_it_o
                     await socket.recv()
             assert closed.value.rcvd.code == 1002
             assert closed.value.rcvd.reason.startswith(f"refused: we speak {spoken}; you offer {named}")
-        assert rig.backend._steward.central._door.unsupported["CP-1"].startswith(named)
+        assert rig.backend._profiles.central._listener.unsupported["CP-1"].startswith(named)
     said = [record.getMessage() for record in caplog.records if "CP-1" in record.getMessage()]
     assert len(said) == 1
     assert f"it offers {named}" in said[0]
@@ -107,7 +107,7 @@ async def test_ours_is_taken_whatever_else_is_offered_and_the_refusal_forgotten(
                 await socket.recv()
         async with connect(rig, offered=["ocpp1.6", "ocpp2.1"]) as socket:
             assert socket.subprotocol == "ocpp2.1"
-            assert not rig.backend._steward.central._door.unsupported
+            assert not rig.backend._profiles.central._listener.unsupported
 
 
 async def test_a_stranger_learns_nothing_of_versions_and_is_not_named_in_the_log(caplog):
@@ -115,7 +115,7 @@ async def test_a_stranger_learns_nothing_of_versions_and_is_not_named_in_the_log
         with pytest.raises(websockets.InvalidStatus) as refused:
             await connect(rig, "CP-99", ["ocpp1.5"])
         assert refused.value.response.status_code == 401
-        assert not rig.backend._steward.central._door.unsupported
+        assert not rig.backend._profiles.central._listener.unsupported
     assert "CP-99" not in caplog.text
 
 

@@ -288,8 +288,8 @@ async def test_anothers_token_is_anothers_car_at_a_station_of_16():
     async with central(vehicles=vehicles) as rig, station(rig.url, rig.clock, version="1.6") as peer:
         await peer.heard("online")
         await rig.until(lambda one: getattr(one, "reachability", None) is not None)
-        while rig.backend._steward.at(CAR)[1].v2x is None:
-            await rig.backend._steward.news(CAR)
+        while rig.backend._profiles.at(CAR)[1].v2x is None:
+            await rig.backend._profiles.news(CAR)
         assert (await refused(rig.submit(rig.directive(power_w=3_000)))).code is ErrorCode.NOT_PLUGGED
 
 

@@ -5,11 +5,11 @@ import pytest
 from recorded import EVENING, recording
 
 from ven_adapters.adapter_checks.stages.public import PublicStage, opened
-from ven_adapters.simulator.public.face import VendorRefusalCause
+from ven_adapters.simulator.public.vendor_cloud import VendorRefusalCause
 from ven_adapters.simulator.public.vendors import APP, HOOK_SECRET, VENDORS
 from ven_adapters.transport.http.webhooks import keyed_digest
 
-# What a face says of a refusal, and the recording that shows it.
+# What a cloud says of a refusal, and the recording that shows it.
 REFUSALS = {
     "tesla": {
         VendorRefusalCause.NO_TOKEN: "revoked_401",
@@ -67,7 +67,7 @@ class Caller:
 
     def __init__(self, stage, http) -> None:
         self.stage, self.http, self.token = stage, http, ""
-        self.native = stage.cloud.face.natives[0]
+        self.native = stage.cloud.vendor_cloud.natives[0]
 
     async def grant(self):
         grants = self.stage.cloud.grants
@@ -136,7 +136,7 @@ async def test_a_refresh_token_is_good_for_one_use(caller):
 
 @pytest.mark.parametrize("caller", ["tesla"], indirect=True)
 async def test_an_owners_token_opens_his_own_cars_only(caller):
-    other = caller.stage.cloud.face.natives[1]
+    other = caller.stage.cloud.vendor_cloud.natives[1]
     assert (await caller.call("GET", f"/api/1/vehicles/{other}/vehicle_data"))[0] == 404
 
 
@@ -151,7 +151,7 @@ async def test_smartcars_answers_have_the_recorded_shapes(caller):
     assert told.keys() == recorded.keys()
     assert [one for code in told for one in differences(recorded[code], told[code], code)] == []
     same("smartcar", "command_success", await caller.call("POST", f"{car}/commands/charge/stop"))
-    for event in caller.stage.cloud.manners.pushes([caller.stage.cloud.face.snapshot(0)], EVENING):
+    for event in caller.stage.cloud.protocol.pushes([caller.stage.cloud.vendor_cloud.snapshot(0)], EVENING):
         assert differences(recording("smartcar", "webhook_state")["body"], event) == []
 
 
@@ -169,7 +169,7 @@ async def test_enodes_answers_have_the_recorded_shapes(caller):
     found = await caller.call("POST", f"{car}/charging", {"action": "STOP"})
     same("enode", "action_pending", found)
     assert found[1]["state"] == "PENDING"
-    for events in caller.stage.cloud.manners.pushes([caller.stage.cloud.face.snapshot(0)], EVENING):
+    for events in caller.stage.cloud.protocol.pushes([caller.stage.cloud.vendor_cloud.snapshot(0)], EVENING):
         assert differences(recording("enode", "webhook_updated")["body"], events) == []
 
 
@@ -198,7 +198,7 @@ async def test_an_action_for_a_sleeping_car_is_given_up(caller):
 
 @pytest.mark.parametrize(("vendor", "why", "name"), CASES)
 def test_a_refusal_has_the_recorded_shape(vendor, why, name, tmp_path):
-    told, expected = PublicStage(vendor, 7, tmp_path).cloud.manners.refusal(why, None), recording(vendor, name)
+    told, expected = PublicStage(vendor, 7, tmp_path).cloud.protocol.refusal(why, None), recording(vendor, name)
     assert (told.status, differences(expected["body"], told.body)) == (expected["status"], [])
 
 

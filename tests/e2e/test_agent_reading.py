@@ -13,8 +13,8 @@ from pacing import paced
 from ven_adapters.simulator.backend.push import Pusher
 from ven_adapters.simulator.cars.enrolment import write_enrolment
 from ven_adapters.simulator.cars.fleets import plan_fleet
-from ven_adapters.simulator.public.face import Deal
 from ven_adapters.simulator.public.serve import Neighbour, introduce, made
+from ven_adapters.simulator.public.vendor_cloud import Deal
 from ven_adapters.simulator.serve import ticking
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.ven.fleet.columns import Tri
@@ -50,7 +50,7 @@ async def tesla_evening(launch, folder, speed):
         async with listening(public.application(), ListenAddress("127.0.0.1", 0, "--port")) as port:
             url = f"http://127.0.0.1:{port}"
             introduce(public, url, Neighbour(folder / "state"))
-            rig = Rig(vtn, clock, folder, public.face.cloud, port)
+            rig = Rig(vtn, clock, folder, public.vendor_cloud.cloud, port)
             table = public.settings(url) | {"state": str(folder / "state"), "clock": print_clock(clock)}
             rig.change(backend=table, cycle_s=300)
             cars = asyncio.create_task(ticking(clock, public.tick))
@@ -59,7 +59,7 @@ async def tesla_evening(launch, folder, speed):
             finally:
                 await rig.close()
                 await cancel_tasks([cars])
-                await public.face.hooks.close()
+                await public.vendor_cloud.hooks.close()
 
 
 class Evening:
@@ -116,7 +116,9 @@ async def test_teslas_that_come_home_all_evening_are_known_and_held(launch, tmp_
         assert (unmanaged_kw - drawn_kw) / (unmanaged_kw - due_kw - not_known_kw) >= 0.9, found
         assert (unmanaged_kw - drawn_kw) / unmanaged_kw >= 0.8, found
 
-        reads = collections.Counter(call.ref for call in public.face.calls if call.deal is Deal.READ and call.ref)
+        reads = collections.Counter(
+            call.ref for call in public.vendor_cloud.calls if call.deal is Deal.READ and call.ref
+        )
         assert max(reads.values()) <= agent.reading.figures()["calls_per_car_and_day"]
 
 

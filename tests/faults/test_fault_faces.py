@@ -64,7 +64,7 @@ def test_an_unknown_fault_or_rate_is_refused_by_name(word):
 async def test_the_same_seed_gives_the_same_faults_and_another_seed_others():
     async def who(seed):
         async with playing("ford", {"clock_skew": 0.5, "stale_telemetry": 0.5}, seed=seed) as cloud:
-            return cloud.cloud.frailty.lag_s.tolist()
+            return cloud.cloud.fault_state.lag_s.tolist()
 
     assert await who(1) == await who(1) != await who(2)
 
@@ -88,7 +88,7 @@ async def test_2_a_silent_start_is_told_in_force_and_moves_nothing():
 
 async def test_3_a_deeply_sleeping_car_is_unreachable_until_somebody_touches_the_cable():
     async with playing("ford", {"deep_sleep": 1.0}) as cloud:
-        sleeping = [car for car in cloud.cars(charging=False) if cloud.cloud.frailty.unheard[car]]
+        sleeping = [car for car in cloud.cars(charging=False) if cloud.cloud.fault_state.unheard[car]]
         _, status, body = await cloud.put(sleeping[0], FULL, DirectiveKind.RELEASE)
         problem = orjson.loads(body)
         assert (status, problem["code"], problem["may_have_happened"]) == (409, "UNREACHABLE", True)
@@ -129,7 +129,7 @@ async def test_6_the_answer_to_a_write_is_lost_whether_or_not_it_was_done():
 
 async def test_7_stale_telemetry_says_how_old_it_is():
     async with playing("ford", {"stale_telemetry": 1.0}) as cloud:
-        car = max(cloud.cars(), key=lambda car: cloud.cloud.frailty.lag_s[car])
+        car = max(cloud.cars(), key=lambda car: cloud.cloud.fault_state.lag_s[car])
         before = await cloud.snapshot(car)
         await cloud.passes(SETTLED)
         after = await cloud.snapshot(car, max_age_s="0")
@@ -197,8 +197,8 @@ async def test_13_a_car_that_cannot_resume_says_so_and_stays_stopped():
 async def test_14_a_car_that_is_stopped_too_often_blocks_until_plugged_in_again():
     async with playing("ford", {"blocks_after_stops": 1.0}) as cloud:
         car, world = await first_charging(cloud), cloud.cloud.world
-        frailty = cloud.cloud.frailty
-        assert not any(frailty.blocks(car, stops=True) for _ in range(10))
+        fault_state = cloud.cloud.fault_state
+        assert not any(fault_state.blocks(car, stops=True) for _ in range(10))
         await in_force(cloud, car, minutes=15)
         await cloud.passes(25)
         assert cloud.power_w(car) == 0.0

@@ -1,4 +1,4 @@
-"""The workbench of a check: one adapter under judgement, the stage behind it, and calls that keep its manners.
+"""The workbench of a check: one adapter under judgement, the stage behind it, and calls that keep its protocol.
 
 Every call goes through `call`: it is bounded, simulated time goes by while the adapter waits, and whatever comes out
 that is no `BackendError` fails the check, for the port promises nothing else. What is learned of an adapter is noted in

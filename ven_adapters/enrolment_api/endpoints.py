@@ -1,4 +1,4 @@
-"""The HTTP face for the automaker's app: bearer keys, bounded bodies, every fault at once, each POST once.
+"""The HTTP interface for the automaker's app: bearer keys, bounded bodies, every fault at once, each POST once.
 
 What the requests do stands in `operations`; this module knows requests and answers only. Bodies, refs and keys are
 never logged.

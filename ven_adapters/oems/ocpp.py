@@ -32,7 +32,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.transport import fallback_ladder
 from ven_adapters.transport.ocpp21.profiles import charging_profiles, v2x
-from ven_adapters.transport.ocpp21.profiles.profile_keeper import Steward
+from ven_adapters.transport.ocpp21.profiles.profile_keeper import ProfileKeeper
 from ven_adapters.transport.ocpp21.profiles.profile_records import ProfileRecord
 from ven_adapters.transport.ocpp21.settings import CentralSettings, central_settings
 from ven_adapters.transport.ocpp21.stations.charging_points import ChargingPoint, Station
@@ -69,7 +69,7 @@ class OcppBackend:
 
     def __init__(self, settings: CentralSettings) -> None:
         self._settings = settings
-        self._steward = Steward(settings)
+        self._profiles = ProfileKeeper(settings)
         self._opening = asyncio.Lock()
         self._port: int | None = None
         self._patient_until_s = 0.0
@@ -79,8 +79,8 @@ class OcppBackend:
         async with self._opening:
             if self._port is None:
                 try:
-                    self._port = await self._steward.central.open()
-                    self._steward.open()
+                    self._port = await self._profiles.central.open()
+                    self._profiles.open()
                 except OSError as error:
                     where = "settings.port" if error.filename is None else f"settings.state: {error.filename}"
                     raise BackendError(ErrorCode.BACKEND_TRANSIENT, f"{where}: {error.strerror}") from None
@@ -93,8 +93,8 @@ class OcppBackend:
         left_s = self._patient_until_s - time.monotonic()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, left_s)):
-                while not self._steward.knows(ref):
-                    await self._steward.news(ref)
+                while not self._profiles.knows(ref):
+                    await self._profiles.news(ref)
 
     async def vehicles(self) -> AsyncIterator[VehicleRef]:
         """Every registered car."""
@@ -105,7 +105,7 @@ class OcppBackend:
     async def capabilities(self, ref: str) -> Capability:
         """What car and charging point can do; BACKEND_TRANSIENT until the station has said it."""
         await self._introduced(ref)
-        point, station = self._steward.at(ref)
+        point, station = self._profiles.at(ref)
         if station.v2x is None:
             raise BackendError(ErrorCode.BACKEND_TRANSIENT, "station: has not yet said what it can do")
         return v2x.capability(point, station)
@@ -115,43 +115,43 @@ class OcppBackend:
         await self._introduced(ref)
         if max_age_s is not None and self._old(ref, max_age_s):
             await self._refresh(ref, max_age_s)
-        return self._steward.snapshot(ref)
+        return self._profiles.snapshot(ref)
 
     async def submit(self, directive: Directive, capability: Capability, snapshot: Snapshot) -> Ack:
         """Set a charging profile, or take all away; idempotent on `directive.key`, and read before it is sent again."""
         del capability
         await self._introduced(directive.vehicle_ref)
-        steward = self._steward
-        async with steward.turn(directive.vehicle_ref):
-            seen = steward.book.seen(directive)
-            if seen is not None and (not seen.in_doubt or await steward.settle(seen, again=True)):
+        profiles = self._profiles
+        async with profiles.turn(directive.vehicle_ref):
+            seen = profiles.book.seen(directive)
+            if seen is not None and (not seen.in_doubt or await profiles.settle(seen, again=True)):
                 return seen.ack()
             return (await self._obtained(directive, snapshot)).ack()
 
     async def _obtained(self, directive: Directive, snapshot: Snapshot) -> ProfileRecord:
         """Have a directive installed, or handed back; a station that refuses the unit is asked in the other once."""
-        steward = self._steward
+        profiles = self._profiles
         while True:
-            point, station = steward.at(directive.vehicle_ref)
+            point, station = profiles.at(directive.vehicle_ref)
             setting, unit = self._setting(directive, point, station, snapshot), v2x.rate_unit(station)
-            if setting.rung is Rung.RESUME and directive.start <= steward.clock.now():
-                return await steward.hand_back(directive, setting)
+            if setting.rung is Rung.RESUME and directive.start <= profiles.clock.now():
+                return await profiles.hand_back(directive, setting)
             try:
-                return await steward.install(directive, setting, v2x.spare_wh(directive, point))
+                return await profiles.install(directive, setting, v2x.spare_wh(directive, point))
             except BackendError:
-                if v2x.rate_unit(steward.at(directive.vehicle_ref)[1]) in (None, unit):
+                if v2x.rate_unit(profiles.at(directive.vehicle_ref)[1]) in (None, unit):
                     raise
 
     async def cancel(self, vehicle_ref: str, directive_id: str) -> Ack:
         """Take a directive's profile away; one that an earlier life of this program sent is found at the station."""
         await self._introduced(vehicle_ref)
-        steward = self._steward
-        async with steward.turn(vehicle_ref):
-            record = steward.book.get(vehicle_ref, directive_id)
+        profiles = self._profiles
+        async with profiles.turn(vehicle_ref):
+            record = profiles.book.get(vehicle_ref, directive_id)
             if record is not None:
-                return await steward.cancel(record)
+                return await profiles.cancel(record)
             asked = charging_profiles.clear_profile(directive_id)
-            answer = await steward.central.ask(vehicle_ref, "ClearChargingProfile", asked)
+            answer = await profiles.central.ask(vehicle_ref, "ClearChargingProfile", asked)
         if answer["status"] != "Accepted":
             raise _unknown()
         return Ack(directive_id, DirectiveState.CANCELLED)
@@ -159,12 +159,12 @@ class OcppBackend:
     async def status(self, vehicle_ref: str, directive_id: str) -> DirectiveStatus:
         """Where a directive stands; what is in doubt, or was sent by an earlier life, is read from the station."""
         await self._introduced(vehicle_ref)
-        steward = self._steward
-        async with steward.turn(vehicle_ref):
-            record = steward.book.get(vehicle_ref, directive_id)
+        profiles = self._profiles
+        async with profiles.turn(vehicle_ref):
+            record = profiles.book.get(vehicle_ref, directive_id)
             if record is not None and await self._settled(record):
-                return steward.status(record)
-            known = () if record is not None else await steward.central.profiles(vehicle_ref)
+                return profiles.status(record)
+            known = () if record is not None else await profiles.central.profiles(vehicle_ref)
         if charging_profiles.profile_id(directive_id) not in known:
             raise _unknown()
         return DirectiveStatus(directive_id, vehicle_ref, DirectiveState.ACCEPTED, Certainty.ACCEPTED)
@@ -172,7 +172,7 @@ class OcppBackend:
     async def _settled(self, record: ProfileRecord) -> bool:
         """Whether a record stands; one that is in doubt stays so while its station cannot be asked."""
         try:
-            return not record.in_doubt or await self._steward.settle(record)
+            return not record.in_doubt or await self._profiles.settle(record)
         except BackendError:
             return True
 
@@ -180,19 +180,19 @@ class OcppBackend:
         """Readings, directive changes and drivers' choices, as the stations tell."""
         await self.port()
         while True:
-            for event in await self._steward.outbox.batch():
+            for event in await self._profiles.outbox.batch():
                 yield event
 
     async def close(self) -> None:
         """Hang up on every station."""
-        await self._steward.close()
+        await self._profiles.close()
         self._port = None
 
     def _setting(self, directive: Directive, point: ChargingPoint, station: Station, snapshot: Snapshot) -> Setting:
         """What the station will be told; raises the reason why it will not be."""
         if directive.power_w is None and directive.kind in _NEED_POWER:
             raise BackendError(ErrorCode.INVALID_REQUEST, f"power_w: is required by a {directive.kind}")
-        if self._steward.clock.now() > directive.not_after:
+        if self._profiles.clock.now() > directive.not_after:
             raise BackendError(ErrorCode.EXPIRED, "not_after: has passed")
         if point.transaction is None:
             lost = f"; {station.unplaced} events of the station could not be placed" if station.unplaced else ""
@@ -203,27 +203,27 @@ class OcppBackend:
         if isinstance(setting, BackendError):
             raise setting
         gives = (setting.power_w or 0) < 0
-        refusal = v2x.refusal(directive, point, station, self._steward.clock.now()) if gives else None
+        refusal = v2x.refusal(directive, point, station, self._profiles.clock.now()) if gives else None
         if refusal is not None:
             raise refusal
         return setting
 
     def _old(self, ref: str, max_age_s: int) -> bool:
-        point, _ = self._steward.at(ref)
+        point, _ = self._profiles.at(ref)
         power = point.snapshot.power_w
         if point.transaction is None and point.changed_at is not None:
             return False
-        return power is None or (self._steward.clock.now() - power.observed_at).total_seconds() > max_age_s
+        return power is None or (self._profiles.clock.now() - power.observed_at).total_seconds() > max_age_s
 
     async def _refresh(self, ref: str, max_age_s: int) -> None:
-        before = self._steward.at(ref)[0].snapshot.power_w
+        before = self._profiles.at(ref)[0].snapshot.power_w
         try:
-            await self._steward.central.refresh(ref)
+            await self._profiles.central.refresh(ref)
             async with asyncio.timeout(self._settings.answer_s):
-                while self._old(ref, max_age_s) and self._steward.at(ref)[0].snapshot.power_w == before:
-                    await self._steward.news(ref)
+                while self._old(ref, max_age_s) and self._profiles.at(ref)[0].snapshot.power_w == before:
+                    await self._profiles.news(ref)
         except TimeoutError:
-            why = clock_text(self._steward.at(ref)[1].clock_offset_s)
+            why = clock_text(self._profiles.at(ref)[1].clock_offset_s)
             detail = "no newer reading came, though it was asked for" + (f": {why}" if why else "")
             raise BackendError(ErrorCode.STALE_TELEMETRY, detail) from None
         except BackendError as error:

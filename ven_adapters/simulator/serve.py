@@ -1,4 +1,4 @@
-"""Run one simulated backend: its cars in their loop, its HTTP face, its pushes, until it is told to stop."""
+"""Run one simulated backend: its cars in their loop, its HTTP interface, its pushes, until it is told to stop."""
 
 import asyncio
 import contextlib

@@ -22,7 +22,7 @@ from ven_adapters.simulator.cars.fleets import COMPLETE, PREROLL_HOUR, Simulated
 from ven_adapters.simulator.cars.ground_truth import GroundTruth
 from ven_adapters.simulator.faults import table
 from ven_adapters.simulator.faults.fault_draws import DELAY_S, Chance
-from ven_adapters.simulator.faults.fault_state import Frailty
+from ven_adapters.simulator.faults.fault_state import FaultState
 from ven_adapters.simulator.settings import SimulatorSettings
 from vtn.clock import HOUR_S
 
@@ -135,7 +135,7 @@ class StagedCloud(Cloud):
         self._current[car] = None
         self._stranded[car] = self._dozing[car] = self.asleep[car] = False
         self.drivers.calm(car)
-        self.frailty.touched(car)
+        self.fault_state.touched(car)
         world.home[car] = world.plugged[car] = True
         world.soc_wh[car] = world.asked_soc_wh[car] = HALF_FULL_PCT / 100.0 * world.packs.usable_wh[car]
         world.idle_since_s[car] = world.now_s
@@ -171,7 +171,7 @@ class StagedCloud(Cloud):
     def _rearm(self) -> None:
         rates = dict.fromkeys(self._armed, 1.0)
         self.chance = Armed(self._seed, rates, self._armed, self._forms, self.world.now_s)
-        self.frailty = Frailty(self.chance, self.fleet, self.ledger)
+        self.fault_state = FaultState(self.chance, self.fleet, self.ledger)
 
     def doze(self, car: int) -> None:
         """The car falls asleep now."""
@@ -179,7 +179,7 @@ class StagedCloud(Cloud):
 
     def sleep_deeply(self, car: int) -> None:
         """The car falls asleep for good now."""
-        self.frailty.rest(np.arange(len(self.fleet.refs)) == car)
+        self.fault_state.rest(np.arange(len(self.fleet.refs)) == car)
 
     def unplug(self, car: int) -> None:
         """The cable is pulled now."""
@@ -193,7 +193,7 @@ class StagedCloud(Cloud):
     def tire(self, car: int) -> None:
         """The car has been stopped as often as it bears."""
         for _ in range(table.BLOCKS_AFTER):
-            self.frailty.blocks(car, stops=True)
+            self.fault_state.blocks(car, stops=True)
 
 
 _DEEDS: Mapping[str, Callable[[StagedCloud, int], None]] = {

@@ -19,8 +19,8 @@ from ven_adapters.simulator.cars.ground_truth import GroundTruth
 from ven_adapters.simulator.faults.absent_faults import ABSENT
 from ven_adapters.simulator.faults.table import BY_NAME
 from ven_adapters.simulator.public.commands import StagedCommands
-from ven_adapters.simulator.public.face import HOME, living
 from ven_adapters.simulator.public.grants import MARK
+from ven_adapters.simulator.public.vendor_cloud import HOME, ticking
 from ven_adapters.simulator.public.vendors import HOOK_SECRET, VENDORS, PublicCloud
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.staged import still_fleet
@@ -62,13 +62,13 @@ async def opened(name: str, seed: int) -> AsyncIterator["PublicStage"]:
         async with listening(stage.cloud.application(), ListenAddress("127.0.0.1", 0), options) as port:
             stage.url = f"http://127.0.0.1:{port}"
             stage.cloud.listen_at(stage.webhook_port)
-            alive = asyncio.create_task(living(stage.cloud.face, stage.cloud.manners, TICK_S))
+            alive = asyncio.create_task(ticking(stage.cloud.vendor_cloud, stage.cloud.protocol, TICK_S))
             try:
                 yield stage
             finally:
                 alive.cancel()
                 await asyncio.gather(alive, return_exceptions=True)
-                await stage.cloud.face.hooks.close()
+                await stage.cloud.vendor_cloud.hooks.close()
 
 
 class PublicStage:
@@ -104,7 +104,7 @@ class PublicStage:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What may never be told: every token and secret holds one word."""
-        return MARK, *self.cloud.face.natives, *(str(degrees) for degrees in HOME)
+        return MARK, *self.cloud.vendor_cloud.natives, *(str(degrees) for degrees in HOME)
 
     @property
     def cannot_play(self) -> Mapping[str, str]:
@@ -124,7 +124,7 @@ class PublicStage:
         """Every call that came."""
         return tuple(
             Contact(one.at, ContactKind(one.deal.value), one.ref, one.status, one.at_once)
-            for one in self.cloud.face.calls
+            for one in self.cloud.vendor_cloud.calls
         )
 
     def arm(self, fault: str, ref: str | None = None) -> None:
@@ -158,14 +158,14 @@ class PublicStage:
 
     async def repeat(self) -> bool:
         """Deliver the last webhook again."""
-        return await self.cloud.face.hooks.repeat()
+        return await self.cloud.vendor_cloud.hooks.repeat()
 
     async def _tick(self, seconds: float) -> None:
         await self.clock.advance(seconds)
         self.cloud.tick()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
-                while self.cloud.face.answering:  # noqa: ASYNC110 - a counter rings no bell
+                while self.cloud.vendor_cloud.answering:  # noqa: ASYNC110 - a counter rings no bell
                     await asyncio.sleep(0.001)
 
 

@@ -239,7 +239,7 @@ def truth_of(cloud: StagedCloud, ref: str, now: datetime) -> CarTruth:
         soc_pct=100.0 * float(world.soc_wh[car]) / usable_wh,
         plugged=bool(world.plugged[car]),
         at_home=bool(world.home[car]),
-        asleep=bool(cloud.asleep[car] or cloud.frailty.unheard[car]),
+        asleep=bool(cloud.asleep[car] or cloud.fault_state.unheard[car]),
         as_driver_set=cloud.as_driver_set(car),
         target_soc_pct=100.0 * float(world.target_wh[car]) / usable_wh,
         reserve_soc_pct=100.0 * float(world.reserve_wh[car]) / usable_wh,

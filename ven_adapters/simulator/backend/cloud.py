@@ -35,7 +35,7 @@ from ven_adapters.simulator.cars.world import World
 from ven_adapters.simulator.faults import table
 from ven_adapters.simulator.faults.command_faults import Hold, Taken
 from ven_adapters.simulator.faults.fault_draws import Chance, Rates, minute_of
-from ven_adapters.simulator.faults.fault_state import Frailty
+from ven_adapters.simulator.faults.fault_state import FaultState
 from ven_adapters.transport.fallback_ladder import whole_hours
 from ven_adapters.transport.http.codec import Order
 
@@ -51,9 +51,9 @@ class Cloud:
         self.outbox: list[BackendEvent] = []
         self.asleep = np.zeros(cars, bool)
         self.chance = Chance(seed, rates)
-        self.frailty = Frailty(self.chance, fleet, ledger)
+        self.fault_state = FaultState(self.chance, fleet, ledger)
         self._number = {ref: car for car, ref in enumerate(fleet.refs)}
-        self._resumes = resumes(fleet) & ~self.frailty.once
+        self._resumes = resumes(fleet) & ~self.fault_state.once
         self._stranded = np.zeros(cars, bool)
         self._unplugged_s = np.full(cars, -np.inf)
         self._directives = SimulatedDirectives(cars)
@@ -72,7 +72,7 @@ class Cloud:
         fleet = self.fleet
         numbers = Numbers(int(fleet.max_a[car]), int(fleet.voltage_v[car]), int(fleet.max_discharge_w[car]))
         sound = capability(MODELS[fleet.brand][fleet.model[car]], CONTROLS[control_of(fleet, car)], numbers)
-        return self.frailty.capability(car, sound)
+        return self.fault_state.capability(car, sound)
 
     def held(self, car: int) -> bool:
         """True while a directive is in force on a car."""
@@ -84,10 +84,10 @@ class Cloud:
         idle_s = self.world.now_s - self.world.idle_since_s
         idle = idle_s > table.SLEEPS_AFTER_S
         self.asleep = self.fleet.fates.sleeper & idle
-        self.frailty.rest(idle)
+        self.fault_state.rest(idle)
         if self._changed:
             now_s = self.world.now_s
-            told = [one for one in self._changed.values() if not self.frailty.silent(one.car, now_s)]
+            told = [one for one in self._changed.values() if not self.fault_state.silent(one.car, now_s)]
             self.outbox.append(DirectivesChanged(tuple(map(self._status, told))))
             self._changed = {}
 
@@ -132,19 +132,19 @@ class Cloud:
     def read(self, car: int, now: datetime) -> None:
         """A reading is taken from the car itself."""
         if not self.world.plugged[car]:
-            self.frailty.read(car, self.world.seconds(now))
+            self.fault_state.read(car, self.world.seconds(now))
 
     def plug_changed(self, car: int) -> None:
         """A cable went in or out: a directive in force is interrupted, or taken up again within its window."""
         self._awake(car)
         self._stranded[car] = False
-        self.frailty.touched(car)
+        self.fault_state.touched(car)
         self._unplugged_s[car] = self.world.time_of(car)
         record = self._current[car]
         if record is None:
             self._hand_back(car)
         elif self.world.plugged[car]:
-            if self.frailty.forgets(car, record.order.setting):
+            if self.fault_state.forgets(car, record.order.setting):
                 self._hand_back(car)
             self._move(record, DirectiveState.IN_FORCE)
         else:
@@ -172,14 +172,14 @@ class Cloud:
         return Circumstances(
             now=now,
             capability=self.capability(car),
-            home=bool(world.home[car]) and not self.frailty.elsewhere[car],
+            home=bool(world.home[car]) and not self.fault_state.elsewhere[car],
             plugged=bool(world.plugged[car]),
             asleep=bool(self.asleep[car]),
-            out_of_reach=self.frailty.out_of_reach(car),
+            out_of_reach=self.fault_state.out_of_reach(car),
             opted_out=bool(fleet.opted_out[car]),
             driver_busy=self.drivers.busy(car, world.seconds(now)),
             lacks=missing_paper(fleet, car),
-            unguarded=bool(self.frailty.unguarded[car]),
+            unguarded=bool(self.fault_state.unguarded[car]),
             export_limit_w=float(fleet.export_limit_w[car]),
             told_pct=self._told_pct(car),
             target_pct=float(fleet.target_pct[car]),
@@ -198,7 +198,7 @@ class Cloud:
         lands_s = seconds(now) + self.chance.latency_s(what)
         for name, shows in (
             ("delayed", self.chance.delayed(what)),
-            ("unguarded_discharge", self.frailty.unguarded[car] and (order.setting.power_w or 0) < 0),
+            ("unguarded_discharge", self.fault_state.unguarded[car] and (order.setting.power_w or 0) < 0),
         ):
             if shows:
                 self.ledger.met(name, car)
@@ -248,9 +248,9 @@ class Cloud:
         held = self._taken(car, setting, asked)
         if setting.rung is Rung.PAUSE and not self._resumes[car]:
             self._stranded[car] = True
-        self._stranded[car] |= self.frailty.blocks(car, stops=bool(stops))
+        self._stranded[car] |= self.fault_state.blocks(car, stops=bool(stops))
         world.hold(car, 0.0 if self._stranded[car] else held.limit_w, held.ceiling_wh, held.floor_wh)
-        wait_s = self.frailty.restarts_after_s(car, asked, float(world.target_wh[car]), world.time_of(car))
+        wait_s = self.fault_state.restarts_after_s(car, asked, float(world.target_wh[car]), world.time_of(car))
         if wait_s is not None:
             self.world.at(world.time_of(car) + wait_s, car, functools.partial(self._restart, record))
 
@@ -273,9 +273,9 @@ class Cloud:
         """What the car makes of a setting."""
         world = self.world
         before = Hold(float(world.limit_w[car]), float(world.ceiling_wh[car]), float(world.floor_wh[car]))
-        number = self.frailty.sends(car, setting)
+        number = self.fault_state.sends(car, setting)
         told = Taken(setting, asked, before, float(world.target_wh[car]), float(world.packs.min_charge_w[car]), number)
-        return self.frailty.taken(car, told, world.time_of(car))
+        return self.fault_state.taken(car, told, world.time_of(car))
 
     def _restart(self, record: SimulatedDirective) -> None:
         """The car charges again by itself; its backend goes on believing."""

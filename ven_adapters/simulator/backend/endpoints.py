@@ -1,7 +1,7 @@
 """The reference HTTP contract's server side: bytes to the cloud's calls, refusals to problem documents.
 
-`/v1` is the automaker's face. `POST /truth` is the simulator's own, for loopback callers only: it writes the ground
-truth and answers with its summary.
+`/v1` is the automaker's interface. `POST /truth` is the simulator's own, for loopback callers only: it writes the
+ground truth and answers with its summary.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ BACKEND = web.AppKey("backend", Backend)
 
 
 def application(backend: Backend) -> web.Application:
-    """The whole face as an aiohttp application."""
+    """The whole interface as an aiohttp application."""
     app = web.Application(middlewares=[_problems, _authorised, _doorstep], client_max_size=MAX_BODY_BYTES)
     app[BACKEND] = backend
     directive = "/v1/vehicles/{ref}/directives/{directive_id}"
@@ -86,7 +86,7 @@ async def _doorstep(request: web.Request, handler: Handler) -> web.StreamRespons
     if ref is None:
         return await handler(request)
     car, at_s = backend.cloud.car(ref), backend.cloud.world.seconds(backend.clock.now())
-    answer = backend.cloud.frailty.met(car, Visit(request.method, ref, at_s))
+    answer = backend.cloud.fault_state.met(car, Visit(request.method, ref, at_s))
     if answer is None:
         return await handler(request)
     if answer.executes:
@@ -131,7 +131,7 @@ async def _snapshot(request: web.Request) -> web.Response:
         cloud.advance(now)
         cloud.read(car, now)
     snapshot = views.snapshot(car, fresh=stale)
-    if stale and cloud.frailty.out_of_reach(car):
+    if stale and cloud.fault_state.out_of_reach(car):
         return _problem(BackendError(ErrorCode.UNREACHABLE, "the car cannot be called"), snapshot=snapshot)
     if stale and cloud.asleep[car]:
         asleep = BackendError(ErrorCode.ASLEEP, "the car sleeps; this is its last reading")

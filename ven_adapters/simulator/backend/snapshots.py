@@ -45,7 +45,7 @@ class Views:
         return _sleeping(snapshot) if self._cloud.asleep[car] else snapshot
 
     def _asleep(self, car: int) -> bool:
-        return bool(self._cloud.asleep[car]) or self._cloud.frailty.out_of_reach(car)
+        return bool(self._cloud.asleep[car]) or self._cloud.fault_state.out_of_reach(car)
 
     def age_s(self, car: int, now: datetime) -> float:
         """How old the latest reading is."""
@@ -66,9 +66,9 @@ class Views:
         moved |= world.plugged & ~cloud.asleep & (world.now_s - self._seen_s >= HEARTBEAT_S)
         cars = np.flatnonzero(moved)
         self._pushed[:, cars] = seen[:, cars]
-        awake = cars[~cloud.asleep[cars] & ~cloud.frailty.unheard[cars]]
+        awake = cars[~cloud.asleep[cars] & ~cloud.fault_state.unheard[cars]]
         self._observe(awake)
-        told = (car for car in cars.tolist() if not cloud.frailty.silent(car, world.now_s))
+        told = (car for car in cars.tolist() if not cloud.fault_state.silent(car, world.now_s))
         return [self.snapshot(car, fresh=False) for car in told]
 
     def _levels(self) -> Floats:
@@ -100,7 +100,7 @@ class Views:
     def _due(self, cars: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]") -> "np.ndarray[Any, np.dtype[np.bool_]]":
         """Which cars tell something new: slow clouds and stale telemetry keep to the last reading for a while."""
         cloud, age_s = self._cloud, self._cloud.world.now_s - self._seen_s[cars]
-        fault = age_s < cloud.frailty.lag_s[cars]
+        fault = age_s < cloud.fault_state.lag_s[cars]
         for car in cars[fault].tolist():
             cloud.ledger.met("stale_telemetry", car)
         return np.asarray(~fault & (age_s >= cloud.fleet.truth.reading_age_s[cars]))
@@ -109,7 +109,7 @@ class Views:
         """What the backend passes on; what is only a moment's error is told anew at the next tick."""
         cloud = self._cloud
         sight = Sight(cloud.world.now_s, float(self._volts[car]), cloud.held(car))
-        told, passing = cloud.frailty.misread(car, true, sight)
+        told, passing = cloud.fault_state.misread(car, true, sight)
         if passing:
             self._pushed[0, car] = np.nan
         return told

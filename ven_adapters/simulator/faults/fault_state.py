@@ -20,7 +20,7 @@ from ven_adapters.simulator.faults.reading_faults import Sight
 from vtn.clock import HOUR_S
 
 
-class Frailty:
+class FaultState:
     """The faults of one backend's cars."""
 
     def __init__(self, chance: Chance, fleet: SimulatedFleet, ledger: GroundTruth) -> None:

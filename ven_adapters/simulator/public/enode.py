@@ -18,7 +18,7 @@ from aiohttp import web
 from ven_adapters.contract import ChargeState, DirectiveState, Known, Reachability, Snapshot
 from ven_adapters.simulator.backend.directive_records import SimulatedDirective
 from ven_adapters.simulator.public.commands import IDLE_W, CommandedState
-from ven_adapters.simulator.public.face import (
+from ven_adapters.simulator.public.vendor_cloud import (
     AWAY_DEGREES,
     HOME,
     Deal,
@@ -72,10 +72,10 @@ class Action:
 
 
 class Actions:
-    """The manners of Enode's cloud."""
+    """The protocol of Enode's cloud."""
 
-    def __init__(self, face: VendorCloud) -> None:
-        self._face, self._cloud = face, face.cloud
+    def __init__(self, vendor_cloud: VendorCloud) -> None:
+        self._vendor_cloud, self._cloud = vendor_cloud, vendor_cloud.cloud
         self._numbers = itertools.count(1)
         self._actions: dict[str, Action] = {}
         self._newest: dict[int, Action] = {}
@@ -113,47 +113,47 @@ class Actions:
             "event": "user:vehicle:updated",
             "createdAt": stamp(now),
             "version": VERSION,
-            "user": {"id": self._face.owner(car)},
+            "user": {"id": self._vendor_cloud.owner(car)},
             "vehicle": self._told(car, told),
             "updatedFields": ["chargeState.isCharging"],
         }
 
     def _ended(self, now: datetime) -> list[dict[str, Any]]:
         now_s = self._cloud.world.seconds(now)
-        over = {car for car in range(len(self._face.natives)) if self._cloud.frailty.silent(car, now_s)}
+        over = {car for car in range(len(self._vendor_cloud.natives)) if self._cloud.fault_state.silent(car, now_s)}
         fresh, self._invalid = over - self._invalid, over
         return [
             {
                 "event": "user:credentials:invalidated",
                 "createdAt": stamp(now),
                 "version": VERSION,
-                "user": {"id": self._face.owner(car)},
+                "user": {"id": self._vendor_cloud.owner(car)},
                 "vendor": "SYNTHETIC",
             }
             for car in sorted(fresh)
         ]
 
     async def _vehicles(self, request: web.Request, _: int) -> VendorReply:
-        natives, after = self._face.natives, request.query.get("after")
+        natives, after = self._vendor_cloud.natives, request.query.get("after")
         first = natives.index(after) + 1 if after in natives else 0
-        self._face.now()
+        self._vendor_cloud.now()
         page = range(first, min(first + PAGE, len(natives)))
         more = natives[page[-1]] if page and page[-1] + 1 < len(natives) else None
-        cars = [self._told(car, self._face.views.snapshot(car, fresh=False)) for car in page]
+        cars = [self._told(car, self._vendor_cloud.views.snapshot(car, fresh=False)) for car in page]
         return VendorReply(200, {"data": cars, "pagination": {"before": None, "after": more}})
 
     async def _vehicle(self, _: web.Request, car: int) -> VendorReply:
-        self._face.now()
-        return VendorReply(200, self._told(car, self._face.views.snapshot(car, fresh=False)))
+        self._vendor_cloud.now()
+        return VendorReply(200, self._told(car, self._vendor_cloud.views.snapshot(car, fresh=False)))
 
     async def _hint(self, _: web.Request, car: int) -> VendorReply:
         if not self._away(car):
-            self._face.snapshot(car)
+            self._vendor_cloud.snapshot(car)
         return VendorReply(204)
 
     def _away(self, car: int) -> bool:
-        self._face.now()
-        return self._face.away(car)
+        self._vendor_cloud.now()
+        return self._vendor_cloud.away(car)
 
     async def _charging(self, request: web.Request, car: int) -> VendorReply:
         kind = str((await body_of(request)).get("action"))
@@ -188,7 +188,7 @@ class Actions:
         return None
 
     def _begun(self, car: int, kind: str, wish: CommandedState, failure: str | None) -> Action:
-        away, now = self._away(car), self._face.clock.now()
+        away, now = self._away(car), self._vendor_cloud.clock.now()
         record = None if away or failure else self._cloud.tell(car, wish, now)
         action = Action(f"action-{next(self._numbers)}", car, kind, now, record, failure=failure)
         action.state = "FAILED" if failure else "PENDING"
@@ -199,7 +199,7 @@ class Actions:
         """The action's state by now: what the car's telemetry agrees with is CONFIRMED."""
         if action.state != "PENDING":
             return action.state
-        now = self._face.now()
+        now = self._vendor_cloud.now()
         if action.record is not None and self._cloud.obeyed(action.record):
             action.state, action.updated_at = "CONFIRMED", now
         elif action.record is not None and action.record.final:
@@ -209,7 +209,7 @@ class Actions:
         return action.state
 
     def _drop(self, action: Action) -> None:
-        action.state, action.updated_at = "CANCELLED", self._face.clock.now()
+        action.state, action.updated_at = "CANCELLED", self._vendor_cloud.clock.now()
         record = action.record
         if record is not None and not record.began and not record.final:
             record.state = DirectiveState.CANCELLED
@@ -234,12 +234,12 @@ class Actions:
             200,
             {
                 "id": action.name,
-                "userId": self._face.owner(action.car),
+                "userId": self._vendor_cloud.owner(action.car),
                 "createdAt": stamp(action.created_at),
                 "updatedAt": stamp(action.updated_at or action.created_at),
                 "completedAt": None if done is None else stamp(done),
                 "state": state,
-                "targetId": self._face.natives[action.car],
+                "targetId": self._vendor_cloud.natives[action.car],
                 "targetType": "vehicle",
                 "kind": action.kind,
                 "failureReason": failure,
@@ -255,11 +255,11 @@ class Actions:
         reach = told.reachability
         asleep = reach is not None and reach.value is Reachability.ASLEEP
         return {
-            "id": self._face.natives[car],
-            "userId": self._face.owner(car),
+            "id": self._vendor_cloud.natives[car],
+            "userId": self._vendor_cloud.owner(car),
             "vendor": "SYNTHETIC",
             "lastSeen": at,
-            "isReachable": not asleep and not bool(self._cloud.frailty.unheard[car]),
+            "isReachable": not asleep and not bool(self._cloud.fault_state.unheard[car]),
             "information": {
                 "vin": f"7ZZZZ9ZZ9Z1{car + 1:06d}",
                 "brand": "Synthetic",

@@ -50,9 +50,9 @@ async def serve(
         where = f"url={url} settings={neighbour.state / 'backend.toml'}"
         say(f"ready vendor={settings.brand} cars={settings.cars} {where}")
         await _live(public, clock)
-    public.face.now()
+    public.vendor_cloud.now()
     if settings.truth_dir is not None:
-        public.face.cloud.ledger.write(settings.truth_dir)
+        public.vendor_cloud.cloud.ledger.write(settings.truth_dir)
 
 
 async def _live(public: PublicCloud, clock: Clock) -> None:
@@ -63,7 +63,7 @@ async def _live(public: PublicCloud, clock: Clock) -> None:
     finally:
         cars.cancel()
         await asyncio.gather(cars, return_exceptions=True)
-        await public.face.hooks.close()
+        await public.vendor_cloud.hooks.close()
 
 
 def made(settings: SimulatorSettings, clock: Clock) -> PublicCloud:

@@ -19,7 +19,15 @@ from aiohttp import web
 from ven_adapters.contract import ChargeState, Known, Reachability, Reading, Snapshot
 from ven_adapters.simulator.backend.directive_records import SimulatedDirective
 from ven_adapters.simulator.public.commands import IDLE_W, CommandedState
-from ven_adapters.simulator.public.face import Deal, Route, VendorCloud, VendorRefusalCause, VendorReply, body_of, stamp
+from ven_adapters.simulator.public.vendor_cloud import (
+    Deal,
+    Route,
+    VendorCloud,
+    VendorRefusalCause,
+    VendorReply,
+    body_of,
+    stamp,
+)
 from vtn.limits import Limit
 
 STORE_S = 60.0
@@ -49,12 +57,12 @@ REFUSALS: Mapping[str, tuple[str, str, int, str | None]] = {
 
 
 class Signals:
-    """The manners of Smartcar's cloud; `monthly` calls per car and no more, where that is given."""
+    """The protocol of Smartcar's cloud; `monthly` calls per car and no more, where that is given."""
 
-    def __init__(self, face: VendorCloud, *, monthly: int | None = None) -> None:
-        self._face, self._cloud, self._monthly = face, face.cloud, monthly
+    def __init__(self, vendor_cloud: VendorCloud, *, monthly: int | None = None) -> None:
+        self._vendor_cloud, self._cloud, self._monthly = vendor_cloud, vendor_cloud.cloud, monthly
         self._numbers = itertools.count(1)
-        self._buckets = Limit(BURST, PER_S, len(face.natives))
+        self._buckets = Limit(BURST, PER_S, len(vendor_cloud.natives))
         self._calls: dict[tuple[int, str], int] = {}
 
     def routes(self) -> Sequence[Route]:
@@ -86,8 +94,8 @@ class Signals:
             "eventId": f"event-{number}",
             "eventType": "VEHICLE_STATE",
             "data": {
-                "user": {"id": _user(self._face.natives[car])},
-                "vehicle": {"id": self._face.natives[car]},
+                "user": {"id": _user(self._vendor_cloud.natives[car])},
+                "vehicle": {"id": self._vendor_cloud.natives[car]},
                 "signals": signals,
             },
             "triggers": [{"type": "SIGNAL_UPDATED", "signal": {"code": "charge-ischarging"}}],
@@ -103,7 +111,7 @@ class Signals:
                 "type": "connection",
                 "attributes": {"vehicleId": native, "userId": _user(native), "mode": "simulated"},
             }
-            for car, native in enumerate(self._face.natives)
+            for car, native in enumerate(self._vendor_cloud.natives)
         ]
         return VendorReply(200, {"data": told[first : first + size], "meta": {"page": {"number": page, "size": size}}})
 
@@ -111,14 +119,14 @@ class Signals:
         refused = self._refused(request, car)
         if refused is not None:
             return refused
-        told = self._face.snapshot(car, older_than_s=STORE_S)
-        rows = self._of(car, told, self._face.clock.now())
+        told = self._vendor_cloud.snapshot(car, older_than_s=STORE_S)
+        rows = self._of(car, told, self._vendor_cloud.clock.now())
         return VendorReply(200, {"data": rows, "meta": {"totalCount": len(rows)}})
 
     def _refused(self, request: web.Request, car: int) -> VendorReply | None:
         """The user's header, the month's quota and the bucket of the car."""
-        now = self._face.now()
-        if request.headers.get("sc-user-id") != _user(self._face.natives[car]):
+        now = self._vendor_cloud.now()
+        if request.headers.get("sc-user-id") != _user(self._vendor_cloud.natives[car]):
             return self.refusal("invalid", None)
         month = car, f"{now:%Y-%m}"
         self._calls[month] = self._calls.get(month, 0) + 1
@@ -134,16 +142,16 @@ class Signals:
         found = self._wished(request.match_info["verb"], car, await body_of(request))
         if isinstance(found, str):
             return self.refusal(found, None)
-        record = self._cloud.tell(car, found, self._face.clock.now())
+        record = self._cloud.tell(car, found, self._vendor_cloud.clock.now())
         now_s = self._cloud.world.now_s
         if record.begins_s - now_s > PATIENCE_S:
             return await self._late(request, record)
-        await self._face.wait_until(record.begins_s)
+        await self._vendor_cloud.wait_until(record.begins_s)
         return VendorReply(200, self._done(request, record, now_s))
 
     def _wished(self, verb: str, car: int, body: Mapping[str, Any]) -> CommandedState | str:
         cloud, wish = self._cloud, self._cloud.wish(car)
-        if cloud.frailty.out_of_reach(car):
+        if cloud.fault_state.out_of_reach(car):
             return "unreachable"
         if cloud.asleep[car]:
             return "asleep"
@@ -171,13 +179,13 @@ class Signals:
         response = web.StreamResponse(status=202, headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         await response.prepare(request)
-        await self._face.wait_until(record.begins_s)
+        await self._vendor_cloud.wait_until(record.begins_s)
         await response.write(orjson.dumps(self._done(request, record, began_s)))
         await response.write_eof()
         return response
 
     def _done(self, request: web.Request, record: SimulatedDirective, began_s: float) -> dict[str, Any]:
-        now, world = self._face.now(), self._cloud.world
+        now, world = self._vendor_cloud.now(), self._cloud.world
         attributes = {
             "commandType": f"charge-{request.match_info['verb']}",
             "status": {"value": "SUCCESS"},
@@ -211,7 +219,7 @@ class Signals:
         left_wh = max(0.0, float(self._cloud.world.ceiling_wh[car] - self._cloud.world.soc_wh[car]))
         left_min = round(60.0 * left_wh / power_w) if power_w > IDLE_W else 0
         asleep = told.reachability is not None and told.reachability.value is Reachability.ASLEEP
-        online = not self._cloud.frailty.unheard[car]
+        online = not self._cloud.fault_state.unheard[car]
         return {
             "tractionbattery-stateofcharge": _measured("percent", told.soc_pct),
             "tractionbattery-nominalcapacity": ({"capacity": round(float(fleet.usable_wh[car]) / 1000.0)}, state),

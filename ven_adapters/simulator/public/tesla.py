@@ -15,7 +15,7 @@ from aiohttp import web
 from ven_adapters.contract import ChargeState, Known, Snapshot
 from ven_adapters.simulator.backend.cloud import BEGIN_RANK
 from ven_adapters.simulator.public.commands import IDLE_W, CommandedState
-from ven_adapters.simulator.public.face import (
+from ven_adapters.simulator.public.vendor_cloud import (
     AWAY_DEGREES,
     HOME,
     Deal,
@@ -51,10 +51,10 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
 
 
 class FleetApi:
-    """The manners of Tesla's cloud."""
+    """The protocol of Tesla's cloud."""
 
-    def __init__(self, face: VendorCloud) -> None:
-        self._face, self._cloud = face, face.cloud
+    def __init__(self, vendor_cloud: VendorCloud) -> None:
+        self._vendor_cloud, self._cloud = vendor_cloud, vendor_cloud.cloud
         self._commands: Mapping[str, Callable[[int, Mapping[str, Any]], CommandedState | str | None]] = {
             "charge_start": self._start,
             "charge_stop": self._stop,
@@ -99,8 +99,8 @@ class FleetApi:
         return VendorReply(200, {"response": cars, "pagination": pages, "count": len(cars)})
 
     def _mine(self, request: web.Request) -> list[int]:
-        owner = self._face.grants.owner(request.headers.get("Authorization", ""))
-        return [car for car in range(len(self._face.natives)) if self._face.owner(car) == owner]
+        owner = self._vendor_cloud.grants.owner(request.headers.get("Authorization", ""))
+        return [car for car in range(len(self._vendor_cloud.natives)) if self._vendor_cloud.owner(car) == owner]
 
     async def _region(self, request: web.Request, _: int) -> VendorReply:
         base = f"{request.scheme}://{request.host}"
@@ -108,18 +108,18 @@ class FleetApi:
 
     async def _fleet_status(self, request: web.Request, _: int) -> VendorReply:
         asked = (await body_of(request)).get("vins", [])
-        known = [vin for vin in asked if vin in self._face.natives]
+        known = [vin for vin in asked if vin in self._vendor_cloud.natives]
         told = {"firmware_version": FIRMWARE, "vehicle_command_protocol_required": False, "total_number_of_keys": 1}
         rest = {"key_paired_vins": known, "unpaired_vins": [vin for vin in asked if vin not in known]}
         return VendorReply(200, {"response": {**rest, "vehicle_info": dict.fromkeys(known, told)}})
 
     async def _vehicle(self, _: web.Request, car: int) -> VendorReply:
-        self._face.now()
+        self._vendor_cloud.now()
         return VendorReply(200, {"response": self._summary(car)})
 
     async def _wake(self, _: web.Request, car: int) -> VendorReply:
-        now = self._face.now()
-        if self._face.away(car):
+        now = self._vendor_cloud.now()
+        if self._vendor_cloud.away(car):
             self._cloud.wake(car, now)
         return VendorReply(200, {"response": self._summary(car)})
 
@@ -127,19 +127,19 @@ class FleetApi:
         return {
             "id": car + 1,
             "vehicle_id": car + 1,
-            "vin": self._face.natives[car],
+            "vin": self._vendor_cloud.natives[car],
             "display_name": f"car {car + 1}",
-            "state": "asleep" if self._face.away(car) else "online",
+            "state": "asleep" if self._vendor_cloud.away(car) else "online",
             "in_service": False,
             "api_version": 70,
         }
 
     async def _data(self, _: web.Request, car: int) -> VendorReply:
-        self._face.now()
-        if self._face.away(car):
+        self._vendor_cloud.now()
+        if self._vendor_cloud.away(car):
             return self.refusal("asleep", None)
-        told = self._face.snapshot(car)
-        if self._face.away(car):  # this very reading was one too many
+        told = self._vendor_cloud.snapshot(car)
+        if self._vendor_cloud.away(car):  # this very reading was one too many
             return self.refusal("asleep", None)
         charge = self._charge(car, told)
         config = {"car_type": self._cloud.capability(car).model, "eu_vehicle": False, "timestamp": charge["timestamp"]}
@@ -186,8 +186,8 @@ class FleetApi:
         return round(60.0 * short_wh / power_w) if power_w > IDLE_W else 0
 
     async def _command(self, request: web.Request, car: int) -> VendorReply:
-        now = self._face.now()
-        if self._face.away(car):
+        now = self._vendor_cloud.now()
+        if self._vendor_cloud.away(car):
             return self.refusal("asleep", None)
         name, body = request.match_info["name"], await body_of(request)
         if name not in self._commands:
@@ -231,7 +231,7 @@ class FleetApi:
         playable = body.get("one_time") is True and body.get("start_enabled") is True and not body.get("end_enabled")
         if not playable or not isinstance(minute, int) or not {"days_of_week", "lat", "lon"} <= body.keys():
             return "invalid_command"
-        local = self._face.now().astimezone(ZONE)
+        local = self._vendor_cloud.now().astimezone(ZONE)
         at = local.replace(hour=minute // 60, minute=minute % 60, second=0, microsecond=0)
         at = at if at > local else at + timedelta(days=1)
         if at.strftime("%A") != body["days_of_week"]:

@@ -69,7 +69,7 @@ class StationLink(ChargePoint):  # type: ignore[misc]  # the library has no type
         station = self._station
         points = station.points
         at_s = points.world.seconds(station.clock.now())
-        return points.frailty.meets(station.car, Visit("PUT", points.fleet.refs[station.car], at_s))
+        return points.fault_state.meets(station.car, Visit("PUT", points.fleet.refs[station.car], at_s))
 
     @on(Action.get_variables)  # type: ignore[untyped-decorator]
     def variables(self, get_variable_data: list[dict[str, Any]]) -> Any:

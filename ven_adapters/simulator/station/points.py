@@ -124,10 +124,10 @@ class ChargingPoints(StagedCloud):
         before = Hold(float(world.limit_w[car]), float(world.ceiling_wh[car]), float(world.floor_wh[car]))
         setting = Setting(Rung.RESUME) if asked_w == math.inf else Setting(Rung.POWER, round(asked_w))
         least_w = float(world.packs.min_charge_w[car])
-        told = Taken(setting, asked, before, target_wh, least_w, self.frailty.sends(car, setting))
-        held = self.frailty.taken(car, told, world.time_of(car))
+        told = Taken(setting, asked, before, target_wh, least_w, self.fault_state.sends(car, setting))
+        held = self.fault_state.taken(car, told, world.time_of(car))
         stops = world.power_w[car] > 0.0 and asked_w <= 0.0
-        self._stranded[car] |= self.frailty.blocks(car, stops=bool(stops))
+        self._stranded[car] |= self.fault_state.blocks(car, stops=bool(stops))
         world.hold(car, 0.0 if self._stranded[car] else held.limit_w, held.ceiling_wh, held.floor_wh)
         if asked_w < math.inf:
             self.drivers.held_back(car)

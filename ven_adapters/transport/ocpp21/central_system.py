@@ -56,11 +56,11 @@ class CentralSystem:
     def __init__(self, settings: CentralSettings, owner: Owner) -> None:
         self._settings = settings
         alarms = Alarms(settings.state / "alarms.json" if settings.state else None)
-        alarms.read(settings.door.passwords, settings.clock.now())
+        alarms.read(settings.listener.passwords, settings.clock.now())
         self._transactions = TransactionLog(settings.state / "transactions.jsonl" if settings.state else None)
-        given = (settings.door.passwords, settings.places, settings.clock, owner, alarms, self._transactions)
+        given = (settings.listener.passwords, settings.places, settings.clock, owner, alarms, self._transactions)
         self.register = Register(*given)
-        self._door = StationListener(settings.door, self._welcome)
+        self._listener = StationListener(settings.listener, self._welcome)
         self._lines: dict[str, StationConnection] = {}
         self._listings: dict[tuple[str, int], Listing] = {}
         self._numbers = itertools.count(1)
@@ -71,13 +71,13 @@ class CentralSystem:
     async def open(self) -> int:
         """Listen; the port."""
         self._closed = False
-        self._transactions.open(self._settings.door.passwords)
-        return await self._door.open()
+        self._transactions.open(self._settings.listener.passwords)
+        return await self._listener.open()
 
     async def close(self) -> None:
         """Hang up and stop what runs beside."""
         self._closed = True
-        await self._door.close()
+        await self._listener.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -177,7 +177,7 @@ class CentralSystem:
         late = functools.partial(self.register.owner.late, station)
         passed_over = functools.partial(self.register.notices.count, station)
         version = _VERSIONS[SUBPROTOCOLS.get(str(socket.subprotocol), VERSION)]
-        handlers = self._desk(station, version).handlers()
+        handlers = self._handlers(station, version).handlers()
         line = StationConnection(
             *(socket, handlers),
             answer_s=self._settings.answer_s,
@@ -197,7 +197,7 @@ class CentralSystem:
                 del self._lines[station]
                 self.register.reach(station, connected=False)
 
-    def _desk(self, station: str, version: OcppVersion) -> MessageHandlers:
+    def _handlers(self, station: str, version: OcppVersion) -> MessageHandlers:
         return MessageHandlers(
             name=station,
             register=self.register,

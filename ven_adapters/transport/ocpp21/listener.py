@@ -1,4 +1,4 @@
-"""The door of the central system: a listening websocket, who may come in, and which version of OCPP is spoken.
+"""The listener of the central system: a listening websocket, who may come in, and which version of OCPP is spoken.
 
 Security profiles of OCPP: 1 is basic authentication in the clear, here on loopback only; 2 is basic authentication
 inside TLS; 3 is TLS with the station's own certificate, whose common name is the station's identity. An unknown station
@@ -57,7 +57,7 @@ Who = tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class DoorSettings:
+class StationListenerSettings:
     """Where to listen and whom to let in: passwords by station identity (None where a certificate is asked for)."""
 
     host: str
@@ -72,12 +72,12 @@ class DoorSettings:
     ping_s: float = 20.0
 
 
-def tls_of(door: DoorSettings) -> ServerTls | None:
+def tls_of(listener: StationListenerSettings) -> ServerTls | None:
     """The TLS of a security profile, 1.2 at least; None for profile 1. CannotStart names the file that is bad."""
-    if door.profile == BASIC_IN_CLEAR or door.certificate is None or door.private_key is None:
+    if listener.profile == BASIC_IN_CLEAR or listener.certificate is None or listener.private_key is None:
         return None
-    own = door.profile == CLIENT_CERTIFICATE
-    return ServerTls(door.certificate, door.private_key, door.client_ca if own else None, must=own)
+    own = listener.profile == CLIENT_CERTIFICATE
+    return ServerTls(listener.certificate, listener.private_key, listener.client_ca if own else None, must=own)
 
 
 def station_of(path: str) -> str:
@@ -146,7 +146,9 @@ class StationListener:
     `unsupported` tells what known stations offer that speak no version of ours; it holds one entry a station.
     """
 
-    def __init__(self, settings: DoorSettings, welcome: Callable[[str, ServerConnection], Awaitable[None]]) -> None:
+    def __init__(
+        self, settings: StationListenerSettings, welcome: Callable[[str, ServerConnection], Awaitable[None]]
+    ) -> None:
         self._settings = settings
         self._welcome = welcome
         self._guesses = Guesses()

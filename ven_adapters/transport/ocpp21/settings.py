@@ -18,7 +18,7 @@ from ven_adapters.transport.http.settings import clock_of, typed, wrong
 from ven_adapters.transport.ocpp21.listener import (
     BASIC_IN_CLEAR,
     CLIENT_CERTIFICATE,
-    DoorSettings,
+    StationListenerSettings,
     tls_of,
 )
 from ven_adapters.transport.ocpp21.stations.charging_points import RegisteredPoint
@@ -61,7 +61,7 @@ _NEEDED = ("station", "usable_wh", "max_charge_w")
 class CentralSettings:
     """All of it. `offline_limit_s` is how long a station out of touch may go on with what it was told."""
 
-    door: DoorSettings
+    listener: StationListenerSettings
     places: tuple[RegisteredPoint, ...]
     clock: Clock
     offline_limit_s: int = 300
@@ -75,13 +75,13 @@ def central_settings(settings: Mapping[str, Any]) -> CentralSettings:
     given = {key: value for key, value in settings.items() if value is not None}
     clock = clock_of(given.pop("clock", None))
     typed(given, _KINDS)
-    door = _door(given)
+    listener = _listener_settings(given)
     times: dict[str, Any] = {key: given[key] for key in ("offline_limit_s", "heartbeat_s", "answer_s") if key in given}
     state = Path(given["state"]) if "state" in given else None
-    return CentralSettings(door, _places(given, door), clock, state=state, **times)
+    return CentralSettings(listener, _places(given, listener), clock, state=state, **times)
 
 
-def _door(given: Mapping[str, Any]) -> DoorSettings:
+def _listener_settings(given: Mapping[str, Any]) -> StationListenerSettings:
     profile = given.get("security_profile", BASIC_IN_CLEAR)
     host = given.get("host", "127.0.0.1")
     if profile == BASIC_IN_CLEAR and not is_loopback(host):
@@ -92,12 +92,14 @@ def _door(given: Mapping[str, Any]) -> DoorSettings:
         raise wrong(next(key for key in needed if key not in files), f"is required by security profile {profile}")
     more: dict[str, Any] = {key: given[key] for key in ("frame_bytes", "ping_s") if key in given}
     more |= {"bounds": bounds_of(given)}
-    door = DoorSettings(host, given.get("port", STATIONS_PORT), profile, _passwords(given, profile), **files, **more)
+    listener = StationListenerSettings(
+        host, given.get("port", STATIONS_PORT), profile, _passwords(given, profile), **files, **more
+    )
     try:
-        tls_of(door)
+        tls_of(listener)
     except CannotStart as error:
         raise wrong(" or ".join(needed), str(error)) from None
-    return door
+    return listener
 
 
 def _passwords(given: Mapping[str, Any], profile: int) -> dict[str, str | None]:
@@ -113,7 +115,7 @@ def _passwords(given: Mapping[str, Any], profile: int) -> dict[str, str | None]:
     return out
 
 
-def _places(given: Mapping[str, Any], door: DoorSettings) -> tuple[RegisteredPoint, ...]:
+def _places(given: Mapping[str, Any], listener: StationListenerSettings) -> tuple[RegisteredPoint, ...]:
     places: dict[tuple[str, int], RegisteredPoint] = {}
     for ref, row in given.get("vehicles", {}).items():
         where = f"vehicles.{ref}."
@@ -124,7 +126,7 @@ def _places(given: Mapping[str, Any], door: DoorSettings) -> tuple[RegisteredPoi
         if missing:
             raise wrong(where + missing[0], "is required")
         place = RegisteredPoint(ref, **row)
-        if place.station not in door.passwords:
+        if place.station not in listener.passwords:
             raise wrong(f"{where}station", "is not one of stations")
         if places.setdefault((place.station, place.evse), place) is not place:
             raise wrong(f"{where}evse", "is taken by another car")

@@ -25,17 +25,17 @@ _log = logging.getLogger(__name__)
 class LeaseKeeper:
     """The leases of the windows in one store."""
 
-    def __init__(self, book: WindowStore, leases: HoldLeases | None, clock: Clock, pace: CommandPace) -> None:
-        self._book, self._leases, self._clock, self._pace = book, leases, clock, pace
+    def __init__(self, store: WindowStore, leases: HoldLeases | None, clock: Clock, pace: CommandPace) -> None:
+        self._store, self._leases, self._clock, self._pace = store, leases, clock, pace
         self._unwritten = False
         self._calling: dict[str, tuple[KeptWindow, KeptWindow | None]] = {}
-        book.on_final = self._drop
+        store.on_final = self._drop
 
     def renew(self) -> None:
         """Renew the lease of every car that is held; windows whose cars the guard has given back are over."""
         if self._leases is None:
             return
-        held = {window.directive.vehicle_ref: self._lease(window) for window in self._book.holding_any()}
+        held = {window.directive.vehicle_ref: self._lease(window) for window in self._store.holding_any()}
         held |= {ref: self._lease(*calling) for ref, calling in self._calling.items()}
         try:
             given_back = self._leases.renew(lease for lease in held.values() if lease is not None)
@@ -64,7 +64,7 @@ class LeaseKeeper:
 
     def take_as_before(self, sent: KeptWindow) -> None:
         """A command was refused and cannot have happened: what held the car before holds it still."""
-        held = self._book.holding(sent.directive.vehicle_ref)
+        held = self._store.holding(sent.directive.vehicle_ref)
         lease = None if held is None else self._lease(held)
         with contextlib.suppress(OSError, BackendError):  # the next renewal writes it
             if self._leases is not None and lease is not None:
@@ -94,7 +94,7 @@ class LeaseKeeper:
                 self._leases.drop(window.directive.vehicle_ref, window.directive.directive_id)
 
     def _end_by_guard(self, directive_id: str) -> None:
-        if not self._book.known(directive_id) or (window := self._book.window(directive_id)).final:
+        if not self._store.known(directive_id) or (window := self._store.window(directive_id)).final:
             return
         state = state_at_end(window.state, was_in_force=window.been_in_force)
-        self._book.move(window, state, Trigger.TIME, detail=BY_GUARD)
+        self._store.move(window, state, Trigger.TIME, detail=BY_GUARD)

@@ -61,8 +61,8 @@ class KeptBackend:
         leases: HoldLeases | None = None,
     ) -> None:
         self._cars, self._clock, self._pace, self._leases = Careful(cars), clock, pace or CommandPace(), leases
-        self._book = WindowStore(journal)
-        self._keeping = WindowKeeper(self._cars, self._book, clock, self._pace, leases)
+        self._store = WindowStore(journal)
+        self._keeper = WindowKeeper(self._cars, self._store, clock, self._pace, leases)
         self._renewing: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -84,13 +84,13 @@ class KeptBackend:
         """The newest reading; what it says of the car's directive is booked too."""
         self._open()
         snapshot = await self._cars.read(ref, max_age_s)
-        self._keeping.observe(snapshot)
+        self._keeper.observe(snapshot)
         return snapshot
 
     async def submit(self, directive: Directive, capability: Capability, snapshot: Snapshot) -> Ack:
         """Take a directive; one that has begun is sent before this returns."""
         self._open()
-        if (window := self._book.seen(directive)) is not None:
+        if (window := self._store.seen(directive)) is not None:
             return window.ack()
         self._permit(directive, snapshot)
         setting = self._cars.achieve(directive, capability, snapshot)
@@ -101,20 +101,20 @@ class KeptBackend:
             await self._take(window, snapshot)
         except BackendError as error:
             if not error.may_have_happened:
-                self._book.forget(directive)
+                self._store.forget(directive)
             raise
         finally:
-            if self._book.known(directive.directive_id):
+            if self._store.known(directive.directive_id):
                 self._attend(directive.directive_id)
-        return self._book.window(directive.directive_id).ack()
+        return self._store.window(directive.directive_id).ack()
 
     async def cancel(self, vehicle_ref: str, directive_id: str) -> Ack:
         """End a directive now; when the car cannot be given back at once it is tried again in the background."""
         self._window(vehicle_ref, directive_id)
-        async with self._keeping.lock(vehicle_ref):
+        async with self._keeper.lock(vehicle_ref):
             window = self._window(vehicle_ref, directive_id)
             if not window.final:
-                await self._keeping.finish(window, DirectiveState.CANCELLED)
+                await self._keeper.finish(window, DirectiveState.CANCELLED)
         window = self._window(vehicle_ref, directive_id)
         self._drop(directive_id)
         if not window.final:
@@ -141,7 +141,7 @@ class KeptBackend:
                 try:
                     yield event
                 finally:
-                    self._book.queue.task_done()
+                    self._store.queue.task_done()
         finally:
             pushes.cancel()
             await asyncio.gather(pushes, return_exceptions=True)
@@ -167,16 +167,16 @@ class KeptBackend:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._book.close()
+        self._store.close()
         if self._leases is not None:
             self._leases.close()
         await self._cars.close()
 
     def _open(self) -> None:
         """Take up the windows of the life before, once; leases first, by which the guard says what it has ended."""
-        found = self._book.open(self._clock.now())
+        found = self._store.open(self._clock.now())
         if self._leases is not None and self._renewing is None:
-            self._keeping.leases.renew()
+            self._keeper.leases.renew()
             self._renewing = asyncio.create_task(self._renew())
         for directive_id in found:
             self._attend(directive_id)
@@ -187,7 +187,7 @@ class KeptBackend:
         while True:
             await asyncio.sleep(every_s)
             try:
-                self._keeping.leases.renew()
+                self._keeper.leases.renew()
             except Exception:  # noqa: BLE001 - a fault of ours in one round must not stop the next
                 _log.exception("leases could not be renewed")
 
@@ -208,23 +208,23 @@ class KeptBackend:
             raise BackendError(ErrorCode.USER_OVERRIDE, "the driver has taken the car over")
 
     async def _take(self, window: KeptWindow, snapshot: Snapshot) -> None:
-        async with self._keeping.lock(window.directive.vehicle_ref):
-            if self._book.seen(window.directive) is not None:  # the same, taken while this one waited
+        async with self._keeper.lock(window.directive.vehicle_ref):
+            if self._store.seen(window.directive) is not None:  # the same, taken while this one waited
                 return
-            self._book.begin(window)
+            self._store.begin(window)
             if window.directive.start <= self._clock.now():
-                await self._keeping.send_first(window, snapshot)
+                await self._keeper.send_first(window, snapshot)
 
     def _window(self, ref: str, directive_id: str) -> KeptWindow:
         self._open()
-        window = self._book.window(directive_id)
+        window = self._store.window(directive_id)
         if window.directive.vehicle_ref != ref:
             raise BackendError(ErrorCode.INVALID_REQUEST, "vehicle_ref: the directive is another car's")
         return window
 
     def _attend(self, directive_id: str) -> None:
         if directive_id not in self._tasks:
-            task = asyncio.create_task(self._keeping.live(directive_id))
+            task = asyncio.create_task(self._keeper.live(directive_id))
             self._tasks[directive_id] = task
             task.add_done_callback(lambda done: self._done(directive_id, done))
 
@@ -240,14 +240,14 @@ class KeptBackend:
     async def _take_pushes(self) -> None:
         async for event in self._cars.pushes():
             for snapshot in event.snapshots if isinstance(event, SnapshotsSeen) else ():
-                self._keeping.observe(snapshot)
-            self._book.say(event)
+                self._keeper.observe(snapshot)
+            self._store.say(event)
             if isinstance(event, WriteDown):
-                await self._book.queue.join()  # it is answered for once the next event is asked for, and not before
+                await self._store.queue.join()  # it is answered for once the next event is asked for, and not before
 
     async def _next(self, pushes: asyncio.Task[None]) -> BackendEvent:
         """The next event; a push line that broke raises, so that the caller listens anew."""
-        event = asyncio.create_task(self._book.queue.get())
+        event = asyncio.create_task(self._store.queue.get())
         try:
             await asyncio.wait((event, pushes), return_when=asyncio.FIRST_COMPLETED)
             if not event.done():

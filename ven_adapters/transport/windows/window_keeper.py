@@ -50,10 +50,10 @@ class WindowKeeper:
     """The work on every window of one vendor."""
 
     def __init__(
-        self, cars: Careful, book: WindowStore, clock: Clock, pace: CommandPace, leases: HoldLeases | None
+        self, cars: Careful, store: WindowStore, clock: Clock, pace: CommandPace, leases: HoldLeases | None
     ) -> None:
-        self._cars, self._book, self._clock, self._pace = cars, book, clock, pace
-        self.leases = LeaseKeeper(book, leases, clock, pace)
+        self._cars, self._store, self._clock, self._pace = cars, store, clock, pace
+        self.leases = LeaseKeeper(store, leases, clock, pace)
         self._locks: dict[str, asyncio.Lock] = {}
 
     def lock(self, ref: str) -> asyncio.Lock:
@@ -63,7 +63,7 @@ class WindowKeeper:
     async def live(self, directive_id: str) -> None:
         """See one window through to a final state."""
         try:
-            window = self._book.window(directive_id)
+            window = self._store.window(directive_id)
             if window.sent_at is None and window.ending is None:
                 await sleep_until(self._clock, window.directive.start)
                 await self._begin(directive_id)
@@ -71,12 +71,12 @@ class WindowKeeper:
             await self._give_back(directive_id)
         except Exception:  # noqa: BLE001 - a fault of ours in one window must not pass in silence, nor end the others
             _log.exception("a directive could not be kept")
-            self._book.move(self._book.window(directive_id), DirectiveState.FAILED, Trigger.FAILURE)
+            self._store.move(self._store.window(directive_id), DirectiveState.FAILED, Trigger.FAILURE)
 
     async def send_first(self, window: KeptWindow, snapshot: Snapshot) -> None:
         """Tell the car, in place of what it was told before. A clean refusal leaves the older window in place."""
         self.leases.heed_guard(window.directive.vehicle_ref)
-        older = self._book.holding(window.directive.vehicle_ref)
+        older = self._store.holding(window.directive.vehicle_ref)
         before = await self._found(snapshot) if older is None else older.before
         window = dataclasses.replace(window, before=before)
         try:
@@ -90,7 +90,7 @@ class WindowKeeper:
     async def finish(self, window: KeptWindow, state: DirectiveState | None) -> None:
         """Give the car back and close the window, as `state` or as its end finds it; later when no call arrives."""
         refusal: BackendError | None = None
-        held = self._book.holding(window.directive.vehicle_ref)
+        held = self._store.holding(window.directive.vehicle_ref)
         mine = held is not None and held.directive.directive_id == window.directive.directive_id
         try:
             for setting in restoration(window) if mine else ():
@@ -99,19 +99,19 @@ class WindowKeeper:
                 await self._cars.forget_end(window.directive.vehicle_ref)
         except BackendError as error:
             refusal = error
-        window = self._book.window(window.directive.directive_id)  # a reading may have come meanwhile
+        window = self._store.window(window.directive.directive_id)  # a reading may have come meanwhile
         if window.final:
             return
         state = state or state_at_end(window.state, was_in_force=window.been_in_force)
         if refusal is not None:
-            self._book.keep(dataclasses.replace(window, ending=state, error=refusal.code, detail=refusal.detail))
+            self._store.keep(dataclasses.replace(window, ending=state, error=refusal.code, detail=refusal.detail))
             return
         trigger = Trigger.CANCEL if state is DirectiveState.CANCELLED else Trigger.TIME
-        self._book.move(window, state, trigger, error=None if state is DirectiveState.RELEASED else window.error)
+        self._store.move(window, state, trigger, error=None if state is DirectiveState.RELEASED else window.error)
 
     def observe(self, snapshot: Snapshot) -> None:
         """Book what a reading says of the window that holds the car."""
-        window = self._book.holding(snapshot.vehicle_ref)
+        window = self._store.holding(snapshot.vehicle_ref)
         if window is None or window.ending is not None:
             return
         verdict, at = judge(window, snapshot)
@@ -120,17 +120,17 @@ class WindowKeeper:
         elif verdict is WindowVerdict.CONFIRMED:
             self._confirmed(window, snapshot)
         elif verdict is WindowVerdict.MAYBE_UNPLUGGED and window.unplugged_at is None:
-            self._book.keep(dataclasses.replace(window, unplugged_at=at))
+            self._store.keep(dataclasses.replace(window, unplugged_at=at))
         elif verdict is WindowVerdict.UNPLUGGED and window.state is not DirectiveState.INTERRUPTED:
             facts = {"observed_at": at, "unplugged_at": window.unplugged_at or at, "error": ErrorCode.NOT_PLUGGED}
-            self._book.move(window, DirectiveState.INTERRUPTED, Trigger.TELEMETRY, **facts)
+            self._store.move(window, DirectiveState.INTERRUPTED, Trigger.TELEMETRY, **facts)
         elif verdict is WindowVerdict.CONTRADICTED:
             self._contradicted(window)
 
     def _confirmed(self, window: KeptWindow, snapshot: Snapshot) -> None:
         if window.state is DirectiveState.IN_FORCE and window.unplugged_at is None and window.error is None:
             return
-        self._book.move(
+        self._store.move(
             window,
             DirectiveState.IN_FORCE,
             Trigger.TELEMETRY,
@@ -149,33 +149,33 @@ class WindowKeeper:
         One that had not obeyed by `not_after` may still do so, and is given back before it does.
         """
         if not window.been_in_force and self._clock.now() > window.directive.not_after:
-            self._book.keep(dataclasses.replace(window, ending=DirectiveState.EXPIRED, detail=TOO_LATE))
+            self._store.keep(dataclasses.replace(window, ending=DirectiveState.EXPIRED, detail=TOO_LATE))
             return
         if window.off_its_plug:  # plugged in again, which resets some cars
             window = dataclasses.replace(window, sends=1)
         if window.sends < self._pace.sends:
             told: dict[str, Any] = {"unplugged_at": None, "error": ErrorCode.REJECTED_BY_VEHICLE, "detail": DOUBT}
             if window.state is DirectiveState.IN_FORCE:  # what was true is not any more, and nobody may be told so
-                self._book.move(window, DirectiveState.INTERRUPTED, Trigger.TELEMETRY, **told)
+                self._store.move(window, DirectiveState.INTERRUPTED, Trigger.TELEMETRY, **told)
             else:
-                self._book.keep(dataclasses.replace(window, **told))
+                self._store.keep(dataclasses.replace(window, **told))
         elif window.been_in_force:
             self._overridden(window)
         else:
-            self._book.move(window, DirectiveState.FAILED, Trigger.FAILURE, error=ErrorCode.REJECTED_BY_VEHICLE)
+            self._store.move(window, DirectiveState.FAILED, Trigger.FAILURE, error=ErrorCode.REJECTED_BY_VEHICLE)
 
     def _overridden(self, window: KeptWindow) -> None:
-        self._book.move(window, DirectiveState.OVERRIDDEN, Trigger.DRIVER, error=ErrorCode.USER_OVERRIDE)
+        self._store.move(window, DirectiveState.OVERRIDDEN, Trigger.DRIVER, error=ErrorCode.USER_OVERRIDE)
         chose = DriverChose(window.directive.vehicle_ref, DriverChoice.BOOST, self._clock.now(), window.directive.end)
-        self._book.say(chose)  # for as long as we would have held the car: nobody else would ever end it
+        self._store.say(chose)  # for as long as we would have held the car: nobody else would ever end it
 
     async def _begin(self, directive_id: str) -> None:
         """The first send of a window that was taken before its start; what may be tried again is, until `not_after`."""
         wait_s = self._pace.first_look_s
         while True:
-            window = self._book.window(directive_id)
+            window = self._store.window(directive_id)
             async with self.lock(window.directive.vehicle_ref):
-                window = self._book.window(directive_id)
+                window = self._store.window(directive_id)
                 if window.final or window.ending is not None:
                     return
                 try:
@@ -188,40 +188,40 @@ class WindowKeeper:
                 else:
                     return
             await self._nap(wait_s)
-            await self._rouse(self._book.window(directive_id))
+            await self._rouse(self._store.window(directive_id))
 
     def _again(self, window: KeptWindow, error: BackendError) -> bool:
         """Whether a first send that failed is tried again; otherwise the window is booked as what it came to."""
-        if error.may_have_happened and self._book.window(window.directive.directive_id).sent_at is not None:
+        if error.may_have_happened and self._store.window(window.directive.directive_id).sent_at is not None:
             return False
         if error.retryable:
-            self._book.keep(dataclasses.replace(window, error=error.code, detail=error.detail))
+            self._store.keep(dataclasses.replace(window, error=error.code, detail=error.detail))
             return True
         late = error.code is ErrorCode.EXPIRED
         state, trigger = (DirectiveState.EXPIRED, Trigger.TIME) if late else (DirectiveState.FAILED, Trigger.REFUSAL)
-        self._book.move(window, state, trigger, error=error.code, detail=error.detail)
+        self._store.move(window, state, trigger, error=error.code, detail=error.detail)
         return False
 
     async def _look_until_end(self, directive_id: str) -> None:
         """Read the car now and then: soon after a send, rarely once the window is in force."""
         wait_s = self._pace.first_look_s
-        while not (window := self._book.window(directive_id)).final and window.ending is None:
+        while not (window := self._store.window(directive_id)).final and window.ending is None:
             left_s = (window.directive.end - self._clock.now()).total_seconds()
             if left_s <= 0:
                 return
             await self._nap(min(left_s, wait_s))
             if left_s > wait_s:
                 await self._look(directive_id, wait_s)
-            unsure = self._book.window(directive_id).unplugged_at is not None
+            unsure = self._store.window(directive_id).unplugged_at is not None
             wait_s = self._pace.first_look_s * 2 if unsure else min(wait_s * 2, self._pace.longest_look_s)
 
     async def _look(self, directive_id: str, wait_s: float) -> None:
         """One reading; a car that was seen not to obey is told again, never after `not_after`."""
-        ref = self._book.window(directive_id).directive.vehicle_ref
+        ref = self._store.window(directive_id).directive.vehicle_ref
         with contextlib.suppress(BackendError):
             self.observe(await self._cars.read(ref, int(wait_s / 2)))
         async with self.lock(ref):
-            window = self._book.window(directive_id)
+            window = self._store.window(directive_id)
             if window.final or window.ending is not None:
                 return
             try:
@@ -229,7 +229,7 @@ class WindowKeeper:
                     await self._settle(window)
                 if window.error is not ErrorCode.REJECTED_BY_VEHICLE:
                     return
-                window = self._book.window(directive_id)
+                window = self._store.window(directive_id)
                 self._in_time(window)
                 await self._send(window, None)
             except BackendError as error:
@@ -240,14 +240,14 @@ class WindowKeeper:
         give_up = self._clock.now() + timedelta(seconds=self._pace.give_back_s)
         wait_s = self._pace.first_look_s
         while True:
-            async with self.lock(self._book.window(directive_id).directive.vehicle_ref):
-                window = self._book.window(directive_id)
+            async with self.lock(self._store.window(directive_id).directive.vehicle_ref):
+                window = self._store.window(directive_id)
                 if window.final:
                     return
                 await self.finish(window, window.ending)
-            window = self._book.window(directive_id)
+            window = self._store.window(directive_id)
             if not window.final and self._clock.now() >= give_up:
-                self._book.move(window, DirectiveState.FAILED, Trigger.FAILURE)
+                self._store.move(window, DirectiveState.FAILED, Trigger.FAILURE)
             if window.final:
                 return
             await self._nap(wait_s)
@@ -272,7 +272,7 @@ class WindowKeeper:
         sent = dataclasses.replace(window, sent_at=self._clock.now(), sends=window.sends + 1, error=None, detail=None)
         self.leases.take(sent, older)
         try:
-            self._book.begin(sent)
+            self._store.begin(sent)
             sent = await self._set_end(sent, older)
             action = await self._tell_all(sent, steps(window, older))
             if older is not None and older.ends_by_itself and not sent.ends_by_itself:
@@ -285,7 +285,7 @@ class WindowKeeper:
             self.leases.called(sent.directive.vehicle_ref)
         late = self._clock.now() > window.directive.not_after  # an answer may take minutes, and so does the car
         ending, detail = (DirectiveState.EXPIRED, TOO_LATE) if late else (sent.ending, sent.detail)
-        self._book.keep(dataclasses.replace(sent, told=True, action=action, ending=ending, detail=detail))
+        self._store.keep(dataclasses.replace(sent, told=True, action=action, ending=ending, detail=detail))
 
     async def _tell_all(self, sent: KeptWindow, wanted: tuple[Setting, ...]) -> str | None:
         """One after the other; when a part was taken and the rest was not, the rest is owed, and nothing is refused."""
@@ -296,7 +296,7 @@ class WindowKeeper:
             except BackendError as error:
                 if not done:
                     raise
-                self._book.keep(dataclasses.replace(sent, owes=wanted[done:]))
+                self._store.keep(dataclasses.replace(sent, owes=wanted[done:]))
                 detail = f"a part was taken, the rest is tried again: {error.detail}"
                 raise BackendError(ErrorCode.OUTCOME_UNKNOWN, detail) from None
         return action
@@ -311,13 +311,13 @@ class WindowKeeper:
             return dataclasses.replace(sent, ends_by_itself=True)
         if not await self._cars.end_at(sent.directive.vehicle_ref, sent.setting, end):
             return dataclasses.replace(sent, ends_by_itself=False)
-        return self._book.keep(dataclasses.replace(sent, ends_by_itself=True))
+        return self._store.keep(dataclasses.replace(sent, ends_by_itself=True))
 
     async def _settle(self, window: KeptWindow) -> None:
         """What is owed is told; giving back is never too late."""
         for setting in window.owes:
             await self._tell(window.directive.vehicle_ref, setting)
-        self._book.keep(dataclasses.replace(self._book.window(window.directive.directive_id), owes=()))
+        self._store.keep(dataclasses.replace(self._store.window(window.directive.directive_id), owes=()))
 
     async def _tell(self, ref: str, setting: Setting) -> str | None:
         try:
@@ -328,9 +328,9 @@ class WindowKeeper:
             raise
 
     def _replaces(self, older: KeptWindow | None, window: KeptWindow) -> None:
-        self._book.hold(window)
+        self._store.hold(window)
         if older is not None:
-            self._book.move(older, DirectiveState.SUPERSEDED, Trigger.REPLACED)
+            self._store.move(older, DirectiveState.SUPERSEDED, Trigger.REPLACED)
 
     def _in_time(self, window: KeptWindow) -> None:
         if self._clock.now() > window.directive.not_after:

@@ -88,7 +88,7 @@ class DischargedEnergy:
         alone = np.isnan(self._counter_wh[rows])
         self._pending_wh[rows[~alone]] += given_wh[~alone]
         gave = alone & (given_wh > 0)
-        self._book(rows[gave], given_wh[gave], now)
+        self._count(rows[gave], given_wh[gave], now)
 
     def _take_counters(self, batch: TelemetryBatch, now: datetime) -> None:
         counter_wh, at_s, valid = batch.told("energy_exported_wh")
@@ -103,9 +103,9 @@ class DischargedEnergy:
         # A counter that leaps further than any battery gives is at fault: what its power says counts instead.
         given_wh = np.where(counted_wh <= most_wh, counted_wh, pending_wh)
         moved = counter_wh != held_wh
-        self._book(rows[moved], given_wh[moved], now)
+        self._count(rows[moved], given_wh[moved], now)
 
-    def _book(self, rows: Ints, given_wh: Floats, now: datetime) -> None:
+    def _count(self, rows: Ints, given_wh: Floats, now: datetime) -> None:
         this_year = self._year[rows] == now.year
         self._year_wh[rows] = np.where(this_year, self._year_wh[rows], 0.0) + given_wh
         self._event_wh[rows] += given_wh

@@ -132,11 +132,11 @@ class Meter:
         added_wh, exported_wh = _counted(batch, "energy_added_wh"), _counted(batch, "energy_exported_wh")
         told = {"at_s": at_s, "power_w": power_w, "added_wh": added_wh, "exported_wh": exported_wh}
         fresh, rows = {name: column[newer] for name, column in told.items()}, batch.rows[newer]
-        self._book({name: column[rows] for name, column in self._cars.items()}, fresh)
+        self._count({name: column[rows] for name, column in self._cars.items()}, fresh)
         for name, column in fresh.items():
             self._cars[name][rows] = column
 
-    def _book(self, held: Mapping[str, Floats], fresh: Mapping[str, Floats]) -> None:
+    def _count(self, held: Mapping[str, Floats], fresh: Mapping[str, Floats]) -> None:
         """Counters tell how much; one that was reset, leaps or is missing leaves the power that was held."""
         known = ~np.isnan(held["at_s"])
         most_wh = COARSEST_WH + MOST_W * (fresh["at_s"] - held["at_s"]) / WHOLE_HOUR_S

@@ -68,7 +68,7 @@ class Executor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._turns = CommandFetch(link)
-        self._desk = QueryAnswerer(backend, link, clock)
+        self._queries = QueryAnswerer(backend, link, clock)
         self.listener = BackendListener(backend, link, self.name)
         self.counts: collections.Counter[str] = collections.Counter()
 
@@ -121,7 +121,7 @@ class Executor:
 
     async def _work(self) -> None:
         """Answer questions, listen to the backend, take commands; until `stop`."""
-        await self._link.when_found(self._desk.open)
+        await self._link.when_found(self._queries.open)
         listening = asyncio.create_task(self.listener.run())
         try:
             await self._take_turns()

@@ -220,13 +220,13 @@ async def test_a_lease_is_on_disk_before_its_car_is_held(tmp_path, monkeypatch):
 async def test_a_lease_is_renewed_while_its_car_is_being_told(tmp_path, monkeypatch):
     class Slow(Cars):
         async def tell(self, _ref, _setting):
-            kept._keeping.leases.renew()
+            kept._keeper.leases.renew()
             self.told += [due.directive_id for due in looked_at(tmp_path, monkeypatch, later_s=1_300)]
 
     cars = Slow()
     kept = guarded(cars, Standing(), tmp_path)
     await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
-    kept._keeping.leases.renew()
+    kept._keeper.leases.renew()
     assert len(looked_at(tmp_path, monkeypatch, later_s=1_300)) == 1
     await kept.close()
     assert cars.told == ["d-1"]
@@ -344,7 +344,7 @@ async def test_a_car_that_ends_its_pause_by_itself_is_told_so_first_and_needs_a_
     kept = guarded(cars, Standing(), tmp_path)
     await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
     assert cars.told == [("end", Rung.PAUSE, timedelta(hours=1)), (Rung.PAUSE, None)]
-    kept._keeping.leases.renew()
+    kept._keeper.leases.renew()
     assert looked_at(tmp_path, monkeypatch, later_s=3_600) == ()
     assert len(looked_at(tmp_path, monkeypatch, later_s=3_800)) == 1
     await kept.cancel("car-1", "d-1")
@@ -370,7 +370,7 @@ async def test_what_is_renewed_for_longer_is_told_its_new_end_and_not_paused_aga
     cars = Ending()
     kept = guarded(cars, Standing(), tmp_path)
     await kept.submit(order("d-1", DirectiveKind.CURTAIL), CAPABILITY, found())
-    kept._book.keep(dataclasses.replace(kept._book.window("d-1"), been_in_force=True))
+    kept._store.keep(dataclasses.replace(kept._store.window("d-1"), been_in_force=True))
     longer = dataclasses.replace(order("d-2", DirectiveKind.CURTAIL), end=NOON + timedelta(hours=2))
     await kept.submit(longer, CAPABILITY, found())
     assert cars.told[2:] == [("end", Rung.PAUSE, timedelta(hours=2))]

@@ -47,7 +47,7 @@ BURST, PER_S = 20.0, 1.0 / 15.0
 MOST_POINTS = 1_000_000
 
 
-class Steward:
+class ProfileKeeper:
     """Owner of the register: every change at a charging point passes by the directives that it may concern."""
 
     def __init__(self, settings: CentralSettings) -> None:

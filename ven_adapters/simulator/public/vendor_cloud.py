@@ -1,7 +1,7 @@
-"""What the HTTP faces of public vendors share: tokens, whose car it is, what a call meets on its way, who called.
+"""What the HTTP interfaces of public vendors share: tokens, whose car it is, what befalls a call, who called.
 
-A vendor brings its paths and its words (`Manners`); a fault that befalls a call is told in those words. Which faults a
-vendor's interface cannot have at all stands in `simulator.faults.absent_faults`.
+A vendor brings its paths and its words (`VendorProtocol`); a fault that befalls a call is told in those words. Which
+faults a vendor's interface cannot have at all stands in `simulator.faults.absent_faults`.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class Route:
     handler: Handler
 
 
-class Manners(Protocol):
+class VendorProtocol(Protocol):
     """One vendor's paths and words."""
 
     def routes(self) -> Sequence[Route]:
@@ -129,7 +129,7 @@ class VendorCloud:
 
     def away(self, car: int) -> bool:
         """Whether the car cannot be called now."""
-        return bool(self.cloud.asleep[car]) or self.cloud.frailty.out_of_reach(car)
+        return bool(self.cloud.asleep[car]) or self.cloud.fault_state.out_of_reach(car)
 
     async def wait_until(self, at_s: float) -> None:
         """Keep a caller waiting until the cars' time has come so far."""
@@ -139,28 +139,30 @@ class VendorCloud:
         finally:
             self.answering += 1
 
-    def tick(self, manners: Manners) -> None:
+    def tick(self, protocol: VendorProtocol) -> None:
         """Bring the cars to the present, and push what changed."""
         now = self.now()
         snapshots = self.views.changed()
         self.cloud.outbox.clear()
-        for body in manners.pushes(snapshots, now):
+        for body in protocol.pushes(snapshots, now):
             self.hooks.offer(body)
 
-    def application(self, manners: Manners) -> web.Application:
-        """The whole face as an aiohttp application."""
+    def application(self, protocol: VendorProtocol) -> web.Application:
+        """The whole vendor_cloud as an aiohttp application."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        for route in manners.routes():
-            app.router.add_route(route.method, route.path, self._answering(route, manners))
-        app.router.add_post(TOKEN_PATH, self._tokens(manners))
+        for route in protocol.routes():
+            app.router.add_route(route.method, route.path, self._answering(route, protocol))
+        app.router.add_post(TOKEN_PATH, self._tokens(protocol))
         return app
 
-    def _answering(self, route: Route, manners: Manners) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _answering(
+        self, route: Route, protocol: VendorProtocol
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
             car = self._number.get(request.match_info.get("native", ""))
             seen = self._arrived(route.deal, None if car is None else self.cloud.fleet.refs[car])
             try:
-                reply = await self._admitted(route, manners, request, car)
+                reply = await self._admitted(route, protocol, request, car)
                 response = reply.response() if isinstance(reply, VendorReply) else reply
                 cut = request.transport is None or request.transport.is_closing()
                 seen.status = 0 if cut else response.status
@@ -176,27 +178,29 @@ class VendorCloud:
         return self.calls[-1]
 
     async def _admitted(
-        self, route: Route, manners: Manners, request: web.Request, car: int | None
+        self, route: Route, protocol: VendorProtocol, request: web.Request, car: int | None
     ) -> VendorReply | web.StreamResponse:
         bearer = request.headers.get("Authorization", "")
         if not self.grants.knows(bearer):
-            return manners.refusal(VendorRefusalCause.NO_TOKEN, None)
+            return protocol.refusal(VendorRefusalCause.NO_TOKEN, None)
         if "{native}" not in route.path:
             return await route.handler(request, 0)
         if car is None or self.grants.owner(bearer) not in {None, self.owner(car)}:
-            return manners.refusal(VendorRefusalCause.NO_CAR, None)
+            return protocol.refusal(VendorRefusalCause.NO_CAR, None)
         now = self.now()
         method = "GET" if route.deal is Deal.READ else "PUT"
-        met = self.cloud.frailty.meets(car, Visit(method, self.cloud.fleet.refs[car], self.cloud.world.seconds(now)))
+        met = self.cloud.fault_state.meets(
+            car, Visit(method, self.cloud.fleet.refs[car], self.cloud.world.seconds(now))
+        )
         if met is None:
             return await route.handler(request, car)
-        return await self._met(*met, manners, lambda: route.handler(request, car), request)
+        return await self._met(*met, protocol, lambda: route.handler(request, car), request)
 
     async def _met(
         self,
         name: str,
         answer: CallAnswer,
-        manners: Manners,
+        protocol: VendorProtocol,
         handle: Callable[[], Awaitable[VendorReply | web.StreamResponse]],
         request: web.Request,
     ) -> VendorReply | web.StreamResponse:
@@ -207,19 +211,19 @@ class VendorCloud:
                 await handle()
         if answer.cut and request.transport is not None:
             request.transport.close()
-        return manners.refusal(name, answer.retry_after_s)
+        return protocol.refusal(name, answer.retry_after_s)
 
     def owner(self, car: int) -> str:
         """The owner of a car."""
         return f"owner-{car + 1}"
 
-    def _tokens(self, manners: Manners) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def _tokens(self, protocol: VendorProtocol) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             seen = self._arrived(Deal.GRANT, None)
             try:
                 form = {key: str(value) for key, value in (await request.post()).items()}
                 given = None if self._revoked(self.grants.owner_of(form)) else self.grants.given(form)
-                reply = manners.refusal("invalid_grant", None) if given is None else VendorReply(200, given)
+                reply = protocol.refusal("invalid_grant", None) if given is None else VendorReply(200, given)
                 seen.status = reply.status
                 return reply.response()
             finally:
@@ -233,7 +237,7 @@ class VendorCloud:
             return False
         car = int(owner.rpartition("-")[2]) - 1
         ref, at_s = self.cloud.fleet.refs[car], self.cloud.world.seconds(self.now())
-        met = self.cloud.frailty.meets(car, Visit("GET", ref, at_s))
+        met = self.cloud.fault_state.meets(car, Visit("GET", ref, at_s))
         return met is not None and met[0] == "token_revoked"
 
 
@@ -249,8 +253,8 @@ def stamp(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-async def living(face: VendorCloud, manners: Manners, tick_s: float) -> None:
+async def ticking(vendor_cloud: VendorCloud, protocol: VendorProtocol, tick_s: float) -> None:
     """Tick until cancelled."""
     while True:
         await asyncio.sleep(tick_s)
-        face.tick(manners)
+        vendor_cloud.tick(protocol)
