@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
-import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,14 +15,12 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col, select
 
 from ven_adapters.enrolment_api.models import Agreement, Choice
 from ven_adapters.enrolment_api.responses import ConsentEntry
 from ven_adapters.enrolment_api.tables import (
-    TABLES,
     AnsweredRow,
     CarRow,
     ChosenRow,
@@ -36,16 +33,13 @@ from ven_adapters.enrolment_api.tables import (
     TermsRow,
 )
 from ven_adapters.transport.windows import precedence
-from vtn.privatefiles import private_database
+from vtn.databases import Schema, migrate, open_engine
 
 T = TypeVar("T")
+SCHEMA = Schema(Path(__file__).with_name("migrations"), "enrol_version")
 CHUNK = 500
-OPENING_TRIES, OPENING_WAIT_S = 100, 0.1
 SWEEPS, SWEEP_AGAIN_S = 20, 0.05
-ONE_CREATES = "SELECT pg_advisory_xact_lock(4715)"
 _log = logging.getLogger(__name__)
-# The driver would write every value that it stores into a debug log: names, places, VINs.
-logging.getLogger("aiosqlite").setLevel(logging.INFO)
 ERASED_FROM = ("enrol_person", "enrol_car", "enrol_choice", "enrol_answered")
 
 
@@ -182,34 +176,11 @@ class EnrolmentStore:
     """The store. `url` is a SQLAlchemy URL with an asynchronous driver."""
 
     def __init__(self, url: str) -> None:
-        self._url = make_url(url)
-        self._engine = create_async_engine(url, hide_parameters=True)
-        self._lite = self._url.get_backend_name() == "sqlite"
-        if self._lite:
-            sqlalchemy.event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+        self._engine = open_engine(url, ["secure_delete = ON"], hide_parameters=True)
 
     async def open(self) -> None:
-        """Create what is missing; safe on a store in use. A SQLite file is readable by its owner alone."""
-        if self._lite and self._url.database and self._url.database != ":memory:":
-            private_database(Path(self._url.database))
-        if self._lite:
-            await self._write_ahead()
-        async with self._engine.begin() as connection:
-            await connection.execute(sqlalchemy.text("BEGIN IMMEDIATE" if self._lite else ONE_CREATES))
-            await connection.run_sync(_create)
-
-    async def _write_ahead(self) -> None:
-        """Keep the file in WAL mode from now on; SQLite refuses at once, without its usual wait, while others begin."""
-        for tries in itertools.count(1):
-            try:
-                async with self._engine.connect() as connection:
-                    await connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
-            except sqlalchemy.exc.OperationalError:
-                if tries == OPENING_TRIES:
-                    raise
-                await asyncio.sleep(OPENING_WAIT_S)
-            else:
-                return
+        """Bring the database to the newest revision; safe on a store in use."""
+        await migrate(self._engine.url, SCHEMA)
 
     async def close(self) -> None:
         """Let go of the database."""
@@ -233,7 +204,7 @@ class EnrolmentStore:
         """After an erasure: what was deleted leaves the files too, as soon as no reader needs them as they were."""
         engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         async with engine.connect() as connection:
-            if not self._lite:
+            if connection.dialect.name != "sqlite":
                 await connection.execute(sqlalchemy.text(f"VACUUM {', '.join(ERASED_FROM)}"))
                 return
             for _ in range(SWEEPS):
@@ -345,15 +316,6 @@ class EnrolmentStore:
             return await session.get(PersonRow, ref)
 
 
-def _create(connection: sqlalchemy.Connection) -> None:
-    """Tables and the head row, while everybody else who opens the store waits."""
-    tables = [SQLModel.metadata.tables[str(model.__tablename__)] for model in TABLES]
-    SQLModel.metadata.create_all(connection, tables=tables)
-    head = tables[0]
-    if connection.execute(sqlalchemy.select(head)).first() is None:
-        connection.execute(sqlalchemy.insert(head).values(id=1, seq=0, told=0))
-
-
 def agreement_of(row: CarRow) -> Agreement:
     """A stored agreement."""
     return Agreement.model_validate_json(row.document)
@@ -386,8 +348,3 @@ def parse_at(text: str) -> datetime:
 def digest(content: bytes) -> str:
     """SHA-256, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    for pragma in ("busy_timeout=10000", "secure_delete=ON", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")

@@ -1,4 +1,7 @@
-"""The tables of the enrolment store. Personal data stands in one of them, so that one delete erases it."""
+"""The tables of the enrolment store. Personal data stands in one of them, so that one delete erases it.
+
+The revisions in `migrations` make them; whoever changes a table adds a revision.
+"""
 
 import sqlalchemy
 from sqlmodel import Field, SQLModel
@@ -127,19 +130,3 @@ class AnsweredRow(SQLModel, table=True):
     status: int
     body: str
     at_s: int = Field(index=True, sa_type=sqlalchemy.BigInteger)
-
-
-TABLES: tuple[type[SQLModel], ...] = (
-    EnrolmentHeadRow,
-    CarRow,
-    PersonRow,
-    MembershipRow,
-    ConsentRow,
-    TermsRow,
-    ChosenRow,
-    DecisionRow,
-    EnrolmentChangeRow,
-    KeyRow,
-    AnsweredRow,
-    RulesRow,
-)

@@ -1,7 +1,7 @@
 """What an adapter must still know after a restart, and what it must be able to explain later.
 
 Writes are gathered while the engine works; one commit takes all that were gathered. SQLite by default, PostgreSQL by
-URL. Only this module and `tables` speak SQL. It knows nothing of OpenADR or of cars.
+URL. Only this module, `tables` and `migrations` speak SQL. It knows nothing of OpenADR or of cars.
 """
 
 import asyncio
@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
 from ven_adapters.ven.store.refused_rows import refused, says_what_cannot_be_kept
@@ -42,7 +40,7 @@ from ven_adapters.ven.store.tables import (
     WearRow,
     ZoneRow,
 )
-from vtn.privatefiles import private_database
+from vtn.databases import INSERT, Schema, migrate, open_engine
 
 __all__ = [
     "AdapterStore",
@@ -71,6 +69,7 @@ __all__ = [
     "print_at",
 ]
 
+SCHEMA = Schema(Path(__file__).with_name("migrations"), "adapter_version")
 CHUNK = 500
 BLOCKS = (128, 32, 8)
 SLICE = 2_000
@@ -130,7 +129,6 @@ _LEFT_ALONE = ("OVERRIDDEN", "REJECTED", "FAILED")
 # Keys of what is kept per event start with its id: `ID@version` and `ID/instant/...`.
 _EVENT_ID = re.compile("[@/]")
 _log = logging.getLogger(__name__)
-_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -168,21 +166,14 @@ class AdapterStore:
     """The adapter's memory. `note` is free of I/O; `flush` commits everything noted since, in one transaction."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._engine: AsyncEngine = create_async_engine(url)
+        self._engine = open_engine(url)
         self._noted: dict[tuple[type[SQLModel], tuple[Any, ...]], RowValues] = {}
         self._added: list[RowValues] = []
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
-        """Create what is missing; safe on a store in use."""
-        path = make_url(self._url)
-        if path.get_backend_name() == "sqlite" and path.database and path.database != ":memory:":
-            await asyncio.to_thread(private_database, Path(path.database))
-        async with self._engine.begin() as connection:
-            if connection.dialect.name == "sqlite":
-                await connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
-            await connection.run_sync(_create)
+        """Bring the database to the newest revision; safe on a store in use."""
+        await migrate(self._engine.url, SCHEMA)
 
     async def close(self) -> None:
         """Commit what is noted and let go of the database."""
@@ -323,21 +314,6 @@ def document(content: Mapping[str, Any]) -> str:
     return json.dumps(content, separators=(",", ":"), sort_keys=True)
 
 
-def _create(connection: sqlalchemy.Connection) -> None:
-    """Make the tables that are missing; one of an earlier version that was stricter than it is now is made anew."""
-    tables, found = [_table(model) for model in TABLES], sqlalchemy.inspect(connection)
-    exports, strict = _table(ExportRow), "car_export_strict"
-    known = found.get_columns(exports.name) if found.has_table(exports.name) else ()
-    old = [column["name"] for column in known] if any(not one["nullable"] for one in known[-1:]) else []
-    if old:
-        connection.execute(sqlalchemy.text(f"ALTER TABLE {exports.name} RENAME TO {strict}"))
-    SQLModel.metadata.create_all(connection, tables=tables)
-    if old:
-        names = ", ".join(old)
-        connection.execute(sqlalchemy.text(f"INSERT INTO {exports.name} ({names}) SELECT {names} FROM {strict}"))  # noqa: S608 - names of our own
-        connection.execute(sqlalchemy.text(f"DROP TABLE {strict}"))
-
-
 def _table(model: type[SQLModel]) -> sqlalchemy.Table:
     table: sqlalchemy.Table = SQLModel.metadata.tables[str(model.__tablename__)]
     return table
@@ -399,7 +375,7 @@ def _statement(model: type[Row], dialect: sqlalchemy.Dialect) -> tuple[str, tupl
     """The text of a table's insert for one make of database, and the columns in the order of its parameters."""
     table, keys = _table(model), _keys(model)
     fixed = {*keys, *_FIXED.get(model, ())}
-    insert = _INSERTS[dialect.name](table)
+    insert = INSERT[dialect.name](table)
     if model not in ADDED:
         rest = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in fixed}
         insert = insert.on_conflict_do_update(index_elements=list(keys), set_=rest)

@@ -1,6 +1,6 @@
 """The tables of the adapter's own store, and nothing else. Instants are ISO 8601 in UTC; `document` columns are JSON.
 
-A store of an earlier version gains the tables that it lacks when it is opened, and no table ever gains a column.
+The revisions in `migrations` make them; whoever changes a table adds a revision.
 """
 
 import sqlalchemy
