@@ -17,7 +17,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from recorded import FOLDER
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlmodel import SQLModel
 
 from ven_adapters.config import opening
 from ven_adapters.enrolment_api import store as enrolments
@@ -30,7 +29,7 @@ STORES: dict[str, type[adapter.AdapterStore] | type[enrolments.EnrolmentStore]] 
     "enrolments": enrolments.EnrolmentStore,
 }
 VERSIONS = {"adapter": adapter.SCHEMA.version_table, "enrolments": enrolments.SCHEMA.version_table}
-MODULES = {"adapter": "ven_adapters.ven.store.tables", "enrolments": "ven_adapters.enrolment_api.tables"}
+TABLES = {"adapter": adapter.AdapterRow.metadata, "enrolments": enrolments.EnrolmentTable.metadata}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -85,13 +84,12 @@ def content(connection):
 
 def differences(connection, name):
     """What the database has otherwise than the tables of a store say."""
-    ours = {one.class_.__tablename__ for one in SQLModel._sa_registry.mappers if one.class_.__module__ == MODULES[name]}
 
-    def include(thing, thing_name, kind, _reflected, _other):
-        return (thing_name if kind == "table" else thing.table.name) in ours
+    def ours(thing, own_name, kind, _reflected, _other):
+        return (own_name if kind == "table" else thing.table.name) in TABLES[name].tables
 
-    options = {"compare_type": True, "include_object": include, "version_table": VERSIONS[name]}
-    return compare_metadata(MigrationContext.configure(connection, opts=options), SQLModel.metadata)
+    options = {"compare_type": True, "include_object": ours, "version_table": VERSIONS[name]}
+    return compare_metadata(MigrationContext.configure(connection, opts=options), TABLES[name])
 
 
 def recording(name, url):

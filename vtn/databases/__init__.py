@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,17 @@ def alembic_config(connection: Connection, schema: Schema) -> Config:
     return config
 
 
-# --- failures ---------------------------------------------------------------------------------------------------------
+# --- instants and failures --------------------------------------------------------------------------------------------
+
+
+def print_at(at: datetime) -> str:
+    """An instant as a store writes it: ISO 8601 in UTC, so that texts and instants have one order."""
+    return at.astimezone(UTC).isoformat()
+
+
+def parse_at(text: str) -> datetime:
+    """An instant as a store wrote it."""
+    return datetime.fromisoformat(text)
 
 
 def opening_failure(error: BaseException) -> str:
