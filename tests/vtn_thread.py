@@ -68,7 +68,6 @@ class ThreadedVtn(Vtn):
         handler.addFilter(lambda _: FOLDER.get() == self.var)
         handler.addFilter(request_id.Marked())
         logging.getLogger().setLevel(logging.INFO)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger().addHandler(handler)
         try:
             uvloop.run(self._serve(ready))

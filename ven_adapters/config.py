@@ -14,7 +14,7 @@ import pydantic
 
 from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock, parse_clock
-from vtn.errors import ConfigError
+from vtn.errors import CannotStart, ConfigError
 from vtn.settings import LOOPBACK, Section, load
 
 Seconds = Annotated[float, pydantic.Field(gt=0, le=7 * 86_400)]
@@ -332,18 +332,15 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> AdapterSetti
 @contextlib.contextmanager
 def opening(setting: str) -> Iterator[None]:
     """Turn the failure to open a database into a ConfigError that names its setting, and shows no password."""
-    import asyncpg
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from vtn.databases import OUT_OF_REACH, opening_failure
 
     try:
         yield
-    except DBAPIError as error:
-        why = str(error.orig) if error.orig is not None else type(error).__name__
-        raise ConfigError(f"{setting}: the database cannot be opened: {why}") from None
-    except OSError as error:
-        why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        raise ConfigError(f"{setting}: the database cannot be opened: {why}") from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise ConfigError(f"{setting}: the database cannot be opened: {error}") from None
+    except CannotStart as error:
+        raise ConfigError(f"{setting}: {error}") from None
+    except OUT_OF_REACH as error:
+        raise ConfigError(f"{setting}: the database cannot be opened: {opening_failure(error)}") from None
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise ConfigError(f"{setting}: is no database that can be used: {type(error).__name__}") from None
