@@ -1,14 +1,9 @@
-"""Where an automaker's file listens: the addresses and bounds that its table of settings names, and ports for webhooks.
-
-Keys of the table: `webhook_host` and `webhook_port` beside `webhook_secret`, or `host` and `port` beside `stations`;
-and `listening`, the bounds of connections, as `[bounds.connections]` of the VTN has them.
-"""
+"""Where an automaker's file listens: the addresses that its table of settings names, and ports for webhooks."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import pydantic
 from aiohttp import web
 
 from ven_adapters.contract import BackendError, ErrorCode
@@ -18,17 +13,6 @@ from vtn.listening.sockets import CannotListen, ListenAddress
 
 LOOPBACK_HOST = "127.0.0.1"
 STATIONS_PORT = 9310
-
-
-def bounds_of(table: Mapping[str, Any]) -> ConnectionBounds:
-    """The table `listening` of an automaker's settings; BackendError INVALID_REQUEST names the key that is wrong."""
-    try:
-        return ConnectionBounds.model_validate(table.get("listening", {}))
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(("listening", *map(str, first["loc"])))
-        rule = "is not a setting" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        raise BackendError(ErrorCode.INVALID_REQUEST, f"{key}: {rule}") from None
 
 
 def addresses_of(table: Mapping[str, Any]) -> list[ListenAddress]:
