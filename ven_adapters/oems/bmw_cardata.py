@@ -37,7 +37,7 @@ from ven_adapters.transport.readings.vendor_readings import aged, instant, membe
 from ven_adapters.transport.readings.vocabulary import measured, note, word
 from ven_adapters.transport.settings import Authorities, HttpAddress
 from ven_adapters.transport.vendor_session import Dialect, VendorRefusal, VendorSession, by_status
-from ven_adapters.transport.vendor_settings import ConsentSettings, OwnersSettings
+from ven_adapters.transport.vendor_settings import DeviceConsentSettings, OwnersSettings
 
 CALLS_OF_A_DAY = 40
 KEEP_S = 3_600.0
@@ -88,7 +88,7 @@ def judge(refusal: VendorRefusal) -> BackendError:
     return by_status(refusal, STATUSES, f"CarData answered {refusal.status}")
 
 
-class CarDataConsent(ConsentSettings):
+class CarDataConsent(DeviceConsentSettings):
     """Where an owner confirms a code."""
 
     device_url: HttpAddress = "https://customer.bmwgroup.com/gcdm/oauth/device/code"

@@ -64,9 +64,11 @@ class EnodeConsent(ConsentSettings):
     """What an owner who links his car is asked for."""
 
     scope: str = "vehicle:read:data vehicle:read:location vehicle:control:charging"
+    language: str = pydantic.Field("en-US", description="of Enode's page")
+    vendor: str = pydantic.Field("", description="the one make that is offered there; all without it")
 
 
-class EnodeSettings(VendorSettings, WebhookTable):
+class EnodeSettings(WebhookTable, VendorSettings):
     """Enode's table `[backend]`; with `webhook_url` the webhook is made with `webhook_secret`, else by hand."""
 
     vendor: ClassVar[str] = "enode"

@@ -15,7 +15,7 @@ from ven_adapters.transport.readings.vendor_readings import instant, member, mon
 from ven_adapters.transport.readings.vocabulary import word
 from ven_adapters.transport.settings import HttpAddress
 from ven_adapters.transport.vendor_session import Dialect, VendorRefusal, VendorSession, by_status
-from ven_adapters.transport.vendor_settings import ConsentSettings, OwnersSettings
+from ven_adapters.transport.vendor_settings import CodeConsentSettings, OwnersSettings
 
 KEEP_S = 60.0
 SOURCE = "ford_query"
@@ -42,7 +42,7 @@ def judge(refusal: VendorRefusal) -> BackendError:
     return by_status(refusal, STATUSES, f"Ford answered {refusal.status}")
 
 
-class FordQueryConsent(ConsentSettings):
+class FordQueryConsent(CodeConsentSettings):
     """Where an owner lets us read his Ford."""
 
     authorize_url: HttpAddress = "https://api.vehicle.ford.com/fcon-public/v1/auth/init"

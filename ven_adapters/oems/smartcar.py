@@ -72,11 +72,14 @@ _log = logging.getLogger(__name__)
 class SmartcarConsent(ConsentSettings):
     """Where an owner connects his car."""
 
-    authorize_url: HttpAddress = "https://connect.smartcar.com/oauth/authorize"
+    authorize_url: HttpAddress = pydantic.Field(
+        "https://connect.smartcar.com/oauth/authorize", description="the page where an owner agrees"
+    )
     scope: str = "read_vehicle_info read_battery read_charge read_location required:control_charge"
+    mode: str = pydantic.Field("live", description="or simulated")
 
 
-class SmartcarSettings(VendorSettings, WebhookTable):
+class SmartcarSettings(WebhookTable, VendorSettings):
     """Smartcar's table `[backend]`; `webhook_secret` is the Application Management Token."""
 
     vendor: ClassVar[str] = "smartcar"

@@ -62,7 +62,7 @@ from ven_adapters.transport.http.session import Call
 from ven_adapters.transport.readings.vendor_readings import age_s, pick
 from ven_adapters.transport.settings import HttpAddress, read_table
 from ven_adapters.transport.vendor_session import Dialect, VendorSession
-from ven_adapters.transport.vendor_settings import ConsentSettings, OwnersSettings
+from ven_adapters.transport.vendor_settings import CodeConsentSettings, OwnersSettings
 from ven_adapters.transport.windows.window_backend import KeptBackend
 
 WAKE_EVERY = timedelta(minutes=30)
@@ -73,11 +73,12 @@ SOON, LONGEST_SCHEDULE = timedelta(minutes=5), timedelta(hours=23)
 _log = logging.getLogger(__name__)
 
 
-class TeslaConsent(ConsentSettings):
+class TeslaConsent(CodeConsentSettings):
     """Where an owner lets us into his Teslas."""
 
     authorize_url: HttpAddress = "https://auth.tesla.com/oauth2/v3/authorize"
     scope: str = "openid offline_access vehicle_device_data vehicle_location vehicle_cmds vehicle_charging_cmds"
+    audience: str = pydantic.Field("", description="the region, when it is not `url`")
 
 
 class TeslaSettings(OwnersSettings):

@@ -16,7 +16,12 @@ from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.grants import oauth
 from ven_adapters.transport.grants.grants import Folder, post, run
 from ven_adapters.transport.grants.oauth import OAuthRegistration, Prompt, TokenAsk
-from ven_adapters.transport.vendor_settings import ConsentSettings, OwnersSettings
+from ven_adapters.transport.vendor_settings import (
+    CodeConsentSettings,
+    ConsentSettings,
+    DeviceConsentSettings,
+    OwnersSettings,
+)
 
 STATE_BYTES, VERIFIER_BYTES = 24, 48
 POLL_AGAIN_S = 5.0
@@ -109,7 +114,9 @@ def refused(returned: Mapping[str, str]) -> None:
 class CodeConsent:
     """Authorization code, with PKCE where the vendor knows it; the grant is kept in the account's file."""
 
-    def __init__(self, account: GrantHolder, options: ConsentSettings, cars: Cars, close: Close, **more: str) -> None:
+    def __init__(
+        self, account: GrantHolder, options: CodeConsentSettings, cars: Cars, close: Close, **more: str
+    ) -> None:
         known = account.settings.client
         self._client = dataclasses.replace(
             known, authorize_url=options.authorize_url, redirect_uri=options.redirect_uri, more=more
@@ -152,7 +159,12 @@ class DeviceConsent:
     redirect_uri: str | None = None
 
     def __init__(
-        self, account: GrantHolder, options: ConsentSettings, cars: Cars, close: Close, sleep: Sleep = asyncio.sleep
+        self,
+        account: GrantHolder,
+        options: DeviceConsentSettings,
+        cars: Cars,
+        close: Close,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         client: OAuthRegistration = dataclasses.replace(account.settings.client, device_url=options.device_url)
         verifier = secrets.token_urlsafe(VERIFIER_BYTES)

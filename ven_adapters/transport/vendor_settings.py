@@ -94,17 +94,27 @@ Place = Annotated[tuple[Latitude, Longitude], pydantic.Field(strict=False)]
 
 
 class ConsentSettings(StrictSection):
-    """The table `consent`: how an owner lets us in. Each vendor's has its public addresses as defaults."""
+    """The table `consent`: how an owner lets us in. A key that only other vendors have is taken and not read."""
 
-    authorize_url: HttpAddress | None = pydantic.Field(None, description="the page where an owner agrees")
-    device_url: HttpAddress | None = pydantic.Field(None, description="where a code for an owner is had")
+    passed_over: ClassVar[frozenset[str]] = frozenset(
+        {"authorize_url", "device_url", "audience", "mode", "language", "vendor", "pkce"}
+    )
+
     redirect_uri: HttpAddress = pydantic.Field("http://localhost:9190/", description="as registered with the vendor")
     scope: str = pydantic.Field("", description="what the owner is asked for")
-    audience: str = pydantic.Field("", description="Tesla: the region, when it is not `url`")
-    mode: str = pydantic.Field("live", description="Smartcar: or simulated")
-    language: str = pydantic.Field("en-US", description="Enode: of its page")
-    vendor: str = pydantic.Field("", description="Enode: the one make that is offered; all without it")
+
+
+class CodeConsentSettings(ConsentSettings):
+    """Of a vendor whose page gives us a code."""
+
+    authorize_url: HttpAddress = pydantic.Field(description="the page where an owner agrees")
     pkce: bool = pydantic.Field(default=False, description="true: codes are bound to us by RFC 7636")
+
+
+class DeviceConsentSettings(ConsentSettings):
+    """Of a vendor whose page takes a code from the owner."""
+
+    device_url: HttpAddress = pydantic.Field(description="where such a code is had")
 
 
 class VendorSettings(BackendTable):
@@ -120,7 +130,7 @@ class VendorSettings(BackendTable):
     url: HttpAddress = pydantic.Field(description="where the vendor is")
     token_url: HttpAddress = pydantic.Field(description="where its tokens are had")
     client_id: Word = pydantic.Field(description="our registration with the vendor")
-    client_secret: str | None = pydantic.Field(None, repr=False, description="BMW gives none")
+    client_secret: str | None = pydantic.Field(None, repr=False, description="of that registration, where it has one")
     pseudonym_secret: Word = pydantic.Field(repr=False, description="makes the names by which cars are known here")
     state: FilePath | None = pydantic.Field(None, description="private folder: windows that are held, over restarts")
     vehicles: Annotated[dict[str, str], pydantic.PlainValidator(_names_of_cars)] = pydantic.Field(

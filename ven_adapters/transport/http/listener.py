@@ -1,6 +1,7 @@
 """Where an automaker's file listens: the addresses that its table of settings names, and ports for webhooks."""
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -13,6 +14,16 @@ from vtn.listening.sockets import CannotListen, ListenAddress
 
 LOOPBACK_HOST = "127.0.0.1"
 STATIONS_PORT = 9310
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WebhookAddress:
+    """Where to listen, and the secret that signs."""
+
+    secret: str = dataclasses.field(repr=False)
+    host: str = LOOPBACK_HOST
+    port: int = 0
+    bounds: ConnectionBounds = dataclasses.field(default_factory=ConnectionBounds)
 
 
 def addresses_of(table: Mapping[str, Any]) -> list[ListenAddress]:

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Self
 
 import pydantic
 
+from ven_adapters.transport.http.listener import LOOPBACK_HOST, WebhookAddress
 from ven_adapters.transport.http.session import BackendCredentials, SessionLimits
-from ven_adapters.transport.http.webhooks import WebhookAddress
 from ven_adapters.transport.settings import AnswerSeconds, BackendTable, HttpAddress, Port, Seed, read_table
 from vtn.bounds import ConnectionBounds
 from vtn.errors import Fault
@@ -20,7 +20,7 @@ class WebhookTable(BackendTable):
     webhook_secret: str | None = pydantic.Field(
         None, repr=False, description="signs what is pushed; without it nothing is"
     )
-    webhook_host: str = pydantic.Field("127.0.0.1", description="where we listen for pushes")
+    webhook_host: str = pydantic.Field(LOOPBACK_HOST, description="where we listen for pushes")
     webhook_port: Port = pydantic.Field(0, description="0: one that is free")
     listening: ConnectionBounds = ConnectionBounds()
 
@@ -36,10 +36,10 @@ class BackendSettings(WebhookTable):
     """What it takes to speak to one automaker's backend."""
 
     url: HttpAddress = pydantic.Field(description="where the backend is")
-    token: str | None = pydantic.Field(None, repr=False, description="who we are; or the keys of client credentials:")
-    token_url: str | None = pydantic.Field(None, description="where tokens are had for client_id and client_secret")
-    client_id: str | None = None
-    client_secret: str | None = pydantic.Field(None, repr=False)
+    token: str | None = pydantic.Field(None, repr=False, description="who we are; or the next three keys")
+    token_url: str | None = pydantic.Field(None, description="where tokens are had")
+    client_id: str | None = pydantic.Field(None, description="our registration with the backend")
+    client_secret: str | None = pydantic.Field(None, repr=False, description="of that registration")
     scope: str | None = pydantic.Field(None, description="of such a token")
     webhook_url: str | None = pydantic.Field(None, description="what the backend is told, when not host and port")
     webhook_quiet_s: Annotated[float, pydantic.Field(gt=0, le=7 * 86_400)] = pydantic.Field(

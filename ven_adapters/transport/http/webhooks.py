@@ -20,9 +20,8 @@ from aiohttp import web
 from ven_adapters.contract import BackendError, BackendEvent, ErrorCode
 from ven_adapters.transport.http import signatures
 from ven_adapters.transport.http.codec import load_delivery
-from ven_adapters.transport.http.listener import receiving
+from ven_adapters.transport.http.listener import WebhookAddress, receiving
 from ven_adapters.transport.http.webhook_queue import Intake
-from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock
 from vtn.listening.http import proven, same_secret
 from vtn.listening.sockets import ListenAddress
@@ -31,16 +30,6 @@ REFUSALS = {ErrorCode.RATE_LIMITED: 429, ErrorCode.BACKEND_TRANSIENT: 503}
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class WebhookAddress:
-    """Where to listen, and the secret that signs."""
-
-    secret: str = dataclasses.field(repr=False)
-    host: str = "127.0.0.1"
-    port: int = 0
-    bounds: ConnectionBounds = dataclasses.field(default_factory=ConnectionBounds)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -31,10 +31,10 @@ class CentralSettings(BackendTable):
     """All of it. `offline_limit_s` is how long a station out of touch may go on with what it was told."""
 
     host: str = LOOPBACK_HOST
-    port: Port = STATIONS_PORT
+    port: Port = pydantic.Field(STATIONS_PORT, description="0: one that is free")
     security_profile: Annotated[int, pydantic.Field(ge=BASIC_IN_CLEAR, le=CLIENT_CERTIFICATE)] = BASIC_IN_CLEAR
     certificate: FilePath | None = None
-    private_key: FilePath | None = None
+    private_key: FilePath | None = pydantic.Field(None, description="of that certificate")
     client_ca: FilePath | None = None
     offline_limit_s: WholeSeconds = 300
     heartbeat_s: WholeSeconds = pydantic.Field(300, description="how often a station says that it is there")

@@ -35,6 +35,7 @@ _STATES: Mapping[str, ChargeState] = {
 _BIDIRECTIONAL = frozenset({"AC_BPT", "AC_BPT_DER", "DC_BPT", "DC_ACDP_BPT"})
 
 
+WattHours = Annotated[int, pydantic.Field(gt=0, le=10_000_000)]
 Power = Annotated[int, pydantic.Field(gt=0, le=10_000_000)]
 DischargePower = Annotated[int, pydantic.Field(ge=0, le=10_000_000)]
 
@@ -42,15 +43,15 @@ DischargePower = Annotated[int, pydantic.Field(ge=0, le=10_000_000)]
 class ChargedCar(StrictSection):
     """The charging point of one car as its owner registered it; `max_discharge_w` 0 means that it never gives."""
 
-    station: str
+    station: str = pydantic.Field(description="its identity, which is one of `stations`")
     evse: Annotated[int, pydantic.Field(gt=0, le=10_000)] = 1
-    usable_wh: Power
-    max_charge_w: Power
+    usable_wh: WattHours = pydantic.Field(description="of the battery")
+    max_charge_w: Power = pydantic.Field(description="what car and station can take")
     max_discharge_w: DischargePower = 0
-    min_discharge_w: DischargePower = 0
+    min_discharge_w: DischargePower = pydantic.Field(0, description="less than this is not asked for")
     phases: Annotated[int, pydantic.Field(gt=0, le=3)] = 1
     voltage_v: Annotated[int, pydantic.Field(gt=0, le=2_000)] = 240
-    model: str = "charging point"
+    model: str = pydantic.Field("charging point", description="of the car")
     id_token: str | None = pydantic.Field(None, repr=False)
 
 
