@@ -20,8 +20,8 @@ from ven_adapters.simulator import serve as simulator
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from ven_adapters.transport.http import signatures
 from ven_adapters.transport.http.codec import EventDelivery, dump_delivery
-from ven_adapters.transport.http.listener import WebhookAddress
 from ven_adapters.transport.http.webhooks import (
+    WebhookAddress,
     WebhookBody,
     WebhookReceiver,
     backend_webhooks,

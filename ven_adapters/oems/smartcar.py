@@ -79,6 +79,14 @@ class SmartcarConsent(ConsentSettings):
     mode: str = pydantic.Field("live", description="or simulated")
 
 
+def _instant(given: Any) -> Any:
+    """TOML's own instants as they are, and the same in a text; a number is none."""
+    try:
+        return datetime.fromisoformat(given) if isinstance(given, str) else given
+    except ValueError:
+        raise ValueError("must be an RFC 3339 date-time with an offset") from None
+
+
 class SmartcarSettings(WebhookTable, VendorSettings):
     """Smartcar's table `[backend]`; `webhook_secret` is the Application Management Token."""
 
@@ -88,7 +96,7 @@ class SmartcarSettings(WebhookTable, VendorSettings):
     answer_s: AnswerSeconds = pydantic.Field(310.0, description="real seconds that an answer may take")
     consent: SmartcarConsent = SmartcarConsent()
     webhook_id: str | None = pydantic.Field(None, description="of the webhook that every linked car is subscribed to")
-    webhook_verify_until: Annotated[pydantic.AwareDatetime, pydantic.Field(strict=False)] | None = pydantic.Field(
+    webhook_verify_until: Annotated[pydantic.AwareDatetime, pydantic.BeforeValidator(_instant)] | None = pydantic.Field(
         None, description="while the webhook is made: VERIFY, which is not signed, is answered until then"
     )
     management_url: HttpAddress = pydantic.Field(

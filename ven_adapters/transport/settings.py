@@ -18,6 +18,7 @@ from vtn.settings import Section, rule_of
 from vtn.tls import trusting
 
 M = TypeVar("M", bound=pydantic.BaseModel)
+LOOPBACK_HOST = "127.0.0.1"
 MOST_FAULTS, LONGEST_FAULT = 20, 300
 
 

@@ -5,9 +5,17 @@ from typing import Annotated, Any, Self
 
 import pydantic
 
-from ven_adapters.transport.http.listener import LOOPBACK_HOST, WebhookAddress
 from ven_adapters.transport.http.session import BackendCredentials, SessionLimits
-from ven_adapters.transport.settings import AnswerSeconds, BackendTable, HttpAddress, Port, Seed, read_table
+from ven_adapters.transport.http.webhooks import WebhookAddress
+from ven_adapters.transport.settings import (
+    LOOPBACK_HOST,
+    AnswerSeconds,
+    BackendTable,
+    HttpAddress,
+    Port,
+    Seed,
+    read_table,
+)
 from vtn.bounds import ConnectionBounds
 from vtn.errors import Fault
 

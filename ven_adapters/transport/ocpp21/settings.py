@@ -6,14 +6,14 @@ from typing import Annotated, Self
 
 import pydantic
 
-from ven_adapters.transport.http.listener import LOOPBACK_HOST, STATIONS_PORT
 from ven_adapters.transport.ocpp21.stations.charging_points import ChargedCar, RegisteredPoint
-from ven_adapters.transport.settings import AnswerSeconds, BackendTable, FilePath, Port, StrictSection
+from ven_adapters.transport.settings import LOOPBACK_HOST, AnswerSeconds, BackendTable, FilePath, Port, StrictSection
 from vtn.bounds import ConnectionBounds
 from vtn.errors import CannotStart, Fault
 from vtn.settings import is_loopback
 from vtn.tls import ServerTls
 
+STATIONS_PORT = 9310
 BASIC_IN_CLEAR, BASIC_IN_TLS, CLIENT_CERTIFICATE = 1, 2, 3
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 64  # OCPP 2.1, BasicAuthPassword
 FILES = {BASIC_IN_TLS: ("certificate", "private_key"), CLIENT_CERTIFICATE: ("certificate", "private_key", "client_ca")}

@@ -6,10 +6,9 @@ import aiohttp
 
 from ven_adapters.contract import DriverChoice, DriverChose, SnapshotsSeen, WriteDown
 from ven_adapters.transport.http.codec import EventDelivery, dump_delivery
-from ven_adapters.transport.http.listener import WebhookAddress
 from ven_adapters.transport.http.signatures import answer, sign
 from ven_adapters.transport.http.webhook_queue import Intake
-from ven_adapters.transport.http.webhooks import backend_webhooks
+from ven_adapters.transport.http.webhooks import WebhookAddress, backend_webhooks
 from vtn.clock import RealClock
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
