@@ -116,7 +116,7 @@ SETTINGS_HEAD = f"""# Settings
 Every setting of every settings file, made from the classes that read them by `{COMMAND}`; the words are those of the
 example files in `config/`. A file is TOML; a key that is not known, and a value beyond its bounds, refuse to start and
 name the line. A variable `PREFIX_SECTION__KEY` outranks the file. The table `[backend]` is that of the automaker's file
-(`oem`), which names every key that is wrong at once; for an executor its variables begin with `VEN_EXECUTOR_BACKEND__`.
+(`oem`), which names every key that is wrong at once, and stands in an adapter's settings or in an executor's.
 """
 DIRECTIVES_HEAD = f"""# The life of a directive
 
@@ -207,7 +207,7 @@ def _table(
 ) -> Iterator[str]:
     yield f"## {title}\n"
     named = ", ".join(f"`config/{one}.example.toml`" for one in examples)
-    yield f"Variables begin with `{prefix}{under.upper().replace('.', '__')}`; examples: {named}.\n"
+    yield f"Variables begin with `{prefix}`; examples: {named}.\n"
     yield "| Setting | Default | What it is |\n|---|---|---|"
     said = {key: words for one in reversed(examples) for key, words in _said(EXAMPLES / f"{one}.example.toml")}
     for key, field, described in _keys(model, under):
