@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import pydantic
 
+from ven_adapters.transport.settings import Port, Seed
 from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock, parse_clock
 from vtn.errors import CannotStart, ConfigError
 from vtn.settings import LOOPBACK, Section, load
 
 Seconds = Annotated[float, pydantic.Field(gt=0, le=7 * 86_400)]
-Seed = Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1)]
 Name = Annotated[str, pydantic.Field(min_length=1, max_length=128)]
 
 PREFIX = "VEN_ADAPTER"
@@ -50,7 +50,7 @@ class WakeSettings(Section):
     first_retry_s: Seconds = 0.5
     longest_retry_s: Seconds = 60.0
     webhook_host: str = "127.0.0.1"
-    webhook_port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 0
+    webhook_port: Port = 0
     webhook_url: str | None = None
     listening: ConnectionBounds = ConnectionBounds()
 
@@ -127,7 +127,7 @@ class EnrollingSettings(Section):
     """The enrolment API and its store. `app_secret` signs what the app sends, `webhook_secret` what it is sent."""
 
     host: str = "127.0.0.1"
-    port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 9180
+    port: Port = 9180
     certificate: Path | None = None
     key: Path | None = None
     allow_plain_http: bool = False
@@ -217,7 +217,9 @@ class AdapterSettings(Section):
     oem: Name
     client_name: Name
     vtn: VtnSettings
-    backend: dict[str, Any] = pydantic.Field(default_factory=dict, repr=False)
+    backend: dict[str, Any] = pydantic.Field(
+        default_factory=dict, repr=False, description="the automaker's table: below"
+    )
     guard: GuardSettings = GuardSettings()
     queue: QueueSettings | None = None
     shard: tuple[Name, ...] = ()
@@ -302,7 +304,7 @@ class ExecutorSettings(Section):
     """What one executor needs: the automaker's backend and the queue. It knows no VTN, no driver and no plan."""
 
     oem: Name
-    backend: dict[str, Any] = pydantic.Field(repr=False)
+    backend: dict[str, Any] = pydantic.Field(repr=False, description="the automaker's table: below")
     queue: QueueSettings
     guard: GuardSettings = GuardSettings()
     seed: Seed = 0

@@ -19,7 +19,10 @@ import dataclasses
 import logging
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+import pydantic
 
 from ven_adapters.contract import (
     WAKES_UP_TO_S,
@@ -52,12 +55,14 @@ from ven_adapters.oems.tesla_shapes import (
     start_once,
 )
 from ven_adapters.transport.call_costs import MILLION
-from ven_adapters.transport.consent import CodeConsent, ConsentConversation, ConsentSettings, account, options
-from ven_adapters.transport.grants.grants import Folder, OwnerTokens
+from ven_adapters.transport.consent import CodeConsent, ConsentConversation, account
+from ven_adapters.transport.grants.grants import OwnerTokens
 from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call
 from ven_adapters.transport.readings.vendor_readings import age_s, pick
-from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings, vendor_settings
+from ven_adapters.transport.settings import HttpAddress, read_table
+from ven_adapters.transport.vendor_session import Dialect, VendorSession
+from ven_adapters.transport.vendor_settings import CodeConsentSettings, OwnersSettings
 from ven_adapters.transport.windows.window_backend import KeptBackend
 
 WAKE_EVERY = timedelta(minutes=30)
@@ -68,29 +73,39 @@ SOON, LONGEST_SCHEDULE = timedelta(minutes=5), timedelta(hours=23)
 _log = logging.getLogger(__name__)
 
 
+class TeslaConsent(CodeConsentSettings):
+    """Where an owner lets us into his Teslas."""
+
+    authorize_url: HttpAddress = "https://auth.tesla.com/oauth2/v3/authorize"
+    scope: str = "openid offline_access vehicle_device_data vehicle_location vehicle_cmds vehicle_charging_cmds"
+    audience: str = pydantic.Field("", description="the region, when it is not `url`")
+
+
+class TeslaSettings(OwnersSettings):
+    """Tesla's table `[backend]`."""
+
+    vendor: ClassVar[str] = "tesla"
+    consent: TeslaConsent = TeslaConsent()
+    time_zones: dict[str, ZoneInfo] = pydantic.Field(
+        default_factory=dict, description="of cars by our name: their homes', such as America/Los_Angeles"
+    )
+
+
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """Tesla's backend; settings as in `transport.vendor_session`. `state` is required: owners' grants are there."""
-    read = vendor_settings("tesla", settings)
-    if read.state is None:
-        raise BackendError(ErrorCode.INVALID_REQUEST, "settings.state: is required, for the owners' grants")
-    cars = Teslas(read, Folder(read.state / "grants"))
-    return KeptBackend(cars, read.clock, read.journal(), read.pace, read.leases())
+    """Tesla's backend."""
+    read = read_table(TeslaSettings, settings)
+    return KeptBackend(Teslas(read), read.clock, read.journal(), read.pace, read.leases())
 
 
-USUAL = ConsentSettings(
-    authorize_url="https://auth.tesla.com/oauth2/v3/authorize",
-    scope="openid offline_access vehicle_device_data vehicle_location vehicle_cmds vehicle_charging_cmds",
-)
 PAIR = "the owner adds our key at https://tesla.com/_ak/YOUR-DOMAIN: without it cars newer than 2021 take no command"
 
 
 def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner lets us into his Teslas."""
-    read = vendor_settings("tesla", settings)
-    asked = options(settings.get("consent", {}), USUAL)
-    whose = account(read, name)
-    teslas = Teslas(read, whose.folder)
-    made = CodeConsent(whose, asked, lambda: teslas.refs_of(name), teslas.close, audience=asked.audience or read.url)
+    read = read_table(TeslaSettings, settings)
+    asked, teslas = read.consent, Teslas(read)
+    audience = asked.audience or read.url
+    made = CodeConsent(account(read, name), asked, lambda: teslas.refs_of(name), teslas.close, audience=audience)
     made.afterwards = PAIR
     return made
 
@@ -98,8 +113,8 @@ def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
 class Teslas:
     """Every car of every owner who consented."""
 
-    def __init__(self, settings: VendorSettings, grants: Folder) -> None:
-        self._settings, self._grants, self._names = settings, grants, settings.names
+    def __init__(self, settings: TeslaSettings) -> None:
+        self._settings, self._grants, self._names = settings, settings.grants, settings.names
         self._accounts: dict[str, VendorSession] = {}
         self._account_of: dict[str, VendorSession] = {}
         self._last: dict[str, Snapshot] = {}

@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiomqtt
@@ -25,7 +26,6 @@ from ven_adapters.contract import BackendError, ErrorCode, Snapshot
 from ven_adapters.transport.grants.grants import Folder, OwnerTokens, only_writer
 from ven_adapters.transport.grants.oauth import Grant, OAuthRegistration
 from ven_adapters.transport.readings import vocabulary
-from vtn.errors import CannotStart
 from vtn.limits import half_spread_s
 from vtn.settings import LOOPBACK
 from vtn.tasks import cancel_tasks
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VendorBroker:
-    """Where a vendor's broker is; `ca` is a file of certificates to trust instead of the system's."""
+    """Where a vendor's broker is, and whom it is trusted by."""
 
     host: str
     port: int
@@ -66,17 +66,14 @@ class Pauses:
         return half_spread_s(failures, self.first_s, self.longest_s, chance)
 
 
-def broker_of(url: str, ca: str | None = None) -> VendorBroker:
-    """The broker at `mqtts://HOST:PORT`; INVALID_REQUEST for another address, or one that would show tokens."""
-    parts = urlsplit(url)
+def broker_of(url: Any) -> VendorBroker:
+    """The broker at `mqtts://HOST:PORT`; ValueError for another address, or one that would show tokens."""
+    parts = urlsplit(str(url))
     if parts.scheme not in PORTS or not parts.hostname:
-        raise BackendError(ErrorCode.INVALID_REQUEST, "settings.stream: must be mqtts://HOST:PORT")
+        raise ValueError("must be mqtts://HOST:PORT")
     if parts.scheme == "mqtt" and parts.hostname not in LOOPBACK:
-        raise BackendError(ErrorCode.INVALID_REQUEST, "settings.stream: must be mqtts://, or tokens would be readable")
-    try:
-        tls = trusting(None if ca is None else Path(ca)) if parts.scheme == "mqtts" else None
-    except CannotStart:
-        raise BackendError(ErrorCode.INVALID_REQUEST, "settings.stream_ca: is no file of certificates") from None
+        raise ValueError("must be mqtts://, or tokens would be readable")
+    tls = trusting(None) if parts.scheme == "mqtts" else None
     return VendorBroker(parts.hostname, parts.port or PORTS[parts.scheme], tls)
 
 
