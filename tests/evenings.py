@@ -58,6 +58,9 @@ class EveningPlan:
         return NOON + timedelta(hours=hours)
 
 
+SHORT = EveningPlan(begins_h=5.75, event_h=(6.0, 7.5), lost_h=(6.25, 7.25), whole_night=False)
+
+
 @dataclasses.dataclass(frozen=True)
 class EveningResult:
     """What one evening came to. Calls and US dollars are of the dearest car; `oldest_s` of a car plugged in."""
@@ -154,9 +157,9 @@ def _result(vendor: VendorRig, truth: EveningTruth, plan: EveningPlan, cars: int
     usd: collections.Counter[str] = collections.Counter()
     read_usd: collections.Counter[str] = collections.Counter()
     for one in calls:
-        usd[one.ref] += vendor.usd(one)  # type: ignore[assignment]
+        usd[one.ref] += vendor.usd(one)
         if one.deal is Deal.READ:
-            read_usd[one.ref] += vendor.usd(one)  # type: ignore[assignment]
+            read_usd[one.ref] += vendor.usd(one)
     summary = vendor.cloud.ledger.summary()
     return EveningResult(
         vendor=vendor.name,
@@ -209,6 +212,7 @@ def main() -> int:
     parser.add_argument("--cars", type=int, default=CARS)
     parser.add_argument("--speed", type=float, default=SPEED, help="of simulated time on an idle machine")
     parser.add_argument("--seed", type=int, default=7, help="draws the cars")
+    parser.add_argument("--short", action="store_true", help="an hour and a half of an event, and no night")
     given = parser.parse_args()
     unknown = sorted(set(given.vendors) - VENDORS.keys())
     if unknown:
@@ -220,6 +224,7 @@ def main() -> int:
         for vendor in given.vendors or VENDORS:
             (folder / vendor).mkdir()
             options = {"cars": given.cars, "speed": paced(given.speed), "seed": given.seed}
+            options |= {"plan": SHORT} if given.short else {}
             results.append(asyncio.run(play(launch, vendor, folder / vendor, **options)))
             Console(stderr=True).print(f"{vendor}: {', '.join(results[-1].broken()) or 'kept'}")
     Console(width=WIDTH).print(table(results))

@@ -31,6 +31,7 @@ from rich.table import Table
 from vendor_rig import VENDORS, VendorRig, vendor_rig, write_settings
 from vtn_thread import launcher, template_of
 
+from ven_adapters.guard.child import LOG
 from vtn.clock import HOUR_S, print_clock
 
 EVENING = datetime(2026, 7, 2, 3, 0, tzinfo=UTC)  # 20:00 on a Wednesday in California
@@ -169,7 +170,10 @@ async def _started(
 
 async def _returned(side: VendorRig, since: datetime) -> float:
     """Wait until every car is given back; after how many simulated minutes that was."""
-    await _until(lambda: not side.held(), RETURN_H * HOUR_S / side.clock.speed)
+    try:
+        await _until(lambda: not side.held(), RETURN_H * HOUR_S / side.clock.speed)
+    except TimeoutError:
+        raise AssertionError(f"{side.held()} are held by nobody: {(side.state / LOG).read_text()[-3000:]}") from None
     return (side.clock.now() - since).total_seconds() / 60.0
 
 
@@ -223,7 +227,7 @@ def main() -> int:
                     own.mkdir()
                     options = {"cars": given.cars, "speed": paced(given.speed), "within_h": given.within_h}
                     results.append(asyncio.run(play_kill(launch, vendor, killed, seed, own, **options)))
-                    Console(stderr=True).print(results[-1])
+                    Console(stderr=True).print(str(results[-1]), soft_wrap=True)
     Console(width=120).print(table(results))
     return int(any(one.late or not one.departures for one in results))
 

@@ -4,12 +4,11 @@ Cars come home, the grid asks for the most for an hour and a half, and for an ho
 """
 
 import pytest
-from evenings import EveningPlan, play
+from evenings import SHORT, play
 from pacing import paced
 from vendor_rig import VENDORS
 
 CARS = 16
-SHORT = EveningPlan(begins_h=5.75, event_h=(6.0, 7.5), lost_h=(6.25, 7.25), whole_night=False)
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
