@@ -226,7 +226,8 @@ def main() -> int:
             options = {"cars": given.cars, "speed": paced(given.speed), "seed": given.seed}
             options |= {"plan": SHORT} if given.short else {}
             results.append(asyncio.run(play(launch, vendor, folder / vendor, **options)))
-            Console(stderr=True).print(f"{vendor}: {', '.join(results[-1].broken()) or 'kept'}")
+            said = f"{results[-1]} {', '.join(results[-1].broken()) or 'kept'}"
+            Console(stderr=True).print(said, soft_wrap=True)
     Console(width=WIDTH).print(table(results))
     return int(any(one.broken() for one in results))
 
