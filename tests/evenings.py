@@ -35,10 +35,9 @@ from vtn.clock import print_clock
 NOON = datetime(2026, 7, 1, 19, 0, tzinfo=UTC)  # of a Wednesday in California
 MORNING = NOON + timedelta(hours=24)
 LEAST_SHED = 0.9
-LEAST_CONTROLLABLE = 0.3
 AFTER_MINUTES = 5
 NIGHT_S = 10 * 3600.0
-CARS, SPEED, WIDTH = 40, 240.0, 140
+CARS, SPEED, WIDTH = 40, 240.0, 200
 MEASURE = ReadingSettings()
 
 
@@ -81,8 +80,8 @@ class EveningResult:
         """The measures that this evening does not keep."""
         kept = {
             "cars came home": self.arrived > 0,
-            "half of what was asked for could be held": self.shed.controllable_kwh
-            >= LEAST_CONTROLLABLE * self.shed.unmanaged_kwh,
+            "enough could be held": self.shed.controllable_kwh
+            >= VENDORS[self.vendor].least_controllable * self.shed.unmanaged_kwh,
             "shed of what could be held": self.shed.of_controllable >= LEAST_SHED,
             "readings of a car": self.reads <= MEASURE.calls_per_car_and_day,
             "money for a car's readings": self.read_usd <= MEASURE.usd_per_car_and_month / DAYS_OF_A_MONTH,

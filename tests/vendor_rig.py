@@ -42,13 +42,15 @@ PRICES = {"tesla": {Deal.READ: DATA_PRICE, Deal.COMMAND: COMMAND_PRICE, Deal.WAK
 class VendorRow:
     """One shipped vendor: the adapter's name, whose cars they are, and the version of OCPP its stations speak, if any.
 
-    `public`: a cloud of single commands, which knows no end of a pause.
+    `public`: a cloud of single commands, which knows no end of a pause. `least_controllable`: the share of an evening's
+    energy that can be held at all.
     """
 
     oem: str
     brand: str
     version: str = ""
     public: bool = False
+    least_controllable: float = 0.3
 
 
 VENDORS: dict[str, VendorRow] = {
@@ -61,7 +63,7 @@ VENDORS: dict[str, VendorRow] = {
     "bmw": VendorRow("bmw", "bmw"),
     "ford": VendorRow("ford", "ford"),
     "honda": VendorRow("honda", "honda"),
-    "nissan": VendorRow("nissan", "nissan"),
+    "nissan": VendorRow("nissan", "nissan", least_controllable=0.1),  # most of its cars can be started, and not stopped
 }
 
 
