@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Compiled modules are kept, outside the tree: hundreds of programs are started by the tests.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 LAWS := $(shell find tests/unit -name 'test_*_laws.py')
 
 .PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick faults guard evenings stress flood docs house format clean
