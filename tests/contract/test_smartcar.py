@@ -268,3 +268,11 @@ async def test_every_linked_car_is_subscribed_to_the_webhook_once(tmp_path):
         assert all(one == {**one, "webhookId": "hook-1", "userId": f"user-of-{one['vehicleId']}"} for one in told)
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_a_car_that_a_push_named_before_it_was_listed_can_be_read(tmp_path):
+    async with smartcar_rig(tmp_path) as rig:
+        names = rig.backend._cars._cars._names
+        assert names.ref(next(iter(rig.cloud.cars))) == "s-0"  # as the body of a webhook has it
+        assert (await rig.backend.snapshot("s-0")).vehicle_ref == "s-0"
+        assert (await rig.backend.capabilities("s-0")).model

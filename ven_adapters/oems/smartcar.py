@@ -250,8 +250,11 @@ class Smartcars:
         return self._settings.clock.now()
 
     async def _of(self, ref: str, method: str, path: str, **more: Any) -> Any:
-        await self._names.learn(ref, self.refs)
-        car, headers = self._names.native(ref), {"sc-user-id": self._users[ref]}
+        await self._names.learn(ref, self.refs, self._users)  # a push names cars, and not whose they are
+        car, user = self._names.native(ref), self._users.get(ref)
+        if user is None:
+            raise BackendError(ErrorCode.INVALID_REQUEST, "vehicle_ref: is not among the connections")
+        headers = {"sc-user-id": user}
         return await self._session.json(Call(method, f"/vehicles/{car}{path}", headers=headers, vehicle=ref, **more))
 
     def _keep(self, ref: str, signals: Signals) -> Snapshot:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import hmac
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Mapping
 from typing import Annotated, Any, ClassVar
 
 import pydantic
@@ -48,12 +48,18 @@ class Pseudonyms:
         self._natives: dict[str, str] = {}
         self._listing = asyncio.Lock()
 
-    async def learn(self, ref: str, listed: Callable[[], AsyncIterator[Any]]) -> None:
-        """Have the vendor list its cars when this one is not known yet: once, however many ask at the same time."""
-        if self.knows(ref):
+    async def learn(
+        self, ref: str, listed: Callable[[], AsyncIterator[Any]], known: Container[str] | None = None
+    ) -> None:
+        """Have the vendor list its cars when this one is not known yet: once, however many ask at the same time.
+
+        `known` has the cars of which all is known that a list tells; without it, those whose names are known.
+        """
+        found = self._natives if known is None else known
+        if ref in found:
             return
         async with self._listing:
-            if not self.knows(ref):
+            if ref not in found:
                 async for _ in listed():
                     pass
 

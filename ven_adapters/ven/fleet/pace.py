@@ -178,8 +178,9 @@ class Pace:
         risen = moved & (level > self._told_pct[rows])
         self._taken_pct[rows[moved]] = np.where(risen[moved], 0.0, -np.inf)
         unseen = ~self._count[rows].any(axis=1)
-        met = (self._power_at_s[rows] == NEVER_S) | (unseen & (at_s - fleet.read("plugged_since_s", rows) >= RAMP_S))
-        started = fleet.read("told_on", rows) & (at_s - fleet.read("last_toggle_s", rows) >= RAMP_S)
+        # An instant that never was is minus infinity: a sum keeps it so, a difference of two would be no number.
+        met = (self._power_at_s[rows] == NEVER_S) | (unseen & (at_s >= fleet.read("plugged_since_s", rows) + RAMP_S))
+        started = fleet.read("told_on", rows) & (at_s >= fleet.read("last_toggle_s", rows) + RAMP_S)
         free = charges & fresh & (self._charged[rows] | met | started) & ~capped & ~np.isnan(level)
         self._learn_power(rows[free], level[free], kw[free])
         stepped = charges & ~capped & (level > self._told_pct[rows]) & ~np.isnan(self._told_pct[rows])
