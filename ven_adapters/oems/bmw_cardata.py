@@ -29,7 +29,7 @@ from ven_adapters.transport.consent import ConsentConversation, ConsentSettings,
 from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call, SessionLimits
 from ven_adapters.transport.readings import vocabulary
-from ven_adapters.transport.readings.mqtt_readings import Pauses, Stream, broker_of
+from ven_adapters.transport.readings.mqtt_readings import GrantAccounts, Pauses, Stream, StreamMessage, broker_of
 from ven_adapters.transport.readings.phases import phases_shown
 from ven_adapters.transport.readings.second_source import Owners, VendorReader, newest
 from ven_adapters.transport.readings.vendor_readings import aged, instant, member, pick, snapshot_of
@@ -99,9 +99,9 @@ class CarData:
         self._asked: dict[str, datetime] = {}
         self.stream = None
         if url is not None:
-            broker, client = broker_of(str(url), ca), self._settings.client
+            accounts = GrantAccounts(self._settings.client, self._owners.folder)
             self.stream = Stream(
-                broker, client, self._owners.folder, self._sent, pauses=pauses, seed=self._settings.seed
+                broker_of(str(url), ca), accounts, self._sent, pauses=pauses, seed=self._settings.seed
             )
 
     async def read(self, ref: str) -> Snapshot:
@@ -129,11 +129,11 @@ class CarData:
         """Let go of connections."""
         await self._owners.close()
 
-    def _sent(self, body: bytes) -> Snapshot | None:
-        """What a body of the stream says; None for one that is not of the documented shape."""
+    def _sent(self, message: StreamMessage) -> Snapshot | None:
+        """What a message of the stream says; None for one that is not of the documented shape."""
         now = self._settings.clock.now()
         try:
-            raw = orjson.loads(body)
+            raw = orjson.loads(message.body)
             ref = self._settings.names.ref(str(pick(raw, "vin")))
             found = snapshot_of_telematic_data(ref, pick(raw, "data"), now)
         except (orjson.JSONDecodeError, BackendError):
