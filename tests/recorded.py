@@ -133,6 +133,19 @@ class Cloud:
             await runner.cleanup()
 
 
+@dataclasses.dataclass
+class TeslaSetupState:
+    """What Tesla tells of a car's set-up, and the telemetry configuration that it was given."""
+
+    paired: bool = True
+    told: dict = dataclasses.field(default_factory=dict)
+    config: dict | None = None
+    synced: bool = True
+    more: dict = dataclasses.field(default_factory=dict)
+    skipped: str = ""
+    errors: bool = False
+
+
 class TeslaCloud(Cloud):
     vendor = "tesla"
     stop = "/command/charge_stop"
@@ -144,6 +157,7 @@ class TeslaCloud(Cloud):
         super().__init__(clock)
         self.cars = {vin: Car(vin) for vin in ("SYNTHETICVIN00001", "SYNTHETICVIN00002")}
         self.cars["SYNTHETICVIN00002"].plugged = self.cars["SYNTHETICVIN00002"].charging = False
+        self.setups = {vin: TeslaSetupState() for vin in self.cars}
         self.observed = None
         self.override = False
 
@@ -151,6 +165,12 @@ class TeslaCloud(Cloud):
         path = request.path
         if path.endswith("/vehicles"):
             return self.listed()
+        if path.endswith("/public_key"):
+            return self.play("public_key")
+        if path.endswith("/fleet_status"):
+            return self.status_of(body["vins"])
+        if "/fleet_telemetry_" in path:
+            return self.telemetry(path.split("/")[4], path.split("/")[-1], body)
         if path.endswith("/users/region"):
             status, headers, body = self.play("region")
             body["response"]["fleet_api_base_url"] = self.url
@@ -169,6 +189,33 @@ class TeslaCloud(Cloud):
         status, headers, body = self.play("vehicles")
         body["response"] = [body["response"][0] | {"vin": vin} for vin in self.cars]
         return status, headers, body
+
+    def status_of(self, vins):
+        status, headers, body = self.play("fleet_status")
+        found = body["response"]
+        (usual,) = found["vehicle_info"].values()
+        for name, paired in (("key_paired_vins", True), ("unpaired_vins", False)):
+            found[name] = [vin for vin in vins if self.setups[vin].paired is paired]
+        found["vehicle_info"] = {vin: usual | self.setups[vin].told for vin in vins}
+        return status, headers, body
+
+    def telemetry(self, vin, name, body):
+        """A car's configuration made or asked for, or what it reported."""
+        if vin == "fleet_telemetry_config":
+            status, headers, made = self.play("fleet_telemetry_config_made")
+            for one in body["vins"]:
+                if why := self.setups[one].skipped:
+                    made["response"]["skipped_vehicles"].setdefault(why, []).append(one)
+                else:
+                    self.setups[one].config = body["config"]
+            return status, headers, made
+        status, headers, told = self.play(name)
+        setup = self.setups[vin]
+        if name == "fleet_telemetry_errors":
+            told["response"][name] = told["response"][name] if setup.errors else []
+        else:
+            told["response"] |= {"config": setup.config, "synced": setup.synced, **setup.more}
+        return status, headers, told
 
     def data(self, car):
         status, headers, body = self.play("vehicle_data")

@@ -100,9 +100,7 @@ class CarData:
         self.stream = None
         if url is not None:
             accounts = GrantAccounts(self._settings.client, self._owners.folder)
-            self.stream = Stream(
-                broker_of(str(url), ca), accounts, self._sent, pauses=pauses, seed=self._settings.seed
-            )
+            self.stream = Stream(broker_of(str(url), ca), accounts, self._sent, pauses=pauses, seed=self._settings.seed)
 
     async def read(self, ref: str) -> Snapshot:
         """What the stream told lately; else the last reading for an hour, then a new one while the quota lasts."""

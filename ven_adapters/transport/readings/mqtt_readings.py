@@ -181,11 +181,10 @@ class Stream:
         *,
         pauses: Pauses | None = None,
         seed: int = 0,
-        most_bytes: int = MAX_BODY_BYTES,
         interrupted: Callable[[], None] = lambda: None,
     ) -> None:
         self._broker, self._accounts, self._read = broker, accounts, read
-        self._most_bytes, self._interrupted = most_bytes, interrupted
+        self._interrupted = interrupted
         self._pauses = pauses or Pauses()
         self._dice = random.Random(seed)  # noqa: S311 - spreads reconnects, guards nothing
         self._queue: asyncio.Queue[Snapshot] = asyncio.Queue(QUEUED)
@@ -272,8 +271,8 @@ class Stream:
 
     async def _take(self, message: aiomqtt.Message) -> None:
         body = message.payload if isinstance(message.payload, bytes) else b""
-        if len(body) > self._most_bytes:
-            vocabulary.note("stream", f"a message of more than {self._most_bytes} bytes was passed over")
+        if len(body) > MAX_BODY_BYTES:
+            vocabulary.note("stream", f"a message of more than {MAX_BODY_BYTES} bytes was passed over")
             return
         snapshot = self._read(StreamMessage(str(message.topic), body, bool(message.retain)))
         if snapshot is not None:
