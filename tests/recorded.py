@@ -165,16 +165,8 @@ class TeslaCloud(Cloud):
         path = request.path
         if path.endswith("/vehicles"):
             return self.listed()
-        if path.endswith("/public_key"):
-            return self.play("public_key")
-        if path.endswith("/fleet_status"):
-            return self.status_of(body["vins"])
-        if "/fleet_telemetry_" in path:
-            return self.telemetry(path.split("/")[4], path.split("/")[-1], body)
-        if path.endswith("/users/region"):
-            status, headers, body = self.play("region")
-            body["response"]["fleet_api_base_url"] = self.url
-            return status, headers, body
+        if "/fleet_" in path or path.endswith(("/public_key", "/users/region")):
+            return self.set_up(path.split("/"), body)
         car = self.cars[path.split("/")[4]]
         if path.endswith("/wake_up"):
             car.asleep = False
@@ -189,6 +181,15 @@ class TeslaCloud(Cloud):
         status, headers, body = self.play("vehicles")
         body["response"] = [body["response"][0] | {"vin": vin} for vin in self.cars]
         return status, headers, body
+
+    def set_up(self, parts, body):
+        if parts[-1] in {"public_key", "region"}:
+            status, headers, told = self.play(parts[-1])
+            told["response"] |= {"fleet_api_base_url": self.url} if parts[-1] == "region" else {}
+            return status, headers, told
+        return (
+            self.status_of(body["vins"]) if parts[-1] == "fleet_status" else self.telemetry(parts[4], parts[-1], body)
+        )
 
     def status_of(self, vins):
         status, headers, body = self.play("fleet_status")

@@ -51,8 +51,8 @@ class TeslaSetup:
         """Everything that is missing, looked at anew where that is due."""
         async with self._looking:
             now = self._settings.clock.now()
-            for name in self._accounts.listed():
-                if self._due.get(name, now) <= now:
+            for name, refs in self._accounts.listed().items():
+                if self._due.get(name, now) <= now or any(ref not in self._cars for ref in refs):
                     await self._look_at(name)
             if self._app.domain and self._due.get("", now) <= now:
                 await self._look_at_domain()
@@ -76,6 +76,7 @@ class TeslaSetup:
         now, refs = self._settings.clock.now(), self._accounts.listed().get(name, [])
         self._due[name] = now + LOOK_AGAIN
         try:
+            refs = refs or await self._accounts.refs_of(name)
             for first in range(0, len(refs), AT_ONCE):
                 await self._ask(name, refs[first : first + AT_ONCE])
         except BackendError as error:
