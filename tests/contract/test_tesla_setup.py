@@ -216,7 +216,7 @@ async def test_cars_are_given_a_configuration_once_through_the_proxy(tmp_path, b
     async with arming_rig(tmp_path, broker) as rig:
         rig.settings["telemetry"]["ca"] = str(ca)
         twin = tesla.backend(rig.settings)
-        arming = twin._cars._cars._arming
+        arming = twin._cars._cars._arming  # type: ignore[attr-defined]
         assert [one.ref async for one in twin.vehicles()] == ["t-0", "t-1"]
         await arming.look()
         (body,) = rig.cloud.sent("/vehicles/fleet_telemetry_config")
@@ -227,7 +227,7 @@ async def test_cars_are_given_a_configuration_once_through_the_proxy(tmp_path, b
         assert state == {"interval_seconds": 5, "resend_interval_seconds": 180}
         await rig.clock.advance(2 * 3_600)
         await arming.look()
-        assert (len(sent(rig)), await twin.setup_faults()) == (1, ())
+        assert (len(sent(rig)), await twin.setup_faults()) == (1, ())  # type: ignore[attr-defined]
         await twin.close()
 
 
