@@ -166,7 +166,7 @@ class TeslaCloud(Cloud):
         if path.endswith("/vehicles"):
             return self.listed()
         if "/fleet_" in path or path.endswith(("/public_key", "/users/region")):
-            return self.set_up(path.split("/"), body)
+            return self.set_up(request.method, path.split("/"), body)
         car = self.cars[path.split("/")[4]]
         if path.endswith("/wake_up"):
             car.asleep = False
@@ -182,13 +182,15 @@ class TeslaCloud(Cloud):
         body["response"] = [body["response"][0] | {"vin": vin} for vin in self.cars]
         return status, headers, body
 
-    def set_up(self, parts, body):
+    def set_up(self, method, parts, body):
         if parts[-1] in {"public_key", "region"}:
             status, headers, told = self.play(parts[-1])
             told["response"] |= {"fleet_api_base_url": self.url} if parts[-1] == "region" else {}
             return status, headers, told
         return (
-            self.status_of(body["vins"]) if parts[-1] == "fleet_status" else self.telemetry(parts[4], parts[-1], body)
+            self.status_of(body["vins"])
+            if parts[-1] == "fleet_status"
+            else self.telemetry(method, parts[4], parts[-1], body)
         )
 
     def status_of(self, vins):
@@ -200,7 +202,7 @@ class TeslaCloud(Cloud):
         found["vehicle_info"] = {vin: usual | self.setups[vin].told for vin in vins}
         return status, headers, body
 
-    def telemetry(self, vin, name, body):
+    def telemetry(self, method, vin, name, body):
         """A car's configuration made or asked for, or what it reported."""
         if vin == "fleet_telemetry_config":
             status, headers, made = self.play("fleet_telemetry_config_made")
@@ -212,6 +214,9 @@ class TeslaCloud(Cloud):
             return status, headers, made
         status, headers, told = self.play(name)
         setup = self.setups[vin]
+        if method == "DELETE":
+            setup.config = None
+            return 200, {}, {"response": {"updated_vehicles": 1}}
         if name == "fleet_telemetry_errors":
             told["response"][name] = told["response"][name] if setup.errors else []
         else:

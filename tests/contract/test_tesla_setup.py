@@ -151,6 +151,19 @@ async def test_who_links_an_owner_is_told_what_his_cars_need(tmp_path):
         await talk.close()
 
 
+@pytest.mark.parametrize("answer", [None, "internal_500"])
+async def test_cars_of_an_owner_who_is_forgotten_are_told_to_stream_no_more(tmp_path, broker, answer):
+    async with arming_rig(tmp_path, broker) as rig:
+        await rig.arming.look()
+        if answer is not None:
+            rig.cloud.fail(CONFIG, answer, times=10)
+        talk = tesla.consent(rig.settings, "owner-1")
+        await talk.forget()
+        await talk.close()
+        assert not talk.held()
+        assert [setup.config is None for setup in rig.cloud.setups.values()] == [answer is None] * 2
+
+
 # --- the command proxy and its own authority -------------------------------------------------------------
 
 

@@ -54,7 +54,7 @@ async def tesla_evening(launch, folder, speed, cars, broker=None):
             rig.change(backend=table, cycle_s=300)
             tasks = [asyncio.create_task(ticking(clock, public.tick))]
             if broker is not None:
-                published = public.protocol.telemetry.run("127.0.0.1", broker.port, **SERVER)
+                published = public.protocol.telemetry.run("127.0.0.1", broker.port, **SERVER)  # type: ignore[attr-defined]
                 tasks.append(asyncio.create_task(published))
             try:
                 yield rig, public

@@ -22,7 +22,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -104,9 +104,22 @@ def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
         made.afterwards = await teslas.needs(name) or made.afterwards
         return refs
 
-    made = CodeConsent(whose, asked, cars, teslas.close, audience=asked.audience or read.vendor.url)
+    made = TeslaConsent(whose, asked, cars, teslas.close, audience=asked.audience or read.vendor.url)
+    made.before_forgetting = lambda: teslas.stop_streams(name)
     made.afterwards = PAIR.replace("YOUR-DOMAIN", read.app.domain or "YOUR-DOMAIN")
     return made
+
+
+class TeslaConsent(CodeConsent):
+    """Whose owner is forgotten has his cars told to stream no more, while we may still tell them."""
+
+    before_forgetting: Callable[[], Awaitable[None]]
+
+    async def forget(self) -> None:
+        """End the cars' streams, then erase the grant."""
+        if self.held():
+            await self.before_forgetting()
+        await super().forget()
 
 
 class Teslas:
@@ -161,6 +174,16 @@ class Teslas:
         """What an owner's cars still need, for whoever enrols them; empty when that is nothing."""
         found = await self._setup.faults_of(name)
         return "; ".join(f"{fault.vehicle_ref} {fault.sentence}" for fault in found)
+
+    async def stop_streams(self, name: str) -> None:
+        """Take an owner's cars their telemetry configuration; what fails does not keep him from being forgotten."""
+        if self._arming is None:
+            return
+        try:
+            for ref in await self.refs_of(name):
+                await self._accounts.of(ref, "DELETE", "/fleet_telemetry_config")
+        except BackendError as error:
+            _log.warning("an owner's cars could not be told to stream no more: %s", error.code)
 
     async def read(self, ref: str, max_age_s: int | None) -> Snapshot:
         """The last reading while it is young enough or still true, else a new one."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ven_adapters.config import read_settings
+from ven_adapters.oems import tesla_settings
 from ven_adapters.registry import UnknownOem, consent, factory
 from ven_adapters.transport import consent as consents
 from ven_adapters.transport import vendor_session
@@ -54,6 +55,9 @@ KEYS = {
     "query",
     "stream",
     "stream_ca",
+    "domain",
+    "telemetry",
+    *tesla_settings._KINDS,
 }
 
 
