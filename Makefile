@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LAWS := $(shell find tests/unit -name 'test_*_laws.py')
 
-.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick faults guard stress flood docs house format clean
+.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick faults guard evenings stress flood docs house format clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -58,7 +58,11 @@ stress: $(READY)
 	@$(BIN)/python tests/stress/run.py $(ARGS)
 
 guard: $(READY)
-	@GUARD_KILLS=$${GUARD_KILLS:-6} $(BIN)/python -m pytest tests/faults/test_guard.py -q $(ARGS)
+	@GUARD_KILLS=$${GUARD_KILLS:-6} $(BIN)/python -m pytest tests/faults/test_guard.py -q
+	@$(BIN)/python tests/kills.py $(ARGS)
+
+evenings: $(READY)
+	@$(BIN)/python tests/evenings.py $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/run.py $(ARGS)

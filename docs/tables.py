@@ -14,8 +14,16 @@ import pydantic
 from ven_adapters.config import AdapterSettings, EnrollingSettings, ExecutorSettings
 from ven_adapters.contract import FINAL_STATES, DirectiveState
 from ven_adapters.lifecycle.transitions import MEANINGS, TRANSITIONS, Trigger
+from ven_adapters.oems.bmw_cardata import CarDataSettings
+from ven_adapters.oems.enode import EnodeSettings
+from ven_adapters.oems.ford_query import FordQuerySettings
+from ven_adapters.oems.smartcar import SmartcarSettings
+from ven_adapters.oems.tesla_settings import TeslaSettings
+from ven_adapters.transport.http.settings import BackendSettings
+from ven_adapters.transport.ocpp21.settings import CentralSettings
 from ven_adapters.ven.openadr import units_page
 from vtn.bounds import Bounds
+from vtn.clock import RealClock, print_clock
 from vtn.config import Auth, Server, Settings, Webhooks
 
 HERE = Path(__file__).parent
@@ -92,16 +100,26 @@ FIXED = (
 )
 ADAPTER = (("", AdapterSettings, ("most_events",)), ("enrolling.", EnrollingSettings, ("requests_per_s",)))
 FILES = (
-    ("`vtn serve`", Settings, "EVTN", ("vtn",)),
-    ("`ven-adapters run`", AdapterSettings, "VEN_ADAPTER", ("ven-adapter", "enrolment")),
-    ("`ven-adapters execute`", ExecutorSettings, "VEN_EXECUTOR", ("ven-executor", "ven-adapter")),
+    ("`vtn serve`", Settings, "EVTN_", "", ("vtn",)),
+    ("`ven-adapters run`", AdapterSettings, "VEN_ADAPTER_", "", ("ven-adapter", "enrolment")),
+    ("`ven-adapters execute`", ExecutorSettings, "VEN_EXECUTOR_", "", ("ven-executor", "ven-adapter")),
+)
+# The tables of automakers' files, in an adapter's settings file or an executor's.
+BACKENDS = (
+    ("`[backend]` of bmw, ford, honda and nissan", BackendSettings, "backend.", ("ven-adapter",)),
+    ("`[backend.cardata]` of bmw", CarDataSettings, "backend.cardata.", ("bmw-cardata",)),
+    ("`[backend.query]` of ford", FordQuerySettings, "backend.query.", ("ford-query",)),
+    ("`[backend]` of tesla", TeslaSettings, "backend.", ("tesla",)),
+    ("`[backend]` of smartcar", SmartcarSettings, "backend.", ("smartcar",)),
+    ("`[backend]` of enode", EnodeSettings, "backend.", ("enode",)),
+    ("`[backend]` of ocpp", CentralSettings, "backend.", ("ocpp",)),
 )
 SETTINGS_HEAD = f"""# Settings
 
 Every setting of every settings file, made from the classes that read them by `{COMMAND}`; the words are those of the
 example files in `config/`. A file is TOML; a key that is not known, and a value beyond its bounds, refuse to start and
-name the line. A variable `PREFIX_SECTION__KEY` outranks the file. The keys of `[backend]` are those of the automaker's
-file: [`automaker.md`](automaker.md).
+name the line. A variable `PREFIX_SECTION__KEY` outranks the file. The table `[backend]` is that of the automaker's file
+(`oem`), which names every key that is wrong at once, and stands in an adapter's settings or in an executor's.
 """
 DIRECTIVES_HEAD = f"""# The life of a directive
 
@@ -183,17 +201,20 @@ def _adapter() -> Iterator[str]:
 
 def settings() -> str:
     """The text of `settings.md`."""
-    return "\n".join((SETTINGS_HEAD, *(line for one in FILES for line in _file(*one))))
+    backends = [(title, model, "VEN_ADAPTER_", under, examples) for title, model, under, examples in BACKENDS]
+    return "\n".join((SETTINGS_HEAD, *(line for one in (*FILES, *backends) for line in _table(*one))))
 
 
-def _file(command: str, model: type[pydantic.BaseModel], prefix: str, examples: tuple[str, ...]) -> Iterator[str]:
-    yield f"## {command}\n"
+def _table(
+    title: str, model: type[pydantic.BaseModel], prefix: str, under: str, examples: tuple[str, ...]
+) -> Iterator[str]:
+    yield f"## {title}\n"
     named = ", ".join(f"`config/{one}.example.toml`" for one in examples)
-    yield f"Variables begin with `{prefix}_`; examples: {named}.\n"
+    yield f"Variables begin with `{prefix}`; examples: {named}.\n"
     yield "| Setting | Default | What it is |\n|---|---|---|"
     said = {key: words for one in reversed(examples) for key, words in _said(EXAMPLES / f"{one}.example.toml")}
-    for key, field in _keys(model, ""):
-        words = said.get(key) or (_words(field.description) if field.description else "")
+    for key, field, described in _keys(model, under):
+        words = said.get(key) or _words(described)
         yield f"| `{key}` | {_default(field)} | {words.replace('|', '/')} |"
     yield ""
 
@@ -233,15 +254,16 @@ def _places() -> dict[Trigger, list[str]]:
     return {trigger: [f"{file}: {', '.join(names)}" for file, names in found[trigger].items()] for trigger in Trigger}
 
 
-def _keys(model: type[pydantic.BaseModel], under: str) -> Iterator[tuple[str, typing.Any]]:
-    """Every key of a settings class and of the tables inside it, with its field."""
+def _keys(model: type[pydantic.BaseModel], under: str) -> Iterator[tuple[str, typing.Any, str]]:
+    """Every key of a settings class and of the tables inside it, with its field, and what it or its base says."""
     for name, field in model.model_fields.items():
         inner = [one for one in (field.annotation, *typing.get_args(field.annotation)) if _is_table(one)]
         if inner:
             dots = "*." if typing.get_origin(field.annotation) is dict else ""
             yield from _keys(inner[0], f"{under}{name}.{dots}")
         else:
-            yield f"{under}{name}", field
+            fields = [getattr(base, "model_fields", {}).get(name) for base in model.__mro__]
+            yield f"{under}{name}", field, next((one.description for one in fields if one and one.description), "")
 
 
 def _is_table(kind: object) -> bool:
@@ -253,7 +275,10 @@ def _said(path: Path) -> Iterator[tuple[str, str]]:
     section = ""
     for line in path.read_text().splitlines():
         if header := re.match(r"#? ?\[+([^\]]+)\]+", line):
-            section = re.sub(r"^(zones|enrolling\.programs)\.[^.]+", r"\1.*", header[1]) + "."
+            section = (
+                re.sub(r"^(zones|enrolling\.programs|backend\.stations|backend\.vehicles)\.[^.]+", r"\1.*", header[1])
+                + "."
+            )
         elif pair := re.match(r"#? ?(\w+) = .*?\s# (.+)$", line):
             yield f"{section}{pair[1]}", pair[2]
 
@@ -264,7 +289,8 @@ def _default(field: typing.Any) -> str:
     value = field.get_default(call_default_factory=True)
     if value is None or value in ((), {}, ""):
         return "none"
-    return f"`{_number(value) if isinstance(value, float) else value}`"
+    shown = print_clock(value) if isinstance(value, RealClock) else value
+    return f"`{_number(shown) if isinstance(shown, float) else shown}`"
 
 
 def _heads(first: str) -> tuple[str, str]:

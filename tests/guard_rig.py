@@ -108,19 +108,12 @@ class GuardRig:
         await self.until(lambda: guard_is_alive(self.state) and self.guard_pids())
 
     def guard_pids(self):
-        """The processes of this rig's guards: those that have its settings file on their command line."""
-        return [pid for pid, _ in self._guards()]
+        """The processes of this rig's guards."""
+        return [pid for pid, _ in guards_of(self.config)]
 
     def guard_words(self):
         """The command line of the guard."""
-        return next(words for _, words in self._guards())
-
-    def _guards(self):
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                words = path.read_text().split("\0")
-                if "guard" in words and str(self.config) in words:
-                    yield int(path.parent.name), words
+        return next(words for _, words in guards_of(self.config))
 
     def stopped(self, refs):
         """Those of the cars that do not charge although they are plugged in and not full."""
@@ -153,6 +146,22 @@ class GuardRig:
 
     def said(self):
         return (self.state / LOG).read_text()
+
+
+def guards_of(config):
+    """The guards that have this settings file on their command line: process and words."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_text().split("\0")
+            if "guard" in words and str(config) in words:
+                yield int(path.parent.name), words
+
+
+def end_guards(config):
+    """End the guards that read this file."""
+    for pid, _ in guards_of(config):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 @contextlib.asynccontextmanager
@@ -189,9 +198,7 @@ async def guard_rig(vendor, folder, *, speed=200.0, seed=7, guard="child", **mor
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-            for pid in rig.guard_pids():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            end_guards(rig.config)
 
 
 def _refusing(rig):

@@ -300,9 +300,14 @@ class Hooks:
 
 async def settled(made: Node) -> None:
     """Return when nothing is pending and the relay has read the whole log."""
-    async with asyncio.timeout(PATIENCE_S):
-        while await _busy(made):  # noqa: ASYNC110 - the database has no event
-            await asyncio.sleep(0.01)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while await _busy(made):  # noqa: ASYNC110 - the database has no event
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        read, written = await made.store.cursor("webhooks"), await made.store.head()
+        pending = await made.store.deliveries(DeliveryState.PENDING)
+        raise AssertionError(f"read to {read} of {written}, {made.store.shared_head()} known; {pending=}") from None
 
 
 async def _busy(made: Node) -> bool:

@@ -5,6 +5,7 @@ import collections
 import contextlib
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import aiomqtt
 from external_broker import ExternalBroker, knowing
@@ -15,7 +16,8 @@ from ven_adapters.contract import SnapshotsSeen
 from ven_adapters.oems import tesla
 from ven_adapters.simulator.stepped_clock import NAP_S, SteppedClock
 from ven_adapters.transport.readings import vocabulary
-from ven_adapters.transport.readings.mqtt_readings import Pauses, broker_of
+from ven_adapters.transport.readings.mqtt_readings import Pauses
+from vtn.tls import trusting
 
 USER, PASSWORD, SERVER = "evtn-reads", "hush-broker", "fleet-telemetry"
 QUICK = Pauses(first_s=0.05, longest_s=0.2, look_s=0.05)
@@ -73,7 +75,7 @@ class TelemetryRig(Rig):
 
     async def publish(self, *told, vin=FIRST, retain=False):
         """The server publishes: pairs of a topic below the car's and a value, or the bytes of one."""
-        tls = broker_of(self.broker.url, self.broker.ca).tls
+        tls = trusting(Path(self.broker.ca)) if self.broker.ca else None
         async with aiomqtt.Client(
             "127.0.0.1", self.broker.port, username=SERVER, password=PASSWORD, tls_context=tls
         ) as client:

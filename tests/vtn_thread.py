@@ -10,18 +10,19 @@ all locks of a process with the first descriptor that is closed, and then anothe
 import asyncio
 import concurrent.futures
 import contextvars
+import itertools
 import json
 import logging
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
 import uvloop
 from typer.testing import CliRunner
-from vtn_process import PATIENCE_S, V310, Json, Vtn, add_client, environment
+from vtn_process import PATIENCE_S, V310, Json, Vtn, add_client, copy_of, environment
 
 from vtn.__main__ import PREFIX
 from vtn.__main__ import app as command_line
@@ -30,6 +31,7 @@ from vtn.config import Settings
 from vtn.endpoints import request_id
 from vtn.settings import load
 
+ROLES = {"bl": "BL", "c1": "VEN", "c2": "VEN", "c3": "VEN"}
 FOLDER: contextvars.ContextVar[Path | None] = contextvars.ContextVar("folder", default=None)
 LOG_FORM = "%(asctime)s %(levelname)s %(name)s %(request)s%(message)s"
 
@@ -68,7 +70,6 @@ class ThreadedVtn(Vtn):
         handler.addFilter(lambda _: FOLDER.get() == self.var)
         handler.addFilter(request_id.Marked())
         logging.getLogger().setLevel(logging.INFO)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger().addHandler(handler)
         try:
             uvloop.run(self._serve(ready))
@@ -107,3 +108,25 @@ class ThreadedVtn(Vtn):
         """Register one more client; beside a running server by a process."""
         add = registered if self._thread is None else add_client
         self.secrets[client_id] = add(self.var, client_id, role, *options, settings=self.settings)
+
+
+def template_of(var: Path) -> Path:
+    """A `var` folder with a database, the clients of `ROLES`, and their secrets in a file."""
+    secrets = {client_id: registered(var, client_id, role) for client_id, role in ROLES.items()}
+    (var / "secrets.json").write_text(json.dumps(secrets))
+    return var
+
+
+def launcher(template: Path, folder: Path) -> Callable[..., Vtn]:
+    """What makes servers with the template's clients, each in a folder of its own below this one, not yet started.
+
+    A server runs in a thread of this process; with `process=True`, or with a broker beside it, in one of its own.
+    """
+    numbers = itertools.count(1)
+
+    def make(settings: dict[str, str] | None = None, *, process: bool = False) -> Vtn:
+        var = copy_of(template, folder / str(next(numbers)) / "var")
+        alone = process or (settings or {}).get("mqtt.mode", "off") != "off"
+        return (Vtn if alone else ThreadedVtn)(var, settings, json.loads((var / "secrets.json").read_text()))
+
+    return make

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import pydantic
 
+from ven_adapters.transport.settings import Port, Seed
 from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock, parse_clock
-from vtn.errors import ConfigError
+from vtn.errors import CannotStart, ConfigError
 from vtn.settings import LOOPBACK, Section, load
 
 Seconds = Annotated[float, pydantic.Field(gt=0, le=7 * 86_400)]
-Seed = Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1)]
 Name = Annotated[str, pydantic.Field(min_length=1, max_length=128)]
 
 PREFIX = "VEN_ADAPTER"
@@ -50,7 +50,7 @@ class WakeSettings(Section):
     first_retry_s: Seconds = 0.5
     longest_retry_s: Seconds = 60.0
     webhook_host: str = "127.0.0.1"
-    webhook_port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 0
+    webhook_port: Port = 0
     webhook_url: str | None = None
     listening: ConnectionBounds = ConnectionBounds()
 
@@ -127,7 +127,7 @@ class EnrollingSettings(Section):
     """The enrolment API and its store. `app_secret` signs what the app sends, `webhook_secret` what it is sent."""
 
     host: str = "127.0.0.1"
-    port: Annotated[int, pydantic.Field(ge=0, le=65535)] = 9180
+    port: Port = 9180
     certificate: Path | None = None
     key: Path | None = None
     allow_plain_http: bool = False
@@ -217,7 +217,9 @@ class AdapterSettings(Section):
     oem: Name
     client_name: Name
     vtn: VtnSettings
-    backend: dict[str, Any] = pydantic.Field(default_factory=dict, repr=False)
+    backend: dict[str, Any] = pydantic.Field(
+        default_factory=dict, repr=False, description="the automaker's table: below"
+    )
     guard: GuardSettings = GuardSettings()
     queue: QueueSettings | None = None
     shard: tuple[Name, ...] = ()
@@ -302,7 +304,7 @@ class ExecutorSettings(Section):
     """What one executor needs: the automaker's backend and the queue. It knows no VTN, no driver and no plan."""
 
     oem: Name
-    backend: dict[str, Any] = pydantic.Field(repr=False)
+    backend: dict[str, Any] = pydantic.Field(repr=False, description="the automaker's table: below")
     queue: QueueSettings
     guard: GuardSettings = GuardSettings()
     seed: Seed = 0
@@ -332,18 +334,15 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> AdapterSetti
 @contextlib.contextmanager
 def opening(setting: str) -> Iterator[None]:
     """Turn the failure to open a database into a ConfigError that names its setting, and shows no password."""
-    import asyncpg
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from vtn.databases import OUT_OF_REACH, opening_failure
 
     try:
         yield
-    except DBAPIError as error:
-        why = str(error.orig) if error.orig is not None else type(error).__name__
-        raise ConfigError(f"{setting}: the database cannot be opened: {why}") from None
-    except OSError as error:
-        why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        raise ConfigError(f"{setting}: the database cannot be opened: {why}") from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise ConfigError(f"{setting}: the database cannot be opened: {error}") from None
+    except CannotStart as error:
+        raise ConfigError(f"{setting}: {error}") from None
+    except OUT_OF_REACH as error:
+        raise ConfigError(f"{setting}: the database cannot be opened: {opening_failure(error)}") from None
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise ConfigError(f"{setting}: is no database that can be used: {type(error).__name__}") from None

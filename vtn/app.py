@@ -188,7 +188,6 @@ def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(request_id.Marked())
-    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 @contextlib.asynccontextmanager

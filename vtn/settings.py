@@ -12,11 +12,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pydantic
+from pydantic_core import ErrorDetails
 
 from vtn.errors import ConfigError
 
 M = TypeVar("M", bound=pydantic.BaseModel)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_RULES = {
+    "extra_forbidden": "is not a setting",
+    "missing": "is required",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "int_parsing_size": "must be a smaller number",
+    "path_type": "must be a path",
+    "tuple_type": "must be a list",
+    "zoneinfo_str": "must be the name of a time zone, such as America/Los_Angeles",
+}
 
 
 def is_loopback(host: str | None) -> bool:
@@ -106,11 +117,16 @@ def _explain(
 ) -> str:
     first = error.errors(include_url=False)[0]
     keys = [str(part) for part in first["loc"]]
-    reason = "is not a setting" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    reason = rule_of(first)
     if path is None or (keys and _holds(overrides, keys)):
         return f"environment: {prefix}_{'__'.join(keys).upper()}: {reason}"
     line = _line_of(text, keys)
     return f"{path}{f':{line}' if line else ''}: {'.'.join(keys)}: {reason}"
+
+
+def rule_of(fault: ErrorDetails) -> str:
+    """The rule that a setting breaks, without the value, which may be a secret."""
+    return _RULES.get(fault["type"]) or re.sub(r"^\w+ should ", "must ", fault["msg"].removeprefix("Value error, "))
 
 
 def _holds(tree: Mapping[str, Any], keys: list[str]) -> bool:

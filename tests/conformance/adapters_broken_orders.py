@@ -340,3 +340,11 @@ class WakesUntilItWorks(Whole):
                 last = error
                 await asyncio.sleep(0)
         raise last
+
+
+@broken("an_event_stops_a_car_and_its_end_gives_it_back")
+class TakesNoOrder(Whole):
+    """No order is ever taken."""
+
+    async def submit(self, directive, capability, snapshot):
+        raise BackendError(ErrorCode.NOT_SUPPORTED, "no order is taken")

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import aiomqtt
 import pytest
@@ -15,12 +16,14 @@ from public_rigs import usual
 from recorded import ReadOnlyCloud, hurried, recording
 
 from ven_adapters.contract import BackendError, ErrorCode, SnapshotsSeen, Validity
-from ven_adapters.oems.bmw_cardata import CarData
+from ven_adapters.oems.bmw_cardata import CarData, CarDataSettings
 from ven_adapters.transport.grants.grants import Folder, store
 from ven_adapters.transport.grants.oauth import Grant
 from ven_adapters.transport.readings import mqtt_readings
-from ven_adapters.transport.readings.mqtt_readings import Pauses, broker_of
+from ven_adapters.transport.readings.mqtt_readings import Pauses
 from ven_adapters.transport.readings.second_source import WithSource
+from ven_adapters.transport.settings import read_table
+from vtn.tls import trusting
 
 GCID, VIN = "synthetic-gcid", "SYNTHETICVIN00004"
 SOC = "vehicle.drivetrain.batteryManagement.header"
@@ -101,7 +104,7 @@ class Rig:
         The line stays up until all has come: this broker forgets what it has not passed on of whoever leaves.
         """
         awaited = self.seen.qsize() + len(values)
-        tls = broker_of(self.broker.url, self.broker.ca).tls
+        tls = trusting(Path(self.broker.ca))
         async with aiomqtt.Client(
             "127.0.0.1", self.broker.port, username=PUBLISHER, password=PUBLISHER, tls_context=tls
         ) as client:
@@ -137,7 +140,8 @@ async def rigged(tmp_path, broker):
         cloud.good |= {"access_token-0"}
         cloud.tokens = itertools.count(1)
         settings = usual(cloud, clock, state) | {"vehicles": {VIN: "car-1"}, "container": "c-1"}
-        source = CarData(settings | {"stream": broker.url, "stream_ca": broker.ca}, QUICK)
+        settings |= {"stream": broker.url, "stream_ca": broker.ca}
+        source = CarData(read_table(CarDataSettings, settings), QUICK)
         rig = Rig(source, cloud, broker, clock)
         listening = asyncio.create_task(rig.listen())
         try:
@@ -302,8 +306,8 @@ async def test_a_backend_that_fails_is_told_to_whoever_reads():
 
 @pytest.mark.parametrize("url", ["http://x:1", "mqtt://far.example:1883", "mqtts://"])
 def test_an_address_that_would_show_tokens_is_refused(url):
-    with pytest.raises(BackendError) as caught:
-        broker_of(url)
+    with pytest.raises(BackendError, match=r"settings\.stream: must be mqtts://") as caught:
+        read_table(CarDataSettings, {"stream": url})
     assert caught.value.code is ErrorCode.INVALID_REQUEST
 
 

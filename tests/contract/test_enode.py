@@ -20,10 +20,10 @@ from ven_adapters.contract import (
     Reachability,
     Rung,
 )
-from ven_adapters.oems.enode import EVENTS, Enodes
+from ven_adapters.oems.enode import EVENTS, Enodes, EnodeSettings
 from ven_adapters.oems.enode_shapes import action, capability_of, snapshot_of_vehicle
 from ven_adapters.transport.http.webhooks import keyed_digest
-from ven_adapters.transport.vendor_session import vendor_settings
+from ven_adapters.transport.settings import read_table
 
 
 @pytest.fixture
@@ -139,8 +139,8 @@ def test_the_signature_is_sha1_over_the_raw_body():
 
 
 def test_a_withdrawn_consent_is_told_for_each_of_the_drivers_cars():
-    settings = vendor_settings(
-        "enode",
+    settings = read_table(
+        EnodeSettings,
         {"url": "http://x", "token_url": "http://x", "client_id": "a", "client_secret": "b", "pseudonym_secret": "c"},
     )
     cars = Enodes(settings)
@@ -153,7 +153,7 @@ def test_a_withdrawn_consent_is_told_for_each_of_the_drivers_cars():
 
 
 async def test_a_lost_consent_of_cars_that_are_not_known_yet_is_taken_when_it_is_told_again(rig):
-    cars = Enodes(vendor_settings("enode", rig.settings))
+    cars = Enodes(read_table(EnodeSettings, rig.settings))
     lost = recording("enode", "webhook_invalidated")["body"]
     error = await refused(asyncio.to_thread(cars._meaning, lost))
     assert error.code is ErrorCode.BACKEND_TRANSIENT
@@ -164,7 +164,7 @@ async def test_a_lost_consent_of_cars_that_are_not_known_yet_is_taken_when_it_is
 
 
 async def test_a_push_that_comes_late_does_not_take_the_place_of_a_newer_reading(rig):
-    cars, now = Enodes(vendor_settings("enode", rig.settings)), rig.clock.now()
+    cars, now = Enodes(read_table(EnodeSettings, rig.settings)), rig.clock.now()
     updated = recording("enode", "webhook_updated")["body"]
     for minutes, level in ((1, 60), (30, 50)):
         updated[0]["vehicle"] = vehicle(now - timedelta(minutes=minutes), batteryLevel=level)
@@ -208,7 +208,7 @@ async def test_the_webhook_is_made_tried_and_made_anew_once_enode_gives_it_up(tm
 
 
 async def test_cars_that_are_found_and_cars_that_are_gone_are_heard_of(rig):
-    cars = Enodes(vendor_settings("enode", rig.settings))
+    cars = Enodes(read_table(EnodeSettings, rig.settings))
     told = recording("enode", "webhook_updated")["body"]
     told[0] |= {"event": "user:vehicle:discovered", "vehicle": vehicle(rig.clock.now())}
     (seen,) = cars._meaning(told).events

@@ -11,10 +11,11 @@ from recorded import EVENING, ReadOnlyCloud, hurried, recording
 
 from ven_adapters.contract import BackendError, ChargeState, ErrorCode, Known, Reading, Snapshot, Validity
 from ven_adapters.oems import bmw, ford, ford_query
-from ven_adapters.oems.bmw_cardata import CarData, judge, snapshot_of_telematic_data
-from ven_adapters.oems.ford_query import FordQuery
+from ven_adapters.oems.bmw_cardata import CarData, CarDataSettings, judge, snapshot_of_telematic_data
+from ven_adapters.oems.ford_query import FordQuery, FordQuerySettings
 from ven_adapters.transport.call_quota import DayQuota
 from ven_adapters.transport.readings.second_source import WithSource, newest
+from ven_adapters.transport.settings import read_table
 from ven_adapters.transport.vendor_session import VendorRefusal
 
 SEEN = datetime(2026, 7, 2, 3, 50, tzinfo=UTC)
@@ -26,7 +27,8 @@ async def source_of(make, vendor, state, vin, speed=1.0):
     async with ReadOnlyCloud(vendor, clock).open() as cloud:
         consented(state)
         settings = usual(cloud, clock, state) | {"vehicles": {vin: "car-1"}}
-        source = make(settings | ({"container": "c-1"} if vendor == "bmw" else {}))
+        model = CarDataSettings if vendor == "bmw" else FordQuerySettings
+        source = make(read_table(model, settings | ({"container": "c-1"} if vendor == "bmw" else {})))
         try:
             yield source, cloud
         finally:
@@ -278,4 +280,4 @@ async def test_a_second_source_is_one_table_of_the_settings(tmp_path, make, tabl
     assert isinstance(backend, WithSource)
     with pytest.raises(BackendError) as caught:
         make({"url": "http://x", "token": "t", table: source})
-    assert "state" in caught.value.detail
+    assert caught.value.detail == f"settings.{table}.state: is required"

@@ -14,7 +14,8 @@ from ven_adapters.simulator.command import SimulatorOptions, known, models_of, s
 from ven_adapters.simulator.public import serve as clouds
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.station import serve as stations
-from ven_adapters.transport.ocpp21.settings import central_settings
+from ven_adapters.transport.ocpp21.settings import CentralSettings
+from ven_adapters.transport.settings import read_table
 from vtn.clock import SimulatedClock
 
 MAKERS = {"enode": enode.backend, "smartcar": smartcar.backend, "tesla": tesla.backend}
@@ -71,7 +72,7 @@ async def test_stations_connect_to_their_central_system_and_tell_of_their_cars(t
             assert snapshot.vehicle_ref == CAR
             assert ready.is_set()
             table = tomllib.loads((tmp_path / "backend.toml").read_text())["backend"]
-            assert len(central_settings(table).places) == CARS
+            assert len(read_table(CentralSettings, table).places) == CARS
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -6,12 +6,12 @@ import random
 
 import pytest
 from alembic import command
-from alembic.config import Config
 from sqlalchemy import select, text
 from stored import AT, event, program, put, report, resource, ven
 
+from vtn.databases import alembic_config
 from vtn.errors import Conflict, Moved
-from vtn.storage import migrations
+from vtn.storage.dialects.opening import SCHEMA
 from vtn.storage.ports import Create, Replace, ReportQuery
 from vtn.storage.tables import OBJECTS, USAGE
 from vtn.wire.enumerations import ObjectType
@@ -148,10 +148,8 @@ async def test_vens_that_move_while_resources_come_take_all_of_them_along(opened
 
 
 def to_version(connection, revision):
-    config = Config()
-    config.set_main_option("script_location", str(migrations.__path__[0]))
-    config.attributes["connection"] = connection
-    (command.upgrade if revision == "head" else command.downgrade)(config, revision)
+    step = command.upgrade if revision == "head" else command.downgrade
+    step(alembic_config(connection, SCHEMA), revision)
 
 
 async def test_a_database_of_the_version_before_is_mended_tied_and_counted(opened):

@@ -23,6 +23,7 @@ from ven_adapters.contract import (
     Rung,
 )
 from ven_adapters.oems import tesla
+from ven_adapters.oems.tesla_settings import TeslaSettings
 from ven_adapters.oems.tesla_shapes import (
     SCHEDULE_ID,
     achieve,
@@ -32,7 +33,8 @@ from ven_adapters.oems.tesla_shapes import (
     start_once,
 )
 from ven_adapters.transport.grants.grants import Folder, fetch
-from ven_adapters.transport.vendor_session import VendorRefusal, vendor_settings
+from ven_adapters.transport.settings import read_table
+from ven_adapters.transport.vendor_session import VendorRefusal
 
 CAP, CURTAIL = DirectiveKind.CAP, DirectiveKind.CURTAIL
 
@@ -126,11 +128,17 @@ async def test_a_reading_by_schedule_does_not_wake_a_car(rig):
 def test_a_proxys_own_authority_is_trusted_beside_the_systems(tmp_path):
     authority, bad = Authority(tmp_path), tmp_path / "bad.pem"
     bad.write_text("no certificate")
-    given = {"url": "https://proxy", "token_url": "https://x", "client_id": "us", "pseudonym_secret": "s"}
-    trusted = vendor_settings("tesla", given | {"ca": str(authority.file)}).tls
+    given = {
+        "url": "https://proxy",
+        "token_url": "https://x",
+        "client_id": "us",
+        "pseudonym_secret": "s",
+        "state": tmp_path,
+    }
+    trusted = read_table(TeslaSettings, given | {"ca": str(authority.file)}).ca
     assert len(trusted.get_ca_certs()) >= 1
     with pytest.raises(BackendError) as caught:
-        vendor_settings("tesla", given | {"ca": str(bad)})
+        read_table(TeslaSettings, given | {"ca": str(bad)})
     assert caught.value.detail == "settings.ca: is no file of certificates"
 
 

@@ -7,41 +7,26 @@ VENs `c1`, `c2`, `c3`.
 import asyncio
 import contextlib
 import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
-from vtn_process import Party, Vtn, copy_of, fresh
-from vtn_thread import ThreadedVtn, registered
-
-ROLES = {"bl": "BL", "c1": "VEN", "c2": "VEN", "c3": "VEN"}
+from vtn_process import Party, Vtn, fresh
+from vtn_thread import launcher, template_of
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory) -> Path:
     """A `var` folder with a database, four clients, and their secrets in a file."""
-    var = tmp_path_factory.mktemp("template") / "var"
-    secrets = {client_id: registered(var, client_id, role) for client_id, role in ROLES.items()}
-    (var / "secrets.json").write_text(json.dumps(secrets))
-    return var
+    return template_of(tmp_path_factory.mktemp("template") / "var")
 
 
 @pytest.fixture(scope="session")
 def launch(template, tmp_path_factory) -> Callable[..., Vtn]:
-    """Make a server with the four clients, not yet started: `with launch(setting=...) as vtn`.
-
-    It runs in a thread of this process; with `process=True`, or with a broker beside it, in a process of its own.
-    """
-
-    def make(settings: dict[str, str] | None = None, *, process: bool = False) -> Vtn:
-        var = copy_of(template, tmp_path_factory.mktemp("vtn") / "var")
-        alone = process or (settings or {}).get("mqtt.mode", "off") != "off"
-        return (Vtn if alone else ThreadedVtn)(var, settings, json.loads((var / "secrets.json").read_text()))
-
-    return make
+    """Make a server with the four clients, not yet started: `with launch(setting=...) as vtn`; see `launcher`."""
+    return launcher(template, tmp_path_factory.mktemp("vtn"))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -313,6 +314,20 @@ def test_what_an_adapter_cannot_use_is_named(around, parts, word):
     said = refusal("ven-adapters", "run", "--config", config)
     assert word.format(**names) in said
     assert "hush" not in said
+
+
+@pytest.mark.parametrize(
+    ("part", "table", "setting"),
+    [("top", "adapter_version", "store_url"), ("enrolling", "enrol_version", "enrolling.store_url")],
+)
+def test_a_store_that_a_newer_release_migrated_is_refused_with_what_to_do(around, part, table, setting):
+    path = around.folder / "newer.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript(f"CREATE TABLE {table} (version_num VARCHAR(32)); INSERT INTO {table} VALUES ('0099')")  # noqa: S608 - names of ours
+    config = around.file(ADAPTER, **{part: f'store_url = "sqlite+aiosqlite:///{path}"'})
+    said = refusal("ven-adapters", "run", "--config", config)
+    assert f"{setting}: the database sqlite:///{path} has revision 0099 of a newer release" in said
+    assert "start the newer release again, or restore the backup" in said
 
 
 def test_a_folder_that_an_adapter_cannot_write_to_is_named(around):

@@ -9,6 +9,7 @@ from ven_adapters.contract import (
     DirectiveKind,
     DirectiveState,
     Known,
+    OnCommLoss,
     Origin,
     Reading,
     Rung,
@@ -29,8 +30,10 @@ def at(seconds):
 
 
 def directive(kind=DirectiveKind.CURTAIL, power_w=None, *, start_s=0, end_s=3600, **more):
-    given = {"directive_id": "d-1", "key": "k-1", "vehicle_ref": "car", "origin": ORIGIN} | more
     power_w = _POWER.get(kind) if power_w is None else power_w
+    on_comm_loss = OnCommLoss.STOP if (power_w or 0) < 0 else OnCommLoss.RELEASE
+    given = {"directive_id": "d-1", "key": "k-1", "vehicle_ref": "car", "origin": ORIGIN, "on_comm_loss": on_comm_loss}
+    given |= more
     return Directive(kind=kind, power_w=power_w, start=at(start_s), end=at(end_s), not_after=at(end_s - 60), **given)
 
 

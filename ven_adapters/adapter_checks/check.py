@@ -29,6 +29,7 @@ class Group(enum.StrEnum):
     FAULTS = "faults"
     BUDGETS = "budgets"
     LEAKS = "leaks"
+    WHOLE = "whole"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

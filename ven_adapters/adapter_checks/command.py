@@ -43,7 +43,7 @@ def check(  # noqa: PLR0913 - a command line has as many options as it has
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Draws the simulated cars.")] = 7,
     listed: Annotated[bool, typer.Option("--list", help="List the checks and stop.")] = False,
 ) -> None:
-    """Judge an automaker's adapter: reads, V1G, V2G, the 26 field faults, budgets, leaks.
+    """Judge an automaker's adapter: reads, V1G, V2G, the 26 field faults, budgets, leaks, a whole adapter.
 
     Without --backend a simulated cloud with cars and physics is started on this machine, and every check is tried. With
     a real test backend only the checks that need neither ground truth nor faults are. Exit code: 0 green, 1 a check

@@ -8,8 +8,9 @@ from typing import Any
 
 from ven_adapters.enrolment_api import eligibility
 from ven_adapters.enrolment_api.models import Agreement, Kept, Scope
-from ven_adapters.enrolment_api.store import EnrolmentWrite, agreement_of, print_at
+from ven_adapters.enrolment_api.store import EnrolmentWrite, agreement_of
 from ven_adapters.enrolment_api.tables import CarRow, ChosenRow, ConsentRow, EnrolmentChangeRow, MembershipRow
+from vtn.databases import print_at
 
 KNOWN = ("model", "region", "utility", "tariff", "enrolled_at")
 

@@ -26,11 +26,12 @@ from ven_adapters.enrolment_api.operation_table import ACTS, BY_NAME, EnrolmentO
 from ven_adapters.enrolment_api.operations import EnrolmentOperations
 from ven_adapters.enrolment_api.problems import Refused, unknown_car
 from ven_adapters.enrolment_api.responses import CarPage, CarView, Changes, History, JournalLine, Why
-from ven_adapters.enrolment_api.store import EnrolmentStore, EnrolmentWrite, digest, parse_at
+from ven_adapters.enrolment_api.store import EnrolmentStore, EnrolmentWrite, digest
 from ven_adapters.enrolment_api.tables import AnsweredRow
 from ven_adapters.transport.http import signatures
 from ven_adapters.transport.windows import precedence
 from vtn.clock import Clock
+from vtn.databases import parse_at
 from vtn.limits import Limit
 from vtn.listening.http import proven
 

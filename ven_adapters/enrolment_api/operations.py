@@ -34,7 +34,7 @@ from ven_adapters.enrolment_api.models import (
     Status,
 )
 from ven_adapters.enrolment_api.problems import conflict, rejected, unknown_car
-from ven_adapters.enrolment_api.store import EnrolmentWrite, agreement_of, digest, parse_at, print_at
+from ven_adapters.enrolment_api.store import EnrolmentWrite, agreement_of, digest
 from ven_adapters.enrolment_api.tables import (
     CarRow,
     ChosenRow,
@@ -45,6 +45,7 @@ from ven_adapters.enrolment_api.tables import (
     TermsRow,
 )
 from ven_adapters.transport.windows.precedence import LEAVES, is_overtaken
+from vtn.databases import parse_at, print_at
 
 LONGEST_CHOICE = timedelta(days=62)
 MOST_CHOICES = 100

@@ -16,8 +16,9 @@ from sqlmodel import col, select
 from ven_adapters.enrolment_api import eligibility
 from ven_adapters.enrolment_api.bulk_writes import memberships
 from ven_adapters.enrolment_api.models import Agreement, Status
-from ven_adapters.enrolment_api.store import CHUNK, EnrolmentWrite, print_at
+from ven_adapters.enrolment_api.store import CHUNK, EnrolmentWrite
 from ven_adapters.enrolment_api.tables import CarRow, EnrolmentChangeRow, MembershipRow, RulesRow
+from vtn.databases import print_at
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

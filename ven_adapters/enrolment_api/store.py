@@ -8,17 +8,15 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
-import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlmodel import SQLModel, col, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
 
 from ven_adapters.enrolment_api.models import Agreement, Choice
 from ven_adapters.enrolment_api.responses import ConsentEntry
@@ -31,21 +29,19 @@ from ven_adapters.enrolment_api.tables import (
     DecisionRow,
     EnrolmentChangeRow,
     EnrolmentHeadRow,
+    EnrolmentTable,
     KeyRow,
     PersonRow,
     TermsRow,
 )
 from ven_adapters.transport.windows import precedence
-from vtn.privatefiles import private_database
+from vtn.databases import Schema, migrate, open_engine, parse_at, print_at
 
 T = TypeVar("T")
+SCHEMA = Schema(Path(__file__).with_name("migrations"), "enrol_version")
 CHUNK = 500
-OPENING_TRIES, OPENING_WAIT_S = 100, 0.1
 SWEEPS, SWEEP_AGAIN_S = 20, 0.05
-ONE_CREATES = "SELECT pg_advisory_xact_lock(4715)"
 _log = logging.getLogger(__name__)
-# The driver would write every value that it stores into a debug log: names, places, VINs.
-logging.getLogger("aiosqlite").setLevel(logging.INFO)
 ERASED_FROM = ("enrol_person", "enrol_car", "enrol_choice", "enrol_answered")
 
 
@@ -92,10 +88,10 @@ class EnrolmentWrite:
         """A line of the journal, as the values of its row."""
         return {"seq": self.number(), "vehicle_ref": ref, "what": what, "at": print_at(self.now), "detail": detail}
 
-    async def add(self, model: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
+    async def add(self, model: type[EnrolmentTable], rows: Sequence[Mapping[str, Any]]) -> None:
         """Many new rows of one table at once."""
         if rows:
-            await self.session.execute(sqlalchemy.insert(SQLModel.metadata.tables[str(model.__tablename__)]), rows)
+            await self.session.execute(sqlalchemy.insert(TABLES[str(model.__tablename__)]), rows)
 
     async def chosen(self, refs: Sequence[str], choice: str) -> set[str]:
         """Which of these cars' drivers hold a choice about all events."""
@@ -104,7 +100,7 @@ class EnrolmentWrite:
 
     async def forget(self, refs: Sequence[str], choice: str) -> None:
         """A choice about all events that another one ended."""
-        table = SQLModel.metadata.tables["enrol_choice"]
+        table = TABLES["enrol_choice"]
         these = table.c.vehicle_ref.in_(refs) & (table.c.choice == choice) & (table.c.event_id == "")
         await self.session.execute(sqlalchemy.delete(table).where(these))
 
@@ -121,9 +117,9 @@ class EnrolmentWrite:
         """Say in the journal what happened; `detail` holds nothing personal."""
         self.session.add(EnrolmentChangeRow(**self.change_values(ref, what, detail)))
 
-    async def clear(self, model: type[SQLModel], *refs: str) -> None:
+    async def clear(self, model: type[EnrolmentTable], *refs: str) -> None:
         """Delete these cars' rows of one table."""
-        table = SQLModel.metadata.tables[str(model.__tablename__)]
+        table = TABLES[str(model.__tablename__)]
         await self.session.execute(sqlalchemy.delete(table).where(table.c.vehicle_ref.in_(refs)))
 
     async def cars(self, refs: Sequence[str]) -> dict[str, CarRow]:
@@ -133,7 +129,7 @@ class EnrolmentWrite:
 
     async def forget_answers(self, ref: str) -> None:
         """Answers about a car are blanked; their keys stay, so that a late retry does not act again."""
-        table = SQLModel.metadata.tables["enrol_answered"]
+        table = TABLES["enrol_answered"]
         await self.session.execute(sqlalchemy.update(table).where(table.c.vehicle_ref == ref).values(body=""))
 
     async def decisions(self, ref: str) -> dict[str, datetime]:
@@ -152,27 +148,27 @@ class EnrolmentWrite:
 
     async def live_choices(self, ref: str) -> int:
         """How many choices hold for a car; those that are over are let go."""
-        table = SQLModel.metadata.tables["enrol_choice"]
+        table = TABLES["enrol_choice"]
         over = (table.c.vehicle_ref == ref) & (table.c.until < print_at(self.now))
         await self.session.execute(sqlalchemy.delete(table).where(over))
         return await self.count(ChosenRow, vehicle_ref=ref)
 
     async def put_key(self, name: str, key: str | None) -> None:
         """The bearer key of a name from now on; None takes it away."""
-        table = SQLModel.metadata.tables["enrol_key"]
+        table = TABLES["enrol_key"]
         await self.session.execute(sqlalchemy.delete(table).where(table.c.name == name))
         if key is not None:
             self.session.add(KeyRow(name=name, sha256=digest(key.encode()), since=print_at(self.now)))
 
     async def keep_answer(self, row: AnsweredRow, *, older_than_s: int) -> None:
         """Keep an answer for its key, and let go of those given long ago."""
-        table = SQLModel.metadata.tables["enrol_answered"]
+        table = TABLES["enrol_answered"]
         await self.session.execute(sqlalchemy.delete(table).where(table.c.at_s < older_than_s))
         self.session.add(row)
 
-    async def count(self, model: type[SQLModel], **equal: Any) -> int:
+    async def count(self, model: type[EnrolmentTable], **equal: Any) -> int:
         """How many rows have these values."""
-        table = SQLModel.metadata.tables[str(model.__tablename__)]
+        table = TABLES[str(model.__tablename__)]
         query = sqlalchemy.select(sqlalchemy.func.count()).select_from(table)
         query = query.where(*(table.c[name] == value for name, value in equal.items()))
         return (await self.session.execute(query)).scalar_one()
@@ -182,34 +178,11 @@ class EnrolmentStore:
     """The store. `url` is a SQLAlchemy URL with an asynchronous driver."""
 
     def __init__(self, url: str) -> None:
-        self._url = make_url(url)
-        self._engine = create_async_engine(url, hide_parameters=True)
-        self._lite = self._url.get_backend_name() == "sqlite"
-        if self._lite:
-            sqlalchemy.event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+        self._engine = open_engine(url, ["secure_delete = ON"], hide_parameters=True)
 
     async def open(self) -> None:
-        """Create what is missing; safe on a store in use. A SQLite file is readable by its owner alone."""
-        if self._lite and self._url.database and self._url.database != ":memory:":
-            private_database(Path(self._url.database))
-        if self._lite:
-            await self._write_ahead()
-        async with self._engine.begin() as connection:
-            await connection.execute(sqlalchemy.text("BEGIN IMMEDIATE" if self._lite else ONE_CREATES))
-            await connection.run_sync(_create)
-
-    async def _write_ahead(self) -> None:
-        """Keep the file in WAL mode from now on; SQLite refuses at once, without its usual wait, while others begin."""
-        for tries in itertools.count(1):
-            try:
-                async with self._engine.connect() as connection:
-                    await connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
-            except sqlalchemy.exc.OperationalError:
-                if tries == OPENING_TRIES:
-                    raise
-                await asyncio.sleep(OPENING_WAIT_S)
-            else:
-                return
+        """Bring the database to the newest revision; safe on a store in use."""
+        await migrate(self._engine.url, SCHEMA)
 
     async def close(self) -> None:
         """Let go of the database."""
@@ -221,7 +194,7 @@ class EnrolmentStore:
 
         `told_at`: when the sender says that it was decided; without it, now.
         """
-        head = SQLModel.metadata.tables["enrol_head"]
+        head = TABLES["enrol_head"]
         async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
             await session.execute(sqlalchemy.update(head).values(seq=head.c.seq))
             seq = (await session.execute(sqlalchemy.select(head.c.seq))).scalar_one()
@@ -233,7 +206,7 @@ class EnrolmentStore:
         """After an erasure: what was deleted leaves the files too, as soon as no reader needs them as they were."""
         engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         async with engine.connect() as connection:
-            if not self._lite:
+            if connection.dialect.name != "sqlite":
                 await connection.execute(sqlalchemy.text(f"VACUUM {', '.join(ERASED_FROM)}"))
                 return
             for _ in range(SWEEPS):
@@ -322,7 +295,7 @@ class EnrolmentStore:
 
     async def note_told(self, seq: int) -> None:
         """The automaker's app has every change up to this number."""
-        head = SQLModel.metadata.tables["enrol_head"]
+        head = TABLES["enrol_head"]
         async with self._engine.begin() as connection:
             await connection.execute(sqlalchemy.update(head).values(told=seq))
 
@@ -345,15 +318,6 @@ class EnrolmentStore:
             return await session.get(PersonRow, ref)
 
 
-def _create(connection: sqlalchemy.Connection) -> None:
-    """Tables and the head row, while everybody else who opens the store waits."""
-    tables = [SQLModel.metadata.tables[str(model.__tablename__)] for model in TABLES]
-    SQLModel.metadata.create_all(connection, tables=tables)
-    head = tables[0]
-    if connection.execute(sqlalchemy.select(head)).first() is None:
-        connection.execute(sqlalchemy.insert(head).values(id=1, seq=0, told=0))
-
-
 def agreement_of(row: CarRow) -> Agreement:
     """A stored agreement."""
     return Agreement.model_validate_json(row.document)
@@ -373,21 +337,6 @@ def _entry(row: ConsentRow, terms: TermsRow | None) -> ConsentEntry:
     return ConsentEntry(number=row.seq, at=at, recorded_at=recorded_at, terms=text, valid_until=until, **values)
 
 
-def print_at(at: datetime) -> str:
-    """An instant as the store writes it."""
-    return at.astimezone(UTC).isoformat()
-
-
-def parse_at(text: str) -> datetime:
-    """An instant as the store wrote it."""
-    return datetime.fromisoformat(text)
-
-
 def digest(content: bytes) -> str:
     """SHA-256, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    for pragma in ("busy_timeout=10000", "secure_delete=ON", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")

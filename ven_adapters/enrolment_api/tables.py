@@ -1,10 +1,21 @@
-"""The tables of the enrolment store. Personal data stands in one of them, so that one delete erases it."""
+"""The tables of the enrolment store. Personal data stands in one of them, so that one delete erases it.
+
+The revisions in `migrations` make them; whoever changes a table adds a revision.
+"""
+
+from typing import ClassVar
 
 import sqlalchemy
 from sqlmodel import Field, SQLModel
 
 
-class EnrolmentHeadRow(SQLModel, table=True):
+class EnrolmentTable(SQLModel):
+    """The root of every table here; its metadata is the schema that the revisions build."""
+
+    metadata: ClassVar[sqlalchemy.MetaData] = sqlalchemy.MetaData()
+
+
+class EnrolmentHeadRow(EnrolmentTable, table=True):
     """One row: the number of the last change. Every write locks it first, so numbers are committed in order."""
 
     __tablename__ = "enrol_head"
@@ -13,7 +24,7 @@ class EnrolmentHeadRow(SQLModel, table=True):
     told: int = Field(sa_type=sqlalchemy.BigInteger)
 
 
-class CarRow(SQLModel, table=True):
+class CarRow(EnrolmentTable, table=True):
     """What counts now for one car, under its pseudonym; `document` is an `Agreement` as JSON."""
 
     __tablename__ = "enrol_car"
@@ -23,7 +34,7 @@ class CarRow(SQLModel, table=True):
     document: str
 
 
-class PersonRow(SQLModel, table=True):
+class PersonRow(EnrolmentTable, table=True):
     """Whose car it is and where it lives: never read by the engine, never sent anywhere, deleted at the end."""
 
     __tablename__ = "enrol_person"
@@ -34,7 +45,7 @@ class PersonRow(SQLModel, table=True):
     document: str
 
 
-class MembershipRow(SQLModel, table=True):
+class MembershipRow(EnrolmentTable, table=True):
     """One car, one programme of a kind: the key says so."""
 
     __tablename__ = "enrol_membership"
@@ -44,7 +55,7 @@ class MembershipRow(SQLModel, table=True):
     since: str
 
 
-class ConsentRow(SQLModel, table=True):
+class ConsentRow(EnrolmentTable, table=True):
     """The history of consents: rows are added and never changed."""
 
     __tablename__ = "enrol_consent"
@@ -59,7 +70,7 @@ class ConsentRow(SQLModel, table=True):
     valid_until: str | None = None
 
 
-class TermsRow(SQLModel, table=True):
+class TermsRow(EnrolmentTable, table=True):
     """What drivers were shown: each text once."""
 
     __tablename__ = "enrol_terms"
@@ -67,7 +78,7 @@ class TermsRow(SQLModel, table=True):
     text: str
 
 
-class ChosenRow(SQLModel, table=True):
+class ChosenRow(EnrolmentTable, table=True):
     """What a driver chose last; `event_id` is empty for a choice that is about all events."""
 
     __tablename__ = "enrol_choice"
@@ -79,7 +90,7 @@ class ChosenRow(SQLModel, table=True):
     seq: int = Field(index=True, sa_type=sqlalchemy.BigInteger)
 
 
-class DecisionRow(SQLModel, table=True):
+class DecisionRow(EnrolmentTable, table=True):
     """When a driver last decided on one matter, by the name of the act: what is told late is ordered by it."""
 
     __tablename__ = "enrol_decided"
@@ -88,7 +99,7 @@ class DecisionRow(SQLModel, table=True):
     at: str
 
 
-class EnrolmentChangeRow(SQLModel, table=True):
+class EnrolmentChangeRow(EnrolmentTable, table=True):
     """The journal: what happened to which pseudonym and when. The engine and the webhooks follow it."""
 
     __tablename__ = "enrol_change"
@@ -99,7 +110,7 @@ class EnrolmentChangeRow(SQLModel, table=True):
     detail: str = ""
 
 
-class RulesRow(SQLModel, table=True):
+class RulesRow(EnrolmentTable, table=True):
     """The rules of programmes, each set that was ever in force, and since when: enrolled cars were judged by it."""
 
     __tablename__ = "enrol_rules"
@@ -108,7 +119,7 @@ class RulesRow(SQLModel, table=True):
     document: str
 
 
-class KeyRow(SQLModel, table=True):
+class KeyRow(EnrolmentTable, table=True):
     """A bearer key of the automaker's app, as its SHA-256: 256 random bits need no slow hash."""
 
     __tablename__ = "enrol_key"
@@ -117,7 +128,7 @@ class KeyRow(SQLModel, table=True):
     since: str
 
 
-class AnsweredRow(SQLModel, table=True):
+class AnsweredRow(EnrolmentTable, table=True):
     """An answer already given, by idempotency key."""
 
     __tablename__ = "enrol_answered"
@@ -129,17 +140,4 @@ class AnsweredRow(SQLModel, table=True):
     at_s: int = Field(index=True, sa_type=sqlalchemy.BigInteger)
 
 
-TABLES: tuple[type[SQLModel], ...] = (
-    EnrolmentHeadRow,
-    CarRow,
-    PersonRow,
-    MembershipRow,
-    ConsentRow,
-    TermsRow,
-    ChosenRow,
-    DecisionRow,
-    EnrolmentChangeRow,
-    KeyRow,
-    AnsweredRow,
-    RulesRow,
-)
+TABLES = EnrolmentTable.metadata.tables

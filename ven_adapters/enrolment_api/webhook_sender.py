@@ -13,9 +13,10 @@ import aiohttp
 from sqlalchemy.exc import SQLAlchemyError
 
 from ven_adapters.enrolment_api.responses import EnrolmentWebhook
-from ven_adapters.enrolment_api.store import EnrolmentStore, parse_at
+from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.enrolment_api.tables import EnrolmentChangeRow
 from ven_adapters.transport.http import signatures
+from vtn.databases import parse_at
 from vtn.limits import doubled_s
 
 ANSWER_S = 10.0

@@ -25,26 +25,31 @@ from ven_adapters.contract import (
     VehicleBackend,
 )
 from ven_adapters.oems import bmw_cardata
+from ven_adapters.oems.bmw_cardata import CarData, CarDataSettings
 from ven_adapters.transport import fallback_ladder
 from ven_adapters.transport.consent import ConsentConversation
 from ven_adapters.transport.http.backend import HttpVehicleBackend
-from ven_adapters.transport.http.settings import backend_settings, table
+from ven_adapters.transport.http.settings import BackendSettings
 from ven_adapters.transport.readings.second_source import WithSource
+from ven_adapters.transport.settings import read_table
+
+
+class BmwSettings(BackendSettings):
+    """BMW's table `[backend]`; a table `cardata` in it adds CarData's readings."""
+
+    cardata: CarDataSettings | None = None
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """BMW's backend; for the settings see `transport.http.settings`. A table `cardata` adds CarData's readings."""
-    given = dict(settings)
-    cardata = given.pop("cardata", None)
-    made = HttpVehicleBackend(backend_settings(given), achieve)
-    if cardata is None:
-        return made
-    return WithSource(made, bmw_cardata.CarData({"clock": given.get("clock"), **cardata}))
+    """BMW's backend."""
+    read = read_table(BmwSettings, settings)
+    made = HttpVehicleBackend(read, achieve)
+    return made if read.cardata is None else WithSource(made, CarData(read.cardata.in_time_of(read)))
 
 
 def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner lets us read his car through CarData; BMW has no consent to commands that others may ask for."""
-    return bmw_cardata.consent(table(settings, "cardata"), name)
+    return bmw_cardata.consent(read_table(CarDataSettings, settings, "cardata"), name)
 
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:

@@ -10,9 +10,10 @@ import dataclasses
 import math
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
+import pydantic
 
 from ven_adapters.contract import (
     BackendError,
@@ -25,19 +26,20 @@ from ven_adapters.contract import (
     SnapshotsSeen,
 )
 from ven_adapters.lifecycle.evidence import CLOCK_ERROR
-from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, DeviceConsent, account, options
+from ven_adapters.transport.consent import ConsentConversation, DeviceConsent, account
 from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call, SessionLimits
 from ven_adapters.transport.readings import vocabulary
-from ven_adapters.transport.readings.mqtt_readings import GrantAccounts, Pauses, Stream, StreamMessage, broker_of
+from ven_adapters.transport.readings.mqtt_readings import GrantAccounts, MqttBroker, Pauses, Stream, StreamMessage
 from ven_adapters.transport.readings.phases import phases_shown
 from ven_adapters.transport.readings.second_source import Owners, VendorReader, newest
 from ven_adapters.transport.readings.vendor_readings import aged, instant, member, pick, snapshot_of
 from ven_adapters.transport.readings.vocabulary import measured, note, word
-from ven_adapters.transport.vendor_session import Dialect, VendorRefusal, VendorSession, by_status, vendor_settings
+from ven_adapters.transport.settings import Authorities, HttpAddress
+from ven_adapters.transport.vendor_session import Dialect, VendorRefusal, VendorSession, by_status
+from ven_adapters.transport.vendor_settings import DeviceConsentSettings, OwnersSettings
 
 CALLS_OF_A_DAY = 40
-LIMITS = SessionLimits(answer_s=30.0, vehicle_burst=CALLS_OF_A_DAY)
 KEEP_S = 3_600.0
 GAP_S = 3 * 3_600.0
 OLD = timedelta(days=1)
@@ -86,21 +88,37 @@ def judge(refusal: VendorRefusal) -> BackendError:
     return by_status(refusal, STATUSES, f"CarData answered {refusal.status}")
 
 
-class CarData:
-    """Every BMW whose owner let us read it; `stream` and `stream_ca` are the broker and who vouches for it."""
+class CarDataConsent(DeviceConsentSettings):
+    """Where an owner confirms a code."""
 
-    def __init__(self, settings: Mapping[str, Any], pauses: Pauses | None = None) -> None:
-        given = dict(settings)
-        url, ca = given.pop("stream", None), given.pop("stream_ca", None)
-        self._settings = vendor_settings("bmw", given, LIMITS)
-        self._owners = Owners(self._settings, READER)
+    device_url: HttpAddress = "https://customer.bmwgroup.com/gcdm/oauth/device/code"
+    scope: str = "authenticate_user openid cardata:api:read cardata:streaming:read"
+
+
+class CarDataSettings(OwnersSettings):
+    """The table `cardata` of BMW's."""
+
+    vendor: ClassVar[str] = "bmw"
+    session_limits: ClassVar[SessionLimits] = SessionLimits(vehicle_burst=CALLS_OF_A_DAY)
+    consent: CarDataConsent = CarDataConsent()
+    container: str = pydantic.Field("", description="the choice of readings, for those by REST; `link` makes one")
+    stream: MqttBroker | None = pydantic.Field(None, description="the broker of cars' own readings, mqtts://HOST:PORT")
+    stream_ca: Authorities | None = pydantic.Field(None, repr=False, description="certificates to trust there")
+
+
+class CarData:
+    """Every BMW whose owner let us read it."""
+
+    def __init__(self, settings: CarDataSettings, pauses: Pauses | None = None) -> None:
+        self._settings, self._owners = settings, Owners(settings, READER)
         self._last: dict[str, Snapshot] = {}
         self._heard: dict[str, datetime] = {}
         self._asked: dict[str, datetime] = {}
         self.stream = None
-        if url is not None:
-            accounts = GrantAccounts(self._settings.client, self._owners.folder)
-            self.stream = Stream(broker_of(str(url), ca), accounts, self._sent, pauses=pauses, seed=self._settings.seed)
+        if settings.stream is not None:
+            broker = settings.stream.trusted_by(settings.stream_ca)
+            accounts = GrantAccounts(settings.client, self._owners.folder)
+            self.stream = Stream(broker, accounts, self._sent, pauses=pauses, seed=settings.seed)
 
     async def read(self, ref: str) -> Snapshot:
         """What the stream told lately; else the last reading for an hour, then a new one while the quota lasts."""
@@ -160,28 +178,21 @@ async def _vins(session: VendorSession) -> list[str]:
 
 
 READER = VendorReader(Dialect(judge), _vins, CALLS_OF_A_DAY)
-USUAL = ConsentSettings(
-    device_url="https://customer.bmwgroup.com/gcdm/oauth/device/code",
-    scope="authenticate_user openid cardata:api:read cardata:streaming:read",
-)
 
 
-def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
+def consent(settings: CarDataSettings, name: str) -> ConsentConversation:
     """An owner lets us read his BMW; a container of readings is made for whoever has none."""
-    given = {key: value for key, value in settings.items() if key not in {"stream", "stream_ca"}}
-    asked = options(given.get("consent", {}), USUAL)
-    read = vendor_settings("bmw", given, LIMITS)
-    owners = Owners(read, READER)
+    owners = Owners(settings, READER)
 
     async def cars() -> list[str]:
         refs = await owners.cars(name)
-        if refs and not read.container:
+        if refs and not settings.container:
             made.afterwards = (
                 f'put this into the settings: container = "{await _container(await owners.session(refs[0]))}"'
             )
         return refs
 
-    made = DeviceConsent(account(read, name), asked, cars, owners.close)
+    made = DeviceConsent(account(settings, name), settings.consent, cars, owners.close)
     return made
 
 

@@ -16,10 +16,11 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 import orjson
+import pydantic
 
 from ven_adapters.contract import (
     BackendError,
@@ -38,19 +39,16 @@ from ven_adapters.contract import (
     VehicleRef,
 )
 from ven_adapters.oems.enode_shapes import achieve, action, capability_of, judge, snapshot_of_vehicle
-from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, HostedConsent, options
+from ven_adapters.transport.consent import ConsentConversation, HostedConsent
 from ven_adapters.transport.grants.grants import AppTokens
 from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call
+from ven_adapters.transport.http.settings import WebhookTable
 from ven_adapters.transport.http.webhooks import WebhookBody, WebhookReceiver, digest_in
 from ven_adapters.transport.readings.vendor_readings import age_s, fresher, instant, pick
-from ven_adapters.transport.vendor_session import (
-    Dialect,
-    VendorSession,
-    VendorSettings,
-    parsed,
-    vendor_settings,
-)
+from ven_adapters.transport.settings import read_table
+from ven_adapters.transport.vendor_session import Dialect, VendorSession, parsed
+from ven_adapters.transport.vendor_settings import ConsentSettings, VendorSettings
 from ven_adapters.transport.windows.window_backend import KeptBackend
 from vtn.tasks import cancel_tasks
 
@@ -60,26 +58,43 @@ ARM_EVERY_S = 3_600.0
 EVENTS = ("user:vehicle:updated", "user:vehicle:discovered", "user:vehicle:deleted", "user:credentials:invalidated")
 AWAY_AGAIN_S = 300.0
 _log = logging.getLogger(__name__)
-USUAL = ConsentSettings(scope="vehicle:read:data vehicle:read:location vehicle:control:charging")
+
+
+class EnodeConsent(ConsentSettings):
+    """What an owner who links his car is asked for."""
+
+    scope: str = "vehicle:read:data vehicle:read:location vehicle:control:charging"
+    language: str = pydantic.Field("en-US", description="of Enode's page")
+    vendor: str = pydantic.Field("", description="the one make that is offered there; all without it")
+
+
+class EnodeSettings(WebhookTable, VendorSettings):
+    """Enode's table `[backend]`; with `webhook_url` the webhook is made with `webhook_secret`, else by hand."""
+
+    vendor: ClassVar[str] = "enode"
+    consent: EnodeConsent = EnodeConsent()
+    webhook_url: str | None = pydantic.Field(
+        None, description="where Enode reaches us: its webhook is then made and kept active by us"
+    )
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """Enode's backend; with `webhook_url` the webhook is made with `webhook_secret`, else it was made by hand."""
-    read = vendor_settings("enode", settings)
+    """Enode's backend."""
+    read = read_table(EnodeSettings, settings)
     return KeptBackend(Enodes(read), read.clock, read.journal(), read.pace, read.leases())
 
 
 def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner links his car to our client by Enode's page, which keeps his grant; `name` is his user id at Enode."""
-    read, asked = vendor_settings("enode", settings), options(settings.get("consent", {}), USUAL)
-    owner = _Owner(read, asked, name)
-    return HostedConsent(asked, owner.page, owner.cars, owner.close, owner.forget)
+    read = read_table(EnodeSettings, settings)
+    owner = _Owner(read, name)
+    return HostedConsent(read.consent, owner.page, owner.cars, owner.close, owner.forget)
 
 
 class Enodes:
     """Every car that is linked to our client."""
 
-    def __init__(self, settings: VendorSettings) -> None:
+    def __init__(self, settings: EnodeSettings) -> None:
         self._settings, self._names = settings, settings.names
         self._session = VendorSession(settings, settings.url, AppTokens(settings.client), Dialect(judge))
         self._users: dict[str, str] = {}
@@ -232,9 +247,9 @@ class Enodes:
 class _Owner:
     """Calls about one user of ours."""
 
-    def __init__(self, settings: VendorSettings, asked: ConsentSettings, name: str) -> None:
+    def __init__(self, settings: EnodeSettings, name: str) -> None:
         self._session = VendorSession(settings, settings.url, AppTokens(settings.client), Dialect(judge))
-        self._names, self._asked = settings.names, asked
+        self._names, self._asked = settings.names, settings.consent
         self._path = f"/users/{quote(name, safe='')}"
 
     async def page(self, state: str) -> str:

@@ -25,26 +25,33 @@ from ven_adapters.contract import (
     VehicleBackend,
 )
 from ven_adapters.oems import ford_query
+from ven_adapters.oems.ford_query import FordQuery, FordQuerySettings
 from ven_adapters.transport import fallback_ladder
 from ven_adapters.transport.consent import ConsentConversation
 from ven_adapters.transport.http.backend import HttpVehicleBackend
-from ven_adapters.transport.http.settings import backend_settings, table
+from ven_adapters.transport.http.settings import BackendSettings
 from ven_adapters.transport.readings.second_source import WithSource
+from ven_adapters.transport.settings import read_table
 
 LEAST_A = 6
 
 
+class FordSettings(BackendSettings):
+    """Ford's table `[backend]`; a table `query` in it adds FordConnect Query's readings."""
+
+    query: FordQuerySettings | None = None
+
+
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """Ford's backend; settings as in `transport.http.settings`. A table `query` adds FordConnect Query's readings."""
-    given = dict(settings)
-    query = given.pop("query", None)
-    made = HttpVehicleBackend(backend_settings(given), achieve)
-    return made if query is None else WithSource(made, ford_query.FordQuery({"clock": given.get("clock"), **query}))
+    """Ford's backend."""
+    read = read_table(FordSettings, settings)
+    made = HttpVehicleBackend(read, achieve)
+    return made if read.query is None else WithSource(made, FordQuery(read.query.in_time_of(read)))
 
 
 def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner lets us read his car through FordConnect Query; there is no consent to commands to be asked for."""
-    return ford_query.consent(table(settings, "query"), name)
+    return ford_query.consent(read_table(FordQuerySettings, settings, "query"), name)
 
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:

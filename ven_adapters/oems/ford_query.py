@@ -5,15 +5,17 @@ One grant sees one car. There is no push and no published quota; a minute betwee
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from ven_adapters.contract import BackendError, BackendEvent, ChargeState, ErrorCode, Known, Snapshot
-from ven_adapters.transport.consent import CodeConsent, ConsentConversation, ConsentSettings, account, options
+from ven_adapters.transport.consent import CodeConsent, ConsentConversation, account
 from ven_adapters.transport.http.session import Call
 from ven_adapters.transport.readings.second_source import Owners, VendorReader
 from ven_adapters.transport.readings.vendor_readings import instant, member, month_first, number, pick, snapshot_of
 from ven_adapters.transport.readings.vocabulary import word
-from ven_adapters.transport.vendor_session import Dialect, VendorRefusal, VendorSession, by_status, vendor_settings
+from ven_adapters.transport.settings import HttpAddress
+from ven_adapters.transport.vendor_session import Dialect, VendorRefusal, VendorSession, by_status
+from ven_adapters.transport.vendor_settings import CodeConsentSettings, OwnersSettings
 
 KEEP_S = 60.0
 SOURCE = "ford_query"
@@ -40,12 +42,25 @@ def judge(refusal: VendorRefusal) -> BackendError:
     return by_status(refusal, STATUSES, f"Ford answered {refusal.status}")
 
 
+class FordQueryConsent(CodeConsentSettings):
+    """Where an owner lets us read his Ford."""
+
+    authorize_url: HttpAddress = "https://api.vehicle.ford.com/fcon-public/v1/auth/init"
+    scope: str = "openid offline_access"
+
+
+class FordQuerySettings(OwnersSettings):
+    """The table `query` of Ford's."""
+
+    vendor: ClassVar[str] = "ford"
+    consent: FordQueryConsent = FordQueryConsent()
+
+
 class FordQuery:
     """Every Ford whose owner let us read it."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._settings = vendor_settings("ford", settings)
-        self._owners = Owners(self._settings, READER)
+    def __init__(self, settings: FordQuerySettings) -> None:
+        self._settings, self._owners = settings, Owners(settings, READER)
         self._last: dict[str, Snapshot] = {}
         self._asked: dict[str, datetime] = {}
 
@@ -76,18 +91,12 @@ async def _vins(session: VendorSession) -> list[str]:
 
 
 READER = VendorReader(Dialect(judge), _vins)
-USUAL = ConsentSettings(
-    authorize_url="https://api.vehicle.ford.com/fcon-public/v1/auth/init", scope="openid offline_access"
-)
 
 
-def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
+def consent(settings: FordQuerySettings, name: str) -> ConsentConversation:
     """An owner lets us read his Ford."""
-    given = dict(settings)
-    asked = options(given.get("consent", {}), USUAL)
-    read = vendor_settings("ford", given)
-    owners = Owners(read, READER)
-    return CodeConsent(account(read, name), asked, lambda: owners.cars(name), owners.close)
+    owners = Owners(settings, READER)
+    return CodeConsent(account(settings, name), settings.consent, lambda: owners.cars(name), owners.close)
 
 
 def snapshot_of_metrics(ref: str, metrics: Mapping[str, Any], now: datetime) -> Snapshot:

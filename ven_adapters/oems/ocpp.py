@@ -34,9 +34,10 @@ from ven_adapters.transport import fallback_ladder
 from ven_adapters.transport.ocpp21.profiles import charging_profiles, v2x
 from ven_adapters.transport.ocpp21.profiles.profile_keeper import ProfileKeeper
 from ven_adapters.transport.ocpp21.profiles.profile_records import ProfileRecord
-from ven_adapters.transport.ocpp21.settings import CentralSettings, central_settings
+from ven_adapters.transport.ocpp21.settings import CentralSettings
 from ven_adapters.transport.ocpp21.stations.charging_points import ChargingPoint, Station
 from ven_adapters.transport.ocpp21.stations.operator_notices import clock_text
+from ven_adapters.transport.settings import read_table
 
 _NEED_POWER = (DirectiveKind.CAP, DirectiveKind.SETPOINT)
 _GIVE_BACK = (DirectiveKind.CHARGE, DirectiveKind.RELEASE)
@@ -44,7 +45,7 @@ _GIVE_BACK = (DirectiveKind.CHARGE, DirectiveKind.RELEASE)
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
     """The central system with its registered stations and cars."""
-    return OcppBackend(central_settings(settings))
+    return OcppBackend(read_table(CentralSettings, settings))
 
 
 def achieve(directive: Directive, capability: Capability, snapshot: Snapshot) -> Setting | BackendError:

@@ -16,10 +16,11 @@ import dataclasses
 import logging
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
 import orjson
+import pydantic
 
 from ven_adapters.contract import (
     BackendError,
@@ -48,42 +49,71 @@ from ven_adapters.oems.smartcar_shapes import (
     snapshot_of_signals,
 )
 from ven_adapters.transport import fallback_ladder
-from ven_adapters.transport.consent import ConsentConversation, ConsentSettings, HostedConsent, options
+from ven_adapters.transport.consent import ConsentConversation, HostedConsent
 from ven_adapters.transport.grants.grants import AppTokens
 from ven_adapters.transport.grants.oauth import consent_url
 from ven_adapters.transport.http.codec import dumps, loads
 from ven_adapters.transport.http.session import Call, SessionLimits
+from ven_adapters.transport.http.settings import WebhookTable
 from ven_adapters.transport.http.signatures import ChallengeAnswers
 from ven_adapters.transport.http.webhooks import WebhookBody, WebhookReceiver, digest_in, keyed_digest
 from ven_adapters.transport.readings.vendor_readings import age_s, fresher, pick
-from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings, vendor_settings
+from ven_adapters.transport.settings import AnswerSeconds, HttpAddress, read_table
+from ven_adapters.transport.vendor_session import Dialect, VendorSession
+from ven_adapters.transport.vendor_settings import ConsentSettings, VendorSettings
 from ven_adapters.transport.windows.window_backend import KeptBackend
 from vtn.tasks import cancel_tasks
 
-# Half of what Smartcar allows one car at once: the driver's own app, and a restart of ours, need the rest.
-LIMITS = SessionLimits(answer_s=310.0, vehicle_burst=60, vehicle_per_hour=120.0)
 PAGE = 100
-MANAGEMENT_URL = "https://management.api.smartcar.com/v3"
 SUBSCRIBE_EVERY_S = 900.0
 _log = logging.getLogger(__name__)
 
 
+class SmartcarConsent(ConsentSettings):
+    """Where an owner connects his car."""
+
+    authorize_url: HttpAddress = pydantic.Field(
+        "https://connect.smartcar.com/oauth/authorize", description="the page where an owner agrees"
+    )
+    scope: str = "read_vehicle_info read_battery read_charge read_location required:control_charge"
+    mode: str = pydantic.Field("live", description="or simulated")
+
+
+def _instant(given: Any) -> Any:
+    """TOML's own instants as they are, and the same in a text; a number is none."""
+    try:
+        return datetime.fromisoformat(given) if isinstance(given, str) else given
+    except ValueError:
+        raise ValueError("must be an RFC 3339 date-time with an offset") from None
+
+
+class SmartcarSettings(WebhookTable, VendorSettings):
+    """Smartcar's table `[backend]`; `webhook_secret` is the Application Management Token."""
+
+    vendor: ClassVar[str] = "smartcar"
+    # Half of what Smartcar allows one car at once: the driver's own app, and a restart of ours, need the rest.
+    session_limits: ClassVar[SessionLimits] = SessionLimits(vehicle_burst=60, vehicle_per_hour=120.0)
+    answer_s: AnswerSeconds = pydantic.Field(310.0, description="real seconds that an answer may take")
+    consent: SmartcarConsent = SmartcarConsent()
+    webhook_id: str | None = pydantic.Field(None, description="of the webhook that every linked car is subscribed to")
+    webhook_verify_until: Annotated[pydantic.AwareDatetime, pydantic.BeforeValidator(_instant)] | None = pydantic.Field(
+        None, description="while the webhook is made: VERIFY, which is not signed, is answered until then"
+    )
+    management_url: HttpAddress = pydantic.Field(
+        "https://management.api.smartcar.com/v3", description="where cars are subscribed"
+    )
+
+
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """Smartcar's backend; `webhook_secret` is the Application Management Token."""
-    read = vendor_settings("smartcar", settings, LIMITS)
+    """Smartcar's backend."""
+    read = read_table(SmartcarSettings, settings)
     return KeptBackend(Smartcars(read), read.clock, read.journal(), read.pace, read.leases())
-
-
-USUAL = ConsentSettings(
-    authorize_url="https://connect.smartcar.com/oauth/authorize",
-    scope="read_vehicle_info read_battery read_charge read_location required:control_charge",
-)
 
 
 def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner connects his car to our application; Smartcar keeps his grant, and `name` is his name there."""
-    read = vendor_settings("smartcar", settings, LIMITS)
-    asked = options(settings.get("consent", {}), USUAL)
+    read = read_table(SmartcarSettings, settings)
+    asked = read.consent
     cars, known = Smartcars(read), set[str]()
 
     async def page(state: str) -> str:
@@ -100,16 +130,15 @@ def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
 class Smartcars:
     """Every car that is connected to our application."""
 
-    def __init__(self, settings: VendorSettings) -> None:
+    def __init__(self, settings: SmartcarSettings) -> None:
         self._settings, self._names = settings, settings.names
         self._session = VendorSession(settings, settings.url, AppTokens(settings.client), Dialect(judge))
-        management = settings.management_url or MANAGEMENT_URL
-        self._management = VendorSession(settings, management, AppTokens(settings.client), Dialect(judge))
+        self._management = VendorSession(settings, settings.management_url, AppTokens(settings.client), Dialect(judge))
         self._users: dict[str, str] = {}
         self._last: dict[str, Snapshot] = {}
-        secret = "" if settings.webhook is None else settings.webhook.secret
+        secret, until = settings.webhook_secret or "", settings.webhook_verify_until
         self._answers = ChallengeAnswers(
-            lambda challenge: keyed_digest(secret, challenge.encode(), "sha256"), settings.clock, settings.verify_until
+            lambda challenge: keyed_digest(secret, challenge.encode(), "sha256"), settings.clock, until
         )
 
     async def refs(self) -> AsyncIterator[VehicleRef]:

@@ -24,7 +24,6 @@ import dataclasses
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from ven_adapters.contract import (
@@ -47,7 +46,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.oems.tesla_accounts import TeslaAccounts
 from ven_adapters.oems.tesla_arming import TelemetryArming
-from ven_adapters.oems.tesla_settings import USUAL, TelemetrySettings, TeslaSettings, tesla_settings
+from ven_adapters.oems.tesla_settings import TelemetrySettings, TeslaSettings
 from ven_adapters.oems.tesla_setup import TeslaSetup
 from ven_adapters.oems.tesla_shapes import (
     ASLEEP_AGAIN_S,
@@ -64,11 +63,11 @@ from ven_adapters.oems.tesla_shapes import (
 from ven_adapters.oems.tesla_status import wanted_config
 from ven_adapters.oems.tesla_telemetry import FleetTelemetry
 from ven_adapters.transport.call_costs import MILLION
-from ven_adapters.transport.consent import CodeConsent, ConsentConversation, account, options
-from ven_adapters.transport.grants.grants import Folder
+from ven_adapters.transport.consent import CodeConsent, ConsentConversation, account
 from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.readings.second_source import newest
 from ven_adapters.transport.readings.vendor_readings import age_s, pick
+from ven_adapters.transport.settings import read_table
 from ven_adapters.transport.windows.window_backend import KeptBackend
 from vtn.tasks import cancel_tasks
 
@@ -83,10 +82,9 @@ _log = logging.getLogger(__name__)
 
 
 def backend(settings: Mapping[str, Any]) -> VehicleBackend:
-    """Tesla's backend; settings as in `transport.vendor_session`, and `domain`, and the table `telemetry`."""
-    read = tesla_settings(settings)
-    vendor = read.vendor
-    return KeptBackend(Teslas(read), vendor.clock, vendor.journal(), vendor.pace, vendor.leases())
+    """Tesla's backend."""
+    read = read_table(TeslaSettings, settings)
+    return KeptBackend(Teslas(read), read.clock, read.journal(), read.pace, read.leases())
 
 
 PAIR = "the owner adds our key at https://tesla.com/_ak/YOUR-DOMAIN: without it cars newer than 2021 take no command"
@@ -94,23 +92,21 @@ PAIR = "the owner adds our key at https://tesla.com/_ak/YOUR-DOMAIN: without it 
 
 def consent(settings: Mapping[str, Any], name: str) -> ConsentConversation:
     """An owner lets us into his Teslas; what his cars still need is said afterwards."""
-    read = tesla_settings(settings)
-    asked = options(settings.get("consent", {}), USUAL)
-    whose = account(read.vendor, name)
-    teslas = Teslas(read)
+    read = read_table(TeslaSettings, settings)
+    asked, teslas = read.consent, Teslas(read)
 
     async def cars() -> list[str]:
         refs = await teslas.refs_of(name)
         made.afterwards = await teslas.needs(name) or made.afterwards
         return refs
 
-    made = TeslaConsent(whose, asked, cars, teslas.close, audience=asked.audience or read.vendor.url)
+    made = TeslaCodeConsent(account(read, name), asked, cars, teslas.close, audience=asked.audience or read.url)
     made.before_forgetting = lambda: teslas.stop_streams(name)
-    made.afterwards = PAIR.replace("YOUR-DOMAIN", read.app.domain or "YOUR-DOMAIN")
+    made.afterwards = PAIR.replace("YOUR-DOMAIN", read.domain or "YOUR-DOMAIN")
     return made
 
 
-class TeslaConsent(CodeConsent):
+class TeslaCodeConsent(CodeConsent):
     """Whose owner is forgotten has his cars told to stream no more, while we may still tell them."""
 
     before_forgetting: Callable[[], Awaitable[None]]
@@ -126,10 +122,9 @@ class Teslas:
     """Every car of every owner who consented."""
 
     def __init__(self, settings: TeslaSettings) -> None:
-        vendor = self._settings = settings.vendor
-        self._accounts = TeslaAccounts(vendor, Folder((vendor.state or Path()) / "grants"))
-        self._setup = TeslaSetup(self._accounts, vendor, settings.app)
-        self._telemetry = None if settings.telemetry is None else FleetTelemetry(settings.telemetry, vendor)
+        self._settings, self._accounts = settings, TeslaAccounts(settings)
+        self._setup = TeslaSetup(self._accounts, settings)
+        self._telemetry = None if settings.telemetry is None else FleetTelemetry(settings.telemetry, settings)
         self._arming = self._armed_by(settings.telemetry)
         self._last: dict[str, Snapshot] = {}
         self._woken: dict[str, datetime] = {}

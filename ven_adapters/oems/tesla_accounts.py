@@ -6,10 +6,11 @@ from typing import Any
 
 from ven_adapters.contract import BackendError, VehicleRef
 from ven_adapters.oems.tesla_shapes import WrongRegion, judge, price
-from ven_adapters.transport.grants.grants import Folder, OwnerTokens
+from ven_adapters.transport.grants.grants import OwnerTokens
 from ven_adapters.transport.http.session import Call
 from ven_adapters.transport.readings.vendor_readings import pick
-from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings
+from ven_adapters.transport.vendor_session import Dialect, VendorSession
+from ven_adapters.transport.vendor_settings import OwnersSettings
 
 _log = logging.getLogger(__name__)
 
@@ -17,8 +18,8 @@ _log = logging.getLogger(__name__)
 class TeslaAccounts:
     """Every owner who consented, and the cars of each."""
 
-    def __init__(self, settings: VendorSettings, grants: Folder) -> None:
-        self._settings, self._grants, self._names = settings, grants, settings.names
+    def __init__(self, settings: OwnersSettings) -> None:
+        self._settings, self._grants, self._names = settings, settings.grants, settings.names
         self._sessions: dict[str, VendorSession] = {}
         self._account_of: dict[str, str] = {}
         self._unlisted: BackendError | None = None

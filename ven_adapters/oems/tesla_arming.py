@@ -24,7 +24,7 @@ from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call
 from ven_adapters.transport.readings.vendor_readings import pick
 from ven_adapters.transport.readings.vocabulary import note, shown
-from ven_adapters.transport.vendor_session import VendorSettings
+from ven_adapters.transport.vendor_settings import OwnersSettings
 from vtn.limits import doubled_s
 from vtn.privatefiles import write_private
 
@@ -54,13 +54,13 @@ class TelemetryArming:
     def __init__(
         self,
         accounts: TeslaAccounts,
-        settings: VendorSettings,
+        settings: OwnersSettings,
         telemetry: FleetTelemetry,
         wanted: Mapping[str, Any],
     ) -> None:
         self._accounts, self._settings, self._telemetry, self._wanted = accounts, settings, telemetry, wanted
         self._digest = hashlib.sha256(orjson.dumps(wanted, option=orjson.OPT_SORT_KEYS)).hexdigest()
-        self._file = None if settings.state is None else settings.state / "telemetry.json"
+        self._file = settings.state / "telemetry.json"
         self._armed = _read(self._file)
         self._cars: dict[str, CarArming] = {}
 
@@ -151,18 +151,17 @@ class TelemetryArming:
         return f"streams nothing, because Tesla leaves it out as {shown(reason)}; it is read by calls"
 
     def _write(self) -> None:
-        if self._file is not None:
-            write_private(self._file, orjson.dumps(self._armed))
+        write_private(self._file, orjson.dumps(self._armed))
 
 
 def _created_at(error: Mapping[str, Any]) -> str:
     return str(error.get("created_at") or "")
 
 
-def _read(file: Path | None) -> dict[str, str]:
+def _read(file: Path) -> dict[str, str]:
     """Which cars were given which configuration; nothing that cannot be read, for then they are asked."""
     try:
-        raw: Any = {} if file is None else orjson.loads(file.read_bytes())
+        raw: Any = orjson.loads(file.read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return {}
     return {str(ref): str(digest) for ref, digest in _pairs(raw)}

@@ -1,113 +1,74 @@
-"""Tesla's `[backend]` table: every vendor's keys, and `domain` and the table `telemetry` besides.
+"""Tesla's table `[backend]`: where its API and its owners are, the domain of our key, and where cars stream to."""
 
-`domain` is where the public key of our application is registered. `telemetry`: `stream` (required), the MQTT broker
-that Tesla's fleet-telemetry server publishes to, `stream_ca`, `user`, `password`, `topic_base`; and `hostname`, `port`
-and `ca` of that server, by which cars are told where to connect (without `hostname` somebody else tells them).
-"""
-
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
+from zoneinfo import ZoneInfo
 
-from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.transport.consent import ConsentSettings, options
-from ven_adapters.transport.http.settings import typed, wrong
-from ven_adapters.transport.readings.mqtt_readings import VendorBroker, broker_of
-from ven_adapters.transport.vendor_session import VendorSettings, vendor_settings
+import pydantic
 
-USUAL = ConsentSettings(
-    authorize_url="https://auth.tesla.com/oauth2/v3/authorize",
-    scope="openid offline_access vehicle_device_data vehicle_location vehicle_cmds vehicle_charging_cmds",
-)
-BASE, PORT = "telemetry", 443
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "stream": (str,),
-    "stream_ca": (str,),
-    "user": (str,),
-    "password": (str,),
-    "topic_base": (str,),
-    "hostname": (str,),
-    "port": (int,),
-    "ca": (str,),
-}
+from ven_adapters.transport.readings.mqtt_readings import MqttBroker, VendorBroker
+from ven_adapters.transport.settings import Authorities, HttpAddress, StrictSection
+from ven_adapters.transport.vendor_settings import CodeConsentSettings, OwnersSettings, Word
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class TelemetrySettings:
-    """The table `telemetry`: the broker that we listen to; and the server that cars connect to, where we tell them."""
+class TeslaConsent(CodeConsentSettings):
+    """Where an owner lets us into his Teslas."""
 
-    broker: VendorBroker
-    user: str | None
-    password: str | None = dataclasses.field(repr=False)
-    topic_base: str
-    hostname: str | None
-    port: int
-    ca: str
+    authorize_url: HttpAddress = "https://auth.tesla.com/oauth2/v3/authorize"
+    scope: str = "openid offline_access vehicle_device_data vehicle_location vehicle_cmds vehicle_charging_cmds"
+    audience: str = pydantic.Field("", description="the region, when it is not `url`")
 
 
-def telemetry_settings(table: Any) -> TelemetrySettings | None:
-    """Read strictly; None without the table."""
-    if table is None:
-        return None
-    if not isinstance(table, Mapping):
-        raise wrong("telemetry", "must be a table")
-    typed(table, _KINDS, "telemetry.")
-    if not table.get("stream"):
-        raise wrong("telemetry.stream", "is required: the broker that Tesla's fleet-telemetry server publishes to")
-    base = str(table.get("topic_base", BASE)).strip("/")
+def _topic_base(given: str) -> str:
+    base = given.strip("/")
     if not base or set("+#") & set(base):
-        raise wrong("telemetry.topic_base", "must be the server's topic_base, without wildcards")
-    return TelemetrySettings(
-        broker=broker_of(table["stream"], table.get("stream_ca"), "telemetry."),
-        user=table.get("user"),
-        password=table.get("password"),
-        topic_base=base,
-        hostname=table.get("hostname"),
-        port=table.get("port", PORT),
-        ca=_chain(table.get("ca")),
-    )
+        raise ValueError("must be the server's topic_base, without wildcards")
+    return base
 
 
-def _chain(path: str | None) -> str:
-    """The certificates by which cars know the server; empty where a public authority vouches for it."""
-    if path is None:
-        return ""
+def _certificates(file: Any) -> str:
     try:
-        text = Path(path).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        raise wrong("telemetry.ca", "is no file of certificates") from None
+        text = Path(file).read_text(encoding="ascii")
+    except (OSError, TypeError, ValueError):
+        raise ValueError("is no file of certificates") from None
     if "BEGIN CERTIFICATE" not in text or "PRIVATE KEY" in text:
-        raise wrong("telemetry.ca", "must be a file of certificates, and of no key")
+        raise ValueError("must be a file of certificates, and of no key")
     return text.strip()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class TeslaApp:
-    """Our application: the domain of its key, the region of partner tokens, and whether cars are to stream."""
+class TelemetrySettings(StrictSection):
+    """The table `telemetry`: the broker that we listen to; and the server that cars connect to, where we tell them."""
 
-    domain: str = ""
-    audience: str = ""
-    streamed: bool = False
+    stream: MqttBroker = pydantic.Field(description="the broker that Tesla's server publishes to, mqtts://HOST:PORT")
+    stream_ca: Authorities | None = pydantic.Field(None, repr=False, description="certificates to trust there")
+    user: str | None = pydantic.Field(None, description="our name at the broker")
+    password: str | None = pydantic.Field(None, repr=False, description="of that user")
+    topic_base: Annotated[str, pydantic.AfterValidator(_topic_base)] = pydantic.Field(
+        "telemetry", description="as in the server's settings"
+    )
+    hostname: Word | None = pydantic.Field(
+        None, description="where cars are told to connect to; without it somebody else tells them"
+    )
+    port: Annotated[int, pydantic.Field(ge=1, le=65_535)] = pydantic.Field(443, description="of that host")
+    ca: Annotated[str, pydantic.PlainValidator(_certificates)] | None = pydantic.Field(
+        None, repr=False, description="the server's whole chain, by which cars know it when no public authority does"
+    )
+
+    @property
+    def broker(self) -> VendorBroker:
+        """The broker, trusted by the certificates that are named for it."""
+        return self.stream.trusted_by(self.stream_ca)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class TeslaSettings:
-    """What Tesla's table has beside every vendor's: the domain of our key, and where cars stream to."""
+class TeslaSettings(OwnersSettings):
+    """All of it."""
 
-    vendor: VendorSettings
-    app: TeslaApp
-    telemetry: TelemetrySettings | None
-
-
-def tesla_settings(settings: Mapping[str, Any]) -> TeslaSettings:
-    """Read strictly; `state` is required: owners' grants are there."""
-    given = dict(settings)
-    domain, telemetry = given.pop("domain", None), telemetry_settings(given.pop("telemetry", None))
-    if domain is not None and not isinstance(domain, str):
-        raise BackendError(ErrorCode.INVALID_REQUEST, "settings.domain: must be str")
-    read = vendor_settings("tesla", given)
-    if read.state is None:
-        raise BackendError(ErrorCode.INVALID_REQUEST, "settings.state: is required, for the owners' grants")
-    audience = options(given.get("consent", {}), USUAL).audience
-    return TeslaSettings(read, TeslaApp(domain or "", audience, streamed=telemetry is not None), telemetry)
+    vendor: ClassVar[str] = "tesla"
+    consent: TeslaConsent = TeslaConsent()
+    time_zones: dict[str, ZoneInfo] = pydantic.Field(
+        default_factory=dict, description="of cars by our name: their homes', such as America/Los_Angeles"
+    )
+    domain: str = pydantic.Field(
+        "", description="of our application's public key: checked at Tesla, and named to owners who have to add the key"
+    )
+    telemetry: TelemetrySettings | None = None

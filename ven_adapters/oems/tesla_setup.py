@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 
 from ven_adapters.contract import BackendError, ErrorCode, SetupFault
 from ven_adapters.oems.tesla_accounts import TeslaAccounts
-from ven_adapters.oems.tesla_settings import TeslaApp
+from ven_adapters.oems.tesla_settings import TeslaSettings
 from ven_adapters.oems.tesla_shapes import judge, price
 from ven_adapters.oems.tesla_status import CarSetup, domain_fault, faults_of, setup_of
 from ven_adapters.transport.grants.grants import AppTokens
 from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call
 from ven_adapters.transport.readings.vendor_readings import pick
-from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings
+from ven_adapters.transport.vendor_session import Dialect, VendorSession
 
 AT_ONCE = 50
 LOOK_EVERY, LOOK_AGAIN = timedelta(days=1), timedelta(hours=1)
@@ -30,8 +30,8 @@ _log = logging.getLogger(__name__)
 class TeslaSetup:
     """What is missing, as it was found last."""
 
-    def __init__(self, accounts: TeslaAccounts, settings: VendorSettings, app: TeslaApp) -> None:
-        self._accounts, self._settings, self._app = accounts, settings, app
+    def __init__(self, accounts: TeslaAccounts, settings: TeslaSettings) -> None:
+        self._accounts, self._settings = accounts, settings
         self._cars: dict[str, CarSetup] = {}
         self._found: dict[str, tuple[SetupFault, ...]] = {}
         self._domain: SetupFault | None = None
@@ -54,7 +54,7 @@ class TeslaSetup:
             for name, refs in self._accounts.listed().items():
                 if self._due.get(name, now) <= now or any(ref not in self._cars for ref in refs):
                     await self._look_at(name)
-            if self._app.domain and self._due.get("", now) <= now:
+            if self._settings.domain and self._due.get("", now) <= now:
                 await self._look_at_domain()
         return tuple(self._all())
 
@@ -93,17 +93,17 @@ class TeslaSetup:
         raw = pick(await self._accounts.json(name, call), "response")
         for ref, vin in vins.items():
             setup = self._cars[ref] = setup_of(raw, vin)
-            url, domain = self._settings.url, self._app.domain
-            self._found[ref] = tuple(faults_of(ref, setup, url, domain, streamed=self._app.streamed))
+            url, domain, streamed = self._settings.url, self._settings.domain, self._settings.telemetry is not None
+            self._found[ref] = tuple(faults_of(ref, setup, url, domain, streamed=streamed))
         discounted = sum(self._cars[ref].discounted for ref in refs)
         if discounted:
             _log.info("%d of %d cars are read at a lower price, because they cannot stream", discounted, len(refs))
 
     async def _look_at_domain(self) -> None:
         """Ask whether Tesla has the key of our domain, with a token of our own."""
-        now, settings, domain = self._settings.clock.now(), self._settings, self._app.domain
+        now, settings, domain = self._settings.clock.now(), self._settings, self._settings.domain
         self._due[""] = now + LOOK_AGAIN
-        client = dataclasses.replace(settings.client, more={"audience": self._app.audience or settings.url})
+        client = dataclasses.replace(settings.client, more={"audience": settings.consent.audience or settings.url})
         session = VendorSession(settings, settings.url, AppTokens(client, PARTNER_SCOPE), Dialect(judge, price))
         call = Call("GET", "/api/1/partner_accounts/public_key", query={"domain": domain})
         try:

@@ -116,7 +116,7 @@ def shown_release(number: tuple[int, int]) -> str:
     return f"{number[0]}.{number[1]}"
 
 
-def wanted_config(hostname: str, port: int, ca: str) -> dict[str, Any]:
+def wanted_config(hostname: str, port: int, ca: str | None) -> dict[str, Any]:
     """What a car is to stream, and where to."""
     fields = {name: rate.plain() for name, rate in WANTED.items()}
     return {"hostname": hostname, "port": port, **({"ca": ca} if ca else {}), "fields": fields}

@@ -10,7 +10,6 @@ what changed meanwhile was missed, and a car is trusted again once it has told s
 import dataclasses
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -22,7 +21,7 @@ from ven_adapters.oems.tesla_settings import TelemetrySettings
 from ven_adapters.transport.readings.mqtt_readings import BrokerAccount, Pauses, Stream, StreamMessage
 from ven_adapters.transport.readings.vendor_readings import instant, snapshot_of
 from ven_adapters.transport.readings.vocabulary import note, shown
-from ven_adapters.transport.vendor_session import VendorSettings
+from ven_adapters.transport.vendor_settings import OwnersSettings
 from vtn.limits import Limit
 
 MAX_FIELD_BYTES = 4 * 1024
@@ -47,17 +46,16 @@ class CarLine:
 class FleetTelemetry:
     """Every car's stream. `batches` are readings as they come; `last_heard` is when each car last told a field."""
 
-    def __init__(self, telemetry: TelemetrySettings, settings: VendorSettings, pauses: Pauses | None = None) -> None:
+    def __init__(self, telemetry: TelemetrySettings, settings: OwnersSettings, pauses: Pauses | None = None) -> None:
         self._settings, self._base = settings, telemetry.topic_base
         self._cars: dict[str, CarLine] = {}
         self.last_heard: dict[str, datetime] = {}
         self._limit = Limit(CAR_BURST, CAR_PER_S)
         base = telemetry.topic_base
         topics = (f"{base}/+/v/+", f"{base}/+/connectivity", f"{base}/+/alerts/+/current", f"{base}/+/errors/+")
-        folder = settings.state or Path()
         self.stream = Stream(
             telemetry.broker,
-            BrokerAccount(folder / "telemetry.stream", telemetry.user, telemetry.password, topics),
+            BrokerAccount(settings.state / "telemetry.stream", telemetry.user, telemetry.password, topics),
             self._read,
             pauses=pauses,
             seed=settings.seed,

@@ -16,15 +16,17 @@ from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.transport.grants import oauth
 from ven_adapters.transport.grants.grants import Folder, post, run
 from ven_adapters.transport.grants.oauth import OAuthRegistration, Prompt, TokenAsk
-from ven_adapters.transport.http.settings import wrong
-from ven_adapters.transport.vendor_session import VendorSettings
+from ven_adapters.transport.vendor_settings import (
+    CodeConsentSettings,
+    ConsentSettings,
+    DeviceConsentSettings,
+    OwnersSettings,
+)
 
-USUAL_RETURN = "http://localhost:9190/"
 STATE_BYTES, VERIFIER_BYTES = 24, 48
 POLL_AGAIN_S = 5.0
 PENDING = 400
 LONGEST_WORD = 40
-_TEXTS = ("authorize_url", "device_url", "redirect_uri", "scope", "audience", "mode", "language", "vendor")
 
 Cars = Callable[[], Coroutine[Any, Any, list[str]]]
 Close = Callable[[], Coroutine[Any, Any, None]]
@@ -68,41 +70,10 @@ class ConsentConversation(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ConsentSettings:
-    """The table `consent` of a vendor's settings, over the vendor's public addresses."""
-
-    authorize_url: str = ""
-    device_url: str = ""
-    redirect_uri: str = USUAL_RETURN
-    scope: str = ""
-    audience: str = ""
-    mode: str = "live"
-    language: str = "en-US"
-    vendor: str = ""
-    pkce: bool = False
-
-
-def options(given: Mapping[str, Any], usual: ConsentSettings) -> ConsentSettings:
-    """Read strictly; BackendError INVALID_REQUEST names the key that is wrong."""
-    for key, value in given.items():
-        if key not in (*_TEXTS, "pkce"):
-            raise _wrong(key, f"is not a setting; known are {', '.join(sorted((*_TEXTS, 'pkce')))}")
-        if not isinstance(value, bool if key == "pkce" else str):
-            raise _wrong(key, "must be true or false" if key == "pkce" else "must be a text")
-        if key.endswith(("_url", "_uri")) and not str(value).startswith(("http://", "https://")):
-            raise _wrong(key, "must begin with http:// or https://")
-    return dataclasses.replace(usual, **given)
-
-
-def _wrong(key: str, rule: str) -> BackendError:
-    return wrong(f"consent.{key}", rule)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class GrantHolder:
     """Whose consent it is: the vendor's settings, the account's name here, and the folder of grants."""
 
-    settings: VendorSettings
+    settings: OwnersSettings
     name: str
     folder: Folder
 
@@ -117,13 +88,10 @@ class GrantHolder:
         await self.folder.forget(self.name)
 
 
-def account(settings: VendorSettings, name: str) -> GrantHolder:
-    """The account; INVALID_REQUEST without a folder for its grant, or for a name that is no plain word."""
-    if settings.state is None:
-        raise BackendError(ErrorCode.INVALID_REQUEST, "settings.state: is required, for the owners' grants")
-    folder = Folder(settings.state / "grants")
-    folder.file(name)
-    return GrantHolder(settings, name, folder)
+def account(settings: OwnersSettings, name: str) -> GrantHolder:
+    """The account; INVALID_REQUEST for a name that is no plain word."""
+    settings.grants.file(name)
+    return GrantHolder(settings, name, settings.grants)
 
 
 def code_of(returned: Mapping[str, str]) -> str:
@@ -146,7 +114,9 @@ def refused(returned: Mapping[str, str]) -> None:
 class CodeConsent:
     """Authorization code, with PKCE where the vendor knows it; the grant is kept in the account's file."""
 
-    def __init__(self, account: GrantHolder, options: ConsentSettings, cars: Cars, close: Close, **more: str) -> None:
+    def __init__(
+        self, account: GrantHolder, options: CodeConsentSettings, cars: Cars, close: Close, **more: str
+    ) -> None:
         known = account.settings.client
         self._client = dataclasses.replace(
             known, authorize_url=options.authorize_url, redirect_uri=options.redirect_uri, more=more
@@ -189,7 +159,12 @@ class DeviceConsent:
     redirect_uri: str | None = None
 
     def __init__(
-        self, account: GrantHolder, options: ConsentSettings, cars: Cars, close: Close, sleep: Sleep = asyncio.sleep
+        self,
+        account: GrantHolder,
+        options: DeviceConsentSettings,
+        cars: Cars,
+        close: Close,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         client: OAuthRegistration = dataclasses.replace(account.settings.client, device_url=options.device_url)
         verifier = secrets.token_urlsafe(VERIFIER_BYTES)

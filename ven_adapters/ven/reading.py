@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +26,14 @@ OBSERVED_AT_ONCE = 50
 AHEAD_S = HOUR_S
 
 _log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class LookingBackend(Protocol):
+    """A backend that reads cars by itself, to see whether they obey: those readings are paid like ours."""
+
+    def take_looks(self) -> Mapping[str, int]:
+        """How many of them the vendor was called for, by car, since this was last taken."""
 
 
 def read_settings_of(settings: ReadingSettings, usd_per_reading: float) -> ReadSettings:
@@ -77,6 +85,7 @@ class CarReading:
         fleet_state, now = self.participation.fleet_state, self.clock.now()
         fleet, rows, now_s = fleet_state.fleet, fleet_state.met_rows(), now.timestamp()
         fleet.refresh(now)
+        self._count_looks(now_s)
         needs = ReadNeeds(
             row=rows,
             u=fleet.read("u", rows),
@@ -88,6 +97,15 @@ class CarReading:
             unconfirmed_s=fleet_state.told.unconfirmed_s(rows),
         )
         return fleet_state.reads.due(needs, now_s, self.settings)
+
+    def _count_looks(self, now_s: float) -> None:
+        """What the backend read by itself counts against its cars' budgets."""
+        fleet_state = self.participation.fleet_state
+        looks = self.backend.take_looks() if isinstance(self.backend, LookingBackend) else {}
+        for ref, count in looks.items():
+            row = fleet_state.fleet.find(ref)
+            if row is not None:
+                fleet_state.reads.note_looks(row, count, now_s)
 
     def figures(self) -> Mapping[str, Any]:
         """For the adapter's account: how old the newest readings are, and how many were asked for in all."""

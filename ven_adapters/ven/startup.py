@@ -11,11 +11,13 @@ from typing import Any
 from ven_adapters.config import AdapterSettings, ExecutorSettings, QueueSettings, WakeSettings
 from ven_adapters.contract import BackendError, VehicleBackend
 from ven_adapters.registry import UnknownOem, factory
-from ven_adapters.transport.http.listener import addresses_of
+from ven_adapters.transport.http.settings import WebhookTable
+from ven_adapters.transport.ocpp21.settings import STATIONS_PORT
+from ven_adapters.transport.settings import LOOPBACK_HOST, read_table
 from ven_adapters.ven.openadr.notifications import hook_address
 from ven_adapters.ven.queue.connection import queue_tls
 from vtn.errors import CannotStart, ConfigError
-from vtn.listening.sockets import require_free
+from vtn.listening.sockets import ListenAddress, require_free
 from vtn.privatefiles import private_folder
 from vtn.tls import require_readable, trusting
 
@@ -49,13 +51,27 @@ def backend_of(oem: str, table: Mapping[str, Any]) -> VehicleBackend:
     """The automaker's backend, whose table is right, whose folder can be written to and whose ports are free."""
     try:
         made = factory(oem)(table)
+        addresses = _addresses(table)
     except (UnknownOem, BackendError) as error:
         raise ConfigError(f"backend: {error}") from None
     if isinstance(table.get("state"), (str, Path)):
         require_folder("backend.state", Path(table["state"]))
-    for where in addresses_of(table):
+    for where in addresses:
         require_free(where)
     return made
+
+
+def _addresses(table: Mapping[str, Any]) -> list[ListenAddress]:
+    """Where an automaker's file will listen, by a table that it has accepted."""
+    found = []
+    keys = ("webhook_secret", "webhook_host", "webhook_port")
+    webhook = read_table(WebhookTable, {key: table.get(key) for key in keys}).webhook
+    if webhook is not None:
+        found.append(ListenAddress(webhook.host, webhook.port, "backend.webhook_port"))
+    if table.get("stations") is not None:
+        port = table["port"] if table.get("port") is not None else STATIONS_PORT
+        found.append(ListenAddress(table.get("host") or LOOPBACK_HOST, port, "backend.port"))
+    return found
 
 
 def require_folder(setting: str, folder: Path) -> None:

@@ -14,9 +14,10 @@ from itertools import groupby
 from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
+from vtn.databases import OUT_OF_REACH
 from vtn.errors import Conflict, Moved
 from vtn.storage.conflicts import TIES, conflict, tied
-from vtn.storage.dialects.database import OUT_OF_REACH, REFUSED, Creation
+from vtn.storage.dialects.database import REFUSED, Creation
 from vtn.storage.ports import All, Change, Command, Create, Delete, Record, Replace, Touch
 from vtn.storage.records import COLUMNS, LOGGED, Values, kept, log_row, missing, record_of, row_of, selected
 from vtn.storage.statements import archive, inserts, usage

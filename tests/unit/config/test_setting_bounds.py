@@ -9,10 +9,14 @@ import pytest
 
 from ven_adapters.config import AdapterSettings, ExecutorSettings
 from ven_adapters.contract import BackendError
-from ven_adapters.oems import ocpp
-from ven_adapters.transport import vendor_session
-from ven_adapters.transport.http.settings import _KINDS, RANGES, backend_settings
-from ven_adapters.transport.ocpp21 import settings as ocpp_options
+from ven_adapters.oems.bmw import BmwSettings
+from ven_adapters.oems.enode import EnodeSettings
+from ven_adapters.oems.ford import FordSettings
+from ven_adapters.oems.smartcar import SmartcarSettings
+from ven_adapters.oems.tesla_settings import TeslaSettings
+from ven_adapters.transport.http.settings import BackendSettings
+from ven_adapters.transport.ocpp21.settings import CentralSettings
+from ven_adapters.transport.settings import read_table
 from vtn.bounds import ConnectionBounds
 from vtn.clock import parse_clock
 from vtn.config import Settings
@@ -99,71 +103,78 @@ def test_a_number_beyond_its_bounds_is_refused_by_name(name, path):
     assert not set(accepted) & ({10**18, -1} if path[-1] != "seed" else set())
 
 
-TABLES = {
-    "backend": (backend_settings, {"url": "http://127.0.0.1:1", "token": "t"}, _KINDS),
-    "vendor": (
-        lambda given: vendor_session.vendor_settings("smartcar", given),
-        {"url": "http://x", "token_url": "http://x", "client_id": "c", "pseudonym_secret": "s" * 32},
-        vendor_session._KINDS,
-    ),
-    "ocpp": (ocpp.backend, {"stations": {"CP-1": {"password": "a-password-of-16+"}}}, ocpp_options._KINDS),
+BACKEND = {"url": "http://127.0.0.1:1", "token": "t"}
+VENDOR = {
+    "url": "http://x",
+    "token_url": "http://x",
+    "client_id": "c",
+    "pseudonym_secret": "s" * 32,
+    "state": "no/where",
 }
+CAR = {"station": "CP-1", "usable_wh": 60_000, "max_charge_w": 11_000}
+TABLES = {
+    "automaker": (BackendSettings, BACKEND),
+    "bmw": (BmwSettings, BACKEND | {"cardata": VENDOR}),
+    "ford": (FordSettings, BACKEND | {"query": VENDOR}),
+    "tesla": (TeslaSettings, VENDOR | {"telemetry": {"stream": "mqtts://x"}}),
+    "smartcar": (SmartcarSettings, VENDOR),
+    "enode": (EnodeSettings, VENDOR),
+    "ocpp": (CentralSettings, {"stations": {"CP-1": {"password": "a-password-of-16+"}}, "vehicles": {"p": CAR}}),
+}
+NUMBERS = [(name, path) for name, (model, _) in TABLES.items() for path in sorted(set(numbers(model)), key=str)]
 
 
-NUMBERS = [
-    (name, key)
-    for name, (_, _, kinds) in TABLES.items()
-    for key, allowed in kinds.items()
-    if {int, float} & set(allowed)
-]
+def test_the_walk_finds_what_there_is_in_automakers_tables():
+    found = {f"{name} {'.'.join(path)}" for name, path in NUMBERS}
+    expected = {"automaker calls_per_hour", "bmw cardata.answer_s", "tesla telemetry.port", "ocpp vehicles.p.evse"}
+    assert found >= expected | {"smartcar webhook_port", "enode listening.idle_s", "ocpp security_profile"}
 
 
-@pytest.mark.parametrize(("name", "key"), NUMBERS)
-def test_a_number_in_an_automakers_table_is_refused_by_name(name, key):
-    make, given, _ = TABLES[name]
-    make(given)
-    for value in ODD:
+@pytest.mark.parametrize(("name", "path"), NUMBERS)
+def test_a_number_in_an_automakers_table_is_refused_by_name(name, path):
+    model, given = TABLES[name]
+    read_table(model, given)
+    for value in [*ODD, 10**400]:
         try:
-            make(given | {key: value})
+            read_table(model, changed(given, path, value))
         except BackendError as error:
-            assert error.detail.startswith(f"settings.{key}: must be") or f"{key}: must be" in error.detail  # noqa: PT017 - as above
+            assert f"settings.{'.'.join(path)}: must be" in error.detail  # noqa: PT017 - what is accepted is judged too
         else:
-            assert value in RANGES[key]
-            assert abs(value) < 10**18 or key == "seed"
-
-
-@pytest.mark.parametrize("key", [key for key, kinds in ocpp_options._PLACE.items() if int in kinds])
-@pytest.mark.parametrize("value", [0, -1, 10**18, 2.5, math.nan])
-def test_a_number_of_a_charging_point_is_refused_by_name(key, value):
-    make, given, _ = TABLES["ocpp"]
-    car = {"station": "CP-1", "usable_wh": 60_000, "max_charge_w": 11_000} | {key: value}
-    if value == 0 and RANGES[key].included:
-        make(given | {"vehicles": {"car-1": car}})
-        return
-    with pytest.raises(BackendError, match=rf"vehicles\.car-1\.{key}: must be"):
-        make(given | {"vehicles": {"car-1": car}})
-
-
-def test_every_number_of_every_table_has_a_range():
-    keys = {key for _, key in NUMBERS} | {key for key, kinds in ocpp_options._PLACE.items() if int in kinds}
-    assert keys == set(RANGES)
+            assert math.isfinite(value)
+            assert abs(value) < 10**18 or path[-1] == "seed"
+    if "listening" not in path:
+        for text in ("1", True):
+            with pytest.raises(BackendError, match=f"{path[-1]}: must be a valid"):
+                read_table(model, changed(given, path, text))
 
 
 @pytest.mark.parametrize("key", ConnectionBounds.model_fields)
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, 10**18, "many"])
 def test_the_bounds_of_an_automakers_port_are_bounded_themselves(key, value):
-    make, given, _ = TABLES["backend"]
-    with pytest.raises(BackendError, match=rf"listening\.{key}: "):
-        make(given | {"listening": {key: value}})
-    with pytest.raises(BackendError, match=r"listening\.speed: is not a setting"):
-        make(given | {"listening": {"speed": 1}})
+    with pytest.raises(BackendError, match=rf"settings\.listening\.{key}: "):
+        read_table(BackendSettings, BACKEND | {"listening": {key: value}})
+    with pytest.raises(BackendError, match=r"settings\.listening\.speed: is not a setting"):
+        read_table(BackendSettings, BACKEND | {"listening": {"speed": 1}})
 
 
-@pytest.mark.parametrize("place", [[91, 0], [0, 181], [math.nan, 0], [1], "x", [math.inf, 0], [10**400, 0]])
-def test_a_home_that_is_nowhere_is_refused_by_name(place):
-    make, given, _ = TABLES["vendor"]
-    with pytest.raises(BackendError, match=r"homes\.car-1: must be \[latitude, longitude\]"):
-        make(given | {"homes": {"car-1": place}})
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ([91, 0], "0: must be less than or equal to 90"),
+        ([0, -181], "1: must be greater than or equal to -180"),
+        ([math.nan, 0], "0: must be a finite number"),
+        ([math.inf, 0], "0: must be a finite number"),
+        ([10**400, 0], "0: must be a valid number"),
+        ([1], "1: is required"),
+        ([1, 2, 3], "must have at most 2 items"),
+        ("x", "must be a list"),
+    ],
+)
+def test_a_home_that_is_nowhere_is_refused_by_name(place, says):
+    with pytest.raises(BackendError) as caught:
+        read_table(SmartcarSettings, VENDOR | {"homes": {"car-1": place}})
+    assert caught.value.detail.startswith("settings.homes.car-1")
+    assert says in caught.value.detail
 
 
 @pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "1e9"])

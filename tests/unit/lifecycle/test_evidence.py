@@ -62,7 +62,11 @@ def windows_confirm(snapshot, kind=DirectiveKind.CURTAIL, setting=None):
 def ocpp_confirms(snapshot, kind=DirectiveKind.CURTAIL, setting=None):
     record = ProfileRecord(directive(kind), setting or paused(), "tx", 1, at(1))
     record.move(S.ACCEPTED, Trigger.ACK)
-    point = dataclasses.replace(new_point(RegisteredPoint("car", "CP", 1, 11_000)), transaction="tx", snapshot=snapshot)
+    point = dataclasses.replace(
+        new_point(RegisteredPoint(ref="car", station="CP", usable_wh=1, max_charge_w=11_000)),
+        transaction="tx",
+        snapshot=snapshot,
+    )
     advance(record, point, Station(connected=True, connected_at=at(0)), at(4_000 - 600))
     return record.state is S.IN_FORCE
 

@@ -1,5 +1,7 @@
 """The simulated backend with time in our own hands: every instant exact, no network."""
 
+import copy
+import functools
 import math
 from datetime import UTC, datetime, timedelta
 
@@ -35,7 +37,21 @@ MORNING = datetime(2026, 7, 2, 20, tzinfo=UTC)
 PAUSE, FULL = Setting(Rung.PAUSE, 0), Setting(Rung.RESUME, 11_520)
 
 
+@functools.cache
+def ordinary(brand):
+    """A cloud without faults at the evening, played once: whoever uses it takes a copy."""
+    return played(brand, NO_FAULTS, EVENING)
+
+
 def cloud_of(brand="ford", rates=NO_FAULTS, *, at=EVENING, **more):
+    if rates or more or at < EVENING:
+        return played(brand, rates, at, **more)
+    cloud = copy.deepcopy(ordinary(brand))
+    cloud.advance(at)
+    return cloud
+
+
+def played(brand, rates, at, **more):
     given = {"cars": 120, "seed": 5, "opted_out_probability": 0.0, "truth": "as_told"} | more
     settings = SimulatorSettings(brand, starts_at=AFTERNOON, token="t", faults=rates, **given)
     fleet = plan_fleet(settings)

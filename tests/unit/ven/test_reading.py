@@ -114,3 +114,13 @@ def test_what_is_pushed_is_noted_as_such_and_what_is_read_is_not():
     assert cars.reads._cars["pushed_s"][row] < now_s
     cars.take(SnapshotsSeen((snapshot(T0),)), T0)
     assert cars.reads._cars["pushed_s"][row] == now_s
+
+
+async def test_readings_that_a_backend_takes_by_itself_count_against_the_budget_of_the_car(tmp_path):
+    made = reading(tmp_path, ["car", "other"])
+    looks = {"car": made.settings.calls_per_day, "a stranger": 3}
+    made.backend.take_looks = lambda: {ref: looks.pop(ref) for ref in list(looks)}
+    cars = made.participation.fleet_state
+    await while_reading(made, lambda: "other" in cars.snapshots)
+    assert [ref for ref, _ in made.backend.asked] == ["other"]
+    assert made.figures()["asked"] == made.settings.calls_per_day + 1

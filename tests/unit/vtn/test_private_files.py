@@ -154,9 +154,10 @@ async def test_the_database_of_the_top_node_and_all_beside_it_are_private(tmp_pa
 async def test_the_databases_of_adapters_and_all_beside_them_are_private(tmp_path, make):
     kept = make(f"sqlite+aiosqlite:///{tmp_path}/db/adapter.sqlite")
     await kept.open()
-    names = set(modes(tmp_path))
-    assert {"db/adapter.sqlite", "db/adapter.sqlite-wal"} <= names
-    assert all_private(tmp_path)
+    async with kept._engine.connect() as reading:
+        await reading.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+        assert {"db/adapter.sqlite", "db/adapter.sqlite-wal", "db/adapter.sqlite.migrate"} <= set(modes(tmp_path))
+        assert all_private(tmp_path)
     await kept.close()
 
 

@@ -9,9 +9,18 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 Profile = Mapping[str, Any]
 
 CHARGING_ONLY, SETPOINT, IDLE = "ChargingOnly", "CentralSetpoint", "Idle"
+
+
+def of_16(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A profile of OCPP 1.6J in the words of 2.1; its numbers are plain ones."""
+    profile: dict[str, Any] = orjson.loads(orjson.dumps(told, default=float))
+    number, schedule = profile.pop("charging_profile_id"), profile["charging_schedule"]
+    return profile | {"id": number, "charging_schedule": [schedule]}
 
 
 def standing(profiles: Mapping[int, Profile], now: datetime, offline_s: float) -> dict[int, Profile]:

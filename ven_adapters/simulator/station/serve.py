@@ -30,10 +30,10 @@ async def serve(
 ) -> None:
     """Connect stations CP-1, CP-2 ... to `url`, the settings' token being their password, until told to stop."""
     points, stations = made(settings, clock, url)
-    table = _table(points, stations, settings, url) | {"state": str(state)}
-    write_private(state / "backend.toml", toml("backend", table).encode())
+    given = table(points, stations, settings, url) | {"state": str(state)}
+    write_private(state / "backend.toml", toml("backend", given).encode())
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(station.run()) for station in stations]
-    tasks.append(asyncio.create_task(ticking(clock, lambda: _tick(points, stations, clock))))
+    tasks.append(asyncio.create_task(ticking(clock, lambda: tick(points, stations, clock))))
     try:
         say(f"ready stations={len(stations)} url={url} settings={state / 'backend.toml'}")
         await run_until_signalled(*tasks)
@@ -45,7 +45,9 @@ async def serve(
             points.ledger.write(settings.truth_dir)
 
 
-def made(settings: SimulatorSettings, clock: Clock, url: str) -> tuple[ChargingPoints, list[SimulatedStation]]:
+def made(
+    settings: SimulatorSettings, clock: Clock, url: str, version: str = "2.1"
+) -> tuple[ChargingPoints, list[SimulatedStation]]:
     """Cars at their stations, brought to the present, with the faults that were drawn for them."""
     fleet = plan_fleet(settings)
     points = ChargingPoints(fleet, settings.seed, ledger_of(settings, fleet))
@@ -55,21 +57,22 @@ def made(settings: SimulatorSettings, clock: Clock, url: str) -> tuple[ChargingP
         if name not in LIVED and name not in ABSENT["ocpp"]:
             struck = [ref for ref in fleet.refs if draw(settings.seed, name, ref) < rate]
             points.arm(name, struck)
-    access = Access(url, settings.token)
+    access = Access(url, settings.token, version=version)
     stations = [SimulatedStation(f"CP-{car + 1}", points, car, clock, access) for car in range(len(fleet.refs))]
     points.plug_moved = lambda car: stations[car].plugged()
     points.chose = lambda car, on: stations[car].pressed(on=on)
     return points, stations
 
 
-def _tick(points: ChargingPoints, stations: list[SimulatedStation], clock: Clock) -> None:
+def tick(points: ChargingPoints, stations: list[SimulatedStation], clock: Clock) -> None:
+    """Bring the cars to the present, and let every station say what is due."""
     now = clock.now()
     points.live(now)
     for station in stations:
         station.tick(now)
 
 
-def _table(
+def table(
     points: ChargingPoints, stations: list[SimulatedStation], settings: SimulatorSettings, url: str
 ) -> dict[str, Any]:
     """The `[backend]` table of the adapter for these stations and their cars."""

@@ -21,9 +21,9 @@ from ocpp.v21 import call
 from ven_adapters.simulator.station import words
 from ven_adapters.simulator.station.line import EVSE, StationLink
 from ven_adapters.simulator.station.points import ChargingPoints, SimulatedPoint
+from ven_adapters.simulator.station.versions import VERSIONS
 from vtn.clock import Clock
 
-SUBPROTOCOL = "ocpp2.1"
 RETRY_S = 0.05
 QUEUED = 200
 METER_EVERY = timedelta(seconds=60)
@@ -37,13 +37,15 @@ _wire.setLevel(logging.CRITICAL)
 class Access:
     """How a station reaches its central system; `ping_s` is how often it sees whether its line is alive.
 
-    `handshake_s` bounds how long a line may take to open and to close. Both are real seconds.
+    `handshake_s` bounds how long a line may take to open and to close. Both are real seconds. `version` is one of
+    `versions.VERSIONS`.
     """
 
     url: str
     password: str = dataclasses.field(repr=False)
     ping_s: float = 20.0
     handshake_s: float = 10.0
+    version: str = "2.1"
 
 
 @dataclasses.dataclass(slots=True)
@@ -64,7 +66,8 @@ class SimulatedStation:
         self.heard: collections.deque[ReceivedCall] = collections.deque(maxlen=100_000)
         self.online = asyncio.Event()
         self.busy = 0
-        self._access = access
+        self._access, self._version = access, VERSIONS[access.version]
+        self._numbers: dict[str, int] = {}
         self._line: StationLink | None = None
         self._socket: websockets.ClientConnection | None = None
         self._booted = False
@@ -82,8 +85,8 @@ class SimulatedStation:
 
     @property
     def bidirectional(self) -> bool:
-        """Whether the car at this point can feed the grid."""
-        return bool(self.points.fleet.max_discharge_w[self.car] > 0)
+        """Whether the car at this point can feed the grid, and this version has words for it."""
+        return bool(self.points.fleet.max_discharge_w[self.car] > 0) and self._access.version == "2.1"
 
     @property
     def settled(self) -> bool:
@@ -109,6 +112,10 @@ class SimulatedStation:
             self.online.clear()
             self.point.offline_since = self.point.offline_since or self._alive_at
             await asyncio.sleep(RETRY_S)
+
+    def number_of(self, transaction: str | None) -> int | None:
+        """The number that the central system gave to a transaction; None before it did, and from 2.0.1 on."""
+        return None if transaction is None else self._numbers.get(transaction)
 
     def plugged(self) -> None:
         """The cable went in or out."""
@@ -139,6 +146,13 @@ class SimulatedStation:
         if self.point.transaction is not None and due and self._booted:
             self._metered_at, self._metered_w = now, power_w
             self.report("Updated", "MeterValuePeriodic")
+
+    def tell_connector(self) -> None:
+        """Say how the connector stands, and what its transaction is doing."""
+        if self.point.transaction is None:
+            self._tell_connector(self.clock.now(), free=True)
+        else:
+            self.report("Updated", "ChargingStateChanged")
 
     def report(self, kind: str, reason: str, **more: Any) -> None:
         """Queue a transaction event with the meter as it stands."""
@@ -192,15 +206,16 @@ class SimulatedStation:
         pair = base64.b64encode(f"{self.name}:{access.password}".encode()).decode()
         async with websockets.connect(
             f"{access.url}/{self.name}",
-            subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
+            subprotocols=[self._version.subprotocol],  # type: ignore[list-item]
             additional_headers={"Authorization": f"Basic {pair}"},
             ping_interval=None,
             logger=_wire,
             open_timeout=access.handshake_s,
             close_timeout=access.handshake_s,
         ) as socket:
-            self._line, self._socket = StationLink(self, socket), socket
-            work = (self._line.start(), self._talk(self._line), self._watch(socket))
+            self._line, self._socket = self._version.link(self, socket), socket
+            line: Any = self._line  # the library's part of it has no types
+            work = (line.start(), self._talk(self._line), self._watch(socket))
             tasks = [asyncio.ensure_future(one) for one in work]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -222,7 +237,8 @@ class SimulatedStation:
     async def _talk(self, line: StationLink) -> None:
         """Boot once, then say what there is, oldest first; what was not answered is said again on the next line."""
         if not self._booted:
-            answer = await line.call(call.BootNotification({"model": "Simulated", "vendor_name": "VTN"}, "PowerUp"))
+            boot = call.BootNotification({"model": "Simulated", "vendor_name": "VTN"}, "PowerUp")
+            answer = await self._tell(line, boot)
             self._booted = answer is not None and answer.status == "Accepted"
             self.plugged()
         else:
@@ -231,10 +247,20 @@ class SimulatedStation:
         self.online.set()
         while True:
             while self._queued:
-                await line.call(self._queued[0])
+                await self._tell(line, self._queued[0])
                 self._queued.popleft()
             self._filled.clear()
             await self._filled.wait()
+
+    async def _tell(self, line: Any, message: Any) -> Any:
+        """Say a message of 2.1 in our version's words; the last answer."""
+        answer = None
+        for spoken in self._version.spoken(message, self.number_of):
+            answer = await line.call(spoken)
+            number = getattr(answer, "transaction_id", None)
+            if number is not None:
+                self._numbers[message.transaction_info["transaction_id"]] = int(number)
+        return answer
 
 
 def _fleeting(message: Any) -> bool:

@@ -26,41 +26,14 @@ from ven_adapters.contract import (
     VehicleRef,
 )
 from ven_adapters.transport.http.codec import Order, Page, Subscriber, dumps, load, loads
-from ven_adapters.transport.http.retry import RetryPolicy
-from ven_adapters.transport.http.session import BackendCredentials, BackendSession, Call, SessionLimits
-from ven_adapters.transport.http.webhooks import WebhookAddress, WebhookReceiver, backend_webhooks
-from vtn.bounds import ConnectionBounds
-from vtn.clock import Clock, RealClock
+from ven_adapters.transport.http.session import BackendSession, Call
+from ven_adapters.transport.http.settings import BackendSettings
+from ven_adapters.transport.http.webhooks import WebhookReceiver, backend_webhooks
 
 T = TypeVar("T")
 Achieve = Callable[[Directive, Capability, Snapshot], Setting | BackendError]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Webhook:
-    """Where we listen for pushes, the address to tell the backend when it differs, and the shared secret."""
-
-    secret: str = dataclasses.field(repr=False)
-    host: str = "127.0.0.1"
-    port: int = 0
-    url: str | None = None
-    quiet_s: float = 60.0
-    bounds: ConnectionBounds = dataclasses.field(default_factory=ConnectionBounds)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class BackendSettings:
-    """What it takes to speak to one automaker's backend."""
-
-    url: str
-    credentials: BackendCredentials
-    webhook: Webhook | None = None
-    clock: Clock = dataclasses.field(default_factory=RealClock)
-    seed: int = 0
-    limits: SessionLimits = dataclasses.field(default_factory=SessionLimits)
-    policy: RetryPolicy = dataclasses.field(default_factory=RetryPolicy)
 
 
 class HttpVehicleBackend:
@@ -75,7 +48,6 @@ class HttpVehicleBackend:
             settings.credentials,
             settings.clock,
             seed=settings.seed,
-            policy=settings.policy,
             limits=settings.limits,
         )
         self._receiver: WebhookReceiver | None = None
@@ -135,15 +107,13 @@ class HttpVehicleBackend:
         webhook = self._settings.webhook
         if webhook is None:
             raise BackendError(ErrorCode.INVALID_REQUEST, "webhook_secret: is required to receive events")
-        receiver = self._receiver = backend_webhooks(
-            WebhookAddress(webhook.secret, webhook.host, webhook.port, webhook.bounds), self._clock
-        )
+        receiver = self._receiver = backend_webhooks(webhook, self._clock)
         port = await receiver.start()
-        address = webhook.url or f"http://{webhook.host}:{port}/"
+        address = self._settings.webhook_url or f"http://{webhook.host}:{port}/"
         try:
             await self._subscribe(address, webhook.secret)
             while True:
-                batch = await receiver.batch(webhook.quiet_s)
+                batch = await receiver.batch(self._settings.webhook_quiet_s)
                 if not batch:
                     await self._renew(address, webhook.secret)
                 for event in batch:

@@ -20,12 +20,12 @@ from aiohttp import web
 from ven_adapters.contract import BackendError, BackendEvent, ErrorCode
 from ven_adapters.transport.http import signatures
 from ven_adapters.transport.http.codec import load_delivery
-from ven_adapters.transport.http.listener import receiving
 from ven_adapters.transport.http.webhook_queue import Intake
+from ven_adapters.transport.settings import LOOPBACK_HOST
 from vtn.bounds import ConnectionBounds
 from vtn.clock import Clock
-from vtn.listening.http import proven, same_secret
-from vtn.listening.sockets import ListenAddress
+from vtn.listening.http import HttpOptions, listening, proven, same_secret
+from vtn.listening.sockets import CannotListen, ListenAddress
 
 REFUSALS = {ErrorCode.RATE_LIMITED: 429, ErrorCode.BACKEND_TRANSIENT: 503}
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -38,7 +38,7 @@ class WebhookAddress:
     """Where to listen, and the secret that signs."""
 
     secret: str = dataclasses.field(repr=False)
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK_HOST
     port: int = 0
     bounds: ConnectionBounds = dataclasses.field(default_factory=ConnectionBounds)
 
@@ -77,11 +77,17 @@ class WebhookReceiver:
         self.port = address.port
 
     async def start(self) -> int:
-        """Listen; the port that was given, or the free one that port 0 found."""
+        """Listen; the port that was given, or the free one that port 0 found.
+
+        BACKEND_TRANSIENT while somebody else has it: it may be ours again.
+        """
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/", self._post)
         where = ListenAddress(self._address.host, self._address.port, "webhook_port")
-        self.port = await self._open.enter_async_context(receiving(app, where, self._address.bounds))
+        try:
+            self.port = await self._open.enter_async_context(listening(app, where, HttpOptions(self._address.bounds)))
+        except CannotListen as error:
+            raise BackendError(ErrorCode.BACKEND_TRANSIENT, str(error)) from None
         return self.port
 
     async def stop(self) -> None:

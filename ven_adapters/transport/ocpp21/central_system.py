@@ -56,11 +56,11 @@ class CentralSystem:
     def __init__(self, settings: CentralSettings, owner: Owner) -> None:
         self._settings = settings
         alarms = Alarms(settings.state / "alarms.json" if settings.state else None)
-        alarms.read(settings.listener.passwords, settings.clock.now())
+        alarms.read(settings.passwords, settings.clock.now())
         self._transactions = TransactionLog(settings.state / "transactions.jsonl" if settings.state else None)
-        given = (settings.listener.passwords, settings.places, settings.clock, owner, alarms, self._transactions)
+        given = (settings.passwords, settings.places, settings.clock, owner, alarms, self._transactions)
         self.register = Register(*given)
-        self._listener = StationListener(settings.listener, self._welcome)
+        self._listener = StationListener(settings, self._welcome)
         self._lines: dict[str, StationConnection] = {}
         self._listings: dict[tuple[str, int], Listing] = {}
         self._numbers = itertools.count(1)
@@ -71,7 +71,7 @@ class CentralSystem:
     async def open(self) -> int:
         """Listen; the port."""
         self._closed = False
-        self._transactions.open(self._settings.listener.passwords)
+        self._transactions.open(self._settings.passwords)
         return await self._listener.open()
 
     async def close(self) -> None:

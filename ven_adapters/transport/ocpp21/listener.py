@@ -10,7 +10,6 @@ never takes the place of a station's. Knows no frames.
 import asyncio
 import base64
 import contextlib
-import dataclasses
 import hashlib
 import hmac
 import http
@@ -19,7 +18,6 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -32,18 +30,16 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from ven_adapters.transport.ocpp21.frames import SUBPROTOCOLS
-from vtn.bounds import ConnectionBounds
+from ven_adapters.transport.ocpp21.settings import CLIENT_CERTIFICATE, CentralSettings
 from vtn.limits import Limit
 from vtn.listening.accepting import Acceptor, raise_files_limit
 from vtn.listening.gate import ConnectionGate, ConnectionSlot
 from vtn.listening.sockets import ListenAddress, bound, port_of
-from vtn.tls import ServerTls
 
 CLOSING_S = 10.0
 QUEUED_FRAMES = 16
 SPOKEN = ", ".join(SUBPROTOCOLS)
 LONGEST_OFFER, LONGEST_REASON = 60, 123  # characters of what a station offers; bytes of a closing frame's reason
-BASIC_IN_CLEAR, BASIC_IN_TLS, CLIENT_CERTIFICATE = 1, 2, 3
 
 _log = logging.getLogger(__name__)
 _wire = logging.getLogger(f"{__name__}.wire")  # handshakes with their headers: never to be printed
@@ -54,30 +50,6 @@ REMEMBERED = 10_000
 _AUTHORIZATION_KEY = re.compile(r"[0-9a-fA-F]{40}")
 
 Who = tuple[str, str]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class StationListenerSettings:
-    """Where to listen and whom to let in: passwords by station identity (None where a certificate is asked for)."""
-
-    host: str
-    port: int
-    profile: int
-    passwords: Mapping[str, str | None] = dataclasses.field(repr=False)
-    certificate: Path | None = None
-    private_key: Path | None = None
-    client_ca: Path | None = None
-    bounds: ConnectionBounds = dataclasses.field(default_factory=ConnectionBounds)
-    frame_bytes: int = 65_536
-    ping_s: float = 20.0
-
-
-def tls_of(listener: StationListenerSettings) -> ServerTls | None:
-    """The TLS of a security profile, 1.2 at least; None for profile 1. CannotStart names the file that is bad."""
-    if listener.profile == BASIC_IN_CLEAR or listener.certificate is None or listener.private_key is None:
-        return None
-    own = listener.profile == CLIENT_CERTIFICATE
-    return ServerTls(listener.certificate, listener.private_key, listener.client_ca if own else None, must=own)
 
 
 def station_of(path: str) -> str:
@@ -146,9 +118,7 @@ class StationListener:
     `unsupported` tells what known stations offer that speak no version of ours; it holds one entry a station.
     """
 
-    def __init__(
-        self, settings: StationListenerSettings, welcome: Callable[[str, ServerConnection], Awaitable[None]]
-    ) -> None:
+    def __init__(self, settings: CentralSettings, welcome: Callable[[str, ServerConnection], Awaitable[None]]) -> None:
         self._settings = settings
         self._welcome = welcome
         self._guesses = Guesses()
@@ -158,8 +128,8 @@ class StationListener:
 
     async def open(self) -> int:
         """Listen; the port that was given, or the free one that port 0 found. CannotListen, an OSError, otherwise."""
-        settings, bounds = self._settings, self._settings.bounds
-        tls = tls_of(settings)
+        settings, bounds = self._settings, self._settings.listening
+        tls = settings.tls()
         sockets = bound(ListenAddress(settings.host, settings.port, "backend.port"), bounds.patience_s)
         server = Server(
             self._enter,
@@ -220,7 +190,7 @@ class StationListener:
 
     def _fits(self, connection: ServerConnection, station: str, request: Request) -> bool:
         settings = self._settings
-        if settings.profile == CLIENT_CERTIFICATE:
+        if settings.security_profile == CLIENT_CERTIFICATE:
             certificate = connection.transport.get_extra_info("peercert")
             return station in settings.passwords and certificate_fits(station, certificate)
         given = request.headers.get_all("Authorization")

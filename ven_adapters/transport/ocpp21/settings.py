@@ -1,133 +1,100 @@
-"""The settings of a central system, as the `[backend]` table gives them, read strictly.
+"""The table `[backend]` of a central system: where stations connect, who they are, whose cars they charge."""
 
-`host`, `port`, `security_profile` (1, 2 or 3), `certificate`, `private_key`, `client_ca` (files), `offline_limit_s`,
-`heartbeat_s`, `answer_s`, `ping_s`, `frame_bytes`, `clock`; `listening`, the bounds of connections; `state`, the
-private folder where directives survive a restart; `stations.ID.password`; and per car `vehicles.REF` with `station`,
-`evse`, `usable_wh`, `max_charge_w`, `max_discharge_w`, `min_discharge_w`, `phases`, `voltage_v`, `model`, `id_token`. A
-wrong one is named, its value never is.
-"""
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Self
 
-import dataclasses
-import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import pydantic
 
-from ven_adapters.transport.http.listener import STATIONS_PORT, bounds_of
-from ven_adapters.transport.http.settings import clock_of, typed, wrong
-from ven_adapters.transport.ocpp21.listener import (
-    BASIC_IN_CLEAR,
-    CLIENT_CERTIFICATE,
-    StationListenerSettings,
-    tls_of,
-)
-from ven_adapters.transport.ocpp21.stations.charging_points import RegisteredPoint
-from vtn.clock import Clock
-from vtn.errors import CannotStart
+from ven_adapters.transport.ocpp21.stations.charging_points import ChargedCar, RegisteredPoint
+from ven_adapters.transport.settings import LOOPBACK_HOST, AnswerSeconds, BackendTable, FilePath, Port, StrictSection
+from vtn.bounds import ConnectionBounds
+from vtn.errors import CannotStart, Fault
 from vtn.settings import is_loopback
+from vtn.tls import ServerTls
 
+STATIONS_PORT = 9310
+BASIC_IN_CLEAR, BASIC_IN_TLS, CLIENT_CERTIFICATE = 1, 2, 3
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 64  # OCPP 2.1, BasicAuthPassword
-_IDENTITY = re.compile(r"[A-Za-z0-9*\-_=:+|@.]{1,48}")  # OCPP 2.1, identifierString
-
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "host": (str,),
-    "port": (int,),
-    "security_profile": (int,),
-    "certificate": (str,),
-    "private_key": (str,),
-    "client_ca": (str,),
-    "offline_limit_s": (int,),
-    "heartbeat_s": (int,),
-    "answer_s": (int, float),
-    "ping_s": (int, float),
-    "listening": (dict,),
-    "frame_bytes": (int,),
-    "state": (str, Path),
-    "stations": (dict,),
-    "vehicles": (dict,),
-}
-_PLACE: Mapping[str, tuple[type, ...]] = {
-    "station": (str,),
-    "model": (str,),
-    "id_token": (str,),
-    **dict.fromkeys(
-        ("evse", "usable_wh", "max_charge_w", "max_discharge_w", "min_discharge_w", "phases", "voltage_v"), (int,)
-    ),
-}
-_NEEDED = ("station", "usable_wh", "max_charge_w")
+FILES = {BASIC_IN_TLS: ("certificate", "private_key"), CLIENT_CERTIFICATE: ("certificate", "private_key", "client_ca")}
+Identity = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9*\-_=:+|@.]{1,48}$")]  # OCPP 2.1, identifierString
+WholeSeconds = Annotated[int, pydantic.Field(gt=0, le=7 * 86_400)]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class CentralSettings:
+class StationSettings(StrictSection):
+    """One station, by its identity."""
+
+    password: str | None = pydantic.Field(None, repr=False)
+
+
+class CentralSettings(BackendTable):
     """All of it. `offline_limit_s` is how long a station out of touch may go on with what it was told."""
 
-    listener: StationListenerSettings
-    places: tuple[RegisteredPoint, ...]
-    clock: Clock
-    offline_limit_s: int = 300
-    heartbeat_s: int = 300
-    answer_s: float = 20.0
-    state: Path | None = None
+    host: str = LOOPBACK_HOST
+    port: Port = pydantic.Field(STATIONS_PORT, description="0: one that is free")
+    security_profile: Annotated[int, pydantic.Field(ge=BASIC_IN_CLEAR, le=CLIENT_CERTIFICATE)] = BASIC_IN_CLEAR
+    certificate: FilePath | None = None
+    private_key: FilePath | None = pydantic.Field(None, description="of that certificate")
+    client_ca: FilePath | None = None
+    offline_limit_s: WholeSeconds = 300
+    heartbeat_s: WholeSeconds = pydantic.Field(300, description="how often a station says that it is there")
+    answer_s: AnswerSeconds = 20.0
+    ping_s: AnswerSeconds = 20.0
+    frame_bytes: Annotated[int, pydantic.Field(ge=1024, le=16_777_216)] = 65_536
+    listening: ConnectionBounds = ConnectionBounds()
+    state: FilePath | None = None
+    stations: dict[Identity, StationSettings] = pydantic.Field(default_factory=dict)
+    vehicles: dict[str, ChargedCar] = pydantic.Field(default_factory=dict)
 
+    @pydantic.model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if faults := [*self._faults_of_profile(), *self._faults_of_passwords(), *self._faults_of_places()]:
+            raise ValueError(*faults)
+        return self
 
-def central_settings(settings: Mapping[str, Any]) -> CentralSettings:
-    """The settings of one central system; BackendError INVALID_REQUEST names the key that is wrong."""
-    given = {key: value for key, value in settings.items() if value is not None}
-    clock = clock_of(given.pop("clock", None))
-    typed(given, _KINDS)
-    listener = _listener_settings(given)
-    times: dict[str, Any] = {key: given[key] for key in ("offline_limit_s", "heartbeat_s", "answer_s") if key in given}
-    state = Path(given["state"]) if "state" in given else None
-    return CentralSettings(listener, _places(given, listener), clock, state=state, **times)
+    def _faults_of_profile(self) -> Iterator[Fault]:
+        profile = self.security_profile
+        if profile == BASIC_IN_CLEAR and not is_loopback(self.host):
+            yield Fault("security_profile", "1 sends passwords in the clear and is for loopback addresses only")
+        needed = FILES.get(profile, ())
+        missing = [key for key in needed if getattr(self, key) is None]
+        yield from (Fault(key, f"is required by security profile {profile}") for key in missing)
+        if not missing:
+            try:
+                self.tls()
+            except CannotStart as error:
+                yield Fault(" or ".join(needed), str(error))
 
+    def _faults_of_passwords(self) -> Iterator[Fault]:
+        for station, password in self.passwords.items():
+            if self.security_profile != CLIENT_CERTIFICATE and not (
+                SHORTEST_PASSWORD <= len(password or "") <= LONGEST_PASSWORD
+            ):
+                rule = f"must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters"
+                yield Fault(f"stations.{station}.password", rule)
 
-def _listener_settings(given: Mapping[str, Any]) -> StationListenerSettings:
-    profile = given.get("security_profile", BASIC_IN_CLEAR)
-    host = given.get("host", "127.0.0.1")
-    if profile == BASIC_IN_CLEAR and not is_loopback(host):
-        raise wrong("security_profile", "1 sends passwords in the clear and is for loopback addresses only")
-    needed = ("certificate", "private_key", "client_ca")[: {1: 0, 2: 2, 3: 3}[profile]]
-    files: dict[str, Any] = {key: Path(given[key]) for key in needed if key in given}
-    if len(files) < len(needed):
-        raise wrong(next(key for key in needed if key not in files), f"is required by security profile {profile}")
-    more: dict[str, Any] = {key: given[key] for key in ("frame_bytes", "ping_s") if key in given}
-    more |= {"bounds": bounds_of(given)}
-    listener = StationListenerSettings(
-        host, given.get("port", STATIONS_PORT), profile, _passwords(given, profile), **files, **more
-    )
-    try:
-        tls_of(listener)
-    except CannotStart as error:
-        raise wrong(" or ".join(needed), str(error)) from None
-    return listener
+    def _faults_of_places(self) -> Iterator[Fault]:
+        taken = set[tuple[str, int]]()
+        for ref, car in self.vehicles.items():
+            if car.station not in self.stations:
+                yield Fault(f"vehicles.{ref}.station", "is not one of stations")
+            if (car.station, car.evse) in taken:
+                yield Fault(f"vehicles.{ref}.evse", "is taken by another car")
+            taken.add((car.station, car.evse))
 
+    @functools.cached_property
+    def passwords(self) -> Mapping[str, str | None]:
+        """Of each station by its identity; None where only its certificate counts."""
+        return {name: station.password for name, station in self.stations.items()}
 
-def _passwords(given: Mapping[str, Any], profile: int) -> dict[str, str | None]:
-    out: dict[str, str | None] = {}
-    for station, row in given.get("stations", {}).items():
-        where = f"stations.{station}"
-        if not isinstance(row, dict) or not _IDENTITY.fullmatch(station):
-            raise wrong(where, "must be a table under an identity of 1 to 48 characters a-z A-Z 0-9 *-_=:+|@.")
-        typed(row, {"password": (str,)}, f"{where}.")
-        out[station] = row.get("password")
-        if profile != CLIENT_CERTIFICATE and not SHORTEST_PASSWORD <= len(out[station] or "") <= LONGEST_PASSWORD:
-            raise wrong(f"{where}.password", f"must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
-    return out
+    @functools.cached_property
+    def places(self) -> tuple[RegisteredPoint, ...]:
+        """Every car's charging point."""
+        return tuple(RegisteredPoint(ref=ref, **car.model_dump()) for ref, car in self.vehicles.items())
 
-
-def _places(given: Mapping[str, Any], listener: StationListenerSettings) -> tuple[RegisteredPoint, ...]:
-    places: dict[tuple[str, int], RegisteredPoint] = {}
-    for ref, row in given.get("vehicles", {}).items():
-        where = f"vehicles.{ref}."
-        if not isinstance(row, dict):
-            raise wrong(f"vehicles.{ref}", "must be a table")
-        typed(row, _PLACE, where)
-        missing = [key for key in _NEEDED if key not in row]
-        if missing:
-            raise wrong(where + missing[0], "is required")
-        place = RegisteredPoint(ref, **row)
-        if place.station not in listener.passwords:
-            raise wrong(f"{where}station", "is not one of stations")
-        if places.setdefault((place.station, place.evse), place) is not place:
-            raise wrong(f"{where}evse", "is taken by another car")
-    return tuple(places.values())
+    def tls(self) -> ServerTls | None:
+        """The TLS of the security profile, 1.2 at least; None for profile 1. CannotStart names the file that is bad."""
+        if self.security_profile == BASIC_IN_CLEAR or self.certificate is None or self.private_key is None:
+            return None
+        own = self.security_profile == CLIENT_CERTIFICATE
+        return ServerTls(self.certificate, self.private_key, self.client_ca if own else None, must=own)

@@ -19,16 +19,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 import aiomqtt
+import pydantic
 
 from ven_adapters.contract import BackendError, ErrorCode, Snapshot
 from ven_adapters.transport.grants.grants import Folder, OwnerTokens, only_writer
 from ven_adapters.transport.grants.oauth import OAuthRegistration
 from ven_adapters.transport.readings import vocabulary
-from vtn.errors import CannotStart
 from vtn.limits import half_spread_s
 from vtn.settings import LOOPBACK
 from vtn.tasks import cancel_tasks
@@ -49,11 +49,15 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VendorBroker:
-    """Where a vendor's broker is; `ca` is a file of certificates to trust instead of the system's."""
+    """Where a vendor's broker is, and whom it is trusted by."""
 
     host: str
     port: int
     tls: ssl.SSLContext | None
+
+    def trusted_by(self, tls: ssl.SSLContext | None) -> Self:
+        """The same with other authorities, where some are named and TLS is spoken."""
+        return self if tls is None or self.tls is None else dataclasses.replace(self, tls=tls)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,21 +73,18 @@ class Pauses:
         return half_spread_s(failures, self.first_s, self.longest_s, chance)
 
 
-def broker_of(url: str, ca: str | None = None, under: str = "") -> VendorBroker:
-    """The broker at `mqtts://HOST:PORT`; INVALID_REQUEST for another address, or one that would show tokens.
-
-    `under`: the table of the settings that names it, with its dot.
-    """
-    stream, parts = f"settings.{under}stream", urlsplit(url)
+def broker_of(url: Any) -> VendorBroker:
+    """The broker at `mqtts://HOST:PORT`; ValueError for another address, or one that would show tokens."""
+    parts = urlsplit(str(url))
     if parts.scheme not in PORTS or not parts.hostname:
-        raise BackendError(ErrorCode.INVALID_REQUEST, f"{stream}: must be mqtts://HOST:PORT")
+        raise ValueError("must be mqtts://HOST:PORT")
     if parts.scheme == "mqtt" and parts.hostname not in LOOPBACK:
-        raise BackendError(ErrorCode.INVALID_REQUEST, f"{stream}: must be mqtts://, or tokens would be readable")
-    try:
-        tls = trusting(None if ca is None else Path(ca)) if parts.scheme == "mqtts" else None
-    except CannotStart:
-        raise BackendError(ErrorCode.INVALID_REQUEST, f"{stream}_ca: is no file of certificates") from None
+        raise ValueError("must be mqtts://, or tokens would be readable")
+    tls = trusting(None) if parts.scheme == "mqtts" else None
     return VendorBroker(parts.hostname, parts.port or PORTS[parts.scheme], tls)
+
+
+MqttBroker = Annotated[VendorBroker, pydantic.PlainValidator(broker_of)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -27,9 +27,10 @@ from ven_adapters.contract import (
     WriteDown,
 )
 from ven_adapters.transport.call_quota import DayQuota
-from ven_adapters.transport.grants.grants import Folder, OwnerTokens, Tokens
+from ven_adapters.transport.grants.grants import OwnerTokens, Tokens
 from ven_adapters.transport.http.session import Call
-from ven_adapters.transport.vendor_session import Dialect, VendorSession, VendorSettings
+from ven_adapters.transport.vendor_session import Dialect, VendorSession
+from ven_adapters.transport.vendor_settings import OwnersSettings, VendorSettings
 
 _log = logging.getLogger(__name__)
 QUEUED = 1_000
@@ -61,11 +62,8 @@ class VendorReader:
 class Owners:
     """One session for each grant in `state`/grants, and which owner a car belongs to."""
 
-    def __init__(self, settings: VendorSettings, reader: VendorReader) -> None:
-        if settings.state is None:
-            raise BackendError(ErrorCode.INVALID_REQUEST, "settings.state: is required, for the owners' grants")
-        self._settings, self._reader, self._state = settings, reader, settings.state
-        self.folder = Folder(settings.state / "grants")
+    def __init__(self, settings: OwnersSettings, reader: VendorReader) -> None:
+        self._settings, self._reader, self.folder = settings, reader, settings.grants
         self._sessions: dict[str, VendorSession] = {}
         self._asked: set[str] = set()
         self._of: dict[str, VendorSession] = {}
@@ -103,7 +101,7 @@ class Owners:
         settings, calls = self._settings, self._reader.calls_of_a_day
         if calls is None:
             return VendorSession(settings, settings.url, tokens, self._reader.dialect)
-        quota = DayQuota(calls, self._state / "quota" / f"{name}.json", settings.clock.now())
+        quota = DayQuota(calls, settings.state / "quota" / f"{name}.json", settings.clock.now())
         return Rationed(settings, tokens, self._reader.dialect, quota)
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ the car's return are kept here, on disk, through restarts.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ven_adapters.contract import (
@@ -71,6 +71,12 @@ class KeptBackend:
     def guarded(self) -> Path | None:
         """The folder of the leases that a guard looks after; None when none are written."""
         return None if self._leases is None else self._leases.folder
+
+    def take_looks(self) -> Mapping[str, int]:
+        """How often the vendor was called for a reading that nobody asked of us, by car, since this was last taken."""
+        looks = dict(self._keeper.looks)
+        self._keeper.looks.clear()
+        return looks
 
     def vehicles(self) -> AsyncIterator[VehicleRef]:
         """Every enrolled car."""

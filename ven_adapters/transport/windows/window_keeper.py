@@ -4,6 +4,7 @@ One call to a car at a time, whoever asks. What a reading means is decided in `w
 """
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import logging
@@ -55,6 +56,7 @@ class WindowKeeper:
         self._cars, self._store, self._clock, self._pace = cars, store, clock, pace
         self.leases = LeaseKeeper(store, leases, clock, pace)
         self._locks: dict[str, asyncio.Lock] = {}
+        self.looks: collections.Counter[str] = collections.Counter()
 
     def lock(self, ref: str) -> asyncio.Lock:
         """Held for every call that moves a car, so that opposite commands never overlap."""
@@ -219,7 +221,7 @@ class WindowKeeper:
         """One reading; a car that was seen not to obey is told again, never after `not_after`."""
         ref = self._store.window(directive_id).directive.vehicle_ref
         with contextlib.suppress(BackendError):
-            self.observe(await self._cars.read(ref, int(wait_s / 2)))
+            self.observe(await self._read(ref, int(wait_s)))
         async with self.lock(ref):
             window = self._store.window(directive_id)
             if window.final or window.ending is not None:
@@ -234,6 +236,17 @@ class WindowKeeper:
                 await self._send(window, None)
             except BackendError as error:
                 _log.info("a car could not be told again: %s", error.code)
+
+    async def _read(self, ref: str, max_age_s: int) -> Snapshot:
+        """A reading; `looks` counts those that the vendor was called for, answered or not."""
+        asked_at = self._clock.now()
+        snapshot: Snapshot | None = None
+        try:
+            snapshot = await self._cars.read(ref, max_age_s)
+        finally:
+            told = snapshot.charge_state if snapshot is not None else None
+            self.looks[ref] += told is None or told.received_at >= asked_at
+        return snapshot
 
     async def _give_back(self, directive_id: str) -> None:
         """The window's end: restore, and keep trying for some hours when the car cannot be reached."""
@@ -259,13 +272,13 @@ class WindowKeeper:
         if age_s(snapshot, self._clock.now()) <= self._pace.found_s:
             return snapshot
         with contextlib.suppress(BackendError):
-            return await self._cars.read(snapshot.vehicle_ref, self._pace.found_s)
+            return await self._read(snapshot.vehicle_ref, self._pace.found_s)
         return snapshot
 
     async def _rouse(self, window: KeptWindow) -> None:
         if window.error is ErrorCode.ASLEEP:
             with contextlib.suppress(BackendError):
-                await self._cars.read(window.directive.vehicle_ref, 0)
+                await self._read(window.directive.vehicle_ref, 0)
 
     async def _send(self, window: KeptWindow, older: KeptWindow | None) -> None:
         """Written down, then sent; nothing is sent when the car already stands so, or was never touched."""

@@ -16,7 +16,7 @@ from ven_adapters.transport.windows.precedence import LEAVES, decided_at, ended_
 from ven_adapters.ven.directives import history
 from ven_adapters.ven.fleet.car_faults import CarFaults
 from ven_adapters.ven.fleet.fleet import Enrolment, FleetColumns
-from ven_adapters.ven.store.database import ChoiceRow, Row, RowValues, parse_at, print_at
+from ven_adapters.ven.store.database import AdapterRow, ChoiceRow, RowValues, parse_at, print_at
 
 MOST_UNTOLD = 10_000
 MOST_EARLY, LONGEST_REF = 50_000, 128
@@ -43,10 +43,10 @@ class DriverChoices:
         self._held: dict[tuple[str, str], ChoiceRow] = {}
         self._decided: dict[tuple[str, str], datetime] = {}
         self._early: set[str] = set()
-        self._rows: list[Row | RowValues] = []
+        self._rows: list[AdapterRow | RowValues] = []
         self.withdrawn: collections.deque[str] = collections.deque(maxlen=MOST_UNTOLD)
 
-    def drain(self) -> list[Row | RowValues]:
+    def drain(self) -> list[AdapterRow | RowValues]:
         """Rows for the store, that somebody waits for: what was chosen since this was last asked."""
         rows, self._rows = self._rows, []
         return rows

@@ -43,9 +43,9 @@ from ven_adapters.ven.fleet.zones import Capacity, merge_zones
 from ven_adapters.ven.openadr.programs import ProgramNames
 from ven_adapters.ven.openadr.understood_limits import UnderstoodLimits
 from ven_adapters.ven.store.database import (
+    AdapterRow,
     EnergyRow,
     EnrolmentRow,
-    Row,
     RowValues,
     StoredState,
     document,
@@ -406,11 +406,11 @@ class FleetState:
             max_discharge_kw=_total(view.max_discharge_kw[at_plug]),
         )
 
-    def pressing(self) -> list[Row | RowValues]:
+    def pressing(self) -> list[AdapterRow | RowValues]:
         """Rows for the store that somebody waits for: what drivers chose, and directives."""
         return [*self.choices.drain(), *self.registry.drain(most=0)]
 
-    def drain(self) -> list[Row | RowValues]:
+    def drain(self) -> list[AdapterRow | RowValues]:
         """Rows for the store: everything that changed since the last drain; of what is much, a part."""
         rows = [*self.pressing(), *self.registry.drain(STEPS_AT_ONCE)]
         rows += self._enrolment_rows()

@@ -1,23 +1,11 @@
 """A held directive as a row of the store, and back. Knows no database and no registry."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
-from ven_adapters.contract import (
-    Certainty,
-    Directive,
-    DirectiveKind,
-    DirectiveState,
-    ErrorCode,
-    OnCommLoss,
-    OnEnd,
-    Origin,
-    Rung,
-    Setting,
-)
-from ven_adapters.ven.directives.lifecycle import DirectiveRecord, DriverSettings
+from ven_adapters.transport.http.codec import load
+from ven_adapters.ven.directives.lifecycle import DirectiveRecord
 from ven_adapters.ven.store.database import DirectiveRow, parse_at, print_at
 
 
@@ -43,38 +31,6 @@ def row_of(held: DirectiveRecord) -> DirectiveRow:
 
 
 def held_of(row: DirectiveRow) -> DirectiveRecord:
-    """A stored directive, live again."""
-    raw = orjson.loads(row.document)
-    told = raw.pop("directive")
-    origin = told.pop("origin")
-    told.pop("opt_out", None)  # in rows that 0.1.0 wrote
-    directive = Directive(**{**_typed(told, _DIRECTIVE), "origin": Origin(**origin) if origin else None})
-    setting, before = raw.pop("setting"), raw.pop("before")
-    return DirectiveRecord(
-        directive,
-        **_typed(raw, _HELD),
-        setting=Setting(**_typed(setting, {"rung": Rung})) if setting else None,
-        before=DriverSettings(**before) if before else None,
-    )
-
-
-_DIRECTIVE: Mapping[str, Callable[[Any], Any]] = {
-    "kind": DirectiveKind,
-    "start": parse_at,
-    "end": parse_at,
-    "not_after": parse_at,
-    "ready_by": parse_at,
-    "on_end": OnEnd,
-    "on_comm_loss": OnCommLoss,
-}
-_HELD: Mapping[str, Callable[[Any], Any]] = {
-    "state": DirectiveState,
-    "certainty": Certainty,
-    "error": ErrorCode,
-    **dict.fromkeys(("changed_at", "sent_at", "retry_at", "confirmed_at", "contradicted_at", "unplugged_at"), parse_at),
-    **dict.fromkeys(("woken_at", "ending_at"), parse_at),
-}
-
-
-def _typed(raw: Mapping[str, Any], types: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
-    return {name: types[name](value) if name in types and value is not None else value for name, value in raw.items()}
+    """A stored directive, live again. Raises BackendError for a row that this release cannot read."""
+    told = {name: value for name, value in orjson.loads(row.document).items() if value != ""}
+    return load(DirectiveRecord, told, received_at=parse_at(row.ends_at))

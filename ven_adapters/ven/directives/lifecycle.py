@@ -67,9 +67,9 @@ _ALREADY_SO = frozenset({ErrorCode.ALREADY_IN_STATE, ErrorCode.LIMIT_REACHED})
 class DriverSettings:
     """What the driver had set before we acted, for the restore and for the proof of it."""
 
-    limit_soc_pct: float | None
-    limit_current_a: float | None
-    charge_state: ChargeState | None
+    limit_soc_pct: float | None = None
+    limit_current_a: float | None = None
+    charge_state: ChargeState | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -38,8 +38,11 @@ class EnrolmentSync:
     owed: bool = False
 
     async def begin(self) -> AgreementChanges:
-        """Take up every agreement; the choices that hold come back. Raises Unreadable."""
+        """Open the store and take up every agreement; the choices that hold come back. Raises Unreadable."""
         await self.agreements.open()
+        return await self._read_all()
+
+    async def _read_all(self) -> AgreementChanges:
         self._stamps = self.agreements.stamps()
         now = self.clock.now()
         enrolments, news = await self.agreements.read(now)
@@ -49,7 +52,7 @@ class EnrolmentSync:
     async def reread(self) -> None:
         """Take up everything anew; a file that cannot be used changes nothing, a store that is away is asked again."""
         try:
-            news = await self.begin()
+            news = await self._read_all()
         except Unreadable as error:
             _log.error("the enrolments changed and cannot be used: %s", error)
         except (SQLAlchemyError, OSError) as error:

@@ -31,13 +31,16 @@ USUAL_SHARE, USUAL_KEPT = 1.0, 0.88
 SLOW_TAPER, USUAL_TAPER = (60.0, 0.05), (80.0, 0.2)
 MEMORY = 0.15  # the weight of one more reading, once there are some
 P10_DEVIATIONS = 1.2816
+MOST_TAPER_IN_BIN = 0.7, 1.4
 LEAST_DEVIATION, FIRST_DEVIATION = 0.015, 0.06
 COVERED = 6  # readings in a bin; of fewer, the rest of the bin may be slower than what was seen of it
 LEAST_KW = 0.3
 SURE_OF_GAIN = 0.95
 MOST_SPENT = 1.6  # of what a kWh adds in charging: what one that is given takes out at most, 1 / (0.75 * 0.85)
 USUAL_ENOUGH = 0.85  # of the usual power: a taper inside a bin makes less of a session's pace than that
-LEAST_GAIN_PCT, STEPS_OF_GAIN = 4.0, 2
+LEAST_GAIN_PCT, STEPS_OF_GAIN, LEAST_GAIN_KWH = 4.0, 2, 0.5
+CHANGE_SEEN_PCT = 0.6  # how far from a change of the told level the reading that shows it may be, at both ends together
+WORTH_STORING = 0.005
 LONGEST_GAP_S = 1_800.0
 RAMP_S = 90.0  # a car that was told to charge takes its full power after so long
 # The margin: a quantile of how much later than foretold sessions came to their level.
@@ -81,6 +84,8 @@ class Pace:
         self._charged: Bools = np.zeros(0, dtype=np.bool_)
         self._stretch_pct: Floats = np.zeros(0)
         self._stretch_kwh: Floats = np.zeros(0)
+        self._gain_before: Floats = np.zeros(0)
+        self._deviation_before: Floats = np.zeros(0)
         self._taken_pct: Floats = np.zeros(0)
         self._first_pct: Floats = np.zeros(0)
         self._last_pct: Floats = np.zeros(0)
@@ -223,6 +228,7 @@ class Pace:
         mean, deviation, count = self.mean_kw[rows, place], self.deviation_kw[rows, place], self._count[rows, place]
         first = count == 0
         usual = self._fleet.read("usual_kw", rows)[np.arange(len(rows)), place]
+        kw = kw * self._to_middle(rows, place, level)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(usual > 0, kw / usual, 1.0)
         weight = np.maximum(MEMORY, 1.0 / (count + 1))
@@ -237,28 +243,44 @@ class Pace:
         )
         self._unstored[rows[first | (np.abs(shift) > LEAST_DEVIATION * kw)]] = True
 
+    def _to_middle(self, rows: Ints, place: Ints, level: Floats) -> Floats:
+        """What a power at a level makes in the middle of its bin: along the taper between the bins that were seen."""
+        above, below = np.minimum(place + 1, BINS - 1), np.maximum(place - 1, 0)
+        here_kw = self.mean_kw[rows, place]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            falls_above = (self.mean_kw[rows, above] / here_kw - 1.0) / (MIDDLES[above] - MIDDLES[place])
+            falls_below = (1.0 - self.mean_kw[rows, below] / here_kw) / (MIDDLES[place] - MIDDLES[below])
+        over_pct = level - MIDDLES[place]
+        falls = np.where((over_pct < 0) | np.isnan(falls_above), falls_below, falls_above)
+        taper = np.minimum(np.nan_to_num(falls, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
+        return np.asarray(np.clip(1.0 - taper * over_pct, *MOST_TAPER_IN_BIN))
+
     def _learn_gain(self, rows: Ints, level: Floats, stepped: Bools) -> None:
-        """Percent per kWh, from one change of the told level to a later one."""
+        """Percent per kWh, from the first change of the told level in a stretch to its newest: the longer, the surer.
+
+        What earlier stretches said counts beside it, each by how sure it is.
+        """
         begun = ~np.isnan(self._stretch_pct[rows])
         gained_pct = level - self._stretch_pct[rows]
         step_pct = np.nan_to_num(self._step_pct[rows], nan=1.0)
         done = stepped & begun & (gained_pct >= np.maximum(LEAST_GAIN_PCT, STEPS_OF_GAIN * step_pct))
-        chosen, kwh = rows[done], self._stretch_kwh[rows[done]]
-        enough = kwh > 0.5  # noqa: PLR2004 - half a kWh: below it a told level says nothing of energy
-        self._note_gain(chosen[enough], gained_pct[done][enough] / kwh[enough])
-        anew = rows[done | (stepped & ~begun)]
-        self._stretch_pct[anew] = level[done | (stepped & ~begun)]
-        self._stretch_kwh[anew] = 0.0
+        done &= self._stretch_kwh[rows] > LEAST_GAIN_KWH
+        self._note_gain(rows[done], gained_pct[done])
+        anew = rows[stepped & ~begun]
+        self._stretch_pct[anew], self._stretch_kwh[anew] = level[stepped & ~begun], 0.0
+        self._gain_before[anew] = self.gain[anew]
+        self._deviation_before[anew] = np.hypot(self.gain_deviation[anew], LEAST_DEVIATION * self.gain[anew])
 
-    def _note_gain(self, rows: Ints, gain: Floats) -> None:
-        held, deviation = self.gain[rows], self.gain_deviation[rows]
-        first = np.isnan(held)
-        shift = np.where(first, 0.0, gain - held)
-        after = np.where(first, gain, held + 2 * MEMORY * shift)
-        spread = np.sqrt((1 - 2 * MEMORY) * (np.nan_to_num(deviation) ** 2 + 2 * MEMORY * shift**2))
+    def _note_gain(self, rows: Ints, gained_pct: Floats) -> None:
+        gain = gained_pct / self._stretch_kwh[rows]
+        sureness = (gained_pct / (CHANGE_SEEN_PCT * gain)) ** 2
+        before, known = self._gain_before[rows], ~np.isnan(self._gain_before[rows])
+        sureness_before = np.where(known, self._deviation_before[rows], np.inf) ** -2.0
+        after = (gain * sureness + np.where(known, before, 0.0) * sureness_before) / (sureness + sureness_before)
+        held = self.gain[rows]
         self.gain[rows] = after
-        self.gain_deviation[rows] = np.maximum(np.where(first, FIRST_DEVIATION * gain, spread), LEAST_DEVIATION * after)
-        self._unstored[rows] = True
+        self.gain_deviation[rows] = np.maximum((sureness + sureness_before) ** -0.5, LEAST_DEVIATION * after)
+        self._unstored[rows[~(np.abs(after - held) <= WORTH_STORING * after)]] = True
 
     def _measure(self, rows: Ints, level: Floats, stepped: Bools, charging_s: Floats) -> None:
         """Of a session: charging time from one change of the told level to the last, and the pace foretold for it."""
@@ -335,6 +357,8 @@ _FILLS: dict[str, Any] = {
     "_charged": False,
     "_stretch_pct": np.nan,
     "_stretch_kwh": 0.0,
+    "_gain_before": np.nan,
+    "_deviation_before": np.nan,
     "_taken_pct": -np.inf,
     "_first_pct": np.nan,
     "_last_pct": np.nan,

@@ -141,6 +141,12 @@ class ReadSchedule:
         self._cars["asked_s"][row] = now_s
         self.asked_in_all += 1
 
+    def note_looks(self, row: int, count: int, now_s: float) -> None:
+        """Readings that the backend took by itself, and paid."""
+        self._turn(now_s)
+        self._calls[row, self._hour % _SLOTS] += count
+        self.asked_in_all += count
+
     def note_answered(self, row: int, *, asleep: bool = False) -> None:
         """A reading came, or the word that the car sleeps: it is then looked for seldom."""
         self._cars["failures"][row] = 0

@@ -1,7 +1,7 @@
 """What an adapter must still know after a restart, and what it must be able to explain later.
 
 Writes are gathered while the engine works; one commit takes all that were gathered. SQLite by default, PostgreSQL by
-URL. Only this module and `tables` speak SQL. It knows nothing of OpenADR or of cars.
+URL. Only this module, `tables` and `migrations` speak SQL. It knows nothing of OpenADR or of cars.
 """
 
 import asyncio
@@ -13,18 +13,16 @@ import logging
 import operator
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlmodel import SQLModel
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ven_adapters.ven.store.refused_rows import refused, says_what_cannot_be_kept
 from ven_adapters.ven.store.tables import (
+    AdapterRow,
     BurdenRow,
     ChoiceRow,
     DepartureRow,
@@ -42,9 +40,10 @@ from ven_adapters.ven.store.tables import (
     WearRow,
     ZoneRow,
 )
-from vtn.privatefiles import private_database
+from vtn.databases import INSERT, Schema, migrate, open_engine, parse_at, print_at
 
 __all__ = [
+    "AdapterRow",
     "AdapterStore",
     "BurdenRow",
     "CarFacts",
@@ -60,7 +59,6 @@ __all__ = [
     "HistoryRow",
     "LimitRow",
     "PaceRow",
-    "Row",
     "RowValues",
     "SentReportRow",
     "StoredState",
@@ -71,6 +69,7 @@ __all__ = [
     "print_at",
 ]
 
+SCHEMA = Schema(Path(__file__).with_name("migrations"), "adapter_version")
 CHUNK = 500
 BLOCKS = (128, 32, 8)
 SLICE = 2_000
@@ -81,56 +80,23 @@ HOUR = timedelta(hours=1)
 class RowValues:
     """A row as plain values: what is written thousands of times a second cannot afford to be a model first."""
 
-    model: type[SQLModel]
+    model: type[AdapterRow]
     values: Mapping[str, Any]
 
 
-Row = (
-    EnrolmentRow
-    | ChoiceRow
-    | DirectiveRow
-    | EventReadRow
-    | SentReportRow
-    | EnergyRow
-    | ExportRow
-    | HistoryRow
-    | ZoneRow
-    | WearRow
-    | BurdenRow
-    | PaceRow
-    | DepartureRow
-    | FirstProgramRow
-    | LimitRow
-    | EventLimitsRow
-)
-KEYED: tuple[type[Row], ...] = (
-    EnrolmentRow,
-    ChoiceRow,
-    DirectiveRow,
-    EventReadRow,
-    SentReportRow,
-    EnergyRow,
-    ExportRow,
-    WearRow,
-    BurdenRow,
-    PaceRow,
-    DepartureRow,
-    FirstProgramRow,
-    LimitRow,
-    EventLimitsRow,
-)
-ADDED: tuple[type[Row], ...] = (HistoryRow, ZoneRow)
-TABLES = (*KEYED, *ADDED)
+# Histories, which grow; in all other tables the newest row of a key counts.
+ADDED = (HistoryRow, ZoneRow)
+# Always written in this order, so that two writers cannot wait for each other.
+TABLES = tuple(AdapterRow.__subclasses__())
 # What may not be left out: calls to cars and answers to drivers rest on it.
 NEEDED = frozenset({DirectiveRow, ChoiceRow})
 # What never changes under a key need not be written again, which spares its indexes.
-_FIXED: Mapping[type[SQLModel], frozenset[str]] = {DirectiveRow: frozenset({"vehicle_ref", "event_id", "ends_at"})}
+_FIXED: Mapping[type[AdapterRow], frozenset[str]] = {DirectiveRow: frozenset({"vehicle_ref", "event_id", "ends_at"})}
 _COUNTED = {"seq"}
 _LEFT_ALONE = ("OVERRIDDEN", "REJECTED", "FAILED")
 # Keys of what is kept per event start with its id: `ID@version` and `ID/instant/...`.
 _EVENT_ID = re.compile("[@/]")
 _log = logging.getLogger(__name__)
-_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -168,21 +134,14 @@ class AdapterStore:
     """The adapter's memory. `note` is free of I/O; `flush` commits everything noted since, in one transaction."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._engine: AsyncEngine = create_async_engine(url)
-        self._noted: dict[tuple[type[SQLModel], tuple[Any, ...]], RowValues] = {}
+        self._engine = open_engine(url)
+        self._noted: dict[tuple[type[AdapterRow], tuple[Any, ...]], RowValues] = {}
         self._added: list[RowValues] = []
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
-        """Create what is missing; safe on a store in use."""
-        path = make_url(self._url)
-        if path.get_backend_name() == "sqlite" and path.database and path.database != ":memory:":
-            await asyncio.to_thread(private_database, Path(path.database))
-        async with self._engine.begin() as connection:
-            if connection.dialect.name == "sqlite":
-                await connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
-            await connection.run_sync(_create)
+        """Bring the database to the newest revision; safe on a store in use."""
+        await migrate(self._engine.url, SCHEMA)
 
     async def close(self) -> None:
         """Commit what is noted and let go of the database."""
@@ -249,7 +208,7 @@ class AdapterStore:
                 totals["confirmed"] += count if confirmed else 0
         return totals
 
-    def note(self, rows: Iterable[Row | RowValues]) -> None:
+    def note(self, rows: Iterable[AdapterRow | RowValues]) -> None:
         """Remember rows at the next flush; a newer row with the same key replaces the older, histories grow."""
         for row in rows:
             known = row if isinstance(row, RowValues) else RowValues(type(row), row.model_dump(exclude=_COUNTED))
@@ -308,43 +267,18 @@ class AdapterStore:
         return sum(gone)
 
 
-def print_at(at: datetime) -> str:
-    """An instant as the store writes it."""
-    return at.astimezone(UTC).isoformat()
-
-
-def parse_at(text: str) -> datetime:
-    """An instant as the store wrote it."""
-    return datetime.fromisoformat(text)
-
-
 def document(content: Mapping[str, Any]) -> str:
     """A JSON column."""
     return json.dumps(content, separators=(",", ":"), sort_keys=True)
 
 
-def _create(connection: sqlalchemy.Connection) -> None:
-    """Make the tables that are missing; one of an earlier version that was stricter than it is now is made anew."""
-    tables, found = [_table(model) for model in TABLES], sqlalchemy.inspect(connection)
-    exports, strict = _table(ExportRow), "car_export_strict"
-    known = found.get_columns(exports.name) if found.has_table(exports.name) else ()
-    old = [column["name"] for column in known] if any(not one["nullable"] for one in known[-1:]) else []
-    if old:
-        connection.execute(sqlalchemy.text(f"ALTER TABLE {exports.name} RENAME TO {strict}"))
-    SQLModel.metadata.create_all(connection, tables=tables)
-    if old:
-        names = ", ".join(old)
-        connection.execute(sqlalchemy.text(f"INSERT INTO {exports.name} ({names}) SELECT {names} FROM {strict}"))  # noqa: S608 - names of our own
-        connection.execute(sqlalchemy.text(f"DROP TABLE {strict}"))
-
-
-def _table(model: type[SQLModel]) -> sqlalchemy.Table:
-    table: sqlalchemy.Table = SQLModel.metadata.tables[str(model.__tablename__)]
+def _table(model: type[AdapterRow]) -> sqlalchemy.Table:
+    table: sqlalchemy.Table = AdapterRow.metadata.tables[str(model.__tablename__)]
     return table
 
 
 @functools.cache
-def _keys(model: type[SQLModel]) -> tuple[str, ...]:
+def _keys(model: type[AdapterRow]) -> tuple[str, ...]:
     return tuple(column.name for column in _table(model).primary_key.columns)
 
 
@@ -354,7 +288,7 @@ async def _write_all(connection: AsyncConnection, rows: Sequence[RowValues]) -> 
 
 
 def _by_model(noted: Iterable[RowValues]) -> Mapping[type[Any], list[Mapping[str, Any]]]:
-    """Rows by table, always in the same order of tables, so that two writers cannot wait for each other."""
+    """Rows by table, in the order of `TABLES`."""
     found: dict[type[Any], list[Mapping[str, Any]]] = {model: [] for model in TABLES}
     for one in noted:
         found[one.model].append(one.values)
@@ -367,7 +301,7 @@ async def _rows(connection: AsyncConnection, model: type[Any], **equal: Any) -> 
     return [model(**row) for row in (await connection.execute(query)).mappings()]
 
 
-async def _write(connection: AsyncConnection, model: type[Row], rows: Sequence[Mapping[str, Any]]) -> None:
+async def _write(connection: AsyncConnection, model: type[AdapterRow], rows: Sequence[Mapping[str, Any]]) -> None:
     """Put rows into a table: under keys the newest counts, histories grow.
 
     Statements are prepared once and given plain tuples: thousands of rows a second leave no time for more. SQLite takes
@@ -395,11 +329,11 @@ def _for_many(statement: str, columns: int, rows: int) -> str:
 
 
 @functools.cache
-def _statement(model: type[Row], dialect: sqlalchemy.Dialect) -> tuple[str, tuple[str, ...]]:
+def _statement(model: type[AdapterRow], dialect: sqlalchemy.Dialect) -> tuple[str, tuple[str, ...]]:
     """The text of a table's insert for one make of database, and the columns in the order of its parameters."""
     table, keys = _table(model), _keys(model)
     fixed = {*keys, *_FIXED.get(model, ())}
-    insert = _INSERTS[dialect.name](table)
+    insert = INSERT[dialect.name](table)
     if model not in ADDED:
         rest = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in fixed}
         insert = insert.on_conflict_do_update(index_elements=list(keys), set_=rest)
@@ -408,7 +342,7 @@ def _statement(model: type[Row], dialect: sqlalchemy.Dialect) -> tuple[str, tupl
     return str(compiled), tuple(compiled.positiontup or given)
 
 
-async def _delete(connection: AsyncConnection, model: type[Row], where: Any) -> int:
+async def _delete(connection: AsyncConnection, model: type[AdapterRow], where: Any) -> int:
     """A slice of the rows for which something holds."""
     table, keys = _table(model), [_table(model).c[name] for name in _keys(model)]
     some = sqlalchemy.select(*keys).where(where).limit(SLICE)
@@ -416,7 +350,7 @@ async def _delete(connection: AsyncConnection, model: type[Row], where: Any) -> 
     return deleted.rowcount
 
 
-async def _forget_oldest(connection: AsyncConnection, model: type[Row], cutoff: str) -> int:
+async def _forget_oldest(connection: AsyncConnection, model: type[AdapterRow], cutoff: str) -> int:
     """A slice of a history from its beginning: what was written first is oldest, so no more is looked at.
 
     What was told late bears an old instant among new ones, and takes none of those with it.
@@ -430,7 +364,7 @@ async def _forget_oldest(connection: AsyncConnection, model: type[Row], cutoff: 
     return (await connection.execute(gone)).rowcount
 
 
-_BY_EVENT: tuple[tuple[type[Row], str], ...] = (
+_BY_EVENT: tuple[tuple[type[AdapterRow], str], ...] = (
     (EventReadRow, "read_at"),
     (SentReportRow, "at"),
     (EventLimitsRow, "at"),
@@ -438,7 +372,7 @@ _BY_EVENT: tuple[tuple[type[Row], str], ...] = (
 
 
 async def _forget_some(
-    connection: AsyncConnection, model: type[Row], at: str, cutoff: str, live_events: Collection[str]
+    connection: AsyncConnection, model: type[AdapterRow], at: str, cutoff: str, live_events: Collection[str]
 ) -> int:
     """What is old, but for what an event that still counts rests on; the key starts with the event's id."""
     table, (name,) = _table(model), _keys(model)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ven_adapters.ven.store.database import AdapterStore, Row, RowValues
+from ven_adapters.ven.store.database import AdapterRow, AdapterStore, RowValues
 
 GATHER_S = 0.04
 FLUSH_EVERY_S = 1.0
@@ -37,7 +37,7 @@ class GroupCommit:
     """`drain` hands over what changed; `recovered` is called when the store takes rows again."""
 
     def __init__(
-        self, store: AdapterStore, drain: Callable[[], Iterable[Row | RowValues]], recovered: Callable[[], None]
+        self, store: AdapterStore, drain: Callable[[], Iterable[AdapterRow | RowValues]], recovered: Callable[[], None]
     ) -> None:
         self._store = store
         self._drain = drain
@@ -64,7 +64,7 @@ class GroupCommit:
         if self._writer is None or self._writer.done():
             await self._commit()
 
-    async def run(self, drain: Callable[[], Iterable[Row | RowValues]]) -> None:
+    async def run(self, drain: Callable[[], Iterable[AdapterRow | RowValues]]) -> None:
         """Store what changed, whether anybody waits or not; a store that is away is tried again, nothing is lost."""
         while True:
             await asyncio.sleep(FLUSH_EVERY_S)

@@ -1,7 +1,9 @@
 """The tables of the adapter's own store, and nothing else. Instants are ISO 8601 in UTC; `document` columns are JSON.
 
-A store of an earlier version gains the tables that it lacks when it is opened, and no table ever gains a column.
+The revisions in `migrations` make them; whoever changes a table adds a revision.
 """
+
+from typing import ClassVar
 
 import sqlalchemy
 from sqlmodel import Field, SQLModel
@@ -10,7 +12,13 @@ from sqlmodel import Field, SQLModel
 NUMBER = sqlalchemy.BigInteger().with_variant(sqlalchemy.Integer, "sqlite")
 
 
-class EnrolmentRow(SQLModel, table=True):
+class AdapterRow(SQLModel):
+    """The root of every table here; its metadata is the schema that the revisions build."""
+
+    metadata: ClassVar[sqlalchemy.MetaData] = sqlalchemy.MetaData()
+
+
+class EnrolmentRow(AdapterRow, table=True):
     """A car as it was enrolled, the line of the file as it stood."""
 
     __tablename__ = "enrolment"
@@ -20,7 +28,7 @@ class EnrolmentRow(SQLModel, table=True):
     at: str
 
 
-class ChoiceRow(SQLModel, table=True):
+class ChoiceRow(AdapterRow, table=True):
     """What a driver decided last, and until when."""
 
     __tablename__ = "driver_choice"
@@ -30,7 +38,7 @@ class ChoiceRow(SQLModel, table=True):
     until: str | None = None
 
 
-class DirectiveRow(SQLModel, table=True):
+class DirectiveRow(AdapterRow, table=True):
     """A directive, its state and its evidence; `document` is the whole of it as JSON."""
 
     __tablename__ = "directive"
@@ -45,7 +53,7 @@ class DirectiveRow(SQLModel, table=True):
     document: str
 
 
-class EventReadRow(SQLModel, table=True):
+class EventReadRow(AdapterRow, table=True):
     """When we first read this version of an event: the instant that `0001-01-01` means for it."""
 
     __tablename__ = "event_read"
@@ -53,7 +61,7 @@ class EventReadRow(SQLModel, table=True):
     read_at: str
 
 
-class SentReportRow(SQLModel, table=True):
+class SentReportRow(AdapterRow, table=True):
     """A report that the VTN has."""
 
     __tablename__ = "report_sent"
@@ -63,7 +71,7 @@ class SentReportRow(SQLModel, table=True):
     at: str
 
 
-class EnergyRow(SQLModel, table=True):
+class EnergyRow(AdapterRow, table=True):
     """What one zone drew and fed in one bucket of time, so that a report survives a restart."""
 
     __tablename__ = "zone_energy"
@@ -72,7 +80,7 @@ class EnergyRow(SQLModel, table=True):
     document: str
 
 
-class ExportRow(SQLModel, table=True):
+class ExportRow(AdapterRow, table=True):
     """What a battery has given this year and in the event that it last gave for, Wh; None without a counter."""
 
     __tablename__ = "car_export"
@@ -84,7 +92,7 @@ class ExportRow(SQLModel, table=True):
     counter_wh: float | None = None
 
 
-class BurdenRow(SQLModel, table=True):
+class BurdenRow(AdapterRow, table=True):
     """What a season's events have cost a car, kWh withheld from it or taken out of it."""
 
     __tablename__ = "car_burden"
@@ -93,7 +101,7 @@ class BurdenRow(SQLModel, table=True):
     kwh: float
 
 
-class HistoryRow(SQLModel, table=True):
+class HistoryRow(AdapterRow, table=True):
     """One thing that happened to a car, never changed: a directive's step, a driver's choice, why it was left alone.
 
     `state` and `certainty` are those that a directive's step led to.
@@ -110,7 +118,7 @@ class HistoryRow(SQLModel, table=True):
     document: str
 
 
-class ZoneRow(SQLModel, table=True):
+class ZoneRow(AdapterRow, table=True):
     """What a zone was asked from an instant on, one row per change."""
 
     __tablename__ = "zone_history"
@@ -120,7 +128,7 @@ class ZoneRow(SQLModel, table=True):
     document: str
 
 
-class WearRow(SQLModel, table=True):
+class WearRow(AdapterRow, table=True):
     """When a car was last started or stopped by us, and how often it was stopped since it was plugged in."""
 
     __tablename__ = "car_wear"
@@ -129,7 +137,7 @@ class WearRow(SQLModel, table=True):
     stops: int
 
 
-class FirstProgramRow(SQLModel, table=True):
+class FirstProgramRow(AdapterRow, table=True):
     """The untargeted program that a payload type counts from, because it was the first that asked it."""
 
     __tablename__ = "first_program"
@@ -138,7 +146,7 @@ class FirstProgramRow(SQLModel, table=True):
     at: str
 
 
-class LimitRow(SQLModel, table=True):
+class LimitRow(AdapterRow, table=True):
     """The last limit of a program that was understood, kW: it counts while a later one is not."""
 
     __tablename__ = "understood_limit"
@@ -149,7 +157,7 @@ class LimitRow(SQLModel, table=True):
     at: str
 
 
-class PaceRow(SQLModel, table=True):
+class PaceRow(AdapterRow, table=True):
     """How fast a car was seen to charge; `document` has the figures per bin of level."""
 
     __tablename__ = "pace"
@@ -157,7 +165,7 @@ class PaceRow(SQLModel, table=True):
     document: str
 
 
-class DepartureRow(SQLModel, table=True):
+class DepartureRow(AdapterRow, table=True):
     """How long before the declared time a car's cable came out lately, in seconds, working days and weekends apart."""
 
     __tablename__ = "departure_habit"
@@ -165,7 +173,7 @@ class DepartureRow(SQLModel, table=True):
     document: str
 
 
-class EventLimitsRow(SQLModel, table=True):
+class EventLimitsRow(AdapterRow, table=True):
     """The limits of an event's last version that could be read, as an event; empty when that had none."""
 
     __tablename__ = "event_limits"

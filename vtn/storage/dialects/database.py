@@ -11,10 +11,9 @@ from typing import Any, Protocol, TypeVar
 
 import asyncpg
 from sqlalchemy import Connection, Table
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from vtn.databases import INSERT, OUT_OF_REACH
 from vtn.errors import Unavailable
 from vtn.storage.records import Values
 from vtn.wire.enumerations import ObjectType
@@ -25,14 +24,6 @@ Creation = tuple[str, str, Values]
 
 REFUSED = (IntegrityError, asyncpg.IntegrityConstraintViolationError)
 OUR_FAULT = (DataError, NotSupportedError, ProgrammingError)
-OUT_OF_REACH = (
-    *(DBAPIError, PoolTimeout, TimeoutError, OSError),
-    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
-)
-INSERT: dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
-    "postgresql": postgresql.insert,
-    "sqlite": sqlite.insert,
-}
 
 
 class Database(Protocol):

@@ -11,17 +11,16 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
 
-from vtn.storage import migrations
-from vtn.storage.dialects.database import OUR_FAULT, OUT_OF_REACH, REFUSED, Creation, Work, in_words
+from vtn.databases import OUT_OF_REACH
+from vtn.storage.dialects.database import OUR_FAULT, REFUSED, Creation, Work, in_words
 from vtn.storage.records import Values
 from vtn.storage.statements import inserts
 from vtn.wire.enumerations import ObjectType
 
 T = TypeVar("T")
 
-MIGRATION_LOCK, LEADER_LOCK = 0x65_76_74_6E_01, 0x65_76_74_6E_02
+LEADER_LOCK = 0x65_76_74_6E_02
 POOL_SIZE = 5
 
 
@@ -29,8 +28,6 @@ class Postgres:
     """A database on a server; `timeout_s` bounds every connect, every statement and every wait for a connection."""
 
     def __init__(self, url: URL, timeout_s: float) -> None:
-        self._url = url
-        self._timeout_s = timeout_s
         timeout_ms = str(int(timeout_s * 1000))
         settings = {"statement_timeout": timeout_ms, "idle_in_transaction_session_timeout": timeout_ms}
         self._engine = create_async_engine(
@@ -42,16 +39,6 @@ class Postgres:
         )
         self._lane: AsyncConnection | None = None
         self._leader: AsyncConnection | None = None
-
-    async def migrate(self) -> None:
-        """Build or raise the schema; another process that does the same is waited for."""
-        engine = create_async_engine(self._url, poolclass=NullPool, connect_args={"timeout": self._timeout_s})
-        try:
-            async with engine.begin() as connection:
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-                await connection.run_sync(migrations.upgrade)
-        finally:
-            await engine.dispose()
 
     async def read(self, work: Work[T]) -> T:
         """See `Database`."""

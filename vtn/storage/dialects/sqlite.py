@@ -7,19 +7,17 @@ a power cut. Several processes on one host may share the file; each write begins
 import asyncio
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from vtn.privatefiles import private_database
-from vtn.storage import migrations
+from vtn.databases import prepare_sqlite
 from vtn.storage.dialects.database import OUR_FAULT, REFUSED, Creation, Work, in_words
 from vtn.storage.records import Values
 from vtn.storage.statements import inserts
@@ -40,15 +38,11 @@ class Sqlite:
         self._engine = create_engine(
             URL.create("sqlite", database=str(path)), connect_args=arguments, poolclass=NullPool
         )
-        _prepare(self._readers.sync_engine, "BEGIN")
-        _prepare(self._engine, "BEGIN IMMEDIATE")
+        prepare_sqlite(self._readers.sync_engine, "BEGIN")
+        prepare_sqlite(self._engine, "BEGIN IMMEDIATE")
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
         self._connection: Connection | None = None
         self._leading: int | None = None
-
-    async def migrate(self) -> None:
-        """Build or raise the schema; another process that does the same is waited for."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._migrate)
 
     async def read(self, work: Work[T]) -> T:
         """See `Database`; one snapshot for all of the work."""
@@ -89,16 +83,6 @@ class Sqlite:
         await self._readers.dispose()
         await self.release_lock()
 
-    def _migrate(self) -> None:
-        private_database(self._path)
-        with _locked(self._path.with_name(f"{self._path.name}.migrate")):
-            with self._engine.connect() as connection:
-                cursor: Any = connection.connection.cursor()
-                cursor.execute("PRAGMA journal_mode = WAL")
-                cursor.close()
-            with self._engine.begin() as connection:
-                migrations.upgrade(connection)
-
     def _transact(self, work: Work[T]) -> T:
         if self._connection is None:
             self._connection = self._engine.connect()
@@ -117,20 +101,6 @@ class Sqlite:
             self._connection = None
 
 
-def _prepare(engine: Engine, begin: str) -> None:
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver's own idea of transactions; ours is the next function
-        cursor = connection.cursor()
-        for pragma in ("synchronous = FULL", "foreign_keys = ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-
 def _try_lock(path: Path) -> int | None:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -139,13 +109,3 @@ def _try_lock(path: Path) -> int | None:
         os.close(file)
         return None
     return file
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)

@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, true, update
 
-from vtn.storage.dialects.database import INSERT, upsert
+from vtn.databases import INSERT
+from vtn.storage.dialects.database import upsert
 from vtn.storage.ports import ClientRecord, IdentifierClaim, IdentifierOwner, Role
 from vtn.storage.tables import CLIENTS, HEAD, MQTT_IDENTIFIERS
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select
 
 from vtn.bounds import ClientQuotas
+from vtn.databases import INSERT
 from vtn.errors import OverQuota
-from vtn.storage.dialects.database import INSERT
 from vtn.storage.ports import Change, Record
 from vtn.storage.tables import USAGE
 from vtn.wire import document

@@ -27,10 +27,10 @@ def test_a_webhook_secret_opens_a_listener_on_loopback():
     ("change", "complaint"),
     [
         ({"url": "ftp://x"}, "settings.url: must begin"),
-        ({"url": None}, "settings.url: must begin"),
+        ({"url": None}, "settings.url: is required"),
         ({"tokne": "t"}, "settings.tokne: is not a setting"),
-        ({"seed": "1"}, "settings.seed: must be int"),
-        ({"webhook_port": True}, "settings.webhook_port: must be int"),
+        ({"seed": "1"}, "settings.seed: must be a valid integer"),
+        ({"webhook_port": True}, "settings.webhook_port: must be a valid integer"),
         ({"token": None}, "settings.token_url: is required"),
         ({"token": None, "token_url": "http://x", "client_id": "me"}, "settings.client_secret: is required"),
         ({"clock": "noon"}, "settings.clock: a clock is"),

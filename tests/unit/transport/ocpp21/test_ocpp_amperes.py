@@ -16,7 +16,7 @@ from ven_adapters.transport.ocpp21.stations import charging_points
 from ven_adapters.transport.ocpp21.stations.charging_points import CarNeeds, RegisteredPoint, Station
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
-PLACE = RegisteredPoint("car-1", "CP-1", 60_000, 11_000, phases=3, voltage_v=230)
+PLACE = RegisteredPoint(ref="car-1", station="CP-1", usable_wh=60_000, max_charge_w=11_000, phases=3, voltage_v=230)
 AMPERES = Station(connected=True, v2x=False, rate_units=frozenset("A"))
 
 
@@ -108,7 +108,7 @@ def test_a_station_that_refused_both_units_can_do_neither():
 )
 def test_whatever_the_wiring_no_more_flows_than_was_meant(power_w, phases, used, nominal_v, real_v):
     """The station keeps each phase at the limit; the car uses the phases that were told, at the voltage that was."""
-    place = dataclasses.replace(PLACE, max_charge_w=22_000, phases=phases, voltage_v=nominal_v)
+    place = PLACE.model_copy(update={"max_charge_w": 22_000, "phases": phases, "voltage_v": nominal_v})
     point = charging_points.new_point(place)
     snapshot = dataclasses.replace(point.snapshot, voltage_v=Reading(real_v, NOW, NOW, "meter"))
     setting, period = told(power_w, place, snapshot=snapshot, phases_used=used)
@@ -122,8 +122,8 @@ def test_whatever_the_wiring_no_more_flows_than_was_meant(power_w, phases, used,
 def test_a_discharge_in_amperes_is_for_one_phase_alone():
     gives = {"v2x": True, "modes": frozenset({"CentralSetpoint"})}
     station = dataclasses.replace(AMPERES, **gives)
-    single = dataclasses.replace(PLACE, phases=1, max_discharge_w=9_600)
-    three = dataclasses.replace(PLACE, max_discharge_w=9_600)
+    single = PLACE.model_copy(update={"phases": 1, "max_discharge_w": 9_600})
+    three = PLACE.model_copy(update={"max_discharge_w": 9_600})
     assert v2x.capability(charging_points.new_point(three), station).discharge is None
     assert v2x.capability(charging_points.new_point(single), station).discharge.max_discharge_w == 9_600
     asked = directive(-5_000, DirectiveKind.SETPOINT, reserve_soc_pct=30.0, on_comm_loss=OnCommLoss.STOP)

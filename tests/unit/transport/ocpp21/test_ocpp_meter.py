@@ -18,7 +18,7 @@ from ven_adapters.transport.ocpp21.stations.meter_values import Circuit, MeterMe
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
 LINES = ("L1", "L2", "L3")
-PLACE = RegisteredPoint("car-1", "CP-1", 60_000, 11_000, phases=3, voltage_v=230)
+PLACE = RegisteredPoint(ref="car-1", station="CP-1", usable_wh=60_000, max_charge_w=11_000, phases=3, voltage_v=230)
 
 
 def entry(*samples, at=NOW):

@@ -33,7 +33,7 @@ from ven_adapters.transport.ocpp21.stations.meter_values import Circuit
 from ven_adapters.transport.windows.journal import Journal
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
-PLACE = RegisteredPoint("car-1", "CP-1", 60_000, 11_000, max_discharge_w=9_600)
+PLACE = RegisteredPoint(ref="car-1", station="CP-1", usable_wh=60_000, max_charge_w=11_000, max_discharge_w=9_600)
 ABLE = Station(connected=True, v2x=True, modes=frozenset({"CentralSetpoint"}))
 ALLOWS = CarNeeds(NOW, bidirectional=True)
 
@@ -212,7 +212,7 @@ def test_a_reading_of_an_unbelievable_instant_is_a_sentinel(at):
 
 
 def test_a_transaction_that_anothers_token_began_is_no_car_of_ours():
-    mine = charging_points.new_point(dataclasses.replace(PLACE, id_token="mine"))
+    mine = charging_points.new_point(PLACE.model_copy(update={"id_token": "mine"}))
     token = {"idToken": {"idToken": "theirs", "type": "ISO14443"}}
     after = charging_points.transaction(mine, event(NOW, "Started", **token), NOW)
     later = charging_points.transaction(after, event(NOW + timedelta(seconds=1)), NOW + timedelta(seconds=1))
@@ -247,7 +247,7 @@ def token(name):
 
 def with_a_stranger():
     """A charging point of ours at which another car charges."""
-    mine = charging_points.new_point(dataclasses.replace(PLACE, id_token="mine"))
+    mine = charging_points.new_point(PLACE.model_copy(update={"id_token": "mine"}))
     return charging_points.transaction(mine, event(NOW, "Started", **token("theirs")), NOW)
 
 

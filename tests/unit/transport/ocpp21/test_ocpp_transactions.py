@@ -71,7 +71,10 @@ class Counter:
 
     def __init__(self, folder=None, evses=(1,)) -> None:
         self.log = opened(folder and folder / "transactions.jsonl", "CP-1")
-        places = [RegisteredPoint(f"car-{evse}", "CP-1", 60_000, 11_000, evse=evse) for evse in evses]
+        places = [
+            RegisteredPoint(ref=f"car-{evse}", station="CP-1", usable_wh=60_000, max_charge_w=11_000, evse=evse)
+            for evse in evses
+        ]
         self.clock, self.owner = Clock(), Owner()
         self.register = Register(["CP-1"], places, self.clock, self.owner, Alarms(None), self.log)
         self.begun = []

@@ -22,7 +22,9 @@ from ven_adapters.transport.ocpp21.versions.v16 import OCPP_16_STATIONS, POWER
 from ven_adapters.transport.ocpp21.versions.v201 import OCPP_201_STATIONS
 
 NOW = datetime(2026, 9, 1, 21, 0, tzinfo=UTC)
-PLACE = RegisteredPoint("car-1", "CP-1", 60_000, 22_000, phases=3, voltage_v=230, max_discharge_w=9_600)
+PLACE = RegisteredPoint(
+    ref="car-1", station="CP-1", usable_wh=60_000, max_charge_w=22_000, phases=3, voltage_v=230, max_discharge_w=9_600
+)
 OLDER = [OCPP_201_STATIONS, OCPP_16_STATIONS]
 
 
@@ -136,7 +138,10 @@ class Counter16:
     def __init__(self, folder=None) -> None:
         self.log = TransactionLog(folder and folder / "transactions.jsonl")
         self.log.open(["CP-1"])
-        places = [RegisteredPoint(f"car-{evse}", "CP-1", 60_000, 11_000, evse=evse) for evse in (1, 2)]
+        places = [
+            RegisteredPoint(ref=f"car-{evse}", station="CP-1", usable_wh=60_000, max_charge_w=11_000, evse=evse)
+            for evse in (1, 2)
+        ]
         self.clock = StandingClock()
         self.register = Register(["CP-1"], places, self.clock, SilentOwner(), Alarms(None), self.log)
         quiet = (lambda: None, lambda _: None)

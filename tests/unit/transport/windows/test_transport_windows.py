@@ -21,7 +21,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.lifecycle.transitions import Trigger
 from ven_adapters.transport.call_costs import CallCosts
-from ven_adapters.transport.vendor_session import Pseudonyms
+from ven_adapters.transport.vendor_settings import Pseudonyms
 from ven_adapters.transport.windows import journal
 from ven_adapters.transport.windows import window_store as books
 from ven_adapters.transport.windows.journal import Journal

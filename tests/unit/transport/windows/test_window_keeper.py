@@ -28,6 +28,7 @@ from ven_adapters.transport.windows.hold_leases import HoldLeases
 from ven_adapters.transport.windows.journal import Journal
 from ven_adapters.transport.windows.window_backend import KeptBackend
 from ven_adapters.transport.windows.windows import KeptWindow
+from vtn.clock import SimulatedClock
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 CAPABILITY = Capability("a car", 60_000, 11_000)
@@ -375,3 +376,37 @@ async def test_what_is_renewed_for_longer_is_told_its_new_end_and_not_paused_aga
     await kept.submit(longer, CAPABILITY, found())
     assert cars.told[2:] == [("end", Rung.PAUSE, timedelta(hours=2))]
     await kept.close()
+
+
+class CachedCars(Cars):
+    """A car whose newest reading is old: a look that accepts it costs no call."""
+
+    def __init__(self, clock) -> None:
+        super().__init__()
+        self.clock, self.calls = clock, 0
+        self.last = found()
+
+    async def read(self, _ref, max_age_s):
+        if max_age_s is not None and (self.clock.now() - NOON).total_seconds() > max_age_s:
+            self.calls += 1
+            now = self.clock.now()
+            self.last = dataclasses.replace(self.last, charge_state=Reading(ChargeState.CHARGING, now, now, "car"))
+        return self.last
+
+
+async def test_the_calls_for_readings_that_nobody_asked_for_are_counted_and_told_once(tmp_path):
+    clock = SimulatedClock(NOON, time.time(), 600.0)
+    cars = CachedCars(clock)
+    backend = KeptBackend(cars, clock, Journal(tmp_path / "windows.jsonl", KeptWindow))
+    end = NOON + timedelta(hours=8)
+    directive = Directive("d", "k", "car", DirectiveKind.CURTAIL, NOON, end, end)
+    try:
+        await backend.submit(directive, CAPABILITY, found())
+        async with asyncio.timeout(60.0):
+            while cars.calls < 2:  # noqa: ASYNC110 - the window's own task looks
+                await asyncio.sleep(0.01)
+        counted = backend.take_looks()
+        assert counted == {"car": cars.calls}
+        assert backend.take_looks() == {}
+    finally:
+        await backend.close()

@@ -88,6 +88,13 @@ async def test_what_drivers_decided_counts_while_a_file_cannot_be_used(following
     assert sorted(following.fleet_state.groups) == ["bay", "elsewhere"]
 
 
+async def test_a_store_is_opened_and_migrated_once_however_often_everything_is_taken_up_anew(following, monkeypatch):
+    monkeypatch.setattr(following.store, "open", lambda: pytest.fail("opened again"))
+    following.path.write_text("")
+    await following.follower.reread()
+    assert sorted(following.fleet_state.enrolled()) == ["leaves", "stays"]
+
+
 async def test_what_drivers_decided_counts_when_the_store_is_away_in_the_middle(following, monkeypatch):
     since, asked = following.store.since, []
 

@@ -89,6 +89,16 @@ def test_the_first_reading_of_a_charging_car_tells_its_power():
     assert usual_kw(made.fleet.view())[0] == pytest.approx(FULL_KW)
 
 
+@pytest.mark.parametrize("step_pct", [1.0, 5.0])
+@pytest.mark.parametrize(("power", "knee_pct"), [(1.0, 100.0), (0.5, 100.0), (1.0, 60.0), (0.5, 60.0)])
+def test_after_two_nights_a_car_is_planned_little_slower_than_it_is(power, knee_pct, step_pct):
+    made = ours()
+    for _ in range(2):
+        charge(made, power, 0.85, knee_pct, step_pct)
+    true_h = true_hours(30.0, power, 0.85, knee_pct)
+    assert 0.98 * true_h <= hours(made, 30.0) <= 1.1 * true_h
+
+
 def test_a_car_on_a_shared_circuit_is_planned_with_what_it_gets_now():
     made = ours()
     charge(made, 1.0, 0.9)

@@ -7,13 +7,16 @@ that what a station queued while it was offline may arrive in any order. Pure; k
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+import pydantic
 
 from ven_adapters.contract import METER, ChargeState, Known, Reachability, Reading, Snapshot, Validity
 from ven_adapters.lifecycle.evidence import is_ahead, is_believable
 from ven_adapters.transport.ocpp21.frames import VERSION
 from ven_adapters.transport.ocpp21.stations.meter_values import IDLE_W, Circuit, Measured, MeterMemory, instant, read
 from ven_adapters.transport.ocpp21.stations.transactions import is_end, made_now
+from ven_adapters.transport.settings import StrictSection
 
 T = TypeVar("T")
 
@@ -32,21 +35,30 @@ _STATES: Mapping[str, ChargeState] = {
 _BIDIRECTIONAL = frozenset({"AC_BPT", "AC_BPT_DER", "DC_BPT", "DC_ACDP_BPT"})
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class RegisteredPoint:
-    """One car's charging point as its owner registered it; `max_discharge_w` 0 means that it never gives."""
+WattHours = Annotated[int, pydantic.Field(gt=0, le=10_000_000)]
+Power = Annotated[int, pydantic.Field(gt=0, le=10_000_000)]
+DischargePower = Annotated[int, pydantic.Field(ge=0, le=10_000_000)]
+
+
+class ChargedCar(StrictSection):
+    """The charging point of one car as its owner registered it; `max_discharge_w` 0 means that it never gives."""
+
+    station: str = pydantic.Field(description="its identity, which is one of `stations`")
+    evse: Annotated[int, pydantic.Field(gt=0, le=10_000)] = 1
+    usable_wh: WattHours = pydantic.Field(description="of the battery")
+    max_charge_w: Power = pydantic.Field(description="what car and station can take")
+    max_discharge_w: DischargePower = 0
+    min_discharge_w: DischargePower = pydantic.Field(0, description="less than this is not asked for")
+    phases: Annotated[int, pydantic.Field(gt=0, le=3)] = 1
+    voltage_v: Annotated[int, pydantic.Field(gt=0, le=2_000)] = 240
+    model: str = pydantic.Field("charging point", description="of the car")
+    id_token: str | None = pydantic.Field(None, repr=False)
+
+
+class RegisteredPoint(ChargedCar):
+    """The same with the car's ref."""
 
     ref: str
-    station: str
-    usable_wh: int
-    max_charge_w: int
-    evse: int = 1
-    model: str = "charging point"
-    max_discharge_w: int = 0
-    min_discharge_w: int = 0
-    phases: int = 1
-    voltage_v: int = 240
-    id_token: str | None = dataclasses.field(default=None, repr=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,15 +1,14 @@
 """Opening a database: its address, its schema, and what is said when it cannot be used."""
 
 import sqlite3
-from pathlib import Path
 
 import pytest
 from alembic import command
-from alembic.config import Config
 from sqlalchemy import create_engine
 
+from vtn.databases import alembic_config, upgrade
 from vtn.errors import CannotStart
-from vtn.storage import migrations
+from vtn.storage.dialects.opening import SCHEMA
 from vtn.storage.ports import Delivery, DeliveryState
 from vtn.storage.sql import open_store
 from vtn.storage.statements import relay_state
@@ -27,8 +26,8 @@ def connection(tmp_path):
 
 
 def test_migrating_twice_changes_nothing(connection):
-    migrations.upgrade(connection)
-    migrations.upgrade(connection)
+    upgrade(connection, SCHEMA)
+    upgrade(connection, SCHEMA)
     assert connection.exec_driver_sql("SELECT id, seq, client_generation FROM change_log_head").all() == [(1, 0, 0)]
 
 
@@ -73,7 +72,10 @@ async def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path)
     with sqlite3.connect(tmp_path / "vtn.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
     database.close()
-    assert "cannot be migrated" in await refusal(url, tmp_path)
+    message = await refusal(url, tmp_path)
+    assert "revision 9999 of a newer release" in message
+    assert "start the newer release again" in message
+    assert "\n" not in message
 
 
 async def test_a_shared_directory_that_cannot_be_is_refused(tmp_path):
@@ -98,14 +100,11 @@ async def test_a_restored_database_is_not_thought_to_be_ahead(tmp_path):
 
 
 def test_what_is_owed_before_the_schema_is_raised_is_owed_after_it(connection):
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "0002")
+    command.upgrade(alembic_config(connection, SCHEMA), "0002")
     connection.exec_driver_sql(
         "INSERT INTO deliveries (subscription_id, entry, seq, operation, state, attempts, next_at_s, last_error)"
         " VALUES ('s', 1, 7, 'CREATE', 'PENDING', 3, 0.5, 'answered 500')"
     )
-    migrations.upgrade(connection)
+    upgrade(connection, SCHEMA)
     held = relay_state.deliveries(connection, DeliveryState.PENDING, 10)
     assert held == [Delivery("s", 1, 7, Operation.CREATE, attempts=3, next_at_s=0.5, last_error="answered 500")]

@@ -69,8 +69,9 @@ class Rig:
         self.settings = self._settings()
         self._program_id: str | None = None
 
-    def _settings(self, **changes) -> AdapterSettings:
-        given = {
+    def given(self, **changes) -> dict:
+        """The settings of an adapter as its file has them, with these instead of the usual ones."""
+        return {
             "oem": self.cloud.fleet.brand,
             "client_name": f"adapter-{self.folder.name}",
             "vtn": {"url": self.vtn.url, "client_id": "c1", "client_secret": self.vtn.secrets["c1"]},
@@ -88,7 +89,9 @@ class Rig:
             "var": str(self.folder),
             **changes,
         }
-        return AdapterSettings.model_validate_json(json.dumps(given))
+
+    def _settings(self, **changes) -> AdapterSettings:
+        return AdapterSettings.model_validate_json(json.dumps(self.given(**changes)))
 
     def change(self, **changes) -> None:
         """Other settings for the agents that are started from now on."""

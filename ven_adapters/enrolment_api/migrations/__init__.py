@@ -1,0 +1,1 @@
+"""The revisions of the enrolment store's schema, in order."""

@@ -1,0 +1,1 @@
+"""The revisions of the adapter store's schema, in order."""
