@@ -133,6 +133,19 @@ class Cloud:
             await runner.cleanup()
 
 
+@dataclasses.dataclass
+class TeslaSetupState:
+    """What Tesla tells of a car's set-up, and the telemetry configuration that it was given."""
+
+    paired: bool = True
+    told: dict = dataclasses.field(default_factory=dict)
+    config: dict | None = None
+    synced: bool = True
+    more: dict = dataclasses.field(default_factory=dict)
+    skipped: str = ""
+    errors: bool = False
+
+
 class TeslaCloud(Cloud):
     vendor = "tesla"
     stop = "/command/charge_stop"
@@ -144,6 +157,7 @@ class TeslaCloud(Cloud):
         super().__init__(clock)
         self.cars = {vin: Car(vin) for vin in ("SYNTHETICVIN00001", "SYNTHETICVIN00002")}
         self.cars["SYNTHETICVIN00002"].plugged = self.cars["SYNTHETICVIN00002"].charging = False
+        self.setups = {vin: TeslaSetupState() for vin in self.cars}
         self.observed = None
         self.override = False
 
@@ -151,10 +165,8 @@ class TeslaCloud(Cloud):
         path = request.path
         if path.endswith("/vehicles"):
             return self.listed()
-        if path.endswith("/users/region"):
-            status, headers, body = self.play("region")
-            body["response"]["fleet_api_base_url"] = self.url
-            return status, headers, body
+        if "/fleet_" in path or path.endswith(("/public_key", "/users/region")):
+            return self.set_up(request.method, path.split("/"), body)
         car = self.cars[path.split("/")[4]]
         if path.endswith("/wake_up"):
             car.asleep = False
@@ -169,6 +181,47 @@ class TeslaCloud(Cloud):
         status, headers, body = self.play("vehicles")
         body["response"] = [body["response"][0] | {"vin": vin} for vin in self.cars]
         return status, headers, body
+
+    def set_up(self, method, parts, body):
+        if parts[-1] in {"public_key", "region"}:
+            status, headers, told = self.play(parts[-1])
+            told["response"] |= {"fleet_api_base_url": self.url} if parts[-1] == "region" else {}
+            return status, headers, told
+        return (
+            self.status_of(body["vins"])
+            if parts[-1] == "fleet_status"
+            else self.telemetry(method, parts[4], parts[-1], body)
+        )
+
+    def status_of(self, vins):
+        status, headers, body = self.play("fleet_status")
+        found = body["response"]
+        (usual,) = found["vehicle_info"].values()
+        for name, paired in (("key_paired_vins", True), ("unpaired_vins", False)):
+            found[name] = [vin for vin in vins if self.setups[vin].paired is paired]
+        found["vehicle_info"] = {vin: usual | self.setups[vin].told for vin in vins}
+        return status, headers, body
+
+    def telemetry(self, method, vin, name, body):
+        """A car's configuration made or asked for, or what it reported."""
+        if vin == "fleet_telemetry_config":
+            status, headers, made = self.play("fleet_telemetry_config_made")
+            for one in body["vins"]:
+                if why := self.setups[one].skipped:
+                    made["response"]["skipped_vehicles"].setdefault(why, []).append(one)
+                else:
+                    self.setups[one].config = body["config"]
+            return status, headers, made
+        status, headers, told = self.play(name)
+        setup = self.setups[vin]
+        if method == "DELETE":
+            setup.config = None
+            return 200, {}, {"response": {"updated_vehicles": 1}}
+        if name == "fleet_telemetry_errors":
+            told["response"][name] = told["response"][name] if setup.errors else []
+        else:
+            told["response"] |= {"config": setup.config, "synced": setup.synced, **setup.more}
+        return status, headers, told
 
     def data(self, car):
         status, headers, body = self.play("vehicle_data")

@@ -10,7 +10,7 @@ This module knows nothing of OpenADR, HTTP or storage.
 
 import dataclasses
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
@@ -476,3 +476,23 @@ class VehicleBackend(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetupFault:
+    """What has to be set up outside before a car can be commanded, or its readings be had.
+
+    `sentence` goes on after the car's name, names no car, and says what to do next. `vehicle_ref` None: every car.
+    """
+
+    vehicle_ref: str | None
+    sentence: str
+    takes_no_command: bool = False
+
+
+@runtime_checkable
+class ChecksSetup(Protocol):
+    """A `VehicleBackend` that can say what is missing at its automaker's: one method more."""
+
+    async def setup_faults(self) -> Sequence[SetupFault]:
+        """Everything that is missing now, looked at no oftener than it is worth a call; never raises."""

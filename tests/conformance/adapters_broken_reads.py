@@ -8,7 +8,7 @@ from datetime import timedelta, timezone
 
 from adapters_breaking import BackendError, ErrorCode, Errors, Readings, Whole, broken
 
-from ven_adapters.contract import ChargeState, DriverChose, Known, Reachability, Reading, Snapshot, Validity
+from ven_adapters.contract import ChargeState, DriverChose, Known, Reachability, Reading, SetupFault, Snapshot, Validity
 from ven_adapters.transport.http.webhook_queue import Intake
 
 
@@ -30,6 +30,14 @@ class ListsTwice(Whole):
         for _ in range(2):
             async for vehicle in self.inner.vehicles():
                 yield vehicle
+
+
+@broken("no_set_up_is_told_to_be_missing")
+class LacksAKey(Whole):
+    """A car without our key is enrolled."""
+
+    async def setup_faults(self):
+        return (SetupFault(None, "takes no key of ours: register the domain", takes_no_command=True),)
 
 
 @broken("a_capability_record_makes_sense")

@@ -23,6 +23,7 @@ from ven_adapters.contract import (
     Rung,
 )
 from ven_adapters.oems import tesla
+from ven_adapters.oems.tesla_settings import TeslaSettings
 from ven_adapters.oems.tesla_shapes import (
     SCHEDULE_ID,
     achieve,
@@ -134,15 +135,15 @@ def test_a_proxys_own_authority_is_trusted_beside_the_systems(tmp_path):
         "pseudonym_secret": "s",
         "state": tmp_path,
     }
-    trusted = read_table(tesla.TeslaSettings, given | {"ca": str(authority.file)}).ca
+    trusted = read_table(TeslaSettings, given | {"ca": str(authority.file)}).ca
     assert len(trusted.get_ca_certs()) >= 1
     with pytest.raises(BackendError) as caught:
-        read_table(tesla.TeslaSettings, given | {"ca": str(bad)})
+        read_table(TeslaSettings, given | {"ca": str(bad)})
     assert caught.value.detail == "settings.ca: is no file of certificates"
 
 
 async def test_the_months_money_stops_wakes_and_readings_before_it_stops_commands(tmp_path):
-    async with tesla_rig(tmp_path, monthly_usd=0.01) as rig:
+    async with tesla_rig(tmp_path, monthly_usd=0.012) as rig:
         capability, snapshot = await rig.backend.capabilities("t-0"), await rig.backend.snapshot("t-0")
         await rig.backend.snapshot("t-0", max_age_s=0)
         assert (await refused(rig.backend.snapshot("t-0", max_age_s=0))).code is ErrorCode.QUOTA_EXHAUSTED
@@ -308,7 +309,7 @@ def test_a_time_zone_that_does_not_exist_is_refused_by_its_key(tmp_path):
 
 
 async def test_many_who_ask_for_their_cars_at_once_list_them_once(rig):
-    rig.backend._cars._cars._names._natives.clear()
+    rig.backend._cars._cars._settings.names._natives.clear()
     rig.cloud.requests.clear()
     await asyncio.gather(*(rig.backend.capabilities("t-0") for _ in range(5)))
     assert rig.cloud.requests.count(("GET", "/api/1/vehicles")) == 1

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import orjson
 import pydantic
@@ -30,7 +30,7 @@ from ven_adapters.transport.consent import ConsentConversation, DeviceConsent, a
 from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call, SessionLimits
 from ven_adapters.transport.readings import vocabulary
-from ven_adapters.transport.readings.mqtt_readings import Pauses, Stream, VendorBroker, broker_of
+from ven_adapters.transport.readings.mqtt_readings import GrantAccounts, MqttBroker, Pauses, Stream, StreamMessage
 from ven_adapters.transport.readings.phases import phases_shown
 from ven_adapters.transport.readings.second_source import Owners, VendorReader, newest
 from ven_adapters.transport.readings.vendor_readings import aged, instant, member, pick, snapshot_of
@@ -102,9 +102,7 @@ class CarDataSettings(OwnersSettings):
     session_limits: ClassVar[SessionLimits] = SessionLimits(vehicle_burst=CALLS_OF_A_DAY)
     consent: CarDataConsent = CarDataConsent()
     container: str = pydantic.Field("", description="the choice of readings, for those by REST; `link` makes one")
-    stream: Annotated[VendorBroker, pydantic.PlainValidator(broker_of)] | None = pydantic.Field(
-        None, description="the broker of cars' own readings, mqtts://HOST:PORT"
-    )
+    stream: MqttBroker | None = pydantic.Field(None, description="the broker of cars' own readings, mqtts://HOST:PORT")
     stream_ca: Authorities | None = pydantic.Field(None, repr=False, description="certificates to trust there")
 
 
@@ -117,12 +115,10 @@ class CarData:
         self._heard: dict[str, datetime] = {}
         self._asked: dict[str, datetime] = {}
         self.stream = None
-        if (broker := settings.stream) is not None:
-            if broker.tls is not None and settings.stream_ca is not None:
-                broker = dataclasses.replace(broker, tls=settings.stream_ca)
-            self.stream = Stream(
-                broker, settings.client, self._owners.folder, self._sent, pauses=pauses, seed=settings.seed
-            )
+        if settings.stream is not None:
+            broker = settings.stream.trusted_by(settings.stream_ca)
+            accounts = GrantAccounts(settings.client, self._owners.folder)
+            self.stream = Stream(broker, accounts, self._sent, pauses=pauses, seed=settings.seed)
 
     async def read(self, ref: str) -> Snapshot:
         """What the stream told lately; else the last reading for an hour, then a new one while the quota lasts."""
@@ -149,11 +145,11 @@ class CarData:
         """Let go of connections."""
         await self._owners.close()
 
-    def _sent(self, body: bytes) -> Snapshot | None:
-        """What a body of the stream says; None for one that is not of the documented shape."""
+    def _sent(self, message: StreamMessage) -> Snapshot | None:
+        """What a message of the stream says; None for one that is not of the documented shape."""
         now = self._settings.clock.now()
         try:
-            raw = orjson.loads(body)
+            raw = orjson.loads(message.body)
             ref = self._settings.names.ref(str(pick(raw, "vin")))
             found = snapshot_of_telematic_data(ref, pick(raw, "data"), now)
         except (orjson.JSONDecodeError, BackendError):

@@ -47,6 +47,8 @@ SCHEDULE_ID = 0x6576746E
 # Phases and volts of a house by whether the car is European.
 MARKETS: Mapping[Any, tuple[int, int]] = {True: (3, 230), False: (1, 240)}
 
+# Phases as the car numbers them: 2 is how a Tesla writes three.
+PHASES_TOLD: Mapping[float, int] = {1: 1, 2: 3, 3: 3}
 CHARGING = {
     "Disconnected": ChargeState.UNPLUGGED,
     "NoPower": ChargeState.NO_POWER,
@@ -150,7 +152,7 @@ def phases_reported(charge: Mapping[str, Any]) -> int | None:
 
     `charger_phases` 2 is how a Tesla writes three; the power that it tells beside current and voltage settles it.
     """
-    told = {1: 1, 2: 3, 3: 3}.get(charge.get("charger_phases") or 0)
+    told = PHASES_TOLD.get(charge.get("charger_phases") or 0)
     amps, volts = number(charge.get("charger_actual_current")), number(charge.get("charger_voltage"))
     return phases_shown(told, amps, volts, told_w(charge), COARSE_W)
 

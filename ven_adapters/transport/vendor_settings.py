@@ -65,10 +65,18 @@ class Pseudonyms:
 
     def ref(self, native: str) -> str:
         """The car's ref; from now on it can be turned back."""
-        digest = hmac.new(self._secret, native.encode(), hashlib.sha256).hexdigest()[:DIGITS]
-        ref = self._named.get(native) or f"{self._prefix}-{digest}"
+        ref = self._named.get(native) or self._digest(native)
         self._natives[ref] = native
         return ref
+
+    def find(self, native: str) -> str | None:
+        """The ref of a car that was listed; None for any other, of which nothing is kept."""
+        ref = self._named.get(native) or self._digest(native)
+        return ref if ref in self._natives else None
+
+    def _digest(self, native: str) -> str:
+        digest = hmac.new(self._secret, native.encode(), hashlib.sha256).hexdigest()[:DIGITS]
+        return f"{self._prefix}-{digest}"
 
     def native(self, ref: str) -> str:
         """What the vendor calls the car; INVALID_REQUEST when it was not listed."""

@@ -19,6 +19,7 @@ from ven_adapters.ven.control.control_loop import ControlLoop, LoopSettings
 from ven_adapters.ven.control.fact_intake import FactIntake
 from ven_adapters.ven.control.participation import Participation, fleet_state_of
 from ven_adapters.ven.control.recovery import recover
+from ven_adapters.ven.control.setup_alarms import SetupAlarms
 from ven_adapters.ven.control.zone_control import ControlSettings, ZoneController
 from ven_adapters.ven.directives.dispatcher import CallContext, Dispatcher
 from ven_adapters.ven.enrolment.source import AgreementSource
@@ -32,6 +33,7 @@ from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.queue.remote_backend import RemoteBackend
 from ven_adapters.ven.reading import CarReading, read_settings_of
 from ven_adapters.ven.reporting.schedule import PostSettings, Reporter, ReporterNames
+from ven_adapters.ven.setup_watch import SetupWatch
 from ven_adapters.ven.store.database import AdapterStore
 from ven_adapters.ven.store.group_commit import GroupCommit
 from ven_adapters.ven.store.retention import forget
@@ -76,7 +78,8 @@ class Agent:
         self.event_faults = EventFaults()
         self.statistics = AdapterStatistics(settings.folder, self.fleet_state.registry.achieved)
         self.statistics.queue = remote.health if remote is not None else None
-        self.statistics.faults = self.event_faults.plain
+        self.setup_alarms = SetupAlarms()
+        self.statistics.faults = lambda: self.setup_alarms.added_to(self.event_faults.plain())
 
         self.group_commit = GroupCommit(ports.store, self.fleet_state.pressing, self.wake_signal.ring)
         self.dispatcher = Dispatcher(
@@ -134,6 +137,7 @@ class Agent:
             settings.reading.at_once,
         )
         self.statistics.readings = self.reading.figures
+        self.setup_watch = SetupWatch(ports.backend, self.fleet_state, self.setup_alarms, clock, self.wake_signal)
         self.vtn_polling = VtnPolling(
             ports.vtn,
             settings,
@@ -181,6 +185,7 @@ class Agent:
             "polling the VTN": self.vtn_polling.run,
             "meeting cars": self.discovery.run,
             "reading cars": self.reading.run,
+            "checking the set-up": self.setup_watch.run,
             "the backend's facts": lambda: self.facts.run(ports.backend, self.wake, self.dice),
             "recovery": lambda: recover(self.fleet_state, self.dispatcher, clock, self.wake.first_retry_s),
             "reporting": lambda: self.reporter.run(ports.store, clock, posting),

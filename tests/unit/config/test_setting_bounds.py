@@ -13,7 +13,7 @@ from ven_adapters.oems.bmw import BmwSettings
 from ven_adapters.oems.enode import EnodeSettings
 from ven_adapters.oems.ford import FordSettings
 from ven_adapters.oems.smartcar import SmartcarSettings
-from ven_adapters.oems.tesla import TeslaSettings
+from ven_adapters.oems.tesla_settings import TeslaSettings
 from ven_adapters.transport.http.settings import BackendSettings
 from ven_adapters.transport.ocpp21.settings import CentralSettings
 from ven_adapters.transport.settings import read_table
@@ -116,7 +116,7 @@ TABLES = {
     "automaker": (BackendSettings, BACKEND),
     "bmw": (BmwSettings, BACKEND | {"cardata": VENDOR}),
     "ford": (FordSettings, BACKEND | {"query": VENDOR}),
-    "tesla": (TeslaSettings, VENDOR),
+    "tesla": (TeslaSettings, VENDOR | {"telemetry": {"stream": "mqtts://x"}}),
     "smartcar": (SmartcarSettings, VENDOR),
     "enode": (EnodeSettings, VENDOR),
     "ocpp": (CentralSettings, {"stations": {"CP-1": {"password": "a-password-of-16+"}}, "vehicles": {"p": CAR}}),
@@ -126,7 +126,7 @@ NUMBERS = [(name, path) for name, (model, _) in TABLES.items() for path in sorte
 
 def test_the_walk_finds_what_there_is_in_automakers_tables():
     found = {f"{name} {'.'.join(path)}" for name, path in NUMBERS}
-    expected = {"automaker calls_per_hour", "bmw cardata.answer_s", "tesla monthly_usd", "ocpp vehicles.p.evse"}
+    expected = {"automaker calls_per_hour", "bmw cardata.answer_s", "tesla telemetry.port", "ocpp vehicles.p.evse"}
     assert found >= expected | {"smartcar webhook_port", "enode listening.idle_s", "ocpp security_profile"}
 
 

@@ -6,7 +6,7 @@ from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.oems.bmw import BmwSettings
 from ven_adapters.oems.enode import EnodeSettings
 from ven_adapters.oems.smartcar import SmartcarSettings
-from ven_adapters.oems.tesla import TeslaSettings
+from ven_adapters.oems.tesla_settings import TeslaSettings
 from ven_adapters.transport.ocpp21.settings import CentralSettings
 from ven_adapters.transport.settings import LONGEST_FAULT, MOST_FAULTS, read_table
 from ven_adapters.transport.vendor_settings import VendorSettings
@@ -60,6 +60,8 @@ def test_of_very_many_faults_the_first_are_told_and_each_is_short():
         (TeslaSettings, {"vehicles": HUSH}),
         (TeslaSettings, {"time_zones": {"car-1": HUSH}}),
         (TeslaSettings, {"ca": HUSH}),
+        (TeslaSettings, {"telemetry": HUSH}),
+        (TeslaSettings, {"telemetry": {"stream": HUSH, "password": [HUSH], "topic_base": f"{HUSH}/#", "ca": HUSH}}),
         (SmartcarSettings, {"webhook_secret": [HUSH]}),
         (SmartcarSettings, {"webhook_port": HUSH}),
         (SmartcarSettings, {"webhook_verify_until": HUSH}),
@@ -79,6 +81,12 @@ def test_no_secret_no_car_and_no_home_is_shown(model):
     read = read_table(model, VENDOR | {"client_secret": HUSH, "vehicles": {HUSH: "car-1"}, "homes": {"car-1": [1, 2]}})
     assert read.names.ref(HUSH) == "car-1"
     assert not [word for word in (HUSH, "(1.0, 2.0)") if word in repr(read)]
+
+
+def test_no_password_of_a_broker_is_shown():
+    read = read_table(TeslaSettings, VENDOR | {"telemetry": {"stream": "mqtts://x", "password": HUSH}})
+    assert read.telemetry.password == HUSH
+    assert HUSH not in repr(read)
 
 
 def test_a_key_that_only_other_vendors_have_is_taken_and_not_read():

@@ -11,6 +11,7 @@ from ven_adapters.adapter_checks.check import Group, check
 from ven_adapters.contract import (
     Capability,
     ChargeState,
+    ChecksSetup,
     ErrorCode,
     Known,
     Reading,
@@ -66,6 +67,16 @@ async def no_car_is_missing(bench: Bench) -> None:
     """vehicles() lists the cars that are enrolled, and no other."""
     refs = sorted(await bench.refs())
     expect(refs == sorted(bench.stage.refs), f"{len(refs)} cars are listed, {len(bench.stage.refs)} are enrolled")
+
+
+@check(Group.READS, "ChecksSetup.setup_faults", staged=False)
+async def no_set_up_is_told_to_be_missing(bench: Bench) -> None:
+    """The adapter tells of nothing that is missing at the automaker's before cars can be commanded and read."""
+    if isinstance(bench.adapter, ChecksSetup):
+        await bench.refs()
+        found = await bench.call(bench.adapter.setup_faults())
+        told = "; ".join(f"{one.vehicle_ref or 'every car'} {one.sentence}" for one in found[:MOST_READ])
+        expect(not found, f"{len(found)} things are missing: {told}")
 
 
 @check(Group.READS, "Capability", staged=False)

@@ -15,6 +15,7 @@ from aiohttp import web
 from ven_adapters.contract import ChargeState, Known, Snapshot
 from ven_adapters.simulator.backend.cloud import BEGIN_RANK
 from ven_adapters.simulator.public.commands import IDLE_W, CommandedState
+from ven_adapters.simulator.public.tesla_telemetry import CarSetupState, TelemetryServer
 from ven_adapters.simulator.public.vendor_cloud import (
     AWAY_DEGREES,
     HOME,
@@ -31,7 +32,6 @@ LEAST_PCT, MOST_PCT = 50, 100
 NO_VOLTS = 2
 KM_PER_MILE = 1.609
 RANGE_KM_PER_KWH = 6.0
-FIRMWARE = "2026.20.3"
 ZONE = ZoneInfo("America/Los_Angeles")  # of all homes
 
 STATES: Mapping[ChargeState, str] = {
@@ -64,6 +64,8 @@ class FleetApi:
             "remove_charge_schedule": self._remove_schedule,
         }
         self._starts: dict[int, tuple[Any, float]] = {}
+        self.telemetry = TelemetryServer(vendor_cloud)
+        self.public_key: str | None = "04" + 64 * "ab"
 
     def routes(self) -> Sequence[Route]:
         """The documented paths that an energy programme needs."""
@@ -71,7 +73,12 @@ class FleetApi:
         return (
             Route("GET", "/api/1/vehicles", Deal.READ, self._vehicles),
             Route("GET", "/api/1/users/region", Deal.READ, self._region),
+            Route("GET", "/api/1/partner_accounts/public_key", Deal.READ, self._public_key),
             Route("POST", "/api/1/vehicles/fleet_status", Deal.READ, self._fleet_status),
+            Route("POST", "/api/1/vehicles/fleet_telemetry_config", Deal.READ, self._configure),
+            Route("GET", f"{car}/fleet_telemetry_config", Deal.READ, self._config),
+            Route("DELETE", f"{car}/fleet_telemetry_config", Deal.READ, self._forget_config),
+            Route("GET", f"{car}/fleet_telemetry_errors", Deal.READ, self._telemetry_errors),
             Route("GET", f"{car}/vehicle_data", Deal.READ, self._data),
             Route("POST", f"{car}/wake_up", Deal.WAKE, self._wake),
             Route("POST", f"{car}/command/{{name}}", Deal.COMMAND, self._command),
@@ -88,8 +95,11 @@ class FleetApi:
         return VendorReply(status, {"response": None, "error": error, "error_description": ""}, headers)
 
     def pushes(self, snapshots: Sequence[Snapshot], now: datetime) -> Sequence[Any]:
-        """Nothing: Tesla's cars stream over a line of their own."""
-        del snapshots, now
+        """Nothing by webhook: Tesla's cars stream over a line of their own."""
+        del snapshots
+        awake = (car for car in range(len(self._vendor_cloud.natives)) if not self._vendor_cloud.away(car))
+        configured = (car for car in awake if self.telemetry.cars[car].config is not None)
+        self.telemetry.look(now, {car: self._fields(car) for car in configured})
         return ()
 
     async def _vehicles(self, request: web.Request, _: int) -> VendorReply:
@@ -106,12 +116,70 @@ class FleetApi:
         base = f"{request.scheme}://{request.host}"
         return VendorReply(200, {"response": {"region": "na", "fleet_api_base_url": base}})
 
+    async def _public_key(self, _: web.Request, __: int) -> VendorReply:
+        if self.public_key is None:
+            return VendorReply(404, {"response": None, "error": "not_found", "error_description": ""})
+        return VendorReply(200, {"response": {"public_key": self.public_key}})
+
     async def _fleet_status(self, request: web.Request, _: int) -> VendorReply:
+        mine = await self._asked_of(request)
+        paired, unpaired = ([vin for vin, state in mine.items() if state.paired is one] for one in (True, False))
+        told = {vin: state.status() for vin, state in mine.items()}
+        return VendorReply(
+            200, {"response": {"key_paired_vins": paired, "unpaired_vins": unpaired, "vehicle_info": told}}
+        )
+
+    async def _asked_of(self, request: web.Request) -> dict[str, CarSetupState]:
+        """The owner's cars among those that a body names."""
         asked = (await body_of(request)).get("vins", [])
-        known = [vin for vin in asked if vin in self._vendor_cloud.natives]
-        told = {"firmware_version": FIRMWARE, "vehicle_command_protocol_required": False, "total_number_of_keys": 1}
-        rest = {"key_paired_vins": known, "unpaired_vins": [vin for vin in asked if vin not in known]}
-        return VendorReply(200, {"response": {**rest, "vehicle_info": dict.fromkeys(known, told)}})
+        cars = {self._vendor_cloud.natives[car]: car for car in self._mine(request)}
+        return {vin: self.telemetry.cars[cars[vin]] for vin in asked if vin in cars}
+
+    async def _configure(self, request: web.Request, _: int) -> VendorReply:
+        config, skipped = (await body_of(request)).get("config"), dict[str, list[str]]()
+        mine = await self._asked_of(request)
+        for vin, state in mine.items():
+            if (why := state.refusal()) is not None:
+                skipped.setdefault(why, []).append(vin)
+            else:
+                self.telemetry.configure(self._vendor_cloud.natives.index(vin), config)
+        updated = len(mine) - sum(map(len, skipped.values()))
+        return VendorReply(200, {"response": {"updated_vehicles": updated, "skipped_vehicles": skipped}})
+
+    async def _config(self, _: web.Request, car: int) -> VendorReply:
+        state = self.telemetry.cars[car]
+        told = {"synced": state.synced, "config": state.config, "key_paired": state.paired}
+        return VendorReply(200, {"response": {**told, "limit_reached": state.limit_reached}})
+
+    async def _forget_config(self, _: web.Request, car: int) -> VendorReply:
+        self.telemetry.configure(car, None)
+        return VendorReply(200, {"response": {"updated_vehicles": 1}})
+
+    async def _telemetry_errors(self, _: web.Request, __: int) -> VendorReply:
+        return VendorReply(200, {"response": {"fleet_telemetry_errors": []}})
+
+    def _fields(self, car: int) -> dict[str, Any]:
+        """What the car's own streaming client would tell now."""
+        told = self._vendor_cloud.views.snapshot(car, fresh=True)
+        charge, place = self._charge(car, told), _place(told, 0)
+        power_kw = 0.0 if told.power_w is None else told.power_w.value / 1000.0
+        located = place["latitude"] is not None
+        return {
+            "DetailedChargeState": f"DetailedChargeState{charge['charging_state']}",
+            "ScheduledChargingPending": charge["scheduled_charging_pending"],
+            "BatteryLevel": None if told.soc_pct is None else round(told.soc_pct.value, 2),
+            "ACChargingPower": round(power_kw, 3),
+            "DCChargingPower": 0.0,
+            "ChargeAmps": charge["charger_actual_current"],
+            "ChargerVoltage": charge["charger_voltage"],
+            "ChargerPhases": charge["charger_phases"],
+            "ChargeCurrentRequest": charge["charge_current_request"],
+            "ChargeLimitSoc": charge["charge_limit_soc"],
+            "ACChargingEnergyIn": charge["charge_energy_added"],
+            "TimeToFullCharge": round(charge["minutes_to_full_charge"] / 60.0, 2),
+            "FastChargerPresent": charge["fast_charger_present"],
+            "Location": {"latitude": place["latitude"], "longitude": place["longitude"]} if located else None,
+        }
 
     async def _vehicle(self, _: web.Request, car: int) -> VendorReply:
         self._vendor_cloud.now()

@@ -39,7 +39,7 @@ def word(source: str, field: str, table: Mapping[Any, T], raw: Any) -> T | None:
         return None
     if isinstance(raw, str | bool) and raw in table:
         return table[raw]
-    note(source, f"{field}: {_shown(raw)} is not a word that is known")
+    note(source, f"{field}: {shown(raw)} is not a word that is known")
     return None
 
 
@@ -56,12 +56,13 @@ def measured(source: str, field: str, raw: Any, unit: Any, units: Mapping[str, f
         return raw * next(iter(units.values()))
     scale = units.get(re.sub(r"[\s_-]", "", unit).lower()) if isinstance(unit, str) else None
     if scale is None:
-        note(source, f"{field}: {_shown(unit)} is not a unit that is known")
+        note(source, f"{field}: {shown(unit)} is not a unit that is known")
         return None
     return raw * scale
 
 
-def _shown(raw: Any) -> str:
+def shown(raw: Any) -> str:
+    """A vendor's word for a log: as it is when it is plain, else what kind of thing came."""
     return repr(raw) if isinstance(raw, str) and _PLAIN.fullmatch(raw) else f"what came ({type(raw).__name__})"
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -10,9 +10,11 @@ from ven_adapters.contract import (
     BackendError,
     BackendEvent,
     Capability,
+    ChecksSetup,
     Directive,
     ErrorCode,
     Setting,
+    SetupFault,
     Snapshot,
     VehicleRef,
 )
@@ -113,6 +115,10 @@ class Careful:
     async def read(self, ref: str, max_age_s: int | None) -> Snapshot:
         """The newest reading."""
         return await _heard(self._cars.read(ref, max_age_s), ErrorCode.BACKEND_TRANSIENT)
+
+    async def setup_faults(self) -> Sequence[SetupFault]:
+        """What is missing at the vendor's; nothing for cars that do not tell."""
+        return await self._cars.setup_faults() if isinstance(self._cars, ChecksSetup) else ()
 
     async def tell(self, ref: str, setting: Setting) -> str | None:
         """Tell the car one setting."""

@@ -7,7 +7,7 @@ the car's return are kept here, on disk, through restarts.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ven_adapters.contract import (
@@ -22,6 +22,7 @@ from ven_adapters.contract import (
     ErrorCode,
     Known,
     Setting,
+    SetupFault,
     Snapshot,
     SnapshotsSeen,
     VehicleRef,
@@ -85,6 +86,10 @@ class KeptBackend:
     async def capabilities(self, ref: str) -> Capability:
         """What the car can do."""
         return await self._cars.capability(ref)
+
+    async def setup_faults(self) -> Sequence[SetupFault]:
+        """What is missing at the vendor's before cars can be commanded or read."""
+        return await self._cars.setup_faults()
 
     async def snapshot(self, ref: str, *, max_age_s: int | None = None) -> Snapshot:
         """The newest reading; what it says of the car's directive is booked too."""

@@ -22,6 +22,7 @@ from ven_adapters.contract import (
     DirectiveState,
     DriverChoice,
     DriverChose,
+    Reachability,
     Snapshot,
     SnapshotsSeen,
 )
@@ -304,8 +305,9 @@ class FleetState:
     def take(self, event: BackendEvent, now: datetime) -> Effect:
         """A fact that the backend pushed."""
         if isinstance(event, SnapshotsSeen):
-            rows = [row for one in event.snapshots if (row := self.fleet.find(one.vehicle_ref)) is not None]
-            self.reads.note_pushed(np.array(rows, dtype=np.int64), now.timestamp())
+            told = {row: one for one in event.snapshots if (row := self.fleet.find(one.vehicle_ref)) is not None}
+            asleep = np.array([_asleep(one) for one in told.values()], dtype=np.bool_)
+            self.reads.note_pushed(np.array(list(told), dtype=np.int64), now.timestamp(), asleep)
             return Effect(plan=self.observe(event.snapshots, now))
         if isinstance(event, DirectivesChanged):
             states = []
@@ -427,6 +429,10 @@ class FleetState:
             at = self._unstored.pop(ref)
             if (enrolment := self.fleet.enrolled(ref)) is not None:
                 yield RowValues(EnrolmentRow, _enrolment_values(enrolment, at))
+
+
+def _asleep(snapshot: Snapshot) -> bool:
+    return snapshot.reachability is not None and snapshot.reachability.value is Reachability.ASLEEP
 
 
 def _total(values: Floats) -> float:

@@ -16,6 +16,7 @@ from ven_adapters.ven.store.database import HistoryRow, RowValues, print_at
 
 STEP, UNSENT, WOKEN, ENDING, RESTORED = "step", "unsent", "woken", "ending", "restored"
 CHOICE, OVERTAKEN, LEFT_OUT, LEFT_ALONE = "choice", "overtaken", "left out", "left alone"
+SET_UP = "set up"
 STATES = tuple(DirectiveState)
 _CODES = {state: code for code, state in enumerate(STATES)}
 _ERRORS = {error: code for code, error in enumerate((None, *ErrorCode))}

@@ -6,7 +6,7 @@ number per row of the fleet, so that a look at a hundred thousand cars costs not
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,6 +70,10 @@ class DecisionLog:
         left = codes != TOLD
         if left.any():
             self._new.append((now.timestamp(), requests.zone, rows[left], codes[left]))
+
+    def note(self, rows: Iterable[RowValues]) -> None:
+        """Steps of cars that no plan made."""
+        self._zones += rows
 
     def drain(self, most: int = AT_ONCE) -> Iterator[RowValues]:
         """Rows for the store, some at a time: a plan for a whole fleet must not fill one transaction."""

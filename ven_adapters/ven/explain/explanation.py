@@ -14,7 +14,7 @@ import orjson
 from ven_adapters.contract import FINAL_STATES, Certainty, DirectiveState, DriverChoice
 from ven_adapters.transport.windows.precedence import ended_by_opt_in
 from ven_adapters.ven.directives.directive_rows import held_of
-from ven_adapters.ven.directives.history import CHOICE, LEFT_ALONE, LEFT_OUT
+from ven_adapters.ven.directives.history import CHOICE, LEFT_ALONE, LEFT_OUT, SET_UP
 from ven_adapters.ven.directives.lifecycle import DirectiveRecord
 from ven_adapters.ven.fleet.departure_habits import habit_in_words
 from ven_adapters.ven.fleet.pace import in_words
@@ -66,7 +66,8 @@ class DirectiveTrace:
 class Explanation:
     """The facts that count for one car at one instant; `story` the directive that it was under, or was last.
 
-    `pace`, `habit`: how fast it was seen to charge and when it was seen to leave, by all that is known today.
+    `set_up`: what was missing at the automaker's for it to be commanded or read. `pace`, `habit`: how fast it was seen
+    to charge and when it was seen to leave, by all that is known today.
     """
 
     ref: str
@@ -78,6 +79,7 @@ class Explanation:
     choices: tuple[HistoryStep, ...]
     pace: str = ""
     habit: str = ""
+    set_up: HistoryStep | None = None
 
 
 def zone_of(ref: str, facts: CarFacts, at: datetime) -> str:
@@ -108,10 +110,11 @@ def explanation(ref: str, facts: CarFacts, zones: Sequence[ZoneRow], at: datetim
     story = next(iter([*reversed(begun), *reversed(live), *reversed(lately)]), None)
     history = [step for row in facts.history if (step := _step(row)).at <= at]
     left = next((one for one in reversed(history) if one.what == LEFT_ALONE), None)
+    set_up = next((one for one in reversed(history) if one.what == SET_UP), None)
     told = {} if asked is None else {"at": asked.at, **orjson.loads(asked.document)}
     pace = "" if facts.pace is None else in_words(facts.pace.document)
     habit = "" if facts.departure is None else habit_in_words(facts.departure.document)
-    return Explanation(ref, at, zone, told, story, left, tuple(_in_force(history, at)), pace, habit)
+    return Explanation(ref, at, zone, told, story, left, tuple(_in_force(history, at)), pace, habit, set_up)
 
 
 def _step(row: HistoryRow) -> HistoryStep:
@@ -161,6 +164,7 @@ def plain(told: Explanation) -> dict[str, Any]:
         "asked": told.asked,
         "choices": [_plain_step(one) for one in told.choices],
         "left_alone": None if told.left_alone is None else _plain_step(told.left_alone),
+        "set_up": None if told.set_up is None else _plain_step(told.set_up),
         "directive": None
         if story is None
         else {

@@ -18,8 +18,22 @@ from ven_adapters.ven.store.database import parse_at
 
 def paragraph(told: Explanation) -> str:
     """The whole of it in one paragraph; instants in UTC."""
-    sentences = [_asked(told), *_passed_over(told), *map(_chose, told.choices), *_did(told), *_pace(told)]
+    sentences = [
+        _asked(told),
+        *_passed_over(told),
+        *map(_chose, told.choices),
+        *_set_up(told),
+        *_did(told),
+        *_pace(told),
+    ]
     return " ".join(sentences)
+
+
+def _set_up(told: Explanation) -> Iterator[str]:
+    """What was missing at the automaker's, as it was last found."""
+    if told.set_up is not None:
+        for sentence in told.set_up.facts["missing"]:
+            yield f"At {_print(told.set_up.at)} it was found that it {sentence}."
 
 
 def _pace(told: Explanation) -> Iterator[str]:

@@ -127,12 +127,12 @@ class ReadSchedule:
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
-    def note_pushed(self, rows: Ints, now_s: float) -> None:
-        """A backend told of these cars by itself."""
+    def note_pushed(self, rows: Ints, now_s: float, asleep: Bools) -> None:
+        """A backend told of these cars by itself: of some that they sleep."""
         self._last_push_s = now_s
         self._cars["pushed_s"][rows] = now_s
         self._cars["failures"][rows] = 0
-        self._cars["asleep"][rows] = False
+        self._cars["asleep"][rows] = asleep
 
     def note_asked(self, row: int, now_s: float) -> None:
         """A reading is asked for, and paid."""

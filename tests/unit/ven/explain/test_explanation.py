@@ -276,3 +276,12 @@ def test_what_moved_no_car_is_told_with_its_reason(life):
     assert f"What event e2 asked as IMPORT_CAPACITY_LIMIT was not understood: {why}." in told
     assert "What event e3 asked as PRICE was not for these cars: program 'B' (p2) is none of those." in told
     assert "of which no event asked anything that was acted on." in life.said(900, asked | {"asks": []})
+
+
+def test_what_was_missing_at_the_automakers_is_said_until_it_is_there(life):
+    life.happened(history.SET_UP, 10, missing=["takes no command until our key is in it: its owner adds it"])
+    life.happened(history.SET_UP, 7_000, missing=[])
+    said = life.said(60)
+    assert "At 2026-07-15 23:00:10Z it was found that it takes no command until our key is in it" in said
+    assert plain(life.explained(60))["set_up"]["facts"]["missing"]
+    assert "it was found" not in life.said(7_200)

@@ -56,7 +56,7 @@ def driven(
     for at_s in np.arange(NOW_S, NOW_S + hours * 3600, step_s):
         state = change(state)
         if pushed_every_s and (at_s - NOW_S) % pushed_every_s == 0:
-            schedule.note_pushed(state.row, at_s)
+            schedule.note_pushed(state.row, at_s, np.zeros(len(state.row), bool))
             state.newest_s[:] = at_s
         for row in schedule.due(state, at_s, settings).row.tolist():
             schedule.note_asked(row, at_s)
@@ -120,8 +120,8 @@ def test_a_car_whose_pushes_stop_is_read_within_its_period():
 
 def test_away_cars_of_a_backend_that_pushes_are_left_to_it_until_all_of_it_is_silent():
     made, state = schedule(2), needs(2, plugged=np.full(2, int(Tri.NO)), asked=np.ones(2, bool))
-    made.note_pushed(np.array([0, 1]), NOW_S)
-    made.note_pushed(np.array([1]), NOW_S + 1_800)
+    made.note_pushed(np.array([0, 1]), NOW_S, np.array([False, False]))
+    made.note_pushed(np.array([1]), NOW_S + 1_800, np.array([False]))
     assert len(made.due(state, NOW_S + 1_800, PLENTY).row) == 0
     assert sorted(made.due(state, NOW_S + 1_800 + PLENTY.often_s, PLENTY).row) == [0, 1]
 
