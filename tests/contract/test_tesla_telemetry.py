@@ -232,6 +232,7 @@ async def test_a_driver_who_takes_over_is_found_by_a_call_for_that_is_not_stream
     await rig.stream(DetailedChargeState=CHARGES)
     await rig.backend.snapshot("t-0", max_age_s=BY_SCHEDULE_S)
     assert (cars.overridden("t-0"), len(rig.reads())) == (True, 1)
+    await rig.stream(DetailedChargeState=CHARGES)
     await rig.backend.snapshot("t-0", max_age_s=BY_SCHEDULE_S)
     assert len(rig.reads()) == 1
 

@@ -13,7 +13,8 @@ from ven_adapters.ven.explain.command import why
 
 TESLAS = 20
 KNOWN_WITHIN_S = 5 * 60.0
-MOST_READS = 4.0
+# Calls per car: to begin with, and in the four hours after that.
+MOST_FIRST_READS, MOST_READS = 4.0, 1.0
 
 
 @pytest.fixture
@@ -35,15 +36,18 @@ async def test_teslas_that_stream_all_evening_are_known_in_minutes_and_hardly_ca
         server = public.protocol.telemetry
         await eventually(lambda: len(agent.fleet_state.capabilities) == TESLAS)
         await eventually(lambda: all(car.synced and car.config for car in server.cars))
+        await eventually(lambda: not server.waiting)
+        before = calls_of(public)  # to learn what each can do, to configure it, and until it streams
         evening = Evening(rig, agent, TESLAS, KNOWN_WITHIN_S)
         await evening.watch(EVENT_ENDS)
-        reads = calls_of(public)
-        per_car, signals = sum(reads.values()) / TESLAS, server.signals / TESLAS
-        found = f"{per_car=} {signals=} {max(reads.values())=} {len(evening.arrived)=} {agent.reading.figures()=}"
+        reads = (calls_of(public) - before).total() / TESLAS
+        first, signals = before.total() / TESLAS, server.signals / TESLAS
+        found = f"{first=} {reads=} {signals=} {len(evening.arrived)=} {agent.reading.figures()=}"
         print(found)  # noqa: T201 - the figures that this test is for
         assert len(evening.arrived) >= 5
         assert evening.known_late == set(), found
-        assert per_car <= MOST_READS, found
+        assert first <= MOST_FIRST_READS, found
+        assert reads <= MOST_READS, found
         assert agent.fleet_state.registry.confirmed > 0
 
 

@@ -316,7 +316,9 @@ class Teslas:
     def _keep(self, ref: str, raw: Mapping[str, Any]) -> Snapshot:
         took_over = raw["charge_state"].get("managed_charging_user_canceled") is True
         (self._taken_over.add if took_over else self._taken_over.discard)(ref)
-        self._doubtful.discard(ref)
+        if ref in self._doubtful:  # it is known now whether its driver took over
+            self._doubtful.discard(ref)
+            self._stopped.pop(ref, None)
         found, last = (
             snapshot_of_vehicle_data(ref, raw, self._settings.homes.get(ref), self._now()),
             self._last.get(ref),

@@ -99,7 +99,7 @@ class TelemetryServer:
             while True:
                 while self.waiting:
                     topic, body = self.waiting.popleft()
-                    await client.publish(topic, body, qos=1)
+                    await client.publish(topic, body)  # at most once, as the server does by itself
                 await asyncio.sleep(wakes_s)
 
     @staticmethod
