@@ -122,8 +122,9 @@ class FleetApi:
         return VendorReply(200, {"response": {"public_key": self.public_key}})
 
     async def _fleet_status(self, request: web.Request, _: int) -> VendorReply:
-        mine = await self._asked_of(request)
-        paired, unpaired = ([vin for vin, state in mine.items() if state.paired is one] for one in (True, False))
+        asked, mine = await _vins_of(request), await self._asked_of(request)
+        paired = [vin for vin, state in mine.items() if state.paired]
+        unpaired = [vin for vin in asked if vin not in paired]
         told = {vin: state.status() for vin, state in mine.items()}
         return VendorReply(
             200, {"response": {"key_paired_vins": paired, "unpaired_vins": unpaired, "vehicle_info": told}}
@@ -131,7 +132,7 @@ class FleetApi:
 
     async def _asked_of(self, request: web.Request) -> dict[str, CarSetupState]:
         """The owner's cars among those that a body names."""
-        asked = (await body_of(request)).get("vins", [])
+        asked = await _vins_of(request)
         cars = {self._vendor_cloud.natives[car]: car for car in self._mine(request)}
         return {vin: self.telemetry.cars[cars[vin]] for vin in asked if vin in cars}
 
@@ -320,6 +321,11 @@ class FleetApi:
             del self._starts[car]
             if isinstance(wish := self._start(car, {}), CommandedState):
                 self._cloud.tell(car, wish, self._cloud.world.instant(due[1]))
+
+
+async def _vins_of(request: web.Request) -> list[str]:
+    """The cars that a body names."""
+    return list((await body_of(request)).get("vins", []))
 
 
 def _rates(wait_s: int) -> dict[str, str]:
