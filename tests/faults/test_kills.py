@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 from kills import Killed, play_kill
-from pacing import paced
+from pacing import paced, skip_when_busy
 from vendor_rig import VENDORS
 from vtn_thread import launcher, template_of
 
@@ -23,12 +23,14 @@ def launch(tmp_path_factory):
 
 @pytest.mark.parametrize(("vendor", "killed"), CASES)
 async def test_nobody_is_late_for_a_program_that_was_killed(vendor, killed, launch, tmp_path):
+    skip_when_busy()
     result = await play_kill(launch, vendor, killed, 1, tmp_path, speed=paced(SPEED), within_h=WITHIN_H)
     assert result.held > 0
     assert (result.departures > 0, result.late) == (True, 0), result
 
 
 async def test_without_a_guard_drivers_are_late_for_an_executor_that_was_killed(launch, tmp_path):
+    skip_when_busy()
     options = {"speed": paced(SPEED), "within_h": WITHIN_H, "guard": "off"}
     result = await play_kill(launch, "enode", Killed.EXECUTOR, 1, tmp_path, **options)
     assert result.held > 0
