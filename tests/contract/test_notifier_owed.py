@@ -101,6 +101,7 @@ async def test_what_is_owed_to_an_entry_that_is_led_elsewhere_follows_it(made):
     async with Receiver() as other, owing(made) as (first, second, gate, _hooks):
         await rewritten(made, entry(other), entry(first))
         gate.open()
+        await other.wait_for(lambda: other.taken)
         await settled(made)
         assert told(other.taken) == told(first.taken) == ["CREATE E"]
         assert second.taken == []
