@@ -218,17 +218,20 @@ async def test_a_token_that_the_broker_refuses_is_renewed(rig, guard):
     assert passwords[-1].startswith("id_token-")
 
 
+@pytest.mark.parametrize(("ends_in_s", "left_s"), [(3_600.0, 3_570.0), (30.5, 1.0), (-5.0, 1.0), (None, None)])
+def test_a_line_stands_until_half_a_minute_before_its_token_ends(ends_in_s, left_s):
+    ends_at = None if ends_in_s is None else datetime.now(UTC) + timedelta(seconds=ends_in_s)
+    found = mqtt_readings._left_s(mqtt_readings.StreamLogin("user", "password", (), ends_at=ends_at))
+    assert found == (None if left_s is None else pytest.approx(left_s, abs=5.0))
+
+
 async def test_a_line_is_put_up_again_with_the_next_token_before_its_own_ends(tmp_path, broker, guard, monkeypatch):
-    monkeypatch.setattr(mqtt_readings, "RENEW_BEFORE_S", 3599.0)
+    lefts_s = itertools.chain([0.5, 0.5, 0.5], itertools.repeat(3_600.0))
+    monkeypatch.setattr(mqtt_readings, "_left_s", lambda _login: next(lefts_s))
     guard.good |= {f"id_token-{number}" for number in range(50)}
     granted(tmp_path / "state")
     async with rigged(tmp_path, broker) as rig:
-        await guard.showed(3)
-        monkeypatch.setattr(mqtt_readings, "RENEW_BEFORE_S", 30.0)
-        shown = -1
-        while shown != len(guard.passwords()):  # a line of before is renewed in a second; then it stays
-            shown = len(guard.passwords())
-            await asyncio.sleep(3.0)
+        await guard.showed(4)
         await rig.up()
         await rig.publish(("61", 0))
         assert (await rig.next()).soc_pct.value == 61

@@ -32,5 +32,6 @@ def row_of(held: DirectiveRecord) -> DirectiveRow:
 
 def held_of(row: DirectiveRow) -> DirectiveRecord:
     """A stored directive, live again. Raises BackendError for a row that this release cannot read."""
+    # The codec takes no empty text, which is what a record has where nothing was said.
     told = {name: value for name, value in orjson.loads(row.document).items() if value != ""}
     return load(DirectiveRecord, told, received_at=parse_at(row.ends_at))
