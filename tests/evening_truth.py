@@ -1,9 +1,8 @@
 """What an evening came to by the physics alone: what each car drew, what it would have drawn, what could be held.
 
 A car could be held in five minutes in which it had stood there long enough to be known, was above its driver's reserve,
-can be stopped and started again, and would have been ready though it took only half of its power, lost more than a
-quarter, and took ever less above 60 %: that much a stranger may be slower than its data sheet, and no driver may wait
-for it. Nothing here asks an adapter.
+can be stopped and started again, and, as it truly charges, would have been full three quarters of an hour before its
+driver leaves although it began only afterwards. Nothing here asks an adapter, and nothing is assumed as it assumes it.
 """
 
 import dataclasses
@@ -11,13 +10,14 @@ from datetime import datetime
 
 import numpy as np
 
+from ven_adapters.simulator.cars import physics
 from ven_adapters.simulator.cars.world import BIN_S
-from ven_adapters.ven.fleet.pace import SLOW_KEPT, SLOW_SHARE, SLOW_TAPER
 from vtn.clock import HOUR_S
 
 KNOWN_WITHIN_S = 15 * 60.0
 SPARE_S = 0.75 * HOUR_S
-LEVELS_PCT = np.arange(0.0, 101.0)
+LONGEST_S = 24 * HOUR_S
+FULL_WITHIN_WH = 50.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,8 @@ class EveningTruth:
         bins = int(world.seconds(until) // BIN_S) - self._first + 1
         self._drawn_wh, self._asked_wh = np.zeros((bins, cars)), np.zeros((bins, cars))
         self._stood = np.zeros((bins + 1, cars), dtype=bool)
-        self._spare = np.zeros((bins + 1, cars), dtype=bool)
+        self._filled = np.zeros((bins + 1, cars), dtype=bool)
+        self._soc_wh, self._warm = np.zeros((bins + 1, cars)), np.ones((bins + 1, cars))
         capabilities = [cloud.capability(car) for car in range(cars)]
         self._least_pct = np.array([0.0 if at_stations else _least_pct(one) for one in capabilities])
         self._plugged_s = np.where(world.plugged, -np.inf, np.inf)
@@ -71,31 +72,35 @@ class EveningTruth:
 
     def _look(self, place):
         """How the cars stand at the beginning of five minutes."""
-        world, fleet = self._cloud.world, self._cloud.fleet
+        world = self._cloud.world
         now_s = (self._first + place) * BIN_S
         new = world.plugged & np.isinf(self._plugged_s) & (self._plugged_s > 0)
         self.arrived += int(new.sum())
         self._plugged_s = np.where(world.plugged, np.where(new, now_s, self._plugged_s), np.inf)
         if 0 <= place < len(self._stood):
-            hours = self._slow_hours(fleet.target_pct) - self._slow_hours(100.0 * world.soc_wh / world.packs.usable_wh)
-            latest_s = fleet.declared_s[0] - hours * HOUR_S - SPARE_S
             self._stood[place] = now_s - self._plugged_s >= KNOWN_WITHIN_S
             least_wh = np.maximum(world.reserve_wh, self._least_pct / 100.0 * world.packs.usable_wh)
-            self._spare[place] = (world.soc_wh >= least_wh) & (now_s + BIN_S < latest_s)
+            self._filled[place] = world.soc_wh >= least_wh
+            self._soc_wh[place], self._warm[place] = world.soc_wh, world.warm
 
-    def _slow_hours(self, level_pct):
-        """How long a slow stranger takes from empty to a level."""
-        share = 1.0 - (1.0 - SLOW_TAPER[1]) * np.clip((LEVELS_PCT - SLOW_TAPER[0]) / (100.0 - SLOW_TAPER[0]), 0.0, 1.0)
-        times = np.concatenate([[0.0], np.cumsum(2.0 / (share[1:] + share[:-1]))])
-        fleet = self._cloud.fleet
-        pct_per_h = 100.0 * SLOW_SHARE * SLOW_KEPT * fleet.max_charge_w / fleet.usable_wh
-        return np.interp(level_pct, LEVELS_PCT, times) / pct_per_h
+    def _could_wait(self, place):
+        """Of which cars the charging could wait until these five minutes are over."""
+        world, fleet = self._cloud.world, self._cloud.fleet
+        left_s = fleet.declared_s[0] - SPARE_S - (self._first + place + 1) * BIN_S
+        steps = int(np.clip(left_s.max(), 0.0, LONGEST_S) // BIN_S)
+        state = physics.PackState(self._soc_wh[place], self._warm[place])
+        plugged = np.ones((steps, len(fleet.refs)), dtype=bool)
+        _, levels_wh = physics.immediate_charge(world.packs, state, world.target_wh, plugged, BIN_S)
+        at_leaving = np.clip(left_s // BIN_S, 0, steps).astype(int)
+        reached_wh = levels_wh[at_leaving, np.arange(len(at_leaving))]
+        return (left_s > 0) & (reached_wh >= world.target_wh - FULL_WITHIN_WH)
 
     def between(self, first: datetime, last: datetime) -> Shed:
         """The kWh of these bins."""
         begin, end = (int(self._cloud.world.seconds(at) // BIN_S) - self._first for at in (first, last))
         inside = slice(begin, end)
-        could = self._stood[inside] & self._spare[inside] & (self._asked_wh[inside] > 0)
+        could = self._stood[inside] & self._filled[inside] & (self._asked_wh[inside] > 0)
+        could &= np.array([self._could_wait(place) for place in range(begin, end)])
         drawn_wh = np.maximum(self._drawn_wh[inside], 0.0)
         return Shed(
             self._asked_wh[inside].sum() / 1000.0,
