@@ -18,7 +18,7 @@ from ven_adapters.oems.bmw_cardata import CarDataSettings
 from ven_adapters.oems.enode import EnodeSettings
 from ven_adapters.oems.ford_query import FordQuerySettings
 from ven_adapters.oems.smartcar import SmartcarSettings
-from ven_adapters.oems.tesla_settings import TeslaSettings
+from ven_adapters.oems.tesla.settings import TeslaSettings
 from ven_adapters.transport.http.settings import BackendSettings
 from ven_adapters.transport.ocpp21.settings import CentralSettings
 from ven_adapters.ven.openadr import units_page
@@ -83,9 +83,9 @@ FIXED = (
     ("ven_adapters.transport.http.session", "MAX_ANSWER_BYTES", "bytes of an automaker's answer"),
     ("ven_adapters.transport.http.webhooks", "MAX_BODY_BYTES", "bytes of an automaker's webhook"),
     ("ven_adapters.transport.readings.mqtt_readings", "MAX_BODY_BYTES", "bytes of a message of an automaker's stream"),
-    ("ven_adapters.oems.tesla_telemetry", "MAX_FIELD_BYTES", "bytes of one value that a Tesla streams"),
-    ("ven_adapters.oems.tesla_telemetry", "CAR_BURST", "values that one Tesla streams at once"),
-    ("ven_adapters.oems.tesla_telemetry", "CAR_PER_S", "values that it streams per second ever after"),
+    ("ven_adapters.oems.tesla.telemetry", "MAX_FIELD_BYTES", "bytes of one value that a Tesla streams"),
+    ("ven_adapters.oems.tesla.telemetry", "CAR_BURST", "values that one Tesla streams at once"),
+    ("ven_adapters.oems.tesla.telemetry", "CAR_PER_S", "values that it streams per second ever after"),
     (
         "ven_adapters.transport.http.webhook_queue",
         "REMEMBERED",

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from recorded import EnodeCloud, SmartcarCloud, TeslaCloud, hurried
 
 from ven_adapters.contract import Directive, DirectiveKind
-from ven_adapters.oems import enode, smartcar, tesla
+from ven_adapters.oems import enode, smartcar
+from ven_adapters.oems.tesla import backend as tesla
 from ven_adapters.transport.grants.grants import Folder, store
 from ven_adapters.transport.grants.oauth import Grant
 

@@ -13,7 +13,7 @@ from public_rigs import PATIENCE_S, Rig, consented, usual
 from recorded import EVENING, TeslaCloud
 
 from ven_adapters.contract import SnapshotsSeen
-from ven_adapters.oems import tesla
+from ven_adapters.oems.tesla import backend as tesla
 from ven_adapters.simulator.stepped_clock import NAP_S, SteppedClock
 from ven_adapters.transport.readings import vocabulary
 from ven_adapters.transport.readings.mqtt_readings import Pauses

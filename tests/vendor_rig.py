@@ -15,7 +15,7 @@ from pathlib import Path
 from agent_rig import free_port
 from aiohttp import web
 
-from ven_adapters.oems.tesla_shapes import COMMAND_PRICE, DATA_PRICE, WAKE_PRICE
+from ven_adapters.oems.tesla.shapes import COMMAND_PRICE, DATA_PRICE, WAKE_PRICE
 from ven_adapters.simulator import serve as backends
 from ven_adapters.simulator.backend.cloud import Cloud
 from ven_adapters.simulator.backend.endpoints import application

@@ -9,7 +9,8 @@ import tomllib
 import pytest
 from ocpp_rig import CAR, EVENING, PASSWORD, PATIENCE_S, SPEED, central, place
 
-from ven_adapters.oems import enode, smartcar, tesla
+from ven_adapters.oems import enode, smartcar
+from ven_adapters.oems.tesla import backend as tesla
 from ven_adapters.simulator.command import SimulatorOptions, known, models_of, simulated
 from ven_adapters.simulator.public import serve as clouds
 from ven_adapters.simulator.settings import SimulatorSettings

@@ -22,9 +22,9 @@ from ven_adapters.contract import (
     Known,
     Rung,
 )
-from ven_adapters.oems import tesla
-from ven_adapters.oems.tesla_settings import TeslaSettings
-from ven_adapters.oems.tesla_shapes import (
+from ven_adapters.oems.tesla import backend as tesla
+from ven_adapters.oems.tesla.settings import TeslaSettings
+from ven_adapters.oems.tesla.shapes import (
     SCHEDULE_ID,
     achieve,
     capability_of,

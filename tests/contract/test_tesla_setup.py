@@ -13,8 +13,8 @@ from recorded import hurried
 from telemetry_rig import FIRST, SECOND, broker_at, telemetry_rig
 
 from ven_adapters.contract import BackendError, ErrorCode
-from ven_adapters.oems import tesla
-from ven_adapters.oems.tesla_status import SKIPPED
+from ven_adapters.oems.tesla import backend as tesla
+from ven_adapters.oems.tesla.status import SKIPPED
 
 DAY_S = 86_400
 HOST = "telemetry.example.org"

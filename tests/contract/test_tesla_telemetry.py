@@ -9,7 +9,7 @@ from recorded import EVENING
 from telemetry_rig import FIRST, PASSWORD, SECOND, USER, broker_at, telemetry_rig
 
 from ven_adapters.contract import BackendError, ChargeState, ErrorCode, Known, Reachability, Rung, Setting, Validity
-from ven_adapters.oems.tesla_telemetry import CAR_BURST
+from ven_adapters.oems.tesla.telemetry import CAR_BURST
 from ven_adapters.transport.readings.mqtt_readings import Pauses
 
 BY_SCHEDULE_S = 900

@@ -5,7 +5,7 @@ import json
 import sys
 
 from ven_adapters.contract import BackendError, Directive
-from ven_adapters.oems import tesla
+from ven_adapters.oems.tesla import backend as tesla
 from ven_adapters.transport.http.codec import load, loads
 from vtn.clock import parse_clock
 

@@ -11,7 +11,7 @@ from ven_adapters.oems.bmw_cardata import CarDataSettings
 from ven_adapters.oems.enode import EnodeSettings
 from ven_adapters.oems.ford_query import FordQuerySettings
 from ven_adapters.oems.smartcar import SmartcarSettings
-from ven_adapters.oems.tesla_settings import TeslaSettings
+from ven_adapters.oems.tesla.settings import TeslaSettings
 from ven_adapters.registry import UnknownOem, consent, factory, known
 from ven_adapters.transport.http.settings import BackendSettings
 from ven_adapters.transport.ocpp21.settings import CentralSettings

@@ -13,7 +13,7 @@ from ven_adapters.oems.bmw import BmwSettings
 from ven_adapters.oems.enode import EnodeSettings
 from ven_adapters.oems.ford import FordSettings
 from ven_adapters.oems.smartcar import SmartcarSettings
-from ven_adapters.oems.tesla_settings import TeslaSettings
+from ven_adapters.oems.tesla.settings import TeslaSettings
 from ven_adapters.transport.http.settings import BackendSettings
 from ven_adapters.transport.ocpp21.settings import CentralSettings
 from ven_adapters.transport.settings import read_table

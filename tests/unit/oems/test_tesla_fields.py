@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ven_adapters.contract import ChargeState, Known
-from ven_adapters.oems.tesla_fields import (
+from ven_adapters.oems.tesla.fields import (
     AFFECTED,
     TRANSIT,
     WANTED,
@@ -14,7 +14,7 @@ from ven_adapters.oems.tesla_fields import (
     number_in,
     snapshot_of_field,
 )
-from ven_adapters.oems.tesla_status import has_config, release, wanted_config
+from ven_adapters.oems.tesla.status import has_config, release, wanted_config
 
 NOW = datetime(2026, 7, 2, 4, tzinfo=UTC)
 HOME = (37.0, -122.0)

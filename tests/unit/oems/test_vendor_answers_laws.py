@@ -22,7 +22,8 @@ from ven_adapters.contract import (
     Rung,
     Snapshot,
 )
-from ven_adapters.oems import bmw_cardata, enode_shapes, ford_query, smartcar_shapes, tesla_shapes
+from ven_adapters.oems import bmw_cardata, enode_shapes, ford_query, smartcar_shapes
+from ven_adapters.oems.tesla import shapes as tesla_shapes
 from ven_adapters.transport.http.codec import load
 from ven_adapters.transport.readings import vocabulary
 from ven_adapters.transport.readings.second_source import newest

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from recorded import EVENING, recording
 
 from ven_adapters.contract import ChargeState, Directive, DirectiveKind, Rung, Setting, Snapshot, Validity
-from ven_adapters.oems import ford_query, smartcar_shapes, tesla_shapes
+from ven_adapters.oems import ford_query, smartcar_shapes
+from ven_adapters.oems.tesla import shapes as tesla_shapes
 from ven_adapters.transport.http.codec import load
 from ven_adapters.transport.readings.vendor_readings import DAYS, finish_at, month_first
 from ven_adapters.transport.windows.windows import KeptWindow, WindowVerdict, judge

@@ -6,7 +6,7 @@ from ven_adapters.contract import BackendError, ErrorCode
 from ven_adapters.oems.bmw import BmwSettings
 from ven_adapters.oems.enode import EnodeSettings
 from ven_adapters.oems.smartcar import SmartcarSettings
-from ven_adapters.oems.tesla_settings import TeslaSettings
+from ven_adapters.oems.tesla.settings import TeslaSettings
 from ven_adapters.transport.ocpp21.settings import CentralSettings
 from ven_adapters.transport.settings import LONGEST_FAULT, MOST_FAULTS, read_table
 from ven_adapters.transport.vendor_settings import VendorSettings

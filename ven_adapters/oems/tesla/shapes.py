@@ -1,6 +1,6 @@
 """Tesla's shapes as pure functions: data to the contract's units, refusals to errors, prices, commands.
 
-Facts are those of the Fleet API's public documentation; what is known of its cars stands in `oems.tesla`.
+Facts are those of the Fleet API's public documentation; what is known of its cars stands in `oems.tesla.backend`.
 """
 
 import math

@@ -12,9 +12,9 @@ Each owner consents and has a grant of his own in `state`/grants; cars newer tha
 - 421 says that the owner's account lives in another region;
 - a charge schedule that is used once starts a car that we have stopped, at a minute of its home's local time, also
   when we are no more; it needs the home's place and time zone (`homes`, `time_zones`);
-- what cars stream (`telemetry`, see `oems.tesla_telemetry`) is the first source of readings: a car that streams is read
+- what cars stream (`telemetry`, see `oems.tesla.telemetry`) is the first source of readings: a car that streams is read
   by a call only for what it does not stream, or when somebody wants a reading made now;
-- a car without our key takes no command, and says so before it is asked (`oems.tesla_setup`);
+- a car without our key takes no command, and says so before it is asked (`oems.tesla.setup`);
 - no discharge: Powershare is reported, never commanded.
 """
 
@@ -44,11 +44,11 @@ from ven_adapters.contract import (
     VehicleBackend,
     VehicleRef,
 )
-from ven_adapters.oems.tesla_accounts import TeslaAccounts
-from ven_adapters.oems.tesla_arming import TelemetryArming
-from ven_adapters.oems.tesla_settings import TelemetrySettings, TeslaSettings
-from ven_adapters.oems.tesla_setup import TeslaSetup
-from ven_adapters.oems.tesla_shapes import (
+from ven_adapters.oems.tesla.accounts import TeslaAccounts
+from ven_adapters.oems.tesla.arming import TelemetryArming
+from ven_adapters.oems.tesla.settings import TelemetrySettings, TeslaSettings
+from ven_adapters.oems.tesla.setup import TeslaSetup
+from ven_adapters.oems.tesla.shapes import (
     ASLEEP_AGAIN_S,
     DATA_PRICE,
     REASONS,
@@ -60,8 +60,8 @@ from ven_adapters.oems.tesla_shapes import (
     snapshot_of_vehicle_data,
     start_once,
 )
-from ven_adapters.oems.tesla_status import wanted_config
-from ven_adapters.oems.tesla_telemetry import FleetTelemetry
+from ven_adapters.oems.tesla.status import wanted_config
+from ven_adapters.oems.tesla.telemetry import FleetTelemetry
 from ven_adapters.transport.call_costs import MILLION
 from ven_adapters.transport.consent import CodeConsent, ConsentConversation, account
 from ven_adapters.transport.http.codec import dumps

@@ -16,8 +16,8 @@ import orjson
 
 from ven_adapters.contract import BackendError, Reachability, Snapshot
 from ven_adapters.lifecycle.evidence import CLOCK_ERROR
-from ven_adapters.oems.tesla_fields import AFFECTED, RESEND_S, SOURCE, STATE, TRANSIT, FieldValue, snapshot_of_field
-from ven_adapters.oems.tesla_settings import TelemetrySettings
+from ven_adapters.oems.tesla.fields import AFFECTED, RESEND_S, SOURCE, STATE, TRANSIT, FieldValue, snapshot_of_field
+from ven_adapters.oems.tesla.settings import TelemetrySettings
 from ven_adapters.transport.readings.mqtt_readings import BrokerAccount, Pauses, Stream, StreamMessage
 from ven_adapters.transport.readings.vendor_readings import instant, snapshot_of
 from ven_adapters.transport.readings.vocabulary import note, shown

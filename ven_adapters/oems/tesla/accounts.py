@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ven_adapters.contract import BackendError, VehicleRef
-from ven_adapters.oems.tesla_shapes import WrongRegion, judge, price
+from ven_adapters.oems.tesla.shapes import WrongRegion, judge, price
 from ven_adapters.transport.grants.grants import OwnerTokens
 from ven_adapters.transport.http.session import Call
 from ven_adapters.transport.readings.vendor_readings import pick

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ven_adapters.contract import SetupFault
-from ven_adapters.oems.tesla_fields import WANTED
+from ven_adapters.oems.tesla.fields import WANTED
 from ven_adapters.transport.readings.vocabulary import shown
 
 # Software from which cars stream; older Model S and X from 2025.20 on.

@@ -16,10 +16,10 @@ from typing import Any
 import orjson
 
 from ven_adapters.contract import BackendError, SetupFault
-from ven_adapters.oems.tesla_accounts import TeslaAccounts
-from ven_adapters.oems.tesla_fields import RESEND_S
-from ven_adapters.oems.tesla_status import LIMIT_REACHED, SKIPPED, error_sentence, has_config
-from ven_adapters.oems.tesla_telemetry import FleetTelemetry
+from ven_adapters.oems.tesla.accounts import TeslaAccounts
+from ven_adapters.oems.tesla.fields import RESEND_S
+from ven_adapters.oems.tesla.status import LIMIT_REACHED, SKIPPED, error_sentence, has_config
+from ven_adapters.oems.tesla.telemetry import FleetTelemetry
 from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call
 from ven_adapters.transport.readings.vendor_readings import pick

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from ven_adapters.contract import BackendError, ErrorCode, SetupFault
-from ven_adapters.oems.tesla_accounts import TeslaAccounts
-from ven_adapters.oems.tesla_settings import TeslaSettings
-from ven_adapters.oems.tesla_shapes import judge, price
-from ven_adapters.oems.tesla_status import CarSetup, domain_fault, faults_of, setup_of
+from ven_adapters.oems.tesla.accounts import TeslaAccounts
+from ven_adapters.oems.tesla.settings import TeslaSettings
+from ven_adapters.oems.tesla.shapes import judge, price
+from ven_adapters.oems.tesla.status import CarSetup, domain_fault, faults_of, setup_of
 from ven_adapters.transport.grants.grants import AppTokens
 from ven_adapters.transport.http.codec import dumps
 from ven_adapters.transport.http.session import Call

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ven_adapters.contract import ChargeState, Known, Reachability, Snapshot
-from ven_adapters.oems.tesla_shapes import CHARGING, PHASES_TOLD
+from ven_adapters.oems.tesla.shapes import CHARGING, PHASES_TOLD
 from ven_adapters.transport.readings.phases import phases_shown
 from ven_adapters.transport.readings.vendor_readings import near, snapshot_of
 from ven_adapters.transport.readings.vocabulary import note, shown, word

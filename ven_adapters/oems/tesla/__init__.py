@@ -1,0 +1,1 @@
+"""Tesla, over its Fleet API: `backend` is what the adapter loads."""
