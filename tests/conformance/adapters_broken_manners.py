@@ -12,7 +12,9 @@ from ven_adapters.adapter_checks import bench
 from ven_adapters.oems import nissan
 from ven_adapters.transport.http import problems
 from ven_adapters.transport.http.backend import HttpVehicleBackend
-from ven_adapters.transport.http.settings import backend_settings
+from ven_adapters.transport.http.session import SessionLimits
+from ven_adapters.transport.http.settings import BackendSettings
+from ven_adapters.transport.settings import read_table
 from vtn.clock import sleep_until
 
 LOG = logging.getLogger("a.third.party")
@@ -100,12 +102,18 @@ class TakesAbsentForDenied(Errors):
         return BackendError(ErrorCode.NOT_PERMITTED, error.detail) if absent else error
 
 
+class BoundlessSettings(BackendSettings):
+    """A table of settings by which a car may be called as often as anybody likes."""
+
+    @property
+    def limits(self) -> SessionLimits:
+        return dataclasses.replace(super().limits, vehicle_burst=10_000)
+
+
 @broken("one_car_is_not_called_without_end")
 def has_no_budget(settings, patch):
     """Nothing bounds the calls to one car."""
-    read = backend_settings(settings)
-    limits = dataclasses.replace(read.limits, vehicle_burst=10_000)
-    return HttpVehicleBackend(dataclasses.replace(read, limits=limits), nissan.achieve)
+    return HttpVehicleBackend(read_table(BoundlessSettings, settings), nissan.achieve)
 
 
 @broken("calls_at_once_are_bounded")
