@@ -83,6 +83,10 @@ class GuardRig:
                 ends[ref] = end.isoformat()
         return ends
 
+    def seconds_until(self, end):
+        """How long an end of `ends` is away, in seconds of the shared clock."""
+        return (datetime.fromisoformat(end) - self.clock.now()).total_seconds()
+
     async def process(self, *words):
         """A program of this project, whose log is `adapter.log`."""
         environ = {**os.environ, "PYTHONPATH": str(CHILD.parents[2])}

@@ -179,7 +179,10 @@ async def test_what_happens_while_the_broker_restarts_is_published_afterwards(la
                 async with client((server, broker), "bl") as after:
                     await after.subscribe("bl/events/+", qos=1)
                     gate.open = True
-                    assert [await heard(after) for _ in range(10)] == made
+                    told = await heard(after)
+                    if told == event["id"]:  # at least once: the broker was stopped before it had acknowledged it
+                        told = await heard(after)
+                    assert [told, *[await heard(after) for _ in range(9)]] == made
 
 
 def test_wrong_credentials_for_an_external_broker_are_said_in_one_sentence(template, tmp_path):

@@ -85,16 +85,18 @@ async def test_cars_are_given_back_once_a_vendor_that_was_away_is_there_again(tm
 
 async def test_an_adapter_that_comes_back_in_time_keeps_its_cars_and_needs_no_second_guard(tmp_path):
     async with guard_rig("enode", tmp_path, speed=120.0) as rig:
-        adapter = await rig.adapter()
+        long_s = 6 * SLICE_S
+        ends = {ref: end for ref, end in rig.ends().items() if rig.seconds_until(end) > long_s}
+        adapter = await rig.adapter(ends)
         await rig.guard_there()
-        guards, held = rig.guard_pids(), rig.held
+        guards = rig.guard_pids()
         adapter.kill()
         await adapter.wait()
         await rig.adapter({})
-        told = len(rig.commands())
         await asyncio.sleep(1.5 * SLICE_S / rig.clock.speed)
-        assert len(rig.commands()) == told
-        assert len(rig.leases()) == held
+        assert {state for _, state in rig.leases()} == {LeaseState.HELD}
+        assert "given back" not in rig.said()
+        assert sorted(rig.stopped(ends)) == sorted(ends) != []
         assert rig.guard_pids() == guards
 
 
