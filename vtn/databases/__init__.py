@@ -5,13 +5,13 @@ the newest of them when it is opened. No query of a store stands here, and no ta
 """
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,6 +83,13 @@ def prepare_sqlite(engine: Engine, begin: str | None = None, pragmas: Sequence[s
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    @event.listens_for(engine, "invalidate")
+    def _abandoned(connection: Any, _record: Any, _cause: BaseException | None) -> None:
+        # A task that is cancelled inside a transaction gives its connection up. The file stays locked by it for as long
+        # as anything refers to one of its statements, a traceback for instance, unless it is rolled back first.
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            connection.rollback()
+
     if begin is not None:
 
         @event.listens_for(engine, "begin")
@@ -137,7 +144,7 @@ async def _migrate_server(url: URL, schema: Schema, timeout_s: float) -> None:
         await engine.dispose()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock that the kernel lets go when the process dies."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE)
