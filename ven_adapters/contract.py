@@ -24,6 +24,14 @@ METER = "meter"
 WAKES_UP_TO_S = 60
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReadingPrice:
+    """What one reading costs, as an automaker's file may say in `READING_PRICE`: calls (at least 1), US dollars."""
+
+    calls: int = 1
+    usd: float = 0.0
+
+
 class DirectiveKind(enum.StrEnum):
     """What the window asks: pause; at most a power; prefer charging; a signed power; give control back."""
 

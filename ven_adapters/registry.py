@@ -5,7 +5,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
-from ven_adapters.contract import VehicleBackend
+from ven_adapters.contract import ReadingPrice, VehicleBackend
 from ven_adapters.transport.consent import ConsentConversation
 
 GROUP = "ven_adapters.oems"
@@ -42,10 +42,11 @@ def consent(name: str) -> ConsentFactory:
     return cast("ConsentFactory", made)
 
 
-def usd_per_reading(name: str) -> float:
-    """What one reading of a car costs, as the automaker's file says in `USD_PER_READING`; 0 when it does not."""
+def reading_price(name: str) -> ReadingPrice:
+    """What one reading of a car costs, as the automaker's file says in `READING_PRICE`; a call when it does not."""
     point = next((point for point in entry_points(group=GROUP) if point.name == name), None)
-    return 0.0 if point is None else float(getattr(import_module(point.module), "USD_PER_READING", 0.0))
+    price = None if point is None else getattr(import_module(point.module), "READING_PRICE", None)
+    return price if isinstance(price, ReadingPrice) else ReadingPrice()
 
 
 def _load(point: EntryPoint) -> Factory:

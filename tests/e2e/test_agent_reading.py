@@ -39,7 +39,7 @@ async def test_teslas_that_come_home_all_evening_are_known_and_held(launch, tmp_
         reads = collections.Counter(
             call.ref for call in public.vendor_cloud.calls if call.deal is Deal.READ and call.ref
         )
-        assert max(reads.values()) <= agent.reading.figures()["calls_per_car_and_day"]
+        assert max(reads.values()) <= agent.reading.figures()["readings_per_car_and_day"]
 
 
 async def test_an_hour_of_lost_pushes_is_healed_by_readings(launch, tmp_path, monkeypatch):

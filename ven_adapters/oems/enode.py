@@ -31,6 +31,7 @@ from ven_adapters.contract import (
     DriverChose,
     ErrorCode,
     Reachability,
+    ReadingPrice,
     Rung,
     Setting,
     Snapshot,
@@ -53,6 +54,8 @@ from ven_adapters.transport.windows.window_backend import KeptBackend
 from vtn.tasks import cancel_tasks
 
 LOOKS, LOOK_S = 3, 10.0
+# A car that answers at the first look: what is known, a hint, and what it then tells.
+READING_PRICE = ReadingPrice(calls=3)
 # Enode gives a webhook up after 26 hours of failures, so that it is looked at well before and after.
 ARM_EVERY_S = 3_600.0
 EVENTS = ("user:vehicle:updated", "user:vehicle:discovered", "user:vehicle:deleted", "user:credentials:invalidated")

@@ -14,7 +14,7 @@ from datetime import timedelta
 from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import VehicleBackend
 from ven_adapters.enrolment_api.store import EnrolmentStore
-from ven_adapters.registry import usd_per_reading
+from ven_adapters.registry import reading_price
 from ven_adapters.ven.control.control_loop import ControlLoop, LoopSettings
 from ven_adapters.ven.control.fact_intake import FactIntake
 from ven_adapters.ven.control.participation import Participation, fleet_state_of
@@ -133,7 +133,7 @@ class Agent:
             self.zone_controller,
             clock,
             self.wake_signal,
-            read_settings_of(settings.reading, usd_per_reading(settings.oem)),
+            read_settings_of(settings.reading, reading_price(settings.oem)),
             settings.reading.at_once,
         )
         self.statistics.readings = self.reading.figures

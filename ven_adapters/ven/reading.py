@@ -11,11 +11,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ven_adapters.config import ReadingSettings
-from ven_adapters.contract import BackendError, ErrorCode, Reachability, Reading, Snapshot, VehicleBackend
+from ven_adapters.contract import BackendError, ErrorCode, Reachability, Reading, ReadingPrice, Snapshot, VehicleBackend
 from ven_adapters.ven.control.participation import Participation
 from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.fleet.columns import Bools, Ints
-from ven_adapters.ven.fleet.read_schedule import ReadNeeds, ReadPlan, ReadSettings, ages, calls_within
+from ven_adapters.ven.fleet.read_schedule import ReadNeeds, ReadPlan, ReadSettings, ages, readings_within
 from ven_adapters.ven.openadr.notifications import WakeSignal
 from vtn.clock import HOUR_S, Clock
 
@@ -36,10 +36,10 @@ class LookingBackend(Protocol):
         """How many of them the vendor was called for, by car, since this was last taken."""
 
 
-def read_settings_of(settings: ReadingSettings, usd_per_reading: float) -> ReadSettings:
+def read_settings_of(settings: ReadingSettings, price: ReadingPrice) -> ReadSettings:
     """The section [reading] with a price of the automaker's: what the schedule goes by."""
-    calls = calls_within(settings.calls_per_car_and_day, settings.usd_per_car_and_month, usd_per_reading)
-    return ReadSettings(settings.often_s, settings.arriving_s, settings.plugged_s, settings.seldom_s, calls)
+    readings = readings_within(settings.calls_per_car_and_day, settings.usd_per_car_and_month, price)
+    return ReadSettings(settings.often_s, settings.arriving_s, settings.plugged_s, settings.seldom_s, readings)
 
 
 @dataclasses.dataclass(slots=True)
@@ -112,7 +112,11 @@ class CarReading:
         fleet_state, now_s = self.participation.fleet_state, self.clock.now().timestamp()
         rows, reads = fleet_state.met_rows(), fleet_state.reads
         counts = {"asked": reads.asked_in_all, "failed": reads.failed_in_all}
-        return ages(fleet_state.newest_s(rows), now_s) | counts | {"calls_per_car_and_day": self.settings.calls_per_day}
+        return (
+            ages(fleet_state.newest_s(rows), now_s)
+            | counts
+            | {"readings_per_car_and_day": self.settings.readings_per_day}
+        )
 
     def _asked(self, rows: Ints) -> Bools:
         """Of these cars, those whose zone is asked for something or soon will be."""

@@ -118,9 +118,9 @@ def test_what_is_pushed_is_noted_as_such_and_what_is_read_is_not():
 
 async def test_readings_that_a_backend_takes_by_itself_count_against_the_budget_of_the_car(tmp_path):
     made = reading(tmp_path, ["car", "other"])
-    looks = {"car": made.settings.calls_per_day, "a stranger": 3}
+    looks = {"car": made.settings.readings_per_day, "a stranger": 3}
     made.backend.take_looks = lambda: {ref: looks.pop(ref) for ref in list(looks)}
     cars = made.participation.fleet_state
     await while_reading(made, lambda: "other" in cars.snapshots)
     assert [ref for ref, _ in made.backend.asked] == ["other"]
-    assert made.figures()["asked"] == made.settings.calls_per_day + 1
+    assert made.figures()["asked"] == made.settings.readings_per_day + 1

@@ -1,1 +1,1 @@
-"""Tesla, over its Fleet API: `backend` is what the adapter loads."""
+"""Tesla's Fleet API: `backend` is what the adapter loads; `shapes` reads what is polled, `fields` what streams."""

@@ -36,6 +36,7 @@ from ven_adapters.contract import (
     ErrorCode,
     Reachability,
     Reading,
+    ReadingPrice,
     Rung,
     Setting,
     SetupFault,
@@ -72,7 +73,7 @@ from ven_adapters.transport.windows.window_backend import KeptBackend
 from vtn.tasks import cancel_tasks
 
 WAKE_EVERY = timedelta(minutes=30)
-USD_PER_READING = DATA_PRICE / MILLION
+READING_PRICE = ReadingPrice(usd=DATA_PRICE / MILLION)
 WAKE_LOOKS, WAKE_LOOK_S = 6, 10.0
 # A schedule names a minute of the day: what is due before it reaches the car, or a day ahead, would mean tomorrow.
 SOON, LONGEST_SCHEDULE = timedelta(minutes=5), timedelta(hours=23)

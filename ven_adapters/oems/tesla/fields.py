@@ -161,8 +161,11 @@ def _power_w(held: Held, _: Place) -> float | None:
     return 0.0
 
 
-def _phases(held: Held, _: Place) -> int | None:
-    """As told; what current, voltage and power show counts where one record of the car brought all three."""
+def _phases_streamed(held: Held, _: Place) -> int | None:
+    """As told; what current, voltage and power show counts where one record of the car brought all three.
+
+    Of a car that is polled: `shapes.phases_reported`.
+    """
     told = PHASES_TOLD.get(_number(held, "ChargerPhases") or 0)
     names = ("ChargeAmps", "ChargerVoltage", "ACChargingPower")
     at = [held[name].at for name in names if name in held]
@@ -196,7 +199,7 @@ _READERS: Mapping[str, Callable[[Held, Place], Any]] = {
     "power_w": _power_w,
     "current_a": _scaled("ChargeAmps"),
     "voltage_v": _scaled("ChargerVoltage"),
-    "phases": _phases,
+    "phases": _phases_streamed,
     "limit_current_a": _scaled("ChargeCurrentRequest"),
     "limit_soc_pct": _scaled("ChargeLimitSoc"),
     "energy_added_wh": _scaled("ACChargingEnergyIn", KILO),

@@ -151,6 +151,7 @@ def phases_reported(charge: Mapping[str, Any]) -> int | None:
     """How many phases the car charges on, by its own figures; None when it does not tell.
 
     `charger_phases` 2 is how a Tesla writes three; the power that it tells beside current and voltage settles it.
+    Of a car that streams: `fields`.
     """
     told = PHASES_TOLD.get(charge.get("charger_phases") or 0)
     amps, volts = number(charge.get("charger_actual_current")), number(charge.get("charger_voltage"))

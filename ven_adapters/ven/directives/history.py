@@ -27,8 +27,9 @@ _values = operator.attrgetter(*_FACTS)
 
 
 def mark_of(held: DirectiveRecord) -> int:
-    """What makes a step worth a row, packed into a number: state, certainty, doubt, contradiction, sends, error."""
-    doubts = held.in_doubt + 2 * (held.contradicted_at is not None) + 4 * held.unread
+    """What makes a step worth a row, packed into a number: state, certainty, doubts, sends, error."""
+    contradicted, unplugged = held.contradicted_at is not None, held.unplugged_at is not None
+    doubts = held.in_doubt + 2 * contradicted + 4 * held.unread + 8 * unplugged
     return _CODES[held.state] + 16 * (held.certainty + 16 * (doubts + 16 * (held.attempts + 16 * _ERRORS[held.error])))
 
 

@@ -62,6 +62,11 @@ CHOSE: Mapping[DriverChoice, str] = {
     DriverChoice.CONSENT_WITHDRAWN: "had withdrawn the consent",
 }
 
+# What speaks against a directive that stands, by the fact that its last step brought.
+OTHERWISE: Mapping[str, str] = {
+    "contradicted_at": ", although the car was last seen doing something else",
+    "unplugged_at": ", although its cable was said to be out",
+}
 ENDED: Mapping[DirectiveState, str] = {
     DirectiveState.RELEASED: "ended in time and the car was released",
     DirectiveState.OVERRIDDEN: "was overridden by the driver, who is left alone for it",

@@ -197,9 +197,11 @@ def _of(facts: Mapping[str, Any], text: str) -> str:
 
 
 def _noticed(one: HistoryStep, before: HistoryStep | None) -> str:
-    """A step that changed no state: the car contradicted, or its effect became surer."""
+    """A step that changed no state: the car contradicted, its cable seemed to be out, or its effect became surer."""
     if "contradicted_at" in one.facts:
         return f"At {_print(parse_at(one.facts['contradicted_at']))} the car was seen doing something else."
+    if "unplugged_at" in one.facts:
+        return f"At {_print(parse_at(one.facts['unplugged_at']))} its cable was said to be out, which was not sure."
     if one.facts.get("unread"):
         return f"At {_print(one.at)} the adapter had been started anew, and its backend was to be asked."
     if before is not None and one.certainty > before.certainty:
@@ -230,8 +232,8 @@ def _restored(one: HistoryStep) -> str:
 def _stood(story: DirectiveTrace) -> str:
     sure = f"certainty {story.certainty.name}: {code_texts.SURE[story.certainty]}"
     last = next((one for one in reversed(story.until) if one.what == history.STEP), None)
-    otherwise = story.live and last is not None and "contradicted_at" in last.facts
-    but = ", although the car was last seen doing something else" if otherwise else ""
+    seen = last.facts if story.live and last is not None else {}
+    but = next((words for fact, words in code_texts.OTHERWISE.items() if fact in seen), "")
     return f"So at that instant it stood as {story.state}{but}, {sure}."
 
 

@@ -12,7 +12,7 @@ import enum
 import numpy as np
 import numpy.typing as npt
 
-from ven_adapters.contract import WAKES_UP_TO_S
+from ven_adapters.contract import WAKES_UP_TO_S, ReadingPrice
 from ven_adapters.ven.fleet.columns import ALWAYS_S, NEVER_S, Bools, Charge, Floats, Ints, Tri, grown
 from vtn.clock import HOUR_S
 
@@ -48,13 +48,13 @@ SHARES = np.array([0.6, 0.7, 0.85, 0.95, 1.0])
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReadSettings:
-    """Seconds between two readings of a car by its tier, and how many calls a car may cost in any 24 hours."""
+    """Seconds between two readings of a car by its tier, and how many readings a car may have in any 24 hours."""
 
     often_s: float = 300.0
     arriving_s: float = 420.0
     plugged_s: float = 900.0
     seldom_s: float = 3600.0
-    calls_per_day: int = 200
+    readings_per_day: int = 200
 
     @property
     def periods_s(self) -> Floats:
@@ -62,11 +62,10 @@ class ReadSettings:
         return np.array([self.seldom_s, self.plugged_s, self.arriving_s, self.often_s, self.often_s])
 
 
-def calls_within(calls_per_day: int, usd_per_month: float, usd_per_call: float) -> int:
-    """The calls of a day that keep both limits in every month; a price of 0 is none."""
-    if usd_per_call <= 0:
-        return calls_per_day
-    return min(calls_per_day, int(usd_per_month / DAYS_OF_A_MONTH / usd_per_call))
+def readings_within(calls_per_day: int, usd_per_month: float, price: ReadingPrice) -> int:
+    """The readings of a day that keep both limits in every month."""
+    readings = calls_per_day if calls_per_day <= 0 else max(1, calls_per_day // price.calls)
+    return readings if price.usd <= 0 else min(readings, int(usd_per_month / DAYS_OF_A_MONTH / price.usd))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -169,9 +168,9 @@ class ReadSchedule:
         """The cars to read now. One whose budget does not cover another call is left out."""
         self._first_s = min(self._first_s, now_s)
         cars, tier = self._cars[needs.row], self._tiers(needs, now_s, settings)
-        most = max(1, settings.calls_per_day)
+        most = max(1, settings.readings_per_day)
         used = self.calls(needs.row, now_s)
-        affordable = used + 1 <= np.where(settings.calls_per_day > 0, np.maximum(1.0, SHARES[tier] * most), 0.0)
+        affordable = used + 1 <= np.where(settings.readings_per_day > 0, np.maximum(1.0, SHARES[tier] * most), 0.0)
         share = used / (SHARES[tier] * most)
         stretch = np.where(share <= EASY_SHARE, 1.0, EASY_SHARE / np.maximum(1.0 - share, 1e-3))
         period_s = settings.periods_s[tier] * stretch * (1.0 - JITTER * needs.u)

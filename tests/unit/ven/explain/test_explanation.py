@@ -13,6 +13,7 @@ from ven_adapters.contract import (
     DirectiveStatus,
     DriverChoice,
     ErrorCode,
+    Known,
     Rung,
     Snapshot,
 )
@@ -264,6 +265,14 @@ def test_a_car_that_was_last_seen_doing_something_else_is_told_so_where_its_dire
     assert "it stood as IN_FORCE, although the car was last seen doing something else" in life.said(1000)
     life.observe(seen(1200, power_w=0.0), 1201)
     assert "it stood as IN_FORCE, certainty" in life.said(1300)
+
+
+def test_a_cable_that_seemed_to_be_out_is_told_where_a_directive_waits_for_its_effect(life):
+    life.submit(5)
+    life.observe(Snapshot("car", plugged=reading(Known.NO, 60)), 61)
+    told = life.said(100)
+    assert "At 2026-07-15 23:01:00Z its cable was said to be out, which was not sure." in told
+    assert "it stood as ACCEPTED, although its cable was said to be out" in told
 
 
 def test_what_moved_no_car_is_told_with_its_reason(life):

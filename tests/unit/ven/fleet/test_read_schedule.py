@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ven_adapters.contract import WAKES_UP_TO_S
+from ven_adapters.contract import WAKES_UP_TO_S, ReadingPrice
 from ven_adapters.ven.fleet.columns import ALWAYS_S, NEVER_S, Charge, Tri
 from ven_adapters.ven.fleet.read_schedule import (
     CONFIRM_AFTER_S,
@@ -18,13 +18,13 @@ from ven_adapters.ven.fleet.read_schedule import (
     ReadSettings,
     ReadTier,
     ages,
-    calls_within,
+    readings_within,
 )
 
 NOW_S = 1_784_000_000.0
 STEP_S = 60.0
 SEEDS = st.integers(min_value=0, max_value=10_000)
-PLENTY = ReadSettings(calls_per_day=10_000)
+PLENTY = ReadSettings(readings_per_day=10_000)
 
 
 def needs(count, **more):
@@ -86,7 +86,7 @@ def test_no_car_costs_more_than_its_calls_in_any_24_hours(seed, most, fails):
             unconfirmed_s=np.where(r.random(4) < 0.2, NOW_S - 3600, ALWAYS_S),
         )
 
-    settings = ReadSettings(often_s=60.0, arriving_s=60.0, plugged_s=120.0, seldom_s=300.0, calls_per_day=most)
+    settings = ReadSettings(often_s=60.0, arriving_s=60.0, plugged_s=120.0, seldom_s=300.0, readings_per_day=most)
     for times in driven(schedule(4), needs(4), settings, 26, step_s=300.0, fails=fails, change=change):
         inside = [sum(at_s <= other < at_s + DAY_S for other in times) for at_s in times]
         assert max(inside, default=0) <= most
@@ -192,7 +192,7 @@ def test_cars_that_nothing_was_heard_of_are_left_to_pushes_for_a_minute_and_take
 
 
 def test_a_budget_that_runs_short_leaves_its_last_part_to_what_is_urgent():
-    settings = ReadSettings(calls_per_day=40)
+    settings = ReadSettings(readings_per_day=40)
     made = schedule(1)
     (quiet,) = driven(made, needs(1), settings, 24)
     assert len(quiet) == int(0.7 * 40)
@@ -205,10 +205,13 @@ def test_the_most_urgent_come_first():
     assert schedule(3).due(state, NOW_S + 5_000, PLENTY).row.tolist() == [2, 1, 0]
 
 
-def test_a_price_limits_the_calls_of_a_day():
-    assert calls_within(200, 5.0, 0.0) == 200
-    assert calls_within(200, 5.0, 0.002) == 80
-    assert calls_within(10, 5.0, 0.002) == 10
+def test_a_price_in_calls_and_in_money_limits_the_readings_of_a_day():
+    assert readings_within(200, 5.0, ReadingPrice()) == 200
+    assert readings_within(200, 5.0, ReadingPrice(usd=0.002)) == 80
+    assert readings_within(10, 5.0, ReadingPrice(usd=0.002)) == 10
+    assert readings_within(200, 5.0, ReadingPrice(calls=3)) == 66
+    assert readings_within(2, 5.0, ReadingPrice(calls=3)) == 1
+    assert readings_within(0, 5.0, ReadingPrice(calls=3)) == 0
 
 
 def test_ages_name_the_median_the_oldest_and_the_unread():
