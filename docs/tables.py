@@ -168,7 +168,9 @@ is in force once the same reading has reached the engine.
 - **ACCEPTED, and something newer was read**: whether it shows the effect of the rung that was chosen (the Ack's
   setting, not the directive's power): the power within 250 W or 8 %, whichever is more; for a CAP also anything
   below, for a CHARGE anything above 250 W. Where no power is told the charging state counts. What shows the contrary
-  sets `contradicted_at`, and the car is told again.
+  sets `contradicted_at`; 15 minutes after the send it is told again, twice at most, and then the directive has FAILED.
+- **ACCEPTED, and a reading said that the cable is out**: while that is not sure the state stays, and nothing counts
+  until a newer reading shows the car plugged in.
 - **INTERRUPTED**: the cable; nothing counts until a newer reading shows the car plugged in. With OCPP also the
   connection to the station.
 - **IN_FORCE in the window, not in the engine**: whether the engine has read the car since; a window's word is a
