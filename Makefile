@@ -27,9 +27,9 @@ demo: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest tests/unit -q -n auto $(ARGS)
 	@$(BIN)/python -m pytest tests/unit -q -n auto -m laws $(ARGS)
-	@$(BIN)/python -m pytest tests/contract tests/e2e tests/faults -q -n 2 --ignore tests/e2e/test_demo.py $(ALONE) $(ARGS)
-	@$(BIN)/python -m pytest tests/conformance tests/interop -q -n 2 $(ARGS)
-	@$(BIN)/python -m pytest tests/e2e/test_demo.py -q $(ARGS)
+	@$(BIN)/python tests/again.py tests/contract tests/e2e tests/faults -q -n 2 --ignore tests/e2e/test_demo.py $(ALONE) $(ARGS)
+	@$(BIN)/python tests/again.py tests/conformance tests/interop -q -n 2 $(ARGS)
+	@$(BIN)/python tests/again.py tests/e2e/test_demo.py -q $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .
