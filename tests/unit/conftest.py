@@ -1,6 +1,7 @@
 """Which unit tests are laws, and how many examples hypothesis tried; `tests/conftest.py` says how many it tries."""
 
 import collections
+import gc
 
 import pytest
 from hypothesis import is_hypothesis_test
@@ -18,6 +19,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("laws")
+
+
+def pytest_collection_finish():
+    """Four thousand collected tests live until the end: the collector need not look at them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

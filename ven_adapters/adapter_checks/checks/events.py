@@ -11,6 +11,7 @@ from vtn.checking.verdict import Skipped, expect
 PAUSED_W = 100.0
 LONG_S = 7_200.0
 QUIET_S = 0.15
+TRIES, TRY_AGAIN_S = 40, 30.0
 
 
 def tells_of(directive: Directive) -> Callable[[BackendEvent], bool]:
@@ -44,8 +45,13 @@ async def events_come_back_after_the_line_was_cut(bench: Bench) -> None:
     if not await bench.stage.cut():
         raise Skipped("this cloud does not push")
     directive = bench.directive(await bench.pausable(), minutes=600)
-    await bench.submit(directive)
     bench.events.clear()
+    for _ in range(TRIES):  # a car whose line was cut may be out of reach for a moment
+        refusal = await bench.refusal(bench.submit(directive))
+        if refusal is None:
+            break
+        expect(refusal.retryable, f"a car whose line was cut is refused for good: {refusal.code}")
+        await bench.stage.advance(TRY_AGAIN_S)
     found = await bench.heard_of(tells_of(directive), within_s=LONG_S)
     expect(found, "nothing was pushed any more after the line was cut")
 

@@ -50,6 +50,8 @@ def charge(made, power, kept, knee_pct=100.0, step_pct=1.0):
     for minute in range(0, minutes, 5):
         kw = accepted_kw(level, power, knee_pct) if level < 90 else 0.0
         tell(made, minute, min(100.0, np.ceil(level / step_pct) * step_pct), float(kw))
+        if not kw:
+            break
         level = min(90.0, level + kw * kept / 12 / USABLE_KWH * 100)
     tell(made, minutes + 10, level, 0.0, plugged=False)
     tell(made, minutes + 15, level, 0.0, plugged=False)
