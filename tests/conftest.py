@@ -1,5 +1,6 @@
 """What all test folders share; this file also makes the modules beside it importable (`vtn_process`, `stored`)."""
 
+import asyncio
 import fcntl
 import shutil
 import tempfile
@@ -42,11 +43,25 @@ def postgres_url(postgres_server):
     postgres_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory):
+    """An empty database of the top node's newest revision; a copy of it spares a test the migration."""
+    from sqlalchemy import make_url
+
+    from vtn.databases import migrate
+    from vtn.storage.dialects.opening import SCHEMA
+
+    path = tmp_path_factory.mktemp("migrated") / "vtn.db"
+    asyncio.run(migrate(make_url(f"sqlite:///{path}"), SCHEMA))
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def store_url(request, tmp_path):
     """The URL of a fresh database, of each make in turn."""
     if request.param == "postgres":
         return request.getfixturevalue("postgres_url")
+    shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "vtn.db")
     return f"sqlite:///{tmp_path}/vtn.db"
 
 

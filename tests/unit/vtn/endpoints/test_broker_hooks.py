@@ -2,6 +2,7 @@
 
 import base64
 import re
+import shutil
 import types
 from pathlib import Path
 
@@ -55,7 +56,8 @@ class FakeHttpContext:
 
 
 @pytest.fixture
-async def context(tmp_path):
+async def context(migrated_file, tmp_path):
+    shutil.copy(migrated_file, tmp_path / "vtn.db")
     store = await open_store(f"sqlite:///{tmp_path / 'vtn.db'}", shared_dir=tmp_path)
     yield FakeHttpContext(store)
     await store.close()
