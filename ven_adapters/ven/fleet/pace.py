@@ -33,7 +33,6 @@ MEMORY = 0.15  # the weight of one more reading, once there are some
 P10_DEVIATIONS = 1.2816
 MOST_TAPER_IN_BIN = 0.7, 1.4
 LEAST_DEVIATION, FIRST_DEVIATION = 0.015, 0.06
-LEAST_OF_USUAL = 0.2  # of the usual pace: nothing slower is foretold of what was seen
 COVERED = 6  # readings in a bin; of fewer, the rest of the bin may be slower than what was seen of it
 LEAST_KW = 0.3
 SURE_OF_GAIN = 0.95
@@ -111,17 +110,17 @@ class Pace:
         full_kw = self._fleet.read("max_charge_kw", rows)
         usable_kwh = self._fleet.read("usable_kwh", rows)
         mean_kw, covered = self.mean_kw[rows], self._count[rows] >= COVERED
-        gain, known = self.gain[rows], ~np.isnan(self.gain[rows])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            unsure = np.hypot(
-                self.deviation_kw[rows] / mean_kw, np.where(known, self.gain_deviation[rows] / gain, 0.0)[:, None]
-            )
-            slow_gain = np.where(known, gain, SLOW_KEPT * 100 / usable_kwh)
-            usual_gain = np.where(known, gain, USUAL_KEPT * 100 / usable_kwh)
-        slow_kw = mean_kw * np.maximum(1.0 - P10_DEVIATIONS * unsure, LEAST_OF_USUAL)
+        slow_kw = np.maximum(mean_kw - P10_DEVIATIONS * self.deviation_kw[rows], 0.2 * mean_kw)
         slow_kw = _filled(slow_kw, covered, full_kw * self._slow_share, self._slow_taper)
         usual_kw = _filled(mean_kw, ~np.isnan(mean_kw), full_kw * USUAL_SHARE, _USUAL_TAPER)
         session = np.minimum(self._session[rows], 1.0)[:, None]
+        gain, deviation = self.gain[rows], self.gain_deviation[rows]
+        known = ~np.isnan(gain)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slow_gain = np.where(
+                known, np.maximum(gain - P10_DEVIATIONS * deviation, 0.0), SLOW_KEPT * 100 / usable_kwh
+            )
+            usual_gain = np.where(known, gain, USUAL_KEPT * 100 / usable_kwh)
         self._fleet.note_pace(
             rows,
             slow_pct_per_h=np.minimum(slow_kw, full_kw[:, None]) * session * slow_gain[:, None],

@@ -57,7 +57,6 @@ class PlanSettings:
 class ChargingNeeds:
     """Per car: energy to the target (kWh), hours at full power, the latest safe start (epoch s), slack from now (s).
 
-    `first_half`: the share of the energy that the first half of those hours takes, 0.5 where power is even or unknown.
     A car that needs nothing has `latest_start_s` = departure less the margin; one without departure has infinity.
     Hours and start are NaN where the level, the battery or its charging power is unknown.
     """
@@ -66,7 +65,6 @@ class ChargingNeeds:
     hours: Floats
     latest_start_s: Floats
     slack_s: Floats
-    first_half: Floats
 
     @property
     def some(self) -> Bools:
@@ -96,8 +94,7 @@ def needs_of(
     unknown = np.isnan(missing) | np.isnan(view.usable_kwh) | ~(view.max_charge_kw > 0)
     hours = np.where(unknown, np.nan, hours)
     latest_start_s = deadline - hours * HOUR_S - settings.margin_s
-    first_half = _first_half(view, hours, level, target)
-    return ChargingNeeds(missing * kwh_per_pct, hours, latest_start_s, latest_start_s - now_s, first_half)
+    return ChargingNeeds(missing * kwh_per_pct, hours, latest_start_s, latest_start_s - now_s)
 
 
 def lowest_pct(view: FleetView) -> Floats:
@@ -132,13 +129,6 @@ def _level_before(view: FleetView, hours: Floats, to_pct: Floats) -> Floats:
     return level - left_h * np.maximum(view.slow_pct_per_h[:, 0], 1e-6)
 
 
-def _first_half(view: FleetView, hours: Floats, from_pct: Floats, to_pct: Floats) -> Floats:
-    """The share of a stretch that the first half of its hours charges."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = (_level_before(view, hours / 2, to_pct) - from_pct) / (to_pct - from_pct)
-    return np.where(_is_paced(view) & (hours > 0), np.clip(share, 0.5, 1.0), 0.5)
-
-
 def _at_full_power_pct(from_pct: Floats, to_pct: Floats, settings: PlanSettings) -> Floats:
     """Percent that full power would have charged in the time that charging takes; the taper is a falling line.
 
@@ -161,7 +151,6 @@ def together(first: ChargingNeeds, second: ChargingNeeds) -> ChargingNeeds:
         np.fmax(first.hours, second.hours),
         np.fmin(first.latest_start_s, second.latest_start_s),
         np.fmin(first.slack_s, second.slack_s),
-        np.where(first.kwh >= second.kwh, first.first_half, second.first_half),
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Floats
 from ven_adapters.ven.openadr.zone_requests import LOOK_BACK, RequestSeries, ZoneRequests
-from ven_adapters.ven.planning.charging_blocks import BlockWishes, choose
+from ven_adapters.ven.planning.charging_blocks import choose
 from ven_adapters.ven.planning.charging_need import ChargingNeeds
 from ven_adapters.ven.planning.zone_state import ZoneState
 from vtn.clock import HOUR_S
@@ -73,7 +73,7 @@ def _cheapest_s(
     latest = np.clip((latest_s - base_s) // slot_s, now_slot, np.maximum(now_slot, len(cost) - length)).astype(np.int64)
     since_s = np.fmax(np.maximum(situation.view.plugged_since_s, base_s), recovery_from_s)
     since = ((np.minimum(since_s, from_s) - base_s) // slot_s).astype(np.int64)
-    blocks = choose(cost, now_slot, BlockWishes(length, needs.first_half, latest, since, nightly_u(situation)))
+    blocks = choose(cost, now_slot, length, latest, since, nightly_u(situation))
     start_s = base_s + (now_slot + blocks.start) * slot_s
     return np.where(_goes_on(situation, from_s) & blocks.at_once, from_s, np.maximum(start_s, from_s))
 

@@ -218,25 +218,6 @@ def test_equally_cheap_starts_are_spread_so_that_there_is_no_second_peak():
     assert starts.max() <= 2.5 * count / 17
 
 
-TAPERED_PCT_PER_H = (12.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.0)
-
-
-def test_a_battery_that_fills_has_its_hours_of_little_power_when_power_is_dear():
-    prices, cheap_s = hourly(*[5] * 8, *[1] * 4, *[5] * 12), NOW_S + 2 * HOUR
-    tapered = cars(20, **IDLE | {"target_pct": 90.0, "slow_pct_per_h": TAPERED_PCT_PER_H})
-    hours = needs_of(tapered, NOW_S, SETTINGS).hours
-    even = cars(20, **IDLE | {"target_pct": 90.0, "slow_pct_per_h": 40.0 / hours[:, None]})
-    assert (hours > 4.0).all()
-    assert planned(tapered, price=prices).end_s == pytest.approx(cheap_s, abs=900)
-    assert (planned(even, price=prices).end_s < cheap_s - HOUR).any()
-
-
-@pytest.mark.parametrize(("steps", "share"), [(TAPERED_PCT_PER_H, 0.6875), ((10.0,) * 8, 0.5)])
-def test_the_first_half_of_the_hours_takes_its_share_of_the_energy(steps, share):
-    needs = needs_of(cars(1, target_pct=90.0, slow_pct_per_h=steps), NOW_S, SETTINGS)
-    assert needs.first_half[0] == pytest.approx(share, abs=0.01)
-
-
 def test_a_chosen_start_does_not_move_while_time_passes():
     view, prices = cars(30, **IDLE), hourly(*[5] * 10, *[1] * 8, *[5] * 4)
     first = planned(view, price=prices).end_s
