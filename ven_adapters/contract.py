@@ -10,6 +10,7 @@ This module knows nothing of OpenADR, HTTP or storage.
 
 import dataclasses
 import enum
+import math
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar, runtime_checkable
@@ -30,6 +31,10 @@ class ReadingPrice:
 
     calls: int = 1
     usd: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.calls < 1 or not 0.0 <= self.usd < math.inf:
+            raise ValueError(f"a reading takes at least one call and costs no less than nothing: {self}")
 
 
 class DirectiveKind(enum.StrEnum):

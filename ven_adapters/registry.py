@@ -43,10 +43,15 @@ def consent(name: str) -> ConsentFactory:
 
 
 def reading_price(name: str) -> ReadingPrice:
-    """What one reading of a car costs, as the automaker's file says in `READING_PRICE`; a call when it does not."""
+    """What one reading of a car costs, as the automaker's file says in `READING_PRICE`; a call when it does not.
+
+    UnknownOem for a price that is none.
+    """
     point = next((point for point in entry_points(group=GROUP) if point.name == name), None)
-    price = None if point is None else getattr(import_module(point.module), "READING_PRICE", None)
-    return price if isinstance(price, ReadingPrice) else ReadingPrice()
+    price = ReadingPrice() if point is None else getattr(import_module(point.module), "READING_PRICE", ReadingPrice())
+    if not isinstance(price, ReadingPrice):
+        raise UnknownOem(f"{name!r}: READING_PRICE must be a ReadingPrice of ven_adapters.contract")
+    return price
 
 
 def _load(point: EntryPoint) -> Factory:

@@ -13,7 +13,7 @@ from aiohttp import web
 from authority import Authority
 from external_broker import ExternalBroker, asking
 from public_rigs import usual
-from recorded import ReadOnlyCloud, hurried, recording
+from recorded import EVENING, ReadOnlyCloud, hurried, recording
 
 from ven_adapters.contract import BackendError, ErrorCode, SnapshotsSeen, Validity
 from ven_adapters.oems.bmw_cardata import CarData, CarDataSettings
@@ -220,14 +220,14 @@ async def test_a_token_that_the_broker_refuses_is_renewed(rig, guard):
 
 @pytest.mark.parametrize(("ends_in_s", "left_s"), [(3_600.0, 3_570.0), (30.5, 1.0), (-5.0, 1.0), (None, None)])
 def test_a_line_stands_until_half_a_minute_before_its_token_ends(ends_in_s, left_s):
-    ends_at = None if ends_in_s is None else datetime.now(UTC) + timedelta(seconds=ends_in_s)
-    found = mqtt_readings._left_s(mqtt_readings.StreamLogin("user", "password", (), ends_at=ends_at))
-    assert found == (None if left_s is None else pytest.approx(left_s, abs=5.0))
+    ends_at = None if ends_in_s is None else EVENING + timedelta(seconds=ends_in_s)
+    login = mqtt_readings.StreamLogin("user", "password", (), ends_at=ends_at)
+    assert mqtt_readings._left_s(login, EVENING) == left_s
 
 
 async def test_a_line_is_put_up_again_with_the_next_token_before_its_own_ends(tmp_path, broker, guard, monkeypatch):
     lefts_s = itertools.chain([0.5, 0.5, 0.5], itertools.repeat(3_600.0))
-    monkeypatch.setattr(mqtt_readings, "_left_s", lambda _login: next(lefts_s))
+    monkeypatch.setattr(mqtt_readings, "_left_s", lambda _login, _now: next(lefts_s))
     guard.good |= {f"id_token-{number}" for number in range(50)}
     granted(tmp_path / "state")
     async with rigged(tmp_path, broker) as rig:

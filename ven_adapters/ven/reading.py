@@ -112,11 +112,8 @@ class CarReading:
         fleet_state, now_s = self.participation.fleet_state, self.clock.now().timestamp()
         rows, reads = fleet_state.met_rows(), fleet_state.reads
         counts = {"asked": reads.asked_in_all, "failed": reads.failed_in_all}
-        return (
-            ages(fleet_state.newest_s(rows), now_s)
-            | counts
-            | {"readings_per_car_and_day": self.settings.readings_per_day}
-        )
+        budget = {"readings_per_car_and_day": self.settings.readings_per_day}
+        return ages(fleet_state.newest_s(rows), now_s) | counts | budget
 
     def _asked(self, rows: Ints) -> Bools:
         """Of these cars, those whose zone is asked for something or soon will be."""

@@ -248,7 +248,7 @@ class Stream:
                     await line.subscribe(topic, qos=QOS)
                 self.up.add(name)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_left_s(login)):
+                    async with asyncio.timeout(_left_s(login, datetime.now(UTC))):
                         async for message in line.messages:
                             await self._take(message)
             worn.token = login.token
@@ -287,11 +287,11 @@ class _Worn:
     token: str | None = None
 
 
-def _left_s(login: StreamLogin) -> float | None:
+def _left_s(login: StreamLogin, now: datetime) -> float | None:
     """For how long a line may stand; None for one that does not end."""
     if login.ends_at is None:
         return None
-    return max(SHORTEST_S, (login.ends_at - datetime.now(UTC)).total_seconds() - RENEW_BEFORE_S)
+    return max(SHORTEST_S, (login.ends_at - now).total_seconds() - RENEW_BEFORE_S)
 
 
 def _refused(error: aiomqtt.MqttCodeError) -> bool:

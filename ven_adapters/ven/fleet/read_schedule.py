@@ -42,7 +42,7 @@ class ReadTier(enum.IntEnum):
     CONFIRM = 4
 
 
-# Which part of a day's calls each tier may use.
+# Which part of a day's readings each tier may use.
 SHARES = np.array([0.6, 0.7, 0.85, 0.95, 1.0])
 
 
@@ -113,7 +113,7 @@ class ReadSchedule:
 
     def __init__(self) -> None:
         self._cars: npt.NDArray[np.void] = np.zeros(0, _CAR)
-        self._calls: npt.NDArray[np.uint16] = np.zeros((0, _SLOTS), np.uint16)
+        self._readings: npt.NDArray[np.uint16] = np.zeros((0, _SLOTS), np.uint16)
         self._hour = 0
         self._first_s = ALWAYS_S
         self._last_push_s = NEVER_S
@@ -122,7 +122,7 @@ class ReadSchedule:
     def grow(self, count: int) -> None:
         """Have at least `count` rows."""
         self._cars = grown(self._cars, count, fill=_NEW)
-        self._calls = grown(self._calls, count, fill=0)
+        self._readings = grown(self._readings, count, fill=0)
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
@@ -136,14 +136,14 @@ class ReadSchedule:
     def note_asked(self, row: int, now_s: float) -> None:
         """A reading is asked for, and paid."""
         self._turn(now_s)
-        self._calls[row, self._hour % _SLOTS] += 1
+        self._readings[row, self._hour % _SLOTS] += 1
         self._cars["asked_s"][row] = now_s
         self.asked_in_all += 1
 
     def note_looks(self, row: int, count: int, now_s: float) -> None:
         """Readings that the backend took by itself, and paid."""
         self._turn(now_s)
-        self._calls[row, self._hour % _SLOTS] += count
+        self._readings[row, self._hour % _SLOTS] += count
         self.asked_in_all += count
 
     def note_answered(self, row: int, *, asleep: bool = False) -> None:
@@ -159,17 +159,17 @@ class ReadSchedule:
 
     # --- what follows -------------------------------------------------------------------------------------------------
 
-    def calls(self, rows: Ints, now_s: float) -> Ints:
-        """What these cars have cost in the last 24 hours, counted by whole hours and rather too high."""
+    def readings(self, rows: Ints, now_s: float) -> Ints:
+        """How often these cars were read in the last 24 hours, counted by whole hours and rather too high."""
         self._turn(now_s)
-        return np.asarray(self._calls[rows].sum(axis=1, dtype=np.int64))
+        return np.asarray(self._readings[rows].sum(axis=1, dtype=np.int64))
 
     def due(self, needs: ReadNeeds, now_s: float, settings: ReadSettings) -> ReadPlan:
-        """The cars to read now. One whose budget does not cover another call is left out."""
+        """The cars to read now. One whose budget does not cover another reading is left out."""
         self._first_s = min(self._first_s, now_s)
         cars, tier = self._cars[needs.row], self._tiers(needs, now_s, settings)
         most = max(1, settings.readings_per_day)
-        used = self.calls(needs.row, now_s)
+        used = self.readings(needs.row, now_s)
         affordable = used + 1 <= np.where(settings.readings_per_day > 0, np.maximum(1.0, SHARES[tier] * most), 0.0)
         share = used / (SHARES[tier] * most)
         stretch = np.where(share <= EASY_SHARE, 1.0, EASY_SHARE / np.maximum(1.0 - share, 1e-3))
@@ -213,7 +213,7 @@ class ReadSchedule:
         hour = int(now_s // HOUR_S)
         if hour > self._hour:
             for passed in range(max(self._hour + 1, hour - _SLOTS + 1), hour + 1):
-                self._calls[:, passed % _SLOTS] = 0
+                self._readings[:, passed % _SLOTS] = 0
             self._hour = hour
 
 

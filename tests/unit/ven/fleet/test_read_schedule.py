@@ -214,6 +214,12 @@ def test_a_price_in_calls_and_in_money_limits_the_readings_of_a_day():
     assert readings_within(0, 5.0, ReadingPrice(calls=3)) == 0
 
 
+@pytest.mark.parametrize("price", [{"calls": 0}, {"usd": -0.1}, {"usd": float("nan")}])
+def test_a_price_that_is_none_is_refused(price):
+    with pytest.raises(ValueError, match="at least one call"):
+        ReadingPrice(**price)
+
+
 def test_ages_name_the_median_the_oldest_and_the_unread():
     found = ages(np.array([NOW_S - 10, NOW_S - 20, NOW_S - 300, NEVER_S]), NOW_S)
     assert (found["cars"], found["never"], found["p50_s"], found["oldest_s"]) == (4, 1, 20.0, 300.0)
