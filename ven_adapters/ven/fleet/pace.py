@@ -33,6 +33,7 @@ MEMORY = 0.15  # the weight of one more reading, once there are some
 P10_DEVIATIONS = 1.2816
 MOST_TAPER_IN_BIN = 0.7, 1.4
 LEAST_DEVIATION, FIRST_DEVIATION = 0.015, 0.06
+TAPERS_BELOW = 0.95  # of its best power: a battery that takes less than that below 80 % is among those that taper early
 COVERED = 6  # readings in a bin; of fewer, the rest of the bin may be slower than what was seen of it
 LEAST_KW = 0.3
 SURE_OF_GAIN = 0.95
@@ -111,8 +112,10 @@ class Pace:
         usable_kwh = self._fleet.read("usable_kwh", rows)
         mean_kw, covered = self.mean_kw[rows], self._count[rows] >= COVERED
         slow_kw = np.maximum(mean_kw - P10_DEVIATIONS * self.deviation_kw[rows], 0.2 * mean_kw)
-        slow_kw = _filled(slow_kw, covered, full_kw * self._slow_share, self._slow_taper)
-        usual_kw = _filled(mean_kw, ~np.isnan(mean_kw), full_kw * USUAL_SHARE, _USUAL_TAPER)
+        slow_taper = np.where(_tapers_early(mean_kw, covered)[:, None], _SLOW_TAPER, self._slow_taper)
+        slow_kw = _filled(slow_kw, covered, full_kw * self._slow_share, slow_taper)
+        usual_taper = np.broadcast_to(_USUAL_TAPER, mean_kw.shape)
+        usual_kw = _filled(mean_kw, ~np.isnan(mean_kw), full_kw * USUAL_SHARE, usual_taper)
         session = np.minimum(self._session[rows], 1.0)[:, None]
         gain, deviation = self.gain[rows], self.gain_deviation[rows]
         known = ~np.isnan(gain)
@@ -382,6 +385,17 @@ def in_words(document: str) -> str:
     return f"seen to take {max(kw):.1f} kW at most between {levels}, {min(kw):.1f} kW at least{gain}"
 
 
+def _tapers_early(mean_kw: Floats, covered: Bools) -> Bools:
+    """Cars that were seen to take less in a bin below 80 % than in one before it.
+
+    What the slowest of a whole fleet keep says little of them: they are those slowest.
+    """
+    seen_kw = np.where(covered, mean_kw, np.nan)[:, :FULL_BINS]
+    best_kw = np.fmax.accumulate(seen_kw, axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((seen_kw < TAPERS_BELOW * best_kw).any(axis=1))
+
+
 def _filled(seen_kw: Floats, covered: Bools, prior_kw: Floats, taper: Floats) -> Floats:
     """Power in every bin: what was seen; above it, that less a taper; below it, no less than above.
 
@@ -392,10 +406,10 @@ def _filled(seen_kw: Floats, covered: Bools, prior_kw: Floats, taper: Floats) ->
     base_kw = np.where(np.isnan(seen_kw).all(axis=1), prior_kw, np.nan)
     for place in range(BINS):
         known = ~np.isnan(seen_kw[:, place])
-        foretold_kw = base_kw * taper[place]
+        foretold_kw = base_kw * taper[:, place]
         partly_kw = np.fmin(seen_kw[:, place], foretold_kw)
         filled[:, place] = np.where(known & covered[:, place], seen_kw[:, place], partly_kw)
-        base_kw = np.where(known, seen_kw[:, place] / taper[place], base_kw)
+        base_kw = np.where(known, seen_kw[:, place] / taper[:, place], base_kw)
     for place in range(BINS - 2, -1, -1):
         filled[:, place] = np.where(np.isnan(filled[:, place]), filled[:, place + 1], filled[:, place])
     return filled

@@ -169,3 +169,30 @@ def test_the_margin_grows_with_cars_that_came_later_than_foretold_and_is_never_b
         assert pace.margin_s >= LEAST_MARGIN_S or len(pace._errors_h) < ERRORS_ENOUGH
     assert pace.margin_s == pytest.approx(1.5 * 3600)
     assert len(LEVEL_EDGES) == pace.mean_kw.shape[1] + 1
+
+
+def test_a_battery_that_tapers_early_is_not_foretold_by_a_fleet_that_does_not():
+    """What two per cent of a fleet fall short of must not be believed of a car that already shows to be one of them."""
+    made = FleetState(T0.timestamp(), {}, 1)
+    refs = [f"car-{number}" for number in range(30)]
+    made.enrol([enrolment(ref, target_soc_pct=90.0) for ref in refs], T0)
+    made.learn({ref: Capability("m", int(USABLE_KWH * 1000), int(FULL_KW * 1000)) for ref in refs})
+    levels = dict.fromkeys(refs, 40.0)
+    for minute in range(0, 600, 5):
+        at = T0 + timedelta(minutes=minute)
+        told = []
+        for ref in refs:
+            early = ref == refs[0]
+            kw = float(accepted_kw(levels[ref], 0.6, 60.0 if early else 100.0)) if levels[ref] < 90 else 0.0
+            if early and levels[ref] >= 68:
+                kw = 0.0
+            levels[ref] += kw * 0.85 / 12 / USABLE_KWH * 100
+            state = ChargeState.CHARGING if kw else ChargeState.STOPPED
+            values = {"soc_pct": levels[ref], "plugged": Known.YES, "charge_state": state, "power_w": kw * 1000}
+            told.append(Snapshot(ref, **{name: Reading(value, at, at) for name, value in values.items()}))
+        made.observe(told, at)
+    view = made.fleet.view()
+    row = int(np.flatnonzero(view.row == made.fleet.row(refs[0]))[0])
+    middles = (np.array(LEVEL_EDGES)[1:] + np.array(LEVEL_EDGES)[:-1]) / 2
+    true_pct_per_h = accepted_kw(middles, 0.6, 60.0) * 0.85 / USABLE_KWH * 100
+    assert (view.slow_pct_per_h[row, 3:6] <= true_pct_per_h[3:6]).all()
