@@ -16,10 +16,11 @@ from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.fleet.columns import FleetView
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.fleet.telemetry import instant
-from ven_adapters.ven.openadr.zone_requests import GridRequest, HeldEvent, RulingDimension, ZoneRequests, read_requests
+from ven_adapters.ven.openadr.zone_requests import HeldEvent, RulingDimension, ZoneRequests, read_requests
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.forecast import Outlook, outlook
 from ven_adapters.ven.planning.plan import plan
+from ven_adapters.ven.planning.planned_start import Night
 from ven_adapters.ven.planning.zone_plan import ZonePlan
 from vtn.clock import HOUR_S
 
@@ -48,6 +49,7 @@ class ZoneController:
         self._bearing: dict[str, tuple[ZonePlan, float]] = {}
         self._planned: dict[str, tuple[object, ...]] = {}
         self._fresh_since_s: dict[str, float] = {}
+        self._nights: dict[str, Night] = {}
 
     @property
     def _plan_settings(self) -> PlanSettings:
@@ -71,14 +73,21 @@ class ZoneController:
         self._begin_exports(zone, requests, ahead, now)
         view, edition = fleet_state.fleet.zone(zone), fleet_state.fleet.edition
         planned = _as_chosen_now(view, now_s, at.timestamp()) if leads else view
-        decided = plan(planned, ahead, at.timestamp(), self._plan_settings)
+        decided = plan(planned, ahead, at.timestamp(), self._plan_settings, night=self._nights.get(zone))
         if not leads:
             self._bearing[zone] = (decided, now_s)
-        gives_on = _dispatched(requests) is not None
+            self._keep_night(zone, decided.night)
+        gives_on = requests.dispatch is not None
         decision = ZoneDecision(zone, decided, now, at, edition, gives_on=gives_on, interrupts=nears and not leads)
         step_source = StepSource(fleet_state, decision, view, self._plan_settings)
         again_s = fresh_until_s if decision.interrupts else self._next_s(requests, now_s)
         return ZoneResult(zone, requests, decided, self._sample(view, requests, decided, now_s), again_s, step_source)
+
+    def _keep_night(self, zone: str, night: Night | None) -> None:
+        if night is None:
+            self._nights.pop(zone, None)
+        else:
+            self._nights[zone] = night
 
     def _fresh_until_s(self, zone: str, requests: ZoneRequests, now_s: float) -> float:
         """Until when what governs is news, that cars are told before they are told what comes next."""
@@ -125,7 +134,7 @@ class ZoneController:
 
     def _begin_exports(self, zone: str, requests: ZoneRequests, ahead: ZoneRequests, now: datetime) -> None:
         """A new event's budget is whole once nothing of an earlier one is in force."""
-        dispatch = _dispatched(requests) or _dispatched(ahead)
+        dispatch = requests.dispatch or ahead.dispatch
         if dispatch is not None and dispatch.value < 0 and self._exports_for.get(zone) != dispatch.event_id:
             self._exports_for[zone] = dispatch.event_id
             self._fleet_state.next_event(zone, dispatch.event_id, now)
@@ -170,11 +179,6 @@ def _in_force(requests: ZoneRequests) -> tuple[object, ...]:
     )
     levels = (*requests.charge_states, *requests.charge_energy_kwh)
     return requests.ruling, *loads, requests.import_cap_kw, requests.export_cap_kw, levels, *money
-
-
-def _dispatched(requests: ZoneRequests) -> GridRequest | None:
-    """The set-point in force, without which no battery gives."""
-    return requests.dispatch_kw or requests.relative_kw or requests.relative_share
 
 
 def _as_chosen_now(view: FleetView, now_s: float, at_s: float) -> FleetView:

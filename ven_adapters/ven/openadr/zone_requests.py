@@ -128,6 +128,7 @@ class ZoneRequests:
     draw unasked (at most one of the three is set); `import_cap_kw` and `export_cap_kw` always bind; `simple` and
     `alert` carry the level 0..3; `pre_charge`: charge now and do not discharge; `charge_states`: fraction 0..1 to be
     reached by each ask's end; `restriction`: share of load that windows of the horizon keep away (0 none, 1 all);
+    `set_points_kw`, `import_limits_kw`: absolute set-points and import limits, step by step;
     `recovery_from_s`: when the last restriction ended, NaN when none did lately or one is in force; `next_change_s`:
     when anything of this changes, infinite when nothing will; `limits`: every capacity in force, or what stands in for
     one.
@@ -150,12 +151,19 @@ class ZoneRequests:
     export_price: RequestSeries | None = None
     ghg: RequestSeries | None = None
     restriction: RequestSeries | None = None
+    set_points_kw: RequestSeries | None = None
+    import_limits_kw: RequestSeries | None = None
     ruling: RulingDimension = RulingDimension.NOTHING
     recovery_from_s: float = math.nan
     next_change_s: float = math.inf
     unknown: tuple[UnusedPayload, ...] = ()
     unused: tuple[UnusedPayload, ...] = ()
     limits: tuple[GridRequest, ...] = ()
+
+    @property
+    def dispatch(self) -> GridRequest | None:
+        """The set-point in force, absolute or relative; without one no battery gives."""
+        return self.dispatch_kw or self.relative_kw or self.relative_share
 
     @property
     def quiet(self) -> bool:
@@ -226,6 +234,8 @@ def read_requests(
         export_price=_money(found[D.EXPORT_PRICE]),
         ghg=_money(found[D.GHG_G]),
         restriction=_restriction(found),
+        set_points_kw=_painted(found[D.DISPATCH_KW]),
+        import_limits_kw=_painted([*found[D.IMPORT_SUBSCRIPTION_KW], *found[D.IMPORT_LIMIT_KW]], tightest=True),
         ruling=_ruling(alert, dispatch, simple),
         recovery_from_s=_recovery_from_s(found, now_s, released_at),
         next_change_s=min(changes, default=math.inf),
@@ -356,6 +366,13 @@ def _restriction(found: Found) -> RequestSeries | None:
     strokes = [(ask, _restricted(d, ask.value)) for d in _LOAD for ask in found[d]]
     strokes = sorted(((ask, share) for ask, share in strokes if share > 0), key=lambda stroke: stroke[1])
     return _paint(strokes, None) if strokes else None
+
+
+def _painted(requests: Sequence[GridRequest], *, tightest: bool = False) -> RequestSeries | None:
+    """A quantity over the horizon, the preferred ask on top, or the tightest of a rank; None without any."""
+    order = (lambda ask: (ask.rank, ask.value)) if tightest else _preference
+    ranked = sorted(requests, key=order, reverse=True)
+    return _paint([(ask, ask.value) for ask in ranked], None) if ranked else None
 
 
 def _restricted(dimension: Dimension, value: float) -> float:

@@ -58,11 +58,13 @@ class ChargingNeeds:
     """Per car: energy to the target (kWh), hours at full power, the latest safe start (epoch s), slack from now (s).
 
     A car that needs nothing has `latest_start_s` = departure less the margin; one without departure has infinity.
-    Hours and start are NaN where the level, the battery or its charging power is unknown.
+    `usual_hours`: what charging usually takes, for what the zone will draw; never for a promise. Hours and start are
+    NaN where the level, the battery or its charging power is unknown.
     """
 
     kwh: Floats
     hours: Floats
+    usual_hours: Floats
     latest_start_s: Floats
     slack_s: Floats
 
@@ -91,10 +93,12 @@ def needs_of(
         kwh_per_pct = np.where(np.isnan(view.usual_pct_per_kwh), sheet_kwh, 1 / view.usual_pct_per_kwh)
         sheet_h = sheet_kwh / view.max_charge_kw * _at_full_power_pct(level, target, settings)
         hours = np.where(missing > 0, np.where(_is_paced(view), _hours_between(view, level, target), sheet_h), 0.0)
+        usual_h = np.where(missing > 0, _usual_hours(view, level, target, kwh_per_pct), 0.0)
+    usual_h = np.where(np.isnan(usual_h), hours, np.minimum(usual_h, hours))
     unknown = np.isnan(missing) | np.isnan(view.usable_kwh) | ~(view.max_charge_kw > 0)
-    hours = np.where(unknown, np.nan, hours)
+    hours, usual_h = np.where(unknown, np.nan, hours), np.where(unknown, np.nan, usual_h)
     latest_start_s = deadline - hours * HOUR_S - settings.margin_s
-    return ChargingNeeds(missing * kwh_per_pct, hours, latest_start_s, latest_start_s - now_s)
+    return ChargingNeeds(missing * kwh_per_pct, hours, usual_h, latest_start_s, latest_start_s - now_s)
 
 
 def lowest_pct(view: FleetView) -> Floats:
@@ -114,8 +118,19 @@ def _is_paced(view: FleetView) -> Bools:
 
 def _hours_between(view: FleetView, from_pct: Floats, to_pct: Floats) -> Floats:
     """Hours from one level to another at each car's slow pace."""
+    return np.asarray((_pct_by_bin(from_pct, to_pct) / np.maximum(view.slow_pct_per_h, 1e-6)).sum(axis=1))
+
+
+def _usual_hours(view: FleetView, from_pct: Floats, to_pct: Floats, kwh_per_pct: Floats) -> Floats:
+    """Hours from one level to another at the power that each car usually takes; NaN where that is unknown."""
+    kwh = _pct_by_bin(from_pct, to_pct) * kwh_per_pct[:, None]
+    return np.asarray((kwh / np.maximum(view.usual_kw, 1e-6)).sum(axis=1))
+
+
+def _pct_by_bin(from_pct: Floats, to_pct: Floats) -> Floats:
+    """(cars, bins) percent between two levels, by bin of level."""
     inside = np.minimum(to_pct[:, None], _HIGH) - np.maximum(from_pct[:, None], _LOW)
-    return np.asarray((np.maximum(inside, 0.0) / np.maximum(view.slow_pct_per_h, 1e-6)).sum(axis=1))
+    return np.asarray(np.maximum(inside, 0.0))
 
 
 def _level_before(view: FleetView, hours: Floats, to_pct: Floats) -> Floats:
@@ -149,6 +164,7 @@ def together(first: ChargingNeeds, second: ChargingNeeds) -> ChargingNeeds:
     return ChargingNeeds(
         np.fmax(first.kwh, second.kwh),
         np.fmax(first.hours, second.hours),
+        np.fmax(first.usual_hours, second.usual_hours),
         np.fmin(first.latest_start_s, second.latest_start_s),
         np.fmin(first.slack_s, second.slack_s),
     )

@@ -14,7 +14,7 @@ from ven_adapters.ven.openadr.zone_requests import ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.discharge import sustained_kw
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
-from ven_adapters.ven.planning.preferred_start import sampled
+from ven_adapters.ven.planning.night_inputs import sampled
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
 from ven_adapters.ven.planning.valley_filling import SLOT_H, SLOTS, Stays, at_once_kw, keep_below, stays_of
 from vtn.clock import HOUR_S
@@ -86,7 +86,7 @@ def _stays(cycle: PlanInputs, chosen: Bools, kw: Floats, *, bound: bool) -> Stay
     situation, needs = cycle.situation, cycle.needs
     goes_on_kwh = np.where(situation.charging, np.maximum(situation.view.power_kw, 0.0) * HELD_H, 0.0)
     energy_kwh = np.where(needs.some, needs.kwh, goes_on_kwh)[chosen]
-    start_h = (cycle.wish.start_s - situation.now_s) / HOUR_S if bound else np.zeros(len(chosen))
+    start_h = (cycle.start.start_s - situation.now_s) / HOUR_S if bound else np.zeros(len(chosen))
     end_h = (needs.latest_start_s - situation.now_s) / HOUR_S + needs.hours
     end_h = np.nan_to_num(end_h, nan=np.inf, posinf=np.inf) if bound else np.full(len(chosen), np.inf)
     zone = np.zeros(len(energy_kwh), dtype=np.int64)

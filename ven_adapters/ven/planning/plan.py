@@ -18,7 +18,7 @@ from ven_adapters.ven.planning.discharge import DischargeCars, give_in_steps, in
 from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce
 from ven_adapters.ven.planning.guardrails import GUARDS, Guard, Reason
 from ven_adapters.ven.planning.laxity import LaxityOrder, fill
-from ven_adapters.ven.planning.preferred_start import preferred_start_of
+from ven_adapters.ven.planning.planned_start import Night
 from ven_adapters.ven.planning.targets import (
     PlanInputs,
     Target,
@@ -43,12 +43,16 @@ def plan(
     now_s: float,
     settings: PlanSettings = DEFAULTS,
     guards: Sequence[Guard] = GUARDS,
+    night: Night | None = None,
 ) -> ZonePlan:
-    """What every car of the zone should do from `now_s` on, one entry per row of `view`."""
+    """What every car of the zone should do from `now_s` on, one entry per row of `view`.
+
+    `night`: the zone's night as an earlier cycle planned it, followed while it serves.
+    """
     if (view.u[1:] >= view.u[:-1]).all():
-        return _decide(plan_inputs_of(view, requests, now_s, settings, guards))
+        return _decide(plan_inputs_of(view, requests, now_s, settings, guards, night))
     order = np.argsort(view.u, kind="stable")
-    ordered = _decide(plan_inputs_of(view.take(order), requests, now_s, settings, guards))
+    ordered = _decide(plan_inputs_of(view.take(order), requests, now_s, settings, guards, night))
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return dataclasses.replace(ordered, **{name: getattr(ordered, name)[place] for name in PER_CAR})
@@ -100,8 +104,8 @@ def _draft(cycle: PlanInputs, target: Target, charge_kw: Floats, give_kw: Floats
     draft = PlanDraft(nothing, view.power_kw, now_s, now_s, nothing)
     # A car that charges and tells its target ends by itself; told levels round up, so it is not stopped short of it.
     ends = cycle.situation.charging & ~cycle.needs.some
-    waits = cycle.movable & (cycle.wish.start_s > now_s) & ~ends
-    draft = draft.where(waits, DesireKind.CURTAIL, 0.0, cycle.wish.start_s, _wait_reason(cycle.requests))
+    waits = cycle.movable & ~cycle.wanted & (cycle.start.start_s > now_s) & ~ends
+    draft = draft.where(waits, DesireKind.CURTAIL, 0.0, cycle.start.start_s, _wait_reason(cycle.requests))
     if target.kw < math.inf:
         held_back = cycle.movable if target.follow else cycle.movable & ~waits
         draft = draft.where(held_back, DesireKind.CURTAIL, 0.0, _restart_s(cycle, target), target.reason)
@@ -118,11 +122,8 @@ def _wait_reason(requests: ZoneRequests) -> Reason:
 
 
 def _restart_s(cycle: PlanInputs, target: Target) -> Floats:
-    """When a car held back may go on: as it wishes once the window has ended, so that restarts are spread."""
-    wish = preferred_start_of(
-        cycle.situation, cycle.needs, cycle.requests, from_s=target.end_s, recovery_from_s=target.end_s
-    )
-    return np.maximum(wish.start_s, target.end_s)
+    """When a car held back may go on: as the night has it once the window has ended, so that restarts are spread."""
+    return np.maximum(cycle.start.start_s, target.end_s)
 
 
 def _run_reason(cycle: PlanInputs, target: Target) -> Ints:
@@ -160,6 +161,7 @@ def _plan_of(cycle: PlanInputs, target: Target, final: PlanDraft, most_kw: float
         expected_kw=final.kw,
         start_s=final.start_s,
         end_s=final.end_s,
+        latest_s=limits.until_s,
         target_pct=grid_target_pct(view, cycle.requests),
         energy_wh=(np.where(gives, np.minimum(limits.discharge_kwh, 1e6), 0.0) * 1000).astype(np.int64),
         origin=origin,
@@ -174,6 +176,7 @@ def _plan_of(cycle: PlanInputs, target: Target, final: PlanDraft, most_kw: float
         planned_kw=planned_kw,
         asked_kw=target.kw if target.kw < math.inf else None,
         shortfall_kw=gap_kw if target.follow else max(0.0, gap_kw),
+        night=cycle.start.night,
     )
 
 

@@ -16,7 +16,14 @@ from ven_adapters.ven.openadr.zone_requests import GridRequest, RulingDimension,
 from ven_adapters.ven.planning.charging_need import ChargingNeeds, PlanSettings, needs_of, together
 from ven_adapters.ven.planning.enforcement import takes_kw
 from ven_adapters.ven.planning.guardrails import Guard, PlanLimits, Reason, narrow
-from ven_adapters.ven.planning.preferred_start import PreferredStart, preferred_start_of
+from ven_adapters.ven.planning.night_inputs import cost_of, edges_from
+from ven_adapters.ven.planning.planned_start import (
+    Night,
+    PlannedStart,
+    ZoneCars,
+    cheapest_until,
+    planned_start_of,
+)
 from ven_adapters.ven.planning.zone_state import ZoneState
 from vtn.clock import HOUR_S
 
@@ -48,7 +55,7 @@ class PlanInputs:
     requests: ZoneRequests
     limits: PlanLimits
     needs: ChargingNeeds
-    wish: PreferredStart
+    start: PlannedStart
     full_kw: Floats
     forced: Bools
     movable: Bools
@@ -68,48 +75,51 @@ class PlanInputs:
 
 
 def plan_inputs_of(
-    view: FleetView, requests: ZoneRequests, now_s: float, settings: PlanSettings, guards: Sequence[Guard]
+    view: FleetView,
+    requests: ZoneRequests,
+    now_s: float,
+    settings: PlanSettings,
+    guards: Sequence[Guard],
+    night: Night | None = None,
 ) -> PlanInputs:
-    """Needs, limits and wishes at `now_s`."""
+    """Needs, limits and planned starts at `now_s`; by `night` where that still serves."""
     situation = ZoneState(view, needs_of(view, now_s, settings), now_s, _window_end_s(requests, now_s), settings)
     limits = narrow(situation, guards)
     needs = _needs_asked(situation, requests)
-    wish = preferred_start_of(situation, needs, requests, from_s=now_s, recovery_from_s=requests.recovery_from_s)
-    if (came := _unseen_arrivals(view, now_s)).any():
-        probes = came & (_unhurried_start_s(situation, needs, requests) > needs.latest_start_s)
-        wish = dataclasses.replace(wish, start_s=np.where(probes, now_s, wish.start_s))
     full_kw = takes_kw(limits, dataclasses.replace(situation, needs=needs))
     able = limits.touch & (full_kw > 0)
     forced = able & (limits.must_charge | (situation.charging & ~limits.can_pause))
     movable = able & ~forced
     free = movable & (limits.can_start | situation.charging)
-    wanted = free & ((wish.start_s <= now_s) | pre_charging(requests))
     uncontrolled = (view.plugged == Tri.YES) & (view.at_home == Tri.YES) & ~limits.touch
+    fixed_kw = np.where(uncontrolled, np.maximum(0.0, view.power_kw), 0.0)
+    start = planned_start_of(ZoneCars(situation, needs, full_kw, forced, free, fixed_kw), requests, night)
+    start = _probing(situation, needs, requests, start)
+    wanted = start.wanted | (free & pre_charging(requests))
     uncontrolled_kw = float(view.power_kw[uncontrolled].sum())
-    return PlanInputs(situation, requests, limits, needs, wish, full_kw, forced, movable, free, wanted, uncontrolled_kw)
-
-
-def _unseen_arrivals(view: FleetView, now_s: float) -> Bools:
-    """Cars that just came, of which nobody knows how fast they charge, and that can be stopped and started again."""
-    came = (now_s >= view.plugged_since_s) & (now_s - view.plugged_since_s < PROBE_S)
-    return np.asarray(view.unseen & came & view.can_stop & view.can_resume & view.can_start)
-
-
-def _unhurried_start_s(situation: ZoneState, needs: ChargingNeeds, requests: ZoneRequests) -> Floats:
-    """When cars would start if they turn out to be as fast as their data sheets say.
-
-    Where that is later than the slow pace allows, a car charges until it shows its pace, unless an event holds it: a
-    few minutes are worth hours of a start that is early only because the worst must be believed.
-    """
-    gained_s = (1.0 - FAST_SHARE) * needs.hours * HOUR_S
-    fast = dataclasses.replace(
-        needs,
-        hours=needs.hours * FAST_SHARE,
-        latest_start_s=needs.latest_start_s + gained_s,
-        slack_s=needs.slack_s + gained_s,
+    return PlanInputs(
+        situation, requests, limits, needs, start, full_kw, forced, movable, free, wanted, uncontrolled_kw
     )
-    now_s = situation.now_s
-    return preferred_start_of(situation, fast, requests, from_s=now_s, recovery_from_s=requests.recovery_from_s).start_s
+
+
+def _probing(situation: ZoneState, needs: ChargingNeeds, requests: ZoneRequests, start: PlannedStart) -> PlannedStart:
+    """Cars that just came charge until they show their pace, where their slow prior would cost a cheaper hour.
+
+    Nobody knows yet how fast they are; a few minutes are worth hours of a start that is early only because the worst
+    must be believed. Only what can be stopped and started again, and unless an event holds it.
+    """
+    view, now_s = situation.view, situation.now_s
+    came = (now_s >= view.plugged_since_s) & (now_s - view.plugged_since_s < PROBE_S)
+    came &= view.unseen & view.can_stop & view.can_resume & view.can_start & ~start.wanted
+    if not came.any() or (requests.price is None and requests.ghg is None):
+        return start
+    latest_s = np.nan_to_num(needs.latest_start_s, nan=now_s, posinf=now_s + situation.settings.horizon_s)
+    unhurried_s = latest_s + (1.0 - FAST_SHARE) * np.nan_to_num(needs.hours) * HOUR_S
+    edges_s = edges_from(now_s, now_s + situation.settings.horizon_s)
+    cost = cost_of(requests, (edges_s[1:] + edges_s[:-1]) / 2, situation.settings)
+    slow, fast = (cheapest_until(cost, edges_s, until_s) for until_s in (latest_s, unhurried_s))
+    probes = came & (fast < slow)
+    return dataclasses.replace(start, wanted=start.wanted | probes, start_s=np.where(probes, now_s, start.start_s))
 
 
 def pre_charging(requests: ZoneRequests) -> bool:
@@ -137,7 +147,7 @@ def grid_target_pct(view: FleetView, requests: ZoneRequests) -> Floats:
 
 def _ruled(cycle: PlanInputs) -> Target:
     requests, end_s = cycle.requests, _window_end_s(cycle.requests, cycle.situation.now_s)
-    dispatch = _dispatch(requests)
+    dispatch = requests.dispatch
     if requests.ruling is RulingDimension.DISPATCH and dispatch is not None:
         return Target(_dispatch_kw(cycle, dispatch), end_s, Reason.SET_POINT, dispatch, follow=True)
     level, reason = {
@@ -159,13 +169,9 @@ def _dispatch_kw(cycle: PlanInputs, dispatch: GridRequest) -> float:
     return dispatch.value
 
 
-def _dispatch(requests: ZoneRequests) -> GridRequest | None:
-    return requests.dispatch_kw or requests.relative_kw or requests.relative_share
-
-
 def _window_end_s(requests: ZoneRequests, now_s: float) -> float:
     ruling = {
-        RulingDimension.DISPATCH: _dispatch(requests),
+        RulingDimension.DISPATCH: requests.dispatch,
         RulingDimension.ALERT: requests.alert or requests.pre_charge,
         RulingDimension.SIMPLE: requests.simple,
     }

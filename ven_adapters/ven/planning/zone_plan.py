@@ -12,6 +12,7 @@ from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
 from ven_adapters.ven.openadr.zone_requests import GridRequest
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.enforcement import DesireKind
+from ven_adapters.ven.planning.planned_start import Night
 
 POWER_SHARE = 0.05
 
@@ -23,6 +24,7 @@ class ZonePlan:
     `row`: the car's row in the fleet. `kind`: a code of `enforcement.DesireKind`; NONE means no desire, so what is held
     for the car is given back. `reason`: a code of `guardrails.Reason`. `power_w`: signed W of CAP and SETPOINT, or 0.
     `expected_kw`: what the car will really draw (+) or give (-). `start_s`, `end_s`: the window (epoch seconds).
+    `latest_s`: when no pause may go on.
     `target_pct`: the level to charge to, never below the driver's. `energy_wh`: most to give in a SETPOINT below zero.
     `origin`: index into `origins`, -1 when no event decided. `refusal`: why no discharge, a code of
     `discharge_permits.MissingPermit`. `burden_kw`: what an event keeps the car from drawing, and what it makes it give.
@@ -38,6 +40,7 @@ class ZonePlan:
     expected_kw: Floats
     start_s: Floats
     end_s: Floats
+    latest_s: Floats
     target_pct: Floats
     energy_wh: Ints
     origin: Ints
@@ -52,6 +55,7 @@ class ZonePlan:
     planned_kw: float
     asked_kw: float | None
     shortfall_kw: float
+    night: Night | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -74,7 +78,9 @@ def changed(previous: ZonePlan | None, new: ZonePlan, now_s: float, settings: Pl
     other_power = np.abs(previous.power_w[place] - new.power_w) > tolerance_w
     later_s = new.end_s - previous.end_s[place]
     runs_out = (later_s > settings.end_tolerance_s) & (previous.end_s[place] - now_s < settings.renew_s)
-    too_long = (later_s < -settings.end_tolerance_s) & (new.kind != DesireKind.CHARGE)
+    # A pause ends by a new desire; it need not be cut because the night lets the car begin a little earlier.
+    over_s = np.where(new.kind == DesireKind.CURTAIL, previous.end_s[place] - new.latest_s, -later_s)
+    too_long = (over_s > settings.end_tolerance_s) & (new.kind != DesireKind.CHARGE)
     other_target = (np.abs(previous.target_pct[place] - new.target_pct) >= 1) & (new.kind == DesireKind.CHARGE)
     same_kind = other_power | runs_out | too_long | other_target
     return np.asarray((kind != new.kind) | ((new.kind != DesireKind.NONE) & same_kind))

@@ -1,0 +1,218 @@
+"""The load of one zone over the coming night, by linear programme: how much when, not yet whose.
+
+Cars that leave together and need alike are one class; the programme has the size of the clock and not of the fleet.
+Its goals are lexicographic: nobody short, limits kept, events kept, the least bill; then, for at most half a percent
+of the bill, the lowest peak, a gentle ramp, and what is left as early as possible. One solve does it: each goal's
+weight outbids all that the next could gain. Least laxity then fills the load with cars, every cycle
+(`planned_start`). Solved by HiGHS (Huangfu and Hall, Math. Prog. Comp. 10, 2018), whose work is bounded by a number of
+iterations and not by a clock, so that the same fleet always gets the same plan. Pure arrays; knows no cars.
+"""
+
+import dataclasses
+
+import highspy
+import numpy as np
+
+from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
+from vtn.clock import HOUR_S
+
+MOST_ITERATIONS = 50_000
+RAMP_SHARE = 0.05
+"""The ramp that costs nothing: this share of the peak in five minutes."""
+RAMP_S = 300.0
+BILL_SHARE = 0.005
+"""What peak, ramp and earliness together may add to the bill."""
+UNMET, OVER_LIMIT, OVER_ASK = 1000.0, 100.0, 10.0
+"""Weights per kWh, in units of the dearest kWh of the horizon: a kWh served late costs one kWh of a limit at most."""
+EARLY_SHARE = 0.02
+NOTHING_KWH = 1e-6
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NightProblem:
+    """T steps between `edges_s` (T + 1, epoch seconds), C classes of cars; kW at the charging point.
+
+    `cost` (T): money, or anything like it, per kWh. `base_kw` (T): load that nobody controls. `limit_kw` (T): most of
+    the zone, infinite without. `least_kw`, `most_kw` (T): what events ask of the zone's load, 0 and infinite without.
+    `energy_kwh` (C): still to be charged. `power_kw` (C, T): most that a class can take in a step, 0 before its
+    arrival and after its departure. `before_kw`: the load that the first step follows, NaN when none is known.
+    """
+
+    edges_s: Floats
+    cost: Floats
+    base_kw: Floats
+    limit_kw: Floats
+    least_kw: Floats
+    most_kw: Floats
+    energy_kwh: Floats
+    power_kw: Floats
+    before_kw: float
+
+    @property
+    def hours(self) -> Floats:
+        """The length of each step."""
+        return np.diff(self.edges_s) / HOUR_S
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NightLoad:
+    """The zone's load (T), base included; what stays unmet and over limits, kWh; the peak, kW."""
+
+    edges_s: Floats
+    load_kw: Floats
+    unmet_kwh: float
+    over_limit_kwh: float
+    over_ask_kwh: float
+    peak_kw: float
+
+    def at(self, instant_s: float | Floats) -> Floats:
+        """The load at an instant, in a line from the middle of one step to the next."""
+        return np.asarray(np.interp(instant_s, (self.edges_s[1:] + self.edges_s[:-1]) / 2, self.load_kw))
+
+
+def solve(problem: NightProblem, *, most_iterations: int = MOST_ITERATIONS) -> NightLoad | None:
+    """The best load; None when the solver needs more than `most_iterations`."""
+    programme = _Programme(problem)
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]
+    for name, value in (("output_flag", False), ("threads", 1), ("simplex_iteration_limit", most_iterations)):
+        solver.setOptionValue(name, value)
+    solver.passModel(programme.model())
+    solver.run()
+    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        return None
+    return programme.read(np.array(solver.getSolution().col_value))
+
+
+class _Programme:
+    """The problem as columns and rows.
+
+    Columns: what each class takes in each step, then L (T, the controlled load), unmet (C), over limit, over ask and
+    under ask (T each), ramp beyond what is free (T), Y. Rows: energy (C), L (T), limit (T), ask (2 T), peak (T), ramp
+    (2 T).
+    """
+
+    def __init__(self, problem: NightProblem) -> None:
+        self._problem = problem
+        self._class, self._step = np.nonzero(problem.power_kw > 0)
+        classes, steps = problem.power_kw.shape
+        widths = (len(self._class), steps, classes, steps, steps, steps, steps, 1)
+        ends = np.cumsum(widths)
+        self._taken, self._load, self._unmet, self._over, self._above, self._below, self._ramp, self._peak = (
+            np.arange(end - width, end) for end, width in zip(ends, widths, strict=True)
+        )
+        self._columns = int(ends[-1])
+        self._parts: list[tuple[Ints, Ints, Floats]] = []
+        self._low: list[Floats] = []
+        self._high: list[Floats] = []
+        self._rows = 0
+
+    def model(self) -> highspy.HighsLp:
+        """The programme as HiGHS takes it."""
+        problem, hours = self._problem, self._problem.hours
+        classes, steps = problem.power_kw.shape
+        one, every, all_steps = np.ones(steps), np.arange(len(self._class)), np.arange(steps)
+        infinite = np.full(steps, highspy.kHighsInf)
+        energy = [
+            (self._class, self._taken, hours[self._step]),
+            (np.arange(classes), self._unmet, np.ones(classes)),
+        ]
+        self._add(energy, problem.energy_kwh, problem.energy_kwh)
+        self._add([(self._step, self._taken, np.ones(len(every))), (all_steps, self._load, -one)], 0 * one, 0 * one)
+        load = (all_steps, self._load, one)
+        room_kw = np.maximum(0.0, problem.limit_kw - problem.base_kw)
+        self._add([load, (all_steps, self._over, -one)], -infinite, np.minimum(room_kw, highspy.kHighsInf))
+        most_kw = np.maximum(0.0, problem.most_kw - problem.base_kw)
+        self._add([load, (all_steps, self._above, -one)], -infinite, np.minimum(most_kw, highspy.kHighsInf))
+        self._add([load, (all_steps, self._below, one)], np.maximum(0.0, problem.least_kw - problem.base_kw), infinite)
+        peak = (all_steps, np.repeat(self._peak, steps), -one)
+        self._add([load, peak], -infinite, -problem.base_kw)
+        self._add_ramp()
+        return self._assembled(self._cost())
+
+    def _add_ramp(self) -> None:
+        """|change of load| <= free share of the peak + what is paid for; where an event begins or changes, any."""
+        problem, steps = self._problem, len(self._problem.cost)
+        middles_s = (problem.edges_s[1:] + problem.edges_s[:-1]) / 2
+        between_s = np.diff(middles_s, prepend=problem.edges_s[0])
+        share = RAMP_SHARE * np.maximum(between_s, RAMP_S) / RAMP_S
+        bound = np.where(self._asked_to_step(), highspy.kHighsInf, 0.0)
+        bound[0] = bound[0] if np.isfinite(problem.before_kw) else highspy.kHighsInf
+        base_step_kw = np.diff(problem.base_kw, prepend=np.nan_to_num(problem.before_kw))
+        every, later = np.arange(steps), np.arange(1, steps)
+        for sign in (1.0, -1.0):
+            parts = [
+                (every, self._load, np.full(steps, sign)),
+                (later, self._load[:-1], np.full(steps - 1, -sign)),
+                (every, np.repeat(self._peak, steps), -share),
+                (every, self._ramp, -np.ones(steps)),
+            ]
+            self._add(parts, np.full(steps, -highspy.kHighsInf), bound - sign * base_step_kw)
+
+    def _asked_to_step(self) -> Bools:
+        """The steps at whose beginning what an event asks begins or changes; where one ends the load comes gently."""
+        least_kw, most_kw = self._problem.least_kw, self._problem.most_kw
+        bound = np.isfinite(most_kw) | (least_kw > 0)
+        other = (np.diff(least_kw, prepend=0.0) != 0) | (most_kw != np.concatenate([[np.inf], most_kw[:-1]]))
+        return np.asarray(bound & other)
+
+    def _cost(self) -> Floats:
+        """Money per column, in units of the horizon's spread, and the weights of the goals before and after it."""
+        problem, hours = self._problem, self._problem.hours
+        steps = len(problem.cost)
+        spread = float(np.ptp(problem.cost))
+        unit = spread if spread > 0 else 1.0
+        dear = (problem.cost - problem.cost.min()) / unit
+        energy_kwh = max(float(problem.energy_kwh.sum()), NOTHING_KWH)
+        worth = max(BILL_SHARE * abs(float(problem.cost.min())) / unit, BILL_SHARE / 10) if spread > 0 else 1.0
+        worth *= energy_kwh
+        most_kw = max(float(problem.power_kw.max(axis=1, initial=0.0).sum()), NOTHING_KWH)
+        # What must be bought dear before hours that are cheaper is bought as late as can be: more is known by then.
+        cheaper_later = problem.cost > np.minimum.accumulate(problem.cost[::-1])[::-1]
+        early = (
+            EARLY_SHARE
+            * worth
+            / energy_kwh
+            * np.where(cheaper_later, steps - np.arange(steps), np.arange(steps))
+            / steps
+        )
+        cost = np.zeros(self._columns)
+        cost[self._taken] = ((dear + early) * hours)[self._step]
+        cost[self._unmet] = UNMET
+        cost[self._over] = OVER_LIMIT * hours
+        cost[self._above] = cost[self._below] = OVER_ASK * hours
+        cost[self._ramp] = cost[self._peak] = worth / 2 / most_kw
+        return cost
+
+    def _add(self, parts: list[tuple[Ints, Ints, Floats]], low: Floats, high: Floats) -> None:
+        self._parts += [(rows + self._rows, columns, values) for rows, columns, values in parts]
+        self._low.append(low)
+        self._high.append(high)
+        self._rows += len(low)
+
+    def _assembled(self, cost: Floats) -> highspy.HighsLp:
+        rows, columns, values = (np.concatenate(one) for one in zip(*self._parts, strict=True))
+        order = np.argsort(columns, kind="stable")
+        model = highspy.HighsLp()
+        model.num_col_, model.num_row_ = self._columns, self._rows
+        upper = np.full(self._columns, highspy.kHighsInf)
+        upper[self._taken] = self._problem.power_kw[self._class, self._step]
+        model.col_cost_, model.col_lower_, model.col_upper_ = cost, np.zeros(self._columns), upper
+        model.row_lower_, model.row_upper_ = np.concatenate(self._low), np.concatenate(self._high)
+        model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+        model.a_matrix_.start_ = np.searchsorted(columns[order], np.arange(self._columns + 1)).astype(np.int32)
+        model.a_matrix_.index_ = rows[order].astype(np.int32)
+        model.a_matrix_.value_ = values[order]
+        return model
+
+    def read(self, found: Floats) -> NightLoad:
+        """What the solver found."""
+        problem, hours = self._problem, self._problem.hours
+        load_kw = found[self._load] + problem.base_kw
+        return NightLoad(
+            problem.edges_s,
+            load_kw,
+            float(found[self._unmet].sum()),
+            float(found[self._over] @ hours),
+            float(found[self._above] @ hours),
+            float(load_kw.max(initial=0.0)),
+        )

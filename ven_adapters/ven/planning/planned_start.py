@@ -1,0 +1,344 @@
+"""Which cars charge now, and when the others will: the night's load, filled with cars by least laxity.
+
+With a price, emissions or an event the zone follows a night that `night_plan` solved; otherwise each car charges at
+once, as the driver's own would. A car that charges goes on, so that nobody is switched for the sake of an equal; when
+the load falls those with most time to spare stop first. A zone's night serves for a quarter of an hour, or until
+something else is asked.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
+from ven_adapters.ven.openadr.zone_requests import RequestSeries, RulingDimension, ZoneRequests
+from ven_adapters.ven.planning import valley_filling
+from ven_adapters.ven.planning.charging_need import ChargingNeeds
+from ven_adapters.ven.planning.laxity import BURDEN_CLASS_KWH, LAXITY_CLASS_S
+from ven_adapters.ven.planning.night_inputs import (
+    STEP_S,
+    NightCars,
+    asked,
+    at_once_kw,
+    edges_from,
+    problem_of,
+)
+from ven_adapters.ven.planning.night_plan import NightLoad, NightProblem, solve
+from ven_adapters.ven.planning.zone_state import ZoneState
+from vtn.clock import HOUR_S
+
+GOLDEN = 0.6180339887498949
+DAY_S = 86400.0
+UNKNOWN_H = 2.0  # how long a car that nobody controls is taken to go on
+LIST_STEP_S = 300.0
+RAISES, LATE_SHARE = 6, 0.005
+TIERS = (0.0, 0.25, 0.5, 0.75)  # quantiles of the horizon's costs, between which hours count as equally cheap
+KEEPS_AT, STARTS_AT = (
+    0.3,
+    0.5,
+)  # of a car's power: so much room lets it go on, or begin, so that the load is met on average
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Night:
+    """A zone's night as planned at `made_s` for `asks`, whose steps cost `cost`.
+
+    `open_h`: the hours of each step that no event restricts. `most_kw`: what limits and events allow.
+
+    `load`: of all cars. `unasked`: what it would be if no event asked for anything; the same where none does.
+    """
+
+    made_s: float
+    asks: tuple[object, ...]
+    load: NightLoad
+    unasked: NightLoad
+    cost: Floats
+    open_h: Floats
+    most_kw: Floats
+
+    def due_s(self, end_s: Floats, hours: Floats) -> Floats:
+        """When each car must begin to charge in the cheapest hours that are enough for it, before `end_s`."""
+        edges_s = self.load.edges_s
+        latest_s, found = end_s - hours * HOUR_S, np.zeros(len(end_s), dtype=np.bool_)
+        for dearest in np.unique(np.quantile(self.cost, TIERS, method="higher")).tolist():
+            passed_h = np.concatenate([[0.0], np.cumsum(np.where(self.cost <= dearest, self.open_h, 0.0))])
+            until_h = np.interp(end_s, edges_s, passed_h)
+            enough = ~found & (until_h >= hours)
+            latest_s = np.where(enough, np.interp(until_h - hours, passed_h, edges_s), latest_s)
+            found |= enough
+        return np.asarray(latest_s)
+
+    def raised_kw(self, at_s: Floats, times: float) -> Floats:
+        """So many times the load, as far as limits and events allow."""
+        load_kw = self.load.at(at_s)
+        place = np.clip(np.searchsorted(self.load.edges_s, at_s, side="right") - 1, 0, len(self.most_kw) - 1)
+        return np.maximum(load_kw, np.minimum(load_kw * times, self.most_kw[place]))
+
+    def slack_h(self, now_s: float, end_s: Floats, hours: Floats) -> Floats:
+        """How long each car can wait and still charge at no more than what charging costs now, before `end_s`.
+
+        Below zero where it needs dearer hours whatever is done; without a price the ordinary laxity.
+        """
+        edges_s = self.load.edges_s
+        now = min(int(np.searchsorted(edges_s, now_s, side="right")) - 1, len(self.cost) - 1)
+        as_cheap = np.where(self.cost <= self.cost[now] + 1e-9, self.open_h, 0.0)
+        passed_h = np.concatenate([[0.0], np.cumsum(as_cheap)])
+        until_h, since_h = np.interp(end_s, edges_s, passed_h), float(np.interp(now_s, edges_s, passed_h))
+        return np.asarray(until_h - since_h - hours)
+
+    def serves(self, asks: tuple[object, ...], now_s: float) -> bool:
+        """Whether it is still to be followed."""
+        return asks == self.asks and self.made_s <= now_s < self.made_s + STEP_S
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ZoneCars:
+    """A zone's cars in a cycle: who must charge and who may, at which kW, and what nobody controls.
+
+    `fixed_kw`: what cars draw that nobody controls.
+    """
+
+    situation: ZoneState
+    needs: ChargingNeeds
+    full_kw: Floats
+    forced: Bools
+    free: Bools
+    fixed_kw: Floats
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlannedStart:
+    """Per car: whether it would charge now if no event asked, and when the night lets it begin (now: at once)."""
+
+    wanted: Bools
+    start_s: Floats
+    night: Night | None
+
+
+def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None) -> PlannedStart:
+    """The cars' starts by `night` where that still serves, else by a new one."""
+    now_s, count = cars.situation.now_s, len(cars.full_kw)
+    at_once = PlannedStart(cars.free, np.full(count, now_s), None)
+    if not needs_night(requests) or not cars.free.any():
+        return at_once
+    asks = _asks(requests)
+    if night is None or not night.serves(asks, now_s):
+        night = night_of(cars, requests, asks)
+    ends_s = _ends_s(cars, requests)
+    hours = np.nan_to_num(cars.needs.usual_hours)
+    due_s = ends_s - hours * HOUR_S
+    waiting = _may_wait(cars, requests) & (due_s > now_s)
+    ranked = _ranked(cars, np.flatnonzero(waiting), night.slack_h(now_s, ends_s, hours))
+    at_all_events = cars.free & ~waiting
+    queue = _Queue(cars, ranked, at_all_events, np.where(at_all_events, now_s, due_s), night.due_s(ends_s, hours))
+    runs, start_s = queue.followed(night)
+    if night.unasked is night.load:
+        return PlannedStart(runs, start_s, night)
+    if not _priced(requests):
+        return PlannedStart(cars.free, start_s, night)
+    wanted = at_all_events
+    wanted[ranked[_chosen(cars, ranked, float(night.unasked.at(now_s)) - _running_kw(cars, wanted))]] = True
+    return PlannedStart(wanted, start_s, night)
+
+
+def needs_night(requests: ZoneRequests) -> bool:
+    """Whether when a car charges is more than its driver's affair."""
+    ruled = requests.ruling is not RulingDimension.NOTHING or requests.import_cap_kw is not None
+    return _priced(requests) or ruled or not math.isnan(requests.recovery_from_s)
+
+
+def cheapest_until(cost: Floats, edges_s: Floats, until_s: Floats) -> Floats:
+    """Per car, the least cost of a step that begins before an instant."""
+    least = np.minimum.accumulate(cost)
+    place = np.clip(np.searchsorted(edges_s[:-1], until_s, side="right") - 1, 0, len(cost) - 1)
+    return np.asarray(least[place])
+
+
+def night_of(cars: ZoneCars, requests: ZoneRequests, asks: tuple[object, ...]) -> Night:
+    """Solve the zone's night, with what events ask and without."""
+    situation = cars.situation
+    now_s, settings = situation.now_s, situation.settings
+    chosen = np.flatnonzero((cars.free | cars.forced) & cars.needs.some & (cars.full_kw > 0))
+    ends_s = _ends_s(cars, requests)[chosen]
+    kwh, kw = cars.needs.kwh[chosen], _mean_kw(cars)[chosen]
+    edges_s = edges_from(now_s, float(ends_s.max(initial=now_s)))
+    begun = cars.free & ~cars.needs.some & situation.charging
+    fixed = np.where(begun, cars.full_kw, cars.fixed_kw)
+    hours = np.where(np.isnan(cars.needs.hours) | begun, UNKNOWN_H, cars.needs.hours)
+    base_kw = at_once_kw(hours, fixed, edges_s)
+    night_cars = NightCars(kwh, kw, np.full(len(chosen), now_s), ends_s)
+    before_kw = float(np.where(situation.charging, situation.view.power_kw, 0.0).sum())
+    problem = problem_of(night_cars, requests, base_kw, edges_s, before_kw, settings)
+    ruled = requests.ruling is not RulingDimension.NOTHING
+    if not ruled and requests.restriction is None and requests.set_points_kw is None:
+        load = _solved(problem, night_cars)
+        return Night(now_s, asks, load, load, problem.cost, problem.hours, problem.limit_kw)
+    free_of_events = dataclasses.replace(problem, before_kw=math.nan if ruled else before_kw)
+    unasked = _solved(free_of_events, night_cars)
+    bound = asked(problem, requests, unasked.load_kw)
+    open_h = np.where(np.isfinite(bound.most_kw), 0.0, problem.hours)
+    most_kw = np.minimum(bound.limit_kw, bound.most_kw)
+    return Night(now_s, asks, _solved(bound, night_cars), unasked, problem.cost, open_h, most_kw)
+
+
+def _solved(problem: NightProblem, cars: NightCars) -> NightLoad:
+    """The solver's night; where it is late, valley filling under the same limits."""
+    return solve(problem) or _filled(problem, cars)
+
+
+def _filled(problem: NightProblem, cars: NightCars) -> NightLoad:
+    now_s, edges_s = problem.edges_s[0], problem.edges_s
+    slot_s = now_s + (np.arange(valley_filling.SLOTS) + 0.5) * STEP_S
+    place = np.clip(np.searchsorted(edges_s, slot_s) - 1, 0, len(problem.cost) - 1)
+    hours = ((cars.start_s - now_s) / HOUR_S, (cars.end_s - now_s) / HOUR_S)
+    zone = np.zeros(len(cars), dtype=np.int64)
+    stays = valley_filling.stays_of(zone, *hours, cars.kwh, cars.kw, np.zeros(len(cars)))
+    ceiling_kw = np.minimum(problem.limit_kw, problem.most_kw)[place]
+    filled = valley_filling.fill_valleys(stays, problem.base_kw[place][None, :], ceiling_kw[None, :])
+    by_step = np.clip(((edges_s[:-1] - now_s) // STEP_S).astype(np.int64), 0, valley_filling.SLOTS - 1)
+    load_kw = problem.base_kw + filled.load_kw[0][by_step]
+    return NightLoad(edges_s, load_kw, 0.0, 0.0, 0.0, float(load_kw.max(initial=0.0)))
+
+
+def _priced(requests: ZoneRequests) -> bool:
+    return requests.price is not None or requests.ghg is not None
+
+
+def _asks(requests: ZoneRequests) -> tuple[object, ...]:
+    """What a night depends on, to tell whether it was made for the same."""
+    if _priced(requests) and requests.ruling is RulingDimension.NOTHING:
+        requests = dataclasses.replace(requests, recovery_from_s=math.nan)
+    series = (requests.price, requests.ghg, requests.restriction, requests.set_points_kw, requests.import_limits_kw)
+    cap, recovery_s = requests.import_cap_kw, requests.recovery_from_s
+    caps = None if cap is None else (cap.value, cap.end_s)
+    rules = (requests.dispatch, requests.simple, requests.alert)
+    return (*map(_print_of, series), caps, *rules, None if math.isnan(recovery_s) else recovery_s)
+
+
+def _print_of(steps: RequestSeries | None) -> bytes | None:
+    return None if steps is None else steps.edges_s.tobytes() + steps.values.tobytes()
+
+
+def _may_wait(cars: ZoneCars, requests: ZoneRequests) -> Bools:
+    """The cars whose start is planned: all that may start or stop and need something; without a price fewer.
+
+    Without one nobody waits but for what an event held back: not a car that came after it, nor one that charges.
+    """
+    waiting = cars.free & cars.needs.some
+    if _priced(requests) or math.isnan(requests.recovery_from_s):
+        return waiting
+    came = cars.situation.view.plugged_since_s >= requests.recovery_from_s
+    return np.asarray(waiting & ~came & ~cars.situation.charging)
+
+
+def _ends_s(cars: ZoneCars, requests: ZoneRequests) -> Floats:
+    """When each car must be done at the power that it usually takes.
+
+    One that must charge now ends as soon as it can; a car without departure is done a day after it came; after an
+    event without a price nobody waits longer than the settings allow.
+    """
+    situation, settings = cars.situation, cars.situation.settings
+    now_s, takes_s = situation.now_s, cars.needs.usual_hours * HOUR_S
+    latest_s = np.fmin(cars.needs.latest_start_s, np.maximum(situation.view.plugged_since_s, now_s - DAY_S) + DAY_S)
+    if not _priced(requests):
+        asks = (requests.dispatch, requests.simple, requests.alert, requests.import_cap_kw)
+        ends_s = [ask.end_s for ask in asks if ask is not None]
+        since_s = max(ends_s, default=requests.recovery_from_s)
+        latest_s = np.fmin(latest_s, since_s + settings.recovery_s)
+    hurried = cars.forced | (cars.free & ~_may_wait(cars, requests))
+    start_s = np.clip(np.where(hurried, now_s, latest_s), now_s, now_s + settings.horizon_s)
+    return np.asarray(start_s + takes_s)
+
+
+def _mean_kw(cars: ZoneCars) -> Floats:
+    """The power at which a car's energy is drawn in the hours that it usually takes."""
+    return np.asarray(cars.needs.kwh / np.maximum(cars.needs.usual_hours, 1e-6))
+
+
+def _running_kw(cars: ZoneCars, wanted: Bools) -> float:
+    """Load that no choice among the waiting cars can change."""
+    return float(cars.full_kw[cars.forced | wanted].sum() + cars.fixed_kw.sum())
+
+
+def _ranked(cars: ZoneCars, chosen: Ints, slack_h: Floats) -> Ints:
+    """Those that charge first, then least laxity in quarter hours, then who has borne most, then the car's number."""
+    situation = cars.situation
+    laxity = np.floor(np.nan_to_num(slack_h[chosen]) * HOUR_S / LAXITY_CLASS_S)
+    borne = np.floor(situation.view.burden_kwh[chosen] / BURDEN_CLASS_KWH)
+    return chosen[np.lexsort((nightly_u(situation)[chosen], -borne, laxity, ~situation.charging[chosen]))]
+
+
+def _chosen(cars: ZoneCars, ranked: Ints, room_kw: float) -> Bools:
+    """Which of the ranked cars have room: one that charges keeps its place while a part of it fits."""
+    kw = cars.full_kw[ranked]
+    fits_kw = np.where(cars.situation.charging[ranked], KEEPS_AT, STARTS_AT) * kw
+    return np.asarray(np.cumsum(kw) - kw + fits_kw < room_kw - 1e-9)
+
+
+def nightly_u(situation: ZoneState) -> Floats:
+    """The car's own number, turned every day so that nobody is always the last."""
+    days = np.nan_to_num(np.floor(situation.view.departure_s / DAY_S), posinf=0.0)
+    return np.asarray((situation.view.u + GOLDEN * days) % 1.0)
+
+
+class _Queue:
+    """The waiting cars in their order, to be let in one after the other, each for as long as it takes.
+
+    `due_s`: when a car begins at the latest whatever the load; `cheap_s`: when it should, to charge in cheap hours.
+    """
+
+    def __init__(self, cars: ZoneCars, ranked: Ints, others: Bools, due_s: Floats, cheap_s: Floats) -> None:
+        self._cars, self._ranked, self._others, self._due_s, self._cheap_s = cars, ranked, others, due_s, cheap_s
+
+    def followed(self, night: Night) -> tuple[Bools, Floats]:
+        """Who charges now, and when each of the others begins, when the load is followed.
+
+        Cars are whole and charge in one go, so that a load that was found for fluid cars can be too low for the last
+        of them: it is then raised, all night alike, until they begin in time.
+        """
+        now_s, raised = self._cars.situation.now_s, 1.0
+        late_kwh, kwh = 0.0, max(float(self._cars.needs.kwh[self._ranked].sum()), 1e-9)
+        for _ in range(RAISES):
+            runs, begin_s = self._let_in(night, raised)
+            late = self._ranked[begin_s[self._ranked] > np.maximum(self._cheap_s[self._ranked], now_s) + LIST_STEP_S]
+            late_kwh = float(self._cars.needs.kwh[late].sum())
+            if late_kwh <= LATE_SHARE * kwh:
+                break
+            raised *= 1.0 + min(0.5, max(0.03, 0.5 * late_kwh / kwh))
+        return runs, np.maximum(np.minimum(begin_s, self._due_s), now_s)
+
+    def _let_in(self, night: Night, raised: float) -> tuple[Bools, Floats]:
+        cars, ranked, now_s = self._cars, self._ranked, self._cars.situation.now_s
+        edges_s = np.arange(now_s, max(night.load.edges_s[-1], now_s + 2 * LIST_STEP_S), LIST_STEP_S)
+        load_kw = night.raised_kw(edges_s[:-1], raised)
+        runs = self._others.copy()
+        runs[ranked[_chosen(cars, ranked, load_kw[0] - _running_kw(cars, runs))]] = True
+        begin_s = np.where(runs, now_s, np.inf)
+        queue = ranked[~runs[ranked]]
+        hours = np.where(np.isnan(cars.needs.hours), UNKNOWN_H, cars.needs.usual_hours)
+        busy_kw = np.where(runs | cars.forced, cars.full_kw, 0.0) + cars.fixed_kw
+        room_kw = load_kw - at_once_kw(hours, busy_kw, edges_s)
+        begin_s[queue] = _begin_s(edges_s, room_kw, _mean_kw(cars)[queue], hours[queue])
+        return runs, begin_s
+
+
+def _begin_s(edges_s: Floats, room_kw: Floats, kw: Floats, hours: Floats) -> Floats:
+    """When each car of a queue finds room, step by step from the second step on; infinite for those that never do."""
+    begin_s = np.full(len(kw), np.inf)
+    lasts = np.maximum(1, np.round(hours * HOUR_S / LIST_STEP_S)).astype(np.int64)
+    before_kw = np.concatenate([[0.0], np.cumsum(kw)])
+    threshold_kw = before_kw[:-1] + STARTS_AT * kw
+    ending_kw, begun_kw, place = np.zeros(len(edges_s)), 0.0, 0
+    for step in range(1, len(edges_s) - 1):
+        begun_kw -= ending_kw[step]
+        if place == len(kw):
+            break
+        fits_kw = before_kw[place] + room_kw[step] - begun_kw
+        until = place + int(np.searchsorted(threshold_kw[place:], fits_kw))
+        if until > place:
+            begin_s[place:until] = edges_s[step]
+            np.add.at(ending_kw, np.minimum(step + lasts[place:until], len(edges_s) - 1), kw[place:until])
+            begun_kw += before_kw[until] - before_kw[place]
+            place = until
+    return begin_s
