@@ -13,6 +13,7 @@ import numpy as np
 
 from ven_adapters.ven.control.car_steps import StepSource, ZoneDecision, ZoneResult
 from ven_adapters.ven.control.fleet_state import FleetState
+from ven_adapters.ven.control.set_point_trim import SetPointTrim
 from ven_adapters.ven.fleet.columns import FleetView
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.fleet.telemetry import instant
@@ -20,7 +21,7 @@ from ven_adapters.ven.openadr.zone_requests import HeldEvent, RulingDimension, Z
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.forecast import Outlook, outlook
 from ven_adapters.ven.planning.plan import plan
-from ven_adapters.ven.planning.planned_start import Night
+from ven_adapters.ven.planning.planned_start import EarlierCycles, Night
 from ven_adapters.ven.planning.zone_plan import ZonePlan
 from vtn.clock import HOUR_S
 
@@ -50,6 +51,7 @@ class ZoneController:
         self._planned: dict[str, tuple[object, ...]] = {}
         self._fresh_since_s: dict[str, float] = {}
         self._nights: dict[str, Night] = {}
+        self._trims: dict[str, SetPointTrim] = {}
 
     @property
     def _plan_settings(self) -> PlanSettings:
@@ -73,15 +75,19 @@ class ZoneController:
         self._begin_exports(zone, requests, ahead, now)
         view, edition = fleet_state.fleet.zone(zone), fleet_state.fleet.edition
         planned = _as_chosen_now(view, now_s, at.timestamp()) if leads else view
-        decided = plan(planned, ahead, at.timestamp(), self._plan_settings, night=self._nights.get(zone))
+        trim = self._trims.get(zone, SetPointTrim())
+        earlier = EarlierCycles(self._nights.get(zone), trim.kw if ahead.dispatch_kw is not None else 0.0)
+        decided = plan(planned, ahead, at.timestamp(), self._plan_settings, earlier=earlier)
+        sample = self._sample(view, requests, decided, now_s)
         if not leads:
+            self._trims[zone] = _trimmed(trim, requests, view, sample)
             self._bearing[zone] = (decided, now_s)
             self._keep_night(zone, decided.night)
         gives_on = requests.dispatch is not None
         decision = ZoneDecision(zone, decided, now, at, edition, gives_on=gives_on, interrupts=nears and not leads)
         step_source = StepSource(fleet_state, decision, view, self._plan_settings)
         again_s = fresh_until_s if decision.interrupts else self._next_s(requests, now_s)
-        return ZoneResult(zone, requests, decided, self._sample(view, requests, decided, now_s), again_s, step_source)
+        return ZoneResult(zone, requests, decided, sample, again_s, step_source)
 
     def _keep_night(self, zone: str, night: Night | None) -> None:
         if night is None:
@@ -158,6 +164,16 @@ class ZoneController:
             planned_kw=decided.planned_kw,
             simple_level=int(requests.simple.value) if requests.simple is not None else None,
         )
+
+
+def _trimmed(trim: SetPointTrim, requests: ZoneRequests, view: FleetView, sample: Sample) -> SetPointTrim:
+    """The integrator of a zone's set-point after what was measured now; only an absolute one is measured against."""
+    asked = requests.dispatch_kw
+    ruled = asked is not None and requests.ruling is RulingDimension.DISPATCH
+    share = sample.measured / max(sample.plugged, 1)
+    most_kw = float(np.nanmax(view.max_charge_kw, initial=0.0))
+    asked_kw = asked.value if asked is not None and ruled else None
+    return trim.after(sample.at_s, asked_kw, sample.power_kw / max(share, 0.1), share, most_kw)
 
 
 def _binds(requests: ZoneRequests) -> bool:

@@ -15,6 +15,7 @@ from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.discharge import sustained_kw
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
 from ven_adapters.ven.planning.night_inputs import sampled
+from ven_adapters.ven.planning.planned_start import EarlierCycles
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
 from ven_adapters.ven.planning.valley_filling import SLOT_H, SLOTS, Stays, at_once_kw, keep_below, stays_of
 from vtn.clock import HOUR_S
@@ -68,7 +69,7 @@ class Outlook:
 
 def outlook(view: FleetView, requests: ZoneRequests, now_s: float, settings: PlanSettings) -> Outlook:
     """The coming day of a zone's cars."""
-    cycle = plan_inputs_of(view, requests, now_s, settings, GUARDS)
+    cycle = plan_inputs_of(view, requests, now_s, settings, GUARDS, EarlierCycles())
     here = (view.plugged == Tri.YES) & (view.at_home == Tri.YES)
     stays = _stays(cycle, here & cycle.free, cycle.full_kw, bound=True)
     seen_kw = np.where(view.power_kw > 0, view.power_kw, cycle.full_kw)

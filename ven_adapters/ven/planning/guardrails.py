@@ -107,7 +107,9 @@ def faulty_untouched(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
 
 
 def below_reserve_charges(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
-    """A battery below the driver's reserve is charged at once."""
+    """A battery below the driver's reserve is charged at once; in a grid emergency as soon as its departure asks."""
+    if situation.emergency:
+        return limits
     return _must_charge(limits, lowest_pct(situation.view) < situation.view.reserve_pct, Reason.BELOW_RESERVE)
 
 

@@ -18,7 +18,7 @@ from ven_adapters.ven.planning.discharge import DischargeCars, give_in_steps, in
 from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce
 from ven_adapters.ven.planning.guardrails import GUARDS, Guard, Reason
 from ven_adapters.ven.planning.laxity import LaxityOrder, fill
-from ven_adapters.ven.planning.planned_start import Night
+from ven_adapters.ven.planning.planned_start import EarlierCycles
 from ven_adapters.ven.planning.targets import (
     PlanInputs,
     Target,
@@ -33,6 +33,7 @@ from vtn.clock import HOUR_S
 __all__ = ["DEFAULTS", "DesireKind", "PlanSettings", "Reason", "ZonePlan", "changed", "plan"]
 
 DEFAULTS = PlanSettings()
+NO_CYCLES = EarlierCycles()
 UNASKED_SLACK_S = 1e12
 _EVENTS = (Reason.SET_POINT, Reason.IMPORT_CAP, Reason.SIMPLE_LEVEL, Reason.ALERT)
 
@@ -43,16 +44,16 @@ def plan(
     now_s: float,
     settings: PlanSettings = DEFAULTS,
     guards: Sequence[Guard] = GUARDS,
-    night: Night | None = None,
+    earlier: EarlierCycles = NO_CYCLES,
 ) -> ZonePlan:
     """What every car of the zone should do from `now_s` on, one entry per row of `view`.
 
-    `night`: the zone's night as an earlier cycle planned it, followed while it serves.
+    `earlier`: what the zone's earlier cycles left.
     """
     if (view.u[1:] >= view.u[:-1]).all():
-        return _decide(plan_inputs_of(view, requests, now_s, settings, guards, night))
+        return _decide(plan_inputs_of(view, requests, now_s, settings, guards, earlier))
     order = np.argsort(view.u, kind="stable")
-    ordered = _decide(plan_inputs_of(view.take(order), requests, now_s, settings, guards, night))
+    ordered = _decide(plan_inputs_of(view.take(order), requests, now_s, settings, guards, earlier))
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return dataclasses.replace(ordered, **{name: getattr(ordered, name)[place] for name in PER_CAR})
@@ -151,6 +152,7 @@ def _plan_of(cycle: PlanInputs, target: Target, final: PlanDraft, most_kw: float
     limits, view, cap = cycle.limits, cycle.situation.view, cycle.requests.export_cap_kw
     planned_kw = cycle.uncontrolled_kw + float(final.kw[limits.touch].sum())
     gap_kw = planned_kw - target.kw if target.kw < math.inf else 0.0
+    asked_kw = target.kw - (cycle.trim_kw if target.reason is Reason.SET_POINT else 0.0)
     least_kw = cycle.floor_kw - most_kw
     gives = (final.kind == DesireKind.SETPOINT) & (final.kw < 0)
     origins, origin = _origins(cycle, target, final.reason)
@@ -174,7 +176,7 @@ def _plan_of(cycle: PlanInputs, target: Target, final: PlanDraft, most_kw: float
         feasible_min_kw=least_kw if cap is None else max(least_kw, min(cycle.floor_kw, -cap.value)),
         feasible_max_kw=cycle.floor_kw + float(cycle.full_kw[cycle.free].sum()),
         planned_kw=planned_kw,
-        asked_kw=target.kw if target.kw < math.inf else None,
+        asked_kw=asked_kw if target.kw < math.inf else None,
         shortfall_kw=gap_kw if target.follow else max(0.0, gap_kw),
         night=cycle.start.night,
     )

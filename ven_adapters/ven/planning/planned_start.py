@@ -93,6 +93,14 @@ class Night:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class EarlierCycles:
+    """What a zone's earlier cycles left: its night, followed while it serves, and how far above a set-point to aim."""
+
+    night: Night | None = None
+    trim_kw: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ZoneCars:
     """A zone's cars in a cycle: who must charge and who may, at which kW, and what nobody controls.
 

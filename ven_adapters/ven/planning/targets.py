@@ -18,7 +18,7 @@ from ven_adapters.ven.planning.enforcement import takes_kw
 from ven_adapters.ven.planning.guardrails import Guard, PlanLimits, Reason, narrow
 from ven_adapters.ven.planning.night_inputs import cost_of, edges_from
 from ven_adapters.ven.planning.planned_start import (
-    Night,
+    EarlierCycles,
     PlannedStart,
     ZoneCars,
     cheapest_until,
@@ -28,6 +28,7 @@ from ven_adapters.ven.planning.zone_state import ZoneState
 from vtn.clock import HOUR_S
 
 PROBE_S = 900.0
+EMERGENCY_LEVEL = 3
 FAST_SHARE = 0.4  # of the hours at the pace of a car that was never seen
 
 
@@ -49,7 +50,10 @@ class Target:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlanInputs:
-    """Everything worked out before a plan is made; arrays have one entry per car."""
+    """Everything worked out before a plan is made; arrays have one entry per car.
+
+    `trim_kw`: by how much the plan aims above a set-point, because the zone was measured below it.
+    """
 
     situation: ZoneState
     requests: ZoneRequests
@@ -62,6 +66,7 @@ class PlanInputs:
     free: Bools
     wanted: Bools
     uncontrolled_kw: float
+    trim_kw: float = 0.0
 
     @property
     def floor_kw(self) -> float:
@@ -80,10 +85,11 @@ def plan_inputs_of(
     now_s: float,
     settings: PlanSettings,
     guards: Sequence[Guard],
-    night: Night | None = None,
+    earlier: EarlierCycles,
 ) -> PlanInputs:
-    """Needs, limits and planned starts at `now_s`; by `night` where that still serves."""
-    situation = ZoneState(view, needs_of(view, now_s, settings), now_s, _window_end_s(requests, now_s), settings)
+    """Needs, limits and planned starts at `now_s`, and what earlier cycles left."""
+    window_end_s = _window_end_s(requests, now_s)
+    situation = ZoneState(view, needs_of(view, now_s, settings), now_s, window_end_s, settings, _is_emergency(requests))
     limits = narrow(situation, guards)
     needs = _needs_asked(situation, requests)
     full_kw = takes_kw(limits, dataclasses.replace(situation, needs=needs))
@@ -93,12 +99,23 @@ def plan_inputs_of(
     free = movable & (limits.can_start | situation.charging)
     uncontrolled = (view.plugged == Tri.YES) & (view.at_home == Tri.YES) & ~limits.touch
     fixed_kw = np.where(uncontrolled, np.maximum(0.0, view.power_kw), 0.0)
-    start = planned_start_of(ZoneCars(situation, needs, full_kw, forced, free, fixed_kw), requests, night)
+    start = planned_start_of(ZoneCars(situation, needs, full_kw, forced, free, fixed_kw), requests, earlier.night)
     start = _probing(situation, needs, requests, start)
     wanted = start.wanted | (free & pre_charging(requests))
     uncontrolled_kw = float(view.power_kw[uncontrolled].sum())
     return PlanInputs(
-        situation, requests, limits, needs, start, full_kw, forced, movable, free, wanted, uncontrolled_kw
+        situation,
+        requests,
+        limits,
+        needs,
+        start,
+        full_kw,
+        forced,
+        movable,
+        free,
+        wanted,
+        uncontrolled_kw,
+        earlier.trim_kw,
     )
 
 
@@ -120,6 +137,12 @@ def _probing(situation: ZoneState, needs: ChargingNeeds, requests: ZoneRequests,
     slow, fast = (cheapest_until(cost, edges_s, until_s) for until_s in (latest_s, unhurried_s))
     probes = came & (fast < slow)
     return dataclasses.replace(start, wanted=start.wanted | probes, start_s=np.where(probes, now_s, start.start_s))
+
+
+def _is_emergency(requests: ZoneRequests) -> bool:
+    """Whether what rules is an alert of the highest level."""
+    alert = requests.alert
+    return requests.ruling is RulingDimension.ALERT and alert is not None and alert.value >= EMERGENCY_LEVEL
 
 
 def pre_charging(requests: ZoneRequests) -> bool:
@@ -149,7 +172,8 @@ def _ruled(cycle: PlanInputs) -> Target:
     requests, end_s = cycle.requests, _window_end_s(cycle.requests, cycle.situation.now_s)
     dispatch = requests.dispatch
     if requests.ruling is RulingDimension.DISPATCH and dispatch is not None:
-        return Target(_dispatch_kw(cycle, dispatch), end_s, Reason.SET_POINT, dispatch, follow=True)
+        kw = _dispatch_kw(cycle, dispatch) + cycle.trim_kw
+        return Target(kw, end_s, Reason.SET_POINT, dispatch, follow=True)
     level, reason = {
         RulingDimension.ALERT: (requests.alert, Reason.ALERT),
         RulingDimension.SIMPLE: (requests.simple, Reason.SIMPLE_LEVEL),

@@ -14,13 +14,14 @@ from vtn.clock import HOUR_S
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ZoneState:
-    """One zone at an instant (epoch seconds)."""
+    """One zone at an instant (epoch seconds). `emergency`: the grid's, for which cars below their reserve wait too."""
 
     view: FleetView
     needs: ChargingNeeds
     now_s: float
     window_end_s: float
     settings: PlanSettings
+    emergency: bool = False
 
     @property
     def resting(self) -> Bools:

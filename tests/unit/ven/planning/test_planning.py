@@ -12,6 +12,7 @@ from ven_adapters.ven.openadr.zone_requests import RulingDimension
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.guardrails import Reason
 from ven_adapters.ven.planning.plan import DesireKind, changed, plan
+from ven_adapters.ven.planning.planned_start import EarlierCycles
 
 
 def planned(view, **requests):
@@ -179,6 +180,19 @@ def test_an_emergency_stops_what_can_wait():
     assert kinds(made) == ["CURTAIL"] * 3 + ["CHARGE"]
 
 
+def test_in_an_emergency_a_car_below_its_reserve_waits_too_as_far_as_its_departure_allows():
+    low = {"soc_pct": 20.0, "reserve_pct": 30.0}
+    assert kinds(planned(cars(1, **low), alert=ask(2))) == ["CHARGE"]
+    assert kinds(planned(cars(1, **low), alert=ask(3))) == ["CURTAIL"]
+    assert kinds(planned(cars(1, departure_s=NOW_S + 3 * HOUR, **low), alert=ask(3))) == ["CHARGE"]
+
+
+def test_a_zone_measured_below_its_set_point_is_aimed_higher_and_reports_the_ask():
+    made = plan(cars(10, **AMPS), asked(dispatch_kw=ask(30)), NOW_S, earlier=EarlierCycles(None, 3.0))
+    assert made.planned_kw == pytest.approx(33.0, abs=0.3)
+    assert made.asked_kw == 30.0
+
+
 def test_a_coming_outage_fills_cars_and_freezes_discharge():
     view = joined(cars(1, **IDLE), cars(1, **V2G))
     requests = asked(pre_charge=ask(1), dispatch_kw=ask(-5), price=hourly(*[9] * 8 + [1] * 20))
@@ -229,10 +243,11 @@ def test_a_planned_start_hardly_moves_while_cars_wait():
 
 def test_a_night_is_followed_for_a_quarter_of_an_hour_or_until_something_else_is_asked():
     view, prices = cars(30, **IDLE), hourly(*[5] * 10, *[1] * 8, *[5] * 4)
-    night = planned(view, price=prices).night
-    assert plan(view, asked(price=prices), NOW_S + 890, night=night).night is night
-    assert plan(view, asked(price=prices), NOW_S + 910, night=night).night is not night
-    assert plan(view, asked(price=prices, import_cap_kw=ask(20)), NOW_S + 60, night=night).night is not night
+    earlier = EarlierCycles(planned(view, price=prices).night)
+    assert plan(view, asked(price=prices), NOW_S + 890, earlier=earlier).night is earlier.night
+    assert plan(view, asked(price=prices), NOW_S + 910, earlier=earlier).night is not earlier.night
+    limited = asked(price=prices, import_cap_kw=ask(20))
+    assert plan(view, limited, NOW_S + 60, earlier=earlier).night is not earlier.night
 
 
 def test_a_car_in_its_block_goes_on_while_it_fills():
