@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from ven_adapters.ven.fleet.columns import Floats, Ints
+from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
 from ven_adapters.ven.openadr.payload_types import LEVEL_SHARE
 from ven_adapters.ven.openadr.zone_requests import GridRequest, RequestSeries, RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
@@ -18,6 +18,7 @@ from ven_adapters.ven.planning.night_plan import NightProblem
 from vtn.clock import HOUR_S
 
 STEP_S = 900.0
+GENTLE_S = 7200.0
 MOST_CLASSES = 40
 COARSEST = 64
 NOTHING_KW = 1e-6
@@ -60,6 +61,7 @@ def problem_of(
         energy_kwh,
         power_kw,
         before_kw,
+        _after_events(requests, middles_s),
     )
 
 
@@ -94,6 +96,18 @@ def _in_force(requests: ZoneRequests) -> list[tuple[GridRequest, float]]:
         away = -relative.value if relative is requests.relative_share else float(relative.value < 0)
         shares.append((relative, min(1.0, max(0.0, away))))
     return shares
+
+
+def _after_events(requests: ZoneRequests, middles_s: Floats) -> Bools:
+    """The steps that follow the end of an event, as far as it is known."""
+    ends_s = [requests.recovery_from_s]
+    for steps in (requests.restriction, requests.set_points_kw):
+        if steps is not None:
+            rests = np.append(np.isnan(steps.values) | ((steps is requests.restriction) & (steps.values == 0.0)), True)
+            ends_s += steps.edges_s[1:][~rests[:-1] & rests[1:]].tolist()
+    ends_s += [ask.end_s for ask, _ in _in_force(requests)]
+    since_s = middles_s[:, None] - np.array(ends_s)[None, :]
+    return np.asarray(((since_s >= 0.0) & (since_s < GENTLE_S)).any(axis=1))
 
 
 def at_once_kw(hours: Floats, kw: Floats, edges_s: Floats) -> Floats:

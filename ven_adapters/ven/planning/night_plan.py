@@ -25,6 +25,8 @@ BILL_SHARE = 0.005
 UNMET, OVER_LIMIT, OVER_ASK = 1000.0, 100.0, 10.0
 """Weights per kWh, in units of the dearest kWh of the horizon: a kWh served late costs one kWh of a limit at most."""
 EARLY_SHARE = 0.02
+RAMP_AFTER_EVENT = 1.0
+"""Weight per kW of a ramp where an event has just ended, in dear kWh: what it costs to lead the load down."""
 NOTHING_KWH = 1e-6
 
 
@@ -36,6 +38,7 @@ class NightProblem:
     the zone, infinite without. `least_kw`, `most_kw` (T): what events ask of the zone's load, 0 and infinite without.
     `energy_kwh` (C): still to be charged. `power_kw` (C, T): most that a class can take in a step, 0 before its
     arrival and after its departure. `before_kw`: the load that the first step follows, NaN when none is known.
+    `gentle` (T): steps in which a ramp goes before the bill, because an event has just ended.
     """
 
     edges_s: Floats
@@ -47,6 +50,7 @@ class NightProblem:
     energy_kwh: Floats
     power_kw: Floats
     before_kw: float
+    gentle: Bools
 
     @property
     def hours(self) -> Floats:
@@ -56,18 +60,22 @@ class NightProblem:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NightLoad:
-    """The zone's load (T), base included; what stays unmet and over limits, kWh; the peak, kW."""
+    """The zone's load (T), base included, and before it; what stays unmet and over limits, kWh; the peak, kW."""
 
     edges_s: Floats
     load_kw: Floats
+    before_kw: float
     unmet_kwh: float
     over_limit_kwh: float
     over_ask_kwh: float
     peak_kw: float
 
     def at(self, instant_s: float | Floats) -> Floats:
-        """The load at an instant, in a line from the middle of one step to the next."""
-        return np.asarray(np.interp(instant_s, (self.edges_s[1:] + self.edges_s[:-1]) / 2, self.load_kw))
+        """The load at an instant, in a line from what was before to the middle of each step after the other."""
+        middles_s, load_kw = (self.edges_s[1:] + self.edges_s[:-1]) / 2, self.load_kw
+        if np.isfinite(self.before_kw):
+            middles_s, load_kw = np.append(self.edges_s[0], middles_s), np.append(self.before_kw, load_kw)
+        return np.asarray(np.interp(instant_s, middles_s, load_kw))
 
 
 def solve(problem: NightProblem, *, most_iterations: int = MOST_ITERATIONS) -> NightLoad | None:
@@ -180,7 +188,8 @@ class _Programme:
         cost[self._unmet] = UNMET
         cost[self._over] = OVER_LIMIT * hours
         cost[self._above] = cost[self._below] = OVER_ASK * hours
-        cost[self._ramp] = cost[self._peak] = worth / 2 / most_kw
+        cost[self._peak] = worth / 2 / most_kw
+        cost[self._ramp] = np.where(problem.gentle, RAMP_AFTER_EVENT, worth / 2 / most_kw)
         return cost
 
     def _add(self, parts: list[tuple[Ints, Ints, Floats]], low: Floats, high: Floats) -> None:
@@ -211,6 +220,7 @@ class _Programme:
         return NightLoad(
             problem.edges_s,
             load_kw,
+            problem.before_kw,
             float(found[self._unmet].sum()),
             float(found[self._over] @ hours),
             float(found[self._above] @ hours),

@@ -31,9 +31,8 @@ from vtn.clock import HOUR_S
 GOLDEN = 0.6180339887498949
 DAY_S = 86400.0
 UNKNOWN_H = 2.0  # how long a car that nobody controls is taken to go on
+HOLDS_H = 1.0  # how much more time to spare a waiting car must have lost before it takes a charging car's place
 LIST_STEP_S = 300.0
-RAISES, LATE_SHARE = 6, 0.005
-TIERS = (0.0, 0.25, 0.5, 0.75)  # quantiles of the horizon's costs, between which hours count as equally cheap
 KEEPS_AT, STARTS_AT = (
     0.3,
     0.5,
@@ -44,7 +43,7 @@ KEEPS_AT, STARTS_AT = (
 class Night:
     """A zone's night as planned at `made_s` for `asks`, whose steps cost `cost`.
 
-    `open_h`: the hours of each step that no event restricts. `most_kw`: what limits and events allow.
+    `open_h`: the hours of each step that no event restricts.
 
     `load`: of all cars. `unasked`: what it would be if no event asked for anything; the same where none does.
     """
@@ -55,25 +54,6 @@ class Night:
     unasked: NightLoad
     cost: Floats
     open_h: Floats
-    most_kw: Floats
-
-    def due_s(self, end_s: Floats, hours: Floats) -> Floats:
-        """When each car must begin to charge in the cheapest hours that are enough for it, before `end_s`."""
-        edges_s = self.load.edges_s
-        latest_s, found = end_s - hours * HOUR_S, np.zeros(len(end_s), dtype=np.bool_)
-        for dearest in np.unique(np.quantile(self.cost, TIERS, method="higher")).tolist():
-            passed_h = np.concatenate([[0.0], np.cumsum(np.where(self.cost <= dearest, self.open_h, 0.0))])
-            until_h = np.interp(end_s, edges_s, passed_h)
-            enough = ~found & (until_h >= hours)
-            latest_s = np.where(enough, np.interp(until_h - hours, passed_h, edges_s), latest_s)
-            found |= enough
-        return np.asarray(latest_s)
-
-    def raised_kw(self, at_s: Floats, times: float) -> Floats:
-        """So many times the load, as far as limits and events allow."""
-        load_kw = self.load.at(at_s)
-        place = np.clip(np.searchsorted(self.load.edges_s, at_s, side="right") - 1, 0, len(self.most_kw) - 1)
-        return np.maximum(load_kw, np.minimum(load_kw * times, self.most_kw[place]))
 
     def slack_h(self, now_s: float, end_s: Floats, hours: Floats) -> Floats:
         """How long each car can wait and still charge at no more than what charging costs now, before `end_s`.
@@ -139,8 +119,7 @@ def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None
     waiting = _may_wait(cars, requests) & (due_s > now_s)
     ranked = _ranked(cars, np.flatnonzero(waiting), night.slack_h(now_s, ends_s, hours))
     at_all_events = cars.free & ~waiting
-    queue = _Queue(cars, ranked, at_all_events, np.where(at_all_events, now_s, due_s), night.due_s(ends_s, hours))
-    runs, start_s = queue.followed(night)
+    runs, start_s = _followed(cars, ranked, at_all_events, due_s, night)
     if night.unasked is night.load:
         return PlannedStart(runs, start_s, night)
     if not _priced(requests):
@@ -176,18 +155,17 @@ def night_of(cars: ZoneCars, requests: ZoneRequests, asks: tuple[object, ...]) -
     hours = np.where(np.isnan(cars.needs.hours) | begun, UNKNOWN_H, cars.needs.hours)
     base_kw = at_once_kw(hours, fixed, edges_s)
     night_cars = NightCars(kwh, kw, np.full(len(chosen), now_s), ends_s)
-    before_kw = float(np.where(situation.charging, situation.view.power_kw, 0.0).sum())
+    before_kw = float((np.where(situation.charging, cars.full_kw, 0.0) + cars.fixed_kw).sum())
     problem = problem_of(night_cars, requests, base_kw, edges_s, before_kw, settings)
     ruled = requests.ruling is not RulingDimension.NOTHING
     if not ruled and requests.restriction is None and requests.set_points_kw is None:
         load = _solved(problem, night_cars)
-        return Night(now_s, asks, load, load, problem.cost, problem.hours, problem.limit_kw)
+        return Night(now_s, asks, load, load, problem.cost, problem.hours)
     free_of_events = dataclasses.replace(problem, before_kw=math.nan if ruled else before_kw)
     unasked = _solved(free_of_events, night_cars)
     bound = asked(problem, requests, unasked.load_kw)
     open_h = np.where(np.isfinite(bound.most_kw), 0.0, problem.hours)
-    most_kw = np.minimum(bound.limit_kw, bound.most_kw)
-    return Night(now_s, asks, _solved(bound, night_cars), unasked, problem.cost, open_h, most_kw)
+    return Night(now_s, asks, _solved(bound, night_cars), unasked, problem.cost, open_h)
 
 
 def _solved(problem: NightProblem, cars: NightCars) -> NightLoad:
@@ -206,7 +184,7 @@ def _filled(problem: NightProblem, cars: NightCars) -> NightLoad:
     filled = valley_filling.fill_valleys(stays, problem.base_kw[place][None, :], ceiling_kw[None, :])
     by_step = np.clip(((edges_s[:-1] - now_s) // STEP_S).astype(np.int64), 0, valley_filling.SLOTS - 1)
     load_kw = problem.base_kw + filled.load_kw[0][by_step]
-    return NightLoad(edges_s, load_kw, 0.0, 0.0, 0.0, float(load_kw.max(initial=0.0)))
+    return NightLoad(edges_s, load_kw, problem.before_kw, 0.0, 0.0, 0.0, float(load_kw.max(initial=0.0)))
 
 
 def _priced(requests: ZoneRequests) -> bool:
@@ -270,9 +248,10 @@ def _running_kw(cars: ZoneCars, wanted: Bools) -> float:
 
 
 def _ranked(cars: ZoneCars, chosen: Ints, slack_h: Floats) -> Ints:
-    """Those that charge first, then least laxity in quarter hours, then who has borne most, then the car's number."""
+    """Least laxity in quarter hours, those that charge sooner by `HOLDS_H`; then who has borne most; then by number."""
     situation = cars.situation
-    laxity = np.floor(np.nan_to_num(slack_h[chosen]) * HOUR_S / LAXITY_CLASS_S)
+    held_h = slack_h[chosen] - HOLDS_H * situation.charging[chosen]
+    laxity = np.floor(np.nan_to_num(held_h) * HOUR_S / LAXITY_CLASS_S)
     borne = np.floor(situation.view.burden_kwh[chosen] / BURDEN_CLASS_KWH)
     return chosen[np.lexsort((nightly_u(situation)[chosen], -borne, laxity, ~situation.charging[chosen]))]
 
@@ -290,45 +269,23 @@ def nightly_u(situation: ZoneState) -> Floats:
     return np.asarray((situation.view.u + GOLDEN * days) % 1.0)
 
 
-class _Queue:
-    """The waiting cars in their order, to be let in one after the other, each for as long as it takes.
+def _followed(cars: ZoneCars, ranked: Ints, others: Bools, due_s: Floats, night: Night) -> tuple[Bools, Floats]:
+    """Who charges now, `others` among them, and when each car begins when the load is followed, at `due_s` in any case.
 
-    `due_s`: when a car begins at the latest whatever the load; `cheap_s`: when it should, to charge in cheap hours.
+    Each of the ranked cars is let in after the one before it, for as long as it takes.
     """
-
-    def __init__(self, cars: ZoneCars, ranked: Ints, others: Bools, due_s: Floats, cheap_s: Floats) -> None:
-        self._cars, self._ranked, self._others, self._due_s, self._cheap_s = cars, ranked, others, due_s, cheap_s
-
-    def followed(self, night: Night) -> tuple[Bools, Floats]:
-        """Who charges now, and when each of the others begins, when the load is followed.
-
-        Cars are whole and charge in one go, so that a load that was found for fluid cars can be too low for the last
-        of them: it is then raised, all night alike, until they begin in time.
-        """
-        now_s, raised = self._cars.situation.now_s, 1.0
-        late_kwh, kwh = 0.0, max(float(self._cars.needs.kwh[self._ranked].sum()), 1e-9)
-        for _ in range(RAISES):
-            runs, begin_s = self._let_in(night, raised)
-            late = self._ranked[begin_s[self._ranked] > np.maximum(self._cheap_s[self._ranked], now_s) + LIST_STEP_S]
-            late_kwh = float(self._cars.needs.kwh[late].sum())
-            if late_kwh <= LATE_SHARE * kwh:
-                break
-            raised *= 1.0 + min(0.5, max(0.03, 0.5 * late_kwh / kwh))
-        return runs, np.maximum(np.minimum(begin_s, self._due_s), now_s)
-
-    def _let_in(self, night: Night, raised: float) -> tuple[Bools, Floats]:
-        cars, ranked, now_s = self._cars, self._ranked, self._cars.situation.now_s
-        edges_s = np.arange(now_s, max(night.load.edges_s[-1], now_s + 2 * LIST_STEP_S), LIST_STEP_S)
-        load_kw = night.raised_kw(edges_s[:-1], raised)
-        runs = self._others.copy()
-        runs[ranked[_chosen(cars, ranked, load_kw[0] - _running_kw(cars, runs))]] = True
-        begin_s = np.where(runs, now_s, np.inf)
-        queue = ranked[~runs[ranked]]
-        hours = np.where(np.isnan(cars.needs.hours), UNKNOWN_H, cars.needs.usual_hours)
-        busy_kw = np.where(runs | cars.forced, cars.full_kw, 0.0) + cars.fixed_kw
-        room_kw = load_kw - at_once_kw(hours, busy_kw, edges_s)
-        begin_s[queue] = _begin_s(edges_s, room_kw, _mean_kw(cars)[queue], hours[queue])
-        return runs, begin_s
+    now_s = cars.situation.now_s
+    edges_s = np.arange(now_s, max(night.load.edges_s[-1], now_s + 2 * LIST_STEP_S), LIST_STEP_S)
+    load_kw = night.load.at(edges_s[:-1])
+    runs = others.copy()
+    runs[ranked[_chosen(cars, ranked, load_kw[0] - _running_kw(cars, runs))]] = True
+    start_s = np.maximum(np.where(runs, now_s, due_s), now_s)
+    queue = ranked[~runs[ranked]]
+    hours = np.where(np.isnan(cars.needs.hours), UNKNOWN_H, cars.needs.usual_hours)
+    busy_kw = np.where(runs | cars.forced, cars.full_kw, 0.0) + cars.fixed_kw
+    room_kw = load_kw - at_once_kw(hours, busy_kw, edges_s)
+    start_s[queue] = np.minimum(start_s[queue], _begin_s(edges_s, room_kw, _mean_kw(cars)[queue], hours[queue]))
+    return runs, start_s
 
 
 def _begin_s(edges_s: Floats, room_kw: Floats, kw: Floats, hours: Floats) -> Floats:

@@ -120,6 +120,7 @@ def flat(energy_kwh, power_kw, steps=STEPS, **changed):
         "least_kw": np.zeros(steps),
         "most_kw": np.full(steps, np.inf),
         "before_kw": np.nan,
+        "gentle": np.zeros(steps, dtype=bool),
     }
     return NightProblem(
         edges_s, energy_kwh=np.array([energy_kwh]), power_kw=np.full((1, steps), power_kw), **free | changed
