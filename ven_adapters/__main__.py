@@ -253,7 +253,7 @@ def demo(
     console = Console()
     console.print(results_table(summary))
     for name in HEADLINES:
-        console.print(f"{name:32} {summary[name]}", highlight=False)
+        console.print(f"{name:32} {summary.get(name, '-')}", highlight=False)
     console.print(f"\n{var / 'summary.json'}\n{var / 'report.html'}", markup=False, highlight=False)
     sys.exit(exit_code(summary))
 

@@ -32,6 +32,7 @@ from ven_adapters.demo.figures import (
     zone_peaks,
     zone_ramps,
 )
+from ven_adapters.demo.optimum import NoOptimum
 from ven_adapters.demo.report_figures import (
     farthest_from_one,
     nomination_over_delivery,
@@ -78,8 +79,7 @@ def judge(evening: PlayedEvening) -> Json:
     whole = tracking(truths, utility.asks)
     heard = {oem: [tuple(pair) for pair in account["notifications"]] for oem, account in accounts.items()}
     zones = zone_nights(truths, evening.events)
-    meters = _meters(evening, zones) if evening.solves else []
-    bills = zone_bills(meters)
+    bills, bounds = _bounds(evening, zones) if evening.solves else ([], {})
     return {
         "cars": sum(truth.counts["cars"] for truth in truths),
         "adapters": len(truths),
@@ -96,7 +96,7 @@ def judge(evening: PlayedEvening) -> Json:
         "reports_received": utility.reports_held,
         "rebound_payback_ratio": rebound_payback_ratio(truths, utility.asks),
         **night_figures(zones, evening.events),
-        **(_bill_figures(zones, bills, evening.events, least_peak_kw(meters)) if meters else {}),
+        **bounds,
         **report_figures(zones, list(utility.report_versions.values()), evening.cycle_s),
         "by_zone": {zone.name: _zone_row(zone, bills) for zone in zones},
         "true_cars": true_cars(truths),
@@ -143,6 +143,16 @@ def report_figures(zones: Sequence[ZoneNight], reports: Sequence[Json], cycle_s:
         found["nomination_over_delivery_ratio_by_oem"] = {o: farthest_from_one(r) for o, r in of_oem.items()}
         found["nomination_over_delivery_ratio_by_zone"] = shown
     return found
+
+
+def _bounds(evening: PlayedEvening, zones: Sequence[ZoneNight]) -> tuple[list[ZoneBill], Json]:
+    """The best possible night and the figures against it; where the solver failed, why, and no figure."""
+    meters = _meters(evening, zones)
+    try:
+        bills = zone_bills(meters)
+        return bills, _bill_figures(zones, bills, evening.events, least_peak_kw(meters))
+    except NoOptimum as error:
+        return [], {"no_optimum": str(error)}
 
 
 def _meters(evening: PlayedEvening, zones: Sequence[ZoneNight]) -> list[tuple[NightMeters, list[ZoneNight]]]:

@@ -241,15 +241,18 @@ class _Programme:
 
     def solve(self, objective: dict[int, float]) -> NightOptimum:
         """Minimise. NoOptimum when there is none, or the solver found none."""
-        solver = _SilentSolver()  # type: ignore[no-untyped-call]  # as above
-        for option, value in (("threads", 1), ("solver", "ipm"), ("run_crossover", "off")):
-            solver.setOptionValue(option, value)
-        solver.setOptionValue("ipm_optimality_tolerance", GAP)
-        solver.passModel(self._model(objective))
-        solver.run()
-        if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            raise NoOptimum(f"the linear programme of the night: {solver.modelStatusToString(solver.getModelStatus())}")
-        return self._read(np.asarray(solver.getSolution().col_value))
+        model, status = self._model(objective), ""
+        for method in ("ipm", "simplex"):  # the first is the quicker one, the second the surer
+            solver = _SilentSolver()  # type: ignore[no-untyped-call]  # as above
+            for option, value in (("threads", 1), ("solver", method), ("run_crossover", "off")):
+                solver.setOptionValue(option, value)
+            solver.setOptionValue("ipm_optimality_tolerance", GAP)
+            solver.passModel(model)
+            solver.run()
+            if solver.getModelStatus() == highspy.HighsModelStatus.kOptimal:
+                return self._read(np.asarray(solver.getSolution().col_value))
+            status = solver.modelStatusToString(solver.getModelStatus())
+        raise NoOptimum(f"the linear programme of the night has no optimum: {status}")
 
     def _read(self, value: Floats) -> NightOptimum:
         terms = self._terms

@@ -17,7 +17,7 @@ from ven_adapters.demo.night_cars import (
     together,
     unmet_kwh,
 )
-from ven_adapters.demo.optimum import NightTerms, cheapest_night, flattest_night
+from ven_adapters.demo.optimum import NightTerms, NoOptimum, cheapest_night, flattest_night
 from ven_adapters.demo.scenario import EV2A_USD_PER_KWH, STARTS
 from ven_adapters.simulator.cars.car_models import CONTROL_NAMES
 from ven_adapters.simulator.cars.fleets import plan_fleet
@@ -172,6 +172,11 @@ def test_the_end_of_an_event_is_part_of_the_ramp():
     after = np.arange(EIGHT_HOURS) >= 8
     found = flattest_night(cars(3), terms(setpoint=8.0), after, ramp_kw=1.0)
     assert found.load_kw[0, 8] > 7.0 - CLOSE
+
+
+def test_a_programme_that_cannot_be_solved_says_so():
+    with pytest.raises(NoOptimum, match="no optimum"):
+        cheapest_night(cars(need_kwh=[np.nan]), terms())
 
 
 def test_classes_of_cars_bound_what_the_cars_can_do():
