@@ -57,6 +57,15 @@ HEADLINES = (
     "notifications_lost",
     "opt_outs",
     "opt_outs_honoured",
+    "rebound_peak_ratio_night",
+    "rebound_peak_ratio_after_event",
+    "worst_zone_peak_ratio",
+    "worst_zone_peak_ratio_of",
+    "max_ramp_pct_5min",
+    "bill_over_optimum_pct",
+    "event_energy_error_pct",
+    "interval_error_p95_pct",
+    "zone_interval_error_p95_pct",
     "wall_s",
 )
 
@@ -244,7 +253,7 @@ def demo(
     console = Console()
     console.print(results_table(summary))
     for name in HEADLINES:
-        console.print(f"{name:28} {summary[name]}", highlight=False)
+        console.print(f"{name:32} {summary.get(name, '-')}", highlight=False)
     console.print(f"\n{var / 'summary.json'}\n{var / 'report.html'}", markup=False, highlight=False)
     sys.exit(exit_code(summary))
 

@@ -31,6 +31,7 @@ from ven_adapters.demo.evening import EveningOptions, play
 from ven_adapters.lifecycle.evidence import TOLERANCE_W, ExpectedEffect
 from ven_adapters.simulator.faults.table import BY_NAME, FAULTS
 
+HOURS = 18
 ADAPTER = ("tests.faults.adapter_child",)
 CLOUD = ("--fault", "all", "--power")
 WIDTH = 180
@@ -196,7 +197,8 @@ def judge(options: EveningOptions, summary: Mapping[str, Any]) -> dict[str, Any]
 
 def drill(cars: int, speed: float, seed: int, folder: Path, **more: Any) -> dict[str, Any]:
     """Play the night and judge it; the result is also in `night.json`, all that it rests on in `details.json`."""
-    options = EveningOptions(cars, speed, seed, folder / "night", **{"adapter": ADAPTER, "cloud": CLOUD, **more})
+    played = {"adapter": ADAPTER, "cloud": CLOUD, "hours": HOURS, "solves": False, "limits_capacity": False, **more}
+    options = EveningOptions(cars, speed, seed, folder / "night", **played)
     result = judge(options, asyncio.run(play(options)))
     for name, told in (("night", {key: result[key] for key in KEYS}), ("details", result)):
         (folder / f"{name}.json").write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))

@@ -13,9 +13,11 @@ from typing import Any
 import orjson
 
 from ven_adapters.demo import scenario
+from ven_adapters.demo.figures import NightEvents
+from ven_adapters.demo.judging import PlayedEvening, judge
 from ven_adapters.demo.page import write_page
 from ven_adapters.demo.processes import Processes, free_port, output_of
-from ven_adapters.demo.results import lost_notifications, points_short, read_truth, rebound, totals, tracking, true_cars
+from ven_adapters.demo.results import read_truth
 from ven_adapters.demo.scenario import Nomination, nominations
 from ven_adapters.demo.screen import Screen
 from ven_adapters.demo.utility import Utility
@@ -36,7 +38,8 @@ class EveningOptions:
     """What a user may choose: how many cars, how fast, from which seed, and where the results go.
 
     `adapter` is the program that steers, `cloud` further arguments of the simulators. `truth` is what the cars really
-    are: "mixture" or "as_told".
+    are: "mixture" or "as_told". The night ends after `hours`; `solves` says whether the linear programmes are solved
+    that bound it, `limits_capacity` whether one zone has a capacity limit.
     """
 
     cars: int = 2000
@@ -48,6 +51,9 @@ class EveningOptions:
     cloud: tuple[str, ...] = ()
     margin_s: float = MARGIN_S
     truth: str = "mixture"
+    hours: int = scenario.HOURS
+    solves: bool = True
+    limits_capacity: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,17 +78,19 @@ async def play(options: EveningOptions) -> dict[str, Any]:
     began_s = time.time()
     shutil.rmtree(options.var, ignore_errors=True)
     options.var.mkdir(parents=True)
-    screen = Screen(options.oems, options.var)
+    screen = Screen(options.oems, options.var, options.hours)
     with screen:
         async with Processes(options.var / "logs") as programs:
             stage = await _set_up(options, programs, screen)
             async with Client(stage.vtn_url, UTILITY, stage.secrets[UTILITY]) as client:
-                utility = Utility(client, stage.nominations, scenario.load_forecast_kw(options.seed + 1000))
+                forecast_kw = scenario.load_forecast_kw(options.seed + 1000)
+                utility = Utility(client, stage.nominations, forecast_kw, options.hours, options.limits_capacity)
                 await _live_through(stage, programs, utility, screen)
                 await programs.stop([f"adapter-{oem}" for oem in options.oems])
-                reports = await utility.reports()
+                await utility.read_reports()
             await programs.stop([f"cloud-{oem}" for oem in options.oems])
-    summary = _judge(options, utility, len(reports), time.time() - began_s)
+    screen.say("judging by the ground truth")
+    summary = _judge(stage, utility, time.time() - began_s)
     (options.var / "summary.json").write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2))
     return summary
 
@@ -171,7 +179,7 @@ def _adapter_settings(stage: EveningPlaces, oem: str, backend_url: str, token: s
 
 
 async def _live_through(stage: EveningPlaces, programs: Processes, utility: Utility, screen: Screen) -> None:
-    """The utility publishes and acts; the screen shows; nobody may die; until nine in the morning.
+    """The utility publishes and acts; the screen shows; nobody may die; until the morning is over.
 
     The evening's clock waits until everybody is registered and the evening is published, however slow the machine is.
     """
@@ -181,85 +189,41 @@ async def _live_through(stage: EveningPlaces, programs: Processes, utility: Util
     await utility.publish()
     screen.say(f"published {len(utility.sent)} events to {len(stage.nominations)} resources; the evening begins")
     open_gate(stage.clock.gate, time.time() + GATE_S)
-    end = scenario.STARTS + timedelta(hours=scenario.HOURS)
-    conducting = asyncio.create_task(utility.conduct(stage.clock))
+    end = scenario.STARTS + timedelta(hours=stage.options.hours)
+    acting = [asyncio.create_task(act) for act in (utility.conduct(stage.clock), utility.watch_reports())]
     morning = asyncio.create_task(sleep_until(stage.clock, end))
     try:
         while not morning.done():
             programs.check()
-            if conducting.done():
-                conducting.result()
+            for task in acting:
+                if task.done():
+                    task.result()
             screen.show(stage.clock.now(), utility)
             await asyncio.wait({morning}, timeout=0.25)
     finally:
-        for task in (conducting, morning):
+        for task in (*acting, morning):
             task.cancel()
 
 
-def _judge(options: EveningOptions, utility: Utility, reports: int, wall_s: float) -> dict[str, Any]:
-    """The summary, from the ground truth of the simulators, the adapters' own accounts and the utility's log."""
-    truths = [read_truth(options.var / "truth", oem) for oem in options.oems]
-    accounts = {oem: orjson.loads((options.var / oem / "summary.json").read_bytes()) for oem in options.oems}
-    whole = tracking(truths, utility.asks)
-    heard = {oem: [tuple(pair) for pair in accounts[oem]["notifications"]] for oem in options.oems}
-    counted = totals(truths)
-    first_s, last_s = _reaction_s(options, utility)
-    summary = {
-        "cars": sum(truth.counts["cars"] for truth in truths),
-        "adapters": len(options.oems),
-        "events": len({sent.event_id for sent in utility.sent}),
-        "asked_kwh": whole.asked_kwh,
-        "delivered_kwh": whole.delivered_kwh,
-        "tracking_error_pct": whole.error_pct,
-        **counted,
-        **points_short(truths),
-        "directives": sum(sum(account["directives_by_state"].values()) for account in accounts.values()),
-        "directives_confirmed": sum(account["directives_confirmed"] for account in accounts.values()),
-        "event_to_first_directive_s": first_s,
-        "event_to_last_directive_s": last_s,
-        "notifications_lost": lost_notifications(utility.sent, heard),
-        "reports_received": reports,
-        **rebound(truths, utility.asks),
-        "true_cars": true_cars(truths),
-        "directives_by_state": {oem: account["directives_by_state"] for oem, account in accounts.items()},
-        "by_oem": {truth.oem: _row(truth, utility, accounts[truth.oem]) for truth in truths},
-        "speed": options.speed,
-        "seed": options.seed,
-        "wall_s": round(wall_s, 1),
-    }
-    write_page(options.var / "report.html", truths, utility.asks, summary)
+def _judge(stage: EveningPlaces, utility: Utility, wall_s: float) -> dict[str, Any]:
+    """The summary, and the page beside it."""
+    options = stage.options
+    alert_at = scenario.ALERT_AT
+    events = NightEvents(utility.asks, utility.caps, [(alert_at, alert_at + timedelta(minutes=scenario.ALERT_MINUTES))])
+    evening = PlayedEvening(
+        var=options.var,
+        truths=[read_truth(options.var / "truth", oem, options.hours) for oem in options.oems],
+        fleets=stage.fleets,
+        utility=utility,
+        events=events,
+        hours=options.hours,
+        speed=options.speed,
+        cycle_s=CYCLE_S,
+        solves=options.solves,
+    )
+    summary = judge(evening) | {"speed": options.speed, "seed": options.seed, "wall_s": round(wall_s, 1)}
+    write_page(options.var / "report.html", evening, summary)
     return summary
-
-
-def _row(truth: Any, utility: Utility, account: Mapping[str, Any]) -> dict[str, Any]:
-    one, counts = tracking([truth], utility.asks), truth.counts
-    return {
-        "cars": counts["cars"],
-        "asked_kwh": one.asked_kwh,
-        "delivered_kwh": one.delivered_kwh,
-        "tracking_error_pct": one.error_pct,
-        "exported_kwh": round(sum(zone["discharged_kwh"] for zone in counts["zones"].values()), 1),
-        "directives": sum(account["directives_by_state"].values()),
-        "confirmed": account["directives_confirmed"],
-        "late": counts["late"],
-        "late_though_feasible": counts["late_though_feasible"],
-        "left_early": counts["left_early"],
-        "left_early_short_though_feasible": counts["left_early_short_though_feasible"],
-        "opt_outs": counts["opt_outs"],
-        "honoured": counts["opt_outs_honoured"],
-    }
-
-
-def _reaction_s(options: EveningOptions, utility: Utility) -> tuple[float | None, float | None]:
-    """Real seconds from the unannounced emergency to the first and to the last directive that answered it."""
-    alert = utility.sent[-1]
-    times = []
-    for oem in options.oems:
-        account = orjson.loads((options.var / oem / "summary.json").read_bytes())
-        times += account["events"].get(alert.event_id, {}).get("directive_times_s", [])
-    if not times:
-        return None, None
-    return round(min(times) - alert.at_s, 3), round(max(times) - alert.at_s, 3)
 
 
 def exit_code(summary: Mapping[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""The evening as one page that opens offline: kW against target, charge levels, directives by state, the rebound."""
+"""The evening as one page that opens offline: figures against goals, kW against target, the peaks of zones."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -10,8 +10,12 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.subplots import make_subplots
 
+from ven_adapters.demo.figures import ZoneNight, zone_nights
+from ven_adapters.demo.goals import BESIDE, FigureGoal, judged
+from ven_adapters.demo.judging import PlayedEvening
+from ven_adapters.demo.report_figures import band_kw
 from ven_adapters.demo.results import EveningTruth, Floats, setpoint_kw
-from ven_adapters.demo.scenario import ALERT_AT, ALERT_MINUTES, PACIFIC
+from ven_adapters.demo.scenario import ALERT_AT, ALERT_MINUTES, PACIFIC, STARTS
 from ven_adapters.demo.utility import AskedSetPoint
 from vtn.pages import rendered
 
@@ -27,15 +31,18 @@ CARDS = (
     ("unauthorised_discharges", "discharges without permission"),
     ("notifications_lost", "notifications lost"),
 )
+BAND_FILL = "rgba(217,72,15,.13)"
 
 
-def write_page(
-    path: Path, truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint], summary: Mapping[str, Any]
-) -> None:
+def write_page(path: Path, evening: PlayedEvening, summary: Mapping[str, Any]) -> None:
     """Write the report; the charting library is part of the file, so it needs no network."""
+    truths, asks = evening.truths, evening.utility.asks
+    zones = zone_nights(truths, evening.events)
+    reports = list(evening.utility.report_versions.values())
     charts = [
-        ("What was asked, what was drawn", _portfolio(truths, asks)),
-        ("Each automaker against its set-points", _each(truths, asks)),
+        ("What was asked, what was drawn", _portfolio(truths, asks, band_kw(zones, reports))),
+        ("Each automaker against its set-points", _each(truths, asks, zones, reports)),
+        ("The peak of each zone after the event", _zone_peaks(summary)),
         ("Charge levels of plugged cars", _fan(truths)),
         ("Directives by final state", _directives(summary)),
         ("After the event", _rebound(truths, asks)),
@@ -48,9 +55,17 @@ def write_page(
     by_oem = summary["by_oem"]
     page = rendered(
         "ven_adapters.demo/page.html",
+        hours=f"{STARTS:%H:%M} to {STARTS + timedelta(hours=evening.hours):%H:%M} Pacific",
+        figures=[
+            (goal.key.replace("_", " "), _figure(value), goal.goal, _verdict(goal, value), goal.meaning, goal.window)
+            for goal, value in judged(summary)
+        ],
+        beside=[(key.replace("_", " "), _figure(summary[key])) for key in BESIDE if key in summary],
+        zone_columns=[name.replace("_", " ") for name in next(iter(summary["by_zone"].values()))],
+        zone_rows=[(name, list(map(_figure, row.values()))) for name, row in summary["by_zone"].items()],
         cards=[(_number(summary[key]), label) for key, label in CARDS],
         columns=[name.replace("_", " ") for name in next(iter(by_oem.values()))],
-        rows=[(oem, list(map(_number, row.values()))) for oem, row in by_oem.items()],
+        rows=[(oem, list(map(_figure, row.values()))) for oem, row in by_oem.items()],
         charts=drawn,
         true_cars=[
             {
@@ -71,6 +86,15 @@ def _number(value: object) -> str:
     return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
 
 
+def _figure(value: object) -> str:
+    """A figure with as many digits as the summary has, `-` where there was nothing to judge."""
+    return "-" if value is None else f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def _verdict(goal: FigureGoal, value: float | None) -> str:
+    return "nothing to judge" if value is None else "met" if goal.met(value) else "missed"
+
+
 def _bound(value: float | None) -> str:
     return "-" if value is None else f"{value:,g}" if value < 1_000 else f"{value:,.0f}"  # noqa: PLR2004 - digits
 
@@ -88,7 +112,10 @@ def _times(truth: EveningTruth) -> list[Any]:
     return [at.astimezone(PACIFIC).replace(tzinfo=None) for at in truth.at]
 
 
-def _portfolio(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) -> go.Figure:
+Band = tuple[Floats, Floats] | None
+
+
+def _portfolio(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint], band: Band) -> go.Figure:
     times = _times(truths[0])
     unmanaged = np.sum([truth.unmanaged_kw.sum(axis=1) for truth in truths], axis=0)
     kw = np.sum([truth.kw.sum(axis=1) for truth in truths], axis=0)
@@ -96,6 +123,7 @@ def _portfolio(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) ->
     held = np.any([~np.isnan(point).all(axis=1) for point in points], axis=0)
     target = np.where(held, np.sum([_filled(t, p) for t, p in zip(truths, points, strict=True)], axis=0), np.nan)
     figure = go.Figure()
+    _shade(figure, times, band)
     figure.add_scatter(
         x=times, y=unmanaged, name="unmanaged (charging on plug-in)", line={"color": MUTED, "dash": "dot"}
     )
@@ -110,6 +138,14 @@ def _portfolio(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) ->
     return figure
 
 
+def _shade(figure: go.Figure, times: list[Any], band: Band, **place: Any) -> None:
+    """The band that adapters reported to the utility, behind what was asked and drawn."""
+    if band is not None:
+        figure.add_scatter(x=times, y=band[1], line={"width": 0}, hoverinfo="skip", **place | {"showlegend": False})
+        shown = {"name": "reported band", "fill": "tonexty", "fillcolor": BAND_FILL}
+        figure.add_scatter(x=times, y=band[0], line={"width": 0}, **shown, **place)
+
+
 def _plus_minutes(at: Any, minutes: int) -> Any:
     return at + timedelta(minutes=minutes)
 
@@ -119,13 +155,20 @@ def _filled(truth: EveningTruth, points: Floats) -> Floats:
     return np.asarray(np.where(np.isnan(points), truth.kw, points).sum(axis=1))
 
 
-def _each(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) -> go.Figure:
+def _each(
+    truths: Sequence[EveningTruth],
+    asks: Sequence[AskedSetPoint],
+    zones: Sequence[ZoneNight],
+    reports: Sequence[Mapping[str, Any]],
+) -> go.Figure:
     figure = make_subplots(rows=2, cols=2, subplot_titles=[truth.oem for truth in truths], shared_xaxes=True)
     for number, truth in enumerate(truths):
         place = {"row": number // 2 + 1, "col": number % 2 + 1}
         points = setpoint_kw(truth, asks)
         target = np.where(np.isnan(points).all(axis=1), np.nan, _filled(truth, points))
         shown = {"showlegend": number == 0}
+        band = band_kw([zone for zone in zones if zone.oem == truth.oem], reports)
+        _shade(figure, _times(truth), band, legendgroup="band", **shown, **place)
         for name, values, line in (
             ("unmanaged", truth.unmanaged_kw.sum(axis=1), {"color": MUTED, "dash": "dot"}),
             ("set-point", target, {"color": RED, "shape": "hv"}),
@@ -133,6 +176,22 @@ def _each(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) -> go.F
         ):
             figure.add_scatter(x=_times(truth), y=values, name=name, line=line, legendgroup=name, **shown, **place)
     figure.update_layout(height=560)
+    return figure
+
+
+def _zone_peaks(summary: Mapping[str, Any]) -> go.Figure:
+    """Each zone's peak after its event, its unmanaged peak of the night, and the least that it could have been."""
+    rows = summary["by_zone"]
+    figure = go.Figure()
+    for key, name, colour in (
+        ("unmanaged_peak_kw", "unmanaged, whole night", MUTED),
+        ("peak_after_event_kw", "measured, after the event", ACCENT),
+        ("least_peak_after_event_kw", "least possible after the event", GREEN),
+    ):
+        if all(key in row for row in rows.values()):
+            figure.add_bar(x=list(rows), y=[row[key] for row in rows.values()], name=name, marker={"color": colour})
+    figure.update_layout(barmode="group")
+    figure.update_yaxes(title="kW")
     return figure
 
 

@@ -7,6 +7,7 @@ deviations over the sum of what was asked. Drivers who left before the departure
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from ven_adapters.demo.utility import AskedSetPoint, Sent
 
 Floats = NDArray[np.float64]
 BIN_H = 5 / 60
-REBOUND_H = 6.0
+BIN = timedelta(hours=BIN_H)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,29 +46,30 @@ class Tracking:
     error_pct: float
 
 
-def read_truth(folder: Path, oem: str) -> EveningTruth:
-    """The ground truth that a simulator wrote at its end."""
+def read_truth(folder: Path, oem: str, hours: float = math.inf) -> EveningTruth:
+    """The ground truth that a simulator wrote at its end, of the first `hours`."""
     counts = orjson.loads((folder / f"truth-{oem}.json").read_bytes())
     with np.load(folder / f"truth-{oem}.npz") as arrays:
         midnight = datetime.fromisoformat(counts["midnight"])
+        bins = arrays["bin_start_s"].size if math.isinf(hours) else round(hours / BIN_H)
         return EveningTruth(
             oem,
-            tuple(midnight + timedelta(seconds=float(second)) for second in arrays["bin_start_s"]),
+            tuple(midnight + timedelta(seconds=float(second)) for second in arrays["bin_start_s"][:bins]),
             tuple(counts["zone_names"]),
-            arrays["kw"],
-            arrays["asked_kw"],
-            arrays["soc_quantiles_pct"],
+            arrays["kw"][:bins],
+            arrays["asked_kw"][:bins],
+            arrays["soc_quantiles_pct"][:bins],
             counts,
         )
 
 
 def setpoint_kw(truth: EveningTruth, asks: Sequence[AskedSetPoint]) -> Floats:
-    """The set-point per bin and zone, NaN where none held."""
+    """The set-point per bin and zone, NaN where none held from the bin's beginning to its end."""
     points = np.full(truth.kw.shape, np.nan)
     for column, zone in enumerate(truth.zones):
         for ask in asks:
             if ask.target == f"{truth.oem}-{zone}":
-                held = np.array([ask.start <= at < ask.end for at in truth.at])
+                held = np.array([ask.start <= at and at + BIN <= ask.end for at in truth.at])
                 points[held, column] = ask.kw
     return points
 
@@ -88,20 +90,17 @@ def tracking(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) -> T
     )
 
 
-def rebound(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) -> dict[str, float]:
-    """What came back after the last set-point: energy paid back within six hours, and the peak ratio."""
+def rebound_payback_ratio(truths: Sequence[EveningTruth], asks: Sequence[AskedSetPoint]) -> float:
+    """The energy above the unmanaged load after the last set-point, to the end of the night, over what was held back.
+
+    By automaker and zone before it is summed.
+    """
     end = max(ask.end for ask in asks)
-    kw = np.sum([truth.kw.sum(axis=1) for truth in truths], axis=0)
-    unmanaged = np.sum([truth.unmanaged_kw.sum(axis=1) for truth in truths], axis=0)
-    after = np.array([end <= at < end + timedelta(hours=REBOUND_H) for at in truths[0].at])
-    during = np.array([min(a.start for a in asks) <= at < end for at in truths[0].at])
-    saved = float(np.clip(unmanaged - kw, 0.0, None)[during].sum())
-    paid_back = float(np.clip(kw - unmanaged, 0.0, None)[after].sum())
-    return {
-        "rebound_payback_ratio": round(paid_back / saved, 3) if saved else 0.0,
-        "rebound_peak_ratio": round(float(kw[after].max() / max(unmanaged[after].max(), 1e-9)), 3),
-        "night_peak_to_unmanaged_peak": round(float(kw[after].max() / max(unmanaged.max(), 1e-9)), 3),
-    }
+    after = np.array([end <= at for at in truths[0].at])[:, None]
+    during = np.array([min(a.start for a in asks) <= at < end for at in truths[0].at])[:, None]
+    saved = sum(float((np.clip(t.unmanaged_kw - t.kw, 0.0, None) * during).sum()) for t in truths)
+    paid_back = sum(float((np.clip(t.kw - t.unmanaged_kw, 0.0, None) * after).sum()) for t in truths)
+    return round(paid_back / saved, 3) if saved else 0.0
 
 
 def lost_notifications(sent: Sequence[Sent], heard: Mapping[str, Sequence[tuple[str, str]]]) -> int:
@@ -120,6 +119,7 @@ def totals(truths: Sequence[EveningTruth]) -> dict[str, int]:
         "reserve_violations": "reserve_violations",
         "unauthorised_discharges": "unauthorised_discharges",
         "exports_above_limit": "exports_above_limit",
+        "site_export_breaches": "site_export_breaches",
         "cars_discharged": "cars_discharged",
         "away_cars_touched": "away_cars_touched",
         "opt_outs": "opt_outs",

@@ -19,9 +19,12 @@ from ven_adapters.simulator.cars.fleets import COMPLETE, Flags, SimulatedFleet
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 STARTS = datetime(2026, 7, 15, 15, tzinfo=PACIFIC)
-HOURS = 18
+HOURS = 21  # until noon, when every car has left: the last drivers go at 09:40
 EVENING_HOUR, EVENING_HOURS = 16, 5
 EXPORT_HOURS = (18, 19)
+CAPPED_HOURS = (8, 15)  # hours of the evening between which one zone has a capacity limit
+CAPPED_ZONE = 2  # which nomination, counted from 0
+CAPPED_SHARE = 0.75
 MODIFIED_AT = STARTS + timedelta(hours=2, minutes=40)
 CANCELLED_AT = STARTS + timedelta(hours=5, minutes=15)
 ALERT_AT = STARTS + timedelta(hours=9, minutes=45)
@@ -88,18 +91,18 @@ def setpoints_kw(nomination: Nomination, forecast_kw: tuple[float, ...]) -> tupl
     return tuple(points)
 
 
-def tariff_event(program_id: str) -> dict[str, Any]:
-    """Eighteen hours of the tariff."""
-    return _hourly(program_id, "EV2-A", "PRICE", EV2A_USD_PER_KWH)
+def tariff_event(program_id: str, hours: int = HOURS) -> dict[str, Any]:
+    """The tariff of so many hours."""
+    return _hourly(program_id, "EV2-A", "PRICE", EV2A_USD_PER_KWH, hours)
 
 
-def market_event(program_id: str) -> dict[str, Any]:
-    """Eighteen hours of what exported energy is worth."""
-    return _hourly(program_id, "Day-ahead", "EXPORT_PRICE", DAY_AHEAD_USD_PER_KWH)
+def market_event(program_id: str, hours: int = HOURS) -> dict[str, Any]:
+    """What exported energy is worth in so many hours."""
+    return _hourly(program_id, "Day-ahead", "EXPORT_PRICE", DAY_AHEAD_USD_PER_KWH, hours)
 
 
-def _hourly(program_id: str, name: str, payload: str, by_hour: tuple[float, ...]) -> dict[str, Any]:
-    hours = [(STARTS + timedelta(hours=hour)).hour for hour in range(HOURS)]
+def _hourly(program_id: str, name: str, payload: str, by_hour: tuple[float, ...], count: int) -> dict[str, Any]:
+    hours = [(STARTS + timedelta(hours=hour)).hour for hour in range(count)]
     return {
         "programID": program_id,
         "eventName": name,
@@ -127,6 +130,25 @@ def evening_event(program_id: str, nomination: Nomination, setpoints: tuple[floa
         ],
         "intervalPeriod": {"start": start.isoformat(), "duration": "PT1H"},
         "intervals": [_interval(number, "DISPATCH_SETPOINT", kw) for number, kw in enumerate(setpoints)],
+    }
+
+
+def cap_kw(nomination: Nomination, forecast_kw: tuple[float, ...]) -> float:
+    """The capacity limit of the capped zone: a share of the greatest load that the utility expects unmanaged."""
+    return round(CAPPED_SHARE * max(forecast_kw) * nomination.cars, 1)
+
+
+def cap_event(program_id: str, nomination: Nomination, kw: float) -> dict[str, Any]:
+    """A transformer that is short of capacity in the night: what one resource may draw, from 23 to 06 h."""
+    first, last = CAPPED_HOURS
+    return {
+        "programID": program_id,
+        "eventName": f"Capacity {nomination.target}",
+        "priority": 2,
+        "targets": [nomination.target],
+        "payloadDescriptors": [_descriptor("IMPORT_CAPACITY_LIMIT", units="KW")],
+        "intervalPeriod": {"start": (STARTS + timedelta(hours=first)).isoformat(), "duration": f"PT{last - first}H"},
+        "intervals": [_interval(0, "IMPORT_CAPACITY_LIMIT", kw)],
     }
 
 

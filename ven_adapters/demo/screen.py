@@ -27,7 +27,7 @@ COLUMNS = ("automaker", "cars plugged", "kW asked", "kW measured", "directives",
 class Screen:
     """A live view on a terminal; plain lines elsewhere."""
 
-    def __init__(self, oems: Sequence[str], var: Path, console: Console | None = None) -> None:
+    def __init__(self, oems: Sequence[str], var: Path, hours: int, console: Console | None = None) -> None:
         self._oems = oems
         self._var = var
         self._console = console or Console()
@@ -37,7 +37,7 @@ class Screen:
         self._zones: dict[str, dict[str, Mapping[str, Any]]] = {oem: {} for oem in oems}
         self._latest: dict[str, Mapping[str, Any]] = {oem: {} for oem in oems}
         self._bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=None), console=self._console)
-        self._hour = self._bar.add_task("15:00", total=scenario.HOURS * 3600.0)
+        self._hour = self._bar.add_task("15:00", total=hours * 3600.0)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ven_adapters.demo import scenario
@@ -15,6 +15,7 @@ from vtn.wire.enumerations import ObjectType
 
 Json = dict[str, Any]
 REGISTRATION_S = 300.0
+REPORTS_EVERY_S = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,13 +41,21 @@ class Sent:
 
 @dataclasses.dataclass(slots=True)
 class Utility:
-    """What the utility has sent, and how its set-points stand."""
+    """What the utility has sent, how its set-points and capacity limits stand, and every report as it read it.
+
+    `hours` is for how long prices are published. `limits_capacity` says whether one zone has a capacity limit at night.
+    """
 
     client: Client
     nominations: Sequence[Nomination]
     forecast_kw: tuple[float, ...]
+    hours: int = scenario.HOURS
+    limits_capacity: bool = True
     sent: list[Sent] = dataclasses.field(default_factory=list)
     asks: list[AskedSetPoint] = dataclasses.field(default_factory=list)
+    caps: list[AskedSetPoint] = dataclasses.field(default_factory=list)
+    report_versions: dict[tuple[str, str], Json] = dataclasses.field(default_factory=dict)
+    reports_held: int = 0
     events: dict[str, Json] = dataclasses.field(default_factory=dict)
     programs: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -72,7 +81,7 @@ class Utility:
             await self.client.replace(ObjectType.RESOURCE, resource["id"], body)
 
     async def publish(self) -> None:
-        """Create the programs, the two price events and one dispatch event per resource."""
+        """Create the programs, two price events, one dispatch event per resource and one capacity limit."""
         for name, targets in (
             (scenario.TARIFF_PROGRAM, None),
             (scenario.MARKET_PROGRAM, None),
@@ -81,13 +90,24 @@ class Utility:
             program = await self.client.create(ObjectType.PROGRAM, {"programName": name, "targets": targets})
             self.programs[name] = program["id"]
         everyone = frozenset(n.oem for n in self.nominations)
-        await self._create(scenario.tariff_event(self.programs[scenario.TARIFF_PROGRAM]), everyone)
-        await self._create(scenario.market_event(self.programs[scenario.MARKET_PROGRAM]), everyone)
+        await self._create(scenario.tariff_event(self.programs[scenario.TARIFF_PROGRAM], self.hours), everyone)
+        await self._create(scenario.market_event(self.programs[scenario.MARKET_PROGRAM], self.hours), everyone)
         for nomination in self.nominations:
             points = scenario.setpoints_kw(nomination, self.forecast_kw)
             program_id = self.programs[scenario.EVENING_PROGRAM]
             await self._create(scenario.evening_event(program_id, nomination, points), frozenset({nomination.oem}))
             self._remember(nomination.target, points)
+        if self.limits_capacity:
+            await self._limit_capacity(self.nominations[scenario.CAPPED_ZONE])
+
+    async def _limit_capacity(self, nomination: Nomination) -> None:
+        kw = scenario.cap_kw(nomination, self.forecast_kw)
+        event = scenario.cap_event(self.programs[scenario.EVENING_PROGRAM], nomination, kw)
+        dispatch = self.events[nomination.target]
+        await self._create(event, frozenset({nomination.oem}))
+        self.events[nomination.target] = dispatch
+        first, last = (scenario.STARTS + timedelta(hours=hour) for hour in scenario.CAPPED_HOURS)
+        self.caps.append(AskedSetPoint(nomination.target, first, last, kw))
 
     async def conduct(self, clock: Clock) -> None:
         """The evening's surprises, each at its time: a change, a cancellation, an emergency."""
@@ -119,9 +139,18 @@ class Utility:
             dataclasses.replace(ask, end=min(ask.end, now)) for ask in held if ask.start < now
         ]
 
-    async def reports(self) -> list[Json]:
-        """All reports that came in."""
-        return await self.client.search(ObjectType.REPORT)
+    async def read_reports(self) -> None:
+        """Read all reports; of those that changed since, the new version is kept beside the old one."""
+        reports = await self.client.search(ObjectType.REPORT)
+        self.reports_held = len(reports)
+        for report in reports:
+            self.report_versions.setdefault((report["id"], report["modificationDateTime"]), report)
+
+    async def watch_reports(self) -> None:
+        """Read reports again and again, so that it is known when the utility could know what they say."""
+        while True:
+            await self.read_reports()
+            await asyncio.sleep(REPORTS_EVERY_S)
 
     async def _create(self, content: Json, oems: frozenset[str]) -> None:
         event = await self.client.create(ObjectType.EVENT, content)

@@ -7,7 +7,14 @@ import pytest
 
 from ven_adapters.demo import scenario
 from ven_adapters.demo.evening import exit_code
-from ven_adapters.demo.results import EveningTruth, lost_notifications, points_short, rebound, tracking, true_cars
+from ven_adapters.demo.results import (
+    EveningTruth,
+    lost_notifications,
+    points_short,
+    rebound_payback_ratio,
+    tracking,
+    true_cars,
+)
 from ven_adapters.demo.scenario import Nomination
 from ven_adapters.demo.utility import AskedSetPoint, Sent
 from vtn.rules.admission import admit
@@ -34,6 +41,7 @@ def ask(kw, bins, oem="bmw", first=0):
         scenario.tariff_event("p"),
         scenario.market_event("p"),
         scenario.alert_event("p"),
+        scenario.cap_event("p", NOMINATION, scenario.cap_kw(NOMINATION, FORECAST)),
         scenario.evening_event("p", NOMINATION, scenario.setpoints_kw(NOMINATION, FORECAST)),
     ],
 )
@@ -71,10 +79,20 @@ def test_automakers_are_judged_together_where_set_points_held():
     assert tracking(both, [ask(10, 1), ask(10, 1, oem="ford")]).error_pct == 0.0
 
 
-def test_rebound_is_what_comes_back_after_the_last_set_point():
-    found = rebound([truth([0, 0, 90, 30], [60, 60, 30, 30])], [ask(0, 2)])
-    assert found["rebound_payback_ratio"] == 0.5
-    assert found["rebound_peak_ratio"] == 3.0
+def test_rebound_is_what_comes_back_after_the_last_set_point_however_late():
+    late = 100
+    night = truth([0, 0, *[30] * late, 90], [60, 60, *[30] * late, 30])
+    assert rebound_payback_ratio([night], [ask(0, 2)]) == 0.5
+
+
+def test_what_one_automaker_holds_back_does_not_make_up_for_what_another_pays_back():
+    both = [truth([0, 90], [60, 30]), truth([60, 0], [60, 60], oem="ford")]
+    assert rebound_payback_ratio(both, [ask(0, 1), ask(60, 1, oem="ford")]) == 1.0
+
+
+def test_a_set_point_that_ends_within_a_bin_does_not_hold_in_it():
+    asked = AskedSetPoint("bmw-bay", START, START + timedelta(minutes=7), 10)
+    assert tracking([truth([10, 60], [60, 60])], [asked]).error_pct == 0.0
 
 
 def test_a_notification_counts_as_lost_only_for_those_who_were_entitled_to_it():

@@ -279,6 +279,60 @@ def test_a_discharge_above_the_export_limit_is_not_permitted():
     assert "export_limit_w" in refused(submit, cloud, car, feed(cloud, car)).detail
 
 
+def two_at_one_home():
+    """Two cars that each feed 5 kW back at one home whose connection takes 7 kW."""
+    cloud = cloud_of("nissan", cars=400, truth={"shares_circuit": 1.0})
+    world, fleet = cloud.world, cloud.fleet
+    able = world.plugged & (fleet.max_discharge_w >= 5_000) & (fleet.truth.partner >= 0)
+    first = int(np.flatnonzero(able)[0])
+    other = int(fleet.truth.partner[first])
+    for car in (first, other):
+        world.packs.max_discharge_w[car], world.plugged[car] = 7_000.0, True
+        world.soc_wh[car] = world.reserve_wh[car] + 10_000
+        world.hold(car, -5_000.0, 0.0, world.reserve_wh[car])
+    cloud.ledger._home_limit_w[:] = 7_000.0
+    return cloud, first, other
+
+
+def test_two_cars_that_together_feed_back_more_than_their_home_may_are_a_breach_of_the_site():
+    cloud, *_ = two_at_one_home()
+    cloud.advance(EVENING + timedelta(minutes=30))
+    summary = cloud.ledger.summary()
+    assert (summary["site_export_breaches"], summary["exports_above_limit"]) == (1, 0)
+
+
+def test_two_cars_that_together_stay_within_what_their_home_may_are_no_breach():
+    cloud, _, other = two_at_one_home()
+    cloud.world.hand_back(other)
+    cloud.advance(EVENING + timedelta(minutes=30))
+    assert cloud.ledger.summary()["site_export_breaches"] == 0
+
+
+def test_a_home_may_feed_back_the_least_limit_of_its_cars_that_can():
+    cloud = cloud_of("nissan", cars=400, truth={"shares_circuit": 1.0})
+    fleet = cloud.fleet
+    pairs = [(a, int(b)) for a, b in enumerate(fleet.truth.partner) if a < b]
+    both = [pair for pair in pairs if (fleet.max_discharge_w[list(pair)] > 0).all()]
+    one = [pair for pair in pairs if (fleet.max_discharge_w[list(pair)] > 0).tolist() == [True, False]]
+    limits = cloud.ledger._home_limit_w
+    assert [limits[a] for a, b in both] == [min(fleet.export_limit_w[[a, b]]) for a, b in both]
+    assert [limits[a] for a, _ in one] == [fleet.export_limit_w[a] for a, _ in one]
+    assert both
+    assert one
+
+
+def test_every_turn_of_a_cable_is_kept_and_what_each_car_drew_unmanaged_adds_up():
+    cloud = cloud_of(at=MORNING, truth="mixture")
+    arrays, fleet = cloud.ledger.arrays(), cloud.fleet
+    turns = {(int(car), round(at_s), int(inside)) for car, at_s, inside in arrays["plugs"]}
+    there = np.flatnonzero(fleet.plugs_in[0] & ~fleet.away[0])
+    left = there[fleet.depart_s[0, there] < cloud.world.now_s]
+    assert {(int(car), round(fleet.arrive_s[0, car]), 1) for car in there} <= turns
+    assert {(int(car), round(fleet.depart_s[0, car]), 0) for car in left} <= turns
+    assert left.size > 60
+    assert arrays["car_asked_wh"].sum() / 1_000.0 == pytest.approx(arrays["asked_kw"].sum() / 12.0, rel=1e-3)
+
+
 def test_a_discharge_that_would_strand_the_driver_is_not_permitted():
     cloud = cloud_of("nissan")
     car = two_way(cloud)

@@ -118,6 +118,7 @@ class Drivers:
     def _plug(self, car: int, *, plugged: bool) -> None:
         if bool(self._world.plugged[car]) != plugged:
             self._world.plugged[car] = plugged
+            self._ledger.plugged(car, self._world.time_of(car), plugged=plugged)
             self._watcher.plug_changed(car)
 
     def _pull_cable(self, car: int, at_s: float) -> None:

@@ -60,6 +60,10 @@ class GroundTruth:
         self._lowest_wh = np.full(cars, np.inf)
         self._discharged_wh = np.zeros(cars)
         self._over_export_wh = np.zeros(cars)
+        self._home, self._home_limit_w = _homes(fleet)
+        self._over_home_wh = np.zeros(cars)
+        self._car_asked_wh = np.zeros(cars)
+        self._plugs: list[tuple[int, float, bool]] = []
         self._states: collections.Counter[str] = collections.Counter()
         self._refusals: collections.Counter[str] = collections.Counter()
         self._asked: collections.Counter[str] = collections.Counter()
@@ -78,6 +82,7 @@ class GroundTruth:
         bins = np.clip(np.ceil(to_s / BIN_S).astype(np.int64) - 1 - self._first_bin, -1, self._bins)
         place = bins * len(self._fleet.zones) + self._fleet.zone[cars]
         counted = bins >= 0
+        self._car_asked_wh[cars[counted]] += asked_wh[counted]
         place, size = place[counted], self._up_wh.size
         self._up_wh += np.bincount(place, np.maximum(grid_wh, 0.0)[counted], size)
         self._down_wh += np.bincount(place, np.maximum(-grid_wh, 0.0)[counted], size)
@@ -111,6 +116,15 @@ class GroundTruth:
         self._discharged_wh[cars] += out_wh
         allowed_wh = (self._fleet.export_limit_w[cars] + EXPORT_SLACK_W) * dt_s / HOUR_S
         self._over_export_wh[cars] += np.maximum(out_wh - allowed_wh, 0.0)
+        homes, size = self._home[cars], self._over_home_wh.size
+        lasted_s = np.zeros(size)
+        lasted_s[homes] = dt_s
+        home_wh = (self._home_limit_w + EXPORT_SLACK_W) * lasted_s / HOUR_S
+        self._over_home_wh += np.maximum(np.bincount(homes, out_wh, size) - home_wh, 0.0)
+
+    def plugged(self, car: int, at_s: float, *, plugged: bool) -> None:
+        """The cable of a car went in or out."""
+        self._plugs.append((car, at_s, plugged))
 
     def close_bin(self, edge_s: float, levels: Floats) -> None:
         """The fan of charge levels of plugged cars at the end of a bin."""
@@ -178,6 +192,7 @@ class GroundTruth:
             "cars_discharged": int(used.sum()),
             "unauthorised_discharges": int(unauthorised.sum()),
             "exports_above_limit": int((self._over_export_wh > 1.0).sum()),
+            "site_export_breaches": int((self._over_home_wh > 1.0).sum()),
             "opt_outs": len(honoured),
             "opt_outs_honoured": sum(honoured),
             "directives_asked": dict(self._asked),
@@ -191,7 +206,11 @@ class GroundTruth:
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The series per five minutes and zone (kW), the fan, and the columns per departure and per car."""
+        """The series per five minutes and zone (kW), the fan, and the columns per departure and per car.
+
+        `car_asked_wh` is what each car drew unmanaged since the first bin, `plugs` every turn of a cable: car, second,
+        1 in or 0 out.
+        """
         bins = self._last_bin
         up, down, asked = (self._kw(series)[:bins] for series in (self._up_wh, self._down_wh, self._asked_wh))
         rows = np.array(self._departures, float).reshape(-1, len(ROWS))
@@ -206,6 +225,8 @@ class GroundTruth:
             "lowest_discharged_wh": self._lowest_wh,
             "reserve_wh": self._fleet.reserve_pct / 100.0 * self._usable_wh,
             "discharged_wh": self._discharged_wh,
+            "car_asked_wh": self._car_asked_wh,
+            "plugs": np.array(self._plugs, float).reshape(-1, 3),
             **{f"departure_{name}": rows[:, column] for column, name in enumerate(ROWS)},
         }
 
@@ -238,10 +259,22 @@ class GroundTruth:
     def _zone(self, number: int) -> dict[str, float]:
         step = len(self._fleet.zones)
         return {
+            "cars": int((self._fleet.zone == number).sum()),
             "charged_kwh": round(float(self._up_wh[number::step][: self._bins].sum()) / 1_000.0, 3),
             "discharged_kwh": round(float(self._down_wh[number::step][: self._bins].sum()) / 1_000.0, 3),
             "asked_kwh": round(float(self._asked_wh[number::step][: self._bins].sum()) / 1_000.0, 3),
         }
+
+
+def _homes(fleet: SimulatedFleet) -> tuple[NDArray[np.int64], Floats]:
+    """Each car's home, as the first car of it, and what each home may export: the least limit of its cars that can."""
+    cars = np.arange(len(fleet.refs))
+    partner = fleet.truth.partner
+    home = np.where(partner >= 0, np.minimum(cars, partner), cars)
+    limit_w = np.full(cars.size, np.inf)
+    gives = fleet.max_discharge_w > 0.0
+    np.minimum.at(limit_w, home[gives], fleet.export_limit_w[gives])
+    return home, np.where(np.isinf(limit_w), 0.0, limit_w)
 
 
 def _mean_short(rows: Floats) -> float:
