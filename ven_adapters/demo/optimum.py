@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ven_adapters.demo.night_cars import QUARTER_S, Floats, Ints, NightCars
+from ven_adapters.solver import SilentSolver
 from vtn.clock import HOUR_S
 
 STEP_H = QUARTER_S / HOUR_S
@@ -69,15 +70,6 @@ def flattest_night(cars: NightCars, terms: NightTerms, after: NDArray[np.bool_],
     cheapest = programme.solve(programme.cost)
     programme.keep(programme.cost, cheapest.bill_usd + programme.penalties_usd(cheapest))
     return programme.solve({peak: 1.0})
-
-
-class _SilentSolver(highspy.Highs):
-    """HiGHS without its banner, which its constructor prints when it first subscribes to its own log."""
-
-    def enableCallbacks(self) -> None:  # noqa: N802 - the library's name
-        """Say nothing from the first moment on."""
-        self.setOptionValue("output_flag", False)  # noqa: FBT003 - an option of the library is its value
-        super().enableCallbacks()  # type: ignore[no-untyped-call]  # its stub leaves the types out
 
 
 class _Programme:
@@ -243,7 +235,7 @@ class _Programme:
         """Minimise. NoOptimum when there is none, or the solver found none."""
         model, status = self._model(objective), ""
         for method in ("ipm", "simplex"):  # the first is the quicker one, the second the surer
-            solver = _SilentSolver()  # type: ignore[no-untyped-call]  # as above
+            solver = SilentSolver()  # type: ignore[no-untyped-call]  # as above
             for option, value in (("threads", 1), ("solver", method), ("run_crossover", "off")):
                 solver.setOptionValue(option, value)
             solver.setOptionValue("ipm_optimality_tolerance", GAP)

@@ -1,4 +1,4 @@
-"""How far to aim beside a set-point so that the zone as measured meets it: a bounded integrator, one per zone.
+"""How far to aim beside a set-point or below a limit so that the zone as measured keeps it: a bounded integrator.
 
 What cars take is never quite what they are expected to take. The error of each cycle is added up, in the proportion
 of the time that passed, and the sum is bounded by the power of one car: a plan that is right in all but a few watts a
@@ -16,27 +16,30 @@ LONGEST_STEP_S = 300.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class TrimmedAsk:
+    """What a zone is held to, kW, and how far the plan may aim above it: one car's power, or not at all for a limit."""
+
+    kw: float
+    above_kw: float
+    below_kw: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class SetPointTrim:
-    """The integrator at `at_s` (epoch seconds), for a set-point that has been `asked_kw` since `since_s`."""
+    """The integrator at `at_s` (epoch seconds), for an ask that has been the same since `since_s`."""
 
     kw: float = 0.0
     at_s: float = math.nan
     asked_kw: float = math.nan
     since_s: float = math.nan
 
-    def after(
-        self, now_s: float, asked_kw: float | None, measured_kw: float, share: float, most_kw: float
-    ) -> "SetPointTrim":
-        """The integrator a cycle later.
-
-        `asked_kw`: None without set-point. `share`: of the plugged cars those that were measured lately. `most_kw`: the
-        power of the zone's largest car.
-        """
-        if asked_kw is None:
+    def after(self, now_s: float, ask: TrimmedAsk | None, measured_kw: float, share: float) -> "SetPointTrim":
+        """The integrator a cycle later. `share`: of the plugged cars those that were measured lately."""
+        if ask is None:
             return SetPointTrim()
-        if asked_kw != self.asked_kw:
-            return SetPointTrim(self.kw, now_s, asked_kw, now_s)
+        if ask.kw != self.asked_kw:
+            return SetPointTrim(max(-ask.below_kw, min(ask.above_kw, self.kw)), now_s, ask.kw, now_s)
         if now_s - self.since_s < SETTLES_S or share < ENOUGH_MEASURED:
             return dataclasses.replace(self, at_s=now_s)
-        gained_kw = (asked_kw - measured_kw) * min(now_s - self.at_s, LONGEST_STEP_S) / TIME_CONSTANT_S
-        return dataclasses.replace(self, kw=max(-most_kw, min(most_kw, self.kw + gained_kw)), at_s=now_s)
+        gained_kw = (ask.kw - measured_kw) * min(now_s - self.at_s, LONGEST_STEP_S) / TIME_CONSTANT_S
+        return dataclasses.replace(self, kw=max(-ask.below_kw, min(ask.above_kw, self.kw + gained_kw)), at_s=now_s)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ven_adapters.ven.control.car_steps import StepSource, ZoneDecision, ZoneResult
 from ven_adapters.ven.control.fleet_state import FleetState
-from ven_adapters.ven.control.set_point_trim import SetPointTrim
+from ven_adapters.ven.control.set_point_trim import SetPointTrim, TrimmedAsk
 from ven_adapters.ven.fleet.columns import FleetView
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.fleet.telemetry import instant
@@ -76,7 +76,7 @@ class ZoneController:
         view, edition = fleet_state.fleet.zone(zone), fleet_state.fleet.edition
         planned = _as_chosen_now(view, now_s, at.timestamp()) if leads else view
         trim = self._trims.get(zone, SetPointTrim())
-        earlier = EarlierCycles(self._nights.get(zone), trim.kw if ahead.dispatch_kw is not None else 0.0)
+        earlier = EarlierCycles(self._nights.get(zone), trim.kw)
         decided = plan(planned, ahead, at.timestamp(), self._plan_settings, earlier=earlier)
         sample = self._sample(view, requests, decided, now_s)
         if not leads:
@@ -167,13 +167,15 @@ class ZoneController:
 
 
 def _trimmed(trim: SetPointTrim, requests: ZoneRequests, view: FleetView, sample: Sample) -> SetPointTrim:
-    """The integrator of a zone's set-point after what was measured now; only an absolute one is measured against."""
-    asked = requests.dispatch_kw
-    ruled = asked is not None and requests.ruling is RulingDimension.DISPATCH
+    """The integrator of a zone after what was measured now: against an absolute set-point, else against a limit."""
     share = sample.measured / max(sample.plugged, 1)
-    most_kw = float(np.nanmax(view.max_charge_kw, initial=0.0))
-    asked_kw = asked.value if asked is not None and ruled else None
-    return trim.after(sample.at_s, asked_kw, sample.power_kw / max(share, 0.1), share, most_kw)
+    car_kw = float(np.nanmax(view.max_charge_kw, initial=0.0))
+    ask, cap = None, requests.import_cap_kw
+    if cap is not None:
+        ask = TrimmedAsk(cap.value, 0.0, car_kw)
+    elif requests.dispatch_kw is not None and requests.ruling is RulingDimension.DISPATCH:
+        ask = TrimmedAsk(requests.dispatch_kw.value, car_kw, car_kw)
+    return trim.after(sample.at_s, ask, sample.power_kw / max(share, 0.1), share)
 
 
 def _binds(requests: ZoneRequests) -> bool:

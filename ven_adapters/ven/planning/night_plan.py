@@ -13,6 +13,7 @@ import dataclasses
 import highspy
 import numpy as np
 
+from ven_adapters.solver import SilentSolver
 from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
 from vtn.clock import HOUR_S
 
@@ -25,8 +26,10 @@ BILL_SHARE = 0.005
 UNMET, OVER_LIMIT, OVER_ASK = 1000.0, 100.0, 10.0
 """Weights per kWh, in units of the dearest kWh of the horizon: a kWh served late costs one kWh of a limit at most."""
 EARLY_SHARE = 0.02
-RAMP_AFTER_EVENT = 1.0
-"""Weight per kW of a ramp where an event has just ended, in dear kWh: what it costs to lead the load down."""
+FALL_AFTER_EVENT = 1.0
+"""Weight per kW of a fall where an event has just ended, in dear kWh: what it costs to lead the load down."""
+GENTLE_TIMES = 2.0
+"""After an event the ramp that costs nothing is this many times the share of the load that the event left."""
 NOTHING_KWH = 1e-6
 
 
@@ -38,7 +41,7 @@ class NightProblem:
     the zone, infinite without. `least_kw`, `most_kw` (T): what events ask of the zone's load, 0 and infinite without.
     `energy_kwh` (C): still to be charged. `power_kw` (C, T): most that a class can take in a step, 0 before its
     arrival and after its departure. `before_kw`: the load that the first step follows, NaN when none is known.
-    `gentle` (T): steps in which a ramp goes before the bill, because an event has just ended.
+    `gentle` (T): steps in which a steep fall goes before the bill, because an event has just ended.
     """
 
     edges_s: Floats
@@ -60,7 +63,10 @@ class NightProblem:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NightLoad:
-    """The zone's load (T), base included, and before it; what stays unmet and over limits, kWh; the peak, kW."""
+    """The zone's load (T), base included, led from `before_kw` (NaN: taken up at once); its peak, kW.
+
+    `unmet_kwh`, `over_limit_kwh`, `over_ask_kwh`: what could not be had, kept and done.
+    """
 
     edges_s: Floats
     load_kw: Floats
@@ -69,6 +75,10 @@ class NightLoad:
     over_limit_kwh: float
     over_ask_kwh: float
     peak_kw: float
+
+    def led_from(self, before_kw: float) -> "NightLoad":
+        """The same load as it is reached from what is drawn now; NaN: it is taken up at once."""
+        return dataclasses.replace(self, before_kw=before_kw)
 
     def at(self, instant_s: float | Floats) -> Floats:
         """The load at an instant, in a line from what was before to the middle of each step after the other."""
@@ -81,8 +91,8 @@ class NightLoad:
 def solve(problem: NightProblem, *, most_iterations: int = MOST_ITERATIONS) -> NightLoad | None:
     """The best load; None when the solver needs more than `most_iterations`."""
     programme = _Programme(problem)
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]
-    for name, value in (("output_flag", False), ("threads", 1), ("simplex_iteration_limit", most_iterations)):
+    solver = SilentSolver()  # type: ignore[no-untyped-call]
+    for name, value in (("threads", 1), ("simplex_iteration_limit", most_iterations)):
         solver.setOptionValue(name, value)
     solver.passModel(programme.model())
     solver.run()
@@ -95,7 +105,7 @@ class _Programme:
     """The problem as columns and rows.
 
     Columns: what each class takes in each step, then L (T, the controlled load), unmet (C), over limit, over ask and
-    under ask (T each), ramp beyond what is free (T), Y. Rows: energy (C), L (T), limit (T), ask (2 T), peak (T), ramp
+    under ask (T each), rise and fall beyond what is free (T each), Y. Rows: energy (C), L (T), limit (T), ask (2 T), peak (T), ramp
     (2 T).
     """
 
@@ -103,11 +113,19 @@ class _Programme:
         self._problem = problem
         self._class, self._step = np.nonzero(problem.power_kw > 0)
         classes, steps = problem.power_kw.shape
-        widths = (len(self._class), steps, classes, steps, steps, steps, steps, 1)
+        widths = (len(self._class), steps, classes, steps, steps, steps, steps, steps, 1)
         ends = np.cumsum(widths)
-        self._taken, self._load, self._unmet, self._over, self._above, self._below, self._ramp, self._peak = (
-            np.arange(end - width, end) for end, width in zip(ends, widths, strict=True)
-        )
+        (
+            self._taken,
+            self._load,
+            self._unmet,
+            self._over,
+            self._above,
+            self._below,
+            self._rise,
+            self._fall,
+            self._peak,
+        ) = (np.arange(end - width, end) for end, width in zip(ends, widths, strict=True))
         self._columns = int(ends[-1])
         self._parts: list[tuple[Ints, Ints, Floats]] = []
         self._low: list[Floats] = []
@@ -143,18 +161,28 @@ class _Programme:
         middles_s = (problem.edges_s[1:] + problem.edges_s[:-1]) / 2
         between_s = np.diff(middles_s, prepend=problem.edges_s[0])
         share = RAMP_SHARE * np.maximum(between_s, RAMP_S) / RAMP_S
-        bound = np.where(self._asked_to_step(), highspy.kHighsInf, 0.0)
-        bound[0] = bound[0] if np.isfinite(problem.before_kw) else highspy.kHighsInf
+        free = self._asked_to_step()
+        free[0] |= not np.isfinite(problem.before_kw)
+        # After an event a fall is held against what the event left, or a higher peak would buy a steeper one.
+        left_kw = GENTLE_TIMES * share * self._left_by_event_kw()
+        rises = (1.0, self._rise, share, np.zeros(steps))
+        falls = (-1.0, self._fall, np.where(problem.gentle, 0.0, share), np.where(problem.gentle, left_kw, 0.0))
         base_step_kw = np.diff(problem.base_kw, prepend=np.nan_to_num(problem.before_kw))
         every, later = np.arange(steps), np.arange(1, steps)
-        for sign in (1.0, -1.0):
+        for sign, beyond, of_peak, bound_kw in (rises, falls):
             parts = [
                 (every, self._load, np.full(steps, sign)),
                 (later, self._load[:-1], np.full(steps - 1, -sign)),
-                (every, np.repeat(self._peak, steps), -share),
-                (every, self._ramp, -np.ones(steps)),
+                (every, np.repeat(self._peak, steps), -of_peak),
+                (every, beyond, -np.ones(steps)),
             ]
-            self._add(parts, np.full(steps, -highspy.kHighsInf), bound - sign * base_step_kw)
+            high = np.where(free, highspy.kHighsInf, bound_kw - sign * base_step_kw)
+            self._add(parts, np.full(steps, -highspy.kHighsInf), high)
+
+    def _left_by_event_kw(self) -> float:
+        """The load that an event holds in force until it ends, as far as it is known."""
+        asked_kw = self._problem.most_kw[np.isfinite(self._problem.most_kw)]
+        return float(max(np.nan_to_num(self._problem.before_kw), asked_kw.max(initial=0.0)))
 
     def _asked_to_step(self) -> Bools:
         """The steps at whose beginning what an event asks begins or changes; where one ends the load comes gently."""
@@ -188,8 +216,8 @@ class _Programme:
         cost[self._unmet] = UNMET
         cost[self._over] = OVER_LIMIT * hours
         cost[self._above] = cost[self._below] = OVER_ASK * hours
-        cost[self._peak] = worth / 2 / most_kw
-        cost[self._ramp] = np.where(problem.gentle, RAMP_AFTER_EVENT, worth / 2 / most_kw)
+        cost[self._peak] = cost[self._rise] = worth / 2 / most_kw
+        cost[self._fall] = np.where(problem.gentle, FALL_AFTER_EVENT, worth / 2 / most_kw)
         return cost
 
     def _add(self, parts: list[tuple[Ints, Ints, Floats]], low: Floats, high: Floats) -> None:
@@ -220,7 +248,7 @@ class _Programme:
         return NightLoad(
             problem.edges_s,
             load_kw,
-            problem.before_kw,
+            float("nan"),
             float(found[self._unmet].sum()),
             float(found[self._over] @ hours),
             float(found[self._above] @ hours),

@@ -152,7 +152,8 @@ def _plan_of(cycle: PlanInputs, target: Target, final: PlanDraft, most_kw: float
     limits, view, cap = cycle.limits, cycle.situation.view, cycle.requests.export_cap_kw
     planned_kw = cycle.uncontrolled_kw + float(final.kw[limits.touch].sum())
     gap_kw = planned_kw - target.kw if target.kw < math.inf else 0.0
-    asked_kw = target.kw - (cycle.trim_kw if target.reason is Reason.SET_POINT else 0.0)
+    trims_kw = {Reason.SET_POINT: cycle.trim_kw, Reason.IMPORT_CAP: min(0.0, cycle.trim_kw)}
+    asked_kw = target.kw - trims_kw.get(target.reason, 0.0)
     least_kw = cycle.floor_kw - most_kw
     gives = (final.kind == DesireKind.SETPOINT) & (final.kw < 0)
     origins, origin = _origins(cycle, target, final.reason)

@@ -55,6 +55,11 @@ class Night:
     cost: Floats
     open_h: Floats
 
+    def keeps_at(self, now_s: float) -> float:
+        """The part of a charging car's power for which there must be room: none in the cheapest hours of all."""
+        now = min(int(np.searchsorted(self.load.edges_s, now_s, side="right")) - 1, len(self.cost) - 1)
+        return 0.0 if self.cost[now] <= self.cost.min() else KEEPS_AT
+
     def slack_h(self, now_s: float, end_s: Floats, hours: Floats) -> Floats:
         """How long each car can wait and still charge at no more than what charging costs now, before `end_s`.
 
@@ -112,7 +117,7 @@ def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None
         return at_once
     asks = _asks(requests)
     if night is None or not night.serves(asks, now_s):
-        night = night_of(cars, requests, asks)
+        night = _night_of(cars, requests, asks, follows=night is not None)
     ends_s = _ends_s(cars, requests)
     hours = np.nan_to_num(cars.needs.usual_hours)
     due_s = ends_s - hours * HOUR_S
@@ -124,8 +129,8 @@ def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None
         return PlannedStart(runs, start_s, night)
     if not _priced(requests):
         return PlannedStart(cars.free, start_s, night)
-    wanted = at_all_events
-    wanted[ranked[_chosen(cars, ranked, float(night.unasked.at(now_s)) - _running_kw(cars, wanted))]] = True
+    wanted, unasked_kw = at_all_events, float(night.unasked.at(now_s))
+    wanted[ranked[_chosen(cars, ranked, unasked_kw - _running_kw(cars, wanted), night.keeps_at(now_s))]] = True
     return PlannedStart(wanted, start_s, night)
 
 
@@ -142,8 +147,8 @@ def cheapest_until(cost: Floats, edges_s: Floats, until_s: Floats) -> Floats:
     return np.asarray(least[place])
 
 
-def night_of(cars: ZoneCars, requests: ZoneRequests, asks: tuple[object, ...]) -> Night:
-    """Solve the zone's night, with what events ask and without."""
+def _night_of(cars: ZoneCars, requests: ZoneRequests, asks: tuple[object, ...], *, follows: bool) -> Night:
+    """Solve the zone's night, with what events ask and without. `follows`: an earlier night, so that no load jumps."""
     situation = cars.situation
     now_s, settings = situation.now_s, situation.settings
     chosen = np.flatnonzero((cars.free | cars.forced) & cars.needs.some & (cars.full_kw > 0))
@@ -159,13 +164,15 @@ def night_of(cars: ZoneCars, requests: ZoneRequests, asks: tuple[object, ...]) -
     problem = problem_of(night_cars, requests, base_kw, edges_s, before_kw, settings)
     ruled = requests.ruling is not RulingDimension.NOTHING
     if not ruled and requests.restriction is None and requests.set_points_kw is None:
-        load = _solved(problem, night_cars)
+        load = _solved(problem, night_cars).led_from(before_kw if follows or problem.gentle[0] else math.nan)
         return Night(now_s, asks, load, load, problem.cost, problem.hours)
     free_of_events = dataclasses.replace(problem, before_kw=math.nan if ruled else before_kw)
     unasked = _solved(free_of_events, night_cars)
     bound = asked(problem, requests, unasked.load_kw)
     open_h = np.where(np.isfinite(bound.most_kw), 0.0, problem.hours)
-    return Night(now_s, asks, _solved(bound, night_cars), unasked, problem.cost, open_h)
+    leads = not ruled and (follows or problem.gentle[0])
+    load = _solved(bound, night_cars).led_from(before_kw if leads else math.nan)
+    return Night(now_s, asks, load, unasked, problem.cost, open_h)
 
 
 def _solved(problem: NightProblem, cars: NightCars) -> NightLoad:
@@ -184,7 +191,7 @@ def _filled(problem: NightProblem, cars: NightCars) -> NightLoad:
     filled = valley_filling.fill_valleys(stays, problem.base_kw[place][None, :], ceiling_kw[None, :])
     by_step = np.clip(((edges_s[:-1] - now_s) // STEP_S).astype(np.int64), 0, valley_filling.SLOTS - 1)
     load_kw = problem.base_kw + filled.load_kw[0][by_step]
-    return NightLoad(edges_s, load_kw, problem.before_kw, 0.0, 0.0, 0.0, float(load_kw.max(initial=0.0)))
+    return NightLoad(edges_s, load_kw, math.nan, 0.0, 0.0, 0.0, float(load_kw.max(initial=0.0)))
 
 
 def _priced(requests: ZoneRequests) -> bool:
@@ -256,10 +263,10 @@ def _ranked(cars: ZoneCars, chosen: Ints, slack_h: Floats) -> Ints:
     return chosen[np.lexsort((nightly_u(situation)[chosen], -borne, laxity, ~situation.charging[chosen]))]
 
 
-def _chosen(cars: ZoneCars, ranked: Ints, room_kw: float) -> Bools:
+def _chosen(cars: ZoneCars, ranked: Ints, room_kw: float, keeps_at: float) -> Bools:
     """Which of the ranked cars have room: one that charges keeps its place while a part of it fits."""
     kw = cars.full_kw[ranked]
-    fits_kw = np.where(cars.situation.charging[ranked], KEEPS_AT, STARTS_AT) * kw
+    fits_kw = np.where(cars.situation.charging[ranked], keeps_at, STARTS_AT) * kw
     return np.asarray(np.cumsum(kw) - kw + fits_kw < room_kw - 1e-9)
 
 
@@ -278,7 +285,7 @@ def _followed(cars: ZoneCars, ranked: Ints, others: Bools, due_s: Floats, night:
     edges_s = np.arange(now_s, max(night.load.edges_s[-1], now_s + 2 * LIST_STEP_S), LIST_STEP_S)
     load_kw = night.load.at(edges_s[:-1])
     runs = others.copy()
-    runs[ranked[_chosen(cars, ranked, load_kw[0] - _running_kw(cars, runs))]] = True
+    runs[ranked[_chosen(cars, ranked, load_kw[0] - _running_kw(cars, runs), night.keeps_at(now_s))]] = True
     start_s = np.maximum(np.where(runs, now_s, due_s), now_s)
     queue = ranked[~runs[ranked]]
     hours = np.where(np.isnan(cars.needs.hours), UNKNOWN_H, cars.needs.usual_hours)

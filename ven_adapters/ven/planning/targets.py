@@ -52,7 +52,7 @@ class Target:
 class PlanInputs:
     """Everything worked out before a plan is made; arrays have one entry per car.
 
-    `trim_kw`: by how much the plan aims above a set-point, because the zone was measured below it.
+    `trim_kw`: by how much the plan aims above a set-point, because the zone was measured below it, or below a limit.
     """
 
     situation: ZoneState
@@ -154,9 +154,10 @@ def target_of(cycle: PlanInputs) -> Target:
     """The ruling ask as kW of the zone, inside the capacities, which always bind."""
     target, requests = _ruled(cycle), cycle.requests
     cap = requests.import_cap_kw
-    if cap is not None and target.kw > cap.value:
+    if cap is not None and target.kw > cap.value + min(0.0, cycle.trim_kw):
         end_s = min(cap.end_s, target.end_s) if target.ask is not None else cap.end_s
-        target = Target(cap.value, end_s, Reason.IMPORT_CAP, cap, follow=target.follow, hard=True)
+        kw = cap.value + min(0.0, cycle.trim_kw)
+        target = Target(kw, end_s, Reason.IMPORT_CAP, cap, follow=target.follow, hard=True)
     if requests.export_cap_kw is not None:
         target = dataclasses.replace(target, kw=max(target.kw, -requests.export_cap_kw.value))
     return target

@@ -223,7 +223,7 @@ def test_cars_wait_for_the_cheap_hours_and_are_ready_in_time():
     cheap_s, hours = NOW_S + 4 * HOUR, 60 * 0.3 / 0.9 / 7
     assert (made.end_s >= cheap_s).all()
     dear_s = np.maximum(0.0, made.end_s + hours * HOUR - NOW_S - 10 * HOUR)
-    assert dear_s.mean() <= 0.02 * hours * HOUR
+    assert dear_s.mean() <= 0.04 * hours * HOUR
 
 
 def test_equally_cheap_starts_are_spread_so_that_there_is_no_second_peak():
