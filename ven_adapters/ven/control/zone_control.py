@@ -20,8 +20,8 @@ from ven_adapters.ven.fleet.telemetry import instant
 from ven_adapters.ven.openadr.zone_requests import HeldEvent, RulingDimension, ZoneRequests, read_requests
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.forecast import Outlook, outlook
+from ven_adapters.ven.planning.night.planned_start import EarlierCycles, Night
 from ven_adapters.ven.planning.plan import plan
-from ven_adapters.ven.planning.planned_start import EarlierCycles, Night
 from ven_adapters.ven.planning.zone_plan import ZonePlan
 from vtn.clock import HOUR_S
 

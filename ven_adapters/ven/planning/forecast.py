@@ -14,8 +14,8 @@ from ven_adapters.ven.openadr.zone_requests import ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.discharge import sustained_kw
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
-from ven_adapters.ven.planning.night_inputs import sampled
-from ven_adapters.ven.planning.planned_start import EarlierCycles
+from ven_adapters.ven.planning.night.night_problem import sampled
+from ven_adapters.ven.planning.night.planned_start import EarlierCycles
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
 from ven_adapters.ven.planning.valley_filling import SLOT_H, SLOTS, Stays, at_once_kw, keep_below, stays_of
 from vtn.clock import HOUR_S

@@ -18,7 +18,7 @@ from ven_adapters.ven.planning.discharge import DischargeCars, give_in_steps, in
 from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce
 from ven_adapters.ven.planning.guardrails import GUARDS, Guard, Reason
 from ven_adapters.ven.planning.laxity import LaxityOrder, fill
-from ven_adapters.ven.planning.planned_start import EarlierCycles
+from ven_adapters.ven.planning.night.planned_start import EarlierCycles
 from ven_adapters.ven.planning.targets import (
     PlanInputs,
     Target,

@@ -16,8 +16,8 @@ from ven_adapters.ven.openadr.zone_requests import GridRequest, RulingDimension,
 from ven_adapters.ven.planning.charging_need import ChargingNeeds, PlanSettings, needs_of, together
 from ven_adapters.ven.planning.enforcement import takes_kw
 from ven_adapters.ven.planning.guardrails import Guard, PlanLimits, Reason, narrow
-from ven_adapters.ven.planning.night_inputs import cost_of, edges_from
-from ven_adapters.ven.planning.planned_start import (
+from ven_adapters.ven.planning.night.night_problem import cost_of, edges_from
+from ven_adapters.ven.planning.night.planned_start import (
     EarlierCycles,
     PlannedStart,
     ZoneCars,

@@ -12,7 +12,7 @@ from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
 from ven_adapters.ven.openadr.zone_requests import GridRequest
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.enforcement import DesireKind
-from ven_adapters.ven.planning.planned_start import Night
+from ven_adapters.ven.planning.night.planned_start import Night
 
 POWER_SHARE = 0.05
 

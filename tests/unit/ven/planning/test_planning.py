@@ -11,8 +11,8 @@ from ven_adapters.ven.fleet.columns import Charge, Control
 from ven_adapters.ven.openadr.zone_requests import RulingDimension
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.guardrails import Reason
+from ven_adapters.ven.planning.night.planned_start import EarlierCycles
 from ven_adapters.ven.planning.plan import DesireKind, changed, plan
-from ven_adapters.ven.planning.planned_start import EarlierCycles
 
 
 def planned(view, **requests):

@@ -90,7 +90,7 @@ class NightLoad:
 
 def solve(problem: NightProblem, *, most_iterations: int = MOST_ITERATIONS) -> NightLoad | None:
     """The best load; None when the solver needs more than `most_iterations`."""
-    programme = _Programme(problem)
+    programme = _NightProgramme(problem)
     solver = SilentSolver()  # type: ignore[no-untyped-call]
     for name, value in (("threads", 1), ("simplex_iteration_limit", most_iterations)):
         solver.setOptionValue(name, value)
@@ -101,12 +101,12 @@ def solve(problem: NightProblem, *, most_iterations: int = MOST_ITERATIONS) -> N
     return programme.read(np.array(solver.getSolution().col_value))
 
 
-class _Programme:
+class _NightProgramme:
     """The problem as columns and rows.
 
     Columns: what each class takes in each step, then L (T, the controlled load), unmet (C), over limit, over ask and
-    under ask (T each), rise and fall beyond what is free (T each), Y. Rows: energy (C), L (T), limit (T), ask (2 T), peak (T), ramp
-    (2 T).
+    under ask (T each), rise and fall beyond what is free (T each), Y. Rows: energy (C), L (T), limit (T), ask (2 T),
+    peak (T), ramp (2 T).
     """
 
     def __init__(self, problem: NightProblem) -> None:
@@ -115,17 +115,9 @@ class _Programme:
         classes, steps = problem.power_kw.shape
         widths = (len(self._class), steps, classes, steps, steps, steps, steps, steps, 1)
         ends = np.cumsum(widths)
-        (
-            self._taken,
-            self._load,
-            self._unmet,
-            self._over,
-            self._above,
-            self._below,
-            self._rise,
-            self._fall,
-            self._peak,
-        ) = (np.arange(end - width, end) for end, width in zip(ends, widths, strict=True))
+        columns = [np.arange(end - width, end) for end, width in zip(ends, widths, strict=True)]
+        self._taken, self._load, self._unmet, self._over, self._above, self._below = columns[:6]
+        self._rise, self._fall, self._peak = columns[6:]
         self._columns = int(ends[-1])
         self._parts: list[tuple[Ints, Ints, Floats]] = []
         self._low: list[Floats] = []

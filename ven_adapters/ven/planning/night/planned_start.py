@@ -1,7 +1,7 @@
 """Which cars charge now, and when the others will: the night's load, filled with cars by least laxity.
 
-With a price, emissions or an event the zone follows a night that `night_plan` solved; otherwise each car charges at
-once, as the driver's own would. A car that charges goes on, so that nobody is switched for the sake of an equal; when
+With a price, emissions or an event the zone follows a night that `linear_programme` solved; otherwise each car
+charges at once, as the driver's own would. A car that charges goes on, so that nobody is switched for the sake of an equal; when
 the load falls those with most time to spare stop first. A zone's night serves for a quarter of an hour, or until
 something else is asked.
 """
@@ -16,20 +16,21 @@ from ven_adapters.ven.openadr.zone_requests import RequestSeries, RulingDimensio
 from ven_adapters.ven.planning import valley_filling
 from ven_adapters.ven.planning.charging_need import ChargingNeeds
 from ven_adapters.ven.planning.laxity import BURDEN_CLASS_KWH, LAXITY_CLASS_S
-from ven_adapters.ven.planning.night_inputs import (
+from ven_adapters.ven.planning.night.linear_programme import NightLoad, NightProblem, solve
+from ven_adapters.ven.planning.night.night_problem import (
     STEP_S,
-    NightCars,
+    PlannedCars,
     asked,
     at_once_kw,
     edges_from,
     problem_of,
 )
-from ven_adapters.ven.planning.night_plan import NightLoad, NightProblem, solve
 from ven_adapters.ven.planning.zone_state import ZoneState
 from vtn.clock import HOUR_S
 
 GOLDEN = 0.6180339887498949
 DAY_S = 86400.0
+SOONEST = 0.3  # of the longest wait after an event: nobody's own longest wait is less
 UNKNOWN_H = 2.0  # how long a car that nobody controls is taken to go on
 HOLDS_H = 1.0  # how much more time to spare a waiting car must have lost before it takes a charging car's place
 LIST_STEP_S = 300.0
@@ -159,7 +160,7 @@ def _night_of(cars: ZoneCars, requests: ZoneRequests, asks: tuple[object, ...], 
     fixed = np.where(begun, cars.full_kw, cars.fixed_kw)
     hours = np.where(np.isnan(cars.needs.hours) | begun, UNKNOWN_H, cars.needs.hours)
     base_kw = at_once_kw(hours, fixed, edges_s)
-    night_cars = NightCars(kwh, kw, np.full(len(chosen), now_s), ends_s)
+    night_cars = PlannedCars(kwh, kw, np.full(len(chosen), now_s), ends_s)
     before_kw = float((np.where(situation.charging, cars.full_kw, 0.0) + cars.fixed_kw).sum())
     problem = problem_of(night_cars, requests, base_kw, edges_s, before_kw, settings)
     ruled = requests.ruling is not RulingDimension.NOTHING
@@ -175,12 +176,12 @@ def _night_of(cars: ZoneCars, requests: ZoneRequests, asks: tuple[object, ...], 
     return Night(now_s, asks, load, unasked, problem.cost, open_h)
 
 
-def _solved(problem: NightProblem, cars: NightCars) -> NightLoad:
+def _solved(problem: NightProblem, cars: PlannedCars) -> NightLoad:
     """The solver's night; where it is late, valley filling under the same limits."""
     return solve(problem) or _filled(problem, cars)
 
 
-def _filled(problem: NightProblem, cars: NightCars) -> NightLoad:
+def _filled(problem: NightProblem, cars: PlannedCars) -> NightLoad:
     now_s, edges_s = problem.edges_s[0], problem.edges_s
     slot_s = now_s + (np.arange(valley_filling.SLOTS) + 0.5) * STEP_S
     place = np.clip(np.searchsorted(edges_s, slot_s) - 1, 0, len(problem.cost) - 1)
@@ -229,7 +230,7 @@ def _ends_s(cars: ZoneCars, requests: ZoneRequests) -> Floats:
     """When each car must be done at the power that it usually takes.
 
     One that must charge now ends as soon as it can; a car without departure is done a day after it came; after an
-    event without a price nobody waits longer than the settings allow.
+    event without a price nobody waits longer than the settings allow, each car less by its own number.
     """
     situation, settings = cars.situation, cars.situation.settings
     now_s, takes_s = situation.now_s, cars.needs.usual_hours * HOUR_S
@@ -238,7 +239,7 @@ def _ends_s(cars: ZoneCars, requests: ZoneRequests) -> Floats:
         asks = (requests.dispatch, requests.simple, requests.alert, requests.import_cap_kw)
         ends_s = [ask.end_s for ask in asks if ask is not None]
         since_s = max(ends_s, default=requests.recovery_from_s)
-        latest_s = np.fmin(latest_s, since_s + settings.recovery_s)
+        latest_s = np.fmin(latest_s, since_s + settings.recovery_s * (SOONEST + (1 - SOONEST) * nightly_u(situation)))
     hurried = cars.forced | (cars.free & ~_may_wait(cars, requests))
     start_s = np.clip(np.where(hurried, now_s, latest_s), now_s, now_s + settings.horizon_s)
     return np.asarray(start_s + takes_s)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from law_cases import law
 from planning_cases import HOUR, NOW_S, SETTINGS, ask, asked, hourly
 
-from ven_adapters.ven.planning.night_inputs import MOST_CLASSES, NightCars, edges_from, problem_of
-from ven_adapters.ven.planning.night_plan import RAMP_SHARE, NightProblem, solve
+from ven_adapters.ven.planning.night.linear_programme import RAMP_SHARE, NightProblem, solve
+from ven_adapters.ven.planning.night.night_problem import MOST_CLASSES, PlannedCars, edges_from, problem_of
 
 STEPS = 40
 FLEET_SEEDS = st.integers(0, 2**31)
@@ -26,7 +26,7 @@ def fleet(seed, count=None):
     start_h = np.where(r.random(count) < 0.7, 0.0, np.round(r.uniform(0, 3, count) * 4) / 4)
     end_h = start_h + r.uniform(4, 7, count)
     kwh = np.minimum(r.gamma(1.7, 9.0, count) + 1.0, 0.9 * kw * (end_h - start_h))
-    return NightCars(kwh, kw, NOW_S + start_h * HOUR, NOW_S + np.minimum(end_h, 9.9) * HOUR)
+    return PlannedCars(kwh, kw, NOW_S + start_h * HOUR, NOW_S + np.minimum(end_h, 9.9) * HOUR)
 
 
 def night(cars, *, prices=(5, 5, 5, 1, 1, 1, 1, 5, 5, 5), cap_kw=None, before_kw=np.nan):

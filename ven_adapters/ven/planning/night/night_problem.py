@@ -1,4 +1,4 @@
-"""From a zone's cars and what is asked of it over the horizon to the problem that `night_plan` solves.
+"""From a zone's cars and what is asked of it over the horizon to the problem that `linear_programme` solves.
 
 Steps are the quarter hours of the clock, the first one cut short by now. A car must be done by its latest safe start
 plus the time that it usually takes, so that the plan sees the pace that cars show and still starts each of them while
@@ -14,7 +14,7 @@ from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
 from ven_adapters.ven.openadr.payload_types import LEVEL_SHARE
 from ven_adapters.ven.openadr.zone_requests import GridRequest, RequestSeries, RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from ven_adapters.ven.planning.night_plan import NightProblem
+from ven_adapters.ven.planning.night.linear_programme import NightProblem
 from vtn.clock import HOUR_S
 
 STEP_S = 900.0
@@ -25,7 +25,7 @@ NOTHING_KW = 1e-6
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class NightCars:
+class PlannedCars:
     """One entry per car: kWh it needs, kW it usually takes meanwhile, and from when until when (epoch seconds)."""
 
     kwh: Floats
@@ -44,7 +44,12 @@ def edges_from(now_s: float, until_s: float) -> Floats:
 
 
 def problem_of(
-    cars: NightCars, requests: ZoneRequests, base_kw: Floats, edges_s: Floats, before_kw: float, settings: PlanSettings
+    cars: PlannedCars,
+    requests: ZoneRequests,
+    base_kw: Floats,
+    edges_s: Floats,
+    before_kw: float,
+    settings: PlanSettings,
 ) -> NightProblem:
     """The night without what events ask; `asked` adds that."""
     energy_kwh, power_kw = _classes(cars, edges_s)
@@ -157,7 +162,7 @@ def _limit_kw(requests: ZoneRequests, middles_s: Floats) -> Floats:
     return limit_kw
 
 
-def _classes(cars: NightCars, edges_s: Floats) -> tuple[Floats, Floats]:
+def _classes(cars: PlannedCars, edges_s: Floats) -> tuple[Floats, Floats]:
     """KWh per class (C), and the most kW that each can take in each step (C, T): the sum of what its cars can take."""
     number = _class_of(cars, edges_s)
     count = int(number.max(initial=-1)) + 1
@@ -180,7 +185,7 @@ def _present_kw(until_s: Floats, kw: Floats, number: Ints, count: int, edges_s: 
     return np.asarray(later_kw[:, 1:] + part_kw[:, :-1])
 
 
-def _class_of(cars: NightCars, edges_s: Floats) -> Ints:
+def _class_of(cars: PlannedCars, edges_s: Floats) -> Ints:
     """A number per car; equal for cars that come and leave together and could wait equally long."""
     if len(cars) <= MOST_CLASSES:
         return np.arange(len(cars))
