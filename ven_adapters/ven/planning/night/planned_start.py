@@ -1,9 +1,9 @@
 """Which cars charge now, and when the others will: the night's load, filled with cars by least laxity.
 
 With a price, emissions or an event the zone follows a night that `linear_programme` solved; otherwise each car
-charges at once, as the driver's own would. A car that charges goes on, so that nobody is switched for the sake of an equal; when
-the load falls those with most time to spare stop first. A zone's night serves for a quarter of an hour, or until
-something else is asked.
+charges at once, as the driver's own would. A car that charges goes on, so that nobody is switched for the sake of an
+equal; when the load falls those with most time to spare stop first. A zone's night serves for a quarter of an hour, or
+until something else is asked.
 """
 
 import dataclasses
