@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
+from aiohttp import web
 
 from ven_adapters.config import AdapterSettings
 from ven_adapters.enrolment_api.serve import opened, running
+from ven_adapters.transport.http import signatures
 from vtn.clock import RealClock
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -23,6 +26,7 @@ PROGRAMS = {
     "morning": {"kind": "V1G"},
     "give-back": {"kind": "V2G", "discharge": True, "tariffs": ["E-*"], "cars_per_account": 2, "most_cars": 3},
 }
+OPEN_PROGRAMS = {"evening": {"kind": "V1G"}, "give-back": {"kind": "V2G", "discharge": True}}
 DAY = {"ready_by": "07:30", "target_soc_pct": 80.0, "reserve_soc_pct": 30.0}
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -131,3 +135,66 @@ async def served(given, clock=None, explain=None):
         await write.put_key("app", KEY)
     async with running(given, now, explain) as url, aiohttp.ClientSession() as http:
         yield App(http, url)
+
+
+def line_as_enrolment(line, number, at):
+    """A car of an enrolment file as the app enrols it, with a person behind it; and all that is personal."""
+    papers, consents = line["permission"], [("charging", line["charging_consent"])]
+    consents += [("discharge", line["discharge_consent"])] if line["discharge_consent"] else []
+    period = {"valid_from": at, "valid_until": papers["valid_until"]} if papers else {}
+    wishes = {name: line["preferences"][name] for name in ("target_soc_pct", "reserve_soc_pct")}
+    person = {"account_id": f"ACCT-{number:05d}-77", "holder": f"Ada Quill the {number}th"}
+    place = {
+        "latitude": 37.123400 + number / 1e5,
+        "longitude": -122.567800 - number / 1e5,
+        "address": f"{number} Elm Row",
+    }
+    body = {
+        "vehicle_ref": line["vehicle_ref"],
+        "vin": vin(number),
+        "model": "i4",
+        "account": {**person, "utility": "pge"},
+        "home": {"zone": line["zone"], "region": "CA", "timezone": line["timezone"], "place": place},
+        "programs": [*OPEN_PROGRAMS],
+        "preferences": {day: {"ready_by": line["preferences"]["ready_by"][day], **wishes} for day in DAYS},
+        "consents": [
+            {"scope": scope, "version": one["version"], "agreed": True, "at": one["agreed_at"], "terms": "Yes."}
+            for scope, one in consents
+        ],
+        "permissions": {
+            "interconnection": {"interconnection_id": papers["interconnection_id"], **period},
+            "export_limit": {"export_limit_w": papers["export_limit_w"], **period},
+            "inverter_listing": {"inverter_listing": papers["inverter_listing"], **period},
+        }
+        if papers and papers["valid_until"] > at
+        else {},
+        "discharge_budget": line["discharge_budget"],
+    }
+    return body, [vin(number), *person.values(), *map(str, place.values())]
+
+
+@contextlib.asynccontextmanager
+async def receiver(refuse=()):
+    """A webhook receiver that refuses some notices as often as is said; its URL and what it took."""
+    heard, refusals = [], dict(refuse)
+
+    async def take(request):
+        body, headers = await request.read(), request.headers
+        stamp, signature = headers["X-Timestamp"], headers["X-Signature"]
+        assert signatures.verify(WEBHOOK_SECRET, stamp, signature, body, now_s=time.time()) is None
+        told = json.loads(body)
+        if refusals.get(told.get("event_id"), 0):
+            refusals[told["event_id"]] -= 1
+            return web.Response(status=503)
+        heard.append(told)
+        return web.Response()
+
+    application = web.Application()
+    application.router.add_post("/hook", take)
+    runner = web.AppRunner(application, handle_signals=False)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook", heard
+    finally:
+        await runner.cleanup()

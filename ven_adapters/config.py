@@ -102,6 +102,34 @@ class ZoneSettings(Section):
     fallback_export_kw: Kilowatts | None = None
 
 
+class PatienceCaps(Section):
+    """How often events may ask a car, at most; what is not set has no cap.
+
+    A car is asked by an event that holds it back or makes it give: by a set-point, a level or an alert. An
+    ALERT_GRID_EMERGENCY is exempt. Days and weeks (from Monday) are those of the car's home, seasons are May to October
+    and November to April. `consecutive_days`: days in a row on which the car is asked.
+    """
+
+    events_per_day: Annotated[int, pydantic.Field(ge=0, le=48)] | None = None
+    hours_per_week: Annotated[float, pydantic.Field(ge=0, le=168)] | None = None
+    hours_per_season: Annotated[float, pydantic.Field(ge=0, le=4_464)] | None = None
+    consecutive_days: Annotated[int, pydantic.Field(ge=0, le=366)] | None = None
+
+
+class PatienceSettings(PatienceCaps):
+    """What drivers are asked at most, where neither their programmes nor their enrolments say otherwise.
+
+    `skip_tokens`: the events of a season that a driver may skip with a token. `notice_lead_s`: how long before an event
+    drivers are told of it, where the automaker's app takes webhooks. Of a driver's last `overrides_of` events, when
+    more than `override_share` were overridden or left out, the car is asked last.
+    """
+
+    skip_tokens: Annotated[int, pydantic.Field(ge=0, le=1_000)] = 3
+    notice_lead_s: Annotated[float, pydantic.Field(ge=0, le=86_400)] = 3600.0
+    override_share: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.5
+    overrides_of: Annotated[int, pydantic.Field(ge=1, le=30)] = 6
+
+
 Patterns = Annotated[tuple[Name, ...], pydantic.Field(min_length=1)]
 Secret = Annotated[str, pydantic.Field(min_length=16)]
 
@@ -110,6 +138,7 @@ class ProgramRules(Section):
     """Who may join a programme: patterns such as `i4*`. A car is in at most one programme of a `kind`.
 
     `openadr`: the VTN's programs that it stands for, by id, programName or target; its own name without any.
+    `patience`: its caps, which count in place of those of [patience]; of several programmes the tightest counts.
     """
 
     kind: Name
@@ -121,6 +150,7 @@ class ProgramRules(Section):
     tariffs: Patterns = ("*",)
     cars_per_account: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] | None = None
     most_cars: Annotated[int, pydantic.Field(ge=1, le=100_000_000)] | None = None
+    patience: PatienceCaps = PatienceCaps()
 
 
 class EnrollingSettings(Section):
@@ -229,6 +259,7 @@ class AdapterSettings(Section):
     programs: ProgramList = ()
     wake: WakeSettings = WakeSettings()
     reading: ReadingSettings = ReadingSettings()
+    patience: PatienceSettings = PatienceSettings()
     smallest_group: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 10
     cycle_s: Annotated[float, pydantic.Field(ge=10, le=86_400)] = 300.0
     margin_s: Annotated[float, pydantic.Field(ge=0, le=7 * 86_400)] = 1800.0

@@ -11,50 +11,13 @@ import aiohttp
 import pytest
 from agent_rig import eventually, eventually_reads, rigged
 from aiohttp import web
-from enrolling_parts import DAYS, served, vin
+from enrolling_parts import OPEN_PROGRAMS, line_as_enrolment, served
 
 from ven_adapters.contract import DirectiveState
 from ven_adapters.enrolment_api.serve import READY
 from vtn.wire.enumerations import ObjectType
 
-PROGRAMS = {"evening": {"kind": "V1G"}, "give-back": {"kind": "V2G", "discharge": True}}
 HOP_BY_HOP = {"host", "transfer-encoding", "content-length", "connection", "content-encoding"}
-
-
-def enrolment(line, number, at):
-    """A car of an enrolment file as the app enrols it, with a person behind it; and all that is personal."""
-    papers, consents = line["permission"], [("charging", line["charging_consent"])]
-    consents += [("discharge", line["discharge_consent"])] if line["discharge_consent"] else []
-    period = {"valid_from": at, "valid_until": papers["valid_until"]} if papers else {}
-    wishes = {name: line["preferences"][name] for name in ("target_soc_pct", "reserve_soc_pct")}
-    person = {"account_id": f"ACCT-{number:05d}-77", "holder": f"Ada Quill the {number}th"}
-    place = {
-        "latitude": 37.123400 + number / 1e5,
-        "longitude": -122.567800 - number / 1e5,
-        "address": f"{number} Elm Row",
-    }
-    body = {
-        "vehicle_ref": line["vehicle_ref"],
-        "vin": vin(number),
-        "model": "i4",
-        "account": {**person, "utility": "pge"},
-        "home": {"zone": line["zone"], "region": "CA", "timezone": line["timezone"], "place": place},
-        "programs": [*PROGRAMS],
-        "preferences": {day: {"ready_by": line["preferences"]["ready_by"][day], **wishes} for day in DAYS},
-        "consents": [
-            {"scope": scope, "version": one["version"], "agreed": True, "at": one["agreed_at"], "terms": "Yes."}
-            for scope, one in consents
-        ],
-        "permissions": {
-            "interconnection": {"interconnection_id": papers["interconnection_id"], **period},
-            "export_limit": {"export_limit_w": papers["export_limit_w"], **period},
-            "inverter_listing": {"inverter_listing": papers["inverter_listing"], **period},
-        }
-        if papers and papers["valid_until"] > at
-        else {},
-        "discharge_budget": line["discharge_budget"],
-    }
-    return body, [vin(number), *person.values(), *map(str, place.values())]
 
 
 @contextlib.asynccontextmanager
@@ -86,7 +49,7 @@ async def recorder(target):
 async def rig(launch, tmp_path):
     async with rigged(launch, tmp_path) as made:
         made.lines = [json.loads(line) for line in (tmp_path / "cars.jsonl").read_text().splitlines()]  # type: ignore[attr-defined]
-        made.change(enrolments=[], enrolling={"port": 0, "programs": PROGRAMS})
+        made.change(enrolments=[], enrolling={"port": 0, "programs": OPEN_PROGRAMS})
         yield made
 
 
@@ -96,7 +59,7 @@ async def app(rig):
     rig.personal = []
     async with served(rig.settings, rig.clock) as made:
         for number, line in enumerate(rig.lines[:-1]):
-            body, secrets = enrolment(line, number, rig.clock.now().isoformat())
+            body, secrets = line_as_enrolment(line, number, rig.clock.now().isoformat())
             status, answer = await made.post("/v1/cars", body)
             assert status == 201, answer
             rig.personal += secrets
@@ -177,7 +140,7 @@ async def test_a_car_that_is_enrolled_while_we_run_is_steered_and_one_that_leave
     await rig.event("SIMPLE", 3)
     await eventually(lambda: len(in_force(agent)) >= 5)
     newcomer, gone = rig.lines[-1], in_force(agent)[0]
-    body, _ = enrolment(newcomer, 777, rig.clock.now().isoformat())
+    body, _ = line_as_enrolment(newcomer, 777, rig.clock.now().isoformat())
     assert (await app.post("/v1/cars", body))[0] == 201
     await eventually(lambda: newcomer["vehicle_ref"] in agent.fleet_state.capabilities)
     await app.act("withdrawal", None, gone)
@@ -191,7 +154,7 @@ async def test_no_byte_that_the_vtn_is_sent_says_whose_car_it_is_or_where_it_liv
     async with recorder(base) as (address, seen):
         vtn = {**rig.settings.vtn.model_dump(mode="json"), "url": root.replace(base, address)}
         wake = {"mode": "webhook", "poll_s": 0.2, "first_retry_s": 0.1, "longest_retry_s": 0.3}
-        rig.change(enrolments=[], enrolling={"port": 0, "programs": PROGRAMS}, vtn=vtn, wake=wake)
+        rig.change(enrolments=[], enrolling={"port": 0, "programs": OPEN_PROGRAMS}, vtn=vtn, wake=wake)
         agent = await rig.start()
         usage = [{"payloadType": "USAGE", "units": "KWH"}, {"payloadType": "OPERATING_STATE"}]
         event = await rig.event("SIMPLE", 3, minutes=20, reportDescriptors=usage)

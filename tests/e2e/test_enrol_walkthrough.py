@@ -1,4 +1,4 @@
-"""The section "Enrol cars", run word for word with bash against a fresh store and a fresh API.
+"""The sections "Enrol cars" and "The driver's patience", run word for word with bash on a fresh store and a fresh API.
 
 `enrol serve` starts on a free port; every other command is run as it stands, but for that port. The folder looks like a
 checkout: `config` is there, and `.venv/bin/ven-adapters` runs this very code.
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-SECTION = "## Enrol cars"
+SECTIONS = ("## Enrol cars", "## The driver's patience")
 SERVE = re.compile(r"^\S*/ven-adapters enrol serve .*$", re.MULTILINE)
 READY = re.compile(r"http://127\.0\.0\.1:\d+")
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -32,10 +32,10 @@ def folder(tmp_path):
 
 
 def script():
-    """The section's commands, in order."""
+    """The sections' commands, in order."""
     text = (REPOSITORY / "docs" / "enrolment.md").read_text(encoding="utf-8")
-    section = text.partition(f"{SECTION}\n")[2].partition("\n## ")[0]
-    return "".join(BLOCK.findall(section))
+    sections = [text.partition(f"{title}\n")[2].partition("\n## ")[0] for title in SECTIONS]
+    return "".join(block for section in sections for block in BLOCK.findall(section))
 
 
 def test_the_guide_shows_how_cars_are_enrolled_and_every_command_works(folder):
@@ -55,6 +55,8 @@ def test_the_guide_shows_how_cars_are_enrolled_and_every_command_works(folder):
     assert done.returncode == 0, done.stderr[-2000:]
     assert '"status":"ENROLLED"' in done.stdout
     assert [word for word in ("enrolled", "boost", "opt_out", "opt_in") if f'"type": "{word}"' not in done.stdout] == []
+    assert '"hours_per_week":6.0' in done.stdout
+    assert '"skips_left":2' in done.stdout
     assert "1 cars taken in" in done.stdout
     assert "bmw-0001\tENROLLED\tbay\tevening\tcharging 2026-01" in done.stdout
     assert "bmw-0001 is erased" in done.stdout

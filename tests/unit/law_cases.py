@@ -16,7 +16,7 @@ from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, Tri
 from ven_adapters.ven.planning import guardrails as g
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce
-from ven_adapters.ven.planning.guardrails import GUARDS, narrow
+from ven_adapters.ven.planning.guardrails import GUARDS, Reason, narrow
 from ven_adapters.ven.planning.zone_state import ZoneState
 
 USUAL_EXAMPLES = 100
@@ -125,12 +125,16 @@ def anything(seed, count=200):
         told_on=r.random(count) < 0.5,
         **papers(r, mostly, count),
         burden_kwh=r.uniform(0, 30, count),
+        asks_left_s=mostly(np.inf, 0.0, 600.0, HOUR),
     )
 
 
 @dataclasses.dataclass
 class Outcome:
-    """What cars would be told: kind, signed kW and window, with the cars as they were."""
+    """What cars would be told: kind, signed kW and window, with the cars as they were.
+
+    `asked`: by an event, of which drivers have had enough some day; a proposal out of the blue counts as one.
+    """
 
     view: FleetView
     kind: np.ndarray
@@ -138,6 +142,7 @@ class Outcome:
     start_s: np.ndarray
     end_s: np.ndarray
     now_s: float = NOW_S
+    asked: np.ndarray | bool = True
 
     def __post_init__(self) -> None:
         self.told = self.kind != DesireKind.NONE
@@ -251,6 +256,12 @@ def flipped_too_soon(o):
     return ~o.must & o.resting & ((o.stops & o.charging) | (o.starts & ~o.charging))
 
 
+def beyond_patience(o):
+    """Held back or made to give by an event for longer than the driver agreed to."""
+    held = np.isin(o.kind, (DesireKind.CURTAIL, DesireKind.CAP, DesireKind.SETPOINT))
+    return o.asked & held & (o.end_s > o.now_s + o.view.asks_left_s + WIDE_W)
+
+
 LAWS = {
     g.without_consent_untouched: without_consent,
     g.opted_out_untouched: driver_is_out,
@@ -268,6 +279,7 @@ LAWS = {
     g.only_stops_what_can_stop: stopped_or_started_against_its_nature,
     g.never_strands: stranded,
     g.dwell_is_kept: flipped_too_soon,
+    g.patience_is_kept: beyond_patience,
 }
 
 
@@ -315,4 +327,5 @@ def keeps(guard, off):
 
 def planned(view, made, now_s=NOW_S):
     """A plan as an outcome."""
-    return Outcome(view, made.kind, made.expected_kw, made.start_s, made.end_s, now_s)
+    asked = np.isin(made.reason, (Reason.SET_POINT, Reason.SIMPLE_LEVEL, Reason.ALERT))
+    return Outcome(view, made.kind, made.expected_kw, made.start_s, made.end_s, now_s, asked)

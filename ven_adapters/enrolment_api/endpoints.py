@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
+from zoneinfo import ZoneInfo
 
 import orjson
 from aiohttp import web
@@ -26,6 +27,7 @@ from ven_adapters.enrolment_api.operation_table import ACTS, BY_NAME, EnrolmentO
 from ven_adapters.enrolment_api.operations import EnrolmentOperations
 from ven_adapters.enrolment_api.problems import Refused, unknown_car
 from ven_adapters.enrolment_api.responses import CarPage, CarView, Changes, History, JournalLine, Why
+from ven_adapters.enrolment_api.seasons import season_of
 from ven_adapters.enrolment_api.store import EnrolmentStore, EnrolmentWrite, digest
 from ven_adapters.enrolment_api.tables import AnsweredRow
 from ven_adapters.transport.http import signatures
@@ -126,8 +128,11 @@ class EnrolmentEndpoints:
         agreement = await self._store.agreement(ref)
         if agreement is None:
             raise unknown_car(ref)
-        choices = await self._store.choices(ref, self._clock.now())
-        return _said(CarView(agreement=agreement, choices=tuple(choices)))
+        now = self._clock.now()
+        choices = await self._store.choices(ref, now)
+        spent = await self._store.skips(ref, season_of(now.astimezone(ZoneInfo(agreement.timezone))))
+        left = max(0, self._operations.skip_tokens - spent) if agreement.ended_at is None else 0
+        return _said(CarView(agreement=agreement, choices=tuple(choices), skips_left=left))
 
     async def _history(self, request: web.Request) -> web.Response:
         ref = request.match_info["vehicle_ref"]

@@ -140,6 +140,15 @@ class Budget(Model):
     max_year_cycles: Cycles | None = None
 
 
+class Patience(Model):
+    """How often events may ask the car, at most: caps of its driver's own; what is null is as the programme has it."""
+
+    events_per_day: Annotated[int, pydantic.Field(ge=0, le=48)] | None = None
+    hours_per_week: Annotated[float, pydantic.Field(ge=0, le=168)] | None = None
+    hours_per_season: Annotated[float, pydantic.Field(ge=0, le=4_464)] | None = None
+    consecutive_days: Annotated[int, pydantic.Field(ge=0, le=366)] | None = None
+
+
 class Day(Model):
     """One weekday's wishes; `ready_by` is local time, null means no departure on that day.
 
@@ -237,6 +246,7 @@ class Enrol(Model):
     consents: Annotated[tuple[Consent, ...], pydantic.Field(min_length=1, max_length=8, strict=False)]
     permissions: Permissions = Permissions()
     discharge_budget: Budget | None = None
+    patience: Patience | None = None
 
     @pydantic.model_validator(mode="after")
     def _the_vin_stands_nowhere_else(self) -> Self:
@@ -271,6 +281,13 @@ class OptOut(Model):
         if self.event_id is not None and self.until is None:
             raise ValueError("until: is required beside event_id")
         return self
+
+
+class Skip(Model):
+    """Skip one event with one of the season's tokens; `until`: when the event is over."""
+
+    event_id: Text
+    until: Instant
 
 
 class Boost(Model):
@@ -332,6 +349,7 @@ class Agreement(Model):
     consents: Mapping[str, Kept]
     permissions: Permissions
     discharge_budget: Budget | None
+    patience: Patience | None = None
     enrolled_at: Instant
     ended_at: Instant | None = None
 
@@ -362,7 +380,18 @@ class Told(Model):
     event_id: Text
     at: Instant | None = None
     type: Literal[
-        "opt_out", "opt_in", "boost", "consent", "preferences", "permissions", "programs", "home", "sale", "withdrawal"
+        "opt_out",
+        "skip",
+        "opt_in",
+        "boost",
+        "consent",
+        "preferences",
+        "permissions",
+        "patience",
+        "programs",
+        "home",
+        "sale",
+        "withdrawal",
     ]
     vehicle_ref: Ref
     data: dict[str, Any] = pydantic.Field(default_factory=dict)

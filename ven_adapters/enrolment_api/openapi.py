@@ -6,13 +6,14 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from ven_adapters.enrolment_api.models import Agreement, Enrol, Model, Problem, Question, Told, Verdicts
+from ven_adapters.enrolment_api.notices import EventNotice
 from ven_adapters.enrolment_api.operation_table import ACTS
 from ven_adapters.enrolment_api.responses import CarPage, CarView, Changes, EnrolmentWebhook, History, Why
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{model}"
 _INPUT = (Enrol, Question, Told, *(act.body for act in ACTS if act.body is not None))
-_OUTPUT = (Agreement, CarPage, CarView, Changes, History, EnrolmentWebhook, Problem, Verdicts, Why)
+_OUTPUT = (Agreement, CarPage, CarView, Changes, History, EnrolmentWebhook, EventNotice, Problem, Verdicts, Why)
 _REFUSALS = {"400": "Faults, all of them", "401": "No bearer key", "404": "No such car", "409": "Conflict"}
 _REFUSALS |= {"410": "Answered before, and erased since", "413": "Too large", "429": "Too many requests"}
 _PATH = {"name": "vehicle_ref", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 120}}
@@ -40,7 +41,8 @@ def document() -> Json:
         "security": [{"key": []}],
         "paths": _paths(),
         "webhooks": {
-            "changed": {"post": _operation("changed", "An enrolment changed", EnrolmentWebhook, None, _SIGNED)}
+            "changed": {"post": _operation("changed", "An enrolment changed", EnrolmentWebhook, None, _SIGNED)},
+            "event": {"post": _operation("event", "An event is near, or over", EventNotice, None, _SIGNED)},
         },
         "components": {
             "schemas": schemas["$defs"],

@@ -19,8 +19,10 @@ from ven_adapters.enrolment_api.models import (
     Nothing,
     OptOut,
     Papers,
+    Patience,
     Preferences,
     Programs,
+    Skip,
 )
 from ven_adapters.enrolment_api.operations import EnrolmentOperations, enrolled
 from ven_adapters.enrolment_api.problems import faults_of, rejected
@@ -76,6 +78,14 @@ ACTS: tuple[EnrolmentOperation, ...] = (
         overtakers=("permissions", "home"),
     ),
     EnrolmentOperation(
+        "patience",
+        "patience",
+        Patience,
+        EnrolmentOperations.patience,
+        "Replace the car's own caps on how often events may ask it",
+        overtakers=("patience",),
+    ),
+    EnrolmentOperation(
         "programs",
         "programs",
         Programs,
@@ -90,6 +100,14 @@ ACTS: tuple[EnrolmentOperation, ...] = (
         EnrolmentOperations.opt_out,
         "Leave one event, or all",
         overtakers=_OUT_OR_IN,
+        leaves=True,
+    ),
+    EnrolmentOperation(
+        "skip",
+        "skip",
+        Skip,
+        EnrolmentOperations.skip,
+        "Leave one event with one of the season's tokens",
         leaves=True,
     ),
     EnrolmentOperation("opt_in", "opt-in", None, EnrolmentOperations.opt_in, "Take part again", overtakers=_OUT_OR_IN),

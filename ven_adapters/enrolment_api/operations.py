@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -25,15 +26,18 @@ from ven_adapters.enrolment_api.models import (
     Nothing,
     OptOut,
     Papers,
+    Patience,
     Permissions,
     Preferences,
     Programs,
     Question,
     RequestFault,
     Scope,
+    Skip,
     Status,
 )
 from ven_adapters.enrolment_api.problems import conflict, rejected, unknown_car
+from ven_adapters.enrolment_api.seasons import season_of
 from ven_adapters.enrolment_api.store import EnrolmentWrite, agreement_of, digest
 from ven_adapters.enrolment_api.tables import (
     CarRow,
@@ -41,7 +45,9 @@ from ven_adapters.enrolment_api.tables import (
     ConsentRow,
     DecisionRow,
     MembershipRow,
+    NoticeRow,
     PersonRow,
+    SkipRow,
     TermsRow,
 )
 from ven_adapters.transport.windows.precedence import LEAVES, is_overtaken
@@ -54,10 +60,11 @@ LIVE = frozenset({Status.ENROLLED.value, Status.SUSPENDED.value})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EnrolmentOperations:
-    """The acts. `zones` are the zones that the adapter's settings name; empty: any."""
+    """The acts. `zones`: those that the adapter's settings name, empty: any. `skip_tokens`: of a car and season."""
 
     programs: eligibility.Rules
     zones: frozenset[str] = frozenset()
+    skip_tokens: int = 0
 
     async def enrol(self, write: EnrolmentWrite, body: Enrol) -> Agreement:
         """Enrol a car; 409 for a car, a VIN or an account that is enrolled as far as it may be."""
@@ -134,6 +141,7 @@ class EnrolmentOperations:
             consents=_newest({}, body.consents, now),
             permissions=body.permissions,
             discharge_budget=body.discharge_budget,
+            patience=body.patience,
             enrolled_at=now,
         )
 
@@ -160,6 +168,10 @@ class EnrolmentOperations:
         row, car = await enrolled(write, ref)
         papers = {"permissions": body.permissions, "discharge_budget": body.discharge_budget}
         return _change(write, row, car, "permissions", **papers)
+
+    async def patience(self, write: EnrolmentWrite, ref: str, body: Patience) -> Agreement:
+        """Replace the driver's own caps on how often events may ask the car."""
+        return _change(write, *await enrolled(write, ref), "patience", patience=body)
 
     async def change_programs(self, write: EnrolmentWrite, ref: str, body: Programs) -> Agreement:
         """Leave the programmes that are not named, join those that are."""
@@ -207,13 +219,14 @@ class EnrolmentOperations:
 
     async def _end(self, write: EnrolmentWrite, ref: str, status: Status) -> Agreement:
         row, car = await enrolled(write, ref)
-        for table in (PersonRow, ChosenRow, DecisionRow, MembershipRow):
+        for table in (PersonRow, ChosenRow, DecisionRow, MembershipRow, SkipRow, NoticeRow):
             await write.clear(table, ref)
         await write.forget_answers(ref)
         gone: dict[str, Any] = {
             "preferences": None,
             "permissions": Permissions(),
             "discharge_budget": None,
+            "patience": None,
             "consents": {},
         }
         return _change(write, row, car, status.lower(), status=status, ended_at=write.now, **gone)
@@ -225,6 +238,23 @@ class EnrolmentOperations:
         if body.event_id is None:
             await write.forget([ref], "OPT_IN")
         await _choose(write, ref, "OPT_OUT", body.until, body.event_id or "")
+        return car
+
+    async def skip(self, write: EnrolmentWrite, ref: str, body: Skip) -> Agreement:
+        """Leave one event with a token of the season, once per event; 409 when none is left."""
+        car = (await enrolled(write, ref))[1]
+        _still_to_come(body.until, write.now, LONGEST_CHOICE)
+        if await write.session.get(SkipRow, (ref, body.event_id)) is not None:
+            return car
+        season = season_of(write.decided_at.astimezone(ZoneInfo(car.timezone)))
+        if await write.count(SkipRow, vehicle_ref=ref, season=season) >= self.skip_tokens:
+            rule = f"none of the {self.skip_tokens} skip tokens of {season} is left; an opt-out needs none"
+            raise conflict(f"skip: {rule}", RequestFault(path="$.event_id", rule=rule))
+        write.session.add(
+            SkipRow(vehicle_ref=ref, event_id=body.event_id, season=season, at=print_at(write.decided_at))
+        )
+        write.journal(ref, "skip", body.event_id)
+        await _choose(write, ref, "OPT_OUT", body.until, body.event_id)
         return car
 
     async def opt_in(self, write: EnrolmentWrite, ref: str, _nothing: Nothing | None = None) -> Agreement:

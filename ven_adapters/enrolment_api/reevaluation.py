@@ -33,7 +33,8 @@ class Reevaluated:
 async def judge_again(write: EnrolmentWrite, rules: eligibility.Rules) -> Reevaluated | None:
     """Apply the rules to every enrolled car when they are not those that were applied last; None when they are."""
     document = orjson.dumps(
-        {name: one.model_dump(mode="json") for name, one in rules.items()}, option=orjson.OPT_SORT_KEYS
+        {name: one.model_dump(mode="json", exclude={"patience"}) for name, one in rules.items()},
+        option=orjson.OPT_SORT_KEYS,
     ).decode()
     newest = select(RulesRow).order_by(col(RulesRow.seq).desc()).limit(1)
     last = (await write.session.execute(newest)).scalar_one_or_none()

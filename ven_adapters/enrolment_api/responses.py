@@ -8,10 +8,11 @@ from ven_adapters.enrolment_api.models import Agreement, Choice, Instant, Model,
 
 
 class CarView(Model):
-    """A car as its automaker's app sees it."""
+    """A car as its automaker's app sees it; `skips_left`: tokens of the present season that are not spent."""
 
     agreement: Agreement
     choices: tuple[Choice, ...] = ()
+    skips_left: int = 0
 
 
 class CarPage(Model):

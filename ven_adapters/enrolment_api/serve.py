@@ -9,6 +9,7 @@ from typing import Any
 
 from ven_adapters.config import AdapterSettings, EnrollingSettings, opening
 from ven_adapters.enrolment_api.endpoints import EnrolmentEndpoints, Explain, refusal
+from ven_adapters.enrolment_api.notice_sender import tell_drivers
 from ven_adapters.enrolment_api.operations import EnrolmentOperations
 from ven_adapters.enrolment_api.reevaluation import Reevaluated, judge_again
 from ven_adapters.enrolment_api.store import EnrolmentStore
@@ -34,7 +35,8 @@ def enrolling_of(settings: AdapterSettings) -> tuple[EnrollingSettings, str]:
 
 def operations_of(settings: AdapterSettings) -> EnrolmentOperations:
     """The operations, with the settings' programmes and zones."""
-    return EnrolmentOperations(enrolling_of(settings)[0].programs, frozenset(settings.zones))
+    programs, zones = enrolling_of(settings)[0].programs, frozenset(settings.zones)
+    return EnrolmentOperations(programs, zones, settings.patience.skip_tokens)
 
 
 @contextlib.asynccontextmanager
@@ -79,6 +81,8 @@ async def running(settings: AdapterSettings, clock: Clock, explain: Explain | No
         if enrolling.webhook_url is not None and enrolling.webhook_secret is not None:
             telling = tell(store, enrolling.webhook_url, enrolling.webhook_secret, endpoints.changed)
             await stack.enter_async_context(_beside(telling))
+            drivers = tell_drivers(store, enrolling.webhook_url, enrolling.webhook_secret, clock)
+            await stack.enter_async_context(_beside(drivers))
         await stack.enter_async_context(
             served(endpoints.application(), sockets, HttpOptions(enrolling.listening, tls, refusal))
         )

@@ -32,6 +32,7 @@ from ven_adapters.enrolment_api.tables import (
     EnrolmentTable,
     KeyRow,
     PersonRow,
+    SkipRow,
     TermsRow,
 )
 from ven_adapters.transport.windows import precedence
@@ -42,7 +43,7 @@ SCHEMA = Schema(Path(__file__).with_name("migrations"), "enrol_version")
 CHUNK = 500
 SWEEPS, SWEEP_AGAIN_S = 20, 0.05
 _log = logging.getLogger(__name__)
-ERASED_FROM = ("enrol_person", "enrol_car", "enrol_choice", "enrol_answered")
+ERASED_FROM = ("enrol_person", "enrol_car", "enrol_choice", "enrol_answered", "enrol_skip", "enrol_notice")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -217,19 +218,20 @@ class EnrolmentStore:
 
     # --- what is read ---------------------------------------------------------------------------------------------
 
-    def _session(self) -> AsyncSession:
+    def session(self) -> AsyncSession:
+        """A session of this store, for tables that are written beside the numbered changes."""
         return AsyncSession(self._engine)
 
     async def agreement(self, ref: str) -> Agreement | None:
         """What counts for a car, enrolled or ended."""
-        async with self._session() as session:
+        async with self.session() as session:
             row = await session.get(CarRow, ref)
         return None if row is None else agreement_of(row)
 
     async def page(self, after: str, limit: int) -> list[Agreement]:
         """The next cars after a ref."""
         query = select(CarRow).where(col(CarRow.vehicle_ref) > after).order_by(col(CarRow.vehicle_ref)).limit(limit)
-        async with self._session() as session:
+        async with self.session() as session:
             return [agreement_of(row) for row in (await session.execute(query)).scalars()]
 
     async def history(self, ref: str) -> list[ConsentEntry]:
@@ -238,7 +240,7 @@ class EnrolmentStore:
             TermsRow, col(TermsRow.sha256) == col(ConsentRow.terms_sha256), isouter=True
         )
         query = query.where(ConsentRow.vehicle_ref == ref).order_by(col(ConsentRow.seq))
-        async with self._session() as session:
+        async with self.session() as session:
             return [_entry(consent, terms) for consent, terms in (await session.execute(query)).all()]
 
     async def changes(self, ref: str, after: int, limit: int, since: datetime) -> list[EnrolmentChangeRow]:
@@ -247,19 +249,25 @@ class EnrolmentStore:
             EnrolmentChangeRow.vehicle_ref == ref, col(EnrolmentChangeRow.seq) > after
         )
         query = query.where(col(EnrolmentChangeRow.at) >= print_at(since))
-        async with self._session() as session:
+        async with self.session() as session:
             return list((await session.execute(query.order_by(col(EnrolmentChangeRow.seq)).limit(limit))).scalars())
 
     async def choices(self, ref: str, now: datetime) -> list[Choice]:
         """A driver's choices that still hold."""
         query = select(ChosenRow).where(ChosenRow.vehicle_ref == ref).order_by(col(ChosenRow.seq))
-        async with self._session() as session:
+        async with self.session() as session:
             found = [choice_of(row) for row in (await session.execute(query)).scalars()]
         return [choice for choice in found if choice.until is None or choice.until > now]
 
+    async def skips(self, ref: str, season: str) -> int:
+        """How many tokens of a season a driver has spent."""
+        query = select(sqlalchemy.func.count()).where(SkipRow.vehicle_ref == ref, SkipRow.season == season)
+        async with self.session() as session:
+            return (await session.execute(query)).scalar_one()
+
     async def since(self, seq: int, now: datetime, view: Callable[[Agreement], T]) -> EnrolmentNews[T]:
         """Everything newer than a number; choices that are over are left out. `view` keeps what the reader needs."""
-        async with self._session() as session:
+        async with self.session() as session:
             head = (await session.get_one(EnrolmentHeadRow, 1)).seq
             if head == seq:
                 return EnrolmentNews(seq, (), ())
@@ -275,7 +283,7 @@ class EnrolmentStore:
     async def some(self, refs: Sequence[str]) -> list[Agreement]:
         """What counts for these cars."""
         found: list[Agreement] = []
-        async with self._session() as session:
+        async with self.session() as session:
             for start in range(0, len(refs), CHUNK):
                 query = select(CarRow).where(col(CarRow.vehicle_ref).in_(refs[start : start + CHUNK]))
                 found += [agreement_of(row) for row in (await session.execute(query)).scalars()]
@@ -283,7 +291,7 @@ class EnrolmentStore:
 
     async def untold(self, most: int) -> list[EnrolmentChangeRow]:
         """The oldest changes that the automaker's app has not been told."""
-        async with self._session() as session:
+        async with self.session() as session:
             told = (await session.get_one(EnrolmentHeadRow, 1)).told
             query = (
                 select(EnrolmentChangeRow)
@@ -301,20 +309,20 @@ class EnrolmentStore:
 
     async def key_name(self, key: str) -> str | None:
         """Whose bearer key this is."""
-        async with self._session() as session:
+        async with self.session() as session:
             query = select(KeyRow).where(KeyRow.sha256 == digest(key.encode("utf-8", "surrogateescape")))
             row = (await session.execute(query)).scalar_one_or_none()
         return None if row is None else row.name
 
     async def ref_of_vin(self, vin: str) -> str | None:
         """The pseudonym of the car that its automaker knows by this VIN."""
-        async with self._session() as session:
+        async with self.session() as session:
             query = select(PersonRow.vehicle_ref).where(PersonRow.vin == vin)
             return (await session.execute(query)).scalar_one_or_none()
 
     async def personal(self, ref: str) -> PersonRow | None:
         """Whose car it is: for tests and for a driver who asks what is on file."""
-        async with self._session() as session:
+        async with self.session() as session:
             return await session.get(PersonRow, ref)
 
 

@@ -99,6 +99,34 @@ class DecisionRow(EnrolmentTable, table=True):
     at: str
 
 
+class SkipRow(EnrolmentTable, table=True):
+    """A token that a driver spent to skip one event, and the season that it was one of."""
+
+    __tablename__ = "enrol_skip"
+    vehicle_ref: str = Field(primary_key=True)
+    event_id: str = Field(primary_key=True)
+    season: str
+    at: str
+
+
+class NoticeRow(EnrolmentTable, table=True):
+    """What a driver is told before or after an event; `document` is an `EventNotice` as JSON.
+
+    `told`: the automaker's app took it, or it was too late.
+    """
+
+    __tablename__ = "enrol_notice"
+    notice_id: str = Field(primary_key=True)
+    vehicle_ref: str = Field(index=True)
+    type: str
+    event_id: str
+    starts: str
+    at: str
+    ends: str = Field(index=True)
+    told: bool = Field(index=True)
+    document: str
+
+
 class EnrolmentChangeRow(EnrolmentTable, table=True):
     """The journal: what happened to which pseudonym and when. The engine and the webhooks follow it."""
 

@@ -58,7 +58,7 @@ async def _pause(changed: asyncio.Event, failures: int) -> None:
 async def _tell_some(http: aiohttp.ClientSession, store: EnrolmentStore, url: str, secret: str) -> int:
     changes = await store.untold(AT_ONCE)
     for change in changes:
-        await _post(http, url, secret, _news(change))
+        await post_signed(http, url, secret, _news(change))
         await store.note_told(change.seq)
     return len(changes)
 
@@ -69,7 +69,8 @@ def _news(change: EnrolmentChangeRow) -> bytes:
     return news.model_dump_json().encode()
 
 
-async def _post(http: aiohttp.ClientSession, url: str, secret: str, body: bytes) -> None:
+async def post_signed(http: aiohttp.ClientSession, url: str, secret: str, body: bytes) -> None:
+    """One signed webhook; raises aiohttp.ClientError unless the app takes it."""
     now_s = int(time.time())
     headers = {
         "Content-Type": "application/json",

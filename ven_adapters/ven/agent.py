@@ -13,18 +13,22 @@ from datetime import timedelta
 
 from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import VehicleBackend
+from ven_adapters.enrolment_api.notice_store import open_notices
 from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.registry import reading_price
 from ven_adapters.ven.control.control_loop import ControlLoop, LoopSettings
+from ven_adapters.ven.control.event_notices import EventNotices
 from ven_adapters.ven.control.fact_intake import FactIntake
 from ven_adapters.ven.control.participation import Participation, fleet_state_of
 from ven_adapters.ven.control.recovery import recover
 from ven_adapters.ven.control.setup_alarms import SetupAlarms
 from ven_adapters.ven.control.zone_control import ControlSettings, ZoneController
 from ven_adapters.ven.directives.dispatcher import CallContext, Dispatcher
+from ven_adapters.ven.enrolment.driver_notices import store_notices
 from ven_adapters.ven.enrolment.source import AgreementSource
 from ven_adapters.ven.enrolment.sync import EnrolmentSync
 from ven_adapters.ven.explain.statistics import AdapterStatistics
+from ven_adapters.ven.fleet.fairness import fairness_of
 from ven_adapters.ven.openadr.event_faults import EventFaults
 from ven_adapters.ven.openadr.notifications import WakeSignal
 from ven_adapters.ven.openadr.programs import ProgramSelection
@@ -78,6 +82,7 @@ class Agent:
         self.event_faults = EventFaults()
         self.statistics = AdapterStatistics(settings.folder, self.fleet_state.registry.achieved)
         self.statistics.queue = remote.health if remote is not None else None
+        self.statistics.fairness = lambda: fairness_of(self.fleet_state.fleet)
         self.setup_alarms = SetupAlarms()
         self.statistics.faults = lambda: self.setup_alarms.added_to(self.event_faults.plain())
 
@@ -105,9 +110,13 @@ class Agent:
 
         plan_settings = PlanSettings(margin_s=settings.margin_s)
         self.zone_controller = ZoneController(self.fleet_state, ControlSettings(plan_settings, seed, settings.lead_s))
+        self.event_notices = EventNotices(
+            self.fleet_state, self.zone_controller, settings.patience.notice_lead_s, enabled=self._tells_drivers
+        )
         self.control_loop = ControlLoop(
             self.participation,
             self.zone_controller,
+            self.event_notices,
             self.dispatcher,
             self.statistics,
             self.event_faults,
@@ -157,6 +166,12 @@ class Agent:
             self.wake_signal,
         )
 
+    @property
+    def _tells_drivers(self) -> bool:
+        """Whether the automaker's app takes notices of events, and there is a store that they go out from."""
+        enrolling = self.settings.enrolling
+        return self.ports.enrolments is not None and enrolling is not None and enrolling.webhook_url is not None
+
     def stop(self) -> None:
         """Finish what is under way and return from `run`; directives run to their own ends."""
         self.supervisor.stop()
@@ -196,9 +211,11 @@ class Agent:
                 ports.store, clock, kept, lambda: vtn_objects.events if vtn_objects.polled else None
             ),
         }
-        return works | (
-            {"following enrolments": self.enrolment_sync.run} if self.enrolment_sync.agreements.followed else {}
-        )
+        if self.enrolment_sync.agreements.followed:
+            works["following enrolments"] = self.enrolment_sync.run
+        if (store := ports.enrolments) is not None and self._tells_drivers:
+            works["telling drivers"] = lambda: store_notices(self.event_notices, store, clock, self.wake.first_retry_s)
+        return works
 
     async def _open(self) -> None:
         news = await self.enrolment_sync.begin()
@@ -212,6 +229,9 @@ class Agent:
         first = {row.payload_type: row.program_id for row in stored.first_programs}
         self.participation.selection.restore(first)
         self.event_memory.restore(stored)
+        if self.ports.enrolments is not None and self._tells_drivers:
+            with opening("enrolling.store_url"):
+                self.event_notices.restore(await open_notices(self.ports.enrolments))
 
     async def _close(self) -> None:
         await self.group_commit.close()

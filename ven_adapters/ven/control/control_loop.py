@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ven_adapters.ven.control.car_steps import StepQueue, ZoneResult
+from ven_adapters.ven.control.event_notices import EventNotices
 from ven_adapters.ven.control.participation import Participation
 from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.directives.dispatcher import Dispatcher
@@ -37,6 +38,7 @@ class ControlLoop:
 
     participation: Participation
     zone_controller: ZoneController
+    event_notices: EventNotices
     dispatcher: Dispatcher
     statistics: AdapterStatistics
     event_faults: EventFaults
@@ -80,11 +82,13 @@ class ControlLoop:
 
     def _plan_zone(self, zone: str, now: datetime) -> ZoneResult:
         fleet_state = self.participation.fleet_state
-        result = self.zone_controller.steer(zone, self.participation.events_for(zone), now)
+        events = self.participation.events_for(zone)
+        result = self.zone_controller.steer(zone, events, now)
         self.step_queue.put(result.step_source)
         self._work.set()
         fleet_state.meter.note(zone, result.sample)
         fleet_state.decisions.take(result.requests, result.plan, now)
+        self.event_notices.take(zone, events, result, now)
         self.event_faults.unknown(result.requests.unknown)
         for one in result.requests.unknown:
             self.statistics.puzzled(one.event_id, one.interval_id, one.payload_type)
@@ -92,7 +96,9 @@ class ControlLoop:
 
     def _next_at(self, results: Sequence[ZoneResult], now: datetime) -> datetime:
         cycle_s = now.timestamp() + self.settings.cycle_s
+        notice_s = self.event_notices.next_s(now.timestamp())
         next_s = min((one.look_again_s for one in results), default=cycle_s)
+        next_s = min(next_s, notice_s)
         return max(now + timedelta(seconds=1), datetime.fromtimestamp(min(next_s, cycle_s), UTC))
 
     async def carry_out(self) -> None:

@@ -5,7 +5,6 @@ decided elsewhere.
 """
 
 import collections
-import dataclasses
 import itertools
 import json
 import logging
@@ -34,12 +33,13 @@ from ven_adapters.ven.fleet.columns import Charge, FleetView, Floats, Ints, Tri
 from ven_adapters.ven.fleet.departure_habits import DepartureHabits
 from ven_adapters.ven.fleet.discharge_energy import DischargedEnergy
 from ven_adapters.ven.fleet.event_burden import EventBurdens
+from ven_adapters.ven.fleet.event_patience import EventPatience, PatienceTerms
 from ven_adapters.ven.fleet.fleet import Enrolment, FleetColumns
 from ven_adapters.ven.fleet.metering import Meter, Sample
 from ven_adapters.ven.fleet.pace import Pace
 from ven_adapters.ven.fleet.read_schedule import ReadSchedule
 from ven_adapters.ven.fleet.telemetry import TelemetryBatch, TelemetryColumns, batches
-from ven_adapters.ven.fleet.zones import Capacity, merge_zones
+from ven_adapters.ven.fleet.zones import Capacity, ZonePart, merge_zones
 from ven_adapters.ven.openadr.programs import ProgramNames
 from ven_adapters.ven.openadr.understood_limits import UnderstoodLimits
 from ven_adapters.ven.store.database import (
@@ -65,18 +65,6 @@ OLD_AFTER_S = 1200.0
 _log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ZonePart:
-    """The cars of one group of zones that are in the same OpenADR programs; they are planned together."""
-
-    zone: str
-    programs: frozenset[str] = frozenset()
-
-    def named(self, ordinary: frozenset[str]) -> str:
-        """The group's own name where cars are in the programs that settings give it, else with the programs."""
-        return self.zone if self.programs == ordinary else f"{self.zone} [{', '.join(sorted(self.programs))}]"
-
-
 NO_NAMES = ProgramNames()
 
 
@@ -91,6 +79,7 @@ class FleetState:
         names: ProgramNames = NO_NAMES,
         *,
         old_after_s: float = OLD_AFTER_S,
+        patience: PatienceTerms | None = None,
     ) -> None:
         self.fleet = FleetColumns()
         self.faults = CarFaults()
@@ -102,6 +91,7 @@ class FleetState:
         self.exports = DischargedEnergy(self.fleet)
         self.decisions = DecisionLog(self.fleet)
         self.burdens = EventBurdens(self.fleet)
+        self.patience = EventPatience(self.fleet, patience)
         self.pace = Pace(self.fleet)
         self.habits = DepartureHabits(self.fleet)
         self.reads = ReadSchedule()
@@ -172,8 +162,9 @@ class FleetState:
         self.fleet.retire(left)
         self.choices.begin(fresh)
         told, counted = (self.told, self.snapshots, self.decisions), (self.exports, self.burdens)
-        for columns in (*told, *counted, self.pace, self.habits, self.reads):
+        for columns in (*told, *counted, self.patience, self.pace, self.habits, self.reads):
             columns.grow(len(self.fleet))
+        self.patience.agree(placed)
         return moved
 
     def _fold_emptied(self, moved: Mapping[tuple[str, str], int]) -> None:
@@ -198,6 +189,8 @@ class FleetState:
         if not ours and not self.choices.keeps_early(ref):
             return Effect()
         held = self.registry.leave_out(ref, event_id, until, now)
+        if ours:
+            self.patience.refuse(self.fleet.row(ref), event_id)
         return Effect(plan=ours, release=(ref,) if held else ())
 
     def enrolled(self) -> list[str]:
@@ -296,6 +289,7 @@ class FleetState:
             self.meter.restore(row.zone, row.bucket, told["imported_wh"], told["exported_wh"])
         self.exports.restore(remembered.exports, now)
         self.burdens.restore(remembered.burdens, now)
+        self.patience.restore(remembered.patience)
         self.pace.restore(remembered.paces)
         self.habits.restore(remembered.departures)
         self.limits.restore(remembered.limits)
@@ -315,7 +309,15 @@ class FleetState:
                 with self.faults.only(status.vehicle_ref):
                     states.append(self.registry.told(status, now))
             return Effect(plan=any(state in (DirectiveState.OVERRIDDEN, DirectiveState.FAILED) for state in states))
-        return self.choices.take(event, now) if isinstance(event, DriverChose) else Effect()
+        return self._choose(event, now) if isinstance(event, DriverChose) else Effect()
+
+    def _choose(self, event: DriverChose, now: datetime) -> Effect:
+        """A driver's choice; one by which a car leaves while an event asks it counts as that event's."""
+        effect = self.choices.take(event, now)
+        for ref in effect.release:
+            if (row := self.fleet.find(ref)) is not None:
+                self.patience.refuse(row)
+        return effect
 
     def observe(self, snapshots: Iterable[Snapshot], now: datetime) -> bool:
         """Take readings; whether one of them should change the plan: a cable that went in, an alarm of an inverter."""
@@ -421,7 +423,8 @@ class FleetState:
         ]
         paces = self.pace.drain(PACES_AT_ONCE)
         habits = self.habits.drain(PACES_AT_ONCE)
-        return [*rows, *energy, *self.exports.drain(), *self.burdens.drain(), *paces, *habits]
+        counted = [*self.exports.drain(), *self.burdens.drain(), *self.patience.drain()]
+        return [*rows, *energy, *counted, *paces, *habits]
 
     def _enrolment_rows(self) -> Iterator[RowValues]:
         """A part of what is to be stored of enrolments: rows are large, and a fleet of them at once is larger."""

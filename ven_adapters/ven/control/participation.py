@@ -11,8 +11,10 @@ import functools
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
-from ven_adapters.config import AdapterSettings
+from ven_adapters.config import AdapterSettings, PatienceCaps
 from ven_adapters.ven.control.fleet_state import FleetState
+from ven_adapters.ven.fleet.event_patience import PatienceTerms
+from ven_adapters.ven.fleet.fleet import EventCaps
 from ven_adapters.ven.openadr.event_faults import EventFault, EventFindings, faults_of
 from ven_adapters.ven.openadr.programs import ProgramNames, ProgramSelection
 from ven_adapters.ven.openadr.vtn_objects import VtnObjects, version
@@ -136,8 +138,24 @@ def fleet_state_of(settings: AdapterSettings, now: datetime) -> FleetState:
     )
     parents = {name: zone.parent for name, zone in settings.zones.items()}
     fleet_state = FleetState(
-        now.timestamp(), parents, settings.smallest_group, names, old_after_s=settings.reading.old_after_s
+        now.timestamp(),
+        parents,
+        settings.smallest_group,
+        names,
+        old_after_s=settings.reading.old_after_s,
+        patience=_terms_of(settings),
     )
     for name, zone in settings.zones.items():
         fleet_state.limits.set_kw(name, imports=zone.fallback_import_kw, exports=zone.fallback_export_kw)
     return fleet_state
+
+
+def _terms_of(settings: AdapterSettings) -> PatienceTerms:
+    schemes = {} if settings.enrolling is None else settings.enrolling.programs
+    patience = settings.patience
+    by_program = {name: _caps_of(rules.patience) for name, rules in schemes.items()}
+    return PatienceTerms(_caps_of(patience), by_program, patience.override_share, patience.overrides_of)
+
+
+def _caps_of(caps: PatienceCaps) -> EventCaps:
+    return EventCaps(caps.events_per_day, caps.hours_per_week, caps.hours_per_season, caps.consecutive_days)

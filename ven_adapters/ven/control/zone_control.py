@@ -11,22 +11,30 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from ven_adapters.enrolment_api.notices import Readiness
 from ven_adapters.ven.control.car_steps import StepSource, ZoneDecision, ZoneResult
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.control.set_point_trim import SetPointTrim, TrimmedAsk
-from ven_adapters.ven.fleet.columns import FleetView
+from ven_adapters.ven.fleet.columns import Charge, FleetView, Floats, Ints, Tri
+from ven_adapters.ven.fleet.event_patience import Asking
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.fleet.telemetry import instant
+from ven_adapters.ven.openadr.event_runs import EventRun
 from ven_adapters.ven.openadr.zone_requests import HeldEvent, RulingDimension, ZoneRequests, read_requests
-from ven_adapters.ven.planning.charging_need import PlanSettings
+from ven_adapters.ven.planning.charging_need import PlanSettings, needs_of
 from ven_adapters.ven.planning.forecast import Outlook, outlook
+from ven_adapters.ven.planning.guardrails import Reason
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles, Night
+from ven_adapters.ven.planning.patience import ASKED, trying_ask
 from ven_adapters.ven.planning.plan import plan
 from ven_adapters.ven.planning.zone_plan import ZonePlan
 from vtn.clock import HOUR_S
 
 LONGEST_BORNE_S = 3600.0
 FRESH_FOR_S = 60.0
+# More than any season's burden: who is to be asked last comes after everybody else in the order of burdens.
+ASKED_LAST_KWH = 1e6
+_READ_AT = ("soc_at_s", "plugged_at_s", "at_home_at_s", "power_at_s", "charge_state_at_s", "exported_at_s")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,7 +55,8 @@ class ZoneController:
         self._before: dict[str, ZoneRequests] = {}
         self._released: dict[str, datetime] = {}
         self._exports_for: dict[str, str] = {}
-        self._bearing: dict[str, tuple[ZonePlan, float]] = {}
+        self._bearing: dict[str, tuple[Ints, Floats, float]] = {}
+        self._steered_s: dict[str, float] = {}
         self._planned: dict[str, tuple[object, ...]] = {}
         self._fresh_since_s: dict[str, float] = {}
         self._nights: dict[str, Night] = {}
@@ -74,19 +83,21 @@ class ZoneController:
         self._planned[zone] = (_in_force(requests), _in_force(ahead))
         self._begin_exports(zone, requests, ahead, now)
         view, edition = fleet_state.fleet.zone(zone), fleet_state.fleet.edition
-        planned = _as_chosen_now(view, now_s, at.timestamp()) if leads else view
+        patient = self._patient(view, ahead, at.timestamp(), now_s)
+        planned = _as_chosen_now(patient, now_s, at.timestamp()) if leads else patient
         trim = self._trims.get(zone, SetPointTrim())
         earlier = EarlierCycles(self._nights.get(zone), trim.kw)
         decided = plan(planned, ahead, at.timestamp(), self._plan_settings, earlier=earlier)
         sample = self._sample(view, requests, decided, now_s)
         if not leads:
             self._trims[zone] = _trimmed(trim, requests, view, sample)
-            self._bearing[zone] = (decided, now_s)
+            self._ask(zone, requests, decided, now_s)
             self._keep_night(zone, decided.night)
         gives_on = requests.dispatch is not None
         decision = ZoneDecision(zone, decided, now, at, edition, gives_on=gives_on, interrupts=nears and not leads)
         step_source = StepSource(fleet_state, decision, view, self._plan_settings)
         again_s = fresh_until_s if decision.interrupts else self._next_s(requests, now_s)
+        again_s = min(again_s, _next_at_an_end_s(patient.asks_left_s[decided.burden_kw > 0], at.timestamp(), now_s))
         return ZoneResult(zone, requests, decided, sample, again_s, step_source)
 
     def _keep_night(self, zone: str, night: Night | None) -> None:
@@ -117,11 +128,81 @@ class ZoneController:
         """What the plan in force has withheld from cars, or taken out of them, since it was last booked."""
         now_s = now.timestamp()
         self._fleet_state.burdens.begin(now)
-        borne, since_s = self._bearing.get(zone, (None, now_s))
+        self._fleet_state.patience.advance(self._fleet_state.fleet.zone_rows(zone), now_s)
+        rows, burden_kw, since_s = self._bearing.get(zone, (None, np.zeros(0), now_s))
         hours = max(0.0, min(now_s - since_s, LONGEST_BORNE_S)) / HOUR_S
-        if borne is not None and borne.burden_kw.any():
-            self._fleet_state.fleet.note_burden(borne.row, borne.burden_kw * hours)
-            self._bearing[zone] = (borne, now_s)
+        if rows is not None and burden_kw.any():
+            self._fleet_state.fleet.note_burden(rows, burden_kw * hours)
+            self._bearing[zone] = (rows, burden_kw, now_s)
+
+    def _ask(self, zone: str, requests: ZoneRequests, decided: ZonePlan, now_s: float) -> None:
+        """What the plan in force asks of cars from now on; who is out of the event is asked for nothing by it."""
+        last_s, self._steered_s[zone] = self._steered_s.get(zone, now_s), now_s
+        ask, burden_kw, asking = requests.ruling_ask, decided.burden_kw, None
+        if ask is not None:
+            out = np.isin(decided.row, self.out_of_event(ask.event_id))
+            burden_kw = np.where(out, 0.0, burden_kw)
+            asked = (burden_kw > 0) & np.isin(decided.reason, ASKED)
+            since_s = min(now_s, max(ask.start_s, last_s))
+            counts = trying_ask(requests) is not None
+            rows, until_s = decided.row[asked], decided.end_s[asked]
+            asking = Asking(ask.event_id, rows, burden_kw[asked], since_s, until_s, ask.end_s, counts)
+        self._fleet_state.patience.ask(decided.row, asking, now_s)
+        self._bearing[zone] = (decided.row, burden_kw, now_s)
+
+    def _patient(self, view: FleetView, requests: ZoneRequests, at_s: float, now_s: float) -> FleetView:
+        """The cars with what is left of their drivers' patience, those who override often as the most burdened."""
+        patience, ask = self._fleet_state.patience, trying_ask(requests)
+        if ask is None:
+            return view
+        last = patience.often_overrides(view.row)
+        return dataclasses.replace(
+            view,
+            asks_left_s=patience.left_s(view.row, ask.event_id, at_s, now_s),
+            burden_kwh=view.burden_kwh + np.where(last, ASKED_LAST_KWH, 0.0),
+        )
+
+    def expect(self, zone: str, events: Sequence[HeldEvent], run: EventRun, now: datetime) -> tuple[Ints, Floats]:
+        """The cars that an event to come will ask, by the plan for its beginning as if every car were at its plug.
+
+        Their rows, and kWh that each is expected to be held back and to give; NaN where its level is not known.
+        """
+        at_s = max(run.start_s, now.timestamp())
+        requests = self._read(zone, events, instant(at_s))
+        view = _at_their_plugs(self._fleet_state.fleet.zone(zone), at_s)
+        view = self._patient(view, requests, at_s, now.timestamp())
+        decided = plan(view, requests, at_s, self._plan_settings)
+        ask, hours = requests.ruling_ask, (run.end_s - at_s) / HOUR_S
+        rules = ask is not None and ask.event_id == run.event_id
+        out = np.isin(view.row, self.out_of_event(run.event_id)) | (view.asks_left_s <= 0)
+        unknown = rules & (decided.reason == Reason.LEVEL_UNKNOWN) & ~out
+        asked = rules & (decided.burden_kw > 0) & np.isin(decided.reason, ASKED) & ~out
+        give_kw = np.maximum(0.0, -decided.expected_kw)
+        need_kwh = needs_of(view, at_s, self._plan_settings).kwh
+        kwh = np.minimum(np.maximum(0.0, decided.burden_kw - give_kw) * hours, need_kwh)
+        kwh = kwh + np.minimum(give_kw * hours, decided.energy_wh / 1000)
+        told = asked | unknown
+        return view.row[told], np.where(unknown, np.nan, kwh)[told]
+
+    def readiness(self, rows: Ints, now: datetime) -> list[Readiness]:
+        """How cars stand: at their targets, in time for them, late, or unknown."""
+        self._fleet_state.fleet.refresh(now)
+        needs = needs_of(self._fleet_state.fleet.view(rows), now.timestamp(), self._plan_settings)
+        unknown, short = np.isnan(needs.hours), needs.some
+        return [
+            Readiness.UNKNOWN if unknown[n] else Readiness.READY if not short[n] else _in_time(needs.slack_s[n])
+            for n in range(len(rows))
+        ]
+
+    def out_of_event(self, event_id: str) -> Ints:
+        """The rows of cars that take no part in an event; what drivers overrode since this was asked is taken up."""
+        registry, fleet = self._fleet_state.registry, self._fleet_state.fleet
+        while registry.overridden:
+            ref, overridden = registry.overridden.popleft()
+            if (row := fleet.find(ref)) is not None:
+                self._fleet_state.patience.refuse(row, overridden)
+        rows = (fleet.find(ref) for ref in registry.left_out(event_id))
+        return np.array([row for row in rows if row is not None], dtype=np.int64)
 
     def _requests(self, zone: str, events: Sequence[HeldEvent], now: datetime) -> ZoneRequests:
         """What is asked now; an event that restricted load and is gone before its end is noted as a release."""
@@ -197,6 +278,30 @@ def _in_force(requests: ZoneRequests) -> tuple[object, ...]:
     )
     levels = (*requests.charge_states, *requests.charge_energy_kwh)
     return requests.ruling, *loads, requests.import_cap_kw, requests.export_cap_kw, levels, *money
+
+
+def _in_time(slack_s: float) -> Readiness:
+    return Readiness.IN_TIME if slack_s >= 0 else Readiness.LATE
+
+
+def _next_at_an_end_s(left_s: Floats, at_s: float, now_s: float) -> float:
+    """When the first car's patience will be at an end, if the event asks on; infinite where none will."""
+    ends_s = at_s + left_s[left_s > 0]
+    return float(np.min(ends_s[ends_s > now_s], initial=math.inf))
+
+
+def _at_their_plugs(view: FleetView, at_s: float) -> FleetView:
+    """The cars as they would be at their own plugs, just read, and idle where they are away."""
+    away = (view.plugged != Tri.YES) | (view.at_home != Tri.YES)
+    fresh = dict.fromkeys(_READ_AT, np.full(len(view), at_s))
+    return dataclasses.replace(
+        view,
+        plugged=np.full(len(view), int(Tri.YES)),
+        at_home=np.full(len(view), int(Tri.YES)),
+        charge_state=np.where(away, int(Charge.STOPPED), view.charge_state),
+        power_kw=np.where(away, 0.0, view.power_kw),
+        **fresh,
+    )
 
 
 def _as_chosen_now(view: FleetView, now_s: float, at_s: float) -> FleetView:

@@ -47,6 +47,7 @@ T = TypeVar("T")
 
 NOBODY = CarDirectives()
 WATCHED_FOR = timedelta(hours=2)
+MOST_UNTOLD = 100_000
 _GIVEN_BACK = frozenset({DirectiveState.RELEASED, DirectiveState.CANCELLED})
 
 
@@ -70,6 +71,8 @@ class DirectiveRegistry:
         self._worn: dict[str, str] = {}
         self._unread: set[str] = set()
         self.given_back: dict[str, DirectiveRecord] = {}
+        self._blocked: dict[str, None] = {}
+        self.overridden: collections.deque[tuple[str, str]] = collections.deque(maxlen=MOST_UNTOLD)
         self.by_state: collections.Counter[DirectiveState] = collections.Counter()
         self.confirmed = 0
         self.achieved = RungPowers()
@@ -90,6 +93,10 @@ class DirectiveRegistry:
     def _keep(self, ref: str, car: CarDirectives) -> None:
         """The one write of a car: its columns follow, and it is looked at again when time will change something."""
         before, self._cars[ref] = self._cars.get(ref, NOBODY), car
+        if car.blocks:
+            self._blocked[ref] = None
+        elif before.blocks:
+            self._blocked.pop(ref, None)
         if car.flipped_at is not before.flipped_at or car.stops != before.stops:
             self._worn[ref] = ref
         self._put_in_columns(ref, car)
@@ -123,6 +130,8 @@ class DirectiveRegistry:
             self.confirmed += held.state is DirectiveState.IN_FORCE and before is not DirectiveState.INTERRUPTED
             if before is DirectiveState.REQUESTED:
                 self.achieved.take(held)
+            if held.state is DirectiveState.OVERRIDDEN and (event_id := event_of(held.directive.origin)):
+                self.overridden.append((held.ref, event_id))
         self._noted_of(held)[key] = held
         if known != mark and (held.sent_at is not None or held.final):
             self._history.append(history.step(held, before))
@@ -301,6 +310,14 @@ class DirectiveRegistry:
             self._keep(ref, dataclasses.replace(car, blocks=(*car.blocks, block)))
         held = (*car.older, car.held)
         return any(one is not None and event_of(one.directive.origin) == event_id for one in held)
+
+    def left_out(self, event_id: str) -> list[str]:
+        """The cars whose drivers take no part in an event, or took over in it."""
+        return [
+            ref
+            for ref in self._blocked
+            if any(block.kind is None and block.event_id == event_id for block in self._cars[ref].blocks)
+        ]
 
     def restore(self, rows: Iterable[DirectiveRow], wear: Iterable[WearRow], now: datetime) -> None:
         """Take up the live directives of an earlier run. What may have been under way is read before anything else.

@@ -24,6 +24,7 @@ from ven_adapters.enrolment_api.models import (
     Interconnection,
     InverterListing,
     Kept,
+    Patience,
     Permissions,
     Preferences,
     Status,
@@ -116,6 +117,7 @@ def _agreement(
         consents=_consents(line),
         permissions=_permissions(car, line),
         discharge_budget=_budget(car),
+        patience=None if car.patience is None else Patience(**dataclasses.asdict(car.patience)),
         enrolled_at=now,
     )
 

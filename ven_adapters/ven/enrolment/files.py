@@ -4,6 +4,7 @@ A missing permission or budget is a refusal and never a default. Refs are the au
 """
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import orjson
 
 from ven_adapters.ven.fleet.columns import NEVER_S
-from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, Permission
+from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, EventCaps, Permission
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST_FAULTS = 50
@@ -34,8 +35,16 @@ _KEYS = frozenset(
         "discharge_budget",
         "opted_out",
         "programs",
+        "patience",
     }
 )
+_CAPS: Mapping[str, tuple[float, type]] = {
+    "events_per_day": (48, int),
+    "hours_per_week": (168, float),
+    "hours_per_season": (4_464, float),
+    "consecutive_days": (366, int),
+}
+"""What an enrolment may say of the driver's patience: the most of each cap, and whether it is counted or measured."""
 MOST_PROGRAMS = 8
 
 
@@ -139,6 +148,7 @@ def _read(line: _EnrolmentLine) -> Enrolment:
         discharge_budget=_budget(line) if line.part("discharge_budget") else None,
         opted_out=line.take("opted_out", _truth, "must be true or false"),
         programs=line.take("programs", _programs, "must be a list of 1 to 8 names of 1 to 120 characters, or null"),
+        patience=_patience(line) if line.part("patience") else None,
     )
 
 
@@ -168,6 +178,26 @@ def _budget(line: _EnrolmentLine) -> DischargeBudget:
         max_year_wh=line.take("discharge_budget.max_year_wh", _count, rule),
         max_year_cycles=line.take("discharge_budget.max_year_cycles", _cycles, "must be a number, 0 or more, or null"),
     )
+
+
+def _patience(line: _EnrolmentLine) -> EventCaps:
+    """Caps that are left out, or null, are the programme's."""
+    for key in sorted(line.raw["patience"].keys() - _CAPS.keys()):
+        line.fault(f"patience.{key}", "is not known")
+    given = {}
+    for name, (most, kind) in _CAPS.items():
+        what = "a whole number" if kind is int else "a number"
+        rule = f"must be {what} from 0 to {most:g}, or null"
+        given[name] = line.take(f"patience.{name}", functools.partial(_cap, most=most, kind=kind), rule)
+    return EventCaps(**given)
+
+
+def _cap(value: Any, *, most: float, kind: type) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or (kind is int and type(value) is not int) or not 0 <= value <= most:
+        raise ValueError
+    return value if kind is int else float(value)
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,7 @@ from ven_adapters.enrolment_api.models import Agreement, Budget, Day, Kept, Perm
 from ven_adapters.enrolment_api.store import Chosen, EnrolmentStore
 from ven_adapters.ven.enrolment.files import eligible, read_enrolments
 from ven_adapters.ven.fleet.columns import NEVER_S
-from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, Permission, next_departure
+from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, EventCaps, Permission, next_departure
 
 ALWAYS = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -186,6 +186,7 @@ def enrolment_of(agreement: Agreement, now: datetime) -> Enrolment | None:
         permission=permission_of(agreement.permissions, now),
         discharge_budget=None if budget is None else _budget(budget),
         programs=agreement.programs,
+        patience=None if agreement.patience is None else EventCaps(**agreement.patience.model_dump()),
     )
 
 

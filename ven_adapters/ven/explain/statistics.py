@@ -1,9 +1,9 @@
 """The adapter's own account of what it does: one JSON line per cycle, and a summary at the end. No car is named.
 
 `progress.jsonl` has simulated and real time, per zone what was asked, planned and measured in kW, directives by state,
-opt-outs, and per event when it was read and when directives for it were sent; `readings` has how old cars'
-newest readings are and how many were asked for; `alarms` are what stands and should be seen to. `summary.json` has the
-totals.
+opt-outs, and per event when it was read and when directives for it were sent; `readings` has how old cars' newest
+readings are and how many were asked for; `fairness` how evenly the season's burden lies on cars (`fleet.fairness`);
+`alarms` are what stands and should be seen to. `summary.json` has the totals.
 """
 
 import collections
@@ -65,6 +65,7 @@ class AdapterStatistics:
         self.queue: Callable[[], Mapping[str, Any]] | None = None
         self.faults: Callable[[], Mapping[str, Any]] | None = None
         self.readings: Callable[[], Mapping[str, Any]] | None = None
+        self.fairness: Callable[[], Mapping[str, Any]] | None = None
         self._zones: Mapping[str, Sample] = {}
 
     def read(self, event_id: str, revision: str, real_s: float) -> None:
@@ -132,6 +133,7 @@ class AdapterStatistics:
     def _of_others(self) -> dict[str, Any]:
         found = {} if self.queue is None else {"queue": dict(self.queue())}
         found |= {} if self.readings is None else {"readings": dict(self.readings())}
+        found |= {} if self.fairness is None else {"fairness": dict(self.fairness())}
         return found if self.faults is None else found | dict(self.faults())
 
     def abandon(self) -> None:

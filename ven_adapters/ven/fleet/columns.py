@@ -61,12 +61,13 @@ class FleetView:
 
     `row` is the car's place in the fleet's columns (`fleet.FleetColumns`); `u` is a number in [0, 1) fixed by the car's
     name, by which ties are broken, so that the order of rows never matters. `burden_kwh`: what events withheld from the
-    car and took out of it this season, by which loads are shared fairly. `exported_at_s`: up to when it is counted what
-    the battery gave. `cycle_budget`: full equivalent cycles per year. `doubt_pct`: how far the level is taken to be
-    below `soc_pct`, where that comes in whole percent. `der_alarm`: whether one of the inverter stands.
+    car and took out of it this season, by which loads are shared fairly. `asks_left_s`: for how long the event that is
+    planned for may still ask the car, 0 where its driver's patience is at an end. `exported_at_s`: up to when it is
+    counted what the battery gave. `cycle_budget`: full equivalent cycles per year. `doubt_pct`: how far the level is
+    taken to be below `soc_pct`, where that comes in whole percent. `der_alarm`: whether one of the inverter stands.
     `slow_pct_per_h`, `usual_kw`: per bin of `LEVEL_EDGES`, the pace that a car keeps nine times in ten, and the power
-    that it usually takes; NaN: as its data sheet says. `usual_pct_per_kwh`; `unsure_pct`: how
-    far below the level that it tells a car may be, because it tells levels in steps. `unseen`: it never charged freely.
+    that it usually takes; NaN: as its data sheet says. `usual_pct_per_kwh`; `unsure_pct`: how far below the level that
+    it tells a car may be, because it tells levels in steps. `unseen`: it never charged freely.
     """
 
     row: Ints
@@ -90,6 +91,7 @@ class FleetView:
     exported_at_s: Floats
     cycle_budget: Floats
     burden_kwh: Floats
+    asks_left_s: Floats
     target_pct: Floats
     reserve_pct: Floats
     departure_s: Floats
@@ -195,6 +197,7 @@ _DEFAULTS = {
     "usual_kw": np.nan,
     "usual_pct_per_kwh": np.nan,
     "departure_s": ALWAYS_S,
+    "asks_left_s": ALWAYS_S,
     "plugged": Tri.UNKNOWN,
     "at_home": Tri.UNKNOWN,
 }

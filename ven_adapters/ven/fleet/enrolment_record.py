@@ -62,12 +62,34 @@ class DischargeBudget:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class EventCaps:
+    """How often events may ask a car, at most; None where nobody said."""
+
+    events_per_day: int | None = None
+    hours_per_week: float | None = None
+    hours_per_season: float | None = None
+    consecutive_days: int | None = None
+
+    def over(self, usual: "EventCaps") -> "EventCaps":
+        """These caps, and the usual ones where these say nothing."""
+        return EventCaps(*(given if given is not None else other for given, other in self._beside(usual)))
+
+    def within(self, other: "EventCaps") -> "EventCaps":
+        """The tighter of two, cap by cap."""
+        pairs = ([cap for cap in pair if cap is not None] for pair in self._beside(other))
+        return EventCaps(*(min(given, default=None) for given in pairs))
+
+    def _beside(self, other: "EventCaps") -> list[tuple[Any, Any]]:
+        return list(zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Enrolment:
     """What a driver agreed to. `ready_by` has one local time per weekday, Monday first; None means no departure.
 
     `consented_s` and `discharge_consented_s` are when the driver agreed (Unix time), so that a withdrawal ends what was
     agreed before it and nothing that is agreed after it. `programs` names the programmes that the car is in; none where
-    nobody named any.
+    nobody named any. `patience`: the caps that its driver agreed to, where they are not the programme's.
     """
 
     vehicle_ref: str
@@ -85,6 +107,7 @@ class Enrolment:
     consented_s: float = NEVER_S
     discharge_consented_s: float = NEVER_S
     programs: tuple[str, ...] = ()
+    patience: EventCaps | None = None
 
 
 def enrolment_columns(enrolment: Enrolment) -> dict[str, Any]:

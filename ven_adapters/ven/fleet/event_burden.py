@@ -9,11 +9,11 @@ from datetime import datetime
 
 import numpy as np
 
+from ven_adapters.enrolment_api.seasons import season_of
 from ven_adapters.ven.fleet.columns import Floats, grown
 from ven_adapters.ven.fleet.fleet import FleetColumns
 from ven_adapters.ven.store.database import BurdenRow, RowValues
 
-SUMMER = (5, 10)
 # Loads are shared by whole kilowatt-hours borne: smaller changes are not worth a row.
 STEP_KWH = 0.5
 AT_ONCE = 500
@@ -58,10 +58,3 @@ class EventBurdens:
             RowValues(BurdenRow, {"vehicle_ref": self._fleet.ref(row), "season": self._season, "kwh": float(kwh)})
             for row, kwh in zip(rows.tolist(), borne_kwh[rows], strict=True)
         ]
-
-
-def season_of(now: datetime) -> str:
-    """The half year over which burdens are shared: summers from May to October, as tariffs have them."""
-    return (
-        f"{now.year} summer" if SUMMER[0] <= now.month <= SUMMER[1] else f"{now.year - (now.month < SUMMER[0])} winter"
-    )

@@ -33,6 +33,7 @@ from ven_adapters.ven.fleet.columns import (
 from ven_adapters.ven.fleet.enrolment_record import (
     DischargeBudget,
     Enrolment,
+    EventCaps,
     Permission,
     Rhythm,
     capability_columns,
@@ -43,7 +44,7 @@ from ven_adapters.ven.fleet.enrolment_record import (
 from ven_adapters.ven.fleet.telemetry import TelemetryBatch, batches
 from vtn.clock import HOUR_S
 
-__all__ = ["DischargeBudget", "Enrolment", "FleetColumns", "Permission", "next_departure", "unit_hash"]
+__all__ = ["DischargeBudget", "Enrolment", "EventCaps", "FleetColumns", "Permission", "next_departure", "unit_hash"]
 
 # A cable that was seen out once is out by the rule of `lifecycle.evidence`, or when nothing else was told for so long.
 UNPLUG_DEBOUNCE_S = UNPLUG_DEBOUNCE.total_seconds()

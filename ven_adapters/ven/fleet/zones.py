@@ -22,6 +22,18 @@ class Capacity:
         ]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class ZonePart:
+    """The cars of one group of zones that are in the same OpenADR programs; they are planned together."""
+
+    zone: str
+    programs: frozenset[str] = frozenset()
+
+    def named(self, ordinary: frozenset[str]) -> str:
+        """The group's own name where cars are in the programs that settings give it, else with the programs."""
+        return self.zone if self.programs == ordinary else f"{self.zone} [{', '.join(sorted(self.programs))}]"
+
+
 def merge_zones(cars: Mapping[str, int], parents: Mapping[str, str | None], smallest: int) -> dict[str, str]:
     """Which group each zone reports in, so that no group has fewer than `smallest` cars; {} when even all are fewer.
 

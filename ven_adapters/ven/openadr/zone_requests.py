@@ -36,6 +36,7 @@ from vtn.wire.values import EventPayloadDescriptor
 LOOK_BACK = timedelta(hours=6)
 HORIZON = timedelta(hours=36)
 MOST_WINDOWS = 4096
+EMERGENCY_LEVEL = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class ZoneRequests:
     `set_points_kw`, `import_limits_kw`: absolute set-points and import limits, step by step;
     `recovery_from_s`: when the last restriction ended, NaN when none did lately or one is in force; `next_change_s`:
     when anything of this changes, infinite when nothing will; `limits`: every capacity in force, or what stands in for
-    one.
+    one; `loads`: every set-point, level and alert of the horizon, over, in force or to come.
     """
 
     zone: str
@@ -159,11 +160,26 @@ class ZoneRequests:
     unknown: tuple[UnusedPayload, ...] = ()
     unused: tuple[UnusedPayload, ...] = ()
     limits: tuple[GridRequest, ...] = ()
+    loads: tuple[GridRequest, ...] = ()
+
+    @property
+    def ruling_ask(self) -> GridRequest | None:
+        """The set-point, level or alert that governs; None where nothing does."""
+        return {
+            RulingDimension.ALERT: self.alert or self.pre_charge,
+            RulingDimension.DISPATCH: self.dispatch,
+            RulingDimension.SIMPLE: self.simple,
+        }.get(self.ruling)
 
     @property
     def dispatch(self) -> GridRequest | None:
         """The set-point in force, absolute or relative; without one no battery gives."""
         return self.dispatch_kw or self.relative_kw or self.relative_share
+
+    @property
+    def emergency(self) -> bool:
+        """True when what rules is an alert of the highest level: a grid emergency, or a restart of the grid."""
+        return self.ruling is RulingDimension.ALERT and self.alert is not None and self.alert.value >= EMERGENCY_LEVEL
 
     @property
     def quiet(self) -> bool:
@@ -242,6 +258,7 @@ def read_requests(
         unknown=(*gathered.unknown.values(), *_foreign(found, now_s)),
         unused=tuple(gathered.unused.values()),
         limits=tuple(ask for d in _LIMITS for ask in _in_force(found[d], now_s)),
+        loads=tuple(ask for d in _LOAD for ask in found[d] if _asks(d, ask.value)),
     )
 
 
@@ -403,7 +420,7 @@ def _ruling(alert: GridRequest | None, dispatch: GridRequest | None, simple: Gri
 
 def _recovery_from_s(found: Found, now_s: float, released_at: datetime | None) -> float:
     """When load was last set free. Caps and the rest are judged apart, because a cap may be in force for years."""
-    load = [ask for d in _LOAD for ask in found[d] if d is not D.PRE_CHARGE and (d, ask.value) != (D.SIMPLE_LEVEL, 0)]
+    load = [ask for d in _LOAD for ask in found[d] if _asks(d, ask.value)]
     families = (load, found[D.IMPORT_LIMIT_KW])
     ends = [released_at.timestamp()] if released_at is not None and not _in_force(families[0], now_s) else []
     for requests in families:
@@ -411,6 +428,11 @@ def _recovery_from_s(found: Found, now_s: float, released_at: datetime | None) -
             ends += [ask.end_s for ask in requests if ask.end_s <= now_s]
     recent = [end_s for end_s in ends if end_s > now_s - LOOK_BACK.total_seconds()]
     return max(recent, default=math.nan)
+
+
+def _asks(dimension: Dimension, value: float) -> bool:
+    """Whether a load ask may keep load away or take energy: cars that are only to be filled are asked for nothing."""
+    return dimension is not D.PRE_CHARGE and (dimension, value) != (D.SIMPLE_LEVEL, 0)
 
 
 _DISPATCH = {D.DISPATCH_KW: "dispatch_kw", D.RELATIVE_KW: "relative_kw", D.RELATIVE_SHARE: "relative_share"}

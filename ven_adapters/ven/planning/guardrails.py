@@ -42,6 +42,7 @@ class Reason(enum.IntEnum):
     CHARGE_STATE = 18
     RECOVERY = 19
     NO_NEED = 20
+    PATIENCE = 21
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -197,6 +198,17 @@ def dwell_is_kept(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     )
 
 
+def patience_is_kept(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
+    """No event asks a car for longer than its driver agreed to; `patience` says what moves it instead."""
+    left_s = situation.view.asks_left_s
+    spent = (left_s <= 0) & limits.touch & (limits.why == 0)
+    return dataclasses.replace(
+        limits,
+        until_s=np.fmin(limits.until_s, situation.now_s + left_s),
+        why=np.where(spent, int(Reason.PATIENCE), limits.why),
+    )
+
+
 GUARDS: tuple[Guard, ...] = (
     without_consent_untouched,
     opted_out_untouched,
@@ -214,6 +226,7 @@ GUARDS: tuple[Guard, ...] = (
     only_stops_what_can_stop,
     never_strands,
     dwell_is_kept,
+    patience_is_kept,
 )
 
 

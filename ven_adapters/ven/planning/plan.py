@@ -16,9 +16,10 @@ from ven_adapters.ven.openadr.zone_requests import GridRequest, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.discharge import DischargeCars, give_in_steps, in_whole_watts, sustained_kw
 from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce
-from ven_adapters.ven.planning.guardrails import GUARDS, Guard, Reason
+from ven_adapters.ven.planning.guardrails import GUARDS, Guard, Reason, patience_is_kept
 from ven_adapters.ven.planning.laxity import LaxityOrder, fill
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles
+from ven_adapters.ven.planning.patience import Decide, plan_with_patience
 from ven_adapters.ven.planning.targets import (
     PlanInputs,
     Target,
@@ -50,13 +51,22 @@ def plan(
 
     `earlier`: what the zone's earlier cycles left.
     """
+
+    def decide(cars: FleetView, asked: ZoneRequests) -> ZonePlan:
+        return _decide(plan_inputs_of(cars, asked, now_s, settings, guards, earlier))
+
+    heed = plan_with_patience if patience_is_kept in guards else _asking_all
     if (view.u[1:] >= view.u[:-1]).all():
-        return _decide(plan_inputs_of(view, requests, now_s, settings, guards, earlier))
+        return heed(view, requests, decide)
     order = np.argsort(view.u, kind="stable")
-    ordered = _decide(plan_inputs_of(view.take(order), requests, now_s, settings, guards, earlier))
+    ordered = heed(view.take(order), requests, decide)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return dataclasses.replace(ordered, **{name: getattr(ordered, name)[place] for name in PER_CAR})
+
+
+def _asking_all(view: FleetView, requests: ZoneRequests, decide: Decide) -> ZonePlan:
+    return decide(view, requests)
 
 
 def _decide(cycle: PlanInputs) -> ZonePlan:

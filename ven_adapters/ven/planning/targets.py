@@ -28,7 +28,6 @@ from ven_adapters.ven.planning.zone_state import ZoneState
 from vtn.clock import HOUR_S
 
 PROBE_S = 900.0
-EMERGENCY_LEVEL = 3
 FAST_SHARE = 0.4  # of the hours at the pace of a car that was never seen
 
 
@@ -89,7 +88,7 @@ def plan_inputs_of(
 ) -> PlanInputs:
     """Needs, limits and planned starts at `now_s`, and what earlier cycles left."""
     window_end_s = _window_end_s(requests, now_s)
-    situation = ZoneState(view, needs_of(view, now_s, settings), now_s, window_end_s, settings, _is_emergency(requests))
+    situation = ZoneState(view, needs_of(view, now_s, settings), now_s, window_end_s, settings, requests.emergency)
     limits = narrow(situation, guards)
     needs = _needs_asked(situation, requests)
     full_kw = takes_kw(limits, dataclasses.replace(situation, needs=needs))
@@ -137,12 +136,6 @@ def _probing(situation: ZoneState, needs: ChargingNeeds, requests: ZoneRequests,
     slow, fast = (cheapest_until(cost, edges_s, until_s) for until_s in (latest_s, unhurried_s))
     probes = came & (fast < slow)
     return dataclasses.replace(start, wanted=start.wanted | probes, start_s=np.where(probes, now_s, start.start_s))
-
-
-def _is_emergency(requests: ZoneRequests) -> bool:
-    """Whether what rules is an alert of the highest level."""
-    alert = requests.alert
-    return requests.ruling is RulingDimension.ALERT and alert is not None and alert.value >= EMERGENCY_LEVEL
 
 
 def pre_charging(requests: ZoneRequests) -> bool:

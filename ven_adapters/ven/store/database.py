@@ -36,6 +36,7 @@ from ven_adapters.ven.store.tables import (
     HistoryRow,
     LimitRow,
     PaceRow,
+    PatienceRow,
     SentReportRow,
     WearRow,
     ZoneRow,
@@ -59,6 +60,7 @@ __all__ = [
     "HistoryRow",
     "LimitRow",
     "PaceRow",
+    "PatienceRow",
     "RowValues",
     "SentReportRow",
     "StoredState",
@@ -113,6 +115,7 @@ class StoredState:
     wear: tuple[WearRow, ...] = ()
     burdens: tuple[BurdenRow, ...] = ()
     paces: tuple[PaceRow, ...] = ()
+    patience: tuple[PatienceRow, ...] = ()
     departures: tuple[DepartureRow, ...] = ()
     first_programs: tuple[FirstProgramRow, ...] = ()
     limits: tuple[LimitRow, ...] = ()
@@ -172,6 +175,7 @@ class AdapterStore:
                 wear=tuple(await _rows(connection, WearRow)),
                 burdens=tuple(await _rows(connection, BurdenRow)),
                 paces=tuple(await _rows(connection, PaceRow)),
+                patience=tuple(await _rows(connection, PatienceRow)),
                 departures=tuple(await _rows(connection, DepartureRow)),
                 first_programs=tuple(await _rows(connection, FirstProgramRow)),
                 limits=tuple(await _rows(connection, LimitRow)),

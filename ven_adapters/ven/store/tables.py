@@ -173,6 +173,14 @@ class DepartureRow(AdapterRow, table=True):
     document: str
 
 
+class PatienceRow(AdapterRow, table=True):
+    """How often and how long events asked a car lately, and how its driver took them; `document` has the figures."""
+
+    __tablename__ = "car_patience"
+    vehicle_ref: str = Field(primary_key=True)
+    document: str
+
+
 class EventLimitsRow(AdapterRow, table=True):
     """The limits of an event's last version that could be read, as an event; empty when that had none."""
 

@@ -8,12 +8,12 @@ from agent_cases import COURSE, enrolment, event, snapshot
 from directive_cases import T0, accepted, at
 
 from ven_adapters.contract import Capability, ChargeState, DirectiveKind, DirectiveState, DriverChoice
+from ven_adapters.enrolment_api.seasons import season_of
 from ven_adapters.ven.control.car_steps import StepQueue
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.directives.car_directives import CarDirectives
 from ven_adapters.ven.directives.reconcile import Do
-from ven_adapters.ven.fleet.event_burden import season_of
 from ven_adapters.ven.store.database import BurdenRow, StoredState
 
 REFS = ("one", "two", "three")

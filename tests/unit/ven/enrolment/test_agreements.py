@@ -14,6 +14,7 @@ from ven_adapters.enrolment_api.models import (
     Day,
     InverterListing,
     OptOut,
+    Patience,
     Permissions,
     Preferences,
     Status,
@@ -22,6 +23,7 @@ from ven_adapters.enrolment_api.operations import EnrolmentOperations
 from ven_adapters.enrolment_api.store import EnrolmentStore
 from ven_adapters.ven.enrolment import source as agreements
 from ven_adapters.ven.enrolment.source import AgreementSource, enrolment_of, permission_of, turns_at
+from ven_adapters.ven.fleet.fleet import EventCaps
 
 
 def test_an_agreement_is_what_the_engine_steers_by():
@@ -30,6 +32,12 @@ def test_an_agreement_is_what_the_engine_steers_by():
     assert car.ready_by == (time(7, 30),) * 7
     assert (car.target_soc_pct, car.reserve_soc_pct) == (80.0, 30.0)
     assert (car.charging_consent, car.discharge_consent, car.discharge_budget) == (True, True, None)
+    assert car.patience is None
+
+
+def test_a_drivers_own_caps_come_with_the_agreement():
+    patience = Patience(events_per_day=1, hours_per_season=30.0)
+    assert enrolment_of(agreement(patience=patience), NOW).patience == EventCaps(1, None, 30.0, None)
 
 
 @pytest.mark.parametrize(

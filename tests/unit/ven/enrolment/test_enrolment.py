@@ -11,7 +11,7 @@ from ven_adapters.simulator.cars.enrolment import write_enrolment
 from ven_adapters.simulator.cars.fleets import plan_fleet
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.ven.enrolment.files import Unreadable, eligible, read_enrolments
-from ven_adapters.ven.fleet.fleet import DischargeBudget, Permission
+from ven_adapters.ven.fleet.fleet import DischargeBudget, EventCaps, Permission
 
 
 def written(tmp_path, *cars, name="cars.jsonl"):
@@ -129,3 +129,26 @@ def test_a_simulated_fleets_file_is_read_whole(tmp_path):
     cars = read_enrolments([path])
     assert [car.vehicle_ref for car in cars] == list(fleet.refs)
     assert all(dataclasses.asdict(car)["charging_consent"] for car in cars)
+
+
+def test_the_caps_of_a_drivers_patience_are_read_and_none_where_a_line_has_none(tmp_path):
+    named = {**CAR, "vehicle_ref": "bmw-0002", "patience": {"events_per_day": 1, "hours_per_week": 4}}
+    none = {**CAR, "vehicle_ref": "bmw-0003", "patience": None}
+    cars = read_enrolments([written(tmp_path, CAR, named, none)])
+    assert [car.patience for car in cars] == [None, EventCaps(1, 4.0), None]
+
+
+def test_every_fault_of_the_caps_is_named_with_its_rule(tmp_path):
+    wrong = {"events_per_day": 1.5, "hours_per_week": 169, "hours_per_season": True, "consecutive_days": -1, "weeks": 1}
+    with pytest.raises(Unreadable) as caught:
+        read_enrolments([written(tmp_path, {**CAR, "patience": wrong}, {**CAR, "patience": 3})])
+    said = "\n".join(caught.value.faults)
+    for rule in (
+        "patience.weeks: is not known",
+        "patience.events_per_day: must be a whole number from 0 to 48, or null",
+        "patience.hours_per_week: must be a number from 0 to 168, or null",
+        "patience.hours_per_season: must be a number from 0 to 4464, or null",
+        "patience.consecutive_days: must be a whole number from 0 to 366, or null",
+        "patience: must be an object or null",
+    ):
+        assert rule in said

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
+from agent_cases import enrolment
 from directive_cases import T0
 
 from ven_adapters.ven.directives.rung_powers import RungPowers
 from ven_adapters.ven.explain import statistics as accounts
 from ven_adapters.ven.explain.statistics import AdapterStatistics
+from ven_adapters.ven.fleet.fairness import fairness_of
+from ven_adapters.ven.fleet.fleet import FleetColumns
 from ven_adapters.ven.openadr.event_faults import MOST_SHOWN, EventFault, EventFaults, EventFindings
 from ven_adapters.ven.openadr.notifications import LONGEST_NAME, WakeSignal
 
@@ -64,3 +68,16 @@ def test_what_is_kept_of_a_notification_is_bounded():
     wake_signal.hear(orjson.dumps({"objectType": "EVENT", "operation": "CREATE", "object": event}))
     (heard,) = wake_signal.heard
     assert (len(heard.object_id), len(heard.modified)) == (LONGEST_NAME, LONGEST_NAME)
+
+
+def test_how_even_the_burden_is_stands_in_every_line_and_in_the_summary(account, tmp_path):
+    fleet = FleetColumns()
+    fleet.enrol([enrolment(ref) for ref in ("one", "two", "three", "gone")])
+    fleet.note_burden(np.arange(4), np.array([0.0, 2.0, 4.0, 50.0]))
+    fleet.retire(["gone"])
+    account.fairness = lambda: fairness_of(fleet)
+    account.line(T0, 1.0, {}, {})
+    account.close(T0, 0.0, {}, 0, ())
+    figures = {"cars": 3, "borne_kwh": 6.0, "borne_gini": round(4 / 9, 4)}
+    assert [line["fairness"] for line in lines(tmp_path)] == [figures] * 2
+    assert orjson.loads((tmp_path / "summary.json").read_bytes())["fairness"] == figures

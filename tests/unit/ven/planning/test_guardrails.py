@@ -290,6 +290,22 @@ def test_a_car_that_cannot_be_started_is_not_told_to():
     assert held(cars(1, **IDLE | {"can_start": False}), *GO).kind[0] == DesireKind.NONE
 
 
+@names(g.patience_is_kept)
+@pytest.mark.parametrize("proposed", [PAUSE, GIVE, (DesireKind.CAP, 2.0)])
+def test_a_driver_whose_patience_is_at_an_end_is_asked_for_nothing(proposed):
+    view = cars(1, **V2G | AMPS | {"soc_pct": 50.0, "asks_left_s": 0.0})
+    final = held(view, *proposed)
+    assert (final.kind[0], final.reason[0]) == (DesireKind.NONE, Reason.PATIENCE)
+    assert held(view, *proposed, without=g.patience_is_kept).kind[0] != DesireKind.NONE
+
+
+@names(g.patience_is_kept)
+def test_no_hold_outlasts_what_is_left_of_the_drivers_patience():
+    view = cars(1, asks_left_s=600.0)
+    assert held(view, *PAUSE).end_s[0] == NOW_S + 600
+    assert held(view, *PAUSE, without=g.patience_is_kept).end_s[0] == NOW_S + 2 * HOUR
+
+
 def test_guards_only_narrow():
     view = cars(6, **V2G | {"soc_pct": [10, 29, 50, 79, 90, 50], "departure_s": NOW_S + HOUR * np.arange(1, 7)})
     place = situation(view)
