@@ -12,7 +12,6 @@ from ven_adapters.ven.planning.plan import DesireKind, plan
 EVENTS = {
     "a level": asked(simple=ask(3)),
     "a set-point": asked(dispatch_kw=ask(0.0)),
-    "a flex alert": asked(alert=ask(2, payload_type="ALERT_FLEX_ALERT")),
 }
 HELD, SPENT = 0, 1
 
@@ -29,6 +28,11 @@ def test_no_event_holds_a_car_whose_patience_is_at_an_end(requests):
     assert (made.reason[SPENT], made.expected_kw[SPENT], made.burden_kw[SPENT]) == (Reason.PATIENCE, 7.0, 0.0)
     without = [guard for guard in GUARDS if guard is not patience_is_kept]
     assert plan(pair(), requests, NOW_S, guards=without).kind.tolist() == [DesireKind.CURTAIL] * 2
+
+
+def test_a_flex_alert_is_an_event_like_others():
+    made = plan(pair(), asked(alert=ask(2, payload_type="ALERT_FLEX_ALERT")), NOW_S)
+    assert made.kind.tolist() == [DesireKind.CURTAIL, DesireKind.NONE]
 
 
 def test_a_grid_emergency_asks_everybody():
