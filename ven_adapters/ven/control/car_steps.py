@@ -28,6 +28,8 @@ from ven_adapters.ven.planning.zone_plan import ZonePlan, changed
 
 _URGENT = frozenset({Reason.BELOW_RESERVE, Reason.READY_BY})
 _UNWILLING = frozenset({Reason.NO_CONSENT, Reason.OPTED_OUT, Reason.BOOST})
+_WAITS = frozenset({Reason.PRICE, Reason.RECOVERY})
+WAITS_ON_S = 2700.0
 _OUT_OF_REACH = frozenset({Reason.AWAY, Reason.LEVEL_UNKNOWN, Reason.CANNOT_CHARGE})
 _POWERED = frozenset({int(DesireKind.CAP), int(DesireKind.SETPOINT)})
 _KINDS = {
@@ -141,7 +143,7 @@ class StepSource:
             kind=_KINDS[kind],
             power_w=int(plan.power_w[place]) if kind in _POWERED else None,
             start=instant(float(plan.start_s[place])),
-            end=instant(float(plan.end_s[place])),
+            end=instant(self._end_s(place)),
             origin=self._origin_of(place),
             urgent=plan.reason[place] in _URGENT,
             site_id=self._fleet_state.fleet.enrolment(ref).site_id,
@@ -153,6 +155,17 @@ class StepSource:
             level_pct=_known(float(self._soc_pct[place])),
             crawls=bool(self._crawls[place]),
         )
+
+    def _end_s(self, place: int) -> float:
+        """The end of a car's window.
+
+        A wait for the night's load is told longer than it is planned, so that a plan that moves needs no command: the
+        car is let in by a command of its own, and waits no longer than it may in any case.
+        """
+        plan, end_s = self.decision.plan, float(self.decision.plan.end_s[place])
+        if plan.kind[place] == DesireKind.CURTAIL and plan.reason[place] in _WAITS:
+            return max(end_s, min(end_s + WAITS_ON_S, float(plan.latest_s[place])))
+        return end_s
 
     def _origin_of(self, place: int) -> Origin | None:
         """The event that decided; what a guard decided while an event ruled is booked on that event."""
