@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 from directive_cases import T0
@@ -9,8 +10,11 @@ from directive_cases import T0
 from ven_adapters.ven.directives.rung_powers import RungPowers
 from ven_adapters.ven.explain import statistics as accounts
 from ven_adapters.ven.explain.statistics import AdapterStatistics
+from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.openadr.event_faults import MOST_SHOWN, EventFault, EventFaults, EventFindings
 from ven_adapters.ven.openadr.notifications import LONGEST_NAME, WakeSignal
+from ven_adapters.ven.planning.feasible_band import FeasibleBand
+from ven_adapters.ven.planning.shortfall import Binding, Flexibility, Obstacle
 
 
 @pytest.fixture
@@ -64,3 +68,17 @@ def test_what_is_kept_of_a_notification_is_bounded():
     wake_signal.hear(orjson.dumps({"objectType": "EVENT", "operation": "CREATE", "object": event}))
     (heard,) = wake_signal.heard
     assert (len(heard.object_id), len(heard.modified)) == (LONGEST_NAME, LONGEST_NAME)
+
+
+def test_a_line_of_progress_has_what_a_zone_can_do_what_is_short_and_its_coming_day_once(account, tmp_path):
+    binds = (Binding(Obstacle.DEPARTURE, 12, 80.0),)
+    account.flexibility = {"bay": Flexibility(0.0, 10.0, 80.0, 80.0, 200.0, 70.0, binds, "e1")}
+    account.bands = {"bay": FeasibleBand(T0.timestamp(), np.full(96, 80.0), np.full(96, 200.0))}
+    for _ in range(2):
+        account.line(T0, 1.0, {"bay": Sample(T0.timestamp())}, {})
+    first, second = (line["zones"]["bay"] for line in lines(tmp_path))
+    assert (first["least_kw"], first["most_kw"], first["shortfall_kw"]) == (80.0, 200.0, 70.0)
+    assert first["binds"] == [{"obstacle": "DEPARTURE", "cars": 12, "kw": 80.0}]
+    assert first["band"]["least_kw"] == [80.0] * 96
+    assert "band" not in second
+    account.abandon()
