@@ -138,6 +138,11 @@ class Rig:
         }
         return await self.utility.create(ObjectType.EVENT, content)
 
+    async def asked_reports(self, event) -> list[dict]:
+        """The reports on an event that it asked for; those that are told unasked bear a name."""
+        found = await self.utility.search(ObjectType.REPORT, eventID=event["id"])
+        return [one for one in found if not one.get("reportName")]
+
     async def cancel(self, event) -> None:
         await self.utility.delete(ObjectType.EVENT, event["id"])
 

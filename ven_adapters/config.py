@@ -240,6 +240,7 @@ class AdapterSettings(Section):
     """All of it. `cycle_s`, `margin_s` and `lead_s` count in the clock's seconds, which may be fast.
 
     `keep_days`: how long what is over can be explained; older directives, histories and figures are deleted.
+    `flexibility_reports`: whether bands, nominations and shortfalls are told unasked.
     `programs`: the OpenADR programs that the cars are in, by id, programName or target, where neither their enrolments
     nor their zones name any.
     """
@@ -261,6 +262,7 @@ class AdapterSettings(Section):
     reading: ReadingSettings = ReadingSettings()
     patience: PatienceSettings = PatienceSettings()
     smallest_group: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 10
+    flexibility_reports: bool = True
     cycle_s: Annotated[float, pydantic.Field(ge=10, le=86_400)] = 300.0
     margin_s: Annotated[float, pydantic.Field(ge=0, le=7 * 86_400)] = 1800.0
     lead_s: Annotated[float, pydantic.Field(ge=0, le=7 * 86_400)] = 300.0

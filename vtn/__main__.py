@@ -168,9 +168,13 @@ def letters_replay(
 @app.command(epilog="Example: vtn archive --client derms-1 > reports.jsonl")
 def archive(
     client_id: Annotated[str, typer.Option("--client", help="Only reports of this client.")] = "",
+    event_id: Annotated[str, typer.Option("--event", help="Only reports on this event, which may be gone.")] = "",
     config: ConfigFile = None,
 ) -> None:
-    """Print deleted reports that are kept, oldest first: one line of JSON each, with when it was deleted."""
+    """Print deleted reports that are kept, oldest first: one line of JSON each, with when it was deleted.
+
+    Reports go with their event when that is deleted, and are kept here.
+    """
     from vtn.app import opened_store
 
     async def work() -> None:
@@ -178,6 +182,8 @@ def archive(
             after = ("", "")
             while page := await store.archived(after, client_id or None):
                 for at, report in page:
+                    if event_id not in ("", report.event_id):
+                        continue
                     line = orjson.dumps({"archived": at, "report": orjson.Fragment(report.body)})
                     sys.stdout.buffer.write(line + b"\n")
                 after = (page[-1][0], page[-1][1].id)

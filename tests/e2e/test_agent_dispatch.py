@@ -130,7 +130,7 @@ async def test_reports_are_posted_when_due_and_once(rig):
             {"payloadType": "BASELINE"},
         ],
     )
-    (report,) = await eventually_reads(lambda: rig.utility.search(ObjectType.REPORT, eventID=event["id"]))
+    (report,) = await eventually_reads(lambda: rig.asked_reports(event))
     assert report["clientName"] == rig.settings.client_name
     assert {one["resourceName"] for one in report["resources"]} >= {"bay", "la"}
     payloads = [p for one in report["resources"] for interval in one["intervals"] for p in interval["payloads"]]
@@ -140,7 +140,7 @@ async def test_reports_are_posted_when_due_and_once(rig):
     assert "bmw-0" not in json.dumps(report)
     cycles = agent.statistics.cycles
     await eventually(lambda: agent.statistics.cycles > cycles + 3)
-    assert len(await rig.utility.search(ObjectType.REPORT, eventID=event["id"])) == 1
+    assert len(await rig.asked_reports(event)) == 1
 
 
 async def test_only_the_zone_that_an_event_is_targeted_at_follows_it(rig):

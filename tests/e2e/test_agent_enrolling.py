@@ -15,7 +15,6 @@ from enrolling_parts import OPEN_PROGRAMS, line_as_enrolment, served
 
 from ven_adapters.contract import DirectiveState
 from ven_adapters.enrolment_api.serve import READY
-from vtn.wire.enumerations import ObjectType
 
 HOP_BY_HOP = {"host", "transfer-encoding", "content-length", "connection", "content-encoding"}
 
@@ -161,7 +160,7 @@ async def test_no_byte_that_the_vtn_is_sent_says_whose_car_it_is_or_where_it_liv
         await eventually(lambda: len(in_force(agent)) >= 5)
         await app.act("opt-out", {}, in_force(agent)[0])
         await app.act("withdrawal", None, rig.lines[0]["vehicle_ref"])
-        await eventually_reads(lambda: rig.utility.search(ObjectType.REPORT, eventID=event["id"]))
+        await eventually_reads(lambda: rig.asked_reports(event))
         await rig.stop()
     sent = b"\n".join(seen)
     for path in (

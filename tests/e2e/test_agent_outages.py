@@ -62,13 +62,13 @@ async def test_a_restarted_adapter_takes_up_what_it_held_and_sends_nothing_twice
 async def test_reports_sent_before_a_restart_are_not_sent_again(rig):
     agent = await rig.start()
     event = await rig.event("SIMPLE", 0, minutes=10, reportDescriptors=[{"payloadType": "USAGE"}])
-    await eventually_reads(lambda: rig.utility.search(ObjectType.REPORT, eventID=event["id"]))
+    await eventually_reads(lambda: rig.asked_reports(event))
     await eventually(lambda: agent.reporter.sent)
     await rig.stop()
     again = await rig.start()
     cycles = again.statistics.cycles
     await eventually(lambda: again.statistics.cycles > cycles + 5)
-    assert len(await rig.utility.search(ObjectType.REPORT, eventID=event["id"])) == 1
+    assert len(await rig.asked_reports(event)) == 1
 
 
 async def test_a_report_that_fell_due_while_the_adapter_was_down_is_sent_late(rig):
@@ -77,9 +77,9 @@ async def test_a_report_that_fell_due_while_the_adapter_was_down_is_sent_late(ri
     await rig.stop()
     end = rig.clock.now().timestamp() + 600
     await eventually(lambda: rig.clock.now().timestamp() > end)
-    assert await rig.utility.search(ObjectType.REPORT, eventID=event["id"]) == []
+    assert await rig.asked_reports(event) == []
     await rig.start()
-    assert await eventually_reads(lambda: rig.utility.search(ObjectType.REPORT, eventID=event["id"]))
+    assert await eventually_reads(lambda: rig.asked_reports(event))
 
 
 async def test_an_mqtt_notification_wakes_an_adapter_that_hardly_polls(launch, tmp_path):

@@ -107,7 +107,7 @@ async def test_cars_of_one_zone_follow_the_programs_that_each_is_enrolled_in(rig
     await eventually(lambda: prices(agent) == {"bay": 0.2, "bay [pause]": None, "la": 0.2})
     assert held_zones(agent) == {"bay [pause]"}
     assert asks_of(agent, "bay").simple is None
-    (report,) = await eventually_reads(lambda: rig.utility.search(ObjectType.REPORT, eventID=event["id"]))
+    (report,) = await eventually_reads(lambda: rig.asked_reports(event))
     assert {one["resourceName"] for one in report["resources"]} <= {"bay", "bay-export"}
 
 

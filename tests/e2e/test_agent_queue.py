@@ -72,7 +72,7 @@ async def test_two_shards_are_one_ven_each_steers_and_reports_its_own_zone_throu
 
 
 async def two_reports(rig, event):
-    found = await rig.utility.search(ObjectType.REPORT, eventID=event["id"])
+    found = await rig.asked_reports(event)
     return found if len(found) == 2 else None
 
 

@@ -49,6 +49,8 @@ async def test_a_report_too_many_is_a_problem_that_names_the_bound_and_what_can_
     assert archived["report"] == first
     assert archived["archived"] > first["createdDateTime"]
     assert vtn.cli("archive", "--client", "c2").stdout == ""
+    assert vtn.cli("archive", "--event", event["id"]).stdout == done.stdout
+    assert vtn.cli("archive", "--event", "another").stdout == ""
 
 
 async def test_entries_and_targets_of_one_subscription_are_bounded_and_told_together(bl):

@@ -36,6 +36,7 @@ from ven_adapters.ven.openadr.vtn_objects import VtnObjects
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.queue.remote_backend import RemoteBackend
 from ven_adapters.ven.reading import CarReading, read_settings_of
+from ven_adapters.ven.reporting.kept_reports import KeptReports
 from ven_adapters.ven.reporting.schedule import PostSettings, Reporter, ReporterNames
 from ven_adapters.ven.setup_watch import SetupWatch
 from ven_adapters.ven.store.database import AdapterStore
@@ -113,6 +114,8 @@ class Agent:
         self.event_notices = EventNotices(
             self.fleet_state, self.zone_controller, settings.patience.notice_lead_s, enabled=self._tells_drivers
         )
+        watch = self.zone_controller.flexibility
+        self.statistics.flexibility, self.statistics.bands = watch.now, watch.bands
         self.control_loop = ControlLoop(
             self.participation,
             self.zone_controller,
@@ -126,7 +129,9 @@ class Agent:
             remote.ready if remote is not None else None,
         )
         names = ReporterNames(settings.client_name, seed)
-        self.reporter = Reporter(ports.vtn, self.participation, self.zone_controller, names)
+        self.reporter = Reporter(
+            ports.vtn, self.participation, self.zone_controller, names, KeptReports(settings.folder)
+        )
         self.discovery = VehicleDiscovery(
             ports.backend,
             self.fleet_state,
@@ -194,7 +199,11 @@ class Agent:
         ports, clock, vtn_objects = self.ports, self.clock, self.vtn_objects
         kept = timedelta(days=self.settings.keep_days)
         posting = PostSettings(
-            lambda: self.vtn_polling.registered is not None, self.settings.smallest_group, self.wake, self.dice
+            lambda: self.vtn_polling.registered is not None,
+            self.settings.smallest_group,
+            self.wake,
+            self.dice,
+            self.settings.flexibility_reports,
         )
         works: dict[str, Work] = {
             "polling the VTN": self.vtn_polling.run,

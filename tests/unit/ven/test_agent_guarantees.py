@@ -42,7 +42,7 @@ from ven_adapters.ven.planning.plan import plan
 from ven_adapters.ven.reporting.reports import Request, Wanted, ZoneFigures, body
 from ven_adapters.ven.reporting.schedule import Owed
 from ven_adapters.ven.store.database import StoredState
-from vtn.client import VtnUnreachable
+from vtn.client import VtnRefused, VtnUnreachable
 from vtn.rules.timeline import DueReport, Window
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.values import ReportDescriptor
@@ -339,3 +339,38 @@ async def test_a_report_that_was_posted_before_the_vtn_went_away_is_remembered(t
     assert await reporter.pay(at(2), 1) == 0
     assert [row.key for row in reporter.told()] == ["b"]
     made.statistics.close(T0, 0.0, {}, 0, ())
+
+
+class Shortened(Lists):
+    """A VTN whose event was cancelled by a window of no length: it is listed no more, and still there."""
+
+    def __init__(self, raw, refused=None) -> None:
+        super().__init__(raw)
+        self.now, self.refused, self.asked = raw, refused, 0
+
+    async def read(self, _kind, _key):
+        self.asked += 1
+        if self.refused is not None:
+            raise self.refused
+        return self.now
+
+
+async def test_an_event_cancelled_by_a_window_of_no_length_asks_nothing_any_more_and_is_asked_for_once():
+    raw = event("SIMPLE", [3]).event.model_dump(mode="json", by_alias=True, exclude_none=True)
+    vtn = Shortened(raw, VtnRefused(500, {}))
+    vtn_objects = VtnObjects(vtn, lambda _: None)
+    await vtn_objects.poll(None, T0, 0.0)
+    vtn.events = []
+    assert not await vtn_objects.poll(None, at(30), 0.0)
+    assert len(vtn_objects.events_for("bay")) == 1
+    over = {
+        "intervalPeriod": {"start": "0001-01-01", "duration": "PT0S"},
+        "modificationDateTime": "2026-07-15T23:00:00Z",
+    }
+    vtn.now, vtn.refused = raw | over, None
+    (changed,) = (await vtn_objects.poll(None, at(60), 0.0)).fresh
+    assert changed.event.interval_period.duration == "PT0S"
+    asked = vtn.asked
+    assert not await vtn_objects.poll(None, at(90), 0.0)
+    assert vtn.asked == asked
+    assert set(vtn_objects.known) == {"e1"}

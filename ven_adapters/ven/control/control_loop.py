@@ -67,6 +67,7 @@ class ControlLoop:
         fleet_state, now = self.participation.fleet_state, self.clock.now()
         while fleet_state.registry.age(now, CARS_AT_ONCE):  # noqa: ASYNC110 - work in slices, no waiting
             await asyncio.sleep(0)
+        fleet_state.habits.note_home(now.timestamp())
         results = []
         for zone in fleet_state.zones:
             try:
@@ -87,8 +88,10 @@ class ControlLoop:
         self.step_queue.put(result.step_source)
         self._work.set()
         fleet_state.meter.note(zone, result.sample)
-        fleet_state.decisions.take(result.requests, result.plan, now)
         self.event_notices.take(zone, events, result, now)
+        watch = self.zone_controller.flexibility
+        able, band = watch.now.get(zone), watch.bands.get(zone)
+        fleet_state.decisions.take(result.requests, result.plan, now, able, band)
         self.event_faults.unknown(result.requests.unknown)
         for one in result.requests.unknown:
             self.statistics.puzzled(one.event_id, one.interval_id, one.payload_type)

@@ -102,7 +102,7 @@ class FleetState:
         self._names = names
         self._parents = parents
         self._smallest_group = smallest_group
-        self._old_after_s = old_after_s
+        self.old_after_s = old_after_s
         self._alike: dict[Capability, Capability] = {}
         self.choices = DriverChoices(self.fleet, self.faults)
         self._unstored: dict[str, datetime] = {}
@@ -340,6 +340,7 @@ class FleetState:
         plugged = self.fleet.read("plugged", rows)
         plugged_in, left = (plugged == Tri.YES) & ~was_in, (plugged == Tri.NO) & was_in
         self.habits.take(rows[left], self.fleet.read("plugged_at_s", rows[left]))
+        self.habits.home.arrived(rows[plugged_in], self.fleet.read("soc_pct", rows[plugged_in]))
         alarmed = (self.fleet.read("der_alarm", rows) == Tri.YES) & ~stood
         if alarmed.any():
             _log.warning("an alarm of the inverter stands at %d more cars: they discharge no more", alarmed.sum())
@@ -388,7 +389,7 @@ class FleetState:
         known = ~np.isnan(view.soc_pct) & ~np.isnan(view.usable_kwh)
         at_plug = (view.plugged == Tri.YES) & (view.at_home != Tri.NO)
         out = view.opted_out | (view.opted_out_until_s > now_s) | (view.boost_until_s > now_s)
-        measured = at_plug & (now_s - view.power_at_s <= self._old_after_s)
+        measured = at_plug & (now_s - view.power_at_s <= self.old_after_s)
         usable_kwh = view.usable_kwh[known]
         return Sample(
             at_s=now_s,

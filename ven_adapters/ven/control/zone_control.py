@@ -14,19 +14,24 @@ import numpy as np
 from ven_adapters.enrolment_api.notices import Readiness
 from ven_adapters.ven.control.car_steps import StepSource, ZoneDecision, ZoneResult
 from ven_adapters.ven.control.fleet_state import FleetState
+from ven_adapters.ven.control.flexibility import FlexibilityWatch
 from ven_adapters.ven.control.set_point_trim import SetPointTrim, TrimmedAsk
 from ven_adapters.ven.fleet.columns import Charge, FleetView, Floats, Ints, Tri
 from ven_adapters.ven.fleet.event_patience import Asking
-from ven_adapters.ven.fleet.metering import Sample
+from ven_adapters.ven.fleet.metering import LONGEST_HELD_S, Sample
 from ven_adapters.ven.fleet.telemetry import instant
 from ven_adapters.ven.openadr.event_runs import EventRun
 from ven_adapters.ven.openadr.zone_requests import HeldEvent, RulingDimension, ZoneRequests, read_requests
 from ven_adapters.ven.planning.charging_need import PlanSettings, needs_of
+from ven_adapters.ven.planning.feasible_band import HeldBand, as_it_will_be, held_band
 from ven_adapters.ven.planning.forecast import Outlook, outlook
-from ven_adapters.ven.planning.guardrails import Reason
+from ven_adapters.ven.planning.guardrails import GUARDS, Reason
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles, Night
+from ven_adapters.ven.planning.nomination import EventSpan, HomeForecast, ZoneNomination, nominate
 from ven_adapters.ven.planning.patience import ASKED, trying_ask
 from ven_adapters.ven.planning.plan import plan
+from ven_adapters.ven.planning.shortfall import flexibility_of
+from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
 from ven_adapters.ven.planning.zone_plan import ZonePlan
 from vtn.clock import HOUR_S
 
@@ -35,6 +40,7 @@ FRESH_FOR_S = 60.0
 # More than any season's burden: who is to be asked last comes after everybody else in the order of burdens.
 ASKED_LAST_KWH = 1e6
 _READ_AT = ("soc_at_s", "plugged_at_s", "at_home_at_s", "power_at_s", "charge_state_at_s", "exported_at_s")
+LEAST_DRAWN_KW = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class ZoneController:
         self._fresh_since_s: dict[str, float] = {}
         self._nights: dict[str, Night] = {}
         self._trims: dict[str, SetPointTrim] = {}
+        self.flexibility = FlexibilityWatch()
 
     @property
     def _plan_settings(self) -> PlanSettings:
@@ -89,10 +96,12 @@ class ZoneController:
         earlier = EarlierCycles(self._nights.get(zone), trim.kw)
         decided = plan(planned, ahead, at.timestamp(), self._plan_settings, earlier=earlier)
         sample = self._sample(view, requests, decided, now_s)
+        self.flexibility.take(zone, flexibility_of(planned, ahead, decided), leads=leads)
         if not leads:
             self._trims[zone] = _trimmed(trim, requests, view, sample)
             self._ask(zone, requests, decided, now_s)
             self._keep_night(zone, decided.night)
+            self.flexibility.take_band(zone, view, requests, self._plan_settings, decided.night, self._planned[zone][0])
         gives_on = requests.dispatch is not None
         decision = ZoneDecision(zone, decided, now, at, edition, gives_on=gives_on, interrupts=nears and not leads)
         step_source = StepSource(fleet_state, decision, view, self._plan_settings)
@@ -123,6 +132,35 @@ class ZoneController:
         self._fleet_state.fleet.refresh(now)
         requests = self._read(zone, events, now)
         return outlook(self._fleet_state.fleet.zone(zone), requests, now.timestamp(), self._plan_settings)
+
+    def inputs_at(self, zone: str, events: Sequence[HeldEvent], now: datetime) -> PlanInputs:
+        """What a plan of the zone would start from now."""
+        self._fleet_state.fleet.refresh(now)
+        requests = self._read(zone, events, now)
+        view = self._fleet_state.fleet.zone(zone)
+        earlier = EarlierCycles(self._nights.get(zone))
+        return plan_inputs_of(view, requests, now.timestamp(), self._plan_settings, GUARDS, earlier)
+
+    def held_band(
+        self, zone: str, events: Sequence[HeldEvent], now: datetime, start_s: float, ends_s: Sequence[float]
+    ) -> list[HeldBand | None]:
+        """What the zone can hold from `start_s`, or from now if that is over, until each of `ends_s`."""
+        cycle, at = self.inputs_at(zone, events, now), max(now, instant(start_s))
+        view, requests = as_it_will_be(cycle, at.timestamp()), self._read(zone, events, at)
+        return held_band(view, requests, at.timestamp(), ends_s, self._plan_settings)
+
+    def nominate(
+        self, zone: str, events: Sequence[HeldEvent], now: datetime, span: EventSpan, chance: int
+    ) -> ZoneNomination:
+        """What the zone can hold over an event still to come; `chance` seeds the draws of who is at home."""
+        inputs = self.inputs_at(zone, events, now)
+        rows, hours, now_s = inputs.situation.view.row, self._fleet_state.habits.home, now.timestamp()
+        home = HomeForecast(
+            now=hours.likely(rows, now_s, now_s + 1.0),
+            event=hours.likely(rows, span.start_s, span.end_s),
+            level_pct=hours.level_pct(rows),
+        )
+        return nominate(inputs, span, home, self._fleet_state.registry.followed, np.random.default_rng(chance))
 
     def _book_burden(self, zone: str, now: datetime) -> None:
         """What the plan in force has withheld from cars, or taken out of them, since it was last booked."""
@@ -239,11 +277,14 @@ class ZoneController:
 
     def _sample(self, view: FleetView, requests: ZoneRequests, decided: ZonePlan, now_s: float) -> Sample:
         asked = requests.dispatch_kw or requests.import_cap_kw
+        unread, drawn_kw = unread_kw(view, decided, now_s, self._fleet_state.old_after_s)
         return dataclasses.replace(
             self._fleet_state.sample(view, now_s),
             asked_kw=asked.value if asked is not None else None,
             planned_kw=decided.planned_kw,
             simple_level=int(requests.simple.value) if requests.simple is not None else None,
+            unread=unread,
+            unread_kw=drawn_kw,
         )
 
 
@@ -257,6 +298,24 @@ def _trimmed(trim: SetPointTrim, requests: ZoneRequests, view: FleetView, sample
     elif requests.dispatch_kw is not None and requests.ruling is RulingDimension.DISPATCH:
         ask = TrimmedAsk(requests.dispatch_kw.value, car_kw, car_kw)
     return trim.after(sample.at_s, ask, sample.power_kw / max(share, 0.1), share)
+
+
+def unread_kw(view: FleetView, decided: ZonePlan, now_s: float, fresh_s: float) -> tuple[int, float]:
+    """How many cars at their plugs no reading is held of, and what they are taken to draw, kW.
+
+    A car that is full, or told to wait, is read seldom because nothing is expected of it, so silent cars do not do as
+    those that are heard of. Each does as the measured cars do of which the same is expected: to draw, or to draw
+    nothing; where none was measured, as its own plan expects.
+    """
+    at_plug, age_s = (view.plugged == Tri.YES) & (view.at_home != Tri.NO), now_s - view.power_at_s
+    expected_kw, drawn_kw = np.maximum(decided.expected_kw, 0.0), np.maximum(view.power_kw, 0.0)
+    unread, measured = at_plug & (age_s > LONGEST_HELD_S), at_plug & (age_s <= fresh_s)
+    found_kw = 0.0
+    for alike in (expected_kw > LEAST_DRAWN_KW, expected_kw <= LEAST_DRAWN_KW):
+        silent, peers = unread & alike, measured & alike
+        mean_kw = drawn_kw[peers].mean() if peers.any() else expected_kw[silent].mean() if silent.any() else 0.0
+        found_kw += int(silent.sum()) * float(mean_kw)
+    return int(unread.sum()), found_kw
 
 
 def _binds(requests: ZoneRequests) -> bool:

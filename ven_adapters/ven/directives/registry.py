@@ -49,6 +49,8 @@ NOBODY = CarDirectives()
 WATCHED_FOR = timedelta(hours=2)
 MOST_UNTOLD = 100_000
 _GIVEN_BACK = frozenset({DirectiveState.RELEASED, DirectiveState.CANCELLED})
+_NOT_FOLLOWED = (DirectiveState.FAILED, DirectiveState.REJECTED, DirectiveState.OVERRIDDEN)
+USUALLY_FOLLOWED, AS_MUCH_AS = 0.95, 20
 
 
 class DirectiveRegistry:
@@ -151,6 +153,12 @@ class DirectiveRegistry:
             self._later.pop(key, None)
             return self._pressing
         return self._later
+
+    @property
+    def followed(self) -> float:
+        """The share of directives that cars followed, 0 to 1; at first mostly what is usual."""
+        refused = sum(self.by_state[state] for state in _NOT_FOLLOWED)
+        return (self.confirmed + USUALLY_FOLLOWED * AS_MUCH_AS) / (self.confirmed + refused + AS_MUCH_AS)
 
     def _watch(self, held: DirectiveRecord) -> None:
         """See whether a car that was given back is set again as its driver had it."""

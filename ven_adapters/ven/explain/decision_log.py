@@ -19,7 +19,9 @@ from ven_adapters.ven.fleet.fleet import FleetColumns
 from ven_adapters.ven.openadr.zone_requests import GridRequest, RequestSeries, RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.discharge_permits import MissingPermit
 from ven_adapters.ven.planning.enforcement import DesireKind
+from ven_adapters.ven.planning.feasible_band import FeasibleBand
 from ven_adapters.ven.planning.guardrails import Reason
+from ven_adapters.ven.planning.shortfall import Flexibility, is_news
 from ven_adapters.ven.planning.zone_plan import ZonePlan
 from ven_adapters.ven.store.database import RowValues, ZoneRow, document, print_at
 
@@ -48,15 +50,23 @@ class DecisionLog:
         self._code: npt.NDArray[np.int16] = np.zeros(0, dtype=np.int16)
         self._new: collections.deque[tuple[float, str, Ints, npt.NDArray[np.int16]]] = collections.deque()
         self._asked: dict[str, str] = {}
+        self._able: dict[str, Flexibility] = {}
         self._zones: list[RowValues] = []
 
     def grow(self, count: int) -> None:
         """Have at least `count` rows."""
         self._code = grown(self._code, count, fill=FREE)
 
-    def take(self, requests: ZoneRequests, plan: ZonePlan, now: datetime) -> None:
-        """What a cycle decided for one zone."""
-        self._take_asks(requests, plan, now)
+    def take(
+        self,
+        requests: ZoneRequests,
+        plan: ZonePlan,
+        now: datetime,
+        able: Flexibility | None = None,
+        band: FeasibleBand | None = None,
+    ) -> None:
+        """What a cycle decided for one zone; `able` and `band`: what it can do and lacks, and its coming day."""
+        self._take_asks(requests, plan, now, able, band)
         gives = any(
             ask is not None and ask.value < 0
             for ask in (requests.dispatch_kw, requests.relative_kw, requests.relative_share)
@@ -88,15 +98,28 @@ class DecisionLog:
         zones, self._zones = self._zones, []
         yield from zones
 
-    def _take_asks(self, requests: ZoneRequests, plan: ZonePlan, now: datetime) -> None:
+    def _take_asks(
+        self,
+        requests: ZoneRequests,
+        plan: ZonePlan,
+        now: datetime,
+        able: Flexibility | None,
+        band: FeasibleBand | None,
+    ) -> None:
+        """Keep what a zone is asked and can do, when what is asked changes or a shortfall is news."""
         asked = {"ruling": requests.ruling.name, "asks": _asked(requests, now)}
         for name, several in (("not_understood", requests.unknown), ("not_for_these_cars", requests.unused)):
             asked |= {name: [dataclasses.asdict(one) for one in several[:MOST_TOLD]]} if several else {}
         known = document(asked)
-        if self._asked.get(requests.zone, _NOTHING_ASKED) == known:
+        is_short = able is not None and is_news(self._able.get(requests.zone), able)
+        if self._asked.get(requests.zone, _NOTHING_ASKED) == known and not is_short:
             return
         self._asked[requests.zone] = known
-        figures = {"asked_kw": plan.asked_kw, "planned_kw": round(plan.planned_kw, 2)}
+        figures: dict[str, Any] = {"asked_kw": plan.asked_kw, "planned_kw": round(plan.planned_kw, 2)}
+        if able is not None:
+            self._able[requests.zone] = able
+            figures |= {"able": plain_flexibility(able)}
+        figures |= {} if band is None else {"band": plain_band(band)}
         values = {"zone": requests.zone, "at": print_at(now), "document": document(asked | figures)}
         self._zones.append(RowValues(ZoneRow, values))
 
@@ -110,6 +133,21 @@ def _asked(requests: ZoneRequests, now: datetime) -> list[dict[str, Any]]:
         ask = None if cost is None else cost.at(now.timestamp())
         found += [] if ask is None else [_ask(name, ask)]
     return found
+
+
+def plain_flexibility(able: Flexibility) -> dict[str, Any]:
+    """What a zone can do now, kW, and with a shortfall what binds."""
+    found: dict[str, Any] = {"least_kw": round(able.least_kw, 2), "most_kw": round(able.most_kw, 2)}
+    if not able.is_short:
+        return found | {"shortfall_kw": 0.0}
+    binds = [{"obstacle": one.obstacle.value, "cars": one.cars, "kw": round(one.kw, 2)} for one in able.bindings]
+    return found | {"shortfall_kw": round(able.shortfall_kw, 2), "event": able.event_id, "binds": binds}
+
+
+def plain_band(band: FeasibleBand) -> dict[str, Any]:
+    """A zone's coming day in quarter hours."""
+    start = print_at(datetime.fromtimestamp(band.start_s, UTC))
+    return {"start": start, "least_kw": band.least_kw.round(1).tolist(), "most_kw": band.most_kw.round(1).tolist()}
 
 
 _NOTHING_ASKED = document({"ruling": RulingDimension.NOTHING.name, "asks": []})

@@ -13,6 +13,8 @@ from ven_adapters.ven.explain.explanation import DirectiveTrace, Explanation, Hi
 from ven_adapters.ven.planning.discharge_permits import WORDS as MISSING
 from ven_adapters.ven.planning.discharge_permits import MissingPermit
 from ven_adapters.ven.planning.guardrails import Reason
+from ven_adapters.ven.planning.shortfall import WORDS as OBSTACLES
+from ven_adapters.ven.planning.shortfall import Obstacle
 from ven_adapters.ven.store.database import parse_at
 
 
@@ -20,6 +22,7 @@ def paragraph(told: Explanation) -> str:
     """The whole of it in one paragraph; instants in UTC."""
     sentences = [
         _asked(told),
+        *_able(told.asked),
         *_passed_over(told),
         *map(_chose, told.choices),
         *_set_up(told),
@@ -70,6 +73,22 @@ def _ruling(asked: Mapping[str, Any]) -> str:
     if asked.get("asked_kw") is None:
         return "no figure in kW followed from it"
     return f"the plan aimed at {asked['asked_kw']:.1f} kW for the zone and expected {asked['planned_kw']:.1f} kW"
+
+
+def _able(asked: Mapping[str, Any]) -> Iterator[str]:
+    """What the zone could do, and what kept its cars from following."""
+    able = asked.get("able")
+    if able is None or not asked.get("asks"):
+        return
+    yield f"The zone could draw {able['least_kw']:.1f} kW at the least and {able['most_kw']:.1f} kW at the most."
+    if able["shortfall_kw"]:
+        binds = "; ".join(_binding(one) for one in able["binds"]) or "no cause is known"
+        yield f"Of what event {able['event']} asked {abs(able['shortfall_kw']):.1f} kW were short: {binds}."
+
+
+def _binding(one: Mapping[str, Any]) -> str:
+    cars = f"{one['cars']} {'car' if one['cars'] == 1 else 'cars'} " if one["cars"] else ""
+    return f"{cars}{OBSTACLES[Obstacle(one['obstacle'])]} ({one['obstacle']}, {one['kw']:.1f} kW)"
 
 
 def _chose(one: HistoryStep) -> str:

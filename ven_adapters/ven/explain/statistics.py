@@ -1,9 +1,10 @@
 """The adapter's own account of what it does: one JSON line per cycle, and a summary at the end. No car is named.
 
-`progress.jsonl` has simulated and real time, per zone what was asked, planned and measured in kW, directives by state,
-opt-outs, and per event when it was read and when directives for it were sent; `readings` has how old cars' newest
-readings are and how many were asked for; `fairness` how evenly the season's burden lies on cars (`fleet.fairness`);
-`alarms` are what stands and should be seen to. `summary.json` has the totals.
+`progress.jsonl` has simulated and real time, per zone what was asked, planned and measured in kW, what it can do now at
+the least and at the most, what is short and what binds, its coming day in quarter hours whenever that was worked out
+anew; directives by state, opt-outs, and per event when it was read and when directives for it were sent; `readings` has
+how old cars' newest readings are and how many were asked for; `fairness` how evenly the season's burden lies on cars
+(`fleet.fairness`); `alarms` are what stands and should be seen to. `summary.json` has the totals.
 """
 
 import collections
@@ -18,8 +19,11 @@ import orjson
 
 from ven_adapters.contract import DirectiveState
 from ven_adapters.ven.directives.rung_powers import RungPowers
+from ven_adapters.ven.explain.decision_log import plain_band, plain_flexibility
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.openadr.notifications import ReceivedNotification
+from ven_adapters.ven.planning.feasible_band import FeasibleBand
+from ven_adapters.ven.planning.shortfall import Flexibility
 from vtn.privatefiles import private_folder
 
 MOST_SEND_TIMES = 5_000
@@ -66,7 +70,10 @@ class AdapterStatistics:
         self.faults: Callable[[], Mapping[str, Any]] | None = None
         self.readings: Callable[[], Mapping[str, Any]] | None = None
         self.fairness: Callable[[], Mapping[str, Any]] | None = None
+        self.flexibility: Mapping[str, Flexibility] = {}
+        self.bands: Mapping[str, FeasibleBand] = {}
         self._zones: Mapping[str, Sample] = {}
+        self._bands_told: dict[str, float] = {}
 
     def read(self, event_id: str, revision: str, real_s: float) -> None:
         """An event, or a new version of it, was read."""
@@ -111,7 +118,7 @@ class AdapterStatistics:
         line = {
             "at": now,
             "real_s": real_s,
-            "zones": {name: _figures(sample) for name, sample in zones.items()},
+            "zones": {name: _figures(sample) | self._able(name) for name, sample in zones.items()},
             "directives_by_state": _counted(by_state),
             "powers_by_rung": self._achieved.plain(),
             "opted_out": sum(sample.opted_out for sample in zones.values()),
@@ -119,6 +126,15 @@ class AdapterStatistics:
             **self._of_others(),
         }
         self._append(orjson.dumps(line, option=orjson.OPT_UTC_Z) + b"\n")
+
+    def _able(self, zone: str) -> dict[str, Any]:
+        """What a zone can do and lacks; its coming day once for each time that it was worked out."""
+        able, band = self.flexibility.get(zone), self.bands.get(zone)
+        found = {} if able is None else plain_flexibility(able)
+        if band is not None and self._bands_told.get(zone) != band.start_s:
+            self._bands_told[zone] = band.start_s
+            found["band"] = plain_band(band)
+        return found
 
     def _append(self, text: bytes) -> None:
         """Write a line; a disk that is full costs the line and nothing else."""

@@ -2,7 +2,8 @@
 
 Declared times are what drivers say; in public workplace data a third leave more than a quarter of an hour earlier. Of a
 car that did so repeatedly the earlier time is protected, by two hours at most, so that little of what it could shift is
-lost. Working days and weekends are apart. Columns by the fleet's rows; no I/O.
+lost. Working days and weekends are apart. Beside it stands when cars are at home (`home_hours`), which is stored in the
+same row. Columns by the fleet's rows; no I/O.
 """
 
 import json
@@ -11,9 +12,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from ven_adapters.ven.fleet.columns import Bools, Floats, Ints, grown
+from ven_adapters.ven.fleet.columns import Bools, Floats, Ints, Tri, grown
 from ven_adapters.ven.fleet.fleet import FleetColumns
+from ven_adapters.ven.fleet.home_hours import DAY_HOURS, HomeHours
 from ven_adapters.ven.store.database import DepartureRow, RowValues
+from vtn.clock import HOUR_S
 
 KEPT = 8
 LEAST_SESSIONS = 3
@@ -28,12 +31,15 @@ class DepartureHabits:
 
     def __init__(self, fleet: FleetColumns) -> None:
         self._fleet = fleet
+        self.home = HomeHours()
+        self._noted_hour: int | None = None
         self._early_s: npt.NDArray[np.float32] = np.zeros((0, 2, KEPT), dtype=np.float32)
         self._count: Ints = np.zeros((0, 2), dtype=np.int64)
         self._unstored: Bools = np.zeros(0, dtype=np.bool_)
 
     def grow(self, count: int) -> None:
         """Have room for `count` cars."""
+        self.home.grow(count)
         self._early_s = grown(self._early_s, count, fill=np.nan)
         self._count = grown(self._count, count, fill=0)
         self._unstored = grown(self._unstored, count, fill=False)
@@ -49,6 +55,19 @@ class DepartureHabits:
         self._count[rows, weekend] += 1
         self._unstored[rows] = True
         self.tell(rows)
+
+    def note_home(self, now_s: float) -> None:
+        """Once an hour: which cars are plugged in at home, of those that say so. Stored once a day."""
+        hour = int(now_s // HOUR_S)
+        if hour == self._noted_hour:
+            return
+        self._noted_hour = hour
+        rows = np.arange(len(self._early_s))[: len(self._fleet)]
+        plugged, at_home = (self._fleet.read(name, rows) for name in ("plugged", "at_home"))
+        known = self._fleet.read("enrolled", rows) & (plugged != Tri.UNKNOWN)
+        self.home.note(rows[known], ((plugged == Tri.YES) & (at_home != Tri.NO))[known], now_s)
+        if hour % DAY_HOURS == 0:
+            self._unstored[rows[known]] = True
 
     def on_time(self, rows: Ints, weekend: Bools) -> None:
         """Cars that were still plugged in at their declared time."""
@@ -80,7 +99,9 @@ class DepartureHabits:
             row = self._fleet.find(known.vehicle_ref)
             if row is None:
                 continue
-            for kind, sessions in enumerate(json.loads(known.document)["early_s"]):
+            told = json.loads(known.document)
+            self.home.restore(row, told.get("home", {}))
+            for kind, sessions in enumerate(told["early_s"]):
                 self._early_s[row, kind, : len(sessions)] = sessions[:KEPT]
                 self._count[row, kind] = len(sessions[:KEPT])
             found.append(row)
@@ -92,7 +113,9 @@ class DepartureHabits:
         self._unstored[rows] = False
         for row in rows.tolist():
             seen = [[round(float(one)) for one in kind if not np.isnan(one)] for kind in self._early_s[row]]
-            values = {"vehicle_ref": self._fleet.ref(row), "document": json.dumps({"early_s": seen})}
+            home = self.home.plain(row)
+            told = {"early_s": seen} | ({"home": home} if home else {})
+            values = {"vehicle_ref": self._fleet.ref(row), "document": json.dumps(told)}
             yield RowValues(DepartureRow, values)
 
 

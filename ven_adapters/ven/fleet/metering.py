@@ -1,7 +1,9 @@
 """Energy per zone in buckets of a minute, integrated from cars' own readings, and zone samples over time.
 
-A car's energy counters are used where it has them; without, its last power is held until the next reading. What has
-not been read yet is extrapolated from the last power, for an hour at most. Watt-hours inside; no I/O, no clock.
+A car's energy counters are used where it has them; without, its last power is held until the next reading. A counter
+that began anew counts from its beginning, so that what is charged between plug-in and first reading is not lost. What
+has not been read yet is extrapolated from the last power, for an hour at most; what no reading reaches beyond that is
+`Coverage.unread_h`, for whoever estimates it from the power of its peers. Watt-hours inside; no I/O, no clock.
 """
 
 import bisect
@@ -26,6 +28,8 @@ TINY = 1e-9
 # No charging point draws more, and no counter tells in steps of more than a battery; what leaps further is at fault.
 MOST_W = 1_000_000.0
 COARSEST_WH = 100_000.0
+# What a counter that began anew may have counted since: no home charges faster, and no counter is coarser.
+MOST_HOME_W, COARSE_WH = 43_000.0, 1_000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,10 +41,25 @@ class Energy:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Coverage:
+    """Car-hours of a window: in all, not covered by a fresh reading, and covered by none that is held."""
+
+    cars_h: float
+    late_h: float
+    unread_h: float
+
+    @property
+    def estimated_share(self) -> float:
+        """How much of the window is not measured, 0 to 1."""
+        return min(1.0, self.late_h / self.cars_h) if self.cars_h > 0 else 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
     """A zone at an instant (epoch seconds). `cars` counts those with usable readings, out of `members`.
 
-    `power_kw` is that of the `measured` cars: those at a plug whose power was read lately.
+    `power_kw` is that of the `measured` cars: those at a plug whose power was read lately. `unread`: those at a plug of
+    which no reading is held any more, and `unread_kw` what they are taken to draw.
     `alarmed`: those at which an alarm of the inverter stands.
     """
 
@@ -62,6 +81,8 @@ class Sample:
     asked_kw: float | None = None
     planned_kw: float | None = None
     simple_level: int | None = None
+    unread: int = 0
+    unread_kw: float = 0.0
 
 
 _HELD: dict[str, Any] = {"zone": -1, "at_s": np.nan, "power_w": 0.0, "added_wh": np.nan, "exported_wh": np.nan}
@@ -137,14 +158,20 @@ class Meter:
             self._cars[name][rows] = column
 
     def _count(self, held: Mapping[str, Floats], fresh: Mapping[str, Floats]) -> None:
-        """Counters tell how much; one that was reset, leaps or is missing leaves the power that was held."""
+        """Counters tell how much; one that leaps or is missing leaves the power that was held.
+
+        One that was reset tells what was counted since, and the power that was held when that is more.
+        """
         known = ~np.isnan(held["at_s"])
         most_wh = COARSEST_WH + MOST_W * (fresh["at_s"] - held["at_s"]) / WHOLE_HOUR_S
+        most_home_wh = COARSE_WH + MOST_HOME_W * (fresh["at_s"] - held["at_s"]) / WHOLE_HOUR_S
         held_wh = held["power_w"] * np.minimum(fresh["at_s"] - held["at_s"], LONGEST_HELD_S) / WHOLE_HOUR_S
         for way, (counter, sign) in enumerate((("added_wh", 1.0), ("exported_wh", -1.0))):
             counted_wh = fresh[counter] - held[counter]
             believed = (counted_wh >= 0) & (counted_wh <= most_wh)
-            wh = np.where(believed, counted_wh, np.maximum(0.0, sign * held_wh))
+            anew = (counted_wh < 0) & (fresh[counter] <= most_home_wh)
+            since_wh = np.where(anew, fresh[counter], 0.0)
+            wh = np.where(believed, counted_wh, np.maximum(since_wh, sign * held_wh))
             stretch = _Stretch(held["zone"].astype(np.int64), held["at_s"], fresh["at_s"], wh)
             self._spread(way, stretch.where(known & (wh > 0)))
 
@@ -195,6 +222,33 @@ class Meter:
         imported_wh += float(np.maximum(power_w, 0.0) @ missing_s) / WHOLE_HOUR_S
         exported_wh += float(np.maximum(-power_w, 0.0) @ missing_s) / WHOLE_HOUR_S
         return Energy(imported_wh / 1000, exported_wh / 1000)
+
+    def coverage(self, rows: Ints, since_s: Floats, span_s: tuple[float, float], fresh_s: float) -> Coverage:
+        """How well readings cover a span [start, end) of cars at their plugs, each since an instant of its own.
+
+        A reading is fresh for `fresh_s`.
+        """
+        known = rows < len(self._cars["at_s"])
+        rows, begins_s = rows[known], np.clip(since_s[known], *span_s)
+        at_s = np.nan_to_num(self._cars["at_s"][rows], nan=-np.inf)
+        late_h, unread_h = (
+            float((span_s[1] - np.clip(at_s + held_s, begins_s, span_s[1])).sum()) / WHOLE_HOUR_S
+            for held_s in (fresh_s, LONGEST_HELD_S)
+        )
+        return Coverage(float((span_s[1] - begins_s).sum()) / WHOLE_HOUR_S, late_h, unread_h)
+
+    def unread_kw(self, zone: str, start_s: float, end_s: float) -> float:
+        """What a car of which no reading is held drew on the average of a window, by the zone's samples.
+
+        Without any such car in the samples what a measured car drew counts, and 0 without samples.
+        """
+        kept = self._samples[self._zones[zone]] if zone in self._zones else []
+        first = bisect.bisect_left(kept, start_s, key=lambda sample: sample.at_s)
+        seen = [one for one in kept[max(0, first - 1) :] if one.at_s < end_s]
+        if cars := sum(one.unread for one in seen):
+            return sum(one.unread_kw for one in seen) / cars
+        cars = sum(one.measured for one in seen)
+        return max(0.0, sum(one.power_kw for one in seen if one.measured) / cars) if cars else 0.0
 
     def _known(self, zone: int) -> Bools:
         return np.asarray((self._cars["zone"] == zone) & ~np.isnan(self._cars["at_s"]))

@@ -222,6 +222,19 @@ _READERS: Mapping[str, Reader] = {
     P.EXPORT_CAPACITY_RESERVATION: _kw(D.EXPORT_RESERVATION_KW, 0),
 }
 BINDING = frozenset(_READERS.keys() | ALERTS.keys()) - {P.GHG}
+LOADS = frozenset(
+    {
+        P.DISPATCH_SETPOINT,
+        P.DISPATCH_SETPOINT_RELATIVE,
+        P.SIMPLE,
+        P.IMPORT_CAPACITY_LIMIT,
+        P.EXPORT_CAPACITY_LIMIT,
+        P.ALERT_GRID_EMERGENCY,
+        P.ALERT_BLACK_START,
+        P.ALERT_FLEX_ALERT,
+    }
+)
+"""The types that ask for load now, of which it is told unasked what can be done; tariffs and subscriptions are none."""
 _LIMITS: Mapping[str, Dimension] = {
     P.IMPORT_CAPACITY_LIMIT: D.IMPORT_LIMIT_KW,
     P.IMPORT_CAPACITY_SUBSCRIPTION: D.IMPORT_SUBSCRIPTION_KW,

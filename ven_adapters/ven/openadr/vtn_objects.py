@@ -1,9 +1,10 @@
 """What the VTN holds for us, as last read: programs, events, our ven and its resources. Polling is the only truth.
 
-Unchanged lists cost a 304. An event that is no longer listed is asked for by its id: still there, it has run out and is
-kept for the restart that follows it; gone, it was deleted, and what it held back is let go. The first poll also reads
-events that have run out, because reports on them may still be owed. An event whose new version cannot be read asks
-nothing any more, but for the limits of the version before it, which stay until they end.
+Unchanged lists cost a 304. An event that is no longer listed is asked for by its id: still there, it has run out or
+its window was shortened to cancel it (User Guide 7.9), and it is kept as it reads now for the restart that follows it;
+gone, it was deleted, and what it held back is let go. The first poll also reads events that have run out, because
+reports on them may still be owed. An event whose new version cannot be read asks nothing any more, but for the limits
+of the version before it, which stay until they end.
 """
 
 import asyncio
@@ -105,11 +106,14 @@ class VtnObjects:
         listed = {raw["id"]: raw for raw in sorted(events, key=_begin)[: self._most_events]}
         beyond = {raw["id"] for raw in events} - listed.keys()
         unlisted = [found for key, found in self.events.items() if key not in listed and self._may_last(found, now)]
-        deleted = tuple([one for one in unlisted if one.event.id in beyond or not await self._exists(one.event.id)])
+        there = {one.event.id: None if one.event.id in beyond else await self._reread(one.event.id) for one in unlisted}
+        deleted = tuple(one for one in unlisted if there[one.event.id] is None)
+        known = {key: raw for key, raw in there.items() if raw is not None and raw is not self._raw[key]}
+        ran_out = {key: raw for key, raw in known.items() if raw.get("id") == key and raw != self._raw[key]}
         self.left_out = len(beyond)
         described = {raw["id"]: self._described(raw) for raw in programs}
         listed_programs = {raw["id"]: ListedProgram.of(raw) for raw in programs}
-        parsed = await self._parsed(listed)
+        parsed = await self._parsed(listed | ran_out)
         moved = grants != (self.ven_targets, self.resource_targets) or described != self._descriptors
         moved |= listed_programs != self.programs
         self._descriptors, self.programs = described, listed_programs
@@ -119,7 +123,8 @@ class VtnObjects:
         for found in deleted:
             self._forget(found.event.id)
         self._drop_old(listed, now)
-        self._raw = {key: raw for key, raw in self._raw.items() if key in listed or key in self.events}
+        kept = listed.keys() | (self.events.keys() - known.keys())
+        self._raw = {key: raw for key, raw in self._raw.items() if key in kept}
         self.polled = True
         return VtnChanges(tuple(fresh), (*deleted, *unreadable), moved)
 
@@ -133,17 +138,18 @@ class VtnObjects:
         """Whether the event would still be in force for us had it not left the list."""
         return found.event.id in self._raw and lifespan_end(found.event) > now - KEPT
 
-    async def _exists(self, event_id: str) -> bool:
-        """An event that ran out is asked for once; after that it is no longer expected in the list."""
+    async def _reread(self, event_id: str) -> Json | None:
+        """An event that left the list as it reads now; None when it was deleted, and what is held when nobody can say.
+
+        One that could be read is not expected in the list any more, and not asked for again.
+        """
         try:
-            await self._vtn.read(ObjectType.EVENT, event_id)
+            return await self._vtn.read(ObjectType.EVENT, event_id)
         except VtnRefused as refused:
             if refused.status in (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN):
-                return False
+                return None
             _log.warning("whether event %s still exists could not be learnt: %s", event_id, refused)
-            return True
-        self._raw.pop(event_id, None)
-        return True
+            return self._raw[event_id]
 
     async def _parsed(self, listed: Mapping[str, Json]) -> list[tuple[str, Json, Event | UnreadableEvent]]:
         """What is new in the list, a few at a time: of very many, others' work goes on in between."""

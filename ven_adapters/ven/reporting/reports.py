@@ -4,6 +4,10 @@ Every requested type is answered: with figures, or with DATA_QUALITY MISSING bes
 is still to come is forecast (`historical` false) as far as a day ahead, and beyond that it is missing. No figure about
 fewer cars than the smallest group leaves here. Energy that was fed back is never a negative USAGE: it
 stands under the resource `<zone>-export` (reading TR-81). Shares are fractions (TR-78).
+
+What was measured says so: DATA_QUALITY is OK, or ESTIMATED where some cars were not read and are taken to do as their
+measured peers. The standard has no words for more, so a payload of our own says how much was estimated, and whether a
+report is late or corrects an earlier one.
 """
 
 import dataclasses
@@ -24,17 +28,24 @@ Json = dict[str, Any]
 EXPORT_SUFFIX = "-export"
 ENERGY_ACCURACY = 0.05
 IDLE_KW = 0.05
+QUALITY = "x-EVTN-QUALITY"
+"""["ESTIMATED", share of car-hours], ["LATE"] or ["CORRECTED"]: what DATA_QUALITY has no word for."""
+LEAST_ESTIMATED = 0.01
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ZoneFigures:
-    """One zone over one window: `energy` of the window, `sample` at its end, what is `ahead`; None where not known."""
+    """One zone over one window: `energy` of the window, `sample` at its end, what is `ahead`; None where not known.
+
+    `estimated`: the share of the energy that rests on no reading, 0 to 1; None where nobody says.
+    """
 
     cars: int
     energy: Energy | None
     sample: Sample | None
     hours: float
     ahead: Ahead | None = None
+    estimated: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,13 +63,17 @@ Values = list[Any] | None
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PayloadKind:
-    """How one payload type is filled: from the zone's figures, and, where energy may flow back, for its export."""
+    """How one payload type is filled: from the zone's figures, and, where energy may flow back, for its export.
+
+    `estimated`: how much of a figure rests on no reading; None where that is no question.
+    """
 
     values: Callable[[ZoneFigures], Values]
     reading_type: str
     units: str | None = None
     accuracy: float | None = None
     export: Callable[[ZoneFigures], Values] | None = None
+    estimated: Callable[[ZoneFigures], float | None] = lambda _: None
 
 
 def _usage(figures: ZoneFigures) -> Values:
@@ -87,6 +102,23 @@ def _of_sample(pick: Callable[[Sample], Values]) -> Callable[[ZoneFigures], Valu
 
 def _of_ahead(pick: Callable[[Ahead], float]) -> Callable[[ZoneFigures], Values]:
     return lambda figures: None if figures.ahead is None else [round(pick(figures.ahead), 3)]
+
+
+def _energy_estimated(figures: ZoneFigures) -> float | None:
+    return figures.estimated
+
+
+def _power(sample: Sample) -> Values:
+    """The power of all cars at their plugs: those that were not read lately do as those that were."""
+    scale = sample.plugged / sample.measured if 0 < sample.measured < sample.plugged else 1.0
+    return [round(sample.power_kw * scale, 3)]
+
+
+def _power_estimated(figures: ZoneFigures) -> float | None:
+    sample = figures.sample
+    if sample is None or not sample.measured or not sample.plugged:
+        return None
+    return max(0.0, 1.0 - sample.measured / sample.plugged)
 
 
 def _charge_level(sample: Sample) -> Values:
@@ -119,9 +151,9 @@ _IDLE: Mapping[str, OperatingState] = {
 
 P = ReportPayload
 KINDS: Mapping[str, PayloadKind] = {
-    P.USAGE: PayloadKind(_usage, "ESTIMATED", "KWH", ENERGY_ACCURACY, _export),
-    P.DEMAND: PayloadKind(_demand, "MEAN", "KW", ENERGY_ACCURACY, _export_demand),
-    P.READING: PayloadKind(_of_sample(lambda sample: [round(sample.power_kw, 3)]), "SUMMED", "KW"),
+    P.USAGE: PayloadKind(_usage, "ESTIMATED", "KWH", ENERGY_ACCURACY, _export, _energy_estimated),
+    P.DEMAND: PayloadKind(_demand, "MEAN", "KW", ENERGY_ACCURACY, _export_demand, _energy_estimated),
+    P.READING: PayloadKind(_of_sample(_power), "SUMMED", "KW", estimated=_power_estimated),
     P.OPERATING_STATE: PayloadKind(_of_sample(operating_states), "DIRECT_READ"),
     P.STORAGE_CHARGE_LEVEL: PayloadKind(_of_sample(_charge_level), "MEAN", "PERCENT"),
     P.STORAGE_USABLE_CAPACITY: PayloadKind(_of_sample(lambda sample: [round(sample.usable_kwh, 1)]), "SUMMED", "KWH"),
@@ -152,13 +184,18 @@ FORECASTS: Mapping[str, PayloadKind] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """What a body is made for: the event, our name, the zones that can export, what is due."""
+    """What a body is made for: the event, our name, the zones that can export, what is due.
+
+    `remarks`: what is to be said of all of it, LATE or CORRECTED; `name`: the report's name.
+    """
 
     event_id: str
     client_name: str
     exporting: frozenset[str]
     wanted: Sequence[Wanted]
     smallest_group: int
+    remarks: tuple[str, ...] = ()
+    name: str | None = None
 
 
 def body(request: Request, figures_of: FiguresOf) -> Json:
@@ -168,9 +205,12 @@ def body(request: Request, figures_of: FiguresOf) -> Json:
         for window in wanted.due.windows:
             for resource, interval in _intervals(request, wanted, window, figures_of):
                 _add(entries.setdefault(resource, []), interval)
+    for interval in (one for found in entries.values() for one in found):
+        interval["payloads"] += [{"type": QUALITY, "values": [remark]} for remark in request.remarks]
     return {
         "eventID": request.event_id,
         "clientName": request.client_name,
+        **({} if request.name is None else {"reportName": request.name}),
         "payloadDescriptors": _descriptors(request.wanted),
         "resources": [{"resourceName": name, "intervals": found} for name, found in entries.items()],
     }
@@ -188,9 +228,11 @@ def _intervals(request: Request, wanted: Wanted, window: Window, figures_of: Fig
     for name, found_out in figures.items():
         known = _large_enough(found_out, request.smallest_group)
         enough = kind is not None and known.cars >= request.smallest_group
-        found.append((name, _interval(window, descriptor, kind.values(known) if enough and kind else None)))
+        values = kind.values(known) if enough and kind else None
+        estimated = kind.estimated(known) if kind else None
+        found.append((name, _interval(window, descriptor, values, estimated)))
         if enough and kind and kind.export is not None and name in exporting:
-            found.append((f"{name}{EXPORT_SUFFIX}", _interval(window, descriptor, kind.export(known))))
+            found.append((f"{name}{EXPORT_SUFFIX}", _interval(window, descriptor, kind.export(known), estimated)))
     return found
 
 
@@ -206,29 +248,43 @@ def _large_enough(known: ZoneFigures, smallest: int) -> ZoneFigures:
     return dataclasses.replace(known, sample=None) if few else known
 
 
-def _interval(window: Window, descriptor: ReportDescriptor, values: Values) -> Json:
+def _interval(window: Window, descriptor: ReportDescriptor, values: Values, estimated: float | None) -> Json:
     payloads: list[Json] = [{"type": descriptor.payload_type, "values": values or []}]
+    payloads += _quality_of(values, estimated)
+    return {"id": window.interval_id, "intervalPeriod": period(window), "payloads": payloads}
+
+
+def _quality_of(values: Values, estimated: float | None) -> list[Json]:
+    """What is said of a figure: that it is missing, measured, or how much of it is estimated; nothing where unknown."""
     if values is None:
-        payloads.append({"type": P.DATA_QUALITY.value, "values": ["MISSING"]})
-    return {"id": window.interval_id, "intervalPeriod": _period(window), "payloads": payloads}
+        return [{"type": P.DATA_QUALITY.value, "values": ["MISSING"]}]
+    if estimated is None:
+        return []
+    if estimated < LEAST_ESTIMATED:
+        return [{"type": P.DATA_QUALITY.value, "values": ["OK"]}]
+    told = {"type": QUALITY, "values": ["ESTIMATED", round(estimated, 3)]}
+    return [{"type": P.DATA_QUALITY.value, "values": ["ESTIMATED"]}, told]
 
 
 def _add(intervals: list[Json], fresh: Json) -> None:
-    """Payloads of one window share an interval; a missing one stands apart, so that its quality is no other's."""
-    if not _is_missing(fresh):
+    """Payloads of one window and quality share an interval, the quality last; a missing one stands apart."""
+    quality = _said_of(fresh)
+    if ["MISSING"] not in [one["values"] for one in quality]:
         for interval in intervals:
             same = interval["id"] == fresh["id"] and interval["intervalPeriod"] == fresh["intervalPeriod"]
-            if same and not _is_missing(interval):
-                interval["payloads"] += fresh["payloads"]
+            if same and _said_of(interval) == quality:
+                figures = [one for one in interval["payloads"] if one not in quality]
+                interval["payloads"] = [*figures, *(one for one in fresh["payloads"] if one not in quality), *quality]
                 return
     intervals.append(fresh)
 
 
-def _is_missing(interval: Json) -> bool:
-    return any(payload["type"] == P.DATA_QUALITY for payload in interval["payloads"])
+def _said_of(interval: Json) -> list[Json]:
+    return [payload for payload in interval["payloads"] if payload["type"] in (P.DATA_QUALITY, QUALITY)]
 
 
-def _period(window: Window) -> Json:
+def period(window: Window) -> Json:
+    """A window as an intervalPeriod."""
     end = "P9999Y" if window.end == END_OF_TIME else _duration(window.end - window.start)
     return {"start": _print(window.start), "duration": end}
 
@@ -264,7 +320,11 @@ def together(parts: Sequence[ZoneFigures]) -> ZoneFigures:
     aheads = [part.ahead for part in parts if part.ahead is not None]
     ahead = Ahead(*np.sum([dataclasses.astuple(one) for one in aheads], axis=0)) if len(aheads) == len(parts) else None
     hours = max((part.hours for part in parts), default=0.0)
-    return ZoneFigures(sum(part.cars for part in parts), energy, sample, hours, ahead if parts else None)
+    told = [part.estimated for part in parts if part.estimated is not None]
+    cars = sum(part.cars for part in parts)
+    weighed = sum(part.cars * (part.estimated or 0.0) for part in parts)
+    estimated = weighed / cars if told and len(told) == len(parts) and cars else None
+    return ZoneFigures(cars, energy, sample, hours, ahead if parts else None, estimated)
 
 
 def _summed(samples: Sequence[Sample]) -> Sample:

@@ -1,7 +1,9 @@
 """Post the reports that events ask for, each once, when it is due, and again later while the VTN is away.
 
 What is due follows from `rules.timeline`; what it says from `reports`; that it was sent is remembered durably. They
-count the cars that are in the event's program. Who sent an event that is not understood is told so, unasked.
+count the cars that are in the event's program. Who sent an event that is not understood is told so, unasked, and who
+asks for load what can be done (`flexibility_reports`). What late readings move is corrected once, and an event that was
+cancelled while it was in force still gets what was measured until then (`measured`).
 """
 
 import asyncio
@@ -18,12 +20,24 @@ from ven_adapters.ven.control.participation import Participation
 from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.openadr.event_faults import EventFindings, report_body, report_key
 from ven_adapters.ven.openadr.notifications import back_off_s
-from ven_adapters.ven.openadr.vtn_objects import ReadEvent
+from ven_adapters.ven.openadr.vtn_objects import ReadEvent, version
 from ven_adapters.ven.planning.forecast import Outlook
-from ven_adapters.ven.reporting.reports import Request, Wanted, ZoneFigures, body, together
+from ven_adapters.ven.reporting.flexibility_reports import FlexibilityReports, UnaskedReport
+from ven_adapters.ven.reporting.kept_reports import KeptReports
+from ven_adapters.ven.reporting.measured import (
+    CORRECTED_AFTER,
+    Told,
+    energies_in,
+    measured_energy,
+    needs_correction,
+    others,
+    until_its_end,
+    was_ended,
+)
+from ven_adapters.ven.reporting.reports import FORECASTS, KINDS, Request, Wanted, ZoneFigures, body, together
 from ven_adapters.ven.store.database import AdapterStore, SentReportRow, print_at
 from vtn.client import Client, VtnRefused, VtnUnreachable, VtnUnusable
-from vtn.clock import Clock
+from vtn.clock import HOUR_S, Clock
 from vtn.rules.timeline import DueReport, Window, due_reports, is_ad_hoc
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.values import ReportDescriptor
@@ -31,7 +45,11 @@ from vtn.wire.values import ReportDescriptor
 HORIZON = timedelta(hours=24)
 LATEST = timedelta(hours=24)
 MOST_BUSY = 3
+MOST_UNASKED = 200
 CHECK_EVERY_S = 0.5
+LATE_AFTER = timedelta(minutes=15)
+MOST_POSTED = 500
+ENDED, CORRECTED, LATE = "ended", "corrected", "LATE"
 _BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 _log = logging.getLogger(__name__)
@@ -39,13 +57,23 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Owed:
-    """Everything that one event wants at one instant."""
+    """Everything that one event wants at one instant; `ended`: what it still owes because it was ended."""
 
     key: str
     event_id: str
     at: datetime
     read: ReadEvent
     wanted: tuple[Wanted, ...]
+    ended: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PostedReport:
+    """A report that was posted, the energies that it told, and when it is looked at again."""
+
+    owed: Owed
+    told: Told
+    again_at: datetime
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,12 +86,16 @@ class ReporterNames:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PostSettings:
-    """Whether we are registered; the smallest group that may be spoken of; the pauses while the VTN is away."""
+    """Whether we are registered; the smallest group that may be spoken of; the pauses while the VTN is away.
+
+    `says_unasked`: whether it is told unasked what zones can do and lack.
+    """
 
     is_registered: Callable[[], bool]
     smallest_group: int
     wake: WakeSettings
     dice: random.Random
+    says_unasked: bool = True
 
 
 class Reporter:
@@ -73,9 +105,15 @@ class Reporter:
     """
 
     def __init__(
-        self, vtn: Client, participation: Participation, zone_controller: ZoneController, names: ReporterNames
+        self,
+        vtn: Client,
+        participation: Participation,
+        zone_controller: ZoneController,
+        names: ReporterNames,
+        kept: KeptReports | None = None,
     ) -> None:
         self._vtn = vtn
+        self._kept = kept
         self._participation = participation
         self._fleet_state = participation.fleet_state
         self._vtn_objects = participation.vtn_objects
@@ -86,7 +124,11 @@ class Reporter:
         self.refused = 0
         self._untold: list[SentReportRow] = []
         self._owed: dict[str, Owed] = {}
+        self._reads: dict[str, ReadEvent] = {}
+        self._posted: dict[str, PostedReport] = {}
         self._faulty: dict[str, EventFindings] = {}
+        self._unasked: dict[str, UnaskedReport] = {}
+        self._flexibility = FlexibilityReports(participation, zone_controller, names.client, names.seed)
         self._planned_until: datetime | None = None
 
     def paid(self, keys: Iterable[str]) -> None:
@@ -94,15 +136,45 @@ class Reporter:
         self._paid.update(keys)
 
     def plan(self, now: datetime) -> None:
-        """Work out what is owed in the next day; what an earlier plan owed stays owed unless its event was deleted."""
+        """Work out what is owed in the next day; what an earlier plan owed stays owed unless its event was deleted.
+
+        An event that was ended while it was in force owes what was measured of it until now.
+        """
+        events = self._vtn_objects.events
+        ended = [owed for pair in others(self._reads, events) for owed in self._ended(*pair, now)]
+        self._reads = dict(events)
         fresh = {owed.key: owed for read in self._vtn_objects.events.values() for owed in self._owed_by(read, now)}
         kept = {
             key: owed
             for key, owed in self._owed.items()
-            if owed.event_id in self._vtn_objects.events and owed.at <= now
+            if owed.ended or (owed.event_id in self._vtn_objects.events and owed.at <= now)
         }
+        kept |= {owed.key: owed for owed in ended}
         self._owed = {key: owed for key, owed in (fresh | kept).items() if key not in self._paid}
         self._planned_until = now + HORIZON / 2
+        self._flexibility.plan(now)
+
+    def collect(self, now: datetime, smallest_group: int) -> None:
+        """Take up what falls due unasked. While the VTN is away the newest few are kept, and the oldest go."""
+        try:
+            for one in self._flexibility.due(now, smallest_group, self._paid):
+                self._unasked[one.key] = one
+        except Exception:  # noqa: BLE001 - logged whole; asked reports go on
+            _log.exception("what zones can do could not be told")
+        while len(self._unasked) > MOST_UNASKED:
+            del self._unasked[next(iter(self._unasked))]
+
+    def _ended(self, before: ReadEvent, after: ReadEvent | None, now: datetime) -> list[Owed]:
+        """The last report on an event that was cancelled, shortened to now, or deleted."""
+        try:
+            if not was_ended(before, after, now, self._names.seed):
+                return []
+            wanted = until_its_end(before, now, self._names.seed)
+        except Exception:  # noqa: BLE001 - logged whole
+            _log.exception("what is still owed on event %s could not be worked out", before.event.id)
+            return []
+        key = f"{version(before.event)}/{ENDED}"
+        return [Owed(key, before.event.id, now, before, wanted, ended=True)] if wanted else []
 
     def _owed_by(self, read: ReadEvent, now: datetime) -> list[Owed]:
         """What one event wants; an event that asks in a way that nobody foresaw costs the others nothing."""
@@ -120,9 +192,10 @@ class Reporter:
         """When something is due next."""
         if self._planned_until is not None and now > self._planned_until:
             self.plan(now)
-        if self._faulty:
+        if self._faulty or self._unasked:
             return now
-        return min((owed.at for owed in self._owed.values()), default=None)
+        dues = (*(owed.at for owed in self._owed.values()), *(one.again_at for one in self._posted.values()))
+        return min(dues, default=None)
 
     def told(self) -> list[SentReportRow]:
         """Rows for the store: what was posted since this was last asked."""
@@ -135,6 +208,8 @@ class Reporter:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             now = clock.now()
+            if settings.says_unasked and settings.is_registered():
+                self.collect(now, settings.smallest_group)
             due = self.next_at(now)
             if not settings.is_registered() or due is None or due > now:
                 continue
@@ -162,7 +237,7 @@ class Reporter:
                 break
             try:
                 content = self._body(owed, now, smallest_group)
-                refused += 0 if content is None else await self._post(owed.key, owed.event_id, content, now)
+                refused += 0 if content is None else await self._post_owed(owed, content, now)
             except VtnUnreachable:
                 raise
             except VtnRefused as error:
@@ -175,9 +250,40 @@ class Reporter:
                 refused += 1
                 self._paid.add(owed.key)
             self._owed.pop(owed.key, None)
-        refused += await self._pay_faulty(now, busy)
+        refused += await self._pay_faulty(now, busy) + await self._pay_unasked(now, busy)
+        refused += await self._correct(now, smallest_group, busy)
         if busy:
             raise VtnUnreachable(f"it is busy: {busy[0]}")
+        return refused
+
+    async def _post_owed(self, owed: Owed, content: dict[str, object], now: datetime) -> int:
+        """Post what an event asked for; 1 when the VTN refused it. Of an event that is gone it is kept here."""
+        refused = await self._post(owed.key, owed.event_id, content, now)
+        if refused and owed.ended and self._kept is not None:
+            self._kept.keep(content, now, "the VTN has no such event any more")
+        told = {} if refused or owed.ended else energies_in(content)
+        if told:
+            self._posted[owed.key] = PostedReport(owed, told, now + CORRECTED_AFTER)
+            if len(self._posted) > MOST_POSTED:
+                del self._posted[next(iter(self._posted))]
+        return refused
+
+    async def _correct(self, now: datetime, smallest_group: int, busy: list[VtnRefused]) -> int:
+        """Post again, once, what readings that came late have moved; how many reports were refused for good."""
+        refused = 0
+        for key, one in list(self._posted.items()):
+            if one.again_at > now or len(busy) == MOST_BUSY:
+                continue
+            content = None
+            if one.owed.event_id in self._vtn_objects.events:
+                content = self._body(one.owed, now, smallest_group, name=CORRECTED)
+            if content is not None and needs_correction(one.told, energies_in(content)):
+                try:
+                    refused += await self._post(f"{key}/{CORRECTED}", one.owed.event_id, content, now)
+                except VtnRefused as error:
+                    busy.append(error)
+                    continue
+            self._posted.pop(key, None)
         return refused
 
     async def _pay_faulty(self, now: datetime, busy: list[VtnRefused]) -> int:
@@ -192,6 +298,21 @@ class Reporter:
                 busy.append(error)
             else:
                 self._faulty.pop(key, None)
+        return refused
+
+    async def _pay_unasked(self, now: datetime, busy: list[VtnRefused]) -> int:
+        """Tell what nobody asked for in so many words; how many reports were refused for good."""
+        refused = 0
+        for key, one in list(self._unasked.items()):
+            if len(busy) == MOST_BUSY:
+                break
+            if one.event_id in self._vtn_objects.events:
+                try:
+                    refused += await self._post(key, one.event_id, one.body, now)
+                except VtnRefused as error:
+                    busy.append(error)
+                    continue
+            self._unasked.pop(key, None)
         return refused
 
     async def _post(self, key: str, event_id: str, content: Mapping[str, object], now: datetime) -> int:
@@ -217,7 +338,9 @@ class Reporter:
         self._paid.add(key)
         return 1
 
-    def _body(self, owed: Owed, now: datetime, smallest_group: int) -> dict[str, object] | None:
+    def _body(
+        self, owed: Owed, now: datetime, smallest_group: int, name: str | None = None
+    ) -> dict[str, object] | None:
         """What is reported; None to a program that none of the cars is in, of which nothing is said."""
         event = owed.read.event
         seen = self._vtn_objects.zones_of(event.targets, self._fleet_state.reported)
@@ -231,7 +354,10 @@ class Reporter:
             dataclasses.replace(one, zones=self._vtn_objects.zones_of(one.descriptor.targets, zones))
             for one in owed.wanted
         ]
-        request = Request(owed.event_id, self._names.client, exporting, placed, smallest_group)
+        late = now - owed.at > LATE_AFTER and name is None
+        remarks = (name.upper(),) if name is not None else (LATE,) if late else ()
+        name = ENDED if owed.ended else name
+        request = Request(owed.event_id, self._names.client, exporting, placed, smallest_group, remarks, name)
         outlook_of = functools.cache(
             lambda part: self._zone_controller.outlook(part, self._participation.events_for(part), now)
         )
@@ -243,9 +369,10 @@ class Reporter:
 
     def _figures(self, now: datetime, outlook_of: Callable[[str], Outlook], zone: str, window: Window) -> ZoneFigures:
         meter, start_s, end_s = self._fleet_state.meter, window.start.timestamp(), window.end.timestamp()
-        energy, sample = meter.energy(zone, start_s, end_s), meter.sample(zone, end_s)
+        energy, estimated = measured_energy(self._fleet_state, zone, start_s, end_s)
         ahead = outlook_of(zone).ahead(start_s, end_s) if window.end > now else None
-        return ZoneFigures(meter.known(zone), energy, sample, (end_s - start_s) / 3600, ahead)
+        hours = (end_s - start_s) / HOUR_S
+        return ZoneFigures(meter.known(zone), energy, meter.sample(zone, end_s), hours, ahead, estimated)
 
 
 def owed_by(read: ReadEvent, now: datetime, seed: str) -> list[Owed]:
@@ -268,6 +395,8 @@ def _content(wanted: Sequence[Wanted]) -> str:
 def _dues(read: ReadEvent, descriptor: ReportDescriptor, now: datetime, seed: str) -> list[DueReport]:
     if is_ad_hoc(read.event, descriptor):
         return [_at_once(read)]
+    if descriptor.payload_type in FORECASTS.keys() - KINDS.keys():  # at an interval's end nothing of it is to come
+        descriptor = descriptor.model_copy(update={"historical": False})
     return due_reports(
         read.event,
         descriptor,

@@ -10,6 +10,7 @@ from ven_adapters.contract import Capability, DischargeControl, DriverChoice, Kn
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.explain.decision_log import DecisionLog
+from ven_adapters.ven.planning.shortfall import Obstacle
 from ven_adapters.ven.store.database import HistoryRow, ZoneRow
 
 REFS = ("one", "two", "three")
@@ -93,3 +94,25 @@ def test_a_whole_fleet_is_handed_over_in_parts_and_nobody_is_left_out():
         parts.append(part)
     assert [len(part) for part in parts] == [1_000, 1_000, 500]
     assert set().union(*parts) == set(refs)
+
+
+def test_what_a_zone_lacks_is_kept_when_it_is_news_and_not_every_cycle():
+    cars = fleet_state()
+    zone_controller = ZoneController(cars, COURSE)
+    heard = [event("DISPATCH_SETPOINT", [-500], start=T0.isoformat(), duration="PT2H")]
+
+    def kept(at_s):
+        orders = zone_controller.steer("bay", heard, at(at_s))
+        watch = zone_controller.flexibility
+        cars.decisions.take(orders.requests, orders.plan, at(at_s), watch.now["bay"], watch.bands["bay"])
+        rows = [row for row in cars.decisions.drain() if row.model is ZoneRow]
+        return [json.loads(row.values["document"]) for row in rows]
+
+    (first,) = kept(1)
+    assert first["able"]["shortfall_kw"] > 400
+    assert {one["obstacle"] for one in first["able"]["binds"]} <= {one.value for one in Obstacle}
+    assert len(first["band"]["least_kw"]) == len(first["band"]["most_kw"]) == 96
+    assert kept(61) == []
+    cars.observe([dataclasses.replace(snapshot(at(90), soc_pct=20.0), vehicle_ref=ref) for ref in REFS], at(90))
+    (again,) = kept(121)
+    assert again["able"]["binds"][0]["obstacle"] == "RESERVE"

@@ -294,3 +294,14 @@ def test_what_was_missing_at_the_automakers_is_said_until_it_is_there(life):
     assert "At 2026-07-15 23:00:10Z it was found that it takes no command until our key is in it" in said
     assert plain(life.explained(60))["set_up"]["facts"]["missing"]
     assert "it was found" not in life.said(7_200)
+
+
+def test_what_the_zone_could_do_and_what_bound_it_is_said(life):
+    binds = [{"obstacle": "DEPARTURE", "cars": 12, "kw": 80.0}, {"obstacle": "LIMIT", "cars": 0, "kw": 5.0}]
+    able = {"least_kw": 80.0, "most_kw": 200.0, "shortfall_kw": 70.0, "event": "event", "binds": binds}
+    life.submit(10)
+    said = life.said(60, ASKED | {"able": able})
+    assert "The zone could draw 80.0 kW at the least and 200.0 kW at the most." in said
+    assert "Of what event event asked 70.0 kW were short: 12 cars must charge now" in said
+    assert "(DEPARTURE, 80.0 kW); a limit in force (LIMIT, 5.0 kW)" in said
+    assert "short" not in life.said(60, ASKED | {"able": able | {"shortfall_kw": 0.0}})

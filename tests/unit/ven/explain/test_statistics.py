@@ -13,8 +13,11 @@ from ven_adapters.ven.explain import statistics as accounts
 from ven_adapters.ven.explain.statistics import AdapterStatistics
 from ven_adapters.ven.fleet.fairness import fairness_of
 from ven_adapters.ven.fleet.fleet import FleetColumns
+from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.openadr.event_faults import MOST_SHOWN, EventFault, EventFaults, EventFindings
 from ven_adapters.ven.openadr.notifications import LONGEST_NAME, WakeSignal
+from ven_adapters.ven.planning.feasible_band import FeasibleBand
+from ven_adapters.ven.planning.shortfall import Binding, Flexibility, Obstacle
 
 
 @pytest.fixture
@@ -81,3 +84,17 @@ def test_how_even_the_burden_is_stands_in_every_line_and_in_the_summary(account,
     figures = {"cars": 3, "borne_kwh": 6.0, "borne_gini": round(4 / 9, 4)}
     assert [line["fairness"] for line in lines(tmp_path)] == [figures] * 2
     assert orjson.loads((tmp_path / "summary.json").read_bytes())["fairness"] == figures
+
+
+def test_a_line_of_progress_has_what_a_zone_can_do_what_is_short_and_its_coming_day_once(account, tmp_path):
+    binds = (Binding(Obstacle.DEPARTURE, 12, 80.0),)
+    account.flexibility = {"bay": Flexibility(0.0, 10.0, 80.0, 80.0, 200.0, 70.0, binds, "e1")}
+    account.bands = {"bay": FeasibleBand(T0.timestamp(), np.full(96, 80.0), np.full(96, 200.0))}
+    for _ in range(2):
+        account.line(T0, 1.0, {"bay": Sample(T0.timestamp())}, {})
+    first, second = (line["zones"]["bay"] for line in lines(tmp_path))
+    assert (first["least_kw"], first["most_kw"], first["shortfall_kw"]) == (80.0, 200.0, 70.0)
+    assert first["binds"] == [{"obstacle": "DEPARTURE", "cars": 12, "kw": 80.0}]
+    assert first["band"]["least_kw"] == [80.0] * 96
+    assert "band" not in second
+    account.abandon()

@@ -304,3 +304,38 @@ def test_an_alarm_of_an_inverter_is_told_beside_the_state():
     alarmed = dataclasses.replace(FIGURES, sample=dataclasses.replace(FULL, alarmed=1))
     made = told(wanted("OPERATING_STATE"), figures=alarmed)
     assert values(made, "bay", "OPERATING_STATE") == ["RUNNING_CURTAILED", "SGD_ERROR_CONDITION"]
+
+
+def test_a_measured_figure_says_so_and_an_estimated_one_how_much_of_it_is():
+    told_ok = told(wanted("USAGE"), wanted("DEMAND"), figures=dataclasses.replace(FIGURES, estimated=0.0))
+    (interval,) = told_ok["resources"][0]["intervals"]
+    assert [(p["type"], p["values"]) for p in interval["payloads"]] == [
+        ("USAGE", [12.5]),
+        ("DEMAND", [12.5]),
+        ("DATA_QUALITY", ["OK"]),
+    ]
+    some = told(wanted("USAGE"), figures=dataclasses.replace(FIGURES, estimated=0.25))
+    assert values(some, "bay", "DATA_QUALITY") == ["ESTIMATED"]
+    assert values(some, "bay", "x-EVTN-QUALITY") == ["ESTIMATED", 0.25]
+
+
+def test_figures_of_different_quality_stand_apart():
+    made = told(wanted("OPERATING_STATE"), wanted("USAGE"), figures=dataclasses.replace(FIGURES, estimated=0.25))
+    state, usage = made["resources"][0]["intervals"]
+    assert [payload["type"] for payload in state["payloads"]] == ["OPERATING_STATE"]
+    assert [payload["type"] for payload in usage["payloads"]] == ["USAGE", "DATA_QUALITY", "x-EVTN-QUALITY"]
+
+
+def test_a_reading_counts_cars_that_were_not_read_lately_as_those_that_were():
+    figures = dataclasses.replace(FIGURES, sample=dataclasses.replace(FULL, measured=10, plugged=15))
+    made = told(wanted("READING"), figures=figures)
+    assert values(made, "bay", "READING") == [45.0]
+    assert values(made, "bay", "DATA_QUALITY") == ["ESTIMATED"]
+    whole = dataclasses.replace(FIGURES, sample=dataclasses.replace(FULL, measured=15, plugged=15))
+    assert values(told(wanted("READING"), figures=whole), "bay", "DATA_QUALITY") == ["OK"]
+
+
+def test_zones_that_are_summed_up_are_estimated_as_their_cars_are():
+    parts = {"bay": dataclasses.replace(FIGURES, estimated=0.5), "la": dataclasses.replace(FIGURES, estimated=0.0)}
+    made = told(wanted("USAGE", aggregate=True), figures=lambda zone, _: parts[zone])
+    assert values(made, "AGGREGATED_REPORT", "x-EVTN-QUALITY") == ["ESTIMATED", 0.25]

@@ -1,0 +1,81 @@
+"""When cars are at home is learned by hour of the week, leans on other days at first, and outlives a restart."""
+
+import numpy as np
+import pytest
+
+from ven_adapters.ven.fleet.home_hours import DAY_HOURS, HomeHours
+from vtn.clock import HOUR_S
+
+MONDAY_S = 4 * 86400.0  # 5 January 1970, 00:00 UTC
+DAY_S = 86400.0
+ROW = np.array([0])
+
+
+def learned(at_home, weeks=6):
+    """A car of which it was seen for weeks at which (day, hour) it is at home."""
+    made = HomeHours()
+    made.grow(2)
+    for number in range(weeks * 7 * DAY_HOURS):
+        at_s = MONDAY_S + number * HOUR_S
+        home = at_home(number // DAY_HOURS % 7, number % DAY_HOURS, number // (7 * DAY_HOURS))
+        made.note(ROW, np.array([home]), at_s)
+    return made
+
+
+def likely(made, day, hour, hours=1.0):
+    start_s = MONDAY_S + 70 * 7 * DAY_S + day * DAY_S + hour * HOUR_S
+    return float(made.likely(ROW, start_s, start_s + hours * HOUR_S)[0])
+
+
+def test_a_car_that_is_home_at_night_is_expected_at_night_and_not_by_day():
+    made = learned(lambda _day, hour, _week: hour < 6 or hour >= 19)
+    assert likely(made, 2, 21) > 0.99
+    assert likely(made, 2, 12) < 0.01
+
+
+def test_a_weekday_on_which_it_is_away_is_its_own():
+    made = learned(lambda day, hour, _week: hour >= 19 and day != 2)
+    assert likely(made, 2, 20) < 0.25
+    assert likely(made, 3, 20) > 0.9
+
+
+def test_over_an_event_the_least_hour_counts():
+    made = learned(lambda _day, hour, _week: hour >= 19)
+    assert likely(made, 1, 18, 3.0) < 0.01
+    assert likely(made, 1, 19, 3.0) > 0.99
+
+
+def test_one_evening_says_something_of_the_others_and_a_car_never_seen_is_not_counted():
+    made = HomeHours()
+    made.grow(2)
+    assert likely(made, 0, 20) == 0
+    made.note(ROW, np.array([True]), MONDAY_S + 20 * HOUR_S)
+    assert likely(made, 4, 20) == 1.0
+    made.note(ROW, np.array([False]), MONDAY_S + DAY_S + 20 * HOUR_S)
+    assert likely(made, 4, 20) == pytest.approx(0.5)
+    assert likely(made, 4, 3) == 0
+
+
+def test_habits_that_change_are_followed_within_half_a_year():
+    made = learned(lambda _day, hour, week: hour >= 19 and week < 60, weeks=90)
+    assert likely(made, 1, 20) < 0.25
+
+
+def test_the_level_that_cars_come_with_follows_their_last_arrivals():
+    made = HomeHours()
+    made.grow(2)
+    assert np.isnan(made.level_pct(ROW)[0])
+    for soc_pct in (40.0, np.nan, 40.0, 60.0):
+        made.arrived(ROW, np.array([soc_pct]))
+    assert made.level_pct(ROW)[0] == pytest.approx(44.0)
+
+
+def test_what_was_learned_outlives_a_restart():
+    made = learned(lambda day, hour, _week: hour >= 19 and day != 2)
+    made.arrived(ROW, np.array([47.0]))
+    again = HomeHours()
+    again.grow(2)
+    again.restore(0, made.plain(0))
+    assert likely(again, 3, 20) == likely(made, 3, 20)
+    assert again.level_pct(ROW)[0] == 47.0
+    assert made.plain(1) == {}

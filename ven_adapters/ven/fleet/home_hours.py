@@ -1,0 +1,102 @@
+"""When cars are plugged in at home: per car and hour of the week, counted once an hour, and the level they come with.
+
+Hours are those of UTC, seven days of twenty-four, so that no time zone is needed; where clocks are put forward a habit
+is an hour off until it is learned anew. An hour that was seen on few weeks leans on the same hour of the other days.
+Columns by the fleet's rows; no I/O.
+"""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ven_adapters.ven.fleet.columns import Bools, Floats, Ints, grown
+from vtn.clock import HOUR_S
+
+HOURS = 168
+DAY_HOURS = 24
+EPOCH_HOUR = 3 * DAY_HOURS  # 1970 began on a Thursday; hour 0 is Monday 00:00 UTC
+MOST_WEEKS = 26
+LEANS_ON = 2.0
+LEVEL_MEMORY = 0.2
+MOST_HOURS_AHEAD = 48
+
+Counts = npt.NDArray[np.uint8]
+
+
+class HomeHours:
+    """`note` once an hour, `arrived` at every plug-in; `likely` says how probable it is that cars are there."""
+
+    def __init__(self) -> None:
+        self._seen: Counts = np.zeros((0, HOURS), dtype=np.uint8)
+        self._home: Counts = np.zeros((0, HOURS), dtype=np.uint8)
+        self._level_pct: npt.NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+
+    def grow(self, count: int) -> None:
+        """Have room for `count` cars."""
+        self._seen = grown(self._seen, count, fill=0)
+        self._home = grown(self._home, count, fill=0)
+        self._level_pct = grown(self._level_pct, count, fill=np.nan)
+
+    def note(self, rows: Ints, home: Bools, at_s: float) -> None:
+        """Count one hour of cars of which it is known whether they are plugged in at home."""
+        hour = _hour(at_s)
+        full = rows[self._seen[rows, hour] >= MOST_WEEKS]
+        self._seen[full, hour] //= 2
+        self._home[full, hour] //= 2
+        self._seen[rows, hour] += 1
+        self._home[rows, hour] += home.astype(np.uint8)
+
+    def arrived(self, rows: Ints, soc_pct: Floats) -> None:
+        """Cars that were plugged in with these levels; an unknown level changes nothing."""
+        told = ~np.isnan(soc_pct)
+        rows, soc_pct = rows[told], soc_pct[told].astype(np.float32)
+        before = self._level_pct[rows]
+        self._level_pct[rows] = np.where(np.isnan(before), soc_pct, before + LEVEL_MEMORY * (soc_pct - before))
+
+    def level_pct(self, rows: Ints) -> Floats:
+        """The level that cars usually come home with; NaN of cars that were never seen to come."""
+        return self._level_pct[rows].astype(np.float64)
+
+    def likely(self, rows: Ints, start_s: float, end_s: float) -> Floats:
+        """How probable it is that each car is at home all the time from `start_s` to `end_s`: that of its least hour.
+
+        0 of cars that were never seen at such an hour.
+        """
+        ends_s = min(max(end_s, start_s + 1.0), start_s + MOST_HOURS_AHEAD * HOUR_S)
+        hours = np.unique([_hour(at_s) for at_s in np.arange(start_s, ends_s, HOUR_S)] + [_hour(ends_s - 1.0)])
+        seen, home = self._seen[rows], self._home[rows]
+        daily = np.arange(HOURS) % DAY_HOURS
+        found = np.ones(len(rows))
+        for hour in hours.tolist():
+            same = daily == hour % DAY_HOURS
+            all_seen, all_home = seen[:, same].sum(axis=1), home[:, same].sum(axis=1)
+            usual = np.where(all_seen > 0, all_home / np.maximum(all_seen, 1), 0.0)
+            share = (home[:, hour] + LEANS_ON * usual) / (seen[:, hour] + LEANS_ON)
+            found = np.minimum(found, np.where(all_seen > 0, share, 0.0))
+        return found
+
+    def plain(self, row: int) -> dict[str, Any]:
+        """What is known of one car, for the store; empty while nothing is."""
+        if not self._seen[row].any():
+            return {}
+        level_pct = self._level_pct[row]
+        told = {name: base64.b85encode(column[row].tobytes()).decode() for name, column in self._columns.items()}
+        return told | ({} if np.isnan(level_pct) else {"level_pct": round(float(level_pct), 1)})
+
+    def restore(self, row: int, told: Mapping[str, Any]) -> None:
+        """What an earlier run knew of one car."""
+        for name, column in self._columns.items():
+            if name in told:
+                column[row] = np.frombuffer(base64.b85decode(told[name]), dtype=np.uint8)
+        self._level_pct[row] = told.get("level_pct", np.nan)
+
+    @property
+    def _columns(self) -> Mapping[str, Counts]:
+        return {"seen": self._seen, "home": self._home}
+
+
+def _hour(at_s: float) -> int:
+    return int(at_s // HOUR_S + EPOCH_HOUR) % HOURS
