@@ -16,7 +16,7 @@ from ven_adapters.ven.openadr.zone_requests import GridRequest, RulingDimension,
 from ven_adapters.ven.planning.charging_need import ChargingNeeds, PlanSettings, needs_of, together
 from ven_adapters.ven.planning.enforcement import takes_kw
 from ven_adapters.ven.planning.guardrails import Guard, PlanLimits, Reason, narrow
-from ven_adapters.ven.planning.night.night_problem import cost_of, edges_from
+from ven_adapters.ven.planning.night.night_problem import cost_of, edges_from, is_priced
 from ven_adapters.ven.planning.night.planned_start import (
     EarlierCycles,
     PlannedStart,
@@ -98,7 +98,9 @@ def plan_inputs_of(
     free = movable & (limits.can_start | situation.charging)
     uncontrolled = (view.plugged == Tri.YES) & (view.at_home == Tri.YES) & ~limits.touch
     fixed_kw = np.where(uncontrolled, np.maximum(0.0, view.power_kw), 0.0)
-    start = planned_start_of(ZoneCars(situation, needs, full_kw, forced, free, fixed_kw), requests, earlier.night)
+    priced = is_priced(requests, now_s, settings)
+    zone_cars = ZoneCars(situation, needs, full_kw, forced, free, fixed_kw, priced)
+    start = planned_start_of(zone_cars, requests, earlier.night)
     start = _probing(situation, needs, requests, start)
     wanted = start.wanted | (free & pre_charging(requests))
     uncontrolled_kw = float(view.power_kw[uncontrolled].sum())

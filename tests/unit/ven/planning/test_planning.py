@@ -348,3 +348,8 @@ def test_a_car_that_charges_and_tells_its_target_is_not_stopped_short_for_a_pric
     made = plan(cars(2, soc_pct=[80.0, 70.0], **given), asked(price=hourly(*[4] * 8, *[1] * 6, *[3] * 8)), NOW_S)
     assert made.kind.tolist() != [DesireKind.CURTAIL] * 2
     assert made.kind[1] == DesireKind.CURTAIL
+
+
+def test_a_price_that_is_always_the_same_holds_nobody():
+    made = planned(joined(cars(5), cars(5, **IDLE)), price=hourly(*[3] * 60))
+    assert set(kinds(made)) == {"CHARGE"}

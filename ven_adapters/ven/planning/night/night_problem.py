@@ -22,6 +22,7 @@ GENTLE_S = 7200.0
 MOST_CLASSES = 40
 COARSEST = 64
 NOTHING_KW = 1e-6
+NO_DIFFERENCE = 1e-9  # in money per kWh
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -131,6 +132,15 @@ def _last_steps(end_s: Floats, edges_s: Floats) -> tuple[int, Ints, Floats]:
     length_s = np.diff(edges_s, append=edges_s[-1] + 1.0)[last]
     share = np.clip((end_s - edges_s[last]) / length_s, 0.0, 1.0)
     return steps, last, np.where(last < steps, share, 0.0)
+
+
+def is_priced(requests: ZoneRequests, now_s: float, settings: PlanSettings) -> bool:
+    """Whether a kWh costs more at one instant of the horizon than at another."""
+    if requests.price is None and requests.ghg is None:
+        return False
+    edges_s = edges_from(now_s, now_s + settings.horizon_s)
+    cost = cost_of(requests, (edges_s[1:] + edges_s[:-1]) / 2, settings)
+    return bool(np.ptp(cost) > NO_DIFFERENCE)
 
 
 def cost_of(requests: ZoneRequests, at_s: Floats, settings: PlanSettings) -> Floats:

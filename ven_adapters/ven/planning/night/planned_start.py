@@ -90,7 +90,7 @@ class EarlierCycles:
 class ZoneCars:
     """A zone's cars in a cycle: who must charge and who may, at which kW, and what nobody controls.
 
-    `fixed_kw`: what cars draw that nobody controls.
+    `fixed_kw`: what cars draw that nobody controls. `priced`: when they charge matters for the bill.
     """
 
     situation: ZoneState
@@ -99,6 +99,7 @@ class ZoneCars:
     forced: Bools
     free: Bools
     fixed_kw: Floats
+    priced: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,9 +115,9 @@ def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None
     """The cars' starts by `night` where that still serves, else by a new one."""
     now_s, count = cars.situation.now_s, len(cars.full_kw)
     at_once = PlannedStart(cars.free, np.full(count, now_s), None)
-    if not needs_night(requests) or not cars.free.any():
+    if not needs_night(cars, requests) or not cars.free.any():
         return at_once
-    asks = _asks(requests)
+    asks = _asks(requests, priced=cars.priced)
     if night is None or not night.serves(asks, now_s):
         night = _night_of(cars, requests, asks, follows=night is not None)
     ends_s = _ends_s(cars, requests)
@@ -128,17 +129,17 @@ def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None
     runs, start_s = _followed(cars, ranked, at_all_events, due_s, night)
     if night.unasked is night.load:
         return PlannedStart(runs, start_s, night)
-    if not _priced(requests):
+    if not cars.priced:
         return PlannedStart(cars.free, start_s, night)
     wanted, unasked_kw = at_all_events, float(night.unasked.at(now_s))
     wanted[ranked[_chosen(cars, ranked, unasked_kw - _running_kw(cars, wanted), night.keeps_at(now_s))]] = True
     return PlannedStart(wanted, start_s, night)
 
 
-def needs_night(requests: ZoneRequests) -> bool:
-    """Whether when a car charges is more than its driver's affair."""
+def needs_night(cars: ZoneCars, requests: ZoneRequests) -> bool:
+    """Whether when a car charges is more than its driver's affair; a price that is always the same makes it no more."""
     ruled = requests.ruling is not RulingDimension.NOTHING or requests.import_cap_kw is not None
-    return _priced(requests) or ruled or not math.isnan(requests.recovery_from_s)
+    return cars.priced or ruled or not math.isnan(requests.recovery_from_s)
 
 
 def cheapest_until(cost: Floats, edges_s: Floats, until_s: Floats) -> Floats:
@@ -195,13 +196,9 @@ def _filled(problem: NightProblem, cars: PlannedCars) -> NightLoad:
     return NightLoad(edges_s, load_kw, math.nan, 0.0, 0.0, 0.0, float(load_kw.max(initial=0.0)))
 
 
-def _priced(requests: ZoneRequests) -> bool:
-    return requests.price is not None or requests.ghg is not None
-
-
-def _asks(requests: ZoneRequests) -> tuple[object, ...]:
+def _asks(requests: ZoneRequests, *, priced: bool) -> tuple[object, ...]:
     """What a night depends on, to tell whether it was made for the same."""
-    if _priced(requests) and requests.ruling is RulingDimension.NOTHING:
+    if priced and requests.ruling is RulingDimension.NOTHING:
         requests = dataclasses.replace(requests, recovery_from_s=math.nan)
     series = (requests.price, requests.ghg, requests.restriction, requests.set_points_kw, requests.import_limits_kw)
     cap, recovery_s = requests.import_cap_kw, requests.recovery_from_s
@@ -220,7 +217,7 @@ def _may_wait(cars: ZoneCars, requests: ZoneRequests) -> Bools:
     Without one nobody waits but for what an event held back: not a car that came after it, nor one that charges.
     """
     waiting = cars.free & cars.needs.some
-    if _priced(requests) or math.isnan(requests.recovery_from_s):
+    if cars.priced or math.isnan(requests.recovery_from_s):
         return waiting
     came = cars.situation.view.plugged_since_s >= requests.recovery_from_s
     return np.asarray(waiting & ~came & ~cars.situation.charging)
@@ -235,7 +232,7 @@ def _ends_s(cars: ZoneCars, requests: ZoneRequests) -> Floats:
     situation, settings = cars.situation, cars.situation.settings
     now_s, takes_s = situation.now_s, cars.needs.usual_hours * HOUR_S
     latest_s = np.fmin(cars.needs.latest_start_s, np.maximum(situation.view.plugged_since_s, now_s - DAY_S) + DAY_S)
-    if not _priced(requests):
+    if not cars.priced:
         asks = (requests.dispatch, requests.simple, requests.alert, requests.import_cap_kw)
         ends_s = [ask.end_s for ask in asks if ask is not None]
         since_s = max(ends_s, default=requests.recovery_from_s)
