@@ -128,7 +128,7 @@ class ZoneRequests:
     `dispatch_kw` absolute net kW of the zone; `relative_kw` and `relative_share` change against what the zone would
     draw unasked (at most one of the three is set); `import_cap_kw` and `export_cap_kw` always bind; `simple` and
     `alert` carry the level 0..3; `pre_charge`: charge now and do not discharge; `charge_states`: fraction 0..1 to be
-    reached by each ask's end; `restriction` (share of load kept away, 0 to 1), `set_points_kw`, `import_limits_kw`: by time;
+    reached by each ask's end; `restriction` (share kept away, 0 to 1), `set_points_kw`, `import_limits_kw`: by time;
     `recovery_from_s`: when the last restriction ended, NaN when none did lately or one is in force; `next_change_s`:
     when anything of this changes, infinite when nothing will; `limits`: every capacity in force, or what stands in for
     one; `loads`: every set-point, level and alert of the horizon, over, in force or to come.
