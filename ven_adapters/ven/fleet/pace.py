@@ -47,6 +47,7 @@ RAMP_S = 90.0  # a car that was told to charge takes its full power after so lon
 # The margin: a quantile of how much later than foretold sessions came to their level.
 LEAST_SESSION_PCT = 8.0
 PRIOR_ENOUGH, PRIOR_QUANTILE, PRIOR_EVERY = 20, 0.02, 500
+TAPER_ENOUGH = 100  # cars that were seen in a bin: of fewer, those that take least there may be missing
 FULL_BINS = 4  # bins in which a battery usually takes its full power
 ERRORS_KEPT, ERRORS_ENOUGH = 600, 60
 MARGIN_QUANTILE, LEAST_MARGIN_S, MOST_MARGIN_S = 0.98, 1_200.0, 7_200.0
@@ -161,7 +162,7 @@ class Pace:
             for place in range(BINS):
                 share = mean_kw[:, place] / below_kw
                 known = share[np.isfinite(share)]
-                if len(known) >= PRIOR_ENOUGH:
+                if len(known) >= TAPER_ENOUGH:
                     taper[place] = max(taper[place], min(1.0, float(np.quantile(known, PRIOR_QUANTILE))))
         return taper
 

@@ -31,6 +31,7 @@ from vtn.clock import HOUR_S
 GOLDEN = 0.6180339887498949
 DAY_S = 86400.0
 SOONEST = 0.3  # of the longest wait after an event: nobody's own longest wait is less
+EARLY_S, EARLY_FROM_H = 5400.0, 2.0
 UNKNOWN_H = 2.0  # how long a car that nobody controls is taken to go on
 HOLDS_H = 1.0  # how much more time to spare a waiting car must have lost before it takes a charging car's place
 LIST_STEP_S = 300.0
@@ -44,7 +45,8 @@ KEEPS_AT, STARTS_AT = (
 class Night:
     """A zone's night as planned at `made_s` for `asks`, whose steps cost `cost`.
 
-    `open_h`: the hours of each step that no event restricts.
+    `open_h`: the hours of each step that no event restricts. `until_s`: until when it is followed, also when nothing
+    calls for it any more, so that the load does not jump.
 
     `load`: of all cars. `unasked`: what it would be if no event asked for anything; the same where none does.
     """
@@ -55,6 +57,7 @@ class Night:
     unasked: NightLoad
     cost: Floats
     open_h: Floats
+    until_s: float = -math.inf
 
     def keeps_at(self, now_s: float) -> float:
         """The part of a charging car's power for which there must be room: none in the cheapest hours of all."""
@@ -115,11 +118,15 @@ def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None
     """The cars' starts by `night` where that still serves, else by a new one."""
     now_s, count = cars.situation.now_s, len(cars.full_kw)
     at_once = PlannedStart(cars.free, np.full(count, now_s), None)
-    if not needs_night(cars, requests) or not cars.free.any():
+    calls, goes_on = needs_night(cars, requests), night is not None and now_s < night.until_s
+    if not (calls or goes_on) or not cars.free.any():
         return at_once
+    cars = cars if calls else dataclasses.replace(cars, priced=True)
     asks = _asks(requests, priced=cars.priced)
     if night is None or not night.serves(asks, now_s):
-        night = _night_of(cars, requests, asks, follows=night is not None)
+        new = _night_of(cars, requests, asks, follows=night is not None)
+        until_s = night.until_s if night is not None and not calls else float(new.load.edges_s[-1])
+        night = dataclasses.replace(new, until_s=until_s)
     ends_s = _ends_s(cars, requests)
     hours = np.nan_to_num(cars.needs.usual_hours)
     due_s = ends_s - hours * HOUR_S
@@ -227,7 +234,8 @@ def _ends_s(cars: ZoneCars, requests: ZoneRequests) -> Floats:
     """When each car must be done at the power that it usually takes.
 
     One that must charge now ends as soon as it can; a car without departure is done a day after it came; after an
-    event without a price nobody waits longer than the settings allow, each car less by its own number.
+    event without a price nobody waits longer than the settings allow, each car less by its own number. Who can wait
+    long is to be done a while before he must: that costs next to nothing, and departures are not met by margins alone.
     """
     situation, settings = cars.situation, cars.situation.settings
     now_s, takes_s = situation.now_s, cars.needs.usual_hours * HOUR_S
@@ -237,6 +245,8 @@ def _ends_s(cars: ZoneCars, requests: ZoneRequests) -> Floats:
         ends_s = [ask.end_s for ask in asks if ask is not None]
         since_s = max(ends_s, default=requests.recovery_from_s)
         latest_s = np.fmin(latest_s, since_s + settings.recovery_s * (SOONEST + (1 - SOONEST) * nightly_u(situation)))
+    spare_h = np.nan_to_num((latest_s - now_s) / HOUR_S)
+    latest_s = latest_s - np.where(spare_h > EARLY_FROM_H, EARLY_S * nightly_u(situation), 0.0)
     hurried = cars.forced | (cars.free & ~_may_wait(cars, requests))
     start_s = np.clip(np.where(hurried, now_s, latest_s), now_s, now_s + settings.horizon_s)
     return np.asarray(start_s + takes_s)
