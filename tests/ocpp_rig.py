@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import os
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import fork_server
 from pacing import paced
 
 from ven_adapters.contract import Directive, DirectiveKind, DirectivesChanged, DriverChose, OnCommLoss, SnapshotsSeen
@@ -50,7 +49,7 @@ def settings(**more):
 class Peer:
     """A station's process."""
 
-    process: asyncio.subprocess.Process
+    process: fork_server.AsyncFork
     said: list = dataclasses.field(default_factory=list)
 
     async def heard(self, key):
@@ -76,22 +75,11 @@ async def station(url, clock, **given):
     """A station that connects by itself; it ends with the block."""
     given = {"id": "CP-1", "password": PASSWORD, "url": url, "clock": print_clock(clock)} | given
     given = {key: value for key, value in given.items() if value is not None}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(PROGRAM),
-        json.dumps(given),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=2**24,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path) + os.pathsep + "."},
-    )
+    process = await fork_server.begin(str(PROGRAM), json.dumps(given), limit=2**24)
     try:
         yield Peer(process)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        process._transport.close()  # type: ignore[attr-defined]
+        await process.close()
 
 
 @dataclasses.dataclass

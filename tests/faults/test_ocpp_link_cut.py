@@ -1,14 +1,12 @@
 """A charging station that loses its central system: a discharge ends by itself within the offline limit."""
 
 import asyncio
-import contextlib
 import itertools
-import os
-import sys
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import fork_server
 import pytest
 from ocpp_rig import CAR, EVENING, OFFLINE_LIMIT_S, PATIENCE_S, SPEED, plugged_in, station
 
@@ -112,10 +110,7 @@ async def test_what_ended_during_an_absence_is_taken_away_when_the_station_is_ba
 
 async def test_a_central_system_that_is_killed_leaves_no_discharge_behind():
     clock = SimulatedClock(EVENING, time.time(), SPEED)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path) + os.pathsep + "."}
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, str(CHILD), print_clock(clock), stdout=asyncio.subprocess.PIPE, env=environment
-    )
+    child = await fork_server.begin(str(CHILD), print_clock(clock))
     try:
         async with asyncio.timeout(PATIENCE_S):
             url = (await child.stdout.readline()).decode().strip()
@@ -129,7 +124,4 @@ async def test_a_central_system_that_is_killed_leaves_no_discharge_behind():
             stopped = await gave_until(peer, killed_at - timedelta(seconds=TOLERANCE_S))
             assert (stopped - killed_at).total_seconds() <= OFFLINE_LIMIT_S + 2 * TOLERANCE_S
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
-        child._transport.close()  # type: ignore[attr-defined]
+        await child.close()
