@@ -55,6 +55,16 @@ class StandingTime:
             await asyncio.sleep(self.OFTEN_S)
             self._begun = self.time(), time.monotonic()
 
+    def begin(self) -> None:
+        """From here on clocks are driven by this time."""
+        clock.time = types.SimpleNamespace(time=self.time, monotonic=time.monotonic)  # type: ignore[assignment]
+        self._turns = asyncio.create_task(self.run())
+
+    async def end(self) -> None:
+        """From here on they are driven by the machine's own."""
+        clock.time = time
+        await cancel_tasks([self._turns])
+
     def clock(self, start: datetime, speed: float) -> clock.SimulatedClock:
         """A clock that shows `start` now."""
         return clock.SimulatedClock(start, clock.time.time(), speed)
@@ -62,18 +72,26 @@ class StandingTime:
 
 @contextlib.asynccontextmanager
 async def standing_time(*, when: bool = True) -> AsyncIterator[StandingTime]:
-    """Simulated clocks of this process are driven by a time that stands still while this loop is busy."""
-    standing = StandingTime()
+    """Simulated clocks of this process are driven by a time that stands still while this loop is busy.
+
+    Blocks within one another, and side by side in one loop, share one such time.
+    """
+    standing = _in_use[0] if _in_use else StandingTime()
     if not when:
         yield standing
         return
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock, "time", types.SimpleNamespace(time=standing.time, monotonic=time.monotonic))
-        turns = asyncio.create_task(standing.run())
-        try:
-            yield standing
-        finally:
-            await cancel_tasks([turns])
+    _in_use.append(standing)
+    if len(_in_use) == 1:
+        standing.begin()
+    try:
+        yield standing
+    finally:
+        _in_use.pop()
+        if not _in_use:
+            await standing.end()
+
+
+_in_use: list[StandingTime] = []
 
 
 def _wanted() -> float:
