@@ -96,11 +96,12 @@ class Fork:
 
 
 class AsyncFork:
-    """The same for a loop, used as `asyncio.subprocess.Process` is; it is to be closed."""
+    """The same for a loop, used as `asyncio.subprocess.Process` is."""
 
     def __init__(self, fork: Fork) -> None:
         self._fork, self.pid = fork, fork.pid
-        self._transports: list[asyncio.BaseTransport] = []
+        self._reading: list[asyncio.BaseTransport] = []
+        self._writing: list[asyncio.BaseTransport] = []
         self._ended = asyncio.Event()
         self.stdin: asyncio.StreamWriter
         self.stdout: asyncio.StreamReader
@@ -110,6 +111,8 @@ class AsyncFork:
         asyncio.get_running_loop().remove_reader(self._fork.line)
         self._fork.wait()
         self._ended.set()
+        for one in self._writing:  # what is read ends by itself
+            one.close()
 
     @property
     def returncode(self) -> int | None:
@@ -120,6 +123,12 @@ class AsyncFork:
         """Its exit code, once it has ended."""
         await self._ended.wait()
         return self._fork.wait()
+
+    async def communicate(self) -> tuple[bytes, None]:
+        """All that it says, and its end."""
+        said = await self.stdout.read()
+        await self.wait()
+        return said, None
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -137,25 +146,32 @@ class AsyncFork:
         loop = asyncio.get_running_loop()
         self.stdout = asyncio.StreamReader(limit, loop)
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(self.stdout), pipe)
-        self._transports.append(transport)
+        self._reading.append(transport)
 
     async def writes(self, pipe: IO[bytes]) -> None:
         """Its input, to be written to this pipe."""
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, pipe)
         self.stdin = asyncio.StreamWriter(transport, protocol, None, loop)
-        self._transports.append(transport)
+        self._writing.append(transport)
 
     async def close(self) -> None:
         """End it, and let go of what it was read by."""
         self.kill()
         await self.wait()
-        for one in self._transports:
+        for one in self._reading:
             one.close()
 
 
-async def begin(program: str, *words: str, stderr: IO[Any] | None = None, limit: int = 2**16, **how: Any) -> AsyncFork:
-    """`start` for a loop, with its `stdin` and `stdout`; `how` is `env` and `cwd`."""
+async def begin(program: str, *words: str, log: IO[Any], **how: Any) -> AsyncFork:
+    """`start` for a loop; what it says goes to a log. `how` is `env` and `cwd`."""
+    return AsyncFork(start(program, *words, stdout=log, stderr=log, **how))
+
+
+async def converse(
+    program: str, *words: str, stderr: IO[Any] | None = None, limit: int = 2**16, **how: Any
+) -> AsyncFork:
+    """The same, with its `stdin` and `stdout`."""
     (theirs, write), (read, says) = os.pipe(), os.pipe()
     with os.fdopen(theirs) as stdin, os.fdopen(says, "w") as stdout:
         made = AsyncFork(start(program, *words, stdin=stdin, stdout=stdout, stderr=stderr, **how))

@@ -100,7 +100,7 @@ class Case:
         self._die_on = die_on
         self._log_from = (self.folder / "log").stat().st_size if (self.folder / "log").exists() else 0
         with (self.folder / "log").open("ab") as log:
-            self.process = await fork_server.begin(CHILD, "--config", str(self.config), *more, cwd=ROOT, stderr=log)
+            self.process = await fork_server.begin(CHILD, "--config", str(self.config), *more, cwd=ROOT, log=log)
 
     async def died(self):
         assert await self.process.wait() == -9, self.name  # type: ignore[attr-defined]

@@ -113,7 +113,7 @@ async def test_what_ended_during_an_absence_is_taken_away_when_the_station_is_ba
 
 async def test_a_central_system_that_is_killed_leaves_no_discharge_behind():
     clock = SimulatedClock(EVENING, time.time(), paced(SPEED))
-    child = await fork_server.begin(str(CHILD), print_clock(clock))
+    child = await fork_server.converse(str(CHILD), print_clock(clock))
     try:
         async with asyncio.timeout(PATIENCE_S):
             url = (await child.stdout.readline()).decode().strip()

@@ -19,7 +19,7 @@ CHILD = Path(__file__).with_name("public_child.py")
 @contextlib.asynccontextmanager
 async def child(rig, directive):
     settings = rig.settings | {"state": str(rig.settings["state"]), "clock": print_clock(rig.clock)}
-    process = await fork_server.begin(str(CHILD), json.dumps(settings), dumps(directive).decode(), env={})
+    process = await fork_server.converse(str(CHILD), json.dumps(settings), dumps(directive).decode(), env={})
     try:
         yield process
     finally:
