@@ -1,7 +1,9 @@
 """What all test folders share; this file also makes the modules beside it importable (`vtn_process`, `stored`)."""
 
 import asyncio
+import contextlib
 import fcntl
+import gc
 import shutil
 import tempfile
 import uuid
@@ -16,6 +18,14 @@ settings.register_profile("everyday", deadline=None, suppress_health_check=[Heal
 # Thirty times the default of a hundred: the laws of planning then see more than 20,000 examples.
 settings.register_profile("laws", settings.get_profile("everyday"), max_examples=3_000)
 settings.load_profile("everyday")
+
+
+gc.disable()  # until everything is imported and collected: none of it becomes rubbish
+
+
+def pytest_collection_finish(session):
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +47,17 @@ def postgres_server():
 @pytest.fixture
 def postgres_url(postgres_server):
     """A fresh database of that server."""
+    with database_of(postgres_server) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def database_of(server, template="template1"):
+    """A database of the server, for the length of a block."""
     name = f"vtn_{uuid.uuid4().hex[:12]}"
-    postgres_server.psql(f"CREATE DATABASE {name};")
-    yield postgres_server.get_uri(database=name)
-    postgres_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
+    server.psql(f"CREATE DATABASE {name} TEMPLATE {template};")
+    yield server.get_uri(database=name)
+    server.psql(f"DROP DATABASE {name} WITH (FORCE);")
 
 
 @pytest.fixture(scope="session")
@@ -56,11 +73,32 @@ def migrated_file(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def migrated_database(postgres_server):
+    """The name of the same in PostgreSQL, to be the template of others."""
+    from sqlalchemy import make_url
+
+    from vtn.databases import migrate
+    from vtn.storage.dialects.opening import SCHEMA
+
+    postgres_server.psql("CREATE DATABASE migrated;")
+    url = make_url(postgres_server.get_uri(database="migrated")).set(drivername="postgresql+asyncpg")
+    asyncio.run(migrate(url, SCHEMA))
+    return "migrated"
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_server, migrated_database):
+    """A database of that server with an empty newest schema."""
+    with database_of(postgres_server, migrated_database) as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def store_url(request, tmp_path):
     """The URL of a fresh database, of each make in turn."""
     if request.param == "postgres":
-        return request.getfixturevalue("postgres_url")
+        return request.getfixturevalue("migrated_postgres_url")
     shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "vtn.db")
     return f"sqlite:///{tmp_path}/vtn.db"
 

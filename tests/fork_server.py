@@ -189,7 +189,7 @@ def start(
     stdout: IO[Any] | int | None = None,
     stderr: IO[Any] | None = None,
 ) -> Fork:
-    """Start a program: a console script's `module:function`, a module, or a file that ends in `.py`.
+    """Start a program: a console script's `module:function`, a module, or a file of Python.
 
     `stdout` may be `subprocess.PIPE`; all three are this process' own where nothing is given.
     """

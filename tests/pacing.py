@@ -57,7 +57,7 @@ class StandingTime:
 
     def begin(self) -> None:
         """From here on clocks are driven by this time."""
-        clock.time = types.SimpleNamespace(time=self.time, monotonic=time.monotonic)  # type: ignore[assignment]
+        clock.time = types.SimpleNamespace(time=self.time, monotonic=time.monotonic)
         self._turns = asyncio.create_task(self.run())
 
     async def end(self) -> None:
