@@ -61,7 +61,7 @@ async def last_state(rig, directive):
 
 @pytest.fixture
 async def rig(tmp_path):
-    async with tesla_rig(tmp_path, speed=900.0) as made:
+    async with tesla_rig(tmp_path, speed=900.0, standing=False) as made:
         yield made
 
 
