@@ -61,46 +61,66 @@ def database_of(server, template="template1"):
 
 
 @pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory):
-    """An empty database of the top node's newest revision; a copy of it spares a test the migration."""
+def migrated(request, tmp_path_factory):
+    """Empty databases of a schema's newest revision, made once each: a file, or the name of a PostgreSQL template.
+
+    A copy of it spares a test the migration.
+    """
     from sqlalchemy import make_url
 
     from vtn.databases import migrate
-    from vtn.storage.dialects.opening import SCHEMA
 
-    path = tmp_path_factory.mktemp("migrated") / "vtn.db"
-    asyncio.run(migrate(make_url(f"sqlite:///{path}"), SCHEMA))
-    return path
+    made = {}
 
+    def of(schema, make):
+        if (schema, make) not in made:
+            name = f"migrated_{len(made)}"
+            found = tmp_path_factory.mktemp("migrated") / name if make == "sqlite" else name
+            url = f"sqlite:///{found}"
+            if make == "postgres":
+                server = request.getfixturevalue("postgres_server")
+                server.psql(f"CREATE DATABASE {name};")
+                url = server.get_uri(database=name).replace("postgresql:", "postgresql+asyncpg:")
+            asyncio.run(migrate(make_url(url), schema))
+            made[schema, make] = found
+        return made[schema, make]
 
-@pytest.fixture(scope="session")
-def migrated_database(postgres_server):
-    """The name of the same in PostgreSQL, to be the template of others."""
-    from sqlalchemy import make_url
-
-    from vtn.databases import migrate
-    from vtn.storage.dialects.opening import SCHEMA
-
-    postgres_server.psql("CREATE DATABASE migrated;")
-    url = make_url(postgres_server.get_uri(database="migrated")).set(drivername="postgresql+asyncpg")
-    asyncio.run(migrate(url, SCHEMA))
-    return "migrated"
+    return of
 
 
 @pytest.fixture
-def migrated_postgres_url(postgres_server, migrated_database):
-    """A database of that server with an empty newest schema."""
-    with database_of(postgres_server, migrated_database) as url:
-        yield url
+def copied(request, migrated):
+    """A function that makes a fresh migrated database of a make, for the length of a block; a file lies at `path`."""
+
+    @contextlib.contextmanager
+    def copy(schema, make, path):
+        template = migrated(schema, make)
+        if make == "postgres":
+            with database_of(request.getfixturevalue("postgres_server"), template) as url:
+                yield url
+            return
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        shutil.copy(template, path)
+        yield f"sqlite:///{path}"
+
+    return copy
+
+
+@pytest.fixture
+def migrated_file(migrated):
+    """An empty database of the top node's newest revision."""
+    from vtn.storage.dialects.opening import SCHEMA
+
+    return migrated(SCHEMA, "sqlite")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store_url(request, tmp_path):
+def store_url(request, copied, tmp_path):
     """The URL of a fresh database, of each make in turn."""
-    if request.param == "postgres":
-        return request.getfixturevalue("migrated_postgres_url")
-    shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "vtn.db")
-    return f"sqlite:///{tmp_path}/vtn.db"
+    from vtn.storage.dialects.opening import SCHEMA
+
+    with copied(SCHEMA, request.param, tmp_path / "vtn.db") as url:
+        yield url
 
 
 @pytest.fixture
