@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -106,13 +107,13 @@ class Vtn:
     def _wait_until_ready(self, deadline: float) -> str:
         assert self._process
         assert self._process.stdout
-        while time.monotonic() < deadline:
-            if not select.select([self._process.stdout], [], [], deadline - time.monotonic())[0]:
-                break
-            line = self._process.stdout.readline()
-            if line.startswith(READY):
-                return line.removeprefix(READY).strip()
-            if not line:
+        pipe, said = self._process.stdout.fileno(), ""  # not its buffer: `select` knows nothing of lines that lie there
+        while select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            more = os.read(pipe, 65_536).decode()
+            said += more
+            if ready := re.search(rf"^{READY}(\S+)\n", said, re.MULTILINE):
+                return ready[1]
+            if not more:
                 break
         self.kill()
         raise AssertionError(f"vtn serve did not become ready:\n{self.log}")
@@ -136,7 +137,8 @@ class Vtn:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait(PATIENCE_S)
-        process.close()
+        if process.stdout:
+            process.stdout.close()
         return code
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
