@@ -6,8 +6,10 @@ READY := $(VENV)/.ready
 # Compiled modules are kept, outside the tree: hundreds of programs are started by the tests.
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
-# Whole adapters in fast time, which another test beside them disturbs; `make guard` and `make evenings` play more.
-ALONE := tests/e2e/test_evenings.py tests/faults/test_kills.py
+# Whole programs in fast time, which another test beside them disturbs; `make guard` and `make evenings` play more.
+ALONE := tests/e2e/test_demo.py tests/faults/test_kills.py
+# Tests that wait share two processors well; those of one file stay together, with the parts that they share.
+WAITING := -n 3 --dist loadfile --no-loadscope-reorder
 LAWS := $(shell find tests/unit -name 'test_*_laws.py')
 
 .PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick faults guard evenings stress flood docs house format clean
@@ -27,9 +29,9 @@ demo: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest tests/unit -q -n auto $(ARGS)
 	@$(BIN)/python -m pytest tests/unit -q -n auto -m laws $(ARGS)
-	@$(BIN)/python tests/again.py tests/contract tests/e2e tests/faults -q -n 2 $(addprefix --ignore ,tests/e2e/test_demo.py $(ALONE)) $(ARGS)
-	@$(BIN)/python tests/again.py tests/conformance tests/interop -q -n 2 $(ARGS)
-	@$(BIN)/python tests/again.py tests/e2e/test_demo.py $(ALONE) -q $(ARGS)
+	@$(BIN)/python tests/again.py tests/contract tests/e2e tests/faults -q $(WAITING) $(addprefix --ignore ,$(ALONE)) $(ARGS)
+	@$(BIN)/python tests/again.py tests/conformance tests/interop -q -n 3 --maxschedchunk 1 $(ARGS)
+	@$(BIN)/python tests/again.py $(ALONE) -q $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pacing import paced
+from pacing import paced, standing_time
 
 from ven_adapters.config import AdapterSettings
 from ven_adapters.simulator.backend.cloud import Cloud
@@ -21,14 +21,14 @@ from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from ven_adapters.ven.agent import Agent
 from ven_adapters.ven.run import ports_of
 from vtn.client import Client
-from vtn.clock import SimulatedClock, print_clock
+from vtn.clock import print_clock
 from vtn.wire.enumerations import ObjectType
 
 EVENING = datetime(2026, 7, 2, 3, 0, tzinfo=UTC)  # 20:00 on a Wednesday in California
-SPEED = paced(240.0)
+SPEED, STANDING_SPEED = paced(240.0), 720.0
 CARS = 60
 PATIENCE_S = 90.0
-PATIENT_POLL_S = 2500.0 * SPEED  # the longest that a setting allows is a week
+PATIENT_POLL_S = 800.0 * STANDING_SPEED  # the longest that a setting allows is a week
 TOKEN = "cloud-token"
 SECRET = "webhook-secret"
 
@@ -156,16 +156,18 @@ async def rigged(
     launch, folder: Path, *, brand="bmw", cars=CARS, faults: Rates = NO_FAULTS, process=False, **server
 ) -> AsyncIterator[Rig]:
     """A VTN and a cloud with its cars, on one clock that starts now; adapters are started by the test."""
-    clock = SimulatedClock(EVENING, time.time(), SPEED)
+    alone = process or bool(server)
     settings = SimulatorSettings(brand, cars, 7, EVENING, TOKEN, nights=1, faults=faults, truth="as_told")
     write_enrolment(plan_fleet(settings), folder / "cars.jsonl")
-    with launch({"server.clock": print_clock(clock), **server}, process=process) as vtn:
-        async with running(settings, clock) as live:
-            rig = Rig(vtn, clock, folder, live.backend.cloud, live.port)
-            try:
-                yield rig
-            finally:
-                await rig.close()
+    async with standing_time(when=not alone) as standing:
+        clock = standing.clock(EVENING, SPEED if alone else STANDING_SPEED)
+        with launch({"server.clock": print_clock(clock), **server}, process=process) as vtn:
+            async with running(settings, clock) as live:
+                rig = Rig(vtn, clock, folder, live.backend.cloud, live.port)
+                try:
+                    yield rig
+                finally:
+                    await rig.close()
 
 
 def config_of(rig):

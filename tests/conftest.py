@@ -1,7 +1,9 @@
 """What all test folders share; this file also makes the modules beside it importable (`vtn_process`, `stored`)."""
 
 import asyncio
+import contextlib
 import fcntl
+import gc
 import shutil
 import tempfile
 import uuid
@@ -16,6 +18,14 @@ settings.register_profile("everyday", deadline=None, suppress_health_check=[Heal
 # Thirty times the default of a hundred: the laws of planning then see more than 20,000 examples.
 settings.register_profile("laws", settings.get_profile("everyday"), max_examples=3_000)
 settings.load_profile("everyday")
+
+
+gc.disable()  # until everything is imported and collected: none of it becomes rubbish
+
+
+def pytest_collection_finish(session):
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -37,32 +47,80 @@ def postgres_server():
 @pytest.fixture
 def postgres_url(postgres_server):
     """A fresh database of that server."""
+    with database_of(postgres_server) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def database_of(server, template="template1"):
+    """A database of the server, for the length of a block."""
     name = f"vtn_{uuid.uuid4().hex[:12]}"
-    postgres_server.psql(f"CREATE DATABASE {name};")
-    yield postgres_server.get_uri(database=name)
-    postgres_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
+    server.psql(f"CREATE DATABASE {name} TEMPLATE {template};")
+    yield server.get_uri(database=name)
+    server.psql(f"DROP DATABASE {name} WITH (FORCE);")
 
 
 @pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory):
-    """An empty database of the top node's newest revision; a copy of it spares a test the migration."""
+def migrated(request, tmp_path_factory):
+    """Empty databases of a schema's newest revision, made once each: a file, or the name of a PostgreSQL template.
+
+    A copy of it spares a test the migration.
+    """
     from sqlalchemy import make_url
 
     from vtn.databases import migrate
+
+    made = {}
+
+    def of(schema, make):
+        if (schema, make) not in made:
+            name = f"migrated_{len(made)}"
+            found = tmp_path_factory.mktemp("migrated") / name if make == "sqlite" else name
+            url = f"sqlite:///{found}"
+            if make == "postgres":
+                server = request.getfixturevalue("postgres_server")
+                server.psql(f"CREATE DATABASE {name};")
+                url = server.get_uri(database=name).replace("postgresql:", "postgresql+asyncpg:")
+            asyncio.run(migrate(make_url(url), schema))
+            made[schema, make] = found
+        return made[schema, make]
+
+    return of
+
+
+@pytest.fixture
+def copied(request, migrated):
+    """A function that makes a fresh migrated database of a make, for the length of a block; a file lies at `path`."""
+
+    @contextlib.contextmanager
+    def copy(schema, make, path):
+        template = migrated(schema, make)
+        if make == "postgres":
+            with database_of(request.getfixturevalue("postgres_server"), template) as url:
+                yield url
+            return
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        shutil.copy(template, path)
+        yield f"sqlite:///{path}"
+
+    return copy
+
+
+@pytest.fixture
+def migrated_file(migrated):
+    """An empty database of the top node's newest revision."""
     from vtn.storage.dialects.opening import SCHEMA
 
-    path = tmp_path_factory.mktemp("migrated") / "vtn.db"
-    asyncio.run(migrate(make_url(f"sqlite:///{path}"), SCHEMA))
-    return path
+    return migrated(SCHEMA, "sqlite")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store_url(request, tmp_path):
+def store_url(request, copied, tmp_path):
     """The URL of a fresh database, of each make in turn."""
-    if request.param == "postgres":
-        return request.getfixturevalue("postgres_url")
-    shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "vtn.db")
-    return f"sqlite:///{tmp_path}/vtn.db"
+    from vtn.storage.dialects.opening import SCHEMA
+
+    with copied(SCHEMA, request.param, tmp_path / "vtn.db") as url:
+        yield url
 
 
 @pytest.fixture

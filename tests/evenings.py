@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import sys
 import tempfile
-import time
 import typing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from agent_rig import Rig, eventually
 from evening_truth import EveningTruth, Shed
-from pacing import paced
+from pacing import standing_time
 from rich.console import Console
 from rich.table import Table
 from vendor_rig import VENDORS, VendorRig, vendor_rig
@@ -103,9 +102,11 @@ async def play(
 ) -> EveningResult:
     """One vendor's evening, and its night until every car has left."""
     plan = plan or EveningPlan()
-    starts_at, starts_real_s = plan.at(plan.begins_h), time.time()
-    more = {"cars": cars, "seed": seed, "starts_real_s": starts_real_s}
-    async with vendor_rig(vendor, folder, starts_at, speed, **more) as vendor_side:
+    starts_at = plan.at(plan.begins_h)
+    async with contextlib.AsyncExitStack() as stack:
+        driven = await stack.enter_async_context(standing_time())
+        more = {"cars": cars, "seed": seed, "starts_real_s": driven.time()}
+        vendor_side = await stack.enter_async_context(vendor_rig(vendor, folder, starts_at, speed, **more))
         truth = EveningTruth(vendor_side.cloud, MORNING, at_stations=bool(vendor_side.row.version))
         with launch({"server.clock": print_clock(vendor_side.clock)}) as vtn:
             rig = Rig(vtn, vendor_side.clock, folder, vendor_side.cloud, 0)
@@ -209,7 +210,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("vendors", nargs="*", help=f"of {', '.join(VENDORS)}; all without any")
     parser.add_argument("--cars", type=int, default=CARS)
-    parser.add_argument("--speed", type=float, default=SPEED, help="of simulated time on an idle machine")
+    parser.add_argument("--speed", type=float, default=SPEED, help="of simulated time")
     parser.add_argument("--seed", type=int, default=7, help="draws the cars")
     parser.add_argument("--short", action="store_true", help="an hour and a half of an event, and no night")
     given = parser.parse_args()
@@ -222,7 +223,7 @@ def main() -> int:
         launch = launcher(template_of(folder / "var"), folder / "vtn")
         for vendor in given.vendors or VENDORS:
             (folder / vendor).mkdir()
-            options = {"cars": given.cars, "speed": paced(given.speed), "seed": given.seed}
+            options = {"cars": given.cars, "speed": given.speed, "seed": given.seed}
             options |= {"plan": SHORT} if given.short else {}
             results.append(asyncio.run(play(launch, vendor, folder / vendor, **options)))
             said = f"{results[-1]} {', '.join(results[-1].broken()) or 'kept'}"

@@ -10,13 +10,13 @@ import json
 import logging
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Self
 
+import fork_server
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 HTTP_PLUGIN = "amqtt.contrib.http."
@@ -63,7 +63,7 @@ class ExternalBroker:
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: fork_server.Fork | None = None
         folder.mkdir(parents=True, exist_ok=True)
         listener: dict[str, object] = {"type": "tcp", "bind": f"{HOST}:{self.port}"}
         if tls is not None:
@@ -86,8 +86,8 @@ class ExternalBroker:
     def start(self) -> Self:
         """Start, and return when it listens."""
         with (self.folder / "amqtt.log").open("a") as log:
-            command = [sys.executable, __file__, str(self.folder / "amqtt.json")]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            config = str(self.folder / "amqtt.json")
+            self._process = fork_server.start(__file__, config, stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline and self._process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=1):

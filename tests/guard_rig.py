@@ -13,6 +13,7 @@ import typing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import fork_server
 from aiohttp import web
 from pacing import paced
 
@@ -47,6 +48,7 @@ class GuardRig:
     refusing: bool = False
     held: int = 0
     processes: list = dataclasses.field(default_factory=list)
+    adapters: list = dataclasses.field(default_factory=list)
 
     @property
     def state(self):
@@ -100,7 +102,9 @@ class GuardRig:
         """An adapter process; `ready`: it has held its cars, and `held` says how many."""
         wanted = self.folder / "ends.json"
         wanted.write_text(json.dumps(self.ends() if ends is None else ends))
-        process = await self.process(str(CHILD), str(self.config), str(wanted))
+        with (self.folder / "adapter.log").open("ab") as log:
+            process = await fork_server.converse(str(CHILD), str(self.config), str(wanted), stderr=log)
+        self.adapters.append(process)
         if ready:
             async with asyncio.timeout(PATIENCE_S):
                 word, _, number = (await process.stdout.readline()).decode().partition(" ")
@@ -198,6 +202,8 @@ async def guard_rig(vendor, folder, *, speed=200.0, seed=7, guard="child", **mor
         finally:
             cars.cancel()
             await asyncio.gather(cars, return_exceptions=True)
+            for adapter in rig.adapters:
+                await adapter.close()
             for process in rig.processes:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()

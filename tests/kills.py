@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import dataclasses
 import enum
-import os
 import random
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import fork_server
 from agent_rig import Rig
 from guard_rig import end_guards
 from pacing import paced
@@ -70,32 +70,31 @@ class Programs:
 
     def __init__(self, rig: Rig, vendor: VendorRig, guard: str) -> None:
         self._rig, self._vendor, self._guard = rig, vendor, guard
-        self._running: list[asyncio.subprocess.Process] = []
+        self._running: list[fork_server.AsyncFork] = []
         self._configs: list[Path] = []
 
-    async def adapter(self) -> asyncio.subprocess.Process:
+    async def adapter(self) -> fork_server.AsyncFork:
         """One program that plans and calls the cars."""
         given = self._rig.given(oem=self._vendor.row.oem, backend=self._vendor.table, guard={"mode": self._guard})
         return await self._program("run", "adapter", given)
 
-    async def planner(self, queue: dict) -> asyncio.subprocess.Process:
+    async def planner(self, queue: dict) -> fork_server.AsyncFork:
         """A program that plans, and knows no vendor."""
         given = self._rig.given(oem=self._vendor.row.oem, queue=queue)
         del given["backend"]
         return await self._program("run", "planner", given)
 
-    async def executor(self, queue: dict) -> asyncio.subprocess.Process:
+    async def executor(self, queue: dict) -> fork_server.AsyncFork:
         """A program that calls the cars."""
         given = {"oem": self._vendor.row.oem, "clock": print_clock(self._vendor.clock), "queue": queue}
         given |= {"backend": self._vendor.table, "guard": {"mode": self._guard}}
         return await self._program("execute", "executor", given)
 
-    async def _program(self, what: str, name: str, given: dict) -> asyncio.subprocess.Process:
+    async def _program(self, what: str, name: str, given: dict) -> fork_server.AsyncFork:
         config = write_settings(self._vendor.folder / f"{name}.toml", given)
-        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-        words = ("-m", "ven_adapters", what, self._vendor.row.oem, "--config", str(config))
+        words = (what, self._vendor.row.oem, "--config", str(config))
         with (self._vendor.folder / f"{name}.log").open("ab") as log:
-            made = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=log, stderr=log, env=environ)
+            made = await fork_server.begin("ven_adapters", *words, log=log)
         self._running.append(made)
         self._configs.append(config)
         return made
@@ -107,9 +106,7 @@ class Programs:
     async def close(self) -> None:
         """End what is still running, the guards too."""
         for one in self._running:
-            with contextlib.suppress(ProcessLookupError):
-                one.kill()
-            await one.wait()
+            await one.close()
         for config in self._configs:
             end_guards(config)
 
@@ -158,7 +155,7 @@ async def play_kill(
 
 async def _started(
     programs: Programs, killed: Killed, stack: contextlib.AsyncExitStack, folder: Path
-) -> list[asyncio.subprocess.Process]:
+) -> list[fork_server.AsyncFork]:
     """Start what there is; the programs that are to be killed."""
     if killed is Killed.ADAPTER:
         return [await programs.adapter()]

@@ -1,24 +1,22 @@
-"""A central system in this process and charging stations in processes of their own, for the tests of OCPP."""
+"""A central system and charging stations in this process, for the tests of OCPP."""
 
 import asyncio
 import contextlib
 import dataclasses
 import json
-import os
-import sys
-import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-from pacing import paced
+from ocpp_station import Station
+from ocpp_station16 import Station16
+from pacing import standing_time
 
 from ven_adapters.contract import Directive, DirectiveKind, DirectivesChanged, DriverChose, OnCommLoss, SnapshotsSeen
 from ven_adapters.oems import ocpp
-from vtn.clock import SimulatedClock, print_clock
+from vtn.clock import SimulatedClock
+from vtn.tasks import cancel_tasks
 
-PROGRAM = Path(__file__).with_name("ocpp_station.py")
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)
-SPEED = paced(120.0)
+SPEED = 240.0
 PATIENCE_S = 90.0
 PASSWORD = "a-password-of-16+"
 OFFLINE_LIMIT_S = 120
@@ -48,23 +46,23 @@ def settings(**more):
 
 @dataclasses.dataclass
 class Peer:
-    """A station's process."""
+    """A station: what it is told to do, and what it says."""
 
-    process: asyncio.subprocess.Process
     said: list = dataclasses.field(default_factory=list)
+    orders: asyncio.Queue = dataclasses.field(default_factory=asyncio.Queue)
+    lines: asyncio.Queue = dataclasses.field(default_factory=asyncio.Queue)
 
     async def heard(self, key):
         """The next line that has this key."""
         async with asyncio.timeout(PATIENCE_S):
-            while line := await self.process.stdout.readline():
+            while line := await self.lines.get():
                 self.said.append(json.loads(line))
                 if key in self.said[-1]:
                     return self.said[-1][key]
         raise AssertionError(f"the station ended without {key}: {self.said[-3:]}")
 
     async def do(self, what, **more):
-        self.process.stdin.write(json.dumps({"do": what} | more).encode() + b"\n")
-        await self.process.stdin.drain()
+        self.orders.put_nowait(json.dumps({"do": what} | more))
 
     async def state(self):
         await self.do("tell")
@@ -72,26 +70,19 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def station(url, clock, **given):
-    """A station that connects by itself; it ends with the block."""
-    given = {"id": "CP-1", "password": PASSWORD, "url": url, "clock": print_clock(clock)} | given
+async def station(url, clock, *, standing=True, **given):
+    """A station that connects by itself; it ends with the block, as in a power cut."""
+    given = {"id": "CP-1", "password": PASSWORD, "url": url, "clock": clock} | given
     given = {key: value for key, value in given.items() if value is not None}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(PROGRAM),
-        json.dumps(given),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=2**24,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path) + os.pathsep + "."},
-    )
-    try:
-        yield Peer(process)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        process._transport.close()  # type: ignore[attr-defined]
+    made, peer = (Station16 if given.get("version") == "1.6" else Station)(given), Peer()
+    async with standing_time(when=standing):
+        task = asyncio.create_task(made.run(peer.orders, peer.lines.put_nowait))
+        task.add_done_callback(lambda _: peer.lines.put_nowait(""))
+        try:
+            yield peer
+        finally:
+            made.vanish()
+            await cancel_tasks([task])
 
 
 @dataclasses.dataclass
@@ -163,9 +154,15 @@ def items(event):
 
 
 @contextlib.asynccontextmanager
-async def central(clock=None, **more):
+async def central(clock=None, *, speed=SPEED, standing=True, **more):
     """A central system without a station."""
-    clock = clock or SimulatedClock(EVENING, time.time(), SPEED)
+    async with contextlib.AsyncExitStack() as stack:
+        driven = await stack.enter_async_context(standing_time(when=standing))
+        yield await stack.enter_async_context(_central(clock or driven.clock(EVENING, speed), **more))
+
+
+@contextlib.asynccontextmanager
+async def _central(clock, **more):
     backend = ocpp.backend(settings(clock=clock, **more))
     scheme = "wss" if more.get("security_profile", 1) > 1 else "ws"
     rig = Rig(backend, clock, f"{scheme}://localhost:{await backend.port()}", None)  # type: ignore[attr-defined]

@@ -1,10 +1,10 @@
-"""A charging station of its own: a process on the `ocpp` library with a real websocket, a battery, V2X and a dead-man.
+"""A charging station of its own: on the `ocpp` library, with a real websocket, a battery, V2X and a dead-man.
 
 It speaks OCPP 2.1, 2.0.1 or 1.6J (`version`); see `ocpp_station16` for what 1.6J says differently.
 
-Started with one JSON argument. It takes commands on standard input and says what happened on standard output, one JSON
-object per line. It obeys charging profiles as OCPP 2.1 says: the highest stack level that is valid now, nothing after
-`validTo`, nothing after `maxOfflineDuration` without a link. What it does not share with the central system is code.
+`run` takes commands from a queue and tells a listener what happened, each a JSON object. It obeys charging profiles as
+OCPP 2.1 says: the highest stack level that is valid now, nothing after `validTo`, nothing after `maxOfflineDuration`
+without a link. What it does not share with the central system is code.
 """
 
 # mypy: disable-error-code="attr-defined, call-arg"
@@ -13,9 +13,9 @@ import asyncio
 import base64
 import collections
 import contextlib
+import contextvars
 import json
 import ssl
-import sys
 import typing
 import uuid
 from datetime import datetime, timedelta
@@ -25,9 +25,10 @@ from ocpp import v21, v201
 from ocpp.routing import after, on
 from ocpp.v21.enums import Action
 
-from vtn.clock import parse_clock
+from vtn.tasks import cancel_tasks
 
-TICK_S = 0.02
+LISTENER: contextvars.ContextVar[typing.Callable[[str], None]] = contextvars.ContextVar("listener")
+TICK_S = 0.01
 RETRY_S = 0.1
 USUAL = {
     "soc_pct": 60.0,
@@ -57,8 +58,7 @@ def stamp(at):
 
 
 def say(**facts):
-    sys.stdout.write(json.dumps(facts) + "\n")
-    sys.stdout.flush()
+    LISTENER.get()(json.dumps(facts))
 
 
 class Car:
@@ -267,11 +267,11 @@ class Line21(Line2, v21.ChargePoint):
 
 
 class Station:
-    """The process: its car, its link, and whoever gives it orders."""
+    """The station: its car, its link, and whoever gives it orders."""
 
     def __init__(self, given) -> None:
         self.given = USUAL | given
-        self.clock = parse_clock(given["clock"])
+        self.clock = given["clock"]
         self.car = Car(self.given, self.clock)
         self.line: typing.Any = None
         self.wanted = asyncio.Event()
@@ -286,11 +286,13 @@ class Station:
         self.number = 0
         self.metered_at = self.clock.now()
 
-    async def run(self):
+    async def run(self, orders, listener):
+        """Until cancelled; `orders` is a queue, and `listener` is called with what it says."""
+        LISTENER.set(listener)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.stay_connected())
             group.create_task(self.live())
-            group.create_task(self.obey())
+            group.create_task(self.obey(orders))
 
     async def stay_connected(self):
         while True:
@@ -331,9 +333,7 @@ class Station:
             try:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in both:
-                    task.cancel()
-                await asyncio.gather(*both, return_exceptions=True)
+                await cancel_tasks(both)
 
     async def talk(self):
         """Say what there is to say, oldest first; what was not answered is said again on the next line."""
@@ -401,16 +401,17 @@ class Station:
         needs |= self.given.get("needs", {})
         self.tell(v21.call.NotifyEVChargingNeeds(needs, self.given["evse"], timestamp=stamp(self.clock.now())))
 
-    async def obey(self):
-        reader = asyncio.StreamReader(limit=2**20)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while text := await reader.readline():
-            order = json.loads(text)
+    async def obey(self, orders):
+        while True:
+            order = json.loads(await orders.get())
             await getattr(self, f"do_{order.pop('do')}")(**order)
-        sys.exit(0)
 
     async def do_cut(self):
         self.wanted.clear()
+        self.vanish()
+
+    def vanish(self):
+        """The line ends without a word."""
         if self.line is not None:
             self.line._connection.transport.abort()
 
@@ -483,10 +484,3 @@ class Station:
 
 
 LINES = {"2.1": Line21, "2.0.1": Line201}
-
-
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    if given.get("version") == "1.6":
-        from ocpp_station16 import Station16 as Station
-    asyncio.run(Station(given).run())

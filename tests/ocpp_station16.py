@@ -102,7 +102,7 @@ LINES["1.6"] = Line16
 
 
 class Station16(Station):
-    """The process, with the messages of 1.6J."""
+    """The station, with the messages of 1.6J."""
 
     def __init__(self, given) -> None:
         super().__init__(given)

@@ -4,7 +4,8 @@ import contextlib
 import dataclasses
 from datetime import UTC, datetime, timedelta
 
-from recorded import EnodeCloud, SmartcarCloud, TeslaCloud, hurried
+from pacing import standing_time
+from recorded import EVENING, EnodeCloud, SmartcarCloud, TeslaCloud, hurried
 
 from ven_adapters.contract import Directive, DirectiveKind
 from ven_adapters.oems import enode, smartcar
@@ -12,7 +13,7 @@ from ven_adapters.oems.tesla import backend as tesla
 from ven_adapters.transport.grants.grants import Folder, store
 from ven_adapters.transport.grants.oauth import Grant
 
-PATIENCE_S = 90.0
+PATIENCE_S, SPEED = 90.0, 1_200.0
 
 
 @dataclasses.dataclass
@@ -64,9 +65,12 @@ def consented(state, name="owner-1", *, lives_s=0):
 
 
 @contextlib.asynccontextmanager
-async def tesla_rig(state, speed=900.0, **more):
-    clock = hurried(speed)
-    async with TeslaCloud(clock).open() as cloud:
+async def tesla_rig(state, speed=SPEED, *, standing=True, **more):
+    """A Tesla; without `standing` its clock can be shared with another process."""
+    async with contextlib.AsyncExitStack() as stack:
+        driven = await stack.enter_async_context(standing_time(when=standing))
+        clock = driven.clock(EVENING, speed) if standing else hurried(speed)
+        cloud = await stack.enter_async_context(TeslaCloud(clock).open())
         consented(state)
         settings = usual(cloud, clock, state) | {"vehicles": {vin: f"t-{n}" for n, vin in enumerate(cloud.cars)}}
         settings |= {"homes": {"t-0": [0.0, 0.0], "t-1": [0.0, 0.0]}} | more
@@ -78,10 +82,11 @@ async def tesla_rig(state, speed=900.0, **more):
 
 
 @contextlib.asynccontextmanager
-async def app_rig(vendor, make, cloud_of, state, speed=900.0, **more):
+async def app_rig(vendor, make, cloud_of, state, speed=SPEED, **more):
     """A vendor that gives one grant to the whole application."""
-    clock = hurried(speed)
-    async with cloud_of(clock).open() as cloud:
+    async with contextlib.AsyncExitStack() as stack:
+        clock = (await stack.enter_async_context(standing_time())).clock(EVENING, speed)
+        cloud = await stack.enter_async_context(cloud_of(clock).open())
         refs = tuple(f"{vendor[0]}-{n}" for n in range(2))
         settings = usual(cloud, clock, state) | {"vehicles": dict(zip(cloud.cars, refs, strict=True))}
         settings |= {"management_url": cloud.url} | more

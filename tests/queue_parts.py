@@ -8,12 +8,12 @@ import itertools
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import fork_server
 from aiohttp import web
 
 from ven_adapters import registry
@@ -240,9 +240,9 @@ def executor_process(folder: Path, url: str, settings: QueueSettings, clock):
     ]
     config = folder / f"executor-{next(_numbers)}.toml"
     config.write_text("\n".join(lines))
-    command = [sys.executable, "-m", "ven_adapters", "execute", "bmw", "--config", str(config)]
+    words = ("execute", "bmw", "--config", str(config), "--executors", settings.url)
     with (folder / "executor.log").open("ab") as log:
-        process = subprocess.Popen([*command, "--executors", settings.url], stderr=log)
+        process = fork_server.start("ven_adapters", *words, stderr=log)
     try:
         yield process
     finally:

@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -23,7 +24,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+import fork_server
 
+PROGRAM = "vtn.__main__:main"
 VTN = Path(sys.executable).with_name("vtn")
 READY = "vtn is ready at "
 PATIENCE_S = 120.0  # a bound, and no wait: a loaded machine takes half a minute to start a process
@@ -49,15 +52,7 @@ def run_cli(
     *arguments: str, var: Path, settings: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """One run of the command line `vtn`, to its end."""
-    return subprocess.run(
-        [str(VTN), *arguments],
-        env=environment(var, settings or {}),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=4 * PATIENCE_S,
-        check=False,
-    )
+    return fork_server.run(PROGRAM, *arguments, env=environment(var, settings or {}), cwd=cwd, timeout=4 * PATIENCE_S)
 
 
 def add_client(var: Path, client_id: str, role: str, *options: str, settings: Mapping[str, str] | None = None) -> str:
@@ -76,7 +71,7 @@ class Vtn:
         self.secrets: Json = dict(secrets or {})
         self.url = ""
         self._tokens: dict[str, str] = {}
-        self._process: subprocess.Popen[str] | None = None
+        self._process: fork_server.Fork | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -104,27 +99,21 @@ class Vtn:
         """Start, and return when it answers."""
         self.var.mkdir(parents=True, exist_ok=True)
         with (self.var / "stderr.log").open("a") as errors:
-            self._process = subprocess.Popen(
-                [str(VTN), "serve"],
-                env=environment(self.var, self.settings),
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                bufsize=1,
-            )
+            environ = environment(self.var, self.settings)
+            self._process = fork_server.start(PROGRAM, "serve", env=environ, stdout=subprocess.PIPE, stderr=errors)
         self.url = self._wait_until_ready(time.monotonic() + PATIENCE_S)
         return self
 
     def _wait_until_ready(self, deadline: float) -> str:
         assert self._process
         assert self._process.stdout
-        while time.monotonic() < deadline:
-            if not select.select([self._process.stdout], [], [], deadline - time.monotonic())[0]:
-                break
-            line = self._process.stdout.readline()
-            if line.startswith(READY):
-                return line.removeprefix(READY).strip()
-            if not line:
+        pipe, said = self._process.stdout.fileno(), ""  # not its buffer: `select` knows nothing of lines that lie there
+        while select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            more = os.read(pipe, 65_536).decode()
+            said += more
+            if ready := re.search(rf"^{READY}(\S+)\n", said, re.MULTILINE):
+                return ready[1]
+            if not more:
                 break
         self.kill()
         raise AssertionError(f"vtn serve did not become ready:\n{self.log}")

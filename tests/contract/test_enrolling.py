@@ -33,7 +33,7 @@ from openapi_schema_validator import OAS31Validator
 
 from ven_adapters.enrolment_api.reevaluation import Reevaluated
 from ven_adapters.enrolment_api.serve import judged, opened, operations_of
-from ven_adapters.enrolment_api.store import EnrolmentStore
+from ven_adapters.enrolment_api.store import SCHEMA, EnrolmentStore
 from ven_adapters.transport.http import signatures
 from ven_adapters.ven.enrolment.source import AgreementSource
 from vtn.clock import RealClock
@@ -42,11 +42,10 @@ PATIENCE_S = 90.0
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def url(request, tmp_path):
+def url(request, copied, tmp_path):
     """A fresh database of each make."""
-    if request.param == "postgres":
-        return request.getfixturevalue("postgres_url").replace("postgresql://", "postgresql+asyncpg://")
-    return f"sqlite+aiosqlite:///{tmp_path}/folder/enrolments.sqlite"
+    with copied(SCHEMA, request.param, tmp_path / "folder" / "enrolments.sqlite") as url:
+        yield url.replace("postgresql://", "postgresql+asyncpg://").replace("sqlite://", "sqlite+aiosqlite://")
 
 
 @pytest.fixture

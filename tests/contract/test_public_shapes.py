@@ -1,5 +1,7 @@
 """The simulated clouds answer in the shapes that were recorded: the same keys, values of the same kinds."""
 
+import asyncio
+
 import aiohttp
 import pytest
 from recorded import EVENING, recording
@@ -158,7 +160,10 @@ async def test_smartcars_answers_have_the_recorded_shapes(caller):
 @pytest.mark.parametrize("caller", ["smartcar"], indirect=True)
 async def test_smartcars_slow_commands_are_told_by_a_late_body(caller):
     caller.stage.arm("delayed")
-    assert (await caller.call("POST", f"/vehicles/{caller.native}/commands/charge/stop"))[0] == 202
+    call = asyncio.create_task(caller.call("POST", f"/vehicles/{caller.native}/commands/charge/stop"))
+    while not call.done():
+        await caller.stage.advance(60.0)
+    assert (await call)[0] == 202
 
 
 @pytest.mark.parametrize("caller", ["enode"], indirect=True)

@@ -6,12 +6,11 @@ In process, and through the queue: a planner's end, a real NATS server, and an e
 import asyncio
 import contextlib
 import dataclasses
-import time
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
-from pacing import paced
+from pacing import standing_time
 from queue_parts import executing, nats_server, planning, queue_settings
 
 from ven_adapters import registry
@@ -39,7 +38,7 @@ from vtn.clock import SimulatedClock
 
 BRANDS = ("bmw", "ford", "honda", "nissan")
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)  # 21:00 on a Wednesday in California
-SPEED = paced(900.0)
+SPEED = 1_800.0
 PATIENCE_S = 90.0
 CARS = 240
 ROOMY_PCT = 60.0
@@ -84,10 +83,11 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def rig_of(brand, faults=NO_FAULTS, **more):
-    clock = SimulatedClock(EVENING, time.time(), SPEED)
     more |= {"faults": faults, "opted_out_probability": 0.0, "truth": "as_told"}
     settings = SimulatorSettings(brand, CARS, 7, EVENING, "a-token", **more)
-    async with running(settings, clock) as live:
+    async with contextlib.AsyncExitStack() as stack:
+        clock = (await stack.enter_async_context(standing_time())).clock(EVENING, SPEED)
+        live = await stack.enter_async_context(running(settings, clock))
         url = f"http://127.0.0.1:{live.port}"
         backend = registry.factory(brand)(
             {"url": url, "token": "a-token", "webhook_secret": "hush", "clock": clock, "seed": 1}

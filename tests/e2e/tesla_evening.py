@@ -2,19 +2,20 @@
 
 import asyncio
 import contextlib
-import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from agent_rig import Rig
+from pacing import standing_time
 
 from ven_adapters.simulator.cars.enrolment import write_enrolment
 from ven_adapters.simulator.cars.fleets import plan_fleet
-from ven_adapters.simulator.public.serve import Neighbour, introduce, made
+from ven_adapters.simulator.public.serve import Neighbour, introduce
+from ven_adapters.simulator.public.serve import made as simulated
 from ven_adapters.simulator.serve import ticking
 from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.ven.fleet.columns import Tri
-from vtn.clock import SimulatedClock, print_clock
+from vtn.clock import print_clock
 from vtn.listening.http import listening
 from vtn.listening.sockets import ListenAddress
 from vtn.tasks import cancel_tasks
@@ -30,7 +31,13 @@ KNOWN_WITHIN_S = 15 * 60.0
 @contextlib.asynccontextmanager
 async def tesla_evening(launch, folder, speed, cars, broker=None):
     """A VTN and Tesla's cloud with its cars, on one clock that starts at five; with a broker the cars stream."""
-    clock = SimulatedClock(AFTERNOON, time.time(), speed)
+    async with contextlib.AsyncExitStack() as stack:
+        clock = (await stack.enter_async_context(standing_time())).clock(AFTERNOON, speed)
+        yield await stack.enter_async_context(_teslas(launch, folder, clock, cars, broker))
+
+
+@contextlib.asynccontextmanager
+async def _teslas(launch, folder, clock, cars, broker):
     settings = SimulatorSettings(
         "tesla",
         cars,
@@ -43,7 +50,7 @@ async def tesla_evening(launch, folder, speed, cars, broker=None):
         truth="as_told",  # a cloud that is minutes late by itself says nothing of how often it was asked
     )
     write_enrolment(plan_fleet(settings), folder / "cars.jsonl")
-    public = made(settings, clock)
+    public = simulated(settings, clock)
     with launch({"server.clock": print_clock(clock)}) as vtn:
         async with listening(public.application(), ListenAddress("127.0.0.1", 0, "--port")) as port:
             url = f"http://127.0.0.1:{port}"

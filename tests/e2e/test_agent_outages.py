@@ -13,7 +13,7 @@ MQTT = {"mqtt.mode": "bundled"}
 @pytest.fixture
 async def rig(launch, tmp_path):
     """Each test has its own cars on its own evening."""
-    async with rigged(launch, tmp_path, process=True) as made:
+    async with rigged(launch, tmp_path) as made:
         yield made
 
 
@@ -32,18 +32,19 @@ async def stopped_by(rig, agent):
     return event
 
 
-async def test_without_the_vtn_what_is_held_is_carried_out_and_it_is_read_again_later(rig):
-    agent = await rig.start()
-    await stopped_by(rig, agent)
-    rig.vtn.kill()
-    cycles, before = agent.statistics.cycles, set(in_force(agent))
-    await eventually(lambda: agent.statistics.cycles > cycles + 3)
-    assert len(before & set(in_force(agent))) > len(before) / 2
-    port = rig.utility.url.split(":")[2].split("/")[0]
-    rig.vtn.settings["server.port"] = port
-    rig.vtn.start()
-    event = await rig.event("X_NEW", 1)
-    await eventually(lambda: event["id"] in agent.vtn_objects.events)
+async def test_without_the_vtn_what_is_held_is_carried_out_and_it_is_read_again_later(launch, tmp_path):
+    async with rigged(launch, tmp_path, process=True) as rig:
+        agent = await rig.start()
+        await stopped_by(rig, agent)
+        rig.vtn.kill()
+        cycles, before = agent.statistics.cycles, set(in_force(agent))
+        await eventually(lambda: agent.statistics.cycles > cycles + 3)
+        assert len(before & set(in_force(agent))) > len(before) / 2
+        port = rig.utility.url.split(":")[2].split("/")[0]
+        rig.vtn.settings["server.port"] = port
+        rig.vtn.start()
+        event = await rig.event("X_NEW", 1)
+        await eventually(lambda: event["id"] in agent.vtn_objects.events)
 
 
 async def test_a_restarted_adapter_takes_up_what_it_held_and_sends_nothing_twice(rig):

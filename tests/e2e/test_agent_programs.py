@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 import urllib.request
 
+import fork_server
 import pytest
 from agent_rig import config_of, eventually, eventually_reads, rigged
 
@@ -150,8 +149,8 @@ async def test_a_limit_that_is_not_understood_is_told_to_its_sender_once_and_is_
     now = rig.clock.now().isoformat()
     await eventually(lambda: not again.reporter._faulty)
     await rig.stop()
-    command = [sys.executable, "-m", "ven_adapters", "explain", car, "--at", now, "-c", str(config_of(rig))]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+    words = ("explain", car, "--at", now, "-c", str(config_of(rig)))
+    done = await asyncio.to_thread(fork_server.run, "ven_adapters", *words, timeout=60)
     assert f"What event {event['id']} asked as {LIMIT} was not understood: units: 'kWh' measures" in done.stdout
 
     await rig.utility.replace(ObjectType.EVENT, event["id"], event | {"payloadDescriptors": described(LIMIT, "W")})

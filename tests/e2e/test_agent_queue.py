@@ -4,9 +4,8 @@ import contextlib
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 
+import fork_server
 import pytest
 from agent_rig import eventually, eventually_reads, rigged
 from queue_parts import NobodyComes, executing, nats_server, queue_settings
@@ -120,10 +119,10 @@ def planner_process(folder, rig, settings):
     """`ven-adapters run bmw --executors URL` as a program of its own, without the automaker's backend."""
     config = folder / "planner.toml"
     config.write_text(toml_of(rig.settings))
-    command = [sys.executable, "-m", "ven_adapters", "run", "bmw", "--config", str(config), "--executors", settings.url]
+    words = ("run", "bmw", "--config", str(config), "--executors", settings.url)
     environment = {**os.environ, "VEN_ADAPTER_QUEUE__STREAM": settings.stream}
     with (folder / "planner.log").open("wb") as log:
-        process = subprocess.Popen(command, stderr=log, env=environment)
+        process = fork_server.start("ven_adapters", *words, stderr=log, env=environment)
     try:
         yield process
     finally:

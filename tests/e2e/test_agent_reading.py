@@ -4,7 +4,6 @@ import collections
 from datetime import timedelta
 
 from agent_rig import CARS, eventually, rigged
-from pacing import paced
 from tesla_evening import EVENT, EVENT_ENDS, Evening, tesla_evening
 
 from ven_adapters.simulator.backend.push import Pusher
@@ -14,7 +13,7 @@ TESLAS = 40
 
 
 async def test_teslas_that_come_home_all_evening_are_known_and_held(launch, tmp_path):
-    async with tesla_evening(launch, tmp_path, paced(180.0), TESLAS) as (rig, public):
+    async with tesla_evening(launch, tmp_path, 500.0, TESLAS) as (rig, public):
         await rig.event("SIMPLE", 3, minutes=180, starts_in_s=(EVENT - rig.clock.now()).total_seconds())
         agent = await rig.start()
         await eventually(lambda: len(agent.fleet_state.capabilities) == TESLAS)

@@ -5,7 +5,6 @@ import collections
 import pytest
 from agent_rig import eventually, eventually_reads
 from external_broker import ExternalBroker, knowing
-from pacing import paced
 from tesla_evening import EVENT, EVENT_ENDS, LOGIN, SERVER, Evening, tesla_evening
 
 from ven_adapters.simulator.public.vendor_cloud import Deal
@@ -30,7 +29,7 @@ def calls_of(public):
 
 
 async def test_teslas_that_stream_all_evening_are_known_in_minutes_and_hardly_called(launch, tmp_path, broker):
-    async with tesla_evening(launch, tmp_path, paced(180.0), TESLAS, broker) as (rig, public):
+    async with tesla_evening(launch, tmp_path, 400.0, TESLAS, broker) as (rig, public):
         await rig.event("SIMPLE", 3, minutes=180, starts_in_s=(EVENT - rig.clock.now()).total_seconds())
         agent = await rig.start()
         server = public.protocol.telemetry
@@ -52,7 +51,7 @@ async def test_teslas_that_stream_all_evening_are_known_in_minutes_and_hardly_ca
 
 
 async def test_a_car_without_our_key_says_what_to_do_and_is_commanded_once_the_key_is_in_it(launch, tmp_path):
-    async with tesla_evening(launch, tmp_path, paced(180.0), 4) as (rig, public):
+    async with tesla_evening(launch, tmp_path, 720.0, 4) as (rig, public):
         server, ref = public.protocol.telemetry, public.vendor_cloud.cloud.fleet.refs[0]
         for car in server.cars:
             car.signed_only = True

@@ -2,17 +2,15 @@
 
 import os
 import socket
-import subprocess
-import sys
 
+import fork_server
 import pytest
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "200", "VEN_SIMULATOR_TOKEN": "t"}
 
 
 def said(*arguments):
-    command = [sys.executable, "-m", "ven_adapters", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=ENVIRONMENT)
+    done = fork_server.run("ven_adapters", *arguments, timeout=60, env=ENVIRONMENT)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import dataclasses
-import time
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 
 import aiohttp
 import orjson
-from pacing import paced
+from pacing import standing_time
 
 from ven_adapters import registry
 from ven_adapters.contract import Directive, DirectiveKind, Origin, Rung, Setting
@@ -20,7 +19,6 @@ from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.directives.dispatcher import CallContext, Dispatcher
 from ven_adapters.ven.directives.reconcile import Desire, Do, reconcile
 from ven_adapters.ven.fleet.fleet import Enrolment
-from vtn.clock import SimulatedClock
 
 EVENING = datetime(2026, 7, 2, 4, 0, tzinfo=UTC)  # 21:00 on a Wednesday in California
 TOKEN, SECRET = "a-token", "hush"
@@ -93,7 +91,6 @@ class Cloud:
 
 @contextlib.asynccontextmanager
 async def playing(brand, rates, *, speed=1_800.0, cars=CARS, seed=7):
-    clock = SimulatedClock(EVENING, time.time(), paced(speed))
     settings = SimulatorSettings(
         *(brand, cars, seed, EVENING, TOKEN),
         nights=1,
@@ -103,8 +100,10 @@ async def playing(brand, rates, *, speed=1_800.0, cars=CARS, seed=7):
         away_probability=0.0,
     )
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with running(settings, clock) as live, aiohttp.ClientSession(headers=headers) as http:
-        yield Cloud(live, clock, http)
+    async with standing_time() as standing, aiohttp.ClientSession(headers=headers) as http:
+        clock = standing.clock(EVENING, speed)
+        async with running(settings, clock) as live:
+            yield Cloud(live, clock, http)
 
 
 @dataclasses.dataclass

@@ -10,7 +10,7 @@ from vtn.clock import parse_clock
 
 
 async def main():
-    async with central(clock=parse_clock(sys.argv[1])) as rig:
+    async with central(clock=parse_clock(sys.argv[1]), standing=False) as rig:
         sys.stdout.write(f"{rig.url}\n")
         sys.stdout.flush()
         await rig.measures(lambda power_w: power_w > 0)

@@ -57,7 +57,7 @@ class Watched(Vtn):
 
     def _end(self, how):
         if self._process is not None:
-            self._process.stdin.close()
+            self._process.stdin.close()  # type: ignore[attr-defined]
         return super()._end(how)
 
     def told(self):

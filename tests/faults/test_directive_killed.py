@@ -10,11 +10,11 @@ import dataclasses
 import itertools
 import json
 import sqlite3
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import fork_server
 import pytest
 from pacing import paced
 from vtn_process import Vtn, add_client
@@ -99,18 +99,19 @@ class Case:
     async def start(self, *more, die_on=None):
         self._die_on = die_on
         self._log_from = (self.folder / "log").stat().st_size if (self.folder / "log").exists() else 0
-        command = [sys.executable, "-m", CHILD, "--config", str(self.config), *more]
         with (self.folder / "log").open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=log)
+            self.process = await fork_server.begin(CHILD, "--config", str(self.config), *more, cwd=ROOT, log=log)
 
     async def died(self):
         assert await self.process.wait() == -9, self.name  # type: ignore[attr-defined]
+        await self.process.close()  # type: ignore[attr-defined]
         self.deaths += 1
 
     async def stop(self):
         if self.process is not None and self.process.returncode is None:
             self.process.terminate()
             await self.process.wait()
+            await self.process.close()
 
     @property
     def registered(self):

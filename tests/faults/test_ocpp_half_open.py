@@ -5,7 +5,7 @@ import contextlib
 import time
 
 import pytest
-from ocpp_rig import CAR, EVENING, OFFLINE_LIMIT_S, PASSWORD, PATIENCE_S, SPEED, central, place
+from ocpp_rig import CAR, EVENING, OFFLINE_LIMIT_S, PASSWORD, PATIENCE_S, central, place
 
 from ven_adapters.contract import DirectiveState, ErrorCode
 from ven_adapters.simulator.cars.ground_truth import GroundTruth
@@ -13,8 +13,8 @@ from ven_adapters.simulator.settings import SimulatorSettings
 from ven_adapters.simulator.staged import still_fleet
 from ven_adapters.simulator.station.points import ChargingPoints
 from ven_adapters.simulator.station.station import Access, SimulatedStation
-from vtn.clock import SimulatedClock
 
+SPEED = 120.0
 PING_S = 0.25
 NOTICED_S = 4 * PING_S + 1.0  # real seconds: a ping, its answer that does not come, and a machine that is busy
 TICK_S = 0.02
@@ -103,9 +103,8 @@ async def on_wire(rig):
 @pytest.fixture
 async def discharging():
     """A wire on which a car discharges for two hours."""
-    clock = SimulatedClock(EVENING, time.time(), SPEED)
     car = place(max_charge_w=7_680, max_discharge_w=7_000, phases=1, voltage_v=240)
-    async with central(clock, ping_s=PING_S, vehicles={CAR: car}) as rig, on_wire(rig) as (wire, plug):
+    async with central(speed=SPEED, ping_s=PING_S, vehicles={CAR: car}) as rig, on_wire(rig) as (wire, plug):
         await rig.measures(lambda power_w: power_w > 0)
         directive = rig.discharge(-5_000, minutes=120)
         await rig.submit(directive)

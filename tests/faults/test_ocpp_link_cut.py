@@ -1,21 +1,22 @@
 """A charging station that loses its central system: a discharge ends by itself within the offline limit."""
 
 import asyncio
-import contextlib
 import itertools
-import os
-import sys
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import fork_server
 import pytest
-from ocpp_rig import CAR, EVENING, OFFLINE_LIMIT_S, PATIENCE_S, SPEED, plugged_in, station
+from ocpp_rig import CAR, EVENING, OFFLINE_LIMIT_S, PATIENCE_S, plugged_in, station
+from pacing import paced
 
 from ven_adapters.contract import DirectiveKind, DirectiveState, ErrorCode
 from vtn.clock import SimulatedClock, print_clock
 
 CHILD = Path(__file__).with_name("ocpp_central.py")
+SPEED = 120.0
+SLOW = {"speed": SPEED}
 TOLERANCE_S = SPEED * 0.5  # half a real second for a station that is not scheduled at once
 
 S = DirectiveState
@@ -24,7 +25,7 @@ S = DirectiveState
 @pytest.fixture
 async def discharging():
     """A rig whose car discharges for two hours."""
-    async with plugged_in() as rig:
+    async with plugged_in(SLOW) as rig:
         directive = rig.discharge(minutes=120)
         await rig.submit(directive)
         await rig.reaches(directive, S.IN_FORCE)
@@ -71,7 +72,7 @@ async def test_a_discharge_that_ended_during_an_absence_is_not_taken_up_again(di
 
 
 async def test_a_link_that_is_back_within_the_limit_changes_nothing():
-    async with plugged_in({"offline_limit_s": 36_000}) as rig:
+    async with plugged_in(SLOW | {"offline_limit_s": 36_000}) as rig:
         directive = rig.discharge(minutes=120)
         await rig.submit(directive)
         await rig.reaches(directive, S.IN_FORCE)
@@ -84,7 +85,7 @@ async def test_a_link_that_is_back_within_the_limit_changes_nothing():
 
 
 async def test_a_pause_ends_as_well_and_the_driver_has_the_car_back():
-    async with plugged_in() as rig:
+    async with plugged_in(SLOW) as rig:
         directive = rig.directive(DirectiveKind.CURTAIL, minutes=120)
         await rig.submit(directive)
         await rig.reaches(directive, S.IN_FORCE)
@@ -95,7 +96,7 @@ async def test_a_pause_ends_as_well_and_the_driver_has_the_car_back():
 
 
 async def test_what_ended_during_an_absence_is_taken_away_when_the_station_is_back():
-    async with plugged_in({"offline_limit_s": 36_000}) as rig:
+    async with plugged_in(SLOW | {"offline_limit_s": 36_000}) as rig:
         older, newer = rig.directive(power_w=2_000), rig.directive(power_w=5_000, starts_in_s=240)
         await rig.submit(older)
         await rig.submit(newer)
@@ -111,15 +112,12 @@ async def test_what_ended_during_an_absence_is_taken_away_when_the_station_is_ba
 
 
 async def test_a_central_system_that_is_killed_leaves_no_discharge_behind():
-    clock = SimulatedClock(EVENING, time.time(), SPEED)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path) + os.pathsep + "."}
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, str(CHILD), print_clock(clock), stdout=asyncio.subprocess.PIPE, env=environment
-    )
+    clock = SimulatedClock(EVENING, time.time(), paced(SPEED))
+    child = await fork_server.converse(str(CHILD), print_clock(clock))
     try:
         async with asyncio.timeout(PATIENCE_S):
             url = (await child.stdout.readline()).decode().strip()
-        async with station(url, clock) as peer:
+        async with station(url, clock, standing=False) as peer:
             async with asyncio.timeout(PATIENCE_S):
                 assert await child.stdout.readline() == b"in force\n"
             killed_at = clock.now()
@@ -129,7 +127,4 @@ async def test_a_central_system_that_is_killed_leaves_no_discharge_behind():
             stopped = await gave_until(peer, killed_at - timedelta(seconds=TOLERANCE_S))
             assert (stopped - killed_at).total_seconds() <= OFFLINE_LIMIT_S + 2 * TOLERANCE_S
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
-        child._transport.close()  # type: ignore[attr-defined]
+        await child.close()

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import json
-import sys
 from pathlib import Path
 
+import fork_server
 import pytest
 from public_rigs import PATIENCE_S, tesla_rig
 
@@ -19,20 +19,11 @@ CHILD = Path(__file__).with_name("public_child.py")
 @contextlib.asynccontextmanager
 async def child(rig, directive):
     settings = rig.settings | {"state": str(rig.settings["state"]), "clock": print_clock(rig.clock)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(CHILD),
-        json.dumps(settings),
-        dumps(directive).decode(),
-        stdout=asyncio.subprocess.PIPE,
-        env={"PYTHONPATH": str(CHILD.parents[2])},
-    )
+    process = await fork_server.converse(str(CHILD), json.dumps(settings), dumps(directive).decode(), env={})
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
+        await process.close()
 
 
 async def killed_when(rig, directive, happens):
@@ -70,7 +61,7 @@ async def last_state(rig, directive):
 
 @pytest.fixture
 async def rig(tmp_path):
-    async with tesla_rig(tmp_path, speed=300.0) as made:
+    async with tesla_rig(tmp_path, speed=900.0, standing=False) as made:
         yield made
 
 

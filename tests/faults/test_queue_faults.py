@@ -5,10 +5,10 @@ import contextlib
 import dataclasses
 import itertools
 import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
+import fork_server
 import orjson
 import pytest
 from nats.js.errors import NotFoundError
@@ -145,10 +145,9 @@ async def test_a_planner_killed_while_it_waits_loses_nothing_and_its_successor_r
         "directive": asked,
         "capability": capability(cloud, asked),
     }
-    command = [sys.executable, str(CHILD), orjson.dumps(job).decode()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as planner:  # noqa: ASYNC220 - starting takes no time
+    with fork_server.start(str(CHILD), orjson.dumps(job).decode(), stdout=subprocess.PIPE) as planner:
         try:
-            assert await asyncio.to_thread(planner.stdout.readline) == b"in line\n"
+            assert await asyncio.to_thread(planner.stdout.readline) == "in line\n"
         finally:
             planner.kill()
     async with (

@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+import fork_server
 import pytest
 
 from vtn.storage.ports import ReportQuery
@@ -19,11 +18,7 @@ ENOUGH = 150
 
 @contextlib.contextmanager
 def child(*arguments):
-    environment = {**os.environ, "PYTHONPATH": str(CHILD.parent.parent)}
-    process = subprocess.Popen(
-        [sys.executable, str(CHILD), *map(str, arguments)], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    with process:
+    with fork_server.start(str(CHILD), *map(str, arguments), stdout=subprocess.PIPE) as process:
         try:
             yield process
         finally:

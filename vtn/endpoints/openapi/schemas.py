@@ -5,6 +5,7 @@ those functions their keywords, and finds them through the aliases that carry th
 directions is `null` for a property that may only be left out: never sent, and taken unless `strict_null` (TR-31).
 """
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -185,8 +186,12 @@ def request_models(kind: ObjectType) -> Sequence[type[WireModel]]:
     return (BL_VARIANTS[kind].model, VEN_VARIANTS[kind].model)
 
 
-def components(*, strict_null: bool) -> dict[str, Json]:
-    """All schemas of objects: each kind as it is returned, as it is written, and what they are made of."""
+@functools.cache
+def components(*, strict_null: bool) -> Mapping[str, Json]:
+    """All schemas of objects: each kind as it is returned, as it is written, and what they are made of.
+
+    They are made once and shared by every document of this process.
+    """
     got = _of(RESPONSES.values(), _Generator)
     writable = [model for kind in ObjectType for model in request_models(kind)]
     sent = _of(writable, _Strict if strict_null else _Lenient)
