@@ -233,12 +233,12 @@ def test_equally_cheap_starts_are_spread_so_that_there_is_no_second_peak():
     assert starts.max() <= 2.5 * count / 17
 
 
-def test_a_planned_start_hardly_moves_while_cars_wait():
+def test_planned_starts_hardly_move_while_cars_wait():
     view, prices = cars(30, **IDLE), hourly(*[5] * 10, *[1] * 8, *[5] * 4)
     first = planned(view, price=prices).end_s
     for hours in (0.1, 1.0, 2.5, 3.9):
         later = plan(view, asked(price=prices), NOW_S + hours * HOUR)
-        assert np.abs(later.end_s - first).mean() <= 900
+        assert np.abs(np.sort(later.end_s) - np.sort(first)).mean() <= 900
 
 
 def test_a_night_is_followed_for_a_quarter_of_an_hour_or_until_something_else_is_asked():
