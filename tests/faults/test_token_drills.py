@@ -47,8 +47,8 @@ class Drill:
 
     def own(self, key=None, algorithm="Ed25519", header=None, **change) -> str:
         """A token like our own."""
-        now_s = int(time.time())
-        claims = {"iss": "evtn", "sub": "c1", "iat": now_s, "exp": now_s + 60, "scope": "read_targets", **change}
+        now_s = time.time()  # as our own are: the client may have been added in this very second
+        claims = {"iss": "evtn", "sub": "c1", "iat": now_s, "exp": int(now_s) + 60, "scope": "read_targets", **change}
         registry = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)
         return jwt.encode({"alg": algorithm, **(header or {})}, claims, key or self.own_key, registry=registry)
 
