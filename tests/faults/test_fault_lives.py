@@ -11,7 +11,7 @@ from fault_rig import Engine, curtail, give, playing
 from ven_adapters.contract import FINAL_STATES, DirectiveState, ErrorCode
 from ven_adapters.simulator.faults.table import BY_NAME, Of
 
-SPEED = 300.0  # a busy machine must still send within the minutes that a directive may wait
+SPEED = 600.0
 CARS = 100
 CARS_EACH = 4
 MINUTES = 100
