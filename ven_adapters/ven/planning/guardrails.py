@@ -17,6 +17,8 @@ from ven_adapters.ven.planning.charging_need import kwh_above, kwh_to_spare, low
 from ven_adapters.ven.planning.discharge_permits import MissingPermit, missing_permits
 from ven_adapters.ven.planning.zone_state import ZoneState
 
+LEAST_PAUSE_S = 900.0
+
 
 class Reason(enum.IntEnum):
     """Why a car's desire is what it is, for later explanation."""
@@ -115,8 +117,13 @@ def below_reserve_charges(limits: PlanLimits, situation: ZoneState) -> PlanLimit
 
 
 def ready_by_departure(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
-    """From its latest safe start a car charges, and nothing told to it earlier lasts beyond that instant."""
-    late = situation.needs.some & (situation.now_s >= situation.needs.latest_start_s)
+    """From its latest safe start a car charges, and nothing told to it earlier lasts beyond that instant.
+
+    One that charges is not stopped for less than `LEAST_PAUSE_S`: at the latest start it would be switched in every
+    cycle.
+    """
+    least_s = np.where(situation.charging, LEAST_PAUSE_S, 0.0)
+    late = situation.needs.some & (situation.now_s >= situation.needs.latest_start_s - least_s)
     limits = _must_charge(limits, late, Reason.READY_BY)
     return dataclasses.replace(limits, until_s=np.fmin(limits.until_s, situation.needs.latest_start_s))
 

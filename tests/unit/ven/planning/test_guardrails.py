@@ -170,7 +170,7 @@ USED_UP = {
     "departure": (
         MissingPermit.DEPARTURE,
         g.departure_keeps_energy,
-        {"soc_pct": 79.0, "departure_s": NOW_S + 0.8 * HOUR},
+        IDLE | {"soc_pct": 79.0, "departure_s": NOW_S + 0.8 * HOUR},
     ),
 }
 
@@ -379,3 +379,9 @@ def test_without_one_guard_exactly_the_tests_that_name_it_fail(guard, monkeypatc
     naming = {name for name, named, _ in hand_written() if guard in named} | {guard.__name__}
     assert failed == naming
     assert len(naming) > 1, "a law and at least one example by hand"
+
+
+def test_a_car_that_charges_is_not_paused_for_a_few_minutes_before_its_latest_start():
+    view = cars(2, soc_pct=50.0, departure_s=NOW_S + HOUR * (60 * 0.3 / 0.9 / 7 + 0.5 + 10 / 60))
+    idle = dataclasses.replace(view, charge_state=np.array([4, 1]), power_kw=np.array([0.0, 7.0]))
+    assert held(idle, *PAUSE).kind.tolist() == [DesireKind.CURTAIL, DesireKind.CHARGE]

@@ -33,12 +33,10 @@ DAY_S = 86400.0
 SOONEST = 0.3  # of the longest wait after an event: nobody's own longest wait is less
 EARLY_S, EARLY_FROM_H = 5400.0, 2.0
 UNKNOWN_H = 2.0  # how long a car that nobody controls is taken to go on
-HOLDS_H = 1.0  # how much more time to spare a waiting car must have lost before it takes a charging car's place
+HOLDS_H = 12.0  # how much more time to spare a waiting car must have lost before it takes a charging car's place
 LIST_STEP_S = 300.0
-KEEPS_AT, STARTS_AT = (
-    0.3,
-    0.5,
-)  # of a car's power: so much room lets it go on, or begin, so that the load is met on average
+# Of a car's power: so much room lets it go on, or begin, so that the load is met on average and few are switched.
+KEEPS_AT, STARTS_AT = 0.05, 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
