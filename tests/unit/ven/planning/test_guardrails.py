@@ -381,6 +381,7 @@ def test_without_one_guard_exactly_the_tests_that_name_it_fail(guard, monkeypatc
     assert len(naming) > 1, "a law and at least one example by hand"
 
 
+@names(g.ready_by_departure)
 def test_a_car_that_charges_is_not_paused_for_a_few_minutes_before_its_latest_start():
     view = cars(2, soc_pct=50.0, departure_s=NOW_S + HOUR * (60 * 0.3 / 0.9 / 7 + 0.5 + 10 / 60))
     idle = dataclasses.replace(view, charge_state=np.array([4, 1]), power_kw=np.array([0.0, 7.0]))
