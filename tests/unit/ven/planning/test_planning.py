@@ -361,5 +361,8 @@ def test_a_night_is_followed_to_its_end_when_the_price_becomes_the_same_for_all_
     flat = asked(price=hourly(*[1] * 20))
     made = plan(view, flat, NOW_S + 2 * HOUR, earlier=EarlierCycles(night))
     assert (made.kind == DesireKind.CURTAIL).sum() > 20
+    recovering = dataclasses.replace(flat, recovery_from_s=NOW_S - 4 * HOUR)
+    made_then = plan(view, recovering, NOW_S + 2 * HOUR, earlier=EarlierCycles(night))
+    assert (made_then.kind == DesireKind.CURTAIL).sum() > 20
     assert set(kinds(plan(view, flat, NOW_S + 2 * HOUR))) == {"CHARGE"}
     assert made.night.until_s == night.until_s

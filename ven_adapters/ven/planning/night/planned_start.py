@@ -43,8 +43,8 @@ KEEPS_AT, STARTS_AT = 0.05, 0.5
 class Night:
     """A zone's night as planned at `made_s` for `asks`, whose steps cost `cost`.
 
-    `open_h`: the hours of each step that no event restricts. `until_s`: until when it is followed, also when nothing
-    calls for it any more, so that the load does not jump.
+    `open_h`: the hours of each step that no event restricts. `until_s`: until when a night that was planned by a price
+    is followed, also when the price is the same for all that is left, so that the load does not jump.
 
     `load`: of all cars. `unasked`: what it would be if no event asked for anything; the same where none does.
     """
@@ -116,14 +116,14 @@ def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None
     """The cars' starts by `night` where that still serves, else by a new one."""
     now_s, count = cars.situation.now_s, len(cars.full_kw)
     at_once = PlannedStart(cars.free, np.full(count, now_s), None)
-    calls, goes_on = needs_night(cars, requests), night is not None and now_s < night.until_s
-    if not (calls or goes_on) or not cars.free.any():
+    priced, goes_on_s = cars.priced, -math.inf if night is None else night.until_s
+    cars = dataclasses.replace(cars, priced=priced or now_s < goes_on_s)
+    if not needs_night(cars, requests) or not cars.free.any():
         return at_once
-    cars = cars if calls else dataclasses.replace(cars, priced=True)
     asks = _asks(requests, priced=cars.priced)
     if night is None or not night.serves(asks, now_s):
         new = _night_of(cars, requests, asks, follows=night is not None)
-        until_s = night.until_s if night is not None and not calls else float(new.load.edges_s[-1])
+        until_s = float(new.load.edges_s[-1]) if priced else goes_on_s
         night = dataclasses.replace(new, until_s=until_s)
     ends_s = _ends_s(cars, requests)
     hours = np.nan_to_num(cars.needs.usual_hours)
