@@ -33,7 +33,6 @@ DAY_S = 86400.0
 SOONEST = 0.3  # of the longest wait after an event: nobody's own longest wait is less
 EARLY_S, EARLY_FROM_H = 5400.0, 2.0
 UNKNOWN_H = 2.0  # how long a car that nobody controls is taken to go on
-HOLDS_H = 12.0  # how much more time to spare a waiting car must have lost before it takes a charging car's place
 LIST_STEP_S = 300.0
 # Of a car's power: so much room lets it go on, or begin, so that the load is met on average and few are switched.
 KEEPS_AT, STARTS_AT = 0.05, 0.5
@@ -130,13 +129,13 @@ def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None
     due_s = ends_s - hours * HOUR_S
     waiting = _may_wait(cars, requests) & (due_s > now_s)
     ranked = _ranked(cars, np.flatnonzero(waiting), night.slack_h(now_s, ends_s, hours))
-    at_all_events = cars.free & ~waiting
-    runs, start_s = _followed(cars, ranked, at_all_events, due_s, night)
+    others = cars.free & ~waiting
+    runs, start_s = _followed(cars, ranked, others, due_s, night)
     if night.unasked is night.load:
         return PlannedStart(runs, start_s, night)
     if not cars.priced:
         return PlannedStart(cars.free, start_s, night)
-    wanted, unasked_kw = at_all_events, float(night.unasked.at(now_s))
+    wanted, unasked_kw = others, float(night.unasked.at(now_s))
     wanted[ranked[_chosen(cars, ranked, unasked_kw - _running_kw(cars, wanted), night.keeps_at(now_s))]] = True
     return PlannedStart(wanted, start_s, night)
 
@@ -188,6 +187,7 @@ def _solved(problem: NightProblem, cars: PlannedCars) -> NightLoad:
 
 
 def _filled(problem: NightProblem, cars: PlannedCars) -> NightLoad:
+    """The lowest level that serves everybody in time, whatever the price; slots of the fill as steps of the night."""
     now_s, edges_s = problem.edges_s[0], problem.edges_s
     slot_s = now_s + (np.arange(valley_filling.SLOTS) + 0.5) * STEP_S
     place = np.clip(np.searchsorted(edges_s, slot_s) - 1, 0, len(problem.cost) - 1)
@@ -261,10 +261,9 @@ def _running_kw(cars: ZoneCars, wanted: Bools) -> float:
 
 
 def _ranked(cars: ZoneCars, chosen: Ints, slack_h: Floats) -> Ints:
-    """Least laxity in quarter hours, those that charge sooner by `HOLDS_H`; then who has borne most; then by number."""
+    """Those that charge first, then least laxity in quarter hours, then who has borne most, then the car's number."""
     situation = cars.situation
-    held_h = slack_h[chosen] - HOLDS_H * situation.charging[chosen]
-    laxity = np.floor(np.nan_to_num(held_h) * HOUR_S / LAXITY_CLASS_S)
+    laxity = np.floor(np.nan_to_num(slack_h[chosen]) * HOUR_S / LAXITY_CLASS_S)
     borne = np.floor(situation.view.burden_kwh[chosen] / BURDEN_CLASS_KWH)
     return chosen[np.lexsort((nightly_u(situation)[chosen], -borne, laxity, ~situation.charging[chosen]))]
 
