@@ -131,7 +131,7 @@ def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None
     ranked = _ranked(cars, np.flatnonzero(waiting), night.slack_h(now_s, ends_s, hours))
     others = cars.free & ~waiting
     runs, start_s = _followed(cars, ranked, others, due_s, night)
-    if night.unasked is night.load:
+    if night.unasked is night.load or requests.ruling is RulingDimension.NOTHING:
         return PlannedStart(runs, start_s, night)
     if not cars.priced:
         return PlannedStart(cars.free, start_s, night)
