@@ -7,7 +7,7 @@ tell another what time it is. Token lifetimes, retries and network time-outs sta
 import asyncio
 import contextlib
 import dataclasses
-import math
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,51 +63,106 @@ class SimulatedClock:
         return max(0.0, (at - self.now()).total_seconds() / self.speed)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClockPace:
+    """From the real clock's `real_s` on (Unix time), `passed_s` simulated seconds after the start, at `pace`."""
+
+    real_s: float
+    passed_s: float
+    pace: float
+
+    def passed_at(self, real_s: float) -> float:
+        """Simulated seconds since the start."""
+        return self.passed_s + (real_s - self.real_s) * self.pace
+
+    @classmethod
+    def parse(cls, text: str, speed: float) -> "ClockPace":
+        """What `__str__` wrote; one number alone is the start, at full speed. ValueError for anything else."""
+        numbers = [float(word) for word in text.split()]
+        if len(numbers) not in (1, 3):
+            raise ValueError("a gate holds one number or three")
+        return cls(*numbers) if len(numbers) > 1 else cls(numbers[0], 0.0, speed)
+
+    def __str__(self) -> str:
+        return f"{self.real_s!r} {self.passed_s!r} {self.pace!r}"
+
+
 class GatedClock:
     """Simulated time that waits for everybody: it runs from `start` once the file `gate` says when it began.
 
-    The file holds one number, the Unix time of that. Before, it shows the last minutes before `start` at the pace of
-    real time (counted from `real_epoch_s`) and stands still just short of `start`, so that programs which are still
-    starting miss nothing. `open_gate` makes the file.
+    The file holds a `ClockPace`; whoever made it may write another one, and time goes slower or faster from then on, in
+    every process. Before there is one, the clock shows the last minutes before `start` at the pace of real time
+    (counted from `real_epoch_s`) and stands still just short of `start`, so that programs which are still starting miss
+    nothing. `speed` is the greatest pace.
     """
 
     naps = True
 
     def __init__(self, start: datetime, real_epoch_s: float, gate: Path, speed: float) -> None:
         self.start, self.real_epoch_s, self.gate, self.speed = start, real_epoch_s, gate, speed
-        self._running: SimulatedClock | None = None
-        self._look_at_s = -math.inf
+        self._written = (0, 0)
+        self._pace: ClockPace | None = None
+        self._latest_s = 0.0
+        self._under_way: set[str] = set()
 
     def now(self) -> datetime:
-        """The present simulated instant, UTC."""
-        running = self._running or self._look()
-        if running is not None:
-            return max(running.now(), self.start)
+        """The present simulated instant, UTC; never before one that was told."""
+        pace = self._read()
+        if pace is not None:
+            self._latest_s = max(self._latest_s, pace.passed_at(time.time()))
+            return self.start + timedelta(seconds=self._latest_s)
         waited_s = min(max(0.0, time.time() - self.real_epoch_s), PRELUDE_S - STANDS_S)
         return self.start - timedelta(seconds=PRELUDE_S - waited_s)
 
     def real_seconds_until(self, at: datetime) -> float:
-        """Seconds of real time until `at`; while the gate is shut, when to ask again."""
-        running = self._running or self._look()
-        return running.real_seconds_until(at) if running is not None else min(LOOK_S, self._left_s(at))
+        """Seconds of real time until `at` at the greatest pace; while the gate is shut, when to ask again.
+
+        Whoever waits so long asks again, because time may go slower meanwhile.
+        """
+        if self._read() is None:
+            return min(LOOK_S, self._left_s(at))
+        return self._left_s(at) / self.speed
+
+    def note_work(self, what: str, *, under_way: bool) -> None:
+        """Say in a file beside the gate whether this process is at work, for whoever sets the pace."""
+        before = bool(self._under_way)
+        (self._under_way.add if under_way else self._under_way.discard)(what)
+        if before != bool(self._under_way):
+            mark = work_folder(self.gate) / str(os.getpid())
+            with contextlib.suppress(OSError):
+                mark.touch() if self._under_way else mark.unlink()
 
     def _left_s(self, at: datetime) -> float:
         return max(0.0, (at - self.now()).total_seconds())
 
-    def _look(self) -> SimulatedClock | None:
-        """The running clock, if the gate is open; the file is looked for a few times a second."""
-        if time.monotonic() >= self._look_at_s:
-            self._look_at_s = time.monotonic() + LOOK_S
-            with contextlib.suppress(OSError, ValueError):
-                self._running = SimulatedClock(self.start, float(self.gate.read_text()), self.speed)
-        return self._running
+    def _read(self) -> ClockPace | None:
+        """The pace in force; the file is read when it is another one than before."""
+        with contextlib.suppress(OSError, ValueError):
+            found = self.gate.stat()
+            written = (found.st_ino, found.st_mtime_ns)
+            if written != self._written:
+                self._pace = ClockPace.parse(self.gate.read_text(), self.speed)
+                self._written = written
+        return self._pace
 
 
-def open_gate(gate: Path, real_start_s: float) -> None:
-    """Have every clock that waits at this gate run from this Unix time on."""
+def open_gate(gate: Path, began: ClockPace | float) -> None:
+    """Have every clock that waits at this gate run: from this Unix time on at full speed, or at this pace."""
     fresh = gate.with_name(f"{gate.name}.new")
-    fresh.write_text(repr(real_start_s))
+    fresh.write_text(str(began) if isinstance(began, ClockPace) else repr(began))
     fresh.replace(gate)
+
+
+def work_folder(gate: Path) -> Path:
+    """Where processes that share a gate say that they are at work: a file for each."""
+    return gate.with_name(f"{gate.name}.working")
+
+
+def note_work(clock: Clock, what: str, *, under_way: bool) -> None:
+    """Tell a clock whose pace heeds it that work is under way, so that a slow machine is not a slow fleet."""
+    note = getattr(clock, "note_work", None)
+    if note is not None:
+        note(what, under_way=under_way)
 
 
 async def sleep_for(clock: Clock, wait_s: float) -> None:

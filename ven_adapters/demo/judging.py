@@ -1,7 +1,7 @@
 """The summary of an evening: from the simulators' ground truth, the adapters' own accounts and the utility's log."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,10 @@ Json = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlayedEvening:
-    """What there is to judge: folder of results, ground truth and cars by automaker, the utility and its events."""
+    """What there is to judge: folder of results, ground truth and cars by automaker, the utility and its events.
+
+    `passed_s`: from a Unix time to simulated seconds since the evening began.
+    """
 
     var: Path
     truths: Sequence[EveningTruth]
@@ -63,7 +66,7 @@ class PlayedEvening:
     utility: Utility
     events: NightEvents
     hours: int
-    speed: float
+    passed_s: Callable[[float], float]
     cycle_s: float
     solves: bool
 
@@ -91,7 +94,7 @@ def judge(evening: PlayedEvening) -> Json:
         **points_short(truths),
         "directives": sum(sum(account["directives_by_state"].values()) for account in accounts.values()),
         "directives_confirmed": sum(account["directives_confirmed"] for account in accounts.values()),
-        **_reaction(accounts, utility, evening.speed),
+        **_reaction(accounts, utility, evening.passed_s),
         "notifications_lost": lost_notifications(utility.sent, heard),
         "reports_received": utility.reports_held,
         "rebound_payback_ratio": rebound_payback_ratio(truths, utility.asks),
@@ -221,10 +224,10 @@ def _row(truth: EveningTruth, utility: Utility, account: Mapping[str, Any], bill
     }
 
 
-def _reaction(accounts: Mapping[str, Any], utility: Utility, speed: float) -> Json:
+def _reaction(accounts: Mapping[str, Any], utility: Utility, passed_s: Callable[[float], float]) -> Json:
     """From the unannounced emergency to the first and to the last directive that answered it.
 
-    Real seconds are what programs took; the minutes that passed for cars meanwhile follow from the evening's speed.
+    Real seconds are what programs took; `passed_s` tells from a Unix time how far the evening had come.
     """
     alert = utility.sent[-1]
     times_s: list[float] = []
@@ -235,7 +238,7 @@ def _reaction(accounts: Mapping[str, Any], utility: Utility, speed: float) -> Js
         real_s = extreme(times_s) - alert.at_s if times_s else None
         found[f"event_to_{which}_directive_real_s"] = _rounded(real_s, 3)
         found[f"event_to_{which}_directive_simulated_min"] = _rounded(
-            None if real_s is None else real_s * speed / 60.0, 1
+            None if real_s is None else (passed_s(alert.at_s + real_s) - passed_s(alert.at_s)) / 60.0, 1
         )
     return found
 

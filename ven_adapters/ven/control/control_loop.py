@@ -16,7 +16,7 @@ from ven_adapters.ven.directives.dispatcher import Dispatcher
 from ven_adapters.ven.explain.statistics import AdapterStatistics
 from ven_adapters.ven.openadr.event_faults import EventFaults
 from ven_adapters.ven.openadr.notifications import WakeSignal
-from vtn.clock import Clock
+from vtn.clock import Clock, note_work
 
 CARS_AT_ONCE = 500
 
@@ -54,9 +54,20 @@ class ControlLoop:
         while True:
             self.wake_signal.take()
             known = self.participation.vtn_objects.polled and self.participation.fleet_state.capabilities
-            again_at = await self.cycle() if known else None
+            note_work(self.clock, "planning", under_way=True)
+            try:
+                again_at = await self.cycle() if known else None
+            finally:
+                note_work(self.clock, "planning", under_way=False)
             await asyncio.sleep(1 / self.settings.plans_per_s)
-            wait_s = self.settings.poll_s if again_at is None else self.clock.real_seconds_until(again_at)
+            await self._rest_until(again_at)
+
+    async def _rest_until(self, again_at: datetime | None) -> None:
+        """Until it is time, by a clock that may go slower meanwhile, or something wakes us."""
+        if again_at is None:
+            await self.wake_signal.wait(self.settings.poll_s)
+            return
+        while not self.wake_signal.rung and (wait_s := self.clock.real_seconds_until(again_at)) > 0:
             await self.wake_signal.wait(wait_s)
 
     async def cycle(self) -> datetime:
@@ -110,6 +121,7 @@ class ControlLoop:
         while True:
             await self._work.wait()
             self._work.clear()
+            note_work(self.clock, "carrying out", under_way=True)
             for turns in itertools.count(1):
                 await self.dispatcher.room()
                 if self.ready is not None:
@@ -123,3 +135,4 @@ class ControlLoop:
                         self.dispatcher.start(*step)
                 if turns % CARS_AT_ONCE == 0:
                     await asyncio.sleep(0)
+            note_work(self.clock, "carrying out", under_way=False)

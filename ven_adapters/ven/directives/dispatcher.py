@@ -25,7 +25,7 @@ from ven_adapters.ven.fleet.car_faults import CarFaults
 from ven_adapters.ven.fleet.discharge_energy import DischargedEnergy
 from ven_adapters.ven.openadr.notifications import back_off_s
 from ven_adapters.ven.store.group_commit import NotWritten
-from vtn.clock import Clock
+from vtn.clock import Clock, note_work
 
 FRESH_S = 60
 # Some clouds tell late how a command went; what is not told by then never will be.
@@ -115,12 +115,19 @@ class Dispatcher:
         task = asyncio.create_task(self._guarded(calls[step.do], ref, step.target))
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        note_work(self._context.clock, "calls that wait", under_way=self._queues)
         if len(self._tasks) >= WAITING_FOR_EACH * self._context.at_once:
             self._room.clear()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._room.set()
+        note_work(self._context.clock, "calls that wait", under_way=self._queues)
+
+    @property
+    def _queues(self) -> bool:
+        """Whether calls wait for their turn."""
+        return len(self._tasks) > self._context.at_once
 
     async def room(self) -> None:
         """Return when another call would not wait long for its turn."""

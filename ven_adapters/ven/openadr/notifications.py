@@ -66,9 +66,14 @@ class WakeSignal:
         """Wake the loop."""
         self._rung.set()
 
-    def take(self) -> bool:
+    @property
+    def rung(self) -> bool:
         """Whether it rang since it was last taken."""
-        rung = self._rung.is_set()
+        return self._rung.is_set()
+
+    def take(self) -> bool:
+        """The same, and it is taken."""
+        rung = self.rung
         self._rung.clear()
         return rung
 
