@@ -23,7 +23,7 @@ LEAST_SESSIONS = 3
 EARLY_QUANTILE = 0.1
 LEAST_EARLY_S, MOST_EARLY_S = 900.0, 7_200.0
 LONGEST_BEFORE_S = 14_400.0
-"""A cable that is pulled earlier than this before the declared time was pulled for something else."""
+"""A cable that is pulled farther than this from a declared time was pulled for something else."""
 
 
 class DepartureHabits:
@@ -45,11 +45,16 @@ class DepartureHabits:
         self._unstored = grown(self._unstored, count, fill=False)
 
     def take(self, rows: Ints, at_s: Floats) -> None:
-        """Cars whose cable came out at these instants; one that left after its declared time left on time."""
-        declared_s, weekend = self._fleet.declared(rows)
-        before_s = declared_s - at_s
-        late = before_s > LONGEST_BEFORE_S  # the next departure is far ahead: this one was on time, or none at all
-        rows, weekend, before_s = rows[~late], weekend[~late].astype(np.int64), before_s[~late]
+        """Cars whose cable came out at these instants; one that left after its declared time left on time.
+
+        It belongs to the declared time that is nearer, the one that passed or the next; far from both it is an errand.
+        """
+        (next_s, next_weekend), (past_s, past_weekend) = self._fleet.declared(rows), self._fleet.declared_before(rows)
+        late = np.abs(past_s - at_s) <= np.abs(next_s - at_s)
+        before_s = np.where(late, past_s, next_s) - at_s
+        weekend = np.where(late, past_weekend, next_weekend).astype(np.int64)
+        departs = np.abs(before_s) <= LONGEST_BEFORE_S
+        rows, weekend, before_s = rows[departs], weekend[departs], before_s[departs]
         place = self._count[rows, weekend] % KEPT
         self._early_s[rows, weekend, place] = np.maximum(before_s, 0.0)
         self._count[rows, weekend] += 1
@@ -69,15 +74,9 @@ class DepartureHabits:
         if hour % DAY_HOURS == 0:
             self._unstored[rows[known]] = True
 
-    def on_time(self, rows: Ints, weekend: Bools) -> None:
-        """Cars that were still plugged in at their declared time."""
-        kind = weekend.astype(np.int64)
-        known = self._count[rows, kind] > 0
-        rows, kind = rows[known], kind[known]
-        self._early_s[rows, kind, self._count[rows, kind] % KEPT] = 0.0
-        self._count[rows, kind] += 1
+    def keep(self, rows: Ints) -> None:
+        """Have what is known of these cars stored at the next drain."""
         self._unstored[rows] = True
-        self.tell(rows)
 
     def tell(self, rows: Ints) -> None:
         """Bring the fleet's departures up to date."""

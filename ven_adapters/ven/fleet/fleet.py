@@ -72,6 +72,8 @@ class FleetColumns:
         self._own_export_kw: Floats = np.zeros(0)
         self._declared_s: Floats = np.zeros(0)
         self._weekend: Bools = np.zeros(0, dtype=np.bool_)
+        self._past_declared_s: Floats = np.zeros(0)
+        self._past_weekend: Bools = np.zeros(0, dtype=np.bool_)
         self._early_s: Floats = np.zeros((0, 2))
         self._out_since_s: Floats = np.zeros(0)
         self._doubted = False
@@ -273,6 +275,8 @@ class FleetColumns:
         weekend = np.array(
             [_is_weekend(rhythm, at_s) for rhythm, at_s in zip(self._rhythms, departures_s, strict=True)]
         )
+        passed = np.flatnonzero(self._declared_s[: len(self)] <= now.timestamp())
+        self._past_declared_s[passed], self._past_weekend[passed] = self._declared_s[passed], self._weekend[passed]
         self._declared_s[: len(self)] = departures_s[self._rhythm[: len(self)]]
         self._weekend[: len(self)] = weekend[self._rhythm[: len(self)]]
         self._plan_departures(np.arange(len(self)))
@@ -286,6 +290,10 @@ class FleetColumns:
     def declared(self, rows: Ints) -> tuple[Floats, Bools]:
         """The next declared departures, epoch seconds, and which of them fall on a weekend."""
         return self._declared_s[rows], self._weekend[rows]
+
+    def declared_before(self, rows: Ints) -> tuple[Floats, Bools]:
+        """The declared departures that passed last, NEVER_S where none did, and which of them fell on a weekend."""
+        return self._past_declared_s[rows], self._past_weekend[rows]
 
     def note_early(self, rows: Ints, early_s: Floats) -> None:
         """Record how much earlier than declared cars usually leave: seconds, (cars, 2), working days and weekends."""
@@ -356,6 +364,8 @@ class FleetColumns:
         self._papers = grown(self._papers, count, fill=_NO_PAPERS)
         self._declared_s = grown(self._declared_s, count, fill=ALWAYS_S)
         self._weekend = grown(self._weekend, count, fill=False)
+        self._past_declared_s = grown(self._past_declared_s, count, fill=NEVER_S)
+        self._past_weekend = grown(self._past_weekend, count, fill=False)
         self._early_s = grown(self._early_s, count, fill=0.0)
         self._own_export_kw = grown(self._own_export_kw, count, fill=0.0)
         self._out_since_s = grown(self._out_since_s, count, fill=NEVER_S)

@@ -59,6 +59,16 @@ def test_who_left_early_several_times_is_planned_to_be_ready_earlier():
     assert planned_before(made, nights(made, [45, 60, 50])) == pytest.approx(50, abs=3)
 
 
+def test_nights_on_time_count_so_that_a_few_early_ones_are_no_habit():
+    made = ours()
+    at = nights(made, [0, -10, 0, -5])
+    at = nights(made, [60], first=at)
+    assert planned_before(made, at + 2 * DAY) == 0
+    mostly_early = ours()
+    at = nights(mostly_early, [60, -10, 60, 55])
+    assert planned_before(mostly_early, at - DAY) == pytest.approx(60, abs=6)
+
+
 def test_once_is_no_habit_and_two_hours_are_the_most():
     made = ours()
     assert planned_before(made, nights(made, [60, 0, 0])) == 0
