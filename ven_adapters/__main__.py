@@ -38,6 +38,8 @@ SHARD_HELP = (
     "one ven of the VTN: each registers and reports its own zones. Give a zone to one shard."
 )
 PRESENTED_HELP = "What callers must present: a bearer token, a client secret, or (ocpp) the stations' own password."
+READINGS_HELP = "JSON lines in order of time: vehicle_ref, at, plugged, at_home, charge_state, soc_pct, power_w, ..."
+PAST_HELP = "Nights of which adapters have past readings when the evening begins; 0: they know nothing of their cars."
 STATE_HELP = "All but automakers': the adapter's private folder; backend.toml and owners' grants are put there."
 WEBHOOK_PORT_HELP = "smartcar, enode: where the adapter takes webhooks."
 PHYSICS_HELP = "mixture: no car is quite what it tells; as_told: all are, and all alike."
@@ -136,6 +138,25 @@ def run(
     settings = read_settings(config, _environment(flags))
     _require_oem(config, settings.oem, name)
     _run(run_until_stopped(settings, settings.shared_clock(), config))
+
+
+@app.command(epilog="Example: ven-adapters learn sessions.jsonl --config config/ven-adapter.example.toml")
+def learn(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help=READINGS_HELP)],
+    config: Annotated[Path, typer.Option("--config", "-c", help="The adapter's settings file.")],
+) -> None:
+    """Teach an adapter from past readings how fast its cars charge and when they are home; before it is started."""
+    from ven_adapters.config import read_settings
+    from ven_adapters.ven.enrolment.files import Unreadable
+    from ven_adapters.ven.past_readings import learn as learn_from
+
+    settings = read_settings(config, _environment({}))
+    try:
+        learned = _run(learn_from(settings, files, settings.shared_clock().now()))
+    except Unreadable as error:
+        raise ConfigError(f"nothing was learned:\n{error}") from None
+    told = f"learned from {learned.readings:,} readings of {learned.cars:,} cars"
+    typer.echo(f"{told}; {learned.strangers:,} readings are of cars that are not enrolled here")
 
 
 @app.command(epilog="Example: ven-adapters execute bmw --config config/ven-executor.example.toml")
@@ -240,6 +261,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help=SEED_HELP)] = 7,
     var: Annotated[Path, typer.Option(help="Where the results go.")] = Path("var/demo"),
     physics: Annotated[CarPhysics, typer.Option(help=PHYSICS_HELP)] = CarPhysics.MIXTURE,
+    past_nights: Annotated[int, typer.Option(min=0, max=60, help=PAST_HELP)] = 13,
 ) -> None:
     """Play one July evening: a utility, a VTN, a broker, four automakers and their cars."""
     from ven_adapters.demo.evening import EveningOptions, exit_code, play
@@ -247,7 +269,7 @@ def demo(
     from ven_adapters.demo.screen import results_table
 
     try:
-        summary = _run(play(EveningOptions(cars, speed, seed, var, truth=physics)))
+        summary = _run(play(EveningOptions(cars, speed, seed, var, truth=physics, past_nights=past_nights)))
     except (ProcessDied, TimeoutError) as error:
         _fail(f"the demonstration stopped: {error or 'a program was not ready in time'}", EXIT_FAILED)
     console = Console()

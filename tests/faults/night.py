@@ -197,7 +197,15 @@ def judge(options: EveningOptions, summary: Mapping[str, Any]) -> dict[str, Any]
 
 def drill(cars: int, speed: float, seed: int, folder: Path, **more: Any) -> dict[str, Any]:
     """Play the night and judge it; the result is also in `night.json`, all that it rests on in `details.json`."""
-    played = {"adapter": ADAPTER, "cloud": CLOUD, "hours": HOURS, "solves": False, "limits_capacity": False, **more}
+    played = {
+        "adapter": ADAPTER,
+        "cloud": CLOUD,
+        "hours": HOURS,
+        "solves": False,
+        "limits_capacity": False,
+        "past_nights": 0,
+        **more,
+    }
     options = EveningOptions(cars, speed, seed, folder / "night", **played)
     result = judge(options, asyncio.run(play(options)))
     for name, told in (("night", {key: result[key] for key in KEYS}), ("details", result)):

@@ -15,6 +15,7 @@ import orjson
 from ven_adapters.demo import scenario
 from ven_adapters.demo.figures import NightEvents
 from ven_adapters.demo.judging import PlayedEvening, judge
+from ven_adapters.demo.pacing import EveningPace
 from ven_adapters.demo.page import write_page
 from ven_adapters.demo.processes import Processes, free_port, output_of
 from ven_adapters.demo.results import read_truth
@@ -23,9 +24,10 @@ from ven_adapters.demo.screen import Screen
 from ven_adapters.demo.utility import Utility
 from ven_adapters.simulator.cars.enrolment import write_enrolment
 from ven_adapters.simulator.cars.fleets import SimulatedFleet, plan_fleet
+from ven_adapters.simulator.cars.past_nights import write_past_readings
 from ven_adapters.simulator.settings import SimulatorSettings
 from vtn.client import Client
-from vtn.clock import GatedClock, open_gate, print_clock, sleep_until
+from vtn.clock import GatedClock, print_clock, sleep_until
 
 OEMS = ("bmw", "ford", "honda", "nissan")
 UTILITY = "derms"
@@ -39,7 +41,8 @@ class EveningOptions:
 
     `adapter` is the program that steers, `cloud` further arguments of the simulators. `truth` is what the cars really
     are: "mixture" or "as_told". The night ends after `hours`; `solves` says whether the linear programmes are solved
-    that bound it, `limits_capacity` whether one zone has a capacity limit.
+    that bound it, `limits_capacity` whether one zone has a capacity limit. `past_nights`: of how many nights before the
+    adapters have readings; without any they know nothing of their cars when the evening begins.
     """
 
     cars: int = 2000
@@ -54,6 +57,7 @@ class EveningOptions:
     hours: int = scenario.HOURS
     solves: bool = True
     limits_capacity: bool = True
+    past_nights: int = 13
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class EveningPlaces:
 
     options: EveningOptions
     clock: GatedClock
+    pace: EveningPace
     vtn_url: str
     environment: Mapping[str, str]
     secrets: Mapping[str, str]
@@ -106,20 +111,23 @@ async def _set_up(options: EveningOptions, programs: Processes, screen: Screen) 
         "EVTN_SERVER__CLOCK": print_clock(clock),
         "EVTN_MQTT__PORT": str(broker_port),
     }
-    fleets = {oem: _fleet(options, oem) for oem in options.oems}
+    fleets = {oem: plan_fleet(_fleet_settings(options, oem)) for oem in options.oems}
     await programs.start("vtn", ["vtn", "serve"], environment)
     await programs.ready("vtn", "ready at")
     names = [(UTILITY, "BL"), *((f"ven-{oem}", "VEN") for oem in options.oems)]
     held = dict(await asyncio.gather(*(_register(name, role, environment) for name, role in names)))
-    stage = EveningPlaces(options, clock, f"http://127.0.0.1:{port}/openadr3/3.1.0", environment, held, fleets)
+    pace = EveningPace(clock.gate, options.speed)
+    stage = EveningPlaces(options, clock, pace, f"http://127.0.0.1:{port}/openadr3/3.1.0", environment, held, fleets)
+    if options.past_nights:
+        screen.say(f"adapters learn from their cars' readings of the {options.past_nights} nights before")
     screen.say("starting four automaker clouds and four VEN adapters")
     await asyncio.gather(*(_start_automaker(stage, programs, oem) for oem in options.oems))
     return stage
 
 
-def _fleet(options: EveningOptions, oem: str) -> SimulatedFleet:
+def _fleet_settings(options: EveningOptions, oem: str) -> SimulatorSettings:
     cars, starts_at = options.cars // len(options.oems), scenario.STARTS
-    return plan_fleet(SimulatorSettings(oem, cars, options.seed, starts_at, token="", nights=1, truth=options.truth))
+    return SimulatorSettings(oem, cars, options.seed, starts_at, token="", nights=1, truth=options.truth)
 
 
 async def _register(name: str, role: str, environment: Mapping[str, str]) -> tuple[str, str]:
@@ -147,8 +155,19 @@ async def _start_automaker(stage: EveningPlaces, programs: Processes, oem: str) 
     settings = folder / "adapter.toml"
     settings.write_text(_adapter_settings(stage, oem, f"http://127.0.0.1:{port}", token))
     settings.chmod(0o600)
+    await _learn(stage, oem, settings)
     await programs.ready(f"cloud-{oem}", "ready")
     await programs.start(f"adapter-{oem}", [*options.adapter, "--config", str(settings)])
+
+
+async def _learn(stage: EveningPlaces, oem: str, settings: Path) -> None:
+    """What the automaker recorded of its cars in the nights before, taught to its adapter."""
+    if not (nights := stage.options.past_nights):
+        return
+    readings = stage.options.var / oem / "past_readings.jsonl"
+    await asyncio.to_thread(write_past_readings, _fleet_settings(stage.options, oem), nights, readings)
+    await output_of(["ven_adapters", "learn", str(readings), "--config", str(settings)], stage.environment)
+    readings.unlink()
 
 
 def _adapter_settings(stage: EveningPlaces, oem: str, backend_url: str, token: str) -> str:
@@ -188,9 +207,10 @@ async def _live_through(stage: EveningPlaces, programs: Processes, utility: Util
     await utility.grant()
     await utility.publish()
     screen.say(f"published {len(utility.sent)} events to {len(stage.nominations)} resources; the evening begins")
-    open_gate(stage.clock.gate, time.time() + GATE_S)
+    stage.pace.begin(time.time() + GATE_S)
     end = scenario.STARTS + timedelta(hours=stage.options.hours)
-    acting = [asyncio.create_task(act) for act in (utility.conduct(stage.clock), utility.watch_reports())]
+    acts = (utility.conduct(stage.clock), utility.watch_reports(), stage.pace.keep())
+    acting = [asyncio.create_task(act) for act in acts]
     morning = asyncio.create_task(sleep_until(stage.clock, end))
     try:
         while not morning.done():
@@ -217,7 +237,7 @@ def _judge(stage: EveningPlaces, utility: Utility, wall_s: float) -> dict[str, A
         utility=utility,
         events=events,
         hours=options.hours,
-        speed=options.speed,
+        passed_s=stage.pace.passed_s,
         cycle_s=CYCLE_S,
         solves=options.solves,
     )
