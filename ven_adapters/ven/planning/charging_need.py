@@ -58,12 +58,13 @@ class ChargingNeeds:
     """Per car: energy to the target (kWh), hours at full power, the latest safe start (epoch s), slack from now (s).
 
     A car that needs nothing has `latest_start_s` = departure less the margin; one without departure has infinity.
-    `usual_hours`: what charging usually takes, for what the zone will draw; never for a promise. Hours and start are
-    NaN where the level, the battery or its charging power is unknown.
+    `usual_kwh`, `usual_hours`: what charging usually takes, from the level as it is told, for what the zone will draw;
+    never for a promise. Hours and start are NaN where the level, the battery or its charging power is unknown.
     """
 
     kwh: Floats
     hours: Floats
+    usual_kwh: Floats
     usual_hours: Floats
     latest_start_s: Floats
     slack_s: Floats
@@ -88,17 +89,20 @@ def needs_of(
     done = (view.charge_state == Charge.COMPLETE) & (view.soc_pct >= target - COMPLETE_WITHIN_PCT)
     level = np.where(done, target, lowest_pct(view))
     missing = np.maximum(0.0, target - level)
+    told = np.where(done, target, view.soc_pct)
+    told_missing = np.maximum(0.0, target - told)
     with np.errstate(divide="ignore", invalid="ignore"):
         sheet_kwh = view.usable_kwh / 100 / settings.charge_efficiency
         kwh_per_pct = np.where(np.isnan(view.usual_pct_per_kwh), sheet_kwh, 1 / view.usual_pct_per_kwh)
         sheet_h = sheet_kwh / view.max_charge_kw * _at_full_power_pct(level, target, settings)
         hours = np.where(missing > 0, np.where(_is_paced(view), _hours_between(view, level, target), sheet_h), 0.0)
-        usual_h = np.where(missing > 0, _usual_hours(view, level, target, kwh_per_pct), 0.0)
+        usual_h = np.where(told_missing > 0, _usual_hours(view, told, target, kwh_per_pct), 0.0)
     usual_h = np.where(np.isnan(usual_h), hours, np.minimum(usual_h, hours))
     unknown = np.isnan(missing) | np.isnan(view.usable_kwh) | ~(view.max_charge_kw > 0)
     hours, usual_h = np.where(unknown, np.nan, hours), np.where(unknown, np.nan, usual_h)
     latest_start_s = deadline - hours * HOUR_S - settings.margin_s
-    return ChargingNeeds(missing * kwh_per_pct, hours, usual_h, latest_start_s, latest_start_s - now_s)
+    kwh, usual_kwh = missing * kwh_per_pct, told_missing * kwh_per_pct
+    return ChargingNeeds(kwh, hours, usual_kwh, usual_h, latest_start_s, latest_start_s - now_s)
 
 
 def lowest_pct(view: FleetView) -> Floats:
@@ -164,6 +168,7 @@ def together(first: ChargingNeeds, second: ChargingNeeds) -> ChargingNeeds:
     return ChargingNeeds(
         np.fmax(first.kwh, second.kwh),
         np.fmax(first.hours, second.hours),
+        np.fmax(first.usual_kwh, second.usual_kwh),
         np.fmax(first.usual_hours, second.usual_hours),
         np.fmin(first.latest_start_s, second.latest_start_s),
         np.fmin(first.slack_s, second.slack_s),

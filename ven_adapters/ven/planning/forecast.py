@@ -86,7 +86,7 @@ def _stays(cycle: PlanInputs, chosen: Bools, kw: Floats, *, bound: bool) -> Stay
     """The chosen cars in slots; those not `bound` by wish and departure charge at once until they need no more."""
     situation, needs = cycle.situation, cycle.needs
     goes_on_kwh = np.where(situation.charging, np.maximum(situation.view.power_kw, 0.0) * HELD_H, 0.0)
-    energy_kwh = np.where(needs.some, needs.kwh, goes_on_kwh)[chosen]
+    energy_kwh = np.where(needs.some, needs.usual_kwh, goes_on_kwh)[chosen]
     start_h = (cycle.start.start_s - situation.now_s) / HOUR_S if bound else np.zeros(len(chosen))
     end_h = (needs.latest_start_s - situation.now_s) / HOUR_S + needs.hours
     end_h = np.nan_to_num(end_h, nan=np.inf, posinf=np.inf) if bound else np.full(len(chosen), np.inf)

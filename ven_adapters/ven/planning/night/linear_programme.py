@@ -29,7 +29,8 @@ EARLY_SHARE = 0.02
 FALL_AFTER_EVENT = 1.0
 """Weight per kW of a fall where an event has just ended, in dear kWh: what it costs to lead the load down."""
 GENTLE_TIMES = 2.0
-"""After an event the ramp that costs nothing is this many times the share of the load that the event left."""
+"""After an event the ramp that costs nothing is this many times the share of the load that the event left, or the share
+of the peak that was planned before."""
 NOTHING_KWH = 1e-6
 
 
@@ -41,7 +42,8 @@ class NightProblem:
     the zone, infinite without. `least_kw`, `most_kw` (T): what events ask of the zone's load, 0 and infinite without.
     `energy_kwh` (C): still to be charged. `power_kw` (C, T): most that a class can take in a step, 0 before its
     arrival and after its departure. `before_kw`: the load that the first step follows, NaN when none is known.
-    `gentle` (T): steps in which a steep fall goes before the bill, because an event has just ended.
+    `gentle` (T): steps in which a steep fall goes before the bill, because an event has just ended. `earlier_peak_kw`:
+    that of the night as it was planned before, 0 when it was not.
     """
 
     edges_s: Floats
@@ -54,6 +56,7 @@ class NightProblem:
     power_kw: Floats
     before_kw: float
     gentle: Bools
+    earlier_peak_kw: float = 0.0
 
     @property
     def hours(self) -> Floats:
@@ -155,8 +158,8 @@ class _NightProgramme:
         share = RAMP_SHARE * np.maximum(between_s, RAMP_S) / RAMP_S
         free = self._asked_to_step()
         free[0] |= not np.isfinite(problem.before_kw)
-        # After an event a fall is held against what the event left, or a higher peak would buy a steeper one.
-        left_kw = GENTLE_TIMES * share * self._left_by_event_kw()
+        # After an event a fall is held against what is known beforehand, or a higher peak would buy a steeper one.
+        left_kw = share * max(GENTLE_TIMES * self._left_by_event_kw(), problem.earlier_peak_kw)
         rises = (1.0, self._rise, share, np.zeros(steps))
         falls = (-1.0, self._fall, np.where(problem.gentle, 0.0, share), np.where(problem.gentle, left_kw, 0.0))
         base_step_kw = np.diff(problem.base_kw, prepend=np.nan_to_num(problem.before_kw))

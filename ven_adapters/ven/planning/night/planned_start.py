@@ -121,7 +121,7 @@ def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None
         return at_once
     asks = _asks(requests, priced=cars.priced)
     if night is None or not night.serves(asks, now_s):
-        new = _night_of(cars, requests, asks, follows=night is not None)
+        new = _night_of(cars, requests, asks, night)
         until_s = float(new.load.edges_s[-1]) if priced else goes_on_s
         night = dataclasses.replace(new, until_s=until_s)
     ends_s = _ends_s(cars, requests)
@@ -153,13 +153,13 @@ def cheapest_until(cost: Floats, edges_s: Floats, until_s: Floats) -> Floats:
     return np.asarray(least[place])
 
 
-def _night_of(cars: ZoneCars, requests: ZoneRequests, asks: tuple[object, ...], *, follows: bool) -> Night:
-    """Solve the zone's night, with what events ask and without. `follows`: an earlier night, so that no load jumps."""
-    situation = cars.situation
+def _night_of(cars: ZoneCars, requests: ZoneRequests, asks: tuple[object, ...], earlier: Night | None) -> Night:
+    """Solve the zone's night, with what events ask and without. It follows the earlier one, so that no load jumps."""
+    situation, follows = cars.situation, earlier is not None
     now_s, settings = situation.now_s, situation.settings
     chosen = np.flatnonzero((cars.free | cars.forced) & cars.needs.some & (cars.full_kw > 0))
     ends_s = _ends_s(cars, requests)[chosen]
-    kwh, kw = cars.needs.kwh[chosen], _mean_kw(cars)[chosen]
+    kwh, kw = cars.needs.usual_kwh[chosen], _mean_kw(cars)[chosen]
     edges_s = edges_from(now_s, float(ends_s.max(initial=now_s)))
     begun = cars.free & ~cars.needs.some & situation.charging
     fixed = np.where(begun, cars.full_kw, cars.fixed_kw)
@@ -168,6 +168,8 @@ def _night_of(cars: ZoneCars, requests: ZoneRequests, asks: tuple[object, ...], 
     night_cars = PlannedCars(kwh, kw, np.full(len(chosen), now_s), ends_s)
     before_kw = float((np.where(situation.charging, cars.full_kw, 0.0) + cars.fixed_kw).sum())
     problem = problem_of(night_cars, requests, base_kw, edges_s, before_kw, settings)
+    if earlier is not None:
+        problem = dataclasses.replace(problem, earlier_peak_kw=earlier.load.peak_kw)
     ruled = requests.ruling is not RulingDimension.NOTHING
     if not ruled and requests.restriction is None and requests.set_points_kw is None:
         load = _solved(problem, night_cars).led_from(before_kw if follows or problem.gentle[0] else math.nan)
@@ -252,7 +254,7 @@ def _ends_s(cars: ZoneCars, requests: ZoneRequests) -> Floats:
 
 def _mean_kw(cars: ZoneCars) -> Floats:
     """The power at which a car's energy is drawn in the hours that it usually takes."""
-    return np.asarray(cars.needs.kwh / np.maximum(cars.needs.usual_hours, 1e-6))
+    return np.asarray(cars.needs.usual_kwh / np.maximum(cars.needs.usual_hours, 1e-6))
 
 
 def _running_kw(cars: ZoneCars, wanted: Bools) -> float:
