@@ -31,7 +31,7 @@ from vtn.clock import HOUR_S
 GOLDEN = 0.6180339887498949
 DAY_S = 86400.0
 SOONEST = 0.3  # of the longest wait after an event: nobody's own longest wait is less
-EARLY_S, EARLY_FROM_H = 5400.0, 2.0
+EARLY_S, EARLY_FROM_H = 2700.0, 2.0
 UNKNOWN_H = 2.0  # how long a car that nobody controls is taken to go on
 LIST_STEP_S = 300.0
 # Of a car's power: so much room lets it go on, or begin, so that the load is met on average and few are switched.
