@@ -3,7 +3,8 @@
 Reports are judged as the utility reads them: each version by the VTN's `modificationDateTime`, each value by the
 interval that it is about. A resource is a zone, a client an automaker. Payload types: `x-EVTN-BAND` (the least and the
 most kW to expect, in any order, with what is likely between them), `x-EVTN-SHORTFALL` (kW that a set-point will be
-missed by, above zero when there is one), `x-EVTN-NOMINATION` (kW below the unmanaged load that can be relied upon).
+missed by, above zero when there is one), `x-EVTN-NOMINATION` (kW below the unmanaged load that can be relied upon, kept
+away and fed).
 """
 
 import dataclasses
@@ -16,9 +17,10 @@ import numpy as np
 
 from ven_adapters.demo.figures import LEAST_ASKED_KW, QUARTER_BINS, Flags, ZoneNight
 from ven_adapters.demo.results import BIN, BIN_H
+from ven_adapters.demo.scenario import NOMINATION
 from vtn.wire.interval import parse_date_time, parse_duration
 
-BAND, SHORTFALL, NOMINATION = "x-EVTN-BAND", "x-EVTN-SHORTFALL", "x-EVTN-NOMINATION"
+BAND, SHORTFALL = "x-EVTN-BAND", "x-EVTN-SHORTFALL"
 LEAST_DELIVERED_SHARE = 0.001
 SHORT_SHARE = 0.1  # a quarter of an hour is short when more than this share of what was asked is missing
 
@@ -103,7 +105,7 @@ def nomination_over_delivery(zones: Sequence[ZoneNight], reports: Iterable[Json]
     nominations for a bin the last that was told before the bin counts. A zone that gave less than a thousandth of its
     nomination counts as having given that; one that never nominated anything is left out.
     """
-    told = reported(reports, NOMINATION)
+    told = [dataclasses.replace(one, values=(sum(one.values),)) for one in reported(reports, NOMINATION)]
     if not told:
         return None
     ratios = {}

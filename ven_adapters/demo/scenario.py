@@ -25,6 +25,7 @@ EXPORT_HOURS = (18, 19)
 CAPPED_HOURS = (8, 15)  # hours of the evening between which one zone has a capacity limit
 CAPPED_ZONE = 2  # which nomination, counted from 0
 CAPPED_SHARE = 0.75
+ASKED_AT = STARTS + timedelta(minutes=30)
 MODIFIED_AT = STARTS + timedelta(hours=2, minutes=40)
 CANCELLED_AT = STARTS + timedelta(hours=5, minutes=15)
 ALERT_AT = STARTS + timedelta(hours=9, minutes=45)
@@ -44,6 +45,7 @@ PLUGGED_SHARE = 0.81
 CHARGING_EFFICIENCY = 0.9
 POINT_KW, POINT_SHARES = (1.4, 3.6, 7.2, 7.7, 9.6, 11.5), (0.10, 0.05, 0.20, 0.25, 0.20, 0.20)
 
+NOMINATION, BASELINE = "x-EVTN-NOMINATION", "BASELINE"
 TARIFF_PROGRAM = "CA-EV2A"
 MARKET_PROGRAM = "CA-DAY-AHEAD"
 EVENING_PROGRAM = "CA-EVENING-2026"

@@ -3,19 +3,21 @@
 import asyncio
 import dataclasses
 import time
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ven_adapters.demo import scenario
-from ven_adapters.demo.scenario import Nomination
+from ven_adapters.demo.scenario import BASELINE, NOMINATION, Nomination
 from vtn.client import Client
-from vtn.clock import Clock, sleep_until
+from vtn.clock import HOUR_S, Clock, sleep_until
 from vtn.wire.enumerations import ObjectType
+from vtn.wire.interval import parse_duration
 
 Json = dict[str, Any]
 REGISTRATION_S = 300.0
 REPORTS_EVERY_S = 1.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,7 +112,9 @@ class Utility:
         self.caps.append(AskedSetPoint(nomination.target, first, last, kw))
 
     async def conduct(self, clock: Clock) -> None:
-        """The evening's surprises, each at its time: a change, a cancellation, an emergency."""
+        """What was nominated is asked; then surprises, each at its time: a change, a cancellation, an emergency."""
+        await sleep_until(clock, scenario.ASKED_AT)
+        await self.ask_what_is_nominated()
         await sleep_until(clock, scenario.MODIFIED_AT)
         await self.modify(self.nominations[0], clock.now())
         await sleep_until(clock, scenario.CANCELLED_AT)
@@ -118,6 +122,24 @@ class Utility:
         await sleep_until(clock, scenario.ALERT_AT)
         everyone = frozenset(n.oem for n in self.nominations)
         await self._create(scenario.alert_event(self.programs[scenario.TARIFF_PROGRAM]), everyone)
+
+    async def ask_what_is_nominated(self) -> None:
+        """Ask each resource for what it has nominated: what it expects to draw unmanaged less what it can do without.
+
+        A resource that has nominated nothing is asked as it was by the utility's own forecast.
+        """
+        await self.read_reports()
+        for nomination in self.nominations:
+            event = self.events[nomination.target]
+            told = nominated_points_kw(self.report_versions.values(), event["id"], nomination.zone)
+            if told:
+                before = [interval["payloads"][0]["values"][0] for interval in event["intervals"]]
+                points = tuple(told.get(number, kw) for number, kw in enumerate(before))
+                changed = await self.client.replace(
+                    ObjectType.EVENT, event["id"], scenario.evening_event(event["programID"], nomination, points)
+                )
+                self._note("UPDATE", changed, frozenset({nomination.oem}))
+                self._remember(nomination.target, points)
 
     async def modify(self, nomination: Nomination, now: datetime) -> None:
         """Halve what one resource may still draw, in the middle of its event."""
@@ -168,3 +190,21 @@ class Utility:
         hours = [scenario.STARTS.replace(hour=scenario.EVENING_HOUR + n) for n in range(len(points) + 1)]
         asks = [AskedSetPoint(target, a, b, kw) for a, b, kw in zip(hours, hours[1:], points, strict=False)]
         self.asks = [ask for ask in self.asks if ask not in held] + asks
+
+
+def nominated_points_kw(reports: Iterable[Json], event_id: str, zone: str) -> dict[int, float]:
+    """By interval the set-point that a zone's newest nomination for an event allows, kW; {} when there is none."""
+    mine = [one for one in reports if one["eventID"] == event_id and str(one["reportName"]).startswith("nomination")]
+    points: dict[int, float] = {}
+    for report in sorted(mine, key=lambda one: str(one["modificationDateTime"])):
+        for resource in report["resources"]:
+            if resource["resourceName"] == zone:
+                points |= {interval["id"]: _allowed_kw(interval) for interval in resource["intervals"]}
+    return points
+
+
+def _allowed_kw(interval: Json) -> float:
+    values = {payload["type"]: payload["values"] for payload in interval["payloads"]}
+    lasts = parse_duration(interval["intervalPeriod"]["duration"]).after(_EPOCH) - _EPOCH
+    drawn_kw: float = values[BASELINE][0] * HOUR_S / lasts.total_seconds()
+    return round(drawn_kw - float(sum(values[NOMINATION])), 1)

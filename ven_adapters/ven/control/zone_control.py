@@ -27,7 +27,7 @@ from ven_adapters.ven.planning.feasible_band import HeldBand, as_it_will_be, hel
 from ven_adapters.ven.planning.forecast import Outlook, outlook
 from ven_adapters.ven.planning.guardrails import GUARDS, Reason
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles, Night
-from ven_adapters.ven.planning.nomination import EventSpan, HomeForecast, ZoneNomination, nominate
+from ven_adapters.ven.planning.nomination import DAY_S, EventSpan, HomeForecast, ZoneNomination, nominate
 from ven_adapters.ven.planning.patience import ASKED, trying_ask
 from ven_adapters.ven.planning.plan import plan
 from ven_adapters.ven.planning.shortfall import flexibility_of
@@ -150,17 +150,13 @@ class ZoneController:
         return held_band(view, requests, at.timestamp(), ends_s, self._plan_settings)
 
     def nominate(
-        self, zone: str, events: Sequence[HeldEvent], now: datetime, span: EventSpan, chance: int
-    ) -> ZoneNomination:
-        """What the zone can hold over an event still to come; `chance` seeds the draws of who is at home."""
+        self, zone: str, events: Sequence[HeldEvent], now: datetime, spans: Sequence[EventSpan], chance: int
+    ) -> list[ZoneNomination]:
+        """What the zone can hold in each interval of an event to come; `chance` seeds the draws of who is home."""
         inputs = self.inputs_at(zone, events, now)
-        rows, hours, now_s = inputs.situation.view.row, self._fleet_state.habits.home, now.timestamp()
-        home = HomeForecast(
-            now=hours.likely(rows, now_s, now_s + 1.0),
-            event=hours.likely(rows, span.start_s, span.end_s),
-            level_pct=hours.level_pct(rows),
-        )
-        return nominate(inputs, span, home, self._fleet_state.registry.followed, np.random.default_rng(chance))
+        rows, hours = inputs.situation.view.row, self._fleet_state.habits.home
+        home = HomeForecast(*hours.course(rows, spans[0].start_s - DAY_S / 2, spans[-1].end_s), hours.level_pct(rows))
+        return nominate(inputs, spans, home, self._fleet_state.registry.followed, np.random.default_rng(chance))
 
     def _book_burden(self, zone: str, now: datetime) -> None:
         """What the plan in force has withheld from cars, or taken out of them, since it was last booked."""

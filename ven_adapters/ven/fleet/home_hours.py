@@ -6,6 +6,7 @@ Columns by the fleet's rows; no I/O.
 """
 
 import base64
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,6 +78,12 @@ class HomeHours:
             share = (home[:, hour] + LEANS_ON * usual) / (seen[:, hour] + LEANS_ON)
             found = np.minimum(found, np.where(all_seen > 0, share, 0.0))
         return found
+
+    def course(self, rows: Ints, start_s: float, end_s: float) -> tuple[Floats, Floats]:
+        """Hours from before `start_s` to after `end_s`, two days at most; how likely cars are home, (cars, hours)."""
+        first, last = math.floor(start_s / HOUR_S), math.ceil(end_s / HOUR_S)
+        hours_s = np.arange(first, min(last, first + MOST_HOURS_AHEAD) + 1, dtype=np.float64) * HOUR_S
+        return hours_s, np.stack([self.likely(rows, at_s, at_s + 1.0) for at_s in hours_s.tolist()], axis=1)
 
     def plain(self, row: int) -> dict[str, Any]:
         """What is known of one car, for the store; empty while nothing is."""

@@ -14,6 +14,7 @@ from ven_adapters.ven.planning.feasible_band import HeldBand
 from ven_adapters.ven.planning.nomination import ZoneNomination
 from ven_adapters.ven.planning.shortfall import Binding, Flexibility, Obstacle
 from ven_adapters.ven.reporting.reports import period
+from vtn.clock import HOUR_S
 from vtn.rules.timeline import Window
 from vtn.wire.enumerations import ReportPayload
 
@@ -22,19 +23,23 @@ Json = dict[str, Any]
 BAND = "x-EVTN-BAND"
 """[least kW, most kW] that the zone can hold from the event's beginning until the end of the interval."""
 NOMINATION = "x-EVTN-NOMINATION"
-"""[kW less, kW fed] that the zone can hold over the whole event nine times in ten."""
+"""[kW less than unmanaged, kW fed] that the zone can hold in the interval nine times in ten."""
 SHORTFALL = "x-EVTN-SHORTFALL"
 """[kW]: above 0 so much more is drawn than asked, at the least; below 0 so much less, at the most; 0: it is over."""
 BINDS = "x-EVTN-BINDS"
 """[cause, cars, kW] that keeps cars from following; [cause] alone where it keeps fewer cars than may be spoken of."""
 
+BASELINE = ReportPayload.BASELINE.value
+"""[kWh] that the zone is expected to draw in the interval if every car charges as soon as it comes."""
+
 _READING_TYPES: Mapping[str, str | None] = {
     BAND: "FORECAST",
     NOMINATION: "FORECAST",
+    BASELINE: "FORECAST",
     SHORTFALL: "ESTIMATED",
     BINDS: None,
 }
-_UNITS: Mapping[str, str] = dict.fromkeys((BAND, NOMINATION, SHORTFALL), "KW")
+_UNITS: Mapping[str, str] = {BAND: "KW", NOMINATION: "KW", SHORTFALL: "KW", BASELINE: "KWH"}
 
 
 def band_body(
@@ -49,14 +54,24 @@ def band_body(
 
 
 def nomination_body(
-    event_id: str, client_name: str, label: str, whole: Window, nominations: Mapping[str, ZoneNomination | None]
+    event_id: str,
+    client_name: str,
+    label: str,
+    windows: Sequence[Window],
+    nominations: Mapping[str, Sequence[ZoneNomination]],
 ) -> Json:
-    """Per zone what it can hold over the whole event."""
+    """Per zone and interval: kW that can be kept away and fed, and kWh that would be drawn if nobody asked."""
     zones = {
-        zone: [_interval(whole, NOMINATION, None if one is None else [one.shed_kw, one.feed_kw])]
-        for zone, one in nominations.items()
+        zone: [_nominated(window, one) for window, one in zip(windows, mine, strict=True)]
+        for zone, mine in nominations.items()
     }
-    return _body(event_id, client_name, f"nomination {label}", (NOMINATION,), zones)
+    return _body(event_id, client_name, f"nomination {label}", (NOMINATION, BASELINE), zones)
+
+
+def _nominated(window: Window, one: ZoneNomination) -> Json:
+    kwh = one.unmanaged_kw * (window.end - window.start).total_seconds() / HOUR_S
+    interval = _interval(window, NOMINATION, [one.shed_kw, one.feed_kw])
+    return {**interval, "payloads": [*interval["payloads"], {"type": BASELINE, "values": [_rounded(kwh)]}]}
 
 
 def shortfall_body(

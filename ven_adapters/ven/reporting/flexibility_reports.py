@@ -24,6 +24,7 @@ from ven_adapters.ven.planning.shortfall import Flexibility, is_news, together
 from ven_adapters.ven.reporting.flexibility_bodies import added, band_body, nomination_body, shortfall_body
 from ven_adapters.ven.store.database import print_at
 from vtn.rules.timeline import Window, windows
+from vtn.wire.enumerations import EventPayload
 from vtn.wire.interval import END_OF_TIME
 
 Json = dict[str, Any]
@@ -36,6 +37,7 @@ STALE = timedelta(minutes=30)
 MOST_INTERVALS = 96
 MOST_EVENTS = 200
 MOST_AT_ONCE = 5
+SET_POINT = EventPayload.DISPATCH_SETPOINT
 
 _log = logging.getLogger(__name__)
 
@@ -158,18 +160,25 @@ class FlexibilityReports:
             return None
         if one.is_band:
             return self._band(one, zones, now)
-        whole = _whole(one.read, one.start, self._seed)
-        if whole is None:
+        found = _intervals(one.read, one.start, self._seed)
+        if not found:
             return None
         chance = int.from_bytes(hashlib.sha256(one.key.encode()).digest()[:8])
-        found = {zone: self._nominated(parts, whole, now, chance) for zone, parts in zones.items()}
-        return nomination_body(event.id, self._client_name, one.label, whole, found)
+        nominated = {zone: self._nominated(parts, found, now, chance) for zone, parts in zones.items()}
+        return nomination_body(event.id, self._client_name, one.label, found, nominated)
 
-    def _nominated(self, parts: Sequence[str], whole: Window, now: datetime, chance: int) -> ZoneNomination:
-        """A zone's nomination: the sum of its parts', which is no more than that of all its cars together."""
-        span, events_for = EventSpan(whole.start.timestamp(), whole.end.timestamp()), self._participation.events_for
-        made = [self._zone_controller.nominate(part, events_for(part), now, span, chance) for part in parts]
-        return ZoneNomination(*(sum(getattr(one, name) for one in made) for name in ("shed_kw", "feed_kw", "cars")))
+    def _nominated(
+        self, parts: Sequence[str], found: Sequence[Window], now: datetime, chance: int
+    ) -> list[ZoneNomination]:
+        """A zone's nominations: the sums of its parts', which are no more than those of all its cars together."""
+        spans = [EventSpan(one.start.timestamp(), one.end.timestamp(), feeds=_may_feed(one)) for one in found]
+        events_for = self._participation.events_for
+        made = [self._zone_controller.nominate(part, events_for(part), now, spans, chance) for part in parts]
+        names = [field.name for field in dataclasses.fields(ZoneNomination)]
+        return [
+            ZoneNomination(*(sum(getattr(one, name) for one in each) for name in names))
+            for each in zip(*made, strict=True)
+        ]
 
     def _band(self, one: Announcement, zones: Mapping[str, Sequence[str]], now: datetime) -> Json | None:
         found = _intervals(one.read, max(now, one.start), self._seed)
@@ -237,7 +246,7 @@ def _intervals(read: ReadEvent, since: datetime, seed: str) -> list[Window]:
     return list(found.values())[:MOST_INTERVALS]
 
 
-def _whole(read: ReadEvent, start: datetime, seed: str) -> Window | None:
-    """The event from its first interval on as one, of an endless one the first day."""
-    found = _intervals(read, start, seed)
-    return None if not found else dataclasses.replace(found[0], end=max(one.end for one in found), interval_id=0)
+def _may_feed(window: Window) -> bool:
+    """Whether an interval may ask for power fed: it does, or asks for something else than a set-point."""
+    points = [float(one.values[0]) for one in window.payloads if canonical(one.type) == SET_POINT and one.values]
+    return not points or min(points) < 0.0

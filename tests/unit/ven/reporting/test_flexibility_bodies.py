@@ -49,10 +49,14 @@ def test_a_band_has_two_numbers_per_interval_of_the_event_and_what_is_not_known_
     assert body["payloadDescriptors"][0]["units"] == "KW"
 
 
-def test_a_nomination_says_what_is_kept_away_and_what_is_fed_over_the_whole_event():
-    body = checked(nomination_body("e", "bmw", "T-60min", window(), {"bay": ZoneNomination(120.0, 33.3, 51.0)}))
+def test_a_nomination_says_by_interval_what_is_kept_away_and_fed_and_what_would_be_drawn_unmanaged():
+    told = [ZoneNomination(120.0, 33.3, 200.0, 51.0), ZoneNomination(90.0, 0.0, 150.0, 51.0)]
+    body = checked(nomination_body("e", "bmw", "T-60min", [window(0), window(1)], {"bay": told}))
     assert body["reportName"] == "nomination T-60min"
-    assert payloads(body) == [("x-EVTN-NOMINATION", [120.0, 33.3])]
+    hours = (window(0).end - window(0).start).total_seconds() / 3600
+    assert payloads(body) == [("x-EVTN-NOMINATION", [120.0, 33.3]), ("BASELINE", [200.0 * hours])]
+    assert payloads(body, 1) == [("x-EVTN-NOMINATION", [90.0, 0.0]), ("BASELINE", [150.0 * hours])]
+    assert [one["units"] for one in body["payloadDescriptors"]] == ["KW", "KWH"]
 
 
 SHORT = Flexibility(
