@@ -203,7 +203,10 @@ def _mean_kw(kwh: Floats, hours: Floats) -> Floats:
 def _as_expected(
     view: FleetView, later: FleetView, comes: Bools, home: HomeForecast, start_s: float, end_s: float
 ) -> FleetView:
-    """The fleet at the event's start with every car that may be there plugged in."""
+    """The fleet at the event's start with every car that may be there plugged in.
+
+    Who comes charges, as cars do when they come: what cannot be stopped then is not kept away.
+    """
     stays = (later.plugged == Tri.YES) & (later.departure_s >= end_s)
     comes = ~stays & comes
     days = np.maximum(0.0, np.ceil((end_s - view.departure_s) / DAY_S))
@@ -216,8 +219,8 @@ def _as_expected(
         departure_s=departure_s,
         soc_pct=np.where(comes, home.level_pct, later.soc_pct),
         doubt_pct=np.where(comes, 0.0, later.doubt_pct),
-        power_kw=np.where(comes, 0.0, later.power_kw),
-        charge_state=np.where(comes, int(Charge.STOPPED), later.charge_state),
+        power_kw=np.where(comes, np.nan_to_num(later.max_charge_kw), later.power_kw),
+        charge_state=np.where(comes, int(Charge.CHARGING), later.charge_state),
         **{name: np.where(comes, read_s, getattr(later, name)) for name in _TOLD_AT},
         exported_at_s=np.where(comes & (view.exported_at_s > NEVER_S), read_s, later.exported_at_s),
         plugged_since_s=np.where(comes, NEVER_S, later.plugged_since_s),

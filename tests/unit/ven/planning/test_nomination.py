@@ -115,6 +115,12 @@ def test_cars_that_come_during_an_event_draw_unmanaged_from_then_on_for_as_long_
     assert found[3].shed_kw == pytest.approx(70.0, abs=1.0)
 
 
+def test_who_comes_and_cannot_be_stopped_is_in_the_unmanaged_load_and_not_kept_away():
+    spans = [(21.0, 22.0, False)]
+    found = intervals(cars(10, **AWAY | {"can_stop": False}), spans, event=1.0, level_pct=50.0, comes_h=20.0)[0]
+    assert (found.shed_kw, found.unmanaged_kw) == (0.0, pytest.approx(70.0, abs=1.0))
+
+
 def test_what_is_kept_away_is_against_charging_at_once_whatever_the_tariff_says():
     dear_now = {"price": hourly(*[0.6] * 10, *[0.2] * 10)}
     assert nominated(cars(10), start_h=0.5, hours=1.5, **dear_now).shed_kw == pytest.approx(70)
