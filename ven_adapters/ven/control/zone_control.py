@@ -155,7 +155,9 @@ class ZoneController:
         """What the zone can hold in each interval of an event to come; `chance` seeds the draws of who is home."""
         inputs = self.inputs_at(zone, events, now)
         rows, hours = inputs.situation.view.row, self._fleet_state.habits.home
-        home = HomeForecast(*hours.course(rows, spans[0].start_s - DAY_S / 2, spans[-1].end_s), hours.level_pct(rows))
+        offset_s = self._fleet_state.fleet.offset_s(rows, now)
+        course = hours.course(rows, spans[0].start_s - DAY_S / 2, spans[-1].end_s, offset_s)
+        home = HomeForecast(*course, hours.level_pct(rows))
         return nominate(inputs, spans, home, self._fleet_state.registry.followed, np.random.default_rng(chance))
 
     def _book_burden(self, zone: str, now: datetime) -> None:

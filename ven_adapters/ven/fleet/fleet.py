@@ -295,6 +295,14 @@ class FleetColumns:
         """The declared departures that passed last, NEVER_S where none did, and which of them fell on a weekend."""
         return self._past_declared_s[rows], self._past_weekend[rows]
 
+    def offset_s(self, rows: Ints, now: datetime) -> float:
+        """Local time less UTC where these cars live, seconds; of several time zones that of most cars; 0 of none."""
+        if not len(rows):
+            return 0.0
+        rhythm = self._rhythms[int(np.bincount(self._rhythm[rows]).argmax())]
+        offset = now.astimezone(ZoneInfo(rhythm[0])).utcoffset()
+        return 0.0 if offset is None else offset.total_seconds()
+
     def note_early(self, rows: Ints, early_s: Floats) -> None:
         """Record how much earlier than declared cars usually leave: seconds, (cars, 2), working days and weekends."""
         self._early_s[rows] = early_s

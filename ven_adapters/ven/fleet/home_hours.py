@@ -1,7 +1,8 @@
 """When cars are plugged in at home: per car and hour of the week, counted once an hour, and the level they come with.
 
 Hours are those of UTC, seven days of twenty-four, so that no time zone is needed; where clocks are put forward a habit
-is an hour off until it is learned anew. An hour that was seen on few weeks leans on the same hour of the other days.
+is an hour off until it is learned anew. An hour that was seen on few weeks leans on the same hour of the other working
+days, or of the other day of the weekend.
 Columns by the fleet's rows; no I/O.
 """
 
@@ -18,6 +19,7 @@ from vtn.clock import HOUR_S
 
 HOURS = 168
 DAY_HOURS = 24
+WEEKEND_FROM = 5 * DAY_HOURS
 EPOCH_HOUR = 3 * DAY_HOURS  # 1970 began on a Thursday; hour 0 is Monday 00:00 UTC
 MOST_WEEKS = 26
 LEANS_ON = 2.0
@@ -61,29 +63,31 @@ class HomeHours:
         """The level that cars usually come home with; NaN of cars that were never seen to come."""
         return self._level_pct[rows].astype(np.float64)
 
-    def likely(self, rows: Ints, start_s: float, end_s: float) -> Floats:
+    def likely(self, rows: Ints, start_s: float, end_s: float, offset_s: float = 0.0) -> Floats:
         """How probable it is that each car is at home all the time from `start_s` to `end_s`: that of its least hour.
 
-        0 of cars that were never seen at such an hour.
+        0 of cars that were never seen at such an hour. `offset_s`: the cars' local time less UTC, so that working days
+        lean on working days.
         """
         ends_s = min(max(end_s, start_s + 1.0), start_s + MOST_HOURS_AHEAD * HOUR_S)
         hours = np.unique([_hour(at_s) for at_s in np.arange(start_s, ends_s, HOUR_S)] + [_hour(ends_s - 1.0)])
         seen, home = self._seen[rows], self._home[rows]
-        daily = np.arange(HOURS) % DAY_HOURS
+        weekend = (np.arange(HOURS) + round(offset_s / HOUR_S)) % HOURS >= WEEKEND_FROM
         found = np.ones(len(rows))
         for hour in hours.tolist():
-            same = daily == hour % DAY_HOURS
-            all_seen, all_home = seen[:, same].sum(axis=1), home[:, same].sum(axis=1)
-            usual = np.where(all_seen > 0, all_home / np.maximum(all_seen, 1), 0.0)
+            daily = np.arange(HOURS) % DAY_HOURS == hour % DAY_HOURS
+            usual, known = _shares(seen, home, daily)
+            alike, seen_alike = _shares(seen, home, daily & (weekend == weekend[hour]))
+            usual = np.where(seen_alike, alike, usual)
             share = (home[:, hour] + LEANS_ON * usual) / (seen[:, hour] + LEANS_ON)
-            found = np.minimum(found, np.where(all_seen > 0, share, 0.0))
+            found = np.minimum(found, np.where(known, share, 0.0))
         return found
 
-    def course(self, rows: Ints, start_s: float, end_s: float) -> tuple[Floats, Floats]:
+    def course(self, rows: Ints, start_s: float, end_s: float, offset_s: float = 0.0) -> tuple[Floats, Floats]:
         """Hours from before `start_s` to after `end_s`, two days at most; how likely cars are home, (cars, hours)."""
         first, last = math.floor(start_s / HOUR_S), math.ceil(end_s / HOUR_S)
         hours_s = np.arange(first, min(last, first + MOST_HOURS_AHEAD) + 1, dtype=np.float64) * HOUR_S
-        return hours_s, np.stack([self.likely(rows, at_s, at_s + 1.0) for at_s in hours_s.tolist()], axis=1)
+        return hours_s, np.stack([self.likely(rows, at_s, at_s + 1.0, offset_s) for at_s in hours_s.tolist()], axis=1)
 
     def plain(self, row: int) -> dict[str, Any]:
         """What is known of one car, for the store; empty while nothing is."""
@@ -103,6 +107,12 @@ class HomeHours:
     @property
     def _columns(self) -> Mapping[str, Counts]:
         return {"seen": self._seen, "home": self._home}
+
+
+def _shares(seen: Counts, home: Counts, hours: Bools) -> tuple[Floats, Bools]:
+    """Of how many of these hours that were seen each car was at home in, and whether any was seen."""
+    all_seen, all_home = seen[:, hours].sum(axis=1), home[:, hours].sum(axis=1)
+    return np.asarray(all_home / np.maximum(all_seen, 1)), np.asarray(all_seen > 0)
 
 
 def _hour(at_s: float) -> int:

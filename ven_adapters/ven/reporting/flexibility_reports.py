@@ -171,7 +171,8 @@ class FlexibilityReports:
         self, parts: Sequence[str], found: Sequence[Window], now: datetime, chance: int
     ) -> list[ZoneNomination]:
         """A zone's nominations: the sums of its parts', which are no more than those of all its cars together."""
-        spans = [EventSpan(one.start.timestamp(), one.end.timestamp(), feeds=_may_feed(one)) for one in found]
+        feeding = [one for one in found if _asks_for_feed(one)] or found
+        spans = [EventSpan(one.start.timestamp(), one.end.timestamp(), feeds=one in feeding) for one in found]
         events_for = self._participation.events_for
         made = [self._zone_controller.nominate(part, events_for(part), now, spans, chance) for part in parts]
         names = [field.name for field in dataclasses.fields(ZoneNomination)]
@@ -246,7 +247,8 @@ def _intervals(read: ReadEvent, since: datetime, seed: str) -> list[Window]:
     return list(found.values())[:MOST_INTERVALS]
 
 
-def _may_feed(window: Window) -> bool:
-    """Whether an interval may ask for power fed: it does, or asks for something else than a set-point."""
-    points = [float(one.values[0]) for one in window.payloads if canonical(one.type) == SET_POINT and one.values]
-    return not points or min(points) < 0.0
+def _asks_for_feed(window: Window) -> bool:
+    """Whether an interval's set-point is below zero."""
+    return any(
+        canonical(one.type) == SET_POINT and one.values and float(one.values[0]) < 0.0 for one in window.payloads
+    )

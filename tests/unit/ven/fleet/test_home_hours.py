@@ -39,6 +39,26 @@ def test_a_weekday_on_which_it_is_away_is_its_own():
     assert likely(made, 3, 20) > 0.9
 
 
+def test_working_days_lean_on_working_days_where_the_cars_live():
+    """Home at six on working days and at two on weekends, eight hours behind UTC: Friday evening is UTC's Saturday."""
+
+    def at_home(day, hour, _week):
+        local = day * DAY_HOURS + hour - 8
+        return local % DAY_HOURS >= (14 if local // DAY_HOURS % 7 >= 5 else 18)
+
+    made = learned(at_home, weeks=1)
+    start_s = MONDAY_S + 70 * 7 * DAY_S
+
+    def local(day, hour):
+        at_s = start_s + (day * DAY_HOURS + hour + 8) * HOUR_S
+        return float(made.likely(ROW, at_s, at_s + 1.0, -8 * HOUR_S)[0])
+
+    assert local(4, 16) == 0.0
+    assert local(4, 19) == 1.0
+    assert local(5, 15) == 1.0
+    assert likely(made, 5, 0) > 0.0  # without knowing where, Friday afternoon leans on the weekend
+
+
 def test_over_an_event_the_least_hour_counts():
     made = learned(lambda _day, hour, _week: hour >= 19)
     assert likely(made, 1, 18, 3.0) < 0.01
