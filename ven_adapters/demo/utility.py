@@ -17,6 +17,7 @@ from vtn.wire.interval import parse_duration
 Json = dict[str, Any]
 REGISTRATION_S = 300.0
 REPORTS_EVERY_S = 1.0
+KNOWN_SHARE = 0.5  # of the load that the utility expects itself
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -124,22 +125,25 @@ class Utility:
         await self._create(scenario.alert_event(self.programs[scenario.TARIFF_PROGRAM]), everyone)
 
     async def ask_what_is_nominated(self) -> None:
-        """Ask each resource for what it has nominated: what it expects to draw unmanaged less what it can do without.
+        """Ask each resource for what it has nominated: what it would draw unmanaged less what it can do without.
 
-        A resource that has nominated nothing is asked as it was by the utility's own forecast.
+        A resource that foretells less than half of what the utility expects does not know its cars yet, and is asked as
+        before; so is one that has nominated nothing.
         """
         await self.read_reports()
         for nomination in self.nominations:
             event = self.events[nomination.target]
-            told = nominated_points_kw(self.report_versions.values(), event["id"], nomination.zone)
-            if told:
-                before = [interval["payloads"][0]["values"][0] for interval in event["intervals"]]
-                points = tuple(told.get(number, kw) for number, kw in enumerate(before))
-                changed = await self.client.replace(
-                    ObjectType.EVENT, event["id"], scenario.evening_event(event["programID"], nomination, points)
-                )
-                self._note("UPDATE", changed, frozenset({nomination.oem}))
-                self._remember(nomination.target, points)
+            told = nominated_kw(self.report_versions.values(), event["id"], nomination.zone)
+            expected_kw = nomination.cars * sum(self.forecast_kw)
+            if sum(baseline_kw for baseline_kw, _ in told.values()) < KNOWN_SHARE * expected_kw:
+                continue
+            before = [interval["payloads"][0]["values"][0] for interval in event["intervals"]]
+            allowed = {number: round(baseline_kw - held_kw, 1) for number, (baseline_kw, held_kw) in told.items()}
+            points = tuple(allowed.get(number, kw) for number, kw in enumerate(before))
+            body = scenario.evening_event(event["programID"], nomination, points)
+            changed = await self.client.replace(ObjectType.EVENT, event["id"], body)
+            self._note("UPDATE", changed, frozenset({nomination.oem}))
+            self._remember(nomination.target, points)
 
     async def modify(self, nomination: Nomination, now: datetime) -> None:
         """Halve what one resource may still draw, in the middle of its event."""
@@ -192,19 +196,18 @@ class Utility:
         self.asks = [ask for ask in self.asks if ask not in held] + asks
 
 
-def nominated_points_kw(reports: Iterable[Json], event_id: str, zone: str) -> dict[int, float]:
-    """By interval the set-point that a zone's newest nomination for an event allows, kW; {} when there is none."""
+def nominated_kw(reports: Iterable[Json], event_id: str, zone: str) -> dict[int, tuple[float, float]]:
+    """By interval what a zone would draw unmanaged and what it can do without, kW, by an event's newest nomination."""
     mine = [one for one in reports if one["eventID"] == event_id and str(one["reportName"]).startswith("nomination")]
-    points: dict[int, float] = {}
+    found: dict[int, tuple[float, float]] = {}
     for report in sorted(mine, key=lambda one: str(one["modificationDateTime"])):
         for resource in report["resources"]:
             if resource["resourceName"] == zone:
-                points |= {interval["id"]: _allowed_kw(interval) for interval in resource["intervals"]}
-    return points
+                found |= {interval["id"]: _of_interval(interval) for interval in resource["intervals"]}
+    return found
 
 
-def _allowed_kw(interval: Json) -> float:
+def _of_interval(interval: Json) -> tuple[float, float]:
     values = {payload["type"]: payload["values"] for payload in interval["payloads"]}
     lasts = parse_duration(interval["intervalPeriod"]["duration"]).after(_EPOCH) - _EPOCH
-    drawn_kw: float = values[BASELINE][0] * HOUR_S / lasts.total_seconds()
-    return round(drawn_kw - float(sum(values[NOMINATION])), 1)
+    return float(values[BASELINE][0]) * HOUR_S / lasts.total_seconds(), float(sum(values[NOMINATION]))

@@ -17,6 +17,7 @@ from ven_adapters.demo.report_figures import (
     shortfall_reported_within_cycles,
     shortfalls,
 )
+from ven_adapters.demo.utility import nominated_kw
 
 CYCLE_S = 300.0
 SHORT = {19: 60.0}  # 20 of the 60 kW that were asked are missing from 19 to 20 h
@@ -149,3 +150,30 @@ def test_an_interval_without_a_period_has_its_resource_s_and_one_without_any_is_
 
 def test_the_cases_have_a_load_to_be_judged():
     assert at_bin(series({}), 19, 0, 5.0)[bin_of(19)] == 5.0
+
+
+def test_the_utility_reads_an_events_newest_nomination_by_interval():
+    def report(event_id, at, name, *told):
+        return {
+            "eventID": event_id,
+            "modificationDateTime": at,
+            "reportName": name,
+            "resources": [{"resourceName": "bay", "intervals": list(told)}],
+        }
+
+    def interval(number, kwh, shed_kw, feed_kw, duration="PT30M"):
+        payloads = [("x-EVTN-NOMINATION", [shed_kw, feed_kw]), ("BASELINE", [kwh])]
+        return {
+            "id": number,
+            "intervalPeriod": {"start": "2026-07-15T16:00:00-07:00", "duration": duration},
+            "payloads": [{"type": name, "values": values} for name, values in payloads],
+        }
+
+    reports = [
+        report("e", "2026-07-15T22:30:00Z", "nomination T-60min", interval(0, 50.0, 70.0, 5.0), interval(1, 60, 80, 0)),
+        report("e", "2026-07-15T22:00:00Z", "nomination T-24h", interval(0, 1.0, 1.0, 0.0)),
+        report("other", "2026-07-15T22:40:00Z", "nomination T-60min", interval(0, 9.0, 9.0, 0.0)),
+        report("e", "2026-07-15T22:50:00Z", "band", interval(0, 9.0, 9.0, 0.0)),
+    ]
+    assert nominated_kw(reports, "e", "bay") == {0: (100.0, 75.0), 1: (120.0, 80.0)}
+    assert nominated_kw(reports, "e", "la") == {}
