@@ -34,6 +34,7 @@ SOONEST = 0.3  # of the longest wait after an event: nobody's own longest wait i
 EARLY_S, EARLY_FROM_H = 2700.0, 2.0
 UNKNOWN_H = 2.0  # how long a car that nobody controls is taken to go on
 LIST_STEP_S = 300.0
+LEAST_RUN_S = 1800.0  # who begins is not to be stopped again by a load that falls
 # Of a car's power: so much room lets it go on, or begin, so that the load is met on average and few are switched.
 KEEPS_AT, STARTS_AT = 0.05, 0.5
 
@@ -135,8 +136,8 @@ def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None
         return PlannedStart(runs, start_s, night)
     if not cars.priced:
         return PlannedStart(cars.free, start_s, night)
-    wanted, unasked_kw = others, float(night.unasked.at(now_s))
-    wanted[ranked[_chosen(cars, ranked, unasked_kw - _running_kw(cars, wanted), night.keeps_at(now_s))]] = True
+    wanted = others
+    wanted[ranked[_chosen(cars, ranked, night.unasked, _running_kw(cars, wanted), night.keeps_at(now_s))]] = True
     return PlannedStart(wanted, start_s, night)
 
 
@@ -270,10 +271,15 @@ def _ranked(cars: ZoneCars, chosen: Ints, slack_h: Floats) -> Ints:
     return chosen[np.lexsort((nightly_u(situation)[chosen], -borne, laxity, ~situation.charging[chosen]))]
 
 
-def _chosen(cars: ZoneCars, ranked: Ints, room_kw: float, keeps_at: float) -> Bools:
-    """Which of the ranked cars have room: one that charges keeps its place while a part of it fits."""
-    kw = cars.full_kw[ranked]
-    fits_kw = np.where(cars.situation.charging[ranked], keeps_at, STARTS_AT) * kw
+def _chosen(cars: ZoneCars, ranked: Ints, load: NightLoad, running_kw: float, keeps_at: float) -> Bools:
+    """Which of the ranked cars have room now: one that charges keeps its place while a part of it fits.
+
+    One that waits begins where there is room for as long as a car should charge once it does.
+    """
+    now_s, kw, charging = cars.situation.now_s, cars.full_kw[ranked], cars.situation.charging[ranked]
+    lasting_kw = float(load.at(now_s + np.arange(0.0, LEAST_RUN_S + 1.0, LIST_STEP_S)).min())
+    room_kw = np.where(charging, float(load.at(now_s)), lasting_kw) - running_kw
+    fits_kw = np.where(charging, keeps_at, STARTS_AT) * kw
     return np.asarray(np.cumsum(kw) - kw + fits_kw < room_kw - 1e-9)
 
 
@@ -292,7 +298,7 @@ def _followed(cars: ZoneCars, ranked: Ints, others: Bools, due_s: Floats, night:
     edges_s = np.arange(now_s, max(night.load.edges_s[-1], now_s + 2 * LIST_STEP_S), LIST_STEP_S)
     load_kw = night.load.at(edges_s[:-1])
     runs = others.copy()
-    runs[ranked[_chosen(cars, ranked, load_kw[0] - _running_kw(cars, runs), night.keeps_at(now_s))]] = True
+    runs[ranked[_chosen(cars, ranked, night.load, _running_kw(cars, runs), night.keeps_at(now_s))]] = True
     start_s = np.maximum(np.where(runs, now_s, due_s), now_s)
     queue = ranked[~runs[ranked]]
     hours = np.where(np.isnan(cars.needs.hours), UNKNOWN_H, cars.needs.usual_hours)
