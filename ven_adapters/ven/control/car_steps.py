@@ -26,6 +26,7 @@ from ven_adapters.ven.planning.enforcement import DesireKind, crawling
 from ven_adapters.ven.planning.guardrails import Reason
 from ven_adapters.ven.planning.zone_plan import ZonePlan, changed
 
+UNPROVEN_S = 1800.0
 _URGENT = frozenset({Reason.BELOW_RESERVE, Reason.READY_BY})
 _UNWILLING = frozenset({Reason.NO_CONSENT, Reason.OPTED_OUT, Reason.BOOST})
 _WAITS = frozenset({Reason.PRICE, Reason.RECOVERY})
@@ -96,7 +97,7 @@ class StepSource:
         self._floor_pct = settings.programme_floor_pct
         self._departure_s, self._reserve_pct, self._soc_pct = view.departure_s, view.reserve_pct, view.soc_pct
         self._alarm = view.der_alarm == Tri.YES
-        self._crawls = crawling(view, decision.now.timestamp())
+        self._crawls = crawling(view, decision.now.timestamp()) | _unproven(fleet_state, decision)
         self.decision = decision
         self.places = _places(fleet_state, decision, view, settings, self._crawls)
         self._origins = tuple(map(_origin, decision.plan.origins))
@@ -192,6 +193,17 @@ def _places(
     pressing = np.isin(plan.reason[places], [int(reason) for reason in _URGENT])
     stops_giving = (held.power_w[places] < 0) & (plan.power_w[places] >= 0)
     return places[np.argsort(np.select([pressing, stops_giving], [1, 2], _LAST), kind="stable")]
+
+
+def _unproven(fleet_state: FleetState, decision: ZoneDecision) -> Bools:
+    """Cars that must charge now and were told to half an hour ago or longer, which nothing that was read bears out.
+
+    A start that had no effect (field fault 2) looks like that where a car's clock is wrong.
+    """
+    plan = decision.plan
+    pressing = np.isin(plan.reason, [int(reason) for reason in _URGENT]) & (plan.kind == DesireKind.CHARGE)
+    since_s = fleet_state.told.unconfirmed_s(plan.row)
+    return np.asarray(pressing & (since_s <= decision.now.timestamp() - UNPROVEN_S))
 
 
 def _gives(car: CarDirectives, now: datetime) -> bool:

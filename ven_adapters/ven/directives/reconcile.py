@@ -50,7 +50,7 @@ class Desire:
     """What the plan wants of one car; `urgent` lets mobility pass the dwell. Levels in percent of usable capacity.
 
     `why`: the name of the `guardrails.Reason` that decided, `level_pct` the battery's level as it was looked at;
-    `crawls`: the car charges, at far less than it usually does.
+    `crawls`: the car charges, at far less than it usually does, or nothing bears out that it was told to.
     """
 
     vehicle_ref: str

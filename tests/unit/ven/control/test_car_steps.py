@@ -186,3 +186,19 @@ def test_a_car_that_crawls_although_it_was_told_to_charge_is_looked_at_and_told_
 
     assert sent_at(950, 6_800.0) == []
     assert sent_at(1_000, 1_440.0) == [Do.SUBMIT]
+
+
+def test_a_car_that_must_charge_and_is_never_seen_to_is_told_again_whatever_its_clock_says():
+    cars = fleet_state(("car",), reserve_soc_pct=60.0)  # at 50 %: below its reserve, so it must charge
+    told = accepted(DirectiveKind.CHARGE, vehicle_ref="car", end_s=7_200)
+    cars.registry.put("car", CarDirectives(told))
+    controller = ZoneController(cars, COURSE)
+
+    def steps_at(after_s):
+        return [step.do for _, step in controller.steer("bay", [pause()], at(after_s)).steps]
+
+    assert steps_at(1_500) == []
+    assert steps_at(1_900) == [Do.SUBMIT]
+    proven = dataclasses.replace(told, state=DirectiveState.IN_FORCE, confirmed_once=True)
+    cars.registry.put("car", CarDirectives(proven))
+    assert steps_at(2_000) == []
