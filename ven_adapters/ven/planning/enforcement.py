@@ -1,21 +1,16 @@
-"""Any proposed draft, held inside the limits that the guards left: the last step of every plan.
-
-Also the one place that knows what a car will really do when told: the power that its steps, list or switch achieve.
-"""
+"""Any proposed draft, held inside the limits that the guards left: the last step of every plan."""
 
 import dataclasses
 import enum
 
 import numpy as np
 
-from ven_adapters.ven.fleet.columns import LEVEL_EDGES, Bools, Charge, Control, FleetView, Floats, Ints
+from ven_adapters.ven.fleet.columns import Bools, Charge, FleetView, Floats, Ints
+from ven_adapters.ven.planning.car_power import achieved_kw, drawn_kw, usual_kw, whole_w
 from ven_adapters.ven.planning.guardrails import PlanLimits, Reason
 from ven_adapters.ven.planning.zone_state import ZoneState
 
 LONGEST_S = 86400.0
-_EDGES = np.array(LEVEL_EDGES)
-EPSILON = 1e-9
-WATT_SLACK = 1e-6
 CRAWLS_AFTER_S, CRAWLS_BELOW = 900.0, 0.5
 
 
@@ -71,17 +66,8 @@ def enforce(draft: PlanDraft, limits: PlanLimits, situation: ZoneState) -> PlanD
 
 
 def takes_kw(limits: PlanLimits, situation: ZoneState) -> Floats:
-    """What a car draws when it charges freely: full power while it needs energy, else what it is seen to take."""
-    view = situation.view
-    seen_kw = np.where(situation.charging, np.maximum(0.0, view.power_kw), 0.0)
-    return np.where(situation.needs.some, np.minimum(limits.charge_kw, usual_kw(view)), seen_kw)
-
-
-def usual_kw(view: FleetView) -> Floats:
-    """What a car usually takes at its level when nothing limits it; the data sheet where nothing is known."""
-    place = np.clip(np.searchsorted(_EDGES, np.nan_to_num(view.soc_pct), side="right") - 1, 0, len(_EDGES) - 2)
-    known_kw = view.usual_kw[np.arange(len(view)), place]
-    return np.where(np.isnan(known_kw), view.max_charge_kw, known_kw)
+    """What a car draws when it charges freely, within its limits."""
+    return drawn_kw(situation.view, limits.charge_kw, situation.charging, situation.needs.some)
 
 
 def crawling(view: FleetView, now_s: float) -> Bools:
@@ -92,22 +78,6 @@ def crawling(view: FleetView, now_s: float) -> Bools:
     settled = view.told_on & (now_s - view.last_toggle_s >= CRAWLS_AFTER_S) & (view.power_at_s > view.last_toggle_s)
     slow = (view.power_kw > 0) & (view.power_kw < CRAWLS_BELOW * usual_kw(view))
     return np.asarray(settled & slow & (view.charge_state == Charge.CHARGING))
-
-
-def achieved_kw(view: FleetView, asked_kw: Floats, full_kw: Floats) -> Floats:
-    """What a car draws when asked for at most `asked_kw`: the greatest step, listed level or switch position below."""
-    asked = np.minimum(asked_kw, full_kw)
-    step = np.where(view.step_kw > 0, view.step_kw, 1.0)
-    stepped = view.floor_kw + np.floor((asked - view.floor_kw) / step + EPSILON) * step
-    listed = np.max(np.where(view.levels_kw <= asked[:, None] + EPSILON, view.levels_kw, 0.0), axis=1, initial=0.0)
-    partial = np.select([view.control == Control.STEPS, view.control == Control.LEVELS], [stepped, listed], default=0.0)
-    partial = np.where(asked + EPSILON >= view.floor_kw, np.maximum(partial, 0.0), 0.0)
-    return np.where(asked + EPSILON >= full_kw, full_kw, partial)
-
-
-def whole_w(kw: Floats) -> Floats:
-    """Powers in whole watts, as directives have them, never more than given."""
-    return np.asarray(np.floor(kw * 1000 + WATT_SLACK) / 1000)
 
 
 def _discharge_within(draft: PlanDraft, limits: PlanLimits, situation: ZoneState) -> PlanDraft:

@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Control, FleetView, Floats, Ints
-from ven_adapters.ven.planning.enforcement import EPSILON, achieved_kw
+from ven_adapters.ven.planning.car_power import EPSILON, achieved_kw
 
 KEEP_ON, TURN_ON = 0.4, 0.6
 LAXITY_CLASS_S = 900.0

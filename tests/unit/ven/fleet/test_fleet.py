@@ -20,7 +20,7 @@ from ven_adapters.contract import (
 )
 from ven_adapters.ven.fleet.columns import Charge, Control, Tri
 from ven_adapters.ven.fleet.fleet import DischargeBudget, Enrolment, FleetColumns, Permission, next_departure, unit_hash
-from ven_adapters.ven.planning.enforcement import achieved_kw
+from ven_adapters.ven.planning.car_power import achieved_kw
 
 NOW = datetime(2026, 7, 15, 20, tzinfo=UTC)
 WEEK = (time(7, 30),) * 5 + (None, time(9))

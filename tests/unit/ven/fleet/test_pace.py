@@ -13,8 +13,8 @@ from ven_adapters.contract import Capability, ChargeState, Known, Reading, Snaps
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.fleet.columns import LEVEL_EDGES
 from ven_adapters.ven.fleet.pace import ERRORS_ENOUGH, LEAST_MARGIN_S, Pace, in_words
+from ven_adapters.ven.planning.car_power import usual_kw
 from ven_adapters.ven.planning.charging_need import PlanSettings, needs_of
-from ven_adapters.ven.planning.enforcement import usual_kw
 from ven_adapters.ven.store.database import PaceRow, StoredState
 
 FULL_KW, USABLE_KWH = 7.0, 60.0

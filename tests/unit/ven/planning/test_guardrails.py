@@ -13,9 +13,10 @@ from planning_cases import AMPS, HOUR, IDLE, NOW_S, ORDINARY, PERMITTED, SETTING
 
 from ven_adapters.ven.fleet.columns import Charge, Control, Tri
 from ven_adapters.ven.planning import guardrails as g
+from ven_adapters.ven.planning.car_power import achieved_kw
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.discharge_permits import ITEMS, WORDS, MissingPermit, missing_permits
-from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, achieved_kw, enforce
+from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce
 from ven_adapters.ven.planning.guardrails import GUARDS, Reason, narrow
 
 
