@@ -25,6 +25,7 @@ BECAUSE: Mapping[Reason, str] = {
     Reason.ALERT: "an alert to the zone asked for it",
     Reason.PRE_CHARGE: "an alert asked for cars to be filled beforehand",
     Reason.PRICE: "the zone's prices make other hours cheaper or cleaner",
+    Reason.EXPORT_PRICE: "what is paid for feeding the grid exceeds charging it back, losses and wear",
     Reason.CHARGE_STATE: "the grid asked for a level of charge",
     Reason.RECOVERY: "restarts after an event are spread",
     Reason.NO_NEED: "it needed no energy",

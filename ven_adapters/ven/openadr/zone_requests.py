@@ -128,7 +128,8 @@ class ZoneRequests:
     `dispatch_kw` absolute net kW of the zone; `relative_kw` and `relative_share` change against what the zone would
     draw unasked (at most one of the three is set); `import_cap_kw` and `export_cap_kw` always bind; `simple` and
     `alert` carry the level 0..3; `pre_charge`: charge now and do not discharge; `charge_states`: fraction 0..1 to be
-    reached by each ask's end; `restriction` (share kept away, 0 to 1), `set_points_kw`, `import_limits_kw`: by time;
+    reached by each ask's end; `restriction` (share kept away, 0 to 1), `set_points_kw`, `import_limits_kw`,
+    `export_limits_kw`: by time;
     `recovery_from_s`: when the last restriction ended, NaN when none did lately or one is in force; `next_change_s`:
     when anything of this changes, infinite when nothing will; `limits`: every capacity in force, or what stands in for
     one; `loads`: every set-point, level and alert of the horizon, over, in force or to come.
@@ -153,6 +154,7 @@ class ZoneRequests:
     restriction: RequestSeries | None = None
     set_points_kw: RequestSeries | None = None
     import_limits_kw: RequestSeries | None = None
+    export_limits_kw: RequestSeries | None = None
     ruling: RulingDimension = RulingDimension.NOTHING
     recovery_from_s: float = math.nan
     next_change_s: float = math.inf
@@ -187,6 +189,7 @@ class ZoneRequests:
             self.import_cap_kw,
             self.export_cap_kw,
             self.price,
+            self.export_price,
             self.ghg,
             *self.charge_states,
             *self.charge_energy_kwh,
@@ -251,6 +254,7 @@ def read_requests(
         restriction=_restriction(found),
         set_points_kw=_painted(found[D.DISPATCH_KW]),
         import_limits_kw=_painted([*found[D.IMPORT_SUBSCRIPTION_KW], *found[D.IMPORT_LIMIT_KW]], tightest=True),
+        export_limits_kw=_painted([*found[D.EXPORT_SUBSCRIPTION_KW], *found[D.EXPORT_LIMIT_KW]], tightest=True),
         ruling=_ruling(alert, dispatch, simple),
         recovery_from_s=_recovery_from_s(found, now_s, released_at),
         next_change_s=min(changes, default=math.inf),

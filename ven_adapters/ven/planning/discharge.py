@@ -9,12 +9,15 @@ import dataclasses
 
 import numpy as np
 
-from ven_adapters.ven.fleet.columns import Bools, Floats
+from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
 from ven_adapters.ven.planning.laxity import BURDEN_CLASS_KWH
+from ven_adapters.ven.planning.night.night_batteries import SalesNow
+from vtn.clock import HOUR_S
 
 TO_GO_CLASS_H = 0.5
 WATT_SLACK = 1e-6
 NOTHING_KW = 1e-9
+LEAST_WINDOW_S = 60.0
 
 
 def sustained_kw(power_kw: Floats, energy_kwh: Floats, hours: float) -> Floats:
@@ -43,6 +46,10 @@ class DischargeCars:
     burden_kwh: Floats
     u: Floats
 
+    def take(self, chosen: Ints) -> "DischargeCars":
+        """The chosen ones."""
+        return DischargeCars(**{one.name: getattr(self, one.name)[chosen] for one in dataclasses.fields(self)})
+
 
 def give_in_steps(cars: DischargeCars, asked_kw: float, hours: float) -> Floats:
     """As `give`, for cars that cannot give less than `least_kw`: the fewest cars that hold the sum, each giving more.
@@ -63,6 +70,18 @@ def give_in_steps(cars: DischargeCars, asked_kw: float, hours: float) -> Floats:
     given = np.zeros_like(given)
     given[chosen] = give(cars.power_kw[chosen], energy_kwh, asked_kw, hours)
     return np.where(given < cars.least_kw, 0.0, given)
+
+
+def give_for_price(cars: DischargeCars, sales: SalesNow, most_kw: float, now_s: float) -> Floats:
+    """What the night has each class of batteries give now, shared out by equal time-to-go; `most_kw` in all."""
+    given_kw, asked_kw = np.zeros(len(cars.power_kw)), float(sales.class_kw.sum())
+    share = min(1.0, max(0.0, most_kw) / max(asked_kw, NOTHING_KW))
+    for number in np.flatnonzero(sales.class_kw > NOTHING_KW).tolist():
+        mine = np.flatnonzero((sales.number == number) & (cars.power_kw > 0))
+        if len(mine):
+            hours = max(float(sales.end_s[mine[0]]) - now_s, LEAST_WINDOW_S) / HOUR_S
+            given_kw[mine] = give_in_steps(cars.take(mine), share * float(sales.class_kw[number]), hours)
+    return in_whole_watts(given_kw, cars.power_kw)
 
 
 def in_whole_watts(given_kw: Floats, most_kw: Floats) -> Floats:

@@ -1,8 +1,8 @@
 """What a zone will draw in the coming day, what of it could wait, and what its batteries could give.
 
-Of the cars that are plugged in now, as far as their drivers' needs reach; a car that is still out is no part of it. The
-load is the day that the planner would live through with what is asked at present: each car from the moment it wishes,
-least laxity first where a window that is known restricts the zone. Pure.
+Where the zone has a night (`night`), the load is that night's, with the cars that are expected home. Otherwise it is
+of the cars that are plugged in now, as far as their drivers' needs reach: each from the moment it wishes, least
+laxity first where a window that is known restricts the zone. What could wait is of cars that are plugged in. Pure.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from ven_adapters.ven.planning.guardrails import GUARDS, narrow
 from ven_adapters.ven.planning.night.night_problem import sampled
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
-from ven_adapters.ven.planning.valley_filling import SLOT_H, SLOTS, Stays, at_once_kw, keep_below, stays_of
+from ven_adapters.ven.planning.valley_filling import SLOT_H, SLOTS, Stays, keep_below, on_arrival_kw, stays_of
 from vtn.clock import HOUR_S
 
 SLOT_S = SLOT_H * HOUR_S
@@ -67,16 +67,24 @@ class Outlook:
         )
 
 
-def outlook(view: FleetView, requests: ZoneRequests, now_s: float, settings: PlanSettings) -> Outlook:
-    """The coming day of a zone's cars."""
-    cycle = plan_inputs_of(view, requests, now_s, settings, GUARDS, EarlierCycles())
+def outlook(
+    view: FleetView,
+    requests: ZoneRequests,
+    now_s: float,
+    settings: PlanSettings,
+    earlier: EarlierCycles = EarlierCycles(),  # noqa: B008 - frozen
+) -> Outlook:
+    """The coming day of a zone's cars. `earlier`: what the zone's earlier cycles left."""
+    cycle = plan_inputs_of(view, requests, now_s, settings, GUARDS, earlier)
     here = (view.plugged == Tri.YES) & (view.at_home == Tri.YES)
     stays = _stays(cycle, here & cycle.free, cycle.full_kw, bound=True)
     seen_kw = np.where(view.power_kw > 0, view.power_kw, cycle.full_kw)
     fixed = _stays(
         cycle, here & (cycle.forced | (~cycle.limits.touch & cycle.situation.charging)), seen_kw, bound=False
     )
-    fixed_kw, wished_kw = at_once_kw(fixed, 1), at_once_kw(stays, 1)
+    fixed_kw, wished_kw = on_arrival_kw(fixed, 1), on_arrival_kw(stays, 1)
+    if cycle.start.night is not None:
+        return Outlook(cycle, stays, cycle.start.night.load.drawn_kw(now_s, fixed_kw[0], SLOT_S), fixed_kw[0])
     room_kw = _room_kw(requests, now_s, wished_kw[0], fixed_kw[0])
     load_kw = keep_below(stays, room_kw[None, :])[0]
     return Outlook(cycle, stays, load_kw[0] + fixed_kw[0], fixed_kw[0])

@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Charge, Control, Floats, Ints, Tri
+from ven_adapters.ven.planning.car_power import usual_kw
 from ven_adapters.ven.planning.charging_need import kwh_above, kwh_to_spare, lowest_pct, surest_pct
 from ven_adapters.ven.planning.discharge_permits import MissingPermit, missing_permits
 from ven_adapters.ven.planning.zone_state import ZoneState
 
 LEAST_PAUSE_S = 900.0
+NEARLY_ALL = 0.9
 
 
 class Reason(enum.IntEnum):
@@ -45,6 +47,7 @@ class Reason(enum.IntEnum):
     RECOVERY = 19
     NO_NEED = 20
     PATIENCE = 21
+    EXPORT_PRICE = 22
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,10 +122,11 @@ def below_reserve_charges(limits: PlanLimits, situation: ZoneState) -> PlanLimit
 def ready_by_departure(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     """From its latest safe start a car charges, and nothing told to it earlier lasts beyond that instant.
 
-    One that charges is not stopped for less than `LEAST_PAUSE_S`: at the latest start it would be switched in every
-    cycle.
+    One that charges with all its power is not stopped for less than `LEAST_PAUSE_S`: at the latest start it would be
+    switched in every cycle.
     """
-    least_s = np.where(situation.charging, LEAST_PAUSE_S, 0.0)
+    with_all = situation.charging & (situation.view.power_kw >= NEARLY_ALL * usual_kw(situation.view))
+    least_s = np.where(with_all, LEAST_PAUSE_S, 0.0)
     late = situation.needs.some & (situation.now_s >= situation.needs.latest_start_s - least_s)
     limits = _must_charge(limits, late, Reason.READY_BY)
     return dataclasses.replace(limits, until_s=np.fmin(limits.until_s, situation.needs.latest_start_s))

@@ -16,7 +16,7 @@ from ven_adapters.ven.fleet.columns import ALWAYS_S, Bools, FleetView, Floats
 from ven_adapters.ven.openadr.zone_requests import GridRequest, RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.enforcement import DesireKind
 from ven_adapters.ven.planning.guardrails import Reason
-from ven_adapters.ven.planning.zone_plan import PER_CAR, ZonePlan
+from ven_adapters.ven.planning.zone_plan import ZonePlan, with_rows_of
 
 ASKED = (Reason.SET_POINT, Reason.SIMPLE_LEVEL, Reason.ALERT)
 """The reasons by which an event holds a car back or makes it give; a limit on import is no event."""
@@ -81,9 +81,6 @@ def without_event(requests: ZoneRequests) -> ZoneRequests:
 
 def _joined(asked: ZonePlan, own: ZonePlan, spent: Bools) -> ZonePlan:
     """The plan of those who are asked, with the rows of the others from their own; sums are those of the first."""
-    columns = {name: np.where(spent, getattr(own, name), getattr(asked, name)) for name in PER_CAR}
-    moved = np.where(own.origin >= 0, own.origin + len(asked.origins), len(asked.origins) if own.origins else -1)
-    columns["origin"] = np.where(spent, moved, asked.origin)
+    both = with_rows_of(asked, own, spent)
     nameless = spent & (own.reason == Reason.NONE)
-    columns["reason"] = np.where(nameless, int(Reason.PATIENCE), columns["reason"])
-    return dataclasses.replace(asked, **columns, origins=(*asked.origins, *own.origins))
+    return dataclasses.replace(both, reason=np.where(nameless, int(Reason.PATIENCE), both.reason))

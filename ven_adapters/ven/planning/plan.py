@@ -14,10 +14,17 @@ import numpy as np
 from ven_adapters.ven.fleet.columns import Charge, FleetView, Floats, Ints
 from ven_adapters.ven.openadr.zone_requests import GridRequest, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from ven_adapters.ven.planning.discharge import DischargeCars, give_in_steps, in_whole_watts, sustained_kw
+from ven_adapters.ven.planning.discharge import (
+    DischargeCars,
+    give_for_price,
+    give_in_steps,
+    in_whole_watts,
+    sustained_kw,
+)
 from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce
 from ven_adapters.ven.planning.guardrails import GUARDS, Guard, Reason, patience_is_kept
 from ven_adapters.ven.planning.laxity import LaxityOrder, fill
+from ven_adapters.ven.planning.night.night_batteries import may_sell
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles
 from ven_adapters.ven.planning.patience import Decide, plan_with_patience
 from ven_adapters.ven.planning.targets import (
@@ -74,6 +81,7 @@ def _decide(cycle: PlanInputs) -> ZonePlan:
     charge_kw = _charge_kw(cycle, target)
     give_kw, most_kw = _give_kw(cycle, target)
     draft = _draft(cycle, target, charge_kw, give_kw)
+    draft = _sold(cycle, target, draft, charge_kw)
     final = enforce(draft, cycle.limits, dataclasses.replace(cycle.situation, needs=cycle.needs))
     return _plan_of(cycle, target, final, float(most_kw.sum()))
 
@@ -82,12 +90,13 @@ def _charge_kw(cycle: PlanInputs, target: Target) -> Floats:
     """KW of every car that is charged by choice."""
     chosen = np.flatnonzero(cycle.free if target.follow else cycle.wanted)
     kw = np.zeros(len(cycle.full_kw))
+    most_kw = cycle.full_kw if target.follow else np.minimum(cycle.full_kw, cycle.start.most_kw)
     if target.kw == math.inf:
-        kw[chosen] = cycle.full_kw[chosen]
+        kw[chosen] = most_kw[chosen]
         return kw
     slack_s = np.nan_to_num(cycle.needs.slack_s[chosen], posinf=UNASKED_SLACK_S)
     view = cycle.situation.view.take(chosen)
-    stack = LaxityOrder(view, cycle.full_kw[chosen], slack_s, cycle.situation.charging[chosen])
+    stack = LaxityOrder(view, most_kw[chosen], slack_s, cycle.situation.charging[chosen])
     hysteresis_s = cycle.situation.settings.hysteresis_s
     kw[chosen] = fill(stack, target.kw - cycle.floor_kw, hard=target.hard, hysteresis_s=hysteresis_s)
     return kw
@@ -123,9 +132,30 @@ def _draft(cycle: PlanInputs, target: Target, charge_kw: Floats, give_kw: Floats
     runs = (charge_kw > 0) | cycle.forced
     kind = DesireKind.NONE if cycle.requests.quiet else DesireKind.CHARGE
     draft = draft.where(runs, kind, cycle.full_kw, _run_end_s(cycle, target), _run_reason(cycle, target))
-    partial = (charge_kw > 0) & (charge_kw < cycle.full_kw - 1e-9)
-    draft = draft.where(partial, DesireKind.CAP, charge_kw, target.end_s, target.reason)
+    partial = np.asarray((charge_kw > 0) & (charge_kw < cycle.full_kw - 1e-9))
+    shaped = np.asarray(partial & (charge_kw >= cycle.start.most_kw - 1e-9) & (not target.follow))
+    slot_end_s = now_s + cycle.situation.settings.slot_s
+    draft = draft.where(shaped, DesireKind.CAP, charge_kw, slot_end_s, _wait_reason(cycle.requests))
+    draft = draft.where(partial & ~shaped, DesireKind.CAP, charge_kw, target.end_s, target.reason)
     return draft.where(give_kw > 0, DesireKind.SETPOINT, -give_kw, target.end_s, target.reason)
+
+
+def _sold(cycle: PlanInputs, target: Target, draft: PlanDraft, charge_kw: Floats) -> PlanDraft:
+    """The draft with what batteries give for a price, as the night has it; while a set-point governs, nothing."""
+    limits, view, night = cycle.limits, cycle.situation.view, cycle.start.night
+    now_s, cap = cycle.situation.now_s, cycle.requests.export_cap_kw
+    if target.follow or night is None or night.sales is None or not may_sell(cycle.requests):
+        return draft
+    sales = night.sales.now(view.row, night.load.edges_s, now_s)
+    if sales is None:
+        return draft
+    able = limits.touch & ~cycle.forced & (limits.can_pause | ~cycle.situation.charging) & (limits.discharge_kw > 0)
+    power_kw, energy_kwh = (np.where(able, most, 0.0) for most in (limits.discharge_kw, limits.discharge_kwh))
+    giving = np.asarray(view.charge_state == Charge.DISCHARGING)
+    cars = DischargeCars(power_kw, energy_kwh, view.min_discharge_kw, giving, view.burden_kwh, view.u)
+    room_kw = math.inf if cap is None else cap.value + cycle.floor_kw + float(charge_kw.sum())
+    give_kw = give_for_price(cars, sales, room_kw, now_s)
+    return draft.where(give_kw > 0, DesireKind.SETPOINT, -give_kw, np.maximum(sales.end_s, now_s), Reason.EXPORT_PRICE)
 
 
 def _wait_reason(requests: ZoneRequests) -> Reason:
@@ -204,11 +234,12 @@ def _origins(cycle: PlanInputs, target: Target, reason: Ints) -> tuple[tuple[Gri
     """The asks that decided, and per car which of them: -1 for what guards or drivers decided."""
     requests, now_s = cycle.requests, cycle.situation.now_s
     levels = (*requests.charge_states, *requests.charge_energy_kwh)
-    cost = requests.price or requests.ghg
+    cost, paid = requests.price or requests.ghg, requests.export_price
     decided = {
         target.reason: target.ask,
         Reason.PRE_CHARGE: requests.pre_charge,
         Reason.PRICE: cost.at(now_s) if cost is not None else None,
+        Reason.EXPORT_PRICE: paid.at(now_s) if paid is not None else None,
         Reason.CHARGE_STATE: levels[0] if levels else None,
     }
     named = {int(code): ask for code, ask in decided.items() if ask is not None}

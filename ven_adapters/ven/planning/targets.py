@@ -16,6 +16,7 @@ from ven_adapters.ven.openadr.zone_requests import GridRequest, RulingDimension,
 from ven_adapters.ven.planning.charging_need import ChargingNeeds, PlanSettings, needs_of, together
 from ven_adapters.ven.planning.enforcement import takes_kw
 from ven_adapters.ven.planning.guardrails import Guard, PlanLimits, Reason, narrow
+from ven_adapters.ven.planning.night.night_batteries import SellingCars, gain_of, may_sell, selling_cars
 from ven_adapters.ven.planning.night.night_problem import cost_of, edges_from, is_priced
 from ven_adapters.ven.planning.night.planned_start import (
     EarlierCycles,
@@ -24,6 +25,7 @@ from ven_adapters.ven.planning.night.planned_start import (
     cheapest_until,
     planned_start_of,
 )
+from ven_adapters.ven.planning.night.single_cars import settable
 from ven_adapters.ven.planning.zone_state import ZoneState
 from vtn.clock import HOUR_S
 
@@ -88,8 +90,10 @@ def plan_inputs_of(
 ) -> PlanInputs:
     """Needs, limits and planned starts at `now_s`, and what earlier cycles left."""
     window_end_s = _window_end_s(requests, now_s)
+    if may_sell(requests):
+        window_end_s = max(window_end_s, now_s + settings.dead_man_s)
     situation = ZoneState(view, needs_of(view, now_s, settings), now_s, window_end_s, settings, requests.emergency)
-    limits = narrow(situation, guards)
+    limits = _with_own_power(narrow(situation, guards), situation, earlier)
     needs = _needs_asked(situation, requests)
     full_kw = takes_kw(limits, dataclasses.replace(situation, needs=needs))
     able = limits.touch & (full_kw > 0)
@@ -98,8 +102,9 @@ def plan_inputs_of(
     free = movable & (limits.can_start | situation.charging)
     uncontrolled = (view.plugged == Tri.YES) & (view.at_home == Tri.YES) & ~limits.touch
     fixed_kw = np.where(uncontrolled, np.maximum(0.0, view.power_kw), 0.0)
-    priced = is_priced(requests, now_s, settings)
-    zone_cars = ZoneCars(situation, needs, full_kw, forced, free, fixed_kw, priced)
+    selling = _selling(situation, limits, forced, requests, guards)
+    priced = is_priced(requests, now_s, settings) or selling is not None
+    zone_cars = ZoneCars(situation, needs, full_kw, forced, free, fixed_kw, priced, selling, earlier.expected)
     start = planned_start_of(zone_cars, requests, earlier.night)
     start = _probing(situation, needs, requests, start)
     wanted = start.wanted | (free & pre_charging(requests))
@@ -138,6 +143,26 @@ def _probing(situation: ZoneState, needs: ChargingNeeds, requests: ZoneRequests,
     slow, fast = (cheapest_until(cost, edges_s, until_s) for until_s in (latest_s, unhurried_s))
     probes = came & (fast < slow)
     return dataclasses.replace(start, wanted=start.wanted | probes, start_s=np.where(probes, now_s, start.start_s))
+
+
+def _with_own_power(limits: PlanLimits, situation: ZoneState, earlier: EarlierCycles) -> PlanLimits:
+    """Single cars whose power is set need no rule against short pauses before their latest start."""
+    if earlier.night is None or earlier.night.own is None:
+        return limits
+    waits = situation.now_s < situation.needs.latest_start_s
+    eased = limits.must_charge & (limits.why == Reason.READY_BY) & waits & settable(situation.view)
+    why = np.where(eased, int(Reason.NONE), limits.why)
+    return dataclasses.replace(limits, must_charge=limits.must_charge & ~eased, why=why)
+
+
+def _selling(
+    situation: ZoneState, limits: PlanLimits, forced: Bools, requests: ZoneRequests, guards: Sequence[Guard]
+) -> SellingCars | None:
+    """The cars that may give for a price; None where that does not pay in any hour that is known."""
+    edges_s = edges_from(situation.now_s, situation.now_s + situation.settings.horizon_s)
+    if not may_sell(requests) or not gain_of(requests, edges_s, situation.settings).any():
+        return None
+    return selling_cars(situation, limits, forced, guards)
 
 
 def pre_charging(requests: ZoneRequests) -> bool:

@@ -70,7 +70,7 @@ def stays_of(zone: Ints, start_h: Floats, end_h: Floats, energy_kwh: Floats, pow
     return Stays(zone, arrive, depart, need, np.where(need > 0, kw, 0.0), u)
 
 
-def at_once_kw(stays: Stays, zones: int) -> Floats:
+def on_arrival_kw(stays: Stays, zones: int) -> Floats:
     """The load (zones, SLOTS) if every car charged when it comes."""
     steps = np.zeros((zones, SLOTS + 1))
     np.add.at(steps, (stays.zone, stays.arrive), stays.kw)
@@ -85,7 +85,7 @@ def fill_valleys(stays: Stays, base_kw: Floats, ceiling_kw: Floats | None = None
     """
     classes = _classes(stays, len(base_kw))
     most_kw = np.full_like(base_kw, np.inf) if ceiling_kw is None else np.maximum(0.0, ceiling_kw - base_kw)
-    low, high = base_kw.min(axis=1), (base_kw + at_once_kw(stays, len(base_kw))).max(axis=1)
+    low, high = base_kw.min(axis=1), (base_kw + on_arrival_kw(stays, len(base_kw))).max(axis=1)
     for _ in range(ROUNDS):
         level = (low + high) / 2
         room_kw = np.minimum(most_kw, np.maximum(0.0, level[:, None] - base_kw))

@@ -65,6 +65,14 @@ PER_CAR = tuple(field.name for field in dataclasses.fields(ZonePlan) if field.ty
 HELD = ("kind", "power_w", "start_s", "end_s", "target_pct", "energy_wh")
 
 
+def with_rows_of(plan: ZonePlan, other: ZonePlan, chosen: Bools) -> ZonePlan:
+    """A plan with the chosen rows of another plan of the same cars; sums are those of the first."""
+    columns = {name: np.where(chosen, getattr(other, name), getattr(plan, name)) for name in PER_CAR}
+    moved = np.where(other.origin >= 0, other.origin + len(plan.origins), len(plan.origins) if other.origins else -1)
+    columns["origin"] = np.where(chosen, moved, plan.origin)
+    return dataclasses.replace(plan, **columns, origins=(*plan.origins, *other.origins))
+
+
 def changed(previous: ZonePlan | None, new: ZonePlan, now_s: float, settings: PlanSettings) -> Bools:
     """Per row of `new`: True when the car must be told, False when the desire that it holds still serves.
 

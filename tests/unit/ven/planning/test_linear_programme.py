@@ -6,15 +6,16 @@ import itertools
 import highspy
 import numpy as np
 import pytest
+from closed_nights import FLAT_STEPS as STEPS
+from closed_nights import flat
 from hypothesis import given
 from hypothesis import strategies as st
 from law_cases import law
 from planning_cases import HOUR, NOW_S, SETTINGS, ask, asked, hourly
 
-from ven_adapters.ven.planning.night.linear_programme import RAMP_SHARE, NightProblem, solve
+from ven_adapters.ven.planning.night.linear_programme import RAMP_SHARE, solve
 from ven_adapters.ven.planning.night.night_problem import MOST_CLASSES, PlannedCars, edges_from, problem_of
 
-STEPS = 40
 FLEET_SEEDS = st.integers(0, 2**31)
 
 
@@ -108,23 +109,6 @@ def test_classes_of_a_large_fleet_cost_little():
     assert found.unmet_kwh < 1e-6
     assert float(whole.energy_kwh.sum()) == pytest.approx(float(cars.kwh.sum()))
     assert float(found.load_kw @ problem.hours) == pytest.approx(float(cars.kwh.sum()), rel=1e-6)
-
-
-def flat(energy_kwh, power_kw, steps=STEPS, **changed):
-    """One class that is there all the time, at one price."""
-    edges_s = NOW_S + 900.0 * np.arange(steps + 1)
-    free = {
-        "cost": np.ones(steps),
-        "base_kw": np.zeros(steps),
-        "limit_kw": np.full(steps, np.inf),
-        "least_kw": np.zeros(steps),
-        "most_kw": np.full(steps, np.inf),
-        "before_kw": np.nan,
-        "gentle": np.zeros(steps, dtype=bool),
-    }
-    return NightProblem(
-        edges_s, energy_kwh=np.array([energy_kwh]), power_kw=np.full((1, steps), power_kw), **free | changed
-    )
 
 
 def test_at_one_price_the_load_is_as_low_as_it_can_be():

@@ -244,7 +244,7 @@ def test_planned_starts_hardly_move_while_cars_wait():
 def test_a_night_is_followed_for_a_quarter_of_an_hour_or_until_something_else_is_asked():
     view, prices = cars(30, **IDLE), hourly(*[5] * 10, *[1] * 8, *[5] * 4)
     earlier = EarlierCycles(planned(view, price=prices).night)
-    assert plan(view, asked(price=prices), NOW_S + 890, earlier=earlier).night is earlier.night
+    assert plan(view, asked(price=prices), NOW_S + 590, earlier=earlier).night is earlier.night
     assert plan(view, asked(price=prices), NOW_S + 910, earlier=earlier).night is not earlier.night
     limited = asked(price=prices, import_cap_kw=ask(20))
     assert plan(view, limited, NOW_S + 60, earlier=earlier).night is not earlier.night

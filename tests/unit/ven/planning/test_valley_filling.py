@@ -12,9 +12,9 @@ from ven_adapters.ven.planning.valley_filling import (
     SLOT_H,
     SLOTS,
     Stays,
-    at_once_kw,
     fill_valleys,
     keep_below,
+    on_arrival_kw,
     stays_of,
 )
 
@@ -67,7 +67,7 @@ def test_valleys_are_filled_and_the_evening_peak_is_gone():
         evening(1, 20_000),
         np.tile(2_000 + 2_000 * np.cos(np.arange(SLOTS) / SLOTS * 2 * np.pi), (ZONES, 1)),
     )
-    made, peak_kw = fill_valleys(stays, base_kw), (base_kw + at_once_kw(stays, ZONES)).max(axis=1)
+    made, peak_kw = fill_valleys(stays, base_kw), (base_kw + on_arrival_kw(stays, ZONES)).max(axis=1)
     assert ((base_kw + made.load_kw).max(axis=1) < 0.6 * peak_kw).all()
     assert ((base_kw + made.load_kw).max(axis=1) < 1.02 * made.level_kw).all()
 
@@ -84,7 +84,7 @@ def test_a_ceiling_is_kept_unless_somebody_would_be_late():
     ceiling_kw[:, 16:36] = 0.0
     made = fill_valleys(stays, FLAT, ceiling_kw)
     late = (stays.depart - stays.need) < 36
-    must_kw = np.array([at_once_kw(_only(stays, late & (stays.zone == z)), ZONES)[z].sum() for z in range(ZONES)])
+    must_kw = np.array([on_arrival_kw(_only(stays, late & (stays.zone == z)), ZONES)[z].sum() for z in range(ZONES)])
     assert (made.load_kw[:, 16:36].sum(axis=1) <= must_kw + 1e-6).all()
 
 
@@ -95,7 +95,7 @@ def _only(stays, mask):
 def test_without_a_ceiling_cars_charge_when_they_come():
     stays = evening(3, 500)
     load_kw, _ = keep_below(stays, np.full((ZONES, SLOTS), np.inf))
-    assert load_kw == pytest.approx(at_once_kw(stays, ZONES), abs=1e-6)
+    assert load_kw == pytest.approx(on_arrival_kw(stays, ZONES), abs=1e-6)
 
 
 def test_what_does_not_fit_before_departure_is_left_out_and_the_rest_is_charged():

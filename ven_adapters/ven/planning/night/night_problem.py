@@ -37,6 +37,10 @@ class PlannedCars:
     def __len__(self) -> int:
         return len(self.kwh)
 
+    def take(self, chosen: Bools) -> "PlannedCars":
+        """The chosen ones."""
+        return PlannedCars(self.kwh[chosen], self.kw[chosen], self.start_s[chosen], self.end_s[chosen])
+
 
 def edges_from(now_s: float, until_s: float) -> Floats:
     """Now, then every quarter hour of the clock until `until_s` is passed; at least one step."""
@@ -52,10 +56,10 @@ def problem_of(
     before_kw: float,
     settings: PlanSettings,
 ) -> NightProblem:
-    """The night without what events ask; `asked` adds that."""
+    """The night without what events ask; `asked` adds that, `expecting` the cars that are not there yet."""
     energy_kwh, power_kw = _classes(cars, edges_s)
     middles_s = (edges_s[1:] + edges_s[:-1]) / 2
-    limit_kw = _limit_kw(requests, middles_s)
+    limit_kw = limit_of(requests.import_limits_kw, requests.import_cap_kw, middles_s)
     steps = len(middles_s)
     return NightProblem(
         edges_s,
@@ -69,6 +73,17 @@ def problem_of(
         before_kw,
         _after_events(requests, middles_s),
     )
+
+
+def expecting(problem: NightProblem, cars: PlannedCars) -> NightProblem:
+    """The same night with cars that are not there yet, each a class."""
+    each, edges_s = np.arange(len(cars)), problem.edges_s
+    kw = present_kw(cars.end_s, cars.kw, each, len(each), edges_s)
+    kw -= present_kw(cars.start_s, cars.kw, each, len(each), edges_s)
+    kw = np.where(kw > NOTHING_KW, kw, 0.0)
+    kwh = np.minimum(cars.kwh, kw @ problem.hours)
+    energy_kwh, power_kw = np.append(problem.energy_kwh, kwh), np.concatenate([problem.power_kw, kw])
+    return dataclasses.replace(problem, energy_kwh=energy_kwh, power_kw=power_kw, expected=len(cars))
 
 
 def asked(problem: NightProblem, requests: ZoneRequests, unasked_kw: Floats) -> NightProblem:
@@ -163,11 +178,12 @@ def sampled(steps: RequestSeries, at_s: Floats) -> Floats:
     return np.where(inside, steps.values[np.clip(place, 0, len(steps.values) - 1)], np.nan)
 
 
-def _limit_kw(requests: ZoneRequests, middles_s: Floats) -> Floats:
+def limit_of(series: RequestSeries | None, cap: GridRequest | None, middles_s: Floats) -> Floats:
+    """The limit in each step, infinite without: what is known of the horizon, and the one in force until it ends."""
     limit_kw = np.full(len(middles_s), np.inf)
-    if requests.import_limits_kw is not None:
-        limit_kw = np.nan_to_num(sampled(requests.import_limits_kw, middles_s), nan=np.inf)
-    if (cap := requests.import_cap_kw) is not None:
+    if series is not None:
+        limit_kw = np.nan_to_num(sampled(series, middles_s), nan=np.inf)
+    if cap is not None:
         limit_kw = np.where(middles_s < cap.end_s, np.minimum(limit_kw, cap.value), limit_kw)
     return limit_kw
 
@@ -177,15 +193,15 @@ def _classes(cars: PlannedCars, edges_s: Floats) -> tuple[Floats, Floats]:
     number = _class_of(cars, edges_s)
     count = int(number.max(initial=-1)) + 1
     energy_kwh = np.bincount(number, weights=cars.kwh, minlength=count).astype(np.float64)
-    power_kw = _present_kw(cars.end_s, cars.kw, number, count, edges_s)
+    power_kw = present_kw(cars.end_s, cars.kw, number, count, edges_s)
     late = cars.start_s > edges_s[0]
     if late.any():
         start_s = np.minimum(cars.start_s, cars.end_s)[late]
-        power_kw -= _present_kw(start_s, cars.kw[late], number[late], count, edges_s)
+        power_kw -= present_kw(start_s, cars.kw[late], number[late], count, edges_s)
     return energy_kwh, np.where(power_kw > NOTHING_KW, power_kw, 0.0)
 
 
-def _present_kw(until_s: Floats, kw: Floats, number: Ints, count: int, edges_s: Floats) -> Floats:
+def present_kw(until_s: Floats, kw: Floats, number: Ints, count: int, edges_s: Floats) -> Floats:
     """(count, T) kW of cars that are there from the first edge until an instant, by class."""
     steps, last, share = _last_steps(until_s, edges_s)
     cell, size = number * (steps + 1) + last, count * (steps + 1)
