@@ -266,6 +266,9 @@ class AdapterSettings(Section):
     cycle_s: Annotated[float, pydantic.Field(ge=10, le=86_400)] = 300.0
     margin_s: Annotated[float, pydantic.Field(ge=0, le=7 * 86_400)] = 1800.0
     lead_s: Annotated[float, pydantic.Field(ge=0, le=7 * 86_400)] = 300.0
+    wear_per_kwh: float = pydantic.Field(
+        0.08, ge=0, le=1_000, description="wear of a battery that gives for a price, in the tariff's money per kWh"
+    )
     plans_per_s: Annotated[float, pydantic.Field(gt=0, le=50)] = 4.0
     keep_days: Annotated[float, pydantic.Field(ge=2, le=36_500)] = 35.0
     most_events: int = pydantic.Field(

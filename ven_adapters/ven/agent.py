@@ -109,7 +109,7 @@ class Agent:
         agreements = AgreementSource(settings.enrolments, ports.enrolments, settings.shard)
         self.enrolment_sync = EnrolmentSync(agreements, self.fleet_state, clock, self.facts)
 
-        plan_settings = PlanSettings(margin_s=settings.margin_s)
+        plan_settings = PlanSettings(margin_s=settings.margin_s, wear_per_kwh=settings.wear_per_kwh)
         self.zone_controller = ZoneController(self.fleet_state, ControlSettings(plan_settings, seed, settings.lead_s))
         self.event_notices = EventNotices(
             self.fleet_state, self.zone_controller, settings.patience.notice_lead_s, enabled=self._tells_drivers

@@ -373,6 +373,10 @@ class FleetState:
         """Before a set-point is planned: what batteries gave for another event does not count against this one."""
         self.exports.begin(self.fleet.zone_rows(zone), event_id, now)
 
+    def next_price(self, zone: str, event_id: str, now: datetime) -> None:
+        """Before giving for a price is planned: the same, of a day of that price."""
+        self.exports.begin_day(self.fleet.zone_rows(zone), event_id, now)
+
     # --- figures ------------------------------------------------------------------------------------------------------
 
     def met_rows(self) -> Ints:

@@ -6,7 +6,7 @@ moves when the event says and not when the last of a thousand calls has come thr
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -26,13 +26,16 @@ from ven_adapters.ven.planning.charging_need import PlanSettings, needs_of
 from ven_adapters.ven.planning.feasible_band import HeldBand, as_it_will_be, held_band
 from ven_adapters.ven.planning.forecast import Outlook, outlook
 from ven_adapters.ven.planning.guardrails import GUARDS, Reason
+from ven_adapters.ven.planning.night.expected_arrivals import ArrivalHabits, expected_arrivals
+from ven_adapters.ven.planning.night.night_batteries import may_sell
+from ven_adapters.ven.planning.night.night_problem import PlannedCars
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles, Night
 from ven_adapters.ven.planning.nomination import DAY_S, EventSpan, HomeForecast, ZoneNomination, nominate
 from ven_adapters.ven.planning.patience import ASKED, trying_ask
 from ven_adapters.ven.planning.plan import plan
 from ven_adapters.ven.planning.shortfall import flexibility_of
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
-from ven_adapters.ven.planning.zone_plan import ZonePlan
+from ven_adapters.ven.planning.zone_plan import ZonePlan, with_rows_of
 from vtn.clock import HOUR_S
 
 LONGEST_BORNE_S = 3600.0
@@ -41,6 +44,7 @@ FRESH_FOR_S = 60.0
 ASKED_LAST_KWH = 1e6
 _READ_AT = ("soc_at_s", "plugged_at_s", "at_home_at_s", "power_at_s", "charge_state_at_s", "exported_at_s")
 LEAST_DRAWN_KW = 0.05
+EXPECTED_H = 18
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class ZoneController:
         patient = self._patient(view, ahead, at.timestamp(), now_s)
         planned = _as_chosen_now(patient, now_s, at.timestamp()) if leads else patient
         trim = self._trims.get(zone, SetPointTrim())
-        earlier = EarlierCycles(self._nights.get(zone), trim.kw)
+        earlier = EarlierCycles(self._nights.get(zone), trim.kw, self._expecting(view))
         decided = plan(planned, ahead, at.timestamp(), self._plan_settings, earlier=earlier)
         sample = self._sample(view, requests, decided, now_s)
         self.flexibility.take(zone, flexibility_of(planned, ahead, decided), leads=leads)
@@ -102,12 +106,50 @@ class ZoneController:
             self._ask(zone, requests, decided, now_s)
             self._keep_night(zone, decided.night)
             self.flexibility.take_band(zone, view, requests, self._plan_settings, decided.night, self._planned[zone][0])
-        gives_on = requests.dispatch is not None
+        if leads:
+            decided = self._with_newcomers(zone, decided, (view, requests, now_s), at.timestamp(), earlier)
+        gives_on = requests.dispatch is not None or may_sell(requests)
         decision = ZoneDecision(zone, decided, now, at, edition, gives_on=gives_on, interrupts=nears and not leads)
         step_source = StepSource(fleet_state, decision, view, self._plan_settings)
         again_s = fresh_until_s if decision.interrupts else self._next_s(requests, now_s)
         again_s = min(again_s, _next_at_an_end_s(patient.asks_left_s[decided.burden_kw > 0], at.timestamp(), now_s))
         return ZoneResult(zone, requests, decided, sample, again_s, step_source)
+
+    def _expecting(self, view: FleetView) -> Callable[[float], PlannedCars]:
+        """Tells at an instant which of these cars are expected home, from when they usually come."""
+
+        def expected(at_s: float) -> PlannedCars:
+            home, begun_s = self._fleet_state.habits.home, np.floor(at_s / HOUR_S) * HOUR_S
+            away = view.take((view.plugged != Tri.YES) | (view.at_home != Tri.YES))
+            edges_s = begun_s + HOUR_S * np.arange(EXPECTED_H + 1)
+            offset_s = self._fleet_state.fleet.offset_s(away.row, instant(at_s))
+            chance, level_pct = home.arrivals(away.row, at_s, EXPECTED_H, offset_s), home.level_pct(away.row)
+            return expected_arrivals(away, ArrivalHabits(chance, edges_s, level_pct), at_s, self._plan_settings)
+
+        return expected
+
+    def _with_newcomers(
+        self,
+        zone: str,
+        decided: ZonePlan,
+        present: tuple[FleetView, ZoneRequests, float],
+        at_s: float,
+        earlier: EarlierCycles,
+    ) -> ZonePlan:
+        """A plan for what comes next, in which cars that came since the last one for now do what is asked until then.
+
+        All others were told that already; these would charge on their own until the change, on top of a set-point.
+        """
+        view, requests, now_s = present
+        came = (view.plugged == Tri.YES) & (view.plugged_since_s > self._steered_s.get(zone, now_s))
+        if not came.any() or not _binds(requests):
+            return decided
+        patient = self._patient(view, requests, now_s, now_s)
+        until = plan(patient, requests, now_s, self._plan_settings, earlier=earlier)
+        until = dataclasses.replace(
+            until, end_s=np.minimum(until.end_s, at_s), latest_s=np.minimum(until.latest_s, at_s)
+        )
+        return with_rows_of(decided, until, came)
 
     def _keep_night(self, zone: str, night: Night | None) -> None:
         if night is None:
@@ -131,14 +173,16 @@ class ZoneController:
         """The zone's coming day, as things stand."""
         self._fleet_state.fleet.refresh(now)
         requests = self._read(zone, events, now)
-        return outlook(self._fleet_state.fleet.zone(zone), requests, now.timestamp(), self._plan_settings)
+        view = self._fleet_state.fleet.zone(zone)
+        earlier = EarlierCycles(self._nights.get(zone), expected=self._expecting(view))
+        return outlook(view, requests, now.timestamp(), self._plan_settings, earlier)
 
     def inputs_at(self, zone: str, events: Sequence[HeldEvent], now: datetime) -> PlanInputs:
         """What a plan of the zone would start from now."""
         self._fleet_state.fleet.refresh(now)
         requests = self._read(zone, events, now)
         view = self._fleet_state.fleet.zone(zone)
-        earlier = EarlierCycles(self._nights.get(zone))
+        earlier = EarlierCycles(self._nights.get(zone), expected=self._expecting(view))
         return plan_inputs_of(view, requests, now.timestamp(), self._plan_settings, GUARDS, earlier)
 
     def held_band(
@@ -258,9 +302,15 @@ class ZoneController:
     def _begin_exports(self, zone: str, requests: ZoneRequests, ahead: ZoneRequests, now: datetime) -> None:
         """A new event's budget is whole once nothing of an earlier one is in force."""
         dispatch = requests.dispatch or ahead.dispatch
-        if dispatch is not None and dispatch.value < 0 and self._exports_for.get(zone) != dispatch.event_id:
-            self._exports_for[zone] = dispatch.event_id
-            self._fleet_state.next_event(zone, dispatch.event_id, now)
+        if dispatch is not None:
+            if dispatch.value < 0 and self._exports_for.get(zone) != dispatch.event_id:
+                self._exports_for[zone] = dispatch.event_id
+                self._fleet_state.next_event(zone, dispatch.event_id, now)
+            return
+        paid = ahead.export_price.at(ahead.now_s) if may_sell(ahead) and ahead.export_price is not None else None
+        if paid is not None:
+            self._exports_for[zone] = paid.event_id
+            self._fleet_state.next_price(zone, paid.event_id, now)
 
     def _read(self, zone: str, events: Sequence[HeldEvent], at: datetime) -> ZoneRequests:
         kept = self._fleet_state.limits.kept(self._fleet_state.group_of(zone))
@@ -324,7 +374,8 @@ def _binds(requests: ZoneRequests) -> bool:
 
 def _in_force(requests: ZoneRequests) -> tuple[object, ...]:
     """What governs now: when something else does than was planned for, that does not wait for the next change."""
-    money = (None if steps is None else steps.at(requests.now_s) for steps in (requests.price, requests.ghg))
+    prices = (requests.price, requests.export_price, requests.ghg)
+    money = (None if steps is None else steps.at(requests.now_s) for steps in prices)
     loads = (
         requests.dispatch_kw,
         requests.relative_kw,

@@ -8,7 +8,7 @@ later starts from the right count.
 
 import math
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from ven_adapters.ven.store.database import ExportRow, RowValues
 from vtn.clock import HOUR_S
 
 NO_EVENT = 0
+NOON = timedelta(hours=12)
 # So many events are remembered beside the one that each battery gives for: one may break into another.
 EVENTS_KEPT = 8
 
@@ -29,7 +30,7 @@ class DischargedEnergy:
     """By the fleet's rows; what changes is told to the fleet's budget columns and noted for the store.
 
     `_pending_wh`: integrated since the last counter, which its next one replaces. `_before`: by event, what was given
-    for it before another one came between.
+    for it before another one came between. `_days`: of prices, the event and day that count now.
     """
 
     def __init__(self, fleet: FleetColumns) -> None:
@@ -45,6 +46,7 @@ class DischargedEnergy:
         self._event: Ints = np.zeros(0, dtype=np.int64)
         self._event_wh: Floats = np.zeros(0)
         self._before: dict[int, Floats] = {}
+        self._days: dict[str, str] = {}
         self._unstored: Bools = np.zeros(0, dtype=np.bool_)
 
     def grow(self, count: int) -> None:
@@ -123,11 +125,20 @@ class DischargedEnergy:
             self._unstored[fresh] = True
             self._tell(fresh, now)
 
+    def begin_day(self, rows: Ints, event_id: str, now: datetime) -> None:
+        """Batteries may give for a price, of which an event may hold for a year: its budget is whole once a day.
+
+        Days end at noon UTC, far from the evenings and mornings in which prices are dear.
+        """
+        day = (now - NOON).astimezone(UTC).date()
+        self._days[event_id] = f"{event_id}@{day}"
+        self.begin(rows, self._days[event_id], now)
+
     def begin_for(self, ref: str, event_id: str, now: datetime) -> None:
         """One battery is asked to give for an event."""
         row = self._fleet.find(ref)
         if row is not None:
-            self.begin(np.array([row]), event_id, now)
+            self.begin(np.array([row]), self._days.get(event_id, event_id), now)
 
     def _put_by(self, rows: Ints) -> None:
         """Remember what batteries gave for the event that they leave; the events left longest ago are forgotten."""

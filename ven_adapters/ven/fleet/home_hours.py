@@ -8,7 +8,7 @@ Columns by the fleet's rows; no I/O.
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,16 +71,35 @@ class HomeHours:
         """
         ends_s = min(max(end_s, start_s + 1.0), start_s + MOST_HOURS_AHEAD * HOUR_S)
         hours = np.unique([_hour(at_s) for at_s in np.arange(start_s, ends_s, HOUR_S)] + [_hour(ends_s - 1.0)])
+        return np.asarray(self._at_hours(rows, hours.tolist(), offset_s).min(axis=0))
+
+    def arrivals(self, rows: Ints, now_s: float, hours: int, offset_s: float = 0.0) -> Floats:
+        """(cars, hours): how probable it is that a car that is away now comes home in each of the hours to come.
+
+        The first is what is left of the hour that has begun. Of the chance to be at home at the end of an hour counts
+        what is more than at the end of any before it, of the cars that are not at home now: a car that comes home later
+        than it ever did is expected by nobody.
+        """
+        begun_s = np.floor(now_s / HOUR_S) * HOUR_S
+        home = self._at_hours(rows, [_hour(begun_s + hour * HOUR_S) for hour in range(hours + 1)], offset_s)
+        passed = (now_s - begun_s) / HOUR_S
+        now = home[0] + passed * np.maximum(0.0, home[1] - home[0])
+        later = np.maximum.accumulate(np.maximum(home[1:], now), axis=0)
+        came = (later - now) / np.maximum(1.0 - now, 1e-9)
+        return np.asarray(np.diff(np.clip(came, 0.0, 1.0), axis=0, prepend=0.0).T)
+
+    def _at_hours(self, rows: Ints, hours: Sequence[int], offset_s: float) -> Floats:
+        """(hours, cars): on what share of weeks each car was at home at such an hour; 0 where never seen."""
         seen, home = self._seen[rows], self._home[rows]
         weekend = (np.arange(HOURS) + round(offset_s / HOUR_S)) % HOURS >= WEEKEND_FROM
-        found = np.ones(len(rows))
-        for hour in hours.tolist():
+        found = np.zeros((len(hours), len(rows)))
+        for place, hour in enumerate(hours):
             daily = np.arange(HOURS) % DAY_HOURS == hour % DAY_HOURS
             usual, known = _shares(seen, home, daily)
             alike, seen_alike = _shares(seen, home, daily & (weekend == weekend[hour]))
             usual = np.where(seen_alike, alike, usual)
             share = (home[:, hour] + LEANS_ON * usual) / (seen[:, hour] + LEANS_ON)
-            found = np.minimum(found, np.where(known, share, 0.0))
+            found[place] = np.where(known, share, 0.0)
         return found
 
     def course(self, rows: Ints, start_s: float, end_s: float, offset_s: float = 0.0) -> tuple[Floats, Floats]:

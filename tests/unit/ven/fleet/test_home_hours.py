@@ -99,3 +99,26 @@ def test_what_was_learned_outlives_a_restart():
     assert likely(again, 3, 20) == likely(made, 3, 20)
     assert again.level_pct(ROW)[0] == 47.0
     assert made.plain(1) == {}
+
+
+def test_who_comes_home_at_seven_is_expected_in_that_hour_and_in_no_other():
+    made = learned(lambda _day, hour, _week: hour < 6 or hour >= 19)
+    noon_s = MONDAY_S + 70 * 7 * DAY_S + 2 * DAY_S + 12 * HOUR_S
+    chance = made.arrivals(ROW, noon_s, 18)[0]
+    assert chance[6] > 0.98
+    assert np.delete(chance, 6).max() < 0.01
+
+
+def test_chances_of_all_hours_add_up_to_no_more_than_one_and_fall_with_who_should_have_come():
+    made = learned(lambda _day, hour, week: hour >= 19 if week % 2 else hour >= 21)
+    evening_s = MONDAY_S + 70 * 7 * DAY_S + 2 * DAY_S
+    before, between = (made.arrivals(ROW, evening_s + hour * HOUR_S, 12)[0] for hour in (17.0, 20.5))
+    assert before.sum() <= 1.0 + 1e-9
+    assert before[[1, 3]] == pytest.approx([0.5, 0.5], abs=0.1)
+    assert between[0] == pytest.approx(between.sum(), abs=0.01)
+    assert made.arrivals(ROW, evening_s + 22 * HOUR_S, 6).sum() == pytest.approx(0.0, abs=0.01)
+
+
+def test_of_a_car_that_was_never_seen_no_arrival_is_expected():
+    made = learned(lambda _day, hour, _week: hour >= 19)
+    assert made.arrivals(np.array([1]), MONDAY_S, 18).sum() == 0.0
