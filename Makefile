@@ -12,7 +12,7 @@ ALONE := tests/e2e/test_demo.py tests/faults/test_kills.py
 WAITING := -n 3 --dist loadfile --no-loadscope-reorder
 LAWS := $(shell find tests/unit -name 'test_*_laws.py')
 
-.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick faults guard evenings stress flood docs house format clean
+.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick judge faults guard evenings stress flood docs house format clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -57,6 +57,9 @@ laws-quick: $(READY)
 
 laws: $(READY)
 	@$(BIN)/python -m pytest $(LAWS) -q -n auto -m laws --hypothesis-profile laws $(ARGS)
+
+judge: $(READY)
+	@$(BIN)/python tests/night_judge.py $(ARGS)
 
 faults: $(READY)
 	@$(BIN)/python tests/faults/night.py $(ARGS)

@@ -99,6 +99,7 @@ def _adapter_figures(found: Mapping[str, Any]) -> Iterator[Figure]:
 
 def _plan_figures(found: Mapping[str, Any], options: argparse.Namespace) -> Iterator[Figure]:
     yield _at_most(f"day of {options.day_cars:,} cars, 96 quarter hours", [found["day_s"]], "s", DAY_S)
+    yield _at_most(f"night of {options.day_cars:,} cars, limit and arrivals", [found["night_s"]], "s", DAY_S)
     hold = found["hold"]
     name = f"V2G, {options.batteries:,} cars for 3 h"
     yield _at_least(name, hold["least"] * hold["bound_kw"], "kW", hold["bound_kw"], HOLD_SHARE)

@@ -1,4 +1,4 @@
-"""Plans without a process around them, for the bench: a million cars' day, and a discharge held for three hours.
+"""Plans without a process around them, for the bench: a million cars' day and night, and a discharge of three hours.
 
 Prints one JSON object. Fleets are drawn from a seed, by the statistics of the simulator's cars.
 """
@@ -13,9 +13,11 @@ import numpy as np
 
 from ven_adapters.ven.fleet.battery import doubt_of
 from ven_adapters.ven.fleet.columns import Charge, FleetView, Tri, blank
-from ven_adapters.ven.openadr.zone_requests import GridRequest, RulingDimension, ZoneRequests
+from ven_adapters.ven.openadr.zone_requests import GridRequest, RequestSeries, RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.enforcement import DesireKind
+from ven_adapters.ven.planning.night.expected_arrivals import ArrivalHabits, expected_arrivals
+from ven_adapters.ven.planning.night.planned_start import EarlierCycles
 from ven_adapters.ven.planning.plan import plan
 from ven_adapters.ven.planning.valley_filling import SLOTS, fill_valleys, stays_of
 from vtn.clock import HOUR_S
@@ -23,6 +25,7 @@ from vtn.clock import HOUR_S
 ZONES = 20
 POWERS_KW, SHARES = (1.4, 3.6, 7.2, 7.7, 9.6, 11.5), (0.10, 0.05, 0.20, 0.25, 0.20, 0.20)
 HOLD_H, CYCLE_S = 3.0, 300.0
+AWAY_SHARE, DEAR_H = 0.3, 5
 START_S = 1_784_000_700.0
 SETTINGS = PlanSettings()
 READ_AT = ("soc_at_s", "plugged_at_s", "at_home_at_s", "exported_at_s")
@@ -51,6 +54,37 @@ def day(job: dict[str, Any]) -> dict[str, float]:
         "day_unserved": float(stays.need.sum() - quarters),
         "day_peak_over_level": float(((base_kw + made.load_kw).max(axis=1) / made.level_kw).max()),
     }
+
+
+def night(job: dict[str, Any]) -> dict[str, float]:
+    """Whole plans of as many cars in zones of equal size, each with a night of its own: prices and a limit on import.
+
+    Three cars in ten are away and come by a chance in each of the hours to come; the night is planned with them.
+    """
+    r, count = np.random.default_rng(4), job["cars"] // ZONES
+    view = batteries(count)
+    away, soc_pct, kw = r.random(count) < AWAY_SHARE, r.uniform(25.0, 79.0, count), r.choice(POWERS_KW, count, p=SHARES)
+    none = np.zeros(count)
+    told = {"max_discharge_kw": none, "max_charge_kw": kw, "soc_pct": soc_pct}
+    view = dataclasses.replace(view, plugged=np.where(away, int(Tri.NO), int(Tri.YES)), **told)
+    edges_s = START_S + HOUR_S * np.arange(25.0)
+    price = np.where((np.arange(24) >= DEAR_H) & (np.arange(24) < DEAR_H + 8), 0.1, 0.4)
+    asks = [GridRequest(p, a, b, "p", "price", 0) for p, a, b in zip(price, edges_s[:-1], edges_s[1:], strict=True)]
+    cap = GridRequest(2.0 * count, START_S, edges_s[-1], "p", "cap", 0)
+    series = RequestSeries(edges_s, price, tuple(asks))
+    requests = ZoneRequests("z", START_S, price=series, import_cap_kw=cap)
+    absent = view.take(away)
+    habits = ArrivalHabits(r.dirichlet(np.ones(18), len(absent)), edges_s[:19], np.full(len(absent), 50.0))
+    earlier = EarlierCycles(expected=lambda at_s: expected_arrivals(absent, habits, at_s, SETTINGS))
+    plan(view.take(np.arange(100)), requests, START_S, SETTINGS)
+    plan_s = []
+    for _ in range(ZONES):
+        began = time.process_time()
+        made = plan(view, requests, START_S, SETTINGS, earlier=earlier)
+        plan_s.append(time.process_time() - began)
+    load = made.night.load if made.night is not None else None
+    steps, expected = (0, 0) if load is None else (len(load.load_kw), load.expected)
+    return {"night_s": sum(plan_s), "night_steps": float(steps), "night_expected": float(expected)}
 
 
 def batteries(count: int) -> FleetView:
@@ -159,4 +193,4 @@ if __name__ == "__main__":
         "hold": hold(given["batteries"], step_pct=0.0),
         "hold_whole_pct": hold(given["batteries"], step_pct=1.0),
     }
-    sys.stdout.write(json.dumps(day(given) | holds) + "\n")
+    sys.stdout.write(json.dumps(day(given) | night(given) | holds) + "\n")
