@@ -249,7 +249,10 @@ def _places() -> dict[Trigger, list[str]]:
     for path in sorted(root.rglob("*.py")):
         if path.parent.name == "lifecycle":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        text = path.read_text(encoding="utf-8")
+        if "Trigger." not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
             named = ast.walk(node) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else ()
             for one in named:
                 if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name) and one.value.id == "Trigger":

@@ -7,6 +7,7 @@ file that is half written, missing, or does not match its partner changes nothin
 
 import asyncio
 import contextlib
+import functools
 import logging
 import ssl
 from collections.abc import AsyncIterator
@@ -98,6 +99,12 @@ class ServerTls:
             except (OSError, ssl.SSLError) as error:
                 raise CannotStart(f"the client authorities in {self._client_ca} cannot be used: {error}") from None
         return context
+
+
+@functools.cache
+def system_authorities() -> ssl.SSLContext:
+    """A client's TLS that trusts the system's authorities alone: read once, shared by all, changed by nobody."""
+    return trusting(None)
 
 
 def trusting(ca: Path | None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:

@@ -19,7 +19,7 @@ from ven_adapters.simulator.faults.table import BY_NAME
 from ven_adapters.simulator.serve import running
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from vtn.checking.verdict import Failed, Outcome
-from vtn.clock import RealClock
+from vtn.clock import RealClock, sleep_for
 
 every()
 
@@ -90,6 +90,26 @@ async def test_a_fault_befalls_the_car_that_it_is_armed_for_and_no_other():
         assert [stage.truth(ref).asleep for ref in stage.refs[:2]] == [True, False]
         with pytest.raises(KeyError):
             stage.arm("sleepy")
+
+
+async def test_a_car_that_obeys_when_the_answer_comes_is_told_of_truly_however_long_the_call_lasted():
+    """Enode's adapter tells a car again whose call was lost, and here that falls into the call that asks."""
+    made = registry.factory("enode")
+
+    def answers_late(settings):
+        adapter = made(settings)
+        status = adapter.status
+
+        async def late_status(ref, directive_id):
+            await sleep_for(settings["clock"], 120.0)
+            return await status(ref, directive_id)
+
+        adapter.status = late_status
+        return adapter
+
+    only = ("after_a_lost_answer_the_state_can_be_read",)
+    run = await runner.run(AdapterPlan("enode", answers_late, stage_of("enode"), only=only))
+    assert [(result.outcome, result.reason) for result in run.results] == [(Outcome.PASSED, "")]
 
 
 async def test_against_a_real_backend_what_needs_truth_is_left_out_with_a_reason():

@@ -16,8 +16,9 @@ from vtn.bounds import DeliveryBounds
 from vtn.config import Mqtt
 from vtn.errors import CannotStart
 from vtn.notifiers.broker.process import BundledBroker
-from vtn.notifiers.broker.publisher import Publisher, PublisherAddress, external_address
+from vtn.notifiers.broker.publisher import LONGEST_RETRY_S, Publisher, PublisherAddress, external_address
 from vtn.storage.ports import Replace
+from vtn.tasks import cancel_tasks
 from vtn.wire.enumerations import ObjectType as Kind
 
 CONNACK = b"\x20"
@@ -324,6 +325,57 @@ async def test_two_vtns_do_not_share_a_brokers_folder(tmp_path):
     async with started(BundledBroker(Mqtt(port=0), tmp_path, random.Random(1))):
         with pytest.raises(CannotStart, match="another VTN runs the MQTT broker"):
             await BundledBroker(Mqtt(port=0), tmp_path, random.Random(2)).start()
+
+
+class Longest(random.Random):
+    """Every wait is as long as it may be."""
+
+    def uniform(self, _least, most):
+        return most
+
+
+class Shortest(random.Random):
+    """Every wait is as short as it may be."""
+
+    def uniform(self, least, _most):
+        return least
+
+
+async def test_a_publisher_that_waits_connects_as_soon_as_the_broker_that_died_answers_again(tmp_path):
+    async with started(BundledBroker(Mqtt(port=0), tmp_path, random.Random(1))) as broker:
+        publisher = Publisher(broker.address, Longest())
+        publisher._failures, broker.on_return = 20, publisher.retry_now
+        running = [asyncio.create_task(one.run()) for one in (broker, publisher)]
+        async with asyncio.timeout(PATIENCE_S):
+            await publisher.connected()
+        broker._process.kill()
+        while publisher._client is not None:  # noqa: ASYNC110 - a connection that is lost rings no bell
+            await asyncio.sleep(0.01)
+        began_s = time.monotonic()
+        async with asyncio.timeout(PATIENCE_S):
+            await publisher.connected()
+        assert time.monotonic() - began_s < LONGEST_RETRY_S
+        await cancel_tasks(running)
+
+
+async def test_a_broker_that_hangs_up_with_its_first_answer_is_no_connection():
+    """A broker that dies in that moment is tried again, and nobody is told that it is there."""
+    came = asyncio.Semaphore(0)
+
+    async def hang_up(reader, writer):
+        await reader.read(1)
+        writer.write(CONNACK + b"\x02\x00\x00")
+        came.release()
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        publisher = Publisher(PublisherAddress("127.0.0.1", port), Shortest())
+        running = asyncio.create_task(publisher.run())
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(50):
+                await came.acquire()
+        await cancel_tasks([running])
 
 
 async def test_the_broker_of_a_vtn_that_was_killed_is_replaced(tmp_path):

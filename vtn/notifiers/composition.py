@@ -187,6 +187,7 @@ async def _bundled(stack: contextlib.AsyncExitStack, parts: Parts, audience: Aud
     async with asyncio.timeout(AUTHORISATION_S):
         await authorisation.ready.wait()
     publisher = CountedPublisher(broker.address, parts.chance)
+    broker.on_return = publisher.retry_now
 
     def certificate(client_id: str) -> Mapping[str, str] | None:
         standing = audience.standing(client_id)

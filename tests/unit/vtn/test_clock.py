@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from freezegun import freeze_time
+from frozen_wall import wall_at
 
 from ven_adapters.simulator.stepped_clock import SteppedClock
 from vtn import clock as module
@@ -24,7 +24,7 @@ START = datetime(2026, 7, 15, 22, tzinfo=UTC)
 
 
 def test_simulated_time_runs_at_its_speed():
-    with freeze_time("2026-11-22T00:00:00Z") as frozen:
+    with wall_at("2026-11-22T00:00:00Z") as frozen:
         clock = SimulatedClock(START, datetime.now(UTC).timestamp(), 540.0)
         frozen.tick(10)
         assert clock.now() == START + timedelta(seconds=5400)
@@ -33,7 +33,7 @@ def test_simulated_time_runs_at_its_speed():
 
 
 def test_a_gated_clock_waits_short_of_its_start_until_everybody_is_told_when_it_began(tmp_path):
-    with freeze_time("2026-11-22T00:00:00Z") as frozen:
+    with wall_at("2026-11-22T00:00:00Z") as frozen:
         gate = tmp_path / "begun"
         clock = parse_clock(print_clock(GatedClock(START, datetime.now(UTC).timestamp(), gate, 540.0)))
         before = [clock.now()]

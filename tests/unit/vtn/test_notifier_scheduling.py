@@ -4,7 +4,7 @@ import asyncio
 from datetime import time, timedelta
 
 import pytest
-from freezegun import freeze_time
+from frozen_wall import wall_at
 
 from vtn.scheduling import Timers, left_s
 
@@ -26,7 +26,7 @@ async def test_a_call_comes_after_its_while_and_one_that_fails_is_logged(caplog)
 
 
 async def test_a_daily_call_comes_at_its_hour_of_the_wall_also_when_the_wall_is_set():
-    with freeze_time("2026-07-15T02:59:59Z", real_asyncio=True) as wall:
+    with wall_at("2026-07-15T02:59:59Z", real_asyncio=True) as wall:
         async with Timers(look_every_s=0.01) as timers, asyncio.timeout(60):
             called = asyncio.Queue()
             timers.daily(time(3, 0), lambda: called.put(1))

@@ -79,7 +79,7 @@ class GroundTruth:
 
     def energy(self, cars: NDArray[np.int64], to_s: Floats, grid_wh: Floats, asked_wh: Floats) -> None:
         """Energy that crossed charging points in a step that ended at `to_s`, within one bin."""
-        bins = np.clip(np.ceil(to_s / BIN_S).astype(np.int64) - 1 - self._first_bin, -1, self._bins)
+        bins = np.minimum(np.ceil(to_s / BIN_S).astype(np.int64) - 1 - self._first_bin, self._bins)
         place = bins * len(self._fleet.zones) + self._fleet.zone[cars]
         counted = bins >= 0
         self._car_asked_wh[cars[counted]] += asked_wh[counted]

@@ -72,22 +72,29 @@ class PowerOrders:
     ceiling_wh: Floats
     floor_wh: Floats
 
+    @property
+    def may_discharge(self) -> bool:
+        """Whether any limit asks for power out of a battery."""
+        return bool(self.limit_w.min(initial=0.0) < 0.0)
+
 
 def power_w(packs: Packs, state: PackState, orders: PowerOrders) -> Floats:
     """The power that flows at this instant."""
     soc_wh = state.soc_wh
     width = np.maximum(1.0 - packs.taper_from, NARROW)
-    over = np.clip((soc_wh / packs.usable_wh - packs.taper_from) / width, 0.0, 1.0)
+    over = np.minimum(np.maximum((soc_wh / packs.usable_wh - packs.taper_from) / width, 0.0), 1.0)
     accepted_w = packs.max_charge_w * (1.0 - (1.0 - packs.taper_end) * over) * _when_cold(packs.cold_power, state)
     charges = (orders.limit_w >= packs.min_charge_w) & (soc_wh < orders.ceiling_wh - ROUNDING_WH)
-    discharges = (orders.limit_w < 0.0) & (soc_wh > orders.floor_wh + ROUNDING_WH)
     flow_w = np.where(charges, np.minimum(orders.limit_w, accepted_w), 0.0)
-    flow_w = np.where(discharges, np.maximum(orders.limit_w, -packs.max_discharge_w), flow_w)
+    if orders.may_discharge:
+        discharges = (orders.limit_w < 0.0) & (soc_wh > orders.floor_wh + ROUNDING_WH)
+        flow_w = np.where(discharges, np.maximum(orders.limit_w, -packs.max_discharge_w), flow_w)
     flow_w = np.where(orders.plugged, flow_w, 0.0)
-    if (packs.partner >= 0).any():
-        other_w = np.where(packs.partner >= 0, flow_w[packs.partner], 0.0)
-        left_w = packs.circuit_w - np.clip(other_w, 0.0, packs.circuit_w / 2.0)
-        flow_w = np.where(packs.partner >= 0, np.minimum(flow_w, left_w), flow_w)
+    paired = packs.partner >= 0
+    if paired.any():
+        other_w = np.where(paired, flow_w[packs.partner], 0.0)
+        left_w = packs.circuit_w - np.minimum(np.maximum(other_w, 0.0), packs.circuit_w / 2.0)
+        flow_w = np.where(paired, np.minimum(flow_w, left_w), flow_w)
     return flow_w
 
 
@@ -97,13 +104,14 @@ def step(packs: Packs, state: PackState, orders: PowerOrders, dt_s: Floats | flo
     flow_w, soc_wh = power_w(packs, state, orders), state.soc_wh
     efficiency = packs.charge_efficiency * _when_cold(packs.cold_efficiency, state)
     up_wh = np.minimum(np.maximum(flow_w, 0.0) * efficiency * hours, np.maximum(orders.ceiling_wh - soc_wh, 0.0))
-    down_wh = np.minimum(
-        np.maximum(-flow_w, 0.0) / packs.discharge_efficiency * hours, np.maximum(soc_wh - orders.floor_wh, 0.0)
-    )
-    after_wh = np.clip(soc_wh + up_wh - down_wh, 0.0, packs.usable_wh)
     cooled = state.warm * np.exp(-np.asarray(dt_s) / COOLS_S)
     warm = np.minimum(1.0, cooled + up_wh / packs.warms_wh)
-    return PackState(after_wh, warm), up_wh / efficiency - down_wh * packs.discharge_efficiency
+    after_wh, grid_wh = soc_wh + up_wh, up_wh / efficiency
+    if orders.may_discharge:
+        least_wh = np.maximum(soc_wh - orders.floor_wh, 0.0)
+        down_wh = np.minimum(np.maximum(-flow_w, 0.0) / packs.discharge_efficiency * hours, least_wh)
+        after_wh, grid_wh = after_wh - down_wh, grid_wh - down_wh * packs.discharge_efficiency
+    return PackState(np.minimum(np.maximum(after_wh, 0.0), packs.usable_wh), warm), grid_wh
 
 
 def _when_cold(share: Floats, state: PackState) -> Floats:

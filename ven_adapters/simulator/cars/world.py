@@ -139,7 +139,8 @@ class World:
         return batch
 
     def _step(self, cars: Ints, to_s: Floats) -> None:
-        packs, plugged, target_wh = self.packs.at(cars), self.plugged[cars], self.target_wh[cars]
+        packs = self.packs if cars is self._everyone else self.packs.at(cars)
+        plugged, target_wh = self.plugged[cars], self.target_wh[cars]
         orders = PowerOrders(plugged, self.limit_w[cars], self.ceiling_wh[cars], self.floor_wh[cars])
         dt_s = np.maximum(to_s - self._car_s[cars], 0.0)
         state, grid_wh = physics.step(packs, PackState(self.soc_wh[cars], self.warm[cars]), orders, dt_s)
@@ -154,7 +155,7 @@ class World:
         self.idle_since_s[cars] = np.where(busy, to_s, self.idle_since_s[cars])
         self.ledger.energy(cars, to_s, grid_wh, asked_grid_wh)
         self.ledger.flow(cars, to_s, grid_wh, dt_s)
-        if orders.limit_w.min(initial=0.0) < 0.0:
+        if orders.may_discharge:
             self.ledger.discharge(cars, grid_wh, state.soc_wh, dt_s)
 
 

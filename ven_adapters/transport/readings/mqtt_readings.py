@@ -32,7 +32,7 @@ from ven_adapters.transport.readings import vocabulary
 from vtn.limits import half_spread_s
 from vtn.settings import LOOPBACK
 from vtn.tasks import cancel_tasks
-from vtn.tls import trusting
+from vtn.tls import system_authorities
 
 RENEW_BEFORE_S = 30.0
 SHORTEST_S = 1.0
@@ -80,7 +80,7 @@ def broker_of(url: Any) -> VendorBroker:
         raise ValueError("must be mqtts://HOST:PORT")
     if parts.scheme == "mqtt" and parts.hostname not in LOOPBACK:
         raise ValueError("must be mqtts://, or tokens would be readable")
-    tls = trusting(None) if parts.scheme == "mqtts" else None
+    tls = system_authorities() if parts.scheme == "mqtts" else None
     return VendorBroker(parts.hostname, parts.port or PORTS[parts.scheme], tls)
 
 

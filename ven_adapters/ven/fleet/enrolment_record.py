@@ -80,7 +80,12 @@ class EventCaps:
         return EventCaps(*(min(given, default=None) for given in pairs))
 
     def _beside(self, other: "EventCaps") -> list[tuple[Any, Any]]:
-        return list(zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True))
+        return list(zip(self.each, other.each, strict=True))
+
+    @property
+    def each(self) -> tuple[int | None, float | None, float | None, int | None]:
+        """The caps in their order."""
+        return self.events_per_day, self.hours_per_week, self.hours_per_season, self.consecutive_days
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -164,8 +164,7 @@ class EventPatience:
         """Take up what drivers agreed to; their rows are there."""
         for one in enrolments:
             row = self._fleet.row(one.vehicle_ref)
-            caps = dataclasses.astuple(self._terms.caps_of(one))
-            self._cars["caps"][row] = [np.inf if cap is None else cap for cap in caps]
+            self._cars["caps"][row] = [np.inf if cap is None else cap for cap in self._terms.caps_of(one).each]
             if one.timezone not in self._timezones:
                 self._timezones.append(one.timezone)
             self._cars["timezone"][row] = self._timezones.index(one.timezone)

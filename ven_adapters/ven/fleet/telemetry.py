@@ -99,6 +99,8 @@ def _batch(snapshots: Sequence[Snapshot], rows: Ints) -> TelemetryBatch:
     for place, name in enumerate(FIELDS):
         column: list[Reading[Any] | None] = list(map(operator.attrgetter(name), snapshots))
         told = [row for row, reading in enumerate(column) if reading is not None]
+        if not told:
+            continue
         readings = [reading for reading in column if reading is not None]
         encode = _ENCODE.get(name, float)
         value[told, place] = [encode(reading.value) for reading in readings]

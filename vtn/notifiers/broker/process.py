@@ -16,6 +16,7 @@ import signal
 import socket
 import ssl
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -43,7 +44,10 @@ _log = logging.getLogger(__name__)
 
 
 class BundledBroker:
-    """One bundled broker: `start` it, `run` a watch over it, `stop` it."""
+    """One bundled broker: `start` it, `run` a watch over it, `stop` it.
+
+    `on_return` is called whenever a broker that had died answers again.
+    """
 
     def __init__(  # noqa: PLR0913 - each of these is a setting of its own
         self,
@@ -72,6 +76,7 @@ class BundledBroker:
         self._chance = chance
         self._lock: IO[str] | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self.on_return: Callable[[], None] = lambda: None
 
     @property
     def port(self) -> int:
@@ -146,6 +151,7 @@ class BundledBroker:
             try:
                 await self._launch()
                 failures = 0
+                self.on_return()
             except CannotStart as error:
                 _log.warning("%s", error)
 

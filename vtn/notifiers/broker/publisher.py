@@ -96,7 +96,12 @@ class Publisher:
         self._ready = asyncio.Event()
         self._spoilt = asyncio.Event()
         self._gone = asyncio.Event()
+        self._retries = asyncio.Event()
         self._failures = 0
+
+    def retry_now(self) -> None:
+        """Connect at once where that waits: the broker is known to answer again."""
+        self._retries.set()
 
     async def probe(self, *, asks_us: bool = False) -> None:
         """Connect once; CannotStart when the broker is not to be had.
@@ -126,8 +131,10 @@ class Publisher:
         """Stay connected until cancelled."""
         while True:
             self._spoilt.clear()
+            self._retries.clear()
             try:
                 async with self._new_client() as client:
+                    _require_connected(client)
                     _log.info("connected to the MQTT broker at %s:%d", self._address.host, self._address.port)
                     self._client, self._gone = client, asyncio.Event()
                     self._ready.set()
@@ -138,7 +145,9 @@ class Publisher:
                 self._ready.clear()
                 self._client = None
             self._failures += 1
-            await asyncio.sleep(retry_delay_s(self._failures, FIRST_RETRY_S, LONGEST_RETRY_S, self._chance))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(retry_delay_s(self._failures, FIRST_RETRY_S, LONGEST_RETRY_S, self._chance)):
+                    await self._retries.wait()
 
     async def connected(self) -> None:
         """Return while there is a connection."""
@@ -226,6 +235,12 @@ async def _acknowledged(client: aiomqtt.Client, publications: Sequence[Publicati
     )
     outcomes: Outcomes = await asyncio.gather(*calls, return_exceptions=True)
     return outcomes
+
+
+def _require_connected(client: aiomqtt.Client) -> None:
+    """MqttError when the broker hung up with its first answer: aiomqtt forgets that, and would wait for ever."""
+    if not client._client.is_connected():  # noqa: SLF001 - it has no public word for this
+        raise aiomqtt.MqttError("it hung up at once")
 
 
 async def _listen(client: aiomqtt.Client) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import time
 
 import pytest
-from freezegun import freeze_time
+from frozen_wall import wall_at
 
 from vtn.auth.tokens import TokenService, load_key
 from vtn.errors import Unauthenticated
@@ -49,7 +49,7 @@ def test_a_token_of_another_issuer_is_refused(issuing, tmp_path):
 
 
 def test_a_token_dies_at_its_time_also_when_it_is_remembered(issuing):
-    with freeze_time("2026-11-22T00:00:00Z") as frozen:
+    with wall_at("2026-11-22T00:00:00Z") as frozen:
         token, _ = issuing.tokens.issue(issuing.client, ())
         issuing.tokens.check(token)
         frozen.tick(61)
@@ -73,7 +73,7 @@ def test_the_signing_key_is_readable_by_its_owner_only(tmp_path):
 
 def test_a_token_for_a_secret_that_was_rotated_away_while_it_was_checked_opens_nothing(issuing):
     before = issuing.client
-    with freeze_time("2026-11-22T00:00:00Z") as frozen:
+    with wall_at("2026-11-22T00:00:00Z") as frozen:
         issuing.change_client(valid_from_s=time.time())
         frozen.tick(1)
         token, _ = issuing.tokens.issue(before, ("read_targets",))

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from freezegun import freeze_time
+from frozen_wall import wall_at
 
 from vtn.auth.claims import Claimed
 from vtn.auth.clients import EXTERNAL
@@ -95,7 +95,7 @@ async def test_a_remembered_token_dies_with_its_client(office, change):
 
 
 async def test_a_remembered_token_dies_at_its_time(office):
-    with freeze_time("2026-11-22T00:00:00Z") as frozen:
+    with wall_at("2026-11-22T00:00:00Z") as frozen:
         office.outside.issued_s = time.time()
         await office.tokens.admit("c1/a")
         frozen.tick(61)
