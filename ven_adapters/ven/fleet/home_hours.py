@@ -23,6 +23,8 @@ WEEKEND_FROM = 5 * DAY_HOURS
 EPOCH_HOUR = 3 * DAY_HOURS  # 1970 began on a Thursday; hour 0 is Monday 00:00 UTC
 MOST_WEEKS = 26
 LEANS_ON = 2.0
+BY_CHANCE = 0.25
+"""By so much the shares of weeks at home of two hours of the same night may differ, and nobody comes between them."""
 LEVEL_MEMORY = 0.2
 MOST_HOURS_AHEAD = 48
 
@@ -85,7 +87,9 @@ class HomeHours:
         passed = (now_s - begun_s) / HOUR_S
         now = home[0] + passed * np.maximum(0.0, home[1] - home[0])
         later = np.maximum.accumulate(np.maximum(home[1:], now), axis=0)
-        came = (later - now) / np.maximum(1.0 - now, 1e-9)
+        # Of a few weeks the hours of one night differ by chance: who usually is home by now is not expected by that.
+        comes = later[-1] - now > BY_CHANCE
+        came = np.where(comes, (later - now) / np.maximum(1.0 - now, 1e-9), 0.0)
         return np.asarray(np.diff(np.clip(came, 0.0, 1.0), axis=0, prepend=0.0).T)
 
     def _at_hours(self, rows: Ints, hours: Sequence[int], offset_s: float) -> Floats:
