@@ -1,0 +1,160 @@
+"""The bridges' store: rows as dictionaries, and writes that are committed together.
+
+Statements that arrive while a commit is in flight are the next transaction, so that two thousand signed polls in ten
+seconds cost a few commits and not two thousand. `write` returns once its statements are durable.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+
+from vtn.databases import INSERT, OUT_OF_REACH, Schema, migrate, open_engine, opening_failure, print_at
+from vtn.errors import CannotStart
+from vtn.oadr20b.codec.signatures import REPLAY_WINDOW, SignedAt
+from vtn.oadr20b.store import tables
+
+SCHEMA = Schema(Path(__file__).with_name("migrations"), "b20_version")
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+LARGEST_BATCH = 500
+FORGET_EVERY = timedelta(seconds=30)
+Row = Mapping[str, Any]
+Rows = sa.Executable | tuple[sa.Executable, Sequence[Row]]
+
+
+class BridgeStore:
+    """One database. Reads see what is committed."""
+
+    def __init__(self, url: str) -> None:
+        named = make_url(url)
+        driver = DRIVERS.get(named.get_backend_name())
+        if driver is None:
+            raise CannotStart("the database URL must begin with sqlite:/// or postgresql://")
+        self._engine = open_engine(named.set(drivername=driver).render_as_string(hide_password=False))
+        self._insert = INSERT[named.get_backend_name()]
+        self._waiting: list[tuple[Sequence[Rows], asyncio.Future[list[int]]]] = []
+        self._committing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Bring the database to the newest revision; CannotStart when it cannot be opened."""
+        try:
+            await migrate(self._engine.url, SCHEMA)
+        except OUT_OF_REACH as error:
+            raise CannotStart(f"the database cannot be opened: {opening_failure(error)}") from None
+
+    async def close(self) -> None:
+        """Wait for what is being committed, and let go of the database."""
+        if self._committing is not None:
+            await asyncio.gather(self._committing, return_exceptions=True)
+        await self._engine.dispose()
+
+    # --- reads -----------------------------------------------------------------------------------------------------------
+
+    async def rows(self, table: sa.Table, *where: Any, order: Any = None) -> list[dict[str, Any]]:
+        """All rows that match."""
+        select = sa.select(table).where(*where)
+        if order is not None:
+            select = select.order_by(order)
+        async with self._engine.connect() as connection:
+            return [dict(row) for row in (await connection.execute(select)).mappings()]
+
+    async def row(self, table: sa.Table, *where: Any) -> dict[str, Any] | None:
+        """The one row that matches, or None."""
+        return next(iter(await self.rows(table, *where)), None)
+
+    # --- writes ----------------------------------------------------------------------------------------------------------
+
+    def put(self, table: sa.Table, rows: Sequence[Row], *, keep: bool = False) -> Rows:
+        """A statement that inserts rows, or replaces those of the same key; with `keep` these stay as they are."""
+        insert = cast("postgresql.Insert | sqlite.Insert", self._insert(table))
+        keys = [column.name for column in table.primary_key]
+        if keep:
+            return insert.on_conflict_do_nothing(), rows
+        changed = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
+        return insert.on_conflict_do_update(index_elements=keys, set_=changed), rows
+
+    async def write(self, *statements: Rows) -> list[int]:
+        """Run statements in one transaction and commit; how many rows each changed."""
+        done: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((statements, done))
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit_all())
+        return await done
+
+    async def _commit_all(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:LARGEST_BATCH], self._waiting[LARGEST_BATCH:]
+            try:
+                counts = await self._commit([statements for statements, _ in batch])
+            except Exception as error:
+                if len(batch) == 1:
+                    if not batch[0][1].done():
+                        batch[0][1].set_exception(error)
+                    continue
+                counts = []
+            if counts:
+                for (_, done), changed in zip(batch, counts, strict=True):
+                    if not done.done():
+                        done.set_result(changed)
+                continue
+            for statements, done in batch:  # one of them is at fault: each alone
+                try:
+                    (changed,) = await self._commit([statements])
+                except Exception as error:
+                    if not done.done():
+                        done.set_exception(error)
+                else:
+                    if not done.done():
+                        done.set_result(changed)
+
+    async def _commit(self, batch: Sequence[Sequence[Rows]]) -> list[list[int]]:
+        async with self._engine.begin() as connection:
+            return [[await _run(connection, one) for one in statements] for statements in batch]
+
+    # --- nonces and the journal ------------------------------------------------------------------------------------------
+
+    async def take(self, signed: SignedAt, now: datetime) -> bool:
+        """See `NonceStore.take`."""
+        key = f"{signed.at.isoformat()} {signed.nonce}"
+        (taken,) = await self.write(self.put(tables.NONCES, [{"nonce": key, "at_s": int(now.timestamp())}], keep=True))
+        return taken == 1
+
+    async def forget(self, now: datetime, journal_days: int) -> None:
+        """Drop nonces that no signature can bear any more, and the journal's oldest messages."""
+        old_s = int((now - 2 * REPLAY_WINDOW).timestamp()) - 1
+        oldest = print_at(now - timedelta(days=journal_days))
+        await self.write(
+            sa.delete(tables.NONCES).where(tables.NONCES.c.at_s < old_s),
+            sa.delete(tables.JOURNAL).where(tables.JOURNAL.c.at < oldest),
+        )
+
+    def note(self, peer: str, at: datetime, body: bytes, *, sent: bool) -> Rows:
+        """A statement that keeps a message for disputes, as it was on the wire."""
+        row = {"peer": peer, "at": print_at(at), "sent": sent, "body": body.decode("utf-8", "replace")}
+        return sa.insert(tables.JOURNAL), [row]
+
+
+async def _run(connection: Any, statement: Rows) -> int:
+    if not isinstance(statement, tuple):
+        return int((await connection.execute(statement)).rowcount)
+    query, rows = statement
+    if not rows:
+        return 0
+    return int((await connection.execute(query, rows[0] if len(rows) == 1 else list(rows))).rowcount)
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str) -> Any:
+    """A store for the length of a block."""
+    store = BridgeStore(url)
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()
