@@ -68,3 +68,16 @@ def _own(found: Json) -> Json:
     """An object without what the VTN adds to it."""
     added = {"id", "createdDateTime", "modificationDateTime", "objectType"}
     return {key: value for key, value in found.items() if key not in added and value is not None}
+
+
+async def ensure_ven(client: Client, client_id: str, name: str, targets: frozenset[str]) -> None:
+    """Have the ven of a client stand in the VTN with at least these targets; what it is granted besides stays."""
+    for found in await client.search(ObjectType.VEN):
+        if found.get("clientID") == client_id:
+            granted = frozenset(found.get("targets") or ())
+            if not targets <= granted:
+                content = {**_own(found), "objectType": "BL_VEN_REQUEST", "targets": sorted(granted | targets)}
+                await client.replace(ObjectType.VEN, found["id"], content)
+            return
+    content = {"objectType": "BL_VEN_REQUEST", "clientID": client_id, "venName": name, "targets": sorted(targets)}
+    await client.create(ObjectType.VEN, content)

@@ -39,7 +39,15 @@ def print_instant(at: datetime) -> str:
 
 
 def print_duration(length: timedelta) -> str:
-    """A duration as the profile writes it: `PT0S` for none, a sign before one that is negative."""
+    """A duration as 2.0b writes it, in whole seconds, and one at least for what is not nothing: `PT0S` for nothing."""
+    whole = timedelta(seconds=round(length.total_seconds()))
+    if length and not whole:
+        whole = timedelta(seconds=1 if length > timedelta(0) else -1)
+    return print_span(whole)
+
+
+def print_span(length: timedelta) -> str:
+    """A duration as 3.1 writes it, with parts of a second; a sign stands before one that is negative."""
     sign, length = ("-", -length) if length < timedelta(0) else ("", length)
     hours, rest = divmod(length.seconds, 3600)
     minutes, seconds = divmod(rest, 60)
@@ -47,8 +55,9 @@ def print_duration(length: timedelta) -> str:
     if seconds or length.microseconds:
         parts.append(f"{seconds}.{length.microseconds:06d}S" if length.microseconds else f"{seconds}S")
     clock = "".join(parts)
-    days = f"{length.days}D" if length.days else ""
-    return f"{sign}P{days}{'T' + clock if clock else ''}" if days or clock else "PT0S"
+    if length.days and clock:
+        return f"{sign}P{length.days}DT{clock}"
+    return f"{sign}P{length.days}D" if length.days else f"{sign}PT{clock or '0S'}"
 
 
 def print_number(number: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from vtn.oadr20b.codec.encode import print_duration, print_instant
+from vtn.oadr20b.codec.encode import print_span, print_instant
 from vtn.oadr20b.codec.messages import ZERO, Code, EiEvent, EiSignal
 from vtn.oadr20b.mapping import targets
 from vtn.oadr20b.mapping.signals import UP, SignalRule, descriptor, value_up
@@ -97,9 +97,9 @@ def event_up(connection: str, event: EiEvent, program_id: str, own_ven: str | No
     open_ended = event.duration == ZERO
     first, last = event.start, max(one.start + one.duration for _, signal in signals for one in signal.intervals)
     period: Json = {"start": print_instant(first + shift)}
-    period["duration"] = FOREVER if open_ended else print_duration(max(last - first, event.duration))
+    period["duration"] = FOREVER if open_ended else print_span(max(last - first, event.duration))
     if shift:
-        period["randomizeStart"] = print_duration(shift)
+        period["randomizeStart"] = print_span(shift)
     return {
         "programID": program_id,
         "eventName": event_name(connection, event.event_id),
@@ -152,11 +152,11 @@ def _intervals(event: EiEvent, named: list[tuple[str, SignalRule, EiSignal]], sh
         ]
         if not payloads:
             continue
-        lasts = FOREVER if start == end and event.duration == ZERO else print_duration(_length(event, start, end))
+        lasts = FOREVER if start == end and event.duration == ZERO else print_span(_length(event, start, end))
         period = {"start": print_instant(start + shift), "duration": lasts}
         made.append({"id": number, "intervalPeriod": period, "payloads": payloads})
     if shift:
-        made[0]["intervalPeriod"]["randomizeStart"] = print_duration(shift)
+        made[0]["intervalPeriod"]["randomizeStart"] = print_span(shift)
     return made
 
 
@@ -175,9 +175,9 @@ def _in_force(rule: SignalRule, signal: EiSignal, at: datetime) -> float | int |
 def _carried(event: EiEvent) -> list[Json]:
     """What 3.1 has no word for, as payloads of the first interval."""
     words: Mapping[str, str | bool | None] = {
-        "X_20B_NOTIFICATION": print_duration(event.notification) if event.notification else None,
-        "X_20B_RAMP_UP": print_duration(event.ramp_up) if event.ramp_up else None,
-        "X_20B_RECOVERY": print_duration(event.recovery) if event.recovery else None,
+        "X_20B_NOTIFICATION": print_span(event.notification) if event.notification else None,
+        "X_20B_RAMP_UP": print_span(event.ramp_up) if event.ramp_up else None,
+        "X_20B_RECOVERY": print_span(event.recovery) if event.recovery else None,
         "X_20B_TEST_EVENT": True if event.test else None,
         "X_20B_COMMENT": event.comment or None,
     }

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from vtn.oadr20b.codec.encode import print_duration, print_instant
+from vtn.oadr20b.codec.encode import print_span, print_instant
 from vtn.oadr20b.codec.messages import ZERO, OadrReport, ReportDescription, ReportPoint, ResourceStatus
 from vtn.oadr20b.mapping.report_types import (
     QUALITY_BACK,
@@ -85,7 +85,7 @@ def _resource_of(known: ReportDescription | None, point: ReportPoint) -> str:
 
 
 def _period(start: datetime, length: timedelta | None) -> Json:
-    return {"start": print_instant(start), "duration": print_duration(length or ZERO)}
+    return {"start": print_instant(start), "duration": print_span(length or ZERO)}
 
 
 def _payloads(payload: str, point: ReportPoint, factor: float) -> list[Json]:
@@ -262,7 +262,7 @@ def standing_event(
         "programID": program_id,
         "eventName": STANDING,
         "reportDescriptors": descriptors,
-        "intervalPeriod": {"start": print_instant(start), "duration": print_duration(granularity)},
+        "intervalPeriod": {"start": print_instant(start), "duration": print_span(granularity)},
     }
 
 

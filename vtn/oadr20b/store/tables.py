@@ -72,8 +72,8 @@ VENS = sa.Table(
     _key("ven_id"),
     sa.Column("ven_name", sa.String, nullable=False, unique=True),
     _text("fingerprint", null=True, index=True),
-    _text("registration_id", null=True),
-    _text("document"),
+    _text("provision"),
+    _text("state"),
 )
 VEN_EVENTS = sa.Table(
     "b20_ven_event",
@@ -97,9 +97,9 @@ VEN_OPTS = sa.Table("b20_ven_opt", METADATA, _key("ven_id"), _key("opt_id"), _te
 VEN_OUTBOX = sa.Table(
     "b20_ven_outbox",
     METADATA,
-    sa.Column("seq", NUMBER, primary_key=True),
+    _key("subject"),
     _text("ven_id", index=True),
-    sa.Column("subject", sa.String, nullable=False, unique=True),
-    _flag("done"),
+    _text("at", index=True),
+    sa.Column("done", sa.Boolean, nullable=False, index=True),
     _text("document"),
 )

@@ -61,10 +61,11 @@ class UtilityLink:
         now = self._now()
         sent = self._writer.write(kind, now, **values)
         received = await self._post(f"{self._utility.url.rstrip('/')}/{service}", sent)
-        at = self._now()
-        await self._store.write(
-            self._store.note(self.name, now, sent, sent=True), self._store.note(self.name, at, received, sent=False)
-        )
+        if kind != "oadrPoll" or b"oadrResponse" not in received:  # a poll that brings nothing is nothing to dispute
+            at = self._now()
+            await self._store.write(
+                self._store.note(self.name, now, sent, sent=True), self._store.note(self.name, at, received, sent=False)
+            )
         if not received.strip():
             return None
         try:

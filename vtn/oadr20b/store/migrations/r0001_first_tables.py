@@ -33,8 +33,7 @@ def upgrade() -> None:
     sa.Table("b20_up_opt", made, *_keys("name", "subject"), *_texts("opt_id", "state", "document"))
     unique = sa.Column("ven_name", sa.String, nullable=False, unique=True)
     fingerprint = sa.Column("fingerprint", sa.String, index=True)
-    registration = sa.Column("registration_id", sa.String)
-    sa.Table("b20_ven", made, *_keys("ven_id"), unique, fingerprint, registration, _document())
+    sa.Table("b20_ven", made, *_keys("ven_id"), unique, fingerprint, *_texts("provision", "state"))
     sa.Table(
         "b20_ven_event",
         made,
@@ -51,8 +50,8 @@ def upgrade() -> None:
     sa.Table("b20_ven_report", made, *_keys("ven_id", "specifier_id"), _document())
     sa.Table("b20_ven_request", made, *_keys("ven_id", "request_id"), *_texts("specifier_id", "state", "document"))
     sa.Table("b20_ven_opt", made, *_keys("ven_id", "opt_id"), _document())
-    subject = sa.Column("subject", sa.String, nullable=False, unique=True)
-    sa.Table("b20_ven_outbox", made, _seq(), *_texts("ven_id", index=True), subject, *_flags("done"), _document())
+    done = sa.Column("done", sa.Boolean, nullable=False, index=True)
+    sa.Table("b20_ven_outbox", made, *_keys("subject"), *_texts("ven_id", "at", index=True), done, _document())
     sa.Table("b20_place", made, *_keys("name"), *_texts("object_id"))
     made.create_all(op.get_bind())
 
