@@ -1,7 +1,6 @@
 """VENs that we did not write below us: stock `OpenADRClient` 0.5.36, and what our VTN tells it."""
 
 import contextlib
-from datetime import timedelta
 
 import pytest
 from peers20b import NO_WARNINGS, eventually, foreign_ven, now
@@ -83,9 +82,17 @@ async def test_a_stock_ven_registers_gets_an_event_and_its_opt_is_a_report(serve
             made = await utility_side.create(ObjectType.EVENT, event_in(program_id, "DISPATCH_SETPOINT", -5.0, now()))
             (event,) = await eventually(lambda: ven.seen(made["id"]))
             assert event["event_descriptor"]["event_status"] == "active"
+
             async def opted():
                 found = await utility_side.search(ObjectType.REPORT, eventID=made["id"])
-                return [p["values"] for one in found for r in one["resources"] for i in r["intervals"] for p in i["payloads"]]
+                return [
+                    p["values"]
+                    for one in found
+                    for r in one["resources"]
+                    for i in r["intervals"]
+                    for p in i["payloads"]
+                ]
+
             assert await eventually(opted) == [["optIn"]]
             await utility_side.delete(ObjectType.EVENT, made["id"])
             await eventually(lambda: ven.seen(made["id"])[-1]["event_descriptor"]["event_status"] == "cancelled")

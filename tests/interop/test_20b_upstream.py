@@ -1,12 +1,10 @@
 """A utility that we did not write above us: stock `OpenADRServer` 0.5.36, and our VEN with its events in our VTN."""
 
-import asyncio
 import contextlib
-import random
 from datetime import timedelta
 
 import pytest
-from peers20b import NO_WARNINGS, drms, eventually, free_port, interval, now
+from peers20b import NO_WARNINGS, drms, eventually, interval, now
 from vtn_process import fresh
 
 from vtn.client import Client
@@ -63,7 +61,12 @@ async def test_an_event_of_the_utility_stands_in_our_vtn_and_is_answered_once(se
         ven_id = f"ven-ven of {name}"
         await eventually(lambda: ven_id in drms_.vens)
         start = now() + timedelta(minutes=5)
-        event_id = drms_.event(ven_id, "LOAD_DISPATCH", "setpoint", [interval(start, 30, 5.0), interval(start + timedelta(minutes=30), 30, 2.5)])
+        event_id = drms_.event(
+            ven_id,
+            "LOAD_DISPATCH",
+            "setpoint",
+            [interval(start, 30, 5.0), interval(start + timedelta(minutes=30), 30, 2.5)],
+        )
         (made,) = await eventually(lambda: events_of(utility_side, name))
         assert made["eventName"] == f"20b {name} {event_id}"
         assert [one["payloads"][0]["values"] for one in made["intervals"]] == [[0.005], [0.0025]]
@@ -75,12 +78,16 @@ async def test_an_event_of_the_utility_stands_in_our_vtn_and_is_answered_once(se
                 one["signal_payload"] = 7000.0
         held.event_descriptor.modification_number += 1
         drms_.touch(ven_id)
+
         async def changed():
             (one,) = await events_of(utility_side, name)
             return one["intervals"][0]["payloads"][0]["values"] == [7.0] and one["id"] == made["id"]
+
         await eventually(changed)
 
         drms_.server.cancel_event(ven_id, event_id)
+
         async def gone():
             return not await events_of(utility_side, name)
+
         await eventually(gone)

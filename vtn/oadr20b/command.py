@@ -65,7 +65,7 @@ def _on_store(config: Path | None, work: Any) -> Any:
 
 
 @ven_app.command("add", epilog="Example: vtn 20b ven add depot-1 --fingerprint 17:3B:... --client depot-1 --secret S")
-def ven_add(  # noqa: PLR0913 - the options of a command
+def ven_add(  # noqa: PLR0913, PLR0917 - the options of a command
     ven_name: Annotated[str, typer.Argument(help="Its name, 1 to 128 characters.")],
     fingerprint: Annotated[str, typer.Option(help="Fingerprint of its certificate: ten bytes, XX:XX:...")] = "",
     ven_id: Annotated[str, typer.Option(help="Its venID; without one, a new one.")] = "",

@@ -1,7 +1,8 @@
 """TLS as 2.0b wants it: RSA and ECC certificates at one listener, client certificates, and the profile's two suites.
 
-TLS 1.2 or later. `ECDHE-ECDSA-AES128-SHA256` is always offered beside the suites of today; `AES128-SHA256`, the RSA suite of
-the profile, has no forward secrecy and is offered only where a setting says so. A file that is missing refuses to start.
+TLS 1.2 or later. `ECDHE-ECDSA-AES128-SHA256` is always offered beside the suites of today; `AES128-SHA256`, the RSA
+suite of the profile, has no forward secrecy and is offered only where a setting says so. A file that is missing
+refuses to start.
 """
 
 import ssl

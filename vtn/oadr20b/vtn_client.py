@@ -25,7 +25,7 @@ def vtn_client(vtn: Vtn, client_id: str | None = None, secret: str | None = None
 
 
 async def ensure_program(client: Client, content: Json) -> str:
-    """The id of the program with this name, which is made when there is none and changed when it is not as it should be."""
+    """The id of the program with this name, which is made where there is none and changed where it differs."""
     name = content["programName"]
     for found in await client.search(ObjectType.PROGRAM):
         if found.get("programName") == name:

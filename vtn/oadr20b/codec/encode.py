@@ -112,7 +112,8 @@ def envelope(inner: str, signature: str | None = None) -> bytes:
     """The whole message around an oadrSignedObject."""
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n'
-        f'<oadr:oadrPayload xmlns:oadr="http://openadr.org/oadr-2.0b/2012/07">{signature or ""}{inner}</oadr:oadrPayload>'
+        '<oadr:oadrPayload xmlns:oadr="http://openadr.org/oadr-2.0b/2012/07">'
+        f"{signature or ''}{inner}</oadr:oadrPayload>"
     ).encode()
 
 
@@ -154,7 +155,9 @@ def metadata_values(report: MetadataReport) -> dict[str, Any]:
 
 def request_values(request: OadrReportRequest) -> dict[str, Any]:
     """A report request for a template."""
-    interval = None if request.start is None else {"dtstart": request.start, "duration": request.duration or timedelta(0)}
+    interval = (
+        None if request.start is None else {"dtstart": request.start, "duration": request.duration or timedelta(0)}
+    )
     return {
         "report_request_id": request.request_id,
         "report_specifier": {

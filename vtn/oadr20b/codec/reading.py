@@ -1,4 +1,4 @@
-"""From the bytes of a message to a tree that is safe to walk. What is no message is refused before or while it is parsed.
+"""From the bytes of a message to a tree that is safe to walk. What is no message is refused before it is walked.
 
 UTF-8 only, no DTD and no entity, bounded in bytes, depth and elements, and valid by the schema of 2.0b, which openleadr
 ships. libxml2 2.13 and later crash on an entity while they validate, so the parser has no schema, no entities and no
@@ -90,7 +90,7 @@ def _tree(data: bytes) -> etree._Element:
 
 
 def _quirks(tree: etree._Element, *, strict: bool) -> tuple[str, ...]:
-    """What the schema says against the tree. A schemaVersion without its namespace is mended where that is tolerated."""
+    """What the schema says against the tree. A schemaVersion without its namespace is mended if tolerated."""
     wrong = schema_fault(tree)
     if wrong is None:
         return ()

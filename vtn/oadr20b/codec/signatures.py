@@ -1,7 +1,7 @@
-"""XML signatures of the profile: made with a key that is read once, verified against the fingerprint of one certificate.
+"""XML signatures of the profile: made with a key that is read once, verified against a certificate's fingerprint.
 
-A signature covers the oadrSignedObject and a ReplayProtect element with an instant and a nonce. Verifying is pure but for
-time, which is an argument; that no nonce is taken twice is for a `NonceStore`, which processes share.
+A signature covers the oadrSignedObject and a ReplayProtect element with an instant and a nonce. Verifying is pure but
+for time, which is an argument; that no nonce is taken twice is for a `NonceStore`, which processes share.
 """
 
 import dataclasses
@@ -15,12 +15,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from lxml import etree
 from openleadr import utils
-from signxml import XMLSigner, XMLVerifier, methods
-from signxml.algorithms import SignatureMethod
+from signxml.algorithms import SignatureConstructionMethod, SignatureMethod
 from signxml.exceptions import SignXMLException
+from signxml.signer import XMLSigner
+from signxml.verifier import XMLVerifier
 
 from vtn.errors import CannotStart
-from vtn.oadr20b.codec.decode import instant
+from vtn.oadr20b.codec.elements import instant
 from vtn.oadr20b.codec.encode import envelope, print_instant, signed_object
 from vtn.oadr20b.codec.reading import OADR, BadMessage
 from vtn.tls import require_readable
@@ -75,11 +76,15 @@ class MessageWriter:
                 self._key = serialization.load_pem_private_key(private_key.read_bytes(), None)
                 self.fingerprint = str(utils.certificate_fingerprint(self._certificate))
             except (ValueError, TypeError) as error:
-                raise CannotStart(f"the certificate {certificate} or its key {private_key} cannot sign: {error}") from None
+                raise CannotStart(
+                    f"the certificate {certificate} or its key {private_key} cannot sign: {error}"
+                ) from None
             method = next((method for kind, method in _METHODS if isinstance(self._key, kind)), None)
             if method is None:
                 raise CannotStart(f"the key {private_key} is of a kind that OpenADR 2.0b has no signature for")
-            self._signer = XMLSigner(method=methods.detached, signature_algorithm=method, c14n_algorithm=C14N)
+            self._signer = XMLSigner(
+                method=SignatureConstructionMethod.detached, signature_algorithm=method, c14n_algorithm=C14N
+            )
             self._signer.namespaces["oadr"] = OADR.strip("{}")
 
     @property
@@ -94,7 +99,7 @@ class MessageWriter:
             return envelope(inner)
         signature = self._signer.sign(
             etree.fromstring(inner),
-            key=self._key,
+            key=self._key,  # type: ignore[arg-type] # one of the kinds of _METHODS
             cert=self._certificate,
             reference_uri="#oadrSignedObject",
             signature_properties=_replay_protect(now),
@@ -107,10 +112,10 @@ def verify(tree: etree._Element, fingerprint: str, now: datetime) -> SignedAt:
 
     SignatureRefused says why not. The caller still has to see that the nonce is fresh.
     """
-    found = _CERTIFICATE(tree)
-    if not found or not found[0].text:
+    shown_in = _CERTIFICATE(tree)
+    if not shown_in or not shown_in[0].text:
         raise SignatureRefused("the message is not signed")
-    certificate = f"-----BEGIN CERTIFICATE-----\n{found[0].text.strip()}\n-----END CERTIFICATE-----\n"
+    certificate = f"-----BEGIN CERTIFICATE-----\n{shown_in[0].text.strip()}\n-----END CERTIFICATE-----\n"
     try:
         shown = utils.certificate_fingerprint(certificate)
         if shown != fingerprint:
@@ -118,7 +123,8 @@ def verify(tree: etree._Element, fingerprint: str, now: datetime) -> SignedAt:
         results = _VERIFIER.verify(tree, x509_cert=certificate, expect_references=2)
     except (SignXMLException, WrongSignature, ValueError, TypeError, etree.LxmlError) as error:
         raise SignatureRefused(f"the signature is not right: {type(error).__name__}") from None
-    signed = [one.signed_xml for one in results if one.signed_xml is not None]
+    found = results if isinstance(results, list) else [results]
+    signed = [one.signed_xml for one in found if one.signed_xml is not None]
     payload = [one for one in signed if one.tag == f"{OADR}oadrSignedObject"]
     protect = next((one.find(f".//{{{DSP}}}ReplayProtect") for one in signed if _protects(one)), None)
     if len(payload) != 1 or protect is None:

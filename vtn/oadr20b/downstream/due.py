@@ -1,5 +1,7 @@
 """Which message a VEN is sent next: what a poll brings, and what is pushed. Nothing due is None."""
 
+from typing import Any
+
 from vtn.oadr20b.codec.encode import request_values
 from vtn.oadr20b.downstream.context import Answer, DownstreamContext
 from vtn.oadr20b.downstream.events import distribute
@@ -9,7 +11,8 @@ from vtn.oadr20b.downstream.vens import ServedVen
 
 
 def next_message(context: DownstreamContext, ven: ServedVen) -> tuple[str, Answer] | None:
-    """The service it belongs to, and the message: an end of the registration, events, reports to ask for or to cancel."""
+    """The service and the message: an end of the registration, events, reports to ask for or to cancel."""
+    values: dict[str, Any]
     loop_s, settings = context.loop_s(), context.settings
     if ven.cancel_due:
         values = {

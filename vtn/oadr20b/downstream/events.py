@@ -19,9 +19,7 @@ async def request(context: DownstreamContext, ven: ServedVen, message: Message) 
     return distribute(context, ven, answered(message), message.reply_limit)
 
 
-def distribute(
-    context: DownstreamContext, ven: ServedVen, response: Json | None, limit: int | None = None
-) -> Answer:
+def distribute(context: DownstreamContext, ven: ServedVen, response: Json | None, limit: int | None = None) -> Answer:
     """The list of the VEN's events as it is now."""
     told = listed(ven, context.clock.now(), limit)
     mark_sent(ven, told, context.loop_s())
@@ -72,9 +70,7 @@ def opt_report(ven: ServedVen, held: HeldEvent, opt: str, said: EventResponse, a
     return state_report(ven, held.oa3_id, "20b opt", ven.provision.ven_name, payloads, at)
 
 
-def state_report(  # noqa: PLR0913, PLR0917 - what a report is made of
-    ven: ServedVen, oa3_id: str, name: str, resource: str, payloads: list[Json], at: str
-) -> Json:
+def state_report(ven: ServedVen, oa3_id: str, name: str, resource: str, payloads: list[Json], at: str) -> Json:
     """A report of one state of one resource on an event."""
     interval = {"id": 0, "intervalPeriod": {"start": at, "duration": "PT0S"}, "payloads": payloads}
     return {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vtn.oadr20b.codec.encode import print_span, print_instant
+from vtn.oadr20b.codec.encode import print_instant, print_span
 from vtn.oadr20b.codec.messages import Code, EiOpt, Message, OptType
 from vtn.oadr20b.downstream.context import Answer, DownstreamContext, Refused, answered
 from vtn.oadr20b.downstream.events import state_report

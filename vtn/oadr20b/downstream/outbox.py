@@ -27,7 +27,9 @@ AT_ONCE = 16
 BATCH = 200
 KEPT = timedelta(days=7)
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 60.0
-GIVEN_UP = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
+GIVEN_UP = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
+)
 log = logging.getLogger("vtn.oadr20b.downstream")
 
 

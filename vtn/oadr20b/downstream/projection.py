@@ -1,7 +1,8 @@
 """What a VEN is to be told of the VTN's events, and what of it is due. Pure.
 
-A modification number goes up when what the VEN is told changes, and not with every write in the VTN. What the VEN sees no
-more is cancelled, unless it ended; a cancelled event is told until it is acknowledged or its old end has passed.
+A modification number goes up when what the VEN is told changes, and not with every write in the VTN. What the VEN
+sees no more is cancelled, unless it ended; a cancelled event is told until it is acknowledged or its old end has
+passed.
 """
 
 import dataclasses
@@ -15,9 +16,7 @@ from vtn.oadr20b.mapping.events_down import body_hash, ends_at, present
 _ORDER = {"active": 0, "near": 1, "far": 1}
 
 
-def project(
-    held: Mapping[str, HeldEvent], fresh: Mapping[str, tuple[str, EiEvent]], now: datetime
-) -> list[HeldEvent]:
+def project(held: Mapping[str, HeldEvent], fresh: Mapping[str, tuple[str, EiEvent]], now: datetime) -> list[HeldEvent]:
     """What changes in what a VEN is told; `fresh` is what it should be told, by eventID, with the id in the VTN."""
     changed = []
     for event_id, (oa3_id, event) in fresh.items():

@@ -1,7 +1,7 @@
 """Messages to VENs that do not poll: the VTN is the HTTP client, and what a poll would bring is posted to them.
 
-What they answer in the same exchange is taken like any other message of theirs. A VEN that cannot be reached is tried again
-after longer and longer waits, and keeps nobody else waiting.
+What they answer in the same exchange is taken like any other message of theirs. A VEN that cannot be reached is tried
+again after longer and longer waits, and keeps nobody else waiting.
 """
 
 import asyncio
@@ -63,10 +63,10 @@ class Pusher:
         now = self._context.clock.now()
         body = self._writer.write(message.kind, now, **message.values)
         try:
-            async with session.post(url, data=body, ssl=self._tls or True, allow_redirects=False) as reply:
+            async with session.post(
+                url, data=body, ssl=self._tls or True, allow_redirects=False, raise_for_status=True
+            ) as reply:
                 content = await reply.content.read(MOST_BYTES)
-                if reply.status >= 300:  # noqa: PLR2004 - no status of success
-                    raise BadMessage(f"the status {reply.status}")
             if content.strip():
                 await self._services.answer(service, content, ven.provision.fingerprint, secure=self._tls is not None)
         except (aiohttp.ClientError, TimeoutError, OSError, BadMessage) as error:

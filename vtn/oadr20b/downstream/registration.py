@@ -1,7 +1,8 @@
 """EiRegisterParty: who may register, and with which ids.
 
-A VEN is provisioned before it comes. With TLS its certificate says which one it is, whatever it calls itself; without, its
-venID or its name does, which is for this machine alone. A VEN that registers again keeps its registrationID.
+A VEN is provisioned before it comes. With TLS its certificate says which one it is, whatever it calls itself;
+without, its venID or its name does, which is for this machine alone. A VEN that registers again keeps its
+registrationID.
 """
 
 from typing import Any
@@ -19,7 +20,7 @@ async def query(context: DownstreamContext, ven: ServedVen | None, message: Mess
 
 
 async def create(context: DownstreamContext, ven: ServedVen | None, message: Message) -> Answer:
-    """Register a provisioned VEN. Refused with 463 for any other, 452 for ids that are not its own, 459 for transports."""
+    """Register a provisioned VEN. 463 for any other, 452 for ids that are not its own, 459 for transports."""
     said = message.registration
     if ven is None or said is None:
         raise Refused(Code.NOT_REGISTERED, "this VEN is not provisioned here; give your fingerprint to the operator")

@@ -1,8 +1,8 @@
 """EiReport: what a VEN can report, what it is asked for, and what it reports.
 
-Every TELEMETRY report that is offered is asked for, at the nearest granularity that the VEN can give, and a history once
-where settings say so. A request has the same id for ever. Data for a request that nobody made is answered 200, and with it
-the request is cancelled.
+Every TELEMETRY report that is offered is asked for, at the nearest granularity that the VEN can give, and a history
+once where settings say so. A request has the same id for ever. Data for a request that nobody made is answered 200,
+and with it the request is cancelled.
 """
 
 from collections.abc import Iterable

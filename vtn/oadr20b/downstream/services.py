@@ -1,8 +1,8 @@
 """The five services over HTTP: read a message, say who sent it, have it answered.
 
-What is no message is answered with a status of HTTP; everything else with a message of the profile and a code in it, and
-never with 500 for what a VEN sent. Who a VEN is says the certificate of its connection, which is terminated here and
-nowhere else; header fields of proxies mean nothing.
+What is no message is answered with a status of HTTP; everything else with a message of the profile and a code in it,
+and never with 500 for what a VEN sent. Who a VEN is says the certificate of its connection, which is terminated here
+and nowhere else; header fields of proxies mean nothing.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 from openleadr.utils import certificate_fingerprint_from_der
@@ -173,7 +174,11 @@ class Services:
         """Whose message it is: with TLS the certificate's VEN, and no other; without, that of the venID or name."""
         registry = self._context.registry
         if secure:
-            if sender is not None and message.ven_id not in {None, "", sender.ven_id} and message.kind not in REGISTERING:
+            if (
+                sender is not None
+                and message.ven_id not in {None, "", sender.ven_id}
+                and message.kind not in REGISTERING
+            ):
                 raise Refused(Code.NOT_REGISTERED, "the venID is not the one of this certificate")
             return sender
         if message.ven_id:
@@ -222,7 +227,7 @@ class Services:
         settings = self._context.settings
         kind = REPLIES.get(message.kind, "oadrResponse")
         ven_id = message.ven_id or ""
-        values = {
+        values: dict[str, Any] = {
             "response": response,
             "ven_id": ven_id or None,
             "vtn_id": settings.vtn_id,

@@ -67,7 +67,9 @@ class DownstreamSettings(BridgeSettings):
     signatures: Literal["ignore", "when_present", "required"] = pydantic.Field(
         "when_present", description="whether VENs' signatures are verified; `required` refuses what bears none"
     )
-    sign: bool = pydantic.Field(default=False, description="whether our messages are signed, with the first certificate")
+    sign: bool = pydantic.Field(
+        default=False, description="whether our messages are signed, with the first certificate"
+    )
     poll_s: int = pydantic.Field(10, ge=1, le=86_400, description="how often VENs are asked to poll, in whole seconds")
     resend_s: Seconds = pydantic.Field(30.0, description="seconds until what was not acknowledged is sent again")
     look_s: Seconds = pydantic.Field(2.0, description="seconds between looks at the VTN")

@@ -173,7 +173,7 @@ class VenRegistry:
         """The VEN of a name."""
         return self._by_name.get(ven_name)
 
-    # --- changes ---------------------------------------------------------------------------------------------------------
+    # --- changes ------------------------------------------------------------------------------------------------------
 
     async def register(self, ven: ServedVen, registration: VenRegistration) -> None:
         """Keep a registration, or its end; what was sent before is sent anew."""

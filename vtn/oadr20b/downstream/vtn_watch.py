@@ -1,8 +1,8 @@
 """Our VTN as the bridge reads it, and what follows from it for every VEN.
 
-It is read by polling, as Business Logic: unchanged lists cost a 304 each. A VEN with a client of its own in the VTN has the
-grants of that client's ven, and one without those that it was provisioned with. An event is laid out once for all VENs of
-one nameplate and told to each with its own targets.
+It is read by polling, as Business Logic: unchanged lists cost a 304 each. A VEN with a client of its own in the VTN
+has the grants of that client's ven, and one without those that it was provisioned with. An event is laid out once for
+all VENs of one nameplate and told to each with its own targets.
 """
 
 import asyncio
@@ -162,7 +162,10 @@ class VtnWatch:
         every = (*programs, *raw_events, *vens, *resources)
         stamp = frozenset((one["id"], str(one.get("modificationDateTime"))) for one in every)
         return ReadVtn(
-            {one["id"]: ProgramFacts.of(one) for one in programs}, tuple(_events(raw_events)), _granted(vens, resources), stamp
+            {one["id"]: ProgramFacts.of(one) for one in programs},
+            tuple(_events(raw_events)),
+            _granted(vens, resources),
+            stamp,
         )
 
 

@@ -1,10 +1,11 @@
 """An event of 3.1 as eiEvents for one VEN of 2.0b.
 
-2.0b wants intervals that follow each other without gaps, and has no word for loops, packed values, "now" or "without end"
-but `PT0S`. So the event is laid on the calendar by `rules.timeline`; loops are written out for a week ahead, anew each day;
-gaps are filled with what asks for nothing, and where a signal has no such value the event is cut in several. Load events
-get a SIMPLE signal beside theirs, so that VENs which know nothing else act; prices alone do not, for they would shed all
-day. Everything is a function of its arguments: the same event at the same time gives the same eiEvent.
+2.0b wants intervals that follow each other without gaps, and has no word for loops, packed values, "now" or "without
+end" but `PT0S`. So the event is laid on the calendar by `rules.timeline`; loops are written out for a week ahead,
+anew each day; gaps are filled with what asks for nothing, and where a signal has no such value the event is cut in
+several. Load events get a SIMPLE signal beside theirs, so that VENs which know nothing else act; prices alone do not,
+for they would shed all day. Everything is a function of its arguments: the same event at the same time gives the same
+eiEvent.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from vtn.oadr20b.codec.decode import duration as parse_length
+from vtn.oadr20b.codec.elements import duration as parse_length
 from vtn.oadr20b.codec.messages import ZERO, EiEvent, EiSignal, EiTarget, ItemBase, SignalInterval
 from vtn.oadr20b.mapping.signals import (
     ALERT_LEVELS,
@@ -109,8 +110,8 @@ def events_down(
 ) -> Told:
     """The eiEvents for a VEN, in order of time; none when nothing of the event can be told or it has no length.
 
-    `first_seen` is when the event was read first: what begins "now" begins then. Status, modification number and current
-    value are left to `present`.
+    `first_seen` is when the event was read first: what begins "now" begins then. Status, modification number and
+    current value are left to `present`.
     """
     steps = _steps(event, first_seen, now)
     if not steps:
@@ -122,7 +123,7 @@ def events_down(
             continue
         if name.startswith(ALERTS):
             level = program.level if program.level is not None else ALERT_LEVELS.get(name, LEVEL)
-            columns.append(_Column((name,), SIMPLE, None, lambda _, level=level: float(level)))  # type: ignore[misc]
+            columns.append(_Column((name,), SIMPLE, None, lambda _, level=level: float(level)))
             comment = comment or _text_of(steps, name)
             continue
         said = described.get(name)
@@ -234,7 +235,7 @@ class _Column:
 
 
 def _column(name: str, units: str | None, currency: str | None, nameplate_kw: float | None) -> _Column | None:
-    """How a payload type is told; None when 2.0b has no word for it, or its units cannot be turned into those of 2.0b."""
+    """How a payload type is told; None when 2.0b has no word for it, or none for its units."""
     if name == "OLS" or (name == "DISPATCH_SETPOINT" and units == PERCENT):
         return _Column((name,), CAPACITY, None, float)
     factor = KILO_UNITS.get((units or "KW").upper())
@@ -243,11 +244,10 @@ def _column(name: str, units: str | None, currency: str | None, nameplate_kw: fl
             return _Column((name,), CAPACITY, None, lambda kw: min(1.0, round(kw * factor / nameplate_kw, 4)))
         return _Column((name,), SETPOINT, item_of(SETPOINT, "KW", ""), lambda kw: round(kw * factor, 9))
     rule = DOWN.get(name)
-    if rule is None:
+    in_kilo = rule is not None and rule.unit in {Unit.POWER, Unit.ENERGY}
+    if rule is None or (in_kilo and factor is None):
         return None
-    if rule.unit in {Unit.POWER, Unit.ENERGY}:
-        if factor is None:
-            return None
+    if in_kilo:
         return _Column((name,), rule, item_of(rule, units or "", ""), lambda value: round(value * factor, 9))
     return _Column((name,), rule, item_of(rule, units or "", currency or ""), float)
 
@@ -285,7 +285,7 @@ def _runs(steps: Iterable[Window], columns: Sequence[_Column]) -> list[list[_Ste
         payloads = {one.type: one for one in step.payloads}
         told = {place: value for place, one in enumerate(columns) if (value := _value(one, payloads)) is not None}
         for lane in lanes:
-            start, end, before = lane[-1]
+            _, end, before = lane[-1]
             same = needed & told.keys() == needed & before.keys()
             gap_is_nothing = not needed & before.keys()
             if end <= step.start and same and (end == step.start or gap_is_nothing):
@@ -298,7 +298,7 @@ def _runs(steps: Iterable[Window], columns: Sequence[_Column]) -> list[list[_Ste
     return [lane for lane in lanes if any(told for _, _, told in lane)]
 
 
-def _ei_event(  # noqa: PLR0913, PLR0917 - what an event is made of
+def _ei_event(
     event: Event,
     program: ProgramFacts,
     targets: tuple[EiTarget, ...],
@@ -307,7 +307,7 @@ def _ei_event(  # noqa: PLR0913, PLR0917 - what an event is made of
     named: tuple[str, timedelta, str],
 ) -> EiEvent:
     event_id, shift, comment = named
-    signals = []
+    signals: list[EiSignal] = []
     for place, column in enumerate(columns):
         values = _filled(column, [told.get(place) for _, _, told in run])
         if values is None:

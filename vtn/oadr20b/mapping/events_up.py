@@ -1,16 +1,17 @@
 """An eiEvent of a utility as a program and an event of 3.1.
 
-One 2.0b event is one event of 3.1: its signals' intervals are cut at all of their boundaries, and each piece bears the
-payloads of all signals that are in force in it, with its own start and duration. A tolerance of T (begin anywhere within T
-after the start) is a start T/2 later with a randomizeStart of T/2: exactly the same instants.
+One 2.0b event is one event of 3.1: its signals' intervals are cut at all of their boundaries, and each piece bears
+the payloads of all signals that are in force in it, with its own start and duration. A tolerance of T (begin anywhere
+within T after the start) is a start T/2 later with a randomizeStart of T/2: exactly the same instants.
 """
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from vtn.oadr20b.codec.encode import print_span, print_instant
+from vtn.oadr20b.codec.encode import print_instant, print_span
 from vtn.oadr20b.codec.messages import ZERO, Code, EiEvent, EiSignal
 from vtn.oadr20b.mapping import targets
 from vtn.oadr20b.mapping.signals import UP, SignalRule, descriptor, value_up
@@ -120,7 +121,9 @@ def _rule(signal: EiSignal) -> SignalRule:
     name = "SIMPLE" if signal.name == "simple" else signal.name
     rule = UP.get((name, signal.kind))
     if rule is None:
-        raise Unmapped(Code.SIGNAL_NOT_SUPPORTED, f"the signal {signal.name} of the type {signal.kind} is not supported")
+        raise Unmapped(
+            Code.SIGNAL_NOT_SUPPORTED, f"the signal {signal.name} of the type {signal.kind} is not supported"
+        )
     return rule
 
 
@@ -137,13 +140,13 @@ def _intervals(event: EiEvent, named: list[tuple[str, SignalRule, EiSignal]], sh
         for one in signal.intervals:
             edges |= {one.start, one.start + one.duration}
     cuts = sorted(edges)
-    spans = list(zip(cuts, cuts[1:], strict=False)) or [(cuts[0], cuts[0])]
+    spans = list(itertools.pairwise(cuts)) or [(cuts[0], cuts[0])]
     endless = any(one.duration == ZERO for _, _, signal in named for one in signal.intervals)
     if endless and spans[-1][0] != spans[-1][1]:
         spans.append((cuts[-1], cuts[-1]))
     if len(spans) > MOST_INTERVALS:
         raise Unmapped(Code.INVALID_DATA, f"the event has more than {MOST_INTERVALS} intervals")
-    made = []
+    made: list[Json] = []
     for number, (start, end) in enumerate(spans):
         payloads = [
             {"type": payload, "values": [value]}

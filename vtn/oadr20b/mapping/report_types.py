@@ -93,7 +93,7 @@ UNITS: Mapping[str, tuple[str, int]] = {
     "fahrenheit": ("FAHRENHEIT", 0),
     "thm": ("THERMS", 0),
 }
-"""itemUnits of 2.0b: the units in 3.1, and how many powers of ten these are more. Others are private units of that name."""
+"""itemUnits of 2.0b: the units in 3.1, and how many powers of ten these are more. Others are private units."""
 
 BY_TYPE: Mapping[str, ReportRule] = {rule.report_type: rule for rule in REPORT_TYPES}
 BY_PAYLOAD: Mapping[str, ReportRule] = {rule.payload: rule for rule in REPORT_TYPES if rule.back}

@@ -1,7 +1,7 @@
 """Reports: data points of a 2.0b VEN as bodies of 3.1 reports, and figures of 3.1 reports as data points of ours.
 
-A report of 3.1 names an event, and telemetry of 2.0b knows none: each program has a standing event that asks for reports
-and for nothing else. Towards utilities a figure is the sum over all that was reported for an interval.
+A report of 3.1 names an event, and telemetry of 2.0b knows none: each program has a standing event that asks for
+reports and for nothing else. Towards utilities a figure is the sum over all that was reported for an interval.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from vtn.oadr20b.codec.encode import print_span, print_instant
+from vtn.oadr20b.codec.encode import print_instant, print_span
 from vtn.oadr20b.codec.messages import ZERO, OadrReport, ReportDescription, ReportPoint, ResourceStatus
 from vtn.oadr20b.mapping.report_types import (
     QUALITY_BACK,
@@ -68,7 +68,9 @@ def report_up(
                 "resourceName": name,
                 "intervals": [
                     {"id": number, "intervalPeriod": _period(start, length), "payloads": payloads}
-                    for number, ((start, length), payloads) in enumerate(sorted(slots.items(), key=lambda one: one[0][0]))
+                    for number, ((start, length), payloads) in enumerate(
+                        sorted(slots.items(), key=lambda one: one[0][0])
+                    )
                 ],
             }
             for name, slots in resources.items()
@@ -108,7 +110,7 @@ def _payloads(payload: str, point: ReportPoint, factor: float) -> list[Json]:
 
 
 def operating_state(status: ResourceStatus) -> OperatingState:
-    """What a resource status says in 3.1: off line is an error, an override opts out, a level below all is curtailed."""
+    """What a resource status says in 3.1: off line is an error, an override opts out, a level is curtailed."""
     if not status.online:
         return OperatingState.ERROR
     if status.override:
@@ -197,7 +199,7 @@ def opted_out(found: Iterable[Figure]) -> frozenset[str]:
 
 
 def status_of(found: Sequence[Figure], resource: str | None = None) -> tuple[datetime, ResourceStatus] | None:
-    """The newest resource status that operating states give: on line unless all failed, overridden when all opted out."""
+    """The newest status that operating states give: on line unless all failed, overridden when all opted out."""
     newest: dict[str, Figure] = {}
     for one in found:
         if one.payload == "OPERATING_STATE" and resource in {None, one.resource}:

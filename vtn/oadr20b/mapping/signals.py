@@ -52,7 +52,9 @@ SIGNALS: tuple[SignalRule, ...] = (
     SignalRule("SIMPLE", "level", "SIMPLE", None, back=True, load=True),
     SignalRule("ELECTRICITY_PRICE", "price", "PRICE", "KWH", Unit.PER_KWH, back=True),
     SignalRule("ENERGY_PRICE", "price", "PRICE", "KWH", Unit.PER_KWH, note="comes back as ELECTRICITY_PRICE"),
-    SignalRule("ELECTRICITY_PRICE", "priceRelative", "X_20B_PRICE_RELATIVE", "KWH", Unit.PER_KWH, back=True, note=_TARIFF),
+    SignalRule(
+        "ELECTRICITY_PRICE", "priceRelative", "X_20B_PRICE_RELATIVE", "KWH", Unit.PER_KWH, back=True, note=_TARIFF
+    ),
     SignalRule("ELECTRICITY_PRICE", "priceMultiplier", "X_20B_PRICE_MULTIPLIER", None, back=True, note=_TARIFF),
     SignalRule("ENERGY_PRICE", "priceRelative", "X_20B_PRICE_RELATIVE", "KWH", Unit.PER_KWH, note=_TARIFF),
     SignalRule("ENERGY_PRICE", "priceMultiplier", "X_20B_PRICE_MULTIPLIER", None, note=_TARIFF),
@@ -111,9 +113,7 @@ SIGNALS: tuple[SignalRule, ...] = (
     SignalRule(
         "CHARGE_STATE", "delta", "X_20B_CHARGE_STATE_DELTA", "KWH", Unit.ENERGY, back=True, load=True, note=_CHARGE
     ),
-    SignalRule(
-        "CHARGE_STATE", "multiplier", "X_20B_CHARGE_STATE_MULTIPLIER", None, back=True, load=True, note=_CHARGE
-    ),
+    SignalRule("CHARGE_STATE", "multiplier", "X_20B_CHARGE_STATE_MULTIPLIER", None, back=True, load=True, note=_CHARGE),
 )
 REFUSED: Mapping[str, str] = {
     "BID_PRICE": "3.1 has no bids",
@@ -145,8 +145,8 @@ CARRIED: Mapping[str, str] = {
     "X_20B_MARKET_CONTEXT": "marketContext, an attribute of the program",
     "X_20B_VTN_ID": "vtnID, an attribute of the program",
     "X_20B_CONNECTION": "the name of the utility here, an attribute of the program",
-    "X_20B_RESPONSE_REQUIRED": "oadrResponseRequired, an attribute of the program (towards 2.0b VENs)",
-    "X_20B_SIMPLE_LEVEL": "the SIMPLE level beside load events and alerts, an attribute of the program (towards 2.0b VENs)",
+    "X_20B_RESPONSE_REQUIRED": "oadrResponseRequired, an attribute of the program",
+    "X_20B_SIMPLE_LEVEL": "the SIMPLE level beside load events and alerts, an attribute of the program",
     "X_20B_OPT": "optType, in reports on the event",
     "X_20B_OPT_REASON": "optReason, in reports on the event",
     "X_20B_QUALITY": "oadrDataQuality, in its own words beside DATA_QUALITY",

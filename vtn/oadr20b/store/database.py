@@ -9,10 +9,9 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 
 from vtn.databases import INSERT, OUT_OF_REACH, Schema, migrate, open_engine, opening_failure, print_at
@@ -54,7 +53,7 @@ class BridgeStore:
             await asyncio.gather(self._committing, return_exceptions=True)
         await self._engine.dispose()
 
-    # --- reads -----------------------------------------------------------------------------------------------------------
+    # --- reads --------------------------------------------------------------------------------------------------------
 
     async def rows(self, table: sa.Table, *where: Any, order: Any = None) -> list[dict[str, Any]]:
         """All rows that match."""
@@ -68,11 +67,11 @@ class BridgeStore:
         """The one row that matches, or None."""
         return next(iter(await self.rows(table, *where)), None)
 
-    # --- writes ----------------------------------------------------------------------------------------------------------
+    # --- writes -------------------------------------------------------------------------------------------------------
 
     def put(self, table: sa.Table, rows: Sequence[Row], *, keep: bool = False) -> Rows:
         """A statement that inserts rows, or replaces those of the same key; with `keep` these stay as they are."""
-        insert = cast("postgresql.Insert | sqlite.Insert", self._insert(table))
+        insert = self._insert(table)
         keys = [column.name for column in table.primary_key]
         if keep:
             return insert.on_conflict_do_nothing(), rows
@@ -90,34 +89,28 @@ class BridgeStore:
     async def _commit_all(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:LARGEST_BATCH], self._waiting[LARGEST_BATCH:]
-            try:
-                counts = await self._commit([statements for statements, _ in batch])
-            except Exception as error:
-                if len(batch) == 1:
-                    if not batch[0][1].done():
-                        batch[0][1].set_exception(error)
-                    continue
-                counts = []
-            if counts:
-                for (_, done), changed in zip(batch, counts, strict=True):
-                    if not done.done():
-                        done.set_result(changed)
-                continue
-            for statements, done in batch:  # one of them is at fault: each alone
-                try:
-                    (changed,) = await self._commit([statements])
-                except Exception as error:
-                    if not done.done():
-                        done.set_exception(error)
-                else:
-                    if not done.done():
-                        done.set_result(changed)
+            if not await self._settle(batch) and len(batch) > 1:
+                for one in batch:  # one of them is at fault: each alone
+                    await self._settle([one])
+
+    async def _settle(self, batch: list[tuple[Sequence[Rows], asyncio.Future[list[int]]]]) -> bool:
+        """Commit a batch and answer those who wait; of one that stands alone, also with its failure."""
+        try:
+            counts = await self._commit([statements for statements, _ in batch])
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            if len(batch) == 1 and not batch[0][1].done():
+                batch[0][1].set_exception(error)
+            return False
+        for (_, done), changed in zip(batch, counts, strict=True):
+            if not done.done():
+                done.set_result(changed)
+        return True
 
     async def _commit(self, batch: Sequence[Sequence[Rows]]) -> list[list[int]]:
         async with self._engine.begin() as connection:
             return [[await _run(connection, one) for one in statements] for statements in batch]
 
-    # --- nonces and the journal ------------------------------------------------------------------------------------------
+    # --- nonces and the journal ---------------------------------------------------------------------------------------
 
     async def take(self, signed: SignedAt, now: datetime) -> bool:
         """See `NonceStore.take`."""

@@ -63,7 +63,9 @@ UP_REQUEST = sa.Table(
     _flag("done"),
     _text("document"),
 )
-UP_OPT = sa.Table("b20_up_opt", METADATA, _key("name"), _key("subject"), _text("opt_id"), _text("state"), _text("document"))
+UP_OPT = sa.Table(
+    "b20_up_opt", METADATA, _key("name"), _key("subject"), _text("opt_id"), _text("state"), _text("document")
+)
 # --- a VTN for VENs ---------------------------------------------------------------------------------------------------
 
 VENS = sa.Table(
@@ -91,7 +93,13 @@ VEN_EVENTS = sa.Table(
 )
 VEN_REPORTS = sa.Table("b20_ven_report", METADATA, _key("ven_id"), _key("specifier_id"), _text("document"))
 VEN_REQUESTS = sa.Table(
-    "b20_ven_request", METADATA, _key("ven_id"), _key("request_id"), _text("specifier_id"), _text("state"), _text("document")
+    "b20_ven_request",
+    METADATA,
+    _key("ven_id"),
+    _key("request_id"),
+    _text("specifier_id"),
+    _text("state"),
+    _text("document"),
 )
 VEN_OPTS = sa.Table("b20_ven_opt", METADATA, _key("ven_id"), _key("opt_id"), _text("document"))
 VEN_OUTBOX = sa.Table(

@@ -1,8 +1,8 @@
 """What a list of events changes, by the rules of the profile. Pure.
 
-The list is all there is: what is missing was cancelled, unless it ended by itself. A higher modification number replaces
-what is held, the same one repeats it, a lower one is out of sequence. An event that was cancelled before it was ever seen
-is acknowledged and makes nothing.
+The list is all there is: what is missing was cancelled, unless it ended by itself. A higher modification number
+replaces what is held, the same one repeats it, a lower one is out of sequence. An event that was cancelled before it
+was ever seen is acknowledged and makes nothing.
 """
 
 import dataclasses

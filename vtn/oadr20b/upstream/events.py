@@ -106,7 +106,11 @@ class UpstreamEvents:
             log.error("%s: the event %s is refused by our VTN: %s", self._link.name, one.event_id, refused)  # noqa: TRY400
             await self._keep(
                 dataclasses.replace(
-                    one, applied=one.oa3_id is None, opt=OptType.OUT, code=int(Code.INVALID_DATA), reason=str(refused)[:200]
+                    one,
+                    applied=one.oa3_id is None,
+                    opt=OptType.OUT,
+                    code=int(Code.INVALID_DATA),
+                    reason=str(refused)[:200],
                 )
             )
             return
@@ -138,7 +142,9 @@ class UpstreamEvents:
             ven_id=own_ven,
         )
         if reply is not None and reply.response is not None and reply.response.code != Code.OK:
-            log.warning("%s takes our answer with %d: %s", self._link.name, reply.response.code, reply.response.description)
+            log.warning(
+                "%s takes our answer with %d: %s", self._link.name, reply.response.code, reply.response.description
+            )
 
     async def _keep(self, *changed: HeldUpEvent) -> None:
         if changed:

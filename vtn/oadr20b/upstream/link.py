@@ -71,7 +71,11 @@ class UtilityLink:
         try:
             strict = self._utility.strict
             heavy = len(received) > HEAVY_BYTES
-            read = decode(received, strict=strict) if not heavy else await asyncio.to_thread(decode, received, strict=strict)
+            read = (
+                decode(received, strict=strict)
+                if not heavy
+                else await asyncio.to_thread(decode, received, strict=strict)
+            )
             message, parsed = read
             if self._utility.fingerprint is not None:
                 signed = verify(parsed.tree, self._utility.fingerprint, self._now())

@@ -1,9 +1,10 @@
-"""Opts towards the utility, from what our VENs report: per resource of an event, of a whole event, and of times to come.
+"""Opts towards the utility, from what our VENs report: of an event's resources, of whole events, of times to come.
 
-A resource whose newest operating state on an event says that it opted out is opted out of it (oadrCreateOpt); when the
-share of such resources reaches the utility's bound, the whole event is (oadrCreatedEvent). Where a resource reports that
-nothing can be shed at a time to come, it is opted out over that time, and in again (oadrCancelOpt) when it says so no more.
-An optID is written down before it is sent, so that one whose answer was lost is sent again as itself.
+A resource whose newest operating state on an event says that it opted out is opted out of it (oadrCreateOpt); when
+the share of such resources reaches the utility's bound, the whole event is (oadrCreatedEvent). Where a resource
+reports that nothing can be shed at a time to come, it is opted out over that time, and in again (oadrCancelOpt) when
+it says so no more. An optID is written down before it is sent, so that one whose answer was lost is sent again as
+itself.
 """
 
 import dataclasses
@@ -72,9 +73,7 @@ def wanted_opts(
     for resource, spans in unavailable(standing, now).items():
         windows = tuple(OptWindow(start, end - start) for start, end in spans)
         target = (EiTarget("resourceID", resource),)
-        wanted[f"times/{resource}"] = EiOpt(
-            ids(), OptType.OUT, "notParticipating", now, None, 0, None, windows, target
-        )
+        wanted[f"times/{resource}"] = EiOpt(ids(), OptType.OUT, "notParticipating", now, None, 0, None, windows, target)
     return wanted
 
 
@@ -117,7 +116,7 @@ class UpstreamOpts:
             if known is None or (known.state == CANCEL_DUE and known.said == fresh.said):
                 await self._keep(fresh if known is None else dataclasses.replace(known, state=DUE))
             elif known.said != fresh.said and known.state == SENT:
-                # The new one is made once the old one is cancelled: two opts of one resource would contradict each other.
+                # The new one is made once the old one is cancelled: two opts of one resource contradict each other.
                 await self._keep(dataclasses.replace(known, state=CANCEL_DUE))
             elif known.said != fresh.said and known.state == DUE:
                 await self._keep(HeldOpt(subject, dataclasses.replace(opt, opt_id=known.opt.opt_id), DUE))

@@ -95,7 +95,15 @@ def metadata(name: str, ven_id: str, utility: Utility, now: datetime) -> tuple[M
     )
     states = tuple(
         ReportDescription(
-            f"status{suffix}", "x-resourceStatus", "x-notApplicable", None, None, (source,), None, LEAST_PERIOD, MOST_PERIOD
+            f"status{suffix}",
+            "x-resourceStatus",
+            "x-notApplicable",
+            None,
+            None,
+            (source,),
+            None,
+            LEAST_PERIOD,
+            MOST_PERIOD,
         )
         for suffix, source in places
     )
@@ -124,7 +132,9 @@ def resampled(found: Sequence[Figure], granularity: timedelta, kind: str) -> lis
         if max(one.end for one in ones) < end:
             continue
         hours = [(one.end - one.start).total_seconds() / 3600.0 for one in ones]
-        total = sum(one.values[0] * (1.0 if kind == "energy" else share) for one, share in zip(ones, hours, strict=True))
+        total = sum(
+            one.values[0] * (1.0 if kind == "energy" else share) for one, share in zip(ones, hours, strict=True)
+        )
         value = total if kind == "energy" else total / sum(hours)
         quality = "ESTIMATED" if any(one.quality == "ESTIMATED" for one in ones) else "OK"
         made.append(Figure(ones[0].resource, ones[0].payload, start, end, (round(value, 6),), quality))
@@ -154,7 +164,7 @@ class UpstreamReports:
             for row in rows
         }
 
-    # --- what our VENs reported ------------------------------------------------------------------------------------------
+    # --- what our VENs reported ---------------------------------------------------------------------------------------
 
     async def standing_id(self, now: datetime) -> str:
         """The utility's standing event, on which our VENs report; made once."""
@@ -173,7 +183,7 @@ class UpstreamReports:
         return object_id
 
     async def reported(self, event_id: str) -> list[Figure]:
-        """Everything that was reported on an event of our VTN, the newest last; a report that cannot be read is left out."""
+        """Everything that was reported on an event of our VTN, the newest last, but for what cannot be read."""
         found: list[Figure] = []
         for raw in newest_of(await self._vtn.search(ObjectType.REPORT, eventID=event_id)):
             try:
@@ -182,7 +192,7 @@ class UpstreamReports:
                 log.warning("%s: the report %s cannot be read", self._link.name, raw["id"])
         return found
 
-    # --- what the utility asks -------------------------------------------------------------------------------------------
+    # --- what the utility asks ----------------------------------------------------------------------------------------
 
     async def register(self, ven_id: str, request_id: str, now: datetime) -> None:
         """Say what can be asked for, and take what is asked for in the answer."""
@@ -203,7 +213,8 @@ class UpstreamReports:
             one.specifier_id: {point.r_id for point in one.descriptions}
             for one in metadata(self._link.name, ven_id, self._utility, now)
         }
-        good, bad = [], []
+        good: list[OadrReportRequest] = []
+        bad: list[OadrReportRequest] = []
         for request in message.requests:
             known = offered.get(request.specifier_id, set())
             (good if request.r_ids and all(r_id in known for r_id, _ in request.r_ids) else bad).append(request)
@@ -242,7 +253,7 @@ class UpstreamReports:
     def _pending(self) -> list[str]:
         return [request_id for request_id, held in self.held.items() if not held.done]
 
-    # --- what is due -----------------------------------------------------------------------------------------------------
+    # --- what is due --------------------------------------------------------------------------------------------------
 
     async def settle(self, ven_id: str, request_id: str, standing: Sequence[Figure], now: datetime) -> None:
         """Send every report that is due; what the utility took is written down."""
@@ -259,7 +270,9 @@ class UpstreamReports:
                         await self._keep(dataclasses.replace(self.held[cancelled], done=True))
             await self._keep(_sent(self.held[key], until, now))
 
-    def _report(self, held: HeldRequest, standing: Sequence[Figure], now: datetime) -> tuple[OadrReport, datetime | None]:
+    def _report(
+        self, held: HeldRequest, standing: Sequence[Figure], now: datetime
+    ) -> tuple[OadrReport, datetime | None]:
         """The report that is due, and up to when it tells."""
         request = held.request
         name = {specifier(self._link.name, kind): kind for kind in (USAGE, STATUS, HISTORY)}[request.specifier_id]

@@ -18,7 +18,9 @@ PREFIX = "EVTN_20B_UPSTREAM"
 class Utility(Section):
     """One utility whose VTN speaks 2.0b."""
 
-    url: str = pydantic.Field(description="its services, without the name of one: https://drms.example/OpenADR2/Simple/2.0b")
+    url: str = pydantic.Field(
+        description="its services, without the name of one: https://drms.example/OpenADR2/Simple/2.0b"
+    )
     ven_name: str = pydantic.Field(min_length=1, max_length=128, description="how we are called there")
     ven_id: str | None = pydantic.Field(None, description="the venID that the utility gave out beforehand")
     ca: Path | None = pydantic.Field(None, description="authorities that its certificate is checked against")
@@ -43,7 +45,9 @@ class Utility(Section):
     )
     granularity_s: Seconds = pydantic.Field(900.0, description="length of the intervals that our VENs report")
     report_every_s: Seconds = pydantic.Field(900.0, description="how often they report")
-    resources: tuple[str, ...] = pydantic.Field((), description="resources that are reported on their own beside the sum")
+    resources: tuple[str, ...] = pydantic.Field(
+        (), description="resources that are reported on their own beside the sum"
+    )
 
     @pydantic.model_validator(mode="after")
     def _what_goes_together(self) -> Self:

@@ -1,8 +1,8 @@
-"""One registration with one utility: register, say what can be reported, take events, poll, and begin again after failures.
+"""One registration with one utility: register, offer reports, take events, poll, and begin again after failures.
 
 The registrationID and venID are kept, so a restart goes on with them and registers nothing anew. 452 and 463, and an
-oadrRequestReregistration, make it register with the ids that it has. Polls are spread: each waits 0.9 to 1.0 of what the
-utility asks for.
+oadrRequestReregistration, make it register with the ids that it has. Polls are spread: each waits 0.9 to 1.0 of what
+the utility asks for.
 """
 
 import asyncio
@@ -147,7 +147,7 @@ class UpstreamVen:
             raise NotRegistered(f"{reply.response.code}: {reply.response.description[:100]}")
         return reply
 
-    # --- what the utility says -------------------------------------------------------------------------------------------
+    # --- what the utility says ----------------------------------------------------------------------------------------
 
     async def _handle(self, message: Message) -> None:
         now, ven_id = self._parts.clock.now(), self.connection.ven_id or ""
@@ -161,7 +161,9 @@ class UpstreamVen:
         elif message.kind == "oadrCancelReport":
             await self.reports.cancel(message, ven_id)
         elif message.kind == "oadrRegisterReport":  # its own reports, of which we want none
-            await self.link.exchange("EiReport", "oadrRegisteredReport", response=answer, report_requests=[], ven_id=ven_id)
+            await self.link.exchange(
+                "EiReport", "oadrRegisteredReport", response=answer, report_requests=[], ven_id=ven_id
+            )
         elif message.kind == "oadrUpdateReport":
             await self.link.exchange("EiReport", "oadrUpdatedReport", response=answer, ven_id=ven_id)
         elif message.kind == "oadrRequestReregistration":
@@ -219,7 +221,7 @@ class UpstreamVen:
         row = {"name": self.name, "document": _CONNECTION.dump_json(self.connection).decode()}
         await self._parts.store.write(self._parts.store.put(UP_CONNECTION, [row]))
 
-    # --- what our VENs say -----------------------------------------------------------------------------------------------
+    # --- what our VENs say --------------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
         """Read what our VENs reported, as often as settings say, and tell the utility what follows from it."""

@@ -29,7 +29,9 @@ def upgrade() -> None:
         *_texts("document"),
     )
     until = sa.Column("sent_until", sa.String)
-    sa.Table("b20_up_request", made, *_keys("name", "request_id"), *_texts("due_at"), until, *_flags("done"), _document())
+    sa.Table(
+        "b20_up_request", made, *_keys("name", "request_id"), *_texts("due_at"), until, *_flags("done"), _document()
+    )
     sa.Table("b20_up_opt", made, *_keys("name", "subject"), *_texts("opt_id", "state", "document"))
     unique = sa.Column("ven_name", sa.String, nullable=False, unique=True)
     fingerprint = sa.Column("fingerprint", sa.String, index=True)
