@@ -18,7 +18,7 @@ from openleadr import utils
 from signxml.algorithms import SignatureConstructionMethod, SignatureMethod
 from signxml.exceptions import SignXMLException
 from signxml.signer import XMLSigner
-from signxml.verifier import XMLVerifier
+from signxml.verifier import SignatureConfiguration, XMLVerifier
 
 from vtn.errors import CannotStart
 from vtn.oadr20b.codec.elements import instant
@@ -39,6 +39,7 @@ _CERTIFICATE = etree.XPath(
     "//ds:Signature/ds:KeyInfo//ds:X509Certificate", namespaces={"ds": "http://www.w3.org/2000/09/xmldsig#"}
 )
 _VERIFIER = XMLVerifier()
+_TWO_REFERENCES = SignatureConfiguration(expect_references=2)
 
 
 class SignatureRefused(BadMessage):
@@ -118,9 +119,12 @@ def verify(tree: etree._Element, fingerprint: str, now: datetime) -> SignedAt:
     certificate = f"-----BEGIN CERTIFICATE-----\n{shown_in[0].text.strip()}\n-----END CERTIFICATE-----\n"
     try:
         shown = utils.certificate_fingerprint(certificate)
-        if shown != fingerprint:
-            raise SignatureRefused(f"the message is signed with the certificate {shown}, and {fingerprint} is expected")
-        results = _VERIFIER.verify(tree, x509_cert=certificate, expect_references=2)
+    except ValueError:
+        raise SignatureRefused("the signature shows no certificate") from None
+    if shown != fingerprint:
+        raise SignatureRefused(f"the message is signed with the certificate {shown}, and {fingerprint} is expected")
+    try:
+        results = _VERIFIER.verify(tree, x509_cert=certificate, expect_config=_TWO_REFERENCES)
     except (SignXMLException, WrongSignature, ValueError, TypeError, etree.LxmlError) as error:
         raise SignatureRefused(f"the signature is not right: {type(error).__name__}") from None
     found = results if isinstance(results, list) else [results]
