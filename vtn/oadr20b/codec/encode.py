@@ -69,8 +69,13 @@ def _assets(classes: Iterable[str]) -> list[EiTarget]:
     return [EiTarget("endDeviceAsset", one) for one in classes]
 
 
-def _by_interval(points: Sequence[ReportPoint]) -> Iterator[tuple[datetime, timedelta | None, list[ReportPoint]]]:
-    """Points in order of time, those of one interval together."""
+def _by_interval(
+    points: Sequence[ReportPoint], apart: bool
+) -> Iterator[tuple[datetime, timedelta | None, list[ReportPoint]]]:
+    """Points in order of time, those of one interval together, or each in an interval of its own."""
+    if apart:
+        yield from ((one.start, one.duration, [one]) for one in points)
+        return
 
     def key(point: ReportPoint) -> tuple[datetime, timedelta]:
         return point.start, point.duration or timedelta(-1)

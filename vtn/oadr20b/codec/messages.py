@@ -230,6 +230,8 @@ class OadrReport:
     created: datetime
     report_id: str = ""
     start: datetime | None = None
+    apart: bool = dataclasses.field(default=False, compare=False)
+    """Whether each point is written in an interval of its own, which VTNs that cannot read several are sent."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ class LinkFailed(Exception):
     """The utility cannot be reached, or answered with what is no message of its own."""
 
 
+class ServiceMissing(LinkFailed):
+    """The utility has no such service; what belongs to it cannot be told."""
+
+
 class UtilityLink:
     """The connection to one utility. CannotStart names a file that cannot be used."""
 
@@ -98,6 +102,8 @@ class UtilityLink:
                     content += part
                     if len(content) > MOST_BYTES:
                         raise LinkFailed(f"{self.name} answered with more than {MOST_BYTES} bytes")
+                if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+                    raise ServiceMissing(f"{self.name} has no service at {url}")
                 if answer.status not in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
                     raise LinkFailed(f"{self.name} answered {answer.status} at {url}")
                 return bytes(content)

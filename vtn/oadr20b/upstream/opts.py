@@ -22,7 +22,7 @@ from vtn.oadr20b.mapping.reports import Figure, opted_out, unavailable
 from vtn.oadr20b.store.database import BridgeStore
 from vtn.oadr20b.store.tables import UP_OPT
 from vtn.oadr20b.upstream.event_rules import HeldUpEvent
-from vtn.oadr20b.upstream.link import UtilityLink
+from vtn.oadr20b.upstream.link import ServiceMissing, UtilityLink
 
 DUE, SENT, CANCEL_DUE = "DUE", "SENT", "CANCEL_DUE"
 _OPT = pydantic.TypeAdapter(EiOpt)
@@ -93,6 +93,7 @@ class UpstreamOpts:
         self._store = store
         self._ids = ids
         self.held: dict[str, HeldOpt] = {}
+        self.offered = True
 
     async def load(self) -> None:
         """Read what was held when the process ended."""
@@ -125,7 +126,15 @@ class UpstreamOpts:
                 await self._keep(dataclasses.replace(known, state=CANCEL_DUE))
 
     async def settle(self, own_ven: str) -> None:
-        """Send what the utility does not know yet."""
+        """Send what the utility does not know yet; nothing, where it has no EiOpt."""
+        try:
+            await self._settle(own_ven)
+        except ServiceMissing as missing:
+            if self.offered:
+                log.warning("opts of resources and schedules are not told: %s", missing)
+            self.offered = False
+
+    async def _settle(self, own_ven: str) -> None:
         for one in list(self.held.values()):
             if one.state == DUE:
                 reply = await self._link.exchange(

@@ -44,7 +44,7 @@ from vtn.oadr20b.mapping.reports import (
 )
 from vtn.oadr20b.store.database import BridgeStore
 from vtn.oadr20b.store.tables import PLACES, UP_REQUEST
-from vtn.oadr20b.upstream.link import UtilityLink
+from vtn.oadr20b.upstream.link import LinkFailed, UtilityLink
 from vtn.oadr20b.upstream.settings import Utility
 from vtn.oadr20b.vtn_client import ensure_program, find_event
 from vtn.wire.enumerations import ObjectType
@@ -55,6 +55,7 @@ KINDS = {"power": ("demand", "DEMAND", "powerReal", "Mean"), "energy": ("usage",
 ASKED = (("DEMAND", None), ("USAGE", None), ("OPERATING_STATE", None), ("LOAD_SHED_DELTA_AVAILABLE", None))
 LEAST_PERIOD, MOST_PERIOD = timedelta(seconds=10), timedelta(days=1)
 MOST_POINTS = 20_000
+AGAIN = timedelta(seconds=60)
 _REQUEST = pydantic.TypeAdapter(OadrReportRequest)
 log = logging.getLogger("vtn.oadr20b.upstream")
 
@@ -262,9 +263,15 @@ class UpstreamReports:
                 continue
             report, until = self._report(held, standing, now)
             if report.points:
-                reply = await self._link.exchange(
-                    "EiReport", "oadrUpdateReport", request_id=request_id, reports=[report], ven_id=ven_id
-                )
+                try:
+                    reply = await self._link.exchange(
+                        "EiReport", "oadrUpdateReport", request_id=request_id, reports=[report], ven_id=ven_id
+                    )
+                except LinkFailed as error:  # it keeps no other from being sent, and is sent again with what follows
+                    log.warning("the report %s is not taken: %s", report.specifier_id, error)
+                    wait = max(held.request.report_back, AGAIN)
+                    await self._keep(dataclasses.replace(held, due_at=now + wait))
+                    continue
                 for cancelled in reply.report_request_ids if reply is not None else ():
                     if cancelled in self.held:
                         await self._keep(dataclasses.replace(self.held[cancelled], done=True))
@@ -293,7 +300,7 @@ class UpstreamReports:
         start = points[0].start if points else None
         report_id = f"{request.request_id}-{int((start or now).timestamp())}"
         return (
-            OadrReport(request.request_id, request.specifier_id, name, tuple(points), now, report_id, start),
+            OadrReport(request.request_id, request.specifier_id, name, tuple(points), now, report_id, start, apart=True),
             told if name != STATUS else held.sent_until,
         )
 
