@@ -236,7 +236,8 @@ def now() -> datetime:
 
 
 def measurement(name: str, description: str, unit: str, scale: str = "none"):
-    return objects.Measurement(name=name, description=description, unit=unit, scale=scale)
+    power = objects.PowerAttributes(60, 240, True) if name == "powerReal" else None
+    return objects.Measurement(name=name, description=description, unit=unit, scale=scale, power_attributes=power)
 
 
 logging.getLogger("openleadr").setLevel(logging.CRITICAL)

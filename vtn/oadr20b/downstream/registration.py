@@ -14,6 +14,9 @@ from vtn.oadr20b.downstream.vens import ServedVen, VenRegistration
 from vtn.settings import is_loopback
 
 
+LONGEST_ID = 128
+
+
 async def query(context: DownstreamContext, ven: ServedVen | None, message: Message) -> Answer:
     """What we are; and, to a VEN that is known, which ids it has."""
     return _created(context, message, ven if ven is not None and ven.registered else None)
@@ -27,12 +30,13 @@ async def create(context: DownstreamContext, ven: ServedVen | None, message: Mes
     if message.ven_id and message.ven_id != ven.ven_id:
         raise Refused(Code.INVALID_ID, "the venID is not the one of this certificate")
     held = ven.registration
-    if message.registration_id and message.registration_id != held.registration_id:
+    if ven.registered and message.registration_id and message.registration_id != held.registration_id:
         raise Refused(Code.INVALID_ID, "the registrationID is not the one that was given out")
     if said.profile != "2.0b" or said.transport != "simpleHttp":
         raise Refused(Code.COMPLIANCE_ERROR, "the profile 2.0b over simpleHttp is spoken here, and nothing else")
     address = None if said.pull else _push_address(ven, said.transport_address)
-    same = held.registration_id if not ven.cancel_due else None
+    # A VEN whose registration was lost here brings the registrationID that it has, and keeps it.
+    same = (held.registration_id or (message.registration_id or "")[:LONGEST_ID]) if not ven.cancel_due else None
     registration = VenRegistration(
         same or context.ids(), context.clock.now(), said.xml_signature, said.report_only, address
     )
