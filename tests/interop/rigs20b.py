@@ -39,7 +39,7 @@ def downstream_settings(server, folder, files=None, ecc=None, **more: Any) -> Do
         listener |= {"certificate": files.certificate, "private_key": files.key, "client_ca": files.ca}
     if ecc is not None:
         listener |= {"ecc_certificate": ecc.certificate, "ecc_private_key": ecc.key}
-    listener |= more.pop("server", {})
+    listener |= more.pop("listener", {})
     return DownstreamSettings.model_validate(
         {
             "vtn": {"url": server.url, "client_id": "bl", "client_secret": server.secrets["bl"]},

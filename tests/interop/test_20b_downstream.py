@@ -39,7 +39,9 @@ def certificates(tmp_path_factory) -> dict[str, Files]:
     authority = Authority(tmp_path_factory.mktemp("20b"))
     made = {}
     for kind in ("ecc", "rsa"):
-        made[f"server {kind}"] = files_of(authority.issue(f"server-{kind}", server=True, both=True, kind=kind), authority)
+        made[f"server {kind}"] = files_of(
+            authority.issue(f"server-{kind}", server=True, both=True, kind=kind), authority
+        )
         made[f"ven {kind}"] = files_of(authority.issue(f"ven-{kind}", both=True, kind=kind), authority)
     return made
 
@@ -57,7 +59,9 @@ def security(request, certificates):
     return ven, {**both, "sign": True, "signatures": "required"}, {"vtn_fingerprint": both["files"].fingerprint}
 
 
-async def test_a_ven_registers_acts_opts_and_is_told_of_changes_and_cancellation(server, bl, tmp_path, target, security):
+async def test_a_ven_registers_acts_opts_and_is_told_of_changes_and_cancellation(
+    server, bl, tmp_path, target, security
+):
     files, settings, arguments = security
     provision = VenProvision("ven-42", "depot", files.fingerprint if files else None, targets=(target,))
     async with serving(downstream_settings(server, tmp_path, **settings), provision) as at:
@@ -153,7 +157,11 @@ async def test_neither_side_notices_a_restart_of_ours(server, bl, tmp_path, targ
         async with serving(settings) as at:
             later = await bl.create(ObjectType.EVENT, event_in(program_id, "SIMPLE", 2, start=now()))
             await eventually(lambda: ven.seen(later["id"]))
-            assert ven.client.registration_id == registration == at.context.registry.vens["ven-1"].registration.registration_id
+            assert (
+                ven.client.registration_id
+                == registration
+                == at.context.registry.vens["ven-1"].registration.registration_id
+            )
             assert {one["event_descriptor"]["modification_number"] for one in ven.seen(made["id"])} == {0}
             await eventually(lambda: at.context.registry.vens["ven-1"].events[later["id"]].acked == 0)
     finally:

@@ -149,7 +149,12 @@ async def standing_event_of(bl, name):
 
 async def enrolled(server, bl, name, client_id):
     """A VEN that is enrolled at the utility."""
-    content = {"objectType": "BL_VEN_REQUEST", "clientID": client_id, "venName": fresh("v"), "targets": [f"20b:{name}:ven"]}
+    content = {
+        "objectType": "BL_VEN_REQUEST",
+        "clientID": client_id,
+        "venName": fresh("v"),
+        "targets": [f"20b:{name}:ven"],
+    }
     await bl.create(ObjectType.VEN, content)
     return Client(server.url, client_id, server.secrets[client_id])
 
@@ -207,7 +212,11 @@ async def test_opts_of_resources_and_of_times_to_come_are_told_and_taken_back(se
                 {
                     "resourceName": zone,
                     "intervals": [
-                        {"id": 0, "intervalPeriod": period, "payloads": [{"type": "OPERATING_STATE", "values": [state]}]}
+                        {
+                            "id": 0,
+                            "intervalPeriod": period,
+                            "payloads": [{"type": "OPERATING_STATE", "values": [state]}],
+                        }
                     ],
                 }
                 for zone, state in (("bay", "RUNNING_OPTED_OUT"), ("la", "RUNNING_CURTAILED"))
@@ -225,7 +234,9 @@ async def test_opts_of_resources_and_of_times_to_come_are_told_and_taken_back(se
             start = now().replace(microsecond=0) + timedelta(hours=1)
             away = {"start": start.isoformat(), "duration": "PT2H"}
             payloads = [{"type": "LOAD_SHED_DELTA_AVAILABLE", "values": [0]}]
-            resources = [{"resourceName": "bay", "intervals": [{"id": 0, "intervalPeriod": away, "payloads": payloads}]}]
+            resources = [
+                {"resourceName": "bay", "intervals": [{"id": 0, "intervalPeriod": away, "payloads": payloads}]}
+            ]
             content = {"eventID": standing["id"], "clientName": "adapter", "resources": resources}
             told = await ven.create(ObjectType.REPORT, content)
             schedule = (await eventually(lambda: utility.of("oadrCreateOpt")[1:]))[0].opt

@@ -58,8 +58,9 @@ async def test_an_event_stands_in_our_vtn_follows_its_changes_and_goes_with_its_
 ):
     files, own = security
     verify = bool(own.get("sign"))
-    async with drms(files=files, verify=verify) as utility, bridged(
-        upstream_settings(server, tmp_path, utility.url, name, **own)
+    async with (
+        drms(files=files, verify=verify) as utility,
+        bridged(upstream_settings(server, tmp_path, utility.url, name, **own)),
     ):
         ven_id = await registered(utility, name)
         start = now() + timedelta(minutes=5)
@@ -222,7 +223,10 @@ def _report(event_id, kw):
                     {
                         "id": 0,
                         "intervalPeriod": {"start": start, "duration": "PT1S"},
-                        "payloads": [{"type": "DEMAND", "values": [value]}, {"type": "USAGE", "values": [value / 3_600]}],
+                        "payloads": [
+                            {"type": "DEMAND", "values": [value]},
+                            {"type": "USAGE", "values": [value / 3_600]},
+                        ],
                     }
                 ],
             }
