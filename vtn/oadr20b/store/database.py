@@ -6,6 +6,7 @@ seconds cost a few commits and not two thousand. `write` returns once its statem
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,6 +40,8 @@ class BridgeStore:
         self._insert = INSERT[named.get_backend_name()]
         self._waiting: list[tuple[Sequence[Rows], asyncio.Future[list[int]]]] = []
         self._committing: asyncio.Task[None] | None = None
+        self._nonces: dict[str, tuple[int, asyncio.Future[bool]]] = {}
+        self._taking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Bring the database to the newest revision; CannotStart when it cannot be opened."""
@@ -49,8 +52,8 @@ class BridgeStore:
 
     async def close(self) -> None:
         """Wait for what is being committed, and let go of the database."""
-        if self._committing is not None:
-            await asyncio.gather(self._committing, return_exceptions=True)
+        pending = [one for one in (self._committing, self._taking) if one is not None]
+        await asyncio.gather(*pending, return_exceptions=True)
         await self._engine.dispose()
 
     # --- reads --------------------------------------------------------------------------------------------------------
@@ -113,10 +116,35 @@ class BridgeStore:
     # --- nonces and the journal ---------------------------------------------------------------------------------------
 
     async def take(self, signed: SignedAt, now: datetime) -> bool:
-        """See `NonceStore.take`."""
+        """See `NonceStore.take`. Nonces that come together are one statement."""
         key = f"{signed.at.isoformat()} {signed.nonce}"
-        (taken,) = await self.write(self.put(tables.NONCES, [{"nonce": key, "at_s": int(now.timestamp())}], keep=True))
-        return taken == 1
+        if key in self._nonces:
+            return False
+        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._nonces[key] = int(now.timestamp()), taken
+        if self._taking is None or self._taking.done():
+            self._taking = asyncio.create_task(self._take_all())
+        return await taken
+
+    async def _take_all(self) -> None:
+        while self._nonces:
+            batch = dict(itertools.islice(self._nonces.items(), LARGEST_BATCH))
+            rows = [{"nonce": key, "at_s": at_s} for key, (at_s, _) in batch.items()]
+            insert = self._insert(tables.NONCES).values(rows).on_conflict_do_nothing()
+            try:
+                async with self._engine.begin() as connection:
+                    returned = await connection.execute(insert.returning(tables.NONCES.c.nonce))
+                    fresh = set(returned.scalars())
+            except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+                for key, (_, taken) in batch.items():
+                    del self._nonces[key]
+                    if not taken.done():
+                        taken.set_exception(error)
+                continue
+            for key, (_, taken) in batch.items():
+                del self._nonces[key]
+                if not taken.done():
+                    taken.set_result(key in fresh)
 
     async def forget(self, now: datetime, journal_days: int) -> None:
         """Drop nonces that no signature can bear any more, and the journal's oldest messages."""
