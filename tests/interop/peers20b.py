@@ -326,7 +326,9 @@ class RawVen:
 
     async def post(self, service: str, body: bytes, **headers: str) -> tuple[int, bytes]:
         assert self._session
-        async with self._session.post(f"{self.url}/{service}", data=io.BytesIO(body), ssl=self._tls, headers=headers) as answer:
+        async with self._session.post(
+            f"{self.url}/{service}", data=io.BytesIO(body), ssl=self._tls, headers=headers
+        ) as answer:
             return answer.status, await answer.read()
 
     async def say(self, service: str, kind: str, *, at: datetime | None = None, **values: Any) -> Message:

@@ -438,7 +438,12 @@ def files(tmp_path_factory):
 async def secure(server, tmp_path, files):
     """A server with both certificates and all suites, for two VENs by their certificates."""
     settings = downstream_settings(
-        server, tmp_path, files["server rsa"], files["server ecc"], listener={"all_ciphers": True}, signatures="required"
+        server,
+        tmp_path,
+        files["server rsa"],
+        files["server ecc"],
+        listener={"all_ciphers": True},
+        signatures="required",
     )
     vens = [VenProvision(f"ven-{kind}", f"ven-{kind}", files[f"ven {kind}"].fingerprint) for kind in ("ecc", "rsa")]
     async with serving(settings, *vens) as made:
