@@ -1,8 +1,8 @@
 """2,000 VENs of OpenADR 2.0b that sign their messages and poll every ten seconds, at one `vtn 20b serve` process.
 
-Each has a certificate of its own, half of them RSA and half ECC, and a TLS connection of its own; certificates of one kind
-share a key, which costs the server what keys of their own would. After a first round of polls an event comes for all,
-which each of them acknowledges. Prints one JSON object.
+Each has a certificate of its own, half of them RSA and half ECC, and a TLS connection of its own; certificates of one
+kind share a key, which costs the server what keys of their own would. After a first round of polls an event comes for
+all, which each of them acknowledges. Prints one JSON object. Needs `tests` and the project in PYTHONPATH.
 """
 
 import argparse
@@ -23,15 +23,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
+from authority import Authority
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from openleadr.utils import certificate_fingerprint
-
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
-
-from authority import Authority
 from vtn_process import add_client
 
 from vtn.client import Client
@@ -59,6 +56,7 @@ class Fleet:
         self.servers = [
             self.authority.issue(f"server-{kind}", server=True, both=True, kind=kind) for kind in ("rsa", "ecc")
         ]
+        keys: tuple[rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, ...]
         keys = (rsa.generate_private_key(65_537, 2048), ec.generate_private_key(ec.SECP256R1()))
         self.key_files = []
         for number, key in enumerate(keys):

@@ -1,7 +1,7 @@
 """A bridge that ends like a power cut at its n-th step. Usage: bridge_child.py upstream|serve STEPS [N] < settings
 
-A step is a commit, a message to or from a peer, and a write in our VTN: before it, and after it when nobody has heard of
-it yet. Each is named in the file STEPS before it is taken; without N nothing ends it. Settings come as JSON.
+A step is a commit, a message to or from a peer, and a write in our VTN: before it, and after it when nobody has heard
+of it yet. Each is named in the file STEPS before it is taken; without N nothing ends it. Settings come as JSON.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
@@ -95,6 +95,7 @@ class Drms:
         self.kinds: list[str] = []
         self.values: dict[str, list[tuple[datetime, float]]] = {}
         self.offered: list[tuple[str, str]] = []
+        self.offers: list[tuple[Any, ...]] = []
         self.report_every: timedelta | None = None
         with contextlib.redirect_stdout(io.StringIO()):
             self.server = OpenADRServer(
@@ -136,6 +137,7 @@ class Drms:
     async def _offer(  # noqa: PLR0917 - openleadr looks for these names
         self, ven_id, resource_id, measurement, unit, scale, min_sampling_interval, max_sampling_interval
     ):
+        self.offers.append((ven_id, unit, scale, min_sampling_interval, max_sampling_interval))
         self.offered.append((measurement, str(resource_id)))
         if self.report_every is None or measurement == "Status":  # which openleadr cannot read
             return None
@@ -316,7 +318,7 @@ class RawVen:
             self._tls.check_hostname = False
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(headers={"Content-Type": "application/xml"})
         return self
 

@@ -1,8 +1,8 @@
-"""End to end: a utility that speaks 2.0b -> our VEN -> our VTN -> cars of an automaker, and a VEN that speaks 2.0b as well.
+"""End to end: a utility that speaks 2.0b, our VEN, our VTN, cars of an automaker, and a VEN that speaks 2.0b as well.
 
-The utility and the VEN are stock openleadr; the VTN, both bridges, the adapter and the automaker's cloud are ours and real.
-Cars and bridges share one fast clock that begins this evening in California; openleadr's own clock only says that the event
-is still to come, which is what it tells either way.
+The utility and the VEN are stock openleadr; the VTN, both bridges, the adapter and the automaker's cloud are ours and
+real. Cars and bridges share one fast clock that begins on an evening in California that is still to come, so that
+openleadr, which reads the real clock, tells an event that is ahead.
 """
 
 import contextlib
@@ -13,10 +13,10 @@ from agent_rig import SPEED, TOKEN, Rig
 from peers20b import NO_WARNINGS, drms, eventually, foreign_ven, interval, measurement
 from rigs20b import bridged, bridged_events, downstream_settings, reported, serving, upstream_settings
 
+from ven_adapters.contract import DirectiveState
 from ven_adapters.simulator.cars.enrolment import write_enrolment
 from ven_adapters.simulator.cars.fleets import plan_fleet
 from ven_adapters.simulator.serve import running
-from ven_adapters.contract import DirectiveState
 from ven_adapters.simulator.settings import NO_FAULTS, SimulatorSettings
 from vtn.clock import SimulatedClock, print_clock
 from vtn.oadr20b.downstream.vens import VenProvision

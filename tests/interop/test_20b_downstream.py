@@ -91,7 +91,7 @@ async def test_a_ven_registers_acts_opts_and_is_told_of_changes_and_cancellation
 
 
 async def test_a_later_opt_is_taken_and_is_the_one_that_is_read(server, bl, tmp_path, target):
-    async with serving(downstream_settings(server, tmp_path), VenProvision("ven-1", "depot", targets=(target,))) as at:
+    async with serving(downstream_settings(server, tmp_path), VenProvision("ven-1", "depot", targets=(target,))) as at:  # noqa: SIM117 - the second needs the first
         async with foreign_ven("depot", at.url) as ven:
             program_id = await program_for(bl, target, target)
             made = await bl.create(ObjectType.EVENT, event_in(program_id, "SIMPLE", 2, start=now()))
@@ -109,7 +109,7 @@ async def test_a_later_opt_is_taken_and_is_the_one_that_is_read(server, bl, tmp_
 async def test_an_event_for_one_is_not_told_to_another_and_resources_are_its_own(server, bl, tmp_path, target):
     one = VenProvision("ven-1", "one", targets=(target,), resources=(("bay", (f"{target}-bay",)), ("la", ())))
     other = VenProvision("ven-2", "other", targets=(f"{target}-2",))
-    async with serving(downstream_settings(server, tmp_path), one, other) as at:
+    async with serving(downstream_settings(server, tmp_path), one, other) as at:  # noqa: SIM117 - the second needs the first
         async with foreign_ven("one", at.url) as ven, foreign_ven("other", at.url) as stranger:
             program_id = await program_for(bl, target, target, f"{target}-2")
             content = event_in(program_id, "SIMPLE", 1, start=now(), targets=[f"{target}-bay", "nobody"])
@@ -132,7 +132,7 @@ async def test_telemetry_becomes_reports_on_the_standing_event_in_kw(server, bl,
         "reading_type": "Mean",
         "sampling_rate": timedelta(seconds=1),
     }
-    async with serving(downstream_settings(server, tmp_path), VenProvision("ven-1", "depot", targets=(target,))) as at:
+    async with serving(downstream_settings(server, tmp_path), VenProvision("ven-1", "depot", targets=(target,))) as at:  # noqa: SIM117 - the second needs the first
         async with foreign_ven("depot", at.url, reports=[power]):
             await eventually(lambda: at.context.watch.standing_id)
             values = await eventually(lambda: reported(bl, at.context.watch.standing_id, "DEMAND"))
@@ -170,7 +170,7 @@ async def test_neither_side_notices_a_restart_of_ours(server, bl, tmp_path, targ
 
 async def test_a_ven_that_was_not_registered_is_asked_to_and_comes_back_with_its_events(server, bl, tmp_path, target):
     settings = downstream_settings(server, tmp_path)
-    async with serving(settings, VenProvision("ven-1", "depot", targets=(target,))) as at:
+    async with serving(settings, VenProvision("ven-1", "depot", targets=(target,))) as at:  # noqa: SIM117 - the second needs the first
         async with foreign_ven("depot", at.url) as ven:
             held = at.context.registry.vens["ven-1"]
             first = held.registration.registration_id

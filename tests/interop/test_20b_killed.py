@@ -198,7 +198,9 @@ async def a_life_below(server, bl, folder, fatal):
 
 
 @pytest.mark.parametrize("life", [a_life_above, a_life_below], ids=["above us", "below us"])
-async def test_at_whatever_step_a_bridge_is_killed_nothing_is_lost_or_doubled(server, bl, tmp_path, life):
+async def test_at_whatever_step_a_bridge_is_killed_nothing_is_lost_or_doubled(
+    server, bl, tmp_path, life, record_property
+):
     fatal, killed = 1 if EVERY == 1 else 3, 0
     while fatal < MOST_STEPS:
         folder = tmp_path / str(fatal)
@@ -208,5 +210,5 @@ async def test_at_whatever_step_a_bridge_is_killed_nothing_is_lost_or_doubled(se
             break
         killed += 1
         fatal += EVERY
-    print(f"killed at {killed} steps")
+    record_property("killed at steps", killed)
     assert killed >= 20 // EVERY

@@ -1,4 +1,4 @@
-"""A utility above us that does what libraries do not: odd identifiers, odd times, every message a VTN may send, EiOpt."""
+"""A utility above us that does what libraries do not: odd identifiers and times, every message of a VTN, EiOpt."""
 
 import dataclasses
 from datetime import timedelta

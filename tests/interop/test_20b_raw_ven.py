@@ -1,4 +1,4 @@
-"""VENs below us that do what libraries do not: refusals and codes, odd identifiers, EiOpt, push, TLS, signatures, attacks."""
+"""VENs below us that do what libraries do not: refusals, odd identifiers, EiOpt, push, TLS, signatures, attacks."""
 
 import asyncio
 import dataclasses
@@ -15,7 +15,7 @@ from rigs20b import CONTEXT, downstream_settings, event_in, program_for, reporte
 from vtn_process import fresh
 
 from vtn.client import Client
-from vtn.errors import ConfigError, CannotStart
+from vtn.errors import CannotStart, ConfigError
 from vtn.oadr20b.codec.decode import decode
 from vtn.oadr20b.codec.encode import metadata_values, opt_values, pending_values, response_values
 from vtn.oadr20b.codec.messages import (
@@ -72,7 +72,7 @@ async def ven(at):
         yield made
 
 
-# --- registration and codes (rows 1, 8) -----------------------------------------------------------------------------------
+# --- registration and codes (rows 1, 8) -------------------------------------------------------------------------------
 
 
 async def test_who_is_not_provisioned_is_refused_with_463_in_the_message_that_belongs(at):
@@ -134,7 +134,7 @@ async def test_a_message_at_the_wrong_service_is_459_and_one_of_another_profile_
 
 @pytest.mark.parametrize("odd", ["0042", "1.2.3", "true", "a b", "x" * 128])
 async def test_odd_identifiers_are_kept(server, tmp_path, bl, target, odd):
-    async with serving(downstream_settings(server, tmp_path), VenProvision(odd, odd, targets=(target,))) as at:
+    async with serving(downstream_settings(server, tmp_path), VenProvision(odd, odd, targets=(target,))) as at:  # noqa: SIM117 - the second needs the first
         async with RawVen(at.url) as ven:
             assert (await ven.register(odd)).ven_id == odd
             program_id = await program_for(bl, fresh("p"), target)
@@ -144,7 +144,7 @@ async def test_odd_identifiers_are_kept(server, tmp_path, bl, target, odd):
             assert (await ven.answer(made["id"], 0)).response.code == 200
 
 
-# --- events (rows 2, 3, 4, 5) ---------------------------------------------------------------------------------------------
+# --- events (rows 2, 3, 4, 5) -----------------------------------------------------------------------------------------
 
 
 async def next_events(ven):
@@ -257,7 +257,7 @@ async def test_opts_of_resources_and_schedules_are_reports_and_go_when_they_are_
     assert (await ven.say("EiOpt", "oadrCancelOpt", request_id="r", opt_id="o3")).response.code == 452
 
 
-# --- reports (row 7) ------------------------------------------------------------------------------------------------------
+# --- reports (row 7) --------------------------------------------------------------------------------------------------
 
 
 def offered(name, specifier, *points):
@@ -289,7 +289,8 @@ async def test_what_is_offered_is_asked_for_under_ids_that_stay(at, ven):
     first = await registered_reports(ven)
     assert set(first) == {"usage", "status", "history"}
     assert (first["usage"].granularity, first["usage"].report_back) == (MINUTE, MINUTE), "as fine as the VEN can"
-    assert first["history"].granularity == timedelta(0) and first["history"].duration == timedelta(hours=2)
+    assert first["history"].granularity == timedelta(0)
+    assert first["history"].duration == timedelta(hours=2)
     assert all(one.start is not None and one.duration for one in first.values()), "VOLTTRON's VENs need an interval"
     again = await registered_reports(ven)
     assert {key: one.request_id for key, one in again.items()} == {key: one.request_id for key, one in first.items()}
@@ -357,7 +358,7 @@ async def test_a_report_of_three_megabytes_is_taken_and_others_are_answered_mean
     points = tuple(ReportPoint("past", start + n * MINUTE, float(n), MINUTE) for n in range(10_000))
     report = OadrReport(asked["history"].request_id, "history", "HISTORY_USAGE", points, now())
     body = ven.writer.write("oadrUpdateReport", now(), request_id="r", reports=[report], ven_id="0042")
-    assert 3_000_000 < len(body)
+    assert len(body) > 3_000_000
     loop = asyncio.get_running_loop()
     took_s = []
 
@@ -380,7 +381,7 @@ async def test_a_report_of_three_megabytes_is_taken_and_others_are_answered_mean
     assert took_s
 
 
-# --- push -----------------------------------------------------------------------------------------------------------------
+# --- push -------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_ven_that_does_not_poll_is_sent_its_events_and_report_requests(server, tmp_path, bl, target):
@@ -417,7 +418,7 @@ async def test_a_ven_that_does_not_poll_is_sent_its_events_and_report_requests(s
         await runner.cleanup()
 
 
-# --- TLS and signatures (rows 10, 11) -------------------------------------------------------------------------------------
+# --- TLS and signatures (rows 10, 11) ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -532,17 +533,17 @@ async def test_a_signature_is_wanted_fresh_once_and_of_the_right_one(secure, fil
 
 def test_a_missing_authority_or_certificate_refuses_to_start_instead_of_serving_without_tls(server, tmp_path, files):
     gone = dataclasses.replace(files["server rsa"], ca=tmp_path / "gone.pem")
-    with pytest.raises(CannotStart, match="gone.pem"):
+    with pytest.raises(CannotStart, match=r"gone\.pem"):
         asyncio.run(run.serve(downstream_settings(server, tmp_path, gone)))
     missing = {"listener": {"client_ca": None}}
     with pytest.raises((ConfigError, ValueError), match="client_ca"):
         downstream_settings(server, tmp_path, files["server rsa"], **missing)
     gone = dataclasses.replace(files["server ecc"], key=tmp_path / "gone.key")
-    with pytest.raises(CannotStart, match="gone.key"):
+    with pytest.raises(CannotStart, match=r"gone\.key"):
         asyncio.run(run.serve(downstream_settings(server, tmp_path, files["server rsa"], gone)))
 
 
-# --- attacks (row 12) -----------------------------------------------------------------------------------------------------
+# --- attacks (row 12) -------------------------------------------------------------------------------------------------
 
 
 async def test_no_message_ends_the_process_or_keeps_others_waiting(at, ven):

@@ -1,6 +1,6 @@
 """Elements of a checked tree, read: texts as they stand, instants, durations, numbers, targets and units.
 
-An instant without an offset is UTC, which the profile demands of all. BadMessage names what cannot be read, or is missing.
+An instant without an offset is UTC, which the profile demands of all. BadMessage names what is missing or wrong.
 """
 
 import math

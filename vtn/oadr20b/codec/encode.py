@@ -70,7 +70,8 @@ def _assets(classes: Iterable[str]) -> list[EiTarget]:
 
 
 def _by_interval(
-    points: Sequence[ReportPoint], apart: bool
+    points: Sequence[ReportPoint],
+    apart: bool,  # noqa: FBT001 - the argument of a filter
 ) -> Iterator[tuple[datetime, timedelta | None, list[ReportPoint]]]:
     """Points in order of time, those of one interval together, or each in an interval of its own."""
     if apart:

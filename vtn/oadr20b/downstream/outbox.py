@@ -13,12 +13,10 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-import sqlalchemy as sa
 
 from vtn.client import Client, VtnRefused, VtnUnreachable
-from vtn.databases import print_at
 from vtn.limits import doubled_s
-from vtn.oadr20b.store.database import BridgeStore, Rows
+from vtn.oadr20b.store.database import BridgeStore, Rows, print_at
 from vtn.oadr20b.store.tables import VEN_OUTBOX
 from vtn.wire.enumerations import ObjectType
 
@@ -58,7 +56,7 @@ class Outbox:
         fresh = []
         for subject, ven_id, report in entries:
             text = orjson.dumps(report, option=orjson.OPT_SORT_KEYS).decode()
-            known = await self._store.row(VEN_OUTBOX, VEN_OUTBOX.c.subject == subject)
+            known = await self._store.row(VEN_OUTBOX, subject=subject)
             if known is None or known["document"] != text:
                 fresh.append(self.entry(subject, ven_id, report, at))
         if fresh:
@@ -74,7 +72,7 @@ class Outbox:
         failures = 0
         while True:
             self._wake.clear()
-            waiting = await self._store.rows(VEN_OUTBOX, VEN_OUTBOX.c.done.is_(False), order=VEN_OUTBOX.c.at)
+            waiting = await self._store.rows(VEN_OUTBOX, done=False, order="at")
             try:
                 for start in range(0, len(waiting), AT_ONCE):
                     await _together(self._deliver(one) for one in waiting[start : start + AT_ONCE])
@@ -90,7 +88,7 @@ class Outbox:
     async def forget(self, now: datetime) -> None:
         """Drop entries that our VTN has for long; until then a repeated message is known as one."""
         old = print_at(now - KEPT)
-        await self._store.write(sa.delete(VEN_OUTBOX).where(VEN_OUTBOX.c.done.is_(True), VEN_OUTBOX.c.at < old))
+        await self._store.write(self._store.drop(VEN_OUTBOX, done=True, at_before=old))
 
     async def _deliver(self, row: dict[str, Any]) -> None:
         client = self._client_of(row["ven_id"])
@@ -106,8 +104,8 @@ class Outbox:
                     raise
                 self.refused += 1
                 log.error("our VTN refuses a report of the VEN %s: %s", row["ven_id"], refused)  # noqa: TRY400
-        same = (VEN_OUTBOX.c.subject == row["subject"], VEN_OUTBOX.c.document == row["document"])
-        await self._store.write(sa.update(VEN_OUTBOX).where(*same).values(done=True))
+        same = {"subject": row["subject"], "document": row["document"]}
+        await self._store.write(self._store.change(VEN_OUTBOX, {"done": True}, **same))
 
 
 async def _together(works: Any) -> None:

@@ -13,7 +13,6 @@ from vtn.oadr20b.downstream.context import Answer, DownstreamContext, Refused, a
 from vtn.oadr20b.downstream.vens import ServedVen, VenRegistration
 from vtn.settings import is_loopback
 
-
 LONGEST_ID = 128
 
 

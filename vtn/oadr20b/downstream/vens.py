@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 import pydantic
-import sqlalchemy as sa
 
 from vtn.errors import Conflict, NotFound
 from vtn.oadr20b.codec.messages import EiEvent, EiOpt, MetadataReport, OadrReportRequest
@@ -178,7 +177,7 @@ class VenRegistry:
     async def register(self, ven: ServedVen, registration: VenRegistration) -> None:
         """Keep a registration, or its end; what was sent before is sent anew."""
         text = _REGISTRATION.dump_json(registration).decode()
-        await self._store.write(sa.update(VENS).where(VENS.c.ven_id == ven.ven_id).values(state=text))
+        await self._store.write(self._store.change(VENS, {"state": text}, ven_id=ven.ven_id))
         ven.registration = registration
         ven.sent.clear()
 
@@ -193,8 +192,7 @@ class VenRegistry:
     async def drop_events(self, ven: ServedVen, event_ids: Iterable[str]) -> None:
         """Forget events that ended long ago."""
         gone = list(event_ids)
-        mine = (VEN_EVENTS.c.ven_id == ven.ven_id, VEN_EVENTS.c.event_id.in_(gone))
-        await self._store.write(sa.delete(VEN_EVENTS).where(*mine))
+        await self._store.write(self._store.drop(VEN_EVENTS, ven_id=ven.ven_id, event_id=gone))
         for event_id in gone:
             ven.events.pop(event_id, None)
             ven.sent.pop(event_id, None)
@@ -207,8 +205,7 @@ class VenRegistry:
 
     async def drop_opt(self, ven: ServedVen, opt_id: str, *also: Any) -> None:
         """Forget an opt."""
-        mine = (VEN_OPTS.c.ven_id == ven.ven_id, VEN_OPTS.c.opt_id == opt_id)
-        await self._store.write(sa.delete(VEN_OPTS).where(*mine), *also)
+        await self._store.write(self._store.drop(VEN_OPTS, ven_id=ven.ven_id, opt_id=opt_id), *also)
         ven.opts.pop(opt_id, None)
 
     async def keep_reports(
@@ -271,30 +268,30 @@ async def add_ven(store: BridgeStore, provision: VenProvision) -> None:
         "provision": _PROVISION.dump_json(provision).decode(),
         "state": _REGISTRATION.dump_json(VenRegistration()).decode(),
     }
-    await store.write((sa.insert(VENS), [row]))
+    await store.write(store.add(VENS, row))
 
 
 async def provisions(store: BridgeStore) -> list[tuple[VenProvision, VenRegistration]]:
     """Every VEN, by name."""
-    rows = await store.rows(VENS, order=VENS.c.ven_name)
+    rows = await store.rows(VENS, order="ven_name")
     return [(_PROVISION.validate_json(row["provision"]), _REGISTRATION.validate_json(row["state"])) for row in rows]
 
 
 async def change_ven(store: BridgeStore, ven_name: str, **changes: Any) -> VenProvision:
     """Change what was provisioned; NotFound when there is no such VEN."""
-    row = await store.row(VENS, VENS.c.ven_name == ven_name)
+    row = await store.row(VENS, ven_name=ven_name)
     if row is None:
         raise NotFound(f"there is no 2.0b VEN called {ven_name}")
     changed = dataclasses.replace(_PROVISION.validate_json(row["provision"]), **changes)
     values = {"provision": _PROVISION.dump_json(changed).decode(), "fingerprint": changed.fingerprint}
-    await store.write(sa.update(VENS).where(VENS.c.ven_id == changed.ven_id).values(**values))
+    await store.write(store.change(VENS, values, ven_id=changed.ven_id))
     return changed
 
 
 async def remove_ven(store: BridgeStore, ven_name: str) -> None:
     """Forget a VEN with all that is held of it; NotFound when there is none."""
-    row = await store.row(VENS, VENS.c.ven_name == ven_name)
+    row = await store.row(VENS, ven_name=ven_name)
     if row is None:
         raise NotFound(f"there is no 2.0b VEN called {ven_name}")
     every = (VEN_EVENTS, VEN_OPTS, VEN_REPORTS, VEN_REQUESTS, VENS)
-    await store.write(*(sa.delete(table).where(table.c.ven_id == row["ven_id"]) for table in every))
+    await store.write(*(store.drop(table, ven_id=row["ven_id"]) for table in every))

@@ -74,7 +74,7 @@ class VtnWatch:
 
     async def prepare(self, now: datetime, granularity: timedelta, every: timedelta) -> None:
         """Have the standing event, on which 2.0b VENs report, in the VTN; made once."""
-        row = await self._store.row(PLACES, PLACES.c.name == PROGRAM)
+        row = await self._store.row(PLACES, name=PROGRAM)
         if row is None:
             program_id = await ensure_program(self._vtn, {"programName": PROGRAM, "targets": [PROGRAM]})
             object_id = await find_event(self._vtn, program_id, STANDING)

@@ -15,10 +15,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from vtn.databases import INSERT, OUT_OF_REACH, Schema, migrate, open_engine, opening_failure, print_at
+from vtn.databases import INSERT, OUT_OF_REACH, Schema, migrate, open_engine, opening_failure, parse_at, print_at
 from vtn.errors import CannotStart
 from vtn.oadr20b.codec.signatures import REPLAY_WINDOW, SignedAt
 from vtn.oadr20b.store import tables
+
+__all__ = ["BridgeStore", "Row", "Rows", "opened", "parse_at", "print_at"]
 
 SCHEMA = Schema(Path(__file__).with_name("migrations"), "b20_version")
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
@@ -58,17 +60,17 @@ class BridgeStore:
 
     # --- reads --------------------------------------------------------------------------------------------------------
 
-    async def rows(self, table: sa.Table, *where: Any, order: Any = None) -> list[dict[str, Any]]:
-        """All rows that match."""
-        select = sa.select(table).where(*where)
-        if order is not None:
-            select = select.order_by(order)
+    async def rows(self, table: sa.Table, *, order: str = "", **equals: Any) -> list[dict[str, Any]]:
+        """All rows whose columns are as told, see `_where`."""
+        select = sa.select(table).where(*_where(table, equals))
+        if order:
+            select = select.order_by(table.c[order])
         async with self._engine.connect() as connection:
             return [dict(row) for row in (await connection.execute(select)).mappings()]
 
-    async def row(self, table: sa.Table, *where: Any) -> dict[str, Any] | None:
+    async def row(self, table: sa.Table, **equals: Any) -> dict[str, Any] | None:
         """The one row that matches, or None."""
-        return next(iter(await self.rows(table, *where)), None)
+        return next(iter(await self.rows(table, **equals)), None)
 
     # --- writes -------------------------------------------------------------------------------------------------------
 
@@ -80,6 +82,18 @@ class BridgeStore:
             return insert.on_conflict_do_nothing(), rows
         changed = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
         return insert.on_conflict_do_update(index_elements=keys, set_=changed), rows
+
+    def add(self, table: sa.Table, row: Row) -> Rows:
+        """A statement that inserts a row, which must be new."""
+        return sa.insert(table), [row]
+
+    def drop(self, table: sa.Table, **equals: Any) -> Rows:
+        """A statement that deletes rows whose columns are as told."""
+        return sa.delete(table).where(*_where(table, equals))
+
+    def change(self, table: sa.Table, values: Row, **equals: Any) -> Rows:
+        """A statement that changes rows whose columns are as told."""
+        return sa.update(table).where(*_where(table, equals)).values(**values)
 
     async def write(self, *statements: Rows) -> list[int]:
         """Run statements in one transaction and commit; how many rows each changed."""
@@ -159,6 +173,19 @@ class BridgeStore:
         """A statement that keeps a message for disputes, as it was on the wire."""
         row = {"peer": peer, "at": print_at(at), "sent": sent, "body": body.decode("utf-8", "replace")}
         return sa.insert(tables.JOURNAL), [row]
+
+
+def _where(table: sa.Table, equals: Mapping[str, Any]) -> list[Any]:
+    """Columns that equal a value, are one of a list, or, named `<column>_before`, are less than it."""
+    found: list[Any] = []
+    for name, value in equals.items():
+        if name.endswith("_before"):
+            found.append(table.c[name.removesuffix("_before")] < value)
+        elif isinstance(value, list):
+            found.append(table.c[name].in_(value))
+        else:
+            found.append(table.c[name] == value)
+    return found
 
 
 async def _run(connection: Any, statement: Rows) -> int:

@@ -11,14 +11,12 @@ from http import HTTPStatus
 from typing import Any
 
 import pydantic
-import sqlalchemy as sa
 
 from vtn.client import Client, VtnRefused
-from vtn.databases import parse_at, print_at
 from vtn.oadr20b.codec.encode import event_response_values, response_values
 from vtn.oadr20b.codec.messages import Code, EiEvent, EiResponse, EventResponse, Message, OptType
 from vtn.oadr20b.mapping.events_up import event_up, program_name, program_up
-from vtn.oadr20b.store.database import BridgeStore
+from vtn.oadr20b.store.database import BridgeStore, parse_at, print_at
 from vtn.oadr20b.store.tables import PLACES, UP_EVENT
 from vtn.oadr20b.upstream.event_rules import HeldUpEvent, answer_of, take_list
 from vtn.oadr20b.upstream.link import UtilityLink
@@ -43,7 +41,7 @@ class UpstreamEvents:
 
     async def load(self) -> None:
         """Read what was held when the process ended."""
-        rows = await self._store.rows(UP_EVENT, UP_EVENT.c.name == self._link.name)
+        rows = await self._store.rows(UP_EVENT, name=self._link.name)
         self.held = {row["event_id"]: _held(row) for row in rows}
 
     async def take(self, message: Message, own_ven: str | None, now: datetime) -> None:
@@ -82,8 +80,7 @@ class UpstreamEvents:
         """Drop events that ended long ago; until then they are tombstones."""
         old = [one.event_id for one in self.held.values() if one.ends_at < now - KEPT]
         if old:
-            mine = UP_EVENT.c.name == self._link.name
-            await self._store.write(sa.delete(UP_EVENT).where(mine, UP_EVENT.c.event_id.in_(old)))
+            await self._store.write(self._store.drop(UP_EVENT, name=self._link.name, event_id=old))
             for event_id in old:
                 del self.held[event_id]
 
@@ -120,7 +117,7 @@ class UpstreamEvents:
         """The id of the program of an event's market context."""
         name = program_name(self._link.name, event.market_context, test=event.test)
         if name not in self._programs:
-            row = await self._store.row(PLACES, PLACES.c.name == name)
+            row = await self._store.row(PLACES, name=name)
             if row is None:
                 content = program_up(self._link.name, event.market_context, vtn_id, test=event.test)
                 row = {"name": name, "object_id": await ensure_program(self._vtn, content)}
@@ -130,7 +127,7 @@ class UpstreamEvents:
 
     async def _forget_program(self, event: EiEvent) -> None:
         name = program_name(self._link.name, event.market_context, test=event.test)
-        await self._store.write(sa.delete(PLACES).where(PLACES.c.name == name))
+        await self._store.write(self._store.drop(PLACES, name=name))
 
     async def _send(self, answers: tuple[EventResponse, ...], own_ven: str, request_id: str) -> None:
         """One oadrCreatedEvent for all; what the utility says against it is in the journal and the log."""

@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any
 
 import pydantic
-import sqlalchemy as sa
 
 from vtn.oadr20b.codec.encode import opt_values
 from vtn.oadr20b.codec.messages import Code, EiOpt, EiTarget, OptType, OptWindow
@@ -97,7 +96,7 @@ class UpstreamOpts:
 
     async def load(self) -> None:
         """Read what was held when the process ended."""
-        rows = await self._store.rows(UP_OPT, UP_OPT.c.name == self._link.name)
+        rows = await self._store.rows(UP_OPT, name=self._link.name)
         self.held = {
             row["subject"]: HeldOpt(row["subject"], _OPT.validate_json(row["document"]), row["state"]) for row in rows
         }
@@ -147,8 +146,7 @@ class UpstreamOpts:
                 await self._link.exchange(
                     "EiOpt", "oadrCancelOpt", ven_id=own_ven, request_id=self._ids(), opt_id=one.opt.opt_id
                 )
-                mine = (UP_OPT.c.name == self._link.name, UP_OPT.c.subject == one.subject)
-                await self._store.write(sa.delete(UP_OPT).where(*mine))
+                await self._store.write(self._store.drop(UP_OPT, name=self._link.name, subject=one.subject))
                 del self.held[one.subject]
 
     async def _keep(self, one: HeldOpt) -> None:

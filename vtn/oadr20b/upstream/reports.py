@@ -13,10 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pydantic
-import sqlalchemy as sa
 
 from vtn.client import Client
-from vtn.databases import parse_at, print_at
 from vtn.oadr20b.codec.encode import metadata_values, pending_values, response_values
 from vtn.oadr20b.codec.messages import (
     ZERO,
@@ -42,7 +40,7 @@ from vtn.oadr20b.mapping.reports import (
     status_of,
     summed,
 )
-from vtn.oadr20b.store.database import BridgeStore
+from vtn.oadr20b.store.database import BridgeStore, parse_at, print_at
 from vtn.oadr20b.store.tables import PLACES, UP_REQUEST
 from vtn.oadr20b.upstream.link import LinkFailed, UtilityLink
 from vtn.oadr20b.upstream.settings import Utility
@@ -154,7 +152,7 @@ class UpstreamReports:
 
     async def load(self) -> None:
         """Read what was asked for before the process ended."""
-        rows = await self._store.rows(UP_REQUEST, UP_REQUEST.c.name == self._link.name)
+        rows = await self._store.rows(UP_REQUEST, name=self._link.name)
         self.held = {
             row["request_id"]: HeldRequest(
                 _REQUEST.validate_json(row["document"]),
@@ -170,7 +168,7 @@ class UpstreamReports:
     async def standing_id(self, now: datetime) -> str:
         """The utility's standing event, on which our VENs report; made once."""
         name = f"20b:{self._link.name}:standing"
-        row = await self._store.row(PLACES, PLACES.c.name == name)
+        row = await self._store.row(PLACES, name=name)
         if row is not None:
             return str(row["object_id"])
         program_id = await ensure_program(self._vtn, reports_program(self._link.name))
@@ -300,7 +298,9 @@ class UpstreamReports:
         start = points[0].start if points else None
         report_id = f"{request.request_id}-{int((start or now).timestamp())}"
         return (
-            OadrReport(request.request_id, request.specifier_id, name, tuple(points), now, report_id, start, apart=True),
+            OadrReport(
+                request.request_id, request.specifier_id, name, tuple(points), now, report_id, start, apart=True
+            ),
             told if name != STATUS else held.sent_until,
         )
 
@@ -318,8 +318,7 @@ class UpstreamReports:
 
     async def forget(self) -> None:
         """Drop requests that are over."""
-        mine = UP_REQUEST.c.name == self._link.name
-        await self._store.write(sa.delete(UP_REQUEST).where(mine, UP_REQUEST.c.done.is_(True)))
+        await self._store.write(self._store.drop(UP_REQUEST, name=self._link.name, done=True))
         self.held = {key: held for key, held in self.held.items() if not held.done}
 
 

@@ -89,7 +89,7 @@ class UpstreamVen:
 
     async def load(self) -> None:
         """Read where the process that was here before ended."""
-        row = await self._parts.store.row(UP_CONNECTION, UP_CONNECTION.c.name == self.name)
+        row = await self._parts.store.row(UP_CONNECTION, name=self.name)
         if row is not None:
             self.connection = _CONNECTION.validate_json(row["document"])
         for part in (self.events, self.opts, self.reports):

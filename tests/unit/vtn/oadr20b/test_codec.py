@@ -5,8 +5,20 @@ from datetime import timedelta
 
 import pytest
 from lxml import etree
-from oadr20b_cases import HOUR, NOON, PLAIN, POWER, asked, description, distributed, event, metadata, poll
-from oadr20b_cases import registered_reports, signal
+from oadr20b_cases import (
+    HOUR,
+    NOON,
+    PLAIN,
+    POWER,
+    asked,
+    description,
+    distributed,
+    event,
+    metadata,
+    poll,
+    registered_reports,
+    signal,
+)
 
 from vtn.oadr20b.codec.decode import decode
 from vtn.oadr20b.codec.elements import duration, instant
@@ -31,13 +43,15 @@ def read(data, **options):
     return decode(data, **options)[0]
 
 
-# --- what is refused ------------------------------------------------------------------------------------------------------
+# --- what is refused --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(b'<!DOCTYPE r [<!ENTITY e0 "abc">]>' + poll().replace(HEAD, b"").replace(b">ven<", b">&e0;<"), id="entity"),
+        pytest.param(
+            b'<!DOCTYPE r [<!ENTITY e0 "abc">]>' + poll().replace(HEAD, b"").replace(b">ven<", b">&e0;<"), id="entity"
+        ),
         pytest.param(b"<!DOCTYPE r>" + poll().replace(HEAD, b""), id="DTD"),
         pytest.param(poll().decode().replace("utf-8", "utf-16").encode("utf-16"), id="UTF-16"),
         pytest.param(poll().decode().encode("utf-32"), id="UTF-32"),
@@ -80,7 +94,7 @@ def test_the_schema_is_asked_without_the_parser_that_crashes():
     assert schema_fault(tree) is not None
 
 
-# --- identifiers are text -------------------------------------------------------------------------------------------------
+# --- identifiers are text ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["0042", "1.2.3", "true", "20", "my vtn", "my-vtn", "x" * 128, "a&b<c>\"d'", "é"])
@@ -96,14 +110,20 @@ def test_an_identifier_cannot_close_its_element():
     assert read(poll(ven_id=evil)).ven_id == evil
 
 
-# --- nothing is lost ------------------------------------------------------------------------------------------------------
+# --- nothing is lost --------------------------------------------------------------------------------------------------
 
 
 def test_an_event_comes_through_whole():
     sent = event(
         signal(values=(1.0, 2.0), lasts=HOUR / 2),
         signal("LOAD_DISPATCH", "setpoint", (-50.0, 1e-7), lasts=HOUR / 2, item=POWER, device_classes=("EVSE", "RESU")),
-        signal("DEMAND_CHARGE", "price", (12.5, 3.0), lasts=HOUR / 2, item=ItemBase("currencyPerKW", "currencyPerKW", "EUR")),
+        signal(
+            "DEMAND_CHARGE",
+            "price",
+            (12.5, 3.0),
+            lasts=HOUR / 2,
+            item=ItemBase("currencyPerKW", "currencyPerKW", "EUR"),
+        ),
         modification=3,
         priority=2,
         test=True,
@@ -115,7 +135,10 @@ def test_an_event_comes_through_whole():
         response_required="never",
     )
     sent = dataclasses.replace(
-        sent, signals=tuple(dataclasses.replace(one, current_value=0.0, signal_id=str(n)) for n, one in enumerate(sent.signals))
+        sent,
+        signals=tuple(
+            dataclasses.replace(one, current_value=0.0, signal_id=str(n)) for n, one in enumerate(sent.signals)
+        ),
     )
     assert read(distributed(sent)).events == (sent,)
 
@@ -162,16 +185,23 @@ def test_metadata_requests_and_opts_come_through_whole():
     assert read(registered_reports(offered)).metadata == (offered,)
     request = OadrReportRequest("q1", "spec", (("r1", "Direct Read"),), timedelta(minutes=1), HOUR, NOON, HOUR)
     assert read(asked(request)).requests == (request,)
-    opt = EiOpt("o1", "optOut", "economic", NOON, None, 0, "http://m", (OptWindow(NOON, HOUR),), (EiTarget("resourceID", "r"),))
+    opt = EiOpt(
+        "o1", "optOut", "economic", NOON, None, 0, "http://m", (OptWindow(NOON, HOUR),), (EiTarget("resourceID", "r"),)
+    )
     raw = PLAIN.write("oadrCreateOpt", NOON, **opt_values(opt, "r1"), ven_id="ven")
     assert read(raw).opt == opt
 
 
-# --- times ----------------------------------------------------------------------------------------------------------------
+# --- times ------------------------------------------------------------------------------------------------------------
 
 
 def test_an_instant_without_an_offset_is_utc():
-    for text in ("2026-07-01T12:00:00", "2026-07-01T12:00:00Z", "2026-07-01T05:00:00-07:00", " 2026-07-01T12:00:00.000Z "):
+    for text in (
+        "2026-07-01T12:00:00",
+        "2026-07-01T12:00:00Z",
+        "2026-07-01T05:00:00-07:00",
+        " 2026-07-01T12:00:00.000Z ",
+    ):
         assert instant(text) == NOON
 
 
@@ -199,7 +229,7 @@ def test_2_0b_takes_whole_seconds_and_3_1_parts_of_them():
     assert print_span(timedelta(seconds=2.5)) == "PT2.500000S"
 
 
-# --- lenient mode ---------------------------------------------------------------------------------------------------------
+# --- lenient mode -----------------------------------------------------------------------------------------------------
 
 
 def test_a_schema_version_without_its_namespace_is_taken_in_lenient_mode_alone():

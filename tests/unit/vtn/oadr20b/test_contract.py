@@ -1,4 +1,4 @@
-"""Every name of openleadr and signxml that the bridges stand on, as it must be; a new release is judged by this first."""
+"""Every name of openleadr and signxml that the bridges stand on; a new release is judged by this first."""
 
 import importlib.metadata
 import inspect

@@ -115,7 +115,7 @@ def test_what_is_completed_is_left_to_end():
     assert taken([held()], event(status="completed")).held == ()
 
 
-# --- events of ours for VENs of others ------------------------------------------------------------------------------------
+# --- events of ours for VENs of others --------------------------------------------------------------------------------
 
 
 def fresh(one=None):

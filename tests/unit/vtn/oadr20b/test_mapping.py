@@ -1,4 +1,4 @@
-"""Every signal of 2.0b in words of 3.1 and back, valid by both schemas; and the rules of the header, times and targets."""
+"""Every signal of 2.0b in words of 3.1 and back, valid by both schemas; rules of the header, times and targets."""
 
 import dataclasses
 import statistics
@@ -49,7 +49,7 @@ def values(told, name):
     return next([interval.value for interval in found.intervals] for found in one.signals if found.name == name)
 
 
-# --- the table ------------------------------------------------------------------------------------------------------------
+# --- the table --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rule", SIGNALS, ids=lambda rule: f"{rule.name}/{rule.kind}")
@@ -95,7 +95,8 @@ def test_programs_and_events_are_valid_by_the_schema_of_3_1(rule):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("BID_PRICE", "price"), ("x-utility", "level"), ("SIMPLE", "delta"), ("LOAD_CONTROL", "setpoint")]
+    ("name", "kind"),
+    [("BID_PRICE", "price"), ("x-utility", "level"), ("SIMPLE", "delta"), ("LOAD_CONTROL", "setpoint")],
 )
 def test_a_signal_that_has_no_meaning_is_refused_with_460(name, kind):
     with pytest.raises(Unmapped) as why:
@@ -103,7 +104,7 @@ def test_a_signal_that_has_no_meaning_is_refused_with_460(name, kind):
     assert why.value.code == Code.SIGNAL_NOT_SUPPORTED
 
 
-# --- numbers and units ----------------------------------------------------------------------------------------------------
+# --- numbers and units ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_what_2_0b_has_no_word_for_is_named():
     assert [one.name for one in told.events[0].signals] == ["ELECTRICITY_PRICE"]
 
 
-# --- the header -----------------------------------------------------------------------------------------------------------
+# --- the header -------------------------------------------------------------------------------------------------------
 
 
 def test_no_priority_never_becomes_the_highest_one():
@@ -236,11 +237,13 @@ def test_only_what_a_ven_is_told_makes_a_new_modification():
     assert body_hash(one) != body_hash(dataclasses.replace(one, priority=1))
 
 
-# --- intervals ------------------------------------------------------------------------------------------------------------
+# --- intervals --------------------------------------------------------------------------------------------------------
 
 
 def test_signals_with_other_intervals_are_cut_at_all_boundaries():
-    made = up(event(signal(values=(1.0, 2.0)), signal("ELECTRICITY_PRICE", "price", (0.1, 0.2, 0.3, 0.4), lasts=HOUR / 2)))
+    made = up(
+        event(signal(values=(1.0, 2.0)), signal("ELECTRICITY_PRICE", "price", (0.1, 0.2, 0.3, 0.4), lasts=HOUR / 2))
+    )
     assert [[p["values"][0] for p in one["payloads"]] for one in made["intervals"]] == [
         [1, 0.1],
         [1, 0.2],
@@ -288,13 +291,15 @@ def test_at_a_gap_of_a_setpoint_the_event_is_cut_for_a_setpoint_of_0_would_ask_f
 
 
 def test_a_report_request_and_a_zero_window_are_nothing_to_tell():
-    assert down({"programID": "p1", "intervalPeriod": {"start": "2026-07-01T12:00:00Z", "duration": "PT1H"}}).events == ()
+    assert (
+        down({"programID": "p1", "intervalPeriod": {"start": "2026-07-01T12:00:00Z", "duration": "PT1H"}}).events == ()
+    )
     cancelled = content({"SIMPLE": [1]})
     cancelled["intervalPeriod"] = {"start": "0001-01-01T00:00:00Z", "duration": "PT0S"}
     assert down(cancelled).events == ()
 
 
-# --- targets --------------------------------------------------------------------------------------------------------------
+# --- targets ----------------------------------------------------------------------------------------------------------
 
 
 def test_targets_are_named_and_a_ven_alone_is_the_whole_enrolment():

@@ -130,7 +130,7 @@ def test_a_key_is_read_once_and_not_with_every_message(rsa_files, tmp_path):
 
 
 def test_files_that_cannot_sign_refuse_to_start_and_are_named(rsa_files, tmp_path):
-    with pytest.raises(CannotStart, match="gone.pem"):
+    with pytest.raises(CannotStart, match=r"gone\.pem"):
         MessageWriter(tmp_path / "gone.pem", rsa_files[1])
     with pytest.raises(CannotStart, match="cannot sign"):
         MessageWriter(rsa_files[0], rsa_files[0])
