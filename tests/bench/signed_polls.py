@@ -21,6 +21,7 @@ import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from authority import Authority
@@ -56,8 +57,7 @@ class Fleet:
         self.servers = [
             self.authority.issue(f"server-{kind}", server=True, both=True, kind=kind) for kind in ("rsa", "ecc")
         ]
-        keys: tuple[rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, ...]
-        keys = (rsa.generate_private_key(65_537, 2048), ec.generate_private_key(ec.SECP256R1()))
+        keys: list[Any] = [rsa.generate_private_key(65_537, 2048), ec.generate_private_key(ec.SECP256R1())]
         self.key_files = []
         for number, key in enumerate(keys):
             path = folder / f"key-{number}.pem"
