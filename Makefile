@@ -81,7 +81,7 @@ bridges: $(READY)
 	@$(BIN)/python tests/interop/fuzz_20b.py $(ARGS)
 
 matrix: $(READY)
-	@$(BIN)/python tests/interop/matrix.py
+	@$(BIN)/python tests/interop/protocols.py
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/run.py $(ARGS)

@@ -18,8 +18,9 @@ from vtn.oadr20b.mapping.signals import (
 
 _HEAD = """# OpenADR 2.0b in words of OpenADR 3.1, and back
 
-Printed by `make docs` from the tables that the bridges translate with (`vtn/oadr20b/mapping/`); a test holds them equal,
-and each row is checked both ways against the schema of 3.1 and that of 2.0b. Names that begin with `X_20B_` are private
+Printed by `make docs` from the tables that the bridges translate with (`vtn/oadr20b/mapping/`); a test holds them
+equal, and each row is checked both ways against the schema of 3.1 and that of 2.0b. Names that begin with `X_20B_` are
+private
 to these bridges: 3.1 has no word for what they carry, and who does not know them passes over them.
 
 "Up" is what a utility's 2.0b VTN says to us, "down" what we say to a VEN that speaks 2.0b.
