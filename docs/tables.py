@@ -113,8 +113,8 @@ FIXED = (
 ADAPTER = (("", AdapterSettings, ("most_events",)), ("enrolling.", EnrollingSettings, ("requests_per_s",)))
 FILES = (
     ("`vtn serve`", Settings, "EVTN_", "", ("vtn",)),
-    ("`vtn 20b serve`", DownstreamSettings, "EVTN_20B_", "", ("20b",)),
-    ("`vtn 20b upstream`", UpstreamSettings, "EVTN_20B_UPSTREAM_", "", ("20b-upstream",)),
+    ("`vtn 20b serve`", DownstreamSettings, "OADR20B_VTN_", "", ("20b",)),
+    ("`vtn 20b upstream`", UpstreamSettings, "OADR20B_VEN_", "", ("20b-upstream",)),
     ("`ven-adapters run`", AdapterSettings, "VEN_ADAPTER_", "", ("ven-adapter", "enrolment")),
     ("`ven-adapters execute`", ExecutorSettings, "VEN_EXECUTOR_", "", ("ven-executor", "ven-adapter")),
 )

@@ -236,7 +236,7 @@ def measure(options: argparse.Namespace, folder: Path, server_core: int | None, 
         }
         (folder / "20b").mkdir(mode=0o700)
         asyncio.run(provision(folder / "20b", fleet))
-        bridge = environ | {f"EVTN_20B_{key}": value for key, value in settings.items()}
+        bridge = environ | {f"OADR20B_VTN_{key}": value for key, value in settings.items()}
         command = [sys.executable, "-m", "vtn", "20b", "serve"]
         process, url = stack.enter_context(running(command, bridge, folder / "20b.log", "ready at", server_core))
         if load_core is not None:

@@ -70,7 +70,7 @@ def ven_add(  # noqa: PLR0913, PLR0917 - the options of a command
     fingerprint: Annotated[str, typer.Option(help="Fingerprint of its certificate: ten bytes, XX:XX:...")] = "",
     ven_id: Annotated[str, typer.Option(help="Its venID; without one, a new one.")] = "",
     client: Annotated[str, typer.Option(help="A VEN client of the VTN that reports for it.")] = "",
-    secret: Annotated[str, typer.Option(help="The client's secret.", envvar="EVTN_20B_VEN_SECRET")] = "",
+    secret: Annotated[str, typer.Option(help="The client's secret.", envvar="OADR20B_CLIENT_SECRET")] = "",
     target: Annotated[list[str] | None, typer.Option(help="A target that it is granted; repeat for more.")] = None,
     resource: Annotated[
         list[str] | None, typer.Option(help="A resourceID, or resourceID=TARGET,TARGET; repeat for more.")

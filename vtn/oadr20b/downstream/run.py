@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import os
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -25,12 +23,13 @@ from vtn.oadr20b.downstream.services import Services
 from vtn.oadr20b.downstream.settings import DownstreamSettings
 from vtn.oadr20b.downstream.vens import VenRegistry
 from vtn.oadr20b.downstream.vtn_watch import VtnWatch
+from vtn.oadr20b.process import run_bridge
 from vtn.oadr20b.settings import OWN_FILES
 from vtn.oadr20b.store.database import FORGET_EVERY, opened
 from vtn.oadr20b.tls import TwoCertificateTls, client_tls
 from vtn.oadr20b.vtn_client import vtn_client
 from vtn.privatefiles import closed_tree
-from vtn.tasks import cancel_tasks, run_until_signalled
+from vtn.tasks import cancel_tasks
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 60.0
 log = logging.getLogger("vtn.oadr20b.downstream")
@@ -48,15 +47,7 @@ class Serving:
 
 async def serve(settings: DownstreamSettings) -> None:
     """Serve until SIGTERM or SIGINT; CannotStart names what the operator must mend."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    os.umask(0o077)
-    async with running(settings) as serving:
-        sys.stdout.write(f"2.0b is ready at {serving.url}\n")
-        sys.stdout.flush()
-        await run_until_signalled(*serving.tasks)
-        for task in serving.tasks:
-            if task.done() and not task.cancelled():
-                task.result()
+    await run_bridge(running(settings), lambda made: f"2.0b is ready at {made.url}", lambda made: made.tasks)
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ from vtn.oadr20b.settings import BridgeSettings
 from vtn.settings import LOOPBACK, Section
 
 Seconds = Annotated[float, pydantic.Field(gt=0, le=86_400)]
-PREFIX = "EVTN_20B"
+PREFIX = "OADR20B_VTN"
 PATH = "/OpenADR2/Simple/2.0b"
 
 

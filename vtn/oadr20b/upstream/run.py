@@ -2,38 +2,28 @@
 
 import asyncio
 import contextlib
-import logging
-import os
 import random
-import sys
 from collections.abc import AsyncIterator
 
 from vtn.clock import parse_clock
 from vtn.errors import CannotStart
 from vtn.ids import uuids
+from vtn.oadr20b.process import run_bridge
 from vtn.oadr20b.settings import OWN_FILES
 from vtn.oadr20b.store.database import opened
 from vtn.oadr20b.upstream.settings import UpstreamSettings
 from vtn.oadr20b.upstream.ven import UpstreamParts, UpstreamVen
 from vtn.oadr20b.vtn_client import vtn_client
 from vtn.privatefiles import closed_tree
-from vtn.tasks import cancel_tasks, run_until_signalled
+from vtn.tasks import cancel_tasks
 
 TIDY_S = 3_600.0
-log = logging.getLogger("vtn.oadr20b.upstream")
 
 
 async def upstream(settings: UpstreamSettings) -> None:
     """Be a VEN of every utility until SIGTERM or SIGINT; CannotStart names what the operator must mend."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    os.umask(0o077)
-    async with running(settings) as tasks:
-        sys.stdout.write(f"upstream is ready: {', '.join(settings.utilities)}\n")
-        sys.stdout.flush()
-        await run_until_signalled(*tasks)
-        for task in tasks:
-            if task.done() and not task.cancelled():
-                task.result()
+    said = f"upstream is ready: {', '.join(settings.utilities)}"
+    await run_bridge(running(settings), lambda _: said, lambda tasks: tasks)
 
 
 @contextlib.asynccontextmanager

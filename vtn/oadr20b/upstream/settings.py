@@ -12,7 +12,7 @@ from vtn.settings import Section, is_loopback
 
 Name = Annotated[str, pydantic.Field(pattern=r"\A[a-z0-9][a-z0-9_-]{0,31}\z")]
 Seconds = Annotated[float, pydantic.Field(gt=0, le=86_400)]
-PREFIX = "EVTN_20B_UPSTREAM"
+PREFIX = "OADR20B_VEN"
 
 
 class Utility(Section):

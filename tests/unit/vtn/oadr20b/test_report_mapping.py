@@ -1,4 +1,4 @@
-"""Reports of 2.0b in words of 3.1 and back: every type, unit and quality, valid by the schema; sums, states, schedules."""
+"""Reports of 2.0b in words of 3.1 and back: every type, unit and quality, by the schema; sums, states, schedules."""
 
 from datetime import timedelta
 
