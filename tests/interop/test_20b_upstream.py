@@ -10,7 +10,7 @@ from vtn_process import fresh
 
 from vtn.client import Client
 from vtn.oadr20b.store.database import opened
-from vtn.oadr20b.store.tables import UP_CONNECTION, UP_EVENT
+from vtn.oadr20b.store.tables import UP_CONNECTION, UP_EVENT, UP_REQUEST
 from vtn.wire.enumerations import ObjectType
 
 pytestmark = pytest.mark.filterwarnings(NO_WARNINGS)
@@ -160,9 +160,10 @@ async def test_a_utility_that_forgot_us_gets_the_same_registration_back(server, 
             assert [one["registration_id"] for one in utility.registered] == ["reg-1"]
             event_id = utility.event(ven_id, "SIMPLE", "level", [interval(now() + timedelta(minutes=5), 30, 1)])
             await eventually(lambda: (event_id, "optIn") in utility.opts)
-    async with opened(settings.store()) as store:
-        assert len(await store.rows(UP_CONNECTION)) == 1
-        assert {row["acked"] for row in await store.rows(UP_EVENT)} == {True}
+            async with opened(settings.store()) as store:
+                assert len(await store.rows(UP_CONNECTION)) == 1
+                await eventually(lambda: store.rows(UP_EVENT, acked=True))
+                assert await store.rows(UP_EVENT, acked=False) == []
 
 
 async def test_while_our_vtn_is_away_nothing_is_answered_and_then_everything(launch, tmp_path, name):
@@ -193,12 +194,19 @@ async def test_what_our_vens_report_reaches_the_utility_under_names_that_never_c
             await eventually(lambda: utility.values.get("RealPower/bay") and utility.values.get("RealPower/None"))
             assert {value for _, value in utility.values["RealPower/None"]} == {7.5}
             assert {value for _, value in utility.values["RealPower/bay"]} == {5.0}
+            async with opened(settings.store()) as store:
+                await eventually(lambda: _sent(store))
             count = len(utility.values["RealPower/None"])
         async with bridged(settings):
             polls = utility.kinds.count("oadrPoll")
             await eventually(lambda: utility.kinds.count("oadrPoll") > polls + 8)
         assert len(utility.values["RealPower/None"]) == count, "a value that was told is not told again"
         assert utility.kinds.count("oadrRegisterReport") == 1
+
+
+async def _sent(store):
+    """Whether it is written down that values were told."""
+    return [row for row in await store.rows(UP_REQUEST) if row["sent_until"] is not None]
 
 
 async def _standing(bl, name):
