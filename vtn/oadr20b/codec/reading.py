@@ -1,8 +1,8 @@
 """From the bytes of a message to a tree that is safe to walk. What is no message is refused before it is walked.
 
-UTF-8 only, no DTD and no entity, bounded in bytes, depth and elements, and valid by the schema of 2.0b, which openleadr
-ships. libxml2 2.13 and later crash on an entity while they validate, so the parser has no schema, no entities and no
-network, and the tree is validated when it is whole.
+UTF-8 only, no DTD and no entity, no names but those of the profile (`names`), bounded in bytes, depth and elements,
+and valid by the schema of 2.0b, which openleadr ships. libxml2 2.13 and later crash on an entity while they validate,
+so the parser has no schema, no entities and no network, and the tree is validated when it is whole.
 """
 
 import dataclasses
@@ -10,6 +10,8 @@ import re
 
 from lxml import etree
 from openleadr import messaging
+
+from vtn.oadr20b.codec.names import NameGuard, UnknownNames
 
 MEBIBYTE = 1_048_576
 MOST_BYTES = 8 * MEBIBYTE
@@ -23,6 +25,7 @@ _FORBIDDEN = re.compile(rb"<!(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)|\x00")
 _DECLARED = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._\-]{1,40})[\"']")
 _TOO_DEEP = etree.XPath("boolean(" + "/*" * (MOST_DEPTH + 1) + ")")
 _COUNT = etree.XPath("count(//*)")
+_NAMES = NameGuard()
 
 
 class BadMessage(ValueError):
@@ -46,7 +49,7 @@ def parse(data: bytes, *, most_bytes: int = MOST_BYTES, strict: bool = True) -> 
     """
     if len(data) > most_bytes:
         raise BadMessage(f"the message has {len(data)} bytes, and {most_bytes} are the most")
-    tree = _tree(data)
+    tree = _tree(data, strict=strict)
     signed = tree.find(_SIGNED)
     if tree.tag != f"{OADR}oadrPayload" or signed is None or len(signed) != 1:
         raise BadMessage("the message is no oadrPayload with one oadrSignedObject that holds one message")
@@ -58,7 +61,7 @@ def parse(data: bytes, *, most_bytes: int = MOST_BYTES, strict: bool = True) -> 
     return Parsed(tree, name.localname, body, quirks)
 
 
-def _tree(data: bytes) -> etree._Element:
+def _tree(data: bytes, *, strict: bool) -> etree._Element:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
@@ -68,6 +71,10 @@ def _tree(data: bytes) -> etree._Element:
     declared = _DECLARED.match(data)
     if declared is not None and declared[1].lower() not in {b"utf-8", b"utf8", b"us-ascii", b"ascii"}:
         raise BadMessage("the message declares an encoding that is not UTF-8")
+    try:
+        _NAMES.judge(data, strict=strict)
+    except UnknownNames as wrong:
+        raise BadMessage(str(wrong)) from None
     # The encoding is ours to say: a declaration may not have the parser see other characters than those judged above.
     parser = etree.XMLParser(
         encoding="utf-8",

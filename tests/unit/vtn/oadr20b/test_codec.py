@@ -2,6 +2,7 @@
 
 import dataclasses
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from lxml import etree
@@ -34,6 +35,7 @@ from vtn.oadr20b.codec.messages import (
     ResourceStatus,
     SignalInterval,
 )
+from vtn.oadr20b.codec.names import NameGuard, UnknownNames
 from vtn.oadr20b.codec.reading import MOST_DEPTH, BadMessage, parse, schema_fault
 
 HEAD = b'<?xml version="1.0" encoding="utf-8"?>\n'
@@ -239,3 +241,59 @@ def test_a_schema_version_without_its_namespace_is_taken_in_lenient_mode_alone()
     message, parsed = decode(raw, strict=False)
     assert message.ven_id == "ven"
     assert parsed.quirks == ("schemaVersion has no namespace",)
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param((b"<ei:venID>ven</ei:venID>", b"<ei:venID>ven</ei:venID><q7/>"), id="element"),
+        pytest.param((b"<ei:venID>", b'<ei:venID q7="1">'), id="attribute"),
+        pytest.param((b"<ei:venID>", b"<ei:venID q7 = '>' >"), id="attribute after a bracket"),
+        pytest.param((b"<ei:venID>", b'<ei:venID lang="a>b" q7="1">'), id="attribute behind a bracket in a value"),
+        pytest.param((b"<ei:venID>ven<", "<ei:venIDé>ven<".encode()), id="name that goes on beyond ASCII"),
+        pytest.param((b">ven<", b">&q7;<"), id="entity"),
+        pytest.param((b"<ei:venID>", b"<?q7 x?><ei:venID>"), id="processing instruction"),
+        pytest.param((b"<ei:venID>", b"<ei:venID<ei:venID>"), id="tag in a tag"),
+    ],
+)
+def test_no_name_is_parsed_that_the_schemas_do_not_have_for_the_parser_never_forgets_one(change, monkeypatch):
+    monkeypatch.setattr(etree, "fromstring", lambda *_: pytest.fail("it was parsed"))
+    with pytest.raises(BadMessage):
+        read(poll().replace(*change))
+
+
+def test_texts_and_comments_may_hold_what_looks_like_markup():
+    raw = poll().replace(b">ven<", b"><![CDATA[<q7 a='1'>]]><!-- <q8> -->&lt;q9&gt;&#233;<")
+    assert read(raw).ven_id == "<q7 a='1'><q9>é"
+
+
+def test_prefixes_are_free_until_there_are_very_many():
+    guard = NameGuard(most_prefixes=3)
+    for prefix in (b"a", b"b", b"a"):
+        guard.judge(
+            b'<x:oadrPoll xmlns:x="u"/>'.replace(b"x:", prefix + b":").replace(b":x=", b":" + prefix + b"="),
+            strict=True,
+        )
+    with pytest.raises(UnknownNames, match="prefix"):
+        guard.judge(b'<d:oadrPoll xmlns:d="u"/><e:oadrPoll xmlns:e="u"/>', strict=True)
+
+
+def test_a_lenient_peer_may_have_a_few_names_of_its_own():
+    NameGuard().judge(b"<own/>" * 50, strict=False)
+    with pytest.raises(UnknownNames):
+        NameGuard().judge(b"".join(b"<own%d/>" % number for number in range(50)), strict=False)
+
+
+def test_memory_does_not_grow_with_names_that_are_new_in_every_message():
+    def grown_kb(count):
+        before = Path("/proc/self/statm").read_text().split()[1]
+        for number in range(count):
+            with pytest.raises(BadMessage):
+                read(poll().replace(b"ei:venID", b"ei:name%d%s" % (number, b"x" * 500)))
+        return (int(Path("/proc/self/statm").read_text().split()[1]) - int(before)) * 4
+
+    grown_kb(500)
+    assert grown_kb(4_000) < 1_500, "libxml2 alone would keep two megabytes of names"
