@@ -32,6 +32,7 @@ from vtn.oadr20b.codec.messages import (
 )
 from vtn.oadr20b.downstream import run
 from vtn.oadr20b.downstream.vens import VenProvision, change_ven
+from vtn.oadr20b.store.tables import VEN_OUTBOX
 from vtn.wire.enumerations import ObjectType
 
 POWER = ItemBase("powerReal", "RealPower", "W", "k", (60.0, 240.0, True))
@@ -374,10 +375,11 @@ async def test_a_report_of_three_megabytes_is_taken_and_others_are_answered_mean
     polling.cancel()
     assert (status, decode(content)[0].response.code) == (200, 200)
 
-    async def all_there():
-        return len(await reported(bl, at.context.watch.standing_id, "USAGE")) == 10_000
+    async def delivered():
+        return not await at.context.store.rows(VEN_OUTBOX, done=False)
 
-    await eventually(all_there)
+    await eventually(delivered)
+    assert len(await reported(bl, at.context.watch.standing_id, "USAGE")) >= 10_000
     assert took_s
 
 
