@@ -28,7 +28,7 @@ from vtn.oadr20b.codec.messages import (
     EiEvent,
     EiResponse,
     EventResponse,
-    Message,
+    OadrMessage,
     OadrReportRequest,
     PartyRegistration,
 )
@@ -250,14 +250,14 @@ class RawDrms:
 
     def __init__(self) -> None:
         self.queue: list[bytes] = []
-        self.seen: list[Message] = []
+        self.seen: list[OadrMessage] = []
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}{PATH}"
         self.vtn_id, self.ven_id, self.registration_id = "20", "0042", "1.2.3"
         self.requests: list[OadrReportRequest] = []
         self._writer = MessageWriter()
 
-    def of(self, kind: str) -> list[Message]:
+    def of(self, kind: str) -> list[OadrMessage]:
         return [one for one in self.seen if one.kind == kind]
 
     def distribute(self, *events: EiEvent) -> bytes:
@@ -272,7 +272,7 @@ class RawDrms:
         self.seen.append(message)
         return web.Response(body=self._answer(message), content_type="application/xml")
 
-    def _answer(self, message: Message) -> bytes:
+    def _answer(self, message: OadrMessage) -> bytes:
         response = response_values(EiResponse(request_id=message.request_id))
         if message.kind == "oadrPoll":
             return self.queue.pop(0) if self.queue else b""
@@ -333,24 +333,24 @@ class RawVen:
         ) as answer:
             return answer.status, await answer.read()
 
-    async def say(self, service: str, kind: str, *, at: datetime | None = None, **values: Any) -> Message:
+    async def say(self, service: str, kind: str, *, at: datetime | None = None, **values: Any) -> OadrMessage:
         """Send a message, and return the one that answers it."""
         body = self.writer.write(kind, at or now(), **{"ven_id": self.ven_id, **values})
         status, content = await self.post(service, body)
         assert status == 200, (status, content)
         return decode(content)[0]
 
-    async def register(self, name: str, **more: Any) -> Message:
+    async def register(self, name: str, **more: Any) -> OadrMessage:
         said = PartyRegistration(ven_name=name, **more.pop("registration", {}))
         values = {"registration_id": None, "ven_id": self.ven_id or None, "request_id": "r1", **more}
         reply = await self.say("EiRegisterParty", "oadrCreatePartyRegistration", registration=said, **values)
         self.ven_id = reply.ven_id or self.ven_id
         return reply
 
-    async def poll(self) -> Message:
+    async def poll(self) -> OadrMessage:
         return await self.say("OadrPoll", "oadrPoll")
 
-    async def answer(self, event_id: str, modification: int, opt: str = "optIn") -> Message:
+    async def answer(self, event_id: str, modification: int, opt: str = "optIn") -> OadrMessage:
         said = event_response_values(EventResponse(event_id, modification, opt, "r"))
         response = response_values(EiResponse(request_id="r"))
         return await self.say("EiEvent", "oadrCreatedEvent", response=response, event_responses=[said])

@@ -37,7 +37,7 @@ from vtn.oadr20b.codec.messages import (
     EiResponse,
     EiSignal,
     EventResponse,
-    Message,
+    OadrMessage,
     OptWindow,
     PartyRegistration,
     SignalInterval,
@@ -46,13 +46,13 @@ from vtn.oadr20b.codec.reading import MOST_BYTES, BadMessage, Parsed, parse
 from vtn.wire.interval import BEGINNING
 
 
-def decode(data: bytes, *, most_bytes: int = MOST_BYTES, strict: bool = True) -> tuple[Message, Parsed]:
+def decode(data: bytes, *, most_bytes: int = MOST_BYTES, strict: bool = True) -> tuple[OadrMessage, Parsed]:
     """Read one message from its bytes; BadMessage says what is wrong."""
     parsed = parse(data, most_bytes=most_bytes, strict=strict)
     return read(parsed), parsed
 
 
-def read(parsed: Parsed) -> Message:
+def read(parsed: Parsed) -> OadrMessage:
     """Read the message of a tree."""
     body = parsed.body
     inner = {"oadrCreatedEvent": "eiCreatedEvent", "oadrRequestEvent": "eiRequestEvent"}.get(parsed.kind)
@@ -61,14 +61,14 @@ def read(parsed: Parsed) -> Message:
     reader = _READERS.get(parsed.kind)
     parts = reader(body) if reader is not None else {}
     response = body.find("{*}eiResponse")
-    return Message(
+    return OadrMessage(
         parsed.kind,
         request_id=text_of(body, "requestID") or "",
         ven_id=text_of(body, "venID"),
         vtn_id=text_of(body, "vtnID"),
         registration_id=text_of(body, "registrationID"),
         response=_response(response) if response is not None else None,
-        **parts,  # type: ignore[arg-type] # each reader returns members of Message by their names
+        **parts,  # type: ignore[arg-type] # each reader returns members of OadrMessage by their names
     )
 
 

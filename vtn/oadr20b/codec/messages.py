@@ -235,7 +235,7 @@ class OadrReport:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Message:
+class OadrMessage:
     """A message as it came: `kind` is its element. Which of the other parts are there depends on the kind."""
 
     kind: str

@@ -7,8 +7,8 @@ from typing import Any
 
 from vtn.clock import Clock
 from vtn.oadr20b.codec.encode import response_values
-from vtn.oadr20b.codec.messages import Code, EiResponse, Message
-from vtn.oadr20b.downstream.outbox import Outbox
+from vtn.oadr20b.codec.messages import Code, EiResponse, OadrMessage
+from vtn.oadr20b.downstream.outbox import ReportOutbox
 from vtn.oadr20b.downstream.settings import DownstreamSettings
 from vtn.oadr20b.downstream.vens import VenRegistry
 from vtn.oadr20b.downstream.vtn_watch import VtnWatch
@@ -22,7 +22,7 @@ class DownstreamContext:
     settings: DownstreamSettings
     store: BridgeStore
     registry: VenRegistry
-    outbox: Outbox
+    outbox: ReportOutbox
     watch: VtnWatch
     clock: Clock
     loop_s: Callable[[], float]
@@ -37,7 +37,7 @@ class Answer:
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-class Refused(Exception):
+class MessageRefused(Exception):
     """A message that is answered with a code other than 200."""
 
     def __init__(self, code: Code, reason: str) -> None:
@@ -45,7 +45,7 @@ class Refused(Exception):
         self.code = code
 
 
-def answered(message: Message, code: int = Code.OK, reason: str = "OK") -> dict[str, Any]:
+def answered(message: OadrMessage, code: int = Code.OK, reason: str = "OK") -> dict[str, Any]:
     """The eiResponse to a message."""
     return response_values(EiResponse(code, reason[:200], message.request_id))
 

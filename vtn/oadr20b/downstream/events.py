@@ -4,17 +4,17 @@ import dataclasses
 from typing import Any
 
 from vtn.oadr20b.codec.encode import print_instant
-from vtn.oadr20b.codec.messages import Code, EventResponse, Message, OptType
+from vtn.oadr20b.codec.messages import Code, EventResponse, OadrMessage, OptType
 from vtn.oadr20b.downstream.context import Answer, DownstreamContext, answered
 from vtn.oadr20b.downstream.projection import listed, mark_sent
-from vtn.oadr20b.downstream.vens import HeldEvent, ServedVen
+from vtn.oadr20b.downstream.vens import ServedVen, ToldEvent
 from vtn.oadr20b.store.database import Rows
 from vtn.wire.enumerations import OperatingState
 
 Json = dict[str, Any]
 
 
-async def request(context: DownstreamContext, ven: ServedVen, message: Message) -> Answer:
+async def request(context: DownstreamContext, ven: ServedVen, message: OadrMessage) -> Answer:
     """All events of the VEN, or the first of them where it sets a limit."""
     return distribute(context, ven, answered(message), message.reply_limit)
 
@@ -27,13 +27,13 @@ def distribute(context: DownstreamContext, ven: ServedVen, response: Json | None
     return Answer("oadrDistributeEvent", values)
 
 
-async def created(context: DownstreamContext, ven: ServedVen, message: Message) -> Answer:
+async def created(context: DownstreamContext, ven: ServedVen, message: OadrMessage) -> Answer:
     """What the VEN says of its events: each answer is judged on its own, and all that can be taken are taken.
 
     Code 452 names an event that is unknown, 450 a modification number that is not the newest.
     """
     now, code, reason = context.clock.now(), int(Code.OK), "OK"
-    kept: list[tuple[ServedVen, HeldEvent]] = []
+    kept: list[tuple[ServedVen, ToldEvent]] = []
     entries: list[Rows] = []
     for one in message.event_responses:
         held = ven.events.get(one.event_id)
@@ -60,7 +60,7 @@ async def created(context: DownstreamContext, ven: ServedVen, message: Message) 
     return Answer("oadrResponse", {"response": answered(message, code, reason), "ven_id": ven.ven_id})
 
 
-def opt_report(ven: ServedVen, held: HeldEvent, opt: str, said: EventResponse, at: str) -> Json:
+def opt_report(ven: ServedVen, held: ToldEvent, opt: str, said: EventResponse, at: str) -> Json:
     """An opt as a report on the event: 3.1 has no object for it, and the two official states say that one opted out."""
     payloads: list[Json] = [{"type": "X_20B_OPT", "values": [opt]}]
     if opt == OptType.OUT:

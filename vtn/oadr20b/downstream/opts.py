@@ -3,8 +3,8 @@
 from typing import Any
 
 from vtn.oadr20b.codec.encode import print_instant, print_span
-from vtn.oadr20b.codec.messages import Code, EiOpt, Message, OptType
-from vtn.oadr20b.downstream.context import Answer, DownstreamContext, Refused, answered
+from vtn.oadr20b.codec.messages import Code, EiOpt, OadrMessage, OptType
+from vtn.oadr20b.downstream.context import Answer, DownstreamContext, MessageRefused, answered
 from vtn.oadr20b.downstream.events import state_report
 from vtn.oadr20b.downstream.vens import ServedVen
 from vtn.oadr20b.store.database import Rows
@@ -14,28 +14,28 @@ Json = dict[str, Any]
 MOST_OPTS = 500
 
 
-async def create(context: DownstreamContext, ven: ServedVen, message: Message) -> Answer:
+async def create(context: DownstreamContext, ven: ServedVen, message: OadrMessage) -> Answer:
     """Take an opt. 452 for an event that is not the VEN's, 454 for an opt that is about nothing."""
     opt = message.opt
     if opt is None or opt.opt not in set(OptType) or not opt.opt_id:
-        raise Refused(Code.INVALID_DATA, "the opt has no optID or optType")
+        raise MessageRefused(Code.INVALID_DATA, "the opt has no optID or optType")
     if opt.event_id is None and not opt.windows:
-        raise Refused(Code.INVALID_DATA, "the opt names neither an event nor times")
+        raise MessageRefused(Code.INVALID_DATA, "the opt names neither an event nor times")
     if opt.event_id is not None and opt.event_id not in ven.events:
-        raise Refused(Code.INVALID_ID, f"the event {opt.event_id[:64]} is not known")
+        raise MessageRefused(Code.INVALID_ID, f"the event {opt.event_id[:64]} is not known")
     if len(ven.opts) >= MOST_OPTS and opt.opt_id not in ven.opts:
-        raise Refused(Code.NOT_ALLOWED, f"a VEN has {MOST_OPTS} opts at most")
+        raise MessageRefused(Code.NOT_ALLOWED, f"a VEN has {MOST_OPTS} opts at most")
     after = {**ven.opts, opt.opt_id: opt}
     await context.registry.keep_opt(ven, opt, *_entries(context, ven, opt, after))
     context.outbox.wake()
     return Answer("oadrCreatedOpt", {"response": answered(message), "opt_id": opt.opt_id})
 
 
-async def cancel(context: DownstreamContext, ven: ServedVen, message: Message) -> Answer:
+async def cancel(context: DownstreamContext, ven: ServedVen, message: OadrMessage) -> Answer:
     """Take an opt back; 452 for one that is not known."""
     opt = ven.opts.get(message.opt_id or "")
     if opt is None:
-        raise Refused(Code.INVALID_ID, "the opt is not known")
+        raise MessageRefused(Code.INVALID_ID, "the opt is not known")
     after = {key: one for key, one in ven.opts.items() if key != opt.opt_id}
     await context.registry.drop_opt(ven, opt.opt_id, *_entries(context, ven, opt, after))
     context.outbox.wake()

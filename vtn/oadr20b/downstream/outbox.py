@@ -31,7 +31,7 @@ GIVEN_UP = frozenset(
 log = logging.getLogger("vtn.oadr20b.downstream")
 
 
-class Outbox:
+class ReportOutbox:
     """Entries that wait for our VTN. `client_of` is the VTN's client that reports for a VEN."""
 
     def __init__(self, store: BridgeStore, client_of: Callable[[str], Client | None]) -> None:

@@ -10,20 +10,20 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from vtn.oadr20b.codec.messages import EiEvent
-from vtn.oadr20b.downstream.vens import HeldEvent, ServedVen
+from vtn.oadr20b.downstream.vens import ServedVen, ToldEvent
 from vtn.oadr20b.mapping.events_down import body_hash, ends_at, present
 
 _ORDER = {"active": 0, "near": 1, "far": 1}
 
 
-def project(held: Mapping[str, HeldEvent], fresh: Mapping[str, tuple[str, EiEvent]], now: datetime) -> list[HeldEvent]:
+def project(held: Mapping[str, ToldEvent], fresh: Mapping[str, tuple[str, EiEvent]], now: datetime) -> list[ToldEvent]:
     """What changes in what a VEN is told; `fresh` is what it should be told, by eventID, with the id in the VTN."""
     changed = []
     for event_id, (oa3_id, event) in fresh.items():
         known, digest = held.get(event_id), body_hash(event)
         if known is None:
             if ends_at(event) > now:
-                changed.append(HeldEvent(event_id, oa3_id, 0, digest, event, ends_at(event)))
+                changed.append(ToldEvent(event_id, oa3_id, 0, digest, event, ends_at(event)))
         elif known.body_hash != digest or known.cancelled:
             changed.append(
                 dataclasses.replace(

@@ -27,7 +27,7 @@ HEADERS = {"Content-Type": "application/xml"}
 log = logging.getLogger("vtn.oadr20b.downstream")
 
 
-class Pusher:
+class MessagePusher:
     """Sends what is due to every VEN that is provisioned and registered for it."""
 
     def __init__(

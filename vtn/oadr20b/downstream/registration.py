@@ -8,31 +8,33 @@ registrationID.
 from typing import Any
 from urllib.parse import urlsplit
 
-from vtn.oadr20b.codec.messages import Code, Message
-from vtn.oadr20b.downstream.context import Answer, DownstreamContext, Refused, answered
+from vtn.oadr20b.codec.messages import Code, OadrMessage
+from vtn.oadr20b.downstream.context import Answer, DownstreamContext, MessageRefused, answered
 from vtn.oadr20b.downstream.vens import ServedVen, VenRegistration
 from vtn.settings import is_loopback
 
 LONGEST_ID = 128
 
 
-async def query(context: DownstreamContext, ven: ServedVen | None, message: Message) -> Answer:
+async def query(context: DownstreamContext, ven: ServedVen | None, message: OadrMessage) -> Answer:
     """What we are; and, to a VEN that is known, which ids it has."""
     return _created(context, message, ven if ven is not None and ven.registered else None)
 
 
-async def create(context: DownstreamContext, ven: ServedVen | None, message: Message) -> Answer:
+async def create(context: DownstreamContext, ven: ServedVen | None, message: OadrMessage) -> Answer:
     """Register a provisioned VEN. 463 for any other, 452 for ids that are not its own, 459 for transports."""
     said = message.registration
     if ven is None or said is None:
-        raise Refused(Code.NOT_REGISTERED, "this VEN is not provisioned here; give your fingerprint to the operator")
+        raise MessageRefused(
+            Code.NOT_REGISTERED, "this VEN is not provisioned here; give your fingerprint to the operator"
+        )
     if message.ven_id and message.ven_id != ven.ven_id:
-        raise Refused(Code.INVALID_ID, "the venID is not the one of this certificate")
+        raise MessageRefused(Code.INVALID_ID, "the venID is not the one of this certificate")
     held = ven.registration
     if ven.registered and message.registration_id and message.registration_id != held.registration_id:
-        raise Refused(Code.INVALID_ID, "the registrationID is not the one that was given out")
+        raise MessageRefused(Code.INVALID_ID, "the registrationID is not the one that was given out")
     if said.profile != "2.0b" or said.transport != "simpleHttp":
-        raise Refused(Code.COMPLIANCE_ERROR, "the profile 2.0b over simpleHttp is spoken here, and nothing else")
+        raise MessageRefused(Code.COMPLIANCE_ERROR, "the profile 2.0b over simpleHttp is spoken here, and nothing else")
     address = None if said.pull else _push_address(ven, said.transport_address)
     # A VEN whose registration was lost here brings the registrationID that it has, and keeps it.
     same = (held.registration_id or (message.registration_id or "")[:LONGEST_ID]) if not ven.cancel_due else None
@@ -43,10 +45,10 @@ async def create(context: DownstreamContext, ven: ServedVen | None, message: Mes
     return _created(context, message, ven)
 
 
-async def cancel(context: DownstreamContext, ven: ServedVen, message: Message) -> Answer:
+async def cancel(context: DownstreamContext, ven: ServedVen, message: OadrMessage) -> Answer:
     """End a registration because the VEN says so."""
     if message.registration_id != ven.registration.registration_id:
-        raise Refused(Code.INVALID_ID, "the registrationID is not the one that was given out")
+        raise MessageRefused(Code.INVALID_ID, "the registrationID is not the one that was given out")
     registration_id = ven.registration.registration_id
     await context.registry.register(ven, VenRegistration())
     return Answer(
@@ -55,7 +57,7 @@ async def cancel(context: DownstreamContext, ven: ServedVen, message: Message) -
     )
 
 
-async def cancelled(context: DownstreamContext, ven: ServedVen, _message: Message) -> Answer | None:
+async def cancelled(context: DownstreamContext, ven: ServedVen, _message: OadrMessage) -> Answer | None:
     """The VEN says that its registration has ended, as it was told to."""
     if ven.cancel_due:
         await context.registry.register(ven, VenRegistration())
@@ -65,7 +67,7 @@ async def cancelled(context: DownstreamContext, ven: ServedVen, _message: Messag
 def _push_address(ven: ServedVen, address: str | None) -> str:
     """Where a VEN that does not poll is sent messages to."""
     if not ven.provision.push:
-        raise Refused(Code.NOT_ALLOWED, "this VEN is provisioned to poll, not to be sent messages")
+        raise MessageRefused(Code.NOT_ALLOWED, "this VEN is provisioned to poll, not to be sent messages")
     try:
         found = urlsplit(address or "")
         host = found.hostname
@@ -74,10 +76,10 @@ def _push_address(ven: ServedVen, address: str | None) -> str:
     else:
         if found.scheme == "https" or (found.scheme == "http" and is_loopback(host)):
             return str(address).rstrip("/")
-    raise Refused(Code.INVALID_DATA, "oadrTransportAddress must be an https URL")
+    raise MessageRefused(Code.INVALID_DATA, "oadrTransportAddress must be an https URL")
 
 
-def _created(context: DownstreamContext, message: Message, ven: ServedVen | None) -> Answer:
+def _created(context: DownstreamContext, message: OadrMessage, ven: ServedVen | None) -> Answer:
     values: dict[str, Any] = {
         "response": answered(message),
         "vtn_id": context.settings.vtn_id,

@@ -13,13 +13,13 @@ from vtn.oadr20b.codec.encode import request_values
 from vtn.oadr20b.codec.messages import (
     ZERO,
     Code,
-    Message,
     MetadataReport,
+    OadrMessage,
     OadrReport,
     OadrReportRequest,
     ReportDescription,
 )
-from vtn.oadr20b.downstream.context import Answer, DownstreamContext, Refused, answered, stable_id
+from vtn.oadr20b.downstream.context import Answer, DownstreamContext, MessageRefused, answered, stable_id
 from vtn.oadr20b.downstream.vens import HeldReportRequest, ServedVen
 from vtn.oadr20b.mapping.reports import report_up
 
@@ -32,11 +32,13 @@ POINTS_PER_REPORT = 2_000
 Json = dict[str, Any]
 
 
-async def register(context: DownstreamContext, ven: ServedVen, message: Message) -> Answer:
+async def register(context: DownstreamContext, ven: ServedVen, message: OadrMessage) -> Answer:
     """Keep what can be reported, and ask for it."""
     descriptions = sum(len(one.descriptions) for one in message.metadata)
     if len(message.metadata) > MOST_SPECIFIERS or descriptions > MOST_DESCRIPTIONS:
-        raise Refused(Code.NOT_ALLOWED, f"{MOST_SPECIFIERS} reports with {MOST_DESCRIPTIONS} points are the most")
+        raise MessageRefused(
+            Code.NOT_ALLOWED, f"{MOST_SPECIFIERS} reports with {MOST_DESCRIPTIONS} points are the most"
+        )
     asked = [request for one in message.metadata for request in _requests(context, ven, one)]
     known = {one.request.request_id: one for one in asked}
     # What is not offered any more is over; what is offered again keeps its id, and is said again.
@@ -82,7 +84,7 @@ def _granularity(offered: MetadataReport, wanted: timedelta) -> timedelta:
     return max(least, min(wanted, most)) if least <= most else wanted
 
 
-async def created(context: DownstreamContext, ven: ServedVen, message: Message) -> Answer:
+async def created(context: DownstreamContext, ven: ServedVen, message: OadrMessage) -> Answer:
     """The VEN says which reports it will send."""
     pending = set(message.report_request_ids)
     changed = [
@@ -94,7 +96,7 @@ async def created(context: DownstreamContext, ven: ServedVen, message: Message) 
     return Answer("oadrResponse", {"response": answered(message), "ven_id": ven.ven_id})
 
 
-async def cancelled(context: DownstreamContext, ven: ServedVen, message: Message) -> Answer:
+async def cancelled(context: DownstreamContext, ven: ServedVen, message: OadrMessage) -> Answer:
     """The VEN says which reports it still sends after some were cancelled."""
     pending = set(message.report_request_ids)
     changed = [
@@ -106,19 +108,19 @@ async def cancelled(context: DownstreamContext, ven: ServedVen, message: Message
     return Answer("oadrResponse", {"response": answered(message), "ven_id": ven.ven_id})
 
 
-async def ask(_context: DownstreamContext, ven: ServedVen, message: Message) -> Answer:
+async def ask(_context: DownstreamContext, ven: ServedVen, message: OadrMessage) -> Answer:
     """A VEN asks us for reports, of which we have none."""
     response = answered(message, Code.REPORT_NOT_SUPPORTED, "this VTN offers no reports")
     return Answer("oadrCreatedReport", {"response": response, "pending_reports": [], "ven_id": ven.ven_id})
 
 
-async def ask_to_cancel(_context: DownstreamContext, ven: ServedVen, message: Message) -> Answer:
+async def ask_to_cancel(_context: DownstreamContext, ven: ServedVen, message: OadrMessage) -> Answer:
     """A VEN cancels reports of ours, of which there are none."""
     response = answered(message, Code.INVALID_ID, "this VTN sends no reports")
     return Answer("oadrCanceledReport", {"response": response, "pending_reports": [], "ven_id": ven.ven_id})
 
 
-async def update(context: DownstreamContext, ven: ServedVen, message: Message) -> Answer:
+async def update(context: DownstreamContext, ven: ServedVen, message: OadrMessage) -> Answer:
     """Keep what a VEN reports until our VTN has it, and only then say so."""
     entries: list[tuple[str, str, Json]] = []
     unknown: list[str] = []
@@ -149,7 +151,7 @@ def _entries(
     """A report as reports of our VTN: each named by its request and its first instant, which a repetition shares."""
     standing_id = context.watch.standing_id
     if standing_id is None:
-        raise Refused(Code.OTHER_ERROR, "the VTN behind this one cannot be reached; send the report again")
+        raise MessageRefused(Code.OTHER_ERROR, "the VTN behind this one cannot be reached; send the report again")
     ordered = sorted(report.points, key=lambda one: (one.start, one.r_id))
     for begin in range(0, len(ordered), POINTS_PER_REPORT):
         part = ordered[begin : begin + POINTS_PER_REPORT]

@@ -17,8 +17,8 @@ from vtn.listening.http import HttpOptions, served
 from vtn.listening.sockets import ListenAddress, bound, port_of
 from vtn.oadr20b.codec.signatures import MessageWriter
 from vtn.oadr20b.downstream.context import DownstreamContext
-from vtn.oadr20b.downstream.outbox import Outbox
-from vtn.oadr20b.downstream.push import Pusher
+from vtn.oadr20b.downstream.outbox import ReportOutbox
+from vtn.oadr20b.downstream.push import MessagePusher
 from vtn.oadr20b.downstream.services import Services
 from vtn.oadr20b.downstream.settings import DownstreamSettings
 from vtn.oadr20b.downstream.vens import VenRegistry
@@ -70,7 +70,7 @@ async def running(settings: DownstreamSettings) -> AsyncIterator[Serving]:
         client = await stack.enter_async_context(vtn_client(settings.vtn))
         clients = ReportClients(settings, registry)
         stack.push_async_callback(clients.close)
-        outbox = Outbox(store, clients.of)
+        outbox = ReportOutbox(store, clients.of)
         watch = VtnWatch(client, registry, store, settings.reports_client_id)
         clock, loop = parse_clock(settings.clock), asyncio.get_running_loop()
         context = DownstreamContext(settings, store, registry, outbox, watch, clock, loop.time, uuids())
@@ -78,7 +78,7 @@ async def running(settings: DownstreamSettings) -> AsyncIterator[Serving]:
         tasks = [
             asyncio.create_task(_watch(context)),
             asyncio.create_task(outbox.run()),
-            asyncio.create_task(Pusher(context, services, writer, outgoing).run()),
+            asyncio.create_task(MessagePusher(context, services, writer, outgoing).run()),
             asyncio.create_task(_tidy(context)),
         ]
         stack.push_async_callback(cancel_tasks, tasks)

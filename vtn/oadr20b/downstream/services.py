@@ -6,6 +6,7 @@ and nowhere else; header fields of proxies mean nothing.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,26 +18,26 @@ from openleadr.utils import certificate_fingerprint_from_der
 
 from vtn.listening.http import proven
 from vtn.oadr20b.codec.decode import read
-from vtn.oadr20b.codec.messages import Code, Message
+from vtn.oadr20b.codec.messages import Code, OadrMessage
 from vtn.oadr20b.codec.reading import BadMessage, Parsed, parse
 from vtn.oadr20b.codec.signatures import MessageWriter, SignatureRefused, verify
 from vtn.oadr20b.downstream import events, opts, registration, reports
-from vtn.oadr20b.downstream.context import Answer, DownstreamContext, Refused, answered
+from vtn.oadr20b.downstream.context import Answer, DownstreamContext, MessageRefused, answered
 from vtn.oadr20b.downstream.due import next_message
 from vtn.oadr20b.downstream.vens import ServedVen
 
 HEAVY_BYTES = 65_536
 TYPES = frozenset({"application/xml", "text/xml"})
-Handler = Callable[[DownstreamContext, ServedVen, Message], Awaitable[Answer | None]]
+Handler = Callable[[DownstreamContext, ServedVen, OadrMessage], Awaitable[Answer | None]]
 log = logging.getLogger("vtn.oadr20b.downstream")
 
 
-async def _poll(context: DownstreamContext, ven: ServedVen, message: Message) -> Answer:
+async def _poll(context: DownstreamContext, ven: ServedVen, message: OadrMessage) -> Answer:
     due = next_message(context, ven)
     return due[1] if due is not None else Answer("oadrResponse", {"response": answered(message), "ven_id": ven.ven_id})
 
 
-async def _noted(_context: DownstreamContext, _ven: ServedVen, _message: Message) -> None:
+async def _noted(_context: DownstreamContext, _ven: ServedVen, _message: OadrMessage) -> None:
     """An answer to something that we sent, which asks for nothing more."""
 
 
@@ -147,8 +148,9 @@ class Services:
         try:
             ven = self._who(message, sender, secure=secure)
             await self._signed(ven, message, parsed)
-            reply = await self._reply(service, ven, message)
-        except Refused as refused:
+            async with ven.lock if ven is not None else contextlib.nullcontext():
+                reply = await self._reply(service, ven, message)
+        except MessageRefused as refused:
             self.counts.count(refused.code)
             if refused.code != Code.NOT_REGISTERED:
                 log.info("%s of %s is refused: %s", message.kind, message.ven_id, refused)
@@ -170,7 +172,7 @@ class Services:
     def _any_lenient(self) -> bool:
         return any(one.provision.lenient for one in self._context.registry.vens.values())
 
-    def _who(self, message: Message, sender: ServedVen | None, *, secure: bool) -> ServedVen | None:
+    def _who(self, message: OadrMessage, sender: ServedVen | None, *, secure: bool) -> ServedVen | None:
         """Whose message it is: with TLS the certificate's VEN, and no other; without, that of the venID or name."""
         registry = self._context.registry
         if secure:
@@ -179,13 +181,13 @@ class Services:
                 and message.ven_id not in {None, "", sender.ven_id}
                 and message.kind not in REGISTERING
             ):
-                raise Refused(Code.NOT_REGISTERED, "the venID is not the one of this certificate")
+                raise MessageRefused(Code.NOT_REGISTERED, "the venID is not the one of this certificate")
             return sender
         if message.ven_id:
             return registry.vens.get(message.ven_id)
         return registry.of_name(message.registration.ven_name) if message.registration is not None else None
 
-    async def _signed(self, ven: ServedVen | None, message: Message, parsed: Parsed) -> None:
+    async def _signed(self, ven: ServedVen | None, message: OadrMessage, parsed: Parsed) -> None:
         """Verify a signature where one is wanted, or is there."""
         mode = self._context.settings.signatures
         present = parsed.tree.find("{http://www.w3.org/2000/09/xmldsig#}Signature") is not None
@@ -193,7 +195,7 @@ class Services:
             return
         if ven is None or ven.provision.fingerprint is None:
             if mode == "required" and message.kind not in UNSIGNED_OK:
-                raise Refused(Code.NOT_REGISTERED, "nobody is known who could have signed this")
+                raise MessageRefused(Code.NOT_REGISTERED, "nobody is known who could have signed this")
             return
         if mode == "required" and not present and message.kind == "oadrQueryRegistration":
             return
@@ -201,19 +203,19 @@ class Services:
         try:
             signed = verify(parsed.tree, ven.provision.fingerprint, now)
         except SignatureRefused as wrong:
-            raise Refused(Code.NOT_REGISTERED, str(wrong)) from None
+            raise MessageRefused(Code.NOT_REGISTERED, str(wrong)) from None
         if not await self._context.store.take(signed, now):
-            raise Refused(Code.NOT_REGISTERED, "the signature's nonce was used before")
+            raise MessageRefused(Code.NOT_REGISTERED, "the signature's nonce was used before")
 
-    async def _reply(self, service: str, ven: ServedVen | None, message: Message) -> Answer | None:
+    async def _reply(self, service: str, ven: ServedVen | None, message: OadrMessage) -> Answer | None:
         context = self._context
         if service == "EiRegisterParty" and message.kind in REGISTERING:
             return await REGISTERING[message.kind](context, ven, message)
         if ven is None:
-            raise Refused(Code.NOT_REGISTERED, "this VEN is not known here")
+            raise MessageRefused(Code.NOT_REGISTERED, "this VEN is not known here")
         handler = SERVICES[service].get(message.kind)
         if handler is None:
-            raise Refused(Code.COMPLIANCE_ERROR, f"{message.kind} does not belong to the service {service}")
+            raise MessageRefused(Code.COMPLIANCE_ERROR, f"{message.kind} does not belong to the service {service}")
         ven.seen_at = context.clock.now()
         if not ven.registered:
             if handler in {_noted, registration.cancelled}:
@@ -221,7 +223,7 @@ class Services:
             return Answer("oadrRequestReregistration", {"ven_id": ven.ven_id})
         return await handler(context, ven, message)
 
-    def _refusal(self, message: Message, refused: Refused) -> Answer:
+    def _refusal(self, message: OadrMessage, refused: MessageRefused) -> Answer:
         """The answer to a message that is refused: the element that belongs to it, with the code."""
         response = answered(message, refused.code, str(refused))
         settings = self._context.settings

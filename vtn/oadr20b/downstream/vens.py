@@ -3,6 +3,7 @@
 The operator's command writes `provision`, the server writes `state`, so that neither overwrites the other's word.
 """
 
+import asyncio
 import dataclasses
 from collections.abc import Iterable
 from datetime import datetime
@@ -48,7 +49,7 @@ class VenRegistration:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class HeldEvent:
+class ToldEvent:
     """One event as a VEN is told it. `acked`: the modification number that it answered last; -1 for none."""
 
     event_id: str
@@ -72,16 +73,20 @@ class HeldReportRequest:
 
 @dataclasses.dataclass(slots=True)
 class ServedVen:
-    """A VEN while it is served. What was sent, and when (monotonic seconds), is forgotten with the process."""
+    """A VEN while it is served. What was sent, and when (monotonic seconds), is forgotten with the process.
+
+    Whoever changes what is held of it has the `lock` from reading until the change is durable.
+    """
 
     provision: VenProvision
     registration: VenRegistration = VenRegistration()
-    events: dict[str, HeldEvent] = dataclasses.field(default_factory=dict)
+    events: dict[str, ToldEvent] = dataclasses.field(default_factory=dict)
     opts: dict[str, EiOpt] = dataclasses.field(default_factory=dict)
     metadata: dict[str, MetadataReport] = dataclasses.field(default_factory=dict)
     requests: dict[str, HeldReportRequest] = dataclasses.field(default_factory=dict)
     sent: dict[str, tuple[int, float]] = dataclasses.field(default_factory=dict)
     seen_at: datetime | None = None
+    lock: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
 
     @property
     def ven_id(self) -> str:
@@ -102,7 +107,7 @@ class ServedVen:
 
 _PROVISION = pydantic.TypeAdapter(VenProvision)
 _REGISTRATION = pydantic.TypeAdapter(VenRegistration)
-_EVENT = pydantic.TypeAdapter(HeldEvent)
+_EVENT = pydantic.TypeAdapter(ToldEvent)
 _OPT = pydantic.TypeAdapter(EiOpt)
 _METADATA = pydantic.TypeAdapter(MetadataReport)
 _REQUEST = pydantic.TypeAdapter(OadrReportRequest)
@@ -181,7 +186,7 @@ class VenRegistry:
         ven.registration = registration
         ven.sent.clear()
 
-    async def keep_events(self, changes: Iterable[tuple[ServedVen, HeldEvent]], *also: Any) -> None:
+    async def keep_events(self, changes: Iterable[tuple[ServedVen, ToldEvent]], *also: Any) -> None:
         """Keep events as they are told from now on, with further statements in the same transaction."""
         held = list(changes)
         rows = [_event_row(ven, one) for ven, one in held]
@@ -235,7 +240,7 @@ class VenRegistry:
         ven.requests |= {one.request.request_id: one for one in asked}
 
 
-def _event_row(ven: ServedVen, one: HeldEvent) -> dict[str, Any]:
+def _event_row(ven: ServedVen, one: ToldEvent) -> dict[str, Any]:
     return {
         "ven_id": ven.ven_id,
         "event_id": one.event_id,

@@ -17,7 +17,7 @@ import pydantic
 from vtn.client import Client
 from vtn.oadr20b.codec.messages import EiEvent
 from vtn.oadr20b.downstream.projection import project
-from vtn.oadr20b.downstream.vens import HeldEvent, ServedVen, VenRegistry
+from vtn.oadr20b.downstream.vens import ServedVen, VenRegistry
 from vtn.oadr20b.mapping import targets
 from vtn.oadr20b.mapping.events_down import ProgramFacts, events_down
 from vtn.oadr20b.mapping.reports import STANDING, standing_event
@@ -30,12 +30,13 @@ from vtn.wire.interval import parse_date_time
 
 KEPT = timedelta(days=1)
 PROGRAM = "20b:reports of 2.0b VENs"
+AT_ONCE = 200
 Json = dict[str, Any]
 log = logging.getLogger("vtn.oadr20b.downstream")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Grants:
+class VenGrants:
     """What a VEN may see: its own targets, and those of each of its resources."""
 
     ven: frozenset[str] = frozenset()
@@ -53,7 +54,7 @@ class ReadVtn:
 
     programs: Mapping[str, ProgramFacts]
     events: tuple[Event, ...]
-    grants: Mapping[str, Grants]
+    grants: Mapping[str, VenGrants]
     stamp: frozenset[tuple[str, str]]
 
 
@@ -113,28 +114,40 @@ class VtnWatch:
     async def tell(self, read: ReadVtn, now: datetime) -> None:
         """Work out what every VEN is told, and keep what changes."""
         laid_out: dict[tuple[str, float | None], tuple[EiEvent, ...]] = {}
-        changes: list[tuple[ServedVen, HeldEvent]] = []
-        for ven in list(self._registry.vens.values()):
-            grants = self._grants(ven, read)
-            fresh: dict[str, tuple[str, EiEvent]] = {}
-            for event in read.events:
-                program = read.programs.get(event.program_id)
-                if program is None or not targets.sees(event.targets or (), program.targets, grants.every):
-                    continue
-                key = (event.id, ven.provision.nameplate_kw)
-                if key not in laid_out:
-                    laid_out[key] = self._lay_out(event, program, now, ven.provision.nameplate_kw)
-                aimed = targets.down(event.targets or (), ven.ven_id, grants.resources)
-                for one in laid_out[key]:
-                    fresh[one.event_id] = event.id, dataclasses.replace(one, targets=aimed)
-            changes += [(ven, held) for held in project(ven.events, fresh, now)]
+        vens = list(self._registry.vens.values())
+        for start in range(0, len(vens), AT_ONCE):  # polls are answered meanwhile
+            together = (self._tell_one(ven, read, laid_out, now) for ven in vens[start : start + AT_ONCE])
+            counts = await asyncio.gather(*together)
+            if changed := sum(counts):
+                log.info("%d events of VENs are told anew", changed)
+
+    async def _tell_one(
+        self,
+        ven: ServedVen,
+        read: ReadVtn,
+        laid_out: dict[tuple[str, float | None], tuple[EiEvent, ...]],
+        now: datetime,
+    ) -> int:
+        """Work out what one VEN is told, and keep what changes; how many events that is."""
+        grants, nameplate_kw = self._grants(ven, read), ven.provision.nameplate_kw
+        fresh: dict[str, tuple[str, EiEvent]] = {}
+        for event in read.events:
+            program = read.programs.get(event.program_id)
+            if program is None or not targets.sees(event.targets or (), program.targets, grants.every):
+                continue
+            if (event.id, nameplate_kw) not in laid_out:
+                laid_out[event.id, nameplate_kw] = self._lay_out(event, program, now, nameplate_kw)
+            aimed = targets.down(event.targets or (), ven.ven_id, grants.resources)
+            for one in laid_out[event.id, nameplate_kw]:
+                fresh[one.event_id] = event.id, dataclasses.replace(one, targets=aimed)
+        async with ven.lock:
+            changes = project(ven.events, fresh, now)
+            if changes:
+                await self._registry.keep_events((ven, held) for held in changes)
             old = [key for key, held in ven.events.items() if held.ends_at < now - KEPT and key not in fresh]
             if old:
                 await self._registry.drop_events(ven, old)
-            await asyncio.sleep(0)  # polls are answered meanwhile
-        if changes:
-            await self._registry.keep_events(changes)
-            log.info("%d events of VENs are told anew", len(changes))
+        return len(changes)
 
     def _lay_out(
         self, event: Event, program: ProgramFacts, now: datetime, nameplate_kw: float | None
@@ -147,11 +160,11 @@ class VtnWatch:
             log.warning("the payload type %s of the event %s has no word in 2.0b and is not told", name, event.id)
         return told.events
 
-    def _grants(self, ven: ServedVen, read: ReadVtn) -> Grants:
+    def _grants(self, ven: ServedVen, read: ReadVtn) -> VenGrants:
         provision = ven.provision
         if provision.client_id is not None:
-            return read.grants.get(provision.client_id, Grants())
-        return Grants(frozenset(provision.targets), dict(provision.resources))
+            return read.grants.get(provision.client_id, VenGrants())
+        return VenGrants(frozenset(provision.targets), dict(provision.resources))
 
     async def _read(self) -> ReadVtn:
         programs = await self._vtn.search(ObjectType.PROGRAM)
@@ -177,10 +190,11 @@ def _events(raw: Iterable[Json]) -> Iterable[Event]:
             log.warning("the event %s of the VTN cannot be read and is not told", one["id"])
 
 
-def _granted(vens: Iterable[Json], resources: Iterable[Json]) -> dict[str, Grants]:
+def _granted(vens: Iterable[Json], resources: Iterable[Json]) -> dict[str, VenGrants]:
     of_ven: dict[str, dict[str, tuple[str, ...]]] = {}
     for one in resources:
         of_ven.setdefault(str(one.get("venID")), {})[str(one.get("resourceName"))] = tuple(one.get("targets") or ())
     return {
-        str(one.get("clientID")): Grants(frozenset(one.get("targets") or ()), of_ven.get(one["id"], {})) for one in vens
+        str(one.get("clientID")): VenGrants(frozenset(one.get("targets") or ()), of_ven.get(one["id"], {}))
+        for one in vens
     }

@@ -30,7 +30,7 @@ from vtn.oadr20b.mapping.signals import (
     SETPOINT,
     UP,
     SignalRule,
-    Unit,
+    SignalUnit,
     item_of,
 )
 from vtn.rules.layout import lay_out
@@ -92,7 +92,7 @@ class ProgramFacts:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Told:
+class EventsDown:
     """What a VEN is told of an event: the eiEvents, and the payload types that 2.0b has no word for."""
 
     events: tuple[EiEvent, ...]
@@ -107,7 +107,7 @@ def events_down(
     first_seen: datetime,
     now: datetime,
     nameplate_kw: float | None = None,
-) -> Told:
+) -> EventsDown:
     """The eiEvents for a VEN, in order of time; none when nothing of the event can be told or it has no length.
 
     `first_seen` is when the event was read first: what begins "now" begins then. Status, modification number and
@@ -115,7 +115,7 @@ def events_down(
     """
     steps = _steps(event, first_seen, now)
     if not steps:
-        return Told(())
+        return EventsDown(())
     described = {one.payload_type: one for one in event.payload_descriptors or ()}
     columns, untold, comment = [], set(), ""
     for name in dict.fromkeys(payload.type for step in steps for payload in step.payloads):
@@ -133,7 +133,7 @@ def events_down(
         else:
             columns.append(column)
     if not columns:
-        return Told((), frozenset(untold))
+        return EventsDown((), frozenset(untold))
     columns = _with_simple(columns, program)
     shift = _random_start(event, steps)
     runs = _runs(steps, columns)
@@ -141,7 +141,7 @@ def events_down(
     for number, run in enumerate(runs, start=1):
         suffix = f"-{number}" if len(runs) > 1 else ""
         made.append(_ei_event(event, program, targets, columns, run, (f"{event.id}{suffix}", shift, comment)))
-    return Told(tuple(made), frozenset(untold))
+    return EventsDown(tuple(made), frozenset(untold))
 
 
 def body_hash(event: EiEvent) -> str:
@@ -244,7 +244,7 @@ def _column(name: str, units: str | None, currency: str | None, nameplate_kw: fl
             return _Column((name,), CAPACITY, None, lambda kw: min(1.0, round(kw * factor / nameplate_kw, 4)))
         return _Column((name,), SETPOINT, item_of(SETPOINT, "KW", ""), lambda kw: round(kw * factor, 9))
     rule = DOWN.get(name)
-    in_kilo = rule is not None and rule.unit in {Unit.POWER, Unit.ENERGY}
+    in_kilo = rule is not None and rule.unit in {SignalUnit.POWER, SignalUnit.ENERGY}
     if rule is None or (in_kilo and factor is None):
         return None
     if in_kilo:

@@ -16,7 +16,7 @@ PERCENT = "PERCENT"
 LEVELS = (0, 1, 2, 3)
 
 
-class Unit(enum.StrEnum):
+class SignalUnit(enum.StrEnum):
     """What a signal's numbers are in, by the element of its unit."""
 
     NONE = ""
@@ -35,7 +35,7 @@ class SignalRule:
     kind: str
     payload: str
     units: str | None
-    unit: Unit = Unit.NONE
+    unit: SignalUnit = SignalUnit.NONE
     back: bool = False
     load: bool = False
     note: str = ""
@@ -50,30 +50,30 @@ _TARIFF = "needs the tariff: private, for adapters that know it"
 _CHARGE = "needs the charge level: private, for adapters that know it"
 SIGNALS: tuple[SignalRule, ...] = (
     SignalRule("SIMPLE", "level", "SIMPLE", None, back=True, load=True),
-    SignalRule("ELECTRICITY_PRICE", "price", "PRICE", "KWH", Unit.PER_KWH, back=True),
-    SignalRule("ENERGY_PRICE", "price", "PRICE", "KWH", Unit.PER_KWH, note="comes back as ELECTRICITY_PRICE"),
+    SignalRule("ELECTRICITY_PRICE", "price", "PRICE", "KWH", SignalUnit.PER_KWH, back=True),
+    SignalRule("ENERGY_PRICE", "price", "PRICE", "KWH", SignalUnit.PER_KWH, note="comes back as ELECTRICITY_PRICE"),
     SignalRule(
-        "ELECTRICITY_PRICE", "priceRelative", "X_20B_PRICE_RELATIVE", "KWH", Unit.PER_KWH, back=True, note=_TARIFF
+        "ELECTRICITY_PRICE", "priceRelative", "X_20B_PRICE_RELATIVE", "KWH", SignalUnit.PER_KWH, back=True, note=_TARIFF
     ),
     SignalRule("ELECTRICITY_PRICE", "priceMultiplier", "X_20B_PRICE_MULTIPLIER", None, back=True, note=_TARIFF),
-    SignalRule("ENERGY_PRICE", "priceRelative", "X_20B_PRICE_RELATIVE", "KWH", Unit.PER_KWH, note=_TARIFF),
+    SignalRule("ENERGY_PRICE", "priceRelative", "X_20B_PRICE_RELATIVE", "KWH", SignalUnit.PER_KWH, note=_TARIFF),
     SignalRule("ENERGY_PRICE", "priceMultiplier", "X_20B_PRICE_MULTIPLIER", None, note=_TARIFF),
     SignalRule(
         "DEMAND_CHARGE",
         "price",
         "X_20B_DEMAND_CHARGE",
         "KW",
-        Unit.PER_KW,
+        SignalUnit.PER_KW,
         back=True,
         note="a second PRICE descriptor would clash",
     ),
-    SignalRule("LOAD_DISPATCH", "setpoint", "DISPATCH_SETPOINT", "KW", Unit.POWER, back=True, load=True),
+    SignalRule("LOAD_DISPATCH", "setpoint", "DISPATCH_SETPOINT", "KW", SignalUnit.POWER, back=True, load=True),
     SignalRule(
         "LOAD_DISPATCH",
         "delta",
         "DISPATCH_SETPOINT_RELATIVE",
         "KW",
-        Unit.POWER,
+        SignalUnit.POWER,
         back=True,
         load=True,
         note="the sign is kept",
@@ -108,10 +108,17 @@ SIGNALS: tuple[SignalRule, ...] = (
         load=True,
         note="the program says what the sign means",
     ),
-    SignalRule("LOAD_CONTROL", "x-loadControlSetpoint", "CONTROL_SETPOINT", None, Unit.OWN, back=True, load=True),
-    SignalRule("CHARGE_STATE", "setpoint", "CHARGE_STATE_SETPOINT", "KWH", Unit.ENERGY, back=True, load=True),
+    SignalRule("LOAD_CONTROL", "x-loadControlSetpoint", "CONTROL_SETPOINT", None, SignalUnit.OWN, back=True, load=True),
+    SignalRule("CHARGE_STATE", "setpoint", "CHARGE_STATE_SETPOINT", "KWH", SignalUnit.ENERGY, back=True, load=True),
     SignalRule(
-        "CHARGE_STATE", "delta", "X_20B_CHARGE_STATE_DELTA", "KWH", Unit.ENERGY, back=True, load=True, note=_CHARGE
+        "CHARGE_STATE",
+        "delta",
+        "X_20B_CHARGE_STATE_DELTA",
+        "KWH",
+        SignalUnit.ENERGY,
+        back=True,
+        load=True,
+        note=_CHARGE,
     ),
     SignalRule("CHARGE_STATE", "multiplier", "X_20B_CHARGE_STATE_MULTIPLIER", None, back=True, load=True, note=_CHARGE),
 )
@@ -175,8 +182,8 @@ UP: Mapping[tuple[str, str], SignalRule] = {(rule.name, rule.kind): rule for rul
 DOWN: Mapping[str, SignalRule] = {rule.payload: rule for rule in SIGNALS if rule.back}
 CAPACITY = UP["LOAD_CONTROL", "x-loadControlCapacity"]
 SETPOINT = UP["LOAD_DISPATCH", "setpoint"]
-_PRICES = frozenset({Unit.PER_KWH, Unit.PER_KW})
-_KILO = frozenset({Unit.POWER, Unit.ENERGY})
+_PRICES = frozenset({SignalUnit.PER_KWH, SignalUnit.PER_KW})
+_KILO = frozenset({SignalUnit.POWER, SignalUnit.ENERGY})
 _OWN_UNITS = {"celsius": "CELSIUS", "fahrenheit": "FAHRENHEIT", "A": "AMPS", "V": "VOLTS", "W": "W", "Hz": "HZ"}
 _OWN_ITEMS = {
     "CELSIUS": ItemBase("temperature", "temperature", "celsius"),
@@ -186,13 +193,13 @@ _OWN_ITEMS = {
     "W": ItemBase("powerReal", "RealPower", "W", "none", POWER_ATTRIBUTES),
     "HZ": ItemBase("frequency", "Frequency", "Hz"),
 }
-_OF_UNIT: Mapping[Unit, Callable[[str], ItemBase | None]] = {
-    Unit.NONE: lambda _: None,
-    Unit.POWER: lambda _: ItemBase("powerReal", "RealPower", "W", "k", POWER_ATTRIBUTES),
-    Unit.ENERGY: lambda _: ItemBase("energyReal", "RealEnergy", "Wh", "k"),
-    Unit.PER_KWH: lambda currency: ItemBase("currencyPerKWh", "currencyPerKWh", currency or "USD"),
-    Unit.PER_KW: lambda currency: ItemBase("currencyPerKW", "currencyPerKW", currency or "USD"),
-    Unit.OWN: lambda units: _OWN_ITEMS.get(units) or ItemBase("customUnit", units or "none", units or "none"),
+_OF_UNIT: Mapping[SignalUnit, Callable[[str], ItemBase | None]] = {
+    SignalUnit.NONE: lambda _: None,
+    SignalUnit.POWER: lambda _: ItemBase("powerReal", "RealPower", "W", "k", POWER_ATTRIBUTES),
+    SignalUnit.ENERGY: lambda _: ItemBase("energyReal", "RealEnergy", "Wh", "k"),
+    SignalUnit.PER_KWH: lambda currency: ItemBase("currencyPerKWh", "currencyPerKWh", currency or "USD"),
+    SignalUnit.PER_KW: lambda currency: ItemBase("currencyPerKW", "currencyPerKW", currency or "USD"),
+    SignalUnit.OWN: lambda units: _OWN_ITEMS.get(units) or ItemBase("customUnit", units or "none", units or "none"),
 }
 
 
@@ -205,7 +212,7 @@ def value_up(rule: SignalRule, value: float, item: ItemBase | None) -> float | i
     """A signal's number as 3.1 has it: kW, kWh, money, or the plain number."""
     if rule.unit in _KILO:
         return round(scaled(value, item) / 1000.0, 9)
-    if rule.unit is not Unit.NONE:
+    if rule.unit is not SignalUnit.NONE:
         return scaled(value, item)
     return int(value) if rule.kind in {"level", "x-loadControlLevelOffset"} and float(value).is_integer() else value
 
@@ -217,7 +224,7 @@ def descriptor(rule: SignalRule, item: ItemBase | None) -> dict[str, str]:
         made["units"] = rule.units
     if rule.unit in _PRICES and item is not None:
         made["currency"] = item.unit
-    if rule.unit is Unit.OWN and item is not None:
+    if rule.unit is SignalUnit.OWN and item is not None:
         made["units"] = _OWN_UNITS.get(item.unit, item.unit) or "none"
     return made
 

@@ -14,7 +14,7 @@ import pydantic
 
 from vtn.client import Client, VtnRefused
 from vtn.oadr20b.codec.encode import event_response_values, response_values
-from vtn.oadr20b.codec.messages import Code, EiEvent, EiResponse, EventResponse, Message, OptType
+from vtn.oadr20b.codec.messages import Code, EiEvent, EiResponse, EventResponse, OadrMessage, OptType
 from vtn.oadr20b.mapping.events_up import event_up, program_name, program_up
 from vtn.oadr20b.store.database import BridgeStore, parse_at, print_at
 from vtn.oadr20b.store.tables import PLACES, UP_EVENT
@@ -44,7 +44,7 @@ class UpstreamEvents:
         rows = await self._store.rows(UP_EVENT, name=self._link.name)
         self.held = {row["event_id"]: _held(row) for row in rows}
 
-    async def take(self, message: Message, own_ven: str | None, now: datetime) -> None:
+    async def take(self, message: OadrMessage, own_ven: str | None, now: datetime) -> None:
         """A whole list of events: write down what it changes, then do it, then answer."""
         changes = take_list(
             self._link.name,

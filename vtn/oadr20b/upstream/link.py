@@ -14,12 +14,12 @@ from http import HTTPStatus
 import aiohttp
 
 from vtn.oadr20b.codec.decode import decode
-from vtn.oadr20b.codec.messages import Message
+from vtn.oadr20b.codec.messages import OadrMessage
 from vtn.oadr20b.codec.reading import MOST_BYTES, BadMessage
 from vtn.oadr20b.codec.signatures import MessageWriter, SignatureRefused, verify
 from vtn.oadr20b.store.database import BridgeStore
 from vtn.oadr20b.tls import client_tls
-from vtn.oadr20b.upstream.settings import Utility
+from vtn.oadr20b.upstream.settings import UtilitySettings
 
 TIMEOUT = aiohttp.ClientTimeout(total=30.0, connect=10.0)
 HEADERS = {"Content-Type": "application/xml"}
@@ -39,7 +39,7 @@ class ServiceMissing(LinkFailed):
 class UtilityLink:
     """The connection to one utility. CannotStart names a file that cannot be used."""
 
-    def __init__(self, name: str, utility: Utility, store: BridgeStore, now: Callable[[], datetime]) -> None:
+    def __init__(self, name: str, utility: UtilitySettings, store: BridgeStore, now: Callable[[], datetime]) -> None:
         self.name = name
         self._utility = utility
         self._store = store
@@ -60,7 +60,7 @@ class UtilityLink:
             await self._session.close()
             self._session = None
 
-    async def exchange(self, service: str, kind: str, **values: object) -> Message | None:
+    async def exchange(self, service: str, kind: str, **values: object) -> OadrMessage | None:
         """Send a message to a service and return what is answered; None for an empty answer."""
         now = self._now()
         sent = self._writer.write(kind, now, **values)

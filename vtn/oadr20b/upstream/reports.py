@@ -21,8 +21,8 @@ from vtn.oadr20b.codec.messages import (
     Code,
     EiResponse,
     EiTarget,
-    Message,
     MetadataReport,
+    OadrMessage,
     OadrReport,
     OadrReportRequest,
     ReportDescription,
@@ -43,7 +43,7 @@ from vtn.oadr20b.mapping.reports import (
 from vtn.oadr20b.store.database import BridgeStore, parse_at, print_at
 from vtn.oadr20b.store.tables import PLACES, UP_REQUEST
 from vtn.oadr20b.upstream.link import LinkFailed, UtilityLink
-from vtn.oadr20b.upstream.settings import Utility
+from vtn.oadr20b.upstream.settings import UtilitySettings
 from vtn.oadr20b.vtn_client import ensure_program, find_event
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.report import ReportRequest
@@ -73,7 +73,7 @@ def specifier(name: str, kind: str) -> str:
     return f"{name}-{kind.lower().replace('_', '-')}"
 
 
-def metadata(name: str, ven_id: str, utility: Utility, now: datetime) -> tuple[MetadataReport, ...]:
+def metadata(name: str, ven_id: str, utility: UtilitySettings, now: datetime) -> tuple[MetadataReport, ...]:
     """What can be asked for."""
     places: list[tuple[str, EiTarget]] = [("", EiTarget("venID", ven_id))]
     places += [(f"/{resource}", EiTarget("resourceID", resource)) for resource in utility.resources]
@@ -143,7 +143,7 @@ def resampled(found: Sequence[Figure], granularity: timedelta, kind: str) -> lis
 class UpstreamReports:
     """The reports of one utility."""
 
-    def __init__(self, link: UtilityLink, utility: Utility, vtn: Client, store: BridgeStore) -> None:
+    def __init__(self, link: UtilityLink, utility: UtilitySettings, vtn: Client, store: BridgeStore) -> None:
         self._link = link
         self._utility = utility
         self._vtn = vtn
@@ -206,7 +206,7 @@ class UpstreamReports:
         if reply is not None and reply.requests:
             await self.take(reply, ven_id, now)
 
-    async def take(self, message: Message, ven_id: str, now: datetime) -> None:
+    async def take(self, message: OadrMessage, ven_id: str, now: datetime) -> None:
         """Keep what is asked for, and say so; a report that was never offered is refused with 461."""
         offered = {
             one.specifier_id: {point.r_id for point in one.descriptions}
@@ -233,7 +233,7 @@ class UpstreamReports:
             ven_id=ven_id,
         )
 
-    async def cancel(self, message: Message, ven_id: str) -> None:
+    async def cancel(self, message: OadrMessage, ven_id: str) -> None:
         """Send no more of what is cancelled; a last report follows where that is asked for."""
         for request_id in message.report_request_ids:
             held = self.held.get(request_id)

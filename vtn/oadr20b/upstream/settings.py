@@ -15,7 +15,7 @@ Seconds = Annotated[float, pydantic.Field(gt=0, le=86_400)]
 PREFIX = "OADR20B_VEN"
 
 
-class Utility(Section):
+class UtilitySettings(Section):
     """One utility whose VTN speaks 2.0b."""
 
     url: str = pydantic.Field(
@@ -73,7 +73,7 @@ class Utility(Section):
 class UpstreamSettings(BridgeSettings):
     """All of it."""
 
-    utilities: dict[Name, Utility] = pydantic.Field(min_length=1, description="utilities by our name for them")
+    utilities: dict[Name, UtilitySettings] = pydantic.Field(min_length=1, description="utilities by our name for them")
     look_s: Seconds = pydantic.Field(15.0, description="seconds between looks at what our VENs reported")
     first_retry_s: Seconds = pydantic.Field(1.0, description="the first wait after a failure")
     longest_retry_s: Seconds = pydantic.Field(300.0, description="the longest wait after failures")

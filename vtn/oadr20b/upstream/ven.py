@@ -19,14 +19,14 @@ from vtn.client import Client, VtnRefused, VtnUnreachable
 from vtn.clock import Clock, sleep_for
 from vtn.limits import half_spread_s
 from vtn.oadr20b.codec.encode import response_values
-from vtn.oadr20b.codec.messages import Code, EiResponse, Message, PartyRegistration
+from vtn.oadr20b.codec.messages import Code, EiResponse, OadrMessage, PartyRegistration
 from vtn.oadr20b.store.database import BridgeStore
 from vtn.oadr20b.store.tables import UP_CONNECTION
 from vtn.oadr20b.upstream.events import UpstreamEvents
 from vtn.oadr20b.upstream.link import LinkFailed, UtilityLink
 from vtn.oadr20b.upstream.opts import UpstreamOpts, whole_opt
 from vtn.oadr20b.upstream.reports import UpstreamReports
-from vtn.oadr20b.upstream.settings import UpstreamSettings, Utility
+from vtn.oadr20b.upstream.settings import UpstreamSettings, UtilitySettings
 
 MOST_AT_ONCE = 50
 SPREAD = 0.1
@@ -68,7 +68,7 @@ class UpstreamParts:
 class UpstreamVen:
     """The VEN that we are to one utility."""
 
-    def __init__(self, name: str, utility: Utility, parts: UpstreamParts) -> None:
+    def __init__(self, name: str, utility: UtilitySettings, parts: UpstreamParts) -> None:
         self.name = name
         self._utility = utility
         self._parts = parts
@@ -140,7 +140,7 @@ class UpstreamVen:
             await self._handle(reply)
         await self._look()
 
-    async def _ask(self, service: str, kind: str, **values: Any) -> Message | None:
+    async def _ask(self, service: str, kind: str, **values: Any) -> OadrMessage | None:
         """An exchange whose answer may say that we are not registered."""
         reply = await self.link.exchange(service, kind, ven_id=self.connection.ven_id or "", **values)
         if reply is not None and reply.response is not None and reply.response.code in GONE:
@@ -149,7 +149,7 @@ class UpstreamVen:
 
     # --- what the utility says ----------------------------------------------------------------------------------------
 
-    async def _handle(self, message: Message) -> None:
+    async def _handle(self, message: OadrMessage) -> None:
         now, ven_id = self._parts.clock.now(), self.connection.ven_id or ""
         answer = response_values(EiResponse(request_id=message.request_id))
         if message.kind == "oadrDistributeEvent":

@@ -24,7 +24,7 @@ from vtn.oadr20b.mapping.report_types import (
 )
 from vtn.oadr20b.mapping.reports import Figure
 from vtn.oadr20b.upstream.reports import metadata, resampled
-from vtn.oadr20b.upstream.settings import Utility
+from vtn.oadr20b.upstream.settings import UtilitySettings
 from vtn.wire.enumerations import OperatingState, ReportPayload
 from vtn.wire.event import Event
 from vtn.wire.report import ReportRequest
@@ -205,7 +205,7 @@ def test_the_standing_event_asks_for_every_interval_and_lasts_until_it_is_delete
 
 
 def test_names_of_what_can_be_asked_for_never_change():
-    utility = Utility(url="https://drms.example", ven_name="v", resources=("bay",))
+    utility = UtilitySettings(url="https://drms.example", ven_name="v", resources=("bay",))
     first, again = (metadata("u1", "ven", utility, at) for at in (NOON, NOON + HOUR))
     names = [(one.specifier_id, [point.r_id for point in one.descriptions]) for one in first]
     assert names == [(one.specifier_id, [point.r_id for point in one.descriptions]) for one in again]
