@@ -57,8 +57,11 @@ def answer():
 @pytest.mark.parametrize("first", ["answer", "change"])
 async def test_an_event_that_is_deleted_while_it_is_answered_is_cancelled(parts, first):
     registry, watch, services = parts
-    works = [services.answer("EiEvent", answer(), None, secure=False), watch.tell(NOTHING, NOON)]
-    await asyncio.gather(*(works if first == "answer" else reversed(works)))
+    ven = registry.vens["ven"]
+    change = asyncio.create_task(watch.tell(NOTHING, NOON)) if first == "change" else None
+    while change is not None and not ven.lock.locked():  # noqa: ASYNC110 - another task of this loop, watched from outside
+        await asyncio.sleep(0)  # until the change is on its way to the disk
+    await asyncio.gather(services.answer("EiEvent", answer(), None, secure=False), change or watch.tell(NOTHING, NOON))
     held = registry.vens["ven"].events["e1"]
     assert (held.cancelled, held.modification) == (True, 1)
     again = VenRegistry(registry._store)
