@@ -1,6 +1,7 @@
 """Settings of the bridges: the examples are what the code takes, and what would be unsafe refuses to start."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,16 @@ def test_a_bridge_to_nobody_is_refused(tmp_path):
 
 def test_secrets_are_not_shown(tmp_path):
     assert "hush" not in repr(read(DownstreamSettings, tmp_path, VTN.replace('"s"', '"hush"')))
+
+
+def test_the_table_of_protocols_names_tests_that_are_there():
+    spec = importlib.util.spec_from_file_location("protocols", ROOT / "tests" / "interop" / "protocols.py")
+    assert spec is not None
+    assert spec.loader is not None
+    protocols = importlib.util.module_from_spec(spec)
+    sys.modules["protocols"] = protocols  # where its dataclass looks for its module
+    spec.loader.exec_module(protocols)
+    table = protocols.TABLE.search((ROOT / "README.md").read_text())[0]
+    for row in protocols.ROWS:
+        assert all((ROOT / "tests" / "interop" / name).is_file() for name in row.tests)
+        assert f"| {row.protocol} | {row.role} | {row.peer} | " in table, "run `make matrix`"
