@@ -383,6 +383,20 @@ async def test_a_report_of_three_megabytes_is_taken_and_others_are_answered_mean
     assert took_s
 
 
+async def test_a_standing_event_that_somebody_deleted_is_made_again(at, ven, bl):
+    first = at.context.watch.standing_id
+    asked = await registered_reports(ven)
+    await bl.delete(ObjectType.EVENT, first)
+    second = await eventually(
+        lambda: at.context.watch.standing_id not in {None, first} and at.context.watch.standing_id
+    )
+    report = OadrReport(
+        asked["usage"].request_id, "usage", "TELEMETRY_USAGE", (ReportPoint("0042", now(), 1.0),), now()
+    )
+    await ven.say("EiReport", "oadrUpdateReport", request_id="r", reports=[report])
+    assert await eventually(lambda: reported(bl, second, "DEMAND")) == [1.0]
+
+
 # --- push -------------------------------------------------------------------------------------------------------------
 
 

@@ -55,6 +55,17 @@ async def find_event(client: Client, program_id: str, name: str) -> str | None:
     return None
 
 
+async def exists(client: Client, kind: ObjectType, object_id: str) -> bool:
+    """Whether an object is there."""
+    try:
+        await client.read(kind, object_id)
+    except VtnRefused as refused:
+        if refused.status == HTTPStatus.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
 async def ensure_deleted(client: Client, kind: ObjectType, object_id: str) -> None:
     """Delete an object; one that is gone is fine."""
     try:

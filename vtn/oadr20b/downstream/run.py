@@ -140,9 +140,8 @@ async def _watch(context: DownstreamContext) -> None:
     while True:
         try:
             pending = await context.registry.reload_provisions() or pending
-            if watch.standing_id is None:
-                every = timedelta(seconds=settings.report_back_s)
-                await watch.prepare(context.clock.now(), timedelta(seconds=settings.granularity_s), every)
+            every = timedelta(seconds=settings.report_back_s)
+            await watch.prepare(context.clock.now(), timedelta(seconds=settings.granularity_s), every)
             await watch.look(context.clock.now(), provisions_changed=pending)
             failures, pending, wait_s = 0, False, settings.look_s
         except (VtnRefused, VtnUnreachable) as error:

@@ -23,7 +23,7 @@ from vtn.oadr20b.mapping.events_down import ProgramFacts, events_down
 from vtn.oadr20b.mapping.reports import STANDING, standing_event
 from vtn.oadr20b.store.database import BridgeStore
 from vtn.oadr20b.store.tables import PLACES
-from vtn.oadr20b.vtn_client import ensure_program, ensure_ven, find_event
+from vtn.oadr20b.vtn_client import ensure_program, ensure_ven, exists, find_event
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.event import Event, read_event
 from vtn.wire.interval import parse_date_time
@@ -74,9 +74,9 @@ class VtnWatch:
         self.looks = 0
 
     async def prepare(self, now: datetime, granularity: timedelta, every: timedelta) -> None:
-        """Have the standing event, on which 2.0b VENs report, in the VTN; made once."""
+        """Have the standing event, on which 2.0b VENs report, in the VTN; made again when somebody deleted it."""
         row = await self._store.row(PLACES, name=PROGRAM)
-        if row is None:
+        if row is None or not await exists(self._vtn, ObjectType.EVENT, row["object_id"]):
             program_id = await ensure_program(self._vtn, {"programName": PROGRAM, "targets": [PROGRAM]})
             object_id = await find_event(self._vtn, program_id, STANDING)
             if object_id is None:

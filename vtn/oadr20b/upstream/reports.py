@@ -44,7 +44,7 @@ from vtn.oadr20b.store.database import BridgeStore, parse_at, print_at
 from vtn.oadr20b.store.tables import PLACES, UP_REQUEST
 from vtn.oadr20b.upstream.link import LinkFailed, UtilityLink
 from vtn.oadr20b.upstream.settings import UtilitySettings
-from vtn.oadr20b.vtn_client import ensure_program, find_event
+from vtn.oadr20b.vtn_client import ensure_program, exists, find_event
 from vtn.wire.enumerations import ObjectType
 from vtn.wire.report import ReportRequest
 
@@ -166,10 +166,10 @@ class UpstreamReports:
     # --- what our VENs reported ---------------------------------------------------------------------------------------
 
     async def standing_id(self, now: datetime) -> str:
-        """The utility's standing event, on which our VENs report; made once."""
+        """The utility's standing event, on which our VENs report; made once, and again when somebody deleted it."""
         name = f"20b:{self._link.name}:standing"
         row = await self._store.row(PLACES, name=name)
-        if row is not None:
+        if row is not None and await exists(self._vtn, ObjectType.EVENT, row["object_id"]):
             return str(row["object_id"])
         program_id = await ensure_program(self._vtn, reports_program(self._link.name))
         object_id = await find_event(self._vtn, program_id, STANDING)
