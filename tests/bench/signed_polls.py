@@ -1,8 +1,8 @@
 """2,000 VENs of OpenADR 2.0b that sign their messages and poll every ten seconds, at one `vtn 20b serve` process.
 
 Each has a certificate of its own, half of them RSA and half ECC, and a TLS connection of its own; certificates of one
-kind share a key, which costs the server what keys of their own would. After a first round of polls an event comes for
-all, which each of them acknowledges. Prints one JSON object. Needs `tests` and the project in PYTHONPATH.
+kind share a key, which costs the server what keys of their own would. When all are connected an event comes for all,
+which each of them acknowledges. Prints one JSON object. Needs `tests` and the project in PYTHONPATH.
 """
 
 import argparse
@@ -141,10 +141,10 @@ class Ven:
         self._tls, self._url, self._measured = context, url, measured
         self._chance = random.Random(number)
 
-    async def run(self, every_s: float, until_s: float, measure_from_s: float) -> None:
-        """Poll until an instant, from one of the first ten seconds on."""
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(self._chance.uniform(0, every_s))
+    async def run(self, options: argparse.Namespace, until_s: float, measure_from_s: float) -> None:
+        """Poll until an instant; the VENs connect one after the other."""
+        loop, every_s = asyncio.get_running_loop(), options.every_s
+        await asyncio.sleep(self._chance.uniform(0, options.ramp_s))
         connector = aiohttp.TCPConnector(ssl=self._tls, limit=1, keepalive_timeout=600)
         async with aiohttp.ClientSession(connector=connector, headers={"Content-Type": "application/xml"}) as session:
             while loop.time() < until_s:
@@ -180,9 +180,10 @@ async def load(options: argparse.Namespace, fleet: Fleet, url: str, vtn: Client)
     loop, measured = asyncio.get_running_loop(), Measured()
     vens = [Ven(number, fleet, url, measured) for number in range(len(fleet.vens))]
     began_s = loop.time()
-    until_s = began_s + options.every_s + options.seconds
-    tasks = [asyncio.create_task(ven.run(options.every_s, until_s, began_s + options.every_s)) for ven in vens]
-    await asyncio.sleep(options.every_s * 1.5)
+    measure_from_s = began_s + options.ramp_s + options.every_s
+    until_s = measure_from_s + options.seconds
+    tasks = [asyncio.create_task(ven.run(options, until_s, measure_from_s)) for ven in vens]
+    await asyncio.sleep(options.ramp_s + options.every_s * 1.5)
     program = await vtn.create(ObjectType.PROGRAM, {"programName": "all", "targets": ["all"]})
     period = {"start": datetime.now(UTC).isoformat(), "duration": "PT1H"}
     intervals = [{"id": 0, "payloads": [{"type": "DISPATCH_SETPOINT", "values": [5]}]}]
@@ -197,6 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--vens", type=int, default=2_000)
     parser.add_argument("--every-s", type=float, default=10.0)
+    parser.add_argument("--ramp-s", type=float, default=40.0, help="seconds in which the VENs connect")
     parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--no-pin", dest="pin", action="store_false")
     options = parser.parse_args()
