@@ -12,8 +12,7 @@ ALONE := tests/e2e/test_demo.py tests/faults/test_kills.py
 WAITING := -n 3 --dist loadfile --no-loadscope-reorder
 LAWS := $(shell find tests/unit -name 'test_*_laws.py')
 
-.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick judge faults guard evenings stress flood docs house format clean
-.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick faults guard evenings stress flood
+.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick judge faults guard evenings stress flood
 .PHONY: bridges matrix docs house format clean
 
 $(READY): requirements.lock pyproject.toml
