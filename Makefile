@@ -12,7 +12,8 @@ ALONE := tests/e2e/test_demo.py tests/faults/test_kills.py
 WAITING := -n 3 --dist loadfile --no-loadscope-reorder
 LAWS := $(shell find tests/unit -name 'test_*_laws.py')
 
-.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick judge faults guard evenings stress flood docs house format clean
+.PHONY: install demo test lint bench conformance adapters fuzz laws laws-quick judge faults guard evenings stress flood
+.PHONY: bridges matrix docs house format clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -73,6 +74,13 @@ guard: $(READY)
 
 evenings: $(READY)
 	@$(BIN)/python tests/evenings.py $(ARGS)
+
+bridges: $(READY)
+	@BRIDGE_KILLS=all $(BIN)/python -m pytest tests/interop/test_20b_killed.py -q -n 2 $(ARGS)
+	@$(BIN)/python tests/interop/fuzz_20b.py $(ARGS)
+
+matrix: $(READY)
+	@$(BIN)/python tests/interop/protocols.py
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/run.py $(ARGS)

@@ -25,9 +25,13 @@ from ven_adapters.ven.openadr import units_page
 from vtn.bounds import Bounds
 from vtn.clock import RealClock, print_clock
 from vtn.config import Auth, Server, Settings, Webhooks
+from vtn.oadr20b.downstream.settings import DownstreamSettings
+from vtn.oadr20b.mapping import page as mapping_page
+from vtn.oadr20b.upstream.settings import UpstreamSettings
 
 HERE = Path(__file__).parent
 BOUNDS, SETTINGS, UNITS, DIRECTIVES = (HERE / f"{name}.md" for name in ("bounds", "settings", "units", "directives"))
+MAPPING = HERE / "openadr20b-mapping.md"
 EXAMPLES = HERE.parent / "config"
 COMMAND = "make docs"
 HEAD = f"""# Bounds
@@ -80,6 +84,12 @@ FIXED = (
         "programs or active events of the VTN; of more, none is read anew",
     ),
     ("ven_adapters.ven.openadr.vtn_objects", "MOST_LISTED_BYTES", "bytes of memory that they may take together"),
+    ("vtn.oadr20b.codec.reading", "MOST_DEPTH", "levels of elements in a message of OpenADR 2.0b"),
+    ("vtn.oadr20b.codec.reading", "MOST_ELEMENTS", "elements in it"),
+    ("vtn.oadr20b.mapping.events_up", "MOST_INTERVALS", "intervals of a utility's event; of more it is refused, 454"),
+    ("vtn.oadr20b.mapping.events_down", "MOST_INTERVALS", "intervals of an event that a 2.0b VEN is told"),
+    ("vtn.oadr20b.downstream.opts", "MOST_OPTS", "opts of one 2.0b VEN that stand at once"),
+    ("vtn.oadr20b.downstream.reports", "MOST_DESCRIPTIONS", "data points that one 2.0b VEN may offer"),
     ("ven_adapters.transport.http.session", "MAX_ANSWER_BYTES", "bytes of an automaker's answer"),
     ("ven_adapters.transport.http.webhooks", "MAX_BODY_BYTES", "bytes of an automaker's webhook"),
     ("ven_adapters.transport.readings.mqtt_readings", "MAX_BODY_BYTES", "bytes of a message of an automaker's stream"),
@@ -103,6 +113,8 @@ FIXED = (
 ADAPTER = (("", AdapterSettings, ("most_events",)), ("enrolling.", EnrollingSettings, ("requests_per_s",)))
 FILES = (
     ("`vtn serve`", Settings, "EVTN_", "", ("vtn",)),
+    ("`vtn 20b serve`", DownstreamSettings, "OADR20B_VTN_", "", ("20b",)),
+    ("`vtn 20b upstream`", UpstreamSettings, "OADR20B_VEN_", "", ("20b-upstream",)),
     ("`ven-adapters run`", AdapterSettings, "VEN_ADAPTER_", "", ("ven-adapter", "enrolment")),
     ("`ven-adapters execute`", ExecutorSettings, "VEN_EXECUTOR_", "", ("ven-executor", "ven-adapter")),
 )
@@ -283,7 +295,11 @@ def _said(path: Path) -> Iterator[tuple[str, str]]:
     for line in path.read_text().splitlines():
         if header := re.match(r"#? ?\[+([^\]]+)\]+", line):
             section = (
-                re.sub(r"^(zones|enrolling\.programs|backend\.stations|backend\.vehicles)\.[^.]+", r"\1.*", header[1])
+                re.sub(
+                    r"^(utilities|zones|enrolling\.programs|backend\.stations|backend\.vehicles)\.[^.]+",
+                    r"\1.*",
+                    header[1],
+                )
                 + "."
             )
         elif pair := re.match(r"#? ?(\w+) = .*?\s# (.+)$", line):
@@ -337,6 +353,7 @@ if __name__ == "__main__":
         (SETTINGS, settings()),
         (UNITS, units_page.page()),
         (DIRECTIVES, directives()),
+        (MAPPING, mapping_page.page()),
     ):
         page.write_text(text)
         sys.stdout.write(f"{page} is written\n")

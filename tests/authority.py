@@ -8,7 +8,7 @@ from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LOOPBACK = (x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost"))
@@ -66,14 +66,17 @@ class Authority:
         name: str,
         *alternative: x509.GeneralName,
         server: bool = False,
+        both: bool = False,
         lifetime: timedelta = timedelta(days=1),
+        kind: str = "ecc",
     ) -> Pair:
-        """A certificate with this common name, written as `<name>.pem` and `<name>.key`."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        """A certificate with this common name, written as `<name>.pem` and `<name>.key`; with an `ecc` or `rsa` key."""
+        key = ec.generate_private_key(ec.SECP256R1()) if kind == "ecc" else rsa.generate_private_key(65_537, 2048)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH] if server else []
+        usages += [] if server and not both else [ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = self._builder(subject, key.public_key(), lifetime)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         names = [*alternative, *(LOOPBACK if server else ())]
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)

@@ -16,6 +16,7 @@ from rich.table import Table
 from vtn.config import Settings
 from vtn.conformance.command import EXAMPLE, conformance
 from vtn.errors import VtnError, operators_sentence
+from vtn.oadr20b.command import app as oadr20b_app
 from vtn.settings import load
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ EXIT_CONFIGURATION = 2
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="An OpenADR 3 virtual top node.")
 client_app = typer.Typer(no_args_is_help=True, help="Who may use the API: Business Logic and VEN clients.")
 app.add_typer(client_app, name="client")
+app.add_typer(oadr20b_app, name="20b")
 letters_app = typer.Typer(invoke_without_command=True)
 app.add_typer(letters_app, name="dead-letters")
 

@@ -77,8 +77,12 @@ class ServerTls:
         """Called by OpenSSL in every handshake, also where the client names no server."""
         connection.context = self._newest
 
+    def _files(self) -> tuple[Path | None, ...]:
+        """What is looked at for changes."""
+        return self._certificate, self._private_key, self._client_ca
+
     def _look(self) -> tuple[Stamp, ...]:
-        return tuple(map(_stamp, (self._certificate, self._private_key, self._client_ca)))
+        return tuple(map(_stamp, self._files()))
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -164,7 +164,7 @@ def _pgbench(bench: Bench, server: Postgres) -> float:
 def measure(options: argparse.Namespace, folder: Path) -> list[Figure]:
     """Everything that was asked for of the top node."""
     found: list[Figure] = []
-    if options.only in {"fleet", "queue"}:
+    if options.only in {"fleet", "queue", "20b"}:
         return found
     with contextlib.ExitStack() as stack:
         bench = Bench(options, folder, stack)
@@ -183,7 +183,7 @@ def measure(options: argparse.Namespace, folder: Path) -> list[Figure]:
 
 def measure_fleet(options: argparse.Namespace, folder: Path) -> list[Figure]:
     """What was asked for of an adapter, once the top node is gone."""
-    if options.only in {"polls", "reports", "queue"}:
+    if options.only in {"polls", "reports", "queue", "20b"}:
         return []
     (folder / "fleet").mkdir()
     return fleet.measure(options, folder / "fleet", fleet.two_cores() if options.pin else (None, None))
@@ -211,12 +211,44 @@ def measure_queue(options: argparse.Namespace) -> list[Figure]:
     return found
 
 
+def measure_20b(options: argparse.Namespace) -> list[Figure]:
+    """How long signed polls of 2,000 VENs of OpenADR 2.0b take at one process, and what each costs."""
+    if options.only not in {None, "20b"}:
+        return []
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("signed_polls.py")), *([] if options.pin else ["--no-pin"])],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(tests), str(tests.parent)))},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    if done.returncode:
+        raise CannotMeasureError(f"signed_polls.py: {done.stderr[-800:]}")
+    told = json.loads(done.stdout)
+    refused = {code: count for code, count in told["codes"].items() if code not in {"200", "HTTP 200"}}
+    if refused:
+        raise CannotMeasureError(f"signed polls were refused: {refused}")
+    p99_s = told["p99_ms"] / 1_000
+    found = [
+        Figure("2.0b: 2,000 VENs, p99", p99_s, "s", "2 s", 2.0, 2.0 / p99_s, 1.0, None),
+        Figure("2.0b: a signed message", told["cpu_ms_per_message"], "ms of a core", "5 ms", 5.0, None, None, None),
+    ]
+    console.print(table(found))
+    console.print(
+        f"TLS and XML signatures, RSA and ECC, one process: {told['polls_per_s']} polls/s, p50 {told['p50_ms']} ms,"
+        f" {told['events_acknowledged']} events acknowledged, {told['memory_mb']} MB; nobody was answered 463."
+    )
+    return found
+
+
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], epilog=EXAMPLE)
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each comparison (default 7)")
     parser.add_argument("--seconds", type=float, default=1.5, help="length of one measurement (default 1.5)")
-    parser.add_argument("--only", choices=("polls", "reports", "fleet", "queue"), help="one part of the bench")
+    parser.add_argument("--only", choices=("polls", "reports", "fleet", "queue", "20b"), help="one part of the bench")
     parser.add_argument("--out", type=Path, default=Path("var/bench/bench.json"), help="where the figures go")
     parser.add_argument("--no-pin", dest="pin", action="store_false", help="leave processes on whichever core")
     fleet.add_options(parser)
@@ -232,6 +264,7 @@ def main() -> int:
     folder.chmod(0o755)
     try:
         figures = [*measure(options, folder), *measure_fleet(options, folder), *measure_queue(options)]
+        figures += measure_20b(options)
     except CannotMeasureError as reason:
         console.print(f"the bench failed: {reason}", style="bold red", markup=False)
         return 1

@@ -52,6 +52,7 @@ class Client:
 
 
 OA3 = Client("python-oa3-client", "python-oa3-client[all]==0.5.0", (3, 11))
+PYOADR = Client("pyoadr-ven", "pyoadr-ven==0.6.0", (3, 11))
 OPENADR3 = Client("openadr3-client", "openadr3-client[mqtt]==2.4.2", (3, 12))
 
 

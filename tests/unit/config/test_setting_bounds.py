@@ -20,6 +20,8 @@ from ven_adapters.transport.settings import read_table
 from vtn.bounds import ConnectionBounds
 from vtn.clock import parse_clock
 from vtn.config import Settings
+from vtn.oadr20b.downstream.settings import DownstreamSettings
+from vtn.oadr20b.upstream.settings import UpstreamSettings
 from vtn.settings import Section
 
 ODD = [0, -1, -0.5, 10**18, 1e300, -1e300, math.nan, math.inf, -math.inf]
@@ -32,8 +34,11 @@ ADAPTER = {
     "enrolling": {"programs": {"p": {"kind": "k"}}},
     "queue": QUEUE,
 }
+BRIDGED = {"url": "http://127.0.0.1:1", "client_id": "c", "client_secret": "s"}
 MODELS = {
     "top node": (Settings, {"auth": {"issuers": [{"issuer": "i", "jwks_url": "https://x.example/k"}]}}),
+    "2.0b VTN": (DownstreamSettings, {"vtn": BRIDGED}),
+    "2.0b VEN": (UpstreamSettings, {"vtn": BRIDGED, "utilities": {"p": {"url": "https://x.example", "ven_name": "v"}}}),
     "adapter": (AdapterSettings, ADAPTER),
     "executor": (ExecutorSettings, {"oem": "bmw", "backend": {}, "queue": QUEUE}),
 }

@@ -101,7 +101,7 @@ def _of_sample(pick: Callable[[Sample], Values]) -> Callable[[ZoneFigures], Valu
 
 
 def _of_ahead(pick: Callable[[Ahead], float]) -> Callable[[ZoneFigures], Values]:
-    return lambda figures: None if figures.ahead is None else [round(pick(figures.ahead), 3)]
+    return lambda figures: None if figures.ahead is None else [round(float(pick(figures.ahead)), 3)]
 
 
 def _energy_estimated(figures: ZoneFigures) -> float | None:

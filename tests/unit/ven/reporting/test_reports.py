@@ -152,6 +152,14 @@ def test_what_can_only_be_forecast_is_so_although_nobody_said_that_it_is_no_hist
     assert values(made, "bay", payload_type)[0] > 0
 
 
+def test_a_forecast_is_a_number_that_json_can_hold_whatever_it_was_worked_out_with():
+    worked_out = Ahead(*(np.float64(value) for value in (40.0, 20.0, 12.0, 5.0, 30.0)))
+    ahead = dataclasses.replace(FIGURES, ahead=worked_out)
+    for payload_type in FORECASTS:
+        made = told(wanted(payload_type, historical=False), figures=ahead)
+        assert [type(value) for value in values(made, "bay", payload_type)] == [float]
+
+
 def test_forecasts_of_zones_add_up():
     ahead = dataclasses.replace(FIGURES, ahead=Ahead(40.0, 20.0, 12.0, 5.0, 30.0))
     made = told(wanted("USAGE_FORECAST", historical=False, aggregate=True), figures=ahead)
