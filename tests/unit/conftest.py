@@ -27,14 +27,16 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-@pytest.fixture(autouse=True)
-def _count_examples(request):
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
     """Every example that a law tried, by the law's name (`law_cases.law` counts them)."""
-    count = getattr(request.function, "tried", None)
+    count = getattr(getattr(item, "function", None), "tried", None)
     before = count.total() if count is not None else 0
-    yield
-    if count is not None:
-        request.config.stash[TRIED][request.function.__name__] += count.total() - before
+    try:
+        return (yield)
+    finally:
+        if count is not None:
+            item.config.stash[TRIED][item.function.__name__] += count.total() - before
 
 
 def pytest_sessionfinish(session):
