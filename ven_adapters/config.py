@@ -26,13 +26,18 @@ EXECUTOR_PREFIX = "VEN_EXECUTOR"
 
 
 class VtnSettings(Section):
-    """The VTN and our client there; `ca` is a file of certificates to trust besides the system's."""
+    """The VTN and our client there; `ca` is a file of certificates to trust besides the system's.
+
+    `lost_after_s`: when it could not be read for so long it is lost, and default limits hold where none that it sent is
+    in force any more (seconds of `clock`).
+    """
 
     url: Annotated[str, pydantic.Field(pattern=r"^https?://")]
     client_id: Name
     client_secret: str = pydantic.Field(repr=False)
     scope: str = ""
     ca: Path | None = None
+    lost_after_s: Seconds = 900.0
 
 
 SHORTEST_PACED_S = 0.5
@@ -93,7 +98,8 @@ class ZoneSettings(Section):
     """One zone; a zone with too few cars joins its parent, or without one the zone with the most cars.
 
     `programs`: the OpenADR programs that its cars are in. `fallback_import_kw`, `fallback_export_kw`: the limit that
-    counts while a limit is asked that is not understood, and none of its program was before.
+    counts while a limit is asked that is not understood, and none of its program was before; and while the VTN is lost
+    and no limit that it sent is in force.
     """
 
     parent: str | None = None
@@ -241,6 +247,7 @@ class AdapterSettings(Section):
 
     `keep_days`: how long what is over can be explained; older directives, histories and figures are deleted.
     `flexibility_reports`: whether bands, nominations and shortfalls are told unasked.
+    `grid`: a file of sites, transformers and feeders with their limits.
     `programs`: the OpenADR programs that the cars are in, by id, programName or target, where neither their enrolments
     nor their zones name any.
     """
@@ -257,6 +264,7 @@ class AdapterSettings(Section):
     enrolments: tuple[Path, ...] = ()
     enrolling: EnrollingSettings | None = None
     zones: dict[Name, ZoneSettings] = pydantic.Field(default_factory=dict)
+    grid: Path | None = None
     programs: ProgramList = ()
     wake: WakeSettings = WakeSettings()
     reading: ReadingSettings = ReadingSettings()

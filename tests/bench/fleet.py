@@ -31,13 +31,15 @@ EVENING = datetime(2026, 7, 2, 3, 0, tzinfo=UTC)  # 20:00 on a Wednesday in Cali
 BRAND, TOKEN = "bmw", "bench"
 LONGEST_S = 600.0
 CYCLE_S, RESIDENT_MB, DIRECTIVES_PER_S, DAY_S, HOLD_SHARE = 0.5, 600.0, 2_000.0, 3.0, 0.99
-READS_S = 0.1
+READS_S, GRID_S = 0.1, 2.0
 console = Console()
 
 
 def measure(options: argparse.Namespace, folder: Path, cores: tuple[int | None, int | None]) -> list[Figure]:
     """Everything about fleets, printed with the share of each stage; `cores` are the adapter's and the backend's."""
-    plans = _child("fleet_plans.py", {"cars": options.day_cars, "batteries": options.batteries}, cores[0])
+    planned = {"cars": options.day_cars, "batteries": options.batteries, "grid_cars": options.grid_cars}
+    planned |= {"transformers": options.transformers, "night_transformers": 400, "night_cars": 5_000}
+    plans = _child("fleet_plans.py", planned, cores[0])
     clock = print_clock(SimulatedClock(EVENING, time.time(), 1.0))
     job = {"cars": options.cars, "zones": options.zones, "brand": BRAND, "token": TOKEN, "clock": clock}
     job |= {"folder": str(folder), "seconds": options.fleet_seconds}
@@ -103,6 +105,11 @@ def _plan_figures(found: Mapping[str, Any], options: argparse.Namespace) -> Iter
     hold = found["hold"]
     name = f"V2G, {options.batteries:,} cars for 3 h"
     yield _at_least(name, hold["least"] * hold["bound_kw"], "kW", hold["bound_kw"], HOLD_SHARE)
+    name = f"cycle, {options.grid_cars:,} cars below {options.transformers:,} transformers"
+    yield _at_most(name, [found["grid_first_s"]], "s", GRID_S)
+    night = found["grid_night"]
+    kept = night["node_minutes"] - night["needless_minutes"]
+    yield _at_least("minutes inside limits, where feasible", kept, "min", night["node_minutes"], 1.0)
 
 
 def _ranked(shares: Mapping[str, float]) -> list[tuple[str, float]]:
@@ -111,7 +118,11 @@ def _ranked(shares: Mapping[str, float]) -> list[tuple[str, float]]:
 
 def _remarks(adapter: Mapping[str, Any], plans: Mapping[str, Any]) -> str:
     cycle_s, whole = statistics.median(adapter["cycle_s"]), plans["hold_whole_pct"]
+    night = plans["grid_night"]
     return (
+        f"limits of the grid cost {plans['grid_first_s'] - plans['grid_free_s']:.2f} s of a cycle; in a night below"
+        f" {night['node_minutes'] / 960:.0f} nodes {night['over_minutes']:.0f} minutes above limits, "
+        f"{night['needless_minutes']:.0f} of them where a solver finds a way, {night['late']:.0f} cars late\n"
         f"a cycle takes as long as {cycle_s / adapter['sort_s']:.0f} sorts of as many numbers; "
         f"the day as {plans['day_s'] / plans['day_sort_s']:.0f}\n"
         f"an accepted directive costs {adapter['adapter_us']:.0f} us of the adapter's core and "
@@ -143,6 +154,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--zones", type=int, default=20, help="zones of the adapter (default 20)")
     parser.add_argument("--day-cars", type=int, default=1_000_000, help="cars of the day plan (default 1,000,000)")
     parser.add_argument("--batteries", type=int, default=10_000, help="cars that discharge (default 10,000)")
+    parser.add_argument("--grid-cars", type=int, default=250_000, help="cars below the grid (default 250,000)")
+    parser.add_argument("--transformers", type=int, default=20_000, help="transformers of the grid (default 20,000)")
     parser.add_argument("--fleet-seconds", type=float, default=8.0, help="how long directives are sent (default 8)")
 
 

@@ -1,4 +1,4 @@
-"""Plans without a process around them, for the bench: a million cars' day and night, and a discharge of three hours.
+"""Plans without a process around them, for the bench: a million cars' day and night, a discharge, a grid of limits.
 
 Prints one JSON object. Fleets are drawn from a seed, by the statistics of the simulator's cars.
 """
@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+import grid_plans
 import numpy as np
 
 from ven_adapters.ven.fleet.battery import doubt_of
@@ -193,4 +194,5 @@ if __name__ == "__main__":
         "hold": hold(given["batteries"], step_pct=0.0),
         "hold_whole_pct": hold(given["batteries"], step_pct=1.0),
     }
-    sys.stdout.write(json.dumps(day(given) | night(given) | holds) + "\n")
+    grid = grid_plans.cycle(given) | {"grid_night": grid_plans.night(given["night_transformers"], given["night_cars"])}
+    sys.stdout.write(json.dumps(day(given) | night(given) | holds | grid) + "\n")

@@ -9,20 +9,33 @@ import dataclasses
 import functools
 
 import numpy as np
+from grid_cases import FEEDER, SITE, asked_below, node
 from hypothesis import settings
 from planning_cases import HOUR, NOW_S, SETTINGS, cars
 
 from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, Tri
+from ven_adapters.ven.fleet.grid_tree import tree_of
 from ven_adapters.ven.planning import guardrails as g
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce
 from ven_adapters.ven.planning.guardrails import GUARDS, Reason, narrow
+from ven_adapters.ven.planning.limits.zone_nodes import nodes_of
 from ven_adapters.ven.planning.zone_state import ZoneState
 
 USUAL_EXAMPLES = 100
 PLANNED = {}
 WIDE_W = 1e-6
 HOURS = (0.25, 1.0, 2.0, 6.0)
+LOOSE_KW = 0.01
+GRID = tree_of(
+    [
+        node("F0", import_kw=400.0, export_kw=60.0, kind=FEEDER),
+        *(node(f"T{n}", f"F{n % 2}", 30.0 + 10 * n, 8.0 + n) for n in range(6)),
+        node("F1", kind=FEEDER),
+        *(node(f"S{n}", f"T{n % 6}", 9.0, 7.0, kind=SITE) for n in range(12)),
+    ]
+)
+"""Homes below transformers below feeders, of which one has no limit."""
 ENOUGH_SEEDS = 60
 
 
@@ -126,6 +139,7 @@ def anything(seed, count=200):
         **papers(r, mostly, count),
         burden_kwh=r.uniform(0, 30, count),
         asks_left_s=mostly(np.inf, 0.0, 600.0, HOUR),
+        node=r.integers(-1, len(GRID), count),
     )
 
 
@@ -133,7 +147,8 @@ def anything(seed, count=200):
 class Outcome:
     """What cars would be told: kind, signed kW and window, with the cars as they were.
 
-    `asked`: by an event, of which drivers have had enough some day; a proposal out of the blue counts as one.
+    `asked`: by an event, of which drivers have had enough some day; a proposal out of the blue counts as one. `held`:
+    by a limit that cars share, `below_grid`: whether there was any of nodes.
     """
 
     view: FleetView
@@ -143,6 +158,8 @@ class Outcome:
     end_s: np.ndarray
     now_s: float = NOW_S
     asked: np.ndarray | bool = True
+    held: np.ndarray | bool = False
+    below_grid: bool = False
 
     def __post_init__(self) -> None:
         self.told = self.kind != DesireKind.NONE
@@ -155,6 +172,10 @@ class Outcome:
         self.needs = needs_of(self.view, self.now_s, SETTINGS)
         self.late = self.needs.some & (self.now_s >= self.needs.latest_start_s)
         self.must = self.late | (self.view.soc_pct < self.view.reserve_pct)
+        hours = np.where(self.needs.some, np.nan_to_num(self.needs.hours), 0.0)
+        self.last_start_s = self.view.departure_s - hours * HOUR - 600.0
+        self.at_stake = self.must & self.needs.some & (self.now_s >= self.last_start_s)
+        self.shares = self.held & ~self.at_stake
 
     @property
     def ours(self):
@@ -188,13 +209,14 @@ def out_of_order(o):
 
 
 def below_reserve_and_not_charging(o):
-    return o.ours & (o.view.soc_pct < o.view.reserve_pct) & (o.kind != DesireKind.CHARGE)
+    return o.ours & (o.view.soc_pct < o.view.reserve_pct) & (o.kind != DesireKind.CHARGE) & ~o.shares
 
 
 def late(o):
-    """At its latest safe start and not charging, or held beyond it."""
+    """At its latest safe start and not charging, or held beyond it; where cars share a limit, the last possible one."""
     held = np.isin(o.kind, (DesireKind.CURTAIL, DesireKind.CAP, DesireKind.SETPOINT))
-    return (o.ours & o.late & (o.kind != DesireKind.CHARGE)) | (held & (o.end_s > o.needs.latest_start_s + WIDE_W))
+    latest_s = np.where(o.shares, np.maximum(o.last_start_s, o.now_s) + 1.0, o.needs.latest_start_s)
+    return (o.ours & o.late & (o.kind != DesireKind.CHARGE) & ~o.shares) | (held & (o.end_s > latest_s + WIDE_W))
 
 
 def unpermitted_discharge(o):
@@ -262,6 +284,36 @@ def beyond_patience(o):
     return o.asked & held & (o.end_s > o.now_s + o.view.asks_left_s + WIDE_W)
 
 
+def over_a_limit(o):
+    """Below a node that carries more than its limit, although cars that could be held draw or feed through it.
+
+    Excused is what is at stake, what cannot be stopped, down to its least, and what is not ours to stop.
+    """
+    if not o.below_grid:
+        return np.zeros(len(o.kind), dtype=bool)
+    here = (o.view.plugged == Tri.YES) & (o.view.at_home == Tri.YES)
+    drawn_kw = np.where(here, np.maximum(np.nan_to_num(o.kw), 0.0), 0.0)
+    by_target = (o.view.control == Control.TARGET_LEVEL) & ~(o.view.soc_pct >= o.view.level_floor_pct)
+    stuck = o.charging & (~o.view.can_stop | by_target | o.resting | ~o.view.can_resume)
+    least_kw = np.where(o.view.control == Control.STEPS, np.minimum(o.view.floor_kw, drawn_kw), drawn_kw)
+    excused_kw = np.where(~o.ours | o.at_stake, drawn_kw, np.where(stuck, least_kw, 0.0))
+    broken = np.zeros(len(o.kind), dtype=bool)
+    for place in range(len(GRID)):
+        below = np.array([place in _path(one) for one in o.view.node.tolist()])
+        left_kw = max(0.0, GRID.import_kw[place] - excused_kw[below].sum())
+        seen_kw = np.maximum(-np.nan_to_num(o.kw), 0.0)[below & here & ~o.told & ~o.ours].sum()
+        feeds_kw = np.maximum(-o.kw, 0.0)[below & o.told].sum()
+        fed = feeds_kw > max(0.0, GRID.export_kw[place] - seen_kw) + LOOSE_KW
+        if fed or (drawn_kw - excused_kw)[below].sum() > left_kw + LOOSE_KW:
+            broken |= below
+    return broken
+
+
+@functools.cache
+def _path(leaf):
+    return frozenset() if leaf < 0 else frozenset({leaf}) | _path(int(GRID.parent[leaf]))
+
+
 LAWS = {
     g.without_consent_untouched: without_consent,
     g.opted_out_untouched: driver_is_out,
@@ -280,6 +332,7 @@ LAWS = {
     g.never_strands: stranded,
     g.dwell_is_kept: flipped_too_soon,
     g.patience_is_kept: beyond_patience,
+    g.grid_limits_are_kept: over_a_limit,
 }
 
 
@@ -305,9 +358,11 @@ def wild(view, seed, end_h):
 
 def enforced(view, draft, end_h, without=None):
     """What becomes of a proposal under all guards, or under all but one."""
-    place = ZoneState(view, needs_of(view, NOW_S, SETTINGS), NOW_S, NOW_S + end_h * HOUR, SETTINGS)
+    nodes = nodes_of(view, asked_below(GRID))
+    place = ZoneState(view, needs_of(view, NOW_S, SETTINGS), NOW_S, NOW_S + end_h * HOUR, SETTINGS, nodes=nodes)
     final = enforce(draft, narrow(place, [guard for guard in GUARDS if guard is not without]), place)
-    return Outcome(view, final.kind, final.kw, final.start_s, final.end_s)
+    held = final.reason == Reason.GRID_LIMIT
+    return Outcome(view, final.kind, final.kw, final.start_s, final.end_s, asked=~held, held=held, below_grid=True)
 
 
 @functools.cache
@@ -328,4 +383,6 @@ def keeps(guard, off):
 def planned(view, made, now_s=NOW_S):
     """A plan as an outcome."""
     asked = np.isin(made.reason, (Reason.SET_POINT, Reason.SIMPLE_LEVEL, Reason.ALERT))
-    return Outcome(view, made.kind, made.expected_kw, made.start_s, made.end_s, now_s, asked)
+    held = np.isin(made.reason, (Reason.GRID_LIMIT, Reason.IMPORT_CAP))
+    below = made.limits is not None
+    return Outcome(view, made.kind, made.expected_kw, made.start_s, made.end_s, now_s, asked, held, below)

@@ -225,12 +225,21 @@ class Place(Model):
 
 
 class Home(Model):
-    """A home: the grid zone and region it lies in, its local time, its place."""
+    """A home: the grid zone and region it lies in, its local time, its place.
+
+    `site_id`: the app's pseudonym of the home, the same for all of its cars; without one a car has a home of its own.
+    `grid_node`: the node of the adapter's grid file that it hangs from. `site_import_limit_w`, `site_export_limit_w`:
+    what all cars of the home may draw and feed together.
+    """
 
     zone: Text
     region: Text
     timezone: TimeZone
     place: Place
+    site_id: Ref | None = None
+    grid_node: Text | None = None
+    site_import_limit_w: Watts | None = None
+    site_export_limit_w: Watts | None = None
 
 
 class Enrol(Model):
@@ -252,7 +261,8 @@ class Enrol(Model):
     def _the_vin_stands_nowhere_else(self) -> Self:
         """What leaves this store is made of these fields."""
         leaves = (self.vehicle_ref, self.model, self.account.utility, self.account.tariff, self.home.zone)
-        if any(self.vin in text.upper() for text in (*leaves, self.home.region, *self.programs)):
+        grid = (self.home.site_id or "", self.home.grid_node or "")
+        if any(self.vin in text.upper() for text in (*leaves, *grid, self.home.region, *self.programs)):
             raise ValueError("vin: must stand in no other field, vehicle_ref among them")
         return self
 
@@ -350,6 +360,9 @@ class Agreement(Model):
     permissions: Permissions
     discharge_budget: Budget | None
     patience: Patience | None = None
+    grid_node: str | None = None
+    site_import_limit_w: int | None = None
+    site_export_limit_w: int | None = None
     enrolled_at: Instant
     ended_at: Instant | None = None
 

@@ -132,7 +132,7 @@ class EnrolmentOperations:
             region=body.home.region,
             zone=body.home.zone,
             timezone=body.home.timezone,
-            site_id=new_site(),
+            **_of_home(body.home),
             utility=body.account.utility,
             tariff=body.account.tariff,
             programs=body.programs,
@@ -204,7 +204,7 @@ class EnrolmentOperations:
         person = await write.session.get(PersonRow, ref)
         if person is not None:
             person.document = _document({**orjson.loads(person.document), "place": body.place.model_dump()})
-        place = {"zone": body.zone, "region": body.region, "timezone": body.timezone, "site_id": new_site()}
+        place = {"zone": body.zone, "region": body.region, "timezone": body.timezone, **_of_home(body)}
         papers_at = (await write.decisions(ref)).get("permissions")
         papers = car.permissions if is_overtaken(write.decided_at, [papers_at], write.now) else Permissions()
         return _change(write, row, car, "home", **place, permissions=papers)
@@ -362,6 +362,12 @@ def _person(body: Enrol) -> PersonRow:
 
 def _document(content: Mapping[str, Any]) -> str:
     return orjson.dumps(content).decode()
+
+
+def _of_home(home: Home) -> dict[str, Any]:
+    """What of a home the engine needs to hold its limits, under its pseudonym."""
+    grid = {name: getattr(home, name) for name in ("grid_node", "site_import_limit_w", "site_export_limit_w")}
+    return {"site_id": home.site_id or new_site(), **grid}
 
 
 def new_site() -> str:

@@ -10,6 +10,8 @@ import random
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import VehicleBackend
@@ -79,13 +81,14 @@ class Agent:
         self.vtn_objects = VtnObjects(
             ports.vtn, self.event_memory.first_read.get, self.event_memory.last_limits.get, settings.most_events
         )
+        self.vtn_objects.nodes = frozenset(self.fleet_state.fleet.places.tree.names)
         self.participation = Participation(self.vtn_objects, self.fleet_state, ProgramSelection())
         self.event_faults = EventFaults()
         self.statistics = AdapterStatistics(settings.folder, self.fleet_state.registry.achieved)
         self.statistics.queue = remote.health if remote is not None else None
         self.statistics.fairness = lambda: fairness_of(self.fleet_state.fleet)
         self.setup_alarms = SetupAlarms()
-        self.statistics.faults = lambda: self.setup_alarms.added_to(self.event_faults.plain())
+        self.statistics.faults = self._alarms
 
         self.group_commit = GroupCommit(ports.store, self.fleet_state.pressing, self.wake_signal.ring)
         self.dispatcher = Dispatcher(
@@ -110,12 +113,15 @@ class Agent:
         self.enrolment_sync = EnrolmentSync(agreements, self.fleet_state, clock, self.facts)
 
         plan_settings = PlanSettings(margin_s=settings.margin_s, wear_per_kwh=settings.wear_per_kwh)
-        self.zone_controller = ZoneController(self.fleet_state, ControlSettings(plan_settings, seed, settings.lead_s))
+        is_lost = partial(self.vtn_objects.is_lost, after_s=settings.vtn.lost_after_s)
+        control_settings = ControlSettings(plan_settings, seed, settings.lead_s, is_lost)
+        self.zone_controller = ZoneController(self.fleet_state, control_settings)
         self.event_notices = EventNotices(
             self.fleet_state, self.zone_controller, settings.patience.notice_lead_s, enabled=self._tells_drivers
         )
         watch = self.zone_controller.flexibility
         self.statistics.flexibility, self.statistics.bands = watch.now, watch.bands
+        self.statistics.limits = self.zone_controller.limits.now
         self.control_loop = ControlLoop(
             self.participation,
             self.zone_controller,
@@ -176,6 +182,11 @@ class Agent:
         """Whether the automaker's app takes notices of events, and there is a store that they go out from."""
         enrolling = self.settings.enrolling
         return self.ports.enrolments is not None and enrolling is not None and enrolling.webhook_url is not None
+
+    def _alarms(self) -> Mapping[str, Any]:
+        """Everything that stands and should be seen to."""
+        told = self.setup_alarms.added_to(self.event_faults.plain())
+        return self.zone_controller.limits.added_to(told, self.fleet_state.fleet.places)
 
     def stop(self) -> None:
         """Finish what is under way and return from `run`; directives run to their own ends."""

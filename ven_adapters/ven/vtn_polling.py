@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import random
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ven_adapters.config import AdapterSettings, WakeSettings
 from ven_adapters.ven.control.participation import Participation
@@ -76,10 +76,11 @@ class VtnPolling:
     vtn_signal: WakeSignal
     wake_signal: WakeSignal
     registered: Registered | None = None
+    _lost: bool = False
 
     async def run(self) -> None:
         """Poll, and listen once we are registered."""
-        failures = 0
+        failures, began = 0, self.clock.now()
         while True:
             self.vtn_signal.take()
             wait_s = self.wake.poll_s
@@ -88,12 +89,31 @@ class VtnPolling:
                 ven_id = self.registered.ven_id if self.registered is not None else None
                 changes = await self.vtn_objects.poll(ven_id, self.clock.now(), time.time())
                 failures = 0
+                self._found()
                 await self._take_up(changes)
             except (VtnRefused, VtnUnreachable) as error:
                 failures += 1
                 wait_s = back_off_s(failures, self.wake, self.dice.random())
                 _log.warning("the VTN could not be read: %s", error)
+                self._miss(began)
             await self.vtn_signal.wait(wait_s)
+
+    def _miss(self, began: datetime) -> None:
+        """The VTN could not be read; when it is lost, limits are held without it."""
+        now, heard_at = self.clock.now(), self.vtn_objects.heard_at or began
+        if self._lost or now - heard_at < timedelta(seconds=self.settings.vtn.lost_after_s):
+            return
+        self._lost = True
+        if self.vtn_objects.heard_at is None:
+            self.vtn_objects.go_without(self.memory.last_limits.all(), began)
+        _log.error("ALARM: the VTN is lost since %s; default limits hold where none that it sent does", heard_at)
+        self.wake_signal.ring()
+
+    def _found(self) -> None:
+        if self._lost:
+            self._lost = False
+            _log.info("the VTN can be read again")
+            self.wake_signal.ring()
 
     async def _register(self) -> None:
         """Register what changed; the first time, start to listen."""

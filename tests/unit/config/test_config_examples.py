@@ -18,7 +18,13 @@ from ven_adapters.transport.ocpp21.settings import CentralSettings
 from vtn.settings import Section
 
 ROOT = Path(__file__).parents[3]
-OTHERS = {"vtn.example.toml", "ven-executor.example.toml", "20b.example.toml", "20b-upstream.example.toml"}
+OTHERS = {
+    "vtn.example.toml",
+    "ven-executor.example.toml",
+    "20b.example.toml",
+    "20b-upstream.example.toml",
+    "grid.example.toml",
+}
 EXAMPLES = sorted(path.name for path in (ROOT / "config").glob("*.example.toml") if path.name not in OTHERS)
 LINKED = {"bmw-cardata", "enode", "ford-query", "smartcar", "tesla"}
 PAGE = (ROOT / "docs" / "settings.md").read_text()

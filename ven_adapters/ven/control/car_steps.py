@@ -18,6 +18,7 @@ from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.directives.car_directives import CarDirectives, direction
 from ven_adapters.ven.directives.reconcile import Desire, Do, Step, reconcile, serves
 from ven_adapters.ven.fleet.columns import Bools, Charge, FleetView, Ints, Tri
+from ven_adapters.ven.fleet.grid_tree import NO_NODE
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.fleet.telemetry import instant
 from ven_adapters.ven.openadr.zone_requests import GridRequest, ZoneRequests
@@ -29,7 +30,7 @@ from ven_adapters.ven.planning.zone_plan import ZonePlan, changed
 UNPROVEN_S = 1800.0
 _URGENT = frozenset({Reason.BELOW_RESERVE, Reason.READY_BY})
 _UNWILLING = frozenset({Reason.NO_CONSENT, Reason.OPTED_OUT, Reason.BOOST})
-_WAITS = frozenset({Reason.PRICE, Reason.RECOVERY})
+_WAITS = frozenset({Reason.PRICE, Reason.RECOVERY, Reason.GRID_LIMIT})
 WAITS_ON_S = 2700.0
 _OUT_OF_REACH = frozenset({Reason.AWAY, Reason.LEVEL_UNKNOWN, Reason.CANNOT_CHARGE})
 _POWERED = frozenset({int(DesireKind.CAP), int(DesireKind.SETPOINT)})
@@ -153,9 +154,19 @@ class StepSource:
             ready_by=instant(departure_s) if math.isfinite(departure_s) else None,
             max_energy_wh=int(plan.energy_wh[place]) if exports else None,
             why=_REASONS[plan.reason[place]],
+            limited_by=self._limited_by(place),
             level_pct=_known(float(self._soc_pct[place])),
             crawls=bool(self._crawls[place]),
         )
+
+    def _limited_by(self, place: int) -> str:
+        """The node whose limit decided; empty where another reason did."""
+        plan = self.decision.plan
+        if plan.reason[place] != Reason.GRID_LIMIT or plan.limited_by[place] == NO_NODE:
+            return ""
+        tree = self._fleet_state.fleet.places.tree
+        number = int(plan.limited_by[place])
+        return f"{tree.kinds[number].value} {tree.names[number]}" if number < len(tree) else ""
 
     def _end_s(self, place: int) -> float:
         """The end of a car's window.

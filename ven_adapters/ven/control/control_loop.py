@@ -50,10 +50,11 @@ class ControlLoop:
     _work: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
     async def plan_zones(self) -> None:
-        """From the first reading of the VTN on: when woken, when something is due to change, when it is time."""
+        """From the first reading of the VTN on, or since it is lost: when woken, when a change is due, in time."""
         while True:
             self.wake_signal.take()
-            known = self.participation.vtn_objects.polled and self.participation.fleet_state.capabilities
+            heard = self.participation.vtn_objects.heard_at is not None
+            known = heard and self.participation.fleet_state.capabilities
             note_work(self.clock, "planning", under_way=True)
             try:
                 again_at = await self.cycle() if known else None

@@ -32,6 +32,7 @@ from ven_adapters.ven.fleet.car_faults import CarFaults
 from ven_adapters.ven.fleet.columns import Charge, FleetView, Floats, Ints, Tri
 from ven_adapters.ven.fleet.departure_habits import DepartureHabits
 from ven_adapters.ven.fleet.discharge_energy import DischargedEnergy
+from ven_adapters.ven.fleet.enrolment_rows import enrolment_values
 from ven_adapters.ven.fleet.event_burden import EventBurdens
 from ven_adapters.ven.fleet.event_patience import EventPatience, PatienceTerms
 from ven_adapters.ven.fleet.fleet import Enrolment, FleetColumns
@@ -49,7 +50,6 @@ from ven_adapters.ven.store.database import (
     RowValues,
     StoredState,
     document,
-    print_at,
 )
 
 T = TypeVar("T")
@@ -436,7 +436,7 @@ class FleetState:
         for ref in tuple(itertools.islice(self._unstored, ENROLMENTS_AT_ONCE)):
             at = self._unstored.pop(ref)
             if (enrolment := self.fleet.enrolled(ref)) is not None:
-                yield RowValues(EnrolmentRow, _enrolment_values(enrolment, at))
+                yield RowValues(EnrolmentRow, enrolment_values(enrolment, at))
 
 
 def _asleep(snapshot: Snapshot) -> bool:
@@ -445,9 +445,3 @@ def _asleep(snapshot: Snapshot) -> bool:
 
 def _total(values: Floats) -> float:
     return float(np.nansum(values))
-
-
-def _enrolment_values(enrolment: Enrolment, now: datetime) -> dict[str, str]:
-    consent = {"charging": enrolment.charging_consent, "discharge": enrolment.discharge_consent}
-    named = {"vehicle_ref": enrolment.vehicle_ref, "zone": enrolment.zone}
-    return named | {"document": document(consent), "at": print_at(now)}

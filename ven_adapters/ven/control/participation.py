@@ -15,7 +15,9 @@ from ven_adapters.config import AdapterSettings, PatienceCaps
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.fleet.event_patience import PatienceTerms
 from ven_adapters.ven.fleet.fleet import EventCaps
-from ven_adapters.ven.openadr.event_faults import EventFault, EventFindings, faults_of
+from ven_adapters.ven.fleet.grid_file import read_grid
+from ven_adapters.ven.fleet.grid_tree import tree_of
+from ven_adapters.ven.openadr.event_faults import EventFault, EventFindings, beyond_nodes, faults_of
 from ven_adapters.ven.openadr.programs import ProgramNames, ProgramSelection
 from ven_adapters.ven.openadr.vtn_objects import VtnObjects, version
 from ven_adapters.ven.openadr.zone_requests import HeldEvent
@@ -56,7 +58,9 @@ class Participation:
         found = []
         for one in self.vtn_objects.events_for(mine.zone):
             unused = self.selection.unused(mine.programs, one.event)
-            if len(beside) > 1:
+            if not one.of_zone:
+                found.append(one)
+            elif len(beside) > 1:
                 draws, feeds = shares_of(frozenset(self._in_program(beside, one.event)) | {part})
                 found.append(dataclasses.replace(one, unused=unused, import_share=draws, export_share=feeds))
             else:
@@ -105,6 +109,8 @@ class Participation:
         if known is not None and known.basis == basis:
             return known
         faults, reasons = faults_of(event, program, unused), tuple(dict.fromkeys(unused.values()))
+        if self.vtn_objects.names_nodes_alone(event.targets):
+            faults = (*faults, *beyond_nodes(event))
         return _JudgedEvent(basis, lifespan_end(event), EventFindings(event.id, version(event), faults, reasons))
 
     def _in_program(self, parts: Sequence[str], event: Event) -> list[str]:
@@ -145,6 +151,8 @@ def fleet_state_of(settings: AdapterSettings, now: datetime) -> FleetState:
         old_after_s=settings.reading.old_after_s,
         patience=_terms_of(settings),
     )
+    if settings.grid is not None:
+        fleet_state.fleet.hang_from(tree_of(read_grid(settings.grid)))
     for name, zone in settings.zones.items():
         fleet_state.limits.set_kw(name, imports=zone.fallback_import_kw, exports=zone.fallback_export_kw)
     return fleet_state

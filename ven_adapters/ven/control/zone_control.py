@@ -15,12 +15,15 @@ from ven_adapters.enrolment_api.notices import Readiness
 from ven_adapters.ven.control.car_steps import StepSource, ZoneDecision, ZoneResult
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.control.flexibility import FlexibilityWatch
+from ven_adapters.ven.control.limit_watch import LimitWatch
+from ven_adapters.ven.control.node_shares import NodeShares
 from ven_adapters.ven.control.set_point_trim import SetPointTrim, TrimmedAsk
 from ven_adapters.ven.fleet.columns import Charge, FleetView, Floats, Ints, Tri
 from ven_adapters.ven.fleet.event_patience import Asking
 from ven_adapters.ven.fleet.metering import LONGEST_HELD_S, Sample
 from ven_adapters.ven.fleet.telemetry import instant
 from ven_adapters.ven.openadr.event_runs import EventRun
+from ven_adapters.ven.openadr.node_asks import NodeAsks, shared_out
 from ven_adapters.ven.openadr.zone_requests import HeldEvent, RulingDimension, ZoneRequests, read_requests
 from ven_adapters.ven.planning.charging_need import PlanSettings, needs_of
 from ven_adapters.ven.planning.feasible_band import HeldBand, as_it_will_be, held_band
@@ -49,11 +52,12 @@ EXPECTED_H = 18
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ControlSettings:
-    """What steers all zones alike."""
+    """What steers all zones alike. `is_lost`: whether the VTN is lost at an instant."""
 
     plan_settings: PlanSettings
     seed: str
     lead_s: float
+    is_lost: Callable[[datetime], bool] = lambda _at: False
 
 
 class ZoneController:
@@ -71,7 +75,10 @@ class ZoneController:
         self._fresh_since_s: dict[str, float] = {}
         self._nights: dict[str, Night] = {}
         self._trims: dict[str, SetPointTrim] = {}
+        self._node_asks = NodeAsks(fleet_state.limits, settings.seed)
+        self._node_shares = NodeShares(fleet_state.fleet)
         self.flexibility = FlexibilityWatch()
+        self.limits = LimitWatch()
 
     @property
     def _plan_settings(self) -> PlanSettings:
@@ -101,6 +108,7 @@ class ZoneController:
         decided = plan(planned, ahead, at.timestamp(), self._plan_settings, earlier=earlier)
         sample = self._sample(view, requests, decided, now_s)
         self.flexibility.take(zone, flexibility_of(planned, ahead, decided), leads=leads)
+        self.limits.take(zone, decided.limits, now_s, leads=leads)
         if not leads:
             self._trims[zone] = _trimmed(trim, requests, view, sample)
             self._ask(zone, requests, decided, now_s)
@@ -313,10 +321,17 @@ class ZoneController:
             self._fleet_state.next_price(zone, paid.event_id, now)
 
     def _read(self, zone: str, events: Sequence[HeldEvent], at: datetime) -> ZoneRequests:
-        kept = self._fleet_state.limits.kept(self._fleet_state.group_of(zone))
-        return read_requests(
+        lost = self._settings.is_lost(at)
+        kept = self._fleet_state.limits.kept(self._fleet_state.group_of(zone), lost=lost)
+        requests = read_requests(
             zone, events, now=at, seed=self._settings.seed, released_at=self._released.get(zone), kept=kept
         )
+        tree = self._fleet_state.fleet.places.tree
+        if not len(tree):
+            return requests
+        nodes = self._node_asks.read(tree, events, at, lost=lost)
+        grid = shared_out(nodes.limits, self._node_shares.of(zone))
+        return dataclasses.replace(requests, grid=grid, next_change_s=min(requests.next_change_s, nodes.next_change_s))
 
     def _next_s(self, requests: ZoneRequests, now_s: float) -> float:
         """When to look again: at the next change, and before it in time to send what it needs."""
@@ -369,6 +384,8 @@ def unread_kw(view: FleetView, decided: ZonePlan, now_s: float, fresh_s: float) 
 def _binds(requests: ZoneRequests) -> bool:
     """Whether load is asked or limited; a tariff asks for nothing that must be seen within minutes."""
     limits = requests.import_cap_kw, requests.export_cap_kw, requests.pre_charge
+    if requests.grid is not None and requests.grid.is_asked:
+        return True
     return requests.ruling is not RulingDimension.NOTHING or any(one is not None for one in limits)
 
 
@@ -385,7 +402,8 @@ def _in_force(requests: ZoneRequests) -> tuple[object, ...]:
         requests.pre_charge,
     )
     levels = (*requests.charge_states, *requests.charge_energy_kwh)
-    return requests.ruling, *loads, requests.import_cap_kw, requests.export_cap_kw, levels, *money
+    nodes = () if requests.grid is None else requests.grid.in_force
+    return requests.ruling, *loads, requests.import_cap_kw, requests.export_cap_kw, levels, *money, nodes
 
 
 def _in_time(slack_s: float) -> Readiness:

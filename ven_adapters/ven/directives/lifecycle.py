@@ -84,7 +84,8 @@ class SettingsLeft:
 class DirectiveRecord:
     """A directive and all that is known of it. `sent_at` is the instant before the newest send.
 
-    `why`: the name of the `guardrails.Reason` that asked for it, `level_pct` the battery's level as it was then.
+    `why`: the name of the `guardrails.Reason` that asked for it, `limited_by` that of the node of
+    the grid whose limit did, `level_pct` the battery's level as it was then.
     `unread`: taken up from an earlier life, and its backend was not asked yet what became of it. `source`: of the
     observation in `evidence`. `ending_at`: when it was decided to cancel it.
     """
@@ -110,6 +111,7 @@ class DirectiveRecord:
     before: DriverSettings | None = None
     confirmed_once: bool = False
     why: str = ""
+    limited_by: str = ""
     level_pct: float | None = None
     action: str | None = None
     woken_at: datetime | None = None

@@ -49,8 +49,9 @@ UNCONFIRMED_FOR = timedelta(seconds=900)
 class Desire:
     """What the plan wants of one car; `urgent` lets mobility pass the dwell. Levels in percent of usable capacity.
 
-    `why`: the name of the `guardrails.Reason` that decided, `level_pct` the battery's level as it was looked at;
-    `crawls`: the car charges, at far less than it usually does, or nothing bears out that it was told to.
+    `why`: the name of the `guardrails.Reason` that decided, `limited_by` the node of the grid whose limit did,
+    `level_pct` the battery's level as it was looked at; `crawls`: the car charges, at far less than it usually does, or
+    nothing bears out that it was told to.
     """
 
     vehicle_ref: str
@@ -67,6 +68,7 @@ class Desire:
     ready_by: datetime | None = None
     max_energy_wh: int | None = None
     why: str = ""
+    limited_by: str = ""
     level_pct: float | None = None
     crawls: bool = False
 
@@ -251,6 +253,7 @@ def _submit(
         before=before,
         changed_at=now,
         why=desire.why,
+        limited_by=desire.limited_by,
         level_pct=desire.level_pct,
     )
     return Step(Do.SUBMIT, _calling(dataclasses.replace(car, older=older), fresh, now), fresh, ended)

@@ -119,6 +119,9 @@ def _agreement(
         discharge_budget=_budget(car),
         patience=None if car.patience is None else Patience(**dataclasses.asdict(car.patience)),
         enrolled_at=now,
+        grid_node=car.grid_node,
+        site_import_limit_w=car.site_import_limit_w,
+        site_export_limit_w=car.site_export_limit_w,
     )
 
 

@@ -36,6 +36,9 @@ _KEYS = frozenset(
         "opted_out",
         "programs",
         "patience",
+        "grid_node",
+        "site_import_limit_w",
+        "site_export_limit_w",
     }
 )
 _CAPS: Mapping[str, tuple[float, type]] = {
@@ -46,6 +49,7 @@ _CAPS: Mapping[str, tuple[float, type]] = {
 }
 """What an enrolment may say of the driver's patience: the most of each cap, and whether it is counted or measured."""
 MOST_PROGRAMS = 8
+_SITE_WATTS = "must be a whole number of watts, 0 or more, or null"
 
 
 class Unreadable(Exception):
@@ -149,6 +153,9 @@ def _read(line: _EnrolmentLine) -> Enrolment:
         opted_out=line.take("opted_out", _truth, "must be true or false"),
         programs=line.take("programs", _programs, "must be a list of 1 to 8 names of 1 to 120 characters, or null"),
         patience=_patience(line) if line.part("patience") else None,
+        grid_node=line.take("grid_node", _maybe(_text), "must be a text of 1 to 120 characters, or null"),
+        site_import_limit_w=line.take("site_import_limit_w", _maybe(_count), _SITE_WATTS),
+        site_export_limit_w=line.take("site_export_limit_w", _maybe(_count), _SITE_WATTS),
     )
 
 
@@ -206,6 +213,10 @@ def _text(value: Any) -> str:
     if "\0" in value:  # which PostgreSQL does not keep
         raise ValueError
     return value
+
+
+def _maybe(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else check(value)
 
 
 def _pseudonym(value: Any) -> str:

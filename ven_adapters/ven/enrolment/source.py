@@ -187,6 +187,9 @@ def enrolment_of(agreement: Agreement, now: datetime) -> Enrolment | None:
         discharge_budget=None if budget is None else _budget(budget),
         programs=agreement.programs,
         patience=None if agreement.patience is None else EventCaps(**agreement.patience.model_dump()),
+        grid_node=agreement.grid_node,
+        site_import_limit_w=agreement.site_import_limit_w,
+        site_export_limit_w=agreement.site_export_limit_w,
     )
 
 

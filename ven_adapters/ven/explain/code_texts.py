@@ -29,6 +29,7 @@ BECAUSE: Mapping[Reason, str] = {
     Reason.CHARGE_STATE: "the grid asked for a level of charge",
     Reason.RECOVERY: "restarts after an event are spread",
     Reason.NO_NEED: "it needed no energy",
+    Reason.GRID_LIMIT: "a limit of its site, transformer or feeder asked for it",
     Reason.PATIENCE: "events had asked it as often or as long as its driver agreed to",
 }
 

@@ -21,6 +21,7 @@ from ven_adapters.ven.planning.discharge_permits import MissingPermit
 from ven_adapters.ven.planning.enforcement import DesireKind
 from ven_adapters.ven.planning.feasible_band import FeasibleBand
 from ven_adapters.ven.planning.guardrails import Reason
+from ven_adapters.ven.planning.limits.report import LimitsReport
 from ven_adapters.ven.planning.shortfall import Flexibility, is_news
 from ven_adapters.ven.planning.zone_plan import ZonePlan
 from ven_adapters.ven.store.database import RowValues, ZoneRow, document, print_at
@@ -110,7 +111,8 @@ class DecisionLog:
         asked = {"ruling": requests.ruling.name, "asks": _asked(requests, now)}
         for name, several in (("not_understood", requests.unknown), ("not_for_these_cars", requests.unused)):
             asked |= {name: [dataclasses.asdict(one) for one in several[:MOST_TOLD]]} if several else {}
-        known = document(asked)
+        broken = () if plan.limits is None else tuple(one.name for one in plan.limits.broken[:MOST_TOLD])
+        known = document(asked | {"broken": broken})
         is_short = able is not None and is_news(self._able.get(requests.zone), able)
         if self._asked.get(requests.zone, _NOTHING_ASKED) == known and not is_short:
             return
@@ -120,6 +122,7 @@ class DecisionLog:
             self._able[requests.zone] = able
             figures |= {"able": plain_flexibility(able)}
         figures |= {} if band is None else {"band": plain_band(band)}
+        figures |= {} if plan.limits is None else {"limits": _limits(plan.limits)}
         values = {"zone": requests.zone, "at": print_at(now), "document": document(asked | figures)}
         self._zones.append(RowValues(ZoneRow, values))
 
@@ -144,13 +147,33 @@ def plain_flexibility(able: Flexibility) -> dict[str, Any]:
     return found | {"shortfall_kw": round(able.shortfall_kw, 2), "event": able.event_id, "binds": binds}
 
 
+def plain_limits(report: LimitsReport) -> dict[str, Any]:
+    """For a line of progress: how many nodes there are, are full, are broken, and by how much."""
+    return {
+        "nodes": report.nodes,
+        "full": report.full,
+        "held_cars": report.held_cars,
+        "broken": report.broken_nodes,
+        "over_kw": round(report.over_kw, 2),
+    }
+
+
 def plain_band(band: FeasibleBand) -> dict[str, Any]:
     """A zone's coming day in quarter hours."""
     start = print_at(datetime.fromtimestamp(band.start_s, UTC))
     return {"start": start, "least_kw": band.least_kw.round(1).tolist(), "most_kw": band.most_kw.round(1).tolist()}
 
 
-_NOTHING_ASKED = document({"ruling": RulingDimension.NOTHING.name, "asks": []})
+def _limits(report: LimitsReport) -> dict[str, Any]:
+    """What the limits of nodes below a zone came to, and by name those that are broken by necessity."""
+    broken = [
+        {"node": one.name, "kind": one.kind, "limit_kw": round(one.limit_kw, 2), "planned_kw": round(one.planned_kw, 2)}
+        for one in report.broken[:MOST_TOLD]
+    ]
+    return plain_limits(report) | {"broken_nodes": broken}
+
+
+_NOTHING_ASKED = document({"ruling": RulingDimension.NOTHING.name, "asks": [], "broken": []})
 
 
 def reason_of(code: int) -> Mapping[str, str]:

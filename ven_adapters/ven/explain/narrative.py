@@ -23,6 +23,7 @@ def paragraph(told: Explanation) -> str:
     sentences = [
         _asked(told),
         *_able(told.asked),
+        *_broken(told.asked),
         *_passed_over(told),
         *map(_chose, told.choices),
         *_set_up(told),
@@ -86,6 +87,15 @@ def _able(asked: Mapping[str, Any]) -> Iterator[str]:
         yield f"Of what event {able['event']} asked {abs(able['shortfall_kw']):.1f} kW were short: {binds}."
 
 
+def _broken(asked: Mapping[str, Any]) -> Iterator[str]:
+    """The limits below the zone that the plan could not keep."""
+    for one in asked.get("limits", {}).get("broken_nodes", ()):
+        yield (
+            f"The limit of {one['kind']} {one['node']} was broken by necessity: "
+            f"{one['planned_kw']:.1f} kW of {one['limit_kw']:.1f} kW."
+        )
+
+
 def _binding(one: Mapping[str, Any]) -> str:
     cars = f"{one['cars']} {'car' if one['cars'] == 1 else 'cars'} " if one["cars"] else ""
     return f"{cars}{OBSTACLES[Obstacle(one['obstacle'])]} ({one['obstacle']}, {one['kw']:.1f} kW)"
@@ -132,6 +142,7 @@ def _wanted(story: DirectiveTrace) -> str:
         "no event" if named.origin is None else f"event {named.origin.event_id} (interval {named.origin.interval_id})"
     )
     because = code_texts.BECAUSE[Reason[held.why]] if held.why else "the plan decided so"
+    because = f"the limit of {held.limited_by} asked for it" if held.limited_by else because
     code = f" ({held.why})" if held.why else ""
     return (
         f"Directive {named.directive_id}, for {event}, told it {does} {window}, because {because}{code}{_need(held)}."

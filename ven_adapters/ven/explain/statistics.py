@@ -2,9 +2,10 @@
 
 `progress.jsonl` has simulated and real time, per zone what was asked, planned and measured in kW, what it can do now at
 the least and at the most, what is short and what binds, its coming day in quarter hours whenever that was worked out
-anew; directives by state, opt-outs, and per event when it was read and when directives for it were sent; `readings` has
-how old cars' newest readings are and how many were asked for; `fairness` how evenly the season's burden lies on cars
-(`fleet.fairness`); `alarms` are what stands and should be seen to. `summary.json` has the totals.
+anew; how many of its nodes are limited, full, broken and by how much; directives by state, opt-outs, and per event
+when it was read and when directives for it were sent; `readings` has how old cars' newest readings are and how many
+were asked for; `fairness` how evenly the season's burden lies on cars (`fleet.fairness`);
+`alarms` are what stands and should be seen to. `summary.json` has the totals.
 """
 
 import collections
@@ -19,10 +20,11 @@ import orjson
 
 from ven_adapters.contract import DirectiveState
 from ven_adapters.ven.directives.rung_powers import RungPowers
-from ven_adapters.ven.explain.decision_log import plain_band, plain_flexibility
+from ven_adapters.ven.explain.decision_log import plain_band, plain_flexibility, plain_limits
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.openadr.notifications import ReceivedNotification
 from ven_adapters.ven.planning.feasible_band import FeasibleBand
+from ven_adapters.ven.planning.limits.report import LimitsReport
 from ven_adapters.ven.planning.shortfall import Flexibility
 from vtn.privatefiles import private_folder
 
@@ -72,6 +74,7 @@ class AdapterStatistics:
         self.fairness: Callable[[], Mapping[str, Any]] | None = None
         self.flexibility: Mapping[str, Flexibility] = {}
         self.bands: Mapping[str, FeasibleBand] = {}
+        self.limits: Mapping[str, LimitsReport] = {}
         self._zones: Mapping[str, Sample] = {}
         self._bands_told: dict[str, float] = {}
 
@@ -131,6 +134,8 @@ class AdapterStatistics:
         """What a zone can do and lacks; its coming day once for each time that it was worked out."""
         able, band = self.flexibility.get(zone), self.bands.get(zone)
         found = {} if able is None else plain_flexibility(able)
+        if (limits := self.limits.get(zone)) is not None:
+            found["limits"] = plain_limits(limits)
         if band is not None and self._bands_told.get(zone) != band.start_s:
             self._bands_told[zone] = band.start_s
             found["band"] = plain_band(band)

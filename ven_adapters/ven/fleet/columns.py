@@ -60,7 +60,8 @@ class FleetView:
     """Some rows of the fleet, copied: what planning and guardrails read. Every array has one entry per car.
 
     `row` is the car's place in the fleet's columns (`fleet.FleetColumns`); `u` is a number in [0, 1) fixed by the car's
-    name, by which ties are broken, so that the order of rows never matters. `burden_kwh`: what events withheld from the
+    name, by which ties are broken, so that the order of rows never matters. `node`: what it hangs from, a number of the
+    `GridTree`, -1 for nothing that is limited. `burden_kwh`: what events withheld from the
     car and took out of it this season, by which loads are shared fairly. `asks_left_s`: for how long the event that is
     planned for may still ask the car, 0 where its driver's patience is at an end. `exported_at_s`: up to when it is
     counted what the battery gave. `cycle_budget`: full equivalent cycles per year. `doubt_pct`: how far the level is
@@ -73,6 +74,7 @@ class FleetView:
     row: Ints
     u: Floats
     zone: Ints
+    node: Ints
 
     enrolled: Bools
     opted_out: Bools
@@ -175,6 +177,7 @@ _DTYPES: dict[Any, Any] = {Floats: np.float64, Ints: np.int64, Bools: np.bool_}
 _DEFAULTS = {
     "row": -1,
     "zone": -1,
+    "node": -1,
     "opted_out_until_s": NEVER_S,
     "boost_until_s": NEVER_S,
     "permission_until_s": NEVER_S,

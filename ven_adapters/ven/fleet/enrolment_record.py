@@ -95,6 +95,8 @@ class Enrolment:
     `consented_s` and `discharge_consented_s` are when the driver agreed (Unix time), so that a withdrawal ends what was
     agreed before it and nothing that is agreed after it. `programs` names the programmes that the car is in; none where
     nobody named any. `patience`: the caps that its driver agreed to, where they are not the programme's.
+    `grid_node`: the node of the grid file that the home hangs from. `site_import_limit_w`, `site_export_limit_w`: what
+    all cars of the home may draw and feed together; None where nobody said.
     """
 
     vehicle_ref: str
@@ -113,6 +115,9 @@ class Enrolment:
     discharge_consented_s: float = NEVER_S
     programs: tuple[str, ...] = ()
     patience: EventCaps | None = None
+    grid_node: str | None = None
+    site_import_limit_w: int | None = None
+    site_export_limit_w: int | None = None
 
 
 def enrolment_columns(enrolment: Enrolment) -> dict[str, Any]:

@@ -41,6 +41,8 @@ from ven_adapters.ven.fleet.enrolment_record import (
     enrolment_columns,
     next_departure,
 )
+from ven_adapters.ven.fleet.grid_tree import GridTree
+from ven_adapters.ven.fleet.site_places import SitePlaces
 from ven_adapters.ven.fleet.telemetry import TelemetryBatch, batches
 from vtn.clock import HOUR_S
 
@@ -57,6 +59,7 @@ class FleetColumns:
     """Columns with one row per car; see `FleetView` for what they hold."""
 
     def __init__(self) -> None:
+        self.places = SitePlaces()
         self._refs: list[str] = []
         self._rows: dict[str, int] = {}
         self._zones: list[str] = []
@@ -119,6 +122,10 @@ class FleetColumns:
 
     # --- who the cars are, and what they may ------------------------------------------------------------------------
 
+    def hang_from(self, grid: GridTree) -> None:
+        """The nodes of the grid file; before any car is enrolled."""
+        self.places = SitePlaces(grid)
+
     def enrol(self, enrolments: Iterable[Enrolment]) -> None:
         """Add cars, or replace what drivers agreed to; readings and capabilities held are kept."""
         given = list(enrolments)
@@ -127,8 +134,10 @@ class FleetColumns:
             self._rhythm[row] = self._intern_rhythm(enrolment)
             self._columns["zone"][row] = _intern(self._zones, self._zone_ids, enrolment.zone)
             self._papers[row] = self._intern_papers(enrolment.permission)
+            self.places.put(row, enrolment)
         self._put(rows, [enrolment_columns(enrolment) for enrolment in given])
         self._own_export_kw[rows] = self._columns["export_limit_kw"][rows]
+        self._columns["node"][: len(self)] = self.places.placed()[: len(self)]
         self._share_exports()
         self._changed(rows)
         self._zone_rows, self._due_s = None, NEVER_S
@@ -139,6 +148,8 @@ class FleetColumns:
         for row in rows:
             self._enrolments.pop(self._refs[row], None)
         self._columns["enrolled"][rows] = False
+        self.places.retire(rows)
+        self._columns["node"][: len(self)] = self.places.placed()[: len(self)]
         self._share_exports()
         self._changed(rows)
         self._zone_rows = None
@@ -368,6 +379,7 @@ class FleetColumns:
             name: grown(column, count, fill=blanks[name].flat[0]) for name, column in self._columns.items()
         }
         self._rhythm = grown(self._rhythm, count, fill=0)
+        self.places.grow(len(self._columns["row"]))
         self._edition_of = grown(self._edition_of, count, fill=0)
         self._papers = grown(self._papers, count, fill=_NO_PAPERS)
         self._declared_s = grown(self._declared_s, count, fill=ALWAYS_S)

@@ -12,16 +12,18 @@ import logging
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ven_adapters.ven.openadr.payload_types import PayloadValue, binds, described, meaning
+from ven_adapters.ven.openadr.payload_types import PayloadValue, binds, canonical, described, limit_of, meaning
 from ven_adapters.ven.openadr.zone_requests import UnusedPayload
 from vtn.rules.timeline import PACKED
-from vtn.wire.enumerations import AGGREGATED_REPORT
+from vtn.wire.enumerations import AGGREGATED_REPORT, EventPayload
 from vtn.wire.event import Event
 from vtn.wire.values import EventPayloadDescriptor, ValuesMap
 
 NOT_UNDERSTOOD = "x-EVTN-NOT-UNDERSTOOD"
 """The private report payload type that says so; its values are texts that name a field and its rule."""
 
+NODE_RULE = "targets: name nodes of the grid, of which only limits on capacity are acted on"
+_OF_NODES = frozenset({EventPayload.IMPORT_CAPACITY_RESERVATION, EventPayload.EXPORT_CAPACITY_RESERVATION})
 MOST_FAULTS = 20
 MOST_JUDGED = 20_000
 MOST_EVENTS = 10_000
@@ -78,6 +80,13 @@ def faults_of(
         if not isinstance(meant, PayloadValue) and len(found) < MOST_FAULTS:
             found.setdefault((kind, meant), EventFault(interval_id, kind, meant, binds(kind)))
     return tuple(found.values())
+
+
+def beyond_nodes(event: Event) -> tuple[EventFault, ...]:
+    """What an event asks of nodes of the grid that only whole zones can be asked: anything but capacity limits."""
+    kinds = dict.fromkeys(payload.type for interval in event.intervals or () for payload in interval.payloads)
+    beyond = [kind for kind in kinds if limit_of(kind) is None and canonical(kind) not in _OF_NODES]
+    return tuple(EventFault(0, kind, NODE_RULE, binds(kind)) for kind in beyond)[:MOST_FAULTS]
 
 
 def _every_value(event: Event, unused: Container[str]) -> Iterator[tuple[int, str, Sequence[Any]]]:

@@ -50,6 +50,10 @@ class LastLimits:
             _log.warning("the limits of event %s, as they were stored, cannot be read any more", event_id)
             return None
 
+    def all(self) -> Iterator[Event]:
+        """Every event that has limits, with nothing else."""
+        yield from (event for key in self._documents if (event := self.get(key)) is not None)
+
     def take(self, events: Iterable[Event], now: datetime) -> Iterator[RowValues]:
         """Versions that could be read; rows for the store, of events that have limits or had some."""
         for event in events:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from ven_adapters.ven.openadr.payload_types import Dimension, limit_of
-from ven_adapters.ven.openadr.zone_requests import GridRequest
+from ven_adapters.ven.openadr.zone_requests import DEFAULT_LIMIT, GridRequest
 from ven_adapters.ven.store.database import LimitRow, RowValues, print_at
 
 _IMPORTS = (Dimension.IMPORT_LIMIT_KW, Dimension.IMPORT_SUBSCRIPTION_KW)
@@ -59,9 +59,14 @@ class UnderstoodLimits:
                 self._rows.append(RowValues(LimitRow, values | {"at": print_at(now)}))
         known |= fresh
 
-    def kept(self, zone: str) -> Mapping[tuple[str, Dimension], float]:
-        """By program ("" for any) and dimension what counts in place of a limit that is not understood."""
-        return self._set.get(zone, {}) | self._kw.get(zone, {})
+    def kept(self, zone: str, *, lost: bool = False) -> Mapping[tuple[str, Dimension], float]:
+        """By program ("" for any) and dimension what counts in place of a limit that is not understood.
+
+        While the VTN is `lost` what is set also holds where no limit that it sent does, under DEFAULT_LIMIT.
+        """
+        told = self._set.get(zone, {})
+        defaults = {(DEFAULT_LIMIT, dimension): kw for (_, dimension), kw in told.items()} if lost else {}
+        return told | defaults | self._kw.get(zone, {})
 
     def drain(self) -> Iterator[RowValues]:
         """Rows for the store: what changed since the last drain."""

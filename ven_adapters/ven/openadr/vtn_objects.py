@@ -71,8 +71,8 @@ class VtnObjects:
     """Our copy of the VTN's objects.
 
     `first_read` gives the durable instant of an event version read before, `last_limits` the limits of an event as it
-    was last read, when that was before we started. Of more than `most_events` that are listed, those that begin first
-    count, and `left_out` says how many do not.
+    was last read, when that was before we started. `nodes`: the names of the grid file's nodes. Of more than
+    `most_events` that are listed, those that begin first count, and `left_out` says how many do not.
     """
 
     def __init__(
@@ -89,6 +89,8 @@ class VtnObjects:
         self._descriptors: dict[str, tuple[EventPayloadDescriptor, ...]] = {}
         self._raw: dict[str, Json] = {}
         self.polled = False
+        self.heard_at: datetime | None = None
+        self.nodes: frozenset[str] = frozenset()
         self.left_out = 0
         self.events: dict[str, ReadEvent] = {}
         self.programs: dict[str, ListedProgram] = {}
@@ -125,8 +127,18 @@ class VtnObjects:
         self._drop_old(listed, now)
         kept = listed.keys() | (self.events.keys() - known.keys())
         self._raw = {key: raw for key, raw in self._raw.items() if key in kept}
-        self.polled = True
+        self.polled, self.heard_at = True, now
         return VtnChanges(tuple(fresh), (*deleted, *unreadable), moved)
+
+    def is_lost(self, at: datetime, *, after_s: float) -> bool:
+        """Whether the VTN was read last, or we began without it, longer than `after_s` before an instant."""
+        return self.heard_at is not None and at - self.heard_at >= timedelta(seconds=after_s)
+
+    def go_without(self, limits: Iterable[Event], since: datetime) -> None:
+        """Nothing could be read since we started, at `since`: limits that an earlier run read count until they end."""
+        self.heard_at = since
+        for event in limits:
+            self.events.setdefault(event.id, self._read(event, since, 0.0))
 
     async def _grants(self, ven_id: str) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
         ven = await self._vtn.read(ObjectType.VEN, ven_id)
@@ -227,20 +239,37 @@ class VtnObjects:
                 self._forget(key)
 
     def events_for(self, zone: str) -> list[HeldEvent]:
-        """The events that a zone may see: untargeted, granted to our ven, or granted to the zone's resource."""
-        return [
-            HeldEvent(found.event, found.read_at, self.descriptors(found.event.program_id))
-            for found in self.events.values()
-            if self._sees(zone, found.event.targets)
-        ]
+        """The events that a zone may see: untargeted, granted to our ven, or granted to the zone's resource.
+
+        Beside them those that name nodes of the grid, which lie below zones.
+        """
+        seen = []
+        for found in self.events.values():
+            nodes, of_zone = self.nodes_of(found.event.targets), self._sees(zone, found.event.targets)
+            if nodes or of_zone:
+                told = self.descriptors(found.event.program_id)
+                seen.append(HeldEvent(found.event, found.read_at, told, nodes=nodes, of_zone=of_zone))
+        return seen
+
+    def nodes_of(self, targets: Sequence[str] | None) -> tuple[str, ...]:
+        """The nodes of the grid, out of `nodes`, that targets name."""
+        return tuple(one for one in targets or () if one in self.nodes) if self.nodes else ()
+
+    def names_nodes_alone(self, targets: Sequence[str] | None) -> bool:
+        """Whether targets name nodes of the grid, and neither our ven nor any zone by another name."""
+        granted = self.ven_targets.union(*self.resource_targets.values()) - self.nodes
+        return bool(self.nodes_of(targets)) and granted.isdisjoint(targets or ())
 
     def zones_of(self, targets: Sequence[str] | None, zones: Sequence[str]) -> list[str]:
         """The zones, out of some, that targets mean."""
         return [zone for zone in zones if self._sees(zone, targets)]
 
     def _sees(self, zone: str, targets: Sequence[str] | None) -> bool:
-        """No targets mean everyone; else any overlap with the grants of ven and resource (readings TR-02, TR-03)."""
-        granted = self.ven_targets | self.resource_targets.get(zone, frozenset())
+        """No targets mean everyone; else any overlap with the grants of ven and resource (readings TR-02, TR-03).
+
+        A grant that names a node of the grid lets us hear of that node; it does not make it the whole zone's affair.
+        """
+        granted = (self.ven_targets | self.resource_targets.get(zone, frozenset())) - self.nodes
         return not targets or not granted.isdisjoint(targets)
 
 

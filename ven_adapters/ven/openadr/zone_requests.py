@@ -15,101 +15,39 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
-from ven_adapters.ven.fleet.columns import Floats
+from ven_adapters.ven.openadr.grid_limits import GridLimits
+from ven_adapters.ven.openadr.grid_requests import GridRequest, HeldEvent, RequestSeries, UnusedPayload
 from ven_adapters.ven.openadr.payload_types import (
     LEVEL_SHARE,
     Dimension,
     PayloadContext,
     PayloadValue,
-    described,
     limit_of,
     meaning,
 )
 from vtn.rules.timeline import Window, windows
-from vtn.wire.event import Event
 from vtn.wire.interval import parse_date_time
-from vtn.wire.values import EventPayloadDescriptor
+
+__all__ = [
+    "GridRequest",
+    "HeldEvent",
+    "RequestSeries",
+    "RulingDimension",
+    "UnusedPayload",
+    "ZoneRequests",
+    "read_requests",
+]
 
 LOOK_BACK = timedelta(hours=6)
 HORIZON = timedelta(hours=36)
 MOST_WINDOWS = 4096
 EMERGENCY_LEVEL = 3
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class HeldEvent:
-    """An event as this VEN holds it: when it was first read ("now" means that instant), and the program's descriptors.
-
-    `program_descriptors` explain what the event itself leaves open. `unused`: the payload types that are not for these
-    cars, and why. `import_share`, `export_share`: what falls to these cars of the kW and kWh that a zone is asked.
-    """
-
-    event: Event
-    read_at: datetime
-    program_descriptors: tuple[EventPayloadDescriptor, ...] = ()
-    unused: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    import_share: float = 1.0
-    export_share: float = 1.0
-
-    def described(self, payload_type: str) -> PayloadContext:
-        """What the descriptors say of a type."""
-        return described(payload_type, self.event.payload_descriptors or (), self.program_descriptors)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class GridRequest:
-    """One thing asked from `start_s` to `end_s` (epoch seconds, half open), and by which event interval.
-
-    `value` is in the unit that its place in `ZoneRequests` names, and `whole` what the zone is asked, of
-    which it is these cars' part. `stands_in`: the limit itself was not understood, and an earlier one counts.
-    """
-
-    value: float
-    start_s: float
-    end_s: float
-    program_id: str
-    event_id: str
-    interval_id: int
-    priority: int | None = None
-    payload_type: str = ""
-    created_s: float = 0.0
-    currency: str | None = None
-    stands_in: bool = False
-    whole: float = math.nan
-
-    @property
-    def rank(self) -> float:
-        """The priority as a number to sort by: lower governs."""
-        return math.inf if self.priority is None else self.priority
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RequestSeries:
-    """A quantity over the horizon: value k holds from edge k to edge k+1; NaN where nothing was said."""
-
-    edges_s: Floats
-    values: Floats
-    requests: tuple[GridRequest | None, ...]
-    currency: str | None = None
-
-    def at(self, instant_s: float) -> GridRequest | None:
-        """The ask in force at an instant."""
-        k = int(np.searchsorted(self.edges_s, instant_s, side="right")) - 1
-        return self.requests[k] if 0 <= k < len(self.requests) else None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class UnusedPayload:
-    """A payload that nobody acts on, and why: the field, a colon and the rule."""
-
-    event_id: str
-    interval_id: int
-    payload_type: str
-    why: str
-    program_id: str = ""
+DEFAULT_LIMIT = "default-limit"
+"""In place of a program, and of an event's id: a limit that settings name, which holds while the VTN is lost."""
 
 
 class RulingDimension(enum.IntEnum):
@@ -132,7 +70,8 @@ class ZoneRequests:
     `export_limits_kw`: by time;
     `recovery_from_s`: when the last restriction ended, NaN when none did lately or one is in force; `next_change_s`:
     when anything of this changes, infinite when nothing will; `limits`: every capacity in force, or what stands in for
-    one; `loads`: every set-point, level and alert of the horizon, over, in force or to come.
+    one; `loads`: every set-point, level and alert of the horizon, over, in force or to come; `grid`: what holds for the
+    nodes below the zone.
     """
 
     zone: str
@@ -162,6 +101,7 @@ class ZoneRequests:
     unused: tuple[UnusedPayload, ...] = ()
     limits: tuple[GridRequest, ...] = ()
     loads: tuple[GridRequest, ...] = ()
+    grid: GridLimits | None = None
 
     @property
     def ruling_ask(self) -> GridRequest | None:
@@ -225,11 +165,14 @@ def read_requests(
     `seed` fixes this VEN's randomizeStart; `released_at` is when an event of the zone was last deleted or shortened
     while it restricted load, so that a cancelled event is followed by the same soft restart as one that ran out.
     `kept`: by program ("" for any) and dimension the limit of the whole zone that counts in place of one that is not
-    understood.
+    understood; by DEFAULT_LIMIT what holds where none that the VTN sent is in force while it is lost (User Guide
+    8.10.1).
     """
     gathered = GatheredRequests({dimension: [] for dimension in Dimension})
     for one in events:
-        _collect(gathered, one, _near(one, now, seed), now, kept or {})
+        if one.of_zone:
+            _collect(gathered, one, _near(one, now, seed), now, kept or {})
+    _add_defaults(gathered.requests, kept or {}, now)
     found, now_s = gathered.requests, now.timestamp()
     load = {dimension: _in_force(found[dimension], now_s) for dimension in _LOAD}
     dispatch = _best(ask for d in _DISPATCH for ask in load[d])
@@ -239,7 +182,7 @@ def read_requests(
     return ZoneRequests(
         zone,
         now_s,
-        **{name: dispatch if dispatch in load[d] else None for d, name in _DISPATCH.items()},
+        **_dispatched(dispatch, load),
         import_cap_kw=_cap(found, now_s, D.IMPORT_LIMIT_KW, D.IMPORT_SUBSCRIPTION_KW, D.IMPORT_RESERVATION_KW),
         export_cap_kw=_cap(found, now_s, D.EXPORT_LIMIT_KW, D.EXPORT_SUBSCRIPTION_KW, D.EXPORT_RESERVATION_KW),
         simple=simple,
@@ -265,6 +208,10 @@ def read_requests(
     )
 
 
+def _dispatched(dispatch: GridRequest | None, load: Found) -> dict[str, Any]:
+    return {name: dispatch if dispatch in load[d] else None for d, name in _DISPATCH.items()}
+
+
 def _collect(gathered: GatheredRequests, one: HeldEvent, near: Iterable[Window], now: datetime, kept: Kept) -> None:
     """Sort one event's payloads into what is asked, what is not understood, and what is not for these cars."""
     created_s = parse_date_time(one.event.created_date_time).timestamp()
@@ -287,6 +234,16 @@ def _collect(gathered: GatheredRequests, one: HeldEvent, near: Iterable[Window],
                 gathered.requests[dimension].append(dataclasses.replace(ask, stands_in=True))
                 meant = f"{meant}; {kw:g} kW, the last that was understood or what is set, stays in force"
             _note(gathered.unknown, window, kind, meant, now)
+
+
+def _add_defaults(found: dict[Dimension, list[GridRequest]], kept: Kept, now: datetime) -> None:
+    """Default limits as subscriptions of lowest rank, unless the VTN announced a subscription."""
+    start_s, end_s = now.timestamp(), (now + HORIZON).timestamp()
+    for dimension in (D.IMPORT_SUBSCRIPTION_KW, D.EXPORT_SUBSCRIPTION_KW):
+        kw = kept.get((DEFAULT_LIMIT, dimension))
+        if kw is not None and not _in_force(found[dimension], start_s):
+            default = GridRequest(kw, start_s, end_s, "", DEFAULT_LIMIT, 0, whole=kw, stands_in=True)
+            found[dimension].append(default)
 
 
 def _stand_in_kw(window: Window, dimension: Dimension, kept: Kept) -> float | None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ven_adapters.ven.fleet.columns import LEVEL_EDGES, Bools, Control, FleetView, Floats
+from ven_adapters.ven.fleet.columns import LEVEL_EDGES, Bools, Control, FleetView, Floats, Ints
 
 _EDGES = np.array(LEVEL_EDGES)
 EPSILON = 1e-9
@@ -22,14 +22,22 @@ def usual_kw(view: FleetView) -> Floats:
     return np.where(np.isnan(known_kw), view.max_charge_kw, known_kw)
 
 
-def achieved_kw(view: FleetView, asked_kw: Floats, full_kw: Floats) -> Floats:
-    """What a car draws when asked for at most `asked_kw`: the greatest step, listed level or switch position below."""
+def achieved_kw(view: FleetView, asked_kw: Floats, full_kw: Floats, cars: Ints | slice = slice(None)) -> Floats:
+    """What cars draw when asked for at most `asked_kw`: the greatest step, listed level or switch position below.
+
+    `cars`: which of the view's; `asked_kw` and `full_kw` are theirs.
+    """
+    control, floor_kw = view.control[cars], view.floor_kw[cars]
     asked = np.minimum(asked_kw, full_kw)
-    step = np.where(view.step_kw > 0, view.step_kw, 1.0)
-    stepped = view.floor_kw + np.floor((asked - view.floor_kw) / step + EPSILON) * step
-    listed = np.max(np.where(view.levels_kw <= asked[:, None] + EPSILON, view.levels_kw, 0.0), axis=1, initial=0.0)
-    partial = np.select([view.control == Control.STEPS, view.control == Control.LEVELS], [stepped, listed], default=0.0)
-    partial = np.where(asked + EPSILON >= view.floor_kw, np.maximum(partial, 0.0), 0.0)
+    step = np.where(view.step_kw[cars] > 0, view.step_kw[cars], 1.0)
+    stepped = floor_kw + np.floor((asked - floor_kw) / step + EPSILON) * step
+    partial = np.where(control == Control.STEPS, stepped, 0.0)
+    lists = np.flatnonzero(control == Control.LEVELS)
+    if len(lists):
+        levels_kw = view.levels_kw[cars][lists]
+        below = np.where(levels_kw <= asked[lists, None] + EPSILON, levels_kw, 0.0)
+        partial[lists] = np.max(below, axis=1, initial=0.0)
+    partial = np.where(asked + EPSILON >= floor_kw, np.maximum(partial, 0.0), 0.0)
     return np.where(asked + EPSILON >= full_kw, full_kw, partial)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from ven_adapters.ven.fleet.columns import Bools, Charge, FleetView, Floats, Ints
 from ven_adapters.ven.planning.car_power import achieved_kw, drawn_kw, usual_kw, whole_w
 from ven_adapters.ven.planning.guardrails import PlanLimits, Reason
+from ven_adapters.ven.planning.limits.choice import HELD_S, within_rooms
+from ven_adapters.ven.planning.limits.nodes import NOTHING_KW
 from ven_adapters.ven.planning.zone_state import ZoneState
 
 LONGEST_S = 86400.0
@@ -61,6 +63,7 @@ def enforce(draft: PlanDraft, limits: PlanLimits, situation: ZoneState) -> PlanD
     draft = dataclasses.replace(draft, end_s=np.where(bounded, np.minimum(draft.end_s, limits.until_s), draft.end_s))
     draft = draft.where(bounded & (draft.end_s <= draft.start_s), DesireKind.NONE, full_kw, draft.start_s, limits.why)
     draft = _must_charge(draft, limits, situation, full_kw)
+    draft = _within_nodes(draft, limits, situation)
     draft = dataclasses.replace(draft, end_s=np.minimum(draft.end_s, situation.now_s + LONGEST_S))
     return draft.where(~limits.touch, DesireKind.NONE, situation.view.power_kw, situation.now_s, limits.why)
 
@@ -122,3 +125,26 @@ def _must_charge(draft: PlanDraft, limits: PlanLimits, situation: ZoneState, ful
     end_s = np.clip(situation.view.departure_s, situation.now_s + situation.settings.slot_s, most_s)
     draft = dataclasses.replace(draft, start_s=np.where(needed, situation.now_s, draft.start_s))
     return draft.where(needed, DesireKind.CHARGE, full_kw, end_s, limits.why)
+
+
+def _within_nodes(draft: PlanDraft, limits: PlanLimits, situation: ZoneState) -> PlanDraft:
+    """No node above the cars carries more than its limit: shares of those that must charge, then everybody else."""
+    share, nodes = limits.share, limits.nodes
+    if share is None or nodes is None:
+        return draft
+    latest_s = np.nan_to_num(situation.needs.latest_start_s, nan=situation.now_s, posinf=np.inf)
+    until_s = np.where(limits.must_charge, share.until_s, np.minimum(share.until_s, latest_s))
+    end_s = np.clip(until_s, situation.now_s + 1.0, situation.now_s + HELD_S)
+    held = share.held & limits.touch
+    reason = np.where(nodes.is_zone[share.node], int(Reason.IMPORT_CAP), int(Reason.GRID_LIMIT))
+    draft = draft.where(held & (share.kw > 0), DesireKind.CAP, share.kw, end_s, reason)
+    draft = draft.where(held & (share.kw <= 0), DesireKind.CURTAIL, 0.0, end_s, reason)
+    by_choice = limits.touch & np.isinf(share.kw)
+    stays = by_choice & situation.charging & ~limits.can_pause
+    chosen = by_choice & ~stays & ((draft.kw > 0) | (draft.kind == DesireKind.SETPOINT))
+    kw = within_rooms(nodes, situation, np.where(chosen, draft.kw, 0.0))
+    cut = chosen & (np.abs(kw - draft.kw) > NOTHING_KW)
+    end_s = np.clip(latest_s, situation.now_s + 1.0, np.maximum(draft.end_s, situation.now_s + HELD_S))
+    draft = draft.where(cut & (kw > 0), DesireKind.CAP, kw, end_s, Reason.GRID_LIMIT)
+    draft = draft.where(cut & (kw < 0), DesireKind.SETPOINT, kw, np.minimum(end_s, draft.end_s), Reason.GRID_LIMIT)
+    return draft.where(cut & (kw == 0), DesireKind.CURTAIL, 0.0, end_s, Reason.GRID_LIMIT)

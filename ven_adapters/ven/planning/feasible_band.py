@@ -15,9 +15,9 @@ import numpy as np
 from ven_adapters.ven.fleet.columns import NEVER_S, Bools, Charge, FleetView, Floats, Ints, Tri
 from ven_adapters.ven.openadr.zone_requests import RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from ven_adapters.ven.planning.discharge import sustained_kw
 from ven_adapters.ven.planning.forecast import HELD_H
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
+from ven_adapters.ven.planning.limits.choice import shared_kw, sustained_below
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
 from ven_adapters.ven.planning.valley_filling import SLOT_H, SLOTS, Stays, stays_of
@@ -118,6 +118,8 @@ def _waiting(cycle: PlanInputs) -> Stays:
     goes_on_kwh = np.where(cycle.situation.charging, np.maximum(cycle.situation.view.power_kw, 0.0) * HELD_H, 0.0)
     energy_kwh = np.where(cycle.needs.some, cycle.needs.kwh, goes_on_kwh)[chosen]
     kw = np.nan_to_num(cycle.full_kw[chosen])
+    if cycle.limits.nodes is not None:
+        kw = shared_kw(cycle.limits.nodes, kw, energy_kwh, leave_h, np.flatnonzero(chosen))
     zone = np.zeros(len(kw), dtype=np.int64)
     return stays_of(zone, np.zeros(len(kw)), leave_h, energy_kwh, kw, cycle.situation.view.u[chosen])
 
@@ -147,7 +149,7 @@ def _give_kw(cycle: PlanInputs, hours: float) -> float:
     able = limits.touch & ~cycle.forced & (cycle.limits.can_pause | ~cycle.situation.charging)
     power_kw = np.where(able, limits.discharge_kw, 0.0)
     energy_kwh = np.where(power_kw > 0, np.minimum(limits.discharge_kwh, 1e6), 0.0)
-    return float(sustained_kw(power_kw, energy_kwh, hours).sum())
+    return float(sustained_below(limits.nodes, power_kw, energy_kwh, hours).sum())
 
 
 def as_it_will_be(cycle: PlanInputs, start_s: float) -> FleetView:

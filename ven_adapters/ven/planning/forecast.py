@@ -12,8 +12,8 @@ import numpy as np
 from ven_adapters.ven.fleet.columns import Bools, FleetView, Floats, Tri
 from ven_adapters.ven.openadr.zone_requests import ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from ven_adapters.ven.planning.discharge import sustained_kw
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
+from ven_adapters.ven.planning.limits.choice import sustained_below
 from ven_adapters.ven.planning.night.night_problem import sampled
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
@@ -61,7 +61,7 @@ class Outlook:
         limits = narrow(dataclasses.replace(self.cycle.situation, window_end_s=end_s))
         power_kw = np.where(limits.touch & ~limits.must_charge, limits.discharge_kw, 0.0)
         energy_kwh = np.where(power_kw > 0, np.minimum(limits.discharge_kwh, MOST_KWH), 0.0)
-        give_kw = float(sustained_kw(power_kw, energy_kwh, hours).sum())
+        give_kw = float(sustained_below(limits.nodes, power_kw, energy_kwh, hours).sum())
         return Ahead(
             usage_kwh, usage_kwh / hours, max(0.0, usage_kwh - must_kwh) / hours, give_kw, float(energy_kwh.sum())
         )

@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Charge, Control, Floats, Ints, Tri
-from ven_adapters.ven.planning.car_power import usual_kw
+from ven_adapters.ven.planning.car_power import drawn_kw, usual_kw
 from ven_adapters.ven.planning.charging_need import kwh_above, kwh_to_spare, lowest_pct, surest_pct
 from ven_adapters.ven.planning.discharge_permits import MissingPermit, missing_permits
+from ven_adapters.ven.planning.limits.forced_share import ForcedShare, shared
+from ven_adapters.ven.planning.limits.nodes import LimitedNodes
 from ven_adapters.ven.planning.zone_state import ZoneState
 
 LEAST_PAUSE_S = 900.0
@@ -48,6 +50,7 @@ class Reason(enum.IntEnum):
     NO_NEED = 20
     PATIENCE = 21
     EXPORT_PRICE = 22
+    GRID_LIMIT = 23
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class PlanLimits:
     `touch`: may be told anything at all. `must_charge`: charges now, whatever is asked. `can_pause`, `can_start`: may
     be stopped, started. `charge_kw`, `discharge_kw`, `discharge_kwh`: most (magnitudes). `until_s`: no pause, cap or
     discharge may last longer. `why`: the `Reason` of the guard that decided; `refusal`: why it may not discharge.
+    `nodes`, `share`: what limits the cars together, and what of it falls to each that must charge; None without.
     """
 
     touch: Bools
@@ -70,6 +74,8 @@ class PlanLimits:
     give_until_s: Floats
     why: Ints
     refusal: Ints
+    nodes: LimitedNodes | None = None
+    share: ForcedShare | None = None
 
 
 Guard = Callable[[PlanLimits, ZoneState], PlanLimits]
@@ -220,6 +226,26 @@ def patience_is_kept(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
     )
 
 
+def grid_limits_are_kept(limits: PlanLimits, situation: ZoneState) -> PlanLimits:
+    """No site, transformer, feeder or zone carries more than its limit, and cars that must charge share it, too.
+
+    A departure that would be missed otherwise goes before it (`limits.forced_share`); `enforcement` holds all others.
+    """
+    nodes, view = situation.nodes, situation.view
+    if nodes is None:
+        return limits
+    full_kw = drawn_kw(view, limits.charge_kw, situation.charging, situation.needs.some)
+    stuck = situation.charging & ~limits.can_pause
+    share, nodes = shared(situation, nodes, full_kw, limits.must_charge, stuck, limits.touch)
+    return dataclasses.replace(
+        limits,
+        charge_kw=np.minimum(limits.charge_kw, share.kw),
+        discharge_kw=np.minimum(limits.discharge_kw, nodes.least_over_path(nodes.export_kw)),
+        nodes=nodes,
+        share=share,
+    )
+
+
 GUARDS: tuple[Guard, ...] = (
     without_consent_untouched,
     opted_out_untouched,
@@ -238,6 +264,7 @@ GUARDS: tuple[Guard, ...] = (
     never_strands,
     dwell_is_kept,
     patience_is_kept,
+    grid_limits_are_kept,
 )
 
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from ven_adapters.ven.fleet.columns import NEVER_S, Bools, Charge, FleetView, Floats, Ints, Tri
 from ven_adapters.ven.openadr.zone_requests import RulingDimension, ZoneRequests
-from ven_adapters.ven.planning.discharge import sustained_kw
 from ven_adapters.ven.planning.feasible_band import NO_CYCLES, READ_AGO_S, SLOT_S, as_it_will_be
 from ven_adapters.ven.planning.forecast import HELD_H
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
+from ven_adapters.ven.planning.limits.choice import sustained_below
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
 from ven_adapters.ven.planning.valley_filling import SLOTS
 from vtn.clock import HOUR_S
@@ -232,7 +232,7 @@ def _feeds_kw(cycle: PlanInputs, end_s: float) -> Floats:
     limits = narrow(dataclasses.replace(cycle.situation, window_end_s=end_s))
     power_kw = np.where(limits.touch & ~limits.must_charge, limits.discharge_kw, 0.0)
     energy_kwh = np.where(power_kw > 0, np.minimum(limits.discharge_kwh, 1e6), 0.0)
-    return sustained_kw(power_kw, energy_kwh, (end_s - cycle.situation.now_s) / HOUR_S)
+    return sustained_below(limits.nodes, power_kw, energy_kwh, (end_s - cycle.situation.now_s) / HOUR_S)
 
 
 def _weakest_kw(cars: _EventCars, slots: Ints, follows: float, draws: np.random.Generator) -> float:

@@ -42,6 +42,7 @@ class Obstacle(enum.StrEnum):
     FULL_POWER = "FULL_POWER"
     NO_CARS = "NO_CARS"
     LIMIT = "LIMIT"
+    GRID_LIMIT = "GRID_LIMIT"
     OTHER = "OTHER"
 
 
@@ -64,6 +65,7 @@ WORDS: Mapping[Obstacle, str] = {
     O.FULL_POWER: "draw or feed all that they can",
     O.NO_CARS: "are not plugged in at home",
     O.LIMIT: "a limit in force",
+    O.GRID_LIMIT: "are held by a limit of their site, transformer or feeder",
     O.OTHER: "other causes",
 }
 """What each obstacle says of the cars; LIMIT and OTHER need no cars."""
@@ -202,7 +204,9 @@ def _too_much(view: FleetView, plan: ZonePlan, *, feeds: bool, below_zero: bool)
     unused_kw = np.maximum(view.max_discharge_kw - given_kw, 0.0)
     lacks = (unused_kw > LEAST_SHORTFALL_KW) | (below_zero & ~(view.max_discharge_kw > 0))
     idle = (draws_kw <= LEAST_SHORTFALL_KW) & lacks
-    return _merged([*found, *_counted(plan.refusal, unused_kw, idle, _FEEDS)])
+    held = idle & _held_by_nodes(plan)
+    fed = _counted(plan.refusal, unused_kw, idle & ~held, _FEEDS)
+    return _merged([*found, *fed, *_one(Obstacle.GRID_LIMIT, unused_kw, held)])
 
 
 def _too_little(view: FleetView, plan: ZonePlan) -> list[Binding]:
@@ -211,18 +215,24 @@ def _too_little(view: FleetView, plan: ZonePlan) -> list[Binding]:
     here = _at_plug(view)
     lacks = unused_kw > LEAST_SHORTFALL_KW
     unmanaged = np.isin(plan.reason, [int(one) for one in _UNMANAGED])
-    stands = here & lacks & ~unmanaged
+    held = here & lacks & ~unmanaged & _held_by_nodes(plan)
+    stands = here & lacks & ~unmanaged & ~held
     draws = plan.expected_kw > LEAST_SHORTFALL_KW
     rests = stands & (plan.reason == Reason.DWELL)
     starts = view.can_start | draws
     found = [
         *_counted(plan.reason, unused_kw, here & lacks & unmanaged, _DRAWS),
         *_one(Obstacle.NO_CARS, unused_kw, ~here & lacks),
+        *_one(Obstacle.GRID_LIMIT, unused_kw, held),
         *_one(Obstacle.DWELL, unused_kw, rests),
         *_one(Obstacle.CANNOT_START, unused_kw, stands & ~rests & ~starts),
         *_one(Obstacle.FULL, unused_kw, stands & ~rests & starts),
     ]
     return _merged(found)
+
+
+def _held_by_nodes(plan: ZonePlan) -> Bools:
+    return np.asarray(plan.limited_by >= 0) if len(plan.limited_by) else np.zeros(len(plan), dtype=np.bool_)
 
 
 _UNMANAGED = (Reason.OPTED_OUT, Reason.BOOST, Reason.NO_CONSENT, Reason.LEVEL_UNKNOWN, Reason.CANNOT_CHARGE)

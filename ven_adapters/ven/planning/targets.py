@@ -10,12 +10,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ven_adapters.ven.fleet.columns import Bools, FleetView, Floats, Tri
+from ven_adapters.ven.fleet.columns import Bools, FleetView, Floats, Ints, Tri
 from ven_adapters.ven.openadr.payload_types import LEVEL_SHARE
 from ven_adapters.ven.openadr.zone_requests import GridRequest, RulingDimension, ZoneRequests
+from ven_adapters.ven.planning.car_power import usual_kw
 from ven_adapters.ven.planning.charging_need import ChargingNeeds, PlanSettings, needs_of, together
 from ven_adapters.ven.planning.enforcement import takes_kw
-from ven_adapters.ven.planning.guardrails import Guard, PlanLimits, Reason, narrow
+from ven_adapters.ven.planning.guardrails import Guard, PlanLimits, Reason, grid_limits_are_kept, narrow
+from ven_adapters.ven.planning.limits.choice import by_laxity, given_room
+from ven_adapters.ven.planning.limits.nodes import NOTHING_KW
+from ven_adapters.ven.planning.limits.zone_nodes import in_time, nodes_of
 from ven_adapters.ven.planning.night.night_batteries import SellingCars, gain_of, may_sell, selling_cars
 from ven_adapters.ven.planning.night.night_problem import cost_of, edges_from, is_priced
 from ven_adapters.ven.planning.night.planned_start import (
@@ -74,6 +78,22 @@ class PlanInputs:
         """Load that no decision about charging can lower."""
         return self.uncontrolled_kw + float(self.full_kw[self.forced].sum())
 
+    def in_room(self, chosen: Ints, most_kw: Floats) -> tuple[Floats, Bools]:
+        """The most of each chosen car, least laxity first, as far as the nodes above them have room; 0 of others.
+
+        And which of them are held by a node. A car that charges without a need that we know of, and is held to less
+        than it could take, stays held to it.
+        """
+        nodes, situation = self.limits.nodes, dataclasses.replace(self.situation, needs=self.needs)
+        held = np.zeros(len(most_kw), dtype=np.bool_)
+        if nodes is None:
+            return most_kw, held
+        goes_on = situation.charging & ~self.needs.some
+        could_kw = np.where(goes_on, np.fmax(most_kw, usual_kw(situation.view)), most_kw)
+        given_kw = given_room(nodes, situation.view, could_kw, by_laxity(situation, chosen), None)
+        held[chosen] = given_kw[chosen] < could_kw[chosen] - NOTHING_KW
+        return np.minimum(given_kw, most_kw), held
+
     @property
     def unrestricted_kw(self) -> float:
         """Load if nothing limited the zone."""
@@ -92,8 +112,11 @@ def plan_inputs_of(
     window_end_s = _window_end_s(requests, now_s)
     if may_sell(requests):
         window_end_s = max(window_end_s, now_s + settings.dead_man_s)
-    situation = ZoneState(view, needs_of(view, now_s, settings), now_s, window_end_s, settings, requests.emergency)
-    limits = _with_own_power(narrow(situation, guards), situation, earlier)
+    nodes = nodes_of(view, requests) if grid_limits_are_kept in guards else None
+    own_needs = in_time(nodes, view, needs_of(view, now_s, settings), requests, now_s)
+    situation = ZoneState(view, own_needs, now_s, window_end_s, settings, requests.emergency, nodes)
+    alone = [guard for guard in guards if guard is not grid_limits_are_kept]
+    limits = grid_limits_are_kept(_with_own_power(narrow(situation, alone), situation, earlier), situation)
     needs = _needs_asked(situation, requests)
     full_kw = takes_kw(limits, dataclasses.replace(situation, needs=needs))
     able = limits.touch & (full_kw > 0)
@@ -104,7 +127,9 @@ def plan_inputs_of(
     fixed_kw = np.where(uncontrolled, np.maximum(0.0, view.power_kw), 0.0)
     selling = _selling(situation, limits, forced, requests, guards)
     priced = is_priced(requests, now_s, settings) or selling is not None
-    zone_cars = ZoneCars(situation, needs, full_kw, forced, free, fixed_kw, priced, selling, earlier.expected)
+    zone_cars = ZoneCars(
+        situation, needs, full_kw, forced, free, fixed_kw, priced, selling, earlier.expected, limits.nodes
+    )
     start = planned_start_of(zone_cars, requests, earlier.night)
     start = _probing(situation, needs, requests, start)
     wanted = start.wanted | (free & pre_charging(requests))

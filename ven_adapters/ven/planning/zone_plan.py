@@ -12,6 +12,7 @@ from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
 from ven_adapters.ven.openadr.zone_requests import GridRequest
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.enforcement import DesireKind
+from ven_adapters.ven.planning.limits.report import LimitsReport
 from ven_adapters.ven.planning.night.planned_start import Night
 
 POWER_SHARE = 0.05
@@ -28,6 +29,7 @@ class ZonePlan:
     `target_pct`: the level to charge to, never below the driver's. `energy_wh`: most to give in a SETPOINT below zero.
     `origin`: index into `origins`, -1 when no event decided. `refusal`: why no discharge, a code of
     `discharge_permits.MissingPermit`. `burden_kw`: what an event keeps the car from drawing, and what it makes it give.
+    `limited_by`: the number in the grid's tree of the node whose limit holds the car, -1 where none does.
 
     Sums are kW of the whole zone, cars that nobody controls included. `unrestricted_kw`: what it would draw unasked.
     `asked_kw`: the set-point or the ceiling in force, None without. `shortfall_kw`: planned less asked, for a ceiling
@@ -56,6 +58,8 @@ class ZonePlan:
     asked_kw: float | None
     shortfall_kw: float
     night: Night | None = None
+    limited_by: Ints = dataclasses.field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    limits: LimitsReport | None = None
 
     def __len__(self) -> int:
         return len(self.row)

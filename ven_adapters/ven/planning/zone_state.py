@@ -9,12 +9,16 @@ import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Charge, FleetView, Floats
 from ven_adapters.ven.planning.charging_need import ChargingNeeds, PlanSettings
+from ven_adapters.ven.planning.limits.nodes import LimitedNodes
 from vtn.clock import HOUR_S
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ZoneState:
-    """One zone at an instant (epoch seconds). `emergency`: the grid's, for which cars below their reserve wait too."""
+    """One zone at an instant (epoch seconds). `emergency`: the grid's, for which cars below their reserve wait too.
+
+    `nodes`: what limits the cars together; None where nothing does.
+    """
 
     view: FleetView
     needs: ChargingNeeds
@@ -22,6 +26,7 @@ class ZoneState:
     window_end_s: float
     settings: PlanSettings
     emergency: bool = False
+    nodes: LimitedNodes | None = None
 
     @property
     def resting(self) -> Bools:

@@ -90,11 +90,13 @@ class FlexibilityReports:
 
     def plan(self, now: datetime) -> None:
         """What is to be announced of the events that are there; what was announced is not announced again."""
+        alone = self._vtn_objects.names_nodes_alone
         odd = {found.event_id for found in self._participation.findings(now) if found.alarming}
         reads = [
             read for read in self._vtn_objects.events.values() if read.event.id not in odd and _asks_for_load(read)
         ]
-        waiting = [one for read in reads[:MOST_EVENTS] for one in announcements(read, now, self._seed)]
+        of_zones = [read for read in reads if not alone(read.event.targets)]
+        waiting = [one for read in of_zones[:MOST_EVENTS] for one in announcements(read, now, self._seed)]
         self._waiting = sorted((one for one in waiting if one.key not in self._announced), key=lambda one: one.at)
         live = {read.event.id for read in reads}
         self._told = {event_id: told for event_id, told in self._told.items() if event_id in live}
@@ -119,6 +121,7 @@ class FlexibilityReports:
 
     def _shortfalls(self, now: datetime, smallest_group: int) -> Iterator[UnaskedReport]:
         short = {one.event_id for one in self._zone_controller.flexibility.now.values() if one.is_short}
+        short |= self._zone_controller.limits.events()
         for event_id in [*short, *(self._told.keys() - short)]:
             read = self._vtn_objects.events.get(event_id)
             if read is None:
@@ -136,6 +139,8 @@ class FlexibilityReports:
         for zone, parts in self._counted(read, smallest_group).items():
             mine = [self._zone_controller.flexibility.now.get(part) for part in parts]
             asked = [one for one in mine if one is not None and one.event_id == event_id]
+            below = (self._zone_controller.limits.of_event(part, event_id) for part in parts)
+            asked += [one for one in below if one is not None]
             if asked:
                 found[zone] = together(asked)
         for zone in before.keys() - found.keys():
@@ -202,7 +207,10 @@ class FlexibilityReports:
     def _counted(self, read: ReadEvent, smallest_group: int) -> dict[str, list[str]]:
         """The zones that an event asks, each with the parts that may be spoken of together."""
         found = {}
-        for zone in self._vtn_objects.zones_of(read.event.targets, self._fleet_state.reported):
+        zones = self._vtn_objects.zones_of(read.event.targets, self._fleet_state.reported)
+        if self._vtn_objects.names_nodes_alone(read.event.targets):
+            zones = self._fleet_state.reported
+        for zone in zones:
             parts = self._fleet_state.counted_in(zone, self._participation.parts(read.event, zone))
             if sum(len(self._fleet_state.fleet.zone_rows(part)) for part in parts) >= smallest_group:
                 found[zone] = parts

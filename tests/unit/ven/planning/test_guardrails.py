@@ -8,16 +8,19 @@ import sys
 import numpy as np
 import planning_cases
 import pytest
+from grid_cases import SITE, asked_below, below, node, one_transformer
 from law_cases import LAWS, keeps, names
 from planning_cases import AMPS, HOUR, IDLE, NOW_S, ORDINARY, PERMITTED, SETTINGS, cars, limits, situation
 
 from ven_adapters.ven.fleet.columns import Charge, Control, Tri
+from ven_adapters.ven.fleet.grid_tree import tree_of
 from ven_adapters.ven.planning import guardrails as g
 from ven_adapters.ven.planning.car_power import achieved_kw
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.discharge_permits import ITEMS, WORDS, MissingPermit, missing_permits
 from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce
 from ven_adapters.ven.planning.guardrails import GUARDS, Reason, narrow
+from ven_adapters.ven.planning.limits.zone_nodes import nodes_of
 
 
 def proposal(view, kind, kw, end_h=2.0):
@@ -33,6 +36,13 @@ def held(view, kind, kw, *, without=None, end_h=2.0, settings=SETTINGS):
     place = situation(view, end_h=end_h, settings=settings)
     kept = narrow(place, [guard for guard in GUARDS if guard is not without])
     return enforce(proposal(view, kind, kw, end_h), kept, place)
+
+
+def held_below(tree, view, kind, kw, *, without=None):
+    """The same below a grid."""
+    place = dataclasses.replace(situation(view), nodes=nodes_of(view, asked_below(tree)))
+    kept = narrow(place, [guard for guard in GUARDS if guard is not without])
+    return enforce(proposal(view, kind, kw), kept, place)
 
 
 def given_kwh(final):
@@ -305,6 +315,22 @@ def test_no_hold_outlasts_what_is_left_of_the_drivers_patience():
     view = cars(1, asks_left_s=600.0)
     assert held(view, *PAUSE).end_s[0] == NOW_S + 600
     assert held(view, *PAUSE, without=g.patience_is_kept).end_s[0] == NOW_S + 2 * HOUR
+
+
+@names(g.grid_limits_are_kept)
+def test_no_more_is_drawn_through_a_node_than_its_limit():
+    tree = one_transformer(20.0)
+    view = below(tree, ["T1"] * 4 + [None], **AMPS)
+    assert held_below(tree, view, *GO).kw.round(3).tolist() == [7.0, 5.9, 7.0, 0.0, 7.0]
+    assert held_below(tree, view, *GO, without=g.grid_limits_are_kept).kw.tolist() == [7.0] * 5
+
+
+@names(g.grid_limits_are_kept)
+def test_two_cars_at_one_home_feed_no_more_than_its_limit_together():
+    tree = tree_of([node("home", export_kw=7.0, kind=SITE)])
+    view = below(tree, ["home", "home"], **V2G)
+    assert held_below(tree, view, *GIVE).kw.sum() == -7.0
+    assert held_below(tree, view, *GIVE, without=g.grid_limits_are_kept).kw.sum() < -10.0
 
 
 def test_guards_only_narrow():

@@ -11,13 +11,20 @@ import pytest
 from fleet_cases import ASKS, SEEDS, WINDOWS, Drive, evening, fleet
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from law_cases import PLANNED, anything, law, planned, violations
+from law_cases import GRID, PLANNED, anything, law, planned, violations
 from planning_cases import HOUR, NOW_S, SETTINGS, ask, asked, cars, hourly
 
 from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, Tri
+from ven_adapters.ven.openadr.grid_limits import limits_of
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.discharge import give
-from ven_adapters.ven.planning.guardrails import GUARDS, below_reserve_charges, ready_by_departure, reserve_is_kept
+from ven_adapters.ven.planning.guardrails import (
+    GUARDS,
+    Reason,
+    below_reserve_charges,
+    ready_by_departure,
+    reserve_is_kept,
+)
 from ven_adapters.ven.planning.plan import DesireKind, plan
 from ven_adapters.ven.planning.zone_plan import PER_CAR
 
@@ -42,6 +49,8 @@ def test_the_order_of_cars_does_not_matter(seed, requests):
 def test_no_plan_breaks_the_law_of_any_guard(seed, requests):
     view = anything(seed)
     assert violations(planned(view, plan(view, requests, NOW_S))) == set()
+    below = dataclasses.replace(requests, grid=limits_of(GRID, {}))
+    assert violations(planned(view, plan(view, below, NOW_S))) == set()
 
 
 @law(80)
@@ -149,7 +158,8 @@ def test_a_larger_set_point_takes_no_guarantee_away(seed, kw, more_kw):
 def test_a_pause_never_outlasts_the_latest_safe_start(seed, requests):
     view = fleet(seed)
     made = plan(view, requests, NOW_S)
-    latest_s = needs_of(view, NOW_S, SETTINGS).latest_start_s
+    latest_s = planned(view, made).last_start_s + 600.0
+    latest_s = np.where(made.reason == Reason.IMPORT_CAP, latest_s, needs_of(view, NOW_S, SETTINGS).latest_start_s)
     bounded = np.isin(made.kind, (DesireKind.CURTAIL, DesireKind.CAP, DesireKind.SETPOINT)) & (made.reason != 11)
     assert (made.end_s[bounded] <= latest_s[bounded]).all()
 

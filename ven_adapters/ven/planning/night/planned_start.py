@@ -17,14 +17,10 @@ from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
 from ven_adapters.ven.openadr.zone_requests import RequestSeries, RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import ChargingNeeds
 from ven_adapters.ven.planning.laxity import BURDEN_CLASS_KWH, LAXITY_CLASS_S
+from ven_adapters.ven.planning.limits.choice import RankedCars, room_for, shared_kw
+from ven_adapters.ven.planning.limits.nodes import LimitedNodes
 from ven_adapters.ven.planning.night.linear_programme import NightLoad, NightProblem
-from ven_adapters.ven.planning.night.night_batteries import (
-    NightSales,
-    SellingCars,
-    batteries_of,
-    gain_of,
-    sales_of,
-)
+from ven_adapters.ven.planning.night.night_batteries import NightSales, SellingCars, batteries_of, gain_of, sales_of
 from ven_adapters.ven.planning.night.night_problem import (
     MOST_CLASSES,
     STEP_S,
@@ -149,6 +145,7 @@ class ZoneCars:
     priced: bool
     selling: SellingCars | None = None
     expected: Callable[[float], PlannedCars] | None = None
+    nodes: LimitedNodes | None = None
 
     @property
     def planned(self) -> Bools:
@@ -165,13 +162,15 @@ class ZoneCars:
 class PlannedStart:
     """Per car: whether it would charge now if no event asked, and when the night lets it begin (now: at once).
 
-    `most_kw`: what the night gave to single cars, infinite for all others.
+    `most_kw`: what the night gave to single cars, infinite for all others. `no_room`: who waits because a node above it
+    has no room.
     """
 
     wanted: Bools
     start_s: Floats
     night: Night | None
     most_kw: Floats
+    no_room: Bools | bool = False
 
 
 def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None) -> PlannedStart:
@@ -196,14 +195,15 @@ def planned_start_of(cars: ZoneCars, requests: ZoneRequests, night: Night | None
     given = _given_by(night, cars, requests, waiting, slack_h)
     ranked = _ranked(cars, np.flatnonzero(waiting & ~given.cars), slack_h)
     others = cars.free & ~waiting
-    runs, start_s = _followed(cars, ranked, others, due_s, night, given)
+    queue = room_for(cars.nodes, cars.situation.view, cars.full_kw, ranked, np.where(others, cars.full_kw, 0.0))
+    runs, start_s = _followed(cars, queue, others, due_s, night, given)
     if night.unasked is night.load or requests.ruling is RulingDimension.NOTHING:
-        return PlannedStart(runs, start_s, night, given.most_kw)
+        return PlannedStart(runs, start_s, night, given.most_kw, queue.no_room)
     if not cars.priced:
-        return PlannedStart(cars.free, start_s, night, endless_kw)
-    wanted = others
+        return PlannedStart(cars.free, start_s, night, endless_kw, queue.no_room)
+    wanted, ranked = others, queue.able
     wanted[ranked[_chosen(cars, ranked, night.unasked, _running_kw(cars, wanted), night.keeps_at(now_s))]] = True
-    return PlannedStart(wanted, start_s, night, endless_kw)
+    return PlannedStart(wanted, start_s, night, endless_kw, queue.no_room)
 
 
 def _turn(zone: str) -> float:
@@ -213,7 +213,8 @@ def _turn(zone: str) -> float:
 
 def _given_by(night: Night, cars: ZoneCars, requests: ZoneRequests, waiting: Bools, slack_h: Floats) -> GivenPower:
     """What the programme gave now to single cars; nobody has a power of its own where there are many, or an event."""
-    if night.own is None or requests.ruling is not RulingDimension.NOTHING:
+    below = cars.nodes is not None and not cars.nodes.is_zone.all()
+    if night.own is None or below or requests.ruling is not RulingDimension.NOTHING:
         return nobody(len(waiting))
     runs, cap = cars.forced | (cars.free & ~waiting), requests.import_cap_kw
     room_kw = math.inf if cap is None else max(0.0, cap.value - _running_kw(cars, runs))
@@ -240,6 +241,8 @@ def _night_of(cars: ZoneCars, requests: ZoneRequests, asks: tuple[object, ...], 
     now_s, settings = situation.now_s, situation.settings
     chosen = np.flatnonzero(cars.planned)
     ends_s, kwh, kw = _ends_s(cars, requests)[chosen], cars.needs.usual_kwh[chosen], _mean_kw(cars)[chosen]
+    if cars.nodes is not None:
+        kw = shared_kw(cars.nodes, kw, kwh, (ends_s - now_s) / HOUR_S, chosen)
     if cars.few and requests.import_cap_kw is not None:
         ends_s = sooner(ends_s, now_s, kwh, kw)
     expected = None if cars.expected is None else cars.expected(now_s)
@@ -313,7 +316,8 @@ def _asks(requests: ZoneRequests, *, priced: bool) -> tuple[object, ...]:
     )
     cap, recovery_s = requests.import_cap_kw, requests.recovery_from_s
     caps = None if cap is None else (cap.value, cap.end_s)
-    rules = (requests.dispatch, requests.simple, requests.alert)
+    nodes = () if requests.grid is None else requests.grid.in_force
+    rules = (requests.dispatch, requests.simple, requests.alert, nodes)
     return (*map(_print_of, series), caps, *rules, None if math.isnan(recovery_s) else recovery_s)
 
 
@@ -401,7 +405,7 @@ def nightly_u(situation: ZoneState) -> Floats:
 
 
 def _followed(
-    cars: ZoneCars, ranked: Ints, others: Bools, due_s: Floats, night: Night, given: GivenPower
+    cars: ZoneCars, ranked: RankedCars, others: Bools, due_s: Floats, night: Night, given: GivenPower
 ) -> tuple[Bools, Floats]:
     """Who charges now, `others` among them, and when each car begins when the load is followed, at `due_s` in any case.
 
@@ -413,11 +417,11 @@ def _followed(
     if night.own is not None and given.cars.any():
         load_kw = load_kw - night.own.at(cars.situation.view.row[given.cars], edges_s[:-1])
     runs = others.copy()
-    running_kw = _running_kw(cars, runs) + float(given.kw.sum())
-    runs[ranked[_chosen(cars, ranked, night.load, running_kw, night.keeps_at(now_s))]] = True
+    running_kw, able = _running_kw(cars, runs) + float(given.kw.sum()), ranked.able
+    runs[able[_chosen(cars, able, night.load, running_kw, night.keeps_at(now_s))]] = True
     runs |= given.kw > 0
     start_s = np.maximum(np.where(runs, now_s, np.where(given.cars, np.minimum(given.begins_s, due_s), due_s)), now_s)
-    queue = ranked[~runs[ranked]]
+    queue = ranked.cars[~runs[ranked.cars]]
     hours = np.where(np.isnan(cars.needs.hours), UNKNOWN_H, cars.needs.usual_hours)
     busy_kw = np.where((runs & ~given.cars) | cars.forced, cars.full_kw, 0.0) + cars.fixed_kw
     room_kw = load_kw - at_once_kw(hours, busy_kw, edges_s)

@@ -1,0 +1,1 @@
+"""Limits of sites, transformers, feeders and zones, held inside every plan. Pure."""
