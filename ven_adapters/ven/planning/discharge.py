@@ -11,7 +11,6 @@ import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
 from ven_adapters.ven.planning.laxity import BURDEN_CLASS_KWH
-from ven_adapters.ven.planning.night.night_batteries import SalesNow
 from vtn.clock import HOUR_S
 
 TO_GO_CLASS_H = 0.5
@@ -70,6 +69,15 @@ def give_in_steps(cars: DischargeCars, asked_kw: float, hours: float) -> Floats:
     given = np.zeros_like(given)
     given[chosen] = give(cars.power_kw[chosen], energy_kwh, asked_kw, hours)
     return np.where(given < cars.least_kw, 0.0, given)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SalesNow:
+    """Per car its class, -1 without one, and when its class stops giving; per class the kW that it gives now."""
+
+    number: Ints
+    class_kw: Floats
+    end_s: Floats
 
 
 def give_for_price(cars: DischargeCars, sales: SalesNow, most_kw: float, now_s: float) -> Floats:

@@ -16,6 +16,7 @@ import numpy as np
 from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
 from ven_adapters.ven.openadr.zone_requests import RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings, kwh_above, lowest_pct, needs_of
+from ven_adapters.ven.planning.discharge import SalesNow
 from ven_adapters.ven.planning.guardrails import (
     Guard,
     PlanLimits,
@@ -71,15 +72,6 @@ class NightSales:
         rests = np.column_stack([self.give_kw[:, step:] <= NOTHING, np.ones(len(self.give_kw), dtype=np.bool_)])
         end_s = np.append(edges_s[step + np.argmax(rests, axis=1)], now_s)
         return SalesNow(number, self.give_kw[:, step], end_s[number])
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SalesNow:
-    """Per car its class, -1 without one, and when its class stops giving; per class the kW that it gives now."""
-
-    number: Ints
-    class_kw: Floats
-    end_s: Floats
 
 
 def may_sell(requests: ZoneRequests) -> bool:
