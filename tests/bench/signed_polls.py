@@ -243,7 +243,7 @@ def measure(options: argparse.Namespace, folder: Path, server_core: int | None, 
         process, url = stack.enter_context(running(command, bridge, folder / "20b.log", "ready at", server_core))
         if load_core is not None:
             os.sched_setaffinity(0, {load_core})
-        before_s, began_s = cpu_s(process.pid), time.monotonic()
+        before_s, began_s, load_s = cpu_s(process.pid), time.monotonic(), time.process_time()
 
         async def go() -> Measured:
             async with Client(vtn_url, "bl", secrets["bl"]) as client:
@@ -264,6 +264,7 @@ def measure(options: argparse.Namespace, folder: Path, server_core: int | None, 
             "events_delivered": found.events,
             "events_acknowledged": found.answers,
             "cpu_share": round(spent_s / lasted_s, 3),
+            "load_cpu_share": round((time.process_time() - load_s) / lasted_s, 3),
             "cpu_ms_per_message": round(spent_s / messages * 1_000, 2),
             "memory_mb": memory_mb(process.pid),
         }

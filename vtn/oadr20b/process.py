@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -27,8 +28,16 @@ async def run_bridge(
         async with bridge as running:
             sys.stdout.write(f"{ready(running)}\n")
             sys.stdout.flush()
+            _collect_rarely()
             stopping = asyncio.create_task(stop.wait())
             done, _ = await asyncio.wait({stopping, *tasks(running)}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             for task in done - {stopping}:
                 task.result()
+
+
+def _collect_rarely() -> None:
+    """The search for cycles, of which there are few, goes through the objects of two thousand connections each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
