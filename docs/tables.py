@@ -105,7 +105,7 @@ FIXED = (
     ("ven_adapters.enrolment_api.endpoints", "MOST_CARS", "cars of one enrolment request"),
     ("ven_adapters.enrolment_api.problems", "MOST_FAULTS", "faults told of one enrolment request"),
     ("ven_adapters.ven.control.event_notices", "MOST_PENDING", "notices to drivers that wait for the enrolment store"),
-    ("ven_adapters.enrolment_api.notice_sender", "AT_ONCE", "notices to drivers that are sent at once"),
+    ("ven_adapters.enrolment_api.webhooks.notice_sender", "AT_ONCE", "notices to drivers that are sent at once"),
     ("ven_adapters.ven.queue.messages", "LARGEST_BYTES", "bytes of a message between planner and executors"),
     ("ven_adapters.transport.ocpp21.connection", "REMEMBERED_CALLS", "calls of a charging point that are remembered"),
     ("ven_adapters.transport.ocpp21.frames", "LONGEST_ID", "characters of a message's id"),

@@ -12,8 +12,7 @@ from typing import Any
 import grid_plans
 import numpy as np
 
-from ven_adapters.ven.fleet.battery import doubt_of
-from ven_adapters.ven.fleet.columns import Charge, FleetView, Tri, blank
+from ven_adapters.ven.fleet.columns import Charge, FleetView, Tri, blank, doubt_of
 from ven_adapters.ven.openadr.zone_requests import GridRequest, RequestSeries, RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.enforcement import DesireKind

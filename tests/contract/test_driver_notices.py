@@ -8,10 +8,16 @@ import pytest
 from enrolling_parts import NOW, PERSONAL, PROGRAMS, WEBHOOK_SECRET, instant, receiver, served, settings
 from enrolment_cases import CAR
 
-from ven_adapters.enrolment_api.notice_store import forget_notices, note_told, open_notices, put_notices, untold_notices
-from ven_adapters.enrolment_api.notices import EventNotice, NoticeType, notice_id
 from ven_adapters.enrolment_api.operations import EnrolmentOperations
 from ven_adapters.enrolment_api.serve import opened
+from ven_adapters.enrolment_api.webhooks.notice_store import (
+    forget_notices,
+    note_told,
+    open_notices,
+    put_notices,
+    untold_notices,
+)
+from ven_adapters.enrolment_api.webhooks.notices import EventNotice, NoticeType, notice_id
 from ven_adapters.ven.enrolment.bulk_import import import_file
 
 PATIENCE_S = 30.0

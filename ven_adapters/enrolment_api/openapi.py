@@ -6,9 +6,9 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from ven_adapters.enrolment_api.models import Agreement, Enrol, Model, Problem, Question, Told, Verdicts
-from ven_adapters.enrolment_api.notices import EventNotice
 from ven_adapters.enrolment_api.operation_table import ACTS
 from ven_adapters.enrolment_api.responses import CarPage, CarView, Changes, EnrolmentWebhook, History, Why
+from ven_adapters.enrolment_api.webhooks.notices import EventNotice
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{model}"

@@ -9,11 +9,11 @@ from typing import Any
 
 from ven_adapters.config import AdapterSettings, EnrollingSettings, opening
 from ven_adapters.enrolment_api.endpoints import EnrolmentEndpoints, Explain, refusal
-from ven_adapters.enrolment_api.notice_sender import tell_drivers
 from ven_adapters.enrolment_api.operations import EnrolmentOperations
 from ven_adapters.enrolment_api.reevaluation import Reevaluated, judge_again
 from ven_adapters.enrolment_api.store import EnrolmentStore
-from ven_adapters.enrolment_api.webhook_sender import tell
+from ven_adapters.enrolment_api.webhooks.notice_sender import tell_drivers
+from ven_adapters.enrolment_api.webhooks.webhook_sender import tell
 from vtn.clock import Clock
 from vtn.errors import CannotStart, ConfigError
 from vtn.listening.http import HttpOptions, served

@@ -15,8 +15,8 @@ from typing import Any
 
 from ven_adapters.config import AdapterSettings, opening
 from ven_adapters.contract import VehicleBackend
-from ven_adapters.enrolment_api.notice_store import open_notices
 from ven_adapters.enrolment_api.store import EnrolmentStore
+from ven_adapters.enrolment_api.webhooks.notice_store import open_notices
 from ven_adapters.registry import reading_price
 from ven_adapters.ven.control.control_loop import ControlLoop, LoopSettings
 from ven_adapters.ven.control.event_notices import EventNotices
@@ -30,7 +30,7 @@ from ven_adapters.ven.enrolment.driver_notices import store_notices
 from ven_adapters.ven.enrolment.source import AgreementSource
 from ven_adapters.ven.enrolment.sync import EnrolmentSync
 from ven_adapters.ven.explain.statistics import AdapterStatistics
-from ven_adapters.ven.fleet.fairness import fairness_of
+from ven_adapters.ven.fleet.event_burden import fairness_of
 from ven_adapters.ven.openadr.event_faults import EventFaults
 from ven_adapters.ven.openadr.notifications import WakeSignal
 from ven_adapters.ven.openadr.programs import ProgramSelection

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ven_adapters.enrolment_api.notices import EventNotice, NoticeCall, NoticeType, Readiness, notice_id
+from ven_adapters.enrolment_api.webhooks.notices import EventNotice, NoticeCall, NoticeType, Readiness, notice_id
 from ven_adapters.ven.control.car_steps import ZoneResult
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.control.zone_control import ZoneController

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from ven_adapters.enrolment_api.notices import Readiness
+from ven_adapters.enrolment_api.webhooks.notices import Readiness
 from ven_adapters.ven.control.car_steps import StepSource, ZoneDecision, ZoneResult
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.control.flexibility import FlexibilityWatch

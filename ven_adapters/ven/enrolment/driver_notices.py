@@ -5,8 +5,8 @@ import logging
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ven_adapters.enrolment_api.notice_store import put_notices
 from ven_adapters.enrolment_api.store import CHUNK, EnrolmentStore
+from ven_adapters.enrolment_api.webhooks.notice_store import put_notices
 from ven_adapters.ven.control.event_notices import EventNotices
 from vtn.clock import Clock
 

@@ -4,7 +4,7 @@
 the least and at the most, what is short and what binds, its coming day in quarter hours whenever that was worked out
 anew; how many of its nodes are limited, full, broken and by how much; directives by state, opt-outs, and per event
 when it was read and when directives for it were sent; `readings` has how old cars' newest readings are and how many
-were asked for; `fairness` how evenly the season's burden lies on cars (`fleet.fairness`);
+were asked for; `fairness` how evenly the season's burden lies on cars (`fleet.event_burden`);
 `alarms` are what stands and should be seen to. `summary.json` has the totals.
 """
 

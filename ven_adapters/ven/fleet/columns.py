@@ -20,6 +20,8 @@ ALWAYS_S = np.inf
 LEVEL_EDGES = (0.0, 50.0, 60.0, 70.0, 80.0, 85.0, 90.0, 95.0, 100.0)
 """Bins of charge, percent, for what a car takes at each."""
 
+DISCHARGE_EFFICIENCY = 0.92  # of a battery's energy, what arrives at the charging point
+MOST_DOUBT_PCT = 0.2  # how far below the level that it tells a battery that gives may be taken to be
 LEVELS = 8  # the currents of a car for which there is room at first; `widened` makes more
 
 
@@ -204,3 +206,14 @@ _DEFAULTS = {
     "plugged": Tri.UNKNOWN,
     "at_home": Tri.UNKNOWN,
 }
+
+
+def doubt_of(told_pct: Floats, before_pct: Floats, spent_pct: Floats) -> Floats:
+    """How far below a level told in whole percent a battery that gives is taken to be: 0 to MOST_DOUBT_PCT.
+
+    A step of a whole percent is kilowatt-hours: who plans by it gives too much before the step and too little after it.
+    So between steps the energy given is counted down from `before_pct`; what is told is never exceeded, and a
+    fall that is deeper than this is left to the next step.
+    """
+    whole = told_pct == np.floor(told_pct)
+    return np.where(whole, np.clip(np.nan_to_num(told_pct - before_pct + spent_pct), 0.0, MOST_DOUBT_PCT), 0.0)

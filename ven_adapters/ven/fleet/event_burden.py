@@ -1,7 +1,7 @@
 """What a season's events have cost cars, kept through a restart, so that who has borne most is still spared then.
 
-The figure itself is a column of the fleet; here is known which season it counts for, and what the store holds of it.
-Columns, no I/O.
+The figure itself is a column of the fleet; here is known which season it counts for, what the store holds of it, and
+how evenly it lies on cars: the Gini coefficient of kWh borne per car. Columns, no I/O.
 """
 
 from collections.abc import Iterable
@@ -58,3 +58,24 @@ class EventBurdens:
             RowValues(BurdenRow, {"vehicle_ref": self._fleet.ref(row), "season": self._season, "kwh": float(kwh)})
             for row, kwh in zip(rows.tolist(), borne_kwh[rows], strict=True)
         ]
+
+
+def gini(borne_kwh: Floats) -> float:
+    """The Gini coefficient of what cars have borne, each 0 or more; 0 where nobody has borne anything.
+
+    With x_1 <= ... <= x_n kWh borne by n cars: G = sum_i (2 i - n - 1) x_i / (n sum_i x_i). 0: all bear the same;
+    (n - 1) / n: one car bears everything (Gini 1912, in the form of sorted values).
+    """
+    count, total_kwh = len(borne_kwh), float(borne_kwh.sum())
+    if total_kwh <= 0:
+        return 0.0
+    ranks = 2.0 * np.arange(1, count + 1) - count - 1
+    return float((ranks * np.sort(borne_kwh)).sum() / (count * total_kwh))
+
+
+def fairness_of(fleet: FleetColumns) -> dict[str, float | int]:
+    """How this season's burden lies on the cars that are ours: how many, kWh in all, and its Gini coefficient."""
+    rows = np.arange(len(fleet))
+    borne_kwh = fleet.read("burden_kwh", rows)[fleet.read("enrolled", rows)]
+    figures = {"borne_kwh": round(float(borne_kwh.sum()), 2), "borne_gini": round(gini(borne_kwh), 4)}
+    return {"cars": len(borne_kwh), **figures}

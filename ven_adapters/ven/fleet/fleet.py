@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from ven_adapters.contract import Capability, ChargeState, DriverChoice, Known, Snapshot
 from ven_adapters.lifecycle.evidence import UNPLUG_DEBOUNCE
-from ven_adapters.ven.fleet.battery import DISCHARGE_EFFICIENCY, doubt_of
 from ven_adapters.ven.fleet.columns import (
     ALWAYS_S,
+    DISCHARGE_EFFICIENCY,
     NEVER_S,
     Bools,
     Charge,
@@ -27,6 +27,7 @@ from ven_adapters.ven.fleet.columns import (
     Ints,
     Tri,
     blank,
+    doubt_of,
     grown,
     widened,
 )

@@ -10,8 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from ven_adapters.ven.fleet.battery import DISCHARGE_EFFICIENCY
-from ven_adapters.ven.fleet.columns import LEVEL_EDGES, Bools, Charge, FleetView, Floats
+from ven_adapters.ven.fleet.columns import DISCHARGE_EFFICIENCY, LEVEL_EDGES, Bools, Charge, FleetView, Floats
 from vtn.clock import HOUR_S
 
 LEAST_NEED_KWH = 0.05

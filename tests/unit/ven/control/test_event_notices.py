@@ -8,7 +8,7 @@ from agent_cases import snapshot
 from patience_cases import Steered, capped, later, pause
 
 from ven_adapters.contract import ChargeState, DriverChoice, DriverChose, Known, Reading
-from ven_adapters.enrolment_api.notices import NoticeType, Readiness
+from ven_adapters.enrolment_api.webhooks.notices import NoticeType, Readiness
 from ven_adapters.ven.control import event_notices
 from ven_adapters.ven.control.event_notices import EventNotices
 

@@ -11,7 +11,7 @@ from directive_cases import T0
 from ven_adapters.ven.directives.rung_powers import RungPowers
 from ven_adapters.ven.explain import statistics as accounts
 from ven_adapters.ven.explain.statistics import AdapterStatistics
-from ven_adapters.ven.fleet.fairness import fairness_of
+from ven_adapters.ven.fleet.event_burden import fairness_of
 from ven_adapters.ven.fleet.fleet import FleetColumns
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.openadr.event_faults import MOST_SHOWN, EventFault, EventFaults, EventFindings

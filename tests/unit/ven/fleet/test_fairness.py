@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ven_adapters.ven.fleet.fairness import gini
+from ven_adapters.ven.fleet.event_burden import gini
 
 
 @pytest.mark.parametrize(

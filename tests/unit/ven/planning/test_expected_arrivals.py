@@ -137,6 +137,7 @@ def told_of(drawn, come_s):
     return expecting
 
 
+@pytest.mark.laws  # whole nights, planned cycle after cycle over drawn fleets
 @pytest.mark.parametrize("seed", [1, 2])
 def test_who_is_expected_is_not_found_to_be_too_much_when_all_have_come(seed):
     drawn, come_s = evening(seed)

@@ -157,6 +157,7 @@ def obeyed(view, made, now_s, minutes=5):
     )
 
 
+@pytest.mark.laws  # whole nights, planned cycle after cycle over drawn fleets
 @pytest.mark.parametrize("count", [3, 60])
 def test_over_a_night_no_reserve_budget_or_departure_is_broken_and_the_charge_is_back(count):
     r = np.random.default_rng(count)

@@ -87,6 +87,7 @@ def test_a_limit_is_planned_half_a_step_lower_and_not_exceeded():
     assert 15.5 <= made.planned_kw <= 16.0
 
 
+@pytest.mark.laws  # whole nights, planned cycle after cycle over drawn fleets
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", ["tariff", "hourly", "limit", "sale"])
 def test_played_to_the_end_a_night_is_near_the_best_there_could_have_been(kind, seed):

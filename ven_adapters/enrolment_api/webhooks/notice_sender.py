@@ -11,10 +11,16 @@ import logging
 import aiohttp
 from sqlalchemy.exc import SQLAlchemyError
 
-from ven_adapters.enrolment_api.notice_store import forget_notices, note_told, untold_notices
-from ven_adapters.enrolment_api.notices import EventNotice
 from ven_adapters.enrolment_api.store import EnrolmentStore
-from ven_adapters.enrolment_api.webhook_sender import ANSWER_S, FIRST_WAIT_S, LONGEST_WAIT_S, LOOK_EVERY_S, post_signed
+from ven_adapters.enrolment_api.webhooks.notice_store import forget_notices, note_told, untold_notices
+from ven_adapters.enrolment_api.webhooks.notices import EventNotice
+from ven_adapters.enrolment_api.webhooks.webhook_sender import (
+    ANSWER_S,
+    FIRST_WAIT_S,
+    LONGEST_WAIT_S,
+    LOOK_EVERY_S,
+    post_signed,
+)
 from vtn.clock import Clock
 from vtn.limits import doubled_s
 

@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy
 from sqlmodel import col, select
 
-from ven_adapters.enrolment_api.notices import EventNotice, NoticeType
 from ven_adapters.enrolment_api.store import CHUNK, EnrolmentStore, EnrolmentWrite
 from ven_adapters.enrolment_api.tables import TABLES, NoticeRow
+from ven_adapters.enrolment_api.webhooks.notices import EventNotice, NoticeType
 from vtn.databases import INSERT, print_at
 
 # How long after its event a notice is kept: so long it is known as told, and tried where it was not.
