@@ -144,6 +144,8 @@ def _within_nodes(draft: PlanDraft, limits: PlanLimits, situation: ZoneState) ->
     chosen = by_choice & ~stays & ((draft.kw > 0) | (draft.kind == DesireKind.SETPOINT))
     kw = within_rooms(nodes, situation, np.where(chosen, draft.kw, 0.0))
     cut = chosen & (np.abs(kw - draft.kw) > NOTHING_KW)
+    # What may not be started is not told a part of its power, which would start it.
+    kw = np.where((kw > 0) & ~situation.charging & ~limits.can_start, 0.0, kw)
     end_s = np.clip(latest_s, situation.now_s + 1.0, np.maximum(draft.end_s, situation.now_s + HELD_S))
     draft = draft.where(cut & (kw > 0), DesireKind.CAP, kw, end_s, Reason.GRID_LIMIT)
     draft = draft.where(cut & (kw < 0), DesireKind.SETPOINT, kw, np.minimum(end_s, draft.end_s), Reason.GRID_LIMIT)
