@@ -11,6 +11,8 @@ import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
 from ven_adapters.ven.planning.laxity import BURDEN_CLASS_KWH
+from ven_adapters.ven.planning.limits.choice import feeding_kw
+from ven_adapters.ven.planning.limits.nodes import LimitedNodes
 from vtn.clock import HOUR_S
 
 TO_GO_CLASS_H = 0.5
@@ -22,6 +24,12 @@ LEAST_WINDOW_S = 60.0
 def sustained_kw(power_kw: Floats, energy_kwh: Floats, hours: float) -> Floats:
     """The most that each car can hold for so many hours."""
     return np.minimum(power_kw, energy_kwh / max(hours, 1e-6))
+
+
+def sustained_below(nodes: LimitedNodes | None, power_kw: Floats, energy_kwh: Floats, hours: float) -> Floats:
+    """The most that each car can feed for so many hours when all of them do, below the nodes that there are."""
+    alone_kw = sustained_kw(power_kw, energy_kwh, hours)
+    return alone_kw if nodes is None else np.minimum(alone_kw, feeding_kw(nodes, power_kw, alone_kw))
 
 
 def give(power_kw: Floats, energy_kwh: Floats, asked_kw: float, hours: float) -> Floats:

@@ -15,9 +15,10 @@ import numpy as np
 from ven_adapters.ven.fleet.columns import NEVER_S, Bools, Charge, FleetView, Floats, Ints, Tri
 from ven_adapters.ven.openadr.zone_requests import RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
+from ven_adapters.ven.planning.discharge import sustained_below
 from ven_adapters.ven.planning.forecast import HELD_H
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
-from ven_adapters.ven.planning.limits.choice import shared_kw, sustained_below
+from ven_adapters.ven.planning.limits.choice import shared_kw
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
 from ven_adapters.ven.planning.valley_filling import SLOT_H, SLOTS, Stays, stays_of

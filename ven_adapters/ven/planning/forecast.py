@@ -12,8 +12,8 @@ import numpy as np
 from ven_adapters.ven.fleet.columns import Bools, FleetView, Floats, Tri
 from ven_adapters.ven.openadr.zone_requests import ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
+from ven_adapters.ven.planning.discharge import sustained_below
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
-from ven_adapters.ven.planning.limits.choice import sustained_below
 from ven_adapters.ven.planning.night.night_problem import sampled
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of

@@ -18,10 +18,10 @@ import numpy as np
 
 from ven_adapters.ven.fleet.columns import NEVER_S, Bools, Charge, FleetView, Floats, Ints, Tri
 from ven_adapters.ven.openadr.zone_requests import RulingDimension, ZoneRequests
+from ven_adapters.ven.planning.discharge import sustained_below
 from ven_adapters.ven.planning.feasible_band import NO_CYCLES, READ_AGO_S, SLOT_S, as_it_will_be
 from ven_adapters.ven.planning.forecast import HELD_H
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
-from ven_adapters.ven.planning.limits.choice import sustained_below
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
 from ven_adapters.ven.planning.valley_filling import SLOTS
 from vtn.clock import HOUR_S

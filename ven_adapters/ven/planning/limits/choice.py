@@ -7,7 +7,6 @@ import numpy as np
 from ven_adapters.ven.fleet.columns import Bools, FleetView, Floats, Ints
 from ven_adapters.ven.fleet.grid_tree import NO_NODE
 from ven_adapters.ven.planning.car_power import whole_w
-from ven_adapters.ven.planning.discharge import sustained_kw
 from ven_adapters.ven.planning.limits.nodes import NOTHING_KW, Appetites, LimitedNodes, before_in_group, room_given
 from ven_adapters.ven.planning.zone_state import ZoneState
 from vtn.clock import HOUR_S
@@ -113,12 +112,6 @@ def feeding_kw(nodes: LimitedNodes, power_kw: Floats, held_kw: Floats) -> Floats
         found[under] = np.where(over[mine], np.minimum(found[under], shares_kw), found[under])
         weight = np.minimum(weight, found)
     return found
-
-
-def sustained_below(nodes: LimitedNodes | None, power_kw: Floats, energy_kwh: Floats, hours: float) -> Floats:
-    """The most that each car can feed for so many hours when all of them do, below the nodes that there are."""
-    alone_kw = sustained_kw(power_kw, energy_kwh, hours)
-    return alone_kw if nodes is None else np.minimum(alone_kw, feeding_kw(nodes, power_kw, alone_kw))
 
 
 def within_rooms(nodes: LimitedNodes, situation: ZoneState, kw: Floats) -> Floats:
