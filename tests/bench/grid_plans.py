@@ -11,6 +11,7 @@ from typing import Any
 import highspy
 import numpy as np
 
+from ven_adapters.solver import SilentSolver
 from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, Tri, blank
 from ven_adapters.ven.fleet.grid_tree import GridNode, GridTree, NodeKind, tree_of
 from ven_adapters.ven.openadr.grid_limits import limits_of
@@ -142,8 +143,7 @@ def _is_feasible(view: FleetView, tree: GridTree, node: int) -> bool:
     mine = view.take(view.node == node)
     kwh = needs_of(mine, START_S, SETTINGS).hours * mine.max_charge_kw
     steps = np.floor((mine.departure_s - START_S) / HOUR_S / STEP_H).astype(int)
-    solver = highspy.Highs()
-    solver.setOptionValue("output_flag", False)
+    solver = SilentSolver()
     drawn = [
         [solver.addVariable(0, kw * STEP_H) for _ in range(n)] for kw, n in zip(mine.max_charge_kw, steps, strict=True)
     ]

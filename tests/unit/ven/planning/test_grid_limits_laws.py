@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from law_cases import law
 from planning_cases import AMPS, HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, hourly
 
+from ven_adapters.solver import SilentSolver
 from ven_adapters.ven.fleet.columns import Charge, Control
 from ven_adapters.ven.fleet.grid_tree import tree_of
 from ven_adapters.ven.planning.charging_need import needs_of
@@ -127,8 +128,7 @@ def test_no_node_carries_more_than_its_limit_whatever_is_asked(seed):
 
 def _solvable(tree, view, need, last):
     """Whether fluid power in quarter hours brings every car its slots in time, below all limits: by a solver."""
-    solver = highspy.Highs()
-    solver.setOptionValue("output_flag", False)
+    solver = SilentSolver()
     steps = int(max(last))
     taken = [
         [solver.addVariable(0, kw) for _ in range(int(end))] for kw, end in zip(view.max_charge_kw, last, strict=True)
@@ -160,7 +160,7 @@ def test_latest_starts_are_early_enough_and_never_later_than_the_cars_own(seed):
         return
     last = r.integers(2, 16, 6).astype(float)
     need = np.minimum(r.integers(1, 12, 6), last).astype(float)
-    cars = Deadlines(view.max_charge_kw, need * SLOT_H, NOW_S + last * SLOT_S)
+    cars = Deadlines(view.max_charge_kw, need * SLOT_H, NOW_S + last * SLOT_S, np.zeros(6, dtype=bool))
     found_s = latest_starts_s(nodes, cars, NOW_S, nodes.import_kw[None, :])
     assert (found_s <= cars.done_s - cars.hours * HOUR + 1e-6).all()
     first = np.floor((found_s - NOW_S) / SLOT_S + 1e-9)
@@ -181,8 +181,7 @@ def _fits_from(tree, view, need, first, last):
 
 
 def _window(tree, view, need, first, last):
-    solver = highspy.Highs()
-    solver.setOptionValue("output_flag", False)
+    solver = SilentSolver()
     taken = {}
     for n, kw in enumerate(view.max_charge_kw.tolist()):
         for step in range(int(first[n]), int(last[n])):

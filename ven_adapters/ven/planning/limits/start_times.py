@@ -24,11 +24,15 @@ NO_SLOT = 1e-9
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Deadlines:
-    """One entry per car: kW while it charges, hours that takes, and until when it is to be done (epoch seconds)."""
+    """One entry per car: kW while it charges, hours that takes, and until when it is to be done (epoch seconds).
+
+    `whole`: it is switched, and takes all of its power or none.
+    """
 
     kw: Floats
     hours: Floats
     done_s: Floats
+    whole: Bools
 
 
 def latest_starts_s(nodes: LimitedNodes, cars: Deadlines, now_s: float, room_kw: Floats) -> Floats:
@@ -51,7 +55,8 @@ def latest_starts_s(nodes: LimitedNodes, cars: Deadlines, now_s: float, room_kw:
         return own_s
     part = dataclasses.replace(nodes, above=above[:, chosen])
     slots = cars.hours[chosen] * HOUR_S / SLOT_S
-    filled = _from_the_end(part, cars.kw[chosen], slots, np.floor(last[chosen]), room_kw)
+    mine = Deadlines(cars.kw[chosen], slots, np.floor(last[chosen]), cars.whole[chosen])
+    filled = _from_the_end(part, mine, room_kw)
     found_s = own_s.copy()
     found_s[chosen] = np.minimum(own_s[chosen], now_s + filled * SLOT_S)
     return found_s
@@ -88,8 +93,12 @@ def _connected(above: Ints, over: Bools) -> Bools:
     return np.asarray(cars, dtype=np.bool_)
 
 
-def _from_the_end(nodes: LimitedNodes, kw: Floats, slots: Floats, last: Floats, room_kw: Floats) -> Floats:
-    """The first slot, and the part of it, that each car gets; negative where so many slots are missing."""
+def _from_the_end(nodes: LimitedNodes, cars: Deadlines, room_kw: Floats) -> Floats:
+    """The first slot, and the part of it, that each car gets; negative where so many slots are missing.
+
+    `cars` count hours and instants in slots from now on.
+    """
+    kw, slots, last = cars.kw, cars.hours, cars.done_s
     left, start = slots.copy(), last.copy()
     served = np.zeros(len(kw), dtype=np.bool_)
     above = nodes.above[(nodes.above != NO_NODE).any(axis=1)]
@@ -101,6 +110,7 @@ def _from_the_end(nodes: LimitedNodes, kw: Floats, slots: Floats, last: Floats, 
         need, most_kw = left[order], kw[order]
         within_kw = room_kw[min(slot, len(room_kw) - 1)]
         got = given_first(above[:, order], most_kw * np.minimum(1.0, need), within_kw) / most_kw
+        got = np.where(cars.whole[order] & (got < np.minimum(1.0, need) - NO_SLOT), 0.0, got)
         served[order] = got > 0.0
         start[order] = np.where(got > 0.0, slot + 1.0 - got, start[order])
         left[order] = np.where(need - got < NO_SLOT, 0.0, need - got)

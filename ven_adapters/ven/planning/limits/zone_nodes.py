@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from ven_adapters.ven.fleet.columns import FleetView, Floats, Tri
+from ven_adapters.ven.fleet.columns import Control, FleetView, Floats, Tri
 from ven_adapters.ven.openadr.zone_requests import ZoneRequests
 from ven_adapters.ven.planning.car_power import usual_kw
 from ven_adapters.ven.planning.charging_need import ChargingNeeds
@@ -41,7 +41,9 @@ def in_time(
     fixed_kw = nodes.loads(np.where(here & ~counts, np.maximum(0.0, np.nan_to_num(view.power_kw)), 0.0))
     room_kw = _room_kw(nodes, requests, now_s)
     room_kw[:GOES_ON_SLOTS] -= fixed_kw
-    starts_s = latest_starts_s(nodes, Deadlines(kw, hours, done_s), now_s, np.maximum(room_kw, 0.0))
+    whole = (view.control != Control.STEPS) & (view.control != Control.LEVELS)
+    cars = Deadlines(kw, hours, done_s, whole)
+    starts_s = latest_starts_s(nodes, cars, now_s, np.maximum(room_kw, 0.0))
     latest_s = np.where(counts & np.isfinite(starts_s), np.fmin(needs.latest_start_s, starts_s), needs.latest_start_s)
     return dataclasses.replace(needs, latest_start_s=latest_s, slack_s=latest_s - now_s)
 
