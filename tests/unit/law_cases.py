@@ -19,7 +19,7 @@ from ven_adapters.ven.planning import guardrails as g
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce
 from ven_adapters.ven.planning.guardrails import GUARDS, Reason, narrow
-from ven_adapters.ven.planning.limits.zone_nodes import nodes_of
+from ven_adapters.ven.planning.limits.zone_nodes import in_time, nodes_of
 from ven_adapters.ven.planning.zone_state import ZoneState
 
 USUAL_EXAMPLES = 100
@@ -385,4 +385,9 @@ def planned(view, made, now_s=NOW_S):
     asked = np.isin(made.reason, (Reason.SET_POINT, Reason.SIMPLE_LEVEL, Reason.ALERT))
     held = np.isin(made.reason, (Reason.GRID_LIMIT, Reason.IMPORT_CAP))
     below = made.limits is not None
-    return Outcome(view, made.kind, made.expected_kw, made.start_s, made.end_s, now_s, asked, held, below)
+    found = Outcome(view, made.kind, made.expected_kw, made.start_s, made.end_s, now_s, asked, held, below)
+    if below:  # cars below tight nodes must start earlier than each by itself
+        requests = asked_below(GRID)
+        due_s = in_time(nodes_of(view, requests), view, found.needs, requests, now_s).latest_start_s
+        found.must |= found.needs.some & (now_s >= due_s)
+    return found
