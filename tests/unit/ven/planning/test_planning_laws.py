@@ -11,10 +11,11 @@ import pytest
 from fleet_cases import ASKS, SEEDS, WINDOWS, Drive, evening, fleet
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from law_cases import PLANNED, anything, law, planned, violations
+from law_cases import GRID, PLANNED, anything, law, planned, violations
 from planning_cases import HOUR, NOW_S, SETTINGS, ask, asked, cars, hourly
 
 from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, Tri
+from ven_adapters.ven.openadr.grid_limits import limits_of
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.discharge import give
 from ven_adapters.ven.planning.guardrails import (
@@ -48,6 +49,8 @@ def test_the_order_of_cars_does_not_matter(seed, requests):
 def test_no_plan_breaks_the_law_of_any_guard(seed, requests):
     view = anything(seed)
     assert violations(planned(view, plan(view, requests, NOW_S))) == set()
+    below = dataclasses.replace(requests, grid=limits_of(GRID, {}))
+    assert violations(planned(view, plan(view, below, NOW_S))) == set()
 
 
 @law(80)
