@@ -78,19 +78,13 @@ class HomeHours:
     def arrivals(self, rows: Ints, now_s: float, hours: int, offset_s: float = 0.0) -> Floats:
         """(cars, hours): how probable it is that a car that is away now comes home in each of the hours to come.
 
-        The first is what is left of the hour that has begun. Of the chance to be at home at the end of an hour counts
-        what is more than at the end of any before it, of the cars that are not at home now: a car that comes home later
-        than it ever did is expected by nobody.
+        The first is what is left of the hour that has begun.
         """
         begun_s = np.floor(now_s / HOUR_S) * HOUR_S
         home = self._at_hours(rows, [_hour(begun_s + hour * HOUR_S) for hour in range(hours + 1)], offset_s)
         passed = (now_s - begun_s) / HOUR_S
         now = home[0] + passed * np.maximum(0.0, home[1] - home[0])
-        later = np.maximum.accumulate(np.maximum(home[1:], now), axis=0)
-        # Of a few weeks the hours of one night differ by chance: who usually is home by now is not expected by that.
-        comes = later[-1] - now > BY_CHANCE
-        came = np.where(comes, (later - now) / np.maximum(1.0 - now, 1e-9), 0.0)
-        return np.asarray(np.diff(np.clip(came, 0.0, 1.0), axis=0, prepend=0.0).T)
+        return np.asarray(np.diff(came_by(now, home[1:].T), axis=1, prepend=0.0))
 
     def _at_hours(self, rows: Ints, hours: Sequence[int], offset_s: float) -> Floats:
         """(hours, cars): on what share of weeks each car was at home at such an hour; 0 where never seen."""
@@ -130,6 +124,18 @@ class HomeHours:
     @property
     def _columns(self) -> Mapping[str, Counts]:
         return {"seen": self._seen, "home": self._home}
+
+
+def came_by(now: Floats, later: Floats) -> Floats:
+    """(cars, times) how probable it is that a car that is away has come home by each of the times to come.
+
+    `now` (cars), `later` (cars, times): how likely it is at home at such times. Of the chance to be at home counts what
+    is more than now and at any time between: a car that comes home later than it ever did is expected by nobody.
+    """
+    most = np.maximum.accumulate(np.maximum(later, now[:, None]), axis=1)
+    # Of a few weeks the hours of one night differ by chance: who usually is home by now is not expected by that.
+    comes = most[:, -1:] - now[:, None] > BY_CHANCE
+    return np.clip(np.where(comes, (most - now[:, None]) / np.maximum(1.0 - now[:, None], 1e-9), 0.0), 0.0, 1.0)
 
 
 def _shares(seen: Counts, home: Counts, hours: Bools) -> tuple[Floats, Bools]:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import NEVER_S, Bools, Charge, FleetView, Floats, Ints, Tri
+from ven_adapters.ven.fleet.home_hours import came_by
 from ven_adapters.ven.openadr.zone_requests import RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.discharge import sustained_below
 from ven_adapters.ven.planning.feasible_band import NO_CYCLES, READ_AGO_S, SLOT_S, as_it_will_be
@@ -101,13 +102,12 @@ def nominate(
     at_start = dataclasses.replace(quiet, now_s=start_s)
     cycle = plan_inputs_of(there, at_start, start_s, settings, GUARDS, NO_CYCLES)
     edges_s = np.arange(start_s, end_s - 1.0, SLOT_S)
-    coming = dataclasses.replace(home, chance=come)
-    cars = _event_cars(inputs, cycle, coming, here, edges_s)
+    cars = _event_cars(inputs, cycle, dataclasses.replace(home, chance=come), here, edges_s)
     feeding = [one for one in spans if one.feeds and one.start_s < end_s]
-    feed_kw, expected_cars = 0.0, float(_likely(view, here, coming, start_s, end_s).sum())
+    feed_kw, expected_cars = 0.0, float(_likely(view, here, come, home, (start_s, end_s)).sum())
     if feeding:
         feeds_s, stops_s = feeding[0].start_s, min(feeding[-1].end_s, end_s)
-        likely = _likely(view, here, coming, feeds_s, stops_s)
+        likely = _likely(view, here, come, home, (feeds_s, stops_s))
         feed_kw = _tenth_kw(likely * follows, _feeds_kw(cycle, start_s + stops_s - feeds_s), draws)
     found = []
     for span in spans:
@@ -148,22 +148,26 @@ def _managed(view: FleetView) -> Bools:
 def _comes(view: FleetView, now_s: float, start_s: float, home: HomeForecast, here: Bools) -> Floats:
     """(cars, instants of `home`): how probable it is that a car that is not here has come by then.
 
-    When the event is soon, a car that is usually home by now and is not will not come either: of the chance at an
-    instant the part that is not the chance of now. Before an event that is farther off, what is so now says nothing.
+    When the event is soon, a car that is usually home by now and is not will not come either. Before an event that is
+    farther off, what is so now says nothing.
     """
-    chance = home.chance
+    chance = home.chance.copy()
     if start_s - now_s <= SOON_S:
-        now = home.at(np.full((len(view), 1), now_s))
-        soon = np.maximum(0.0, chance - now) / np.maximum(1.0 - now, 1e-9)
-        chance = np.where(home.at_s[None, :] <= now_s, 0.0, soon)
+        ahead = home.at_s > now_s
+        chance[:, ~ahead] = 0.0
+        chance[:, ahead] = came_by(home.at(np.full((len(view), 1), now_s))[:, 0], home.chance[:, ahead])
     known = ~here & ~np.isnan(home.level_pct) & _managed(view)
-    return np.where(known[:, None], np.clip(chance, 0.0, 1.0), 0.0)
+    return np.where(known[:, None], chance, 0.0)
 
 
-def _likely(view: FleetView, here: Bools, coming: HomeForecast, start_s: float, end_s: float) -> Floats:
-    """How probable it is that each car of ours is there over a whole span: certain, or by its least instant."""
-    inside = (coming.at_s > start_s - HOUR_S) & (coming.at_s <= end_s)
-    comes = np.where(here, 0.0, coming.chance[:, inside].min(axis=1))
+def _likely(view: FleetView, here: Bools, come: Floats, home: HomeForecast, span_s: tuple[float, float]) -> Floats:
+    """How probable it is that each car of ours is there over a whole span: certain, or by its least instant.
+
+    `come`: by when cars that are not here have come, at the instants of `home`, which also tells whether they stay.
+    """
+    start_s, end_s = span_s
+    inside = (home.at_s > start_s - HOUR_S) & (home.at_s <= end_s)
+    comes = np.where(here, 0.0, np.minimum(come, home.chance)[:, inside].min(axis=1))
     return np.asarray(np.where(here & (view.departure_s >= end_s), 1.0, comes) * _managed(view))
 
 
