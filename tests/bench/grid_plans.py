@@ -13,7 +13,7 @@ import numpy as np
 
 from ven_adapters.solver import SilentSolver
 from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, Tri, blank
-from ven_adapters.ven.fleet.grid_tree import GridNode, GridTree, NodeKind, tree_of
+from ven_adapters.ven.fleet.grid.grid_tree import GridNode, GridTree, NodeKind, tree_of
 from ven_adapters.ven.openadr.grid_limits import limits_of
 from ven_adapters.ven.openadr.zone_requests import GridRequest, RequestSeries, ZoneRequests
 from ven_adapters.ven.planning.charging_need import LEAST_NEED_KWH, PlanSettings, needs_of

@@ -6,7 +6,7 @@ import numpy as np
 from planning_cases import HOUR, asked, cars
 
 from ven_adapters.ven.fleet.columns import Tri
-from ven_adapters.ven.fleet.grid_tree import GridNode, NodeKind, tree_of
+from ven_adapters.ven.fleet.grid.grid_tree import GridNode, NodeKind, tree_of
 from ven_adapters.ven.openadr.grid_limits import limits_of
 
 FEEDER, TRANSFORMER, SITE = NodeKind.FEEDER, NodeKind.TRANSFORMER, NodeKind.SITE

@@ -7,7 +7,7 @@ from fleet_cases import Drive
 from grid_cases import sums
 from planning_cases import SETTINGS
 
-from ven_adapters.ven.fleet.grid_tree import NO_TREE
+from ven_adapters.ven.fleet.grid.grid_tree import NO_TREE
 from ven_adapters.ven.planning.charging_need import needs_of
 
 NEARLY_KWH = 0.2

@@ -14,7 +14,7 @@ from hypothesis import settings
 from planning_cases import HOUR, NOW_S, SETTINGS, cars
 
 from ven_adapters.ven.fleet.columns import Charge, Control, FleetView, Tri
-from ven_adapters.ven.fleet.grid_tree import tree_of
+from ven_adapters.ven.fleet.grid.grid_tree import tree_of
 from ven_adapters.ven.planning import guardrails as g
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.enforcement import DesireKind, PlanDraft, enforce

@@ -18,7 +18,7 @@ from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.directives.car_directives import CarDirectives, direction
 from ven_adapters.ven.directives.reconcile import Desire, Do, Step, reconcile, serves
 from ven_adapters.ven.fleet.columns import Bools, Charge, FleetView, Ints, Tri
-from ven_adapters.ven.fleet.grid_tree import NO_NODE
+from ven_adapters.ven.fleet.grid.grid_tree import NO_NODE
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.fleet.telemetry import instant
 from ven_adapters.ven.openadr.zone_requests import GridRequest, ZoneRequests

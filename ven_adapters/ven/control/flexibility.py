@@ -10,9 +10,9 @@ import logging
 from ven_adapters.ven.fleet.columns import FleetView
 from ven_adapters.ven.openadr.zone_requests import RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
-from ven_adapters.ven.planning.feasible_band import FeasibleBand, feasible_band
+from ven_adapters.ven.planning.flexibility.feasible_band import FeasibleBand, feasible_band
+from ven_adapters.ven.planning.flexibility.shortfall import Flexibility, in_words, is_news
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles, Night
-from ven_adapters.ven.planning.shortfall import Flexibility, in_words, is_news
 
 BAND_EVERY_S = 900.0
 

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ven_adapters.ven.fleet.grid_tree import NodeKind
-from ven_adapters.ven.fleet.site_places import SitePlaces
+from ven_adapters.ven.fleet.grid.grid_tree import NodeKind
+from ven_adapters.ven.fleet.grid.site_places import SitePlaces
+from ven_adapters.ven.planning.flexibility.shortfall import Binding, Flexibility, Obstacle
 from ven_adapters.ven.planning.limits.report import BrokenLimit, LimitsReport
-from ven_adapters.ven.planning.shortfall import Binding, Flexibility, Obstacle
 
 MOST_SHOWN = 20
 MOST_SAID = 5

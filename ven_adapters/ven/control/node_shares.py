@@ -8,7 +8,7 @@ import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Floats, Ints, Tri
 from ven_adapters.ven.fleet.fleet import FleetColumns
-from ven_adapters.ven.fleet.grid_tree import NO_NODE, GridTree
+from ven_adapters.ven.fleet.grid.grid_tree import NO_NODE, GridTree
 
 LEAST_WEIGHT = 1e-3
 """Of what a car could draw: what it counts while it draws nothing, so that no part is left without a share."""

@@ -15,8 +15,8 @@ from ven_adapters.config import AdapterSettings, PatienceCaps
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.fleet.event_patience import PatienceTerms
 from ven_adapters.ven.fleet.fleet import EventCaps
-from ven_adapters.ven.fleet.grid_file import read_grid
-from ven_adapters.ven.fleet.grid_tree import tree_of
+from ven_adapters.ven.fleet.grid.grid_file import read_grid
+from ven_adapters.ven.fleet.grid.grid_tree import tree_of
 from ven_adapters.ven.openadr.event_faults import EventFault, EventFindings, beyond_nodes, faults_of
 from ven_adapters.ven.openadr.programs import ProgramNames, ProgramSelection
 from ven_adapters.ven.openadr.vtn_objects import VtnObjects, version

@@ -26,17 +26,17 @@ from ven_adapters.ven.openadr.event_runs import EventRun
 from ven_adapters.ven.openadr.node_asks import NodeAsks, shared_out
 from ven_adapters.ven.openadr.zone_requests import HeldEvent, RulingDimension, ZoneRequests, read_requests
 from ven_adapters.ven.planning.charging_need import PlanSettings, needs_of
-from ven_adapters.ven.planning.feasible_band import HeldBand, as_it_will_be, held_band
-from ven_adapters.ven.planning.forecast import Outlook, outlook
+from ven_adapters.ven.planning.flexibility.feasible_band import HeldBand, as_it_will_be, held_band
+from ven_adapters.ven.planning.flexibility.forecast import Outlook, outlook
+from ven_adapters.ven.planning.flexibility.nomination import DAY_S, EventSpan, HomeForecast, ZoneNomination, nominate
+from ven_adapters.ven.planning.flexibility.shortfall import flexibility_of
 from ven_adapters.ven.planning.guardrails import GUARDS, Reason
 from ven_adapters.ven.planning.night.expected_arrivals import ArrivalHabits, expected_arrivals
 from ven_adapters.ven.planning.night.night_batteries import may_sell
 from ven_adapters.ven.planning.night.night_problem import PlannedCars
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles, Night
-from ven_adapters.ven.planning.nomination import DAY_S, EventSpan, HomeForecast, ZoneNomination, nominate
 from ven_adapters.ven.planning.patience import ASKED, trying_ask
 from ven_adapters.ven.planning.plan import plan
-from ven_adapters.ven.planning.shortfall import flexibility_of
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
 from ven_adapters.ven.planning.zone_plan import ZonePlan, with_rows_of
 from vtn.clock import HOUR_S

@@ -19,10 +19,10 @@ from ven_adapters.ven.fleet.fleet import FleetColumns
 from ven_adapters.ven.openadr.zone_requests import GridRequest, RequestSeries, RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.discharge_permits import MissingPermit
 from ven_adapters.ven.planning.enforcement import DesireKind
-from ven_adapters.ven.planning.feasible_band import FeasibleBand
+from ven_adapters.ven.planning.flexibility.feasible_band import FeasibleBand
+from ven_adapters.ven.planning.flexibility.shortfall import Flexibility, is_news
 from ven_adapters.ven.planning.guardrails import Reason
 from ven_adapters.ven.planning.limits.report import LimitsReport
-from ven_adapters.ven.planning.shortfall import Flexibility, is_news
 from ven_adapters.ven.planning.zone_plan import ZonePlan
 from ven_adapters.ven.store.database import RowValues, ZoneRow, document, print_at
 

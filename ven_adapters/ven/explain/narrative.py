@@ -12,9 +12,9 @@ from ven_adapters.ven.explain import code_texts
 from ven_adapters.ven.explain.explanation import DirectiveTrace, Explanation, HistoryStep
 from ven_adapters.ven.planning.discharge_permits import WORDS as MISSING
 from ven_adapters.ven.planning.discharge_permits import MissingPermit
+from ven_adapters.ven.planning.flexibility.shortfall import WORDS as OBSTACLES
+from ven_adapters.ven.planning.flexibility.shortfall import Obstacle
 from ven_adapters.ven.planning.guardrails import Reason
-from ven_adapters.ven.planning.shortfall import WORDS as OBSTACLES
-from ven_adapters.ven.planning.shortfall import Obstacle
 from ven_adapters.ven.store.database import parse_at
 
 

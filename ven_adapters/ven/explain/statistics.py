@@ -23,9 +23,9 @@ from ven_adapters.ven.directives.rung_powers import RungPowers
 from ven_adapters.ven.explain.decision_log import plain_band, plain_flexibility, plain_limits
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.openadr.notifications import ReceivedNotification
-from ven_adapters.ven.planning.feasible_band import FeasibleBand
+from ven_adapters.ven.planning.flexibility.feasible_band import FeasibleBand
+from ven_adapters.ven.planning.flexibility.shortfall import Flexibility
 from ven_adapters.ven.planning.limits.report import LimitsReport
-from ven_adapters.ven.planning.shortfall import Flexibility
 from vtn.privatefiles import private_folder
 
 MOST_SEND_TIMES = 5_000

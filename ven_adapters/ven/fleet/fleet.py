@@ -42,8 +42,8 @@ from ven_adapters.ven.fleet.enrolment_record import (
     enrolment_columns,
     next_departure,
 )
-from ven_adapters.ven.fleet.grid_tree import GridTree
-from ven_adapters.ven.fleet.site_places import SitePlaces
+from ven_adapters.ven.fleet.grid.grid_tree import GridTree
+from ven_adapters.ven.fleet.grid.site_places import SitePlaces
 from ven_adapters.ven.fleet.telemetry import TelemetryBatch, batches
 from vtn.clock import HOUR_S
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Floats, Ints
-from ven_adapters.ven.fleet.grid_tree import GridTree
+from ven_adapters.ven.fleet.grid.grid_tree import GridTree
 from ven_adapters.ven.openadr.grid_requests import GridRequest, RequestSeries
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Floats
-from ven_adapters.ven.fleet.grid_tree import GridTree
+from ven_adapters.ven.fleet.grid.grid_tree import GridTree
 from ven_adapters.ven.openadr.grid_limits import AskedOfNode, GridLimits, limits_of
 from ven_adapters.ven.openadr.grid_requests import HeldEvent
 from ven_adapters.ven.openadr.payload_types import Dimension

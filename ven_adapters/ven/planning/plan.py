@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Charge, FleetView, Floats, Ints
-from ven_adapters.ven.fleet.grid_tree import NO_NODE
+from ven_adapters.ven.fleet.grid.grid_tree import NO_NODE
 from ven_adapters.ven.openadr.zone_requests import GridRequest, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.discharge import (

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from ven_adapters.ven.fleet.telemetry import instant
-from ven_adapters.ven.planning.feasible_band import HeldBand
-from ven_adapters.ven.planning.nomination import ZoneNomination
-from ven_adapters.ven.planning.shortfall import Binding, Flexibility, Obstacle
+from ven_adapters.ven.planning.flexibility.feasible_band import HeldBand
+from ven_adapters.ven.planning.flexibility.nomination import ZoneNomination
+from ven_adapters.ven.planning.flexibility.shortfall import Binding, Flexibility, Obstacle
 from ven_adapters.ven.reporting.reports import period
 from vtn.clock import HOUR_S
 from vtn.rules.timeline import Window

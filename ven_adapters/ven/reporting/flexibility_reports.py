@@ -18,9 +18,9 @@ from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.openadr.payload_types import LOADS, canonical
 from ven_adapters.ven.openadr.vtn_objects import ReadEvent, version
 from ven_adapters.ven.openadr.zone_requests import LOOK_BACK
-from ven_adapters.ven.planning.feasible_band import HeldBand
-from ven_adapters.ven.planning.nomination import EventSpan, ZoneNomination
-from ven_adapters.ven.planning.shortfall import Flexibility, is_news, together
+from ven_adapters.ven.planning.flexibility.feasible_band import HeldBand
+from ven_adapters.ven.planning.flexibility.nomination import EventSpan, ZoneNomination
+from ven_adapters.ven.planning.flexibility.shortfall import Flexibility, is_news, together
 from ven_adapters.ven.reporting.flexibility_bodies import added, band_body, nomination_body, shortfall_body
 from ven_adapters.ven.store.database import print_at
 from vtn.rules.timeline import Window, windows

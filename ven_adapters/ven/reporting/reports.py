@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ven_adapters.ven.fleet.metering import Energy, Sample
-from ven_adapters.ven.planning.forecast import Ahead
+from ven_adapters.ven.planning.flexibility.forecast import Ahead
 from vtn.rules.timeline import DueReport, Window
 from vtn.wire.enumerations import AGGREGATED_REPORT, OperatingState, ReportPayload
 from vtn.wire.interval import END_OF_TIME

@@ -21,7 +21,7 @@ from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.openadr.event_faults import EventFindings, report_body, report_key
 from ven_adapters.ven.openadr.notifications import back_off_s
 from ven_adapters.ven.openadr.vtn_objects import ReadEvent, version
-from ven_adapters.ven.planning.forecast import Outlook
+from ven_adapters.ven.planning.flexibility.forecast import Outlook
 from ven_adapters.ven.reporting.flexibility_reports import FlexibilityReports, UnaskedReport
 from ven_adapters.ven.reporting.kept_reports import KeptReports
 from ven_adapters.ven.reporting.measured import (

@@ -12,10 +12,10 @@ from ven_adapters.ven.control.limit_watch import LimitWatch, in_words
 from ven_adapters.ven.control.node_shares import NodeShares
 from ven_adapters.ven.explain.decision_log import plain_limits
 from ven_adapters.ven.fleet.fleet import FleetColumns
-from ven_adapters.ven.fleet.grid_tree import tree_of
-from ven_adapters.ven.fleet.site_places import SitePlaces
+from ven_adapters.ven.fleet.grid.grid_tree import tree_of
+from ven_adapters.ven.fleet.grid.site_places import SitePlaces
+from ven_adapters.ven.planning.flexibility.shortfall import Obstacle
 from ven_adapters.ven.planning.limits.report import BrokenLimit, LimitsReport
-from ven_adapters.ven.planning.shortfall import Obstacle
 
 
 def broken(name="T1", kind="transformer", planned_kw=82.0, at_stake=3, beyond_kw=0.0, **more):

@@ -10,7 +10,7 @@ from ven_adapters.contract import Capability, DischargeControl, DriverChoice, Kn
 from ven_adapters.ven.control.fleet_state import FleetState
 from ven_adapters.ven.control.zone_control import ZoneController
 from ven_adapters.ven.explain.decision_log import DecisionLog
-from ven_adapters.ven.planning.shortfall import Obstacle
+from ven_adapters.ven.planning.flexibility.shortfall import Obstacle
 from ven_adapters.ven.store.database import HistoryRow, ZoneRow
 
 REFS = ("one", "two", "three")

@@ -16,8 +16,8 @@ from ven_adapters.ven.fleet.fleet import FleetColumns
 from ven_adapters.ven.fleet.metering import Sample
 from ven_adapters.ven.openadr.event_faults import MOST_SHOWN, EventFault, EventFaults, EventFindings
 from ven_adapters.ven.openadr.notifications import LONGEST_NAME, WakeSignal
-from ven_adapters.ven.planning.feasible_band import FeasibleBand
-from ven_adapters.ven.planning.shortfall import Binding, Flexibility, Obstacle
+from ven_adapters.ven.planning.flexibility.feasible_band import FeasibleBand
+from ven_adapters.ven.planning.flexibility.shortfall import Binding, Flexibility, Obstacle
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ven_adapters.ven.fleet import grid_file
-from ven_adapters.ven.fleet.grid_file import parse_grid, read_grid
-from ven_adapters.ven.fleet.grid_tree import NO_NODE, NodeKind, tree_of
+from ven_adapters.ven.fleet.grid import grid_file
+from ven_adapters.ven.fleet.grid.grid_file import parse_grid, read_grid
+from ven_adapters.ven.fleet.grid.grid_tree import NO_NODE, NodeKind, tree_of
 from vtn.errors import ConfigError
 
 GOOD = """

@@ -6,7 +6,7 @@ from agent_cases import enrolment
 from grid_cases import FEEDER, SITE, node
 
 from ven_adapters.ven.fleet.fleet import FleetColumns
-from ven_adapters.ven.fleet.grid_tree import NO_NODE, tree_of
+from ven_adapters.ven.fleet.grid.grid_tree import NO_NODE, tree_of
 
 
 def fleet(*enrolments, nodes=()):

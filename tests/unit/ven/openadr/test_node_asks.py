@@ -8,7 +8,7 @@ import pytest
 from grid_cases import node
 from timeline_cases import DAY, HOUR, event, stamp
 
-from ven_adapters.ven.fleet.grid_tree import tree_of
+from ven_adapters.ven.fleet.grid.grid_tree import tree_of
 from ven_adapters.ven.openadr.event_faults import NODE_RULE, beyond_nodes
 from ven_adapters.ven.openadr.grid_limits import limits_of
 from ven_adapters.ven.openadr.grid_requests import HeldEvent

@@ -7,7 +7,7 @@ from planning_cases import HOUR, NOW_S, SETTINGS, ask, asked, cars, hourly, join
 
 from ven_adapters.ven.fleet.columns import Tri
 from ven_adapters.ven.planning.enforcement import DesireKind
-from ven_adapters.ven.planning.forecast import outlook
+from ven_adapters.ven.planning.flexibility.forecast import outlook
 from ven_adapters.ven.planning.night.expected_arrivals import (
     MOST_EXPECTED,
     NOBODY,

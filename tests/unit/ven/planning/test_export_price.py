@@ -11,7 +11,7 @@ from planning_cases import HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, asked, c
 from ven_adapters.ven.fleet.columns import Charge
 from ven_adapters.ven.planning.discharge_permits import MissingPermit
 from ven_adapters.ven.planning.enforcement import DesireKind
-from ven_adapters.ven.planning.feasible_band import NO_CYCLES
+from ven_adapters.ven.planning.flexibility.feasible_band import NO_CYCLES
 from ven_adapters.ven.planning.guardrails import GUARDS, Reason
 from ven_adapters.ven.planning.night.linear_programme import NightBatteries, solve
 from ven_adapters.ven.planning.night.night_batteries import MOST_SELLING, batteries_of, gain_of, selling_cars

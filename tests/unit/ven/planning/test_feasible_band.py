@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_cases import HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, asked, cars, joined
 
-from ven_adapters.ven.planning.feasible_band import NO_CYCLES, as_it_will_be, feasible_band, held_band
+from ven_adapters.ven.planning.flexibility.feasible_band import NO_CYCLES, as_it_will_be, feasible_band, held_band
 from ven_adapters.ven.planning.guardrails import GUARDS
 from ven_adapters.ven.planning.plan import plan
 from ven_adapters.ven.planning.targets import plan_inputs_of

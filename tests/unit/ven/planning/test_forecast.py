@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from planning_cases import HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, asked, cars, hourly, joined
 
-from ven_adapters.ven.planning.forecast import outlook
+from ven_adapters.ven.planning.flexibility.forecast import outlook
 
 NEED_KWH = 60 * 0.3 / 0.9
 

@@ -7,12 +7,12 @@ import pytest
 from grid_cases import FEEDER, SITE, asked_below, below, node, one_transformer, sums
 from planning_cases import AMPS, HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, asked, cars, hourly
 
-from ven_adapters.ven.fleet.grid_tree import tree_of
+from ven_adapters.ven.fleet.grid.grid_tree import tree_of
 from ven_adapters.ven.openadr.grid_limits import AskedOfNode
-from ven_adapters.ven.planning.feasible_band import held_band
+from ven_adapters.ven.planning.flexibility.feasible_band import held_band
+from ven_adapters.ven.planning.flexibility.shortfall import Obstacle, flexibility_of
 from ven_adapters.ven.planning.guardrails import Reason
 from ven_adapters.ven.planning.plan import DesireKind, plan
-from ven_adapters.ven.planning.shortfall import Obstacle, flexibility_of
 from ven_adapters.ven.planning.zone_plan import changed
 
 LEAVES = {"target_pct": 80.0, "soc_pct": 50.0}

@@ -14,7 +14,7 @@ from planning_cases import AMPS, HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, ho
 
 from ven_adapters.solver import SilentSolver
 from ven_adapters.ven.fleet.columns import Charge, Control
-from ven_adapters.ven.fleet.grid_tree import tree_of
+from ven_adapters.ven.fleet.grid.grid_tree import tree_of
 from ven_adapters.ven.planning.charging_need import needs_of
 from ven_adapters.ven.planning.limits.choice import feeding_kw
 from ven_adapters.ven.planning.limits.nodes import nodes_above

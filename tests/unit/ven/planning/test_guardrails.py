@@ -13,7 +13,7 @@ from law_cases import LAWS, keeps, names
 from planning_cases import AMPS, HOUR, IDLE, NOW_S, ORDINARY, PERMITTED, SETTINGS, cars, limits, situation
 
 from ven_adapters.ven.fleet.columns import Charge, Control, Tri
-from ven_adapters.ven.fleet.grid_tree import tree_of
+from ven_adapters.ven.fleet.grid.grid_tree import tree_of
 from ven_adapters.ven.planning import guardrails as g
 from ven_adapters.ven.planning.car_power import achieved_kw
 from ven_adapters.ven.planning.charging_need import PlanSettings

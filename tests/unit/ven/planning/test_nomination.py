@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from planning_cases import HOUR, IDLE, NOW_S, PERMITTED, SETTINGS, ask, asked, cars, hourly, joined
 
-from ven_adapters.ven.planning import nomination as nominations
-from ven_adapters.ven.planning.feasible_band import NO_CYCLES
+from ven_adapters.ven.planning.flexibility import nomination as nominations
+from ven_adapters.ven.planning.flexibility.feasible_band import NO_CYCLES
+from ven_adapters.ven.planning.flexibility.nomination import EventSpan, HomeForecast, nominate
 from ven_adapters.ven.planning.guardrails import GUARDS
-from ven_adapters.ven.planning.nomination import EventSpan, HomeForecast, nominate
 from ven_adapters.ven.planning.targets import plan_inputs_of
 
 V2G = PERMITTED | IDLE | {"soc_pct": 80.0, "departure_s": NOW_S + 40 * HOUR, "event_budget_kwh": 100.0}

@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_cases import HOUR, IDLE, NOW_S, PERMITTED, ask, asked, cars, joined
 
-from ven_adapters.ven.planning.night.planned_start import EarlierCycles
-from ven_adapters.ven.planning.plan import plan
-from ven_adapters.ven.planning.shortfall import (
+from ven_adapters.ven.planning.flexibility.shortfall import (
     Binding,
     Flexibility,
     Obstacle,
@@ -19,6 +17,8 @@ from ven_adapters.ven.planning.shortfall import (
     is_news,
     together,
 )
+from ven_adapters.ven.planning.night.planned_start import EarlierCycles
+from ven_adapters.ven.planning.plan import plan
 
 LATE = {"departure_s": NOW_S + 3 * HOUR}
 V2G = PERMITTED | IDLE | {"soc_pct": 80.0, "departure_s": NOW_S + 40 * HOUR, "event_budget_kwh": 100.0}

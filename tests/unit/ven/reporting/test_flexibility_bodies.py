@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ven_adapters.ven.planning.feasible_band import HeldBand
-from ven_adapters.ven.planning.nomination import ZoneNomination
-from ven_adapters.ven.planning.shortfall import Binding, Flexibility, Obstacle
+from ven_adapters.ven.planning.flexibility.feasible_band import HeldBand
+from ven_adapters.ven.planning.flexibility.nomination import ZoneNomination
+from ven_adapters.ven.planning.flexibility.shortfall import Binding, Flexibility, Obstacle
 from ven_adapters.ven.reporting.flexibility_bodies import (
     added,
     band_body,

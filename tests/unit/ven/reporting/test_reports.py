@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ven_adapters.contract import Reading, Snapshot
 from ven_adapters.ven.fleet.metering import Energy, Meter, Sample
 from ven_adapters.ven.fleet.telemetry import batches
-from ven_adapters.ven.planning.forecast import Ahead
+from ven_adapters.ven.planning.flexibility.forecast import Ahead
 from ven_adapters.ven.reporting.reports import FORECASTS, KINDS, Request, Wanted, ZoneFigures, body
 from vtn.rules.timeline import DueReport, Window
 from vtn.wire.enumerations import ReportPayload

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, FleetView, Floats, Ints
-from ven_adapters.ven.fleet.grid_tree import NO_NODE
+from ven_adapters.ven.fleet.grid.grid_tree import NO_NODE
 from ven_adapters.ven.planning.car_power import whole_w
 from ven_adapters.ven.planning.limits.nodes import NOTHING_KW, Appetites, LimitedNodes, before_in_group, room_given
 from ven_adapters.ven.planning.zone_state import ZoneState

@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Floats, Ints, Tri
-from ven_adapters.ven.fleet.grid_tree import NO_NODE
+from ven_adapters.ven.fleet.grid.grid_tree import NO_NODE
 from ven_adapters.ven.planning.limits.choice import by_laxity
 from ven_adapters.ven.planning.limits.nodes import NOTHING_KW, Appetites, LimitedNodes, room_given
 from ven_adapters.ven.planning.zone_state import ZoneState

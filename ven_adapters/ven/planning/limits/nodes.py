@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Control, FleetView, Floats, Ints
-from ven_adapters.ven.fleet.grid_tree import NO_NODE
+from ven_adapters.ven.fleet.grid.grid_tree import NO_NODE
 from ven_adapters.ven.planning.car_power import achieved_kw
 
 ZONE = NO_NODE

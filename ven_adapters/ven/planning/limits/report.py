@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Floats, Ints, Tri
-from ven_adapters.ven.fleet.grid_tree import NO_NODE
+from ven_adapters.ven.fleet.grid.grid_tree import NO_NODE
 from ven_adapters.ven.openadr.zone_requests import GridRequest, ZoneRequests
 from ven_adapters.ven.planning.car_power import drawn_kw
 from ven_adapters.ven.planning.limits.forced_share import ForcedShare

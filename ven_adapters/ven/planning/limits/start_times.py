@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 from ven_adapters.ven.fleet.columns import Bools, Floats, Ints
-from ven_adapters.ven.fleet.grid_tree import NO_NODE
+from ven_adapters.ven.fleet.grid.grid_tree import NO_NODE
 from ven_adapters.ven.planning.limits.nodes import NOTHING_KW, LimitedNodes, given_first
 from vtn.clock import HOUR_S
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ven_adapters.ven.fleet.grid_tree import MOST_LEVELS, GridNode, NodeKind
+from ven_adapters.ven.fleet.grid.grid_tree import MOST_LEVELS, GridNode, NodeKind
 from vtn.errors import ConfigError
 
 MOST_NODES = 200_000

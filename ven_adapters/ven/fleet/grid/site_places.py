@@ -9,7 +9,7 @@ import numpy as np
 
 from ven_adapters.ven.fleet.columns import Floats, Ints, grown
 from ven_adapters.ven.fleet.enrolment_record import Enrolment
-from ven_adapters.ven.fleet.grid_tree import NO_NODE, NO_TREE, GridTree, SiteClaims, with_sites
+from ven_adapters.ven.fleet.grid.grid_tree import NO_NODE, NO_TREE, GridTree, SiteClaims, with_sites
 
 
 class SitePlaces:

@@ -20,8 +20,8 @@ from ven_adapters.ven.fleet.columns import NEVER_S, Bools, Charge, FleetView, Fl
 from ven_adapters.ven.fleet.home_hours import came_by
 from ven_adapters.ven.openadr.zone_requests import RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.discharge import sustained_below
-from ven_adapters.ven.planning.feasible_band import NO_CYCLES, READ_AGO_S, SLOT_S, as_it_will_be
-from ven_adapters.ven.planning.forecast import HELD_H
+from ven_adapters.ven.planning.flexibility.feasible_band import NO_CYCLES, READ_AGO_S, SLOT_S, as_it_will_be
+from ven_adapters.ven.planning.flexibility.forecast import HELD_H
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
 from ven_adapters.ven.planning.targets import PlanInputs, plan_inputs_of
 from ven_adapters.ven.planning.valley_filling import SLOTS

@@ -16,7 +16,7 @@ from ven_adapters.ven.fleet.columns import NEVER_S, Bools, Charge, FleetView, Fl
 from ven_adapters.ven.openadr.zone_requests import RulingDimension, ZoneRequests
 from ven_adapters.ven.planning.charging_need import PlanSettings
 from ven_adapters.ven.planning.discharge import sustained_below
-from ven_adapters.ven.planning.forecast import HELD_H
+from ven_adapters.ven.planning.flexibility.forecast import HELD_H
 from ven_adapters.ven.planning.guardrails import GUARDS, narrow
 from ven_adapters.ven.planning.limits.choice import shared_kw
 from ven_adapters.ven.planning.night.planned_start import EarlierCycles

@@ -1,0 +1,1 @@
+"""What a zone can do, told before it is asked: forecast, band, nomination, shortfall and what binds."""
